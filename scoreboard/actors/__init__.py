@@ -1,0 +1,1 @@
+"""Stateful rooms: whoever must await between reading its state and writing it."""

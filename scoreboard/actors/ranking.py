@@ -1,0 +1,155 @@
+"""The ranking: what the board says, remembered while nothing changed.
+
+Everything here is kept for one cursor; when a newer one is heard of, all of it is forgotten. Askers of the same thing
+share one question to the store. When the store cannot be asked the ledger answers (``degraded``), and that is
+remembered for a moment only, since the cursor stands still meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavailable
+from scoreboard.domain.values import Cursor, Page, Place, Row, Standing
+
+PAGES_MAX = 256
+PLACES_MAX = 10_000
+DEGRADED_S = 0.25
+
+Key = TypeVar("Key")
+Read = TypeVar("Read", Page, Place)
+NOWHERE = Cursor(epoch=0, seq=0)
+
+
+class Ranking:
+    """Implements boundaries.Ranking."""
+
+    def __init__(self, *, board: Board, ledger: Ledger, clock: IReactorTime, now_ms: Callable[[], int], meter: Meter) -> None:
+        self._board = board
+        self._ledger = ledger
+        self._now_ms = now_ms
+        self._meter = meter
+        self._cursor = NOWHERE
+        self._pages: _Shelf[tuple[int, int], Page] = _Shelf(clock, PAGES_MAX)
+        self._places: _Shelf[str, Place] = _Shelf(clock, PLACES_MAX)
+
+    @property
+    def cursor(self) -> Cursor:
+        """The newest state that this process has heard of."""
+        return self._cursor
+
+    def heard(self, cursor: Cursor) -> None:
+        """The board is at least at this cursor now: what was remembered of older ones is forgotten."""
+        if cursor > self._cursor:
+            self._cursor = cursor
+            self._pages.clear()
+            self._places.clear()
+
+    async def page(self, offset: int, limit: int) -> Page:
+        """A stretch of the board, at least as new as ``cursor`` was when asked."""
+        kept = self._pages.get((offset, limit))
+        if kept is not None:
+            return kept
+        page = await self._pages.fetch((offset, limit), lambda: self._read_page(offset, limit))
+        if not page.degraded:
+            self.heard(page.cursor)
+        return page
+
+    async def place(self, user_id: str) -> Place:
+        """Where a player stands, at least as new as ``cursor`` was when asked."""
+        kept = self._places.get(user_id)
+        if kept is not None:
+            return kept
+        place = await self._places.fetch(user_id, lambda: self._read_place(user_id))
+        if not place.degraded:
+            self.heard(place.cursor)
+        return place
+
+    async def _read_page(self, offset: int, limit: int) -> Page:
+        try:
+            return await self._board.page(offset, limit)
+        except (StoreUnavailable, StaleBoard):
+            self._meter.count("degraded_reads_total")
+            total, standings = await self._ledger.top(offset, limit)
+            rows = tuple(_row(offset + at, standing) for at, standing in enumerate(standings, 1))
+            return Page(cursor=self._cursor, total=total, rows=rows, read_at_ms=self._now_ms(), degraded=True)
+
+    async def _read_place(self, user_id: str) -> Place:
+        try:
+            return await self._board.place(user_id)
+        except (StoreUnavailable, StaleBoard):
+            self._meter.count("degraded_reads_total")
+            total, _ = await self._ledger.top(0, 1)
+            standing = await self._ledger.account(user_id)
+            points, at_ms = (standing.points, standing.updated_at_ms) if standing is not None else (0, None)
+            return Place(cursor=self._cursor, total=total, points=points, rank=None, updated_at_ms=at_ms, degraded=True)
+
+
+class _Shelf(Generic[Key, Read]):
+    """What was read at the present cursor, by key, and who is waiting for what is being read."""
+
+    def __init__(self, clock: IReactorTime, kept_max: int) -> None:
+        self._clock = clock
+        self._kept_max = kept_max
+        self._kept: dict[Key, tuple[Read, float]] = {}
+        self._reading: dict[Key, list[Deferred[Read]]] = {}
+
+    def get(self, key: Key) -> Read | None:
+        kept = self._kept.get(key)
+        if kept is None:
+            return None
+        read, until_s = kept
+        return read if not until_s or self._clock.seconds() < until_s else None
+
+    def clear(self) -> None:
+        """Forget; those who wait still get what they asked for, but nobody joins them."""
+        self._kept.clear()
+        self._reading = {}
+
+    async def fetch(self, key: Key, read: Callable[[], Awaitable[Read]]) -> Read:
+        """Read, or wait for the same read already under way."""
+        waiting = self._reading.get(key)
+        if waiting is not None:
+            mine: Deferred[Read] = Deferred()
+            waiting.append(mine)
+            return await mine
+        waiting = self._reading[key] = []
+        era = self._reading
+        try:
+            result = await read()
+        except Exception:
+            self._done(era, key)
+            failure = Failure()
+            for other in waiting:
+                other.errback(failure)
+            raise
+        if self._done(era, key):
+            self._keep(key, result)
+        for other in waiting:
+            other.callback(result)
+        return result
+
+    def _done(self, era: dict[Key, list[Deferred[Read]]], key: Key) -> bool:
+        era.pop(key, None)
+        return era is self._reading
+
+    def _keep(self, key: Key, result: Read) -> None:
+        if len(self._kept) >= self._kept_max:
+            self._kept.clear()
+        self._kept[key] = (result, self._clock.seconds() + DEGRADED_S if result.degraded else 0.0)
+
+
+def _row(rank: int, standing: Standing) -> Row:
+    return Row(
+        rank=rank,
+        user_id=standing.user_id,
+        username=standing.username,
+        avatar=standing.avatar,
+        points=standing.points,
+        updated_at_ms=standing.updated_at_ms,
+    )

@@ -1,0 +1,160 @@
+"""The scorekeeper: the only writer. Claims wait at a bounded hatch; a batch of them becomes one commit, one drawing.
+
+The order is law: commit, then project, then tell (design.md, law 2). If we crash after the commit and before the
+drawing, the ledger is ahead of the board and the next start redraws what changed; the player who was not
+answered retries and is given the receipt. Ranks are known only after the drawing, so a placed receipt goes into
+the ledger with the commit after its award; a crash between those two leaves a receipt whose ranks are null.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull
+from scoreboard.actors.projector import Projector
+from scoreboard.boundaries import Gate, Ledger, Meter, StoreUnavailable
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
+from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, unavailable
+from scoreboard.domain.rules import Catalogue
+from scoreboard.domain.values import Origin, Player, Receipt, Submission
+
+Outcome = Receipt | Refusal
+_FULL = unavailable("Too many submissions are waiting; nothing was awarded")
+_STOPPING = unavailable("The server is stopping; nothing was awarded")
+_LEDGER_AWAY = unavailable()
+
+CLAIMS_WAITING_MAX = 4_096
+CLAIMS_PER_COMMIT_MAX = 256
+#: How long a placed receipt waits for an award to share a commit with.
+RECEIPTS_WAIT_S = 0.02
+
+
+def no_failpoint(_step: str) -> None:
+    """Production's failpoint: none."""
+
+
+class Scorekeeper:
+    """Implements boundaries.Scorekeeper over a ledger and a projector."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        projector: Projector,
+        gate: Gate,
+        catalogue: Catalogue,
+        clock: IReactorTime,
+        now_ms: Callable[[], int],
+        new_id: Callable[[], str],
+        meter: Meter,
+        failpoint: Callable[[str], None] = no_failpoint,
+    ) -> None:
+        self._ledger = ledger
+        self._projector = projector
+        self._gate = gate
+        self._catalogue = catalogue
+        self._clock = clock
+        self._now_ms = now_ms
+        self._new_id = new_id
+        self._meter = meter
+        self._failpoint = failpoint
+        # A letter of None asks for nothing but the receipts to be written down.
+        self._mailbox: Mailbox[Claim | None, Outcome] = Mailbox(
+            self._keep, letters_max=CLAIMS_WAITING_MAX, batch_max=CLAIMS_PER_COMMIT_MAX
+        )
+        self._receipts: list[tuple[str, Receipt]] = []
+        self._flush: IDelayedCall | None = None
+
+    async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Outcome:
+        """The receipt of an award that is committed, or why there is none."""
+        rule = self._catalogue.get(grant.action_type)
+        if rule is None:
+            return INVALID_ACTION
+        self._failpoint("S1")
+        claim = Claim(
+            transaction_id=self._new_id(),
+            player=player,
+            grant=grant,
+            rule=rule,
+            metadata=submission.metadata,
+            origin=origin,
+            at_ms=self._now_ms(),
+        )
+        try:
+            return await self._mailbox.ask(claim)
+        except MailboxFull:
+            self._meter.count("submissions_refused_total", reason="hatch_full")
+            return _FULL
+        except MailboxClosed:
+            return _STOPPING
+
+    async def stop(self) -> None:
+        """Take no more, finish what is in line, and write down the last receipts."""
+        await self._mailbox.close()
+        if self._flush is not None:
+            self._flush.cancel()
+            self._flush = None
+        await self._append([])
+
+    async def _keep(self, batch: list[Envelope[Claim | None, Outcome]]) -> None:
+        asked = [(envelope, envelope.letter) for envelope in batch if envelope.letter is not None]
+        verdicts = await self._append([claim for _, claim in asked])
+        if verdicts is None:
+            for envelope, _ in asked:
+                envelope.answer(_LEDGER_AWAY)
+            return
+        awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
+        placed: dict[str, Receipt] = {}
+        if awards:
+            self._failpoint("S3")
+            placed = await self._projector.project(awards)
+            self._failpoint("S5")
+            self._gate.release([(award.user_id, award.claim.grant.action_id) for award in awards])
+            self._receipts = [(action_id, receipt) for action_id, receipt in placed.items() if not receipt.degraded]
+            self._schedule_flush()
+            self._meter.count("score_updates_total", len(awards))
+        for (envelope, claim), verdict in zip(asked, verdicts, strict=True):
+            envelope.answer(_outcome(claim, verdict, placed))
+
+    async def _append(self, claims: Sequence[Claim]) -> list[Verdict] | None:
+        """The verdicts of a batch, committed, or None when the ledger could not: then nothing was awarded."""
+        if not claims and not self._receipts:
+            return []
+        try:
+            verdicts = await self._ledger.award(claims, self._receipts)
+        except StoreUnavailable as away:
+            # Receipts stay for the next commit; writing them twice changes nothing.
+            self._meter.count("ledger_unavailable_total")
+            self._log.warn("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
+            return None
+        self._receipts = []
+        return verdicts
+
+    def _schedule_flush(self) -> None:
+        if self._flush is None and self._receipts:
+            self._flush = self._clock.callLater(RECEIPTS_WAIT_S, self._flush_receipts)
+
+    def _flush_receipts(self) -> None:
+        self._flush = None
+        if self._receipts and not len(self._mailbox):
+            try:
+                self._mailbox.tell(None)
+            except (MailboxFull, MailboxClosed):
+                return  # full: the next batch takes them along; closed: stop() does
+
+
+def _outcome(claim: Claim, verdict: Verdict, placed: dict[str, Receipt]) -> Outcome:
+    action_id = claim.grant.action_id
+    if isinstance(verdict, Award):
+        return placed.get(action_id) or unplaced(verdict)
+    if verdict.reason is Reason.ACTION_ALREADY_USED and action_id in placed:
+        # Awarded earlier in this very batch: its ranks have only now become known.
+        return msgspec.structs.replace(verdict, receipt=placed[action_id])
+    return verdict

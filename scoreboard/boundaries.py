@@ -1,0 +1,272 @@
+"""The doors between the rooms: what each wing promises the others, and nothing of how.
+
+Every method that waits is a coroutine; whoever implements it never blocks the reactor. The twins in
+``storage/memory.py`` keep the same promises and are held to them by the same contract suites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.judgement import Award, Claim, Verdict
+from scoreboard.domain.limits import Hit, Slot
+from scoreboard.domain.limits import Verdict as GateVerdict
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.values import (
+    Cursor,
+    Event,
+    Origin,
+    Page,
+    Place,
+    Player,
+    Receipt,
+    ScoreChanged,
+    Standing,
+    Submission,
+    Value,
+)
+
+
+class StoreUnavailable(Exception):
+    """A store did not answer in time or could not do it. Nothing is known to have changed unless the contract says so."""
+
+
+class Ledger(Protocol):
+    """The truth: an insert-only record of awards in SQL, and every player's total."""
+
+    async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+        """Judge and append a batch in one transaction; when it returns, every Award in it is committed for good.
+
+        ``receipts`` are the placed receipts (by action id) of an earlier batch, kept in the same commit so that a retry is
+        answered with the original. Verdicts are in the order of the claims. Two processes never award one action
+        twice nor lose an update. Raises StoreUnavailable, and then nothing of the batch was awarded, unless the
+        connection died during COMMIT: then a retry tells.
+        """
+
+    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        """Every player's standing, by user id ascending, from after the given one: a page of at most ``limit``."""
+
+    async def changed_since(self, since_ms: int, after_user_id: str, limit: int) -> list[Standing]:
+        """Standings of players with an entry at or after a time, by user id ascending: a page of at most ``limit``."""
+
+    async def top(self, offset: int, limit: int) -> tuple[int, list[Standing]]:
+        """(players on the board, standings best first): the board as SQL sees it, for when Redis cannot be asked."""
+
+    async def account(self, user_id: str) -> Standing | None:
+        """One player's standing, or None if the ledger never heard of the player."""
+
+    async def epoch(self) -> int:
+        """The current epoch of the board, 0 before the first."""
+
+    async def next_epoch(self) -> int:
+        """Begin a new epoch: a number greater than any before, kept for good."""
+
+    async def reset(self, order: ResetOrder) -> list[Standing]:
+        """Take a player (or every player) back to nothing by entries of their own; the standings that changed.
+
+        Nothing is deleted. A player already off the board gets no entry.
+        """
+
+    async def entries(
+        self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
+    ) -> list[Entry]:
+        """Ledger entries by (time, transaction id), ascending or newest first, from beyond the given one: at most ``limit``."""
+
+    async def count_entries(self, where: EntryFilter) -> int:
+        """How many entries the filter finds."""
+
+    async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
+        """Recompute the totals of a page of players from their entries: (last user id seen or None at the end, what differs)."""
+
+    async def ping(self) -> None:
+        """Return if the ledger answers; raise StoreUnavailable if not."""
+
+
+class Placement(Value, frozen=True, kw_only=True):
+    """What setting one standing did: ranks before and after (None = not on the board); not ``applied`` if it was old news."""
+
+    rank: int | None
+    previous_rank: int | None
+    applied: bool
+
+
+class Projection(Value, frozen=True, kw_only=True):
+    """The state of the board after a set, and a placement for each standing, in order."""
+
+    cursor: Cursor
+    total: int
+    placements: tuple[Placement, ...]
+
+
+class BoardState(Value, frozen=True, kw_only=True):
+    """What the board knows of itself. ``position_ms`` is the ledger time up to which it was drawn.
+
+    ``origin`` names the run of the store that the epoch began in and ``run`` the one that answers now: when they differ,
+    the store was restarted and may have lost its last changes.
+    """
+
+    cursor: Cursor
+    position_ms: int
+    origin: str
+    run: str
+
+
+class Board(Protocol):
+    """The drawing: the ranking, redrawn from the ledger whenever in doubt."""
+
+    async def set(self, standings: Sequence[Standing], position_ms: int) -> Projection:
+        """Set totals (never add), each only if its version is newer than the one drawn; one round trip for all.
+
+        Repeating it, late or twice, changes nothing. ``seq`` rises by one if anything was applied. Everyone who listens is told.
+        Raises StoreUnavailable, or StaleBoard when there is no epoch to draw in.
+        """
+
+    async def state(self) -> BoardState | None:
+        """What is drawn, or None when nothing is (an empty store)."""
+
+    async def begin(self, epoch: int) -> None:
+        """Begin a new epoch on what is drawn: ``seq`` 0, ``origin`` the store's present run."""
+
+    async def redraw(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position_ms: int) -> int:
+        """Draw everything afresh beside the old drawing, then put it in its place at once; how many were drawn."""
+
+    async def page(self, offset: int, limit: int) -> Page:
+        """A stretch of the board at one cursor."""
+
+    async def place(self, user_id: str) -> Place:
+        """Where one player stands."""
+
+    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """(points, version) as drawn for each user, None where not on the board: for checks."""
+
+    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+        """Leave the specification's conveniences: used-markers and score caches, with their times to live.
+
+        Nothing depends on them; never raises.
+        """
+
+    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None]) -> None:
+        """From now on tell ``hear`` of changes that others than this process made (a CLI, another server)."""
+
+    async def ping(self) -> None:
+        """Return if the board's store answers; raise StoreUnavailable if not."""
+
+
+class StaleBoard(Exception):
+    """The board has no epoch, or another one than it should: it must be redrawn before it can be set."""
+
+
+class Gate(Protocol):
+    """The limits: one question for all that a request needs."""
+
+    async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> GateVerdict:
+        """Count the hits (each against its own limit) and take the slot; refused if any is over. Never raises, never unlimited.
+
+        Hits that were admitted stay counted when another refuses.
+        """
+
+    def release(self, slots: Iterable[tuple[str, str]]) -> None:
+        """Give back the places of (user id, holder) pairs; told, not asked."""
+
+
+class Scorekeeper(Protocol):
+    """The only writer: one lane a user, batches to the ledger, then to the board, then the answer."""
+
+    async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Receipt | Refusal:
+        """The receipt of an award that is committed, or why there is none. Refuses at once when the hatch is full.
+
+        ``grant`` is what `grants.verify` found in the submission's signature for this player.
+        """
+
+
+class Ranking(Protocol):
+    """Reads of the board: from memory while nothing changed, from the ledger when the board cannot be asked."""
+
+    @property
+    def cursor(self) -> Cursor:
+        """The newest state that this process has heard of."""
+
+    async def page(self, offset: int, limit: int) -> Page:
+        """A stretch of the board, at least as new as ``cursor`` was when asked."""
+
+    async def place(self, user_id: str) -> Place:
+        """Where a player stands, at least as new as ``cursor`` was when asked."""
+
+
+class Wire(Protocol):
+    """How one kind of client reads events: the same event, framed once for all of its sockets."""
+
+    def frame(self, event: Event) -> bytes:
+        """The event, ready to be written to a transport of this kind."""
+
+
+class Parting(Value, frozen=True, kw_only=True):
+    """Why we close a socket: a WebSocket close code (RFC 6455, 7.4) and a reason of at most 123 bytes."""
+
+    code: int
+    reason: str
+
+
+class Listener(Protocol):
+    """One socket that watches, seen from the announcer. Methods return at once and never raise."""
+
+    wire: Wire
+    player: Player
+
+    def offer(self, frames: bytes) -> None:
+        """Hand over all that a tick owes this socket. Only called when ``drained``."""
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was offered before has left this process."""
+
+    def part(self, parting: Parting) -> None:
+        """Say goodbye and close; no more is offered afterwards."""
+
+
+class Announcer(Protocol):
+    """The balcony: rooms and ticks. Told, not asked."""
+
+    def enter(self, listener: Listener) -> None:
+        """A socket whose player is known: from now on it hears what is the player's own."""
+
+    def leave(self, listener: Listener) -> None:
+        """The socket is gone, from every room."""
+
+    async def join(self, listener: Listener) -> Page:
+        """Into the leaderboard room; the top of the board at a cursor not older than anything the room is told later."""
+
+    def quit(self, listener: Listener) -> None:
+        """Out of the leaderboard room; the player's own news still come."""
+
+    def tell(self, changes: Sequence[ScoreChanged]) -> None:
+        """Scores changed: the next tick sends the latest of each."""
+
+
+class Doorkeeper(Protocol):
+    """Who is asking: tokens to players."""
+
+    def admit(self, token: str) -> Player | Refusal:
+        """The player that a token proves, or UNAUTHORIZED / INVALID_TOKEN; remembered for as long as it is good."""
+
+    def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
+        """A token of our own that `admit` accepts for ``life_s`` seconds."""
+
+
+class Meter(Protocol):
+    """What is measured while the house works; told, never asked."""
+
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        """Add to a counter."""
+
+    def observe(self, name: str, seconds: float) -> None:
+        """Put a duration into a histogram."""
+
+    def gauge(self, name: str, value: float) -> None:
+        """Set a gauge."""
+
+
+Log = Callable[..., Any]

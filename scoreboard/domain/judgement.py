@@ -1,0 +1,186 @@
+"""Where an award is decided: from a claim and what the ledger knows to an Award or a Refusal, and nothing else.
+
+A ledger gathers the facts of a whole batch, lets ``settle`` judge it claim by claim, and appends what came out, all
+in one transaction; so memory, SQLite and PostgreSQL judge alike because they do not judge at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.values import DAY_MS, POINTS_MAX, Metadata, Origin, Player, Receipt, Standing, Value
+
+
+class Claim(Value, frozen=True, kw_only=True):
+    """A submission whose signature held, ready to be judged at ``at_ms`` under the rule of its type."""
+
+    transaction_id: str
+    player: Player
+    grant: Grant
+    rule: ActionRule
+    metadata: Metadata
+    origin: Origin
+    at_ms: int
+
+    @property
+    def day_start_ms(self) -> int:
+        """When the UTC day of this claim began."""
+        return self.at_ms - self.at_ms % DAY_MS
+
+
+class Account(Value, frozen=True, kw_only=True):
+    """What the ledger knows of one user before a batch: the total, its version, and how many awards made it."""
+
+    points: int = 0
+    version: int = 0
+    actions: int = 0
+    reached_at_ms: int | None = None
+    created_at_ms: int | None = None
+
+
+class Used(Value, frozen=True, kw_only=True):
+    """An action id that the ledger already holds: whose, what was submitted, and the receipt it got."""
+
+    user_id: str
+    action_type: str
+    receipt: Receipt
+
+
+class Award(Value, frozen=True, kw_only=True):
+    """A claim that was granted: the ledger's next row for this user."""
+
+    claim: Claim
+    score_before: int
+    score_after: int
+    version: int
+    actions: int
+    created_at_ms: int
+
+    @property
+    def user_id(self) -> str:
+        """Whose award it is."""
+        return self.claim.player.user_id
+
+    @property
+    def points(self) -> int:
+        """What was awarded: the signed worth, never the client's."""
+        return self.claim.grant.points
+
+    def standing(self) -> Standing:
+        """The player's total after this award, as the board is to draw it."""
+        player = self.claim.player
+        return Standing(
+            user_id=player.user_id,
+            username=player.username,
+            avatar=player.avatar,
+            points=self.score_after,
+            version=self.version,
+            reached_at_ms=self.claim.at_ms,
+            updated_at_ms=self.claim.at_ms,
+        )
+
+
+class Past(Value, frozen=True, kw_only=True):
+    """The facts of a batch, gathered in its transaction.
+
+    ``accounts`` by user id; ``used`` by action id; ``today`` counts awards by (user id, action type, day start);
+    ``completed`` holds (user id, action type) pairs ever awarded. The last two need only cover what the claims' rules ask.
+    """
+
+    accounts: dict[str, Account]
+    used: dict[str, Used]
+    today: dict[tuple[str, str, int], int]
+    completed: set[tuple[str, str]]
+
+
+Verdict = Award | Refusal
+
+
+def judge(claim: Claim, past: Past) -> Verdict:
+    """Weigh one claim against the facts. Refusing burns nothing: the action may be submitted again."""
+    grant, rule, user_id = claim.grant, claim.rule, claim.player.user_id
+    used = past.used.get(grant.action_id)
+    if used is not None:
+        # A retry is answered, not punished; anyone else's id answers like a bad signature (hardening 10, 15).
+        if used.user_id != user_id or used.action_type != grant.action_type:
+            return INVALID_ACTION
+        return Refusal(
+            reason=Reason.ACTION_ALREADY_USED,
+            message="This action was already awarded; here is its receipt",
+            receipt=used.receipt,
+        )
+    if claim.at_ms >= grant.expires_at_ms:
+        return ACTION_EXPIRED
+    if claim.at_ms < grant.not_before_ms:
+        wait_s = -((claim.at_ms - grant.not_before_ms) // 1000)
+        return Refusal(
+            reason=Reason.ACTION_TOO_EARLY,
+            message="This action cannot have been completed yet; submit it again later",
+            retry_after_s=max(1, wait_s),
+        )
+    missing = [needed for needed in rule.requires if (user_id, needed) not in past.completed]
+    if missing:
+        return Refusal(reason=Reason.REQUIREMENT_NOT_MET, message="Complete first: " + ", ".join(missing), field="actionType")
+    day = claim.day_start_ms
+    if rule.daily_max is not None and past.today.get((user_id, rule.action_type, day), 0) >= rule.daily_max:
+        return Refusal(
+            reason=Reason.DAILY_LIMIT,
+            message=f"{rule.action_type} counts {rule.daily_max} times a day (UTC)",
+            retry_after_s=max(1, (day + DAY_MS - claim.at_ms + 999) // 1000),
+        )
+    account = past.accounts.get(user_id, Account())
+    total = account.points + grant.points
+    if not -POINTS_MAX <= total <= POINTS_MAX:
+        return Refusal(reason=Reason.SCORE_LIMIT, message="The total would exceed 9007199254740991 points")
+    return Award(
+        claim=claim,
+        score_before=account.points,
+        score_after=total,
+        version=account.version + 1,
+        actions=account.actions + 1,
+        created_at_ms=claim.at_ms if account.created_at_ms is None else account.created_at_ms,
+    )
+
+
+def settle(claims: Sequence[Claim], past: Past) -> list[Verdict]:
+    """Judge a batch in order, each claim seeing what those before it brought. Updates ``past`` as it goes.
+
+    A claim that repeats an action awarded earlier in the same batch is refused as used; its receipt has no ranks
+    yet (``rank`` null), for whoever asked the board to fill in.
+    """
+    verdicts: list[Verdict] = []
+    for claim in claims:
+        verdict = judge(claim, past)
+        verdicts.append(verdict)
+        if isinstance(verdict, Award):
+            _remember(verdict, past)
+    return verdicts
+
+
+def _remember(award: Award, past: Past) -> None:
+    claim = award.claim
+    user_id, action_type = award.user_id, claim.grant.action_type
+    past.accounts[user_id] = Account(
+        points=award.score_after,
+        version=award.version,
+        actions=award.actions,
+        reached_at_ms=claim.at_ms,
+        created_at_ms=award.created_at_ms,
+    )
+    past.used[claim.grant.action_id] = Used(user_id=user_id, action_type=action_type, receipt=unplaced(award))
+    day = (user_id, action_type, claim.day_start_ms)
+    past.today[day] = past.today.get(day, 0) + 1
+    past.completed.add((user_id, action_type))
+
+
+def unplaced(award: Award) -> Receipt:
+    """The receipt of an award whose ranks the board has not told (yet)."""
+    return Receipt(points=award.points, total=award.score_after, rank=None, previous_rank=None, degraded=True)
+
+
+def latest(awards: Iterable[Award]) -> list[Award]:
+    """The last award of each user, in order of first appearance: what a board needs to be told."""
+    return list({award.user_id: award for award in awards}.values())

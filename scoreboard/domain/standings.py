@@ -1,0 +1,51 @@
+"""Ranking arithmetic: how points and first-come-first become one sortable number, and what a rank is worth.
+
+A sorted set orders by one double. Ours is ``points + f`` with 0 < f ≤ ½, f falling with the time at which the total was
+reached: ``floor`` gives the points back and equal points rank first-come-first. What a double leaves for f is about 1 ms
+of precision up to 10⁴ points and 75 ms at 10⁶, over 20 years; from 2⁵¹ on f is dropped. Equal doubles fall to the
+sorted set's own order, user id descending.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from scoreboard.domain.values import POINTS_MAX
+
+#: 2025-01-01T00:00:00Z, where f begins to fall; it reaches 0⁺ twenty years later and stays.
+_ORIGIN_MS: Final = 1_735_689_600_000
+_SPAN_MS: Final = 20 * 365 * 86_400_000
+_FRACTION_FROM: Final = 2**51
+
+MILESTONE_RANKS: Final = (1, 3, 10, 50, 100)
+
+
+def weight(points: int, reached_at_ms: int) -> float:
+    """The sorted set's score of a total reached at a time. ``points`` within ±(2⁵³−1)."""
+    if not -POINTS_MAX <= points <= POINTS_MAX:
+        raise ValueError("points beyond what a double holds exactly")
+    if abs(points) >= _FRACTION_FROM:
+        return float(points)
+    elapsed = min(max(reached_at_ms - _ORIGIN_MS, 0), _SPAN_MS - 1)
+    return points + 0.5 * (1.0 - elapsed / _SPAN_MS)
+
+
+def points_of(weighed: float) -> int:
+    """The points in a sorted set's score."""
+    return math.floor(weighed)
+
+
+def percentile(rank: int, total: int) -> float:
+    """100 × (players ranked below) / players, to one decimal: rank 45 of 310 → 85.5 (hardening 28)."""
+    return round(100 * (total - rank) / total, 1)
+
+
+def milestone(rank: int | None, previous_rank: int | None) -> int | None:
+    """The best of 1, 3, 10, 50 and 100 that this move entered, or None."""
+    if rank is None:
+        return None
+    for mark in MILESTONE_RANKS:
+        if rank <= mark:
+            return mark if previous_rank is None or previous_rank > mark else None
+    return None

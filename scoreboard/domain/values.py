@@ -1,0 +1,163 @@
+"""The nouns that every room speaks of, as frozen values.
+
+Times are whole milliseconds since the Unix epoch (``_ms``), points are whole numbers within ±(2⁵³−1).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+import msgspec
+
+POINTS_MAX: Final = 2**53 - 1
+DAY_MS: Final = 86_400_000
+BOARD_ID: Final = "global"
+
+Role = Literal["user", "admin", "service", "spectator"]
+
+#: Hardening 47: what a user id may look like, wherever it comes from.
+USER_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+#: Hardening 9: the one spelling of a version-4 UUID that is accepted.
+ACTION_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
+
+#: What a client said of an action: (key, canonical JSON of the value), sorted by key, no key twice.
+Metadata = tuple[tuple[str, bytes], ...]
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """A frozen value: keyword-only, compared by what it holds."""
+
+
+class Player(Value, frozen=True, kw_only=True):
+    """Who a verified token says is asking; ``expires_at_s`` is the token's own end, in Unix seconds."""
+
+    user_id: str
+    username: str
+    role: Role
+    expires_at_s: int
+    avatar: str | None = None
+
+    @property
+    def may_play(self) -> bool:
+        """Whether this role may initialize and submit actions."""
+        return self.role != "spectator"
+
+
+class Origin(Value, frozen=True, kw_only=True):
+    """Where a request came from: the client's address and what it calls itself (cut to 256 characters)."""
+
+    address: str
+    agent: str
+
+
+class Submission(Value, frozen=True, kw_only=True):
+    """A player's word that an action is done, shape-checked but not yet believed."""
+
+    action_id: str
+    action_type: str
+    issued_at_ms: int
+    metadata: Metadata
+    signature: str
+
+
+class Receipt(Value, frozen=True, kw_only=True):
+    """What an award brought. Ranks are null when the board could not be asked (``degraded``)."""
+
+    points: int
+    total: int
+    rank: int | None
+    previous_rank: int | None
+    degraded: bool = False
+
+
+class Standing(Value, frozen=True, kw_only=True):
+    """A player's total as the ledger has it, complete enough to draw.
+
+    ``version`` rises by one with every ledger entry of the player. ``reached_at_ms`` is when the total was
+    reached; null means the player is not on the board (never scored, or was reset).
+    """
+
+    user_id: str
+    username: str
+    avatar: str | None
+    points: int
+    version: int
+    reached_at_ms: int | None
+    updated_at_ms: int
+
+
+class Row(Value, frozen=True, kw_only=True):
+    """One line of the board, rank counted from 1."""
+
+    rank: int
+    user_id: str
+    username: str
+    avatar: str | None
+    points: int
+    updated_at_ms: int
+
+
+class Cursor(Value, frozen=True, kw_only=True, order=True):
+    """Which state of the board: ``epoch`` rises when the board is redrawn, ``seq`` with every change within it."""
+
+    epoch: int
+    seq: int
+
+
+class Page(Value, frozen=True, kw_only=True):
+    """A stretch of the board at one cursor; ``total`` counts every player on the board."""
+
+    cursor: Cursor
+    total: int
+    rows: tuple[Row, ...]
+    read_at_ms: int
+    degraded: bool = False
+
+
+class Place(Value, frozen=True, kw_only=True):
+    """Where one player stands among ``total``; a player without a score has points 0 and neither rank nor time."""
+
+    cursor: Cursor
+    total: int
+    points: int
+    rank: int | None
+    updated_at_ms: int | None
+    degraded: bool = False
+
+
+class ScoreChanged(Value, frozen=True, kw_only=True):
+    """A player's total moved and the board shows it: what screens are told."""
+
+    cursor: Cursor
+    user_id: str
+    username: str
+    points: int
+    rank: int | None
+    previous_rank: int | None
+    at_ms: int
+
+
+class BoardChanged(Value, frozen=True, kw_only=True):
+    """The top of the board reads differently now."""
+
+    page: Page
+
+
+class RankAchieved(Value, frozen=True, kw_only=True):
+    """A player entered the top ``milestone`` (100, 50, 10, 3 or 1)."""
+
+    cursor: Cursor
+    user_id: str
+    milestone: int
+    rank: int
+    previous_rank: int | None
+    at_ms: int
+
+
+Event = ScoreChanged | BoardChanged | RankAchieved
+
+
+def metadata_json(metadata: Metadata) -> bytes:
+    """The metadata as one JSON object, keys in their canonical order."""
+    return b"{" + b",".join(msgspec.json.encode(key) + b":" + value for key, value in metadata) + b"}"

@@ -1,0 +1,102 @@
+"""Doubles for the actors' tests: implementations of the boundaries, not patches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scoreboard.boundaries import Parting
+from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Place, Player, RankAchieved, Row, ScoreChanged
+
+NOW = 1_800_000_000_000
+
+
+class QuietMeter:
+    """Remembers counts by name."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + by
+
+    def observe(self, name: str, seconds: float) -> None: ...
+
+    def gauge(self, name: str, value: float) -> None: ...
+
+
+class WrittenBoard:
+    """A Ranking whose pages the test writes."""
+
+    def __init__(self) -> None:
+        self.cursor = Cursor(epoch=1, seq=0)
+        self.rows: tuple[Row, ...] = ()
+        self.degraded = False
+
+    def write(self, seq: int, *standings: tuple[str, int]) -> None:
+        self.cursor = Cursor(epoch=1, seq=seq)
+        self.rows = tuple(
+            Row(rank=rank, user_id=user, username=user, avatar=None, points=points, updated_at_ms=NOW)
+            for rank, (user, points) in enumerate(standings, 1)
+        )
+
+    async def page(self, offset: int, limit: int) -> Page:
+        rows = self.rows[offset : offset + limit]
+        return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW, degraded=self.degraded)
+
+    async def place(self, user_id: str) -> Place:
+        return Place(cursor=self.cursor, total=len(self.rows), points=0, rank=None, updated_at_ms=None)
+
+
+class PlainWire:
+    """Frames that a test can read: `S:user@seq`, `B@seq`, `R:user:milestone`, each ended by a space."""
+
+    def __init__(self) -> None:
+        self.framed = 0
+
+    def frame(self, event: Event) -> bytes:
+        self.framed += 1
+        match event:
+            case ScoreChanged():
+                return f"S:{event.user_id}:{event.previous_rank}>{event.rank}@{event.cursor.seq} ".encode()
+            case BoardChanged():
+                return f"B@{event.page.cursor.seq} ".encode()
+            case RankAchieved():
+                return f"R:{event.user_id}:{event.milestone} ".encode()
+
+
+class Screen:
+    """A listener that keeps what it is offered, and can stop reading."""
+
+    def __init__(self, wire: PlainWire, user_id: str) -> None:
+        self.wire = wire
+        self.player = Player(user_id=user_id, username=user_id, role="user", expires_at_s=2**33)
+        self.offers: list[bytes] = []
+        self.drained = True
+        self.parted: Parting | None = None
+
+    def offer(self, frames: bytes) -> None:
+        assert self.drained, "offered while stalled"
+        self.offers.append(frames)
+
+    def part(self, parting: Parting) -> None:
+        self.parted = parting
+
+    @property
+    def seen(self) -> str:
+        return b"".join(self.offers).decode().strip()
+
+
+def moved(user_id: str, rank: int | None, previous_rank: int | None, seq: int = 1) -> ScoreChanged:
+    return ScoreChanged(
+        cursor=Cursor(epoch=1, seq=seq),
+        user_id=user_id,
+        username=user_id,
+        points=100,
+        rank=rank,
+        previous_rank=previous_rank,
+        at_ms=NOW,
+    )
+
+
+def many(first: int, last: int) -> Sequence[tuple[str, int]]:
+    return [(f"p{n}", 1_000 - n) for n in range(first, last)]

@@ -1,0 +1,107 @@
+"""The mailbox: order, batches, bounds, and nobody left waiting."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull
+from tests.awaiting import result_of, started
+
+
+class Echo:
+    """Answers letters with themselves, batch by batch, when its turn is let go."""
+
+    def __init__(self, *, letters_max: int = 100, batch_max: int = 10) -> None:
+        self.batches: list[list[int]] = []
+        self.turn: Deferred[None] | None = None
+        self.mailbox: Mailbox[int, int] = Mailbox(self._handle, letters_max=letters_max, batch_max=batch_max)
+
+    async def _handle(self, batch: list[Envelope[int, int]]) -> None:
+        self.batches.append([envelope.letter for envelope in batch])
+        if self.turn is not None:
+            await self.turn
+        for envelope in batch:
+            if envelope.letter < 0:
+                raise ValueError(envelope.letter)
+            envelope.answer(envelope.letter)
+
+    def hold(self) -> Deferred[None]:
+        self.turn = Deferred()
+        return self.turn
+
+    def let_go(self) -> None:
+        held, self.turn = self.turn, None
+        assert held is not None
+        held.callback(None)
+
+
+async def answer(d: Deferred[int]) -> int:
+    return await d
+
+
+def failed_with(d: Deferred[int]) -> type[BaseException] | None:
+    caught: list[Failure] = []
+    d.addErrback(caught.append)
+    return caught[0].type if caught else None
+
+
+def test_a_letter_alone_waits_for_nothing() -> None:
+    assert result_of(answer(Echo().mailbox.ask(5))) == 5
+
+
+def test_letters_that_come_meanwhile_make_the_next_batch() -> None:
+    echo = Echo(batch_max=3)
+    echo.hold()
+    answers = [echo.mailbox.ask(n) for n in range(6)]
+    echo.let_go()
+    assert [result_of(answer(d)) for d in answers] == list(range(6))
+    assert echo.batches == [[0], [1, 2, 3], [4, 5]]
+
+
+def test_five_thousand_letters_are_answered_in_order_without_recursion() -> None:
+    echo = Echo(letters_max=5_000, batch_max=1)
+    echo.hold()
+    answers = [echo.mailbox.ask(n) for n in range(5_000)]
+    echo.let_go()
+    assert [result_of(answer(d)) for d in answers] == list(range(5_000))
+
+
+def test_a_full_box_refuses_at_once() -> None:
+    echo = Echo(letters_max=2)
+    echo.hold()
+    for n in range(3):  # one in hand, two in line
+        echo.mailbox.ask(n)
+    with pytest.raises(MailboxFull):
+        echo.mailbox.ask(3)
+
+
+def test_an_error_goes_to_those_who_asked_and_the_actor_lives_on() -> None:
+    echo = Echo()
+    assert failed_with(echo.mailbox.ask(-1)) is ValueError
+    echo.mailbox.tell(-2)
+    assert result_of(answer(echo.mailbox.ask(1))) == 1
+
+
+def test_a_stop_lets_the_line_finish_and_takes_no_more() -> None:
+    echo = Echo()
+    echo.hold()
+    answers = [echo.mailbox.ask(1), echo.mailbox.ask(2)]
+    closed = started(echo.mailbox.close())
+    with pytest.raises(MailboxClosed):
+        echo.mailbox.ask(3)
+    assert not closed.called
+    echo.let_go()
+    assert closed.called
+    assert [result_of(answer(d)) for d in answers] == [1, 2]
+
+
+def test_whoever_waits_is_answered_when_the_box_is_abandoned() -> None:
+    echo = Echo()
+    echo.hold()
+    in_hand, in_line = echo.mailbox.ask(1), echo.mailbox.ask(2)
+    echo.mailbox.abandon()
+    assert failed_with(in_line) is MailboxClosed
+    echo.let_go()
+    assert result_of(answer(in_hand)) == 1

@@ -1,0 +1,130 @@
+"""Judging: what is refused and why, and that a batch adds up."""
+
+from __future__ import annotations
+
+import uuid
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.judgement import Account, Award, Claim, Past, Used, judge, latest, settle
+from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.values import DAY_MS, POINTS_MAX, Origin, Player, Receipt
+
+NOW = 1_800_000_000_000
+RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)
+RECEIPT = Receipt(points=100, total=100, rank=1, previous_rank=None)
+
+
+def claim(user: str = "amy", action: int = 1, points: int = 100, rule: ActionRule = RULE, at_ms: int = NOW) -> Claim:
+    grant = Grant(
+        action_id=str(uuid.UUID(int=action, version=4)),
+        user_id=user,
+        action_type=rule.action_type,
+        issued_at_ms=NOW - 1_000,
+        not_before_ms=NOW - 1_000 + rule.duration_ms_min,
+        expires_at_ms=NOW + 600_000,
+        points=points,
+        metadata=(),
+    )
+    return Claim(
+        transaction_id=str(uuid.UUID(int=2**64 + action, version=4)),
+        player=Player(user_id=user, username=user.title(), role="user", expires_at_s=2**33),
+        grant=grant,
+        rule=rule,
+        metadata=(),
+        origin=Origin(address="127.0.0.1", agent="test"),
+        at_ms=at_ms,
+    )
+
+
+def nothing() -> Past:
+    return Past(accounts={}, used={}, today={}, completed=set())
+
+
+def refused(verdict: Award | Refusal) -> Refusal:
+    assert isinstance(verdict, Refusal)
+    return verdict
+
+
+def test_a_first_award_starts_from_nothing() -> None:
+    award = judge(claim(), nothing())
+    assert isinstance(award, Award)
+    assert (award.score_before, award.score_after, award.version, award.actions) == (0, 100, 1, 1)
+    assert award.standing().reached_at_ms == NOW
+
+
+def test_a_retry_is_given_the_original_receipt() -> None:
+    past = nothing()
+    past.used[claim().grant.action_id] = Used(user_id="amy", action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    verdict = refused(judge(claim(), past))
+    assert (verdict.reason, verdict.receipt) == (Reason.ACTION_ALREADY_USED, RECEIPT)
+
+
+def test_a_retry_is_answered_even_after_the_action_expired() -> None:
+    past = nothing()
+    past.used[claim().grant.action_id] = Used(user_id="amy", action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    assert refused(judge(claim(at_ms=NOW + DAY_MS), past)).receipt == RECEIPT
+
+
+def test_somebody_elses_action_answers_like_a_bad_signature() -> None:
+    past = nothing()
+    past.used[claim().grant.action_id] = Used(user_id="zed", action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    assert judge(claim(), past) is INVALID_ACTION
+
+
+def test_an_action_ends_at_its_expiry() -> None:
+    assert isinstance(judge(claim(at_ms=NOW + 599_999), nothing()), Award)
+    assert judge(claim(at_ms=NOW + 600_000), nothing()) is ACTION_EXPIRED
+
+
+def test_too_early_says_when() -> None:
+    slow = msgspec.structs.replace(RULE, duration_ms_min=5_500)
+    verdict = refused(judge(claim(rule=slow), nothing()))
+    assert (verdict.reason, verdict.retry_after_s) == (Reason.ACTION_TOO_EARLY, 5)
+    assert isinstance(judge(claim(rule=slow, at_ms=NOW + 4_500), nothing()), Award)
+
+
+def test_a_requirement_is_met_by_an_award_of_the_same_batch() -> None:
+    boss = ActionRule(action_type="DEFEAT_BOSS", points=500, requires=("COMPLETE_QUEST",))
+    assert refused(judge(claim(rule=boss), nothing())).reason is Reason.REQUIREMENT_NOT_MET
+    verdicts = settle([claim(action=1), claim(action=2, rule=boss), claim("zed", 3, rule=boss)], nothing())
+    assert [type(verdict) for verdict in verdicts] == [Award, Award, Refusal]
+
+
+def test_the_daily_limit_starts_anew_at_midnight_utc() -> None:
+    daily = msgspec.structs.replace(RULE, daily_max=1)
+    midnight = NOW - NOW % DAY_MS + DAY_MS
+    claims = [claim(action=n, rule=daily, at_ms=at) for n, at in enumerate([midnight - 2, midnight - 1, midnight])]
+    claims = [msgspec.structs.replace(c, grant=msgspec.structs.replace(c.grant, expires_at_ms=2**45)) for c in claims]
+    verdicts = settle(claims, nothing())
+    assert [type(verdict) for verdict in verdicts] == [Award, Refusal, Award]
+    assert refused(verdicts[1]).reason is Reason.DAILY_LIMIT
+    assert refused(verdicts[1]).retry_after_s == 1
+
+
+@pytest.mark.parametrize(
+    ("points", "total", "fits"), [(1, POINTS_MAX - 1, True), (1, POINTS_MAX, False), (-1, -POINTS_MAX, False)]
+)
+def test_totals_stay_where_a_double_is_exact(points: int, total: int, fits: bool) -> None:
+    past = nothing()
+    past.accounts["amy"] = Account(points=total, version=7)
+    verdict = judge(claim(points=points), past)
+    assert isinstance(verdict, Award) if fits else refused(verdict).reason is Reason.SCORE_LIMIT
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.integers(-500, 500)), max_size=40))
+def test_a_batch_awards_each_action_once_and_totals_equal_the_sum_of_entries(told: list[tuple[str, int, int]]) -> None:
+    past = nothing()
+    awards = [v for v in settle([claim(*one) for one in told], past) if isinstance(v, Award)]
+    assert len({award.claim.grant.action_id for award in awards}) == len(awards) == len({action for _, action, _ in told})
+    for user in "abc":
+        mine = [award for award in awards if award.user_id == user]
+        assert past.accounts.get(user, Account()).points == sum(award.points for award in mine)
+        assert [award.version for award in mine] == list(range(1, len(mine) + 1))
+        assert all(after.score_before == before.score_after for before, after in zip(mine, mine[1:], strict=False))
+    assert {award.user_id: award.score_after for award in latest(awards)} == {a.user_id: a.score_after for a in awards}
