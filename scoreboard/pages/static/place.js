@@ -1,0 +1,50 @@
+/**
+ * The viewer's own seat: where the player stands as whom one watches, in the top ten or far below.
+ *
+ * @typedef {import("./scene.js").Scene} Scene
+ */
+
+import { displayName, figures } from "./names.js";
+
+/** How long an entry into the top 100, 50, 10, 3 or 1 stays in sight. */
+const PRAISE_MS = 12_000;
+
+export class OwnPlace {
+  #section;
+  #rank;
+  #name;
+  #note;
+  #praise;
+  #score;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #fading;
+
+  /** @param {(id: string) => HTMLElement} find */
+  constructor(find) {
+    this.#section = find("place");
+    this.#rank = find("place-rank");
+    this.#name = find("place-name");
+    this.#note = find("place-note");
+    this.#praise = find("place-praise");
+    this.#score = find("place-score");
+  }
+
+  /** @param {Scene} scene */
+  draw({ own, percentile }) {
+    this.#section.hidden = own === null;
+    if (own === null) return;
+    this.#rank.textContent = own.rank === null ? "–" : figures(own.rank);
+    this.#name.textContent = displayName(own.username, own.userId);
+    this.#score.textContent = figures(own.score);
+    this.#note.textContent =
+      own.rank === null ? "no score yet: the first completed action counts" : percentile === null ? "" : `ahead of ${percentile} %`;
+  }
+
+  /** Show for a while that the player entered the top `milestone`. @param {number} milestone */
+  praise(milestone) {
+    clearTimeout(this.#fading);
+    this.#praise.textContent = milestone === 1 ? "Number one" : `Top ${milestone}`;
+    this.#praise.hidden = false;
+    this.#fading = setTimeout(() => (this.#praise.hidden = true), PRAISE_MS);
+  }
+}

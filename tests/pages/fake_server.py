@@ -1,0 +1,199 @@
+"""A server as the page sees it: static files under the strict policy, tokens, and a live room that says what a test tells it to.
+
+It speaks docs/protocol-live.md on a loopback port of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import mimetypes
+import socket
+import threading
+import time
+import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from tests.pages.member import Member
+
+PAGES = Path(__file__).parents[2] / "scoreboard" / "pages"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+TOKEN_OVER, RESTARTING = 4401, 1012
+
+
+def token_for(user_id: str, username: str, role: str = "user", life_s: int = 3600, number: int = 0) -> str:
+    """A token that says what a real one says; the signature is nobody's."""
+
+    def part(value: dict[str, Any]) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    now = int(time.time())
+    claims = {"userId": user_id, "username": username, "role": role, "iat": now, "exp": now + life_s, "jti": str(number)}
+    return f"{part({'alg': 'HS256'})}.{part(claims)}.c2lnbmVk"
+
+
+def user_of(token: str) -> str:
+    """Whose token it says it is."""
+    payload = token.split(".")[1]
+    user_id: str = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["userId"]
+    return user_id
+
+
+def iso(age_s: float = 0) -> str:
+    """The time so many seconds ago, as the wire writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age_s))
+
+
+def rows(*players: tuple[str, int], age_s: float = 0) -> list[dict[str, Any]]:
+    """Leaderboard rows for (username, score) pairs, best first; the user id is `user_id_of` the name."""
+    return [
+        {"rank": rank, "userId": user_id_of(name), "username": name, "score": score, "lastUpdated": iso(age_s), "avatar": None}
+        for rank, (name, score) in enumerate(players, 1)
+    ]
+
+
+def user_id_of(username: str) -> str:
+    """The user id that `rows` gives a username."""
+    return f"user-{zlib.crc32(username.encode())}"
+
+
+class FakeServer(ThreadingHTTPServer):
+    """Serves on ``url`` until it is closed. What is told goes to every socket in the room."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Door)
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.is_public = True
+        self.is_down = False
+        self.lent_life_s = 3600
+        self.refused_tokens: set[str] = set()
+        self.place: dict[str, Any] = {"score": 0, "rank": None, "percentile": None, "lastUpdated": None}
+        self.lent_tokens: list[str] = []
+        self.taken_tokens: list[str] = []
+        self.sockets = 0
+        self._board: dict[str, Any] = {"leaderboard": [], "total": 0, "epoch": 1, "seq": 0}
+        self._room: set[Member] = set()
+        self._telling = threading.Lock()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
+
+    def close(self) -> None:
+        """No more is served."""
+        self.drop(RESTARTING)
+        self.shutdown()
+        self.server_close()
+
+    def show(self, leaderboard: list[dict[str, Any]], total: int | None = None, epoch: int = 1) -> None:
+        """The board reads so from now on, and the room is told."""
+        total = len(leaderboard) if total is None else total
+        self._board = {"leaderboard": leaderboard, "total": total, "epoch": epoch, "seq": self._board["seq"] + 1}
+        self.tell("leaderboard:update", "LEADERBOARD_REFRESH", self.snapshot())
+
+    def change(self, username: str, score: int, rank: int | None, previous_rank: int | None) -> None:
+        """A score below the top ten changed, and the room is told."""
+        self._board["seq"] += 1
+        who = {"userId": user_id_of(username), "username": username}
+        change = {"newScore": score, "newRank": rank, "previousRank": previous_rank}
+        cursor = {"timestamp": iso(), "epoch": self._board["epoch"], "seq": self._board["seq"]}
+        self.tell("score:update", "SCORE_CHANGED", who | change | cursor)
+
+    def tell(self, event: str, kind: str, data: dict[str, Any]) -> None:
+        """Send one event to every socket in the room."""
+        with self._telling:
+            for member in self._room:
+                member.send({"event": event, "data": {"type": kind, "data": data}})
+
+    def drop(self, code: int) -> None:
+        """Close every socket with this code."""
+        with self._telling:
+            for member in self._room:
+                member.close(code)
+
+    def snapshot(self) -> dict[str, Any]:
+        """The payload of a `leaderboard:update` now."""
+        return self._board | {"timestamp": iso()}
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """One port, two protocols: a WebSocket's first line is seen before anyone reads it."""
+        if request.recv(16, socket.MSG_PEEK).startswith(b"GET /ws "):
+            if not self.is_down:
+                self.sockets += 1
+                member = Member(request)
+                for message in member:
+                    self._answer(member, message)
+                with self._telling:
+                    self._room.discard(member)
+        else:
+            super().finish_request(request, client_address)
+
+    def _answer(self, member: Member, message: dict[str, Any]) -> None:
+        ack: dict[str, Any] = {"event": "ack", "id": message["id"], "data": {}}
+        if message["event"] == "auth":
+            token = message["data"]["token"]
+            if token in self.refused_tokens:
+                member.close(TOKEN_OVER)
+                return
+            if member.user_id not in (None, user_of(token)):
+                ack = {
+                    "event": "error",
+                    "id": message["id"],
+                    "data": {"code": 4030, "error": "FORBIDDEN", "message": "another's"},
+                }
+            else:
+                member.user_id = user_of(token)
+                self.taken_tokens.append(token)
+            member.send(ack)
+        elif message["event"] == "join:leaderboard":
+            with self._telling:  # who sees the ack is in the room
+                member.send(ack)
+                snapshot = {"type": "LEADERBOARD_REFRESH", "data": self.snapshot()}
+                member.send({"event": "leaderboard:update", "data": snapshot})
+                self._room.add(member)
+
+
+class Door(BaseHTTPRequestHandler):
+    """The HTTP side."""
+
+    server: FakeServer
+
+    def do_GET(self) -> None:
+        if self.path == "/api/v1/scores/me":
+            self._json(200, {"success": True, "data": self.server.place})
+            return
+        path = PAGES / ("index.html" if self.path == "/" else self.path.lstrip("/"))
+        if not path.is_file():
+            self._json(404, {"success": False})
+            return
+        self._send(200, mimetypes.types_map[path.suffix], path.read_bytes())
+
+    def do_POST(self) -> None:
+        if self.path == "/api/v1/auth/spectator" and self.server.is_public:
+            number = len(self.server.lent_tokens)
+            old = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            user_id = user_of(old) if old else f"spectator-{number}"
+            token = token_for(user_id, "spectator", "spectator", self.server.lent_life_s, number)
+            self.server.lent_tokens.append(token)
+            self._json(200, {"success": True, "data": {"token": token, "expiresAt": iso(-self.server.lent_life_s)}})
+        else:
+            self._json(404, {"success": False})
+
+    def _json(self, status: int, body: dict[str, Any]) -> None:
+        self._send(status, "application/json", json.dumps(body).encode())
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", POLICY)
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
