@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from scoreboard.boundaries import Listener, Meter, Parting, Ranking, StoreUnavailable, Wire
+from scoreboard.boundaries import Failpoint, Listener, Meter, Parting, Ranking, StoreUnavailable, Wire, no_failpoint
 from scoreboard.domain.standings import milestone
 from scoreboard.domain.values import POINTS_MAX, BoardChanged, Cursor, Event, Page, RankAchieved, Row, ScoreChanged
 
@@ -37,13 +37,21 @@ class Announcer:
     _log = Logger()
 
     def __init__(
-        self, *, ranking: Ranking, clock: IReactorTime, tick_ms: int, score_updates_per_tick_max: int, meter: Meter
+        self,
+        *,
+        ranking: Ranking,
+        clock: IReactorTime,
+        tick_ms: int,
+        score_updates_per_tick_max: int,
+        meter: Meter,
+        failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ranking = ranking
         self._clock = clock
         self._tick_s = tick_ms / 1000
         self._score_updates_max = score_updates_per_tick_max
         self._meter = meter
+        self._failpoint = failpoint
         self._room: dict[Wire, dict[Listener, None]] = {}
         self._own: dict[str, dict[Listener, None]] = {}
         self._stalled: dict[Listener, float] = {}
@@ -101,7 +109,7 @@ class Announcer:
             waiting[change.user_id] = change
         self._wake()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """No more ticks."""
         if self._next is not None:
             self._next.cancel()
@@ -136,6 +144,7 @@ class Announcer:
         if page.degraded:  # no cursor to tell it by; the redraw that must follow is told as a whole
             return
         self._told_at = page.cursor
+        self._failpoint("telling")
         news = [msgspec.structs.replace(change, cursor=page.cursor) for change in changes.values()]
         common = self._for_the_room(page, news)
         room = {wire: list(listeners) for wire, listeners in self._room.items()}

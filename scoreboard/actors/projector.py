@@ -22,7 +22,17 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
-from scoreboard.boundaries import Board, BoardState, Ledger, Meter, Placement, StaleBoard, StoreUnavailable
+from scoreboard.boundaries import (
+    Board,
+    BoardState,
+    Failpoint,
+    Ledger,
+    Meter,
+    Placement,
+    StaleBoard,
+    StoreUnavailable,
+    no_failpoint,
+)
 from scoreboard.domain.judgement import Award, latest, unplaced
 from scoreboard.domain.values import Cursor, Receipt, ScoreChanged, Standing
 
@@ -52,6 +62,7 @@ class Projector:
         now_ms: Callable[[], int],
         hear: Hear,
         meter: Meter,
+        failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
         self._board = board
@@ -59,11 +70,14 @@ class Projector:
         self._now_ms = now_ms
         self._hear = hear
         self._meter = meter
+        self._failpoint = failpoint
         self._abreast = False
         self._catching_up: Deferred[None] | None = None
         self._again = False
         self._reconciled_ms = 0
+        #: What is known to be drawn in this epoch, by user: spares setting it again.
         self._drawn_versions: dict[str, int] = {}
+        self._epoch = 0
         self._loop = LoopingCall(self._reconcile)
         self._loop.clock = clock
 
@@ -94,6 +108,7 @@ class Projector:
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(trouble)
             return {}
+        self._failpoint("drawn")
         by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}
         receipts = [(award, _receipt(award, by_user[award.user_id])) for award in awards]
         await self._board.mark(receipts)
@@ -127,22 +142,26 @@ class Projector:
             await self._redraw(state, began_ms)
         else:
             if state.origin != state.run:
-                await self._board.begin(await self._ledger.next_epoch())
-                self._drawn_versions.clear()
+                epoch = await self._ledger.next_epoch()
+                await self._board.begin(epoch)
+            self._in_epoch(epoch)
             await self._redo(state.position_ms - OVERLAP_MS, state.position_ms)
         # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
         self._abreast = True
         await self._redo(began_ms - OVERLAP_MS, began_ms)
+        self._reconciled_ms = began_ms
         self._meter.gauge("board_abreast", 1)
 
     async def _redraw(self, state: BoardState | None, began_ms: int) -> None:
-        epoch = await self._ledger.next_epoch()
-        while state is not None and epoch <= state.cursor.epoch:  # the ledger was restored from an older copy
-            epoch = await self._ledger.next_epoch()
-        self._drawn_versions.clear()
-        drawn = await self._board.redraw(epoch, every_standing(self._ledger), began_ms - OVERLAP_MS)
+        epoch, drawn = await redraw(self._ledger, self._board, state, began_ms)
+        self._in_epoch(epoch)
         self._hear(Cursor(epoch=epoch, seq=0), ())
         self._log.info("the board was redrawn: {drawn} players, epoch {epoch}", drawn=drawn, epoch=epoch)
+
+    def _in_epoch(self, epoch: int) -> None:
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._drawn_versions.clear()
 
     async def _redo(self, since_ms: int, position_ms: int) -> None:
         after = ""
@@ -188,12 +207,25 @@ class Projector:
             if state is None or state.cursor.epoch != epoch or state.origin != state.run:
                 self._fall_behind(StaleBoard("the board was lost or replaced"))
                 await self.catch_up()
-            else:
-                await self._redo(self._reconciled_ms - RECONCILE_OVERLAP_MS, now_ms - RECONCILE_OVERLAP_MS)
-                self._reconciled_ms = now_ms
-                self._hear(state.cursor, ())
+                return
+            overlap_ms = RECONCILE_OVERLAP_MS if epoch == self._epoch else OVERLAP_MS
+            self._in_epoch(epoch)  # somebody else may have redrawn the board
+            await self._redo(self._reconciled_ms - overlap_ms, now_ms - RECONCILE_OVERLAP_MS)
+            self._reconciled_ms = now_ms
+            self._hear(state.cursor, ())
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(trouble)
+
+
+async def redraw(ledger: Ledger, board: Board, state: BoardState | None, began_ms: int) -> tuple[int, int]:
+    """Draw the whole ledger afresh in a new epoch: (the epoch, how many players).
+
+    What is committed meanwhile may be missing from it, so whoever calls sets again what changed since ``began_ms``.
+    """
+    epoch = await ledger.next_epoch()
+    while state is not None and epoch <= state.cursor.epoch:  # the ledger was restored from an older copy
+        epoch = await ledger.next_epoch()
+    return epoch, await board.redraw(epoch, every_standing(ledger), began_ms - OVERLAP_MS)
 
 
 async def every_standing(ledger: Ledger) -> AsyncIterator[Sequence[Standing]]:

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull
 from scoreboard.actors.projector import Projector
-from scoreboard.boundaries import Gate, Ledger, Meter, StoreUnavailable
+from scoreboard.boundaries import Failpoint, Gate, Ledger, Meter, StoreUnavailable, no_failpoint
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, unavailable
@@ -32,10 +32,6 @@ CLAIMS_WAITING_MAX = 4_096
 CLAIMS_PER_COMMIT_MAX = 256
 #: How long a placed receipt waits for an award to share a commit with.
 RECEIPTS_WAIT_S = 0.02
-
-
-def no_failpoint(_step: str) -> None:
-    """Production's failpoint: none."""
 
 
 class Scorekeeper:
@@ -54,7 +50,7 @@ class Scorekeeper:
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
         meter: Meter,
-        failpoint: Callable[[str], None] = no_failpoint,
+        failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
         self._projector = projector
@@ -77,7 +73,7 @@ class Scorekeeper:
         rule = self._catalogue.get(grant.action_type)
         if rule is None:
             return INVALID_ACTION
-        self._failpoint("S1")
+        self._failpoint("validated")
         claim = Claim(
             transaction_id=self._new_id(),
             player=player,
@@ -113,9 +109,9 @@ class Scorekeeper:
         awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
         placed: dict[str, Receipt] = {}
         if awards:
-            self._failpoint("S3")
+            self._failpoint("committed")
             placed = await self._projector.project(awards)
-            self._failpoint("S5")
+            self._failpoint("marked")
             self._gate.release([(award.user_id, award.claim.grant.action_id) for award in awards])
             self._receipts = [(action_id, receipt) for action_id, receipt in placed.items() if not receipt.degraded]
             self._schedule_flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoreboard.boundaries import Parting
+from scoreboard.boundaries import Parting, Wire
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Place, Player, RankAchieved, Row, ScoreChanged
 
 NOW = 1_800_000_000_000
@@ -68,7 +68,7 @@ class Screen:
     """A listener that keeps what it is offered, and can stop reading."""
 
     def __init__(self, wire: PlainWire, user_id: str) -> None:
-        self.wire = wire
+        self.wire: Wire = wire
         self.player = Player(user_id=user_id, username=user_id, role="user", expires_at_s=2**33)
         self.offers: list[bytes] = []
         self.drained = True

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 
 from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
+from scoreboard.domain.values import ScoreChanged
 from tests.actors.fakes import PlainWire, QuietMeter, Screen, WrittenBoard, many, moved
 from tests.awaiting import result_of
 
@@ -32,8 +33,8 @@ class House:
             result_of(self.announcer.join(screen))
         return screen
 
-    def tick(self, *changes: object, ms: int = 50) -> None:
-        self.announcer.tell(changes)  # type: ignore[arg-type]  # the tests hand in ScoreChanged values
+    def tick(self, *changes: ScoreChanged, ms: int = 50) -> None:
+        self.announcer.tell(changes)
         self.clock.advance(0)
         self.clock.advance(ms / 1000)
 
@@ -160,7 +161,7 @@ def test_who_left_hears_nothing_and_leaves_nothing_behind(house: House) -> None:
     for screen in screens:
         house.announcer.leave(screen)
     house.clock.advance(1)
-    assert not (house.announcer._own or house.announcer._room or house.announcer._stalled)
+    assert (house.announcer._own, house.announcer._room, house.announcer._stalled) == ({}, {}, {})
     assert house.clock.getDelayedCalls() == []
 
 

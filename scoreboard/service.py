@@ -1,0 +1,457 @@
+"""The composition root: the only file that knows everyone. Settings in, a service out; implementations are chosen here.
+
+A server is opened in one order (stores, actors, doors) and closed in the reverse: stop listening, answer what is in flight,
+say goodbye to sockets, write down the last receipts, let go of the stores.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import SecretStr
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.threads import deferToThread
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from config import BadSettings
+from config.catalogue import load_catalogue
+from config.settings import Settings, load_settings
+from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.projector import OVERLAP_MS, STANDINGS_PER_PAGE, Projector
+from scoreboard.actors.projector import redraw as redraw_board
+from scoreboard.actors.ranking import Ranking
+from scoreboard.actors.scorekeeper import Scorekeeper
+from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, StoreUnavailable, no_failpoint
+from scoreboard.domain.grants import Keyring, keyring
+from scoreboard.domain.limits import Hit, Limit, Verdict
+from scoreboard.domain.rules import Catalogue
+from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+from scoreboard.realtime.limits import LiveSettings
+from scoreboard.realtime.lobby import Lobby
+from scoreboard.realtime.mount import SocketResource
+from scoreboard.realtime.native import NativeFactory
+from scoreboard.storage.board import RedisBoard
+from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
+from scoreboard.storage.gate import RedisGate
+from scoreboard.storage.ledger import SqlLedger, open_ledger
+from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.storage.opening import LedgerUnusable
+from scoreboard.storage.redis_home import RedisHome
+from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.schema import migrate
+from scoreboard.storage.schema import schema_status as ledger_schema_status
+from scoreboard.systemd import Notifier, activated_endpoints
+from scoreboard.telemetry import LagWatch, Telemetry
+from scoreboard.web.address import Proxies, counted_as, plain
+from scoreboard.web.app import build_site
+from scoreboard.web.auth import Cloakroom
+from scoreboard.web.door import EVERYONE, Limits
+from scoreboard.web.site import Bounds, Site
+from scoreboard.web.spectators import SPECTATOR_LIFE_S
+
+PAGES: Final = Path(__file__).parent / "pages"
+#: How long what is in flight has to end after SIGTERM, and over how much of it goodbyes are spread.
+DRAIN_S: Final = 10.0
+GOODBYE_S: Final = 1.0
+RESTARTING: Final = Parting(code=1012, reason="the server is restarting; come back in a moment")
+#: Connections that wait to be accepted.
+BACKLOG: Final = 4_096
+#: How long the first connection to Redis may take before we open the doors without it.
+REDIS_WAIT_MS: Final = 5_000
+CLI_REDIS_WAIT_MS: Final = 1_500
+#: What may hinder a start and needs no traceback: the operator reads one line.
+EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, CannotListenError)
+
+
+def now_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """A fresh version-4 UUID in its one spelling."""
+    return str(uuid.uuid4())
+
+
+def make_service(settings: Settings, reactor: Any) -> MultiService:
+    """The whole server as a service. Raises BadSettings at once for what can be known to be wrong before it starts."""
+    catalogue = load_catalogue(settings.actions_file, settings.action_expiration_ms)
+    whole = MultiService()
+    telemetry = Telemetry()
+    LagWatch(reactor, telemetry).setServiceParent(whole)
+    notifier = Notifier(reactor, os.environ)
+    notifier.setServiceParent(whole)
+    House(settings, catalogue, reactor, telemetry, notifier).setServiceParent(whole)
+    return whole
+
+
+class House(Service):
+    """Opens everything in order, and closes it in the reverse."""
+
+    _log = Logger(namespace="scoreboard")
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, reactor: Any, telemetry: Telemetry, notifier: Notifier) -> None:
+        self._settings = settings
+        self._catalogue = catalogue
+        self._reactor = reactor
+        self._telemetry = telemetry
+        self._notifier = notifier
+        self._closers: list[Callable[[], Awaitable[object]]] = []
+        self._opening: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Begin to open. What hinders it is said in one line and ends the process."""
+        super().startService()
+        self._opening = ensureDeferred(self._open())
+        self._opening.addErrback(self._cannot_open)
+
+    def stopService(self) -> Deferred[None]:
+        """Close; fires when all is closed."""
+        super().stopService()
+        return ensureDeferred(self._close())
+
+    async def _open(self) -> None:
+        settings, reactor, meter = self._settings, self._reactor, self._telemetry
+        failpoint = _failpoint(settings.failpoint)
+        link = await self._open_redis()
+        board = RedisBoard(link, reactor, now_ms)
+        gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
+        ledger = await self._open_ledger(failpoint)
+
+        ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
+        announcer = Announcer(
+            ranking=ranking,
+            clock=reactor,
+            tick_ms=settings.broadcast_interval_ms,
+            score_updates_per_tick_max=settings.score_updates_per_tick_max,
+            meter=meter,
+            failpoint=failpoint,
+        )
+
+        def hear(cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+            ranking.heard(cursor)
+            announcer.tell(changes)
+
+        board.listen(hear)
+        projector = Projector(
+            ledger=ledger, board=board, clock=reactor, now_ms=now_ms, hear=hear, meter=meter, failpoint=failpoint
+        )
+        await projector.start()
+        link.on_up(lambda: _begin(projector.catch_up()))
+        scorekeeper = Scorekeeper(
+            ledger=ledger,
+            projector=projector,
+            gate=gate,
+            catalogue=self._catalogue,
+            clock=reactor,
+            now_ms=now_ms,
+            new_id=new_id,
+            meter=meter,
+            failpoint=failpoint,
+        )
+        self._closers += [projector.stop, scorekeeper.stop]
+
+        proxies = Proxies(networks=settings.trusted_proxies)
+        doorkeeper = _doorkeeper(settings)
+        limits = _limits(settings)
+        lobby, sockets = self._live_wing(announcer, doorkeeper, gate, limits, proxies)
+        self._closers.append(announcer.stop)
+        self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))
+        site = build_site(
+            doorkeeper=doorkeeper,
+            gate=gate,
+            scorekeeper=scorekeeper,
+            ranking=ranking,
+            catalogue=self._catalogue,
+            ring=_ring(settings.action_signature_secret, settings.action_signature_secrets_old),
+            limits=limits,
+            action_ttl_ms=settings.action_expiration_ms,
+            spectators_admitted=settings.public_board,
+            pings={"ledger": ledger.ping, "redis": board.ping},
+            metrics=meter.render,
+            pages=PAGES,
+            socket=SocketResource(sockets),
+            cors_origins=settings.cors_origins,
+            trusted_proxies=settings.trusted_proxies,
+            bounds=Bounds(),
+            clock=reactor,
+            now_ms=now_ms,
+            new_id=new_id,
+            meter=meter,
+        )
+        self._closers.append(lambda: _within(site.drain(), DRAIN_S, reactor))
+        await self._listen(site, sockets)
+        self._notifier.ready()
+
+    async def _open_redis(self) -> RedisLink:
+        settings = self._settings
+        if settings.redis_url is None:
+            embedded = EmbeddedRedis(settings.data_dir, self._reactor)
+            embedded.startService()
+            self._closers.append(lambda: embedded.stopService())
+            await embedded.ready()
+        link = RedisLink(_redis_url(settings), self._reactor, self._telemetry)
+        link.open()
+        self._closers.append(link.close)
+        try:
+            await link.reached(REDIS_WAIT_MS)
+        except StoreUnavailable as away:
+            # Submissions work without Redis; the link goes on trying, and the board is caught up when it answers.
+            self._log.warn("starting without Redis: {away}", away=str(away))
+        return link
+
+    async def _open_ledger(self, failpoint: Failpoint) -> SqlLedger:
+        url = self._settings.database_url.get_secret_value()
+        if url.startswith("sqlite:"):
+            await deferToThread(migrate, url)
+        else:
+            current, head = await deferToThread(ledger_schema_status, url)
+            if current != head:
+                raise LedgerUnusable(
+                    f"the database is at {current or 'no revision'} and needs {head}: run `scoreboard db upgrade`"
+                )
+        ledger = open_ledger(url, self._reactor, failpoint)
+        ledger.start()
+        self._closers.append(ledger.close)
+        return ledger
+
+    def _live_wing(
+        self, announcer: Announcer, doorkeeper: Cloakroom, gate: RedisGate, limits: Limits, proxies: Proxies
+    ) -> tuple[Lobby, NativeFactory]:
+        settings = LiveSettings(
+            origins=self._settings.cors_origins,
+            sockets_max=self._settings.sockets_max,
+            sockets_per_address_max=self._settings.sockets_per_address_max,
+            events_per_second_max=self._settings.socket_events_per_second_max,
+        )
+        lobby = Lobby(settings=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
+        lobby.start()
+
+        def knock(address: str) -> Awaitable[Verdict]:
+            return gate.admit([Hit(limit=limits.address, subject=address), Hit(limit=limits.everyone, subject=EVERYONE)])
+
+        def address_of(peer: str, forwarded: str | None) -> str:
+            chain = [] if forwarded is None else [forwarded.encode("latin-1", "replace")]
+            return counted_as(proxies.client(plain(peer), chain))
+
+        sockets = NativeFactory(
+            doorkeeper=doorkeeper,
+            announcer=announcer,
+            lobby=lobby,
+            settings=settings,
+            clock=self._reactor,
+            address_of=address_of,
+            knock=knock,
+        )
+        return lobby, sockets
+
+    async def _listen(self, site: Site, sockets: NativeFactory) -> None:
+        handed = activated_endpoints(self._reactor, os.environ)
+        own = [_endpoint(self._reactor, self._settings.bind_address, self._settings.port)]
+        if self._settings.websocket_port is not None:
+            own.append(_endpoint(self._reactor, self._settings.bind_address, self._settings.websocket_port))
+        # systemd hands over the same two, in the same order (systemd/scoreboard.socket).
+        factories: tuple[IProtocolFactory, ...] = (site, sockets)
+        for endpoint, factory in zip(handed or own, factories, strict=False):
+            port: IListeningPort = await endpoint.listen(factory)
+            self._closers.append(partial(_close_port, port))
+            self._log.info("listening at {address}", address=str(port.getHost()))
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+        while self._closers:
+            close = self._closers.pop()
+            try:
+                await close()
+            except Exception:  # whatever hinders one must not keep the others from closing
+                self._log.failure("something could not be closed")
+
+    def _cannot_open(self, failure: Failure) -> None:
+        if failure.check(CancelledError):  # stopped while opening
+            return
+        if failure.check(*EXPECTED_TROUBLE):
+            sys.stderr.write(f"scoreboard: {failure.getErrorMessage()}\n")
+            status = os.EX_CONFIG
+        else:
+            self._log.failure("the server cannot start", failure=failure)
+            status = os.EX_SOFTWARE
+        # Twisted has no way to hand over an exit status, so the last trigger of its shutdown ends the process with ours.
+        self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
+        self._reactor.callWhenRunning(self._reactor.stop)
+
+
+# For the CLI
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores:
+    """The ledger and the board, open. ``board`` is None while nobody runs the embedded Redis."""
+
+    ledger: Ledger
+    board: Board | None
+    close: Callable[[], Awaitable[None]]
+
+
+async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True) -> Stores:
+    """The stores of this configuration, beside a running server or without one. Raises StoreUnavailable."""
+    current, head = await deferToThread(schema_status, settings)
+    if current != head:
+        raise StoreUnavailable(f"the ledger is at {current or 'no revision'} and needs {head}: run `scoreboard db upgrade`")
+    ledger = open_ledger(settings.database_url.get_secret_value(), reactor)
+    ledger.start()
+    link = RedisLink(_redis_url(settings), reactor, Telemetry())
+    link.open()
+
+    async def close() -> None:
+        await link.close()
+        await ledger.close()
+
+    try:
+        await link.reached(CLI_REDIS_WAIT_MS)
+        board: Board | None = RedisBoard(link, reactor, now_ms)
+    except StoreUnavailable:
+        board = None  # the embedded one runs only while its server does; the server's next start redraws
+        if settings.redis_url is not None and need_board:
+            await close()
+            raise
+    return Stores(ledger=ledger, board=board, close=close)
+
+
+async def redraw(stores: Stores) -> int:
+    """Draw the whole board afresh from the ledger, in a new epoch; how many players were drawn."""
+    if stores.board is None:
+        return 0
+    began_ms = now_ms()
+    _, drawn = await redraw_board(stores.ledger, stores.board, await stores.board.state(), began_ms)
+    after = ""
+    while page := await stores.ledger.changed_since(began_ms - OVERLAP_MS, after, STANDINGS_PER_PAGE):
+        await project(stores, page)
+        after = page[-1].user_id
+    return drawn
+
+
+async def project(stores: Stores, standings: Sequence[Standing]) -> None:
+    """Set standings on the board, if there is one; whoever listens to it is told. The drawn position stays where it is."""
+    if stores.board is None:
+        return
+    for start in range(0, len(standings), STANDINGS_PER_PAGE):
+        await stores.board.set(standings[start : start + STANDINGS_PER_PAGE], 0)
+
+
+def settings_from(environ: Mapping[str, str]) -> Settings:
+    """The server's settings. Raises BadSettings."""
+    return load_settings(environ)
+
+
+def upgrade_schema(settings: Settings) -> str:
+    """Migrate the ledger's schema to the newest revision, which is returned. Blocks. Raises StoreUnavailable."""
+    with _unusable_is_unavailable():
+        return migrate(settings.database_url.get_secret_value())
+
+
+def schema_status(settings: Settings) -> tuple[str | None, str]:
+    """(the revision that the ledger has, the newest there is). Blocks. Raises StoreUnavailable."""
+    with _unusable_is_unavailable():
+        return ledger_schema_status(settings.database_url.get_secret_value())
+
+
+def mint_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
+    """A token that the server accepts."""
+    return _doorkeeper(settings).mint(user_id, username, role, life_s)
+
+
+@contextmanager
+def _unusable_is_unavailable() -> Iterator[None]:
+    try:
+        yield
+    except LedgerUnusable as trouble:
+        raise StoreUnavailable(str(trouble)) from trouble
+
+
+# Choices
+
+
+def _doorkeeper(settings: Settings) -> Cloakroom:
+    return Cloakroom(
+        ring=_ring(settings.jwt_secret, settings.jwt_secrets_old),
+        now_ms=now_ms,
+        life_s_max=max(settings.jwt_expiration_s, SPECTATOR_LIFE_S),
+        issuer=settings.jwt_issuer,
+        audience=settings.jwt_audience,
+    )
+
+
+def _ring(current: SecretStr, older: Sequence[SecretStr]) -> Keyring:
+    return keyring(current.get_secret_value().encode(), tuple(secret.get_secret_value().encode() for secret in older))
+
+
+def _limits(settings: Settings) -> Limits:
+    window_ms = settings.rate_limit_window_s * 1000
+
+    def limit(name: str, quota: int, window_ms: int = window_ms) -> Limit:
+        return Limit(name=name, quota=quota, window_ms=window_ms, policy=settings.rate_limit_policy)
+
+    return Limits(
+        address=limit("ip", settings.rate_limit_ip_max),
+        everyone=limit("everyone", settings.rate_limit_global_max, 1_000),
+        submit=limit("submit", settings.rate_limit_max_requests),
+        initialize=limit("initialize", settings.rate_limit_initialize_max),
+        open_actions_max=settings.rate_limit_open_actions_max,
+    )
+
+
+def _redis_url(settings: Settings) -> str:
+    return settings.redis_url.get_secret_value() if settings.redis_url is not None else RedisHome(settings.data_dir).url
+
+
+def _endpoint(reactor: Any, address: str, port: int) -> IStreamServerEndpoint:
+    kind = TCP6ServerEndpoint if ":" in address else TCP4ServerEndpoint
+    return kind(reactor, port, backlog=BACKLOG, interface=address)
+
+
+def _failpoint(setting: str | None) -> Failpoint:
+    """``STEP`` or ``STEP:N``: kill -9 ourselves when that step is passed (the N-th time). Only a test profile has one."""
+    if setting is None:
+        return no_failpoint
+    step, _, times = setting.partition(":")
+    left = int(times or 1)
+
+    def pass_by(passed: str) -> None:
+        nonlocal left
+        left -= passed == step
+        if passed == step and left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return pass_by
+
+
+async def _within(what: Deferred[None], seconds: float, clock: Any) -> None:
+    """Wait for it, but not longer."""
+    with suppress(TimeoutError):
+        await what.addTimeout(seconds, clock)
+
+
+async def _close_port(port: IListeningPort) -> None:
+    closed = port.stopListening()
+    if closed is not None:
+        await closed
+
+
+def _begin(what: Coroutine[Any, Any, object]) -> None:
+    ensureDeferred(what)

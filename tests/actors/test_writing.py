@@ -1,0 +1,223 @@
+"""Scorekeeper, projector and ranking over the twins: commit, then draw, then tell; and what happens when a store is away."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Sequence
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from scoreboard.actors import scorekeeper as module
+from scoreboard.actors.projector import RECONCILE_S, RETRY_S, Projector
+from scoreboard.actors.ranking import Ranking
+from scoreboard.actors.scorekeeper import Outcome, Scorekeeper
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.entries import ResetOrder
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.values import Cursor, Origin, Player, Receipt, ScoreChanged, Submission
+from scoreboard.storage.memory_board import MemoryBoard
+from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.storage.memory_ledger import MemoryLedger
+from tests.actors.fakes import NOW, QuietMeter
+from tests.awaiting import result_of, started
+
+RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)
+AWAY = StoreUnavailable("away")
+
+
+class House:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.ledger = MemoryLedger()
+        self.board = MemoryBoard(self.now_ms)
+        self.meter = QuietMeter()
+        self.told: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
+        self.ranking = Ranking(board=self.board, ledger=self.ledger, clock=self.clock, now_ms=self.now_ms, meter=self.meter)
+        self.projector = Projector(
+            ledger=self.ledger, board=self.board, clock=self.clock, now_ms=self.now_ms, hear=self.hear, meter=self.meter
+        )
+        ids = itertools.count()
+        self.scorekeeper = Scorekeeper(
+            ledger=self.ledger,
+            projector=self.projector,
+            gate=MemoryGate(self.now_ms),
+            catalogue={"COMPLETE_QUEST": RULE},
+            clock=self.clock,
+            now_ms=self.now_ms,
+            new_id=lambda: str(uuid.UUID(int=next(ids), version=4)),
+            meter=self.meter,
+        )
+
+    def now_ms(self) -> int:
+        return NOW + int(self.clock.seconds() * 1000)
+
+    def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        self.ranking.heard(cursor)
+        self.told.append((cursor, changes))
+
+    def submit(self, user: str = "amy", action: int = 1, action_type: str = "COMPLETE_QUEST") -> Deferred[Outcome]:
+        action_id = str(uuid.UUID(int=2**70 + action, version=4))
+        grant = Grant(
+            action_id=action_id,
+            user_id=user,
+            action_type=action_type,
+            issued_at_ms=NOW,
+            not_before_ms=NOW,
+            expires_at_ms=NOW + 600_000,
+            points=100,
+            metadata=(),
+        )
+        submission = Submission(action_id=action_id, action_type=action_type, issued_at_ms=NOW, metadata=(), signature="")
+        player = Player(user_id=user, username=user, role="user", expires_at_s=2**33)
+        return started(self.scorekeeper.submit(player, submission, grant, Origin(address="127.0.0.1", agent="test")))
+
+    def award(self, user: str = "amy", action: int = 1) -> Receipt:
+        outcome = outcome_of(self.submit(user, action))
+        self.clock.advance(0.001)
+        assert isinstance(outcome, Receipt), outcome
+        return outcome
+
+    def drawn(self, *users: str) -> list[int | None]:
+        return [found and found[0] for found in result_of(self.board.drawn(users))]
+
+
+def outcome_of(d: Deferred[Outcome]) -> Outcome:
+    async def wait() -> Outcome:
+        return await d
+
+    return result_of(wait())
+
+
+@pytest.fixture
+def house() -> House:
+    house = House()
+    result_of(house.projector.start())
+    return house
+
+
+def test_an_award_is_committed_drawn_told_and_answered_with_ranks(house: House) -> None:
+    assert house.award("zed") == Receipt(points=100, total=100, rank=1, previous_rank=None)
+    assert house.award("amy", 2) == Receipt(points=100, total=100, rank=2, previous_rank=None)
+    assert house.award("amy", 3) == Receipt(points=100, total=200, rank=1, previous_rank=2)
+    assert house.drawn("amy", "zed") == [200, 100]
+    changes = [(change.user_id, change.points, change.rank) for _, told in house.told for change in told]
+    assert changes == [("zed", 100, 1), ("amy", 100, 2), ("amy", 200, 1)]
+
+
+def test_fifty_of_the_same_at_once_are_one_award_and_forty_nine_times_its_receipt(house: House) -> None:
+    house.ledger.pause()
+    waiting = [house.submit() for _ in range(50)]
+    house.ledger.resume()
+    first, *rest = [outcome_of(one) for one in waiting]
+    assert first == Receipt(points=100, total=100, rank=1, previous_rank=None)
+    assert all(isinstance(one, Refusal) and one.reason is Reason.ACTION_ALREADY_USED and one.receipt == first for one in rest)
+
+
+def test_a_retry_long_after_is_given_the_original_receipt(house: House) -> None:
+    first = house.award("amy", 1)
+    house.clock.advance(module.RECEIPTS_WAIT_S)
+    house.award("zed", 2)
+    house.award("zed", 3)
+    again = outcome_of(house.submit("amy", 1))
+    assert isinstance(again, Refusal)
+    assert again.receipt == first
+
+
+def test_an_action_that_left_the_catalogue_is_invalid(house: House) -> None:
+    assert outcome_of(house.submit(action_type="GONE")) is INVALID_ACTION
+
+
+def test_while_the_ledger_is_away_nothing_is_awarded_and_the_asker_may_come_back(house: House) -> None:
+    house.ledger.broken = AWAY
+    refusal = outcome_of(house.submit())
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.retry_after_s) == (Reason.UNAVAILABLE, 1)
+    house.ledger.broken = None
+    assert house.award().total == 100
+
+
+def test_a_full_hatch_refuses_at_once(house: House) -> None:
+    house.ledger.pause()
+    waiting = [house.submit("amy", n) for n in range(module.CLAIMS_WAITING_MAX + 1)]  # one of them is in hand
+    refusal = outcome_of(house.submit("amy", 99_999))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.UNAVAILABLE
+    house.ledger.resume()
+    assert all(isinstance(outcome_of(one), Receipt) for one in waiting)
+
+
+def test_a_stop_answers_everyone_and_then_refuses(house: House) -> None:
+    house.ledger.pause()
+    waiting = [house.submit("amy", n) for n in range(3)]
+    stopped = started(house.scorekeeper.stop())
+    late = outcome_of(house.submit("amy", 9))
+    assert isinstance(late, Refusal)
+    house.ledger.resume()
+    assert [outcome_of(one).total for one in waiting] == [100, 200, 300]  # type: ignore[union-attr]  # receipts all
+    assert stopped.called
+
+
+def test_awards_go_on_without_the_board_and_it_catches_up_by_itself(house: House) -> None:
+    house.award("amy", 1)
+    house.board.broken = True
+    degraded = house.award("amy", 2)
+    assert (degraded.total, degraded.rank, degraded.degraded) == (200, None, True)
+    house.board.broken = False
+    assert house.award("zed", 3).degraded  # still behind: nothing is drawn past the hole
+    house.clock.advance(RETRY_S)
+    assert house.projector.abreast
+    assert house.drawn("amy", "zed") == [200, 100]
+    assert house.award("zed", 4) == Receipt(points=100, total=200, rank=2, previous_rank=2)
+
+
+def test_an_emptied_board_is_redrawn_in_a_new_epoch(house: House) -> None:
+    house.award("amy", 1)
+    before = house.told[-1][0]
+    house.board.canvas.lose()
+    house.award("amy", 2)
+    house.clock.advance(RETRY_S)
+    assert house.drawn("amy") == [200]
+    assert house.told[-1][0] > before
+
+
+def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(house: House) -> None:
+    house.award("amy", 1)
+    before = house.told[-1][0]
+    house.board.canvas.restart()
+    house.clock.advance(RECONCILE_S)
+    assert house.told[-1][0].epoch > before.epoch
+    assert house.drawn("amy") == [100]
+
+
+def test_what_another_process_committed_and_never_drew_is_reconciled(house: House) -> None:
+    house.award("amy", 1)
+    order = ResetOrder(reset_id="r", user_id="amy", operator="ops", reason="test", at_ms=house.now_ms())
+    result_of(house.ledger.reset(order))
+    house.clock.advance(RECONCILE_S)
+    assert house.drawn("amy") == [None]
+
+
+def test_a_page_is_read_once_for_all_while_nothing_changes(house: House) -> None:
+    house.award("amy", 1)
+    first = result_of(house.ranking.page(0, 10))
+    assert result_of(house.ranking.page(0, 10)) is first
+    house.award("zed", 2)
+    second = result_of(house.ranking.page(0, 10))
+    assert [row.user_id for row in second.rows] == ["amy", "zed"]
+    assert second.cursor == house.ranking.cursor > first.cursor
+
+
+def test_without_the_board_reads_come_from_the_ledger_and_say_so(house: House) -> None:
+    house.award("amy", 1)
+    house.board.broken = True
+    house.award("zed", 2)
+    page = result_of(house.ranking.page(0, 100))
+    assert page.degraded
+    assert [(row.user_id, row.rank) for row in page.rows] == [("amy", 1), ("zed", 2)]
+    place = result_of(house.ranking.place("zed"))
+    assert (place.degraded, place.points, place.rank, place.total) == (True, 100, None, 2)

@@ -1,0 +1,35 @@
+"""What the quiet rooms cost: `make bench`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scoreboard.domain.grants import keyring, sign, verify
+from scoreboard.domain.judgement import Past, judge, settle
+from tests.domain.test_grants import NOW, PLAIN, RING, submission
+from tests.domain.test_judgement import claim, nothing
+
+BATCH = 32
+
+
+def test_judge_one(benchmark: Any) -> None:
+    one, past = claim(), nothing()
+    benchmark(judge, one, past)
+
+
+def test_settle_a_batch(benchmark: Any) -> None:
+    claims = [claim(f"user-{n}", n) for n in range(BATCH)]
+
+    def fresh() -> tuple[tuple[Any, Past], dict[str, Any]]:
+        return (claims, nothing()), {}
+
+    assert len(benchmark.pedantic(settle, setup=fresh, rounds=500)) == BATCH
+
+
+def test_sign(benchmark: Any) -> None:
+    benchmark(sign, PLAIN, RING)
+
+
+def test_verify(benchmark: Any) -> None:
+    told = submission(PLAIN, sign(PLAIN, RING))
+    assert benchmark(verify, told, "user-123", keyring(b"k" * 32), NOW) == PLAIN

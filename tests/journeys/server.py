@@ -1,0 +1,176 @@
+"""A real server process for journeys: started as an operator would, spoken to as a client would, killed at will."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import jwt
+
+ROOT = Path(__file__).resolve().parents[2]
+JWT_SECRET = "journey-jwt-secret-of-forty-bytes-length"
+ACTION_SECRET = "journey-action-secret-of-forty-bytes-len"
+UP_S_MAX = 30.0
+DOWN_S_MAX = 20.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class ServerProcess:
+    """One server on one data directory. ``more`` adds to or overrides its environment."""
+
+    data_dir: Path
+    more: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+    websocket_port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def log(self) -> str:
+        return (self.data_dir / "server.log").read_text()
+
+    def environment(self) -> dict[str, str]:
+        kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+        return {
+            **kept,
+            "SCOREBOARD_ENV": "test",
+            "SCOREBOARD_DATA_DIR": str(self.data_dir),
+            "PORT": str(self.port),
+            "WEBSOCKET_PORT": str(self.websocket_port),
+            "JWT_SECRET": JWT_SECRET,
+            "ACTION_SIGNATURE_SECRET": ACTION_SECRET,
+            "RATE_LIMIT_IP_MAX": "1000000",
+            "RATE_LIMIT_MAX_REQUESTS": "1000000",
+            "SOCKETS_PER_ADDRESS_MAX": "10000",
+            **self.more,
+        }
+
+    def start(self, **more: str) -> ServerProcess:
+        self.more.update(more)
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with (self.data_dir / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "-y", str(ROOT / "scoreboard.tac")],
+                cwd=ROOT,
+                env=self.environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.wait_until_ready()
+        return self
+
+    def command_line(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The CLI with this server's settings."""
+        scoreboard = str(Path(sys.executable).with_name("scoreboard"))
+        return subprocess.run(
+            [scoreboard, *words], cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def wait_until_ready(self) -> None:
+        until = time.monotonic() + UP_S_MAX
+        while time.monotonic() < until:
+            if self.process is not None and self.process.poll() is not None:
+                raise AssertionError(f"the server ended with {self.process.returncode}:\n{self.log[-4000:]}")
+            try:
+                if self.get("/readyz").status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError(f"the server was not ready within {UP_S_MAX} s:\n{self.log[-4000:]}")
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit status."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """SIGKILL: no goodbye."""
+        return self._end(signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Until it ends by itself."""
+        assert self.process is not None
+        status = self.process.wait(DOWN_S_MAX)
+        self.process = None
+        return status
+
+    def _end(self, how: signal.Signals) -> int:
+        if self.process is None:
+            return 0
+        self.process.send_signal(how)
+        return self.wait()
+
+    def mint(self, user_id: str, *, role: str = "user", life_s: int = 3600) -> str:
+        now = int(time.time())
+        claims = {"userId": user_id, "username": user_id.title(), "role": role, "iat": now, "exp": now + life_s}
+        return jwt.encode(claims, JWT_SECRET, "HS256")
+
+    def get(self, path: str, token: str | None = None, **headers: str) -> Answer:
+        return self.request("GET", path, token, None, headers)
+
+    def post(self, path: str, token: str | None, body: object, **headers: str) -> Answer:
+        return self.request("POST", path, token, body, headers)
+
+    def request(self, method: str, path: str, token: str | None, body: object, headers: dict[str, str]) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=15)
+        sent = {"User-Agent": "journey/1", **headers}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token}"
+        payload = None
+        if body is not None:
+            payload, sent["Content-Type"] = json.dumps(body).encode(), "application/json"
+        try:
+            connection.request(method, path, payload, sent)
+            response = connection.getresponse()
+            text = response.read()
+            found = {name.lower(): value for name, value in response.getheaders()}
+            is_json = found.get("content-type", "").startswith("application/json")
+            return Answer(response.status, found, json.loads(text) if is_json and text else text.decode())
+        finally:
+            connection.close()
+
+    def initialize(self, user_id: str, action: str = "COMPLETE_QUEST", **metadata: object) -> dict[str, Any]:
+        """A submission ready to be posted."""
+        asked = {"actionType": action, "metadata": metadata or {"questId": "quest-123"}}
+        answer = self.post("/api/v1/actions/initialize", self.mint(user_id), asked)
+        assert answer.status == 200, answer
+        data = answer.body["data"]
+        return {**asked, "actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
+
+    def submit(self, user_id: str, submission: dict[str, Any]) -> Answer:
+        return self.post("/api/v1/scores/submit", self.mint(user_id), submission)
+
+    def play(self, user_id: str, action: str = "COMPLETE_QUEST", **metadata: object) -> Answer:
+        """Initialize and submit."""
+        return self.submit(user_id, self.initialize(user_id, action, **metadata))
+
+    def board(self, limit: int = 100) -> list[tuple[str, int]]:
+        answer = self.get(f"/api/v1/scores/leaderboard?limit={limit}", self.mint("reader"))
+        assert answer.status == 200, answer
+        return [(row["userId"], row["score"]) for row in answer.body["data"]["leaderboard"]]

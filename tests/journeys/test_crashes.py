@@ -1,0 +1,72 @@
+"""kill -9 between every two steps of a score: what was acknowledged is in the ledger once, and the board equals the ledger."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.journeys.server import Answer, ServerProcess
+
+STEPS = ["validated", "judged", "committed", "drawn", "marked", "telling"]
+PLAYERS = [f"player-{n}" for n in range(8)]
+
+
+def totals_in(server: ServerProcess) -> dict[str, int]:
+    """Every player's sum of entries, straight from the ledger's file."""
+    with sqlite3.connect(server.data_dir / "ledger.db") as ledger:
+        rows = ledger.execute("SELECT user_id, sum(score_awarded) FROM score_transactions GROUP BY user_id")
+        return dict(rows.fetchall())
+
+
+def awarded_in(server: ServerProcess) -> list[str]:
+    with sqlite3.connect(server.data_dir / "ledger.db") as ledger:
+        return [_canonical(row[0]) for row in ledger.execute("SELECT action_id FROM score_transactions")]
+
+
+def _canonical(action_id: Any) -> str:
+    text = action_id.hex() if isinstance(action_id, bytes) else str(action_id)
+    return text.replace("-", "")
+
+
+def submit_or_lose(server: ServerProcess, user_id: str, submission: dict[str, Any]) -> Answer | None:
+    try:
+        return server.submit(user_id, submission)
+    except OSError:
+        return None
+
+
+def settled_board(server: ServerProcess, expected: dict[str, int]) -> dict[str, int]:
+    """The board, given the promised two seconds to agree."""
+    until = time.monotonic() + 2
+    while (board := dict(server.board())) != expected and time.monotonic() < until:
+        time.sleep(0.05)
+    return board
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_server_killed_there_loses_nothing_and_doubles_nothing(step: str, new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server(SCOREBOARD_FAILPOINT=f"{step}:5").start()
+    submissions = [(user, server.initialize(user)) for user in PLAYERS for _ in range(2)]
+    with ThreadPoolExecutor(4) as crowd:
+        answers = list(crowd.map(lambda one: submit_or_lose(server, *one), submissions))
+    assert server.wait() == -9, f"the failpoint {step} was not reached"
+    assert None in answers or step == "telling"
+
+    server.start(SCOREBOARD_FAILPOINT="")
+    retried = [server.submit(user, submission) for user, submission in submissions]
+    for before, after in zip(answers, retried, strict=True):
+        assert after.status in (200, 409), after
+        if before is not None:
+            assert (before.status, after.status) == (200, 409)
+            assert after.headers["idempotent-replayed"] == "true"
+            assert after.body["data"]["newTotalScore"] == before.body["data"]["newTotalScore"]
+    assert sorted(awarded_in(server)) == sorted(_canonical(one["actionId"]) for _, one in submissions)
+    assert totals_in(server) == dict.fromkeys(PLAYERS, 200)
+    assert settled_board(server, totals_in(server)) == dict.fromkeys(PLAYERS, 200)
+    assert server.stop() == 0
+    assert "Traceback" not in server.log

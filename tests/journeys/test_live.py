@@ -1,0 +1,122 @@
+"""A WebSocket client that someone else wrote watches a board that someone else moves."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.journeys.server import ServerProcess
+
+
+class Viewer:
+    """One socket: says things, and reads until it hears what it waits for."""
+
+    def __init__(self, url: str, **more: Any) -> None:
+        self.socket: ClientConnection = ExitStack().enter_context(connect(url, open_timeout=5, compression=None, **more))
+        self.heard: list[dict[str, Any]] = []
+
+    def say(self, event: str, data: object = None, number: int | None = None) -> None:
+        message = {"event": event, **({"data": data} if data is not None else {}), **({"id": number} if number is not None else {})}
+        self.socket.send(json.dumps(message))
+
+    def hear(self, event: str, where: Callable[[Any], bool] = lambda data: True, seconds: float = 3.0) -> Any:
+        """The data of the next such event; everything heard on the way is kept."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            message = json.loads(self.socket.recv(timeout=until - time.monotonic()))
+            self.heard.append(message)
+            if message["event"] == event and where(message.get("data")):
+                return message["data"]
+        raise AssertionError(f"never heard {event}: {self.heard}")
+
+    def cursors(self) -> list[tuple[int, int]]:
+        told = [m["data"]["data"] for m in self.heard if m["event"] in ("leaderboard:update", "score:update")]
+        return [(data["epoch"], data["seq"]) for data in told]
+
+
+def watch(server: ServerProcess, user_id: str, url: str = "") -> Viewer:
+    viewer = Viewer(url or f"ws://127.0.0.1:{server.port}/ws")
+    viewer.say("auth", {"token": server.mint(user_id)}, 1)
+    viewer.hear("ack")
+    viewer.say("join:leaderboard", number=2)
+    viewer.hear("ack")
+    viewer.hear("leaderboard:update")
+    return viewer
+
+
+def leaders(update: Any) -> dict[str, int]:
+    return {row["userId"]: row["score"] for row in update["data"]["leaderboard"]}
+
+
+@pytest.fixture(params=["mounted", "own-port"])
+def ws_url(request: pytest.FixtureRequest, live_server: ServerProcess) -> str:
+    return f"ws://127.0.0.1:{live_server.port}/ws" if request.param == "mounted" else f"ws://127.0.0.1:{live_server.websocket_port}/"
+
+
+def test_a_viewer_sees_a_score_within_a_blink(live_server: ServerProcess, ws_url: str) -> None:
+    viewer = watch(live_server, "viewer", ws_url)
+    player = f"blink-{live_server.port}-{len(ws_url)}"
+    began = time.monotonic()
+    receipt = live_server.play(player).body["data"]
+    if receipt["currentRank"] <= 10:
+        viewer.hear("leaderboard:update", lambda told: leaders(told).get(player) == 100)
+    else:
+        viewer.hear("score:update", lambda told: told["data"]["userId"] == player)
+    assert time.monotonic() - began < 1.0
+    assert viewer.cursors() == sorted(viewer.cursors())
+
+
+def test_a_player_hears_of_the_own_rise_without_joining(live_server: ServerProcess) -> None:
+    amy = Viewer(f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.mint('amy')}"})
+    for _ in range(3):
+        live_server.play("amy")
+    told = amy.hear("score:update", lambda told: told["data"]["newScore"] == 300)
+    assert told["type"] == "SCORE_CHANGED"
+    assert told["data"]["userId"] == "amy"
+    assert any(message["event"] == "rank:achieved" for message in amy.heard)
+
+
+def test_a_stranger_is_asked_for_a_token(live_server: ServerProcess) -> None:
+    stranger = Viewer(f"ws://127.0.0.1:{live_server.port}/ws")
+    stranger.say("join:leaderboard", number=1)
+    stranger.hear("error")
+
+
+def test_a_foreign_page_is_refused(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server(CORS_ORIGIN="https://game.example").start()
+    with pytest.raises(InvalidStatus, match="403"):
+        Viewer(f"ws://127.0.0.1:{server.port}/ws", origin="https://evil.example")
+    Viewer(f"ws://127.0.0.1:{server.port}/ws", origin="https://game.example").socket.close()
+
+
+def test_a_stopping_server_says_goodbye(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    viewer = watch(server, "viewer")
+    server.play("amy")
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 10
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            viewer.socket.recv(timeout=3)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1012
+    assert "Traceback" not in server.log
+
+
+def test_a_restarted_server_finds_its_data_again_and_viewers_never_see_time_go_back(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    server.play("amy")
+    before = watch(server, "viewer").cursors()
+    assert server.stop() == 0
+    server.start()
+    again = watch(server, "viewer")
+    assert leaders(again.heard[-1]["data"]) == {"amy": 100}
+    assert again.cursors()[0] > before[-1]

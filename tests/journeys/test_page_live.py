@@ -1,0 +1,58 @@
+"""A browser on the page of a real server watches a row move that real players move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.journeys.server import ServerProcess
+from tests.pages.chromium import chromium, watching
+from tests.pages.conftest import MOVING_WHEN_FIRST, expect_live
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as launched:
+        yield launched
+
+
+@pytest.fixture
+def public_server(new_server: Callable[..., ServerProcess]) -> ServerProcess:
+    """A server that lends tokens to spectators, with ann before ben on its board."""
+    server = new_server(PUBLIC_BOARD="true").start()
+    for player in ("ann", "ann", "ben"):
+        assert server.play(player).status == 200
+    return server
+
+
+def test_a_spectator_watches_a_row_move_and_its_player_the_own_place(browser: Browser, public_server: ServerProcess) -> None:
+    with (
+        watching(browser, public_server.url) as page,
+        watching(browser, public_server.url, f"/#token={public_server.mint('ben')}") as own_page,
+    ):
+        place = own_page.get_by_role("region", name="Your place")
+        expect(page.locator(".row .name")).to_have_text(["Ann", "Ben"])
+        expect(page.locator("#players")).to_have_text("2 players")
+        expect(place).to_contain_text("Rank 2 Ben ahead of 0 %")
+        public_server.play("ben")
+        expect(page.locator(".row .points")).to_have_text(["200", "200"])
+        public_server.play("ben")
+        assert page.wait_for_function(MOVING_WHEN_FIRST, arg="Ben").json_value()["moving"] == 2
+        expect(page.locator(".row .name")).to_have_text(["Ben", "Ann"])
+        expect(page.locator(".row .points")).to_have_text(["300", "200"])
+        expect(place).to_contain_text("Rank 1 Ben ahead of 50 %")
+        expect(own_page.get_by_role("row", name="Ben").get_by_text("You")).to_be_visible()
+
+
+def test_the_page_comes_back_when_the_server_does(browser: Browser, public_server: ServerProcess) -> None:
+    with watching(browser, public_server.url) as page:
+        expect_live(page)
+        assert public_server.stop() == 0
+        expect(page.locator("#connection")).to_contain_text("Offline · retrying in")
+        public_server.start()
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect_live(page)
+        assert public_server.play("cal").status == 200
+        expect(page.locator(".row .name")).to_have_text(["Ann", "Ben", "Cal"])
