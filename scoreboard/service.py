@@ -7,7 +7,6 @@ say goodbye to sockets, write down the last receipts, let go of the stores.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 import uuid
@@ -21,14 +20,12 @@ from typing import Any, Final
 from pydantic import SecretStr
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from config import BadSettings
+from config import BadSettings as BadSettings
 from config.catalogue import load_catalogue
 from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
@@ -36,11 +33,14 @@ from scoreboard.actors.projector import OVERLAP_MS, STANDINGS_PER_PAGE, Projecto
 from scoreboard.actors.projector import redraw as redraw_board
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
-from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, StoreUnavailable, no_failpoint
+from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, StoreUnavailable
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Hit, Limit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+from scoreboard.failpoints import failpoint as make_failpoint
+from scoreboard.listening import close as close_port
+from scoreboard.listening import listen
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.mount import SocketResource
@@ -55,7 +55,7 @@ from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
-from scoreboard.systemd import Notifier, activated_endpoints
+from scoreboard.systemd import Notifier
 from scoreboard.telemetry import LagWatch, Telemetry
 from scoreboard.web.address import Proxies, counted_as, plain
 from scoreboard.web.app import build_site
@@ -69,8 +69,6 @@ PAGES: Final = Path(__file__).parent / "pages"
 DRAIN_S: Final = 10.0
 GOODBYE_S: Final = 1.0
 RESTARTING: Final = Parting(code=1012, reason="the server is restarting; come back in a moment")
-#: Connections that wait to be accepted.
-BACKLOG: Final = 4_096
 #: How long the first connection to Redis may take before we open the doors without it.
 REDIS_WAIT_MS: Final = 5_000
 CLI_REDIS_WAIT_MS: Final = 1_500
@@ -127,7 +125,7 @@ class House(Service):
 
     async def _open(self) -> None:
         settings, reactor, meter = self._settings, self._reactor, self._telemetry
-        failpoint = _failpoint(settings.failpoint)
+        failpoint = make_failpoint(settings.failpoint)
         link = await self._open_redis()
         board = RedisBoard(link, reactor, now_ms)
         gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
@@ -261,15 +259,10 @@ class House(Service):
         return lobby, sockets
 
     async def _listen(self, site: Site, sockets: NativeFactory) -> None:
-        handed = activated_endpoints(self._reactor, os.environ)
-        own = [_endpoint(self._reactor, self._settings.bind_address, self._settings.port)]
-        if self._settings.websocket_port is not None:
-            own.append(_endpoint(self._reactor, self._settings.bind_address, self._settings.websocket_port))
-        # systemd hands over the same two, in the same order (systemd/scoreboard.socket).
-        factories: tuple[IProtocolFactory, ...] = (site, sockets)
-        for endpoint, factory in zip(handed or own, factories, strict=False):
-            port: IListeningPort = await endpoint.listen(factory)
-            self._closers.append(partial(_close_port, port))
+        settings = self._settings
+        doors: list[tuple[int | None, Any]] = [(settings.port, site), (settings.websocket_port, sockets)]
+        for port in await listen(self._reactor, os.environ, settings.bind_address, doors):
+            self._closers.append(partial(close_port, port))
             self._log.info("listening at {address}", address=str(port.getHost()))
 
     async def _close(self) -> None:
@@ -301,7 +294,7 @@ class House(Service):
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """The ledger and the board, open. ``board`` is None while nobody runs the embedded Redis."""
+    """The ledger and the board, open. ``board`` is None where none was asked for or nobody runs the embedded Redis."""
 
     ledger: Ledger
     board: Board | None
@@ -315,6 +308,8 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         raise StoreUnavailable(f"the ledger is at {current or 'no revision'} and needs {head}: run `scoreboard db upgrade`")
     ledger = open_ledger(settings.database_url.get_secret_value(), reactor)
     ledger.start()
+    if not need_board:
+        return Stores(ledger=ledger, board=None, close=ledger.close)
     link = RedisLink(_redis_url(settings), reactor, Telemetry())
     link.open()
 
@@ -327,7 +322,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         board: Board | None = RedisBoard(link, reactor, now_ms)
     except StoreUnavailable:
         board = None  # the embedded one runs only while its server does; the server's next start redraws
-        if settings.redis_url is not None and need_board:
+        if settings.redis_url is not None:
             await close()
             raise
     return Stores(ledger=ledger, board=board, close=close)
@@ -420,37 +415,10 @@ def _redis_url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else RedisHome(settings.data_dir).url
 
 
-def _endpoint(reactor: Any, address: str, port: int) -> IStreamServerEndpoint:
-    kind = TCP6ServerEndpoint if ":" in address else TCP4ServerEndpoint
-    return kind(reactor, port, backlog=BACKLOG, interface=address)
-
-
-def _failpoint(setting: str | None) -> Failpoint:
-    """``STEP`` or ``STEP:N``: kill -9 ourselves when that step is passed (the N-th time). Only a test profile has one."""
-    if setting is None:
-        return no_failpoint
-    step, _, times = setting.partition(":")
-    left = int(times or 1)
-
-    def pass_by(passed: str) -> None:
-        nonlocal left
-        left -= passed == step
-        if passed == step and left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return pass_by
-
-
 async def _within(what: Deferred[None], seconds: float, clock: Any) -> None:
     """Wait for it, but not longer."""
     with suppress(TimeoutError):
         await what.addTimeout(seconds, clock)
-
-
-async def _close_port(port: IListeningPort) -> None:
-    closed = port.stopListening()
-    if closed is not None:
-        await closed
 
 
 def _begin(what: Coroutine[Any, Any, object]) -> None:

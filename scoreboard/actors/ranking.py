@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavailable
-from scoreboard.domain.values import Cursor, Page, Place, Row, Standing
+from scoreboard.domain.values import Cursor, Page, Place
 
 PAGES_MAX = 256
 PLACES_MAX = 10_000
@@ -76,7 +76,7 @@ class Ranking:
         except (StoreUnavailable, StaleBoard):
             self._meter.count("degraded_reads_total")
             total, standings = await self._ledger.top(offset, limit)
-            rows = tuple(_row(offset + at, standing) for at, standing in enumerate(standings, 1))
+            rows = tuple([standing.row(offset + at) for at, standing in enumerate(standings, 1)])
             return Page(cursor=self._cursor, total=total, rows=rows, read_at_ms=self._now_ms(), degraded=True)
 
     async def _read_place(self, user_id: str) -> Place:
@@ -142,14 +142,3 @@ class _Shelf(Generic[Key, Read]):
         if len(self._kept) >= self._kept_max:
             self._kept.clear()
         self._kept[key] = (result, self._clock.seconds() + DEGRADED_S if result.degraded else 0.0)
-
-
-def _row(rank: int, standing: Standing) -> Row:
-    return Row(
-        rank=rank,
-        user_id=standing.user_id,
-        username=standing.username,
-        avatar=standing.avatar,
-        points=standing.points,
-        updated_at_ms=standing.updated_at_ms,
-    )

@@ -9,6 +9,7 @@ the ledger with the commit after its award; a crash between those two leaves a r
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -94,9 +95,6 @@ class Scorekeeper:
     async def stop(self) -> None:
         """Take no more, finish what is in line, and write down the last receipts."""
         await self._mailbox.close()
-        if self._flush is not None:
-            self._flush.cancel()
-            self._flush = None
         await self._append([])
 
     async def _keep(self, batch: list[Envelope[Claim | None, Outcome]]) -> None:
@@ -121,6 +119,9 @@ class Scorekeeper:
 
     async def _append(self, claims: Sequence[Claim]) -> list[Verdict] | None:
         """The verdicts of a batch, committed, or None when the ledger could not: then nothing was awarded."""
+        if self._flush is not None:  # its receipts come along now
+            self._flush.cancel()
+            self._flush = None
         if not claims and not self._receipts:
             return []
         try:
@@ -139,11 +140,8 @@ class Scorekeeper:
 
     def _flush_receipts(self) -> None:
         self._flush = None
-        if self._receipts and not len(self._mailbox):
-            try:
-                self._mailbox.tell(None)
-            except (MailboxFull, MailboxClosed):
-                return  # full: the next batch takes them along; closed: stop() does
+        with suppress(MailboxFull, MailboxClosed):  # full: the next batch takes them along; closed: stop() does
+            self._mailbox.tell(None)
 
 
 def _outcome(claim: Claim, verdict: Verdict, placed: dict[str, Receipt]) -> Outcome:

@@ -86,6 +86,17 @@ class Standing(Value, frozen=True, kw_only=True):
     reached_at_ms: int | None
     updated_at_ms: int
 
+    def row(self, rank: int) -> Row:
+        """The line that this player has on the board at a rank."""
+        return Row(
+            rank=rank,
+            user_id=self.user_id,
+            username=self.username,
+            avatar=self.avatar,
+            points=self.points,
+            updated_at_ms=self.updated_at_ms,
+        )
+
 
 class Row(Value, frozen=True, kw_only=True):
     """One line of the board, rank counted from 1."""

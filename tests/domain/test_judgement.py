@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -126,5 +127,5 @@ def test_a_batch_awards_each_action_once_and_totals_equal_the_sum_of_entries(tol
         mine = [award for award in awards if award.user_id == user]
         assert past.accounts.get(user, Account()).points == sum(award.points for award in mine)
         assert [award.version for award in mine] == list(range(1, len(mine) + 1))
-        assert all(after.score_before == before.score_after for before, after in zip(mine, mine[1:], strict=False))
+        assert all(after.score_before == before.score_after for before, after in pairwise(mine))
     assert {award.user_id: award.score_after for award in latest(awards)} == {a.user_id: a.score_after for a in awards}

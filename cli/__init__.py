@@ -1,0 +1,1 @@
+"""What admins hold in the hand: the `scoreboard` command."""

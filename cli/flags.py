@@ -1,0 +1,23 @@
+"""`scoreboard flags`: what looked like fraud. Nothing raises flags yet."""
+
+from __future__ import annotations
+
+import typer
+
+from cli.printing import JsonFlag, print_json, show
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list")
+def list_flags(as_json: JsonFlag = False) -> None:
+    """List fraud flags. There are none: this release has no detectors that could raise one.
+
+    \b
+    Examples:
+      scoreboard flags list
+    """
+    if as_json:
+        print_json([])
+    else:
+        show("No flags: this release has no fraud detectors yet. An empty list here does not mean that nobody cheats.")

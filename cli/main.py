@@ -1,0 +1,79 @@
+"""The `scoreboard` command: all its parts in one place, and the real world they work in."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from typing import Annotated
+
+import typer
+
+from cli import audit, database, exports, flags, replay, resets, tokens, top
+from cli.outcomes import BROKEN, Commands
+from cli.running import on_reactor
+from cli.surroundings import Root, Surroundings
+from scoreboard import __version__
+
+app = typer.Typer(
+    cls=Commands,
+    name="scoreboard",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,  # their boxes print local variables, and settings are among them
+)
+audit.app.command("export")(exports.export_entries)
+app.add_typer(audit.app, name="audit", help="Read the ledger: who was awarded what, when and from where.")
+app.command("top")(top.top)
+app.add_typer(replay.app, name="replay", help="Check single awards, or that everything adds up.")
+app.add_typer(resets.app, name="reset", help="Take a player, or everyone, back to nothing. Asks first.")
+app.add_typer(flags.app, name="flags", help="What looked like fraud.")
+app.add_typer(tokens.app, name="token", help="Tokens for trying things out.")
+app.add_typer(database.app, name="db", help="The ledger's schema.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"scoreboard {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def scoreboard(
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Inspect and mend a live scoreboard, while its server runs or not.
+
+    It takes the server's own settings: the same environment, the same file in
+    SCOREBOARD_CONFIG_FILE. Run it where the server runs. Every command that
+    prints data prints it as JSON with --json. Times are UTC.
+
+    \b
+    Exit codes:  0  fine
+                 1  found something wrong
+                 2  wrong usage, or not confirmed
+                 3  cannot reach what it needs
+                70  a fault of its own (please report it)
+                78  bad settings
+    """
+
+
+def _load_root() -> Root:
+    from scoreboard import service  # all of the server: what --help need not wait for
+
+    return service
+
+
+def main() -> None:
+    """Run the command that the arguments ask for, in the real world."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that cannot show a name still gets it
+    try:
+        app(obj=Surroundings(load_root=_load_root, environ=os.environ, now_s=time.time, run=on_reactor))
+    except Exception:  # a fault of ours: never to be mistaken for "found something wrong" (1)
+        traceback.print_exc()
+        sys.exit(BROKEN)

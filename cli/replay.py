@@ -1,0 +1,150 @@
+"""`scoreboard replay`: was this awarded, and does everything add up?"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Final
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli.audit import find_entry
+from cli.checks import FINDINGS_MAX, Checker, Report
+from cli.outcomes import FOUND_WRONG, USAGE, Stop
+from cli.printing import JsonFlag, cell, counted, iso, json_text, print_json, remark, sheet, show, visible
+from cli.surroundings import Stores, surroundings
+from scoreboard.domain.entries import Entry
+from scoreboard.domain.values import ACTION_ID
+
+_IDS_MAX: Final = 100_000
+_LINE_CHARS_MAX: Final = 1024
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("check")
+def check(
+    ctx: typer.Context,
+    action_id: Annotated[str | None, typer.Argument(metavar="ACTION_ID", help="Left out: read from stdin, one a line.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object a line, and nothing else.")] = False,
+) -> None:
+    """Tell whether an action was awarded, when, to whom and from where.
+
+    Exit code 1 if any of the actions was not. None was awarded twice: the
+    ledger holds an action id at most once.
+
+    \b
+    Examples:
+      scoreboard replay check 6f1c2b34-8a51-4c0e-9d27-0f4bd3f6a111
+      scoreboard replay check < suspicious-ids.txt
+    """
+    ids = [action_id] if action_id is not None else _ids_from_stdin()
+    missing = 0
+
+    async def look(stores: Stores, _: Any) -> None:
+        nonlocal missing
+        for one in ids:
+            entry = await find_entry(stores.ledger, one)
+            missing += entry is None
+            typer.echo(_answer_json(one, entry) if as_json else _answer(one, entry))
+
+    surroundings(ctx).visit(look, need_board=False)
+    if missing:
+        raise typer.Exit(FOUND_WRONG)
+
+
+def _ids_from_stdin() -> list[str]:
+    """Every id on stdin, read before we begin: while we wait for a terminal, Ctrl-C still means Ctrl-C."""
+    if sys.stdin.isatty():
+        remark("Action ids, one a line; Ctrl-D ends them:")
+    ids: list[str] = []
+    while line := sys.stdin.readline(_LINE_CHARS_MAX):
+        if len(ids) == _IDS_MAX:
+            raise Stop(USAGE, f"more than {_IDS_MAX:,} action ids; check them in parts")
+        if line.strip():
+            ids.append(line.strip())
+    return ids
+
+
+def _answer(action_id: str, entry: Entry | None) -> str:
+    if entry is not None:
+        where = f"to {visible(entry.user_id)} from {visible(entry.ip_address)}"
+        return f"{entry.action_id}  awarded {entry.score_awarded:+,} {where} at {iso(entry.at_ms)}"
+    if ACTION_ID.fullmatch(action_id) is None:
+        return f"{visible(action_id)}  never awarded: this is no action id (a lower-case UUID, version 4)"
+    return f"{action_id}  never awarded"
+
+
+def _answer_json(action_id: str, entry: Entry | None) -> str:
+    if entry is None:
+        return json_text({"action_id": action_id, "awarded": False})
+    return json_text(
+        {
+            "action_id": action_id,
+            "awarded": True,
+            "user_id": entry.user_id,
+            "action_type": entry.action_type,
+            "points": entry.score_awarded,
+            "at_ms": entry.at_ms,
+            "ip_address": entry.ip_address,
+            "user_agent": entry.user_agent,
+        }
+    )
+
+
+@app.command("verify")
+def verify(
+    ctx: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", metavar="", help="Then redraw Redis from the ledger, whatever was found.")
+    ] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Check that everything adds up: entries, totals, and what Redis shows.
+
+    Recomputes every total from its entries and compares the ledger's totals and
+    Redis with it. Exit code 1 if anything differs. It may run while the server
+    works: what differs is looked at again before it counts.
+
+    --repair redraws Redis. A wrong total in the ledger itself is for a person to
+    judge and is left as it is.
+
+    \b
+    Examples:
+      scoreboard replay verify
+      scoreboard replay verify --repair --json
+    """
+    around = surroundings(ctx)
+
+    async def work(stores: Stores, clock: Any) -> Report:
+        with Console(stderr=True).status("Checking…") as status:
+            report = await Checker(stores, clock, lambda players: status.update(f"Checked {players:,} players…")).check()
+            if repair and stores.board is not None:
+                return msgspec.structs.replace(report, redrawn=await around.load_root().redraw(stores))
+            return report
+
+    report = around.visit(work, need_board=True)
+    if as_json:
+        print_json(report)
+    else:
+        _show(report)
+    if report.findings_total:
+        raise typer.Exit(FOUND_WRONG)
+
+
+def _show(report: Report) -> None:
+    if report.findings:
+        table = sheet("Player", "Where", "Should be", "Is")
+        for finding in report.findings:
+            table.add_row(*(cell(text) for text in (finding.user_id, finding.where, finding.expected, finding.found)))
+        show(table)
+    if report.findings_total > FINDINGS_MAX:
+        show(f"… and {report.findings_total - FINDINGS_MAX:,} more")
+    verdict = Text("All totals add up." if not report.findings_total else counted(report.findings_total, "finding") + ".")
+    verdict.stylize("bold red" if report.findings_total else "bold green")
+    compared = "compared with Redis" if report.board_compared else "Redis not compared: the server is not running"
+    show(verdict.append(f" {counted(report.players, 'player')}, {compared}.", "not bold default"))
+    if report.redrawn is not None:
+        show(f"Redis is redrawn: {counted(report.redrawn, 'player')}.")

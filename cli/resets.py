@@ -1,0 +1,133 @@
+"""`scoreboard reset`: take a player, or everyone, back to nothing by ledger entries of their own. Nothing is deleted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
+from uuid import uuid4
+
+import typer
+
+from cli.outcomes import FOUND_WRONG, UNREACHABLE, USAGE, Stop
+from cli.printing import JsonFlag, counted, print_json, remark, show, visible
+from cli.running import interruptible
+from cli.surroundings import Stores, Surroundings, surroundings
+from scoreboard.boundaries import StaleBoard, StoreUnavailable
+from scoreboard.domain.entries import ResetOrder
+from scoreboard.domain.values import Standing
+
+app = typer.Typer(no_args_is_help=True)
+
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the ledger with the entry.")]
+OperatorOption = Annotated[
+    str | None, typer.Option("--operator", metavar="NAME", help="Who orders it; else $SUDO_USER or $USER. Kept as well.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")]
+
+Told = Callable[[Stores, Sequence[Standing]], Awaitable[object]]
+
+
+@app.command("user")
+def reset_user(
+    ctx: typer.Context,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The player's user id.")],
+    reason: ReasonOption,
+    operator: OperatorOption = None,
+    yes: YesOption = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take one player off the board: points 0, no rank, until the next award.
+
+    The player's history stays; the reset is an entry of its own. Works while the
+    server runs, and its viewers see it at once.
+
+    \b
+    Examples:
+      scoreboard reset user user-123 --reason "cheated in quest-7, ticket 4711"
+    """
+    around = surroundings(ctx)
+    order = _order(around, user, operator, reason)
+
+    async def work(stores: Stores, _: Any) -> Sequence[Standing]:
+        account = await stores.ledger.account(user)
+        if account is None:
+            raise Stop(FOUND_WRONG, f"the ledger has no player {user}")
+        if not yes:
+            _ask(f"{user} ({account.username}) has {account.points:,} points. Take this player back to nothing?")
+        return await _reset(stores, order, around.load_root().project)
+
+    _report(order, around.visit(work, need_board=True), as_json)
+
+
+@app.command("board")
+def reset_board(
+    ctx: typer.Context,
+    reason: ReasonOption,
+    operator: OperatorOption = None,
+    yes: YesOption = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Take every player off the board: an empty board, and everyone starts from 0.
+
+    The history stays; each player's reset is an entry of its own. Works while the
+    server runs, and its viewers see it at once.
+
+    \b
+    Examples:
+      scoreboard reset board --reason "season 4 begins"
+    """
+    around = surroundings(ctx)
+    order = _order(around, None, operator, reason)
+
+    async def work(stores: Stores, _: Any) -> Sequence[Standing]:
+        players, _top = await stores.ledger.top(0, 1)
+        if not yes:
+            _ask(f"{counted(players, 'player')} on the board. Take ALL of them back to nothing?")
+        return await _reset(stores, order, lambda stores, standings: around.load_root().redraw(stores))
+
+    _report(order, around.visit(work, need_board=True), as_json)
+
+
+def _order(around: Surroundings, user: str | None, operator: str | None, reason: str) -> ResetOrder:
+    who = operator or around.environ.get("SUDO_USER") or around.environ.get("USER")
+    if not who or len(who) > 64:
+        raise typer.BadParameter(
+            "who orders this? In at most 64 characters ($SUDO_USER and $USER do not tell)", param_hint="--operator"
+        )
+    if not reason.strip() or len(reason) > 500:
+        raise typer.BadParameter("say why, in at most 500 characters", param_hint="--reason")
+    return ResetOrder(reset_id=str(uuid4()), user_id=user, operator=who, reason=reason, at_ms=around.now_ms)
+
+
+def _ask(question: str) -> None:
+    """Go on only after a yes, asked for on stderr; nobody there to say it is a no."""
+    typer.echo(f"{visible(question)} Nothing is deleted from the history. [y/N] ", err=True, nl=False)
+    with interruptible():
+        answer = sys.stdin.readline()
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Stop(USAGE, "nobody said yes, so nothing was changed; --yes does not ask")
+
+
+async def _reset(stores: Stores, order: ResetOrder, tell: Told) -> Sequence[Standing]:
+    """Commit, then tell. If we stop between the two, the ledger is ahead of the board and the server's reconcile repairs it."""
+    changed = await stores.ledger.reset(order)
+    if not changed:
+        return changed
+    try:
+        await tell(stores, changed)
+    except (StoreUnavailable, StaleBoard) as error:
+        message = f"the reset is in the ledger, but the board could not be told ({error}); it catches up by itself"
+        raise Stop(UNREACHABLE, message) from error
+    if stores.board is None:
+        remark("The server is not running; its board shows the reset from its next start on.")
+    return changed
+
+
+def _report(order: ResetOrder, changed: Sequence[Standing], as_json: bool) -> None:
+    if as_json:
+        print_json({"reset_id": order.reset_id, "operator": order.operator, "reason": order.reason, "players": len(changed)})
+    elif changed:
+        show(f"Taken back to nothing: {counted(len(changed), 'player')} (reset {order.reset_id}).")
+    else:
+        show("Nothing to do: already off the board.")

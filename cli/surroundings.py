@@ -1,0 +1,126 @@
+"""What a command stands in: the composition root, the environment, the clock and the way to wait.
+
+``main`` puts the real ones into Typer's context; tests put twins there. Nothing heavy is imported before a command asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import typer
+
+from cli.outcomes import BAD_SETTINGS, Stop
+from scoreboard.boundaries import Board, Ledger
+from scoreboard.domain.values import Standing
+
+T = TypeVar("T")
+
+
+class Stores(Protocol):
+    """The ledger and the board, open. ``board`` is None while nobody runs the embedded Redis."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The truth."""
+
+    @property
+    def board(self) -> Board | None:
+        """The drawing, if there is one to reach."""
+
+    @property
+    def close(self) -> Callable[[], Awaitable[None]]:
+        """Let go of both."""
+
+
+class Settings(Protocol):
+    """What the CLI itself looks at; all the rest is the server's and only passed on."""
+
+    @property
+    def environment(self) -> str:
+        """development, production or test."""
+
+    @property
+    def jwt_expiration_s(self) -> int:
+        """How long a token lives by default."""
+
+
+class Root(Protocol):
+    """What the CLI asks of the module ``scoreboard.service``."""
+
+    @property
+    def BadSettings(self) -> type[Exception]:  # noqa: N802  a class in a module
+        """What ``settings_from`` raises: a line that names the setting at fault."""
+
+    def settings_from(self, environ: Mapping[str, str], /) -> Any:
+        """The server's settings from the environment and its TOML file."""
+
+    async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True) -> Any:
+        """Stores; raises StoreUnavailable."""
+
+    def redraw(self, stores: Any, /) -> Awaitable[int]:
+        """Draw the whole board afresh from the ledger under a new epoch; how many players were drawn."""
+
+    def project(self, stores: Any, standings: Sequence[Standing], /) -> Awaitable[None]:
+        """Set standings on the board, if there is one; its viewers are told."""
+
+    def upgrade_schema(self, settings: Any, /) -> str:
+        """Migrate the ledger's schema to its newest revision, which is returned."""
+
+    def schema_status(self, settings: Any, /) -> tuple[str | None, str]:
+        """(the revision that the ledger has, the newest there is)."""
+
+    def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
+        """A token that the server accepts."""
+
+
+class Runner(Protocol):
+    """A way to run a coroutine that wants a reactor to its end."""
+
+    def __call__(self, main: Callable[[Any], Coroutine[Any, Any, T]], /) -> T:
+        """What the coroutine returns or raises; KeyboardInterrupt when somebody stopped it."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Everything a command needs from the world."""
+
+    load_root: Callable[[], Root]
+    environ: Mapping[str, str]
+    now_s: Callable[[], float]
+    run: Runner
+
+    @property
+    def now_ms(self) -> int:
+        """The time, in whole milliseconds since the Unix epoch."""
+        return int(self.now_s() * 1000)
+
+    def settings(self) -> Settings:
+        """The server's settings; a bad one stops the command."""
+        root = self.load_root()
+        try:
+            settings: Settings = root.settings_from(self.environ)
+            return settings
+        except root.BadSettings as bad:
+            raise Stop(BAD_SETTINGS, str(bad)) from bad
+
+    def visit(self, work: Callable[[Stores, Any], Coroutine[Any, Any, T]], *, need_board: bool) -> T:
+        """Open the stores, do the work (it is given the stores and the reactor), close them whatever happens."""
+        settings = self.settings()
+
+        async def whole(reactor: Any) -> T:
+            stores = await self.load_root().open_stores(settings, reactor, need_board=need_board)
+            try:
+                return await work(stores, reactor)
+            finally:
+                await stores.close()
+
+        return self.run(whole)
+
+
+def surroundings(ctx: typer.Context) -> Surroundings:
+    """The surroundings that ``main`` (or a test) put into the context."""
+    around = ctx.find_object(Surroundings)
+    assert around is not None, "the app is called with obj=Surroundings(...)"
+    return around

@@ -1,0 +1,69 @@
+"""`scoreboard token`: tokens for trying things out. In production tokens come from whoever knows the players."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Final
+
+import typer
+
+from cli.moments import span_s
+from cli.outcomes import USAGE, Stop
+from cli.printing import JsonFlag, print_json
+from cli.surroundings import surroundings
+from scoreboard.domain.values import USER_ID
+
+_NAME_CHARS_MAX: Final = 64
+
+app = typer.Typer(no_args_is_help=True)
+
+
+class RoleName(StrEnum):
+    """What a token may do."""
+
+    USER = "user"
+    ADMIN = "admin"
+    SERVICE = "service"
+    SPECTATOR = "spectator"
+
+
+@app.command("mint")
+def mint(
+    ctx: typer.Context,
+    user: Annotated[str, typer.Option("--user", metavar="USER", help="The user id that the token is for.")],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The name shown on the board; else the id.")] = None,
+    role: Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="user, admin, service or spectator.")] = RoleName.USER,
+    life: Annotated[
+        str | None, typer.Option("--life", metavar="SPAN", help="15m, 24h; JWT_EXPIRATION if left out, and at most.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Mint it in production too.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Mint a token that this installation's server accepts, and print it.
+
+    It is signed with JWT_SECRET (in development: the secret kept in the data
+    directory), so run it where the server runs, with the same settings. Whoever
+    holds a token is that player: in production this needs --yes.
+
+    \b
+    Examples:
+      TOKEN=$(scoreboard token mint --user user-123 --name Ada)
+      curl -H "Authorization: Bearer $TOKEN" localhost:3000/api/v1/scores/me
+    """
+    if USER_ID.fullmatch(user) is None:
+        raise typer.BadParameter("must be 1 to 64 of A-Z a-z 0-9 _ . : -", param_hint="--user")
+    name = name or user
+    if len(name) > _NAME_CHARS_MAX or not name.isprintable():
+        raise typer.BadParameter(f"must be at most {_NAME_CHARS_MAX} characters that can be seen", param_hint="--name")
+    around = surroundings(ctx)
+    settings = around.settings()
+    if settings.environment == "production" and not yes:
+        raise Stop(USAGE, "this is production, where whoever holds the token plays as this player; add --yes if you mean it")
+    life_s = settings.jwt_expiration_s if life is None else span_s(life, "--life")
+    if not 1 <= life_s <= settings.jwt_expiration_s:
+        raise typer.BadParameter(f"must be from 1s to JWT_EXPIRATION ({settings.jwt_expiration_s}s)", param_hint="--life")
+    token = around.load_root().mint_token(settings, user, name, role.value, life_s)
+    if as_json:
+        print_json({"token": token, "user_id": user, "username": name, "role": role.value, "life_s": life_s})
+    else:
+        typer.echo(token)

@@ -1,0 +1,176 @@
+"""A house of twins for the CLI: the real app, a root whose stores live in memory, and a clock that the waiting moves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from twisted.internet import defer, task
+from twisted.python.failure import Failure
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from cli.surroundings import Root, Surroundings
+from scoreboard.boundaries import Board, Ledger, StoreUnavailable
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.judgement import Award, Claim
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.values import DAY_MS, Metadata, Origin, Player, Standing
+from scoreboard.storage.memory_board import MemoryBoard
+from tests.awaiting import result_of
+
+T = TypeVar("T")
+
+#: 2026-11-23T10:30:00Z
+NOW_MS = 1_795_429_800_000
+RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)
+
+
+class BadSettings(Exception):
+    """The twin of the root's."""
+
+
+@dataclass(frozen=True)
+class TwinSettings:
+    environment: str = "development"
+    jwt_expiration_s: int = 86_400
+
+
+@dataclass
+class TwinStores:
+    ledger: Ledger
+    board: Board | None
+    closed: bool = False
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class TwinRoot:
+    """Keeps the promises of scoreboard.service over stores in memory."""
+
+    ledger: Any
+    board: Any
+    settings: TwinSettings = field(default_factory=TwinSettings)
+    schema: str | None = "0001"
+    opened: list[TwinStores] = field(default_factory=list)
+    unreachable: bool = False
+    BadSettings: type[Exception] = BadSettings
+
+    def settings_from(self, environ: Mapping[str, str], /) -> Any:
+        if "PORT" in environ:
+            raise BadSettings("PORT should be a number")
+        return self.settings
+
+    async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True) -> Any:
+        if self.unreachable:
+            raise StoreUnavailable("the ledger does not answer")
+        self.opened.append(TwinStores(self.ledger, self.board if need_board else None))
+        return self.opened[-1]
+
+    async def redraw(self, stores: TwinStores, /) -> int:
+        if stores.board is None:
+            return 0
+        return await stores.board.redraw(await stores.ledger.next_epoch(), self._pages(stores.ledger), NOW_MS)
+
+    async def _pages(self, ledger: Ledger) -> AsyncIterator[Sequence[Standing]]:
+        after = ""
+        while page := await ledger.accounts(after, 100):
+            yield page
+            after = page[-1].user_id
+
+    async def project(self, stores: TwinStores, standings: Sequence[Standing], /) -> None:
+        if stores.board is not None:
+            await stores.board.set(standings, NOW_MS)
+
+    def upgrade_schema(self, settings: Any, /) -> str:
+        self.schema = "0002"
+        return "0002"
+
+    def schema_status(self, settings: Any, /) -> tuple[str | None, str]:
+        return self.schema, "0002"
+
+    def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
+        return f"token.{user_id}.{username}.{role}.{life_s}"
+
+
+_conforms: type[Root] = TwinRoot
+
+
+@dataclass
+class House:
+    """The command over twins, and a server's board on the same canvas."""
+
+    root: TwinRoot
+    clock: task.Clock
+    environ: dict[str, str]
+    server: MemoryBoard
+    patience_s: float = 30.0
+
+    def scoreboard(self, *arguments: str, answer: str | None = None, terminal: bool = False) -> Result:
+        around = Surroundings(load_root=lambda: self.root, environ=self.environ, now_s=self.clock.seconds, run=self._run)
+        env = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "TTY_COMPATIBLE": "1" if terminal else "0", "FORCE_COLOR": None}
+        return CliRunner().invoke(app, list(arguments), obj=around, input=answer, env=env)
+
+    def _run(self, main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """The clock goes on while somebody waits; when patience ends, somebody presses Ctrl-C."""
+        outcome: list[Any] = []
+        finished = defer.ensureDeferred(main(self.clock)).addBoth(outcome.append)
+        ends_at_s = self.clock.seconds() + self.patience_s
+        while not outcome and self.clock.seconds() < ends_at_s:
+            self.clock.advance(0.1)
+        if not outcome:
+            finished.cancel()
+            raise KeyboardInterrupt
+        if isinstance(outcome[0], Failure):
+            outcome[0].raiseException()
+        result: T = outcome[0]
+        return result
+
+    def award(self, user_id: str, points: int = 100, *, number: int, username: str | None = None, **more: Any) -> Award:
+        """Award once, in the ledger and by the server on the board. ``number`` makes the action id and the time."""
+        claim = a_claim(user_id, points, number=number, username=username or user_id, **more)
+        verdict = result_of(self.root.ledger.award([claim], []))[0]
+        assert isinstance(verdict, Award)
+        result_of(self.server.set([verdict.standing()], verdict.claim.at_ms))
+        return verdict
+
+
+def action_id(number: int) -> str:
+    """The action id that this number makes."""
+    return f"00000000-0000-4000-8000-{number:012x}"
+
+
+def a_claim(
+    user_id: str,
+    points: int = 100,
+    *,
+    number: int,
+    username: str,
+    address: str = "203.0.113.7",
+    agent: str = "test",
+    metadata: Metadata = (("questId", b'"quest-1"'),),
+) -> Claim:
+    """A claim for these points, ``number`` seconds after a day before now."""
+    at_ms = NOW_MS - DAY_MS + number * 1000
+    grant = Grant(
+        action_id=action_id(number),
+        user_id=user_id,
+        action_type=RULE.action_type,
+        issued_at_ms=at_ms,
+        not_before_ms=at_ms,
+        expires_at_ms=at_ms + 600_000,
+        points=points,
+        metadata=metadata,
+    )
+    return Claim(
+        transaction_id=f"t-{number:08d}",
+        player=Player(user_id=user_id, username=username, role="user", expires_at_s=at_ms // 1000 + 3600),
+        grant=grant,
+        rule=RULE,
+        metadata=metadata,
+        origin=Origin(address=address, agent=agent),
+        at_ms=at_ms,
+    )
