@@ -1,0 +1,69 @@
+"""The actions: a player says what is about to be done, and gets the server's signed promise of what it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from scoreboard.domain.grants import Grant, Keyring, sign
+from scoreboard.domain.limits import Hit, Slot
+from scoreboard.domain.refusals import Refusal, Refused, malformed
+from scoreboard.domain.rules import Catalogue, check_metadata, worth
+from scoreboard.domain.values import Player
+from scoreboard.web.answer import JSON, NO_STORE, Answer
+from scoreboard.web.door import Door
+from scoreboard.web.request import Request
+from scoreboard.web.shapes import GrantAnswer, encode, grant_data
+from scoreboard.web.wire import read_wish
+
+_TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
+_LINES: Final = JSON + NO_STORE
+
+
+@dataclass(frozen=True, eq=False)
+class Actions:
+    """Handlers of /actions. ``action_ttl_ms`` is how long a signed action may take."""
+
+    door: Door
+    catalogue: Catalogue
+    ring: Keyring
+    action_ttl_ms: int
+    now_ms: Callable[[], int]
+    new_id: Callable[[], str]
+
+    async def initialize(self, request: Request) -> Answer | Refusal:
+        """A signed action. A wish that is refused counts, but holds no place among the player's open actions."""
+        player = await self.door.contestant(request)
+        grant = self._grant(request, player)
+        limits = self.door.limits
+        slot = None
+        if isinstance(grant, Grant):
+            slot = Slot(user_id=player.user_id, holder=grant.action_id, quota=limits.open_actions_max, ttl_ms=self.action_ttl_ms)
+        await self.door.count_play(request, Hit(limit=limits.initialize, subject=player.user_id), slot, _TOO_MANY)
+        if isinstance(grant, Refusal):
+            return grant
+        return Answer(200, encode(GrantAnswer(data=grant_data(grant, sign(grant, self.ring)))), _LINES)
+
+    def _grant(self, request: Request, player: Player) -> Grant | Refusal:
+        try:
+            wish = read_wish(request.content_type, request.body)
+        except Refused as refused:
+            return refused.refusal
+        rule = self.catalogue.get(wish.action_type)
+        if rule is None:
+            return malformed("actionType", "There is no such action")
+        fault = check_metadata(rule, wish.values)
+        if fault is not None:
+            return fault
+        now_ms = self.now_ms()
+        return Grant(
+            action_id=self.new_id(),
+            user_id=player.user_id,
+            action_type=rule.action_type,
+            issued_at_ms=now_ms,
+            not_before_ms=now_ms + rule.duration_ms_min,
+            expires_at_ms=now_ms + self.action_ttl_ms,
+            points=worth(rule, wish.values),
+            metadata=wish.metadata,
+        )

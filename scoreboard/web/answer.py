@@ -1,0 +1,39 @@
+"""An answer before it is bytes on a wire: a status, a body, and header lines that are ready to be written.
+
+Lines are bytes from the start because nothing a client says ever gets into one; so nothing has to be escaped later.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from scoreboard.domain.values import Value
+
+JSON: Final = b"Content-Type: application/json\r\n"
+NO_STORE: Final = b"Cache-Control: no-store\r\n"
+
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+
+class Answer(Value, frozen=True):
+    """What a handler returns. ``lines`` are header lines, each with its CRLF; Content-Length and Date are not theirs to say."""
+
+    status: int
+    body: bytes = b""
+    lines: bytes = JSON
+
+    def on_wire(self, more_lines: bytes, *, for_head: bool = False, last: bool = False) -> bytes:
+        """The whole answer; to HEAD without its body, and with a goodbye when it is the connection's last."""
+        status = self.status
+        return b"".join(
+            (
+                _STATUS_LINES[status],
+                more_lines,
+                self.lines,
+                b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % len(self.body),
+                b"Connection: close\r\n\r\n" if last else b"\r\n",
+                b"" if for_head or status in _WITHOUT_BODY else self.body,
+            )
+        )

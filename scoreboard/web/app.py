@@ -1,0 +1,211 @@
+"""The way in and the way out: every route, and the one table from reasons to statuses. Only this room knows HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+import msgspec
+from klein import Klein
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import IResource
+
+from scoreboard.boundaries import Doorkeeper, Gate, Meter, Ranking, Scorekeeper
+from scoreboard.domain.grants import Keyring
+from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.domain.rules import Catalogue
+from scoreboard.web.actions import Actions
+from scoreboard.web.address import Proxies
+from scoreboard.web.answer import JSON, NO_STORE, Answer
+from scoreboard.web.cors import cors
+from scoreboard.web.door import Door, Limits
+from scoreboard.web.openapi import document
+from scoreboard.web.ops import Ops, Ping
+from scoreboard.web.pages import Pages
+from scoreboard.web.request import Request
+from scoreboard.web.routes import Outcome, Routes
+from scoreboard.web.scores import Scores
+from scoreboard.web.shapes import FAULT, encode, refusal_shape
+from scoreboard.web.site import Bounds, Site
+from scoreboard.web.spectators import Spectators
+
+#: How a refusal is said in HTTP. docs/protocol-http.md lists the same.
+STATUS: Final[Mapping[Reason, int]] = {
+    Reason.MALFORMED_REQUEST: 400,
+    Reason.INVALID_ACTION: 400,
+    Reason.ACTION_EXPIRED: 400,
+    Reason.ACTION_ALREADY_USED: 409,
+    Reason.ACTION_TOO_EARLY: 409,
+    Reason.REQUIREMENT_NOT_MET: 409,
+    Reason.DAILY_LIMIT: 429,
+    Reason.SCORE_LIMIT: 409,
+    Reason.UNAUTHORIZED: 401,
+    Reason.INVALID_TOKEN: 401,
+    Reason.FORBIDDEN: 403,
+    Reason.NOT_FOUND: 404,
+    Reason.METHOD_NOT_ALLOWED: 405,
+    Reason.BODY_TOO_LARGE: 413,
+    Reason.UNSUPPORTED_MEDIA_TYPE: 415,
+    Reason.RATE_LIMIT_EXCEEDED: 429,
+    Reason.UNAVAILABLE: 503,
+}
+#: Header lines that a reason brings along.
+_LINES: Final[Mapping[Reason, bytes]] = {
+    Reason.ACTION_ALREADY_USED: b"Idempotent-Replayed: true\r\n",
+    Reason.UNAUTHORIZED: b'WWW-Authenticate: Bearer realm="scoreboard"\r\n',
+    Reason.INVALID_TOKEN: b'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"\r\n',
+}
+_PROBLEM: Final = b"application/problem+json"
+_EVERY_ANSWER: Final = b"X-Content-Type-Options: nosniff\r\n"
+_FAULT: Final = Answer(500, encode(FAULT), JSON + NO_STORE)
+
+
+def refused(refusal: Refusal, request: Request | None = None) -> Answer:
+    """The answer that says no: in the specification's shape, with RFC 9457's members too for who accepts a problem."""
+    status = STATUS[refusal.reason]
+    shape, kind = refusal_shape(refusal), JSON
+    if request is not None and _PROBLEM in (request.getHeader(b"Accept") or b""):
+        kind = b"Content-Type: %b\r\n" % _PROBLEM
+        shape = msgspec.structs.replace(
+            shape,
+            type="about:blank",
+            title=HTTPStatus(status).phrase,
+            status=status,
+            detail=refusal.message,
+            instance=request.path.decode("ascii"),
+        )
+    retry = b"" if refusal.retry_after_s is None else b"Retry-After: %d\r\n" % refusal.retry_after_s
+    return Answer(status, encode(shape), kind + NO_STORE + retry + _LINES.get(refusal.reason, b""))
+
+
+_klein: Final = Klein()
+Handler = TypeVar("Handler", bound=Callable[..., object])
+
+
+def _route(method: str, path: str) -> Callable[[Handler], Handler]:
+    """`Klein.route`, but for its types: they know what KleinResource can write, and ours is written by Routes."""
+    return cast("Callable[[Handler], Handler]", _klein.route(path, methods=[method]))
+
+
+@dataclass(frozen=True, eq=False)
+class Api:
+    """The routes. What answers stands in the rooms that are its fields."""
+
+    scores: Scores
+    actions: Actions
+    spectators: Spectators
+    ops: Ops
+    pages: Pages
+    socket: IResource
+
+    app = _klein
+
+    @_route("POST", "/api/v1/scores/submit")
+    async def submit(self, request: Request) -> Outcome:
+        """Submit a completed action."""
+        return await self.scores.submit(request)
+
+    @_route("GET", "/api/v1/scores/leaderboard")
+    async def leaderboard(self, request: Request) -> Outcome:
+        """A stretch of the board."""
+        return await self.scores.leaderboard(request)
+
+    @_route("GET", "/api/v1/scores/me")
+    async def me(self, request: Request) -> Outcome:
+        """The asking player's place."""
+        return await self.scores.me(request)
+
+    @_route("POST", "/api/v1/actions/initialize")
+    async def initialize(self, request: Request) -> Outcome:
+        """Begin an action."""
+        return await self.actions.initialize(request)
+
+    @_route("POST", "/api/v1/auth/spectator")
+    async def spectator(self, request: Request) -> Outcome:
+        """A token to watch with."""
+        return await self.spectators.enter(request)
+
+    @_route("GET", "/healthz")
+    def healthz(self, request: Request) -> Outcome:
+        """Whether we live."""
+        return self.ops.healthz(request)
+
+    @_route("GET", "/readyz")
+    async def readyz(self, request: Request) -> Outcome:
+        """Whether the stores answer."""
+        return await self.ops.readyz(request)
+
+    @_route("GET", "/metrics")
+    def metrics(self, request: Request) -> Outcome:
+        """What was measured."""
+        return self.ops.metrics_page(request)
+
+    @_route("GET", "/openapi.json")
+    def openapi(self, request: Request) -> Outcome:
+        """This interface, for machines."""
+        return self.ops.openapi(request)
+
+    @_route("GET", "/")
+    def index(self, request: Request) -> Outcome:
+        """The live board."""
+        return self.pages.page(request, "index.html")
+
+    @_route("GET", "/static/<path:name>")
+    def static(self, request: Request, name: str) -> Outcome:
+        """What the pages are made of."""
+        return self.pages.page(request, f"static/{name}")
+
+    @_route("GET", "/ws")
+    def live(self, _: Request) -> Outcome:
+        """The WebSocket, which takes the connection over."""
+        return self.socket
+
+
+def build_site(
+    *,
+    doorkeeper: Doorkeeper,
+    gate: Gate,
+    scorekeeper: Scorekeeper,
+    ranking: Ranking,
+    catalogue: Catalogue,
+    ring: Keyring,
+    limits: Limits,
+    action_ttl_ms: int,
+    spectators_admitted: bool,
+    pings: Mapping[str, Ping],
+    metrics: Callable[[], tuple[bytes, str]],
+    pages: Path,
+    socket: IResource,
+    cors_origins: Collection[str],
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+    bounds: Bounds,
+    clock: IReactorTime,
+    now_ms: Callable[[], int],
+    new_id: Callable[[], str],
+    meter: Meter,
+) -> Site:
+    """The whole HTTP wing, ready to be listened with."""
+    door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
+    origins = cors(cors_origins)
+    api = Api(
+        scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=now_ms, meter=meter),
+        actions=Actions(door=door, catalogue=catalogue, ring=ring, action_ttl_ms=action_ttl_ms, now_ms=now_ms, new_id=new_id),
+        spectators=Spectators(door=door, admitted=spectators_admitted, now_ms=now_ms, new_id=new_id),
+        ops=Ops(pings=pings, metrics=metrics, document=lambda: document(STATUS), clock=clock),
+        pages=Pages(pages),
+        socket=socket,
+    )
+    return Site(
+        Routes(api.app, refused=refused, fault=_FAULT, cors=origins),
+        bounds=bounds,
+        proxies=Proxies(networks=trusted_proxies),
+        refused=refused,
+        lines=_EVERY_ANSWER + origins.constant_lines,
+        clock=clock,
+        now_ms=now_ms,
+        meter=meter,
+    )

@@ -1,0 +1,110 @@
+"""The head of a request: from its bytes to values, strictly, before anything in it is believed.
+
+Pure. Twisted's own reader takes what RFC 9112 forbids (no Host, two Hosts, folded lines, control characters in values:
+hardening 44); this one refuses it, and a head read here has one meaning only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from twisted.web.http_headers import Headers
+
+from scoreboard.domain.values import Value
+
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) (HTTP/1\.[01])")
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_CONTROLS: Final = bytes(code for code in range(32) if code != 9) + b"\x7f"
+_LENGTH_DIGITS_MAX: Final = 16
+
+
+class BadHead(Exception):
+    """This is not a request; the message says why, in words of ours only."""
+
+
+class Head(Value, frozen=True, kw_only=True):
+    """A request's head. ``body_bytes`` is the announced length of the body, None when it comes in chunks."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+    headers: Headers
+    body_bytes: int | None
+    persistent: bool
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for our word before it sends the body."""
+        return self.version == b"HTTP/1.1" and _only(self.headers, b"Expect").lower() == b"100-continue"
+
+
+def read_head(raw: bytes, fields_max: int) -> Head:
+    """The head in ``raw``, which ends before the empty line; raises BadHead."""
+    request_line, *lines = raw.split(b"\r\n")
+    # Every CR and LF must be one of the line ends just split at, and no other control character but tab may occur.
+    if len(raw.translate(None, _CONTROLS)) != len(raw) - 2 * len(lines):
+        raise BadHead("The head holds control characters")
+    match = _REQUEST_LINE.fullmatch(request_line)
+    if match is None:
+        raise BadHead("The request line is not one of HTTP/1.1")
+    if len(lines) > fields_max:
+        raise BadHead(f"More than {fields_max} header fields")
+    method, target, version = match.groups()
+    headers = _read_fields(lines)
+    _check_host(headers, version)
+    return Head(
+        method=method,
+        target=target,
+        version=version,
+        headers=headers,
+        body_bytes=_body_bytes(headers, version),
+        persistent=version == b"HTTP/1.1" and not _asks_to_close(headers),
+    )
+
+
+def _read_fields(lines: list[bytes]) -> Headers:
+    headers = Headers()
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon:
+            raise BadHead("A header line without a colon")
+        try:
+            # Refuses names that are no tokens: a folded line and a space before the colon, too.
+            headers.addRawHeader(name, value.strip(b" \t"))
+        except ValueError:
+            raise BadHead("A header name that is no token") from None
+    return headers
+
+
+def _check_host(headers: Headers, version: bytes) -> None:
+    hosts = headers.getRawHeaders(b"Host", ())
+    if len(hosts) > 1 or (not hosts and version == b"HTTP/1.1"):
+        raise BadHead("Exactly one Host is needed")
+    if hosts and _HOST.fullmatch(hosts[0]) is None:
+        raise BadHead("The Host is not valid")
+
+
+def _body_bytes(headers: Headers, version: bytes) -> int | None:
+    """How the body is framed. Whoever says it twice, or in two ways, means to smuggle."""
+    codings = headers.getRawHeaders(b"Transfer-Encoding", ())
+    lengths = headers.getRawHeaders(b"Content-Length", ())
+    if codings:
+        if lengths or len(codings) > 1 or codings[0].lower() != b"chunked" or version != b"HTTP/1.1":
+            raise BadHead("The framing of the body is not clear")
+        return None
+    if not lengths:
+        return 0
+    if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _LENGTH_DIGITS_MAX:
+        raise BadHead("The Content-Length is not a number")
+    return int(lengths[0])
+
+
+def _asks_to_close(headers: Headers) -> bool:
+    wishes = headers.getRawHeaders(b"Connection", ())
+    return any(token.strip().lower() == b"close" for wish in wishes for token in wish.split(b","))
+
+
+def _only(headers: Headers, name: bytes) -> bytes:
+    values = headers.getRawHeaders(name, ())
+    return values[0] if len(values) == 1 else b""

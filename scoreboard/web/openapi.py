@@ -1,0 +1,90 @@
+"""What this interface is, for machines: OpenAPI 3.1, made from the types that read the requests and write the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from scoreboard import __version__
+from scoreboard.domain.refusals import Reason
+from scoreboard.web.operations import OPERATIONS, REFUSALS, Operation
+from scoreboard.web.shapes import FAULT, RefusalAnswer, Shape, refusal_shape
+
+
+def document(statuses: Mapping[Reason, int]) -> bytes:
+    """The whole document. ``statuses`` says how reasons are said in HTTP."""
+    shapes = [
+        type(one) for operation in OPERATIONS for one in (operation.body, operation.answer) if isinstance(one, msgspec.Struct)
+    ]
+    refs, components = msgspec.json.schema_components([*shapes, RefusalAnswer], ref_template="#/components/schemas/{name}")
+    named: dict[type, Any] = dict(zip([*shapes, RefusalAnswer], refs, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation, named, statuses)
+    return msgspec.json.encode(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "Live scoreboard", "version": __version__, "description": "See docs/protocol.md."},
+            "servers": [{"url": "/"}],
+            "paths": paths,
+            "components": {
+                "schemas": components,
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            },
+        }
+    )
+
+
+def _described(operation: Operation, named: Mapping[type, Any], statuses: Mapping[Reason, int]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "security": [{"bearer": []}] if operation.secured else [],
+        "responses": {"200": _granted(operation.answer, named), **_refusals(operation.refusals, named, statuses)},
+    }
+    if operation.tagged:
+        described["responses"]["304"] = {"description": "The board reads as the If-None-Match given says"}
+    if operation.body is not None:
+        described["requestBody"] = {"required": True, "content": _content(operation.body, named)}
+    if operation.query:
+        described["parameters"] = [
+            {
+                "name": name,
+                "in": "query",
+                "schema": {"type": "integer", "minimum": least, "maximum": most, "default": default},
+                "example": default,
+            }
+            for name, least, most, default in operation.query
+        ]
+    return described
+
+
+def _granted(answer: Shape | str, named: Mapping[type, Any]) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}, "example": answer}}}
+    return {"description": "OK", "content": _content(answer, named)}
+
+
+def _content(example: msgspec.Struct, named: Mapping[type, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": named[type(example)], "example": msgspec.to_builtins(example)}}
+
+
+def _refusals(reasons: Iterable[Reason], named: Mapping[type, Any], statuses: Mapping[Reason, int]) -> dict[str, dict[str, Any]]:
+    """By status: every reason that is said with it, an example each; and 500, which should never be seen."""
+    described = {}
+    for status, together in groupby(sorted(reasons, key=lambda reason: (statuses[reason], reason.value)), statuses.__getitem__):
+        shapes = {reason.name: refusal_shape(REFUSALS[reason]) for reason in together}
+        described[str(status)] = _refused(status, shapes, named)
+    return described | {"500": _refused(500, {FAULT.error: FAULT}, named)}
+
+
+def _refused(status: int, shapes: Mapping[str, RefusalAnswer], named: Mapping[type, Any]) -> dict[str, Any]:
+    examples = {name: {"value": msgspec.to_builtins(shape)} for name, shape in shapes.items()}
+    return {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/json": {"schema": named[RefusalAnswer], "examples": examples}},
+    }

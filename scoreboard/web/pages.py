@@ -1,0 +1,62 @@
+"""The pages: a handful of files, read once at the start, so that no path of a client ever reaches the file system."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.web.answer import Answer
+from scoreboard.web.request import Request
+
+#: Nothing from anywhere else, nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
+_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
+    b"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_LINES: Final = (
+    b"Content-Security-Policy: " + _POLICY + b"\r\n"
+    b"Referrer-Policy: no-referrer\r\n"
+    b"Cross-Origin-Opener-Policy: same-origin\r\n"
+    b"Cache-Control: no-cache\r\n"  # no build step gives the files new names: ask each time, and be told 304
+)
+_NO_PAGE: Final = Refusal(reason=Reason.NOT_FOUND, message="There is no such page")
+_TYPES: Final = {
+    ".css": b"text/css; charset=utf-8",
+    ".html": b"text/html; charset=utf-8",
+    ".ico": b"image/x-icon",
+    ".js": b"text/javascript; charset=utf-8",
+    ".json": b"application/json",
+    ".mjs": b"text/javascript; charset=utf-8",
+    ".png": b"image/png",
+    ".svg": b"image/svg+xml",
+    ".webmanifest": b"application/manifest+json",
+    ".woff2": b"font/woff2",
+}
+
+
+class Pages:
+    """What is under a directory: by its path from there, with `/` between folders."""
+
+    def __init__(self, directory: Path) -> None:
+        self._answers: Mapping[str, tuple[bytes, Answer]] = dict(_read(directory))
+
+    def page(self, request: Request, name: str) -> Answer | Refusal:
+        """The file of this name, or 304 to who has it."""
+        found = self._answers.get(name)
+        if found is None:
+            return _NO_PAGE
+        tag, answer = found
+        return Answer(304, b"", answer.lines) if tag in (request.getHeader(b"If-None-Match") or b"") else answer
+
+
+def _read(directory: Path) -> Iterator[tuple[str, tuple[bytes, Answer]]]:
+    for file in sorted(directory.rglob("*")):
+        content_type = _TYPES.get(file.suffix)
+        if content_type is not None and file.is_file():
+            body = file.read_bytes()
+            tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
+            lines = b"Content-Type: %b\r\nETag: %b\r\n" % (content_type, tag) + _LINES
+            yield file.relative_to(directory).as_posix(), (tag, Answer(200, body, lines))

@@ -1,0 +1,115 @@
+"""The scores: submitting what was done, the leaderboard, and one's own place on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from scoreboard.boundaries import Meter, Ranking, Scorekeeper
+from scoreboard.domain.grants import Grant, Keyring, verify
+from scoreboard.domain.limits import Hit
+from scoreboard.domain.refusals import INVALID_ACTION, Refusal, Refused
+from scoreboard.domain.values import Cursor, Player, Submission
+from scoreboard.web.answer import JSON, NO_STORE, Answer
+from scoreboard.web.door import Door
+from scoreboard.web.remembered import Remembered
+from scoreboard.web.request import Request
+from scoreboard.web.shapes import BoardAnswer, PlaceAnswer, ReceiptAnswer, board_data, encode, place_data, receipt_data
+from scoreboard.web.wire import read_stretch, read_submission
+
+#: What a wrong signature costs of the submissions a user has (hardening 38).
+FORGERY_COST: Final = 5
+BOARDS_REMEMBERED_MAX: Final = 256
+PLACES_REMEMBERED_MAX: Final = 10_000
+
+_TOO_MANY: Final = "Too many score submissions. Please try again later."
+_SUBMITTED: Final = JSON + NO_STORE
+_DEGRADED: Final = JSON + NO_STORE
+_OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
+_BOARD: Final = JSON + b"Cache-Control: private, no-cache\r\n"
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Handlers of /scores. Bodies of reads are kept as bytes for as long as the board stands at their cursor."""
+
+    door: Door
+    scorekeeper: Scorekeeper
+    ranking: Ranking
+    ring: Keyring
+    clock: IReactorTime
+    now_ms: Callable[[], int]
+    meter: Meter
+    _boards: Remembered[tuple[Cursor, int, int], tuple[bytes, Answer]] = field(
+        default_factory=lambda: Remembered(BOARDS_REMEMBERED_MAX), init=False
+    )
+    _places: Remembered[tuple[str, str], tuple[Cursor, Answer]] = field(
+        default_factory=lambda: Remembered(PLACES_REMEMBERED_MAX), init=False
+    )
+
+    async def submit(self, request: Request) -> Answer | Refusal:
+        """An award and its receipt, or why there is none. The signature is weighed before the one question to the gate."""
+        began_s = self.clock.seconds()
+        player = await self.door.contestant(request)
+        claim = self._read(request, player)
+        cost = FORGERY_COST if claim is INVALID_ACTION else 1
+        hit = Hit(limit=self.door.limits.submit, subject=player.user_id, cost=cost)
+        await self.door.count_play(request, hit, None, _TOO_MANY)
+        if isinstance(claim, Refusal):
+            return claim
+        submission, grant = claim
+        receipt = await self.scorekeeper.submit(player, submission, grant, request.origin)
+        self.meter.observe("score_update_duration_seconds", self.clock.seconds() - began_s)
+        if isinstance(receipt, Refusal):
+            return receipt
+        return Answer(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _SUBMITTED)
+
+    async def leaderboard(self, request: Request) -> Answer:
+        """A stretch of the board, or 304 to who has it."""
+        await self.door.viewer(request)
+        limit, offset = read_stretch(request.query)
+        known = self._boards.get((self.ranking.cursor, limit, offset))
+        if known is None:
+            page = await self.ranking.page(offset, limit)
+            answer = Answer(200, encode(BoardAnswer(data=board_data(page))), _DEGRADED)
+            if page.degraded:
+                return answer
+            known = _tagged(page.cursor, limit, offset, answer.body)
+            self._boards.put((page.cursor, limit, offset), known)
+        tag, answer = known
+        return Answer(304, b"", answer.lines) if _has(request, tag) else answer
+
+    async def me(self, request: Request) -> Answer:
+        """The asking player's score and place."""
+        player = await self.door.viewer(request)
+        key = (player.user_id, player.username)
+        known = self._places.get(key)
+        if known is not None and known[0] == self.ranking.cursor:
+            return known[1]
+        place = await self.ranking.place(player.user_id)
+        answer = Answer(200, encode(PlaceAnswer(data=place_data(player, place))), _OWN)
+        if not place.degraded:
+            self._places.put(key, (place.cursor, answer))
+        return answer
+
+    def _read(self, request: Request, player: Player) -> tuple[Submission, Grant] | Refusal:
+        try:
+            submission = read_submission(request.content_type, request.body)
+        except Refused as refused:
+            return refused.refusal
+        grant = verify(submission, player.user_id, self.ring, self.now_ms())
+        return grant if isinstance(grant, Refusal) else (submission, grant)
+
+
+def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes, Answer]:
+    tag = b'"%d-%d-%d-%d"' % (cursor.epoch, cursor.seq, limit, offset)
+    return tag, Answer(200, body, _BOARD + b"ETag: %b\r\n" % tag)
+
+
+def _has(request: Request, tag: bytes) -> bool:
+    """Whether the client says that it has just this. A tag is quoted, so that looking for it inside the list is exact."""
+    held = request.getHeader(b"If-None-Match")
+    return held is not None and (tag in held or held == b"*")

@@ -1,0 +1,235 @@
+"""The shapes of answers, to the letter of the specification, and how values are put into them. camelCase is made here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.standings import percentile
+from scoreboard.domain.values import Page, Place, Player, Receipt
+
+Time = Annotated[str, Meta(examples=["2025-10-22T10:30:00Z"])]
+#: Whether the ranks and reads come without the board's store; absent when they do not.
+Degraded = Literal[True] | UnsetType
+
+_SUBMITTED: Final = "Score updated successfully"
+
+encode: Final = msgspec.json.Encoder().encode
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A JSON object of an answer."""
+
+
+class ReceiptData(Shape, frozen=True, kw_only=True):
+    """What a submission brought."""
+
+    score_awarded: int
+    new_total_score: int
+    current_rank: int | None
+    previous_rank: int | None
+    degraded: Degraded = UNSET
+
+
+class ReceiptAnswer(Shape, frozen=True, kw_only=True):
+    """A submission was awarded."""
+
+    success: Literal[True] = True
+    data: ReceiptData
+    message: str = _SUBMITTED
+
+
+class GrantData(Shape, frozen=True, kw_only=True):
+    """A signed action. ``timestamp`` is to be echoed in the submission."""
+
+    action_id: str
+    timestamp: int
+    signature: str
+    expires_at: int
+    expected_score: int
+
+
+class GrantAnswer(Shape, frozen=True, kw_only=True):
+    """An action may begin."""
+
+    success: Literal[True] = True
+    data: GrantData
+
+
+class RowData(Shape, frozen=True, kw_only=True):
+    """One line of the board."""
+
+    rank: int
+    user_id: str
+    username: str
+    score: int
+    last_updated: Time
+    avatar: str | None
+
+
+class BoardData(Shape, frozen=True, kw_only=True):
+    """A stretch of the board; ``total`` counts all players on it."""
+
+    leaderboard: list[RowData]
+    total: int
+    timestamp: Time
+    degraded: Degraded = UNSET
+
+
+class BoardAnswer(Shape, frozen=True, kw_only=True):
+    """The leaderboard."""
+
+    success: Literal[True] = True
+    data: BoardData
+
+
+class PlaceData(Shape, frozen=True, kw_only=True):
+    """Where one player stands; no rank, percentile or time without a score."""
+
+    user_id: str
+    username: str
+    score: int
+    rank: int | None
+    percentile: float | None
+    last_updated: Time | None
+    degraded: Degraded = UNSET
+
+
+class PlaceAnswer(Shape, frozen=True, kw_only=True):
+    """The asking player's place."""
+
+    success: Literal[True] = True
+    data: PlaceData
+
+
+class TokenData(Shape, frozen=True, kw_only=True):
+    """A token to watch the board with."""
+
+    token: str
+    expires_at: int
+
+
+class TokenAnswer(Shape, frozen=True, kw_only=True):
+    """A spectator may come in."""
+
+    success: Literal[True] = True
+    data: TokenData
+
+
+class AliveAnswer(Shape, frozen=True, kw_only=True):
+    """The server lives."""
+
+    success: Literal[True] = True
+    message: str = "Alive"
+
+
+class ReadyData(Shape, frozen=True, kw_only=True):
+    """Which stores answer, by name."""
+
+    stores: dict[str, bool]
+
+
+class ReadyAnswer(Shape, frozen=True, kw_only=True):
+    """Every store answers."""
+
+    success: Literal[True] = True
+    data: ReadyData
+
+
+class RefusalAnswer(Shape, frozen=True, kw_only=True):
+    """A no. ``code`` is stable and so is ``error``; ``message`` is for people. The last five members are RFC 9457's."""
+
+    success: Literal[False] = False
+    error: str
+    message: str
+    code: int
+    retry_after: int | UnsetType = UNSET
+    field: str | UnsetType = UNSET
+    data: ReceiptData | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    status: int | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    instance: str | UnsetType = UNSET
+
+
+#: What is said of a failure of ours: that it is ours, and nothing else.
+FAULT: Final = RefusalAnswer(error="INTERNAL_ERROR", message="The server has a fault", code=5000)
+
+
+def iso(at_ms: int) -> str:
+    """A time as the specification writes it; milliseconds only when there are any."""
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds")[:-6] + "Z"
+
+
+def receipt_data(receipt: Receipt) -> ReceiptData:
+    """A receipt's data."""
+    return ReceiptData(
+        score_awarded=receipt.points,
+        new_total_score=receipt.total,
+        current_rank=receipt.rank,
+        previous_rank=receipt.previous_rank,
+        degraded=receipt.degraded or UNSET,
+    )
+
+
+def grant_data(grant: Grant, signature: str) -> GrantData:
+    """A grant's data, for whoever is to complete the action."""
+    return GrantData(
+        action_id=grant.action_id,
+        timestamp=grant.issued_at_ms,
+        signature=signature,
+        expires_at=grant.expires_at_ms,
+        expected_score=grant.points,
+    )
+
+
+def board_data(page: Page) -> BoardData:
+    """A page's data."""
+    return BoardData(
+        leaderboard=[
+            RowData(
+                rank=row.rank,
+                user_id=row.user_id,
+                username=row.username,
+                score=row.points,
+                last_updated=iso(row.updated_at_ms),
+                avatar=row.avatar,
+            )
+            for row in page.rows
+        ],
+        total=page.total,
+        timestamp=iso(page.read_at_ms),
+        degraded=page.degraded or UNSET,
+    )
+
+
+def place_data(player: Player, place: Place) -> PlaceData:
+    """A place's data, under the name that the token gives."""
+    return PlaceData(
+        user_id=player.user_id,
+        username=player.username,
+        score=place.points,
+        rank=place.rank,
+        percentile=None if place.rank is None else percentile(place.rank, place.total),
+        last_updated=None if place.updated_at_ms is None else iso(place.updated_at_ms),
+        degraded=place.degraded or UNSET,
+    )
+
+
+def refusal_shape(refusal: Refusal) -> RefusalAnswer:
+    """A refusal's answer."""
+    return RefusalAnswer(
+        error=refusal.reason.name,
+        message=refusal.message,
+        code=refusal.reason.value,
+        retry_after=UNSET if refusal.retry_after_s is None else refusal.retry_after_s,
+        field=UNSET if refusal.field is None else refusal.field,
+        data=UNSET if refusal.receipt is None else receipt_data(refusal.receipt),
+    )

@@ -1,0 +1,43 @@
+"""Spectators: whoever may watch without being anybody, when the operator says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.domain.values import Player
+from scoreboard.web.answer import JSON, NO_STORE, Answer
+from scoreboard.web.auth import bearer
+from scoreboard.web.door import Door
+from scoreboard.web.request import Request
+from scoreboard.web.shapes import TokenAnswer, TokenData, encode
+
+SPECTATOR_LIFE_S: Final = 600
+_NO_SPECTATORS: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is not open to spectators")
+
+
+@dataclass(frozen=True, eq=False)
+class Spectators:
+    """The handler of /auth/spectator."""
+
+    door: Door
+    admitted: bool
+    now_ms: Callable[[], int]
+    new_id: Callable[[], str]
+
+    async def enter(self, request: Request) -> Answer | Refusal:
+        """A token that may watch for ten minutes."""
+        await self.door.count(request)
+        if not self.admitted:
+            return _NO_SPECTATORS
+        token = self.door.doorkeeper.mint(self._name(request), "spectator", "spectator", SPECTATOR_LIFE_S)
+        data = TokenData(token=token, expires_at=self.now_ms() + 1000 * SPECTATOR_LIFE_S)
+        return Answer(200, encode(TokenAnswer(data=data)), JSON + NO_STORE)
+
+    def _name(self, request: Request) -> str:
+        """A new one; but who still shows a spectator's token keeps the name, so that an open socket can go on with the new token."""
+        shown = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
+        known = self.door.doorkeeper.admit(shown) if isinstance(shown, str) else shown
+        return known.user_id if isinstance(known, Player) and known.role == "spectator" else f"spectator-{self.new_id()}"

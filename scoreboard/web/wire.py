@@ -1,0 +1,138 @@
+"""The translator: the bytes of a request to values. After this there are no dicts, no bytes and no camelCase."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
+from scoreboard.domain.values import POINTS_MAX, Metadata, Submission, Value
+from scoreboard.web.canonical import canonical
+
+LIMIT_DEFAULT: Final = 10
+LIMIT_MAX: Final = 100
+OFFSET_MAX: Final = 10_000
+
+ActionType = Annotated[str, Meta(min_length=1, max_length=64, examples=["COMPLETE_QUEST"])]
+#: The one spelling of a version-4 UUID that is accepted (values.ACTION_ID, hardening 9).
+ActionId = Annotated[
+    str,
+    Meta(
+        max_length=36,  # `$` alone would let a line feed follow
+        pattern="^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        examples=["9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"],
+    ),
+]
+Members = Annotated[dict[str, Any], Meta(max_length=32)]
+
+
+class InitializeRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """An action is about to begin."""
+
+    action_type: ActionType
+    metadata: Members = msgspec.field(default_factory=dict)
+
+
+class SubmitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """An action is done. ``timestamp`` is the issue time that `initialize` returned, echoed."""
+
+    action_id: ActionId
+    action_type: ActionType
+    timestamp: Annotated[int, Meta(ge=0, le=POINTS_MAX)]
+    signature: Annotated[str, Meta(min_length=1, max_length=2_048)]
+    metadata: Members = msgspec.field(default_factory=dict)
+
+
+class Wish(Value, frozen=True, kw_only=True):
+    """The action that a player wishes to begin. ``values`` are the metadata once more, for the rules to look at."""
+
+    action_type: str
+    metadata: Metadata
+    values: dict[str, Any]
+
+
+Body = TypeVar("Body", InitializeRequest, SubmitRequest)
+
+_wish: Final = msgspec.json.Decoder(InitializeRequest)
+_submission: Final = msgspec.json.Decoder(SubmitRequest)
+
+
+def read_wish(content_type: bytes, body: bytes) -> Wish:
+    """The body of an initialization; raises Refused."""
+    asked = _decoded(_wish, content_type, body)
+    values, metadata = canonical(asked.metadata)
+    return Wish(action_type=asked.action_type, metadata=metadata, values=values)
+
+
+def read_submission(content_type: bytes, body: bytes) -> Submission:
+    """The body of a submission; raises Refused."""
+    asked = _decoded(_submission, content_type, body)
+    return Submission(
+        action_id=asked.action_id,
+        action_type=asked.action_type,
+        issued_at_ms=asked.timestamp,
+        metadata=canonical(asked.metadata)[1],
+        signature=asked.signature,
+    )
+
+
+def read_stretch(query: bytes) -> tuple[int, int]:
+    """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are nobody's business."""
+    limit, offset = LIMIT_DEFAULT, 0
+    seen = set()
+    for part in query.split(b"&") if query else ():
+        name, _, text = part.partition(b"=")
+        if name not in (b"limit", b"offset"):
+            continue
+        field, least, most = ("limit", 1, LIMIT_MAX) if name == b"limit" else ("offset", 0, OFFSET_MAX)
+        # Written as we would write it: no sign, no leading zero, no other digits than ASCII's (hardening 9, 23).
+        number = int(text) if text.isdigit() and len(text) <= 5 else -1
+        if name in seen or b"%d" % number != text or not least <= number <= most:
+            raise Refused(malformed(field, f"{field} must be one whole number from {least} to {most}"))
+        seen.add(name)
+        if field == "limit":
+            limit = number
+        else:
+            offset = number
+    return limit, offset
+
+
+def _decoded(decoder: msgspec.json.Decoder[Body], content_type: bytes, body: bytes) -> Body:
+    if content_type != b"application/json" and content_type.partition(b";")[0].strip().lower() != b"application/json":
+        raise Refused(Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, message="The body must be application/json, not compressed"))
+    try:
+        asked = decoder.decode(body)
+        _refuse_equal_keys(body.decode())
+    except msgspec.ValidationError as error:
+        raise Refused(_complaint(str(error))) from None
+    except (ValueError, RecursionError):
+        raise Refused(malformed("body", "The body is not JSON")) from None
+    return asked
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise Refused(malformed("body", "An object has two members of one name"))
+
+
+#: msgspec, like most, takes the last of two equal keys; whoever reads the same bytes after us may take the first.
+_refuse_equal_keys: Final = json.JSONDecoder(object_pairs_hook=_pairs).decode
+
+
+_PATH: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_MEMBER: Final = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
+
+
+def _complaint(message: str) -> Refusal:
+    """msgspec's message as a refusal that names the member at fault."""
+    found = _PATH.fullmatch(message)
+    complaint, path = found.groups() if found else (message, "")
+    member = _MEMBER.fullmatch(complaint)
+    if member:
+        path = member[1][:64]
+        complaint = "is required" if "missing" in complaint else "is not known"
+    return malformed(path.replace("[...]", "").rstrip(".") or "body", complaint[:200])

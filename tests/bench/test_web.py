@@ -1,0 +1,54 @@
+"""What the HTTP wing costs by itself: no socket, no store. Run by `make bench`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from scoreboard.domain.values import Receipt
+from scoreboard.web.head import read_head
+from scoreboard.web.shapes import ReceiptAnswer, encode, receipt_data
+from scoreboard.web.wire import read_submission
+from tests.web.house import House, request
+
+RECEIPT = Receipt(points=100, total=1250, rank=5, previous_rank=7)
+
+
+def test_reading_a_submission_and_writing_its_receipt(benchmark: Any) -> None:
+    body = json.dumps(House().initialized()).encode()
+
+    def round_trip() -> bytes:
+        read_submission(b"application/json", body)
+        return encode(ReceiptAnswer(data=receipt_data(RECEIPT)))
+
+    assert benchmark(round_trip)
+
+
+def test_reading_a_head(benchmark: Any) -> None:
+    raw = request("GET", "/api/v1/scores/me", headers={"Authorization": f"Bearer {House().token()}"}).removesuffix(b"\r\n\r\n")
+    assert benchmark(read_head, raw, 100).method == b"GET"
+
+
+def test_a_board_from_the_wire_to_the_wire(benchmark: Any) -> None:
+    house = House()
+    line = house.line()
+    ask = request("GET", "/api/v1/scores/leaderboard", headers={"Authorization": f"Bearer {house.token()}"})
+
+    def asked() -> int:
+        house.gatekeeper.asked.clear()
+        return line.ask(ask).status
+
+    assert benchmark(asked) == 200
+
+
+def test_a_submission_from_the_wire_to_the_wire(benchmark: Any) -> None:
+    house = House()
+    line = house.line()
+    ask = request("POST", "/api/v1/scores/submit", body=house.initialized(), headers={"Authorization": f"Bearer {house.token()}"})
+
+    def asked() -> int:
+        house.gatekeeper.asked.clear()
+        house.desk.kept.clear()
+        return line.ask(ask).status
+
+    assert benchmark(asked) == 200

@@ -1,0 +1,316 @@
+"""A whole HTTP wing over twins, and a client that speaks bytes to it: no port, no time but the one that tests tell."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.web.resource import IResource, Resource
+
+from scoreboard.boundaries import Gate, Meter, Ranking, Scorekeeper, StoreUnavailable
+from scoreboard.domain.grants import Grant, keyring
+from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.rules import ActionRule, FieldRule
+from scoreboard.domain.values import Cursor, Origin, Page, Place, Player, Receipt, Row, Submission
+from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.web.app import build_site
+from scoreboard.web.auth import Cloakroom
+from scoreboard.web.channel import Channel
+from scoreboard.web.door import Limits
+from scoreboard.web.site import Bounds, Site
+
+NOW_S = 1_761_129_000  # 2025-10-22T10:30:00Z
+JWT_SECRET = b"a secret of the tests that is long enough"
+ACTION_SECRET = b"another secret of the tests, long enough"
+LIMITS = Limits(
+    address=Limit(name="address", quota=100, window_ms=60_000),
+    everyone=Limit(name="everyone", quota=10_000, window_ms=1_000),
+    submit=Limit(name="submit", quota=10, window_ms=60_000),
+    initialize=Limit(name="initialize", quota=20, window_ms=60_000),
+    open_actions_max=50,
+)
+QUEST = ActionRule(
+    action_type="COMPLETE_QUEST",
+    points=100,
+    fields=(
+        FieldRule(name="questId", kind="string", required=True, length_max=64),
+        FieldRule(name="difficulty", kind="string", choices=("easy", "normal", "hard")),
+        FieldRule(name="level", kind="integer", minimum=1, maximum=99),
+    ),
+)
+RAID = ActionRule(action_type="RAID", points=500, duration_ms_min=30_000)
+
+
+class TellingMeter:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, ...], int] = {}
+        self.durations: dict[str, list[float]] = {}
+        self.gauges: dict[str, float] = {}
+
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        key = (name, *labels.values())
+        self.counts[key] = self.counts.get(key, 0) + by
+
+    def observe(self, name: str, seconds: float) -> None:
+        self.durations.setdefault(name, []).append(seconds)
+
+    def gauge(self, name: str, value: float) -> None:
+        self.gauges[name] = value
+
+
+class Gatekeeper:
+    """A Gate that admits unless told otherwise, and remembers each question."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Sequence[Hit], Slot | None]] = []
+        self.verdict = Verdict(remaining=7, reset_ms=41_500)
+
+    async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
+        self.asked.append((hits, slot))
+        return self.verdict
+
+    def release(self, slots: Iterable[tuple[str, str]]) -> None: ...
+
+
+class Deskkeeper:
+    """A Scorekeeper that answers what the test says, at once or when ``waits`` fires, and remembers what it was handed."""
+
+    def __init__(self) -> None:
+        self.answer: Receipt | Refusal | Exception = Receipt(points=100, total=1250, rank=5, previous_rank=7)
+        self.waits: Deferred[None] | None = None
+        self.kept: list[tuple[Player, Submission, Grant, Origin]] = []
+
+    async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Receipt | Refusal:
+        if self.waits is not None:
+            await self.waits
+        self.kept.append((player, submission, grant, origin))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class PaintedBoard:
+    """A Ranking that shows what the test painted, and counts how often it is read."""
+
+    def __init__(self) -> None:
+        self.cursor = Cursor(epoch=1, seq=5)
+        self.rows: tuple[Row, ...] = ()
+        self.place_now: Place | None = None
+        self.reads = 0
+        self.degraded = False
+        self.fault: Exception | None = None
+
+    async def page(self, offset: int, limit: int) -> Page:
+        self._read()
+        rows = self.rows[offset : offset + limit]
+        return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW_S * 1000 + 15_000, degraded=self.degraded)
+
+    async def place(self, user_id: str) -> Place:
+        self._read()
+        return self.place_now or Place(
+            cursor=self.cursor, total=len(self.rows), points=0, rank=None, updated_at_ms=None, degraded=self.degraded
+        )
+
+    def _read(self) -> None:
+        self.reads += 1
+        if self.fault is not None:
+            raise self.fault
+
+
+class Cable(StringTransport):
+    """A transport in memory whose writing half can be closed by itself."""
+
+    half_closed = False
+    protocol: Protocol
+
+    def loseWriteConnection(self) -> None:
+        self.half_closed = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether our side has ended the connection, or its half of it."""
+        return bool(self.half_closed or self.disconnecting)
+
+
+@dataclass
+class Reply:
+    """One answer, taken apart. Header names in lower case; a repeated one is joined by a comma."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Line:
+    """A client's connection to the site."""
+
+    def __init__(self, site: Site, peer: str = "203.0.113.9") -> None:
+        kind = IPv6Address if ":" in peer else IPv4Address
+        address = UNIXAddress(b"") if peer == "unix" else kind("TCP", peer, 4711)
+        self.cable = Cable(peerAddress=address, lenient=True)
+        self.channel: Channel = site.buildProtocol(address)
+        self.cable.protocol = self.channel
+        self.channel.makeConnection(self.cable)
+
+    def send(self, data: bytes) -> None:
+        self.channel.dataReceived(data)
+
+    def hang_up(self) -> None:
+        self.channel.connectionLost(Failure(ConnectionDone()))
+
+    def replies(self, *, to_head: bool = False) -> list[Reply]:
+        """All that was answered since the last time. What is no request is answered with a body even to HEAD."""
+        data = self.cable.value()
+        self.cable.clear()
+        found = []
+        while data:
+            head, _, data = data.partition(b"\r\n\r\n")
+            status_line, *lines = head.decode("latin-1").split("\r\n")
+            headers: dict[str, str] = {}
+            for line in lines:
+                name, _, value = line.partition(": ")
+                name = name.lower()
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
+            assert status_line.startswith("HTTP/1.1 "), head
+            status = int(status_line[9:12])
+            bodiless = status in (100, 204, 304) or (to_head and not data.startswith(b"{"))
+            length = 0 if bodiless else int(headers["content-length"])
+            assert len(data) >= length, "the body is shorter than it says"
+            found.append(Reply(status, headers, data[:length]))
+            data = data[length:]
+        return found
+
+    def ask(self, request: bytes) -> Reply:
+        """Send a request and take its only answer."""
+        self.send(request)
+        replies = self.replies(to_head=request.startswith(b"HEAD"))
+        assert len(replies) == 1, replies
+        return replies[0]
+
+
+def request(
+    method: str, path: str, *, body: object = None, headers: dict[str, str] | None = None, raw: bytes | None = None
+) -> bytes:
+    """A well-behaved client's request; ``body`` is made JSON, ``raw`` is sent as it is."""
+    data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
+    lines = {"Host": "localhost:3000"}
+    if data or method == "POST":
+        lines |= {"Content-Type": "application/json", "Content-Length": str(len(data))}
+    lines |= headers or {}
+    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value != "-")
+    return head.encode("latin-1") + b"\r\n" + data
+
+
+@dataclass
+class House:
+    """The site and everything around it. ``counting`` puts a real gate in the place of the one that always admits."""
+
+    cors_origins: tuple[str, ...] = ("*",)
+    trusted: tuple[str, ...] = ()
+    bounds: Bounds = field(default_factory=Bounds)
+    spectators: bool = True
+    pages: Path = Path("does-not-exist")
+    socket: IResource = field(default_factory=Resource)
+    limits: Limits = LIMITS
+    counting: bool = False
+
+    def __post_init__(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(NOW_S)
+        self.meter = TellingMeter()
+        self.gatekeeper = Gatekeeper()
+        self.desk = Deskkeeper()
+        self.board = PaintedBoard()
+        self.ledger_down = self.board_down = False
+        self.cloakroom = Cloakroom(ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400)
+        self.ids = iter(range(10**6))
+        self.site = build_site(
+            doorkeeper=self.cloakroom,
+            gate=MemoryGate(self.now_ms) if self.counting else self.gatekeeper,
+            scorekeeper=self.desk,
+            ranking=self.board,
+            catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
+            ring=keyring(ACTION_SECRET),
+            limits=self.limits,
+            action_ttl_ms=600_000,
+            spectators_admitted=self.spectators,
+            pings={"ledger": self._ping_ledger, "board": self._ping_board},
+            metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
+            pages=self.pages,
+            socket=self.socket,
+            cors_origins=self.cors_origins,
+            trusted_proxies=tuple(ip_network(name) for name in self.trusted),
+            bounds=self.bounds,
+            clock=self.clock,
+            now_ms=self.now_ms,
+            new_id=lambda: f"00000000-0000-4000-8000-{next(self.ids):012x}",
+            meter=self.meter,
+        )
+        self.site.doStart()
+
+    def now_ms(self) -> int:
+        return int(self.clock.seconds() * 1000)
+
+    def pass_time(self, seconds: float) -> None:
+        """Second by second, as a reactor would."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1)
+
+    def line(self, peer: str = "203.0.113.9") -> Line:
+        return Line(self.site, peer)
+
+    def token(self, user_id: str = "user-123", username: str = "player_one", role: str = "user", life_s: int = 3600) -> str:
+        return self.cloakroom.mint(user_id, username, role, life_s)
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = "",
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+        peer: str = "203.0.113.9",
+    ) -> Reply:
+        """One request on a connection of its own, with a good token unless told otherwise."""
+        shown = {} if token is None else {"Authorization": f"Bearer {token or self.token()}"}
+        line = self.line(peer)
+        reply = line.ask(request(method, path, body=body, headers=shown | (headers or {}), raw=raw))
+        line.hang_up()
+        return reply
+
+    def initialized(self, **metadata: object) -> dict[str, Any]:
+        """A submission of a freshly initialized quest, ready to be sent."""
+        wish = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123", **metadata}}
+        data = self.ask("POST", "/api/v1/actions/initialize", body=wish).json["data"]
+        return wish | {"actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
+
+    async def _ping_ledger(self) -> None:
+        if self.ledger_down:
+            raise StoreUnavailable("the ledger is down")
+
+    async def _ping_board(self) -> None:
+        if self.board_down:
+            await Deferred()
+
+
+_conforms: tuple[type[Gate], type[Scorekeeper], type[Ranking], type[Meter]] = (Gatekeeper, Deskkeeper, PaintedBoard, TellingMeter)

@@ -1,0 +1,101 @@
+"""The actions: what is promised, to whom, and how many at once (hardening 3–6)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scoreboard.domain.grants import Grant, keyring, verify
+from scoreboard.domain.values import ACTION_ID
+from scoreboard.web.wire import read_submission
+from tests.web.house import ACTION_SECRET, NOW_S, House
+
+INITIALIZE = "/api/v1/actions/initialize"
+WISH = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
+
+
+def test_an_initialization_is_answered_to_the_letter() -> None:
+    house = House()
+    reply = house.ask("POST", INITIALIZE, body=WISH)
+    data = reply.json["data"]
+    assert reply.status == 200
+    assert reply.json == {
+        "success": True,
+        "data": {
+            "actionId": data["actionId"],
+            "timestamp": NOW_S * 1000,
+            "signature": data["signature"],
+            "expiresAt": NOW_S * 1000 + 600_000,
+            "expectedScore": 100,
+        },
+    }
+    assert ACTION_ID.fullmatch(data["actionId"])
+
+
+def test_the_signature_proves_the_promise() -> None:
+    house = House()
+    submission = house.initialized()
+    read = read_submission(b"application/json", json.dumps(submission).encode())
+    grant = verify(read, "user-123", keyring(ACTION_SECRET), house.now_ms())
+    assert isinstance(grant, Grant)
+    assert (grant.points, grant.expires_at_ms - grant.issued_at_ms) == (100, 600_000)
+
+
+def test_an_action_takes_its_time() -> None:
+    house = House()
+    data = house.ask("POST", INITIALIZE, body={"actionType": "RAID"}).json["data"]
+    wish = {"actionType": "RAID", "actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
+    house.ask("POST", "/api/v1/scores/submit", body=wish)
+    [(_, _, grant, _)] = house.desk.kept
+    assert grant.not_before_ms == NOW_S * 1000 + 30_000
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({"actionType": "NO_SUCH_ACTION"}, "actionType"),
+        ({"actionType": "complete_quest"}, "actionType"),
+        ({"actionType": "COMPLETE_QUEST"}, "metadata.questId"),
+        ({"actionType": "COMPLETE_QUEST", "metadata": {"questId": 5}}, "metadata.questId"),
+        ({"actionType": "COMPLETE_QUEST", "metadata": {"questId": "q", "difficulty": "deadly"}}, "metadata.difficulty"),
+        ({"actionType": "COMPLETE_QUEST", "metadata": {"questId": "q", "level": 100}}, "metadata.level"),
+        ({"actionType": "COMPLETE_QUEST", "metadata": {"questId": "q", "cheat": True}}, "metadata.cheat"),
+        ({"actionType": "RAID", "points": 10**6}, "points"),
+        ({}, "actionType"),
+    ],
+    ids=repr,
+)
+def test_a_wish_that_cannot_be_granted_names_the_member_and_holds_no_place(wish: dict[str, Any], field: str) -> None:
+    house = House()
+    reply = house.ask("POST", INITIALIZE, body=wish)
+    assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, field)
+    [(_, slot)] = house.gatekeeper.asked
+    assert slot is None
+
+
+def test_an_integral_number_is_an_integer_however_it_is_spelt() -> None:
+    raw = b'{"actionType": "COMPLETE_QUEST", "metadata": {"questId": "q", "level": 7.0}}'
+    assert House().ask("POST", INITIALIZE, raw=raw).status == 200
+
+
+def test_an_open_action_holds_a_place_until_it_expires() -> None:
+    house = House()
+    action_id = house.initialized()["actionId"]
+    [(_, slot)] = house.gatekeeper.asked
+    assert slot is not None
+    assert (slot.user_id, slot.holder, slot.quota, slot.ttl_ms) == ("user-123", action_id, 50, 600_000)
+
+
+def test_nobody_stockpiles_actions() -> None:
+    house = House(counting=True)
+    statuses = []
+    for _ in range(4):
+        statuses += [house.ask("POST", INITIALIZE, body=WISH, token=house.token(life_s=9000)).status for _ in range(15)]
+        house.clock.advance(61)
+    assert statuses.count(200) == 50
+    reply = house.ask("POST", INITIALIZE, body=WISH)
+    assert (reply.status, reply.json["error"]) == (429, "RATE_LIMIT_EXCEEDED")
+    assert reply.headers["ratelimit-policy"] == '"open_actions";q=50'
+    assert int(reply.headers["retry-after"]) == reply.json["retryAfter"]

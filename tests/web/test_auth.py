@@ -1,0 +1,287 @@
+"""The cloakroom: which tokens it takes, and that it takes no others (hardening 45, 47, 48; fault 31)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoreboard.domain.grants import Keyring, key_id, keyring
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.values import Player
+from scoreboard.web import auth
+from scoreboard.web.auth import INVALID_TOKEN, UNAUTHORIZED, Cloakroom, bearer
+
+NOW_S = 1_761_129_000
+SECRET, OLDER = b"k" * 32, b"o" * 40
+PUBLIC_PEM = b"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE\n-----END PUBLIC KEY-----\n"
+CLAIMS: dict[str, Any] = {"userId": "user-123", "username": "player_one", "role": "user", "iat": NOW_S - 60, "exp": NOW_S + 3600}
+
+
+class Clock:
+    now_s = NOW_S
+
+    def now_ms(self) -> int:
+        return self.now_s * 1000
+
+
+def cloakroom(clock: Clock | None = None, ring: Keyring | None = None, **more: Any) -> Cloakroom:
+    return Cloakroom(ring=ring or keyring(SECRET), now_ms=(clock or Clock()).now_ms, **{"life_s_max": 86_400, **more})
+
+
+def b64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def token(claims: object = None, header: object = None, secret: bytes = SECRET, payload: bytes | None = None) -> str:
+    """A token made by hand, so that it can be made wrong."""
+    head = json.dumps(header if header is not None else {"alg": "HS256", "typ": "JWT"}).encode()
+    body = payload if payload is not None else json.dumps(CLAIMS if claims is None else claims).encode()
+    signed = f"{b64(head)}.{b64(body)}"
+    return f"{signed}.{b64(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
+
+
+def test_a_good_token_proves_a_player() -> None:
+    player = cloakroom().admit(token({**CLAIMS, "avatar": "https://cdn.example.com/a.jpg", "unknown": 1}))
+    assert player == Player(
+        user_id="user-123", username="player_one", role="user", expires_at_s=NOW_S + 3600, avatar="https://cdn.example.com/a.jpg"
+    )
+
+
+@pytest.mark.parametrize("header", [{"alg": "HS256"}, {"alg": "HS256", "typ": "jwt"}, {"alg": "HS256", "kid": key_id(SECRET)}])
+def test_a_header_may_say_less(header: dict[str, str]) -> None:
+    assert isinstance(cloakroom().admit(token(header=header)), Player)
+
+
+#: Key ids that are none of ours.
+KIDS: list[Any] = [
+    "",
+    "../../dev/null",
+    "' OR 1=1 --",
+    "\0",
+    "x" * 3000,
+    key_id(OLDER),
+    key_id(SECRET) + "\0",
+    1,
+    True,
+    [],
+    {},
+    None,
+]
+
+HOSTILE_HEADERS: list[Any] = [
+    {},
+    [],
+    "HS256",
+    None,
+    *(
+        {"alg": name}
+        for name in ("none", "None", "nOnE", "NONE", "", "hs256", "HS384", "HS512", "RS256", "ES256", None, 1, ["HS256"])
+    ),
+    {"alg": "HS256", "typ": "JWE"},
+    {"alg": "HS256", "typ": 5},
+    *({"alg": "HS256", name: "https://evil.example"} for name in ("jku", "x5u", "jwk", "x5c", "x5t", "x5t#S256")),
+    {"alg": "HS256", "jwk": {"kty": "oct", "k": b64(SECRET)}},
+    {"alg": "HS256", "crit": ["exp"]},
+    {"alg": "HS256", "crit": []},
+    {"alg": "HS256", "crit": ["b64"], "b64": False},
+    {"alg": "HS256", "b64": False},
+    {"alg": "HS256", "b64": True},
+    *({"alg": "HS256", "kid": kid} for kid in KIDS),
+]
+
+
+@pytest.mark.parametrize("header", HOSTILE_HEADERS, ids=lambda header: repr(header)[:40])
+def test_a_header_that_says_something_else_is_refused(header: object) -> None:
+    assert cloakroom().admit(token(header=header if header is not None else [None])) is INVALID_TOKEN
+
+
+HOSTILE_CLAIMS: list[Any] = [
+    [],
+    None,
+    "claims",
+    *({name: value for name, value in CLAIMS.items() if name != missing} for missing in CLAIMS),
+    *(
+        {**CLAIMS, "exp": value}
+        for value in (str(NOW_S + 60), True, None, NOW_S + 60.5, -1, 2**64, [NOW_S + 60], NOW_S - 31, NOW_S - 60)
+    ),
+    *({**CLAIMS, "iat": value} for value in (str(NOW_S), True, None, NOW_S + 31, NOW_S + 3600, NOW_S - 90_000, -1)),
+    {**CLAIMS, "nbf": NOW_S + 31},
+    {**CLAIMS, "nbf": "soon"},
+    *({**CLAIMS, "userId": value} for value in ("", "a b", "ü", "a" * 65, "a\n", "../x", 1, None, ["a"], "user/1", "a\0")),
+    *({**CLAIMS, "username": value} for value in ("", "a" * 65, "line\nfeed", "\u202egnp", "\0", "\x1b[31m", 1, None)),
+    *({**CLAIMS, "role": value} for value in ("root", "", "User", 1, None)),
+    {**CLAIMS, "iss": 5},
+    {**CLAIMS, "aud": {"a": 1}},
+]
+
+
+@pytest.mark.parametrize("claims", HOSTILE_CLAIMS, ids=lambda claims: repr(claims)[:60])
+def test_claims_that_are_not_as_we_accept_them_are_refused(claims: object) -> None:
+    assert cloakroom().admit(token(payload=json.dumps(claims).encode())) is INVALID_TOKEN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "...",
+        "a.b.c",
+        "e30.e30.",
+        token()[:-1],
+        token() + "A",
+        token() + "=",
+        token() + ".",
+        "." + token(),
+        token().replace(".", ".."),
+        token(secret=b"x" * 32),
+        token(secret=b""),
+        token(secret=PUBLIC_PEM),
+        token().rsplit(".", 1)[0] + ".",
+        token().rsplit(".", 1)[0] + "." + b64(b"\0" * 32),
+        token().rsplit(".", 1)[0] + "." + b64(b"\0" * 64),
+        token(payload=b""),
+        token(payload=b"\xff"),
+        token(payload=b"[" * 2000),
+        token(payload=json.dumps(CLAIMS).replace(str(NOW_S + 3600), "1e400").encode()),
+        token(payload=json.dumps(CLAIMS).replace(str(NOW_S + 3600), "NaN").encode()),
+        token(payload=json.dumps(CLAIMS).replace("player_one", "\\ud800").encode()),
+        b64(b"[" * 2000) + ".e30.e30",
+        b64(b"\xff") + ".e30.e30",
+        b64(json.dumps({"alg": "none"}).encode()) + "." + b64(json.dumps(CLAIMS).encode()) + ".",
+        token({**CLAIMS, "pad": "x" * 4096}),
+        "a" * 1_000_000,
+        "." * 1_000_000,
+        "é",
+        "\0",
+        token() + "\n",
+        " " + token(),
+    ],
+    ids=range(34),
+)
+def test_what_is_no_token_of_ours_is_refused_quickly(text: str) -> None:
+    began = time.perf_counter()
+    assert cloakroom().admit(text) is INVALID_TOKEN
+    assert time.perf_counter() - began < 0.5, "5 ms is the aim, a busy machine the reason"
+
+
+@given(st.text(max_size=100), st.binary(max_size=100), st.binary(max_size=100))
+def test_no_text_does_worse_than_an_invalid_token(text: str, header: bytes, payload: bytes) -> None:
+    for one in (text, f"{b64(header)}.{b64(payload)}.{text}", token(payload=payload)):
+        assert isinstance(cloakroom().admit(one), Refusal)
+
+
+def test_the_leeway_is_thirty_seconds() -> None:
+    assert isinstance(cloakroom().admit(token({**CLAIMS, "exp": NOW_S - 29})), Player)
+    assert isinstance(cloakroom().admit(token({**CLAIMS, "iat": NOW_S + 30})), Player)
+    assert cloakroom().admit(token({**CLAIMS, "exp": NOW_S - 30})) is INVALID_TOKEN
+
+
+def test_a_token_may_not_live_longer_than_the_operator_says() -> None:
+    claims = {**CLAIMS, "iat": NOW_S, "exp": NOW_S + 601}
+    assert cloakroom(life_s_max=600).admit(token(claims)) is INVALID_TOKEN
+    assert isinstance(cloakroom(life_s_max=601).admit(token(claims)), Player)
+
+
+def test_keys_rotate() -> None:
+    ring = keyring(SECRET, (OLDER,))
+    for secret in (SECRET, OLDER):
+        assert isinstance(cloakroom(ring=ring).admit(token(secret=secret)), Player)
+        assert isinstance(
+            cloakroom(ring=ring).admit(token(secret=secret, header={"alg": "HS256", "kid": key_id(secret)})), Player
+        )
+    assert cloakroom(ring=ring).admit(token(secret=OLDER, header={"alg": "HS256", "kid": key_id(SECRET)})) is INVALID_TOKEN
+
+
+def test_issuer_and_audience_are_asked_for_when_the_operator_does() -> None:
+    strict = cloakroom(issuer="https://id.example", audience="board")
+    good = {**CLAIMS, "iss": "https://id.example", "aud": "board"}
+    assert isinstance(strict.admit(token(good)), Player)
+    assert isinstance(strict.admit(token({**good, "aud": ["other", "board"]})), Player)
+    wrongs: list[dict[str, Any]] = [{"iss": "x"}, {"iss": None}, {"aud": "boar"}, {"aud": []}, {"aud": None}]
+    for wrong in wrongs:
+        assert strict.admit(token({**good, **wrong})) is INVALID_TOKEN
+    assert strict.admit(token()) is INVALID_TOKEN
+
+
+@pytest.mark.parametrize(
+    "avatar",
+    [
+        "http://cdn.example.com/a",
+        "javascript:alert(1)",
+        "data:x",
+        "https://a b",
+        "https://a\n",
+        "https://" + "a" * 512,
+        "",
+        5,
+        None,
+        ["x"],
+    ],
+)
+def test_an_avatar_that_we_would_not_show_is_none(avatar: object) -> None:
+    player = cloakroom().admit(token({**CLAIMS, "avatar": avatar}))
+    assert isinstance(player, Player)
+    assert player.avatar is None
+
+
+def test_what_is_minted_is_admitted_while_it_lives() -> None:
+    clock = Clock()
+    room = cloakroom(clock, issuer="us", audience="them")
+    minted = room.mint("user-1", "Ada", "spectator", 600)
+    assert room.admit(minted) == Player(user_id="user-1", username="Ada", role="spectator", expires_at_s=NOW_S + 600)
+    clock.now_s += 600 + auth.LEEWAY_S - 1
+    assert isinstance(room.admit(minted), Player)
+    clock.now_s += 1
+    assert room.admit(minted) is INVALID_TOKEN, "remembered or not"
+
+
+def test_a_good_token_is_verified_once() -> None:
+    room, good = cloakroom(), token()
+    first = room.admit(good)
+    assert room.admit(good) is first
+
+
+def test_only_so_many_tokens_are_remembered() -> None:
+    room = cloakroom()
+    remembered = room._known
+    for n in range(auth.TOKENS_REMEMBERED_MAX + 10):
+        remembered.put(str(n), Player(user_id="u", username="u", role="user", expires_at_s=0))
+    assert len(remembered) == auth.TOKENS_REMEMBERED_MAX
+    assert remembered.get("0") is None
+    assert remembered.get(str(auth.TOKENS_REMEMBERED_MAX)) is not None
+
+
+def test_a_cloakroom_shows_no_secret() -> None:
+    assert "kkkk" not in repr(cloakroom())
+
+
+@pytest.mark.parametrize(
+    ("values", "token_or_refusal"),
+    [
+        ([], UNAUTHORIZED),
+        ([b""], UNAUTHORIZED),
+        ([b"Basic dXNlcg=="], UNAUTHORIZED),
+        ([b"token"], UNAUTHORIZED),
+        ([b"Bearertoken"], UNAUTHORIZED),
+        ([b"Bearer"], INVALID_TOKEN),
+        ([b"Bearer "], INVALID_TOKEN),
+        ([b"Bearer a b"], INVALID_TOKEN),
+        ([b"Bearer a, Bearer b"], INVALID_TOKEN),
+        ([b"Bearer a", b"Bearer a"], INVALID_TOKEN),
+        ([b"Bearer \xff"], INVALID_TOKEN),
+        ([b"Bearer a"], "a"),
+        ([b"bEARER  a "], "a"),
+    ],
+)
+def test_authorization_is_bearer_and_one_token(values: list[bytes], token_or_refusal: object) -> None:
+    assert bearer(values) == token_or_refusal

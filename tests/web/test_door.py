@@ -1,0 +1,150 @@
+"""The door: who is asked for what, how often one may ask, and how one is told (hardening 35–40, 45; faults 32, 33)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from scoreboard.domain.limits import Verdict
+from scoreboard.web.address import Proxies, plain
+from tests.web.house import House
+
+PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize")]
+VIEWED = [("GET", "/api/v1/scores/leaderboard"), ("GET", "/api/v1/scores/me")]
+
+
+@pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)
+def test_no_token_no_answer(method: str, path: str) -> None:
+    house = House()
+    reply = house.ask(method, path, token=None)
+    assert (reply.status, reply.json["code"]) == (401, 4010)
+    assert reply.headers["www-authenticate"] == 'Bearer realm="scoreboard"'
+    reply = house.ask(method, path, token="not.a.token")
+    assert (reply.status, reply.json["code"]) == (401, 4011)
+    assert reply.headers["www-authenticate"] == 'Bearer realm="scoreboard", error="invalid_token"'
+
+
+@pytest.mark.parametrize(("method", "path"), PLAYED)
+def test_spectators_watch_and_do_not_play(method: str, path: str) -> None:
+    house = House()
+    reply = house.ask(method, path, token=house.token(role="spectator"))
+    assert (reply.status, reply.json["code"]) == (403, 4030)
+
+
+@pytest.mark.parametrize(("method", "path"), VIEWED)
+def test_spectators_may_look(method: str, path: str) -> None:
+    house = House()
+    assert house.ask(method, path, token=house.token(role="spectator")).status == 200
+
+
+@pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)
+@pytest.mark.parametrize("token", [None, "bad", "", "spectator"])
+def test_the_gate_is_asked_once_whoever_comes(method: str, path: str, token: str | None) -> None:
+    house = House()
+    house.ask(method, path, token=house.token(role="spectator") if token == "spectator" else token)
+    [(hits, _)] = house.gatekeeper.asked
+    named = [(hit.limit.name, hit.subject, hit.cost) for hit in hits]
+    assert named[:2] == [("address", "203.0.113.9", 1), ("everyone", "*", 1)]
+    played = (method, path) in PLAYED and token == ""
+    assert [name for name, subject, _ in named[2:] if subject == "user-123"] == ([path.rpartition("/")[2]] if played else [])
+
+
+@pytest.mark.parametrize(("method", "path"), PLAYED)
+def test_a_player_is_told_what_is_left(method: str, path: str) -> None:
+    house = House()
+    headers = house.ask(method, path, body={}).headers
+    name, quota = ("submit", 10) if "submit" in path else ("initialize", 20)
+    assert headers["ratelimit-policy"] == f'"{name}";q={quota};w=60'
+    assert headers["ratelimit"] == f'"{name}";r=7;t=42'
+
+
+def test_too_many_submissions_are_answered_to_the_letter() -> None:
+    house = House()
+    submission = house.initialized()
+    house.gatekeeper.verdict = Verdict(refused="submit", retry_after_ms=59_001)
+    reply = house.ask("POST", "/api/v1/scores/submit", body=submission)
+    assert reply.status == 429
+    assert reply.json == {
+        "success": False,
+        "error": "RATE_LIMIT_EXCEEDED",
+        "message": "Too many score submissions. Please try again later.",
+        "code": 4290,
+        "retryAfter": 60,
+    }
+    assert reply.headers["retry-after"] == "60"
+    assert (reply.headers["ratelimit-policy"], reply.headers["ratelimit"]) == ('"submit";q=10;w=60', '"submit";r=0;t=60')
+    assert house.desk.kept == []
+
+
+@pytest.mark.parametrize(("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/spectator")])
+def test_too_many_requests_of_an_address_are_refused_everywhere(method: str, path: str) -> None:
+    house = House()
+    house.gatekeeper.verdict = Verdict(refused="address", retry_after_ms=1)
+    reply = house.ask(method, path, body={} if method == "POST" else None)
+    assert (reply.status, reply.json["retryAfter"], reply.headers["retry-after"]) == (429, 1, "1")
+    assert reply.headers["ratelimit"] == '"address";r=0;t=1'
+    assert reply.json["message"] == "Too many requests. Please try again later."
+
+
+def test_in_any_sixty_seconds_ten_submissions_are_admitted_and_two_forgeries_use_them_up() -> None:
+    house = House(counting=True)
+    forged = house.initialized() | {"signature": "forged"}
+    assert [house.ask("POST", "/api/v1/scores/submit", body=forged).status for _ in range(3)] == [400, 400, 429]
+
+
+def test_every_request_counts_against_the_address_good_token_or_not() -> None:
+    house = House(counting=True)
+    statuses = [house.ask("GET", "/api/v1/scores/me", token=None).status for _ in range(100)]
+    assert set(statuses) == {401}
+    assert house.ask("GET", "/api/v1/scores/me").status == 429
+    assert house.ask("GET", "/api/v1/scores/me", peer="198.51.100.1").status == 200
+    assert house.ask("GET", "/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "counted"),
+    [
+        ("203.0.113.9", "198.51.100.1", "203.0.113.9"),  # not a proxy of ours: a client's claim
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        ("10.0.0.1", "[2001:db8::1]:4711", "2001:db8::/64"),
+        ("10.0.0.1", "2001:db8::1", "2001:db8::/64"),
+        ("10.0.0.1", "2001:db8::ffff:1", "2001:db8::/64"),
+        ("10.0.0.1", "::ffff:198.51.100.1", "198.51.100.1"),
+        ("10.0.0.1", "unknown", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1, nonsense", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", ",,,", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1, 999.1.1.1", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.1;drop table", "10.0.0.1"),
+        ("10.0.0.1", ", ".join(f"192.0.2.{n % 250}" for n in range(1000)), "192.0.2.249"),
+        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        ("2001:db8::5", "198.51.100.1", "2001:db8::/64"),
+        ("::ffff:203.0.113.9", None, "203.0.113.9"),
+        ("unix", "198.51.100.1", "198.51.100.1"),
+        ("unix", None, "unix"),
+    ],
+)
+def test_a_client_is_whom_a_proxy_of_ours_saw(peer: str, forwarded: str | None, counted: str) -> None:
+    house = House(trusted=("10.0.0.0/8",))
+    house.ask("GET", "/api/v1/scores/me", peer=peer, headers={} if forwarded is None else {"X-Forwarded-For": forwarded})
+    assert house.gatekeeper.asked[0][0][0].subject == counted
+
+
+def test_a_claim_is_believed_of_proxies_only_whoever_asks() -> None:
+    ours = Proxies(networks=(IPv4Network("10.0.0.0/8"),))
+    assert ours.client("203.0.113.9", [b"198.51.100.1"]) == "203.0.113.9"
+    assert ours.client(plain("::ffff:10.0.0.1"), [b"198.51.100.1"]) == "198.51.100.1"
+    assert ours.client(plain(""), [b"198.51.100.1"]) == "198.51.100.1", "a unix socket is a proxy's"
+
+
+def test_the_ledger_is_told_the_address_and_not_its_network() -> None:
+    house = House(trusted=("10.0.0.0/8",))
+    submission = house.initialized()
+    house.ask("POST", "/api/v1/scores/submit", body=submission, peer="10.0.0.1", headers={"X-Forwarded-For": "2001:db8::1"})
+    assert house.desk.kept[0][3].address == "2001:db8::1"

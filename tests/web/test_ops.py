@@ -1,0 +1,178 @@
+"""What operators and watchers ask: health, readiness, metrics, the interface, the pages, a spectator's token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoreboard.domain.refusals import Reason
+from scoreboard.domain.values import Player
+from scoreboard.web.app import STATUS, Api
+from scoreboard.web.openapi import document
+from scoreboard.web.operations import REFUSALS
+from tests.web.house import NOW_S, House, request
+
+
+def test_we_live_whatever_the_stores_do() -> None:
+    house = House()
+    house.ledger_down = house.board_down = True
+    reply = house.ask("GET", "/healthz", token=None)
+    assert (reply.status, reply.json) == (200, {"success": True, "message": "Alive"})
+
+
+def test_we_are_ready_when_every_store_answers() -> None:
+    reply = House().ask("GET", "/readyz", token=None)
+    assert (reply.status, reply.json) == (200, {"success": True, "data": {"stores": {"ledger": True, "board": True}}})
+
+
+def test_a_store_that_is_down_or_silent_is_named() -> None:
+    house = House()
+    house.ledger_down = house.board_down = True
+    line = house.line()
+    line.send(request("GET", "/readyz"))
+    assert line.replies() == [], "the silent one has a second"
+    house.pass_time(1)
+    [reply] = line.replies()
+    assert (reply.status, reply.json["code"], reply.json["message"]) == (503, 5030, "No answer from: ledger, board")
+
+
+def test_metrics_are_what_the_root_renders() -> None:
+    reply = House().ask("GET", "/metrics", token=None)
+    assert (reply.status, reply.headers["content-type"], reply.body) == (200, "text/plain; version=0.0.4", b"up 1\n")
+
+
+def test_operators_are_not_counted() -> None:
+    house = House()
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
+        house.ask("GET", path, token=None)
+    assert house.gatekeeper.asked == []
+
+
+@pytest.fixture
+def interface() -> dict[str, Any]:
+    described: dict[str, Any] = House().ask("GET", "/openapi.json", token=None).json
+    return described
+
+
+def test_the_interface_describes_every_route_but_the_pages_and_the_socket(interface: dict[str, Any]) -> None:
+    assert interface["openapi"] == "3.1.0"
+    declared = {(rule.rule, method) for rule in Api.app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD"}}
+    described = {(path, method.upper()) for path, methods in interface["paths"].items() for method in methods}
+    assert declared - described == {(path, "GET") for path in ("/", "/static/<path:name>", "/ws", "/openapi.json")}
+    assert described <= declared
+
+
+def test_the_interface_gives_an_example_of_every_answer(interface: dict[str, Any]) -> None:
+    for methods in interface["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                for content in response.get("content", {}).values():
+                    assert content.get("example") is not None or content["examples"], (operation["operationId"], status)
+                assert response["description"]
+
+
+def test_the_interface_names_every_reason_under_its_status(interface: dict[str, Any]) -> None:
+    named = {
+        (reason, int(status))
+        for methods in interface["paths"].values()
+        for operation in methods.values()
+        for status, response in operation["responses"].items()
+        for content in response.get("content", {}).values()
+        for reason in content.get("examples", ())
+    }
+    assert named == {(reason.name, status) for reason, status in STATUS.items()} | {("INTERNAL_ERROR", 500)}
+    assert set(REFUSALS) == set(Reason)
+
+
+def test_the_interface_refers_to_nothing_that_is_not_there(interface: dict[str, Any]) -> None:
+    schemas = interface["components"]["schemas"]
+
+    def references(part: Any) -> set[str]:
+        if isinstance(part, dict):
+            own = {part["$ref"]} if "$ref" in part else set()
+            return own.union(*[references(value) for value in part.values()])
+        return set().union(*[references(item) for item in part]) if isinstance(part, list) else set()
+
+    assert references(interface) == {f"#/components/schemas/{name}" for name in schemas}
+    assert schemas["SubmitRequest"]["additionalProperties"] is False
+    assert schemas["SubmitRequest"]["required"] == ["actionId", "actionType", "timestamp", "signature"]
+    assert schemas["InitializeRequest"]["properties"]["metadata"]["maxProperties"] == 32
+
+
+def test_the_protocols_page_lists_every_reason_with_code_and_status() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "protocol-http.md").read_text("utf-8")
+    for reason, status in STATUS.items():
+        assert f"| {status} | `{reason.name}` | {reason.value} |" in page
+
+
+def test_the_interface_is_made_once() -> None:
+    house = House()
+    first, second = (house.ask("GET", "/openapi.json").body for _ in range(2))
+    assert first == second == document(STATUS)
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    (tmp_path / "static" / "parts").mkdir(parents=True)
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    (tmp_path / "static" / "board.js").write_text("export {}")
+    (tmp_path / "static" / "parts" / "row.css").write_text("tr {}")
+    (tmp_path / "static" / "notes.secret").write_text("not for the web")
+    (tmp_path / "secret.txt").write_text("not for the web")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/", "text/html; charset=utf-8"),
+        ("/static/board.js", "text/javascript; charset=utf-8"),
+        ("/static/parts/row.css", "text/css; charset=utf-8"),
+    ],
+)
+def test_pages_are_served_strictly(pages: Path, path: str, content_type: str) -> None:
+    house = House(pages=pages)
+    reply = house.ask("GET", path, token=None)
+    assert (reply.status, reply.headers["content-type"]) == (200, content_type)
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; ")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert reply.headers["cache-control"] == "no-cache"
+    again = house.ask("GET", path, token=None, headers={"If-None-Match": reply.headers["etag"]})
+    assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["/static/notes.secret", "/secret.txt", "/static/secret.txt", "/static/parts", "/index.html"])
+def test_only_pages_are_served(pages: Path, path: str) -> None:
+    assert House(pages=pages).ask("GET", path).status == 404
+
+
+def test_a_spectator_gets_a_token_for_ten_minutes() -> None:
+    house = House()
+    data = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
+    player = house.cloakroom.admit(data["token"])
+    assert isinstance(player, Player)
+    assert (player.role, player.expires_at_s, data["expiresAt"]) == ("spectator", NOW_S + 600, (NOW_S + 600) * 1000)
+    assert [hit.limit.name for hit in house.gatekeeper.asked[0][0]] == ["address", "everyone"]
+
+
+def test_a_spectator_who_renews_keeps_the_name_and_a_player_gets_another() -> None:
+    house = House()
+
+    def named(token: str | None) -> str:
+        data = house.ask("POST", "/api/v1/auth/spectator", token=token).json["data"]
+        player = house.cloakroom.admit(data["token"])
+        assert isinstance(player, Player)
+        return player.user_id
+
+    first = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]["token"]
+    assert named(first) == named(first)
+    assert len({named(first), named(None), named("bad"), named(house.token("user-123"))}) == 4
+
+
+def test_spectators_are_turned_away_when_the_board_is_not_public() -> None:
+    reply = House(spectators=False).ask("POST", "/api/v1/auth/spectator", token=None)
+    assert (reply.status, reply.json["code"]) == (404, 4040)

@@ -1,0 +1,296 @@
+"""The scores: the specification's examples to the letter, and what is asked on the way (hardening 15, 23–24, 28–30, 38)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.refusals import ACTION_EXPIRED, Reason, Refusal, unavailable
+from scoreboard.domain.values import Cursor, Origin, Place, Receipt, Row
+from tests.web.house import NOW_S, House, Reply
+
+SUBMIT = "/api/v1/scores/submit"
+BOARD = "/api/v1/scores/leaderboard"
+ME = "/api/v1/scores/me"
+
+
+def submit(house: House, submission: dict[str, Any], **more: Any) -> Reply:
+    return house.ask("POST", SUBMIT, body=submission, **more)
+
+
+def row(rank: int, user_id: str, username: str, points: int, minutes_ago: int, avatar: str | None = None) -> Row:
+    at_ms = (NOW_S - 60 * minutes_ago) * 1000
+    return Row(rank=rank, user_id=user_id, username=username, avatar=avatar, points=points, updated_at_ms=at_ms)
+
+
+def test_a_submission_is_answered_to_the_letter() -> None:
+    house = House()
+    reply = submit(house, house.initialized())
+    assert reply.status == 200
+    assert reply.json == {
+        "success": True,
+        "data": {"scoreAwarded": 100, "newTotalScore": 1250, "currentRank": 5, "previousRank": 7},
+        "message": "Score updated successfully",
+    }
+    assert reply.headers["content-type"] == "application/json"
+    assert reply.headers["cache-control"] == "no-store"
+
+
+def test_a_first_score_has_no_previous_rank() -> None:
+    house = House()
+    house.desk.answer = Receipt(points=100, total=100, rank=9, previous_rank=None)
+    assert submit(house, house.initialized()).json["data"]["previousRank"] is None
+
+
+def test_a_receipt_without_ranks_says_that_it_is_degraded() -> None:
+    house = House()
+    house.desk.answer = Receipt(points=100, total=100, rank=None, previous_rank=None, degraded=True)
+    assert submit(house, house.initialized()).json["data"] == {
+        "scoreAwarded": 100,
+        "newTotalScore": 100,
+        "currentRank": None,
+        "previousRank": None,
+        "degraded": True,
+    }
+
+
+def test_the_scorekeeper_is_handed_the_grant_the_submission_and_where_it_came_from() -> None:
+    house = House()
+    submission = house.initialized()
+    submission["metadata"]["difficulty"] = "hard"  # added after initialization, as in the specification
+    submit(house, submission, headers={"User-Agent": "a" * 300})
+    [(player, read, grant, origin)] = house.desk.kept
+    assert (player.user_id, grant.points, grant.user_id) == ("user-123", 100, "user-123")
+    assert read.metadata == (("difficulty", b'"hard"'), ("questId", b'"quest-123"'))
+    assert grant.metadata == (("questId", b'"quest-123"'),)
+    assert origin == Origin(address="203.0.113.9", agent="a" * 256)
+
+
+def test_a_refused_submission_is_answered_to_the_letter() -> None:
+    house = House()
+    reply = submit(house, house.initialized() | {"signature": "server-generated-signature"})
+    assert reply.status == 400
+    assert reply.json == {
+        "success": False,
+        "error": "INVALID_ACTION",
+        "message": "Action signature verification failed",
+        "code": 4001,
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"actionId": "9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"},
+        {"actionType": "RAID"},
+        {"actionType": "NO_SUCH_ACTION"},
+        {"timestamp": NOW_S * 1000 + 1},
+        {"timestamp": 1},
+        {"metadata": {}},
+        {"metadata": {"questId": "quest-124"}},
+        {"metadata": {"questId": ["quest-123"]}},
+        {"signature": "x"},
+        {"signature": "v1.a.b.c"},
+        {"signature": "é\u0000"},
+    ],
+    ids=repr,
+)
+def test_every_mismatch_gets_one_answer_and_costs_five(changes: dict[str, Any]) -> None:
+    house = House()
+    reply = submit(house, house.initialized() | changes)
+    assert (reply.status, reply.json["code"]) == (400, 4001)
+    assert house.gatekeeper.asked[-1][0][-1].cost == 5
+    assert house.desk.kept == []
+
+
+def test_another_users_action_is_a_mismatch() -> None:
+    house = House()
+    assert submit(house, house.initialized(), token=house.token("user-456")).json["code"] == 4001
+
+
+def test_a_good_or_unreadable_submission_costs_one() -> None:
+    house = House()
+    submit(house, house.initialized())
+    submit(house, {})
+    assert [asked[0][-1].cost for asked in house.gatekeeper.asked[1:]] == [1, 1]
+
+
+def test_metadata_may_come_back_in_another_spelling_of_the_same_value() -> None:
+    house = House()
+    submission = house.initialized(level=7)
+    raw = json.dumps(submission).replace('"level": 7', '"level": 7.0').encode()
+    assert house.ask("POST", SUBMIT, raw=raw).status == 200
+
+
+def test_a_retry_is_answered_with_the_original_receipt() -> None:
+    house = House()
+    house.desk.answer = Refusal(
+        reason=Reason.ACTION_ALREADY_USED,
+        message="This action was already awarded; here is its receipt",
+        receipt=Receipt(points=100, total=1250, rank=5, previous_rank=7),
+    )
+    reply = submit(house, house.initialized())
+    assert (reply.status, reply.headers["idempotent-replayed"]) == (409, "true")
+    assert reply.json == {
+        "success": False,
+        "error": "ACTION_ALREADY_USED",
+        "message": "This action was already awarded; here is its receipt",
+        "code": 4003,
+        "data": {"scoreAwarded": 100, "newTotalScore": 1250, "currentRank": 5, "previousRank": 7},
+    }
+
+
+def test_the_refusals_of_the_scorekeeper_are_passed_on() -> None:
+    house = House()
+    house.desk.answer = ACTION_EXPIRED
+    assert submit(house, house.initialized()).json["code"] == 4002
+    house.desk.answer = unavailable(retry_after_s=3)
+    reply = submit(house, house.initialized())
+    assert (reply.status, reply.json["retryAfter"], reply.headers["retry-after"]) == (503, 3, "3")
+
+
+def test_a_submission_is_timed() -> None:
+    house = House()
+    submit(house, house.initialized())
+    assert house.meter.durations == {"score_update_duration_seconds": [0.0]}
+
+
+def test_the_leaderboard_is_answered_to_the_letter() -> None:
+    house = House()
+    house.board.rows = (
+        row(1, "user-123", "player_one", 9500, 0, "https://cdn.example.com/avatars/user-123.jpg"),
+        row(2, "user-456", "pro_gamer", 8700, 5),
+    )
+    reply = house.ask("GET", BOARD + "?limit=10")
+    assert reply.status == 200
+    assert reply.json == {
+        "success": True,
+        "data": {
+            "leaderboard": [
+                {
+                    "rank": 1,
+                    "userId": "user-123",
+                    "username": "player_one",
+                    "score": 9500,
+                    "lastUpdated": "2025-10-22T10:30:00Z",
+                    "avatar": "https://cdn.example.com/avatars/user-123.jpg",
+                },
+                {
+                    "rank": 2,
+                    "userId": "user-456",
+                    "username": "pro_gamer",
+                    "score": 8700,
+                    "lastUpdated": "2025-10-22T10:25:00Z",
+                    "avatar": None,
+                },
+            ],
+            "total": 2,
+            "timestamp": "2025-10-22T10:30:15Z",
+        },
+    }
+    assert reply.headers["cache-control"] == "private, no-cache"
+    assert reply.headers["etag"] == '"1-5-10-0"'
+
+
+def test_the_leaderboard_is_read_once_while_nothing_changes() -> None:
+    house = House()
+    bodies = {house.ask("GET", BOARD).body for _ in range(3)}
+    assert (len(bodies), house.board.reads) == (1, 1)
+    house.board.cursor = Cursor(epoch=1, seq=6)
+    assert house.ask("GET", BOARD).headers["etag"] == '"1-6-10-0"'
+    assert house.board.reads == 2
+    house.board.cursor = Cursor(epoch=2, seq=0)
+    assert house.ask("GET", BOARD + "?offset=5&limit=3").headers["etag"] == '"2-0-3-5"'
+
+
+def test_who_has_the_board_is_told_so() -> None:
+    house = House()
+    tag = house.ask("GET", BOARD).headers["etag"]
+    for held in (tag, f"W/{tag}", f'"x", {tag}', "*"):
+        reply = house.ask("GET", BOARD, headers={"If-None-Match": held})
+        assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
+    for held in ('"1-5-10-1"', '"1-5-100-0"', "1-5-10-0", ""):
+        assert house.ask("GET", BOARD, headers={"If-None-Match": held}).status == 200
+    house.board.cursor = Cursor(epoch=1, seq=6)
+    assert house.ask("GET", BOARD, headers={"If-None-Match": tag}).status == 200
+
+
+def test_a_degraded_board_says_so_and_is_not_kept() -> None:
+    house = House()
+    house.board.degraded = True
+    for reads in (1, 2):
+        reply = house.ask("GET", BOARD)
+        assert reply.json["data"]["degraded"] is True
+        assert "etag" not in reply.headers
+        assert reply.headers["cache-control"] == "no-store"
+        assert house.board.reads == reads
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=-5", "limit=101", "limit=ten", "offset=-1", "offset=10001", "limit=1&limit=2"]
+)
+def test_a_stretch_beyond_the_bounds_is_refused(query: str) -> None:
+    reply = House().ask("GET", f"{BOARD}?{query}")
+    assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, query.partition("=")[0])
+
+
+def test_ones_own_place_is_answered_to_the_letter() -> None:
+    house = House()
+    house.board.place_now = Place(cursor=house.board.cursor, total=310, points=1250, rank=45, updated_at_ms=(NOW_S - 600) * 1000)
+    reply = house.ask("GET", ME, token=house.token("user-789", "current_user"))
+    assert reply.json == {
+        "success": True,
+        "data": {
+            "userId": "user-789",
+            "username": "current_user",
+            "score": 1250,
+            "rank": 45,
+            "percentile": 85.5,
+            "lastUpdated": "2025-10-22T10:20:00Z",
+        },
+    }
+    assert reply.headers["cache-control"] == "private, no-store"
+
+
+def test_a_player_without_a_score_has_no_place() -> None:
+    data = House().ask("GET", ME).json["data"]
+    assert (data["score"], data["rank"], data["percentile"], data["lastUpdated"]) == (0, None, None, None)
+    assert "degraded" not in data
+
+
+def test_milliseconds_are_shown_when_there_are_any() -> None:
+    house = House()
+    house.board.place_now = Place(cursor=house.board.cursor, total=1, points=1, rank=1, updated_at_ms=NOW_S * 1000 + 7)
+    assert house.ask("GET", ME).json["data"]["lastUpdated"] == "2025-10-22T10:30:00.007Z"
+
+
+def test_a_place_is_read_once_while_nothing_changes_and_never_shown_to_another() -> None:
+    house = House()
+    first, second = house.token("user-1", "one"), house.token("user-2", "two")
+    for _ in range(2):
+        assert house.ask("GET", ME, token=first).json["data"]["userId"] == "user-1"
+        assert house.ask("GET", ME, token=second).json["data"]["username"] == "two"
+    assert house.board.reads == 2
+    assert house.ask("GET", ME, token=house.token("user-1", "renamed")).json["data"]["username"] == "renamed"
+    house.board.cursor = Cursor(epoch=1, seq=6)
+    house.ask("GET", ME, token=first)
+    assert house.board.reads == 4
+
+
+def test_a_degraded_place_says_so_and_is_not_kept() -> None:
+    house = House()
+    house.board.degraded = True
+    for reads in (1, 2):
+        assert house.ask("GET", ME).json["data"]["degraded"] is True
+        assert house.board.reads == reads
+
+
+@pytest.mark.parametrize("path", [BOARD, ME])
+def test_a_store_that_is_away_is_no_fault(path: str) -> None:
+    house = House()
+    house.board.fault = StoreUnavailable("gone")
+    reply = house.ask("GET", path)
+    assert (reply.status, reply.json["error"], reply.headers["retry-after"]) == (503, "UNAVAILABLE", "1")

@@ -1,0 +1,66 @@
+"""The hand-over: a WebSocket takes the connection, and nothing of HTTP stays behind on it."""
+
+from __future__ import annotations
+
+from autobahn.twisted.resource import WebSocketResource
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from twisted.web.resource import Resource
+
+from scoreboard.web.site import Bounds
+from tests.web.house import House, request
+
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+HELLO = b"\x81\x85\0\0\0\0hello"
+
+
+class Echo(WebSocketServerProtocol):
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:  # noqa: N803 -- Autobahn's names
+        self.sendMessage(payload, isBinary)
+
+
+def house_with_a_socket() -> House:
+    factory = WebSocketServerFactory()
+    factory.protocol = Echo
+    return House(socket=WebSocketResource(factory), bounds=Bounds(connections_per_address_max=1))
+
+
+def test_a_socket_is_opened_and_speaks() -> None:
+    line = house_with_a_socket().line()
+    line.send(request("GET", "/ws", headers=HANDSHAKE))
+    head, _, rest = line.cable.value().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert rest == b""
+    line.cable.clear()
+    line.cable.protocol.dataReceived(HELLO)
+    assert line.cable.value() == b"\x81\x05hello"
+
+
+def test_a_socket_is_no_longer_counted_nor_timed_by_http() -> None:
+    house = house_with_a_socket()
+    line = house.line()
+    line.send(request("GET", "/ws", headers=HANDSHAKE))
+    assert line.cable.producer is None
+    house.pass_time(120)
+    assert not line.cable.disconnecting
+    assert house.line().ask(request("GET", "/healthz")).status == 200
+    drained: list[object] = []
+    house.site.drain().addCallback(drained.append)
+    assert not drained, "the one that asked for its health is still there"
+
+
+def test_a_resource_that_answers_in_http_may() -> None:
+    class Plain(Resource):
+        isLeaf = True  # noqa: N815 -- twisted.web's name
+
+        def render_GET(self, request: object) -> bytes:
+            return b"no upgrade"
+
+    house = House(socket=Plain())
+    line = house.line()
+    assert line.ask(request("GET", "/ws")).body == b"no upgrade"
+    assert line.ask(request("GET", "/healthz")).status == 200, "the connection goes on"

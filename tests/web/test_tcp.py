@@ -1,0 +1,110 @@
+"""The edge on a real socket: what is written at once, what has to wait, and what 100 MiB cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from tests.awaiting import run
+from tests.web.house import House, request
+
+
+class Client(Protocol):
+    """Collects what it is sent until the connection ends."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.got = bytearray()
+        self.ended: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.got += data
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.ended.callback(None)
+
+
+def reactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor
+
+
+async def connected(house: House) -> Client:
+    """A client of the house on a loopback port of its own."""
+    port = await TCP4ServerEndpoint(reactor(), 0, interface="127.0.0.1").listen(house.site)
+    client: Client = await connectProtocol(TCP4ClientEndpoint(reactor(), "127.0.0.1", port.getHost().port), Client())
+    client.ended.addBoth(lambda _: port.stopListening())
+    return client
+
+
+def test_a_slow_reader_gets_all_of_it_in_order(tmp_path: Path) -> None:
+    large = bytes(range(256)) * 20_000
+    (tmp_path / "index.html").write_bytes(large)
+
+    async def read_slowly() -> bytes:
+        client = await connected(House(pages=tmp_path))
+        client.transport.pauseProducing()
+        client.transport.write(
+            request("GET", "/") + request("GET", "/healthz") + request("GET", "/", headers={"Connection": "close"})
+        )
+        await deferLater(reactor(), 0.1)
+        client.transport.resumeProducing()
+        await client.ended
+        return bytes(client.got)
+
+    answers = run(read_slowly).split(b"HTTP/1.1 200 OK\r\n")
+    assert [len(answer.partition(b"\r\n\r\n")[2]) for answer in answers] == [0, len(large), 34, len(large)]
+    assert answers[3].endswith(large)
+
+
+def test_a_hundred_mebibytes_are_refused_at_their_announcement() -> None:
+    def resident_kib() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+    async def flood() -> tuple[bytes, int]:
+        client = await connected(House())
+        before = resident_kib()
+        client.transport.write(b"POST /api/v1/scores/submit HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n")
+        block = b"x" * 65_536
+        for _ in range(1600):
+            if client.ended.called:
+                break
+            client.transport.write(block)
+            await deferLater(reactor(), 0)
+        grown = resident_kib() - before
+        client.transport.loseConnection()
+        await client.ended
+        return bytes(client.got), grown
+
+    got, grown_kib = run(flood)
+    assert got.startswith(b"HTTP/1.1 413 ")
+    assert got.endswith(b'"code":4130}')
+    assert grown_kib < 5_120
+
+
+def test_a_client_that_vanishes_in_the_middle_harms_nobody() -> None:
+    async def vanish() -> int:
+        house = House()
+        house.desk.waits = Deferred()
+        submission = house.initialized()
+        client = await connected(house)
+        client.transport.write(
+            request("POST", "/api/v1/scores/submit", body=submission, headers={"Authorization": f"Bearer {house.token()}"})
+        )
+        await deferLater(reactor(), 0.05)
+        client.transport.abortConnection()
+        await client.ended
+        await deferLater(reactor(), 0.05)
+        house.desk.waits.callback(None)
+        return len(house.desk.kept)
+
+    assert run(vanish) == 1
