@@ -1,0 +1,1 @@
+"""The live wing: frames to calls, events to frames."""

@@ -1,0 +1,46 @@
+"""Frames: how the native protocol puts JSON on a WebSocket. RFC 6455, unmasked as servers must, made once for all sockets."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scoreboard.boundaries import Parting
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.values import Event
+from scoreboard.realtime.payloads import event_name, event_payload, refusal_payload
+
+PING: Final = b"\x89\x00"
+_REASON_BYTES_MAX: Final = 123
+
+
+def text_frame(payload: bytes) -> bytes:
+    """One whole text message."""
+    size = len(payload)
+    if size < 126:
+        return bytes((0x81, size)) + payload
+    if size < 65_536:
+        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+
+
+def close_frame(parting: Parting) -> bytes:
+    """The close frame that says why; a longer reason is cut to what a control frame holds."""
+    payload = parting.code.to_bytes(2, "big") + parting.reason.encode("ascii", "replace")[:_REASON_BYTES_MAX]
+    return bytes((0x88, len(payload))) + payload
+
+
+class NativeWire:
+    """Implements boundaries.Wire for ``{"event": …, "data": …}`` in text frames."""
+
+    def frame(self, event: Event) -> bytes:
+        """The event, ready to be written."""
+        return text_frame(b'{"event":"%b","data":%b}' % (event_name(event).encode(), event_payload(event)))
+
+    def ack(self, number: int, data: bytes) -> bytes:
+        """The answer (JSON) to the message that carried this id."""
+        return text_frame(b'{"event":"ack","id":%d,"data":%b}' % (number, data))
+
+    def refuse(self, refusal: Refusal, number: int | None) -> bytes:
+        """A refusal, with the id of the message that it answers if it had one."""
+        tail = b"}" if number is None else b',"id":%d}' % number
+        return text_frame(b'{"event":"error","data":%b%b' % (refusal_payload(refusal), tail))

@@ -1,0 +1,119 @@
+# ruff: noqa: N815 -- the names are Autobahn's
+"""Autobahn's server protocol, made lean: what is the same for every socket stands on the class, what only the handshake needs
+is dropped after it, and a message is gathered in one buffer that never outgrows its limit.
+
+Autobahn sets some sixty attributes on every connection (two Deferreds, statistics, options copied from the factory, a validator);
+an idle socket costs 8 KiB that way and 3 KiB this way (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import txaio
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.wamp.types import TransportDetails
+from autobahn.websocket.protocol import TrafficStats
+
+from scoreboard.boundaries import Parting
+
+BINARY: Final = Parting(code=1003, reason="only text is understood")
+TOO_BIG: Final = Parting(code=1009, reason="the message is too big")
+
+#: What Autobahn notes during a handshake and nobody asks for afterwards.
+_NOTES: Final = (
+    *("http_request_data", "http_status_line", "http_headers", "http_request_uri", "http_request_path", "http_request_params"),
+    *("http_request_host", "http_response_data", "websocket_protocols", "websocket_origin", "websocket_extensions", "_wskey"),
+    *("websocket_protocol_in_use", "websocket_extensions_in_use"),
+)
+
+
+class _NoOne:
+    """Whom Autobahn tells that a socket is open; who needs to know is told otherwise."""
+
+    def callback(self, _: object) -> None:
+        pass
+
+
+class LeanSocket(WebSocketServerProtocol):
+    """Text messages over RFC 6455. Subclasses write, hear and part."""
+
+    transport: Any  # a TCP connection; Twisted's ITransport promises less than one keeps
+    log = txaio.make_logger("warn")  # type: ignore[attr-defined]  # txaio gets it when Autobahn chooses Twisted
+
+    CONFIG_ATTRS = []  # noqa: RUF012
+    logOctets = logFrames = trackTimings = webStatus = maskServerFrames = serveFlashSocketPolicy = False
+    utf8validateIncoming = False  # a message is decoded as a whole by who hears it
+    requireMaskedClientFrames = applyMask = failByDrop = True
+    echoCloseCodeReason = failedByMe = wasClean = False
+    openHandshakeTimeout = closeHandshakeTimeout = autoPingInterval = maxConnections = trustXForwardedFor = 0
+    openHandshakeTimeoutCall = closeHandshakeTimeoutCall = autoPingTimeoutCall = autoPingPending = None
+    trackedTimings = wasNotCleanReason = _perMessageCompress = None  # type: ignore[assignment]  # as Autobahn itself begins
+    is_open = _NoOne()
+    trafficStats = TrafficStats()
+    _transport_details = TransportDetails()
+    allowedOriginsPatterns = (re.compile(""),)  # the origin is judged in handshake.py
+    versions = (13,)
+    websocket_version = 13
+    peer = ""
+
+    message_bytes_max: int
+    _message: bytearray | None = None
+
+    def __init__(self) -> None:  # in place of Autobahn's, which makes Deferreds and details that nobody here asks for
+        self.state = self.STATE_CONNECTING
+        self.data = b""
+
+    def heard(self, message: bytes) -> None:
+        """A whole text message came; it may not be UTF-8."""
+        raise NotImplementedError
+
+    def say(self, data: bytes) -> None:
+        """Write what answers the client."""
+        raise NotImplementedError
+
+    def part(self, parting: Parting) -> None:
+        """Close, saying why."""
+        raise NotImplementedError
+
+    def perMessageCompressionAccept(self, offers: object) -> None:
+        """No compression: one frame serves all sockets, and nothing inflates."""
+
+    def onOpen(self) -> None:
+        """The handshake is over."""
+        for name in _NOTES:
+            delattr(self, name)
+
+    def onMessageBegin(self, isBinary: bool) -> None:
+        """A message begins."""
+        if isBinary:
+            self.part(BINARY)
+        self._message = bytearray()
+
+    def onMessageFrameBegin(self, length: int) -> None:
+        """A frame of the message begins, and says how long it is: nothing of one that is too long is kept."""
+        if self._message is not None and len(self._message) + length > self.message_bytes_max:
+            self.part(TOO_BIG)
+
+    def onMessageFrameData(self, payload: bytes) -> None:
+        """More of the frame."""
+        if self._message is not None:
+            self._message += payload
+
+    def onMessageFrameEnd(self) -> None:
+        """The frame is whole; the message may not be."""
+
+    def onMessageEnd(self) -> None:
+        """The message is whole."""
+        message, self._message = self._message, None
+        if message is not None:
+            self.heard(bytes(message))
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Whatever Autobahn writes by itself: the 101, pongs, the answer to a close frame."""
+        self.say(data)
+
+    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+        """What Autobahn does when the client breaks RFC 6455; its own way would go on reading."""
+        self.part(Parting(code=code, reason=reason))

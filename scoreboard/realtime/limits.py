@@ -1,0 +1,41 @@
+"""How much the live wing takes from one client, and from all of them together."""
+
+from __future__ import annotations
+
+from scoreboard.domain.limits import Limit
+from scoreboard.domain.values import Value
+
+
+class LiveSettings(Value, frozen=True, kw_only=True):
+    """The live wing's settings. Times are seconds of a monotonic clock; ``origins`` are as browsers spell them, ``*`` is any."""
+
+    origins: tuple[str, ...]
+    sockets_max: int
+    sockets_per_address_max: int
+    events_per_second_max: int = 20
+    frames_per_second_max: int = 100
+    message_bytes_max: int = 65_536
+    handshake_bytes_max: int = 16_384
+    #: What a client may still send after our close frame, before we cut it off.
+    ignored_bytes_max: int = 262_144
+    handshake_s_max: float = 10.0
+    #: From the handshake to a player.
+    stranger_s_max: float = 10.0
+    #: How long an answer may wait for a client that does not read.
+    unread_s_max: float = 10.0
+    #: From our close frame to the end of the connection.
+    farewell_s_max: float = 2.0
+    ping_interval_s: float = 20.0
+    ping_timeout_s: float = 20.0
+    #: A reactor later than this, twice in a row, takes no new sockets.
+    lag_s_max: float = 0.25
+
+    @property
+    def events(self) -> Limit:
+        """Events of one socket: as many at once as in a second."""
+        return Limit(name="socket_events", quota=self.events_per_second_max, window_ms=1_000, policy="bucket")
+
+    @property
+    def frames(self) -> Limit:
+        """Frames of one socket, of any kind: twice as many at once as in a second."""
+        return Limit(name="socket_frames", quota=2 * self.frames_per_second_max, window_ms=2_000, policy="bucket")

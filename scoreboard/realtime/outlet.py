@@ -1,0 +1,48 @@
+"""The outlet: bytes out of one connection, the socket first. What does not fit waits in the transport; nothing waits here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+
+
+class Outlet:
+    """Writes ready bytes to one transport, and tells whether they have left this process.
+
+    ``writeSomeData`` saves a trip round the reactor and two ``epoll_ctl`` for each write that the kernel can take at once, which
+    is nearly all of them. It is never used where something wraps the socket: it would pass TLS by.
+    """
+
+    __slots__ = ("_descriptor", "_direct", "_transport")
+
+    def __init__(self, transport: Any) -> None:
+        descriptor = transport
+        while not isinstance(descriptor, FileDescriptor):
+            descriptor = descriptor.transport
+        self._transport = transport
+        self._descriptor: Any = descriptor
+        self._direct = descriptor is transport and not getattr(transport, "TLS", False)
+
+    def offer(self, data: bytes) -> None:
+        """Write: to the socket at once if nothing waits before it, through the transport's buffer otherwise."""
+        if self._direct and self.drained:
+            sent = self._transport.writeSomeData(data)
+            if sent == len(data):
+                return
+            if isinstance(sent, int):  # else the connection is lost: writing through the reactor lets it find out and say so
+                data = data[sent:]
+        self._transport.write(data)
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was written has left this process."""
+        descriptor = self._descriptor  # Twisted has no public word for "nothing buffered"; these two are where it buffers
+        return not (descriptor.dataBuffer or descriptor._tempDataBuffer)
+
+    def finish(self) -> None:
+        """No more will be written: the peer sees the end of the stream once it has what was, and may still speak."""
+        if self._direct:
+            self._transport.loseWriteConnection()
+        else:
+            self._transport.loseConnection()

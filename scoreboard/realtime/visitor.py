@@ -1,0 +1,97 @@
+"""A visitor: one client that watches, whatever carries it. Who it is, and whether it is in the room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from scoreboard.boundaries import Announcer, Doorkeeper, Parting, StoreUnavailable, Wire
+from scoreboard.domain.refusals import Reason, Refusal, unavailable
+from scoreboard.domain.values import Page, Player
+from scoreboard.realtime.outlet import Outlet
+
+#: Nobody in particular, for ever.
+STRANGER: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
+
+_WHO_ARE_YOU: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Authenticate first")
+_SOMEBODY_ELSE: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's")
+_JOINING: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="A join is under way; wait for its answer", retry_after_s=1)
+
+
+class Visitor:
+    """Implements boundaries.Listener, and does what its client asks of the house."""
+
+    __slots__ = ("_announcer", "_doorkeeper", "_hang_up", "_joining", "_outlet", "player", "wire")
+
+    def __init__(
+        self, *, doorkeeper: Doorkeeper, announcer: Announcer, wire: Wire, outlet: Outlet, hang_up: Callable[[Parting], None]
+    ) -> None:
+        self.wire = wire
+        self.player = STRANGER
+        self._doorkeeper = doorkeeper
+        self._announcer = announcer
+        self._outlet = outlet
+        self._hang_up = hang_up
+        self._joining = False
+
+    @property
+    def known(self) -> bool:
+        """Whether a token has proved who it is."""
+        return self.player is not STRANGER
+
+    def offer(self, frames: bytes) -> None:
+        """Hand over all that a tick owes this client."""
+        self._outlet.offer(frames)
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was offered before has left this process."""
+        return self._outlet.drained
+
+    def part(self, parting: Parting) -> None:
+        """Say goodbye and close."""
+        self._hang_up(parting)
+
+    def prove(self, token: str) -> Refusal | None:
+        """Become the token's player, or go on as the same one until the token's end."""
+        admitted = self._doorkeeper.admit(token)
+        if isinstance(admitted, Refusal):
+            return admitted
+        if not self.known:
+            self.player = admitted
+            self._announcer.enter(self)
+        elif admitted.user_id == self.player.user_id:
+            self.player = admitted
+        else:
+            return _SOMEBODY_ELSE
+        return None
+
+    async def join(self) -> Page | Refusal:
+        """Into the leaderboard room; the top of the board to begin with."""
+        refusal = self._busy()
+        if refusal is not None:
+            return refusal
+        self._joining = True
+        try:
+            return await self._announcer.join(self)
+        except StoreUnavailable:
+            return unavailable("The board cannot be read now")
+        finally:
+            self._joining = False
+
+    def quit(self) -> Refusal | None:
+        """Out of the leaderboard room."""
+        refusal = self._busy()
+        if refusal is None:
+            self._announcer.quit(self)
+        return refusal
+
+    def gone(self) -> None:
+        """Nothing reaches this client any more."""
+        if self.known:
+            self._announcer.leave(self)
+
+    def _busy(self) -> Refusal | None:
+        if not self.known:
+            return _WHO_ARE_YOU
+        return _JOINING if self._joining else None

@@ -1,0 +1,1 @@
+"""The live wing, without a network and without waiting."""

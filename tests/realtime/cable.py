@@ -1,0 +1,198 @@
+"""A TCP connection without a network: Twisted's own buffering, a socket that takes as much as the test lets it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import struct
+from typing import Any
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
+
+class Watchlist:
+    """The part of a reactor that a descriptor asks for."""
+
+    def __init__(self) -> None:
+        self.readers: set[object] = set()
+        self.writers: set[object] = set()
+
+    def addReader(self, one: object) -> None:
+        self.readers.add(one)
+
+    def addWriter(self, one: object) -> None:
+        self.writers.add(one)
+
+    def removeReader(self, one: object) -> None:
+        self.readers.discard(one)
+
+    def removeWriter(self, one: object) -> None:
+        self.writers.discard(one)
+
+
+class Cable(FileDescriptor):
+    """Our end of a connection. ``room`` is how many bytes the socket takes from now on; ``sent`` is what it took."""
+
+    TLS = False
+
+    def __init__(self, host: str = "192.0.2.7", room: int = 2**60) -> None:
+        self.watchlist = Watchlist()
+        super().__init__(self.watchlist)  # type: ignore[arg-type]  # all that a descriptor asks of it
+        self.connected = 1
+        self.room = room
+        self.sent = b""
+        self.finished = False
+        self.lost: str | None = None
+        self._aborting = False
+        self.protocol: Any = None
+        self.address = IPv4Address("TCP", host, 40_000)
+        self.startReading()
+
+    def getPeer(self) -> IPv4Address:
+        return self.address
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", "192.0.2.1", 3000)
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        assert enabled
+
+    def writeSomeData(self, data: Any) -> int:
+        assert not self.finished, "output after the end of the stream"
+        taken = bytes(data[: self.room])
+        self.room -= len(taken)
+        self.sent += taken
+        return len(taken)
+
+    def _closeWriteConnection(self) -> None:
+        self.finished = True
+
+    def abortConnection(self) -> None:  # as Twisted does it: the protocol hears of it in the reactor's next turn
+        self._aborting = True
+        self.stopReading()
+        self.stopWriting()
+
+    def lose(self, why: Exception, lost: str) -> None:
+        if self.lost is None:
+            self.lost = lost
+            reason = Failure(why)
+            FileDescriptor.connectionLost(self, reason)
+            self.protocol.connectionLost(reason)
+
+    @property
+    def reading(self) -> bool:
+        return self in self.watchlist.readers
+
+    @property
+    def waiting_bytes(self) -> int:
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def turn(self) -> None:
+        """What a reactor does with an aborted or a writable socket, until it is done or the socket is full."""
+        if self._aborting:
+            self.lose(ConnectionAborted(), "aborted")
+        while self.lost is None and self in self.watchlist.writers:
+            before = len(self.sent), self.waiting_bytes, self.finished
+            why = self.doWrite()
+            if why is not None:
+                self.lose(ConnectionDone(), "closed")
+            elif before == (len(self.sent), self.waiting_bytes, self.finished):
+                return
+
+
+class Client:
+    """The other end: speaks RFC 6455 as badly as the test wants."""
+
+    def __init__(self, cable: Cable) -> None:
+        self.cable = cable
+        self._read = 0
+
+    def send(self, data: bytes) -> None:
+        if self.cable.lost is None and self.cable.reading:
+            self.cable.protocol.dataReceived(data)
+        self.cable.turn()
+
+    def vanish(self) -> None:
+        """The connection breaks."""
+        self.cable.lose(ConnectionLost(), "broken")
+
+    def shake_hands(self, target: str = "/ws", *extra: str, token: str | None = None, **headers: str | None) -> str:
+        """Ask for an upgrade; the answer's head. Headers are named with underscores; None leaves one out."""
+        fields: dict[str, str | None] = {
+            "host": "board.example",
+            "upgrade": "websocket",
+            "connection": "Upgrade",
+            "sec-websocket-key": base64.b64encode(os.urandom(16)).decode(),
+            "sec-websocket-version": "13",
+            "authorization": None if token is None else f"Bearer {token}",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
+        self.send("\r\n".join([f"GET {target} HTTP/1.1", *lines, *extra, "", ""]).encode("latin-1"))
+        return self.head()
+
+    def head(self) -> str:
+        head, sep, _ = self.cable.sent[self._read :].partition(b"\r\n\r\n")
+        if not sep:
+            return ""
+        self._read += len(head) + len(sep)
+        return head.decode("latin-1")
+
+    def body(self) -> Any:
+        body = self.cable.sent[self._read :]
+        self._read += len(body)
+        return json.loads(body)
+
+    def say(self, event: str, data: Any = None, number: int | None = None) -> None:
+        message = {"event": event, **({} if data is None else {"data": data}), **({} if number is None else {"id": number})}
+        self.send(frame(1, json.dumps(message).encode()))
+
+    def frames(self) -> list[tuple[int, bytes]]:
+        """(opcode, payload) of what came since the last look."""
+        found, data = [], self.cable.sent[self._read :]
+        at = 0
+        while at < len(data):
+            assert data[at] & 0x70 == 0
+            opcode, size = data[at] & 15, data[at + 1]
+            at += 2
+            if size == 126:
+                (size,) = struct.unpack_from("!H", data, at)
+                at += 2
+            elif size == 127:
+                (size,) = struct.unpack_from("!Q", data, at)
+                at += 8
+            assert at + size <= len(data), "half a frame"
+            found.append((opcode, data[at : at + size]))
+            at += size
+        self._read += at
+        return found
+
+    def events(self) -> list[Any]:
+        """The JSON of what came since the last look; everything must be text."""
+        frames = self.frames()
+        assert all(opcode == 1 for opcode, _ in frames), frames
+        return [json.loads(payload) for _, payload in frames]
+
+    def closed(self) -> tuple[int, str]:
+        """(code, reason) of the close frame that came, after which nothing does."""
+        opcode, payload = self.frames()[-1]
+        assert opcode == 8
+        return int.from_bytes(payload[:2], "big"), payload[2:].decode()
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
+    """A client's frame, masked with zeros unless it is not to be."""
+    first = (0x80 if fin else 0) | rsv << 4 | opcode
+    mask_bit = 0x80 if masked else 0
+    size = len(payload)
+    if size < 126:
+        head = bytes((first, mask_bit | size))
+    elif size < 65_536:
+        head = bytes((first, mask_bit | 126)) + struct.pack("!H", size)
+    else:
+        head = bytes((first, mask_bit | 127)) + struct.pack("!Q", size)
+    return head + (b"\0\0\0\0" if masked else b"") + payload

@@ -1,0 +1,87 @@
+"""The fan-out of one tick to 2,000 sockets, against a bare ``send()`` loop over the same sockets (`make bench`)."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from twisted.internet import tcp
+from twisted.internet.protocol import Protocol
+
+from scoreboard.domain.values import BoardChanged
+from scoreboard.realtime.frames import NativeWire
+from scoreboard.realtime.outlet import Outlet
+from scoreboard.realtime.visitor import Visitor
+from tests.realtime.cable import Watchlist
+from tests.realtime.house import OpenDoor, SmallAnnouncer, page
+
+SOCKETS = 2_000
+WIRE = NativeWire()
+
+
+class Crowd:
+    """Sockets over TCP, ours and theirs, in one process."""
+
+    def __init__(self) -> None:
+        reactor: Any = Watchlist()
+        self.ours: list[tcp.Connection] = []
+        self.theirs: list[socket.socket] = []
+        with socket.create_server(("127.0.0.1", 0), backlog=SOCKETS) as listener:
+            for _ in range(SOCKETS):
+                self.theirs.append(socket.create_connection(listener.getsockname()))
+                connection = tcp.Connection(listener.accept()[0], Protocol(), reactor)
+                connection.connected = 1
+                connection.setTcpNoDelay(True)
+                self.ours.append(connection)
+        self.visitors = [
+            Visitor(
+                doorkeeper=OpenDoor(),
+                announcer=SmallAnnouncer(),
+                wire=WIRE,
+                outlet=Outlet(connection),
+                hang_up=lambda parting: None,
+            )
+            for connection in self.ours
+        ]
+
+    def read_all(self) -> None:
+        for one in self.theirs:
+            one.recv(2**16)
+
+    def close(self) -> None:
+        for ours, theirs in zip(self.ours, self.theirs, strict=True):
+            ours.socket.close()
+            theirs.close()
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[Crowd]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * SOCKETS)), hard))
+    crowd = Crowd()
+    yield crowd
+    crowd.close()
+
+
+def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
+    def tick() -> None:
+        frames = WIRE.frame(BoardChanged(page=page(players=2)))
+        for visitor in crowd.visitors:
+            if visitor.drained:
+                visitor.offer(frames)
+
+    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+
+
+def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
+    frames = WIRE.frame(BoardChanged(page=page(players=2)))
+
+    def loop() -> None:
+        for connection in crowd.ours:
+            connection.socket.send(frames)
+
+    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=crowd.read_all)

@@ -1,0 +1,204 @@
+"""Who may open a socket: the table of refusals, origins, limits, and the gate on a listener of its own."""
+
+from __future__ import annotations
+
+import pytest
+from twisted.logger import capturedLogs
+
+from scoreboard.domain.limits import Verdict
+from scoreboard.realtime.handshake import origin_allowed
+from tests.realtime.cable import frame
+from tests.realtime.house import GateDouble, House
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.mark.parametrize(
+    ("target", "extra", "headers", "status", "error"),
+    [
+        ("/elsewhere", (), {}, 404, "NOT_FOUND"),
+        ("/ws/below", (), {}, 404, "NOT_FOUND"),
+        ("/ws?token=abc", (), {}, 400, "MALFORMED_REQUEST"),
+        ("/ws?a=b&ACCESS_TOKEN=abc", (), {}, 400, "MALFORMED_REQUEST"),
+        ("/ws#fragment", (), {}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"upgrade": None}, 426, "MALFORMED_REQUEST"),
+        ("/?redirect=https://evil.example", (), {"upgrade": None}, 426, "MALFORMED_REQUEST"),
+        ("/ws", (), {"upgrade": "h2c"}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"connection": None}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"host": None}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"sec_websocket_key": None}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"sec_websocket_key": "short"}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"sec_websocket_version": "8"}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"sec_websocket_version": "x"}, 400, "MALFORMED_REQUEST"),
+        ("/ws", ("host: other",), {}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"origin": "https://evil.example"}, 403, "FORBIDDEN"),
+        ("/ws", (), {"origin": "null"}, 403, "FORBIDDEN"),
+        ("/ws", (), {"origin": "not an origin"}, 400, "MALFORMED_REQUEST"),
+        ("/ws", ("origin: https://game.example",), {"origin": "https://game.example"}, 400, "MALFORMED_REQUEST"),
+        ("/ws", (), {"authorization": "Basic YTpi"}, 401, "UNAUTHORIZED"),
+        ("/ws", (), {"authorization": "Bearer"}, 401, "UNAUTHORIZED"),
+        ("/ws", (), {"authorization": "Bearer a b"}, 401, "UNAUTHORIZED"),
+        ("/ws", ("authorization: Bearer zed",), {"authorization": "Bearer amy"}, 401, "UNAUTHORIZED"),
+        ("/ws", (), {"authorization": "Bearer bad"}, 401, "INVALID_TOKEN"),
+    ],
+)
+def test_a_handshake_is_refused_in_http(
+    house: House, target: str, extra: tuple[str, ...], headers: dict[str, str | None], status: int, error: str
+) -> None:
+    client = house.plug_in()
+    head = client.shake_hands(target, *extra, **headers)
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    body = client.body()
+    assert (body["success"], body["error"]) == (False, error)
+    assert client.cable.lost == "closed"
+    assert (house.lobby.crowd, house.announcer.known) == (0, set())
+    assert house.meter.values.get("websocket_connections_active", 0) == 0
+
+
+def test_a_refusal_says_what_http_wants_said(house: House) -> None:
+    assert 'WWW-Authenticate: Bearer error="invalid_token"' in house.plug_in().shake_hands(token="bad")
+    assert "Upgrade: websocket" in house.plug_in().shake_hands(upgrade=None)
+    assert "Sec-WebSocket-Version: 13" in house.plug_in().shake_hands(sec_websocket_version="8")
+
+
+def test_compression_is_offered_by_every_browser_and_never_agreed_to(house: House) -> None:
+    head = house.plug_in().shake_hands(sec_websocket_extensions="permessage-deflate; client_max_window_bits")
+    assert head.startswith("HTTP/1.1 101 ")
+    assert "extensions" not in head.lower()
+
+
+def test_other_methods_and_versions_are_refused(house: House) -> None:
+    for line, status in ((b"POST /ws HTTP/1.1", 405), (b"GET /ws HTTP/1.0", 505), (b"GET /ws", 400), (b"\xff\xfe", 400)):
+        client = house.plug_in()
+        client.send(line + b"\r\nHost: x\r\n\r\n")
+        assert client.head().startswith(f"HTTP/1.1 {status} ")
+
+
+def test_a_request_without_end_is_refused_at_sixteen_kib(house: House) -> None:
+    client = house.plug_in()
+    client.send(b"GET /ws HTTP/1.1\r\n")
+    for _ in range(17):
+        client.send(b"x: " + b"y" * 1_000 + b"\r\n")
+    assert client.head().startswith("HTTP/1.1 431 ")
+    assert house.lobby.crowd == 0
+
+
+@pytest.mark.parametrize(
+    ("origin", "origins", "allowed"),
+    [
+        (None, (), True),
+        ("null", (), False),
+        ("null", ("*",), True),
+        ("https://evil.example", ("*",), True),
+        ("https://game.example", ("https://game.example",), True),
+        ("HTTPS://Game.Example", ("https://game.example",), True),
+        ("http://game.example", ("https://game.example",), False),
+        ("https://game.example:8443", ("https://game.example",), False),
+        ("https://game.example.evil.example", ("https://game.example",), False),
+        ("https://xgame.example", ("https://game.example",), False),
+        ("https://board.example:3000", (), True),
+        ("http://board.example:3000", (), True),
+        ("http://board.example:3001", (), False),
+        ("", (), False),
+    ],
+)
+def test_a_page_may_come_from_nowhere_from_us_or_from_where_is_listed(
+    origin: str | None, origins: tuple[str, ...], allowed: bool
+) -> None:
+    assert origin_allowed(origin, "board.example:3000", origins) is allowed
+
+
+def test_without_a_host_no_page_is_ours() -> None:
+    assert not origin_allowed("http://", "", ())
+
+
+def test_a_listed_origin_opens(house: House) -> None:
+    house.visit(origin="https://game.example")
+    house.visit(origin="http://board.example")
+
+
+def test_an_address_holds_so_many_sockets_and_gets_room_again_when_one_goes() -> None:
+    house = House(sockets_per_address_max=2)
+    first = house.visit(x_forwarded_for="a")
+    house.visit(x_forwarded_for="a")
+    house.visit(x_forwarded_for="b")
+    refused = house.plug_in()
+    head = refused.shake_hands(x_forwarded_for="a")
+    assert head.startswith("HTTP/1.1 429 ")
+    assert "Retry-After: 60" in head
+    assert refused.body()["retryAfter"] == 60
+    first.send(frame(8))
+    house.visit(x_forwarded_for="a")
+
+
+def test_a_full_house_says_when_to_come_back() -> None:
+    house = House(sockets_max=3)
+    clients = [house.visit() for _ in range(3)]
+    assert house.meter.values == {"websocket_connections_active": 3}
+    head = house.plug_in().shake_hands()
+    assert head.startswith("HTTP/1.1 503 ")
+    assert "Retry-After: 10" in head
+    clients[0].vanish()
+    house.visit()
+
+
+def test_a_reactor_that_is_late_twice_takes_nobody_until_it_is_not(house: House) -> None:
+    house.clock.advance(1.5)
+    house.visit()
+    house.clock.advance(1.5)
+    assert house.plug_in().shake_hands().startswith("HTTP/1.1 503 ")
+    house.clock.advance(1.0)
+    house.visit()
+
+
+def test_a_listener_of_its_own_asks_the_gate_before_it_answers() -> None:
+    gate = GateDouble()
+    house = House(gate=gate)
+    client = house.plug_in()
+    assert client.shake_hands(token="amy") == ""
+    assert gate.asked == ["192.0.2.7"]
+    assert not client.cable.reading, "or a second request would be taken for another handshake"
+    gate.answer.callback(Verdict())
+    assert client.head().startswith("HTTP/1.1 101 ")
+    client.say("join:leaderboard", number=1)
+    assert len(client.events()) == 2
+
+
+def test_the_gates_refusal_says_when_to_come_back() -> None:
+    gate = GateDouble()
+    house = House(gate=gate)
+    client = house.plug_in()
+    client.shake_hands()
+    gate.answer.callback(Verdict(refused="address", retry_after_ms=2_100))
+    head = client.head()
+    assert head.startswith("HTTP/1.1 429 ")
+    assert "Retry-After: 3" in head
+    client.cable.turn()
+    assert house.lobby.crowd == 0
+
+
+def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
+    gate = GateDouble()
+    house = House(gate=gate)
+    client = house.plug_in()
+    client.shake_hands()
+    with capturedLogs() as logged:
+        gate.answer.errback(ZeroDivisionError("secret detail"))
+    assert any("secret detail" in str(entry) for entry in logged)
+    assert client.head().startswith("HTTP/1.1 500 ")
+    assert client.body() == {"success": False, "error": "UNAVAILABLE", "message": "The server has a fault", "code": 5030}
+
+
+@pytest.mark.parametrize("verdict", [Verdict(), Verdict(refused="address", retry_after_ms=1)])
+def test_who_has_gone_when_the_gate_answers_is_not_let_in(verdict: Verdict) -> None:
+    gate = GateDouble()
+    house = House(gate=gate)
+    client = house.plug_in()
+    client.shake_hands(token="amy")
+    client.vanish()
+    gate.answer.callback(verdict)
+    assert (client.cable.sent, house.lobby.crowd, house.announcer.known) == (b"", 0, set())
+    assert house.meter.values == {}

@@ -1,0 +1,110 @@
+"""A listener of its own on a real reactor, and a client that someone else wrote."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import pytest
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from scoreboard.boundaries import Parting
+from scoreboard.realtime.limits import LiveSettings
+from scoreboard.realtime.lobby import Lobby
+from scoreboard.realtime.native import NativeFactory
+from tests.awaiting import run
+from tests.realtime.house import Gauges, OpenDoor, SmallAnnouncer
+
+LATER_S = 2**31
+
+
+def served(client: Callable[[str], Any], **settings: Any) -> Any:
+    """What the client, in a thread of its own, makes of a live wing at this URL; afterwards the wing must be empty."""
+
+    async def main() -> Any:
+        from twisted.internet import reactor as _reactor
+
+        reactor: Any = _reactor
+        limits = LiveSettings(origins=(), sockets_max=50, sockets_per_address_max=50, **settings)
+        lobby = Lobby(settings=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges())
+        lobby.start()
+        factory = NativeFactory(
+            doorkeeper=OpenDoor(),
+            announcer=SmallAnnouncer(),
+            lobby=lobby,
+            settings=limits,
+            clock=reactor,
+            address_of=lambda peer, forwarded: peer,
+        )
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        threads = ThreadPool(0, 1)  # the reactor's own would outlive the test
+        threads.start()
+        try:
+            return await deferToThreadPool(reactor, threads, client, f"ws://127.0.0.1:{port.getHost().port}/ws")
+        finally:
+            threads.stop()
+            await port.stopListening()
+            await lobby.empty(Parting(code=1012, reason="stopping"), 0.1)
+            assert lobby.crowd == 0
+
+    return run(main)
+
+
+def token(user: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {user}@{LATER_S}"}
+
+
+def test_a_conversation_from_join_to_close() -> None:
+    def client(url: str) -> list[Any]:
+        with connect(url, additional_headers=token("amy")) as socket:
+            socket.send('{"event":"join:leaderboard","id":1}')
+            events = [json.loads(socket.recv(5))["event"] for _ in range(2)]
+            socket.ping().wait(5)
+        return [*events, socket.close_code]
+
+    assert served(client) == ["ack", "leaderboard:update", 1000]
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [(b"binary", 1003), ("x" * 65_537, 1009), ("x" * 3_000_000, 1009), ('{"event":"auth","data":{"token":"bad"}}', 4401)],
+)
+def test_a_goodbye_arrives_whole_and_at_once(message: str | bytes, code: int) -> None:
+    def client(url: str) -> tuple[int | None, float]:
+        with connect(url, compression=None) as socket:
+            began_s = time.monotonic()
+            with suppress(ConnectionClosed):
+                socket.send(message)
+                for _ in socket:
+                    pass
+            return socket.close_code, time.monotonic() - began_s
+
+    found, took_s = served(client)
+    assert (found, took_s < 1.0) == (code, True)
+
+
+def test_a_refused_handshake_is_understood() -> None:
+    def client(url: str) -> int:
+        with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers={"Authorization": "Bearer bad"}):
+            pass
+        return refused.value.response.status_code
+
+    assert served(client) == 401
+
+
+def test_a_restart_is_told_to_who_is_connected() -> None:
+    with ExitStack() as stack:
+
+        def client(url: str) -> Any:
+            return stack.enter_context(connect(url, additional_headers=token("amy")))
+
+        socket = served(client)
+        with pytest.raises(ConnectionClosed):
+            socket.recv(5)
+        assert socket.close_code == 1012

@@ -1,0 +1,127 @@
+"""The mount: a socket in a twisted.web tree takes the connection over, and HTTP keeps nothing of it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import ref
+
+import pytest
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
+from twisted.web.resource import Resource
+from twisted.web.server import Site
+
+from scoreboard.realtime.mount import SocketResource
+from tests.realtime.cable import Cable, Client, frame
+from tests.realtime.house import House
+
+
+class _Root(Resource):
+    def __init__(self, child: Callable[[Any], SocketResource]) -> None:
+        super().__init__()
+        self._child = child
+
+    def getChild(self, path: bytes, request: Any) -> SocketResource:
+        return self._child(request)
+
+
+class Mounted(House):
+    """The live wing behind a Site, as it stands on PORT."""
+
+    def __init__(self, *, klein: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.requests: list[Any] = []
+        self.ends: list[Any] = []
+        mounted = SocketResource(self.factory)
+
+        def noted(request: Any) -> SocketResource:
+            self.requests.append(ref(request))
+            finished: Deferred[None] = request.notifyFinish()
+            finished.addBoth(self.ends.append)
+            return mounted
+
+        if klein:
+            app = Klein()
+            app.route("/ws")(noted)
+            self.site = Site(app.resource(), reactor=self.clock, timeout=30)
+        else:
+            self.site = Site(_Root(noted), reactor=self.clock, timeout=30)
+
+    def plug_in(self, cable: Cable | None = None) -> Client:
+        cable = cable or Cable()
+        self.cables.append(cable)
+        channel = self.site.buildProtocol(cable.getPeer())
+        assert channel is not None
+        cable.protocol = channel
+        channel.makeConnection(cable)
+        return Client(cable)
+
+
+@pytest.fixture(params=[False, True], ids=["resource", "klein"])
+def house(request: pytest.FixtureRequest) -> Mounted:
+    return Mounted(klein=request.param)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_socket_behind_http_speaks_like_any_other(house: Mounted) -> None:
+    client = house.visit("amy")
+    client.say("join:leaderboard", number=1)
+    assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
+    client.send(frame(8))
+    assert client.closed()[0] == 1000
+    assert client.cable.lost == "closed"
+    assert house.lobby.crowd == 0
+
+
+def test_http_is_told_that_it_is_over_and_keeps_neither_request_nor_timer(house: Mounted, no_collector: None) -> None:
+    client = house.visit("amy")
+    assert [failure.type for failure in house.ends] == [ConnectionDone]
+    house.ends.clear()
+    assert len(house.clock.getDelayedCalls()) == 1, "the sweep alone"
+    assert client.cable.producer is None
+    gc.collect()
+    assert [request() for request in house.requests] == [None]
+
+
+def test_an_idle_socket_outlives_the_patience_of_http(house: Mounted) -> None:
+    client = house.visit("amy")
+    for _ in range(10):
+        house.pass_time(15)
+        client.send(frame(10))
+    assert client.cable.lost is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({"upgrade": None}, 426), ({"origin": "https://evil.example"}, 403), ({"authorization": "Bearer bad"}, 401)],
+)
+def test_refusals_are_the_same_behind_http(house: Mounted, headers: dict[str, Any], status: int) -> None:
+    client = house.plug_in()
+    assert client.shake_hands(**headers).startswith(f"HTTP/1.1 {status} ")
+    assert client.body()["success"] is False
+    assert client.cable.lost == "closed"
+    assert house.lobby.crowd == 0
+
+
+def test_headers_given_twice_are_seen_twice(house: Mounted) -> None:
+    client = house.plug_in()
+    client.shake_hands("/ws", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==")
+    assert "appears more than once" in client.body()["message"]
+
+
+def test_a_request_with_a_body_is_never_read_as_frames(house: Mounted) -> None:
+    client = house.plug_in()
+    body = frame(1, b'{"event":"join:leaderboard","id":1}')
+    client.shake_hands(token="amy", content_length=str(len(body)))
+    client.send(body)
+    assert client.head().startswith("HTTP/1.1 101 ")
+    assert client.frames() == []

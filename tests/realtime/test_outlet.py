@@ -1,0 +1,113 @@
+"""The outlet, over real sockets: what fits leaves at once, the rest in order, and nothing is lost between the two."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from twisted.internet import main, tcp
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+
+from scoreboard.realtime.outlet import Outlet
+from tests.realtime.cable import Watchlist
+
+
+class Line:
+    """Two ends of a socket; ours is Twisted's own TCP connection, with a reactor that the test turns by hand."""
+
+    def __init__(self) -> None:
+        ours, self.theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+        self.theirs.setblocking(False)
+        self.watchlist = Watchlist()
+        reactor: Any = self.watchlist
+        self.protocol = Ears()
+        self.connection = tcp.Connection(ours, self.protocol, reactor)
+        self.connection.connected = 1
+        self.outlet = Outlet(self.connection)
+
+    def read(self) -> bytes:
+        try:
+            return self.theirs.recv(2**20)
+        except BlockingIOError:
+            return b""
+
+    def turn(self) -> None:
+        while self.connection in self.watchlist.writers:
+            why = self.connection.doWrite()
+            if why is not None:
+                self.connection.connectionLost(Failure(why))
+
+    def close(self) -> None:
+        self.theirs.close()
+        if self.connection.connected:
+            self.connection.connectionLost(Failure(main.CONNECTION_DONE))
+
+
+class Ears(Protocol):
+    lost = False
+
+    def connectionLost(self, reason: Failure = Failure(main.CONNECTION_DONE)) -> None:  # noqa: B008 -- Twisted's signature
+        self.lost = True
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    line = Line()
+    yield line
+    line.close()
+
+
+def test_what_fits_leaves_at_once_and_the_reactor_is_not_asked(line: Line) -> None:
+    line.outlet.offer(b"hello")
+    assert line.read() == b"hello"
+    assert line.outlet.drained
+    assert not line.watchlist.writers
+
+
+def test_what_does_not_fit_follows_in_order_and_whole(line: Line) -> None:
+    sent, heard = b"", b""
+    for number in range(60):
+        piece = bytes((number,)) * 4_001
+        line.outlet.offer(piece)
+        sent += piece
+    assert not line.outlet.drained
+    for _ in range(200):
+        heard += line.read()
+        if line.watchlist.writers:
+            line.connection.doWrite()
+    assert heard == sent
+    assert line.outlet.drained
+
+
+def test_once_something_waits_nothing_overtakes_it(line: Line) -> None:
+    line.outlet.offer(b"a" * 500_000)
+    line.read()
+    line.outlet.offer(b"b")
+    heard = b""
+    for _ in range(200):
+        if line.watchlist.writers:
+            line.connection.doWrite()
+        heard += line.read()
+    assert heard.endswith(b"ab")
+
+
+def test_a_broken_connection_is_found_by_the_reactor_not_by_the_writer(line: Line) -> None:
+    line.theirs.close()
+    line.outlet.offer(b"hello")
+    assert not line.protocol.lost
+    line.turn()
+    assert line.protocol.lost
+
+
+def test_the_end_of_the_stream_comes_after_all_that_was_written(line: Line) -> None:
+    line.outlet.offer(b"last words")
+    line.outlet.finish()
+    line.turn()
+    line.theirs.setblocking(True)
+    assert line.theirs.recv(100) == b"last words"
+    assert line.theirs.recv(100) == b""
+    assert not line.protocol.lost, "the other side may still speak"

@@ -1,0 +1,367 @@
+"""The shell: bytes that break RFC 6455, limits, deadlines, backpressure, and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import struct
+from weakref import ref
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.logger import capturedLogs
+
+from scoreboard.boundaries import Parting
+from scoreboard.domain.values import BoardChanged
+from tests.awaiting import started
+from tests.realtime.cable import Cable, frame
+from tests.realtime.house import House, page
+
+RESTART = Parting(code=1012, reason="the server is stopping")
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (frame(1, b"{}", masked=False), 1002),
+        (frame(1, b"{}", rsv=4), 1002),
+        (frame(1, b"{}", rsv=1), 1002),
+        (frame(3), 1002),
+        (frame(11), 1002),
+        (frame(0, b"out of nowhere"), 1002),
+        (frame(1, b"a", fin=False) + frame(1, b"b"), 1002),
+        (frame(9, fin=False), 1002),
+        (frame(9, b"x" * 126), 1002),
+        (b"\x89\xff" + struct.pack("!Q", 2**62), 1002),
+        (b"\x81\xfe" + struct.pack("!H", 5) + b"\0\0\0\0", 1002),
+        (b"\x81\xff" + struct.pack("!Q", 5) + b"\0\0\0\0", 1002),
+        (b"\x81\xff" + struct.pack("!Q", 2**63) + b"\0\0\0\0", 1002),
+        (frame(8, b"\x03"), 1002),
+        (frame(8, struct.pack("!H", 999)), 1002),
+        (frame(8, struct.pack("!H", 1005)), 1002),
+        (frame(8, struct.pack("!H", 5000)), 1002),
+        (frame(8, struct.pack("!H", 1000) + b"\xff"), 1007),
+        (frame(2, b"\0"), 1003),
+        (frame(2, b"\0", fin=False), 1003),
+        (frame(1, b"\xff"), 1007),
+        (frame(1, b"\xc3", fin=False) + frame(0, b"("), 1007),
+        (frame(1, b'"\xed\xa0\x80"'), 1007),
+        (frame(1, b"x" * 65_537), 1009),
+        (frame(1, b"x" * 65_537)[:14], 1009),
+        (b"\x81\xff" + struct.pack("!Q", 2**62) + b"\0\0\0\0", 1009),
+        (frame(1, b"x" * 40_000, fin=False) + frame(0, b"x" * 40_000), 1009),
+        (frame(1, fin=False) + frame(0, fin=False) * 300, 1008),
+        (frame(9, b"?") * 300, 1008),
+    ],
+)
+def test_what_breaks_the_protocol_is_answered_by_the_right_close_code(house: House, data: bytes, code: int) -> None:
+    client = house.visit()
+    client.send(data)
+    assert client.closed()[0] == code
+    assert client.cable.finished
+    assert not house.announcer.known
+
+
+def test_the_largest_message_is_taken_in_any_number_of_pieces(house: House) -> None:
+    client = house.visit()
+    text = b'{"event":"leave:leaderboard","id":1' + b" " * (65_536 - 36) + b"}"
+    data = frame(1, text[:30_000], fin=False) + frame(9, b"between") + frame(0, text[30_000:])
+    for at in range(0, len(data), 999):
+        client.send(data[at : at + 999])
+    assert client.frames() == [(10, b"between"), (1, b'{"event":"ack","id":1,"data":{}}')]
+
+
+def test_a_million_empty_fragments_cost_two_hundred(house: House) -> None:
+    client = house.visit()
+    client.send(frame(1, fin=False))
+    for _ in range(20):
+        client.send(frame(0, fin=False) * 50_000)
+    assert client.closed() == (1008, "too many frames a second")
+
+
+def test_the_clients_close_is_answered_and_ends_the_connection(house: House) -> None:
+    client = house.viewer()
+    client.send(frame(8, struct.pack("!H", 1001) + "adiós".encode()))
+    assert client.closed()[0] == 1000
+    assert client.cable.lost == "closed"
+    assert (house.lobby.crowd, house.announcer.room) == (0, set())
+
+
+def test_after_the_goodbye_nothing_is_said_and_little_is_heard(house: House) -> None:
+    client = house.viewer()
+    client.send(frame(2, b"\0"))
+    client.frames()
+    house.announcer.announce(BoardChanged(page=page(18)))
+    client.send(frame(9, b"?") + frame(1, b'{"event":"join:leaderboard"}'))
+    assert client.frames() == []
+    assert client.cable.lost is None
+    for _ in range(5):
+        client.send(b"x" * 65_536)
+    assert client.cable.lost == "aborted"
+    assert house.lobby.crowd == 0
+
+
+def test_who_does_not_close_after_our_goodbye_is_cut_off_two_seconds_later(house: House) -> None:
+    client = house.viewer()
+    client.send(frame(2, b"\0"))
+    house.pass_time(1)
+    assert client.cable.lost is None
+    house.pass_time(2)
+    assert client.cable.lost == "aborted"
+
+
+def test_silence_is_pinged_and_then_cut_off(house: House) -> None:
+    client = house.visit()
+    house.pass_time(21)
+    assert client.frames() == [(9, b"")]
+    house.pass_time(18)
+    assert client.cable.lost is None
+    house.pass_time(3)
+    assert client.cable.lost == "aborted"
+    assert not house.announcer.known
+
+
+@pytest.mark.parametrize("sign_of_life", [frame(10), frame(9), frame(1, b"x")[:3]])
+def test_any_sign_of_life_answers_a_ping(house: House, sign_of_life: bytes) -> None:
+    client = house.visit()
+    for _ in range(3):
+        house.pass_time(30)
+        client.send(sign_of_life[:1] or sign_of_life)
+        sign_of_life = sign_of_life[1:] or sign_of_life
+    assert client.cable.lost is None
+
+
+def test_half_a_frame_and_then_silence_is_cut_off_like_any_silence(house: House) -> None:
+    client = house.visit()
+    client.send(frame(1, b'{"event":"join:leaderboard"}')[:20])
+    house.pass_time(41)
+    assert client.cable.lost == "aborted"
+
+
+def test_a_handshake_that_takes_ten_seconds_is_cut_off_however_it_trickles(house: House) -> None:
+    client = house.plug_in()
+    for byte in b"GET /ws HT":
+        client.send(bytes((byte,)))
+        house.pass_time(1)
+    house.pass_time(1)
+    assert client.cable.lost == "aborted"
+
+
+def test_who_asks_and_never_reads_is_not_heard_any_more_and_costs_no_more_than_one_answer(house: House) -> None:
+    client = house.visit()
+    client.cable.room = 100
+    for number in range(1_000):
+        client.say("join:leaderboard", number=number)
+    assert not client.cable.reading
+    assert client.cable.waiting_bytes < 1_000
+
+
+def test_who_reads_again_is_heard_again(house: House) -> None:
+    client = house.visit()
+    client.cable.room = 100
+    client.say("join:leaderboard", number=1)
+    client.say("join:leaderboard", number=2)
+    client.cable.room = 2**20
+    client.cable.turn()
+    client.say("leave:leaderboard", number=3)
+    assert [event.get("id") for event in client.events()] == [1, None, 3]
+    house.pass_time(19)
+    assert client.frames() == []
+
+
+def test_a_client_that_closes_while_its_answers_wait_gets_them_and_the_goodbye(house: House) -> None:
+    client = house.visit()
+    client.cable.room = 100
+    client.send(frame(1, b'{"event":"join:leaderboard"}') + frame(8))
+    client.cable.room = 2**20
+    client.cable.turn()
+    assert [opcode for opcode, _ in client.frames()] == [1, 8]
+    assert client.cable.lost == "closed"
+
+
+def test_answers_that_nobody_reads_for_ten_seconds_close_the_socket(house: House) -> None:
+    client = house.visit()
+    client.cable.room = 0
+    client.say("join:leaderboard", number=1)
+    house.pass_time(9)
+    assert house.announcer.known
+    house.pass_time(2)
+    assert not house.announcer.known
+    house.pass_time(3)
+    assert client.cable.lost == "aborted"
+
+
+def test_a_stalled_screen_is_not_drained_until_all_has_left(house: House) -> None:
+    client = house.viewer()
+    (listener,) = house.announcer.room
+    client.cable.room = 10
+    house.announcer.announce(BoardChanged(page=page(18)))
+    assert not listener.drained
+    house.announcer.announce(BoardChanged(page=page(19)))
+    client.cable.room = 2**20
+    client.cable.turn()
+    assert listener.drained
+    assert [event["data"]["data"]["seq"] for event in client.events()] == [18]
+
+
+def test_a_goodbye_to_a_stalled_screen_waits_behind_what_it_was_sent_and_not_for_long(house: House) -> None:
+    client = house.viewer()
+    (listener,) = house.announcer.room
+    client.cable.room = 10
+    house.announcer.announce(BoardChanged(page=page(18)))
+    listener.part(Parting(code=4008, reason="too slow"))
+    assert not house.announcer.room
+    client.cable.room = 2**20
+    client.cable.turn()
+    assert client.closed() == (4008, "too slow")
+    assert client.cable.finished
+
+
+def test_two_hundred_that_come_and_go_leave_nothing_behind(house: House) -> None:
+    for number in range(200):
+        client = house.viewer() if number % 2 else house.visit(token=None)
+        match number % 5:
+            case 0:
+                client.send(frame(8))
+            case 1:
+                client.vanish()
+            case 2:
+                client.send(frame(2))
+                client.vanish()
+            case 3:
+                client.cable.abortConnection()
+                client.cable.turn()
+            case 4:
+                client.send(b"\x81")
+                client.vanish()
+    assert house.lobby.crowd == 0
+    assert house.meter.values == {"websocket_connections_active": 0}
+    assert (house.announcer.known, house.announcer.room) == (set(), set())
+    assert len(house.clock.getDelayedCalls()) == 1, "the sweep alone"
+
+
+def test_a_socket_that_is_gone_does_not_wait_for_the_garbage_collector(house: House) -> None:
+    gc.disable()
+    try:
+        client = house.viewer()
+        socket = ref(client.cable.protocol)
+        client.vanish()
+        client.cable.protocol = None  # as Twisted forgets it
+        assert socket() is None
+    finally:
+        gc.enable()
+
+
+@given(st.lists(st.binary(max_size=200), max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_no_bytes_after_a_handshake_raise_or_log_and_none_are_answered_after_the_end(chunks: list[bytes]) -> None:
+    with capturedLogs() as logged:
+        client = House().visit()
+        for chunk in chunks:
+            client.send(chunk)
+    frames = client.frames()
+    assert [opcode for opcode, _ in frames[:-1] if opcode == 8] == []
+    assert not logged
+
+
+FRAMES = st.builds(
+    lambda opcode, payload, fin, rsv, masked, cut: frame(opcode, payload, fin=fin, rsv=rsv, masked=masked)[: cut or None],
+    st.sampled_from([0, 1, 1, 1, 2, 8, 9, 10, 3, 15]),
+    st.one_of(
+        st.binary(max_size=130),
+        st.sampled_from(
+            [b'{"event":"join:leaderboard","id":1}', b'{"event":"leave:leaderboard"}', b'{"event":"auth","data":{"token":"amy"}}']
+        ),
+    ),
+    st.sampled_from([True, True, False]),
+    st.sampled_from([0, 0, 0, 0, 4]),
+    st.sampled_from([True, True, True, True, False]),
+    st.sampled_from([0, 0, 0, 0, 0, 3]),
+)
+
+
+@given(st.lists(FRAMES, max_size=40), st.integers(1, 500), st.integers(0, 2_000))
+@settings(max_examples=300, deadline=None)
+def test_no_sequence_of_frames_raises_or_logs_whatever_the_client_reads(frames: list[bytes], cut: int, room: int) -> None:
+    house = House()
+    data = b"".join(frames)
+    with capturedLogs() as logged:
+        client = house.visit(token=None)
+        client.cable.room = room
+        for at in range(0, len(data), cut):
+            client.send(data[at : at + cut])
+        house.pass_time(45)
+        client.cable.turn()
+    assert not logged
+    assert client.cable.lost is not None
+    assert house.lobby.crowd == 0
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=200, deadline=None)
+def test_no_bytes_in_place_of_a_handshake_raise_or_log(data: bytes) -> None:
+    with capturedLogs() as logged:
+        client = House().plug_in()
+        client.send(data + b"\r\n\r\n")
+    assert not logged
+    assert client.cable.sent == b"" or client.head().startswith("HTTP/1.1 4") or client.cable.sent.startswith(b"HTTP/1.1 505")
+
+
+def test_stopping_parts_from_everyone_evenly_and_lets_nobody_in(house: House) -> None:
+    clients = [house.viewer() for _ in range(100)]
+    emptied = started(house.lobby.empty(RESTART, 2.0))
+    house.pass_time(1.0, step_s=0.05)
+    parted = sum(client.cable.finished for client in clients)
+    assert 45 <= parted <= 70
+    assert house.plug_in().shake_hands().startswith("HTTP/1.1 503 ")
+    house.pass_time(6, step_s=0.05)
+    assert emptied.called
+    assert {client.closed() for client in clients} == {(1012, "the server is stopping")}
+    assert house.lobby.crowd == 0
+    assert not house.clock.getDelayedCalls()
+
+
+def test_stopping_an_empty_house_takes_no_time(house: House) -> None:
+    assert started(house.lobby.empty(RESTART, 5.0)).called
+
+
+def test_one_guests_fault_in_the_sweep_is_not_the_others(house: House) -> None:
+    broken, idle = house.visit(), house.visit(token=None)
+    broken.cable.protocol.outlet = None
+    with capturedLogs() as logged:
+        house.pass_time(21)
+    assert [entry["log_failure"].type for entry in logged] == [AttributeError]
+    assert idle.closed() == (4401, "no token came in time")
+
+
+def test_a_crowd_at_the_door_is_cut_off(house: House) -> None:
+    clients = [house.plug_in() for _ in range(1_001)]
+    assert [client.cable.lost for client in clients[-2:]] == [None, "aborted"]
+    assert house.lobby.crowd == 1_000
+
+
+def test_a_connection_under_tls_is_never_written_to_directly() -> None:
+    class Secret(Cable):
+        TLS = True
+
+        def writeSomeData(self, data: bytes) -> int:
+            assert self.watchlist.writers == set() or self.turning
+            return super().writeSomeData(data)
+
+        turning = False
+
+        def turn(self) -> None:
+            self.turning = True
+            super().turn()
+            self.turning = False
+
+    house = House()
+    client = house.plug_in(Secret())
+    assert client.shake_hands(token="amy").startswith("HTTP/1.1 101 ")
+    client.say("join:leaderboard", number=1)
+    assert len(client.events()) == 2
