@@ -279,7 +279,8 @@ class House(Service):
         if failure.check(CancelledError):  # stopped while opening
             return
         if failure.check(*EXPECTED_TROUBLE):
-            sys.stderr.write(f"scoreboard: {failure.getErrorMessage()}\n")
+            assert sys.__stderr__ is not None  # twistd keeps it open and takes sys.stderr for its log
+            sys.__stderr__.write(f"scoreboard: {failure.getErrorMessage()}\n")
             status = os.EX_CONFIG
         else:
             self._log.failure("the server cannot start", failure=failure)

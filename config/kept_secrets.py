@@ -1,0 +1,74 @@
+"""Development's own secrets: made at random once, kept in the data directory where only we can read them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from config import BadSettings
+
+FILE_NAME = "secrets.json"
+_NAMES = ("JWT_SECRET", "ACTION_SIGNATURE_SECRET")
+_FILE_BYTES_MAX = 4096
+
+
+def kept_secrets(data_dir: Path) -> dict[str, str]:
+    """The secrets kept in ``data_dir``, made first if there are none. Raises BadSettings when they cannot be kept private."""
+    path = data_dir / FILE_NAME
+    try:
+        private_directory(data_dir)
+        if not path.exists():
+            _make(path)
+        return _read(path)
+    except OSError as error:
+        raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} cannot be kept there ({error.strerror})") from None
+
+
+def private_directory(path: Path) -> None:
+    """Make sure that the directory exists and that nobody else can put files into it. Raises OSError or BadSettings.
+
+    One that was there before keeps its mode: it may be somebody's /srv or /tmp.
+    """
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = path.stat().st_mode
+    if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
+        raise BadSettings(f"SCOREBOARD_DATA_DIR: others may write into {path}; chmod 700 it or name another directory")
+
+
+def _make(path: Path) -> None:
+    """Write the file whole under another name, then link it: whoever comes first wins, and no reader ever sees a part of it.
+
+    If we stop before the link, an unused file of mode 0600 stays behind and the next start makes another.
+    """
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({name: secrets.token_hex(32) for name in _NAMES}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process made them in the same moment: theirs are the ones
+    finally:
+        draft.unlink()
+
+
+def _read(path: Path) -> dict[str, str]:
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
+            raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} is not a file of our own; remove it and new secrets will be made")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            os.fchmod(file.fileno(), 0o600)
+        text = file.read(_FILE_BYTES_MAX)
+    try:
+        kept = json.loads(text)
+    except ValueError:
+        kept = None
+    if not isinstance(kept, Mapping) or not all(isinstance(kept.get(name), str) and len(kept[name]) >= 32 for name in _NAMES):
+        raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} does not hold our secrets; remove it and new ones will be made")
+    return {name: kept[name] for name in _NAMES}

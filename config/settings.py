@@ -1,0 +1,223 @@
+"""The settings: one frozen value, from the environment first, then from a TOML file, then from defaults.
+
+``config/env.example`` tells what each is for. Secrets are wrapped, so that no repr and no message shows them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import AliasGenerator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from config import BadSettings
+from config.kept_secrets import kept_secrets
+from config.shapes import (
+    AbsolutePath,
+    Address,
+    DatabaseUrl,
+    LogLevel,
+    Milliseconds,
+    Networks,
+    Origins,
+    Port,
+    PortOrNone,
+    Quota,
+    RedisUrl,
+    Seconds,
+    Secrets,
+)
+
+PACKAGED_ACTIONS: Final = Path(__file__).parent / "actions.toml"
+_SECRET_BYTES_MIN: Final = 32
+_MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
+#: The specification's own samples: known to everyone who read it.
+_SAMPLE_SECRETS: Final = ("your-secret-key-here", "your-signature-secret")
+_SAMPLE_PASSWORD: Final = "secret"  # noqa: S105 -- named here to be refused
+#: Elsewhere an empty variable means "not set"; here it says "none".
+_EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN")
+
+
+def _in_production(production: Any, elsewhere: Any, **more: Any) -> Any:
+    """A default that is careful in production and convenient elsewhere."""
+    return Field(default_factory=lambda data: production if data["environment"] == "production" else elsewhere, **more)
+
+
+def _compose_database_url(data: dict[str, Any]) -> SecretStr:
+    """PostgreSQL when any ``DB_*`` is set, else SQLite in the data directory."""
+    host, port, name, user = data["db_host"], data["db_port"], data["db_name"], data["db_user"]
+    password: SecretStr | None = data["db_password"]
+    if not any((host, port, name, user, password)):
+        return SecretStr(f"sqlite:///{data['data_dir'] / 'ledger.db'}")
+    who = quote(user or "postgres", safe="") + (f":{quote(password.get_secret_value(), safe='')}" if password else "")
+    where = f"{_bracketed(host or 'localhost')}:{port or 5432}"
+    return SecretStr(f"postgresql://{who}@{where}/{quote(name or 'scoreboard', safe='')}")
+
+
+def _compose_redis_url(data: dict[str, Any]) -> SecretStr | None:
+    """A Redis of somebody's when ``REDIS_HOST`` or ``REDIS_PORT`` is set, else none: the embedded one."""
+    host, port = data["redis_host"], data["redis_port"]
+    password: SecretStr | None = data["redis_password"]
+    if not any((host, port, password)):
+        return None
+    who = f":{quote(password.get_secret_value(), safe='')}@" if password else ""
+    return SecretStr(f"redis://{who}{_bracketed(host or 'localhost')}:{port or 6379}/0")
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class Settings(BaseSettings):
+    """All that an operator decides. Each field is set by its name in capitals, unless an alias stands beside it."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=AliasGenerator(alias=lambda name: name.upper())
+    )
+
+    environment: Literal["development", "production", "test"] = Field("development", alias="SCOREBOARD_ENV")
+    data_dir: AbsolutePath = Field(Path("var"), alias="SCOREBOARD_DATA_DIR")
+    config_file: AbsolutePath | None = Field(None, alias="SCOREBOARD_CONFIG_FILE")
+    actions_file: AbsolutePath = Field(PACKAGED_ACTIONS, alias="SCOREBOARD_ACTIONS_FILE")
+    failpoint: str | None = Field(None, alias="SCOREBOARD_FAILPOINT", max_length=64)
+    log_level: LogLevel = "info"
+
+    bind_address: Address = "127.0.0.1"
+    port: Port = 3000
+    websocket_port: PortOrNone = 3001
+    cors_origins: Origins = _in_production((), ("*",), alias="CORS_ORIGIN")
+    trusted_proxies: Networks = ()
+    public_board: bool = _in_production(False, True)
+
+    db_host: str | None = None
+    db_port: Port | None = None
+    db_name: str | None = None
+    db_user: str | None = None
+    db_password: SecretStr | None = None
+    database_url: DatabaseUrl = Field(default_factory=_compose_database_url)
+    redis_host: str | None = None
+    redis_port: Port | None = None
+    redis_password: SecretStr | None = None
+    redis_url: RedisUrl | None = Field(default_factory=_compose_redis_url)
+
+    jwt_secret: SecretStr
+    jwt_secrets_old: Secrets = ()
+    jwt_expiration_s: Seconds = Field(86_400, alias="JWT_EXPIRATION")
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    action_signature_secret: SecretStr
+    action_signature_secrets_old: Secrets = ()
+    action_expiration_ms: Milliseconds = 600_000
+
+    rate_limit_policy: Literal["sliding", "bucket"] = "sliding"
+    rate_limit_window_s: Seconds = Field(60, alias="RATE_LIMIT_WINDOW")
+    rate_limit_max_requests: Quota = 10
+    rate_limit_initialize_max: Quota = Field(default_factory=lambda data: 2 * data["rate_limit_max_requests"])
+    rate_limit_open_actions_max: Quota = 50
+    rate_limit_ip_max: Quota = _in_production(100, 6000)
+    rate_limit_global_max: Quota = 10_000
+
+    broadcast_interval_ms: Milliseconds = 50
+    score_updates_per_tick_max: Quota = 50
+    sockets_per_address_max: Quota = _in_production(100, 2000)
+    sockets_max: Quota = 10_000
+    socket_events_per_second_max: Quota = 20
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment as handed in (never read behind the caller's back), the file it names, development's own secrets."""
+        given = init_settings()
+        written = _read_config_file(given.get("SCOREBOARD_CONFIG_FILE"))
+        return tuple(InitSettingsSource(settings_cls, values) for values in (given, written, _own_secrets({**written, **given})))
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """What settings must be to each other."""
+        if self.port == self.websocket_port:
+            raise ValueError("WEBSOCKET_PORT should differ from PORT, or be 0 for none")
+        if self.failpoint is not None and self.environment != "test":
+            raise ValueError("SCOREBOARD_FAILPOINT should not be set unless SCOREBOARD_ENV is test")
+        if self.environment == "production":
+            self._refuse_weak_secrets()
+        return self
+
+    def _refuse_weak_secrets(self) -> None:
+        tokens = (self.jwt_secret, *self.jwt_secrets_old)
+        actions = (self.action_signature_secret, *self.action_signature_secrets_old)
+        for name, ring in (("JWT_SECRET", tokens), ("ACTION_SIGNATURE_SECRET", actions)):
+            for place, secret in enumerate(ring):
+                _refuse_weak(name if place == 0 else f"{name.replace('SECRET', 'SECRETS')}_OLD", secret.get_secret_value())
+        if not {secret.get_secret_value() for secret in tokens}.isdisjoint(secret.get_secret_value() for secret in actions):
+            raise ValueError("ACTION_SIGNATURE_SECRET should differ from JWT_SECRET")
+        if urlsplit(self.database_url.get_secret_value()).password == _SAMPLE_PASSWORD:
+            raise ValueError("DB_PASSWORD (or the one in DATABASE_URL) should not be the specification's sample in production")
+
+
+def _refuse_weak(name: str, secret: str) -> None:
+    if secret in _SAMPLE_SECRETS:
+        raise ValueError(f"{name} should not be the specification's sample in production: {_MAKE_ONE}")
+    if len(secret.encode()) < _SECRET_BYTES_MIN:
+        raise ValueError(f"{name} should have at least {_SECRET_BYTES_MIN} bytes in production: {_MAKE_ONE}")
+
+
+#: Every variable that we read, by its name.
+VARIABLES: Final = tuple(str(field.alias or name.upper()) for name, field in Settings.model_fields.items())
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """The settings of this environment. Raises BadSettings: one line that names what is wrong and shows no value.
+
+    Outside production it may write: secrets that nobody gave are made and kept in the data directory.
+    """
+    given: dict[str, Any] = {
+        name: environ[name] for name in VARIABLES if environ.get(name) or (name in environ and name in _EMPTY_SAYS_NONE)
+    }
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        raise BadSettings("; ".join(dict.fromkeys(_complaints(error)))) from None
+
+
+def _complaints(error: ValidationError) -> Iterator[str]:
+    """A sentence for each mistake that the operator made, none for what only follows from them."""
+    for one in error.errors():
+        name = str(one["loc"][0]) if one["loc"] else ""
+        if one["type"] == "missing":
+            yield f"{name} should be set in production: {_MAKE_ONE}"
+        elif one["type"] != "default_factory_not_called":
+            yield f"{name} {one['msg'].removeprefix('Value error, ').removeprefix('Input ')}".strip()
+
+
+def _read_config_file(path: str | None) -> dict[str, Any]:
+    """What the file says, by the variables' names. The file spells them in lower case."""
+    if path is None:
+        return {}
+    try:
+        written = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise BadSettings(f"SCOREBOARD_CONFIG_FILE should be a readable file ({error.strerror})") from None
+    except ValueError as error:
+        raise BadSettings(f"SCOREBOARD_CONFIG_FILE should be TOML: {error}") from None
+    spelled = {name.lower(): name for name in VARIABLES if name != "SCOREBOARD_CONFIG_FILE"}
+    for key in written:
+        if key not in spelled:
+            raise BadSettings(f"SCOREBOARD_CONFIG_FILE has an unknown key: {key!r}")
+    return {spelled[key]: value for key, value in written.items()}
+
+
+def _own_secrets(given: Mapping[str, Any]) -> dict[str, str]:
+    """Development's secrets, when it was not given both."""
+    if given.get("SCOREBOARD_ENV", "development") == "production" or {"JWT_SECRET", "ACTION_SIGNATURE_SECRET"} <= given.keys():
+        return {}
+    return kept_secrets(Path(given.get("SCOREBOARD_DATA_DIR", "var")).absolute())

@@ -1,0 +1,84 @@
+"""How single settings are written: each shape turns what an operator typed into a value, or says what it should be."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+_UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION_S_MAX: Final = 366 * 86_400
+
+
+def _listed(value: Any) -> Any:
+    """A comma-separated text as the list it stands for; a TOML array stays one."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _duration_s(value: Any) -> int:
+    found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", str(value).strip(), re.ASCII)
+    seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+    if not 1 <= seconds <= _DURATION_S_MAX:
+        raise ValueError("should be a time like 900, 15m, 24h or 7d, at most 366d")
+    return seconds
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError("should be an IP address like 127.0.0.1 or ::") from None
+
+
+def _network(value: Any) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(value)
+    except ValueError:
+        raise ValueError("should list networks like 10.0.0.0/8 or addresses like 127.0.0.1") from None
+
+
+def _origin(text: str) -> str:
+    if text == "*":
+        return text
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or text != f"{parts.scheme}://{parts.netloc}" or "@" in text:
+        raise ValueError("should list origins like https://example.com (a scheme, a host and no path), or be *")
+    return text.lower()
+
+
+def _database_url(value: SecretStr) -> SecretStr:
+    text = re.sub(r"\Apostgres://", "postgresql://", value.get_secret_value())
+    if not text.startswith(("postgresql://", "sqlite:///")):
+        raise ValueError("should be a URL like postgresql://user:password@host:5432/name or sqlite:////path/to/file")
+    return SecretStr(text)
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("redis://", "unix://")):
+        raise ValueError("should be a URL like redis://:password@host:6379/0 or unix:///path/to/socket")
+    return value
+
+
+def _no_port(value: Any) -> Any:
+    return None if value in ("", "0", 0) else value
+
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+PortOrNone = Annotated[Annotated[int, Field(ge=1, le=65_535)] | None, BeforeValidator(_no_port)]
+Quota = Annotated[int, Field(ge=1, le=10**12)]
+Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+Seconds = Annotated[int, BeforeValidator(_duration_s)]
+Address = Annotated[str, AfterValidator(_address)]
+Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed)]
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_listed)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]
+LogLevel = Annotated[Literal["debug", "info", "warn", "error", "critical"], BeforeValidator(lambda value: str(value).lower())]

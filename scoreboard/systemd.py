@@ -1,0 +1,94 @@
+"""What the service manager and the process tell each other: sockets handed in, readiness and heartbeats handed out."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
+from twisted.internet.task import LoopingCall
+
+_FIRST_FD: Final = 3
+
+
+def activated_endpoints(reactor: Any, environ: Mapping[str, str]) -> Sequence[IStreamServerEndpoint]:
+    """The listening sockets that systemd opened for us, in the order of ``scoreboard.socket``; none when it opened none.
+
+    When they are ours, Twisted took LISTEN_PID and LISTEN_FDS out of the environment as it was imported and remembers
+    them; the names are left, one for each socket. A LISTEN_PID that is still there means another process.
+    """
+    names = environ.get("LISTEN_FDNAMES", "")
+    if not names or "LISTEN_PID" in environ:
+        return []
+    return [
+        serverFromString(reactor, f"systemd:domain={_domain(_FIRST_FD + index)}:index={index}")
+        for index, _ in enumerate(names.split(":"))
+    ]
+
+
+def _domain(fd: int) -> str:
+    """INET or INET6: adopting a socket wants to be told its family."""
+    handed = socket.socket(fileno=fd)
+    try:
+        return socket.AddressFamily(handed.family).name.removeprefix("AF_")
+    finally:
+        handed.detach()
+
+
+class Notifier(Service):
+    """Tells systemd that we are ready, alive and stopping (sd_notify, watchdog). Silent where no systemd listens.
+
+    The heartbeat comes from the reactor: when something blocks it, the heartbeat stops and systemd restarts us.
+    """
+
+    def __init__(self, clock: IReactorTime, environ: Mapping[str, str]) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        self._interval_s = _watchdog_s(environ) / 2
+        self._heart = LoopingCall(self._tell, "WATCHDOG=1")
+        self._heart.clock = clock
+
+    def ready(self) -> None:
+        """Everything listens: systemd may start what waits for us, and expects heartbeats from now on."""
+        self._tell("READY=1")
+        if self._interval_s > 0 and not self._heart.running:
+            self._heart.start(self._interval_s)
+
+    def stopService(self) -> None:
+        """Say that we are stopping on purpose. Heartbeats go on until the process ends: stopping takes its time, too."""
+        self._tell("STOPPING=1")
+        super().stopService()
+
+    def _tell(self, state: str) -> None:
+        if not self._address:
+            return
+        address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
+        # A manager that does not listen now is told again by the next heartbeat.
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
+            channel.sendto(state.encode(), address)
+
+
+def _watchdog_s(environ: Mapping[str, str]) -> float:
+    """How long systemd waits for a heartbeat, 0 when it does not wait or waits for another process."""
+    pid, wait_us = environ.get("WATCHDOG_PID", ""), environ.get("WATCHDOG_USEC", "")
+    if not wait_us.isdecimal() or pid not in ("", str(os.getpid())):
+        return 0.0
+    return int(wait_us) / 1_000_000
+
+
+def stop_on_signals(reactor: Any) -> None:
+    """Stop in good order on SIGTERM and SIGINT and end with 0, where Twisted would end as if the signal had killed us."""
+
+    def stop(number: int, frame: object) -> None:
+        # A supervisor may tell us twice (make passes on what its whole group heard); a second Ctrl-C is somebody in a hurry.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        reactor.callFromThread(reactor.stop)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

@@ -1,0 +1,310 @@
+"""Settings: what an operator may write, where it comes from, and what is refused in one line."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from config import BadSettings
+from config.settings import PACKAGED_ACTIONS, VARIABLES, Settings, load_settings
+
+PRODUCTION = {"SCOREBOARD_ENV": "production", "JWT_SECRET": "j" * 32, "ACTION_SIGNATURE_SECRET": "a" * 32}
+SECRET = "q7-never-shown-in-any-message-q7"  # long enough to be a secret, strange enough to be found
+
+
+def loaded(tmp_path: Path, **environ: str) -> Settings:
+    return load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path / "var"), **environ})
+
+
+def test_development_needs_nothing_but_a_place_for_its_data(tmp_path: Path) -> None:
+    settings = loaded(tmp_path)
+    assert (settings.environment, settings.port, settings.websocket_port) == ("development", 3000, 3001)
+    assert settings.bind_address == "127.0.0.1"
+    assert settings.database_url.get_secret_value() == f"sqlite:///{tmp_path}/var/ledger.db"
+    assert settings.redis_url is None
+    assert settings.public_board
+    assert settings.rate_limit_ip_max >= 3000, "the demo's players share one address"
+
+
+def test_production_assumes_less() -> None:
+    settings = load_settings(PRODUCTION)
+    assert settings.cors_origins == ()
+    assert not settings.public_board
+    assert (settings.rate_limit_ip_max, settings.sockets_per_address_max) == (100, 100)
+    assert settings.data_dir == Path.cwd() / "var"
+
+
+def test_the_specifications_own_environment_is_read() -> None:
+    settings = load_settings(
+        {
+            **PRODUCTION,
+            "NODE_ENV": "production",
+            "PORT": "8080",
+            "DB_HOST": "db.internal",
+            "DB_PORT": "5433",
+            "DB_NAME": "scores",
+            "DB_USER": "keeper",
+            "DB_PASSWORD": "p@ss/word",
+            "REDIS_HOST": "redis.internal",
+            "REDIS_PORT": "6380",
+            "JWT_EXPIRATION": "24h",
+            "RATE_LIMIT_WINDOW": "60",
+            "RATE_LIMIT_MAX_REQUESTS": "12",
+            "ACTION_EXPIRATION_MS": "600000",
+            "WEBSOCKET_PORT": "8081",
+            "CORS_ORIGIN": "https://example.com",
+        }
+    )
+    assert settings.database_url.get_secret_value() == "postgresql://keeper:p%40ss%2Fword@db.internal:5433/scores"
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == "redis://redis.internal:6380/0"
+    assert (settings.port, settings.websocket_port, settings.cors_origins) == (8080, 8081, ("https://example.com",))
+    assert (settings.jwt_expiration_s, settings.rate_limit_window_s) == (86_400, 60)
+    assert settings.rate_limit_initialize_max == 24
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"DB_NAME": "scores"}, "postgresql://postgres@localhost:5432/scores"),
+        ({"DB_HOST": "::1", "DB_USER": "a b"}, "postgresql://a%20b@[::1]:5432/scoreboard"),
+        ({"DATABASE_URL": "postgres://h/x", "DB_HOST": "elsewhere"}, "postgresql://h/x"),
+        ({"DATABASE_URL": "sqlite:////srv/ledger.db"}, "sqlite:////srv/ledger.db"),
+    ],
+)
+def test_the_ledgers_url_is_given_whole_or_in_parts(environ: dict[str, str], url: str) -> None:
+    assert load_settings({**PRODUCTION, **environ}).database_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"REDIS_PORT": "7000"}, "redis://localhost:7000/0"),
+        ({"REDIS_HOST": "h", "REDIS_PASSWORD": "p:w"}, "redis://:p%3Aw@h:6379/0"),
+        ({"REDIS_URL": "unix:///run/redis.sock", "REDIS_HOST": "h"}, "unix:///run/redis.sock"),
+    ],
+)
+def test_the_boards_url_is_given_whole_or_in_parts(environ: dict[str, str], url: str) -> None:
+    given = load_settings({**PRODUCTION, **environ}).redis_url
+    assert given is not None
+    assert given.get_secret_value() == url
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("900", 900), ("900s", 900), ("15m", 900), ("24h", 86_400), ("7d", 604_800)])
+def test_times_are_written_with_or_without_a_unit(text: str, seconds: int) -> None:
+    assert load_settings({**PRODUCTION, "JWT_EXPIRATION": text}).jwt_expiration_s == seconds
+
+
+def test_lists_are_written_with_commas(tmp_path: Path) -> None:
+    settings = load_settings(
+        {
+            **PRODUCTION,
+            "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+            "CORS_ORIGIN": "https://A.example, http://b.example:8080",
+            "JWT_SECRETS_OLD": f"{SECRET},{'o' * 32}",
+        }
+    )
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+    assert settings.cors_origins == ("https://a.example", "http://b.example:8080")
+    assert [secret.get_secret_value() for secret in settings.jwt_secrets_old] == [SECRET, "o" * 32]
+
+
+@pytest.mark.parametrize("text", ["", "0"])
+def test_no_second_port_is_a_choice(text: str) -> None:
+    assert load_settings({**PRODUCTION, "WEBSOCKET_PORT": text}).websocket_port is None
+
+
+def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
+    settings = loaded(tmp_path, DB_PASSWORD="", REDIS_URL="", PORT="", JWT_ISSUER="", CORS_ORIGIN="")
+    assert settings.redis_url is None
+    assert settings.port == 3000
+    assert settings.cors_origins == (), "but an empty list of origins is an empty list"
+
+
+BAD = [
+    ({"SCOREBOARD_ENV": "staging"}, "SCOREBOARD_ENV should be 'development', 'production' or 'test'"),
+    ({"PORT": "http"}, "PORT should be a valid integer, unable to parse string as an integer"),
+    ({"PORT": "65536"}, "PORT should be less than or equal to 65535"),
+    ({"PORT": "3001"}, "WEBSOCKET_PORT should differ from PORT, or be 0 for none"),
+    ({"BIND_ADDRESS": "localhost"}, "BIND_ADDRESS should be an IP address like 127.0.0.1 or ::"),
+    ({"JWT_EXPIRATION": "1y"}, "JWT_EXPIRATION should be a time like 900, 15m, 24h or 7d, at most 366d"),
+    ({"JWT_EXPIRATION": "0"}, "JWT_EXPIRATION should be a time like 900, 15m, 24h or 7d, at most 366d"),
+    ({"TRUSTED_PROXIES": "proxy"}, "TRUSTED_PROXIES should list networks like 10.0.0.0/8 or addresses like 127.0.0.1"),
+    ({"DATABASE_URL": "mysql://h/x"}, "DATABASE_URL should be a URL like postgresql://"),
+    ({"REDIS_URL": "http://h"}, "REDIS_URL should be a URL like redis://"),
+    ({"LOG_LEVEL": "loud"}, "LOG_LEVEL should be 'debug', 'info', 'warn', 'error' or 'critical'"),
+    ({"PUBLIC_BOARD": "perhaps"}, "PUBLIC_BOARD should be a valid boolean"),
+    ({"RATE_LIMIT_POLICY": "fixed"}, "RATE_LIMIT_POLICY should be 'sliding' or 'bucket'"),
+    ({"RATE_LIMIT_MAX_REQUESTS": "0"}, "RATE_LIMIT_MAX_REQUESTS should be greater than or equal to 1"),
+    ({"CORS_ORIGIN": "https://example.com/path"}, "CORS_ORIGIN should list origins like https://example.com"),
+    ({"CORS_ORIGIN": "example.com"}, "CORS_ORIGIN should list origins like https://example.com"),
+    ({"SCOREBOARD_FAILPOINT": "committed"}, "SCOREBOARD_FAILPOINT should not be set unless SCOREBOARD_ENV is test"),
+    (
+        {"SCOREBOARD_CONFIG_FILE": "/nowhere/at.all"},
+        "SCOREBOARD_CONFIG_FILE should be a readable file (No such file or directory)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("environ", "line"), BAD)
+def test_a_bad_setting_is_one_line_that_names_it_and_what_it_should_be(
+    environ: dict[str, str], line: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadSettings) as refused:
+        loaded(tmp_path, **environ)
+    assert str(refused.value).startswith(line)
+    assert "\n" not in str(refused.value)
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_that_follows_from_it(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings) as refused:
+        loaded(tmp_path, PORT="x", BIND_ADDRESS="y")
+    assert str(refused.value).count(";") == 1
+
+
+SAMPLE = "should not be the specification's sample in production"
+REFUSED_IN_PRODUCTION = [
+    ({"JWT_SECRET": ""}, "JWT_SECRET should be set in production"),
+    ({"ACTION_SIGNATURE_SECRET": ""}, "ACTION_SIGNATURE_SECRET should be set in production"),
+    ({"JWT_SECRET": "your-secret-key-here"}, f"JWT_SECRET {SAMPLE}"),
+    ({"ACTION_SIGNATURE_SECRET": "your-signature-secret"}, f"ACTION_SIGNATURE_SECRET {SAMPLE}"),
+    ({"JWT_SECRET": "j" * 31}, "JWT_SECRET should have at least 32 bytes in production"),
+    ({"JWT_SECRETS_OLD": "short"}, "JWT_SECRETS_OLD should have at least 32 bytes in production"),
+    ({"ACTION_SIGNATURE_SECRETS_OLD": "your-signature-secret"}, f"ACTION_SIGNATURE_SECRETS_OLD {SAMPLE}"),
+    ({"ACTION_SIGNATURE_SECRET": "j" * 32}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
+    ({"ACTION_SIGNATURE_SECRETS_OLD": "j" * 32}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
+    (
+        {"DB_PASSWORD": "secret"},
+        "DB_PASSWORD (or the one in DATABASE_URL) should not be the specification's sample in production",
+    ),
+    ({"DATABASE_URL": "postgresql://u:secret@h/x"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be"),
+]
+
+
+@pytest.mark.parametrize(("environ", "line"), REFUSED_IN_PRODUCTION)
+def test_production_refuses_to_start_without_secrets_of_its_own(environ: dict[str, str], line: str) -> None:
+    with pytest.raises(BadSettings, match="^" + re.escape(line)):
+        load_settings({**PRODUCTION, **environ})
+
+
+def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path, JWT_SECRET="your-secret-key-here", ACTION_SIGNATURE_SECRET="your-signature-secret", DB_PASSWORD="secret"
+    )
+    assert settings.jwt_secret.get_secret_value() == "your-secret-key-here"
+
+
+@pytest.mark.parametrize(
+    "name", ["JWT_SECRET", "ACTION_SIGNATURE_SECRET", "JWT_SECRETS_OLD", "DB_PASSWORD", "DATABASE_URL", "REDIS_URL"]
+)
+def test_no_message_and_no_repr_shows_a_secret(name: str, tmp_path: Path) -> None:
+    value = f"http://u:{SECRET}@h" if name.endswith("URL") else SECRET
+    with pytest.raises(BadSettings) as refused:
+        load_settings({**PRODUCTION, name: value, "PORT": "x"})
+    assert SECRET not in str(refused.value)
+    if not name.endswith("URL"):
+        assert SECRET not in repr(load_settings({**PRODUCTION, name: value}))
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('port = 4000\nwebsocket_port = 4001\ntrusted_proxies = ["10.0.0.0/8"]\njwt_expiration = 900\n')
+    settings = loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file), PORT="5000")
+    assert (settings.port, settings.websocket_port, settings.jwt_expiration_s) == (5000, 4001, 900)
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"),)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("prot = 1", "SCOREBOARD_CONFIG_FILE has an unknown key: 'prot'"),
+        ("PORT = 1", "SCOREBOARD_CONFIG_FILE has an unknown key: 'PORT'"),
+        ("port = ", "SCOREBOARD_CONFIG_FILE should be TOML: Invalid value"),
+        ("port = 70000", "PORT should be less than or equal to 65535"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(text: str, line: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(BadSettings, match="^" + re.escape(line)):
+        loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file))
+
+
+def test_the_examples_that_we_ship_are_read_without_complaint(tmp_path: Path) -> None:
+    folder = PACKAGED_ACTIONS.parent
+    lines = (folder / "env.example").read_text().splitlines()
+    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert given.keys() <= set(VARIABLES)
+    settings = load_settings({**given, **PRODUCTION, "SCOREBOARD_CONFIG_FILE": str(folder / "scoreboard.example.toml")})
+    assert settings.environment == "production"
+    told = {re.match(r"#?([A-Z_]+)=", line)[1] for line in lines if re.match(r"#?[A-Z_]+=", line)}  # type: ignore[index]  # just matched
+    assert told == set(VARIABLES) - {"SCOREBOARD_FAILPOINT"}, "every setting is told of, but the one for tests"
+
+
+def test_settings_do_not_change(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        loaded(tmp_path).port = 1
+
+
+def test_secrets_of_development_are_made_once_and_only_we_can_read_them(tmp_path: Path) -> None:
+    first, second = loaded(tmp_path), loaded(tmp_path)
+    assert first.jwt_secret == second.jwt_secret
+    assert first.jwt_secret != first.action_signature_secret
+    assert len(first.jwt_secret.get_secret_value()) >= 32
+    kept = tmp_path / "var" / "secrets.json"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    assert os.listdir(kept.parent) == ["secrets.json"]
+
+
+def test_one_given_secret_leaves_the_other_to_us(tmp_path: Path) -> None:
+    assert loaded(tmp_path, JWT_SECRET="mine").jwt_secret.get_secret_value() == "mine"
+    assert loaded(tmp_path).action_signature_secret == loaded(tmp_path, JWT_SECRET="mine").action_signature_secret
+
+
+def test_nothing_is_written_when_nothing_has_to_be_kept(tmp_path: Path) -> None:
+    loaded(tmp_path, JWT_SECRET="mine", ACTION_SIGNATURE_SECRET="mine, too")
+    load_settings({**PRODUCTION, "SCOREBOARD_DATA_DIR": str(tmp_path / "var")})
+    assert not (tmp_path / "var").exists()
+
+
+def test_kept_secrets_that_others_could_read_are_closed_again(tmp_path: Path) -> None:
+    loaded(tmp_path)
+    kept = tmp_path / "var" / "secrets.json"
+    kept.chmod(0o644)
+    loaded(tmp_path)
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_a_directory_that_others_may_write_to_keeps_no_secrets(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var").chmod(0o777)
+    with pytest.raises(BadSettings, match=r"^SCOREBOARD_DATA_DIR: others may write into .*var; chmod 700 it"):
+        loaded(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"JWT_SECRET": "x", "ACTION_SIGNATURE_SECRET": "y"}'])
+def test_a_file_of_something_else_is_not_taken_for_secrets(text: str, tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir(mode=0o700)
+    (tmp_path / "var" / "secrets.json").write_text(text)
+    with pytest.raises(BadSettings, match=r"secrets.json does not hold our secrets; remove it"):
+        loaded(tmp_path)
+
+
+def test_a_link_laid_by_somebody_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir(mode=0o700)
+    (tmp_path / "elsewhere").write_text("{}")
+    (tmp_path / "var" / "secrets.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BadSettings, match=r"^SCOREBOARD_DATA_DIR: .* cannot be kept there"):
+        loaded(tmp_path)
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("a file")
+    with pytest.raises(BadSettings, match=r"^SCOREBOARD_DATA_DIR: .* cannot be kept there"):
+        loaded(tmp_path)

@@ -1,0 +1,73 @@
+"""Starting as operators start: twistd on the tac, make, and the lock that both stand on."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TWISTD = Path(sys.executable).with_name("twistd")
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"PORT": "http"}, "scoreboard: PORT should be a valid integer, unable to parse string as an integer\n"),
+        (
+            {"SCOREBOARD_ENV": "production", "JWT_SECRET": "your-secret-key-here", "ACTION_SIGNATURE_SECRET": "a" * 32},
+            "scoreboard: JWT_SECRET should not be the specification's sample in production: "
+            "make one with `openssl rand -hex 32`\n",
+        ),
+        (
+            {"SCOREBOARD_ACTIONS_FILE": "/nowhere/actions.toml"},
+            "scoreboard: SCOREBOARD_ACTIONS_FILE should be a readable file (No such file or directory)\n",
+        ),
+    ],
+)
+def test_a_bad_setting_ends_the_start_with_one_line_and_78(environ: dict[str, str], line: str, tmp_path: Path) -> None:
+    """From a directory that is not the repository, as systemd does."""
+    ended = subprocess.run(
+        [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "SCOREBOARD_DATA_DIR": str(tmp_path / "var"), **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stderr == line
+    assert (ended.returncode, ended.stdout) == (78, "")
+
+
+def pinned() -> list[str]:
+    """The names in the lock; every line of it must be a name and one version."""
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [re.fullmatch(r"([a-z0-9._-]+)==[a-z0-9.]+", line) for line in lines]
+    assert None not in pins
+    return [pin[1] for pin in pins if pin]
+
+
+def test_the_lock_pins_every_direct_dependency_and_names_no_host() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = project["dependencies"] + project["optional-dependencies"]["dev"]
+    wanted = {re.match(r"[A-Za-z0-9._-]+", one)[0].lower().replace("_", "-") for one in direct}  # type: ignore[index]  # or fail
+    assert wanted <= {name.replace("_", "-") for name in pinned()}
+
+
+def test_every_direct_dependency_has_a_lower_bound() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert all(">=" in one for one in project["dependencies"] + project["optional-dependencies"]["dev"])
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    told = subprocess.run(
+        ["make", "--directory", ROOT, "--no-print-directory", "help"], capture_output=True, text=True, check=True
+    )
+    assert {line.split()[0] for line in told.stdout.splitlines()} == set(phony.split())

@@ -1,0 +1,161 @@
+"""Under systemd: what the units promise, the sockets that are handed in, and what the manager is told."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+
+from scoreboard.systemd import Notifier, activated_endpoints
+
+ROOT = Path(__file__).parents[2]
+SERVICE = ROOT / "systemd" / "scoreboard.service"
+SOCKET = ROOT / "systemd" / "scoreboard.socket"
+ANALYZE = shutil.which("systemd-analyze")
+needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not here: apt-get install systemd")
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(ANALYZE), *map(str, arguments)], capture_output=True, text=True, timeout=60)
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", [SERVICE, SOCKET])
+def test_systemd_has_nothing_to_say_about_the_units(unit: Path) -> None:
+    said = analyze("verify", unit)
+    assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
+@needs_systemd
+def test_the_service_is_exposed_to_almost_nothing() -> None:
+    said = analyze("security", "--offline=true", SERVICE).stdout
+    found = re.search(r"Overall exposure level for scoreboard.service: ([0-9.]+)", said)
+    assert found is not None, said
+    assert float(found[1]) <= 1.5
+
+
+def test_what_the_service_starts_is_what_an_installation_holds() -> None:
+    """`verify` looks for /usr/bin/env only; that the rest of the line exists is looked at here."""
+    unit = SERVICE.read_text()
+    (start,) = re.findall(r"^ExecStart=/usr/bin/env (\S+) .*-y (\S+)$", unit, re.MULTILINE)
+    (path,) = re.findall(r"^Environment=PATH=(\S+?):", unit, re.MULTILINE)
+    assert (Path(path.replace("/opt/scoreboard", str(ROOT))) / start[0]).is_file()
+    assert Path(start[1].replace("/opt/scoreboard", str(ROOT))).is_file()
+
+
+#: Stands in for systemd: puts the sockets where it would, tells of them as it would, and becomes the process that serves.
+AS_SYSTEMD = """
+import os, sys
+*sockets, serve = sys.argv[1:]
+for place, fd in enumerate(map(int, sockets)):
+    os.dup2(fd, 3 + place)
+names = ":".join(["scoreboard.socket"] * len(sockets))
+told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names}
+os.execve(sys.executable, [sys.executable, "-c", serve], {**os.environ, **told})
+"""
+#: Says to whoever connects which of the sockets it was, and ends when both were asked.
+SERVE = """
+import os
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol
+from scoreboard.systemd import activated_endpoints
+
+left = {"first", "second"}
+
+class Say(Protocol):
+    def connectionMade(self):
+        self.transport.write(self.factory.name.encode())
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason):
+        left.discard(self.factory.name)
+        if not left:
+            reactor.stop()
+
+for endpoint, name in zip(activated_endpoints(reactor, os.environ), ("first", "second"), strict=True):
+    factory = Factory.forProtocol(Say)
+    factory.name = name
+    endpoint.listen(factory)
+reactor.callLater(20, reactor.stop)
+reactor.run()
+"""
+
+
+def test_sockets_that_systemd_opened_are_taken_in_its_order() -> None:
+    """In a process of its own: Twisted looks at the environment once, when it is imported."""
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        # Far from 3 and 4, so that putting one in its place does not close the other.
+        apart = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 60) for one in (first, second)]
+        arguments = [sys.executable, "-c", AS_SYSTEMD, *map(str, apart), SERVE]
+        with subprocess.Popen(arguments, pass_fds=apart, cwd=ROOT, stderr=subprocess.PIPE, text=True) as serving:
+            for fd in apart:
+                os.close(fd)
+            answers = []
+            for ours in (first, second):
+                with socket.create_connection(ours.getsockname(), timeout=20) as asking:
+                    answers.append(asking.recv(100).decode())
+            _, complaints = serving.communicate(timeout=20)
+    assert (answers, complaints) == (["first", "second"], "")
+
+
+@pytest.mark.parametrize("environ", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"}])
+def test_sockets_of_somebody_else_are_left_alone(environ: dict[str, str]) -> None:
+    assert not activated_endpoints(object(), environ)
+
+
+@pytest.fixture
+def manager(tmp_path: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as ours:
+        ours.bind(str(tmp_path / "notify"))
+        yield ours
+
+
+def told(manager: socket.socket) -> list[str]:
+    said = []
+    try:
+        while True:
+            said.append(manager.recv(100).decode())
+    except BlockingIOError:
+        return said
+
+
+def test_the_manager_is_told_of_readiness_life_and_the_end(manager: socket.socket) -> None:
+    clock = Clock()
+    notifier = Notifier(
+        clock, {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
+    )
+    notifier.startService()
+    assert told(manager) == []
+    notifier.ready()
+    assert told(manager) == ["READY=1", "WATCHDOG=1"]
+    clock.pump([15, 15])
+    assert told(manager) == ["WATCHDOG=1"] * 2, "twice in the time that systemd waits"
+    notifier.stopService()
+    assert told(manager) == ["STOPPING=1"]
+    clock.advance(15)
+    assert told(manager) == ["WATCHDOG=1"], "stopping takes its time, and must not be taken for a stall"
+
+
+@pytest.mark.parametrize("environ", [{"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {}])
+def test_no_heartbeat_is_sent_that_nobody_asked_of_us(environ: dict[str, str], manager: socket.socket) -> None:
+    clock = Clock()
+    notifier = Notifier(clock, {"NOTIFY_SOCKET": manager.getsockname(), **environ})
+    notifier.ready()
+    assert told(manager) == ["READY=1"]
+    assert not clock.getDelayedCalls()
+
+
+@pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
+def test_without_a_manager_there_is_nobody_to_tell(address: str) -> None:
+    notifier = Notifier(Clock(), {"NOTIFY_SOCKET": address})
+    notifier.ready()
+    notifier.stopService()

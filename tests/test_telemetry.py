@@ -1,0 +1,253 @@
+"""Telemetry: metrics by their public names, and a log that is one safe line an event."""
+
+from __future__ import annotations
+
+import io
+import json
+import timeit
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.logger import Logger, LogLevel
+
+from scoreboard.boundaries import Meter
+from scoreboard.telemetry import JsonLog, LagWatch, Telemetry, json_log, line
+
+_conforms: type[Meter] = Telemetry
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ1c2VyLTEifQ.c2lnbmF0dXJl"
+SIGNED = "v1.0a1b2c3d.WyJnbG9iYWwiXQ.bWFjbWFjbWFj"
+
+
+def rendered(telemetry: Telemetry) -> str:
+    return telemetry.render()[0].decode()
+
+
+def test_the_specifications_metrics_are_there_before_anything_happened() -> None:
+    text = rendered(Telemetry())
+    assert "score_updates_total 0.0" in text
+    assert "websocket_connections_active 0.0" in text
+    assert "score_update_duration_seconds_count 0.0" in text
+    assert "_created" not in text
+
+
+def test_what_is_told_is_rendered() -> None:
+    telemetry = Telemetry()
+    telemetry.count("score_updates_total", 3)
+    telemetry.count("http_requests_total", route="/healthz", status="200")
+    telemetry.count("http_requests_total", status="200", route="/healthz")
+    telemetry.observe("score_update_duration_seconds", 0.004)
+    telemetry.gauge("websocket_connections_active", 7)
+    text = rendered(telemetry)
+    assert "score_updates_total 3.0" in text
+    assert 'http_requests_total{route="/healthz",status="200"} 2.0' in text
+    assert 'score_update_duration_seconds_bucket{le="0.005"} 1.0' in text
+    assert "websocket_connections_active 7.0" in text
+
+
+def test_a_name_that_nobody_declared_is_declared_by_its_first_use() -> None:
+    telemetry = Telemetry()
+    telemetry.count("surprises_total", why="because")
+    telemetry.observe("surprise_seconds", 1)
+    telemetry.gauge("surprised", 1)
+    text = rendered(telemetry)
+    assert 'surprises_total{why="because"} 1.0' in text
+    assert "surprise_seconds_count 1.0" in text
+    assert "surprised 1.0" in text
+
+
+def test_series_do_not_grow_with_what_clients_choose() -> None:
+    telemetry = Telemetry()
+    for number in range(3_000):
+        telemetry.count("http_requests_total", route=f"/{number}", status="404")
+    text = rendered(telemetry)
+    assert 'http_requests_total{route="other",status="other"} 1000.0' in text
+    assert text.count("http_requests_total{") == 2_001
+
+
+def test_two_houses_do_not_count_together() -> None:
+    first, second = Telemetry(), Telemetry()
+    first.count("score_updates_total")
+    assert "score_updates_total 0.0" in rendered(second)
+
+
+def test_counting_costs_next_to_nothing() -> None:
+    telemetry = Telemetry()
+
+    def count() -> None:
+        telemetry.count("http_requests_total", route="/api/v1/scores/submit", status="200")
+
+    assert min(timeit.repeat(count, number=2_000, repeat=5)) / 2_000 < 10e-6  # 0.8 µs where it was written
+
+
+def test_the_lag_of_the_reactor_is_the_worst_of_the_last_ten_seconds() -> None:
+    clock, telemetry = Clock(), Telemetry()
+    watch = LagWatch(clock, telemetry)
+    watch.startService()
+    clock.advance(0.25)
+    assert "reactor_lag_seconds 0.0" in rendered(telemetry)
+    clock.advance(0.75)  # half a second late
+    clock.pump([0.25] * 3)
+    assert "reactor_lag_seconds 0.5" in rendered(telemetry)
+    clock.pump([0.25] * 40)
+    assert "reactor_lag_seconds 0.0" in rendered(telemetry)
+    watch.stopService()
+    assert not clock.getDelayedCalls()
+
+
+def written(message: str, /, level: str = "info", **fields: Any) -> dict[str, Any]:
+    """What one event reads like in the log; it must be one line of ASCII."""
+    stream = io.StringIO()
+    Logger(namespace="room", observer=JsonLog(stream)).emit(LogLevel.lookupByName(level), message, **fields)
+    text = stream.getvalue()
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 1
+    assert text.rstrip("\n").isprintable()
+    assert text.isascii()
+    assert len(text) <= 8_193
+    said: dict[str, Any] = json.loads(text)
+    return said
+
+
+def test_an_event_is_one_json_object() -> None:
+    said = written("{who} scored {points}", who="Ada", points=100, level="warn")
+    assert said["level"] == "warn"
+    assert said["namespace"] == "room"
+    assert said["message"] == "Ada scored 100"
+    assert said["fields"] == {"who": "Ada", "points": 100}
+    assert said["time"].endswith("Z")
+
+
+def test_a_failure_is_in_the_same_line_with_its_traceback() -> None:
+    stream = io.StringIO()
+    log = Logger(namespace="room", observer=JsonLog(stream))
+    try:
+        raise ValueError("what went wrong\nand then some")
+    except ValueError:
+        log.failure("could not")
+    (only,) = stream.getvalue().splitlines()
+    said = json.loads(only)
+    assert said["message"] == "could not"
+    assert "ValueError: what went wrong" in said["traceback"]
+    assert "test_telemetry.py" in said["traceback"]
+
+
+def test_only_what_is_grave_enough_is_written() -> None:
+    stream = io.StringIO()
+    log = Logger(namespace="room", observer=json_log(stream, "warn"))
+    log.info("hardly")
+    log.error("indeed")
+    assert [json.loads(one)["message"] for one in stream.getvalue().splitlines()] == ["indeed"]
+
+
+@pytest.mark.parametrize("key", ["token", "Authorization", "signature", "JWT_SECRET", "db_password", "auth", "set-cookie"])
+def test_what_stands_under_a_sensitive_key_is_not_written(key: str) -> None:
+    said = written(
+        "before {it} after", it={key: "hunter2-hunter2"}, **{key: "tr0ub4dor"}, deep=[{"more": {key: b"c0rrect-h0rse"}}]
+    )
+    assert said["message"].startswith("before ")
+    whole = json.dumps(said)
+    assert "[redacted]" in whole
+    assert not any(secret in whole for secret in ("hunter2", "tr0ub4dor", "c0rrect"))
+
+
+def test_a_message_does_not_repeat_what_its_fields_hide() -> None:
+    assert written("got {token} from {who}", token="tr0ub4dor", who="Ada")["message"] == "got [redacted] from Ada"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Bearer {JWT}",
+        "Authorization: Bearer tr0ub4dor",
+        "authorization=Basic tr0ub4dor",
+        "bearer tr0ub4dor",
+        f"the client sent {JWT}",
+        f"signature mismatch for {SIGNED}",
+        "JWT_SECRET=tr0ub4dor",
+        "{'password': 'tr0ub4dor'}",
+        '"access_token": "tr0ub4dor"',
+        "connection to postgresql://keeper:tr0ub4dor@db/scores failed",
+        "redis://:tr0ub4dor@redis:6379/0",
+        "GET /ws?token=tr0ub4dor&x=1",
+    ],
+)
+def test_what_gives_itself_away_in_a_text_is_not_written(text: str) -> None:
+    for said in (written("{text}", text=text), written(text.replace("{", "{{").replace("}", "}}"))):
+        whole = json.dumps(said)
+        assert "[redacted]" in whole
+        assert "tr0ub4dor" not in whole
+        assert JWT.split(".")[1] not in whole
+        assert SIGNED.split(".")[3] not in whole
+
+
+def test_a_traceback_is_searched_for_secrets_too() -> None:
+    stream = io.StringIO()
+    log = Logger(observer=JsonLog(stream))
+    try:
+        raise ConnectionError("postgresql://keeper:tr0ub4dor@db/scores refused us")
+    except ConnectionError:
+        log.failure("no ledger")
+    assert "tr0ub4dor" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "two\r\nlines {}",
+        "\x1b[31mred\x1b[0m",
+        "\u202egnp.exe",
+        "<script>alert(1)</script>",
+        "\u2028separated\x85",
+        "\ud800 alone",
+        "nul \x00 del \x7f",
+        "{log_format}",
+        "%s%n",
+    ],
+)
+def test_a_hostile_name_neither_breaks_nor_forges_a_line(name: str) -> None:
+    said = written("{name} joined", name=name)
+    assert said["fields"]["name"] == name
+    assert said["message"] == f"{name} joined"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60)
+@given(st.dictionaries(st.text(min_size=1, max_size=20), ANYTHING, max_size=5))
+def test_whatever_the_fields_the_line_is_one_json_object(fields: dict[str, Any]) -> None:
+    event = {**fields, "log_level": LogLevel.info, "log_time": 0.0, "log_namespace": "room", "log_format": "so"}
+    text = line(event)
+    assert len(text.splitlines()) == 1
+    json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
+
+
+@pytest.mark.parametrize("long", ["x" * 100_000, "\x00" * 100_000, "\U0001f3c6" * 100_000])
+def test_a_line_has_a_limit_whatever_it_is_told(long: str) -> None:
+    said = written("{long}", long=long, also={f"k{number}": long for number in range(100)}, more=[long] * 100)
+    assert said["message"]
+
+
+def test_what_cannot_be_shown_does_not_stop_the_log() -> None:
+    class Rude:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    assert "Rude instance" in written("a guest", guest=Rude())["fields"]["guest"]
+    assert "MESSAGE LOST" in written("{n}", n=10**5000)["message"]
+
+
+def test_a_reader_who_left_does_not_stop_the_house() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str, /) -> int:
+            raise BrokenPipeError
+
+    Logger(observer=JsonLog(Gone())).info("anyone?")
