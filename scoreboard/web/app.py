@@ -33,7 +33,7 @@ from scoreboard.web.shapes import FAULT, encode, refusal_shape
 from scoreboard.web.site import Bounds, Site
 from scoreboard.web.spectators import Spectators
 
-#: How a refusal is said in HTTP. docs/protocol-http.md lists the same.
+#: How a refusal is said in HTTP. docs/protocol.md lists the same.
 STATUS: Final[Mapping[Reason, int]] = {
     Reason.MALFORMED_REQUEST: 400,
     Reason.INVALID_ACTION: 400,

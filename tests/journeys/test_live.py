@@ -23,7 +23,11 @@ class Viewer:
         self.heard: list[dict[str, Any]] = []
 
     def say(self, event: str, data: object = None, number: int | None = None) -> None:
-        message = {"event": event, **({"data": data} if data is not None else {}), **({"id": number} if number is not None else {})}
+        message = {
+            "event": event,
+            **({"data": data} if data is not None else {}),
+            **({"id": number} if number is not None else {}),
+        }
         self.socket.send(json.dumps(message))
 
     def hear(self, event: str, where: Callable[[Any], bool] = lambda data: True, seconds: float = 3.0) -> Any:
@@ -57,7 +61,9 @@ def leaders(update: Any) -> dict[str, int]:
 
 @pytest.fixture(params=["mounted", "own-port"])
 def ws_url(request: pytest.FixtureRequest, live_server: ServerProcess) -> str:
-    return f"ws://127.0.0.1:{live_server.port}/ws" if request.param == "mounted" else f"ws://127.0.0.1:{live_server.websocket_port}/"
+    return (
+        f"ws://127.0.0.1:{live_server.port}/ws" if request.param == "mounted" else f"ws://127.0.0.1:{live_server.websocket_port}/"
+    )
 
 
 def test_a_viewer_sees_a_score_within_a_blink(live_server: ServerProcess, ws_url: str) -> None:
@@ -74,7 +80,9 @@ def test_a_viewer_sees_a_score_within_a_blink(live_server: ServerProcess, ws_url
 
 
 def test_a_player_hears_of_the_own_rise_without_joining(live_server: ServerProcess) -> None:
-    amy = Viewer(f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.mint('amy')}"})
+    amy = Viewer(
+        f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.mint('amy')}"}
+    )
     live_server.play("amy")
     assert amy.hear("score:update")["data"]["newScore"] == 100
     assert amy.hear("rank:achieved")["data"]["userId"] == "amy"
@@ -111,7 +119,9 @@ def test_a_stopping_server_says_goodbye(new_server: Callable[..., ServerProcess]
     assert "Traceback" not in server.log
 
 
-def test_a_restarted_server_finds_its_data_again_and_viewers_never_see_time_go_back(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_restarted_server_finds_its_data_again_and_viewers_never_see_time_go_back(
+    new_server: Callable[..., ServerProcess],
+) -> None:
     server = new_server().start()
     server.play("amy")
     before = watch(server, "viewer").cursors()

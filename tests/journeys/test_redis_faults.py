@@ -27,7 +27,11 @@ def redis_pid(server: ServerProcess) -> int:
     home = (server.data_dir / "redis").resolve()
     for process in Path("/proc").iterdir():
         try:
-            if process.name.isdigit() and (process / "cwd").resolve() == home and (process / "comm").read_text() == "redis-server\n":
+            if (
+                process.name.isdigit()
+                and (process / "cwd").resolve() == home
+                and (process / "comm").read_text() == "redis-server\n"
+            ):
                 return int(process.name)
         except OSError:
             continue

@@ -102,7 +102,7 @@ def test_the_interface_refers_to_nothing_that_is_not_there(interface: dict[str, 
 
 
 def test_the_protocols_page_lists_every_reason_with_code_and_status() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "protocol-http.md").read_text("utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
     for reason, status in STATUS.items():
         assert f"| {status} | `{reason.name}` | {reason.value} |" in page
 
