@@ -53,7 +53,7 @@ from scoreboard.storage.memory_gate import MemoryGate
 from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
-from scoreboard.storage.schema import migrate
+from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.schema import schema_status as ledger_schema_status
 from scoreboard.systemd import Notifier
 from scoreboard.telemetry import LagWatch, Telemetry
@@ -215,14 +215,7 @@ class House(Service):
 
     async def _open_ledger(self, failpoint: Failpoint) -> SqlLedger:
         url = self._settings.database_url.get_secret_value()
-        if url.startswith("sqlite:"):
-            await deferToThread(migrate, url)
-        else:
-            current, head = await deferToThread(ledger_schema_status, url)
-            if current != head:
-                raise LedgerUnusable(
-                    f"the database is at {current or 'no revision'} and needs {head}: run `scoreboard db upgrade`"
-                )
+        await deferToThread(migrate if url.startswith("sqlite:") else require_schema, url)
         ledger = open_ledger(url, self._reactor, failpoint)
         ledger.start()
         self._closers.append(ledger.close)
@@ -304,10 +297,12 @@ class Stores:
 
 async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True) -> Stores:
     """The stores of this configuration, beside a running server or without one. Raises StoreUnavailable."""
-    current, head = await deferToThread(schema_status, settings)
-    if current != head:
-        raise StoreUnavailable(f"the ledger is at {current or 'no revision'} and needs {head}: run `scoreboard db upgrade`")
-    ledger = open_ledger(settings.database_url.get_secret_value(), reactor)
+    url = settings.database_url.get_secret_value()
+    try:
+        await deferToThread(require_schema, url)
+    except LedgerUnusable as trouble:
+        raise StoreUnavailable(str(trouble)) from trouble
+    ledger = open_ledger(url, reactor)
     ledger.start()
     if not need_board:
         return Stores(ledger=ledger, board=None, close=ledger.close)

@@ -41,7 +41,8 @@ RECONCILE_S = 5.0
 RETRY_S = 0.5
 #: How far back to look again: bounds clock skew between servers plus the longest commit.
 OVERLAP_MS = 60_000
-RECONCILE_OVERLAP_MS = 2_000
+#: A write may commit some seconds after its claim was made.
+RECONCILE_OVERLAP_MS = 10_000
 STANDINGS_PER_PAGE = 500
 DRAWN_VERSIONS_MAX = 100_000
 

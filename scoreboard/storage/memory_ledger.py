@@ -1,0 +1,196 @@
+"""The ledger's twin in memory: the same promises but durability, and it can be told to break or to wait."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from scoreboard.boundaries import Ledger, StoreUnavailable
+from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
+from scoreboard.domain.judgement import Account, Award, Claim, Past, Verdict, settle
+from scoreboard.domain.values import Receipt, Standing
+from scoreboard.storage.writing import entries_of, reset_metadata, totals_of
+
+
+def _random_id() -> str:
+    return str(uuid.uuid4())
+
+
+class MemoryLedger:
+    """Implements boundaries.Ledger.
+
+    While ``broken`` is set every call raises it, and nothing happens. Between ``pause`` and ``resume`` every call waits at the
+    door. ``standings`` are the totals, for a test to tamper with.
+    """
+
+    def __init__(self, new_id: Callable[[], str] = _random_id) -> None:
+        self.broken: StoreUnavailable | None = None
+        self.standings: dict[str, Standing] = {}
+        self._new_id = new_id
+        self._waiting: list[Deferred[None]] | None = None
+        self._past = Past(accounts={}, used={}, today={}, completed=set())
+        self._entries: list[Entry] = []
+        self._epoch = 0
+
+    def pause(self) -> None:
+        """From now on every call waits."""
+        self._waiting = []
+
+    def resume(self) -> None:
+        """Let everyone go on, in the order of their coming."""
+        waiting, self._waiting = self._waiting or [], None
+        for one in waiting:
+            one.callback(None)
+
+    async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+        """As boundaries.Ledger.award."""
+        await self._door()
+        for action_id, receipt in receipts:
+            used = self._past.used.get(action_id)
+            if used is not None and used.receipt.degraded and receipt.rank is not None:
+                placed = msgspec.structs.replace(
+                    used.receipt, rank=receipt.rank, previous_rank=receipt.previous_rank, degraded=False
+                )
+                self._past.used[action_id] = msgspec.structs.replace(used, receipt=placed)
+        verdicts = settle(claims, self._past)
+        awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
+        self._entries += entries_of(awards)
+        for total in totals_of(awards):
+            self.standings[total.user_id] = Standing(
+                user_id=total.user_id,
+                username=total.username,
+                avatar=total.avatar,
+                points=total.score,
+                version=total.version,
+                reached_at_ms=total.at_ms,
+                updated_at_ms=total.at_ms,
+            )
+        return verdicts
+
+    async def reset(self, order: ResetOrder) -> list[Standing]:
+        """As boundaries.Ledger.reset."""
+        await self._door()
+        gone = [
+            standing
+            for user_id, standing in sorted(self.standings.items())
+            if standing.reached_at_ms is not None and order.user_id in (None, user_id)
+        ]
+        return [self._take_back(standing, order) for standing in gone]
+
+    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.accounts."""
+        await self._door()
+        return [self.standings[user_id] for user_id in sorted(self.standings) if user_id > after_user_id][:limit]
+
+    async def changed_since(self, since_ms: int, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.changed_since."""
+        await self._door()
+        changed = {entry.user_id for entry in self._entries if entry.at_ms >= since_ms and entry.user_id > after_user_id}
+        return [self.standings[user_id] for user_id in sorted(changed)][:limit]
+
+    async def top(self, offset: int, limit: int) -> tuple[int, list[Standing]]:
+        """As boundaries.Ledger.top."""
+        await self._door()
+        board = [standing for _, standing in sorted(self.standings.items(), reverse=True) if standing.reached_at_ms is not None]
+        board.sort(key=lambda standing: (-standing.points, standing.reached_at_ms))
+        return len(board), board[offset : offset + limit]
+
+    async def account(self, user_id: str) -> Standing | None:
+        """As boundaries.Ledger.account."""
+        await self._door()
+        return self.standings.get(user_id)
+
+    async def epoch(self) -> int:
+        """As boundaries.Ledger.epoch."""
+        await self._door()
+        return self._epoch
+
+    async def next_epoch(self) -> int:
+        """As boundaries.Ledger.next_epoch."""
+        await self._door()
+        self._epoch += 1
+        return self._epoch
+
+    async def entries(
+        self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
+    ) -> list[Entry]:
+        """As boundaries.Ledger.entries."""
+        await self._door()
+        found = sorted((entry for entry in self._entries if _fits(entry, where)), key=_position, reverse=newest_first)
+        if after is not None:
+            found = [entry for entry in found if (_position(entry) < after if newest_first else _position(entry) > after)]
+        return found[:limit]
+
+    async def count_entries(self, where: EntryFilter) -> int:
+        """As boundaries.Ledger.count_entries."""
+        await self._door()
+        return sum(_fits(entry, where) for entry in self._entries)
+
+    async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
+        """As boundaries.Ledger.verify."""
+        page = await self.accounts(after_user_id, limit)
+        findings = []
+        for standing in page:
+            awarded = [entry.score_awarded for entry in self._entries if entry.user_id == standing.user_id]
+            expected = f"{sum(awarded)} points from {len(awarded)} entries"
+            found = f"{standing.points} points from {standing.version} entries"
+            if found != expected:
+                findings.append(Finding(user_id=standing.user_id, where="user_scores", expected=expected, found=found))
+        return (page[-1].user_id if len(page) == limit else None), findings
+
+    async def ping(self) -> None:
+        """As boundaries.Ledger.ping."""
+        await self._door()
+
+    async def _door(self) -> None:
+        if self._waiting is not None:
+            turn: Deferred[None] = Deferred()
+            self._waiting.append(turn)
+            await turn
+        if self.broken is not None:
+            raise self.broken
+
+    def _take_back(self, standing: Standing, order: ResetOrder) -> Standing:
+        user_id, version = standing.user_id, standing.version + 1
+        self._entries.append(
+            Entry(
+                transaction_id=self._new_id(),
+                user_id=user_id,
+                action_id=self._new_id(),
+                action_type=RESET,
+                score_before=standing.points,
+                score_after=0,
+                score_awarded=-standing.points,
+                at_ms=order.at_ms,
+                ip_address="",
+                user_agent="",
+                validated=True,
+                metadata=reset_metadata(order),
+            )
+        )
+        created_at_ms = self._past.accounts[user_id].created_at_ms
+        self._past.accounts[user_id] = Account(version=version, created_at_ms=created_at_ms)
+        self.standings[user_id] = msgspec.structs.replace(
+            standing, points=0, version=version, reached_at_ms=None, updated_at_ms=order.at_ms
+        )
+        return self.standings[user_id]
+
+
+def _position(entry: Entry) -> tuple[int, str]:
+    return entry.at_ms, entry.transaction_id
+
+
+def _fits(entry: Entry, where: EntryFilter) -> bool:
+    return (
+        where.user_id in (None, entry.user_id)
+        and where.action_id in (None, entry.action_id)
+        and where.action_type in (None, entry.action_type)
+        and (where.since_ms is None or entry.at_ms >= where.since_ms)
+        and (where.until_ms is None or entry.at_ms < where.until_ms)
+    )
+
+
+_conforms: type[Ledger] = MemoryLedger

@@ -1,0 +1,6 @@
+"""What Alembic runs to reach the database: the connection that `migrate` opened and locked."""
+
+from alembic import context
+
+context.configure(connection=context.config.attributes["connection"])
+context.run_migrations()

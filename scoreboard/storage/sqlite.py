@@ -1,0 +1,145 @@
+"""The ledger in SQLite: a file, one writer, and readers that never wait for it.
+
+Write-ahead log, ``synchronous=FULL``: a commit that returned is on the disk. ``BEGIN IMMEDIATE`` takes the writer's lock before
+anything is read, across processes too. A handle on which anything failed is closed and a new one opened: after a failed fsync
+nobody knows what the file holds but the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.pool import QueuePool
+
+from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
+from scoreboard.domain.entries import ResetOrder
+from scoreboard.domain.judgement import Claim, Verdict
+from scoreboard.domain.values import Receipt, Standing
+from scoreboard.storage.sqlite_statements import RESET_ENTRIES, RESET_TOTALS, STATEMENTS
+from scoreboard.storage.writing import NEXT_EPOCH, TOUCH, Step, award, reset_metadata, taken_back
+
+BUSY_MS_MAX: Final = 2_000
+LOG_BYTES_MAX: Final = 64 * 2**20
+
+
+class SqliteWrites:
+    """Implements writing.Writes on one handle, opened when it is first needed and again after any failure."""
+
+    def __init__(self, path: Path, failpoint: Failpoint = no_failpoint) -> None:
+        self._path = path
+        self._failpoint = failpoint
+        self._handle: sqlite3.Connection | None = None
+        self._interrupted = False
+
+    def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+        """As boundaries.Ledger.award."""
+        with self._failing():
+            return award(functools.partial(self._ask, self._opened()), claims, receipts, self._failpoint)
+
+    def reset(self, order: ResetOrder) -> list[Standing]:
+        """As boundaries.Ledger.reset."""
+        named = {"user_id": order.user_id, "at_ms": order.at_ms, "metadata": reset_metadata(order)}
+        with self._failing():
+            handle = self._opened()
+            handle.execute("BEGIN IMMEDIATE")
+            handle.execute(RESET_ENTRIES, named)
+            rows = handle.execute(RESET_TOTALS, named).fetchall()
+            handle.execute("COMMIT")
+        return taken_back(rows, order)
+
+    def next_epoch(self) -> int:
+        """As boundaries.Ledger.next_epoch."""
+        with self._failing():
+            ((epoch,),) = self._opened().execute(NEXT_EPOCH).fetchall()  # to its end: only then is it committed
+            return int(epoch)
+
+    def touch(self) -> None:
+        """As writing.Writes.touch."""
+        with self._failing():
+            self._opened().execute(TOUCH)
+
+    def interrupt(self) -> None:
+        """Have the running statement fail, and those that would follow."""
+        self._interrupted = True
+        if self._handle is not None:
+            cut(self._handle)
+
+    def close(self) -> None:
+        """As writing.Writes.close."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            with contextlib.suppress(sqlite3.Error):  # a dead handle may not even close
+                handle.close()
+
+    def _ask(self, handle: sqlite3.Connection, steps: Sequence[tuple[Step, bytes | None]]) -> dict[Step, bytes]:
+        if self._interrupted:
+            raise StoreUnavailable("interrupted")
+        answers: dict[Step, bytes] = {}
+        for step, parameter in steps:
+            cursor = handle.execute(STATEMENTS[step], () if parameter is None else (parameter.decode(),))
+            for (answer,) in cursor:
+                answers[step] = answer.encode()
+        return answers
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._handle is None:
+            self._handle = connect(self._path)
+            self._handle.create_function("new_id", 0, lambda: str(uuid.uuid4()))
+        return self._handle
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """A handle on which something failed is not trusted again; closing it rolls back."""
+        self._interrupted = False
+        try:
+            yield
+        except BaseException as error:
+            self.close()
+            if isinstance(error, sqlite3.Error):
+                raise StoreUnavailable(f"{error} ({self._path.name})") from error
+            raise
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A handle in autocommit mode. A file that is gone is an error, never a new and empty ledger."""
+    handle = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_MS_MAX / 1000,
+        isolation_level=None,
+        check_same_thread=False,  # `interrupt` comes from another thread; all else stays in one
+    )
+    try:
+        handle.execute("PRAGMA journal_mode = WAL")
+        handle.execute("PRAGMA synchronous = FULL")
+        handle.execute("PRAGMA foreign_keys = ON")
+        handle.execute(f"PRAGMA journal_size_limit = {LOG_BYTES_MAX}")
+    except sqlite3.Error:
+        handle.close()
+        raise
+    return handle
+
+
+def engine(path: Path) -> Engine:
+    """One handle at a time, for the portable reads and for the migrations."""
+    return create_engine(
+        "sqlite://",
+        creator=lambda: connect(path),
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        hide_parameters=True,
+    )
+
+
+def cut(handle: sqlite3.Connection) -> None:
+    """Have whatever runs on a handle fail now, from any thread."""
+    with contextlib.suppress(sqlite3.Error):  # closed in the meantime
+        handle.interrupt()

@@ -1,0 +1,97 @@
+"""What SQLite is told: the statements of an award and of a reset.
+
+A parameter is a JSON array that ``json_each`` turns into rows, so that a statement is one step of the engine however many rows it
+writes: each step lets go of the interpreter and must win it back from the reactor's thread.
+"""
+
+# ruff: noqa: S608  only constants of ours are put into these texts
+
+from __future__ import annotations
+
+from typing import Final
+
+from scoreboard.domain.entries import RESET
+from scoreboard.domain.values import DAY_MS
+from scoreboard.storage.writing import Statements
+
+
+def _member(*names: str) -> str:
+    return ", ".join(f"json_extract(value, '$.{name}')" for name in names)
+
+
+def _named(*names: str) -> str:
+    return ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
+
+
+_TOTAL: Final = ("username", "avatar", "score", "version", "total_actions", "at_ms", "at_ms", "at_ms")
+_ENTRY: Final = (
+    *("transaction_id", "user_id", "action_id", "action_type", "score_before", "score_after"),
+    *("score_awarded", "ip_address", "user_agent", "validated", "metadata"),
+)
+
+STATEMENTS: Final[Statements] = {
+    # The one writer's lock, taken before anything is read: what was gathered stays true until the commit.
+    "begin": "BEGIN IMMEDIATE",
+    "keep_receipts": f"""
+        INSERT INTO action_receipts (action_id, rank, previous_rank)
+        SELECT {_member("action_id", "rank", "previous_rank")} FROM json_each(?) WHERE true
+        ON CONFLICT (action_id) DO NOTHING
+    """,
+    "accounts": """
+        SELECT json_group_object(user_id, json_object('points', score, 'version', version, 'actions', total_actions,
+            'reached_at_ms', reached_at, 'created_at_ms', created_at))
+        FROM user_scores WHERE user_id IN (SELECT value FROM json_each(?))
+    """,
+    "used": """
+        SELECT json_group_object(t.action_id, json_object(
+            'user_id', t.user_id, 'action_type', t.action_type, 'receipt', json_object(
+                'points', t.score_awarded, 'total', t.score_after, 'rank', r.rank, 'previous_rank', r.previous_rank,
+                'degraded', json(iif(r.rank IS NULL, 'true', 'false')))))
+        FROM score_transactions AS t LEFT JOIN action_receipts AS r USING (action_id)
+        WHERE t.action_id IN (SELECT value FROM json_each(?))
+    """,
+    "today": f"""
+        SELECT json_group_array(json_array(a.user_id, a.action_type, a.day_ms, (
+            SELECT count(*) FROM score_transactions AS t
+            WHERE t.user_id = a.user_id AND t.action_type = a.action_type
+            AND t.timestamp >= a.day_ms AND t.timestamp < a.day_ms + {DAY_MS})))
+        FROM (SELECT {_named("user_id", "action_type", "day_ms")} FROM json_each(?)) AS a
+    """,
+    "completed": f"""
+        SELECT json_group_array(json_array(a.user_id, a.action_type))
+        FROM (SELECT {_named("user_id", "action_type")} FROM json_each(?)) AS a
+        WHERE EXISTS (SELECT 1 FROM score_transactions AS t WHERE t.user_id = a.user_id AND t.action_type = a.action_type)
+    """,
+    "open_accounts": f"""
+        INSERT INTO user_scores (user_id, created_at, username, avatar, score, version, total_actions,
+            last_updated, reached_at, last_action_at)
+        SELECT {_member("user_id", "created_at_ms", *_TOTAL)} FROM json_each(?)
+    """,
+    "raise_totals": f"""
+        UPDATE user_scores SET (username, avatar, score, version, total_actions, last_updated, reached_at, last_action_at)
+            = ({_member(*_TOTAL)})
+        FROM json_each(?) AS r WHERE user_id = json_extract(r.value, '$.user_id')
+    """,
+    "append": f"""
+        INSERT INTO score_transactions (timestamp, {", ".join(_ENTRY)})
+        SELECT {_member("at_ms", *_ENTRY)} FROM json_each(?)
+    """,
+    "cache_ranks": f"""
+        UPDATE user_scores SET rank = seen.rank
+        FROM (SELECT {_named("action_id", "rank")} FROM json_each(?)) AS seen JOIN score_transactions AS t USING (action_id)
+        WHERE user_scores.user_id = t.user_id
+    """,
+    "commit": "COMMIT",
+}
+_GONE: Final = "reached_at IS NOT NULL AND (:user_id IS NULL OR user_id = :user_id)"
+RESET_ENTRIES: Final = f"""
+    INSERT INTO score_transactions (timestamp, {", ".join(_ENTRY)})
+    SELECT :at_ms, new_id(), user_id, new_id(), '{RESET}', score, 0, -score, '', '', true, :metadata
+    FROM user_scores WHERE {_GONE}
+"""
+RESET_TOTALS: Final = f"""
+    UPDATE user_scores SET score = 0, rank = NULL, version = version + 1, total_actions = 0,
+        last_updated = :at_ms, reached_at = NULL
+    WHERE {_GONE}
+    RETURNING user_id, username, avatar, version
+"""

@@ -1,0 +1,138 @@
+"""The ledger's tables, as SQLAlchemy Core sees them: for the portable reads, and to hold the migrations to.
+
+Times are milliseconds to everyone above this file. PostgreSQL keeps them as ``timestamptz(3)``, so that people with psql read and
+compare dates (the award path converts on the server's side, which costs us nothing); SQLite has no dates and keeps the number.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Double,
+    ForeignKey,
+    Index,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from scoreboard.domain.values import POINTS_MAX
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MS: Final = timedelta(milliseconds=1)
+
+
+class Moment(TypeDecorator[int]):
+    """Milliseconds since the Unix epoch, kept as the store's people would like to read them."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        """``timestamptz(3)`` where there is one."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True, precision=3))
+        return dialect.type_descriptor(BigInteger())
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
+        """Milliseconds to what the store keeps."""
+        return value if value is None or dialect.name != "postgresql" else _EPOCH + value * _MS
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """What the store keeps to milliseconds."""
+        return (value - _EPOCH) // _MS if isinstance(value, datetime) else value
+
+
+#: Ids order by code point everywhere, whatever language the database speaks.
+Id: Final = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+#: ``json``, not ``jsonb``: the text stays as it was signed, and NUL escapes, which jsonb refuses, cannot spoil a batch.
+Json: Final = Text().with_variant(postgresql.JSON(), "postgresql")
+
+metadata: Final = MetaData()
+
+user_scores: Final = Table(
+    "user_scores",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("username", Text, nullable=False),
+    Column("avatar", Text),
+    Column("score", BigInteger, nullable=False),
+    Column("rank", BigInteger, comment="cached: as the board last told, for people; nothing reads it"),
+    Column("version", BigInteger, nullable=False, comment="how many entries this player has"),
+    Column("last_updated", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("reached_at", Moment, comment="when the score was reached; null: not on the board"),
+    Column("total_actions", BigInteger, nullable=False, comment="awards since the start or the last reset"),
+    Column(
+        "average_score_per_action",
+        Double,
+        Computed("CASE WHEN total_actions > 0 THEN CAST(score AS DOUBLE PRECISION) / total_actions ELSE 0 END", persisted=True),
+    ),
+    Column("last_action_at", Moment),
+    CheckConstraint(f"score BETWEEN -{POINTS_MAX} AND {POINTS_MAX}", name="score_is_exact"),
+)
+Index(
+    "idx_user_score",
+    user_scores.c.score.desc(),
+    user_scores.c.reached_at,
+    user_scores.c.user_id.desc(),
+    postgresql_where=text("reached_at IS NOT NULL"),
+    sqlite_where=text("reached_at IS NOT NULL"),
+)
+
+score_transactions: Final = Table(
+    "score_transactions",
+    metadata,
+    Column("transaction_id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("user_scores.user_id"), nullable=False),
+    Column("action_id", Id, nullable=False, unique=True),
+    Column("action_type", Text, nullable=False),
+    Column("score_before", BigInteger, nullable=False),
+    Column("score_after", BigInteger, nullable=False),
+    Column("score_awarded", BigInteger, nullable=False),
+    Column("timestamp", Moment, nullable=False),
+    Column("ip_address", Text, nullable=False),
+    Column("user_agent", Text, nullable=False),
+    Column("validated", Boolean, nullable=False),
+    Column("metadata", Json, nullable=False),
+    CheckConstraint("score_after = score_before + score_awarded", name="score_adds_up"),
+    CheckConstraint(f"score_after BETWEEN -{POINTS_MAX} AND {POINTS_MAX}", name="score_after_is_exact"),
+)
+Index("idx_transactions_user", score_transactions.c.user_id, score_transactions.c.timestamp.desc())
+Index("idx_transactions_timestamp", score_transactions.c.timestamp.desc())
+Index(
+    "idx_transactions_user_type",
+    score_transactions.c.user_id,
+    score_transactions.c.action_type,
+    score_transactions.c.timestamp.desc(),
+)
+
+# No foreign key: only ids of committed awards come here, and the check would cost as much as the row.
+action_receipts: Final = Table(
+    "action_receipts",
+    metadata,
+    Column("action_id", Id, primary_key=True),
+    Column("rank", BigInteger, nullable=False),
+    Column("previous_rank", BigInteger),
+)
+
+boards: Final = Table(
+    "boards",
+    metadata,
+    Column("board_id", Text, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column(
+        "checks", BigInteger, nullable=False, server_default=text("0"), comment="how often somebody tried whether we can commit"
+    ),
+)

@@ -1,0 +1,68 @@
+"""Claims and receipts to award."""
+
+from __future__ import annotations
+
+import uuid
+
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.judgement import Award, Claim, Verdict
+from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.values import Metadata, Origin, Player, Receipt
+
+NOW = 1_800_000_000_123
+QUEST = ActionRule(action_type="COMPLETE_QUEST", points=100)
+ORIGIN = Origin(address="192.0.2.7", agent="test/1.0 (ünïcode)")
+
+
+def claim(
+    user: str = "amy",
+    points: int = 100,
+    *,
+    action: str | None = None,
+    rule: ActionRule = QUEST,
+    at_ms: int = NOW,
+    username: str | None = None,
+    avatar: str | None = None,
+    metadata: Metadata = (),
+    origin: Origin = ORIGIN,
+) -> Claim:
+    """A claim that will be granted, unless told otherwise."""
+    return Claim(
+        transaction_id=str(uuid.uuid4()),
+        player=Player(user_id=user, username=username or user.title(), role="user", expires_at_s=2**33, avatar=avatar),
+        grant=Grant(
+            action_id=action or str(uuid.uuid4()),
+            user_id=user,
+            action_type=rule.action_type,
+            issued_at_ms=at_ms - 1_000,
+            not_before_ms=at_ms - 1_000,
+            expires_at_ms=at_ms + 600_000,
+            points=points,
+            metadata=metadata,
+        ),
+        rule=rule,
+        metadata=metadata,
+        origin=origin,
+        at_ms=at_ms,
+    )
+
+
+def placed(award: Award, rank: int | None, previous_rank: int | None = None) -> tuple[str, Receipt]:
+    """The receipt of an award that the board put at a rank."""
+    receipt = Receipt(points=award.points, total=award.score_after, rank=rank, previous_rank=previous_rank, degraded=rank is None)
+    return award.claim.grant.action_id, receipt
+
+
+def granted(verdict: Verdict) -> Award:
+    """The verdict, which must be an award."""
+    assert isinstance(verdict, Award), verdict
+    return verdict
+
+
+def receipt_in(verdict: Verdict) -> Receipt:
+    """The original receipt in a refusal of an action that was already used."""
+    assert isinstance(verdict, Refusal), verdict
+    assert verdict.reason is Reason.ACTION_ALREADY_USED
+    assert verdict.receipt is not None
+    return verdict.receipt

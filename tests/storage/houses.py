@@ -1,0 +1,83 @@
+"""Where the ledger contract is tried: a house keeps one ledger, however it keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from scoreboard.boundaries import Ledger
+from scoreboard.storage.ledger import SqlLedger, open_ledger
+from scoreboard.storage.memory_ledger import MemoryLedger
+from tests.awaiting import result_of, run
+from tests.storage.sql_stores import Dialect, fresh_url, tell
+
+T = TypeVar("T")
+
+
+class House(Protocol):
+    """One ledger and how to wait for it."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger itself, started."""
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """What the coroutine returns or raises."""
+
+    def tamper(self, user_id: str, points: int) -> None:
+        """Change a total behind the ledger's back."""
+
+    def close(self) -> None:
+        """Leave."""
+
+
+class MemoryHouse:
+    """The twin."""
+
+    def __init__(self) -> None:
+        self.ledger: MemoryLedger = MemoryLedger()
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return result_of(coroutine)
+
+    def tamper(self, user_id: str, points: int) -> None:
+        self.ledger.standings[user_id] = replace(self.ledger.standings[user_id], points=points)
+
+    def close(self) -> None:
+        pass
+
+
+class SqlHouse:
+    """A real database, fresh."""
+
+    def __init__(self, dialect: Dialect, directory: Path) -> None:
+        self.url = fresh_url(dialect, directory)
+        self.ledger: SqlLedger = opened(self.url)
+
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return run(lambda: coroutine)
+
+    def tamper(self, user_id: str, points: int) -> None:
+        tell(self.url, f"UPDATE user_scores SET score = {points} WHERE user_id = '{user_id}'")
+
+    def close(self) -> None:
+        run(self.ledger.close)
+
+
+def opened(url: str) -> SqlLedger:
+    """A ledger on the real reactor, started."""
+    from twisted.internet import reactor
+
+    ledger = open_ledger(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
+    ledger.start()
+    return ledger
+
+
+def house_of(kind: str, directory: Path) -> House:
+    """memory, sqlite or postgresql."""
+    if kind == "memory":
+        return MemoryHouse()
+    return SqlHouse("sqlite" if kind == "sqlite" else "postgresql", directory)

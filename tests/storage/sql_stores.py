@@ -1,0 +1,59 @@
+"""SQL ledgers for tests: an empty one, with its schema, on SQLite or on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+
+from scoreboard.storage.schema import migrate
+from tests.storage.postgres_server import postgres
+
+Dialect = Literal["sqlite", "postgresql"]
+DIALECTS: tuple[Dialect, ...] = ("sqlite", "postgresql")
+_TEMPLATE = "ledger_template"
+
+
+def fresh_url(dialect: Dialect, directory: Path) -> str:
+    """The URL of an empty ledger of its own; a SQLite file lies in the directory."""
+    if dialect == "postgresql":
+        return postgres().fresh(_postgres_template())
+    path = Path(tempfile.mkdtemp(dir=directory)) / "ledger.db"
+    shutil.copyfile(_sqlite_template(), path)
+    return f"sqlite:///{path}"
+
+
+def tell(url: str, statement: str) -> list[Any]:
+    """Do something to a ledger behind its back, as an operator with a SQL shell might; the rows it returns."""
+    if url.startswith("sqlite"):
+        handle = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+        try:
+            return handle.execute(statement).fetchall()
+        finally:
+            handle.close()
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+@functools.cache
+def _postgres_template() -> str:
+    server = postgres()
+    server.copy("template1", _TEMPLATE)
+    migrate(server.url(_TEMPLATE))
+    return _TEMPLATE
+
+
+@functools.cache
+def _sqlite_template() -> Path:
+    directory = tempfile.TemporaryDirectory(prefix="scoreboard-sqlite-")
+    atexit.register(directory.cleanup)
+    path = Path(directory.name) / "ledger.db"
+    migrate(f"sqlite:///{path}")
+    return path

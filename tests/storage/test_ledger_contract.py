@@ -1,0 +1,372 @@
+"""What every ledger promises: written once, run against the twin, SQLite and PostgreSQL."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from scoreboard.domain.entries import RESET, Entry, EntryFilter, ResetOrder
+from scoreboard.domain.judgement import Award, Verdict
+from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.values import DAY_MS, POINTS_MAX, Origin, Standing
+from tests.storage.claims import NOW, claim, granted, placed, receipt_in
+from tests.storage.houses import House, house_of
+
+KINDS = ("memory", "sqlite", "postgresql")
+EVERYTHING = EntryFilter()
+
+
+@pytest.fixture(params=KINDS)
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    house = house_of(request.param, tmp_path)
+    yield house
+    house.close()
+
+
+def order(user_id: str | None = None, at_ms: int = NOW) -> ResetOrder:
+    return ResetOrder(reset_id="reset-1", user_id=user_id, operator="root", reason="season's end", at_ms=at_ms)
+
+
+def points_of(standings: list[Standing]) -> list[tuple[str, int]]:
+    return [(standing.user_id, standing.points) for standing in standings]
+
+
+def reason(verdict: Verdict) -> Reason:
+    assert isinstance(verdict, Refusal)
+    return verdict.reason
+
+
+def test_a_first_award_opens_an_account(house: House) -> None:
+    (verdict,) = house.do(house.ledger.award([claim("amy", 100, username="Amy", avatar="https://cdn.example/a.png")], []))
+    assert granted(verdict).score_after == 100
+    assert house.do(house.ledger.account("amy")) == Standing(
+        user_id="amy",
+        username="Amy",
+        avatar="https://cdn.example/a.png",
+        points=100,
+        version=1,
+        reached_at_ms=NOW,
+        updated_at_ms=NOW,
+    )
+
+
+def test_nobody_has_heard_of_a_player_without_an_award(house: House) -> None:
+    assert house.do(house.ledger.account("amy")) is None
+    assert house.do(house.ledger.accounts("", 10)) == []
+    assert house.do(house.ledger.top(0, 10)) == (0, [])
+
+
+def test_awards_add_up_within_a_batch_and_across_batches(house: House) -> None:
+    first = house.do(house.ledger.award([claim("amy", 100), claim("bob", 5), claim("amy", 50)], []))
+    second = house.do(house.ledger.award([claim("bob", 7, at_ms=NOW + 1, username="Robert"), claim("cat", 0)], []))
+    assert [granted(verdict).score_after for verdict in first + second] == [100, 5, 150, 12, 0]
+    amy, bob, cat = house.do(house.ledger.accounts("", 10))
+    assert (amy.points, amy.version) == (150, 2)
+    assert (bob.points, bob.version, bob.username, bob.reached_at_ms) == (12, 2, "Robert", NOW + 1)
+    assert (cat.points, cat.version) == (0, 1)
+
+
+def test_an_entry_says_what_was_awarded_to_whom_and_from_where(house: House) -> None:
+    given = claim("amy", 100, metadata=(("difficulty", b'"hard"'), ("questId", b'"quest-123"')))
+    house.do(house.ledger.award([claim("amy", 11)], []))
+    house.do(house.ledger.award([given], []))
+    assert house.do(house.ledger.entries(EntryFilter(action_id=given.grant.action_id), None, 10)) == [
+        Entry(
+            transaction_id=given.transaction_id,
+            user_id="amy",
+            action_id=given.grant.action_id,
+            action_type="COMPLETE_QUEST",
+            score_before=11,
+            score_after=111,
+            score_awarded=100,
+            at_ms=NOW,
+            ip_address="192.0.2.7",
+            user_agent="test/1.0 (ünïcode)",
+            validated=True,
+            metadata='{"difficulty":"hard","questId":"quest-123"}',
+        )
+    ]
+
+
+def test_an_action_is_awarded_once_and_a_retry_gets_its_receipt(house: House) -> None:
+    given = claim("amy", 100)
+    (award,) = house.do(house.ledger.award([given], []))
+    (early,) = house.do(house.ledger.award([given], []))
+    assert receipt_in(early) == placed(granted(award), None)[1]  # the board has not told its ranks
+    house.do(house.ledger.award([claim("bob")], [placed(granted(award), 3, 7)]))
+    (late,) = house.do(house.ledger.award([given], []))
+    assert receipt_in(late) == placed(granted(award), 3, 7)[1]
+    assert house.do(house.ledger.count_entries(EntryFilter(user_id="amy"))) == 1
+
+
+def test_receipts_may_come_with_the_retry_they_answer_and_more_than_once(house: House) -> None:
+    given = claim("amy", 100)
+    (award,) = house.do(house.ledger.award([given], []))
+    (retried,) = house.do(house.ledger.award([given], [placed(granted(award), 3)]))
+    assert receipt_in(retried).rank == 3
+    assert house.do(house.ledger.award([], [placed(granted(award), 9)])) == []
+    (again,) = house.do(house.ledger.award([given], []))
+    assert receipt_in(again).rank == 3  # the original one
+
+
+def test_a_receipt_without_ranks_is_nothing_to_keep(house: House) -> None:
+    given = claim("amy", 100)
+    (award,) = house.do(house.ledger.award([given], []))
+    house.do(house.ledger.award([], [placed(granted(award), None)]))
+    house.do(house.ledger.award([], [placed(granted(award), 2)]))
+    (retried,) = house.do(house.ledger.award([given], []))
+    assert receipt_in(retried).rank == 2
+
+
+def test_somebody_elses_action_answers_like_a_bad_signature(house: House) -> None:
+    given = claim("amy")
+    house.do(house.ledger.award([given], []))
+    assert house.do(house.ledger.award([claim("bob", action=given.grant.action_id)], [])) == [INVALID_ACTION]
+    assert house.do(house.ledger.account("bob")) is None
+
+
+def test_the_same_action_twice_in_a_batch_is_awarded_once(house: House) -> None:
+    given = claim("amy", 100)
+    first, second = house.do(house.ledger.award([given, given], []))
+    assert receipt_in(second).total == granted(first).score_after == 100
+
+
+def test_refusals_leave_nothing_behind(house: House) -> None:
+    too_late = claim("amy")
+    too_late = replace(too_late, at_ms=too_late.grant.expires_at_ms)
+    (verdict,) = house.do(house.ledger.award([too_late], []))
+    assert reason(verdict) is Reason.ACTION_EXPIRED
+    assert house.do(house.ledger.account("amy")) is None
+    assert house.do(house.ledger.count_entries(EVERYTHING)) == 0
+
+
+def test_a_daily_maximum_counts_this_type_this_player_and_this_utc_day(house: House) -> None:
+    rule = ActionRule(action_type="DAILY_LOGIN", points=10, daily_max=2)
+    midnight = NOW - NOW % DAY_MS
+    house.do(house.ledger.award([claim("amy", rule=rule, at_ms=midnight - 1), claim("amy", at_ms=midnight)], []))
+    house.do(house.ledger.award([claim("amy", rule=rule, at_ms=midnight)], []))
+    day = [claim("amy", rule=rule, at_ms=midnight + 1), claim("amy", rule=rule, at_ms=midnight + 2), claim("bob", rule=rule)]
+    second, third, other = house.do(house.ledger.award(day, []))
+    assert isinstance(second, Award)
+    assert reason(third) is Reason.DAILY_LIMIT
+    assert isinstance(other, Award)
+    (tomorrow,) = house.do(house.ledger.award([claim("amy", rule=rule, at_ms=midnight + DAY_MS)], []))
+    assert isinstance(tomorrow, Award)
+
+
+def test_a_requirement_is_met_by_an_award_of_ones_own_then_or_earlier(house: House) -> None:
+    boss = ActionRule(action_type="DEFEAT_BOSS", points=500, requires=("COMPLETE_QUEST", "FIND_KEY"))
+    key = ActionRule(action_type="FIND_KEY", points=1)
+    house.do(house.ledger.award([claim("amy"), claim("bob"), claim("bob", rule=key)], []))
+    early, keyed, late, bobs = house.do(
+        house.ledger.award(
+            [claim("amy", rule=boss), claim("amy", rule=key), claim("amy", rule=boss), claim("bob", rule=boss)], []
+        )
+    )
+    assert reason(early) is Reason.REQUIREMENT_NOT_MET
+    assert all(isinstance(verdict, Award) for verdict in (keyed, late, bobs))
+
+
+def test_totals_stay_within_what_a_double_holds(house: House) -> None:
+    full, over, less = house.do(house.ledger.award([claim("amy", POINTS_MAX), claim("amy", 1), claim("amy", -1)], []))
+    assert isinstance(full, Award)
+    assert reason(over) is Reason.SCORE_LIMIT
+    assert granted(less).score_after == POINTS_MAX - 1
+    assert granted(house.do(house.ledger.award([claim("bob", -POINTS_MAX)], []))[0]).score_after == -POINTS_MAX
+    assert points_of(house.do(house.ledger.accounts("", 10))) == [("amy", POINTS_MAX - 1), ("bob", -POINTS_MAX)]
+
+
+def test_whatever_text_a_client_sends_spoils_nothing(house: House) -> None:
+    deep = b"[" * 500 + b"]" * 500
+    odd = claim(
+        "amy",
+        username='q"u\\o{t},e\0\ud800',
+        avatar="\0",
+        origin=Origin(address="::1", agent="a\0b\udfff'--"),
+        metadata=(("a", b'"\\u0000\\ud83d"'), ("b", b"1e400"), ("d", deep), ("ключ", b'{"x":[null,true]}')),
+    )
+    first, second = house.do(house.ledger.award([odd, claim("bob")], []))
+    assert isinstance(first, Award)
+    assert isinstance(second, Award)
+    (entry,) = house.do(house.ledger.entries(EntryFilter(user_id="amy"), None, 1))
+    assert entry.user_agent == "a\ufffdb?'--"
+    assert entry.metadata == '{"a":"\\u0000\\ud83d","b":1e400,"d":' + deep.decode() + ',"ключ":{"x":[null,true]}}'
+    standing = house.do(house.ledger.account("amy"))
+    assert standing is not None
+    assert (standing.username, standing.avatar) == ('q"u\\o{t},e\ufffd?', "\ufffd")
+
+
+def test_a_full_batch_is_one_commit(house: House) -> None:
+    claims = [claim(f"user-{number % 100:03}", number) for number in range(256)]
+    verdicts = house.do(house.ledger.award(claims, []))
+    receipts = [placed(granted(verdict), rank) for rank, verdict in enumerate(verdicts, 1)]
+    retried = house.do(house.ledger.award(claims, receipts))
+    assert [receipt_in(verdict).rank for verdict in retried] == list(range(1, 257))
+    assert house.do(house.ledger.count_entries(EVERYTHING)) == 256
+
+
+def test_accounts_come_in_pages_by_code_point(house: House) -> None:
+    users = ["Zed", "_x", "a-b", "a.b", "a_b", "ab", "b", "user-10", "user-9"]
+    house.do(house.ledger.award([claim(user, 1) for user in reversed(users)], []))
+    assert sorted(users) == users
+    seen: list[str] = []
+    while page := house.do(house.ledger.accounts(seen[-1] if seen else "", 4)):
+        assert len(page) <= 4
+        seen += [standing.user_id for standing in page]
+    assert seen == users
+
+
+def test_changed_since_finds_who_has_an_entry_at_or_after_a_time(house: House) -> None:
+    claims = [claim(user, 1, at_ms=NOW + at) for user, at in [("amy", 0), ("bob", 10), ("cat", 20), ("dan", 5), ("dan", 15)]]
+    house.do(house.ledger.award(claims, []))
+    house.do(house.ledger.reset(order("amy", NOW + 30)))
+    assert [one.user_id for one in house.do(house.ledger.changed_since(NOW + 10, "", 10))] == ["amy", "bob", "cat", "dan"]
+    assert [one.user_id for one in house.do(house.ledger.changed_since(NOW + 11, "", 2))] == ["amy", "cat"]
+    assert [one.user_id for one in house.do(house.ledger.changed_since(NOW + 11, "cat", 2))] == ["dan"]
+    assert house.do(house.ledger.changed_since(NOW + 31, "", 10)) == []
+
+
+def test_the_top_is_best_first_then_first_come_then_by_user_id_descending(house: House) -> None:
+    scores = [("amy", 50, 0), ("bob", 70, 9), ("cat", 70, 3), ("dan", -5, 0), ("eve", 70, 9), ("gus", 99, 0)]
+    house.do(house.ledger.award([claim(user, points, at_ms=NOW + at) for user, points, at in scores], []))
+    house.do(house.ledger.reset(order("gus")))
+    total, best = house.do(house.ledger.top(0, 4))
+    assert total == 5
+    assert [standing.user_id for standing in best] == ["cat", "eve", "bob", "amy"]
+    assert [standing.user_id for standing in house.do(house.ledger.top(4, 4))[1]] == ["dan"]
+    assert house.do(house.ledger.top(9, 4)) == (5, [])
+
+
+def test_entries_are_filtered_and_paged_in_either_direction(house: House) -> None:
+    other = ActionRule(action_type="FIND_KEY", points=1)
+    claims = [
+        claim("amy" if n % 2 else "bob", n, at_ms=NOW + n // 3, rule=other if n % 5 == 0 else claim().rule) for n in range(20)
+    ]
+    house.do(house.ledger.award(claims, []))
+    in_order = sorted((one.at_ms, one.transaction_id) for one in claims)
+    for newest_first in (False, True):
+        seen: list[tuple[int, str]] = []
+        while page := house.do(house.ledger.entries(EVERYTHING, seen[-1] if seen else None, 3, newest_first)):
+            seen += [(entry.at_ms, entry.transaction_id) for entry in page]
+        assert seen == (in_order[::-1] if newest_first else in_order)
+    window = EntryFilter(user_id="amy", since_ms=NOW + 2, until_ms=NOW + 4)
+    expected = [n for n in range(20) if n % 2 and 2 <= n // 3 < 4]
+    assert sorted(entry.score_awarded for entry in house.do(house.ledger.entries(window, None, 100))) == expected
+    assert house.do(house.ledger.count_entries(window)) == len(expected)
+    assert house.do(house.ledger.count_entries(EntryFilter(action_type="FIND_KEY"))) == 4
+
+
+def test_a_reset_of_one_player_is_an_entry_of_its_own(house: House) -> None:
+    house.do(house.ledger.award([claim("amy", 100), claim("bob", 30)], []))
+    house.do(house.ledger.award([claim("amy", 50, at_ms=NOW + 5)], []))
+    (standing,) = house.do(house.ledger.reset(order("amy", NOW + 9)))
+    assert standing == house.do(house.ledger.account("amy"))
+    assert (standing.points, standing.version, standing.reached_at_ms, standing.updated_at_ms) == (0, 3, None, NOW + 9)
+    (entry,) = house.do(house.ledger.entries(EntryFilter(action_type=RESET), None, 10))
+    assert (entry.user_id, entry.score_before, entry.score_after, entry.score_awarded) == ("amy", 150, 0, -150)
+    assert (entry.at_ms, entry.validated) == (NOW + 9, True)
+    assert uuid.UUID(entry.action_id).version == 4
+    assert json.loads(entry.metadata) == {"operator": "root", "reason": "season's end", "resetId": "reset-1"}
+    assert house.do(house.ledger.count_entries(EntryFilter(user_id="amy"))) == 3
+
+
+def test_a_reset_of_everybody_passes_over_who_is_off_the_board(house: House) -> None:
+    house.do(house.ledger.award([claim("amy", 100), claim("bob", 0), claim("cat", -4)], []))
+    house.do(house.ledger.reset(order("amy")))
+    assert [standing.user_id for standing in house.do(house.ledger.reset(order()))] == ["bob", "cat"]
+    assert house.do(house.ledger.reset(order())) == []
+    assert house.do(house.ledger.reset(order("nobody"))) == []
+    assert house.do(house.ledger.top(0, 10)) == (0, [])
+    assert [one.points for one in house.do(house.ledger.accounts("", 10))] == [0, 0, 0]
+
+
+def test_after_a_reset_awards_begin_again_and_old_actions_stay_used(house: House) -> None:
+    old = claim("amy", 100)
+    house.do(house.ledger.award([old], []))
+    house.do(house.ledger.reset(order("amy")))
+    retried, fresh = house.do(house.ledger.award([old, claim("amy", 7, at_ms=NOW + 1)], []))
+    assert receipt_in(retried).total == 100
+    assert (granted(fresh).score_after, granted(fresh).version, granted(fresh).actions) == (7, 3, 1)
+    assert granted(fresh).created_at_ms == NOW
+
+
+def test_epochs_only_rise(house: House) -> None:
+    assert house.do(house.ledger.epoch()) == 0
+    house.do(house.ledger.ping())
+    assert house.do(house.ledger.epoch()) == 0
+    assert [house.do(house.ledger.next_epoch()) for _ in range(3)] == [1, 2, 3]
+    house.do(house.ledger.ping())
+    assert house.do(house.ledger.epoch()) == 3
+
+
+def test_verify_finds_a_total_that_was_tampered_with_and_nothing_else(house: House) -> None:
+    house.do(house.ledger.award([claim(user, points) for user in ("amy", "bob", "cat", "dan") for points in (5, 6)], []))
+    house.do(house.ledger.reset(order("bob")))
+    assert house.do(house.ledger.verify("", 10)) == (None, [])
+    house.tamper("cat", 1_000_000)
+    after, findings = house.do(house.ledger.verify("", 2))
+    assert (after, findings) == ("bob", [])
+    after, (finding,) = house.do(house.ledger.verify("bob", 2))
+    assert (after, finding.user_id, finding.where) == ("dan", "cat", "user_scores")
+    assert (finding.expected, finding.found) == ("11 points from 2 entries", "1000000 points from 2 entries")
+    assert house.do(house.ledger.verify("dan", 2)) == (None, [])
+
+
+_examples = itertools.count()
+_points = st.one_of(st.integers(-1_000, 1_000), st.sampled_from([POINTS_MAX, -POINTS_MAX, POINTS_MAX - 1, 1, -1]))
+_steps = st.lists(
+    st.one_of(
+        st.lists(st.tuples(st.integers(0, 2), _points, st.integers(0, 4)), min_size=1, max_size=5),
+        st.integers(0, 2),
+    ),
+    max_size=8,
+)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """One house for all examples, which keep apart by the names of their users."""
+    house = house_of(request.param, tmp_path_factory.mktemp("house"))
+    yield house
+    house.close()
+
+
+@settings(max_examples=25, deadline=None)
+@given(_steps)
+def test_totals_equal_the_sum_of_entries_whatever_happens(
+    shared_house: House, steps: list[list[tuple[int, int, int]] | int]
+) -> None:
+    house, name = shared_house, f"example-{next(_examples)}"
+    totals: dict[str, int] = {}
+    used: set[str] = set()
+    for at, step in enumerate(steps):
+        if isinstance(step, int):
+            house.do(house.ledger.reset(order(f"{name}.{step}", NOW + at)))
+            totals[f"{name}.{step}"] = 0
+            continue
+        claims = [
+            claim(f"{name}.{user}", points, action=f"{name}.{user}.{action}", at_ms=NOW + at) for user, points, action in step
+        ]
+        for given_claim, verdict in zip(claims, house.do(house.ledger.award(claims, [])), strict=True):
+            user_id, total = given_claim.player.user_id, totals.get(given_claim.player.user_id, 0)
+            fits = abs(total + given_claim.grant.points) <= POINTS_MAX
+            assert isinstance(verdict, Award) == (given_claim.grant.action_id not in used and fits)
+            if isinstance(verdict, Award):
+                used.add(given_claim.grant.action_id)
+                totals[user_id] = total + given_claim.grant.points
+    for user in range(3):
+        user_id = f"{name}.{user}"
+        standing = house.do(house.ledger.account(user_id))
+        entries = house.do(house.ledger.entries(EntryFilter(user_id=user_id), None, 100))
+        assert (standing.points if standing else 0) == sum(one.score_awarded for one in entries) == totals.get(user_id, 0)
+        assert (standing.version if standing else 0) == len(entries)
+    assert house.do(house.ledger.verify(f"{name}.", 3))[1] == []

@@ -1,0 +1,279 @@
+"""A store that is away, slow, locked or full: StoreUnavailable in time, nothing awarded, and well again when the store is."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.entries import EntryFilter
+from scoreboard.domain.judgement import Award
+from scoreboard.storage.ledger import SqlLedger
+from scoreboard.storage.opening import open_store
+from scoreboard.storage.schema import migrate
+from tests.awaiting import run
+from tests.storage.claims import claim, granted
+from tests.storage.houses import opened
+from tests.storage.postgres_server import PostgresServer
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that may be mistreated."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def postgres_url(server: PostgresServer) -> str:
+    url = server.fresh()
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def postgres_ledger(postgres_url: str) -> Iterator[SqlLedger]:
+    ledger = opened(postgres_url)
+    yield ledger
+    run(ledger.close)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return fresh_url("sqlite", tmp_path)
+
+
+def award(ledger: SqlLedger, user: str = "amy") -> Award:
+    (verdict,) = run(lambda: ledger.award([claim(user, 1)], []))
+    return granted(verdict)
+
+
+@contextlib.contextmanager
+def refused_within(seconds_max: float) -> Iterator[None]:
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        yield
+    assert time.monotonic() - begun < seconds_max
+
+
+def test_a_postgresql_that_was_restarted_is_found_again(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
+    award(postgres_ledger)
+    server.stop()
+    for _ in range(2):
+        with refused_within(2.5):
+            award(postgres_ledger)
+    with refused_within(2.5):
+        run(lambda: postgres_ledger.top(0, 10))
+    with refused_within(2.5):
+        run(postgres_ledger.ping)
+    server.start()
+    assert award(postgres_ledger).score_after == 2
+    assert run(lambda: postgres_ledger.top(0, 10))[0] == 1
+    run(postgres_ledger.ping)
+
+
+def test_a_connection_that_was_cut_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
+    award(postgres_ledger)
+    run(postgres_ledger.epoch)
+    tell(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
+    for use in (lambda: award(postgres_ledger), lambda: run(postgres_ledger.epoch)):
+        use()
+    assert tell(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
+
+
+def test_a_locked_table_costs_two_seconds_and_not_the_thread(postgres_url: str, postgres_ledger: SqlLedger) -> None:
+    award(postgres_ledger)
+    with psycopg.connect(postgres_url) as other:
+        other.execute("LOCK TABLE user_scores IN ACCESS EXCLUSIVE MODE")
+        with refused_within(2.6):
+            award(postgres_ledger)
+        with refused_within(2.6):
+            run(lambda: postgres_ledger.account("amy"))
+    assert award(postgres_ledger).score_after == 2
+
+
+def test_a_slow_statement_is_ended_by_the_server(postgres_url: str, postgres_ledger: SqlLedger) -> None:
+    tell(
+        postgres_url,
+        """
+        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(20); RETURN NEW; END';
+        CREATE TRIGGER dawdle BEFORE INSERT ON user_scores FOR EACH ROW EXECUTE FUNCTION dawdle();
+        """,
+    )
+    with refused_within(2.6):
+        award(postgres_ledger)
+    tell(postgres_url, "DROP TRIGGER dawdle ON user_scores")
+    assert award(postgres_ledger).score_after == 1
+
+
+def test_a_stopped_postgresql_is_not_waited_for(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
+    award(postgres_ledger)
+    run(postgres_ledger.epoch)
+    server.signal(signal.SIGSTOP)
+    try:
+        with refused_within(3.0):
+            award(postgres_ledger, "bob")
+        with refused_within(3.5):
+            run(postgres_ledger.epoch)
+    finally:
+        server.signal(signal.SIGCONT)
+    assert award(postgres_ledger).score_after == 2
+    assert run(postgres_ledger.epoch) == 0
+    assert run(lambda: postgres_ledger.account("bob")) is None
+
+
+def test_what_holds_the_locks_of_a_batch_and_stops_is_thrown_out(postgres_url: str) -> None:
+    held = open_store(postgres_url, failpoint=lambda _step: time.sleep(2.8)).writes
+    open_store(postgres_url).writes.award([claim("amy")], [])
+    with pytest.raises(StoreUnavailable):
+        held.award([claim("amy")], [])
+    assert tell(postgres_url, "SELECT count(*) FROM score_transactions") == [(1,)]
+
+
+def test_a_sqlite_ledger_locked_by_another_process_is_waited_for_two_seconds(sqlite_url: str) -> None:
+    ledger = opened(sqlite_url)
+    other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with refused_within(2.6):
+        award(ledger)
+    with refused_within(2.6):
+        run(ledger.ping)
+    assert run(lambda: ledger.account("amy")) is None  # reading waits for nobody
+    other.execute("ROLLBACK")
+    assert award(ledger).score_after == 1
+    other.close()
+    run(ledger.close)
+
+
+def test_a_disk_that_takes_no_more_refuses_and_heals(sqlite_url: str) -> None:
+    ledger = opened(sqlite_url)
+    award(ledger)
+    run(ledger.ping)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    with file_sizes_limited_to(Path(f"{path}-wal").stat().st_size):
+        for use in (lambda: award(ledger, "bob"), lambda: run(ledger.ping)):
+            with refused_within(1.0):
+                use()
+    assert award(ledger).score_after == 2
+    assert run(lambda: ledger.count_entries(EntryFilter())) == 2
+    assert tell(sqlite_url, "PRAGMA integrity_check") == [("ok",)]
+    run(ledger.close)
+
+
+def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url: str) -> None:
+    ledger = opened(sqlite_url)
+    award(ledger)
+    path = Path(sqlite_url.removeprefix("sqlite:///"))
+    path.rename(path.with_suffix(".away"))
+    with contextlib.suppress(StoreUnavailable):  # SQLite notices at its own time
+        award(ledger)
+    run(ledger.close)
+    ledger = opened(sqlite_url)
+    for use in (lambda: award(ledger), lambda: run(ledger.epoch)):
+        with refused_within(1.0):
+            use()
+    assert not path.exists()
+    run(ledger.close)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_path: Path) -> None:
+    url = fresh_url(dialect, tmp_path)
+    ledger = opened(url)
+    tell(url, "ALTER TABLE boards RENAME TO planks")
+    tell(url, "ALTER TABLE user_scores RENAME TO scores_of_users")
+    for use in (ledger.ping, ledger.next_epoch, ledger.epoch, lambda: ledger.top(0, 1), lambda: ledger.award([claim()], [])):
+        with refused_within(1.0):
+            run(use)
+    run(ledger.close)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_an_award_that_was_given_up_is_never_committed(dialect: Dialect, tmp_path: Path) -> None:
+    url = fresh_url(dialect, tmp_path)
+    steps: list[str] = []
+
+    def give_up(step: str) -> None:
+        steps.append(step)
+        writes.interrupt()
+
+    writes = open_store(url, give_up).writes
+    with pytest.raises(StoreUnavailable):
+        writes.award([claim()], [])
+    assert steps == ["judged"]
+    assert tell(url, "SELECT count(*) FROM score_transactions") == [(0,)]
+    writes.touch()  # and the next call is none the worse for it
+    writes.close()
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_whatever_goes_wrong_in_a_batch_the_next_begins_afresh(dialect: Dialect, tmp_path: Path) -> None:
+    url = fresh_url(dialect, tmp_path)
+    faults = [LookupError("a mistake of ours")]
+
+    def stumble(_step: str) -> None:
+        if faults:
+            raise faults.pop()
+
+    writes = open_store(url, stumble).writes
+    with pytest.raises(LookupError):
+        writes.award([claim()], [])
+    assert granted(writes.award([claim()], [])[0]).score_after == 100
+    writes.close()
+
+
+_WRITER = """
+import sys
+from scoreboard.storage.opening import open_store
+from tests.storage.claims import claim
+writes = open_store(sys.argv[1]).writes
+while True:
+    batch = [claim(f"user-{n}", 1) for n in range(5)]
+    writes.award(batch, [])
+    print(*(one.grant.action_id for one in batch), flush=True)
+"""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_was_acknowledged_before_a_kill_is_there_after_it(dialect: Dialect, tmp_path: Path) -> None:
+    url = fresh_url(dialect, tmp_path)
+    acknowledged: set[str] = set()
+    for _ in range(3):
+        writer = subprocess.Popen([sys.executable, "-c", _WRITER, url], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        for _ in range(20):
+            acknowledged.update(writer.stdout.readline().split())
+        writer.send_signal(signal.SIGKILL)
+        for line in writer.stdout.readlines():
+            acknowledged.update(line.split() if line.endswith("\n") else ())
+        writer.wait(10)
+    assert len(acknowledged) >= 300
+    audits = open_store(url).audits
+    kept = {entry.action_id for entry in audits.entries(EntryFilter(), None, 100_000, False)}
+    assert acknowledged <= kept
+    assert audits.verify("", 10) == (None, [])
+    audits.close()
+
+
+@contextlib.contextmanager
+def file_sizes_limited_to(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond the size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -1,0 +1,122 @@
+"""How a ledger is opened: its URL, its schema, and what is said when it is none."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.storage.opening import LedgerUnusable, open_store
+from scoreboard.storage.schema import migrate, require_schema, schema_status
+from tests.storage.claims import claim
+from tests.storage.postgres_server import postgres
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+
+
+@pytest.fixture(params=DIALECTS)
+def dialect(request: pytest.FixtureRequest) -> Dialect:
+    chosen: Dialect = request.param
+    return chosen
+
+
+def empty_url(dialect: Dialect, directory: Path) -> str:
+    return postgres().fresh() if dialect == "postgresql" else f"sqlite:///{directory}/deep/er/ledger 100%.db"
+
+
+def test_an_empty_place_becomes_a_ledger_and_upgrading_again_changes_nothing(dialect: Dialect, tmp_path: Path) -> None:
+    url = empty_url(dialect, tmp_path)
+    assert schema_status(url) == (None, "0001")
+    with pytest.raises(LedgerUnusable, match=r"missing|unable to open"):
+        require_schema(url)
+    assert migrate(url) == "0001"
+    open_store(url).writes.award([claim("amy")], [])
+    assert migrate(url) == "0001"
+    assert schema_status(url) == ("0001", "0001")
+    require_schema(url)
+    assert [one.user_id for one in open_store(url).reads.accounts("", 9)] == ["amy"]
+
+
+def test_only_the_owner_may_read_a_ledger_file(tmp_path: Path) -> None:
+    migrate(f"sqlite:///{tmp_path}/ledger.db")
+    assert stat.S_IMODE((tmp_path / "ledger.db").stat().st_mode) == 0o600
+
+
+def test_two_servers_that_start_at_once_upgrade_once(dialect: Dialect, tmp_path: Path) -> None:
+    url = empty_url(dialect, tmp_path)
+    outcomes: list[object] = []
+
+    def start() -> None:
+        try:
+            outcomes.append(migrate(url))
+        except Exception as error:  # it is compared below
+            outcomes.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert outcomes == ["0001"] * 4
+
+
+def test_a_schema_of_a_newer_release_is_refused(dialect: Dialect, tmp_path: Path) -> None:
+    url = fresh_url(dialect, tmp_path)
+    tell(url, "UPDATE alembic_version SET version_num = '9999'")
+    for use in (migrate, require_schema):
+        with pytest.raises(LedgerUnusable, match="9999 was made by a newer release"):
+            use(url)
+    assert schema_status(url)[0] == "9999"
+
+
+def test_somebody_elses_tables_are_left_alone(dialect: Dialect, tmp_path: Path) -> None:
+    url = postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/other.db"
+    if dialect == "sqlite":
+        (tmp_path / "other.db").touch()
+    tell(url, "CREATE TABLE boards (theirs integer)")
+    with pytest.raises(LedgerUnusable, match="already exists"):
+        migrate(url)
+    assert schema_status(url)[0] is None
+    assert tell(url, "SELECT * FROM boards") == []
+
+
+def test_a_file_that_is_no_ledger_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"a letter to my landlord\n" * 100)
+    (tmp_path / "directory.db").mkdir()
+    for name, said in [
+        ("ledger.db", "not a database"),
+        ("directory.db", "unable to open"),
+        ("ledger.db/x.db", "xists|ot a directory"),
+    ]:
+        with pytest.raises(LedgerUnusable, match=said):
+            migrate(f"sqlite:///{tmp_path}/{name}")
+
+
+def test_a_database_that_cannot_hold_every_script_is_refused() -> None:
+    tell(postgres().url(), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(LedgerUnusable, match="LATIN1"):
+        migrate(postgres().url("latin"))
+
+
+def test_a_database_that_cannot_be_reached_is_not_a_broken_one() -> None:
+    for use in (migrate, require_schema, schema_status):
+        with pytest.raises(StoreUnavailable):
+            use("postgresql://127.0.0.1:1/nowhere")
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite:///:memory:", "sqlite:///", "mysql://me:hunter2@host/db", "postgresql://me:hunter2@[x", "x"]
+)
+def test_a_url_that_names_no_ledger_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(LedgerUnusable) as refusal:
+        open_store(url)
+    assert "hunter2" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_spelling_of_postgresql_is_understood(scheme: str) -> None:
+    url = postgres().fresh().replace("postgresql", scheme, 1)
+    assert migrate(url) == "0001"
+    assert open_store(url).reads.epoch() == 0

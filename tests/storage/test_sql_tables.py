@@ -1,0 +1,113 @@
+"""What the tables themselves see to, for whoever looks in with a SQL shell."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from scoreboard.domain.entries import ResetOrder
+from scoreboard.storage.opening import migration_engine, open_store
+from scoreboard.storage.tables import metadata
+from tests.storage.claims import NOW, claim, granted, placed
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+
+
+@pytest.fixture(params=DIALECTS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    dialect: Dialect = request.param
+    return fresh_url(dialect, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE score_transactions SET score_awarded = 1",
+        "UPDATE score_transactions SET user_agent = '' WHERE user_id = 'amy'",
+        "DELETE FROM score_transactions",
+        "TRUNCATE score_transactions",
+        "TRUNCATE user_scores CASCADE",
+        "INSERT OR REPLACE INTO score_transactions SELECT * FROM score_transactions",
+    ],
+)
+def test_entries_can_be_neither_changed_nor_removed(url: str, change: str) -> None:
+    only = {"TRUNCATE": "postgresql", "INSERT": "sqlite"}.get(change.split()[0])
+    if only is not None and not url.startswith(only):
+        return  # that dialect does not know this statement
+    open_store(url).writes.award([claim("amy", 100)], [])
+    with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RestrictViolation), match="score_transactions is insert-only"):
+        tell(url, change)
+    assert tell(url, "SELECT score_awarded, user_agent FROM score_transactions") == [(100, "test/1.0 (ünïcode)")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE user_scores SET score = 9007199254740992",
+        "DELETE FROM user_scores",
+        "UPDATE user_scores SET user_id = 'bob'",
+    ],
+)
+def test_accounts_keep_their_range_and_their_entries(url: str, change: str) -> None:
+    open_store(url).writes.award([claim("amy", 100)], [])
+    if url.startswith("sqlite"):
+        handle = sqlite3.connect(url.removeprefix("sqlite:///"))
+        handle.execute("PRAGMA foreign_keys = ON")
+        with pytest.raises(sqlite3.IntegrityError):
+            handle.execute(change)
+        handle.close()
+    else:
+        with pytest.raises(psycopg.IntegrityError):
+            tell(url, change)
+
+
+def test_the_migrations_make_the_tables_that_the_reads_expect(url: str) -> None:
+    engine = migration_engine(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": _ours})
+        assert compare_metadata(context, metadata) == []
+    engine.dispose()
+
+
+def test_the_specifications_indexes_are_there(url: str) -> None:
+    catalogue = "pg_indexes" if url.startswith("postgresql") else "sqlite_master WHERE type = 'index'"
+    name = "indexname" if url.startswith("postgresql") else "name"
+    names = {row[0] for row in tell(url, f"SELECT {name} FROM {catalogue}")}
+    assert {"idx_user_score", "idx_transactions_user", "idx_transactions_timestamp"} <= names
+
+
+def test_an_account_shows_its_average_and_the_rank_the_board_last_told(url: str) -> None:
+    writes = open_store(url).writes
+    verdicts = writes.award([claim("amy", 100), claim("amy", 51), claim("bob", 7)], [])
+    _, amys, bobs = [granted(verdict) for verdict in verdicts]
+    writes.award([], [placed(amys, 1), placed(bobs, 2, 9)])
+    seen = "SELECT user_id, rank, total_actions, average_score_per_action FROM user_scores ORDER BY user_id"
+    assert tell(url, seen) == [("amy", 1, 2, 75.5), ("bob", 2, 1, 7.0)]
+    writes.reset(ResetOrder(reset_id="r", user_id="amy", operator="root", reason="", at_ms=NOW))
+    assert tell(url, seen)[0] == ("amy", None, 0, 0.0)
+    writes.close()
+
+
+def test_postgresql_shows_times_to_people_as_times(tmp_path: Path) -> None:
+    url = fresh_url("postgresql", tmp_path)
+    open_store(url).writes.award([claim("amy", at_ms=1_800_000_000_123)], [])
+    ((at,),) = tell(url, "SELECT timestamp AT TIME ZONE 'UTC' FROM score_transactions")
+    assert str(at) == "2027-01-15 08:00:00.123000"
+
+
+def test_a_resets_metadata_can_be_asked_by_its_members(url: str) -> None:
+    writes = open_store(url).writes
+    writes.award([claim("amy")], [])
+    writes.reset(ResetOrder(reset_id="r-7", user_id=None, operator='o"hara', reason="why\0", at_ms=NOW))
+    member = "metadata ->> 'resetId'" if url.startswith("postgresql") else "json_extract(metadata, '$.resetId')"
+    assert tell(url, f"SELECT {member} FROM score_transactions WHERE action_type = 'RESET'") == [("r-7",)]
+    writes.close()
+
+
+def _ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
+    return not (kind == "table" and name == "alembic_version")

@@ -1,0 +1,129 @@
+"""Several servers on one database: each thread here has a store of its own, as each process would."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scoreboard.domain.entries import EntryFilter, ResetOrder
+from scoreboard.domain.judgement import Award
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.values import Receipt
+from scoreboard.storage.opening import SqlStore, open_store
+from tests.storage.claims import NOW, claim, granted, placed, receipt_in
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url
+
+THREADS = 8
+ROUNDS = 50
+
+
+@pytest.fixture(params=DIALECTS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    dialect: Dialect = request.param
+    return fresh_url(dialect, tmp_path)
+
+
+def together(url: str, work: Callable[[int, SqlStore], None], threads: int = THREADS) -> None:
+    """Do the work in threads that begin at once; the first error is raised."""
+    errors: list[BaseException] = []
+    barrier = threading.Barrier(threads)
+
+    def one(number: int) -> None:
+        store = open_store(url)
+        try:
+            barrier.wait(10)
+            work(number, store)
+        except BaseException as error:  # it is raised again below
+            errors.append(error)
+        finally:
+            store.writes.close()
+            store.audits.close()
+
+    running = [threading.Thread(target=one, args=(number,)) for number in range(threads)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join(60)
+    if errors:
+        raise errors[0]
+
+
+def test_awards_of_one_player_lose_nothing_and_an_action_is_awarded_once(url: str) -> None:
+    awarded: list[Award] = []
+
+    def work(number: int, store: SqlStore) -> None:
+        for round_ in range(ROUNDS):
+            mine = claim("amy", 1 + number, at_ms=NOW + round_)
+            everyones = claim("amy", 1_000, action=f"shared-{round_}", at_ms=NOW + round_)
+            mine_verdict, shared_verdict = store.writes.award([mine, everyones], [])
+            awarded.append(granted(mine_verdict))
+            if isinstance(shared_verdict, Award):
+                awarded.append(shared_verdict)
+            else:
+                assert receipt_in(shared_verdict).points == 1_000
+
+    together(url, work)
+    reads = open_store(url).audits
+    amy = reads.account("amy")
+    assert amy is not None
+    assert amy.points == ROUNDS * (1_000 + sum(range(1, THREADS + 1)))
+    assert amy.version == len(awarded) == reads.count_entries(EntryFilter()) == ROUNDS * (THREADS + 1)
+    entries = sorted(reads.entries(EntryFilter(), None, 1_000, False), key=lambda entry: entry.score_after)
+    assert [entry.score_before for entry in entries] == [0, *(entry.score_after for entry in entries[:-1])]
+    assert reads.verify("", 10) == (None, [])
+    reads.close()
+
+
+def test_batches_of_many_players_in_any_order_never_wait_for_each_other_in_a_circle(url: str) -> None:
+    def work(number: int, store: SqlStore) -> None:
+        receipts: list[tuple[str, Receipt]] = []
+        for round_ in range(20):
+            users = [f"user-{(number * 7 + round_ * 3 + step) % 12}" for step in range(10)]
+            verdicts = store.writes.award([claim(user, 1) for user in users], receipts)
+            receipts = [placed(granted(verdict), number + 1) for verdict in verdicts]
+
+    together(url, work)
+    reads = open_store(url).audits
+    assert sum(one.points for one in reads.accounts("", 100)) == THREADS * 20 * 10
+    assert reads.verify("", 100) == (None, [])
+    reads.close()
+
+
+def test_resets_between_awards_add_up(url: str) -> None:
+    def work(number: int, store: SqlStore) -> None:
+        for round_ in range(20):
+            if number == 0:
+                order = ResetOrder(reset_id=str(round_), user_id=None, operator="root", reason="", at_ms=NOW)
+                store.writes.reset(order)
+            else:
+                store.writes.award([claim("amy", 5), claim(f"user-{number}", 1)], [])
+
+    together(url, work, 4)
+    reads = open_store(url).audits
+    amy = reads.account("amy")
+    assert amy is not None
+    assert amy.points <= 20 * 3 * 5
+    assert reads.verify("", 100) == (None, [])
+    reads.close()
+
+
+def test_a_daily_maximum_holds_across_servers(url: str) -> None:
+    rule = ActionRule(action_type="DAILY_LOGIN", points=10, daily_max=7)
+
+    def work(_number: int, store: SqlStore) -> None:
+        for _ in range(5):
+            store.writes.award([claim("amy", 10, rule=rule)], [])
+
+    together(url, work, 4)
+    reads = open_store(url).audits
+    assert reads.count_entries(EntryFilter(action_type="DAILY_LOGIN")) == 7
+    reads.close()
+
+
+def test_epochs_begun_at_once_differ(url: str) -> None:
+    epochs: list[int] = []
+    together(url, lambda _number, store: epochs.extend(store.writes.next_epoch() for _ in range(10)), 4)
+    assert sorted(epochs) == list(range(1, 41))
