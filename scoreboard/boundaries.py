@@ -7,7 +7,7 @@ Every method that waits is a coroutine; whoever implements it never blocks the r
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.grants import Grant
@@ -269,4 +269,10 @@ class Meter(Protocol):
         """Set a gauge."""
 
 
-Log = Callable[..., Any]
+#: Called with the name of each step a score has just passed: validated, judged, committed, drawn, marked, telling.
+#: A test profile may stop the process dead there; otherwise it does nothing.
+Failpoint = Callable[[str], None]
+
+
+def no_failpoint(_step: str) -> None:
+    """Nothing happens here."""

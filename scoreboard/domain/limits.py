@@ -13,6 +13,7 @@ The Lua of the Redis gate computes the same; one contract suite holds both to it
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final, Literal
 
@@ -35,6 +36,11 @@ class Limit(Value, frozen=True, kw_only=True):
     def grain_ms(self) -> int:
         """The length of one slot of the log."""
         return 1 if self.quota <= _EXACT_QUOTA_MAX else max(1, self.window_ms // _SLOTS)
+
+    def leaves_ms(self, now_ms: int) -> int:
+        """When the slot that holds ``now_ms`` will have left the window whole."""
+        grain_ms = self.grain_ms
+        return now_ms - now_ms % grain_ms + grain_ms - 1 + self.window_ms
 
 
 class Hit(Value, frozen=True, kw_only=True):
@@ -75,7 +81,7 @@ class Verdict(Value, frozen=True, kw_only=True):
 
 
 class SlidingLog:
-    """The log of one subject. Mutable; the gate that holds it passes the time."""
+    """The log of one subject: (when the slot leaves the window, units in it), oldest first. The gate passes the time."""
 
     __slots__ = ("pairs", "total")
 
@@ -85,34 +91,36 @@ class SlidingLog:
 
     def hit(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
         """(admitted, units left, milliseconds until `units` more could be admitted or the oldest leaves)."""
-        grain = limit.grain_ms
-        self._forget(limit, now_ms)
-        if self.total + units > limit.quota:
-            return False, limit.quota - self.total, self._wait(limit, units, now_ms)
-        slot = now_ms // grain
-        if self.pairs and self.pairs[-1][0] >= slot:  # also when the clock stepped back
-            self.pairs[-1][1] += units
-        else:
-            self.pairs.append([slot, units])
-        self.total += units
-        return True, limit.quota - self.total, self._leaves(limit, self.pairs[0][0]) - now_ms
+        answer = self.peek(limit, units, now_ms)
+        if answer[0]:
+            leaves_ms = limit.leaves_ms(now_ms)
+            if self.pairs and self.pairs[-1][0] >= leaves_ms:  # also when the clock stepped back
+                self.pairs[-1][1] += units
+            else:
+                self.pairs.append([leaves_ms, units])
+            self.total += units
+        return answer
 
-    def _forget(self, limit: Limit, now_ms: int) -> None:
-        while self.pairs and self._leaves(limit, self.pairs[0][0]) <= now_ms:
-            self.total -= self.pairs.popleft()[1]
+    def peek(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
+        """What `hit` would answer; nothing is counted."""
+        pairs = self.pairs
+        while pairs and pairs[0][0] <= now_ms:
+            self.total -= pairs.popleft()[1]
+        left = limit.quota - self.total
+        if units > left:
+            return False, left, self._wait(limit, units - left, now_ms)
+        return True, left - units, (pairs[0][0] if pairs else limit.leaves_ms(now_ms)) - now_ms
 
-    def _wait(self, limit: Limit, units: int, now_ms: int) -> int:
-        excess = self.total + units - limit.quota
-        for slot, count in self.pairs:
+    def has_room(self, limit: Limit, units: int, now_ms: int) -> bool:
+        """Whether `hit` would admit; cheap as long as all that was ever counted leaves room."""
+        return self.total + units <= limit.quota or self.peek(limit, units, now_ms)[0]
+
+    def _wait(self, limit: Limit, excess: int, now_ms: int) -> int:
+        for leaves_ms, count in self.pairs:
             excess -= count
             if excess <= 0:
-                return max(1, self._leaves(limit, slot) - now_ms)
+                return max(1, leaves_ms - now_ms)
         return limit.window_ms
-
-    @staticmethod
-    def _leaves(limit: Limit, slot: int) -> int:
-        """When the whole slot has left the window."""
-        return (slot + 1) * limit.grain_ms - 1 + limit.window_ms
 
 
 class TokenBucket:
@@ -125,13 +133,24 @@ class TokenBucket:
         self.at_ms = 0
 
     def hit(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
-        """(admitted, whole tokens left, milliseconds until `units` (or one) more are there)."""
+        """(admitted, whole tokens left, milliseconds until the bucket is full or, if refused, until `units` are there)."""
+        answer = self.peek(limit, units, now_ms)
+        if answer[0]:
+            self.tokens -= units
+        return answer
+
+    def peek(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
+        """What `hit` would answer; nothing is taken."""
         if self.tokens < 0:
             self.tokens, self.at_ms = float(limit.quota), now_ms
         rate = limit.quota / limit.window_ms
         self.tokens = min(float(limit.quota), self.tokens + max(0, now_ms - self.at_ms) * rate)
         self.at_ms = max(self.at_ms, now_ms)
         if self.tokens < units:
-            return False, int(self.tokens), max(1, -int(-(units - self.tokens) // rate))
-        self.tokens -= units
-        return True, int(self.tokens), max(0, -int(-(limit.quota - self.tokens) // rate))
+            return False, int(self.tokens), max(1, math.ceil((units - self.tokens) / rate))
+        left = self.tokens - units
+        return True, int(left), math.ceil((limit.quota - left) / rate)
+
+    def has_room(self, limit: Limit, units: int, now_ms: int) -> bool:
+        """Whether `hit` would admit."""
+        return self.peek(limit, units, now_ms)[0]

@@ -1,0 +1,197 @@
+"""The board in Redis: the specification's sorted set, and beside it who the players are and which state this is.
+
+``leaderboard:global`` ranks (member = user id, score = `standings.weight`). ``{leaderboard:global}:players`` holds
+``<version>|<record>`` for each player ever drawn, ``{leaderboard:global}:state`` epoch, seq, position and origin; their names put
+them in the ranking's cluster slot. Every change is told on ``{leaderboard:global}:changes``, who made it first.
+
+A set is one step of the board: each standing's previous rank is that before the step, its rank that after the whole step. So
+the ranks of one batch never contradict each other, and a receipt says what a reader of the board at that seq sees.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Board, BoardState, Placement, Projection, StaleBoard
+from scoreboard.domain.judgement import Award
+from scoreboard.domain.values import BOARD_ID, Cursor, Page, Place, Receipt, ScoreChanged, Standing
+from scoreboard.storage.board_records import (
+    read_changes,
+    read_drawn,
+    read_place,
+    read_row,
+    written_record,
+    written_time,
+    written_weight,
+)
+from scoreboard.storage.redis_link import RedisLink, script
+from scoreboard.storage.redis_wire import Word
+from scoreboard.storage.shuttle import Shuttle
+
+_RANKING: Final = f"leaderboard:{BOARD_ID}"
+_PLAYERS: Final = f"{{{_RANKING}}}:players"
+_STATE: Final = f"{{{_RANKING}}}:state"
+_CHANGES: Final = f"{{{_RANKING}}}:changes"
+_BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
+
+_SET, _PAGE, _PLACE = script("set"), script("page"), script("place")
+_BEGIN, _HANG, _MARK = script("begin"), script("hang"), script("mark")
+
+#: Lua unpacks a batch onto its stack, which ends at 8,000.
+_STANDINGS_PER_CALL_MAX: Final = 512
+_CHANGES_TOLD_MAX: Final = 256
+_PLACES_PER_CALL_MAX: Final = 256
+#: A drawing that was never hung disappears by itself.
+_UNHUNG_LIFE_S: Final = 600
+_SOURCE_LENGTH: Final = 16
+
+
+class RedisBoard:
+    """The board of one process: what it sets is not told back to it."""
+
+    def __init__(self, link: RedisLink, reactor: IReactorTime, now_ms: Callable[[], int]) -> None:
+        self._link = link
+        self._now_ms = now_ms
+        self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
+        self._told_by_us = self._source.encode()
+        self._asking: Shuttle[tuple[str, Deferred[Place]]] = Shuttle(reactor, self._ask_places, _PLACES_PER_CALL_MAX)
+
+    async def set(self, standings: Sequence[Standing], position_ms: int) -> Projection:
+        """One script call for up to 512 standings."""
+        placements: list[Placement] = []
+        for some in _cut(standings) if standings else [standings]:
+            arguments: list[Word] = [_CHANGES, self._source, position_ms, _CHANGES_TOLD_MAX]
+            for one in some:
+                arguments += (one.user_id, one.version, written_weight(one), written_record(one))
+            cursor, total, rest = _opened(await self._link.run(_SET, _BOARD_KEYS, arguments))
+            triples = iter(rest)
+            placements += [
+                Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1)
+                for rank, previous, applied in zip(triples, triples, triples, strict=True)
+            ]
+        return Projection(cursor=cursor, total=total, placements=tuple(placements))
+
+    async def state(self) -> BoardState | None:
+        """Read, with the run of the Redis that answered."""
+        epoch, seq, position, origin = await self._link.call("HMGET", _STATE, "epoch", "seq", "position", "origin")
+        if epoch is None:
+            return None
+        cursor = Cursor(epoch=int(epoch), seq=int(seq))
+        return BoardState(cursor=cursor, position_ms=int(position), origin=origin.decode(), run=self._link.run_id)
+
+    async def begin(self, epoch: int) -> None:
+        """Begin an epoch; StaleBoard if a newer one has begun already."""
+        if not await self._link.run(_BEGIN, [_STATE], [_CHANGES, self._source, epoch, self._link.run_id]):
+            raise StaleBoard("a newer epoch has begun")
+
+    async def redraw(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position_ms: int) -> int:
+        """Draw afresh and hang it at ``seq`` 0; StaleBoard if someone hung a newer epoch meanwhile.
+
+        What others set on the old drawing while we draw is not in the new one: set again what changed since ``position_ms``.
+        """
+        seen = await self._link.call("HGET", _STATE, "epoch")
+        new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{part}" for part in ("ranking", "players")]
+        drawn = 0
+        async for page in standings:
+            for some in _cut(page):
+                drawn += await self._draw(new, some)
+        hung = [_CHANGES, self._source, epoch, self._link.run_id, position_ms, seen or b""]
+        if not await self._link.run(_HANG, [*_BOARD_KEYS, *new], hung):
+            raise StaleBoard("someone else drew a newer epoch")
+        return drawn
+
+    async def page(self, offset: int, limit: int) -> Page:
+        """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
+        cursor, total, rest = _opened(await self._link.run(_PAGE, _BOARD_KEYS, [offset, limit]))
+        triples = iter(rest)
+        rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
+        return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
+
+    async def place(self, user_id: str) -> Place:
+        """Many who ask at once share a script call. StaleBoard when nothing is drawn."""
+        place: Deferred[Place] = Deferred()
+        self._asking.take((user_id, place))
+        return await place
+
+    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """From the sorted set and the versions beside it."""
+        found: list[tuple[int, int] | None] = []
+        for some in _cut(user_ids):
+            _, _, rest = _opened(await self._link.run(_PLACE, _BOARD_KEYS, some))
+            triples = iter(rest)
+            found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
+        return found
+
+    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+        """Told, not asked: returns as soon as it is sent, and a failure is only counted."""
+        keys: list[str] = []
+        arguments: list[Word] = []
+        for award, receipt in receipts:
+            claim = award.claim
+            keys += ("action:" + claim.grant.action_id, "user:score:" + award.user_id)
+            arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
+        if self._link.up:
+            self._link.run(_MARK, keys, arguments).addErrback(lambda _: None)
+
+    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None]) -> None:
+        """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""
+
+        def heard(message: bytes) -> None:
+            if not message.startswith(self._told_by_us):
+                hear(*read_changes(message[_SOURCE_LENGTH:]))
+
+        self._link.subscribe(_CHANGES, heard)
+
+    async def ping(self) -> None:
+        """Ask Redis."""
+        await self._link.ping()
+
+    async def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> int:
+        ranked: list[Word] = []
+        values: list[Word] = []
+        for one in some:
+            values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
+            if one.reached_at_ms is not None:
+                ranked += (written_weight(one), one.user_id)
+        for command, key, words in (("ZADD", new[0], ranked), ("HSET", new[1], values)):
+            if words:
+                await self._link.call(command, key, *words)
+                await self._link.call("EXPIRE", key, _UNHUNG_LIFE_S)
+        return len(ranked) // 2
+
+    def _ask_places(self, asking: list[tuple[str, Deferred[Place]]]) -> Deferred[Any]:
+        answer = self._link.run(_PLACE, _BOARD_KEYS, [user_id for user_id, _ in asking])
+
+        def answered(reply: list[Any]) -> None:
+            cursor, total, rest = _opened(reply)
+            triples = iter(rest)
+            for (_, place), found in zip(asking, zip(triples, triples, triples, strict=True), strict=True):
+                place.callback(read_place(cursor, total, *found))
+
+        def failed(failure: Failure) -> None:
+            for _, place in asking:
+                if not place.called:
+                    place.errback(failure)
+
+        return answer.addCallback(answered).addErrback(failed)
+
+
+def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for at in range(0, len(whole), _STANDINGS_PER_CALL_MAX):
+        yield whole[at : at + _STANDINGS_PER_CALL_MAX]
+
+
+def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
+    """(cursor, players on the board, the rest) of a script's reply."""
+    if not reply:
+        raise StaleBoard("nothing is drawn")
+    return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]
+
+
+_conforms: type[Board] = RedisBoard

@@ -1,0 +1,100 @@
+"""How players and changes are written on the board in Redis, and read back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import msgspec
+
+from scoreboard.boundaries import StaleBoard
+from scoreboard.domain.standings import points_of, weight
+from scoreboard.domain.values import Cursor, Place, Row, ScoreChanged, Standing
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True):
+    """What is drawn of a player beside the rank."""
+
+    username: str
+    avatar: str | None
+    points: int
+    updated_at_ms: int
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_record = msgspec.json.Decoder(_Record).decode
+#: Epoch, seq, and for each change user id, rank, previous rank (0 = none) and record.
+_decode_changes = msgspec.json.Decoder(tuple[int, int, list[tuple[str, int, int, _Record]]]).decode
+
+
+def written_weight(one: Standing) -> str:
+    """The sorted set's score, as text that loses nothing; "" for who is not on the board."""
+    return "" if one.reached_at_ms is None else repr(weight(one.points, one.reached_at_ms))
+
+
+def written_record(one: Standing) -> bytes:
+    """The record of a player, which follows the version."""
+    return _encode((one.username, one.avatar, one.points, one.updated_at_ms))
+
+
+def written_time(at_ms: int) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return f"{_written_second(at_ms // 1000)}.{at_ms % 1000:03}Z"
+
+
+@lru_cache(maxsize=16)
+def _written_second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def read_row(rank: int, user_id: bytes, weighed: bytes, value: bytes | None) -> Row:
+    """A row of a page; StaleBoard if the ranked player was lost."""
+    if value is None:
+        raise StaleBoard("a ranked player without a record")
+    record = _decode_record(value.partition(b"|")[2])
+    return Row(
+        rank=rank,
+        user_id=user_id.decode(),
+        username=record.username,
+        avatar=record.avatar,
+        points=points_of(float(weighed)),
+        updated_at_ms=record.updated_at_ms,
+    )
+
+
+def read_place(cursor: Cursor, total: int, rank: int, weighed: bytes | None, value: bytes | None) -> Place:
+    """Where a player stands, or that the player does not."""
+    if weighed is None or value is None:
+        return Place(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
+    return Place(
+        cursor=cursor,
+        total=total,
+        points=points_of(float(weighed)),
+        rank=rank,
+        updated_at_ms=_decode_record(value.partition(b"|")[2]).updated_at_ms,
+    )
+
+
+def read_drawn(_rank: int, weighed: bytes | None, value: bytes | None) -> tuple[int, int] | None:
+    """(points, version), or None for who is not on the board."""
+    if weighed is None or value is None:
+        return None
+    return points_of(float(weighed)), int(value.partition(b"|")[0])
+
+
+def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
+    """A step of the board that someone told."""
+    epoch, seq, changes = _decode_changes(message)
+    cursor = Cursor(epoch=epoch, seq=seq)
+    return cursor, [
+        ScoreChanged(
+            cursor=cursor,
+            user_id=user_id,
+            username=record.username,
+            points=record.points,
+            rank=rank or None,
+            previous_rank=previous_rank or None,
+            at_ms=record.updated_at_ms,
+        )
+        for user_id, rank, previous_rank, record in changes
+    ]

@@ -1,0 +1,188 @@
+"""The board in memory: the twin of the Redis board, for tests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from scoreboard.boundaries import Board, BoardState, Placement, Projection, StaleBoard, StoreUnavailable
+from scoreboard.domain.judgement import Award
+from scoreboard.domain.standings import weight
+from scoreboard.domain.values import Cursor, Page, Place, Receipt, Row, ScoreChanged, Standing
+
+Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
+
+
+class Canvas:
+    """What boards draw on together: the part that Redis plays. `lose` empties it, `restart` begins another run."""
+
+    def __init__(self) -> None:
+        self.run = secrets.token_hex(20)
+        self.listeners: list[tuple[MemoryBoard, Hear]] = []
+        self.lose()
+
+    def lose(self) -> None:
+        """Forget everything that was drawn."""
+        self.cursor: Cursor | None = None
+        self.position_ms = 0
+        self.origin = ""
+        self.hang({})
+
+    def restart(self) -> None:
+        """Go on with what is drawn, as a Redis that was restarted."""
+        self.run = secrets.token_hex(20)
+
+    def hang(self, standings: dict[str, Standing]) -> None:
+        """Show these players, on the board or not, and nobody else."""
+        self.standings = standings
+        self.rank()
+
+    def rank(self) -> None:
+        """Put the players in order, as the sorted set does: by weight, equal weights by user id descending."""
+        weighed = [
+            (weight(one.points, one.reached_at_ms), one.user_id)
+            for one in self.standings.values()
+            if one.reached_at_ms is not None
+        ]
+        self.order = [user_id for _, user_id in sorted(weighed, reverse=True)]
+        self.ranks = {user_id: rank for rank, user_id in enumerate(self.order, 1)}
+
+    def begin(self, epoch: int) -> Cursor:
+        """Begin an epoch in this run."""
+        self.cursor, self.origin = Cursor(epoch=epoch, seq=0), self.run
+        return self.cursor
+
+
+class MemoryBoard:
+    """One process's board on a canvas. While ``broken`` it answers like a store that does not."""
+
+    def __init__(self, now_ms: Callable[[], int], canvas: Canvas | None = None) -> None:
+        self.canvas = Canvas() if canvas is None else canvas
+        self.broken = False
+        self.marked: list[tuple[Award, Receipt]] = []
+        self._now_ms = now_ms
+
+    async def set(self, standings: Sequence[Standing], position_ms: int) -> Projection:
+        """One step: ranks before it and after it."""
+        canvas, cursor = self.canvas, self._cursor()
+        before, applied = canvas.ranks, []
+        for one in standings:
+            drawn = canvas.standings.get(one.user_id)
+            applied.append(drawn is None or one.version > drawn.version)
+            if applied[-1]:
+                canvas.standings[one.user_id] = one
+        canvas.rank()
+        canvas.position_ms = max(canvas.position_ms, position_ms)
+        if any(applied):
+            cursor = canvas.cursor = Cursor(epoch=cursor.epoch, seq=cursor.seq + 1)
+        placements = tuple(
+            Placement(rank=canvas.ranks.get(one.user_id), previous_rank=before.get(one.user_id), applied=news)
+            for one, news in zip(standings, applied, strict=True)
+        )
+        if any(applied):
+            self._tell(cursor, [_change(cursor, *moved) for moved in zip(standings, placements, strict=True) if moved[1].applied])
+        return Projection(cursor=cursor, total=len(canvas.order), placements=placements)
+
+    async def state(self) -> BoardState | None:
+        """What is drawn."""
+        self._answering()
+        canvas = self.canvas
+        if canvas.cursor is None:
+            return None
+        return BoardState(cursor=canvas.cursor, position_ms=canvas.position_ms, origin=canvas.origin, run=canvas.run)
+
+    async def begin(self, epoch: int) -> None:
+        """Begin an epoch; StaleBoard if a newer one has begun already."""
+        self._answering()
+        if self.canvas.cursor is not None and self.canvas.cursor.epoch > epoch:
+            raise StaleBoard("a newer epoch has begun")
+        self._tell(self.canvas.begin(epoch), ())
+
+    async def redraw(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position_ms: int) -> int:
+        """Draw afresh; StaleBoard if someone hung a newer epoch meanwhile."""
+        self._answering()
+        seen = self.canvas.cursor
+        drawn = {one.user_id: one async for page in standings for one in page}
+        self._answering()
+        there = self.canvas.cursor
+        if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
+            raise StaleBoard("someone else drew a newer epoch")
+        self.canvas.hang(drawn)
+        self.canvas.position_ms = position_ms
+        self._tell(self.canvas.begin(epoch), ())
+        return len(self.canvas.order)
+
+    async def page(self, offset: int, limit: int) -> Page:
+        """A stretch of the board."""
+        cursor, canvas = self._cursor(), self.canvas
+        shown = canvas.order[offset : offset + limit]
+        rows = tuple(_row(rank, canvas.standings[user_id]) for rank, user_id in enumerate(shown, offset + 1))
+        return Page(cursor=cursor, total=len(canvas.order), rows=rows, read_at_ms=self._now_ms())
+
+    async def place(self, user_id: str) -> Place:
+        """Where one player stands."""
+        cursor, canvas = self._cursor(), self.canvas
+        total, rank = len(canvas.order), canvas.ranks.get(user_id)
+        if rank is None:
+            return Place(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
+        one = canvas.standings[user_id]
+        return Place(cursor=cursor, total=total, points=one.points, rank=rank, updated_at_ms=one.updated_at_ms)
+
+    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """(points, version) of who is on the board."""
+        self._cursor()
+        found = [self.canvas.standings[user_id] if user_id in self.canvas.ranks else None for user_id in user_ids]
+        return [None if one is None else (one.points, one.version) for one in found]
+
+    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+        """Remembered in ``marked``."""
+        self.marked += receipts
+
+    def listen(self, hear: Hear) -> None:
+        """Hear of other boards on this canvas."""
+        self.canvas.listeners.append((self, hear))
+
+    async def ping(self) -> None:
+        """Answer, unless broken."""
+        self._answering()
+
+    def _answering(self) -> None:
+        if self.broken:
+            raise StoreUnavailable("broken, as the test wished")
+
+    def _cursor(self) -> Cursor:
+        self._answering()
+        if self.canvas.cursor is None:
+            raise StaleBoard("nothing is drawn")
+        return self.canvas.cursor
+
+    def _tell(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        for board, hear in self.canvas.listeners:
+            if board is not self:
+                hear(cursor, changes)
+
+
+def _row(rank: int, one: Standing) -> Row:
+    return Row(
+        rank=rank,
+        user_id=one.user_id,
+        username=one.username,
+        avatar=one.avatar,
+        points=one.points,
+        updated_at_ms=one.updated_at_ms,
+    )
+
+
+def _change(cursor: Cursor, one: Standing, placement: Placement) -> ScoreChanged:
+    return ScoreChanged(
+        cursor=cursor,
+        user_id=one.user_id,
+        username=one.username,
+        points=one.points,
+        rank=placement.rank,
+        previous_rank=placement.previous_rank,
+        at_ms=one.updated_at_ms,
+    )
+
+
+_conforms: type[Board] = MemoryBoard

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoreboard.domain.standings import MILESTONE_RANKS, milestone, percentile, points_of, weight
+from scoreboard.domain.values import POINTS_MAX
+
+NOW_MS = 1_790_000_000_000
+TWENTY_YEARS_MS = 20 * 365 * 86_400_000
+ANY_POINTS = st.one_of(
+    st.integers(-POINTS_MAX, POINTS_MAX),
+    st.integers(-1_000, 1_000),
+    st.sampled_from([0, 2**51, 2**51 - 1, 2**52, POINTS_MAX]).flatmap(lambda p: st.sampled_from([p, -p])),
+)
+ANY_TIME_MS = st.integers(0, 4_000_000_000_000)
+
+
+@given(ANY_POINTS, ANY_TIME_MS)
+def test_points_survive_their_weight(points: int, reached_at_ms: int) -> None:
+    assert points_of(weight(points, reached_at_ms)) == points
+
+
+@given(ANY_POINTS, ANY_TIME_MS)
+def test_points_survive_redis_which_keeps_seventeen_digits(points: int, reached_at_ms: int) -> None:
+    sent = repr(weight(points, reached_at_ms))
+    assert points_of(float(f"{float(sent):.17g}")) == points
+
+
+@given(ANY_POINTS, ANY_POINTS, ANY_TIME_MS, ANY_TIME_MS)
+def test_more_points_rank_higher_whenever_they_were_reached(less: int, more: int, early_ms: int, late_ms: int) -> None:
+    if less != more:
+        low, high = sorted((less, more))
+        assert weight(low, early_ms) < weight(high, late_ms)
+
+
+@given(ANY_POINTS, ANY_TIME_MS, ANY_TIME_MS)
+def test_equal_points_never_rank_the_later_one_higher(points: int, one_ms: int, other_ms: int) -> None:
+    early_ms, late_ms = sorted((one_ms, other_ms))
+    assert weight(points, early_ms) >= weight(points, late_ms)
+
+
+@pytest.mark.parametrize(("points_max", "precision_ms"), [(10_000, 3), (1_000_000, 150)])
+def test_first_come_first_within_the_stated_precision(points_max: int, precision_ms: int) -> None:
+    """A moment is kept to ± 1 ms up to 10⁴ points and ± 75 ms at 10⁶, so two moments twice as far apart are told apart."""
+    for points in (1, points_max // 3, points_max):
+        for later_ms in range(NOW_MS, NOW_MS + 10 * precision_ms, precision_ms):
+            assert weight(points, later_ms) > weight(points, later_ms + precision_ms)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(-5, 5), st.integers(NOW_MS, NOW_MS + 20_000), st.text("abcdef", min_size=1, max_size=4)),
+        unique_by=lambda player: player[2],
+    )
+)
+def test_the_order_is_that_of_an_oracle(players: list[tuple[int, int, str]]) -> None:
+    by_weight = sorted(players, key=lambda one: (weight(one[0], one[1]), one[2]), reverse=True)
+    oracle = sorted(sorted(players, key=lambda one: one[2], reverse=True), key=lambda one: (-one[0], one[1]))
+    assert by_weight == oracle
+
+
+def test_points_that_a_double_cannot_hold_are_refused() -> None:
+    for points in (POINTS_MAX + 1, -POINTS_MAX - 1):
+        with pytest.raises(ValueError, match="double"):
+            weight(points, NOW_MS)
+
+
+def test_the_fraction_stays_above_nothing_for_ever() -> None:
+    for reached_at_ms in (0, NOW_MS + TWENTY_YEARS_MS, NOW_MS * 100):
+        fraction, _ = math.modf(weight(7, reached_at_ms))
+        assert 0 < fraction <= 0.5
+
+
+def test_the_percentile_is_the_specifications_example() -> None:
+    assert percentile(45, 310) == 85.5
+    assert percentile(1, 1) == 0.0
+    assert percentile(1, 200) == 99.5
+
+
+@given(st.integers(1, 10_000), st.data())
+def test_a_better_rank_never_has_a_lower_percentile(total: int, data: st.DataObject) -> None:
+    worse = data.draw(st.integers(1, total))
+    better = data.draw(st.integers(1, worse))
+    assert percentile(better, total) >= percentile(worse, total)
+    assert 0 <= percentile(worse, total) <= 100
+
+
+@pytest.mark.parametrize(
+    ("rank", "previous_rank", "achieved"),
+    [
+        (1, 2, 1),
+        (1, 1, None),
+        (3, None, 3),
+        (2, 3, None),
+        (10, 11, 10),
+        (9, 10, None),
+        (4, 60, 10),
+        (100, 101, 100),
+        (101, 500, None),
+        (50, 40, None),
+        (None, 1, None),
+    ],
+)
+def test_a_milestone_is_the_best_mark_that_a_move_entered(
+    rank: int | None, previous_rank: int | None, achieved: int | None
+) -> None:
+    assert milestone(rank, previous_rank) == achieved
+
+
+@given(st.integers(1, 200), st.one_of(st.none(), st.integers(1, 200)))
+def test_a_milestone_is_entered_once(rank: int, previous_rank: int | None) -> None:
+    mark = milestone(rank, previous_rank)
+    if mark is not None:
+        assert mark in MILESTONE_RANKS
+        assert rank <= mark
+        assert previous_rank is None or previous_rank > mark

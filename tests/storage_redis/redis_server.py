@@ -1,0 +1,83 @@
+"""A Redis for tests: the binary and the options that we ship, in a temporary directory, without Twisted."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from scoreboard.storage.redis_home import RedisHome
+
+
+class RedisServer:
+    """A redis-server on a unix socket, reached by ``url``. May be killed, stopped and continued; `close` ends it for good."""
+
+    def __init__(self, *options: str) -> None:
+        self._data_dir = Path(tempfile.mkdtemp(prefix="redis-test-"))
+        self._home = RedisHome(self._data_dir)
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = self._home.url
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it (again) and wait until it answers."""
+        self._home.prepare()
+        command = [*self._home.command(), *self._options]
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        until = time.monotonic() + 10
+        while not self.tell("PING").startswith(("+PONG", "-NOAUTH")):
+            assert time.monotonic() < until, "redis-server does not answer"
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self.cont()
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Freeze it: connections stay open, nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def cont(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
+    def tell(self, *command: str) -> str:
+        """One command over a connection of its own: the first line of the reply, or "" if there is no server."""
+        said = f"*{len(command)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in command)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            try:
+                connection.connect(str(self._home.socket))
+                connection.sendall(said.encode())
+                return connection.recv(4096).split(b"\r\n")[0].decode()
+            except OSError:
+                return ""
+
+    def flush(self) -> None:
+        """Empty it, scripts and all, as after a loss."""
+        self.tell("FLUSHALL")
+        self.tell("SCRIPT", "FLUSH")
+
+    def close(self) -> None:
+        """End it and leave nothing behind."""
+        self.kill()
+        shutil.rmtree(self._data_dir, ignore_errors=True)
+        if self._data_dir not in self._home.socket.parents:
+            shutil.rmtree(self._home.socket.parent, ignore_errors=True)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(number)

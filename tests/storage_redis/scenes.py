@@ -1,0 +1,75 @@
+"""What the tests of this package share: a meter that remembers, a link that is surely closed, moments that pass."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from twisted.internet.task import deferLater
+
+from scoreboard.boundaries import Meter
+from scoreboard.domain.values import Standing
+from scoreboard.storage.redis_link import RedisLink
+
+NOW_MS = 1_790_000_000_000
+
+
+class CountingMeter:
+    """Counts by name and label values."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        told = " ".join([name, *labels.values()])
+        self.counts[told] = self.counts.get(told, 0) + by
+
+    def observe(self, name: str, seconds: float) -> None: ...
+
+    def gauge(self, name: str, value: float) -> None: ...
+
+
+def the_reactor() -> Any:
+    from twisted.internet import reactor
+
+    return reactor
+
+
+@asynccontextmanager
+async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisLink]:
+    """A link that is up, closed in the end."""
+    link = RedisLink(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
+    link.open()
+    try:
+        await link.reached(2_000)
+        yield link
+    finally:
+        await link.close()
+
+
+async def passed(ms: float) -> None:
+    """So much real time."""
+    await deferLater(the_reactor(), ms / 1000)
+
+
+async def until(true: Callable[[], bool], within_ms: int = 2_000) -> None:
+    """Wait for something, not for long."""
+    started = the_reactor().seconds()
+    while not true():
+        assert the_reactor().seconds() - started < within_ms / 1000, "it did not come true in time"
+        await passed(2)
+
+
+def standing(
+    user_id: str, points: int, version: int = 1, reached_at_ms: int | None = NOW_MS, username: str | None = None
+) -> Standing:
+    return Standing(
+        user_id=user_id,
+        username=username or user_id.upper(),
+        avatar=None,
+        points=points,
+        version=version,
+        reached_at_ms=reached_at_ms,
+        updated_at_ms=NOW_MS if reached_at_ms is None else reached_at_ms,
+    )

@@ -1,0 +1,214 @@
+"""What only the board in Redis can show: its keys, its round trips, and its Redis in trouble."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import pytest
+from twisted.internet.defer import ensureDeferred
+
+from scoreboard.boundaries import StaleBoard, StoreUnavailable
+from scoreboard.domain.grants import Grant
+from scoreboard.domain.judgement import Award, Claim
+from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.standings import weight
+from scoreboard.domain.values import POINTS_MAX, Origin, Player, Receipt, Standing
+from scoreboard.storage.board import RedisBoard
+from scoreboard.storage.redis_link import RedisLink
+from tests.awaiting import run
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, passed, standing, the_reactor, until
+
+ACTION_ID = "00000000-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+def board_on(link: RedisLink) -> RedisBoard:
+    return RedisBoard(link, the_reactor(), lambda: NOW_MS)
+
+
+def award() -> Award:
+    claim = Claim(
+        transaction_id="t-1",
+        player=Player(user_id="ann", username="Ann", role="user", expires_at_s=2**33),
+        grant=Grant(
+            action_id=ACTION_ID,
+            user_id="ann",
+            action_type="COMPLETE_QUEST",
+            issued_at_ms=NOW_MS,
+            not_before_ms=NOW_MS,
+            expires_at_ms=NOW_MS + 1,
+            points=100,
+            metadata=(),
+        ),
+        rule=ActionRule(action_type="COMPLETE_QUEST", points=100),
+        metadata=(),
+        origin=Origin(address="10.0.0.1", agent=""),
+        at_ms=1_761_128_400_007,
+    )
+    return Award(claim=claim, score_before=0, score_after=100, version=1, actions=1, created_at_ms=NOW_MS)
+
+
+async def calls_of(link: RedisLink) -> int:
+    return int(str(await link.call("INFO", "commandstats")).split("cmdstat_evalsha:calls=")[1].split(",")[0])
+
+
+def test_the_conveniences_have_the_specifications_names_and_times_to_live(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            receipts = [(award(), Receipt(points=100, total=1250, rank=5, previous_rank=7))]
+            for _ in range(2):  # the first brings the script
+                await board_on(link).mark(receipts)
+                await passed(50)
+            assert await link.call("GET", f"action:{ACTION_ID}") == b"used"
+            assert 3_590 < await link.call("TTL", f"action:{ACTION_ID}") <= 3_600
+            cached = await link.call("HGETALL", "user:score:ann")
+            assert cached == [b"score", b"1250", b"rank", b"5", b"lastUpdated", b"2025-10-22T10:20:00.007Z"]
+            assert 290 < await link.call("TTL", "user:score:ann") <= 300
+
+    run(main)
+
+
+def test_a_mark_without_redis_is_nobodys_trouble(own_server: RedisServer) -> None:
+    async def main() -> None:
+        meter = CountingMeter()
+        async with linked(own_server.url, meter, deadline_ms=50) as link:
+            board = board_on(link)
+            own_server.stop()
+            await board.mark([(award(), Receipt(points=1, total=1, rank=None, previous_rank=None))])
+            await passed(100)
+            own_server.kill()
+            await passed(100)
+            await board.mark([(award(), Receipt(points=1, total=1, rank=1, previous_rank=None))])
+        assert meter.counts == {"redis_failures_total SILENT": 1}
+
+    run(main)
+
+
+def test_the_ranking_is_the_specifications_sorted_set_with_the_exact_weight(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            await board.begin(1)
+            await board.set([standing("ann", 1250), standing("top", POINTS_MAX), standing("low", -POINTS_MAX)], NOW_MS)
+            assert float(await link.call("ZSCORE", "leaderboard:global", "ann")) == weight(1250, NOW_MS)
+            assert int(float(await link.call("ZSCORE", "leaderboard:global", "ann"))) == 1250
+            assert await link.call("ZREVRANK", "leaderboard:global", "ann") == 1
+            assert sorted(await link.call("KEYS", "*")) == [
+                b"leaderboard:global",
+                b"{leaderboard:global}:players",
+                b"{leaderboard:global}:state",
+            ]
+
+    run(main)
+
+
+def test_a_large_set_is_cut_into_calls_that_redis_can_take(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            await board.begin(1)
+            assert (await board.set([], NOW_MS)).placements == ()
+            projection = await board.set([standing(f"p{n}", n) for n in range(2_000)], NOW_MS)
+            assert (len(projection.placements), projection.total, projection.cursor.seq) == (2_000, 2_000, 4)
+            assert (await board.page(0, 1)).rows[0].user_id == "p1999"
+
+    run(main)
+
+
+def test_many_who_ask_for_their_place_at_once_share_a_round_trip(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            await board.begin(1)
+            await board.set([standing(f"p{n}", n) for n in range(100)], NOW_MS)
+            await board.place("p0")
+            before = await calls_of(link)
+            asked = [ensureDeferred(board.place(f"p{n}")) for n in range(100)]
+            assert [(await one).rank for one in asked] == list(range(100, 0, -1))
+            assert await calls_of(link) - before == 1
+
+    run(main)
+
+
+def test_everybody_who_asks_for_a_place_learns_that_redis_is_away(own_server: RedisServer) -> None:
+    async def main() -> None:
+        async with linked(own_server.url) as link:
+            board = board_on(link)
+            own_server.kill()
+            for one in [ensureDeferred(board.place(f"p{n}")) for n in range(3)]:
+                with pytest.raises(StoreUnavailable):
+                    await one
+
+    run(main)
+
+
+def test_a_player_who_is_ranked_but_lost_means_that_the_board_must_be_redrawn(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            await board.begin(1)
+            await board.set([standing("ann", 1)], NOW_MS)
+            await link.call("DEL", "{leaderboard:global}:players")
+            with pytest.raises(StaleBoard):
+                await board.page(0, 10)
+
+    run(main)
+
+
+def test_a_drawing_that_was_never_hung_disappears_by_itself(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+
+        async def broken_off() -> AsyncIterator[Sequence[Standing]]:
+            yield [standing("ann", 1)]
+            raise StoreUnavailable("the ledger went away")
+
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            with pytest.raises(StoreUnavailable):
+                await board.redraw(1, broken_off(), NOW_MS)
+            left = await link.call("KEYS", "{leaderboard:global}:new:*")
+            assert len(left) == 2
+            for key in left:
+                assert 0 < await link.call("TTL", key) <= 600
+            await board.redraw(2, _one_page(), NOW_MS)
+            assert await link.call("TTL", "leaderboard:global") == -1
+            assert await link.call("TTL", "{leaderboard:global}:players") == -1
+
+    run(main)
+
+
+async def _one_page() -> AsyncIterator[Sequence[Standing]]:
+    yield [standing("ann", 1)]
+
+
+def test_a_restarted_redis_is_another_run_with_what_it_had_drawn(own_server: RedisServer) -> None:
+    async def main() -> None:
+        async with linked(own_server.url) as link:
+            board = board_on(link)
+            await board.begin(3)
+            await board.set([standing("ann", 1)], NOW_MS)
+            await passed(1_500)  # its file is synced every second
+            own_server.kill()
+            await until(lambda: not link.up)
+            own_server.start()
+            await link.reached(2_000)
+            state = await board.state()
+            assert state is not None
+            assert state.cursor.epoch == 3
+            assert state.origin != state.run
+            assert (await board.place("ann")).rank == 1
+
+    run(main)

@@ -1,0 +1,224 @@
+"""The Redis of our own: started, watched, restarted, and never left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from twisted.internet.process import reapAllProcesses
+from twisted.internet.task import LoopingCall
+
+from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
+from scoreboard.storage.redis_home import RedisHome, redis_binary
+from scoreboard.storage.redis_link import RedisLink
+from tests.awaiting import run
+from tests.storage_redis.scenes import CountingMeter, linked, the_reactor, until
+
+
+@asynccontextmanager
+async def embedded(data_dir: Path, patience_s: float = 5.0) -> AsyncIterator[EmbeddedRedis]:
+    """A child that is ready, stopped in the end."""
+    redis = EmbeddedRedis(data_dir, the_reactor(), patience_s=patience_s)
+    redis.startService()
+    try:
+        await redis.ready()
+        yield redis
+    finally:
+        await redis.stopService()
+
+
+def watched(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run with children watched: `run` installs no signal handlers, so nobody hears that one ended."""
+
+    async def watching() -> None:
+        reaping = LoopingCall(reapAllProcesses)
+        reaping.start(0.02).addErrback(lambda _: None)
+        try:
+            await main()
+        finally:
+            reaping.stop()
+
+    run(watching)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def ended(pid: int, within_s: float = 5.0) -> bool:
+    until_s = time.monotonic() + within_s
+    while lives(pid) and time.monotonic() < until_s:
+        time.sleep(0.02)
+    return not lives(pid)
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "var"
+
+
+def test_it_keeps_its_data_in_a_private_directory_and_finds_it_again(data_dir: Path) -> None:
+    async def main() -> None:
+        async with embedded(data_dir) as redis, linked(redis.url) as link:
+            await link.call("SET", "kept", "yes")
+            settings = await link.call("CONFIG", "GET", "*")
+            told = dict(zip(settings[::2], settings[1::2], strict=True))
+            assert (told[b"port"], told[b"appendonly"], told[b"appendfsync"]) == (b"0", b"yes", b"everysec")
+            assert (told[b"save"], told[b"maxmemory-policy"]) == (b"", b"noeviction")
+            pid = redis.pid
+            assert pid is not None
+            assert os.getpgid(pid) != os.getpgrp(), "a Ctrl-C in our terminal is not for Redis"
+        assert redis.pid is None
+        assert not lives(pid)
+        async with embedded(data_dir) as redis, linked(redis.url) as link:
+            assert await link.call("GET", "kept") == b"yes"
+        assert stat.S_IMODE((data_dir / "redis").stat().st_mode) == 0o700
+        assert not (data_dir / "redis" / "redis.sock").exists()
+
+    watched(main)
+
+
+def test_it_is_started_again_when_it_dies(data_dir: Path) -> None:
+    async def main() -> None:
+        async with embedded(data_dir) as redis, linked(redis.url) as link:
+            first = redis.pid
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: not link.up)
+            await link.reached(5_000)
+            assert redis.pid not in (None, first)
+
+    watched(main)
+
+
+def test_a_child_that_does_not_listen_is_killed_in_the_end(data_dir: Path) -> None:
+    async def main() -> None:
+        async with embedded(data_dir, patience_s=0.2) as redis:
+            pid = redis.pid
+            assert pid is not None
+            os.kill(pid, signal.SIGSTOP)
+        assert not lives(pid)
+
+    watched(main)
+
+
+def test_a_second_server_on_the_same_directory_is_refused(data_dir: Path) -> None:
+    async def main() -> None:
+        async with embedded(data_dir) as redis:
+            second = EmbeddedRedis(data_dir, the_reactor())
+            with pytest.raises(EmbeddedRedisBusy, match=f"in use by another server .process {os.getpid()}"):
+                second.startService()
+            await second.stopService()
+            assert redis.pid is not None
+            assert lives(redis.pid)
+
+    watched(main)
+
+
+def test_a_long_path_gets_a_short_private_socket_always_the_same(tmp_path: Path) -> None:
+    async def main() -> None:
+        data_dir = tmp_path / ("long" * 30) / "var"
+        home = RedisHome(data_dir)
+        assert len(os.fsencode(home.socket)) <= 107
+        assert home.url == RedisHome(data_dir).url
+        async with embedded(data_dir) as redis, linked(redis.url) as link:
+            await link.ping()
+            assert stat.S_IMODE(home.socket.parent.stat().st_mode) == 0o700
+        home.socket.parent.rmdir()
+
+    watched(main)
+
+
+def test_a_directory_of_someone_else_is_not_used(tmp_path: Path) -> None:
+    data_dir = tmp_path / "var"
+    data_dir.mkdir()
+    (data_dir / "redis").symlink_to(tempfile.gettempdir())
+    with pytest.raises(PermissionError):
+        EmbeddedRedis(data_dir, the_reactor()).startService()
+
+
+def test_a_spoiled_file_is_set_aside_because_the_ledger_has_everything(data_dir: Path) -> None:
+    async def main() -> None:
+        home = RedisHome(data_dir)
+        home.prepare()
+        home.file.write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nnonsense\r\n" * 3)
+        async with embedded(data_dir) as redis, linked(redis.url) as link:
+            assert await link.call("DBSIZE") == 0
+        assert home.file.with_suffix(".spoiled").read_bytes().endswith(b"nonsense\r\n")
+
+    watched(main)
+
+
+SERVER = """
+import sys
+from pathlib import Path
+from twisted.internet import reactor
+from scoreboard.storage.embedded import EmbeddedRedis
+redis = EmbeddedRedis(Path(sys.argv[1]), reactor)
+redis.startService()
+redis.ready().addCallback(lambda _: print(redis.pid, flush=True))
+reactor.run()
+"""
+
+
+def test_it_dies_with_its_server_even_if_that_is_killed_and_the_next_one_takes_over(data_dir: Path) -> None:
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    pid = int(server.stdout.readline())
+
+    async def next_server() -> None:
+        server.kill()
+        server.wait()
+        async with embedded(data_dir) as redis:  # while the orphan may still be writing its file
+            assert redis.pid != pid
+
+    watched(next_server)
+    server.stdout.close()
+    assert ended(pid)
+
+
+def test_an_orphan_that_does_not_end_is_ended(data_dir: Path) -> None:
+    server = subprocess.Popen([sys.executable, "-c", SERVER, str(data_dir)], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    pid = int(server.stdout.readline())
+    os.kill(pid, signal.SIGSTOP)
+    server.kill()
+    server.wait()
+    server.stdout.close()
+
+    async def next_server() -> None:
+        async with embedded(data_dir, patience_s=0.2) as redis:
+            assert redis.pid != pid
+
+    watched(next_server)
+    assert ended(pid)
+
+
+def test_stopping_while_it_waits_for_something_is_at_once(data_dir: Path) -> None:
+    async def main() -> None:
+        redis = EmbeddedRedis(data_dir, the_reactor())
+        redis.startService()
+        await redis.stopService()
+        assert redis.pid is None
+        link = RedisLink(redis.url, the_reactor(), CountingMeter())
+        assert not link.up
+
+    watched(main)
+
+
+def test_the_binary_is_the_wheels() -> None:
+    said = subprocess.run([redis_binary(), "--version"], capture_output=True, text=True, check=True).stdout
+    assert "v=6.2" in said

@@ -1,0 +1,279 @@
+"""What every gate promises, asked of the one in memory and of the one in a real Redis.
+
+Time is the test's own: the Redis gate runs the very script that ships, with the one line replaced that reads Redis's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred, ensureDeferred
+
+from scoreboard.boundaries import Gate
+from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
+from scoreboard.storage.gate import RedisGate
+from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.storage.redis_link import RedisLink, Script
+from scoreboard.storage.redis_wire import Word
+from tests.awaiting import result_of, run
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import NOW_MS, CountingMeter, passed, the_reactor
+
+CLOCK = "redis.call('TIME')"
+SUBMIT = Limit(name="submit", quota=3, window_ms=60_000)
+ADDRESS = Limit(name="ip", quota=7, window_ms=60_000)
+COARSE = Limit(name="everyone", quota=200, window_ms=10_000)
+BUCKET = Limit(name="initialize", quota=5, window_ms=6_000, policy="bucket")
+
+
+class Moment:
+    """A clock that stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.ms = NOW_MS + 123
+
+    def now_ms(self) -> int:
+        return self.ms
+
+
+class ClockedLink(RedisLink):
+    """Redis, if its clock were the test's."""
+
+    def __init__(self, url: str, moment: Moment) -> None:
+        super().__init__(url, the_reactor(), CountingMeter())
+        self._moment = moment
+
+    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word], deadline_ms: int | None = None) -> Deferred[Any]:
+        now = f"{{{self._moment.ms // 1000}, {self._moment.ms % 1000 * 1000}}}"
+        assert what.text.count(CLOCK) <= 1
+        text = what.text.replace(CLOCK, now)
+        return self.call("EVAL", text, len(keys), *keys, *arguments, deadline_ms=5_000)
+
+
+class Hall(NamedTuple):
+    """``settle`` lets what was told, not asked, arrive."""
+
+    gate: Gate
+    moment: Moment
+    settle: Callable[[], Coroutine[Any, Any, None]]
+
+    async def admits(self, *hits: Hit, slot: Slot | None = None) -> Verdict:
+        return await self.gate.admit(hits, slot)
+
+
+Scenario = Callable[[Hall], Coroutine[Any, Any, None]]
+Play = Callable[[Scenario], None]
+
+
+def in_memory(scenario: Scenario) -> None:
+    moment = Moment()
+
+    async def at_once() -> None: ...
+
+    result_of(scenario(Hall(MemoryGate(moment.now_ms), moment, at_once)))
+
+
+def in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: int = 1_000) -> None:
+    async def main() -> None:
+        server.flush()
+        moment = Moment()
+        link = ClockedLink(server.url, moment)
+        link.open()
+        await link.reached(2_000)
+        gate = RedisGate(link, MemoryGate(moment.now_ms, local_subjects_max), the_reactor(), CountingMeter())
+        try:
+            await scenario(Hall(gate, moment, lambda: passed(0)))
+        finally:
+            await link.close()
+
+    run(main)
+
+
+@pytest.fixture(scope="module", params=["memory", "redis", "redis without a memory"])
+def play(request: pytest.FixtureRequest) -> Iterator[Play]:
+    """The third gate's own windows forget at once, so that Redis alone judges."""
+    if request.param == "memory":
+        yield in_memory
+        return
+    server: RedisServer = request.getfixturevalue("redis_server")
+    local_subjects_max = 1_000 if request.param == "redis" else 0
+    yield lambda scenario: in_redis(server, scenario, local_subjects_max)
+
+
+def hit(limit: Limit, subject: str = "ann", cost: int = 1) -> Hit:
+    return Hit(limit=limit, subject=subject, cost=cost)
+
+
+def test_a_quota_is_admitted_and_the_next_hit_told_when_to_come_back(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        verdicts = []
+        for _ in range(3):
+            verdicts.append(await hall.admits(hit(SUBMIT)))
+            hall.moment.ms += 100
+        assert verdicts == [
+            Verdict(remaining=2, reset_ms=60_000),
+            Verdict(remaining=1, reset_ms=59_900),
+            Verdict(remaining=0, reset_ms=59_800),
+        ]
+        assert await hall.admits(hit(SUBMIT)) == Verdict(refused="submit", retry_after_ms=59_700, remaining=0, reset_ms=59_700)
+        hall.moment.ms += 59_699
+        assert (await hall.admits(hit(SUBMIT))).refused == "submit"
+        hall.moment.ms += 1
+        assert (await hall.admits(hit(SUBMIT))).refused is None
+
+    play(scenario)
+
+
+def test_windows_of_subjects_and_limits_are_apart(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        for _ in range(3):
+            await hall.admits(hit(SUBMIT, "ann"))
+        for other in (hit(SUBMIT, "bob"), hit(SUBMIT, "ip:ann"), hit(ADDRESS, "ann"), hit(BUCKET, "ann")):
+            assert (await hall.admits(other)).refused is None
+
+    play(scenario)
+
+
+def test_hits_that_were_admitted_stay_counted_when_another_refuses(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        for _ in range(5):
+            last = await hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT))
+        assert (last.refused, last.remaining) == ("submit", 0)
+        await hall.settle()
+        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).remaining == 1
+
+    play(scenario)
+
+
+def test_a_verdict_has_the_numbers_of_the_last_hit_and_the_wait_of_the_refusing_one(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        for _ in range(3):
+            await hall.admits(hit(SUBMIT))
+        hall.moment.ms += 1_000
+        verdict = await hall.admits(hit(SUBMIT), hit(ADDRESS, "10.0.0.1"))
+        assert verdict == Verdict(refused="submit", retry_after_ms=59_000, remaining=6, reset_ms=60_000)
+
+    play(scenario)
+
+
+def test_a_dear_hit_costs_more_but_never_more_than_the_quota(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        assert (await hall.admits(hit(ADDRESS, cost=5))).remaining == 2
+        assert (await hall.admits(hit(ADDRESS, cost=5))).refused == "ip"
+        assert (await hall.admits(hit(ADDRESS, cost=2))).remaining == 0
+        assert (await hall.admits(hit(SUBMIT, cost=5))).remaining == 0
+
+    play(scenario)
+
+
+def test_who_asks_in_one_moment_is_judged_one_by_one(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT, f"user-{n % 2}"))) for n in range(8)]
+        verdicts = [await one for one in asked]
+        assert [one.refused for one in verdicts] == [None] * 6 + ["submit", "ip"] or [one.refused for one in verdicts] == [
+            None
+        ] * 6 + ["submit", "submit"]
+        assert [one.remaining for one in verdicts] == [2, 2, 1, 1, 0, 0, 0, 0]
+        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).refused == "ip"
+
+    play(scenario)
+
+
+def test_places_are_held_until_released_or_expired(play: Play) -> None:
+    def place(holder: str, user_id: str = "ann") -> Slot:
+        return Slot(user_id=user_id, holder=holder, quota=2, ttl_ms=10_000)
+
+    async def scenario(hall: Hall) -> None:
+        assert (await hall.admits(slot=place("a"))).refused is None
+        hall.moment.ms += 4_000
+        assert (await hall.admits(slot=place("b"))).refused is None
+        full = await hall.admits(slot=place("c"))
+        assert (full.refused, full.retry_after_ms) == ("open_actions", 6_000)
+        assert (await hall.admits(slot=place("c", "bob"))).refused is None
+        hall.gate.release([("ann", "b"), ("ann", "unknown"), ("nobody", "b")])
+        await hall.settle()
+        assert (await hall.admits(slot=place("c"))).refused is None
+        assert (await hall.admits(slot=place("d"))).refused == "open_actions"
+        hall.moment.ms += 6_000
+        assert (await hall.admits(slot=place("d"))).refused is None
+
+    play(scenario)
+
+
+def test_a_refused_request_takes_no_place(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        for _ in range(3):
+            await hall.admits(hit(SUBMIT))
+        slot = Slot(user_id="ann", holder="a", quota=1, ttl_ms=10_000)
+        asked = [
+            ensureDeferred(hall.admits(hit(SUBMIT, "bob", 2), slot=slot)),
+            ensureDeferred(hall.admits(hit(SUBMIT, "bob", 2))),
+        ]
+        assert [(await one).refused for one in asked] == [None, "submit"]
+        hall.gate.release([("ann", "a")])
+        await hall.settle()
+        assert (await hall.admits(hit(SUBMIT), slot=slot)).refused == "submit"
+        assert (await hall.admits(hit(SUBMIT, "bob", 2), slot=slot)).refused == "submit"
+        await hall.settle()
+        assert (await hall.admits(slot=Slot(user_id="ann", holder="b", quota=1, ttl_ms=10_000))).refused is None
+
+    play(scenario)
+
+
+def test_a_bucket_refills_evenly(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        for left in (4, 3, 2, 1, 0):
+            assert (await hall.admits(hit(BUCKET))).remaining == left
+        assert (await hall.admits(hit(BUCKET))).retry_after_ms == 1_200
+        hall.moment.ms += 1_200
+        assert (await hall.admits(hit(BUCKET))).refused is None
+        hall.moment.ms += 60_000
+        assert (await hall.admits(hit(BUCKET))).remaining == 4
+
+    play(scenario)
+
+
+def test_a_clock_that_steps_back_admits_no_more(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        for _ in range(3):
+            await hall.admits(hit(SUBMIT))
+            hall.moment.ms -= 10_000
+        assert (await hall.admits(hit(SUBMIT))).refused == "submit"
+
+    play(scenario)
+
+
+def _timeless(verdict: Verdict) -> tuple[str | None, int, int]:
+    return verdict.refused, verdict.retry_after_ms, verdict.remaining
+
+
+SCHEDULES = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 3), st.integers(0, 2_000), st.sampled_from([1_199, 1_200, 9_999, 10_000, 59_999, 60_000])),
+        st.sampled_from([SUBMIT, ADDRESS, COARSE, BUCKET]),
+        st.integers(1, 60),
+        st.integers(1, 3),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(schedule=SCHEDULES)
+def test_lua_and_python_agree_on_any_schedule(redis_server: RedisServer, schedule: list[tuple[int, Limit, int, int]]) -> None:
+    async def scenario(hall: Hall) -> None:
+        twin = MemoryGate(hall.moment.now_ms)
+        for wait_ms, limit, cost, at_once in schedule:
+            hall.moment.ms += wait_ms
+            hits = (hit(COARSE, "*"), hit(limit, cost=cost))
+            asked = [ensureDeferred(hall.gate.admit(hits)) for _ in range(at_once)]
+            shared, own = [await one for one in asked], [await twin.admit(hits) for _ in range(at_once)]
+            assert shared[-1] == own[-1]
+            # Who was admitted in one moment is told the reset of the whole moment: a bucket's is later for each of them.
+            assert [_timeless(one) for one in shared] == [_timeless(one) for one in own]
+
+    in_redis(redis_server, scenario, local_subjects_max=0)

@@ -1,0 +1,216 @@
+"""The gate while its Redis is killed, stopped, emptied and slow: somebody always judges, and never more than the quota pass."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from twisted.internet.defer import ensureDeferred
+
+from scoreboard.domain.limits import Hit, Limit, Slot
+from scoreboard.storage.gate import RedisGate
+from scoreboard.storage.memory_gate import MemoryGate
+from tests.awaiting import run
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor
+
+DEGRADED = "rate_limiter_degraded_total"
+WINDOW_MS = 700
+FIVE = Limit(name="submit", quota=5, window_ms=WINDOW_MS)
+HITS = (Hit(limit=Limit(name="ip", quota=10_000, window_ms=WINDOW_MS), subject="10.0.0.1"), Hit(limit=FIVE, subject="ann"))
+
+
+def now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+def most_in_any_window(times_ms: list[int]) -> int:
+    return max(sum(start <= at < start + WINDOW_MS for at in times_ms) for start in times_ms)
+
+
+def restart_empty(server: RedisServer) -> None:
+    server.flush()
+    server.kill()
+    server.start()
+
+
+HARMS: dict[str, Callable[[RedisServer], None]] = {
+    "killed": RedisServer.kill,
+    "stopped": RedisServer.stop,
+    "emptied": RedisServer.flush,
+    "restarted empty": restart_empty,
+}
+
+
+class Watch:
+    """A clock that knows what it was last asked, which is when a hit was counted."""
+
+    def __init__(self) -> None:
+        self.read_ms = 0
+
+    def now_ms(self) -> int:
+        self.read_ms = now_ms()
+        return self.read_ms
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_server: RedisServer, harm: str) -> None:
+    async def main() -> None:
+        meter, watch, verdicts = CountingMeter(), Watch(), list[tuple[str | None, int]]()
+        async with linked(own_server.url, meter) as link:
+            gate = RedisGate(link, MemoryGate(watch.now_ms), the_reactor(), meter)
+
+            async def hit() -> None:
+                verdict = await gate.admit(HITS)
+                verdicts.append((verdict.refused, watch.read_ms))
+
+            async def hit_until(end_ms: int) -> None:
+                while now_ms() < end_ms:
+                    for one in [ensureDeferred(hit()) for _ in range(3)]:
+                        await one
+                    await passed(17)
+
+            started = now_ms()
+            await hit_until(started + WINDOW_MS // 2)
+            HARMS[harm](own_server)
+            await hit_until(started + 2 * WINDOW_MS)
+            own_server.cont()
+            if own_server.tell("PING") != "+PONG":
+                own_server.start()
+            await hit_until(started + 4 * WINDOW_MS)
+        admitted = [at_ms for refused, at_ms in verdicts if refused is None]
+        assert most_in_any_window(admitted) == 5
+        assert len(admitted) >= 15, "who waits is admitted again, with or without Redis"
+        assert len(verdicts) > 100
+        if harm in ("killed", "stopped"):
+            assert meter.counts[DEGRADED] > 0
+
+    run(main)
+
+
+def test_a_redis_that_is_late_is_not_waited_for(own_server: RedisServer) -> None:
+    async def main() -> None:
+        meter = CountingMeter()
+        async with linked(own_server.url, meter) as link:
+            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), meter)
+            own_server.stop()
+            waits = []
+            for _ in range(5):
+                started = now_ms()
+                assert (await gate.admit(HITS)).refused is None
+                waits.append(now_ms() - started)
+            assert all(45 <= one < 400 for one in waits[:3]), "50 ms, then the local gate judges"
+            assert all(one < 45 for one in waits[3:]), "the breaker is open: nobody waits"
+            assert (await gate.admit(HITS)).refused == "submit", "never no limit"
+            assert meter.counts[DEGRADED] == 6
+            own_server.cont()
+            await link.reached(2_000)
+            assert (await gate.admit(HITS)).refused == "submit", "what was let through meanwhile is not forgotten"
+
+    run(main)
+
+
+def test_a_window_that_is_full_here_is_refused_without_asking(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), CountingMeter())
+            minute = (Hit(limit=Limit(name="submit", quota=2, window_ms=60_000), subject="ann"),)
+            for _ in range(2):
+                await gate.admit(minute)
+            outcome: list[object] = []
+            ensureDeferred(gate.admit(minute)).addCallback(outcome.append)
+            assert len(outcome) == 1, "at once"
+
+    run(main)
+
+
+def test_two_processes_share_one_window(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        limit = Limit(name="submit", quota=10, window_ms=60_000)
+        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
+            gates = [RedisGate(one, MemoryGate(now_ms), the_reactor(), CountingMeter()) for one in (link, another)]
+            asked = [ensureDeferred(gates[n % 2].admit([Hit(limit=limit, subject="ann")])) for n in range(40)]
+            assert [(await one).refused for one in asked].count(None) == 10
+
+    run(main)
+
+
+def test_the_keys_are_the_specifications_and_expire(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), CountingMeter())
+            limits = {name: Limit(name=name, quota=10, window_ms=60_000) for name in ("submit", "ip", "initialize", "everyone")}
+            subjects = {"submit": "user-1", "ip": "10.0.0.1", "initialize": "user-1", "everyone": "*"}
+            await gate.admit(
+                [Hit(limit=limit, subject=subjects[name]) for name, limit in limits.items()],
+                Slot(user_id="user-1", holder="action", quota=50, ttl_ms=600_000),
+            )
+            keys = sorted(await link.call("KEYS", "*"))
+            assert keys == [
+                b"open_actions:user-1",
+                b"rate_limit:everyone:*",
+                b"rate_limit:initialize:user-1",
+                b"rate_limit:ip:10.0.0.1",
+                b"rate_limit:user-1",
+            ]
+            assert await link.call("TYPE", "rate_limit:user-1") == b"string"
+            assert 59_000 < await link.call("PTTL", "rate_limit:user-1") <= 60_000
+            assert 590_000 < await link.call("PTTL", "open_actions:user-1") <= 600_000
+
+    run(main)
+
+
+def test_a_log_does_not_grow_beyond_its_window(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            gate = RedisGate(link, MemoryGate(now_ms, subjects_max=0), the_reactor(), CountingMeter())
+            limit = Limit(name="submit", quota=20, window_ms=50)
+            for _ in range(200):
+                await gate.admit([Hit(limit=limit, subject="ann")])
+                await passed(1)
+            assert await link.call("STRLEN", "rate_limit:ann") <= 10 + 12 * 2 * 21
+
+    run(main)
+
+
+def test_a_value_that_is_not_ours_is_as_good_as_none(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        meter = CountingMeter()
+        async with linked(redis_server.url, meter) as link:
+            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), meter)
+            for value in ("7", "x" * 16):
+                await link.call("SET", "rate_limit:ann", value)
+                assert (await gate.admit(HITS)).refused is None
+        assert meter.counts == {}
+
+    run(main)
+
+
+def test_places_are_released_in_redis_too(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), CountingMeter())
+            for holder in "abc":
+                await gate.admit((), Slot(user_id="ann", holder=holder, quota=5, ttl_ms=60_000))
+            gate.release([("ann", "a"), ("ann", "c")])
+            for _ in range(100):
+                if await link.call("ZRANGE", "open_actions:ann", 0, -1) == [b"b"]:
+                    return
+                await passed(2)
+            raise AssertionError("still held")
+
+    run(main)

@@ -1,0 +1,228 @@
+"""The link to a real Redis that is restarted, stopped, emptied, demoted and locked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.storage.redis_line import address
+from scoreboard.storage.redis_link import RedisLink, script
+from scoreboard.storage.redis_wire import RedisUnavailable
+from tests.awaiting import run
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor, until
+
+
+@pytest.fixture
+def own_server() -> Iterator[RedisServer]:
+    """A server of the test's own, to be harmed."""
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+def now_ms() -> float:
+    return float(the_reactor().seconds() * 1000)
+
+
+async def kind_of(failing: object) -> str:
+    with pytest.raises(StoreUnavailable) as refused:
+        await failing  # type: ignore[misc]  # whatever can be awaited
+    assert isinstance(refused.value, RedisUnavailable)
+    return refused.value.kind
+
+
+def test_what_is_asked_while_redis_is_away_fails_at_once_and_is_never_queued(own_server: RedisServer) -> None:
+    async def main() -> None:
+        own_server.kill()
+        link = RedisLink(own_server.url, the_reactor(), CountingMeter())
+        link.open()
+        started = now_ms()
+        assert await kind_of(link.call("INCR", "n")) == "AWAY"
+        assert await kind_of(link.ping()) == "AWAY"
+        assert now_ms() - started < 50
+        assert await kind_of(link.reached(100)) == "AWAY"
+        own_server.start()
+        await link.reached(2_000)
+        assert await link.call("GET", "n") is None
+        await link.close()
+
+    run(main)
+
+
+def test_after_a_crash_it_reconnects_within_a_second_and_says_so(own_server: RedisServer) -> None:
+    async def main() -> None:
+        told: list[str] = []
+        async with linked(own_server.url) as link:
+            link.on_up(lambda: told.append("up"))
+            link.on_down(lambda: told.append("down"))
+            run_before = link.run_id
+            own_server.kill()
+            await until(lambda: not link.up)
+            assert await kind_of(link.call("PING")) == "AWAY"
+            with pytest.raises(StoreUnavailable):
+                _ = link.run_id
+            own_server.start()
+            started = now_ms()
+            await link.reached(2_000)
+            assert now_ms() - started < 1_000
+            assert link.run_id != run_before
+            await link.ping()
+        assert told == ["down", "up", "down"]
+
+    run(main)
+
+
+def test_a_stopped_redis_is_unavailable_within_the_deadline_then_at_once_and_comes_back(own_server: RedisServer) -> None:
+    async def main() -> None:
+        meter = CountingMeter()
+        async with linked(own_server.url, meter, deadline_ms=100) as link:
+            own_server.stop()
+            for _ in range(3):
+                assert link.up
+                started = now_ms()
+                assert await kind_of(link.call("PING")) == "SILENT"
+                assert 90 < now_ms() - started < 300
+            assert not link.up, "the breaker is open"
+            started = now_ms()
+            for _ in range(100):
+                assert await kind_of(link.call("PING")) in ("AWAY", "LOST")
+            assert now_ms() - started < 100
+            await passed(600)
+            assert not link.up
+            own_server.cont()
+            started = now_ms()
+            await link.reached(2_000)
+            assert now_ms() - started < 1_000
+            await link.ping()
+            assert meter.counts["redis_failures_total SILENT"] == 3
+
+    run(main)
+
+
+def test_a_reply_that_lay_there_while_we_were_busy_is_still_in_time(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        async with linked(redis_server.url, deadline_ms=20) as link:
+            for _ in range(4):
+                answer = link.call("PING")
+                time.sleep(0.05)  # noqa: ASYNC251  # a reactor that is late is what this is about
+                assert await answer == b"PONG"
+
+    run(main)
+
+
+def test_a_script_that_redis_forgot_is_sent_again(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        meter = CountingMeter()
+        async with linked(redis_server.url, meter) as link:
+            for _ in range(2):
+                redis_server.flush()
+                for _ in range(2):
+                    assert await link.run(script("release"), ["open_actions:ann"], ["a"]) == 1
+        assert meter.counts == {}
+
+    run(main)
+
+
+def test_a_replica_is_not_asked_until_it_is_a_master_again(own_server: RedisServer) -> None:
+    async def main() -> None:
+        meter = CountingMeter()
+        async with linked(own_server.url, meter) as link:
+            own_server.tell("REPLICAOF", "127.0.0.1", "1")
+            assert await kind_of(link.run(script("begin"), ["state"], ["news", "me", 1, "run"])) == "READONLY"
+            assert not link.up
+            await passed(400)
+            assert not link.up
+            own_server.tell("REPLICAOF", "NO", "ONE")
+            await link.reached(2_000)
+            await link.run(script("begin"), ["state"], ["news", "me", 1, "run"])
+        assert meter.counts["redis_failures_total READONLY"] == 1
+
+    run(main)
+
+
+def test_a_full_redis_is_unavailable_and_says_why(own_server: RedisServer) -> None:
+    async def main() -> None:
+        async with linked(own_server.url) as link:
+            own_server.tell("CONFIG", "SET", "maxmemory", "1")
+            assert await kind_of(link.call("SET", "a", "b")) == "OOM"
+            assert await kind_of(link.run(script("begin"), ["state"], ["news", "me", 1, "run"])) == "OOM"
+            assert link.up
+            own_server.tell("CONFIG", "SET", "maxmemory", "0")
+            await link.call("SET", "a", "b")
+
+    run(main)
+
+
+def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> None:
+    server = RedisServer("--requirepass", "open sesame")
+
+    async def main() -> None:
+        for wrong in (server.url, server.url + "?password=open"):
+            link = RedisLink(wrong, the_reactor(), CountingMeter())
+            link.open()
+            with pytest.raises(RedisUnavailable, match=r"^AWAY: (NOAUTH|WRONGPASS)"):
+                await link.reached(400)
+            await link.close()
+        async with linked(server.url + "?db=3&password=open%20sesame") as link:
+            await link.call("SET", "where", "three")
+            await link.call("SELECT", 0)
+            assert await link.call("GET", "where") is None
+
+    try:
+        run(main)
+    finally:
+        server.close()
+
+
+def test_urls_are_read_as_redis_py_writes_them() -> None:
+    reactor = the_reactor()
+    assert address("redis://localhost", reactor).introduction == ()
+    assert address("redis://:s%3Aecret@localhost:6380/2", reactor).introduction == (("AUTH", "s:ecret"), ("SELECT", 2))
+    assert address("rediss://ann:pw@redis.example/0", reactor).introduction == (("AUTH", "ann", "pw"), ("SELECT", 0))
+    assert address("unix:///var/a%20b/redis.sock?db=1", reactor).introduction == (("SELECT", 1),)
+    with pytest.raises(ValueError, match="redis://"):
+        address("http://localhost", reactor)
+
+
+def test_a_subscriber_hears_again_after_a_restart(own_server: RedisServer) -> None:
+    async def main() -> None:
+        heard: list[bytes] = []
+        async with linked(own_server.url) as link:
+            link.subscribe("news", heard.append)
+            for message in ("one", "two"):
+                await until(lambda: own_server.tell("PUBSUB", "NUMSUB", "news") != "" and _subscribed(own_server))
+                await link.call("PUBLISH", "news", message)
+                await until(lambda: heard != [])
+                assert heard == [message.encode()]
+                heard.clear()
+                own_server.kill()
+                own_server.start()
+                await link.reached(2_000)
+
+    run(main)
+
+
+def _subscribed(server: RedisServer) -> bool:
+    return server.tell("PUBLISH", "elsewhere", "") == ":0" and server.tell("PUBSUB", "CHANNELS", "news") == "*1"
+
+
+def test_a_closed_link_leaves_nothing_behind(own_server: RedisServer) -> None:
+    async def main() -> None:
+        await passed(0)
+        before = the_reactor().getDelayedCalls()
+        link = RedisLink(own_server.url, the_reactor(), CountingMeter())
+        await link.close()
+        for wait_ms in (0, 5, 60):
+            link = RedisLink(own_server.url, the_reactor(), CountingMeter())
+            link.subscribe("news", lambda _: None)
+            link.open()
+            await passed(wait_ms)
+            await link.close()
+            assert not link.up
+        assert the_reactor().getDelayedCalls() == before
+
+    run(main)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from scoreboard.storage.shuttle import Shuttle
+
+
+class Rides:
+    """Every ride that departed, with what ends it."""
+
+    def __init__(self, seats_max: int = 3) -> None:
+        self.clock = Clock()
+        self.departed: list[list[str]] = []
+        self.under_way: list[Deferred[None]] = []
+        self.shuttle: Shuttle[str] = Shuttle(self.clock, self._ride, seats_max)
+
+    def _ride(self, passengers: list[str]) -> Deferred[Any]:
+        self.departed.append(passengers)
+        self.under_way.append(Deferred())
+        return self.under_way[-1]
+
+    def come(self, *passengers: str) -> None:
+        for one in passengers:
+            self.shuttle.take(one)
+
+
+def test_who_comes_in_one_turn_rides_together_when_it_ends() -> None:
+    rides = Rides()
+    rides.come("ann", "bob")
+    assert rides.departed == []
+    rides.clock.advance(0)
+    assert rides.departed == [["ann", "bob"]]
+    assert rides.clock.getDelayedCalls() == []
+
+
+def test_who_comes_while_a_ride_is_under_way_rides_when_it_is_over() -> None:
+    rides = Rides()
+    rides.come("ann")
+    rides.clock.advance(0)
+    rides.come("bob")
+    rides.clock.advance(0)
+    rides.come("cid")
+    assert rides.departed == [["ann"]]
+    rides.under_way[0].callback(None)
+    rides.clock.advance(0)
+    assert rides.departed == [["ann"], ["bob", "cid"]]
+
+
+def test_a_full_load_leaves_at_once_whatever_is_under_way() -> None:
+    rides = Rides()
+    rides.come("a", "b", "c", "d", "e", "f", "g")
+    assert rides.departed == [["a", "b", "c"], ["d", "e", "f"]]
+    for one in rides.under_way[:2]:
+        rides.clock.advance(0)
+        assert rides.departed[2:] == []
+        one.callback(None)
+    rides.clock.advance(0)
+    assert rides.departed[2:] == [["g"]]
+
+
+def test_a_ride_that_failed_is_over_as_well() -> None:
+    rides = Rides()
+    rides.come("ann")
+    rides.clock.advance(0)
+    rides.come("bob")
+    rides.under_way[0].errback(ValueError())
+    rides.clock.advance(0)
+    assert rides.departed == [["ann"], ["bob"]]
