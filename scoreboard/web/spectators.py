@@ -37,7 +37,7 @@ class Spectators:
         return Answer(200, encode(TokenAnswer(data=data)), JSON + NO_STORE)
 
     def _name(self, request: Request) -> str:
-        """A new one; but who still shows a spectator's token keeps the name, so that an open socket can go on with the new token."""
+        """A new one; but who still shows a spectator's token keeps its name, so that an open socket can go on."""
         shown = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
         known = self.door.doorkeeper.admit(shown) if isinstance(shown, str) else shown
         return known.user_id if isinstance(known, Player) and known.role == "spectator" else f"spectator-{self.new_id()}"
