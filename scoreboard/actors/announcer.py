@@ -124,7 +124,6 @@ class Announcer:
     def _begin_tick(self) -> None:
         self._next = None
         self._ticking = True
-        self._last_s = self._clock.seconds()
         ensureDeferred(self._tick()).addErrback(self._tick_failed).addBoth(self._end_tick)
 
     def _tick_failed(self, failure: object) -> None:
@@ -132,6 +131,8 @@ class Announcer:
 
     def _end_tick(self, _: object) -> None:
         self._ticking = False
+        # Counted from here, a big room slows its own pace before it slows submissions.
+        self._last_s = self._clock.seconds()
         if self._changes or self._stalled or self._ranking.cursor > self._told_at:
             self._wake()
 

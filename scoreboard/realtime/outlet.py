@@ -26,8 +26,9 @@ class Outlet:
 
     def offer(self, data: bytes) -> None:
         """Write: to the socket at once if nothing waits before it, through the transport's buffer otherwise."""
-        if self._direct and self.drained:
-            sent = self._transport.writeSomeData(data)
+        descriptor = self._descriptor
+        if self._direct and not (descriptor.dataBuffer or descriptor._tempDataBuffer):
+            sent = descriptor.writeSomeData(data)
             if sent == len(data):
                 return
             if isinstance(sent, int):  # else the connection is lost: writing through the reactor lets it find out and say so

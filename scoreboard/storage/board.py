@@ -129,15 +129,14 @@ class RedisBoard:
         return found
 
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
-        """Told, not asked: returns as soon as it is sent, and a failure is only counted."""
+        """Told, not asked."""
         keys: list[str] = []
         arguments: list[Word] = []
         for award, receipt in receipts:
             claim = award.claim
             keys += ("action:" + claim.grant.action_id, "user:score:" + award.user_id)
             arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
-        if self._link.up:
-            self._link.run(_MARK, keys, arguments).addErrback(lambda _: None)
+        self._link.tell(_MARK, keys, arguments)
 
     def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None]) -> None:
         """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""

@@ -28,7 +28,6 @@ from scoreboard.storage.shuttle import Shuttle
 _GATE: Final = script("gate")
 _RELEASE: Final = script("release")
 _REQUESTS_PER_BATCH_MAX: Final = 128
-_RELEASES_PER_BATCH_MAX: Final = 256
 #: As scripts/gate.lua unpacks them: a limit's policy, quota, window and grain; a run's units and times.
 _TERMS: Final = Struct("<BQQQ")
 _HITS: Final = Struct("<QL")
@@ -75,7 +74,6 @@ class RedisGate:
         self._meter = meter
         self._deadline_ms = deadline_ms
         self._asks: Shuttle[_Ask] = Shuttle(reactor, self._judge, _REQUESTS_PER_BATCH_MAX)
-        self._releases: Shuttle[tuple[str, str]] = Shuttle(reactor, self._let_go, _RELEASES_PER_BATCH_MAX)
 
     async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
         """Count the hits and take the slot, in the round trip that is about to leave."""
@@ -94,9 +92,7 @@ class RedisGate:
         """Give places back; those that Redis does not hear of expire."""
         given = list(slots)
         self._local.release(given)
-        if self._link.up:
-            for one in given:
-                self._releases.take(one)
+        self._let_go(given)
 
     def _refuse(self, uses: Sequence[Use], outlook: Sequence[Outcome]) -> Verdict:
         counted = [use for use, outcome in zip(uses, outlook, strict=True) if outcome.admitted]
@@ -156,7 +152,7 @@ class RedisGate:
                 self._local.hold(slot)
             return with_place(verdict, wait_ms)
         if not wait_ms:  # taken, for a request that a window refused
-            self._releases.take((slot.user_id, slot.holder))
+            self._let_go([(slot.user_id, slot.holder)])
         return verdict
 
     def _unanswered(self, failure: Failure, asks: list[_Ask]) -> None:
@@ -169,8 +165,8 @@ class RedisGate:
             if ask.verdict is not None:
                 ask.verdict.callback(verdict)
 
-    def _let_go(self, slots: list[tuple[str, str]]) -> Deferred[Any]:
-        return self._link.run(_RELEASE, [_places(user_id) for user_id, _ in slots], [holder for _, holder in slots])
+    def _let_go(self, slots: list[tuple[str, str]]) -> None:
+        self._link.tell(_RELEASE, [_places(user_id) for user_id, _ in slots], [holder for _, holder in slots])
 
 
 @lru_cache(maxsize=64)

@@ -122,6 +122,14 @@ class RedisLink:
 
         return self.call("EVALSHA", what.sha, *rest, deadline_ms=deadline_ms).addErrback(unknown)
 
+    def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> None:
+        """Have a script run soon, without waiting for its reply or knowing of its failure; nothing happens while down.
+
+        Sent in full: nobody would hear that Redis does not know it by its digest.
+        """
+        if self._wire is not None:
+            self._wire.tell(("EVAL", what.text, len(keys), *keys, *arguments))
+
     async def ping(self) -> None:
         """Return if Redis answers; raise RedisUnavailable if not."""
         await self.call("PING")

@@ -64,9 +64,7 @@ def test_the_conveniences_have_the_specifications_names_and_times_to_live(redis_
         redis_server.flush()
         async with linked(redis_server.url) as link:
             receipts = [(award(), Receipt(points=100, total=1250, rank=5, previous_rank=7))]
-            for _ in range(2):  # the first brings the script
-                await board_on(link).mark(receipts)
-                await passed(50)
+            await board_on(link).mark(receipts)  # what is told is done before what is asked next
             assert await link.call("GET", f"action:{ACTION_ID}") == b"used"
             assert 3_590 < await link.call("TTL", f"action:{ACTION_ID}") <= 3_600
             cached = await link.call("HGETALL", "user:score:ann")
@@ -87,7 +85,7 @@ def test_a_mark_without_redis_is_nobodys_trouble(own_server: RedisServer) -> Non
             own_server.kill()
             await passed(100)
             await board.mark([(award(), Receipt(points=1, total=1, rank=1, previous_rank=None))])
-        assert meter.counts == {"redis_failures_total SILENT": 1}
+        assert meter.counts == {}
 
     run(main)
 

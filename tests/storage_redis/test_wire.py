@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from scoreboard.storage.redis_wire import RedisEar, RedisUnavailable, RedisWire
+from scoreboard.storage.redis_wire import TOLD_WAITING_MAX, TOLD_WAITS_S, RedisEar, RedisUnavailable, RedisWire
 
 
 class Line(StringTransport):
@@ -90,6 +90,38 @@ def test_after_three_silent_calls_in_a_row_it_hangs_up_and_nothing_is_asked_any_
     wire.connectionLost(Failure(ConnectionDone()))
     assert waiting == ["LOST"]
     assert clock.getDelayedCalls() == []
+
+
+def test_what_is_told_travels_with_the_next_question_and_its_reply_is_nobodys() -> None:
+    clock = Clock()
+    wire, line = wired(clock)
+    wire.tell(("A",))
+    wire.tell(("B",))
+    assert line.value() == b""
+    asked = outcome_of(wire.ask(("C",), 1))
+    assert line.value() == b"*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n*1\r\n$1\r\nC\r\n"
+    wire.dataReceived(b"+a\r\n-ERR b\r\n+c\r\n")
+    assert asked == [b"c"]
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_is_told_goes_by_itself_when_nobody_asks() -> None:
+    clock = Clock()
+    wire, line = wired(clock)
+    wire.tell(("A",))
+    clock.advance(TOLD_WAITS_S)
+    assert line.value() == b"*1\r\n$1\r\nA\r\n"
+    wire.tell(("B",))
+    wire.connectionLost(Failure(ConnectionDone()))
+    assert clock.getDelayedCalls() == []
+
+
+def test_what_is_told_is_bounded() -> None:
+    wire, line = wired(Clock())
+    for _ in range(TOLD_WAITING_MAX + 5):
+        wire.tell(("A",))
+    outcome_of(wire.ask(("C",), 1))
+    assert line.value().count(b"A") == TOLD_WAITING_MAX
 
 
 def test_silent_calls_with_an_answer_between_them_are_forgiven() -> None:
