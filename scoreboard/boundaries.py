@@ -7,7 +7,7 @@ Every method that waits is a coroutine; whoever implements it never blocks the r
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.grants import Grant
@@ -114,6 +114,21 @@ class BoardState(Value, frozen=True, kw_only=True):
     run: str
 
 
+class History(Value, frozen=True, kw_only=True):
+    """What a board can say of the time since a cursor: its top now, and what changed until then.
+
+    ``changes`` are the latest of each player, oldest first, or None when they are not kept (any more): then only the top tells.
+    """
+
+    page: Page
+    changes: tuple[ScoreChanged, ...] | None
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the top came from the ledger."""
+        return self.page.degraded
+
+
 class Board(Protocol):
     """The drawing: the ranking, redrawn from the ledger whenever in doubt."""
 
@@ -135,6 +150,12 @@ class Board(Protocol):
 
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board at one cursor."""
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        """What changed after a cursor, and the first ``limit`` rows of the board at that same moment.
+
+        At least the last 1,000 steps of an epoch are kept. A cursor of another epoch, or one ahead of the board, has no history.
+        """
 
     async def place(self, user_id: str) -> Place:
         """Where one player stands."""
@@ -192,6 +213,9 @@ class Ranking(Protocol):
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board, at least as new as ``cursor`` was when asked."""
 
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        """What changed after a cursor, and the first ``limit`` rows, at least as new as ``cursor`` was when asked."""
+
     async def place(self, user_id: str) -> Place:
         """Where a player stands, at least as new as ``cursor`` was when asked."""
 
@@ -227,6 +251,16 @@ class Listener(Protocol):
         """Say goodbye and close; no more is offered afterwards."""
 
 
+class Return(Value, frozen=True, kw_only=True):
+    """How a listener that was away comes back: with what it missed, or (``missed`` None) with the top alone.
+
+    ``missed`` are the events that bring it to the page's cursor, which all of them carry: each player's latest, and the top.
+    """
+
+    page: Page
+    missed: tuple[Event, ...] | None
+
+
 class Announcer(Protocol):
     """The balcony: rooms and ticks. Told, not asked."""
 
@@ -238,6 +272,9 @@ class Announcer(Protocol):
 
     async def join(self, listener: Listener) -> Page:
         """Into the leaderboard room; the top of the board at a cursor not older than anything the room is told later."""
+
+    async def resume(self, listener: Listener, since: Cursor) -> Return:
+        """Into the leaderboard room as `join`, by someone who has seen everything up to a cursor."""
 
     def quit(self, listener: Listener) -> None:
         """Out of the leaderboard room; the player's own news still come."""
@@ -254,6 +291,19 @@ class Doorkeeper(Protocol):
 
     def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `admit` accepts for ``life_s`` seconds."""
+
+
+TICKET_LIFE_S: Final = 30
+
+
+class Tickets(Protocol):
+    """Who asks now may come once, a moment later, by a ticket in place of a token (a browser's EventSource sends no headers)."""
+
+    async def issue(self, player: Player) -> str:
+        """A ticket for this player, good for 30 seconds and one use in any server process. Raises StoreUnavailable."""
+
+    async def redeem(self, ticket: str) -> Player | None:
+        """Whose ticket it is, and it is no more; None if it is nobody's (any more). Raises StoreUnavailable."""
 
 
 class Meter(Protocol):

@@ -7,6 +7,7 @@ say goodbye to sockets, write down the last receipts, let go of the stores.
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 import time
 import uuid
@@ -24,6 +25,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.resource import IResource
 
 from config import BadSettings as BadSettings
 from config.catalogue import load_catalogue
@@ -41,10 +43,13 @@ from scoreboard.domain.values import Cursor, ScoreChanged, Standing
 from scoreboard.failpoints import failpoint as make_failpoint
 from scoreboard.listening import close as close_port
 from scoreboard.listening import listen
+from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.native import NativeFactory
+from scoreboard.realtime.socketio.mount import SOCKETIO_PATH, socketio_resource
+from scoreboard.realtime.sse import Streams
 from scoreboard.storage.board import RedisBoard
 from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.gate import RedisGate
@@ -55,10 +60,11 @@ from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.schema import schema_status as ledger_schema_status
+from scoreboard.storage.tickets import RedisTickets
 from scoreboard.systemd import Notifier
 from scoreboard.telemetry import LagWatch, Telemetry
 from scoreboard.web.address import Proxies, counted_as, plain
-from scoreboard.web.app import build_site
+from scoreboard.web.app import build_site, build_socket_site
 from scoreboard.web.auth import Cloakroom
 from scoreboard.web.door import EVERYONE, Limits
 from scoreboard.web.site import Bounds, Site
@@ -84,6 +90,11 @@ def now_ms() -> int:
 def new_id() -> str:
     """A fresh version-4 UUID in its one spelling."""
     return str(uuid.uuid4())
+
+
+def new_sid() -> str:
+    """A session's id, which is also what proves whose it is: 144 random bits."""
+    return secrets.token_urlsafe(18)
 
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
@@ -167,14 +178,18 @@ class House(Service):
         proxies = Proxies(networks=settings.trusted_proxies)
         doorkeeper = _doorkeeper(settings)
         limits = _limits(settings)
-        lobby, sockets = self._live_wing(announcer, doorkeeper, gate, limits, proxies)
+        bounds = Bounds()
+        lobby, sockets, socketio = self._live_wing(announcer, doorkeeper, gate, limits, proxies, bounds)
+        streams = Streams(announcer=announcer, lobby=lobby, settings=sockets.settings, clock=reactor)
         self._closers.append(announcer.stop)
-        self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))
         site = build_site(
             doorkeeper=doorkeeper,
             gate=gate,
             scorekeeper=scorekeeper,
             ranking=ranking,
+            announcer=announcer,
+            tickets=RedisTickets(link),
+            open_stream=streams.open,
             catalogue=self._catalogue,
             ring=_ring(settings.action_signature_secret, settings.action_signature_secrets_old),
             limits=limits,
@@ -184,16 +199,28 @@ class House(Service):
             metrics=meter.render,
             pages=PAGES,
             socket=SocketResource(sockets),
+            socketio=socketio,
             cors_origins=settings.cors_origins,
             trusted_proxies=settings.trusted_proxies,
-            bounds=Bounds(),
+            bounds=bounds,
             clock=reactor,
             now_ms=now_ms,
             new_id=new_id,
             meter=meter,
         )
-        self._closers.append(lambda: _within(site.drain(), DRAIN_S, reactor))
-        await self._listen(site, sockets)
+        socket_site = build_socket_site(
+            {SOCKETIO_PATH: socketio},
+            otherwise=SocketResource(sockets),
+            trusted_proxies=settings.trusted_proxies,
+            bounds=bounds,
+            clock=reactor,
+            now_ms=now_ms,
+            meter=meter,
+        )
+        for one in (site, socket_site):
+            self._closers.append(partial(_drain, one, reactor))
+        self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))  # before HTTP: a GET that waits for news is answered so
+        await self._listen(site, socket_site)
         self._notifier.ready()
 
     async def _open_redis(self) -> RedisLink:
@@ -222,8 +249,8 @@ class House(Service):
         return ledger
 
     def _live_wing(
-        self, announcer: Announcer, doorkeeper: Cloakroom, gate: RedisGate, limits: Limits, proxies: Proxies
-    ) -> tuple[Lobby, NativeFactory]:
+        self, announcer: Announcer, doorkeeper: Cloakroom, gate: RedisGate, limits: Limits, proxies: Proxies, bounds: Bounds
+    ) -> tuple[Lobby, NativeFactory, IResource]:
         settings = LiveSettings(
             origins=self._settings.cors_origins,
             sockets_max=self._settings.sockets_max,
@@ -249,9 +276,20 @@ class House(Service):
             address_of=address_of,
             knock=knock,
         )
-        return lobby, sockets
+        socketio = socketio_resource(
+            doorkeeper=doorkeeper,
+            announcer=announcer,
+            lobby=lobby,
+            settings=settings,
+            engine=EngineSettings(max_payload_bytes=bounds.body_bytes_max),
+            clock=self._reactor,
+            new_sid=new_sid,
+            address_of=address_of,
+            knock=knock,
+        )
+        return lobby, sockets, socketio
 
-    async def _listen(self, site: Site, sockets: NativeFactory) -> None:
+    async def _listen(self, site: Site, sockets: Site) -> None:
         settings = self._settings
         doors: list[tuple[int | None, Any]] = [(settings.port, site), (settings.websocket_port, sockets)]
         for port in await listen(self._reactor, os.environ, settings.bind_address, doors):
@@ -411,10 +449,10 @@ def _redis_url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else RedisHome(settings.data_dir).url
 
 
-async def _within(what: Deferred[None], seconds: float, clock: Any) -> None:
-    """Wait for it, but not longer."""
+async def _drain(site: Site, clock: Any) -> None:
+    """Let what has been asked be answered, but do not wait for ever."""
     with suppress(TimeoutError):
-        await what.addTimeout(seconds, clock)
+        await site.drain().addTimeout(DRAIN_S, clock)
 
 
 def _begin(what: Coroutine[Any, Any, object]) -> None:

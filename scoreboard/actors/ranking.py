@@ -14,15 +14,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavailable
+from scoreboard.boundaries import Board, History, Ledger, Meter, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Cursor, Page, Place
 
 PAGES_MAX = 256
 PLACES_MAX = 10_000
+#: Each may hold some hundred changes.
+HISTORIES_MAX = 32
 DEGRADED_S = 0.25
 
 Key = TypeVar("Key")
-Read = TypeVar("Read", Page, Place)
+Read = TypeVar("Read", Page, Place, History)
 NOWHERE = Cursor(epoch=0, seq=0)
 
 
@@ -37,6 +39,7 @@ class Ranking:
         self._cursor = NOWHERE
         self._pages: _Shelf[tuple[int, int], Page] = _Shelf(clock, PAGES_MAX)
         self._places: _Shelf[str, Place] = _Shelf(clock, PLACES_MAX)
+        self._histories: _Shelf[tuple[Cursor, int], History] = _Shelf(clock, HISTORIES_MAX)
 
     @property
     def cursor(self) -> Cursor:
@@ -49,6 +52,7 @@ class Ranking:
             self._cursor = cursor
             self._pages.clear()
             self._places.clear()
+            self._histories.clear()
 
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board, at least as new as ``cursor`` was when asked."""
@@ -59,6 +63,16 @@ class Ranking:
         if not page.degraded:
             self.heard(page.cursor)
         return page
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        """What changed after a cursor, and the top of the same moment. Those who lost their place together ask once."""
+        kept = self._histories.get((cursor, limit))
+        if kept is not None:
+            return kept
+        history = await self._histories.fetch((cursor, limit), lambda: self._read_history(cursor, limit))
+        if not history.degraded:
+            self.heard(history.page.cursor)
+        return history
 
     async def place(self, user_id: str) -> Place:
         """Where a player stands, at least as new as ``cursor`` was when asked."""
@@ -72,12 +86,30 @@ class Ranking:
 
     async def _read_page(self, offset: int, limit: int) -> Page:
         try:
-            return await self._board.page(offset, limit)
+            return self._no_older_than(self._cursor, await self._board.page(offset, limit))
         except (StoreUnavailable, StaleBoard):
-            self._meter.count("degraded_reads_total")
-            total, standings = await self._ledger.top(offset, limit)
-            rows = tuple([standing.row(offset + at) for at, standing in enumerate(standings, 1)])
-            return Page(cursor=self._cursor, total=total, rows=rows, read_at_ms=self._now_ms(), degraded=True)
+            return await self._page_from_ledger(offset, limit)
+
+    async def _read_history(self, cursor: Cursor, limit: int) -> History:
+        asked = self._cursor
+        try:
+            history = await self._board.since(cursor, limit)
+            self._no_older_than(asked, history.page)
+        except (StoreUnavailable, StaleBoard):
+            return History(page=await self._page_from_ledger(0, limit), changes=None)
+        return history
+
+    def _no_older_than(self, cursor: Cursor, page: Page) -> Page:
+        """The page, unless the store has lost what it told us already and was not redrawn yet."""
+        if page.cursor < cursor:
+            raise StaleBoard("the store went back")
+        return page
+
+    async def _page_from_ledger(self, offset: int, limit: int) -> Page:
+        self._meter.count("degraded_reads_total")
+        total, standings = await self._ledger.top(offset, limit)
+        rows = tuple([standing.row(offset + at) for at, standing in enumerate(standings, 1)])
+        return Page(cursor=self._cursor, total=total, rows=rows, read_at_ms=self._now_ms(), degraded=True)
 
     async def _read_place(self, user_id: str) -> Place:
         try:

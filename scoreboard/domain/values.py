@@ -21,6 +21,9 @@ USER_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 #: Hardening 9: the one spelling of a version-4 UUID that is accepted.
 ACTION_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 
+#: How clients write a cursor: two whole numbers as we would write them, neither beyond 15 digits.
+_CURSOR: Final = re.compile(r"(0|[1-9][0-9]{0,14})\.(0|[1-9][0-9]{0,14})", re.ASCII)
+
 #: What a client said of an action: (key, canonical JSON of the value), sorted by key, no key twice.
 Metadata = tuple[tuple[str, bytes], ...]
 
@@ -115,6 +118,17 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
     epoch: int
     seq: int
 
+    @property
+    def text(self) -> str:
+        """``<epoch>.<seq>``, as clients bring it back."""
+        return f"{self.epoch}.{self.seq}"
+
+    @staticmethod
+    def read(text: str) -> Cursor | None:
+        """The cursor that the text writes, or None if it writes none."""
+        found = _CURSOR.fullmatch(text)
+        return None if found is None else Cursor(epoch=int(found[1]), seq=int(found[2]))
+
 
 class Page(Value, frozen=True, kw_only=True):
     """A stretch of the board at one cursor; ``total`` counts every player on the board."""
@@ -150,9 +164,14 @@ class ScoreChanged(Value, frozen=True, kw_only=True):
 
 
 class BoardChanged(Value, frozen=True, kw_only=True):
-    """The top of the board reads differently now."""
+    """The top of the board. ``before`` is what the room was told last, or None in a snapshot, which replaces whatever was seen.
+
+    ``reset`` says that news may have been missed which nobody will tell any more.
+    """
 
     page: Page
+    before: tuple[Row, ...] | None = None
+    reset: bool = False
 
 
 class RankAchieved(Value, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ from typing import Final
 
 from scoreboard.boundaries import Parting
 from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.values import Event
-from scoreboard.realtime.payloads import event_name, event_payload, refusal_payload
+from scoreboard.domain.values import BoardChanged, Event
+from scoreboard.realtime.payloads import ROWS_EVENT, event_name, event_payload, refusal_payload, rows_payload
 
 PING: Final = b"\x89\x00"
 _REASON_BYTES_MAX: Final = 123
@@ -15,12 +15,21 @@ _REASON_BYTES_MAX: Final = 123
 
 def text_frame(payload: bytes) -> bytes:
     """One whole text message."""
+    return _frame(0x81, payload)
+
+
+def binary_frame(payload: bytes) -> bytes:
+    """One whole binary message."""
+    return _frame(0x82, payload)
+
+
+def _frame(head: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return bytes((head, size)) + payload
     if size < 65_536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+        return bytes((head, 126)) + size.to_bytes(2, "big") + payload
+    return bytes((head, 127)) + size.to_bytes(8, "big") + payload
 
 
 def close_frame(parting: Parting) -> bytes:
@@ -44,3 +53,14 @@ class NativeWire:
         """A refusal, with the id of the message that it answers if it had one."""
         tail = b"}" if number is None else b',"id":%d}' % number
         return text_frame(b'{"event":"error","data":%b%b' % (refusal_payload(refusal), tail))
+
+
+class NativeRowsWire(NativeWire):
+    """The same for those who want row operations in place of a top that they can make from the one before."""
+
+    def frame(self, event: Event) -> bytes:
+        """The event, ready to be written."""
+        if isinstance(event, BoardChanged) and event.before is not None:
+            payload = rows_payload(event.page, event.before)
+            return text_frame(b'{"event":"%b","data":%b}' % (ROWS_EVENT.encode(), payload))
+        return super().frame(event)

@@ -19,6 +19,8 @@ _STATUS: Final = {
     Reason.INVALID_TOKEN: 401,
     Reason.FORBIDDEN: 403,
     Reason.NOT_FOUND: 404,
+    Reason.BODY_TOO_LARGE: 413,
+    Reason.UNSUPPORTED_MEDIA_TYPE: 415,
     Reason.RATE_LIMIT_EXCEEDED: 429,
     Reason.UNAVAILABLE: 503,
 }
@@ -41,10 +43,7 @@ def may_enter(path: str, query: Collection[str], headers: Mapping[str, str], ori
     """The token that the handshake brings, or None. ``headers`` by lower-case name. Raises Refused."""
     if path not in PATHS:
         raise Refused(_NOWHERE)
-    if any(name.lower() in _TOKEN_NAMES for name in query):
-        raise Refused(_IN_THE_QUERY)
-    if not origin_allowed(headers.get("origin"), headers.get("host", ""), origins):
-        raise Refused(_FOREIGN)
+    check_page(query, headers, origins)
     authorization = headers.get("authorization")
     if authorization is None:
         return None
@@ -52,6 +51,14 @@ def may_enter(path: str, query: Collection[str], headers: Mapping[str, str], ori
     if scheme.lower() != "bearer" or not token.isascii() or len(token.split()) != 1:
         raise Refused(_NOT_BEARER)
     return token.strip()
+
+
+def check_page(query: Collection[str], headers: Mapping[str, str], origins: Collection[str]) -> None:
+    """Refuse what a foreign page asks, and what carries a token in its URL. Raises Refused."""
+    if any(name.lower() in _TOKEN_NAMES for name in query):
+        raise Refused(_IN_THE_QUERY)
+    if not origin_allowed(headers.get("origin"), headers.get("host", ""), origins):
+        raise Refused(_FOREIGN)
 
 
 def origin_allowed(origin: str | None, host: str, origins: Collection[str]) -> bool:
@@ -75,11 +82,16 @@ def refusal_of(status: int, message: str) -> Refusal:
     return Refusal(reason=reason, message=message[:200])
 
 
+def refusal_body(refusal: Refusal) -> bytes:
+    """The refusal as JSON, in the shape of the HTTP API."""
+    reason = refusal.reason
+    return msgspec.json.encode(_Body(False, reason.name, refusal.message, reason.value, refusal.retry_after_s))
+
+
 def http_answer(refusal: Refusal, status: int, headers: Mapping[str, str]) -> bytes:
     """The refusal as a whole HTTP answer after which the connection closes."""
     answer = HTTPStatus(status)
-    reason = refusal.reason
-    body = msgspec.json.encode(_Body(False, reason.name, refusal.message, reason.value, refusal.retry_after_s))
+    body = refusal_body(refusal)
     lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store", **headers}
     if answer == HTTPStatus.UNAUTHORIZED:
         fault = ' error="invalid_token"' if refusal.reason is Reason.INVALID_TOKEN else ""

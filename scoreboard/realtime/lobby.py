@@ -92,6 +92,10 @@ class Lobby:
             del self._held_by[address]
         self._count(-1)
 
+    def succeed(self, guest: Guest, successor: Guest) -> None:
+        """The successor, who has entered, takes the guest's seat: the same client on another connection."""
+        self._guests[successor] = self._guests.pop(guest)
+
     async def empty(self, parting: Parting, over_s: float) -> None:
         """Let nobody in any more, part from everyone evenly over a time, and return when all have gone or been cut off."""
         self._closing = True

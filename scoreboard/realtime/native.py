@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import Announcer, Doorkeeper, Parting
 from scoreboard.domain.limits import TokenBucket, Verdict
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.realtime.frames import NativeWire
+from scoreboard.realtime.frames import NativeRowsWire, NativeWire
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.requests import Answer, Outcome, ask, decoded
@@ -31,6 +31,7 @@ OUR_FAULT: Final = Parting(code=1011, reason="the server has a fault")
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
 #: One for all sockets: the announcer frames an event once for each wire that it meets.
 _WIRE: Final = NativeWire()
+_ROWS_WIRE: Final = NativeRowsWire()
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,7 +55,12 @@ class NativeSocket(Shell):
         factory = self.factory
         self._events = TokenBucket()
         self._visitor = Visitor(
-            doorkeeper=factory.doorkeeper, announcer=factory.announcer, wire=_WIRE, outlet=self.outlet, hang_up=self.part
+            doorkeeper=factory.doorkeeper,
+            announcer=factory.announcer,
+            wire=_WIRE,
+            rows_wire=_ROWS_WIRE,
+            outlet=self.outlet,
+            hang_up=self.part,
         )
 
     @property
@@ -114,6 +120,7 @@ class NativeSocket(Shell):
         if self.stage is Stage.STRANGER:  # not any more: nothing else is done for strangers
             self.rest()
         frames = b"" if number is None else _WIRE.ack(number, outcome.data)
+        frames += b"".join(map(_WIRE.frame, outcome.missed))
         if outcome.event is not None:
             frames += _WIRE.frame(outcome.event)
         if frames:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.internet.abstract import FileDescriptor
+
+
+class Sink(Protocol):
+    """Where frames for one client go."""
+
+    def offer(self, data: bytes) -> None:
+        """Write, or keep it for when the client asks."""
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was offered has left this process."""
 
 
 class Outlet:

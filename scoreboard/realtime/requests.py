@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
 from scoreboard.domain.refusals import Refusal, Refused, malformed
-from scoreboard.domain.values import BoardChanged, Event, Value
+from scoreboard.domain.values import BoardChanged, Cursor, Event, Value
 from scoreboard.realtime.payloads import encode
 from scoreboard.realtime.visitor import Visitor
 
@@ -16,9 +16,12 @@ Wanted = TypeVar("Wanted")
 
 
 class Answer(Value, frozen=True, kw_only=True):
-    """What was asked is done: ``data`` (JSON) for whoever wants an acknowledgement, then ``event`` for this client alone."""
+    """What was asked is done: ``data`` (JSON) for whoever wants an acknowledgement, then for this client alone what it missed
+    while it was away, and ``event``.
+    """
 
     data: bytes
+    missed: tuple[Event, ...] = ()
     event: Event | None = None
 
 
@@ -39,13 +42,21 @@ class _Known(msgspec.Struct, frozen=True, rename="camel"):
     expires_at: int
 
 
-class _At(msgspec.Struct, frozen=True):
+class _Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mode: Literal["top", "rows"] = "top"
+    since: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+
+
+class _At(msgspec.Struct, frozen=True, omit_defaults=True):
     epoch: int
     seq: int
+    recovered: bool = False
+    reset: bool = False
 
 
 _token = msgspec.json.Decoder(_Token)
 _nothing = msgspec.json.Decoder(_Nothing | None)
+_wanted = msgspec.json.Decoder(_Join | None)
 
 
 def decoded(decoder: msgspec.json.Decoder[Wanted], raw: bytes | msgspec.Raw, field: str) -> Wanted:
@@ -76,15 +87,33 @@ def _auth(visitor: Visitor, data: msgspec.Raw) -> Outcome:
 
 
 def _join(visitor: Visitor, data: msgspec.Raw) -> Coroutine[Any, Any, Outcome]:
-    decoded(_nothing, data or b"null", "data")
-    return _joined(visitor)
+    wanted = decoded(_wanted, data or b"null", "data") or _Join()
+    rows = wanted.mode == "rows"
+    if rows and not visitor.reads_rows:
+        raise Refused(malformed("data.mode", "there are no row operations here"))
+    if wanted.since is None:
+        return _joined(visitor, rows)
+    since = Cursor.read(wanted.since)
+    if since is None:
+        raise Refused(malformed("data.since", "must be <epoch>.<seq>"))
+    return _resumed(visitor, since, rows)
 
 
-async def _joined(visitor: Visitor) -> Outcome:
-    page = await visitor.join()
+async def _joined(visitor: Visitor, rows: bool) -> Outcome:
+    page = await visitor.join(rows=rows)
     if isinstance(page, Refusal):
         return page
     return Answer(data=encode(_At(page.cursor.epoch, page.cursor.seq)), event=BoardChanged(page=page))
+
+
+async def _resumed(visitor: Visitor, since: Cursor, rows: bool) -> Outcome:
+    back = await visitor.resume(since, rows=rows)
+    if isinstance(back, Refusal):
+        return back
+    page = back.page
+    known = back.missed is not None
+    at = _At(page.cursor.epoch, page.cursor.seq, recovered=known, reset=not known)
+    return Answer(data=encode(at), missed=back.missed or (), event=None if known else BoardChanged(page=page, reset=True))
 
 
 def _leave(visitor: Visitor, data: msgspec.Raw) -> Outcome:

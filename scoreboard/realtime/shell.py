@@ -64,6 +64,10 @@ class Shell(LeanSocket):
         """Whether it is known who is at the other end."""
         return True
 
+    def may_enter(self, request: ConnectionRequest) -> str | None:
+        """The token that a proper handshake brings, if any; raises Refused."""
+        return may_enter(request.path, request.params, request.headers, self.factory.settings.origins)
+
     def arrive(self, token: str | None) -> Refusal | None:
         """The handshake brought this token: why it cannot be let in, or None. From now on ``gone`` will be called."""
 
@@ -140,7 +144,7 @@ class Shell(LeanSocket):
         """Autobahn has a proper request: may it come in?"""
         factory = self.factory
         try:
-            token = may_enter(request.path, request.params, request.headers, factory.settings.origins)
+            token = self.may_enter(request)
         except Refused as refused:
             raise self._denial(refused.refusal) from None
         peer = getattr(self.transport.getPeer(), "host", "")

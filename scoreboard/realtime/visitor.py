@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Parting, StoreUnavailable, Wire
+from scoreboard.boundaries import Announcer, Doorkeeper, Parting, Return, StoreUnavailable, Wire
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
-from scoreboard.domain.values import Page, Player
-from scoreboard.realtime.outlet import Outlet
+from scoreboard.domain.values import Cursor, Page, Player
+from scoreboard.realtime.outlet import Sink
+
+View = TypeVar("View", Page, Return)
 
 #: Nobody in particular, for ever.
 STRANGER: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
@@ -21,16 +23,24 @@ _JOINING: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="A join is 
 class Visitor:
     """Implements boundaries.Listener, and does what its client asks of the house."""
 
-    __slots__ = ("_announcer", "_doorkeeper", "_hang_up", "_joining", "_outlet", "player", "wire")
+    __slots__ = ("_announcer", "_doorkeeper", "_hang_up", "_joining", "_wires", "outlet", "player", "wire")
 
     def __init__(
-        self, *, doorkeeper: Doorkeeper, announcer: Announcer, wire: Wire, outlet: Outlet, hang_up: Callable[[Parting], None]
+        self,
+        *,
+        doorkeeper: Doorkeeper,
+        announcer: Announcer,
+        wire: Wire,
+        outlet: Sink,
+        hang_up: Callable[[Parting], None],
+        rows_wire: Wire | None = None,
     ) -> None:
         self.wire = wire
+        self._wires = (wire, rows_wire)
         self.player = STRANGER
         self._doorkeeper = doorkeeper
         self._announcer = announcer
-        self._outlet = outlet
+        self.outlet = outlet  # may be another one later: the same client on another connection
         self._hang_up = hang_up
         self._joining = False
 
@@ -41,12 +51,12 @@ class Visitor:
 
     def offer(self, frames: bytes) -> None:
         """Hand over all that a tick owes this client."""
-        self._outlet.offer(frames)
+        self.outlet.offer(frames)
 
     @property
     def drained(self) -> bool:
         """Whether all that was offered before has left this process."""
-        return self._outlet.drained
+        return self.outlet.drained
 
     def part(self, parting: Parting) -> None:
         """Say goodbye and close."""
@@ -66,14 +76,30 @@ class Visitor:
             return _SOMEBODY_ELSE
         return None
 
-    async def join(self) -> Page | Refusal:
-        """Into the leaderboard room; the top of the board to begin with."""
+    @property
+    def reads_rows(self) -> bool:
+        """Whether its transport knows row operations."""
+        return self._wires[True] is not None
+
+    async def join(self, *, rows: bool = False) -> Page | Refusal:
+        """Into the leaderboard room, for row operations or whole tops; the top of the board to begin with."""
+        return await self._come_in(rows, self._announcer.join)
+
+    async def resume(self, since: Cursor, *, rows: bool = False) -> Return | Refusal:
+        """Into the leaderboard room, with what was missed since a cursor."""
+        return await self._come_in(rows, lambda visitor: self._announcer.resume(visitor, since))
+
+    async def _come_in(self, rows: bool, enter: Callable[[Visitor], Coroutine[Any, Any, View]]) -> View | Refusal:
         refusal = self._busy()
         if refusal is not None:
             return refusal
+        wire = self._wires[rows] or self.wire
+        if wire is not self.wire:
+            self._announcer.quit(self)  # rooms are kept by wire
+            self.wire = wire
         self._joining = True
         try:
-            return await self._announcer.join(self)
+            return await enter(self)
         except StoreUnavailable:
             return unavailable("The board cannot be read now")
         finally:

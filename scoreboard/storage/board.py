@@ -2,7 +2,8 @@
 
 ``leaderboard:global`` ranks (member = user id, score = `standings.weight`). ``{leaderboard:global}:players`` holds
 ``<version>|<record>`` for each player ever drawn, ``{leaderboard:global}:state`` epoch, seq, position and origin; their names put
-them in the ranking's cluster slot. Every change is told on ``{leaderboard:global}:changes``, who made it first.
+them in the ranking's cluster slot. Every change is told on ``{leaderboard:global}:changes``, who made it first, and the last
+1,024 of the epoch are kept in ``{leaderboard:global}:history``, one entry for each seq.
 
 A set is one step of the board: each standing's previous rank is that before the step, its rank that after the whole step. So
 the ranks of one batch never contradict each other, and a receipt says what a reader of the board at that seq sees.
@@ -18,7 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Board, BoardState, Placement, Projection, StaleBoard
+from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.values import BOARD_ID, Cursor, Page, Place, Receipt, ScoreChanged, Standing
 from scoreboard.storage.board_records import (
@@ -26,6 +27,7 @@ from scoreboard.storage.board_records import (
     read_drawn,
     read_place,
     read_row,
+    read_steps,
     written_record,
     written_time,
     written_weight,
@@ -37,15 +39,20 @@ from scoreboard.storage.shuttle import Shuttle
 _RANKING: Final = f"leaderboard:{BOARD_ID}"
 _PLAYERS: Final = f"{{{_RANKING}}}:players"
 _STATE: Final = f"{{{_RANKING}}}:state"
+_HISTORY: Final = f"{{{_RANKING}}}:history"
 _CHANGES: Final = f"{{{_RANKING}}}:changes"
 _BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
+_STEP_KEYS: Final = (*_BOARD_KEYS, _HISTORY)
 
 _SET, _PAGE, _PLACE = script("set"), script("page"), script("place")
-_BEGIN, _HANG, _MARK = script("begin"), script("hang"), script("mark")
+_BEGIN, _HANG, _MARK, _SINCE = script("begin"), script("hang"), script("mark"), script("since")
 
 #: Lua unpacks a batch onto its stack, which ends at 8,000.
 _STANDINGS_PER_CALL_MAX: Final = 512
 _CHANGES_TOLD_MAX: Final = 256
+_STEPS_KEPT_MAX: Final = 1_024
+#: More than this is not told after a gap: a snapshot is shorter.
+_MISSED_BYTES_MAX: Final = 65_536
 _PLACES_PER_CALL_MAX: Final = 256
 #: A drawing that was never hung disappears by itself.
 _UNHUNG_LIFE_S: Final = 600
@@ -66,10 +73,10 @@ class RedisBoard:
         """One script call for up to 512 standings."""
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Word] = [_CHANGES, self._source, position_ms, _CHANGES_TOLD_MAX]
+            arguments: list[Word] = [_CHANGES, self._source, position_ms, _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, written_weight(one), written_record(one))
-            cursor, total, rest = _opened(await self._link.run(_SET, _BOARD_KEYS, arguments))
+            cursor, total, rest = _opened(await self._link.run(_SET, _STEP_KEYS, arguments))
             triples = iter(rest)
             placements += [
                 Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1)
@@ -87,7 +94,7 @@ class RedisBoard:
 
     async def begin(self, epoch: int) -> None:
         """Begin an epoch; StaleBoard if a newer one has begun already."""
-        if not await self._link.run(_BEGIN, [_STATE], [_CHANGES, self._source, epoch, self._link.run_id]):
+        if not await self._link.run(_BEGIN, [_STATE, _HISTORY], [_CHANGES, self._source, epoch, self._link.run_id]):
             raise StaleBoard("a newer epoch has begun")
 
     async def redraw(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position_ms: int) -> int:
@@ -102,16 +109,20 @@ class RedisBoard:
             for some in _cut(page):
                 drawn += await self._draw(new, some)
         hung = [_CHANGES, self._source, epoch, self._link.run_id, position_ms, seen or b""]
-        if not await self._link.run(_HANG, [*_BOARD_KEYS, *new], hung):
+        if not await self._link.run(_HANG, [*_BOARD_KEYS, *new, _HISTORY], hung):
             raise StaleBoard("someone else drew a newer epoch")
         return drawn
 
     async def page(self, offset: int, limit: int) -> Page:
         """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
         cursor, total, rest = _opened(await self._link.run(_PAGE, _BOARD_KEYS, [offset, limit]))
-        triples = iter(rest)
-        rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
-        return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
+        return self._read_page(cursor, total, offset, rest)
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        """One script call. StaleBoard as `page`."""
+        asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
+        now, total, (steps, *rest) = _opened(await self._link.run(_SINCE, _STEP_KEYS, asked))
+        return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
 
     async def place(self, user_id: str) -> Place:
         """Many who ask at once share a script call. StaleBoard when nothing is drawn."""
@@ -150,6 +161,11 @@ class RedisBoard:
     async def ping(self) -> None:
         """Ask Redis."""
         await self._link.ping()
+
+    def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
+        triples = iter(rest)
+        rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
+        return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
     async def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> int:
         ranked: list[Word] = []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 
 import msgspec
 
 from scoreboard.boundaries import StaleBoard
+from scoreboard.domain.news import latest
 from scoreboard.domain.standings import points_of, weight
 from scoreboard.domain.values import Cursor, Place, Row, ScoreChanged, Standing
 
@@ -98,3 +100,9 @@ def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
         )
         for user_id, rank, previous_rank, record in changes
     ]
+
+
+def read_steps(steps: Sequence[bytes]) -> tuple[ScoreChanged, ...] | None:
+    """The latest change of each player in the steps, oldest first; None if one of them was too big to be told."""
+    told = [read_changes(step)[1] for step in steps]
+    return latest(change for changes in told for change in changes) if all(told) else None

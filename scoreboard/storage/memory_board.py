@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from scoreboard.boundaries import Board, BoardState, Placement, Projection, StaleBoard, StoreUnavailable
+from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard, StoreUnavailable
 from scoreboard.domain.judgement import Award
+from scoreboard.domain.news import latest
 from scoreboard.domain.standings import weight
 from scoreboard.domain.values import Cursor, Page, Place, Receipt, Row, ScoreChanged, Standing
 
+STEPS_KEPT_MAX = 1_024
 Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
@@ -24,6 +26,7 @@ class Canvas:
     def lose(self) -> None:
         """Forget everything that was drawn."""
         self.cursor: Cursor | None = None
+        self.steps: list[Sequence[ScoreChanged]] = []
         self.position_ms = 0
         self.origin = ""
         self.hang({})
@@ -49,7 +52,7 @@ class Canvas:
 
     def begin(self, epoch: int) -> Cursor:
         """Begin an epoch in this run."""
-        self.cursor, self.origin = Cursor(epoch=epoch, seq=0), self.run
+        self.cursor, self.origin, self.steps = Cursor(epoch=epoch, seq=0), self.run, []
         return self.cursor
 
 
@@ -80,7 +83,9 @@ class MemoryBoard:
             for one, news in zip(standings, applied, strict=True)
         )
         if any(applied):
-            self._tell(cursor, [_change(cursor, *moved) for moved in zip(standings, placements, strict=True) if moved[1].applied])
+            changes = [_change(cursor, *moved) for moved in zip(standings, placements, strict=True) if moved[1].applied]
+            canvas.steps = [*canvas.steps, changes][-STEPS_KEPT_MAX:]
+            self._tell(cursor, changes)
         return Projection(cursor=cursor, total=len(canvas.order), placements=placements)
 
     async def state(self) -> BoardState | None:
@@ -118,6 +123,15 @@ class MemoryBoard:
         shown = canvas.order[offset : offset + limit]
         rows = tuple(_row(rank, canvas.standings[user_id]) for rank, user_id in enumerate(shown, offset + 1))
         return Page(cursor=cursor, total=len(canvas.order), rows=rows, read_at_ms=self._now_ms())
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        """The steps after a cursor of this epoch."""
+        page, steps = await self.page(0, limit), self.canvas.steps
+        missed = page.cursor.seq - cursor.seq if page.cursor.epoch == cursor.epoch else -1
+        if not 0 <= missed <= len(steps):
+            return History(page=page, changes=None)
+        told = steps[len(steps) - missed :]
+        return History(page=page, changes=latest(change for step in told for change in step))
 
     async def place(self, user_id: str) -> Place:
         """Where one player stands."""

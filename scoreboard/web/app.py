@@ -14,13 +14,15 @@ from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Doorkeeper, Gate, Meter, Ranking, Scorekeeper
+from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Meter, Ranking, Scorekeeper, Tickets
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
+from scoreboard.domain.values import Cursor, Player
 from scoreboard.web.actions import Actions
 from scoreboard.web.address import Proxies
 from scoreboard.web.answer import JSON, NO_STORE, Answer
+from scoreboard.web.changes import Changes
 from scoreboard.web.cors import cors
 from scoreboard.web.door import Door, Limits
 from scoreboard.web.openapi import document
@@ -31,7 +33,9 @@ from scoreboard.web.routes import Outcome, Routes
 from scoreboard.web.scores import Scores
 from scoreboard.web.shapes import FAULT, encode, refusal_shape
 from scoreboard.web.site import Bounds, Site
+from scoreboard.web.sockets import Sockets
 from scoreboard.web.spectators import Spectators
+from scoreboard.web.tickets import TicketDesk
 
 #: How a refusal is said in HTTP. docs/protocol.md lists the same.
 STATUS: Final[Mapping[Reason, int]] = {
@@ -91,16 +95,24 @@ def _route(method: str, path: str) -> Callable[[Handler], Handler]:
     return cast("Callable[[Handler], Handler]", _klein.route(path, methods=[method]))
 
 
+def _any_method(path: str) -> Callable[[Handler], Handler]:
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    return cast("Callable[[Handler], Handler]", _klein.route(path, methods=methods))
+
+
 @dataclass(frozen=True, eq=False)
 class Api:
     """The routes. What answers stands in the rooms that are its fields."""
 
     scores: Scores
     actions: Actions
+    changes: Changes
+    desk: TicketDesk
     spectators: Spectators
     ops: Ops
     pages: Pages
     socket: IResource
+    socketio: IResource
 
     app = _klein
 
@@ -118,6 +130,21 @@ class Api:
     async def me(self, request: Request) -> Outcome:
         """The asking player's place."""
         return await self.scores.me(request)
+
+    @_route("GET", "/api/v1/scores/changes")
+    async def scores_since(self, request: Request) -> Outcome:
+        """What changed since a cursor."""
+        return await self.changes.changes(request)
+
+    @_route("GET", "/api/v1/scores/stream")
+    async def stream(self, request: Request) -> Outcome:
+        """What changes, as it happens."""
+        return await self.changes.stream(request)
+
+    @_route("POST", "/api/v1/auth/ticket")
+    async def ticket(self, request: Request) -> Outcome:
+        """A ticket in place of a token."""
+        return await self.desk.issue(request)
 
     @_route("POST", "/api/v1/actions/initialize")
     async def initialize(self, request: Request) -> Outcome:
@@ -164,6 +191,11 @@ class Api:
         """The WebSocket, which takes the connection over."""
         return self.socket
 
+    @_any_method("/socket.io/")
+    def socket_io(self, _: Request) -> Outcome:
+        """Socket.IO, which has its own answer to every method."""
+        return self.socketio
+
 
 def build_site(
     *,
@@ -171,6 +203,9 @@ def build_site(
     gate: Gate,
     scorekeeper: Scorekeeper,
     ranking: Ranking,
+    announcer: Announcer,
+    tickets: Tickets,
+    open_stream: Callable[[Player, str, Cursor | None, bytes], IResource],
     catalogue: Catalogue,
     ring: Keyring,
     limits: Limits,
@@ -180,6 +215,7 @@ def build_site(
     metrics: Callable[[], tuple[bytes, str]],
     pages: Path,
     socket: IResource,
+    socketio: IResource,
     cors_origins: Collection[str],
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
     bounds: Bounds,
@@ -191,13 +227,18 @@ def build_site(
     """The whole HTTP wing, ready to be listened with."""
     door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
     origins = cors(cors_origins)
+    desk = TicketDesk(door=door, tickets=tickets, now_ms=now_ms)
+    changes = Changes(desk=desk, ranking=ranking, announcer=announcer, open_stream=open_stream, clock=clock)
     api = Api(
         scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=now_ms, meter=meter),
         actions=Actions(door=door, catalogue=catalogue, ring=ring, action_ttl_ms=action_ttl_ms, now_ms=now_ms, new_id=new_id),
+        changes=changes,
+        desk=desk,
         spectators=Spectators(door=door, admitted=spectators_admitted, now_ms=now_ms, new_id=new_id),
         ops=Ops(pings=pings, metrics=metrics, document=lambda: document(STATUS), clock=clock),
         pages=Pages(pages),
         socket=socket,
+        socketio=socketio,
     )
     return Site(
         Routes(api.app, refused=refused, fault=_FAULT, cors=origins),
@@ -205,6 +246,30 @@ def build_site(
         proxies=Proxies(networks=trusted_proxies),
         refused=refused,
         lines=_EVERY_ANSWER + origins.constant_lines,
+        clock=clock,
+        now_ms=now_ms,
+        meter=meter,
+        release=changes.release,
+    )
+
+
+def build_socket_site(
+    by_path: Mapping[bytes, IResource],
+    *,
+    otherwise: IResource,
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
+    bounds: Bounds,
+    clock: IReactorTime,
+    now_ms: Callable[[], int],
+    meter: Meter,
+) -> Site:
+    """A listener for sockets alone: ``by_path`` says whose a path is, ``otherwise`` answers for all others."""
+    return Site(
+        Sockets(by_path, otherwise),
+        bounds=bounds,
+        proxies=Proxies(networks=trusted_proxies),
+        refused=refused,
+        lines=_EVERY_ANSWER,
         clock=clock,
         now_ms=now_ms,
         meter=meter,

@@ -12,7 +12,7 @@ import msgspec
 from scoreboard import __version__
 from scoreboard.domain.refusals import Reason
 from scoreboard.web.operations import OPERATIONS, REFUSALS, Operation
-from scoreboard.web.shapes import FAULT, RefusalAnswer, Shape, refusal_shape
+from scoreboard.web.shapes import FAULT, RefusalAnswer, refusal_shape
 
 
 def document(statuses: Mapping[Reason, int]) -> bytes:
@@ -44,28 +44,33 @@ def _described(operation: Operation, named: Mapping[type, Any], statuses: Mappin
         "operationId": operation.name,
         "summary": operation.summary,
         "security": [{"bearer": []}] if operation.secured else [],
-        "responses": {"200": _granted(operation.answer, named), **_refusals(operation.refusals, named, statuses)},
+        "responses": {"200": _granted(operation, named), **_refusals(operation.refusals, named, statuses)},
     }
     if operation.tagged:
         described["responses"]["304"] = {"description": "The board reads as the If-None-Match given says"}
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": _content(operation.body, named)}
-    if operation.query:
-        described["parameters"] = [
-            {
-                "name": name,
-                "in": "query",
-                "schema": {"type": "integer", "minimum": least, "maximum": most, "default": default},
-                "example": default,
-            }
-            for name, least, most, default in operation.query
-        ]
+    parameters = [
+        {
+            "name": name,
+            "in": "query",
+            "schema": {"type": "integer", "minimum": least, "maximum": most, "default": default},
+            "example": default,
+        }
+        for name, least, most, default in operation.query
+    ]
+    parameters += [
+        {"name": name, "in": where, "schema": {"type": "string"}, "example": example} for where, name, example in operation.texts
+    ]
+    if parameters:
+        described["parameters"] = parameters
     return described
 
 
-def _granted(answer: Shape | str, named: Mapping[type, Any]) -> dict[str, Any]:
+def _granted(operation: Operation, named: Mapping[type, Any]) -> dict[str, Any]:
+    answer = operation.answer
     if isinstance(answer, str):
-        return {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}, "example": answer}}}
+        return {"description": "OK", "content": {operation.media: {"schema": {"type": "string"}, "example": answer}}}
     return {"description": "OK", "content": _content(answer, named)}
 
 

@@ -14,6 +14,9 @@ from scoreboard.web.shapes import (
     AliveAnswer,
     BoardAnswer,
     BoardData,
+    ChangeData,
+    ChangesAnswer,
+    ChangesData,
     GrantAnswer,
     GrantData,
     PlaceAnswer,
@@ -24,12 +27,16 @@ from scoreboard.web.shapes import (
     ReceiptData,
     RowData,
     Shape,
+    TicketAnswer,
+    TicketData,
     TokenAnswer,
     TokenData,
 )
+from scoreboard.web.since import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.wire import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, InitializeRequest, SubmitRequest
 
 _ACTION_ID: Final = "9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"
+_TICKET: Final = "LQOxD9ZlIwtULkzDBlKj_4dYT-tvnFru"
 _RECEIPT: Final = Receipt(points=100, total=1250, rank=5, previous_rank=7)
 
 
@@ -86,6 +93,10 @@ class Operation(Value, frozen=True, kw_only=True):
     refusals: tuple[Reason, ...]
     body: msgspec.Struct | None = None
     query: tuple[tuple[str, int, int, int], ...] = ()
+    #: Parameters of text: where each stands, its name, and an example.
+    texts: tuple[tuple[str, str, str], ...] = ()
+    #: What a 200 consists of, where that is text.
+    media: str = "text/plain"
     secured: bool = True
     tagged: bool = False
 
@@ -157,6 +168,44 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="get",
+        path="/api/v1/scores/changes",
+        name="changes",
+        summary="What changed since a cursor, at once or as soon as something does; the top where nobody knows any more",
+        query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
+        texts=(("query", "since", "3.16"), ("query", "ticket", _TICKET)),
+        answer=ChangesAnswer(
+            data=ChangesData(
+                cursor="3.17",
+                reset=False,
+                changes=[
+                    ChangeData(
+                        user_id="user-789",
+                        username="current_user",
+                        new_score=1250,
+                        new_rank=45,
+                        previous_rank=47,
+                        timestamp="2025-10-22T10:30:15Z",
+                    )
+                ],
+                leaderboard=[_row(1, "user-123", "player_one", 9500, 30)],
+                total=310,
+                timestamp="2025-10-22T10:30:15Z",
+            )
+        ),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/scores/stream",
+        name="stream",
+        summary="The board's events as server-sent events, from a cursor on",
+        texts=(("query", "since", "3.16"), ("query", "ticket", _TICKET), ("header", "Last-Event-ID", "3.16")),
+        media="text/event-stream",
+        answer='retry: 2000\n\nid: 3.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
         path="/api/v1/scores/me",
         name="me",
         summary="The asking player's score and rank",
@@ -170,6 +219,14 @@ OPERATIONS: Final = (
                 last_updated="2025-10-22T10:20:00Z",
             )
         ),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/auth/ticket",
+        name="ticket",
+        summary="A ticket in place of a token, for one use within 30 seconds where no header can be sent",
+        answer=TicketAnswer(data=TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
         refusals=_VIEWED,
     ),
     Operation(

@@ -82,6 +82,8 @@ class Request(server.Request):
 
     def hand_over(self, resource: IResource) -> None:
         """Let another resource answer, or take the whole connection, as a WebSocket does."""
+        if self._disconnected:  # while somebody asked who is asking
+            return
         self.content = BytesIO(self.body)
         self.channel.hand_over(self, resource)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from scoreboard.boundaries import History
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.standings import percentile
@@ -88,6 +89,35 @@ class BoardAnswer(Shape, frozen=True, kw_only=True):
     data: BoardData
 
 
+class ChangeData(Shape, frozen=True, kw_only=True):
+    """A player's latest score. No rank for who is not on the board (any more, or before)."""
+
+    user_id: str
+    username: str
+    new_score: int
+    new_rank: int | None
+    previous_rank: int | None
+    timestamp: Time
+
+
+class ChangesData(Shape, frozen=True, kw_only=True):
+    """What changed up to ``cursor``. With ``reset`` nobody knows, and the top replaces whatever was seen."""
+
+    cursor: Annotated[str, Meta(examples=["3.17"])]
+    reset: bool
+    changes: list[ChangeData]
+    leaderboard: list[RowData] | UnsetType = UNSET
+    total: int
+    timestamp: Time
+
+
+class ChangesAnswer(Shape, frozen=True, kw_only=True):
+    """What changed since."""
+
+    success: Literal[True] = True
+    data: ChangesData
+
+
 class PlaceData(Shape, frozen=True, kw_only=True):
     """Where one player stands; no rank, percentile or time without a score."""
 
@@ -119,6 +149,20 @@ class TokenAnswer(Shape, frozen=True, kw_only=True):
 
     success: Literal[True] = True
     data: TokenData
+
+
+class TicketData(Shape, frozen=True, kw_only=True):
+    """A ticket in place of a token, for one use within 30 seconds."""
+
+    ticket: str
+    expires_at: int
+
+
+class TicketAnswer(Shape, frozen=True, kw_only=True):
+    """A ticket was issued."""
+
+    success: Literal[True] = True
+    data: TicketData
 
 
 class AliveAnswer(Shape, frozen=True, kw_only=True):
@@ -193,21 +237,48 @@ def grant_data(grant: Grant, signature: str) -> GrantData:
 def board_data(page: Page) -> BoardData:
     """A page's data."""
     return BoardData(
-        leaderboard=[
-            RowData(
-                rank=row.rank,
-                user_id=row.user_id,
-                username=row.username,
-                score=row.points,
-                last_updated=iso(row.updated_at_ms),
-                avatar=row.avatar,
-            )
-            for row in page.rows
-        ],
+        leaderboard=_rows(page),
         total=page.total,
         timestamp=iso(page.read_at_ms),
         degraded=page.degraded or UNSET,
     )
+
+
+def changes_data(history: History) -> ChangesData:
+    """A history's data: with the top, unless nothing changed."""
+    page, changes = history.page, history.changes
+    return ChangesData(
+        cursor=page.cursor.text,
+        reset=changes is None,
+        changes=[
+            ChangeData(
+                user_id=change.user_id,
+                username=change.username,
+                new_score=change.points,
+                new_rank=change.rank,
+                previous_rank=change.previous_rank,
+                timestamp=iso(change.at_ms),
+            )
+            for change in changes or ()
+        ],
+        leaderboard=UNSET if changes == () else _rows(page),
+        total=page.total,
+        timestamp=iso(page.read_at_ms),
+    )
+
+
+def _rows(page: Page) -> list[RowData]:
+    return [
+        RowData(
+            rank=row.rank,
+            user_id=row.user_id,
+            username=row.username,
+            score=row.points,
+            last_updated=iso(row.updated_at_ms),
+            avatar=row.avatar,
+        )
+        for row in page.rows
+    ]
 
 
 def place_data(player: Player, place: Place) -> PlaceData:

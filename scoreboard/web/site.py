@@ -37,7 +37,9 @@ class Bounds(Value, frozen=True, kw_only=True):
 
 
 class Site(server.Site):
-    """All connections. ``lines`` are the header lines of every answer; ``refused`` makes the answer of a refusal."""
+    """All connections. ``lines`` are the header lines of every answer; ``refused`` makes the answer of a refusal;
+    ``release`` is called when we drain, so that nobody waits for what may happen.
+    """
 
     protocol = Channel  # type: ignore[assignment]  # Twisted types it as the proxy that chooses between HTTP/1 and 2
 
@@ -52,10 +54,12 @@ class Site(server.Site):
         clock: IReactorTime,
         now_ms: Callable[[], int],
         meter: Meter,
+        release: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(resource, timeout=None, reactor=clock)
         self.bounds, self.proxies, self.refused, self.meter = bounds, proxies, refused, meter
         self.draining = False
+        self._release = release
         self._now_ms = now_ms
         self._constant_lines = lines
         self._channels: set[Channel] = set()
@@ -101,6 +105,7 @@ class Site(server.Site):
         for channel in tuple(self._channels):
             if channel.idle:
                 channel.loseConnection()
+        self._release()
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         self._tell_drained()

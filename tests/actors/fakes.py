@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoreboard.boundaries import Parting, Wire
+from scoreboard.boundaries import History, Parting, Wire
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Place, Player, RankAchieved, Row, ScoreChanged
 
 NOW = 1_800_000_000_000
@@ -31,6 +31,7 @@ class WrittenBoard:
         self.cursor = Cursor(epoch=1, seq=0)
         self.rows: tuple[Row, ...] = ()
         self.degraded = False
+        self.missed: tuple[ScoreChanged, ...] | None = None
 
     def write(self, seq: int, *standings: tuple[str, int]) -> None:
         self.cursor = Cursor(epoch=1, seq=seq)
@@ -42,6 +43,9 @@ class WrittenBoard:
     async def page(self, offset: int, limit: int) -> Page:
         rows = self.rows[offset : offset + limit]
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW, degraded=self.degraded)
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        return History(page=await self.page(0, limit), changes=self.missed)
 
     async def place(self, user_id: str) -> Place:
         return Place(cursor=self.cursor, total=len(self.rows), points=0, rank=None, updated_at_ms=None)

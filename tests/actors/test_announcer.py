@@ -152,6 +152,19 @@ def test_nothing_is_told_from_a_board_without_a_cursor(house: House) -> None:
     assert screen.seen == ""
 
 
+def test_what_could_not_be_told_is_told_when_the_board_can_be_asked_again(house: House) -> None:
+    screen = house.screen()
+    house.board.write(0, *many(0, 10))
+    house.tick(moved("x", 90, 95, seq=0))
+    house.board.degraded = True
+    house.board.write(3, *many(0, 10))
+    house.tick(moved("amy", 40, 60, seq=2), moved("bob", 70, 80, seq=2))
+    house.tick(moved("amy", 30, 40, seq=3))
+    house.board.degraded = False
+    house.clock.advance(0.05)
+    assert screen.offers[-1] == b"S:amy:60>30@3 S:bob:80>70@3 "
+
+
 def test_who_left_hears_nothing_and_leaves_nothing_behind(house: House) -> None:
     screens = [house.screen(f"u{n}") for n in range(5)]
     for screen in screens:

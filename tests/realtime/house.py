@@ -9,7 +9,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Listener, StoreUnavailable
+from scoreboard.boundaries import Announcer, Doorkeeper, Listener, Return, StoreUnavailable
 from scoreboard.domain.limits import Verdict
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, Row, ScoreChanged
@@ -50,6 +50,7 @@ class SmallAnnouncer:
         self.known: set[Listener] = set()
         self.room: set[Listener] = set()
         self.page = page()
+        self.missed: tuple[Event, ...] | None = None
         self.held: Deferred[None] | None = None
         self.broken: Exception | None = None
 
@@ -68,6 +69,10 @@ class SmallAnnouncer:
         if listener in self.known:
             self.room.add(listener)
         return self.page
+
+    async def resume(self, listener: Listener, since: Cursor) -> Return:
+        page = await self.join(listener)
+        return Return(page=page, missed=self.missed)
 
     def quit(self, listener: Listener) -> None:
         self.room.discard(listener)

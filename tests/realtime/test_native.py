@@ -203,7 +203,7 @@ def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_n
         '{"event":"nothing of ours"}',
         '{"event":"__proto__"}',
         '{"event":"' + "x" * 65 + '"}',
-        '{"event":"join:leaderboard","data":{"mode":"rows"}}',
+        '{"event":"join:leaderboard","data":{"mode":"columns"}}',
         '{"event":"join:leaderboard","data":[]}',
         '{"event":"join:leaderboard","id":-1}',
         '{"event":"join:leaderboard","id":1.5}',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import signal
 import socket
@@ -11,6 +12,12 @@ import time
 from pathlib import Path
 
 from scoreboard.storage.redis_home import RedisHome
+
+_libc = ctypes.CDLL(None)
+
+
+def _die_with_the_tests() -> None:
+    _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: also when the tests are killed
 
 
 class RedisServer:
@@ -22,7 +29,11 @@ class RedisServer:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self.url = self._home.url
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def pid(self) -> int:
@@ -33,7 +44,9 @@ class RedisServer:
         """Start it (again) and wait until it answers."""
         self._home.prepare()
         command = [*self._home.command(), *self._options]
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, preexec_fn=_die_with_the_tests
+        )
         until = time.monotonic() + 10
         while not self.tell("PING").startswith(("+PONG", "-NOAUTH")):
             assert time.monotonic() < until, "redis-server does not answer"

@@ -102,6 +102,7 @@ def test_the_ranking_is_the_specifications_sorted_set_with_the_exact_weight(redi
             assert await link.call("ZREVRANK", "leaderboard:global", "ann") == 1
             assert sorted(await link.call("KEYS", "*")) == [
                 b"leaderboard:global",
+                b"{leaderboard:global}:history",
                 b"{leaderboard:global}:players",
                 b"{leaderboard:global}:state",
             ]

@@ -18,12 +18,23 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 
-from scoreboard.boundaries import Gate, Meter, Ranking, Scorekeeper, StoreUnavailable
+from scoreboard.boundaries import (
+    Announcer,
+    Gate,
+    History,
+    Listener,
+    Meter,
+    Ranking,
+    Return,
+    Scorekeeper,
+    StoreUnavailable,
+    Tickets,
+)
 from scoreboard.domain.grants import Grant, keyring
 from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
-from scoreboard.domain.values import Cursor, Origin, Page, Place, Player, Receipt, Row, Submission
+from scoreboard.domain.values import BoardChanged, Cursor, Origin, Page, Place, Player, Receipt, Row, ScoreChanged, Submission
 from scoreboard.storage.memory_gate import MemoryGate
 from scoreboard.web.app import build_site
 from scoreboard.web.auth import Cloakroom
@@ -112,12 +123,19 @@ class PaintedBoard:
         self.place_now: Place | None = None
         self.reads = 0
         self.degraded = False
+        self.missed: tuple[ScoreChanged, ...] | None = None
+        self.held: Deferred[None] | None = None
         self.fault: Exception | None = None
 
     async def page(self, offset: int, limit: int) -> Page:
         self._read()
         rows = self.rows[offset : offset + limit]
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW_S * 1000 + 15_000, degraded=self.degraded)
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        if self.held is not None:
+            await self.held
+        return History(page=await self.page(0, limit), changes=self.missed)
 
     async def place(self, user_id: str) -> Place:
         self._read()
@@ -129,6 +147,62 @@ class PaintedBoard:
         self.reads += 1
         if self.fault is not None:
             raise self.fault
+
+
+class Balcony:
+    """An Announcer of one room that rings when the test says so."""
+
+    def __init__(self, board: PaintedBoard) -> None:
+        self.board = board
+        self.room: list[Listener] = []
+        self.held: Deferred[None] | None = None
+
+    def enter(self, listener: Listener) -> None: ...
+
+    def leave(self, listener: Listener) -> None:
+        self.quit(listener)
+
+    async def join(self, listener: Listener) -> Page:
+        self.room.append(listener)
+        return await self.board.page(0, 10)
+
+    async def resume(self, listener: Listener, since: Cursor) -> Return:
+        if self.held is not None:
+            await self.held
+        page, missed = await self.join(listener), self.board.missed
+        events = None if missed is None else (*missed, *([BoardChanged(page=page)] if missed else ()))
+        return Return(page=page, missed=events)
+
+    def quit(self, listener: Listener) -> None:
+        if listener in self.room:
+            self.room.remove(listener)
+
+    def tell(self, changes: Sequence[ScoreChanged]) -> None:
+        for listener in tuple(self.room):
+            listener.offer(b"".join(map(listener.wire.frame, changes)))
+
+
+class TicketBox:
+    """Tickets that a test can read: ``ticket-0`` and so on."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, Player] = {}
+        self.held_back: Deferred[None] | None = None
+        self.broken = False
+
+    async def issue(self, player: Player) -> str:
+        if self.broken:
+            raise StoreUnavailable("no tickets")
+        ticket = f"ticket-{len(self.held)}"
+        self.held[ticket] = player
+        return ticket
+
+    async def redeem(self, ticket: str) -> Player | None:
+        if self.held_back is not None:
+            await self.held_back
+        if self.broken:
+            raise StoreUnavailable("no tickets")
+        return self.held.pop(ticket, None)
 
 
 class Cable(StringTransport):
@@ -229,6 +303,7 @@ class House:
     spectators: bool = True
     pages: Path = Path("does-not-exist")
     socket: IResource = field(default_factory=Resource)
+    socketio: IResource = field(default_factory=Resource)
     limits: Limits = LIMITS
     counting: bool = False
 
@@ -239,6 +314,9 @@ class House:
         self.gatekeeper = Gatekeeper()
         self.desk = Deskkeeper()
         self.board = PaintedBoard()
+        self.announcer = Balcony(self.board)
+        self.tickets = TicketBox()
+        self.streams: list[tuple[Player, str, Cursor | None, bytes]] = []
         self.ledger_down = self.board_down = False
         self.cloakroom = Cloakroom(ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400)
         self.ids = iter(range(10**6))
@@ -247,6 +325,9 @@ class House:
             gate=MemoryGate(self.now_ms) if self.counting else self.gatekeeper,
             scorekeeper=self.desk,
             ranking=self.board,
+            announcer=self.announcer,
+            tickets=self.tickets,
+            open_stream=self._open_stream,
             catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
             ring=keyring(ACTION_SECRET),
             limits=self.limits,
@@ -256,6 +337,7 @@ class House:
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
             pages=self.pages,
             socket=self.socket,
+            socketio=self.socketio,
             cors_origins=self.cors_origins,
             trusted_proxies=tuple(ip_network(name) for name in self.trusted),
             bounds=self.bounds,
@@ -304,6 +386,10 @@ class House:
         data = self.ask("POST", "/api/v1/actions/initialize", body=wish).json["data"]
         return wish | {"actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
 
+    def _open_stream(self, player: Player, address: str, since: Cursor | None, lines: bytes) -> IResource:
+        self.streams.append((player, address, since, lines))
+        return self.socket
+
     async def _ping_ledger(self) -> None:
         if self.ledger_down:
             raise StoreUnavailable("the ledger is down")
@@ -313,4 +399,11 @@ class House:
             await Deferred()
 
 
-_conforms: tuple[type[Gate], type[Scorekeeper], type[Ranking], type[Meter]] = (Gatekeeper, Deskkeeper, PaintedBoard, TellingMeter)
+_conforms: tuple[type[Gate], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets]] = (
+    Gatekeeper,
+    Deskkeeper,
+    PaintedBoard,
+    TellingMeter,
+    Balcony,
+    TicketBox,
+)

@@ -1,5 +1,5 @@
 -- Puts a drawing made beside the old one in its place, and begins its epoch.
--- KEYS: the ranking, the players, the state; the new ranking, the new players.
+-- KEYS: the ranking, the players, the state; the new ranking, the new players; the history.
 -- ARGV: channel, source, epoch, origin, position_ms, the epoch that was there when the drawing was begun ('' = none).
 -- Reply: 1, or 0 when someone else hung a newer one meanwhile (ours is thrown away).
 
@@ -15,6 +15,7 @@ for i = 1, 2 do
     redis.call('PERSIST', KEYS[i])
   end
 end
+redis.call('UNLINK', KEYS[6])
 redis.call('HSET', KEYS[3], 'epoch', ARGV[3], 'seq', 0, 'origin', ARGV[4], 'position', ARGV[5])
 redis.call('PUBLISH', ARGV[1], ARGV[2] .. '[' .. ARGV[3] .. ',0,[]]')
 return 1

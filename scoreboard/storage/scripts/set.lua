@@ -1,15 +1,16 @@
 -- Sets the totals of a batch: one step of the board.
 --
--- KEYS: the ranking (ZSET), the players (HASH), the state (HASH).
--- ARGV: channel, source, position_ms, changes_told_max; then for each standing: user id, version, weight ('' = not on the
+-- KEYS: the ranking (ZSET), the players (HASH), the state (HASH), the history (LIST).
+-- ARGV: channel, source, position_ms, changes_told_max, steps_kept_max; then for each standing: user id, version, weight ('' = not on the
 -- board), record. The weight's text goes to ZADD as it came: Lua never sees it as a number.
 -- Reply: epoch, seq, players on the board; then for each standing: rank after the step, rank before it (0 = not on the
 -- board), 1 if it was applied. Empty when there is no epoch.
 --
 -- A player's value is "<version>|<record>". A standing is applied if its version is newer than the one drawn.
+-- The history has one entry for each seq of the epoch, the newest last; it is cut now and then, not each time.
 
 local ranking, players, state = KEYS[1], KEYS[2], KEYS[3]
-local HEAD, WIDTH = 4, 4
+local HEAD, WIDTH = 5, 4
 local drawn = redis.call('HMGET', state, 'epoch', 'seq', 'position')
 if not drawn[1] then return {} end
 
@@ -63,6 +64,9 @@ for i = 1, count do
 end
 if some then
   if #told > tonumber(ARGV[4]) then told = {} end  -- too many to tell: whoever hears it looks for itself
-  redis.call('PUBLISH', ARGV[1], ARGV[2] .. '[' .. drawn[1] .. ',' .. seq .. ',[' .. table.concat(told, ',') .. ']]')
+  local step = '[' .. drawn[1] .. ',' .. seq .. ',[' .. table.concat(told, ',') .. ']]'
+  redis.call('RPUSH', KEYS[4], step)
+  if seq % 128 == 0 then redis.call('LTRIM', KEYS[4], -ARGV[5], -1) end
+  redis.call('PUBLISH', ARGV[1], ARGV[2] .. step)
 end
 return reply

@@ -1,0 +1,117 @@
+"""Row operations: how one top of the board becomes another, so that a screen moves a few rows instead of drawing ten.
+
+A top is a list, and a row's rank is its place in it, counted from 1. Operations are applied one after the other; after
+each the rows below close up or make room. docs/protocol-live.md tells clients the same.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from scoreboard.domain.values import Row, Value
+
+
+class Enter(Value, frozen=True, kw_only=True):
+    """A row comes in at its rank; those at and below it move down."""
+
+    row: Row
+
+
+class Leave(Value, frozen=True, kw_only=True):
+    """A player's row goes; those below it move up."""
+
+    user_id: str
+
+
+class Move(Value, frozen=True, kw_only=True):
+    """A player's row is taken out, and put in at a rank."""
+
+    user_id: str
+    rank: int
+
+
+class Score(Value, frozen=True, kw_only=True):
+    """A player's row reads other points, where it stands."""
+
+    user_id: str
+    points: int
+    updated_at_ms: int
+
+
+Operation = Enter | Leave | Move | Score
+
+
+def diff(before: Sequence[Row], after: Sequence[Row]) -> tuple[Operation, ...]:
+    """The operations that make ``after`` of ``before``: who leaves, who moves (as few as can be), who enters, new scores.
+
+    A player whose name or picture changed leaves and enters.
+    """
+    faces = {row.user_id: (row.username, row.avatar) for row in after}
+    staying = [row for row in before if faces.get(row.user_id) == (row.username, row.avatar)]
+    known = {row.user_id: row for row in staying}
+    operations: list[Operation] = [Leave(user_id=row.user_id) for row in before if row.user_id not in known]
+    order = [row.user_id for row in staying]
+    operations += _moves(order, [row.user_id for row in after if row.user_id in known])
+    operations += [Enter(row=row) for row in after if row.user_id not in known]
+    for row in after:
+        was = known.get(row.user_id)
+        if was is not None and (was.points, was.updated_at_ms) != (row.points, row.updated_at_ms):
+            operations.append(Score(user_id=row.user_id, points=row.points, updated_at_ms=row.updated_at_ms))
+    return tuple(operations)
+
+
+def apply(rows: Iterable[Row], operations: Iterable[Operation]) -> tuple[Row, ...]:
+    """The top after the operations. ValueError if they speak of a row that is not there: they belong to another top."""
+    top = list(rows)
+    for operation in operations:
+        match operation:
+            case Enter(row=row):
+                top.insert(row.rank - 1, row)
+            case Leave(user_id=user_id):
+                del top[_place(top, user_id)]
+            case Move(user_id=user_id, rank=rank):
+                top.insert(rank - 1, top.pop(_place(top, user_id)))
+            case Score(user_id=user_id, points=points, updated_at_ms=updated_at_ms):
+                at = _place(top, user_id)
+                top[at] = msgspec.structs.replace(top[at], points=points, updated_at_ms=updated_at_ms)
+    return tuple([row if row.rank == rank else msgspec.structs.replace(row, rank=rank) for rank, row in enumerate(top, 1)])
+
+
+def _place(top: Sequence[Row], user_id: str) -> int:
+    for at, row in enumerate(top):
+        if row.user_id == user_id:
+            return at
+    raise ValueError(f"{user_id} is not in this top")
+
+
+def _moves(order: list[str], wanted: Sequence[str]) -> Iterable[Move]:
+    """Bring ``order`` into the wanted one: a row moves right behind its new neighbour, and the most that can stay do."""
+    if order == wanted:
+        return
+    still = _longest_rising([order.index(user_id) for user_id in wanted])
+    for at, user_id in enumerate(wanted):
+        if at not in still:
+            order.remove(user_id)
+            place = order.index(wanted[at - 1]) + 1 if at else 0
+            order.insert(place, user_id)
+            yield Move(user_id=user_id, rank=place + 1)
+
+
+def _longest_rising(numbers: Sequence[int]) -> set[int]:
+    """The places of a longest rising subsequence of distinct numbers."""
+    ends: list[int] = []  # the smallest number that ends a subsequence of each length, and the place of it
+    places: list[int] = []
+    before: list[int | None] = []
+    for at, number in enumerate(numbers):
+        length = bisect_left(ends, number)
+        before.append(places[length - 1] if length else None)
+        ends[length:], places[length:] = [number, *ends[length + 1 :]], [at, *places[length + 1 :]]
+    chosen: set[int] = set()
+    place = places[-1] if places else None
+    while place is not None:
+        chosen.add(place)
+        place = before[place]
+    return chosen

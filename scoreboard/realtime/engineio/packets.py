@@ -1,0 +1,90 @@
+"""Packets of Engine.IO 4: from what a transport carries to values, strictly, and back.
+
+A packet on its way out is the RFC 6455 frame that carries it over a WebSocket, because that is how nearly all of them leave and a
+broadcast is framed once for everyone; a polling session takes the frames apart again (`payload_of`).
+"""
+
+from __future__ import annotations
+
+import binascii
+from enum import Enum
+from typing import Final
+
+from scoreboard.domain.values import Value
+from scoreboard.realtime.frames import text_frame
+
+SEPARATOR: Final = b"\x1e"
+PING: Final = text_frame(b"2")
+PROBED: Final = text_frame(b"3probe")
+CLOSE: Final = b"1"
+NOOP: Final = b"6"
+
+
+class Malformed(Exception):
+    """These bytes are no packet that a client may send here."""
+
+
+class Kind(Enum):
+    """What a packet is for."""
+
+    OPEN = "0"
+    CLOSE = "1"
+    PING = "2"
+    PONG = "3"
+    MESSAGE = "4"
+    UPGRADE = "5"
+    NOOP = "6"
+
+
+class Packet(Value, frozen=True):
+    """One packet. Only a message may be binary."""
+
+    kind: Kind
+    data: str | bytes = ""
+
+
+_KINDS: Final = {kind.value: kind for kind in Kind}
+_TEXT_OPCODE: Final = 1
+
+
+def read_packet(wire: str | bytes) -> Packet:
+    """The packet in a WebSocket message; raises Malformed."""
+    if isinstance(wire, bytes):
+        return Packet(Kind.MESSAGE, wire)
+    kind = _KINDS.get(wire[:1])
+    if kind is None:
+        raise Malformed("no such type")
+    return Packet(kind, wire[1:])
+
+
+def read_payload(body: bytes, packets_max: int) -> list[Packet]:
+    """The packets in the body of a POST, in order; raises Malformed."""
+    if body.count(SEPARATOR) >= packets_max:
+        raise Malformed("too many packets")
+    try:
+        return [_read_polled(wire) for wire in body.decode().split("\x1e")]
+    except ValueError:  # not UTF-8, or not base64
+        raise Malformed("not UTF-8") from None
+
+
+def payload_of(frames: bytes) -> bytes:
+    """What a GET is answered with to carry these frames (ours: whole, unmasked)."""
+    packets: list[bytes] = []
+    at = 0
+    while at < len(frames):
+        is_text, size = frames[at] & 0x0F == _TEXT_OPCODE, frames[at + 1]
+        at += 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(frames[at : at + width], "big")
+            at += width
+        data = frames[at : at + size]
+        packets.append(data if is_text else b"b" + binascii.b2a_base64(data, newline=False))
+        at += size
+    return SEPARATOR.join(packets)
+
+
+def _read_polled(wire: str) -> Packet:
+    if wire.startswith("b"):
+        return Packet(Kind.MESSAGE, binascii.a2b_base64(wire[1:], strict_mode=True))
+    return read_packet(wire)

@@ -1,0 +1,45 @@
+"""What a request to Engine.IO wants, told from its query: which transport, and which session if it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.domain.values import Value
+from scoreboard.realtime.handshake import check_page
+
+TRANSPORTS: Final = ("polling", "websocket")
+
+
+def bad_request(message: str) -> Refusal:
+    """A request that Engine.IO does not allow. The messages are those of its reference server, which people look up."""
+    return Refusal(reason=Reason.MALFORMED_REQUEST, message=message)
+
+
+UNKNOWN_SID: Final = bad_request("Session ID unknown")
+BAD_METHOD: Final = bad_request("Bad handshake method")
+BAD_REQUEST: Final = bad_request("Bad request")
+_UNKNOWN_TRANSPORT: Final = bad_request("Transport unknown")
+_WRONG_VERSION: Final = bad_request("Unsupported protocol version")
+
+
+class Wish(Value, frozen=True):
+    """A transport by its name, and the id of the session that is meant, None for a new one."""
+
+    transport: str
+    sid: str | None
+
+
+def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], origins: Collection[str]) -> Wish:
+    """The wish in a query; raises Refused, also for pages that may not ask. ``headers`` by lower-case name."""
+    check_page(query, headers, origins)
+    if query.get("EIO") != ["4"]:
+        raise Refused(_WRONG_VERSION)
+    transport, *more = query.get("transport", ("",))
+    if transport not in TRANSPORTS or more:
+        raise Refused(_UNKNOWN_TRANSPORT)
+    sids = query.get("sid")
+    if sids is not None and len(sids) > 1:
+        raise Refused(UNKNOWN_SID)
+    return Wish(transport, sids[0] if sids else None)

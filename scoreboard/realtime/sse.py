@@ -1,0 +1,228 @@
+"""Server-sent events: the same events on a plain HTTP answer that never ends, for who has an EventSource and no WebSocket.
+
+A stream is a listener like any socket: the announcer's ticks, the lobby's seats and sweep, the socket tried before the
+reactor. It is read from only to learn that the client has gone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Announcer, Listener, Parting, StoreUnavailable, Wire
+from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, RankAchieved, ScoreChanged
+from scoreboard.realtime.handshake import http_answer, status_of
+from scoreboard.realtime.limits import LiveSettings
+from scoreboard.realtime.lobby import Guest, Lobby
+from scoreboard.realtime.mount import SocketResource
+from scoreboard.realtime.outlet import Outlet
+from scoreboard.realtime.payloads import event_name, event_payload
+
+RETRY_MS: Final = 2_000
+HEARTBEAT_S: Final = 15.0
+TOKEN_ENDED: Final = Parting(code=4401, reason="the token ended")
+UNREAD: Final = Parting(code=4008, reason="too slow: nothing was read for 10 seconds")
+UNAVAILABLE: Final = Parting(code=1013, reason="the board cannot be read now")
+OUR_FAULT: Final = Parting(code=1011, reason="the server has a fault")
+
+_HEAD: Final = (
+    b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
+    b"retry: %d\n\n" % RETRY_MS
+)
+_HEARTBEAT: Final = b":\n\n"
+_ID: Final = re.compile(rb"^id: .*\n", re.MULTILINE)
+
+
+class SseWire:
+    """Implements boundaries.Wire for text/event-stream."""
+
+    def __init__(self) -> None:
+        self._sealed = (b"", b"")
+
+    def frame(self, event: Event) -> bytes:
+        """The event, ready to be written."""
+        cursor = _cursor(event).text.encode()
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor, event_name(event).encode(), event_payload(event))
+
+    def sealed(self, frames: bytes) -> bytes:
+        """All that a tick owes, its id on the last event alone: who is cut off in the middle comes back to before all of it."""
+        known, sealed = self._sealed
+        if frames is not known:  # a tick's frames are one object for everyone in the room
+            at = frames.rfind(b"id: ")
+            sealed = _ID.sub(b"", frames[:at]) + frames[at:]
+            self._sealed = (frames, sealed)
+        return sealed
+
+
+#: One for all streams.
+_WIRE: Final = SseWire()
+
+
+class _Goodbye(msgspec.Struct, frozen=True):
+    code: int
+    reason: str
+
+
+class Stream(Protocol):
+    """One client. Implements boundaries.Listener and is a guest of the lobby."""
+
+    transport: Any  # a TCP or unix connection; Twisted's ITransport promises less than one keeps
+    wire: Wire = _WIRE
+    _log = Logger()
+    _open = False
+    _joined = False
+    _ignored_bytes = 0
+
+    def __init__(self, streams: Streams, player: Player, address: str, since: Cursor | None, lines: bytes) -> None:
+        self.player = player
+        self._streams = streams
+        self._address = address
+        self._since = since
+        self._lines = lines
+
+    # The connection
+
+    def connectionMade(self) -> None:
+        """The transport is ours: a seat, the head, and then the board."""
+        streams = self._streams
+        self._outlet = Outlet(self.transport)
+        if not isinstance(self.transport.getPeer(), UNIXAddress):
+            self.transport.setTcpNoDelay(True)
+        self._beat_s = self._heard_s = streams.clock.seconds()
+        if not streams.lobby.enter(self):
+            self.transport.abortConnection()
+            return
+        refusal = streams.lobby.seat(self, self._address)
+        if refusal is not None:
+            self._outlet.offer(http_answer(refusal, status_of(refusal), {}))
+            self._end()
+            return
+        self._open = True
+        self._outlet.offer(b"HTTP/1.1 200 OK\r\n" + self._lines + _HEAD)
+        streams.announcer.enter(self)
+        ensureDeferred(self._begin()).addErrback(self._failed)
+
+    async def _begin(self) -> None:
+        """Into the room. Until we are in nothing is offered: what happens meanwhile is in what we begin with."""
+        announcer = self._streams.announcer
+        try:
+            if self._since is None:
+                events = _afresh(await announcer.join(self))
+            else:
+                back = await announcer.resume(self, self._since)
+                events = _afresh(back.page) if back.missed is None else back.missed
+        except StoreUnavailable:
+            self.part(UNAVAILABLE)
+            return
+        if self._open:
+            self._joined = True
+            if events:
+                self.offer(b"".join(map(_WIRE.frame, events)))
+
+    def dataReceived(self, data: bytes) -> None:
+        """There is nothing that a client could say here."""
+        self._ignored_bytes += len(data)
+        if self._ignored_bytes > self._streams.settings.ignored_bytes_max:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The client has gone and leaves nothing behind."""
+        self._leave()
+        self._streams.lobby.leave(self)
+
+    # For the announcer
+
+    def offer(self, frames: bytes) -> None:
+        """Hand over all that a tick owes this client."""
+        self._outlet.offer(_WIRE.sealed(frames))
+
+    @property
+    def drained(self) -> bool:
+        """Whether more may be offered."""
+        return self._joined and self._outlet.drained
+
+    # For the lobby
+
+    def look(self, now_s: float, wall_s: float) -> None:
+        """The lobby's sweep: has the token ended, does the client read, is a heartbeat due?"""
+        if not self._open:
+            if now_s >= self._deadline_s:
+                self.transport.abortConnection()
+        elif self.player.expires_at_s <= wall_s:
+            self.part(TOKEN_ENDED)
+        elif not self._outlet.drained:
+            if now_s - self._heard_s >= self._streams.settings.unread_s_max:
+                self.part(UNREAD)
+        else:
+            self._heard_s = now_s
+            if now_s - self._beat_s >= HEARTBEAT_S:
+                self._beat_s = now_s
+                self._outlet.offer(_HEARTBEAT)
+
+    def part(self, parting: Parting) -> None:
+        """Say why, and let the client see the end."""
+        if self._open:
+            goodbye = msgspec.json.encode(_Goodbye(parting.code, parting.reason))
+            self._outlet.offer(b"event: goodbye\ndata: %b\n\n" % goodbye)
+            self._end()
+
+    def _end(self) -> None:
+        self._leave()
+        self._deadline_s = self._streams.clock.seconds() + self._streams.settings.farewell_s_max
+        self._outlet.finish()
+
+    def _leave(self) -> None:
+        if self._open:
+            self._open = self._joined = False
+            self._streams.announcer.leave(self)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("a stream could not begin", failure=failure)
+        self.part(OUR_FAULT)
+
+
+class Streams:
+    """Opens streams. All of them, and all sockets, are in one lobby."""
+
+    def __init__(self, *, announcer: Announcer, lobby: Lobby, settings: LiveSettings, clock: IReactorTime) -> None:
+        self.announcer = announcer
+        self.lobby = lobby
+        self.settings = settings
+        self.clock = clock
+
+    def open(self, player: Player, address: str, since: Cursor | None, lines: bytes) -> SocketResource:
+        """What takes over a request's connection. ``address`` is whom limits count, ``lines`` go into the head."""
+        return SocketResource(_Once(Stream(self, player, address, since, lines)))
+
+
+class _Once(ServerFactory):
+    """A factory of one protocol, which is made already."""
+
+    def __init__(self, protocol: Stream) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, _: object) -> Stream:
+        return self._protocol
+
+
+def _afresh(page: Page) -> tuple[Event, ...]:
+    return (BoardChanged(page=page, reset=True),)
+
+
+def _cursor(event: Event) -> Cursor:
+    match event:
+        case BoardChanged(page=page):
+            return page.cursor
+        case ScoreChanged(cursor=cursor) | RankAchieved(cursor=cursor):
+            return cursor
+
+
+_conforms: tuple[type[Listener], type[Guest]] = (Stream, Stream)

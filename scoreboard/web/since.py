@@ -1,0 +1,57 @@
+"""What a client says of where it was: the queries of streams and long polls, strictly read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scoreboard.domain.refusals import Refused, malformed
+from scoreboard.domain.values import Cursor, Value
+
+WAIT_S_DEFAULT: Final = 25
+WAIT_S_MAX: Final = 30
+_NAMES: Final = frozenset({"since", "wait", "ticket"})
+_NO_CURSOR: Final = "must be <epoch>.<seq>, once"
+
+
+class Wanted(Value, frozen=True, kw_only=True):
+    """A client's place, its patience in seconds, and its ticket if it has one."""
+
+    since: Cursor | None
+    wait_s: int
+    ticket: str | None
+
+
+def read_wanted(query: bytes, last_event_id: bytes | None = None) -> Wanted:
+    """From a query string and, which an EventSource that comes back sends, Last-Event-ID. Raises Refused.
+
+    What an EventSource itself has seen is newer than what its URL says. Unknown parameters are nobody's business.
+    """
+    found: dict[str, str] = {}
+    for part in query.decode("ascii", "replace").split("&") if query else ():
+        name, _, text = part.partition("=")
+        if name in found:
+            raise Refused(malformed(name, "must be given once"))
+        if name in _NAMES:
+            found[name] = text
+    since = _cursor("since", found.get("since"))
+    if last_event_id:
+        since = _cursor("Last-Event-ID", last_event_id.decode("ascii", "replace"))
+    return Wanted(since=since, wait_s=_wait_s(found.get("wait")), ticket=found.get("ticket"))
+
+
+def _cursor(field: str, text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    cursor = Cursor.read(text)
+    if cursor is None:
+        raise Refused(malformed(field, _NO_CURSOR))
+    return cursor
+
+
+def _wait_s(text: str | None) -> int:
+    if text is None:
+        return WAIT_S_DEFAULT
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) <= 2 else -1
+    if str(seconds) != text or not 0 <= seconds <= WAIT_S_MAX:
+        raise Refused(malformed("wait", f"wait must be one whole number from 0 to {WAIT_S_MAX}"))
+    return seconds

@@ -1,0 +1,41 @@
+"""Tickets: for clients that cannot send a header. A token buys one, and one is good for one stream or one question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scoreboard.boundaries import TICKET_LIFE_S, Tickets
+from scoreboard.domain.refusals import Refused
+from scoreboard.domain.values import Player
+from scoreboard.web.answer import JSON, NO_STORE, Answer
+from scoreboard.web.auth import INVALID_TOKEN
+from scoreboard.web.door import Door
+from scoreboard.web.request import Request
+from scoreboard.web.shapes import TicketAnswer, TicketData, encode
+
+
+@dataclass(frozen=True, eq=False)
+class TicketDesk:
+    """The handler of /auth/ticket, and who is asking wherever a ticket will do."""
+
+    door: Door
+    tickets: Tickets
+    now_ms: Callable[[], int]
+
+    async def issue(self, request: Request) -> Answer:
+        """A ticket for whoever shows a token."""
+        player = await self.door.viewer(request)
+        ticket = await self.tickets.issue(player)
+        data = TicketData(ticket=ticket, expires_at=self.now_ms() + 1000 * TICKET_LIFE_S)
+        return Answer(200, encode(TicketAnswer(data=data)), JSON + NO_STORE)
+
+    async def viewer(self, request: Request, ticket: str | None) -> Player:
+        """Whoever brings a ticket or, without one, shows a token; the request is counted either way. Raises Refused."""
+        if ticket is None:
+            return await self.door.viewer(request)
+        await self.door.count(request)
+        player = await self.tickets.redeem(ticket)
+        if player is None or player.expires_at_s <= self.now_ms() // 1000:
+            raise Refused(INVALID_TOKEN)
+        return player

@@ -1,0 +1,375 @@
+"""Places that are kept: rows from any snapshot, what was missed, and a cursor that never goes back, whatever the schedule."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from scoreboard.actors import announcer as module
+from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.ranking import Ranking
+from scoreboard.boundaries import History, Return
+from scoreboard.domain.moves import apply, diff
+from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, RankAchieved, Row, ScoreChanged, Standing
+from scoreboard.storage.memory_board import Canvas, MemoryBoard
+from scoreboard.storage.memory_ledger import MemoryLedger
+from tests.actors.fakes import NOW, QuietMeter, Screen
+from tests.awaiting import result_of, started
+
+
+class Turns(Clock):
+    """A clock whose due calls are made one by one, so that anything may happen between two."""
+
+    def turn(self) -> bool:
+        due = [call for call in self.calls if call.getTime() <= self.seconds()]
+        if due:
+            first = min(due, key=lambda call: call.getTime())
+            self.calls.remove(first)
+            first.called = 1
+            first.func(*first.args, **first.kw)
+        return bool(due)
+
+
+class SlowBoard(MemoryBoard):
+    """Answers in order, as Redis does, each when the test lets it; what it answers is of the moment when it was asked."""
+
+    def __init__(self, canvas: Canvas) -> None:
+        super().__init__(lambda: NOW, canvas)
+        self.fast = MemoryBoard(lambda: NOW, canvas)
+        self.slow = False
+        self.replies: deque[Deferred[None]] = deque()
+
+    async def page(self, offset: int, limit: int) -> Page:
+        found = await self.fast.page(offset, limit)
+        await self._turn()
+        return found
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        found = await self.fast.since(cursor, limit)
+        await self._turn()
+        return found
+
+    async def _turn(self) -> None:
+        if self.slow or self.replies:  # nobody overtakes
+            turn: Deferred[None] = Deferred()
+            self.replies.append(turn)
+            await turn
+
+    def reply(self) -> None:
+        if self.replies:
+            self.replies.popleft().callback(None)
+
+
+class EventWire:
+    """Frames that hold the whole event. ``rows`` reads tops as what is different in them."""
+
+    def __init__(self, *, rows: bool = False) -> None:
+        self.rows = rows
+        self.framed = 0
+
+    def frame(self, event: Event) -> bytes:
+        self.framed += 1
+        return pickle.dumps(_plain(event)) + b"\0end\0"
+
+
+def _plain(event: Event) -> Any:
+    match event:
+        case BoardChanged(page=page, before=before, reset=reset):
+            return ("board", page.cursor, page.rows, before, reset)
+        case ScoreChanged():
+            return ("score", event.cursor, event.user_id, event.points)
+        case RankAchieved():
+            return ("rank", event.cursor)
+
+
+class Client:
+    """A client that does what docs/protocol-live.md says, over as many connections as it takes."""
+
+    def __init__(self, user_id: str, wire: EventWire) -> None:
+        self.user_id, self.wire = user_id, wire
+        self.screen: Screen | None = None
+        self.joining = False
+        self.cursor = Cursor(epoch=0, seq=0)
+        self.top: tuple[Row, ...] = ()
+        self.points: dict[str, int] = {}
+        #: Whether nothing was missed for good since it began to watch.
+        self.complete = False
+        self.began = self.cursor
+
+    def hear(self, plain: Any) -> None:
+        kind, cursor, *rest = plain
+        assert cursor >= self.cursor, f"went back from {self.cursor} to {cursor}"
+        self.cursor = cursor
+        if kind == "board":
+            rows, before, reset = rest
+            if reset:
+                self.complete = False
+            self.top = apply(self.top, diff(before, rows)) if self.wire.rows and before is not None else rows
+            assert self.top == rows
+            self.points.update({row.user_id: row.points for row in rows})
+        elif kind == "score":
+            self.points[rest[0]] = rest[1]
+
+    def read(self) -> None:
+        if self.screen is not None:
+            for offer in self.screen.offers:
+                for part in offer.split(b"\0end\0")[:-1]:
+                    self.hear(pickle.loads(part))
+            self.screen.offers.clear()
+
+
+class Theatre:
+    def __init__(self) -> None:
+        self.clock = Turns()
+        self.clock.advance(1_000)
+        canvas = Canvas()
+        self.board = SlowBoard(canvas)
+        self.drawing = MemoryBoard(lambda: NOW, canvas)
+        result_of(self.drawing.begin(1))
+        meter = QuietMeter()
+        ledger = MemoryLedger()
+        self.ranking = Ranking(board=self.board, ledger=ledger, clock=self.clock, now_ms=lambda: NOW, meter=meter)
+        self.announcer = Announcer(
+            ranking=self.ranking, clock=self.clock, tick_ms=50, score_updates_per_tick_max=1_000, meter=meter
+        )
+        self.drawing.canvas.listeners.append((self.board, self.hear))
+        self.ranking.heard(Cursor(epoch=1, seq=0))
+        self.version = 0
+        self.points: dict[str, tuple[Cursor, int]] = {}
+        self.failed: list[object] = []
+
+    def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        self.ranking.heard(cursor)
+        self.announcer.tell(changes)
+
+    def score(self, user_id: str, points: int, *, off: bool = False) -> None:
+        self.version += 1
+        points = 0 if off else points
+        one = Standing(
+            user_id=user_id,
+            username=user_id,
+            avatar=None,
+            points=points,
+            version=self.version,
+            reached_at_ms=None if off else NOW + self.version,
+            updated_at_ms=NOW + self.version,
+        )
+        self.points[user_id] = (result_of(self.drawing.set([one], NOW)).cursor, points)
+
+    def begin(self) -> None:
+        assert self.drawing.canvas.cursor is not None
+        result_of(self.drawing.begin(self.drawing.canvas.cursor.epoch + 1))
+
+    def join(self, client: Client, *, resume: bool) -> None:
+        if client.joining:
+            return
+        if client.screen is None:
+            client.screen = Screen(client.wire, client.user_id)  # type: ignore[arg-type]  # any wire will do
+            self.announcer.enter(client.screen)
+        screen, client.joining = client.screen, True
+        begun = started(self.announcer.resume(screen, client.cursor) if resume else self.announcer.join(screen))
+
+        def joined(found: Any) -> None:
+            client.joining = False
+            if screen is not client.screen:
+                return
+            client.read()
+            page, missed = (found.page, found.missed) if isinstance(found, Return) else (found, None)
+            if missed is None:
+                client.hear(("board", page.cursor, page.rows, None, True))
+                client.complete, client.began = True, page.cursor
+                client.points = {row.user_id: row.points for row in page.rows}
+            else:
+                for event in missed:
+                    client.hear(_plain(event))
+
+        begun.addCallback(joined)
+        begun.addErrback(self.failed.append)
+
+    def cut(self, client: Client) -> None:
+        if client.screen is not None:
+            client.read()
+            self.announcer.leave(client.screen)
+            client.screen = None
+
+    def pass_time(self) -> None:
+        for _ in range(60):
+            self.board.reply()
+            self.clock.rightNow += 0.05
+            while self.clock.turn():
+                pass
+
+
+PLAYERS = [f"p{n}" for n in range(14)]
+one_client = st.integers(0, 4)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("score"), st.sampled_from(PLAYERS), st.integers(1, 20)),
+        st.tuples(st.just("score"), st.sampled_from(PLAYERS), st.integers(1, 20)),
+        st.tuples(st.just("off"), st.sampled_from(PLAYERS)),
+        st.tuples(st.just("join"), one_client),
+        st.tuples(st.just("resume"), one_client),
+        st.tuples(st.just("cut"), one_client),
+        st.tuples(st.just("stall"), one_client),
+        st.tuples(st.just("drain"), one_client),
+        st.tuples(st.sampled_from(["tick", "tick", "turn", "turn", "reply", "slow", "epoch", "break"])),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps)
+def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule: list[tuple[Any, ...]]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, in which anything may happen
+        theatre = Theatre()
+        whole, rows = EventWire(), EventWire(rows=True)
+        clients = [Client(f"p{n}", rows if n % 2 else whole) for n in range(5)]
+        for client in clients:
+            theatre.join(client, resume=False)
+        for step, *about in schedule:
+            play(theatre, clients, step, about)
+            for client in clients:
+                client.read()
+        for client in clients:
+            if client.screen is not None:
+                client.screen.drained = True
+        theatre.board.slow = theatre.board.fast.broken = False
+        theatre.pass_time()
+        top = result_of(theatre.drawing.page(0, 10)).rows
+        assert not theatre.failed
+        for client in clients:
+            client.read()
+            if client.screen is not None and client.screen in theatre.announcer._room.get(client.wire, ()):
+                assert client.top == top
+                if client.complete:
+                    news = {user: points for user, (at, points) in theatre.points.items() if at > client.began}
+                    assert {user: client.points.get(user) for user in news} == news
+        assert not theatre.announcer._newcomers
+        assert not theatre.announcer._audiences
+
+
+def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -> None:
+    match step, about:
+        case "score", [user_id, points]:
+            theatre.score(user_id, points)
+        case "off", [user_id]:
+            theatre.score(user_id, 0, off=True)
+        case (("join" | "resume"), [number]):
+            theatre.join(clients[number], resume=step == "resume")
+        case "cut", [number]:
+            theatre.cut(clients[number])
+        case (("stall" | "drain"), [number]):
+            screen = clients[number].screen
+            if screen is not None:
+                screen.drained = step == "drain"
+        case "tick", _:
+            theatre.clock.rightNow += 0.05
+            theatre.clock.turn()
+        case "turn", _:
+            theatre.clock.turn()
+        case "reply", _:
+            theatre.board.reply()
+        case "slow", _:
+            theatre.board.slow = not theatre.board.slow
+        case "break", _:
+            theatre.board.fast.broken = not theatre.board.fast.broken
+        case "epoch", _:
+            theatre.begin()
+
+
+def test_a_top_is_framed_once_for_each_way_of_reading_it() -> None:
+    theatre = Theatre()
+    whole, rows = EventWire(), EventWire(rows=True)
+    clients = [Client(f"watcher-{n}", rows if n % 2 else whole) for n in range(20)]
+    for client in clients:
+        theatre.join(client, resume=False)
+    theatre.score("amy", 100)
+    theatre.clock.turn()
+    assert (whole.framed, rows.framed) == (1, 1)
+    assert {len(client.screen.offers) for client in clients if client.screen} == {1}
+
+
+def test_who_stalled_gets_a_snapshot_that_says_so_when_it_drains() -> None:
+    theatre = Theatre()
+    client = Client("watcher", EventWire(rows=True))
+    theatre.join(client, resume=False)
+    assert client.screen is not None
+    client.screen.drained = False
+    theatre.score("amy", 100)
+    theatre.clock.turn()
+    client.screen.drained = True
+    theatre.score("bob", 50)
+    theatre.pass_time()
+    assert client.complete
+    client.read()
+    assert [row.user_id for row in client.top] == ["amy", "bob"]
+    assert not client.complete
+
+
+def test_who_comes_back_hears_what_was_missed_at_one_cursor_and_the_own_news() -> None:
+    theatre = Theatre()
+    amy = Client("amy", EventWire())
+    theatre.join(amy, resume=False)
+    theatre.cut(amy)
+    for n in range(12):
+        theatre.score(f"p{n}", 100 - n)
+    theatre.score("amy", 50)
+    screen = Screen(amy.wire, "amy")  # type: ignore[arg-type]  # any wire will do
+    theatre.announcer.enter(screen)
+    back = result_of(theatre.announcer.resume(screen, amy.cursor))
+    assert back.missed is not None
+    told = [_plain(event)[:3] for event in back.missed]
+    now = Cursor(epoch=1, seq=13)
+    assert told[:2] == [("score", now, "p10"), ("score", now, "p11")]
+    assert told[2][:2] == ("board", now)
+    assert told[3:] == [("score", now, "amy"), ("rank", now)]
+
+
+def test_who_missed_nothing_hears_nothing_and_who_was_away_too_long_is_told() -> None:
+    theatre = Theatre()
+    theatre.score("amy", 100)
+    screen = Screen(EventWire(), "zed")  # type: ignore[arg-type]  # any wire will do
+    theatre.announcer.enter(screen)
+    assert result_of(theatre.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed == ()
+    theatre.begin()
+    assert result_of(theatre.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed is None
+
+
+def test_who_joins_again_while_a_tick_is_told_gets_the_own_news_of_it_first() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "SOCKETS_PER_TURN", 1)
+        theatre = Theatre()
+        wire = EventWire()
+        first, amy = Client("first", wire), Client("amy", wire)
+        for client in (first, amy):
+            theatre.join(client, resume=False)
+        theatre.score("amy", 100)
+        theatre.clock.turn()  # the tick has come to the first alone
+        assert amy.screen is not None
+        assert not amy.screen.offers
+        theatre.score("bob", 50)
+        theatre.join(amy, resume=False)
+        assert amy.cursor.seq == 2
+        assert "amy" in amy.points
+        theatre.pass_time()
+        amy.read()
+
+
+def test_a_store_that_went_back_is_not_believed() -> None:
+    theatre = Theatre()
+    result_of(theatre.announcer.join(Screen(EventWire(), "zed")))  # type: ignore[arg-type]  # any wire will do
+    theatre.ranking.heard(Cursor(epoch=1, seq=9))
+    page = result_of(theatre.ranking.page(0, 10))
+    assert page.degraded
+    assert page.cursor == Cursor(epoch=1, seq=9)
+    assert result_of(theatre.ranking.since(Cursor(epoch=1, seq=8), 10)).changes is None

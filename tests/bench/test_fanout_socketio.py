@@ -1,0 +1,88 @@
+"""The fan-out of one tick to 2,000 Socket.IO clients, against a bare ``send()`` loop over the same sockets (`make bench`)."""
+
+from __future__ import annotations
+
+import resource
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address
+from twisted.internet.protocol import Protocol
+
+from scoreboard.domain.values import BoardChanged
+from tests.realtime.cable import Watchlist
+from tests.realtime.house import page
+from tests.realtime_sio.house import House
+
+SOCKETS = 2_000
+
+
+class Connection(tcp.Connection):
+    """One that knows its peer, as a server's does."""
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", "127.0.0.1", 40_000)
+
+
+class Crowd:
+    """Clients that have joined, over TCP, ours and theirs in one process."""
+
+    def __init__(self) -> None:
+        reactor: Any = Watchlist()
+        self.house = House(sockets_max=SOCKETS, sockets_per_address_max=SOCKETS)
+        self.ours: list[Connection] = []
+        self.theirs: list[socket.socket] = []
+        with socket.create_server(("127.0.0.1", 0), backlog=SOCKETS) as listener:
+            for _ in range(SOCKETS):
+                self.theirs.append(socket.create_connection(listener.getsockname()))
+                connection = Connection(listener.accept()[0], Protocol(), reactor)
+                connection.connected = 1
+                self.ours.append(connection)
+                self.house.seat_viewer(connection)
+        self.read_all()
+
+    def read_all(self) -> None:
+        for one in self.theirs:
+            one.recv(2**16)
+
+    def close(self) -> None:
+        for ours, theirs in zip(self.ours, self.theirs, strict=True):
+            ours.socket.close()
+            theirs.close()
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[Crowd]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * SOCKETS)), hard))
+    crowd = Crowd()
+    yield crowd
+    crowd.close()
+
+
+def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
+    viewers = list(crowd.house.announcer.room)
+    assert len(viewers) == SOCKETS
+
+    def tick() -> None:
+        frames = viewers[0].wire.frame(BoardChanged(page=page(players=2)))
+        for viewer in viewers:
+            if viewer.drained:
+                viewer.offer(frames)
+
+    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+
+
+def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
+    viewers = list(crowd.house.announcer.room)
+    frames = viewers[0].wire.frame(BoardChanged(page=page(players=2)))
+
+    def loop() -> None:
+        for connection in crowd.ours:
+            connection.socket.send(frames)
+
+    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=crowd.read_all)

@@ -1,0 +1,77 @@
+"""Row operations: applied to the top that they were made from, they give the other."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoreboard.domain.moves import Enter, Leave, Move, Score, apply, diff
+from scoreboard.domain.values import Row
+
+NOW = 1_800_000_000_000
+
+
+def top(*players: str | tuple[str, int]) -> tuple[Row, ...]:
+    named = [(one, 100) if isinstance(one, str) else one for one in players]
+    return tuple(
+        Row(rank=rank, user_id=user, username=user, avatar=None, points=points, updated_at_ms=NOW)
+        for rank, (user, points) in enumerate(named, 1)
+    )
+
+
+@st.composite
+def tops(draw: st.DrawFn) -> tuple[Row, ...]:
+    """Any top ten: ties, renamed players, nobody at all."""
+    players = draw(st.lists(st.sampled_from("abcdefghijklmnop"), unique=True, max_size=10))
+    return tuple(
+        Row(
+            rank=rank,
+            user_id=user,
+            username=draw(st.sampled_from([user, user.upper()])),
+            avatar=draw(st.sampled_from([None, "https://pictures.example/1"])),
+            points=draw(st.integers(-3, 3)),
+            updated_at_ms=draw(st.integers(NOW, NOW + 1)),
+        )
+        for rank, user in enumerate(players, 1)
+    )
+
+
+@given(tops(), tops())
+def test_a_difference_applied_gives_the_other_top(before: tuple[Row, ...], after: tuple[Row, ...]) -> None:
+    assert apply(before, diff(before, after)) == after
+
+
+@given(st.lists(tops(), min_size=1, max_size=8))
+def test_from_any_snapshot_on_a_chain_of_differences_yields_the_board(boards: list[tuple[Row, ...]]) -> None:
+    for start, held in enumerate(boards):
+        for was, now in zip(boards[start:], boards[start + 1 :], strict=False):
+            held = apply(held, diff(was, now))
+        assert held == boards[-1]
+
+
+@given(tops())
+def test_nothing_is_said_of_a_top_that_reads_the_same(board: tuple[Row, ...]) -> None:
+    assert diff(board, board) == ()
+
+
+@given(st.permutations("abcdefgh"), st.integers(0, 7), st.integers(0, 7))
+def test_one_player_that_moves_is_one_move(order: list[str], out: int, into: int) -> None:
+    changed = list(order)
+    changed.insert(into, changed.pop(out))
+    assert len(diff(top(*order), top(*changed))) == (order != changed)
+
+
+def test_a_newcomer_pushes_the_last_one_out() -> None:
+    before, after = top("amy", "bob", "cid"), top("zed", "amy", "bob")
+    assert diff(before, after) == (Leave(user_id="cid"), Enter(row=after[0]))
+
+
+def test_a_rise_is_a_move_and_a_score() -> None:
+    operations = diff(top("amy", "bob", "cid"), top(("cid", 300), "amy", "bob"))
+    assert operations == (Move(user_id="cid", rank=1), Score(user_id="cid", points=300, updated_at_ms=NOW))
+
+
+def test_operations_of_another_top_are_noticed() -> None:
+    with pytest.raises(ValueError, match="amy"):
+        apply(top("bob"), [Move(user_id="amy", rank=1)])

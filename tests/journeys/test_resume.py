@@ -1,0 +1,218 @@
+"""Places that are kept across broken connections and restarts: SSE, long polls and the WebSocket, on a real server."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from tests.journeys.server import ServerProcess
+from tests.journeys.test_live import Viewer, watch
+from tests.storage_redis.redis_server import RedisServer
+
+CHANGES = "/api/v1/scores/changes"
+Cursor = tuple[int, int]
+
+
+class EventSource:
+    """A client of server-sent events as the HTML standard has them, over a plain socket."""
+
+    def __init__(
+        self, server: ServerProcess, query: str = "", *, last_event_id: str | None = None, token: str | None = ""
+    ) -> None:
+        lines = [f"GET /api/v1/scores/stream{query} HTTP/1.1", "Host: localhost"]
+        if token is not None:
+            lines.append(f"Authorization: Bearer {token or server.mint('viewer')}")
+        if last_event_id:
+            lines.append(f"Last-Event-ID: {last_event_id}")
+        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        self._buffer = b""
+        self.head = self._until(b"\r\n\r\n").decode()
+        self.last_event_id = last_event_id or ""
+        self.heard: list[tuple[str, Any]] = []
+
+    def next(self) -> tuple[str, Any]:
+        """The next event's name and data."""
+        while True:
+            fields: dict[str, str] = {}
+            for line in self._until(b"\n\n").decode().split("\n"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            if "id" in fields:
+                self.last_event_id = fields["id"]
+            if "data" in fields:
+                self.heard.append((fields["event"], json.loads(fields["data"])))
+                return self.heard[-1]
+
+    def until(self, true: Callable[[str, Any], bool]) -> tuple[str, Any]:
+        while True:
+            event = self.next()
+            if true(*event):
+                return event
+
+    def cursors(self) -> list[Cursor]:
+        return [(data["data"]["epoch"], data["data"]["seq"]) for name, data in self.heard if name != "goodbye"]
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _until(self, end: bytes) -> bytes:
+        while end not in self._buffer:
+            more = self.socket.recv(65_536)
+            if not more:
+                raise EOFError(self._buffer)
+            self._buffer += more
+        found, _, self._buffer = self._buffer.partition(end)
+        return found
+
+
+def scores(event: tuple[str, Any]) -> dict[str, int]:
+    """What an event says of players' scores."""
+    name, data = event[0], event[1].get("data", {})
+    if name == "leaderboard:update":
+        return {row["userId"]: row["score"] for row in data["leaderboard"]}
+    return {data["userId"]: data["newScore"]} if name == "score:update" else {}
+
+
+def test_a_stream_that_breaks_comes_back_without_a_gap(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    first = EventSource(server)
+    assert first.head.startswith("HTTP/1.1 200 OK")
+    assert "transfer-encoding" not in first.head.lower()
+    assert "Cache-Control: no-store" in first.head
+    assert "X-Accel-Buffering: no" in first.head
+    assert first.next()[1]["data"]["reset"] is True
+    for player in [f"p{n}" for n in range(13)]:
+        server.play(player)
+    first.until(lambda name, data: len(scores((name, data))) == 10)
+    first.close()
+    for player in ("p12", "p11", "amy", "amy"):
+        server.play(player)
+    again = EventSource(server, last_event_id=first.last_event_id)
+    known: dict[str, int] = {}
+    while not {"p11": 200, "p12": 200, "amy": 200}.items() <= known.items():
+        known |= scores(again.next())
+    assert not any(data["data"].get("reset") for _, data in again.heard)
+    assert [*first.cursors(), *again.cursors()] == sorted([*first.cursors(), *again.cursors()])
+    again.close()
+
+
+def test_a_restart_is_a_reset_and_never_a_step_back(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    server.play("amy")
+    source = EventSource(server)
+    source.next()
+    server.play("amy")
+    source.until(lambda name, data: scores((name, data)).get("amy") == 200)
+    assert server.stop() == 0
+    with suppress(EOFError):
+        source.until(lambda name, _: name == "goodbye")
+    assert source.heard[-1] == ("goodbye", {"code": 1012, "reason": "the server is restarting; come back in a moment"})
+    server.start()
+    again = EventSource(server, last_event_id=source.last_event_id)
+    event = again.next()
+    assert (event[1]["data"]["reset"], scores(event)) == (True, {"amy": 200})
+    assert again.cursors()[0] > source.cursors()[-1]
+
+
+def test_a_restart_with_a_redis_that_stayed_fills_the_gap(new_server: Callable[..., ServerProcess]) -> None:
+    redis = RedisServer()
+    try:
+        server = new_server(REDIS_URL=redis.url).start()
+        server.play("amy")
+        source = EventSource(server)
+        source.next()
+        server.play("bob")
+        source.until(lambda name, data: "bob" in scores((name, data)))
+        server.play("bob")
+        assert server.kill() != 0
+        server.start()
+        server.play("cid")
+        again = EventSource(server, last_event_id=source.last_event_id)
+        event = again.until(lambda name, data: "cid" in scores((name, data)))
+        assert scores(event) == {"amy": 100, "bob": 200, "cid": 100}
+        assert not any(data["data"].get("reset") for _, data in again.heard)
+        assert again.cursors() == sorted(again.cursors())
+        assert again.cursors()[0] > source.cursors()[-1] or again.cursors()[0] == source.cursors()[-1]
+    finally:
+        redis.close()
+
+
+def test_another_process_on_the_same_stores_fills_the_gap(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+    redis = RedisServer()
+    try:
+        shared = {"DATABASE_URL": postgres_url, "REDIS_URL": redis.url}
+        one = new_server(**shared)
+        assert one.command_line("db", "upgrade").returncode == 0
+        one.start()
+        two = new_server(**shared).start()
+        source = EventSource(one)
+        source.next()
+        one.play("amy")
+        source.until(lambda name, data: "amy" in scores((name, data)))
+        one.kill()
+        two.play("bob")
+        again = EventSource(two, last_event_id=source.last_event_id)
+        assert scores(again.until(lambda name, data: "bob" in scores((name, data)))) == {"amy": 100, "bob": 100}
+        assert not any(data["data"].get("reset") for _, data in again.heard)
+        ticket = two.post("/api/v1/auth/ticket", two.mint("viewer"), None).body["data"]["ticket"]
+        assert two.get(f"{CHANGES}?ticket={ticket}").status == 200
+        assert ticket not in two.log
+    finally:
+        redis.close()
+
+
+def test_a_long_poll_follows_the_board_step_by_step(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    token = server.mint("viewer")
+    first = server.get(CHANGES, token).body["data"]
+    assert (first["reset"], first["leaderboard"]) == (True, [])
+    began = time.monotonic()
+    nothing = server.get(f"{CHANGES}?since={first['cursor']}&wait=1", token).body["data"]
+    assert 0.9 < time.monotonic() - began < 3
+    assert (nothing["changes"], nothing["cursor"]) == ([], first["cursor"])
+    known: dict[str, int] = {}
+    cursor = nothing["cursor"]
+    for player in ("amy", "bob", "amy"):
+        server.play(player)
+        told = server.get(f"{CHANGES}?since={cursor}&wait=20", token).body["data"]
+        known |= {change["userId"]: change["newScore"] for change in told["changes"]}
+        cursor = told["cursor"]
+    assert known == {"amy": 200, "bob": 100}
+
+
+def test_a_ticket_opens_one_stream_and_is_never_logged(live_server: ServerProcess) -> None:
+    ticket = live_server.post("/api/v1/auth/ticket", live_server.mint("viewer"), None).body["data"]["ticket"]
+    source = EventSource(live_server, f"?ticket={ticket}", token=None)
+    assert source.next()[0] == "leaderboard:update"
+    assert EventSource(live_server, f"?ticket={ticket}", token=None).head.startswith("HTTP/1.1 401 ")
+    source.close()
+    assert ticket not in live_server.log
+
+
+@pytest.mark.parametrize("mode", ["top", "rows"])
+def test_a_websocket_comes_back_to_its_place(new_server: Callable[..., ServerProcess], mode: str) -> None:
+    server = new_server().start()
+    viewer = watch(server, "viewer")
+    server.play("amy")
+    viewer.hear("leaderboard:update")
+    epoch, seq = viewer.cursors()[-1]
+    viewer.socket.close()
+    server.play("bob")
+    again = Viewer(f"ws://127.0.0.1:{server.port}/ws")
+    again.say("auth", {"token": server.mint("viewer")})
+    again.say("join:leaderboard", {"since": f"{epoch}.{seq}", "mode": mode}, 1)
+    assert again.hear("ack") == {"epoch": epoch, "seq": seq + 1, "recovered": True}
+    assert len(again.hear("leaderboard:update")["data"]["leaderboard"]) == 2
+    server.play("bob")
+    if mode == "rows":
+        operations = again.hear("leaderboard:rows")["data"]["ops"]
+        assert [one["op"] for one in operations] == ["move", "score"]
+    else:
+        again.hear("leaderboard:update")

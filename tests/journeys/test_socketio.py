@@ -1,0 +1,207 @@
+"""Socket.IO clients that others wrote watch a live board: python-socketio always, socket.io-client where Node is."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import socketio  # type: ignore[import-untyped]  # it ships no types
+
+from tests.journeys.server import ServerProcess
+
+EVENTS = ("leaderboard:update", "score:update", "rank:achieved", "error")
+NODE = Path(__file__).with_name("node")
+INSTALL_S_MAX = 120
+
+
+class Ear:
+    """What a client heard: (name, value), in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self._new: queue.Queue[tuple[str, Any]] = queue.Queue()
+
+    def put(self, name: str, value: Any) -> None:
+        self._new.put((name, value))
+
+    def wait(self, name: str, where: Callable[[Any], bool] = lambda value: True, seconds: float = 5.0) -> Any:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            try:
+                heard = self._new.get(timeout=left)
+            except queue.Empty:
+                break
+            self.heard.append(heard)
+            if heard[0] == name and where(heard[1]):
+                return heard[1]
+        raise AssertionError(f"never heard {name}: {self.heard}")
+
+    def cursors(self) -> list[tuple[int, int]]:
+        told = [value["data"] for name, value in self.heard if name in ("leaderboard:update", "score:update")]
+        return [(data["epoch"], data["seq"]) for data in told]
+
+
+@pytest.fixture(params=["PORT", "WEBSOCKET_PORT"])
+def url(request: pytest.FixtureRequest, live_server: ServerProcess) -> str:
+    port = live_server.port if request.param == "PORT" else live_server.websocket_port
+    return f"http://127.0.0.1:{port}"
+
+
+def leads(player: str) -> Callable[[Any], bool]:
+    return lambda told: player in {row["userId"] for row in told["data"]["leaderboard"]}
+
+
+def sees_a_score(server: ServerProcess, ear: Ear, player: str) -> None:
+    """The player's score reaches the listener, as a new top or as a move below it."""
+    receipt = server.play(player).body["data"]
+    if receipt["currentRank"] <= 10:
+        ear.wait("leaderboard:update", leads(player))
+    else:
+        ear.wait("score:update", lambda told: told["data"]["userId"] == player)
+    assert ear.cursors() == sorted(ear.cursors())
+
+
+# python-socketio
+
+
+@contextmanager
+def python_client(url: str, token: str, transports: list[str]) -> Iterator[tuple[socketio.Client, Ear]]:
+    client, ear = socketio.Client(reconnection=False), Ear()
+    for event in (*EVENTS, "disconnect", "connect_error"):
+        client.on(event, lambda *args, event=event: ear.put(event, args[0] if args else None))
+    client.connect(url, auth={"token": token}, transports=transports, wait_timeout=5)
+    try:
+        yield client, ear
+    finally:
+        client.disconnect()
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids="+".join)
+def test_python_socketio_watches(live_server: ServerProcess, url: str, transports: list[str]) -> None:
+    with python_client(url, live_server.mint("viewer"), transports) as (client, ear):
+        assert client.transport() == transports[-1]
+        assert set(client.call("join:leaderboard", timeout=3)) == {"epoch", "seq"}
+        ear.wait("leaderboard:update")
+        sees_a_score(live_server, ear, f"python-{'-'.join(transports)}-{len(url)}")
+        client.emit("nonsense")
+        assert ear.wait("error")["error"] == "MALFORMED_REQUEST"
+        assert client.call("leave:leaderboard", timeout=3) == {}
+
+
+def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: ServerProcess) -> None:
+    with python_client(live_server.url, live_server.mint("sio-amy"), ["websocket"]) as (_, ear):
+        live_server.play("sio-amy")
+        told = ear.wait("score:update", lambda told: told["data"]["userId"] == "sio-amy")
+        assert told["type"] == "SCORE_CHANGED"
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
+def test_python_socketio_is_told_that_its_token_is_not_valid(live_server: ServerProcess, transports: list[str]) -> None:
+    client, ear = socketio.Client(reconnection=False), Ear()
+    client.on("connect_error", lambda told: ear.put("connect_error", told))
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        client.connect(live_server.url, auth={"token": "not-a-token"}, transports=transports)
+    assert "Authentication failed" in str(ear.wait("connect_error"))
+
+
+def test_a_token_that_ends_puts_the_client_out(live_server: ServerProcess) -> None:
+    with python_client(live_server.url, live_server.mint("brief", life_s=2), ["polling"]) as (_, ear):
+        ear.wait("disconnect", seconds=40)
+
+
+def test_a_stopping_server_lets_go_of_polling_clients_at_once(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    with python_client(server.url, server.mint("viewer"), ["polling"]) as (client, ear):
+        client.call("join:leaderboard", timeout=3)
+        began_s = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - began_s < 8
+        ear.wait("disconnect")
+    assert "Traceback" not in server.log
+
+
+# socket.io-client
+
+
+@pytest.fixture(scope="module")
+def node_client() -> Path:
+    """Node with socket.io-client, installed once into node_modules."""
+    npm = shutil.which("npm")
+    if shutil.which("node") is None or npm is None:
+        pytest.skip("node and npm are not here: socket.io-client cannot be tried")
+    if not (NODE / "node_modules" / "socket.io-client").exists():
+        command = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
+        try:
+            installed = subprocess.run(command, cwd=NODE, capture_output=True, text=True, timeout=INSTALL_S_MAX, check=False)
+        except subprocess.TimeoutExpired:
+            pytest.skip("npm did not install socket.io-client in time")
+        if installed.returncode:
+            pytest.skip(f"npm could not install socket.io-client: {installed.stderr[-300:]}")
+    return NODE / "viewer.mjs"
+
+
+def _read(lines: Iterable[str], ear: Ear) -> None:
+    for line in lines:
+        ear.put(*json.loads(line))
+
+
+@contextmanager
+def node_viewer(script: Path, url: str, transports: str, *tokens: str) -> Iterator[Ear]:
+    """A socket.io-client in a process of its own."""
+    command = ["node", str(script), url, transports, *tokens]
+    process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ear = Ear()
+    assert process.stdout is not None
+    reader = threading.Thread(target=_read, args=(process.stdout, ear), daemon=True)
+    reader.start()
+    try:
+        yield ear
+    finally:
+        process.communicate(timeout=5)
+        reader.join(5)
+
+
+@pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
+def test_socket_io_client_watches(live_server: ServerProcess, node_client: Path, url: str, transports: str) -> None:
+    with node_viewer(node_client, url, transports, live_server.mint("viewer")) as ear:
+        assert ear.wait("connect")["transport"] in transports.split(",")
+        assert set(ear.wait("joined")) == {"epoch", "seq"}
+        if "," in transports and not any(name == "upgrade" for name, _ in ear.heard):
+            assert ear.wait("upgrade") == "websocket"
+        sees_a_score(live_server, ear, f"node-{transports.replace(',', '-')}-{len(url)}")
+
+
+def test_socket_io_client_is_refused_and_comes_back_with_a_fresh_token(live_server: ServerProcess, node_client: Path) -> None:
+    with node_viewer(node_client, live_server.url, "websocket", "not-a-token", live_server.mint("viewer")) as ear:
+        assert ear.wait("connect_error") == "Authentication failed"
+        ear.wait("joined")
+
+
+def test_socket_io_client_comes_back_by_itself_after_a_restart(
+    new_server: Callable[..., ServerProcess], node_client: Path
+) -> None:
+    server = new_server().start()
+    server.play("amy")
+    with node_viewer(node_client, server.url, "polling,websocket", server.mint("viewer")) as ear:
+        ear.wait("leaderboard:update")
+        assert server.stop() == 0
+        assert ear.wait("disconnect") in ("transport close", "transport error")
+        server.start()
+        ear.wait("leaderboard:update", leads("amy"), seconds=15)
+        assert ear.cursors() == sorted(ear.cursors())
+
+
+def test_socket_io_client_stays_out_when_its_token_ended(live_server: ServerProcess, node_client: Path) -> None:
+    token = live_server.mint("brief", life_s=2)
+    with node_viewer(node_client, live_server.url, "websocket", token) as ear:
+        ear.wait("joined")
+        assert ear.wait("disconnect", seconds=40) == "io server disconnect"

@@ -1,0 +1,194 @@
+"""Server-sent events: the same news on an answer that never ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from scoreboard.boundaries import Parting, StoreUnavailable
+from scoreboard.domain.values import BoardChanged, Cursor, Player, ScoreChanged
+from scoreboard.realtime.sse import HEARTBEAT_S, SseWire, Stream, Streams
+from tests.realtime.cable import Cable
+from tests.realtime.house import HOUR_S, NOW_S, House, page
+
+HEAD = (
+    b"HTTP/1.1 200 OK\r\nX-More: lines\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
+    b"X-Accel-Buffering: no\r\nConnection: close\r\n\r\nretry: 2000\n\n"
+)
+
+
+def moved(seq: int, user_id: str = "user-99") -> ScoreChanged:
+    at = Cursor(epoch=3, seq=seq)
+    return ScoreChanged(cursor=at, user_id=user_id, username="late", points=1, rank=99, previous_rank=None, at_ms=NOW_S * 1000)
+
+
+class Watching:
+    """One client of a stream."""
+
+    def __init__(self, house: House, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7") -> None:
+        streams = Streams(announcer=house.announcer, lobby=house.lobby, settings=house.settings, clock=house.clock)
+        player = Player(user_id="amy", username="amy", role="user", expires_at_s=NOW_S + life_s)
+        self.stream = Stream(streams, player, address, since, b"X-More: lines\r\n")
+        self.cable = Cable()
+        self.cable.protocol = self.stream
+        house.cables.append(self.cable)
+        self.stream.makeConnection(self.cable)
+        self.cable.turn()
+        self._read = 0
+
+    def heard(self) -> bytes:
+        """What came since the last look."""
+        self.cable.turn()
+        data = self.cable.sent[self._read :]
+        self._read += len(data)
+        return data
+
+    def events(self) -> list[tuple[str | None, str, Any]]:
+        """(id, event, data) of what came since the last look, which must be nothing else."""
+        return parsed(self.heard())
+
+
+def parsed(data: bytes) -> list[tuple[str | None, str, Any]]:
+    assert data == b"" or data.endswith(b"\n\n")
+    events = []
+    for block in data.decode().split("\n\n")[:-1]:
+        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        events.append((fields.get("id"), fields["event"], json.loads(fields["data"])))
+    return events
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_a_stream_begins_with_its_head_and_a_snapshot_that_says_reset(house: House) -> None:
+    client = Watching(house)
+    told = client.heard()
+    assert told.startswith(HEAD)
+    ((cursor, event, data),) = parsed(told.removeprefix(HEAD))
+    assert (cursor, event, data["type"], data["data"]["reset"]) == ("3.17", "leaderboard:update", "LEADERBOARD_REFRESH", True)
+
+
+def test_who_comes_back_in_time_gets_only_what_was_missed(house: House) -> None:
+    house.announcer.missed = (moved(17),)
+    told = Watching(house, since=Cursor(epoch=3, seq=12)).heard()
+    ((cursor, event, data),) = parsed(told.removeprefix(HEAD))
+    assert (cursor, event, data["data"]["userId"]) == ("3.17", "score:update", "user-99")
+
+
+def test_who_missed_nothing_gets_nothing(house: House) -> None:
+    house.announcer.missed = ()
+    assert Watching(house, since=Cursor(epoch=3, seq=17)).heard() == HEAD
+
+
+def test_a_gap_that_cannot_be_filled_is_said(house: House) -> None:
+    told = Watching(house, since=Cursor(epoch=2, seq=17)).heard()
+    assert parsed(told.removeprefix(HEAD))[0][2]["data"]["reset"] is True
+
+
+def test_live_news_are_the_websockets_with_an_id(house: House) -> None:
+    client = Watching(house)
+    client.heard()
+    house.announcer.announce(BoardChanged(page=page(18)))
+    house.announcer.announce(moved(19))
+    first, second = client.events()
+    assert first[:2] == ("3.18", "leaderboard:update")
+    assert second[:2] == ("3.19", "score:update")
+    assert (second[2]["type"], second[2]["data"]["seq"]) == ("SCORE_CHANGED", 19)
+
+
+def test_of_a_ticks_events_the_last_alone_carries_the_id() -> None:
+    wire = SseWire()
+    tick = wire.frame(moved(18, "a")) + wire.frame(moved(18, "b")) + wire.frame(BoardChanged(page=page(18)))
+    assert [event[0] for event in parsed(tick)] == ["3.18"] * 3
+    assert [event[0] for event in parsed(wire.sealed(tick))] == [None, None, "3.18"]
+    assert wire.sealed(tick) is wire.sealed(tick), "it is sealed once for all streams"
+    other = wire.frame(moved(19))
+    assert wire.sealed(other) == other
+
+
+def test_what_happens_before_the_room_is_entered_is_not_told_twice(house: House) -> None:
+    house.announcer.held = Deferred()
+    client = Watching(house)
+    assert not client.stream.drained
+    assert client.heard() == HEAD
+    house.announcer.held.callback(None)
+    assert client.stream.drained
+    assert len(client.events()) == 1
+
+
+def test_a_heartbeat_comes_every_fifteen_seconds(house: House) -> None:
+    client = Watching(house)
+    client.heard()
+    house.pass_time(HEARTBEAT_S - 1)
+    assert client.heard() == b""
+    house.pass_time(2)
+    assert client.heard() == b":\n\n"
+
+
+def test_a_stream_ends_with_its_token(house: House) -> None:
+    client = Watching(house, life_s=5)
+    client.heard()
+    house.pass_time(6)
+    assert client.events() == [(None, "goodbye", {"code": 4401, "reason": "the token ended"})]
+    assert client.cable.finished
+    assert not house.announcer.known
+
+
+def test_who_does_not_read_is_offered_nothing_and_cut_off(house: House) -> None:
+    client = Watching(house)
+    client.cable.room = 10
+    house.announcer.announce(BoardChanged(page=page(18)))
+    assert not client.stream.drained
+    house.pass_time(20)
+    assert client.cable.lost == "aborted"
+    assert house.lobby.crowd == 0
+
+
+def test_a_client_that_goes_leaves_nothing_behind(house: House) -> None:
+    client = Watching(house)
+    client.cable.lose(ConnectionResetError(), "broken")
+    assert (house.lobby.crowd, house.announcer.room, house.announcer.known) == (0, set(), set())
+
+
+def test_a_client_that_goes_while_joining_is_told_nothing(house: House) -> None:
+    house.announcer.held = Deferred()
+    client = Watching(house)
+    client.cable.lose(ConnectionResetError(), "broken")
+    house.announcer.held.callback(None)
+    assert client.heard() == HEAD
+
+
+def test_streams_take_seats_like_sockets() -> None:
+    house = House(sockets_per_address_max=1)
+    Watching(house)
+    refused = Watching(house).heard()
+    assert refused.startswith(b"HTTP/1.1 429 ")
+    assert b"Retry-After: 60\r\n" in refused
+    assert Watching(house, address="192.0.2.8").heard().startswith(b"HTTP/1.1 200 ")
+
+
+def test_without_a_board_the_client_is_sent_to_come_again(house: House) -> None:
+    house.announcer.broken = StoreUnavailable("no board")
+    told = Watching(house).heard()
+    assert parsed(told.removeprefix(HEAD))[0][2]["code"] == 1013
+
+
+def test_a_stopping_server_says_goodbye(house: House) -> None:
+    client = Watching(house)
+    client.heard()
+    house.lobby.empty(Parting(code=1012, reason="stopping"), 0.1).send(None)
+    assert client.events()[0][1:] == ("goodbye", {"code": 1012, "reason": "stopping"})
+
+
+def test_a_client_that_talks_without_end_is_cut_off(house: House) -> None:
+    client = Watching(house)
+    client.stream.dataReceived(b"x" * house.settings.ignored_bytes_max)
+    assert client.cable.lost is None
+    client.stream.dataReceived(b"x")
+    client.cable.turn()
+    assert client.cable.lost == "aborted"

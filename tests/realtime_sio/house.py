@@ -1,0 +1,266 @@
+"""A Socket.IO wing around a clock: HTTP requests without HTTP, WebSockets without a network, and doubles for the doors."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionLost
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+
+from scoreboard.realtime.engineio.limits import EngineSettings
+from scoreboard.realtime.engineio.line import Engine, Line
+from scoreboard.realtime.engineio.packets import SEPARATOR
+from scoreboard.realtime.engineio.polling import EngineResource
+from scoreboard.realtime.engineio.socket import EngineFactory
+from scoreboard.realtime.limits import LiveSettings
+from scoreboard.realtime.lobby import Lobby
+from scoreboard.realtime.socketio.subscriber import Doors
+from tests.realtime.cable import Cable, Client, frame
+from tests.realtime.house import NOW_S, GateDouble, Gauges, OpenDoor, SmallAnnouncer
+
+ADDRESS = "192.0.2.7"
+
+
+class _Channel:
+    def __init__(self, transport: Any = None) -> None:
+        self.transport = transport
+
+    def getPeer(self) -> IPv4Address:
+        return IPv4Address("TCP", ADDRESS, 40_000)
+
+
+class Request:
+    """What a resource asks of twisted.web's request, and the answer it gave."""
+
+    def __init__(self, method: str, uri: str, body: bytes, headers: dict[str, str]) -> None:
+        self.method, self.uri = method.encode(), uri.encode()
+        self.clientproto = b"HTTP/1.1"
+        self.content = BytesIO(body)
+        self.requestHeaders = Headers({name: [value] for name, value in {"Host": "board.example", **headers}.items()})
+        self.channel: Any = _Channel()
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.body: bytes = b""
+        self.finished = False
+        self._ends: list[Deferred[None]] = []
+
+    def getHeader(self, name: str) -> str | None:
+        values = self.requestHeaders.getRawHeaders(name)
+        return None if values is None else str(values[-1])
+
+    def notifyFinish(self) -> Deferred[None]:
+        end: Deferred[None] = Deferred()
+        self._ends.append(end)
+        return end
+
+    def setResponseCode(self, code: int) -> None:
+        self.status = code
+
+    def setHeader(self, name: str, value: str) -> None:
+        self.headers[name] = value
+
+    def write(self, data: bytes) -> None:
+        assert not self.finished
+        self.body += data
+
+    def finish(self) -> None:
+        assert not self.finished
+        self.finished = True
+        for end in self._ends:
+            end.callback(None)
+
+    def hang_up(self) -> None:
+        self.channel = None
+        for end in self._ends:
+            end.errback(Failure(ConnectionLost()))
+
+    @property
+    def answer(self) -> tuple[int, bytes] | None:
+        """(status, body), or None while it waits."""
+        if not self.finished:
+            return None
+        assert self.status is not None
+        assert self.headers["Content-Length"] == str(len(self.body))
+        return self.status, self.body
+
+
+class House:
+    """The wing with its doors; ``board`` makes other passengers than the board's subscribers."""
+
+    def __init__(
+        self,
+        *,
+        gate: GateDouble | None = None,
+        engine: EngineSettings | None = None,
+        board: Callable[[Line], Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(1_000)
+        self.meter = Gauges()
+        self.announcer = SmallAnnouncer()
+        self.settings = msgspec.structs.replace(
+            LiveSettings(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
+        )
+        self.lobby = Lobby(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
+        self.lobby.start()
+        sids = (f"sid-{number}" for number in itertools.count(1))
+        self.doors = Doors(
+            doorkeeper=OpenDoor(),
+            announcer=self.announcer,
+            events=self.settings.events,
+            clock=self.clock,
+            new_sid=lambda: next(sids),
+        )
+        self.engine = Engine(
+            settings=engine or EngineSettings(),
+            requests=self.settings.frames,
+            lobby=self.lobby,
+            clock=self.clock,
+            new_sid=lambda: next(sids),
+            board=board or self.doors.board,
+        )
+        self.factory = EngineFactory(
+            engine=self.engine,
+            lobby=self.lobby,
+            settings=self.settings,
+            clock=self.clock,
+            address_of=lambda peer, forwarded: forwarded or peer,
+            knock=None if gate is None else gate.ask,
+        )
+        self.resource = EngineResource(self.factory)
+        self.cables: list[Cable] = []
+
+    def wall_ms(self) -> int:
+        return int((NOW_S + self.clock.seconds() - 1_000) * 1000)
+
+    # Polling
+
+    def request(self, method: str, query: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None) -> Request:
+        request = Request(method, "/socket.io/?" + urlencode(query), body, headers or {})
+        self.resource.render(request)
+        return request
+
+    def get(self, sid: str | None = None, **headers: str) -> Request:
+        sids = {} if sid is None else {"sid": sid}
+        return self._polling("GET", b"", headers, sids)
+
+    def post(self, sid: str, body: bytes, **headers: str) -> Request:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self._polling("POST", body, named, {"sid": sid})
+
+    def _polling(self, method: str, body: bytes, headers: dict[str, str], sids: dict[str, str]) -> Request:
+        return self.request(method, {"EIO": "4", "transport": "polling", **sids}, body, headers)
+
+    def open(self) -> str:
+        """A polling session: its id."""
+        answer = self.get().answer
+        assert answer is not None
+        assert answer[0] == 200, answer
+        assert answer[1].startswith(b"0{"), answer
+        return str(msgspec.json.decode(answer[1][1:])["sid"])
+
+    def polls(self, token: str = "amy") -> str:
+        """A polling session that is connected."""
+        sid = self.open()
+        assert self.post(sid, b'40{"token":"%b"}' % token.encode()).answer == (200, b"ok")
+        status, body = self.get(sid).answer or (0, b"")
+        assert (status, body[:2]) == (200, b"40")
+        return sid
+
+    def packets(self, sid: str) -> list[bytes]:
+        """What a GET brings at once."""
+        answer = self.get(sid).answer
+        assert answer is not None, "the GET waits"
+        assert answer[0] == 200, answer
+        return answer[1].split(SEPARATOR)
+
+    # WebSocket
+
+    def plug_in(self, **query: str) -> SioClient:
+        cable = Cable()
+        self.cables.append(cable)
+        cable.protocol = self.factory.buildProtocol(cable.getPeer())
+        cable.protocol.makeConnection(cable)
+        cable.turn()
+        return SioClient(cable)
+
+    def visit(self, sid: str | None = None) -> SioClient:
+        """An open WebSocket; without an id it has told its own."""
+        client = self.plug_in()
+        target = "/socket.io/?EIO=4&transport=websocket" + ("" if sid is None else f"&sid={sid}")
+        head = client.shake_hands(target)
+        assert head.startswith("HTTP/1.1 101 "), head
+        if sid is None:
+            (hello,) = client.texts()
+            client.sid = msgspec.json.decode(hello[1:])["sid"]
+        return client
+
+    def viewer(self, token: str = "amy") -> SioClient:
+        """A WebSocket that is connected and in the room, its snapshot seen."""
+        client = self.visit()
+        client.text(f'40{{"token":"{token}"}}')
+        client.text('42["join:leaderboard"]')
+        told = client.texts()
+        assert [one[:2] for one in told] == ["40", "42"], told
+        return client
+
+    def seat_viewer(self, transport: Any) -> None:
+        """The same over a transport of the caller's."""
+        protocol: Any = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol = protocol
+        protocol.makeConnection(transport)
+        client = Client(Cable())
+        client.cable.protocol = protocol
+        client.send(
+            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: board.example\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        client.send(frame(1, b'40{"token":"amy"}') + frame(1, b'42["join:leaderboard"]'))
+
+    def pass_time(self, seconds: float, step_s: float = 1.0) -> None:
+        for _ in range(round(seconds / step_s)):
+            self.clock.advance(step_s)
+            for cable in self.cables:
+                cable.turn()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of anyone is left: no session, no guest, no timer but the lobby's own."""
+        return (
+            not self.engine.lines
+            and self.lobby.crowd == 0
+            and not self.announcer.known
+            and len(self.clock.getDelayedCalls()) == 1
+        )
+
+
+class SioClient(Client):
+    """A WebSocket client that speaks in packets."""
+
+    sid = ""
+
+    def text(self, packet: str) -> None:
+        self.send(frame(1, packet.encode()))
+
+    def binary(self, data: bytes) -> None:
+        self.send(frame(2, data))
+
+    def texts(self) -> list[str]:
+        """The texts that came since the last look; everything must be text."""
+        frames = self.frames()
+        assert all(opcode == 1 for opcode, _ in frames), frames
+        return [payload.decode() for _, payload in frames]
+
+    def goodbye(self) -> int:
+        """The close code, after which nothing comes."""
+        return self.closed()[0]

@@ -1,0 +1,86 @@
+"""A minute of clients that come and go as they like, over both transports: afterwards nothing of them is left."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.realtime.cable import frame
+from tests.realtime_sio.house import House, Request, SioClient
+
+
+class Churn:
+    """Clients of every kind, ended in every way, or in none: those are the half-open ones."""
+
+    def __init__(self, seed: int) -> None:
+        self.house = House(sockets_per_address_max=1_000)
+        self.random = Random(seed)
+        self.sockets: list[SioClient] = []
+        self.polls: list[str] = []
+        self.waiting: list[Request] = []
+
+    def arrive(self) -> None:
+        house = self.house
+        match self.random.randrange(5):
+            case 0:
+                self.sockets.append(house.viewer(f"user-{self.random.randrange(50)}"))
+            case 1:
+                self.sockets.append(house.visit())
+            case 2:
+                self.sockets.append(house.plug_in())
+            case 3:
+                self.polls.append(house.polls(f"user-{self.random.randrange(50)}"))
+            case _:
+                sid = house.polls()
+                house.post(sid, b'42["join:leaderboard"]')
+                client = house.visit(sid)
+                client.text("2probe")
+                client.text(self.random.choice(["5", "5", "4no", "1"]))
+                self.sockets.append(client)
+
+    def act(self) -> None:
+        if self.sockets:
+            client = self.sockets.pop(self.random.randrange(len(self.sockets)))
+            match self.random.randrange(6):
+                case 0:
+                    client.vanish()
+                case 1:
+                    client.text("1")
+                case 2:
+                    client.text("41")
+                case 3:
+                    client.send(frame(8, b"\x03\xe8"))
+                case 4:
+                    client.send(self.random.randbytes(self.random.randrange(1, 60)))
+                case _:
+                    client.cable.room = 0
+        if self.polls:
+            sid = self.polls.pop(self.random.randrange(len(self.polls)))
+            match self.random.randrange(4):
+                case 0:
+                    self.house.post(sid, b"1")
+                case 1:
+                    self.house.get(sid).hang_up()
+                case 2:
+                    self.house.post(sid, self.random.randbytes(self.random.randrange(30)))
+                case _:
+                    self.waiting.append(self.house.get(sid))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_after_a_minute_of_churn_no_session_timer_or_room_is_left(seed: int) -> None:
+    churn = Churn(seed)
+    house = churn.house
+    for _ in range(600):
+        churn.arrive()
+        churn.act()
+        house.announcer.tell([])
+        house.pass_time(0.1, 0.1)
+    assert house.lobby.crowd
+    assert len(house.clock.getDelayedCalls()) == 1 + len(house.engine.lines), "one timer a session, and the lobby's"
+    house.pass_time(60)  # the half-open ones are found out
+    assert house.is_empty
+    assert not house.announcer.room
+    assert house.meter.values["websocket_connections_active"] == 0
+    assert all(request.finished for request in churn.waiting)

@@ -1,0 +1,352 @@
+"""What the protocols' own documents demand, asked of the whole stack over TCP by clients that others wrote."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.journeys.server import ROOT, free_port
+
+INTERVAL_S = 0.3
+TIMEOUT_S = 0.2
+
+
+@contextmanager
+def echo_server(profile: str) -> Iterator[int]:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.fixtures.echo_server", "--profile", profile, "--port", str(port)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline().startswith("listening")
+        yield port
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def eio() -> Iterator[Site]:
+    with echo_server("eio") as port:
+        yield Site(port, "/engine.io/")
+
+
+@pytest.fixture(scope="module")
+def sio() -> Iterator[Site]:
+    with echo_server("sio") as port:
+        yield Site(port, "/socket.io/")
+
+
+@pytest.fixture(params=["eio", "sio"])
+def either(request: pytest.FixtureRequest) -> Site:
+    site: Site = request.getfixturevalue(request.param)
+    return site
+
+
+class Site:
+    def __init__(self, port: int, path: str) -> None:
+        self.port, self.path = port, path
+
+    def ask(self, method: str, query: str, body: str | bytes | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request(method, f"{self.path}?{query}", body)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def poll(self, sid: str) -> tuple[int, str]:
+        return self.ask("GET", f"EIO=4&transport=polling&sid={sid}")
+
+    def push(self, sid: str, body: str | bytes) -> tuple[int, str]:
+        return self.ask("POST", f"EIO=4&transport=polling&sid={sid}", body)
+
+    def hang(self, sid: str) -> socket.socket:
+        """A GET that waits."""
+        waiting = socket.create_connection(("127.0.0.1", self.port), timeout=5)
+        waiting.sendall(f"GET {self.path}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        time.sleep(0.02)
+        return waiting
+
+    def open(self) -> str:
+        status, text = self.ask("GET", "EIO=4&transport=polling")
+        assert status == 200
+        return str(json.loads(text[1:])["sid"])
+
+    def socket(self, query: str = "EIO=4&transport=websocket") -> ClientConnection:
+        url = f"ws://127.0.0.1:{self.port}{self.path}?{query}"
+        opened: ClientConnection = ExitStack().enter_context(connect(url, open_timeout=5, compression=None, max_size=None))
+        return opened
+
+    def engine(self) -> ClientConnection:
+        opened = self.socket()
+        hello = opened.recv(2)
+        assert isinstance(hello, str)
+        assert hello[0] == "0"
+        return opened
+
+    def connected(self, namespace: str = "") -> ClientConnection:
+        opened = self.engine()
+        opened.send("40" + namespace)
+        assert str(hear(opened)).startswith("40")
+        assert '["auth",{}]' in str(hear(opened))
+        return opened
+
+
+def hear(opened: ClientConnection) -> str | bytes:
+    """The next message that is no ping; pings are answered."""
+    while True:
+        message = opened.recv(2)
+        if message != "2":
+            return message
+        opened.send("3")
+
+
+def closes(opened: ClientConnection, seconds: float = 2.0) -> bool:
+    """Whether the server closes, whatever it still says."""
+    until = time.monotonic() + seconds
+    try:
+        while time.monotonic() < until:
+            opened.recv(until - time.monotonic())
+    except ConnectionClosed:
+        return True
+    except TimeoutError:
+        pass
+    return False
+
+
+def body_of(waiting: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data or not data.partition(b"\r\n\r\n")[2]:
+        more = waiting.recv(65_536)
+        if not more:
+            break
+        data += more
+    return data.partition(b"\r\n\r\n")[2]
+
+
+# Engine.IO, the handshake
+
+
+def test_a_session_opens_by_polling_and_by_websocket(either: Site) -> None:
+    status, text = either.ask("GET", "EIO=4&transport=polling")
+    with either.socket() as opened:
+        over_websocket = str(opened.recv(2))
+    for hello, upgrades in ((text, ["websocket"]), (over_websocket, [])):
+        told = json.loads(hello.removeprefix("0"))
+        assert len(told.pop("sid")) >= 22
+        assert told == {"upgrades": upgrades, "pingInterval": 300, "pingTimeout": 200, "maxPayload": 1_000_000}
+    assert status == 200
+
+
+@pytest.mark.parametrize("query", ["transport=polling", "EIO=abc&transport=polling", "EIO=4", "EIO=4&transport=abc"])
+def test_bad_parameters_are_refused(either: Site, query: str) -> None:
+    assert either.ask("GET", query)[0] == 400
+    with pytest.raises(InvalidStatus, match="400"):
+        either.socket(query.replace("polling", "websocket"))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_the_first_request_is_a_get(either: Site, method: str) -> None:
+    assert either.ask(method, "EIO=4&transport=polling")[0] == 400
+
+
+# Engine.IO, the messages
+
+
+@pytest.mark.parametrize("payload", ["4hello", "4test1\x1e4test2\x1e4test3", "4hello\x1ebAQIDBA==", "4h\u00e9\u4e16\U0001f600"])
+def test_payloads_come_back(eio: Site, payload: str) -> None:
+    sid = eio.open()
+    assert eio.push(sid, payload.encode()) == (200, "ok")
+    assert eio.poll(sid) == (200, payload)
+
+
+def test_an_invalid_packet_ends_the_session(either: Site) -> None:
+    sid = either.open()
+    assert either.push(sid, "abc")[0] == 400
+    assert either.poll(sid)[0] == 400
+
+
+def test_too_much_is_refused(either: Site) -> None:
+    assert either.push(either.open(), "4" + "x" * 1_000_000)[0] == 413
+
+
+def test_two_gets_at_once_end_the_session(either: Site) -> None:
+    sid = either.open()
+    first = either.hang(sid)
+    assert either.poll(sid)[0] == 400
+    assert body_of(first) == b"1"
+    assert either.poll(sid)[0] == 400
+
+
+def test_a_cancelled_get_ends_the_session(either: Site) -> None:
+    sid = either.open()
+    either.hang(sid).close()
+    time.sleep(0.02)
+    assert either.push(sid, "4hello")[0] == 400
+
+
+@pytest.mark.parametrize("message", ["4hello", b"\1\2\3\4", "4" + "x" * 900_000])
+def test_messages_come_back(eio: Site, message: str | bytes) -> None:
+    with eio.engine() as opened:
+        opened.send(message)
+        assert hear(opened) == message
+
+
+def test_an_invalid_message_closes(either: Site) -> None:
+    opened = either.engine()
+    opened.send("abc")
+    assert closes(opened)
+
+
+# Engine.IO, the heartbeat
+
+
+def test_a_polling_client_that_answers_pings_stays(either: Site) -> None:
+    sid = either.open()
+    if either.path == "/socket.io/":
+        either.push(sid, "40")
+        either.poll(sid)
+    for _ in range(3):
+        assert either.poll(sid) == (200, "2")
+        assert either.push(sid, "3") == (200, "ok")
+
+
+def test_a_polling_client_that_does_not_is_gone(either: Site) -> None:
+    sid = either.open()
+    time.sleep(INTERVAL_S + TIMEOUT_S)
+    assert either.poll(sid)[0] == 400
+
+
+def test_a_websocket_that_does_not_is_closed_in_time(either: Site) -> None:
+    opened = either.engine()
+    began_s = time.monotonic()
+    assert closes(opened)
+    assert 0.45 < time.monotonic() - began_s < 0.65
+
+
+# Engine.IO, the close and upgrade
+
+
+def test_a_client_closes(either: Site) -> None:
+    sid = either.open()
+    waiting = either.hang(sid)
+    assert either.push(sid, "1") == (200, "ok")
+    assert body_of(waiting) == b"6"
+    assert either.poll(sid)[0] == 400
+    opened = either.engine()
+    opened.send("1")
+    assert closes(opened)
+
+
+def test_an_upgrade(eio: Site) -> None:
+    sid = eio.open()
+    waiting = eio.hang(sid)
+    with eio.socket(f"EIO=4&transport=websocket&sid={sid}") as opened:
+        opened.send("2probe")
+        assert opened.recv(2) == "3probe"
+        assert body_of(waiting) == b"6"
+        assert eio.poll(sid) == (200, "6")
+        opened.send("5")
+        opened.send("4hello")
+        assert hear(opened) == "4hello"
+        assert eio.poll(sid)[0] == 400
+        assert closes(eio.socket(f"EIO=4&transport=websocket&sid={sid}"))
+        opened.send("4still here")
+        assert hear(opened) == "4still here"
+
+
+# Events
+
+
+@pytest.mark.parametrize("namespace", ["", "/custom,"])
+@pytest.mark.parametrize("auth", ["", '{"token":"123"}'])
+def test_a_client_connects(sio: Site, namespace: str, auth: str) -> None:
+    with sio.engine() as opened:
+        opened.send(f"40{namespace}{auth}")
+        told = str(hear(opened)).removeprefix(f"40{namespace}")
+        assert set(json.loads(told)) == {"sid"}
+        assert hear(opened) == f'42{namespace}["auth",{auth or "{}"}]'
+
+
+def test_an_unknown_namespace_is_refused(sio: Site) -> None:
+    with sio.engine() as opened:
+        opened.send("40/random")
+        assert hear(opened) == '44/random,{"message":"Invalid namespace"}'
+
+
+def test_who_never_connects_is_closed(sio: Site) -> None:
+    opened = sio.engine()
+    began_s = time.monotonic()
+    with pytest.raises(ConnectionClosed):
+        hear(opened)
+    assert 0.9 < time.monotonic() - began_s < 1.3
+
+
+def test_leaving_the_main_namespace_leaves_the_engine_open(sio: Site) -> None:
+    with sio.connected() as opened:
+        opened.send("41")
+        for _ in range(5):
+            assert opened.recv(2) == "2"
+            opened.send("3")
+
+
+def test_leaving_another_namespace_leaves_the_main_one(sio: Site) -> None:
+    with sio.connected() as opened:
+        opened.send("40/custom")
+        assert str(hear(opened)).startswith("40/custom,")
+        assert hear(opened) == '42/custom,["auth",{}]'
+        opened.send("41/custom")
+        opened.send('42["message","to the main one"]')
+        assert hear(opened) == '42["message-back","to the main one"]'
+
+
+HOLDERS = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (['42["message",1,"2",{"3":[true]}]'], ['42["message-back",1,"2",{"3":[true]}]']),
+        (['42456["message-with-ack",1,"2",{"3":[false]}]'], ['43456[1,"2",{"3":[false]}]']),
+        ([f'452-["message",{HOLDERS}]', b"\1\2\3", b"\4\5\6"], [f'452-["message-back",{HOLDERS}]', b"\1\2\3", b"\4\5\6"]),
+        ([f'452-789["message-with-ack",{HOLDERS}]', b"\1", b"\4"], [f"462-789[{HOLDERS}]", b"\1", b"\4"]),
+    ],
+)
+def test_events_come_back(sio: Site, sent: list[str | bytes], expected: list[str | bytes]) -> None:
+    with sio.connected() as opened:
+        for message in sent:
+            opened.send(message)
+        assert [hear(opened) for _ in expected] == expected
+
+
+@pytest.mark.parametrize("message", ["4abc", "42{}", '42abc["message-with-ack",1]', '42["connect"]', "451-[]", "4511-[]"])
+def test_a_malformed_packet_closes_the_engine(sio: Site, message: str) -> None:
+    opened = sio.connected()
+    opened.send(message)
+    assert closes(opened)
+
+
+# The bare WebSocket
+
+
+def test_big_messages_come_back_on_both_loopbacks() -> None:
+    with echo_server("ws") as port:
+        for host in ("127.0.0.1", "[::1]"):
+            with connect(f"ws://{host}:{port}/", compression=None, max_size=None) as opened:
+                for message in ("", "text", b"", b"\0\xff", "x" * 2**24, b"y" * 2**24):
+                    opened.send(message)
+                    echoed: Any = opened.recv(10)
+                    assert echoed == message

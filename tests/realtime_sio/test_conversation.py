@@ -1,0 +1,208 @@
+"""Socket.IO's packets and conversation by values alone."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoreboard.realtime.engineio.packets import Malformed, payload_of
+from scoreboard.realtime.socketio.conversation import NAMESPACES_MAX, OWED_MAX, Conversation, Emitted, Entered, Left
+from scoreboard.realtime.socketio.packets import Kind, Packet, read_packet
+
+
+def stranger() -> Conversation:
+    sids = (f"c{number}" for number in itertools.count(1))
+    return Conversation(lambda: next(sids))
+
+
+def inside(*namespaces: str) -> Conversation:
+    talk = stranger()
+    for namespace in namespaces or ("/",):
+        talk.receive("0" if namespace == "/" else f"0{namespace},")
+        talk.accept(namespace)
+    return talk
+
+
+HOLDER = '{"_placeholder":true,"num":1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "packet"),
+    [
+        ("0", Packet(Kind.CONNECT)),
+        ('0{"token":"123"}', Packet(Kind.CONNECT, args=(b'{"token":"123"}',))),
+        ("0/custom", Packet(Kind.CONNECT, "/custom")),
+        ('0/custom,{"a":1}', Packet(Kind.CONNECT, "/custom", args=(b'{"a":1}',))),
+        ("1/custom,", Packet(Kind.DISCONNECT, "/custom")),
+        ('2["a"]', Packet(Kind.EVENT, name="a")),
+        ('2/c,12["a", {"b":[1]} ,"x"]', Packet(Kind.EVENT, "/c", 12, "a", (b'{"b":[1]}', b'"x"'))),
+        ("37[]", Packet(Kind.ACK, number=7)),
+        ('39007199254740992["x"]', Packet(Kind.ACK, number=2**53, args=(b'"x"',))),
+        (f'52-["a",{HOLDER}]', Packet(Kind.BINARY_EVENT, name="a", args=(HOLDER.encode(),), attachments=2)),
+    ],
+)
+def test_a_packet_is_read(text: str, packet: Packet) -> None:
+    assert read_packet(text) == packet
+
+
+MALFORMED = [
+    *("", "7", "abc", "x2[]", "2", "2{}", "2[]", "2[1]", '2["a"', '2["a"]x', '2abc["a"]', '2["a"],', '2-1["a"]', '2 ["a"]x'),
+    *("0[]", '0"x"', "01", "1{", "3[]", '3["a"]', '4{"message":"x"}', '21-["a"]', '5["a"]', '2[{"toString":"x"}]', "2[null]"),
+    *(f'2["{name}"]' for name in ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")),
+    *(
+        '2["__proto__"]',
+        '2[""]',
+        '511-["a"]',
+        '51000000-["a"]',
+        "5-1-[]",
+        f'2{"9" * 17}["a"]',
+        f'2{"9" * 5000}["a"]',
+        '29999999999999999["a"]',
+    ),
+    *(
+        f'51-["a",{{"_placeholder":true,"num":{number}}}]'
+        for number in ('"toString"', "-1", "1", "1e9", "0.0", "true", "null", "10000000000")
+    ),
+    *('51-["a",{"_placeholder":true}]', '2["a",' + "[" * 100_000, '51-["a",' + "[" * 100 + "]" * 100 + "]", '2["\ud800"]'),
+    *('2/a\x1eb,["x"]', "2/" + "n" * 200 + ',["x"]', '2["\\ud800"]', '2["a",nul]', '2["a",01]'),
+]
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=range(len(MALFORMED)))
+def test_what_is_no_packet_ends_the_conversation(text: str) -> None:
+    talk = inside()
+    with pytest.raises(Malformed):
+        talk.receive(text)
+    with pytest.raises(Malformed):
+        talk.receive('2["fine"]')
+    assert talk.emit("/", "late", []) == b""
+
+
+def test_who_connects_is_let_in_or_refused_and_may_ask_again() -> None:
+    talk = stranger()
+    assert talk.receive('0{"token":"a"}') == Entered("/", b'{"token":"a"}')
+    assert payload_of(talk.refuse("/", "Authentication failed")) == b'44{"message":"Authentication failed"}'
+    talk.receive("0")
+    assert talk.emit("/", "early", []) == b"", "nothing goes out before the answer"
+    assert payload_of(talk.accept("/")) == b'40{"sid":"c1"}'
+    assert payload_of(talk.emit("/", "now", [b"1"])) == b'42["now",1]'
+    talk.receive("0/random")
+    assert payload_of(talk.refuse("/random", "Invalid namespace")) == b'44/random,{"message":"Invalid namespace"}'
+
+
+@pytest.mark.parametrize("text", ["0", '2/custom,["a"]', "1/custom"])
+def test_what_fits_no_state_ends_it(text: str) -> None:
+    with pytest.raises(Malformed):
+        inside().receive(text)
+
+
+@pytest.mark.parametrize("text", ['2["a"]', "1", "31[]"])
+def test_nothing_is_heard_of_who_is_not_let_in_yet(text: str) -> None:
+    talk = stranger()
+    talk.receive("0")
+    with pytest.raises(Malformed):
+        talk.receive(text)
+
+
+def test_namespaces_are_apart_and_leaving_one_leaves_the_others() -> None:
+    talk = inside("/", "/custom")
+    assert talk.receive("1/custom") == Left("/custom")
+    assert talk.receive('2["a"]') == Emitted("/", "a", (), None, ())
+    assert talk.receive("0/custom,") == Entered("/custom", b"")
+    assert payload_of(talk.accept("/custom")) == b'40/custom,{"sid":"c3"}'
+    assert payload_of(talk.dismiss("/custom")) == b"41/custom"
+
+
+def test_namespaces_are_few() -> None:
+    talk = inside(*(f"/{number}" for number in range(NAMESPACES_MAX)))
+    with pytest.raises(Malformed):
+        talk.receive("0/more")
+
+
+def test_an_event_is_acknowledged_once_and_only_if_it_asked() -> None:
+    talk = inside("/custom")
+    said = talk.receive('2/custom,456["m",1]')
+    assert isinstance(said, Emitted)
+    assert payload_of(talk.acknowledge(said, [b'"2"'])) == b'43/custom,456["2"]'
+    assert talk.acknowledge(said, []) == b""
+    silent = talk.receive('2/custom,["m"]')
+    assert isinstance(silent, Emitted)
+    assert talk.acknowledge(silent, []) == b""
+
+
+def test_acknowledgements_that_are_waited_for_are_bounded_and_forgotten_at_the_end() -> None:
+    talk = inside()
+    owed = [talk.receive(f'2{number}["m"]') for number in range(OWED_MAX)]
+    with pytest.raises(Malformed):
+        talk.receive('2999["m"]')
+    assert isinstance(owed[0], Emitted)
+    assert talk.acknowledge(owed[0], []) == b""
+
+
+def test_binary_packets_are_gathered_with_their_attachments() -> None:
+    talk = inside()
+    assert talk.receive('52-789["m",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]') is None
+    assert talk.receive(b"\1\2") is None
+    said = talk.receive(b"\3")
+    assert isinstance(said, Emitted)
+    assert (said.number, said.attachments) == (789, (b"\1\2", b"\3"))
+    answer = payload_of(talk.acknowledge(said, said.args, said.attachments))
+    assert answer == b'462-789[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]\x1ebAQI=\x1ebAw=='
+    assert talk.receive('61-7[{"_placeholder":true,"num":0}]') is None
+    assert talk.receive(b"x") == Emitted("/", "", (b'{"_placeholder":true,"num":0}',), 7, (b"x",))
+
+
+@pytest.mark.parametrize("message", ['2["a"]', "1"])
+def test_text_among_attachments_ends_it(message: str) -> None:
+    talk = inside()
+    talk.receive('51-["m",{"_placeholder":true,"num":0}]')
+    with pytest.raises(Malformed):
+        talk.receive(message)
+
+
+def test_an_attachment_to_nothing_ends_it() -> None:
+    with pytest.raises(Malformed):
+        inside().receive(b"x")
+
+
+_packets = r"\A[0-6]([0-9]{1,3}-)?(/[a-z]{0,3},)?[0-9]{0,18}(\[\"[a-z]\",\{\"_placeholder\":true,\"num\":[0-9]\}\]|\{\}|\[\])?\Z"
+_messages = st.one_of(
+    st.text(max_size=30),
+    st.binary(max_size=10),
+    st.from_regex(_packets),
+    st.sampled_from(["0", "1", '2["a"]', '21["a"]', "0/x,", '51-["a",{"_placeholder":true,"num":0}]', "31[]", b"x"]),
+)
+
+
+@given(st.lists(_messages, max_size=30))
+def test_nothing_but_malformed_escapes_and_nothing_is_said_afterwards(messages: list[str | bytes]) -> None:
+    talk = stranger()
+    over = False
+    for message in messages:
+        try:
+            said = talk.receive(message)
+            assert not over
+        except Malformed:
+            over = True
+            continue
+        if isinstance(said, Entered):
+            assert payload_of(talk.accept(said.namespace)).startswith(b"40")
+        elif isinstance(said, Emitted) and said.name:
+            assert payload_of(talk.emit(said.namespace, said.name, said.args, said.attachments))[:2] in (b"42", b"45")
+            assert payload_of(talk.acknowledge(said, said.args, said.attachments))[:2] in (b"", b"43", b"46")
+    assert not over or talk.emit("/", "x", []) == talk.dismiss("/") == b""
+
+
+_leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5)
+
+
+@given(st.recursive(_leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)))
+def test_arguments_come_back_as_they_were(value: object) -> None:
+    talk = inside()
+    said = talk.receive("2" + json.dumps(["message", value]))
+    assert isinstance(said, Emitted)
+    assert json.loads(payload_of(talk.emit("/", "message", said.args))[2:]) == ["message", value]

@@ -1,0 +1,81 @@
+"""Engine.IO behind the real HTTP edge, on the API's site and on a listener for sockets alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from twisted.web.pages import notFound
+
+from scoreboard.web.app import build_socket_site
+from scoreboard.web.site import Bounds, Site
+from tests.realtime_sio import house as live
+from tests.web.house import House, Line, TellingMeter, request
+
+PATH = "/socket.io/?EIO=4&transport=polling"
+
+
+@pytest.fixture(params=["api", "sockets"])
+def site(request: pytest.FixtureRequest) -> Site:
+    wing = live.House()
+    if request.param == "api":
+        return House(socketio=wing.resource).site
+    return build_socket_site(
+        {b"/socket.io/": wing.resource},
+        otherwise=notFound(),
+        trusted_proxies=(),
+        bounds=Bounds(),
+        clock=wing.clock,
+        now_ms=wing.wall_ms,
+        meter=TellingMeter(),
+    )
+
+
+def opened(line: Line) -> str:
+    reply = line.ask(request("GET", PATH))
+    assert reply.status == 200
+    assert "transfer-encoding" not in reply.headers
+    return f"{PATH}&sid={json.loads(reply.body[1:])['sid']}"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "status"),
+    [
+        ("PUT", PATH, 400),
+        ("DELETE", PATH, 400),
+        ("POST", PATH, 400),
+        ("GET", "/socket.io/", 400),
+        ("OPTIONS", PATH, 204),
+        ("GET", f"{PATH}&sid=unknown", 400),
+    ],
+)
+def test_every_method_has_engine_ios_own_answer(site: Site, method: str, target: str, status: int) -> None:
+    assert Line(site).ask(request(method, target)).status == status
+
+
+def test_a_get_waits_while_posts_come_by_another_connection(site: Site) -> None:
+    waiting, other = Line(site), Line(site)
+    target = opened(other)
+    assert other.ask(request("POST", target, raw=b'40{"token":"amy"}')).body == b"ok"
+    assert waiting.ask(request("GET", target)).body.startswith(b"40")
+    waiting.send(request("GET", target))
+    assert waiting.replies() == []
+    assert other.ask(request("POST", target, raw=b'42["join:leaderboard"]')).body == b"ok"
+    (news,) = waiting.replies()
+    assert news.body.startswith(b'42["leaderboard:update",')
+    assert waiting.ask(request("POST", target, raw=b"3")).body == b"ok", "the connection goes on"
+
+
+def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None:
+    waiting, other = Line(site), Line(site)
+    target = opened(other)
+    waiting.send(request("GET", target))
+    waiting.hang_up()
+    assert other.ask(request("POST", target, raw=b"3")).status == 400
+
+
+def test_a_payload_that_is_too_big_is_refused_by_its_length(site: Site) -> None:
+    line = Line(site)
+    target = opened(line)
+    line.send(request("POST", target, headers={"Content-Length": "16385"}, raw=b"4"))
+    assert [reply.status for reply in line.replies()] == [413]

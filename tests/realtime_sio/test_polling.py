@@ -1,0 +1,302 @@
+"""Long-polling as a client sees it: statuses, and what is left of a session afterwards."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scoreboard.boundaries import Parting
+from scoreboard.domain.limits import Verdict
+from scoreboard.realtime.engineio.line import Line
+from scoreboard.realtime.frames import binary_frame, text_frame
+from tests.awaiting import started
+from tests.realtime.house import GateDouble
+from tests.realtime_sio.house import House
+
+EIO = {"EIO": "4", "transport": "polling"}
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_a_session_opens(house: House) -> None:
+    request = house.get()
+    assert request.answer is not None
+    assert request.answer[0] == 200
+    assert request.headers["Content-Type"].startswith("text/plain")
+    hello = json.loads(request.body[1:])
+    assert set(hello) == {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
+
+
+@pytest.mark.parametrize(
+    ("method", "query"),
+    [
+        ("GET", {"transport": "polling"}),
+        ("GET", {"EIO": "abc", "transport": "polling"}),
+        ("GET", {"EIO": "3", "transport": "polling"}),
+        ("GET", {"EIO": "4"}),
+        ("GET", {"EIO": "4", "transport": "abc"}),
+        ("GET", {"EIO": "4", "transport": "websocket"}),
+        ("POST", EIO),
+        ("PUT", EIO),
+        ("HEAD", EIO),
+        ("GET", {**EIO, "sid": "unknown"}),
+        ("POST", {**EIO, "sid": "unknown"}),
+        ("GET", {**EIO, "token": "amy"}),
+    ],
+)
+def test_what_engine_io_does_not_allow_is_a_bad_request(house: House, method: str, query: dict[str, str]) -> None:
+    answer = house.request(method, query).answer
+    assert answer is not None
+    assert answer[0] == 400
+    assert json.loads(answer[1])["success"] is False
+    assert house.is_empty
+
+
+def test_a_query_without_end_is_a_bad_request(house: House) -> None:
+    assert house.request("GET", {**EIO, **{f"a{n}": "1" for n in range(100)}}).status == 400
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD"])
+def test_a_session_is_only_asked_by_get_and_post(house: House, method: str) -> None:
+    sid = house.open()
+    assert house.request(method, {**EIO, "sid": sid}).status == 400
+    assert house.polls(), "and the others go on"
+
+
+def test_events_come_with_the_get_that_waits(house: House) -> None:
+    sid = house.polls()
+    assert house.post(sid, b'42["join:leaderboard"]').answer == (200, b"ok")
+    (snapshot,) = house.packets(sid)
+    assert snapshot.startswith(b'42["leaderboard:update",{')
+    waiting = house.get(sid)
+    assert waiting.answer is None
+    house.announcer.tell([])
+    assert waiting.answer is not None
+    assert json.loads(waiting.body[2:])[1]["data"]["leaderboard"][0]["userId"] == "user-1"
+
+
+def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(house: House) -> None:
+    sid = house.polls()
+    house.post(sid, b'42["join:leaderboard"]')
+    (listener,) = house.announcer.room
+    assert not listener.drained
+    for _ in range(1_000):
+        house.announcer.tell([])
+    assert len(house.packets(sid)) == 1
+    assert listener.drained
+
+
+def test_two_gets_at_once_end_the_session(house: House) -> None:
+    sid = house.polls()
+    first, second = house.get(sid), house.get(sid)
+    assert first.answer == (200, b"1")
+    assert second.status == 400
+    assert house.get(sid).status == 400
+    assert house.is_empty
+
+
+def test_a_get_that_is_given_up_ends_the_session(house: House) -> None:
+    sid = house.polls()
+    house.get(sid).hang_up()
+    assert house.post(sid, b"4hello").status == 400
+    assert house.is_empty
+
+
+def test_a_get_that_was_answered_may_lose_its_connection(house: House) -> None:
+    sid = house.open()
+    assert house.post(sid, b"3").status == 200
+
+
+def test_closing_answers_the_waiting_get(house: House) -> None:
+    sid = house.polls()
+    waiting = house.get(sid)
+    assert house.post(sid, b"1").answer == (200, b"ok")
+    assert waiting.answer == (200, b"6")
+    assert house.get(sid).status == 400
+    assert house.is_empty
+
+
+@pytest.mark.parametrize(
+    "body", [b"abc", b"", b"4\x1e" * 500_000, b"4\xff", b"b64", b"4abc", b"2", b'42["connect"]', b"451000000-[]"]
+)
+def test_what_is_not_understood_ends_the_session(house: House, body: bytes) -> None:
+    sid = house.polls()
+    house.post(sid, body[:16_000])
+    assert house.get(sid).status == 400
+    assert house.is_empty
+
+
+def test_a_payload_that_is_too_big_is_refused_and_nothing_of_it_counts(house: House) -> None:
+    sid = house.polls()
+    assert house.post(sid, b"4" + b"x" * 16_384).status == 413
+    assert house.post(sid, b"3").status == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "status"), [({"Content_Type": "application/octet-stream"}, 400), ({"Content_Encoding": "gzip"}, 415)]
+)
+def test_a_payload_that_is_no_text_is_answered_and_ends_the_session(house: House, header: dict[str, str], status: int) -> None:
+    sid = house.polls()
+    waiting = house.get(sid)
+    assert house.post(sid, b"3", **header).status == status
+    assert waiting.answer == (200, b"1"), "it is not left open (engine.io fc11285e)"
+    assert house.is_empty
+
+
+def test_too_many_requests_end_the_session(house: House) -> None:
+    sid = house.polls()
+    statuses = [house.post(sid, b"3").status for _ in range(250)]
+    assert statuses[:150] == [200] * 150
+    assert statuses[-1] == 400
+    assert house.is_empty
+
+
+def test_a_full_post_counts_packet_by_packet(house: House) -> None:
+    sid = house.polls()
+    for _ in range(5):
+        house.post(sid, b"\x1e".join([b"42[]"] * 100))
+    assert house.is_empty
+
+
+def test_without_a_pong_a_polling_client_is_gone_in_time(house: House) -> None:
+    sid = house.polls()
+    waiting = house.get(sid)
+    house.pass_time(25)
+    assert waiting.answer == (200, b"2")
+    waiting = house.get(sid)
+    house.pass_time(19.5, 0.5)
+    assert waiting.answer is None
+    house.pass_time(0.5, 0.5)
+    assert waiting.answer == (200, b"1")
+    assert house.is_empty
+
+
+def test_pongs_keep_a_polling_client(house: House) -> None:
+    sid = house.polls()
+    for _ in range(5):
+        waiting = house.get(sid)
+        house.pass_time(25)
+        assert waiting.answer == (200, b"2")
+        assert house.post(sid, b"3").answer == (200, b"ok")
+    assert len(house.clock.getDelayedCalls()) == 2, "one timer a session, and the lobby's"
+
+
+def test_who_never_connects_is_gone_after_ten_seconds(house: House) -> None:
+    sid = house.open()
+    house.pass_time(10)
+    assert house.get(sid).status == 400
+    assert house.is_empty
+
+
+# Who may come
+
+
+def test_a_foreign_page_may_not_ask(house: House) -> None:
+    sid = house.polls()
+    for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}):
+        assert house.get(None, **headers).status == 403
+        assert house.get(sid, **headers).status == 403
+    assert house.post(sid, b"3").answer == (200, b"ok")
+
+
+@pytest.mark.parametrize("origin", ["https://game.example", "https://board.example"])
+def test_a_page_of_ours_may_read_the_answer(house: House, origin: str) -> None:
+    request = house.get(None, Origin=origin)
+    assert request.headers["Access-Control-Allow-Origin"] == origin
+    assert request.headers["Vary"] == "Origin"
+    preflight = house.request("OPTIONS", EIO, headers={"Origin": origin})
+    assert preflight.answer == (204, b"")
+    assert preflight.headers["Access-Control-Allow-Methods"] == "GET, POST"
+
+
+def test_the_gate_is_asked_before_a_session_is_made() -> None:
+    gate = GateDouble()
+    house = House(gate=gate)
+    first = house.get()
+    assert first.answer is None
+    gate.answer.callback(Verdict(refused="ip", retry_after_ms=1_500))
+    assert first.status == 429
+    assert first.headers["Retry-After"] == "2"
+    assert house.is_empty
+
+
+def test_who_leaves_while_the_gate_is_asked_leaves_nothing_behind() -> None:
+    gate = GateDouble()
+    house = House(gate=gate)
+    house.get().hang_up()
+    gate.answer.callback(Verdict())
+    assert house.is_empty
+
+
+def test_seats_are_counted_over_both_transports() -> None:
+    house = House(sockets_per_address_max=2)
+    sid = house.polls()
+    house.visit()
+    refused = house.get()
+    assert refused.status == 429
+    assert house.meter.values["websocket_connections_active"] == 2
+    house.post(sid, b"1")
+    house.open()
+
+
+# The end
+
+
+def test_a_token_that_ended_puts_a_polling_client_out(house: House) -> None:
+    sid = house.polls("amy@5")
+    waiting = house.get(sid)
+    house.pass_time(6)
+    assert waiting.answer is not None
+    assert waiting.answer[1].startswith(b"41"), "so that it does not come back by itself"
+    assert house.is_empty
+
+
+def test_a_stopping_server_answers_everyone_and_takes_nobody(house: House) -> None:
+    waiting = house.get(house.polls())
+    emptied: list[object] = []
+    started(house.lobby.empty(Parting(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
+    assert waiting.answer == (200, b"1")
+    assert house.get().status == 503
+    house.clock.pump([0.05] * 10)
+    assert emptied
+    assert not house.engine.lines
+
+
+def test_churn_leaves_nothing_behind(house: House) -> None:
+    for number in range(300):
+        sid = house.polls(f"user-{number}")
+        match number % 4:
+            case 0:
+                house.post(sid, b"1")
+            case 1:
+                house.get(sid).hang_up()
+            case 2:
+                house.get(sid)
+                house.get(sid)
+            case _:
+                house.post(sid, b"nonsense")
+    assert house.is_empty
+
+
+def test_messages_of_any_kind_come_back_in_order() -> None:
+    class Echo:
+        def __init__(self, line: Line) -> None:
+            self._line = line
+
+        def heard(self, message: str | bytes) -> None:
+            self._line.say(binary_frame(message) if isinstance(message, bytes) else text_frame(b"4" + message.encode()))
+
+        def moved(self) -> None: ...
+
+        def look(self, wall_s: float) -> None: ...
+
+        def gone(self) -> None: ...
+
+    house = House(board=Echo)
+    sid = house.open()
+    house.post(sid, b"4hello\x1ebAQIDBA==\x1e4again")
+    assert house.get(sid).answer == (200, b"4hello\x1ebAQIDBA==\x1e4again")

@@ -1,0 +1,329 @@
+"""Engine.IO's session by values alone: what comes in, what goes out, and when it is over."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scoreboard.realtime.engineio import session as endings
+from scoreboard.realtime.engineio.limits import EngineSettings
+from scoreboard.realtime.engineio.packets import Malformed, payload_of
+from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
+from scoreboard.realtime.frames import binary_frame, text_frame
+
+SETTINGS = EngineSettings(ping_interval_ms=300, ping_timeout_ms=200, connect_timeout_ms=None, queued_bytes_max=1_000)
+BORN_MS = 10_000
+
+
+def polling(settings: EngineSettings = SETTINGS) -> Session:
+    session = Session("s", Transport.POLLING, settings, BORN_MS)
+    session.poll(BORN_MS)
+    assert session.take_payload() is not None
+    return session
+
+
+def websocket(settings: EngineSettings = SETTINGS) -> Session:
+    session = Session("s", Transport.WEBSOCKET, settings, BORN_MS)
+    session.take_frames()
+    return session
+
+
+def said(session: Session) -> bytes:
+    """The packets written to the WebSocket since the last look."""
+    return payload_of(session.take_frames())
+
+
+@pytest.mark.parametrize(("transport", "upgrades"), [(Transport.POLLING, ["websocket"]), (Transport.WEBSOCKET, [])])
+def test_the_first_packet_says_exactly_what_a_client_must_know(transport: Transport, upgrades: list[str]) -> None:
+    session = Session("abc", transport, SETTINGS, 0)
+    if transport is Transport.POLLING:
+        session.poll(0)
+        payload = session.take_payload()
+    else:
+        payload = payload_of(session.take_frames())
+    assert payload is not None
+    assert payload[:1] == b"0"
+    hello = {"sid": "abc", "upgrades": upgrades, "pingInterval": 300, "pingTimeout": 200, "maxPayload": 16_384}
+    assert json.loads(payload[1:]) == hello
+
+
+# Polling
+
+
+def test_a_get_waits_until_there_is_something_to_say() -> None:
+    session = polling()
+    session.poll(BORN_MS)
+    assert session.take_payload() is None
+    session.send(text_frame(b"4a") + binary_frame(b"\x01\x02\x03\x04"))
+    session.send(text_frame(b"4" + b"x" * 200))
+    assert session.take_payload() == b"4a\x1ebAQIDBA==\x1e4" + b"x" * 200
+    assert session.take_payload() is None, "nobody waits"
+
+
+def test_a_post_brings_messages_in_order() -> None:
+    assert polling().post(b"4test1\x1ebAQIDBA==\x1e4\x1e4test3", BORN_MS) == ["test1", b"\1\2\3\4", "", "test3"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"abc",
+        b"7",
+        b"4a\x1e",
+        b"\x1e4a",
+        b"bAQ",
+        b"b!!!!",
+        b"4\xff",
+        b"2",
+        b"2probe",
+        b"5",
+        b"0",
+        b"3x",
+        b"1x",
+        b"4\x1e" * 100 + b"4",
+    ],
+)
+def test_a_post_that_is_not_understood_closes_the_session(body: bytes) -> None:
+    session = polling()
+    with pytest.raises(Malformed):
+        session.post(body, BORN_MS)
+    assert session.parting == endings.BAD_PACKET
+    with pytest.raises(Misplaced):
+        session.poll(BORN_MS)
+
+
+def test_two_gets_at_once_close_the_session() -> None:
+    session = polling()
+    session.poll(BORN_MS)
+    with pytest.raises(Misplaced):
+        session.poll(BORN_MS)
+    assert session.take_payload() == b"1"
+    with pytest.raises(Misplaced):
+        session.post(b"4a", BORN_MS)
+
+
+def test_a_get_that_is_given_up_closes_the_session() -> None:
+    session = polling()
+    session.poll(BORN_MS)
+    session.abandon()
+    assert session.parting == endings.ABANDONED
+    assert session.take_payload() is None
+
+
+def test_a_client_that_closes_gets_its_waiting_get_back() -> None:
+    session = polling()
+    session.poll(BORN_MS)
+    assert session.post(b"4last\x1e1\x1e4too late", BORN_MS) == ["last"]
+    assert session.take_payload() == b"6"
+    assert session.parting == endings.LEFT
+
+
+def test_who_fetches_nothing_is_closed_and_never_holds_more_than_its_share() -> None:
+    session = polling()
+    for _ in range(100):
+        session.send(text_frame(b"4" + b"x" * 98))
+    assert session.parting == endings.UNREAD
+    assert session.queued_bytes <= SETTINGS.queued_bytes_max + 100
+
+
+# Heartbeat
+
+
+def test_the_server_pings_and_a_pong_buys_another_interval() -> None:
+    session = websocket()
+    now_ms = BORN_MS
+    for _ in range(3):
+        now_ms += 299
+        session.pass_time(now_ms)
+        assert said(session) == b""
+        now_ms += 1
+        session.pass_time(now_ms)
+        assert said(session) == b"2"
+        now_ms += 199
+        assert session.hear("3", now_ms) is None
+        assert session.parting is None
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+def test_without_a_pong_it_is_gone_at_interval_and_timeout_exactly(transport: Transport) -> None:
+    session = polling() if transport is Transport.POLLING else websocket()
+    session.pass_time(BORN_MS + 499)
+    assert session.parting is None
+    session.pass_time(BORN_MS + 500)
+    assert session.parting == endings.SILENT
+
+
+def test_it_is_gone_then_even_if_no_timer_rang() -> None:
+    session = polling()
+    with pytest.raises(Misplaced):
+        session.post(b"3", BORN_MS + 500)
+
+
+def test_pongs_that_nobody_asked_for_change_nothing() -> None:
+    session = websocket()
+    for now_ms in range(BORN_MS, BORN_MS + 300, 10):
+        session.hear("3", now_ms)
+        assert session.deadline_ms == BORN_MS + 300
+    session.pass_time(BORN_MS + 300)
+    assert said(session) == b"2"
+
+
+def test_there_is_always_one_deadline_and_a_closed_session_has_none() -> None:
+    session = websocket()
+    assert session.deadline_ms == BORN_MS + 300
+    session.pass_time(BORN_MS + 300)
+    assert session.deadline_ms == BORN_MS + 500
+    session.close(endings.LEFT)
+    assert session.deadline_ms == endings.NEVER
+
+
+def test_a_client_that_is_never_welcomed_is_closed() -> None:
+    settings = EngineSettings(connect_timeout_ms=100)
+    welcome, stranger = polling(settings), polling(settings)
+    welcome.welcome()
+    for session in (welcome, stranger):
+        session.pass_time(BORN_MS + 100)
+    assert (welcome.parting, stranger.parting) == (None, endings.UNWELCOME)
+
+
+# WebSocket
+
+
+def test_a_websocket_carries_text_and_binary() -> None:
+    session = websocket()
+    assert session.hear("4hello", BORN_MS) == "hello"
+    assert session.hear(b"\1\2", BORN_MS) == b"\1\2"
+
+
+@pytest.mark.parametrize("message", ["", "abc", "7", "0", "2", "2probe", "5", "3x"])
+def test_a_websocket_is_closed_for_what_is_not_understood(message: str) -> None:
+    session = websocket()
+    assert session.hear(message, BORN_MS) is None
+    assert session.parting == endings.BAD_PACKET
+    assert session.hear("4a", BORN_MS) is None
+    session.send(text_frame(b"4late"))
+    assert session.take_frames() == b""
+
+
+# Upgrade
+
+
+def upgraded() -> Session:
+    session = polling()
+    session.attach(BORN_MS)
+    assert session.probe("2probe", BORN_MS) == text_frame(b"3probe")
+    assert session.probe("5", BORN_MS) == b""
+    assert session.transport is Transport.WEBSOCKET
+    return session
+
+
+def test_a_waiting_get_is_released_by_the_probe() -> None:
+    session = polling()
+    session.poll(BORN_MS)
+    session.attach(BORN_MS)
+    assert session.take_payload() is None
+    session.probe("2probe", BORN_MS)
+    assert session.take_payload() == b"6"
+    session.poll(BORN_MS)
+    assert session.take_payload() == b"6", "and so is one that comes while the client makes up its mind"
+
+
+def test_what_waits_at_the_upgrade_goes_over_the_websocket() -> None:
+    session = polling()
+    session.send(text_frame(b"4early"))
+    session.attach(BORN_MS)
+    session.probe("2probe", BORN_MS)
+    assert session.take_frames() == b""
+    session.probe("5", BORN_MS)
+    assert said(session) == b"4early"
+
+
+def test_after_the_upgrade_nothing_polls_and_nothing_upgrades() -> None:
+    session = upgraded()
+    with pytest.raises(Misplaced):
+        session.poll(BORN_MS)
+    with pytest.raises(Misplaced):
+        session.post(b"4a", BORN_MS)
+    with pytest.raises(Misplaced):
+        session.attach(BORN_MS)
+    assert session.hear("4hello", BORN_MS) == "hello"
+
+
+@pytest.mark.parametrize("message", ["5", "4hello", "2", "", b"2probe", "2probex"])
+def test_a_failed_upgrade_leaves_polling_alive(message: str | bytes) -> None:
+    session = polling()
+    session.attach(BORN_MS)
+    with pytest.raises(Misplaced):
+        session.probe(message, BORN_MS)
+    assert not session.attached
+    assert session.post(b"4still here", BORN_MS) == ["still here"]
+    session.poll(BORN_MS)
+    assert session.take_payload() is None, "GETs wait again"
+
+
+def test_an_upgrade_has_its_time_and_one_candidate() -> None:
+    session = polling(EngineSettings(upgrade_timeout_ms=50))
+    session.attach(BORN_MS)
+    with pytest.raises(Misplaced):
+        session.attach(BORN_MS)
+    assert session.attached
+    session.pass_time(session.deadline_ms)
+    assert not session.attached
+    assert session.parting is None
+
+
+# Anything
+
+_step = st.one_of(
+    st.tuples(st.just("post"), st.binary(max_size=40) | st.sampled_from([b"3", b"1", b"4a\x1e4b", b"bAA=="])),
+    st.tuples(st.just("hear"), st.text(max_size=8) | st.binary(max_size=8) | st.sampled_from(["3", "1", "4a"])),
+    st.tuples(st.just("probe"), st.sampled_from(["2probe", "5", "4", b"x"])),
+    st.tuples(st.sampled_from(["poll", "abandon", "attach", "detach", "send", "close", "welcome"]), st.none()),
+    st.tuples(st.just("wait"), st.integers(0, 400)),
+)
+
+
+@given(st.sampled_from(list(Transport)), st.lists(_step, max_size=40))
+def test_nothing_but_a_refusal_escapes_and_nothing_follows_the_end(transport: Transport, steps: list[tuple[str, object]]) -> None:
+    session = Session("s", transport, SETTINGS, 0)
+    now_ms = 0
+    farewells = 0
+    for step, value in steps:
+        over = session.parting is not None
+        heard: object = None
+        try:
+            match step, value:
+                case "wait", int(ms):
+                    now_ms += ms
+                    session.pass_time(now_ms)
+                case "post", bytes(body):
+                    heard = session.post(body, now_ms)
+                case "hear", (str() | bytes()) as message:
+                    heard = session.hear(message, now_ms)
+                case "probe", (str() | bytes()) as message:
+                    heard = session.probe(message, now_ms) if session.attached else None
+                case "poll", _:
+                    session.poll(now_ms)
+                case "attach", _:
+                    session.attach(now_ms)
+                case "send", _:
+                    session.send(text_frame(b"4x"))
+                case "close", _:
+                    session.close(endings.LEFT)
+                case "abandon", _:
+                    session.abandon()
+                case "detach", _:
+                    session.detach()
+                case _:
+                    session.welcome()
+        except (Misplaced, Malformed):
+            pass
+        farewells += session.take_payload() is not None and over
+        assert not (over and heard)
+        assert not (over and session.take_frames())
+        assert session.parting is not None or session.deadline_ms > now_ms
+    assert farewells == 0, "the farewell goes out with the end itself"

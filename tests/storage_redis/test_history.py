@@ -1,0 +1,129 @@
+"""The history of the board: what did I miss since a cursor, asked of the board in memory and of the one in a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoreboard.boundaries import Board
+from scoreboard.domain.values import Cursor, Standing
+from scoreboard.storage import board as redis_board
+from scoreboard.storage.memory_board import STEPS_KEPT_MAX, MemoryBoard
+from tests.awaiting import result_of
+from tests.storage_redis.scenes import NOW_MS, standing
+from tests.storage_redis.test_board_contract import Play, Studio
+from tests.storage_redis.test_board_contract import play as play
+
+
+def at(seq: int, epoch: int = 1) -> Cursor:
+    return Cursor(epoch=epoch, seq=seq)
+
+
+async def climb(board: Board, steps: int, user_id: str = "ann") -> None:
+    for step in range(1, steps + 1):
+        await board.set([standing(user_id, 10 * step, step)], NOW_MS)
+
+
+async def nobody() -> AsyncIterator[Sequence[Standing]]:
+    return
+    yield
+
+
+def test_what_was_missed_is_the_latest_of_each_player_and_the_top_of_the_same_moment(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        await studio.board.set([standing("ann", 100), standing("bob", 50)], NOW_MS)
+        await studio.board.set([standing("bob", 70, 2)], NOW_MS)
+        await studio.other.set([standing("cid", 60)], NOW_MS)
+        await studio.board.set([standing("bob", 150, 3)], NOW_MS)
+        history = await studio.other.since(at(1), 2)
+        assert history.page.cursor == at(4)
+        assert [(row.rank, row.user_id, row.points) for row in history.page.rows] == [(1, "bob", 150), (2, "ann", 100)]
+        assert history.page.total == 3
+        assert history.changes is not None
+        told = [(one.cursor, one.user_id, one.points, one.previous_rank, one.rank) for one in history.changes]
+        assert told == [(at(3), "cid", 60, None, 3), (at(4), "bob", 150, 2, 1)]
+
+    play(scenario)
+
+
+def test_who_missed_nothing_is_told_nothing(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        assert (await studio.board.since(at(0), 10)).changes == ()
+        await climb(studio.board, 3)
+        assert (await studio.board.since(at(3), 10)).changes == ()
+        assert len((await studio.board.since(at(2), 10)).changes or ()) == 1
+
+    play(scenario)
+
+
+def test_a_cursor_of_another_epoch_or_from_the_future_has_no_history(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(2)
+        await climb(studio.board, 3)
+        for stranger in (at(1, 1), at(1, 3), at(4, 2)):
+            history = await studio.board.since(stranger, 10)
+            assert history.changes is None
+            assert [row.user_id for row in history.page.rows] == ["ann"]
+
+    play(scenario)
+
+
+def test_a_new_epoch_forgets_the_history_of_the_old(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        await climb(studio.board, 5)
+        await studio.board.begin(2)
+        assert (await studio.board.since(at(0, 2), 10)).changes == ()
+        await studio.board.set([standing("ann", 60, 6)], NOW_MS)
+        assert [one.points for one in (await studio.board.since(at(0, 2), 10)).changes or ()] == [60]
+        await studio.board.redraw(3, nobody(), NOW_MS)
+        assert (await studio.board.since(at(0, 3), 10)).changes == ()
+
+    play(scenario)
+
+
+def test_a_thousand_steps_are_kept_and_not_many_more(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        steps = STEPS_KEPT_MAX + 300
+        await climb(studio.board, steps)
+        near = await studio.board.since(at(steps - 500), 10)
+        assert [(one.user_id, one.points) for one in near.changes or ()] == [("ann", 10 * steps)]
+        assert (await studio.board.since(at(100), 10)).changes is None
+
+    play(scenario)
+
+
+def test_a_step_too_big_to_be_told_leaves_a_gap(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        many = redis_board._CHANGES_TOLD_MAX + 1
+        await studio.board.set([standing(f"u{n}", n) for n in range(many)], NOW_MS)
+        await studio.board.set([standing("ann", 1)], NOW_MS)
+        missed = (await studio.board.since(at(0), 10)).changes
+        assert missed is None or len(missed) == many + 1
+        assert [one.user_id for one in (await studio.board.since(at(1), 10)).changes or ()] == ["ann"]
+
+    play(scenario)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 9)), max_size=20), st.data())
+def test_what_was_missed_brings_any_earlier_view_up_to_date(awards: list[tuple[str, int]], data: st.DataObject) -> None:
+    async def scenario() -> None:
+        board = MemoryBoard(lambda: NOW_MS)
+        await board.begin(1)
+        totals: list[dict[str, int]] = [{}]
+        for version, (user_id, points) in enumerate(awards, 1):
+            await board.set([standing(user_id, points, version)], NOW_MS + version)
+            totals.append({**totals[-1], user_id: points})
+        seen = data.draw(st.integers(0, len(awards)))
+        missed = (await board.since(at(seen), 10)).changes
+        assert missed is not None
+        assert {**totals[seen], **{one.user_id: one.points for one in missed}} == totals[-1]
+
+    result_of(scenario())

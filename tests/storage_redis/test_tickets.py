@@ -1,0 +1,55 @@
+"""Tickets in a real Redis: good once, anywhere, not for long."""
+
+from __future__ import annotations
+
+import pytest
+
+from scoreboard.boundaries import TICKET_LIFE_S, StoreUnavailable
+from scoreboard.domain.values import Player
+from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.tickets import RedisTickets
+from tests.awaiting import run
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import CountingMeter, linked, the_reactor
+
+AMY = Player(user_id="amy", username="Amy", role="spectator", expires_at_s=2**33, avatar="https://pictures.example/1")
+
+
+def test_a_ticket_is_good_once_in_any_process(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
+            ticket = await RedisTickets(link).issue(AMY)
+            assert 0 < await link.call("TTL", "ticket:" + ticket) <= TICKET_LIFE_S
+            assert await RedisTickets(another).redeem(ticket) == AMY
+            assert await RedisTickets(link).redeem(ticket) is None
+
+    run(main)
+
+
+def test_tickets_are_not_alike_and_hold_at_least_128_random_bits(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        async with linked(redis_server.url) as link:
+            tickets = {await RedisTickets(link).issue(AMY) for _ in range(20)}
+            assert len(tickets) == 20
+            assert {len(ticket) for ticket in tickets} == {32}
+
+    run(main)
+
+
+@pytest.mark.parametrize("ticket", ["", "x", "x" * 32, "../state", "x" * 5_000, "é" * 32])
+def test_what_is_no_ticket_is_nobodys(redis_server: RedisServer, ticket: str) -> None:
+    async def main() -> None:
+        async with linked(redis_server.url) as link:
+            assert await RedisTickets(link).redeem(ticket) is None
+
+    run(main)
+
+
+def test_without_redis_tickets_fail_at_once() -> None:
+    async def main() -> None:
+        tickets = RedisTickets(RedisLink("unix:///nowhere", the_reactor(), CountingMeter()))
+        for refused in (tickets.issue(AMY), tickets.redeem("x" * 32)):
+            with pytest.raises(StoreUnavailable):
+                await refused
+
+    run(main)
