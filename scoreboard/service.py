@@ -7,10 +7,7 @@ say goodbye to sockets, write down the last receipts, let go of the stores.
 from __future__ import annotations
 
 import os
-import secrets
 import sys
-import time
-import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import SecretStr
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -36,15 +33,14 @@ from scoreboard.actors.projector import redraw as redraw_board
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, StoreUnavailable
-from scoreboard.domain.grants import Keyring, keyring
-from scoreboard.domain.limits import Hit, Limit, Verdict
+from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged, Standing
 from scoreboard.failpoints import failpoint as make_failpoint
+from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, ring
 from scoreboard.listening import close as close_port
 from scoreboard.listening import listen
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.native import NativeFactory
@@ -82,21 +78,6 @@ CLI_REDIS_WAIT_MS: Final = 1_500
 EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, CannotListenError)
 
 
-def now_ms() -> int:
-    """The wall clock."""
-    return time.time_ns() // 1_000_000
-
-
-def new_id() -> str:
-    """A fresh version-4 UUID in its one spelling."""
-    return str(uuid.uuid4())
-
-
-def new_sid() -> str:
-    """A session's id, which is also what proves whose it is: 144 random bits."""
-    return secrets.token_urlsafe(18)
-
-
 def make_service(settings: Settings, reactor: Any) -> MultiService:
     """The whole server as a service. Raises BadSettings at once for what can be known to be wrong before it starts."""
     catalogue = load_catalogue(settings.actions_file, settings.action_expiration_ms)
@@ -107,6 +88,19 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     notifier.setServiceParent(whole)
     House(settings, catalogue, reactor, telemetry, notifier).setServiceParent(whole)
     return whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Indoors:
+    """The rooms that no client sees."""
+
+    ledger: SqlLedger
+    board: RedisBoard
+    gate: RedisGate
+    tickets: RedisTickets
+    ranking: Ranking
+    announcer: Announcer
+    scorekeeper: Scorekeeper
 
 
 class House(Service):
@@ -135,13 +129,20 @@ class House(Service):
         return ensureDeferred(self._close())
 
     async def _open(self) -> None:
+        indoors = await self._open_indoors()
+        for port in await self._open_doors(indoors):
+            self._closers.append(partial(close_port, port))
+            self._log.info("listening at {address}", address=str(port.getHost()))
+        self._notifier.ready()
+
+    async def _open_indoors(self) -> _Indoors:
+        """The stores, and the actors between them."""
         settings, reactor, meter = self._settings, self._reactor, self._telemetry
         failpoint = make_failpoint(settings.failpoint)
         link = await self._open_redis()
         board = RedisBoard(link, reactor, now_ms)
         gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
         ledger = await self._open_ledger(failpoint)
-
         ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
         announcer = Announcer(
             ranking=ranking,
@@ -173,29 +174,36 @@ class House(Service):
             meter=meter,
             failpoint=failpoint,
         )
-        self._closers += [projector.stop, scorekeeper.stop]
-
-        proxies = Proxies(networks=settings.trusted_proxies)
-        doorkeeper = _doorkeeper(settings)
-        limits = _limits(settings)
-        bounds = Bounds()
-        lobby, sockets, socketio = self._live_wing(announcer, doorkeeper, gate, limits, proxies, bounds)
-        streams = Streams(announcer=announcer, lobby=lobby, settings=sockets.settings, clock=reactor)
-        self._closers.append(announcer.stop)
-        site = build_site(
-            doorkeeper=doorkeeper,
+        self._closers += [projector.stop, scorekeeper.stop, announcer.stop]
+        return _Indoors(
+            ledger=ledger,
+            board=board,
             gate=gate,
-            scorekeeper=scorekeeper,
+            tickets=RedisTickets(link),
             ranking=ranking,
             announcer=announcer,
-            tickets=RedisTickets(link),
-            open_stream=streams.open,
+            scorekeeper=scorekeeper,
+        )
+
+    async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
+        """HTTP and everything live, on both ports."""
+        settings, reactor, meter, bounds = self._settings, self._reactor, self._telemetry, Bounds()
+        doorkeeper, allowed = _doorkeeper(settings), limits(settings)
+        lobby, sockets, socketio = self._live_wing(indoors, doorkeeper, allowed, bounds)
+        site = build_site(
+            doorkeeper=doorkeeper,
+            gate=indoors.gate,
+            scorekeeper=indoors.scorekeeper,
+            ranking=indoors.ranking,
+            announcer=indoors.announcer,
+            tickets=indoors.tickets,
+            open_stream=Streams(announcer=indoors.announcer, lobby=lobby, settings=sockets.settings, clock=reactor).open,
             catalogue=self._catalogue,
-            ring=_ring(settings.action_signature_secret, settings.action_signature_secrets_old),
-            limits=limits,
+            ring=ring(settings.action_signature_secret, settings.action_signature_secrets_old),
+            limits=allowed,
             action_ttl_ms=settings.action_expiration_ms,
             spectators_admitted=settings.public_board,
-            pings={"ledger": ledger.ping, "redis": board.ping},
+            pings={"ledger": indoors.ledger.ping, "redis": indoors.board.ping},
             metrics=meter.render,
             pages=PAGES,
             socket=SocketResource(sockets),
@@ -217,11 +225,10 @@ class House(Service):
             now_ms=now_ms,
             meter=meter,
         )
-        for one in (site, socket_site):
-            self._closers.append(partial(_drain, one, reactor))
+        self._closers.append(partial(_drain, (site, socket_site), reactor))
         self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))  # before HTTP: a GET that waits for news is answered so
-        await self._listen(site, socket_site)
-        self._notifier.ready()
+        doors: list[tuple[int | None, Any]] = [(settings.port, site), (settings.websocket_port, socket_site)]
+        return await listen(reactor, os.environ, settings.bind_address, doors)
 
     async def _open_redis(self) -> RedisLink:
         settings = self._settings
@@ -249,19 +256,17 @@ class House(Service):
         return ledger
 
     def _live_wing(
-        self, announcer: Announcer, doorkeeper: Cloakroom, gate: RedisGate, limits: Limits, proxies: Proxies, bounds: Bounds
+        self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds
     ) -> tuple[Lobby, NativeFactory, IResource]:
-        settings = LiveSettings(
-            origins=self._settings.cors_origins,
-            sockets_max=self._settings.sockets_max,
-            sockets_per_address_max=self._settings.sockets_per_address_max,
-            events_per_second_max=self._settings.socket_events_per_second_max,
-        )
+        """The lobby, and who brings guests into it: WebSockets of our own, and Socket.IO."""
+        settings, proxies = live_settings(self._settings), Proxies(networks=self._settings.trusted_proxies)
         lobby = Lobby(settings=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
         lobby.start()
 
         def knock(address: str) -> Awaitable[Verdict]:
-            return gate.admit([Hit(limit=limits.address, subject=address), Hit(limit=limits.everyone, subject=EVERYONE)])
+            return indoors.gate.admit(
+                [Hit(limit=allowed.address, subject=address), Hit(limit=allowed.everyone, subject=EVERYONE)]
+            )
 
         def address_of(peer: str, forwarded: str | None) -> str:
             chain = [] if forwarded is None else [forwarded.encode("latin-1", "replace")]
@@ -269,7 +274,7 @@ class House(Service):
 
         sockets = NativeFactory(
             doorkeeper=doorkeeper,
-            announcer=announcer,
+            announcer=indoors.announcer,
             lobby=lobby,
             settings=settings,
             clock=self._reactor,
@@ -278,7 +283,7 @@ class House(Service):
         )
         socketio = socketio_resource(
             doorkeeper=doorkeeper,
-            announcer=announcer,
+            announcer=indoors.announcer,
             lobby=lobby,
             settings=settings,
             engine=EngineSettings(max_payload_bytes=bounds.body_bytes_max),
@@ -288,13 +293,6 @@ class House(Service):
             knock=knock,
         )
         return lobby, sockets, socketio
-
-    async def _listen(self, site: Site, sockets: Site) -> None:
-        settings = self._settings
-        doors: list[tuple[int | None, Any]] = [(settings.port, site), (settings.websocket_port, sockets)]
-        for port in await listen(self._reactor, os.environ, settings.bind_address, doors):
-            self._closers.append(partial(close_port, port))
-            self._log.info("listening at {address}", address=str(port.getHost()))
 
     async def _close(self) -> None:
         if self._opening is not None:
@@ -336,10 +334,8 @@ class Stores:
 async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True) -> Stores:
     """The stores of this configuration, beside a running server or without one. Raises StoreUnavailable."""
     url = settings.database_url.get_secret_value()
-    try:
+    with _unusable_is_unavailable():
         await deferToThread(require_schema, url)
-    except LedgerUnusable as trouble:
-        raise StoreUnavailable(str(trouble)) from trouble
     ledger = open_ledger(url, reactor)
     ledger.start()
     if not need_board:
@@ -418,7 +414,7 @@ def _unusable_is_unavailable() -> Iterator[None]:
 
 def _doorkeeper(settings: Settings) -> Cloakroom:
     return Cloakroom(
-        ring=_ring(settings.jwt_secret, settings.jwt_secrets_old),
+        ring=ring(settings.jwt_secret, settings.jwt_secrets_old),
         now_ms=now_ms,
         life_s_max=max(settings.jwt_expiration_s, SPECTATOR_LIFE_S),
         issuer=settings.jwt_issuer,
@@ -426,33 +422,14 @@ def _doorkeeper(settings: Settings) -> Cloakroom:
     )
 
 
-def _ring(current: SecretStr, older: Sequence[SecretStr]) -> Keyring:
-    return keyring(current.get_secret_value().encode(), tuple(secret.get_secret_value().encode() for secret in older))
-
-
-def _limits(settings: Settings) -> Limits:
-    window_ms = settings.rate_limit_window_s * 1000
-
-    def limit(name: str, quota: int, window_ms: int = window_ms) -> Limit:
-        return Limit(name=name, quota=quota, window_ms=window_ms, policy=settings.rate_limit_policy)
-
-    return Limits(
-        address=limit("ip", settings.rate_limit_ip_max),
-        everyone=limit("everyone", settings.rate_limit_global_max, 1_000),
-        submit=limit("submit", settings.rate_limit_max_requests),
-        initialize=limit("initialize", settings.rate_limit_initialize_max),
-        open_actions_max=settings.rate_limit_open_actions_max,
-    )
-
-
 def _redis_url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else RedisHome(settings.data_dir).url
 
 
-async def _drain(site: Site, clock: Any) -> None:
+async def _drain(sites: Sequence[Site], clock: Any) -> None:
     """Let what has been asked be answered, but do not wait for ever."""
     with suppress(TimeoutError):
-        await site.drain().addTimeout(DRAIN_S, clock)
+        await gatherResults([site.drain() for site in sites]).addTimeout(DRAIN_S, clock)
 
 
 def _begin(what: Coroutine[Any, Any, object]) -> None:

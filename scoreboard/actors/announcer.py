@@ -112,6 +112,7 @@ class Announcer:
             self._told = page.rows
         elif page.rows != self._told:
             self._newcomers[listener] = page.rows
+            self._wake()  # perhaps nothing else will: a degraded top may differ from the board's, which does not change
 
     def quit(self, listener: Listener) -> None:
         """Out of the leaderboard room."""
@@ -163,7 +164,7 @@ class Announcer:
         # The pause is counted from here: a big room slows its own pace before it slows submissions.
         self._last_s = self._clock.seconds()
         self._audiences, self._extra = [], {}
-        if self._changes or self._stalled or self._ranking.cursor > self._told_at:
+        if self._changes or self._stalled or self._newcomers or self._ranking.cursor > self._told_at:
             self._wake()
 
     async def _tick(self) -> None:

@@ -184,7 +184,7 @@ class Projector:
         for standing, placement in zip(standings, projection.placements, strict=True):
             self._drawn_versions[standing.user_id] = standing.version
             if placement.applied:
-                changes.append(_change(projection.cursor, standing, placement))
+                changes.append(standing.moved(projection.cursor, placement.rank, placement.previous_rank))
         self._hear(projection.cursor, changes)
         return projection.placements
 
@@ -245,18 +245,6 @@ def _receipt(award: Award, placement: Placement) -> Receipt:
         total=award.score_after,
         rank=placement.rank,
         previous_rank=placement.previous_rank,
-    )
-
-
-def _change(cursor: Cursor, standing: Standing, placement: Placement) -> ScoreChanged:
-    return ScoreChanged(
-        cursor=cursor,
-        user_id=standing.user_id,
-        username=standing.username,
-        points=standing.points,
-        rank=placement.rank,
-        previous_rank=placement.previous_rank,
-        at_ms=standing.updated_at_ms,
     )
 
 

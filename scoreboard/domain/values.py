@@ -100,6 +100,18 @@ class Standing(Value, frozen=True, kw_only=True):
             updated_at_ms=self.updated_at_ms,
         )
 
+    def moved(self, cursor: Cursor, rank: int | None, previous_rank: int | None) -> ScoreChanged:
+        """What screens are told when this became the player's total."""
+        return ScoreChanged(
+            cursor=cursor,
+            user_id=self.user_id,
+            username=self.username,
+            points=self.points,
+            rank=rank,
+            previous_rank=previous_rank,
+            at_ms=self.updated_at_ms,
+        )
+
 
 class Row(Value, frozen=True, kw_only=True):
     """One line of the board, rank counted from 1."""

@@ -9,7 +9,7 @@ from scoreboard.boundaries import Board, BoardState, History, Placement, Project
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.news import latest
 from scoreboard.domain.standings import weight
-from scoreboard.domain.values import Cursor, Page, Place, Receipt, Row, ScoreChanged, Standing
+from scoreboard.domain.values import Cursor, Page, Place, Receipt, ScoreChanged, Standing
 
 STEPS_KEPT_MAX = 1_024
 Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
@@ -83,7 +83,11 @@ class MemoryBoard:
             for one, news in zip(standings, applied, strict=True)
         )
         if any(applied):
-            changes = [_change(cursor, *moved) for moved in zip(standings, placements, strict=True) if moved[1].applied]
+            changes = [
+                one.moved(cursor, placement.rank, placement.previous_rank)
+                for one, placement in zip(standings, placements, strict=True)
+                if placement.applied
+            ]
             canvas.steps = [*canvas.steps, changes][-STEPS_KEPT_MAX:]
             self._tell(cursor, changes)
         return Projection(cursor=cursor, total=len(canvas.order), placements=placements)
@@ -121,7 +125,7 @@ class MemoryBoard:
         """A stretch of the board."""
         cursor, canvas = self._cursor(), self.canvas
         shown = canvas.order[offset : offset + limit]
-        rows = tuple(_row(rank, canvas.standings[user_id]) for rank, user_id in enumerate(shown, offset + 1))
+        rows = tuple(canvas.standings[user_id].row(rank) for rank, user_id in enumerate(shown, offset + 1))
         return Page(cursor=cursor, total=len(canvas.order), rows=rows, read_at_ms=self._now_ms())
 
     async def since(self, cursor: Cursor, limit: int) -> History:
@@ -174,29 +178,6 @@ class MemoryBoard:
         for board, hear in self.canvas.listeners:
             if board is not self:
                 hear(cursor, changes)
-
-
-def _row(rank: int, one: Standing) -> Row:
-    return Row(
-        rank=rank,
-        user_id=one.user_id,
-        username=one.username,
-        avatar=one.avatar,
-        points=one.points,
-        updated_at_ms=one.updated_at_ms,
-    )
-
-
-def _change(cursor: Cursor, one: Standing, placement: Placement) -> ScoreChanged:
-    return ScoreChanged(
-        cursor=cursor,
-        user_id=one.user_id,
-        username=one.username,
-        points=one.points,
-        rank=placement.rank,
-        previous_rank=placement.previous_rank,
-        at_ms=one.updated_at_ms,
-    )
 
 
 _conforms: type[Board] = MemoryBoard

@@ -1,0 +1,62 @@
+"""What the settings mean to the rooms: values made from them, and the clocks and dice that the rooms are handed."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Sequence
+
+from pydantic import SecretStr
+
+from config.settings import Settings
+from scoreboard.domain.grants import Keyring, keyring
+from scoreboard.domain.limits import Limit
+from scoreboard.realtime.limits import LiveSettings
+from scoreboard.web.door import Limits
+
+
+def now_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+def new_id() -> str:
+    """A fresh version-4 UUID in its one spelling."""
+    return str(uuid.uuid4())
+
+
+def new_sid() -> str:
+    """A session's id, which is also what proves whose it is: 144 random bits."""
+    return secrets.token_urlsafe(18)
+
+
+def ring(current: SecretStr, older: Sequence[SecretStr]) -> Keyring:
+    """The secret that signs, and those that still verify."""
+    return keyring(current.get_secret_value().encode(), tuple(secret.get_secret_value().encode() for secret in older))
+
+
+def limits(settings: Settings) -> Limits:
+    """How often anybody may do anything over HTTP."""
+    window_ms = settings.rate_limit_window_s * 1000
+
+    def limit(name: str, quota: int, window_ms: int = window_ms) -> Limit:
+        return Limit(name=name, quota=quota, window_ms=window_ms, policy=settings.rate_limit_policy)
+
+    return Limits(
+        address=limit("ip", settings.rate_limit_ip_max),
+        everyone=limit("everyone", settings.rate_limit_global_max, 1_000),
+        submit=limit("submit", settings.rate_limit_max_requests),
+        initialize=limit("initialize", settings.rate_limit_initialize_max),
+        open_actions_max=settings.rate_limit_open_actions_max,
+    )
+
+
+def live_settings(settings: Settings) -> LiveSettings:
+    """How much a socket, and all of them together, may ask for."""
+    return LiveSettings(
+        origins=settings.cors_origins,
+        sockets_max=settings.sockets_max,
+        sockets_per_address_max=settings.sockets_per_address_max,
+        events_per_second_max=settings.socket_events_per_second_max,
+    )
