@@ -32,6 +32,10 @@ STALLED_S_MAX = 10.0
 SLOW = Parting(code=4008, reason="too slow: nothing was read for 10 seconds")
 #: Players whose latest change waits for a tick; beyond it only the board itself is told.
 CHANGES_WAITING_MAX = 10_000
+#: Between two fan-outs there is a tick, and at least so many times what the first took (a sixth of the reactor is theirs at
+#: most), up to what is still within a blink.
+PAUSE_PER_FAN_OUT = 5
+PAUSE_S_MAX = 0.25
 #: Sockets served before the reactor gets a turn, so that a big room never stalls it (hardening P6).
 SOCKETS_PER_TURN = 500
 
@@ -69,7 +73,8 @@ class Announcer:
         self._told_at = self._shown_at = Cursor(epoch=0, seq=0)
         self._next: IDelayedCall | None = None
         self._ticking = False
-        self._last_s = float("-inf")
+        self._began_s = 0.0
+        self._not_before_s = float("-inf")
 
     # Rooms
 
@@ -148,12 +153,13 @@ class Announcer:
 
     def _wake(self) -> None:
         if self._next is None and not self._ticking:
-            wait_s = max(0.0, self._last_s + self._tick_s - self._clock.seconds())
+            wait_s = max(0.0, self._not_before_s - self._clock.seconds())
             self._next = self._clock.callLater(wait_s, self._begin_tick)
 
     def _begin_tick(self) -> None:
         self._next = None
         self._ticking = True
+        self._began_s = self._clock.seconds()
         ensureDeferred(self._tick()).addErrback(self._tick_failed).addBoth(self._end_tick)
 
     def _tick_failed(self, failure: object) -> None:
@@ -161,8 +167,9 @@ class Announcer:
 
     def _end_tick(self, _: object) -> None:
         self._ticking = False
-        # The pause is counted from here: a big room slows its own pace before it slows submissions.
-        self._last_s = self._clock.seconds()
+        # A big room slows its own pace before it slows submissions.
+        now_s = self._clock.seconds()
+        self._not_before_s = now_s + max(self._tick_s, min(PAUSE_PER_FAN_OUT * (now_s - self._began_s), PAUSE_S_MAX))
         self._audiences, self._extra = [], {}
         if self._changes or self._stalled or self._newcomers or self._ranking.cursor > self._told_at:
             self._wake()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from scoreboard.boundaries import History, Parting, Wire
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Place, Player, RankAchieved, Row, ScoreChanged
@@ -77,10 +77,12 @@ class Screen:
         self.offers: list[bytes] = []
         self.drained = True
         self.parted: Parting | None = None
+        self.on_offer: Callable[[], None] = lambda: None
 
     def offer(self, frames: bytes) -> None:
         assert self.drained, "offered while stalled"
         self.offers.append(frames)
+        self.on_offer()
 
     def part(self, parting: Parting) -> None:
         self.parted = parting

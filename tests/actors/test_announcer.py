@@ -183,6 +183,21 @@ def test_a_quiet_house_sets_no_timer(house: House) -> None:
     assert house.clock.getDelayedCalls() == []
 
 
+@pytest.mark.parametrize(("took_ms", "pause_ms"), [(0, 50), (8, 50), (20, 100), (400, 250)])
+def test_the_pause_after_a_tick_grows_with_what_it_took(house: House, took_ms: int, pause_ms: int) -> None:
+    screen = house.screen()
+    house.board.write(1, ("amy", 100))
+    screen.on_offer = lambda: setattr(house.clock, "rightNow", house.clock.seconds() + took_ms / 1000)
+    house.announcer.tell([moved("amy", 1, None)])
+    house.clock.advance(0)
+    house.board.write(2, ("zed", 100))
+    house.announcer.tell([moved("zed", 1, None, seq=2)])
+    house.clock.advance(pause_ms / 1000 - 0.001)
+    assert screen.seen == "B@1"
+    house.clock.advance(0.002)
+    assert screen.seen == "B@1 B@2"
+
+
 def test_a_big_room_is_served_in_turns_so_that_others_get_theirs(house: House) -> None:
     screens = [house.screen() for _ in range(module.SOCKETS_PER_TURN + 1)]
     served: list[int] = []
