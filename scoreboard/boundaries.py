@@ -14,6 +14,7 @@ from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
 from scoreboard.domain.limits import Hit, Slot
 from scoreboard.domain.limits import Verdict as GateVerdict
+from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.values import (
     Cursor,
@@ -83,6 +84,38 @@ class Ledger(Protocol):
 
     async def ping(self) -> None:
         """Return if the ledger answers; raise StoreUnavailable if not."""
+
+
+class Register(Protocol):
+    """What SQL keeps of players besides their points. Every method may raise StoreUnavailable.
+
+    A player may be in it before the first score and after a reset. Changes of settings and suspensions are numbered in the
+    order of their commits, so that any process can follow them without a gap and without a clock.
+    """
+
+    async def achievements(self, user_id: str) -> list[Achievement]:
+        """All that the player ever unlocked (there are as many as the operator set milestones), oldest first."""
+
+    async def settings(self, user_id: str) -> PlayerSettings:
+        """What the player decided, or the defaults."""
+
+    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
+        """Keep what the player decided."""
+
+    async def suspend(self, order: SuspensionOrder) -> bool:
+        """Enter a suspension or its end; False, and nothing is entered, if that is how the player stands already."""
+
+    async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
+        """What was ever ordered about a player, newest first: at most ``limit``."""
+
+    async def suspended(self, after_user_id: str, limit: int) -> list[str]:
+        """Who is suspended, by user id ascending, from after the given one: a page of at most ``limit``."""
+
+    async def turn(self) -> int:
+        """The number of the newest change, 0 before the first."""
+
+    async def turns(self, after: int, limit: int) -> list[Turn]:
+        """The changes after a number, in order: at most ``limit``."""
 
 
 class Placement(Value, frozen=True, kw_only=True):

@@ -1,0 +1,39 @@
+"""What the house keeps of players besides their points: what they unlocked, what they wish, whether they are suspended."""
+
+from __future__ import annotations
+
+from scoreboard.domain.values import Value
+
+
+class PlayerSettings(Value, frozen=True, kw_only=True):
+    """What a player decides: whether others may follow each of the player's actions as it happens."""
+
+    spectators: bool = True
+
+
+class Achievement(Value, frozen=True, kw_only=True):
+    """A milestone that a player's total reached for the first time, by which action and when."""
+
+    milestone: int
+    action_id: str
+    at_ms: int
+
+
+class SuspensionOrder(Value, frozen=True, kw_only=True):
+    """Suspend a player, or (not ``suspended``) lift it again; who orders it and why is kept for good."""
+
+    suspension_id: str
+    user_id: str
+    suspended: bool
+    operator: str
+    reason: str
+    at_ms: int
+
+
+class Turn(Value, frozen=True, kw_only=True):
+    """One change of the register, numbered in the order of commits: what it left of what it was about (None: not about that)."""
+
+    number: int
+    user_id: str
+    suspended: bool | None = None
+    spectators: bool | None = None
