@@ -21,6 +21,7 @@ from config.shapes import (
     Address,
     DatabaseUrl,
     LogLevel,
+    Milestones,
     Milliseconds,
     Networks,
     Origins,
@@ -39,7 +40,7 @@ _MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
 _SAMPLE_SECRETS: Final = ("your-secret-key-here", "your-signature-secret")
 _SAMPLE_PASSWORD: Final = "secret"  # noqa: S105 -- named here to be refused
 #: Elsewhere an empty variable means "not set"; here it says "none".
-_EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN")
+_EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN", "SCORE_MILESTONES")
 
 
 def _in_production(production: Any, elsewhere: Any, **more: Any) -> Any:
@@ -112,6 +113,7 @@ class Settings(BaseSettings):
     action_signature_secret: SecretStr
     action_signature_secrets_old: Secrets = ()
     action_expiration_ms: Milliseconds = 600_000
+    score_milestones: Milestones = (100, 500, 1_000, 5_000, 10_000)
 
     rate_limit_policy: Literal["sliding", "bucket"] = "sliding"
     rate_limit_window_s: Seconds = Field(60, alias="RATE_LIMIT_WINDOW")

@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from scoreboard.domain.values import POINTS_MAX
+
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION_S_MAX: Final = 366 * 86_400
+_MILESTONES_MAX: Final = 100
 
 
 def _listed(value: Any) -> Any:
@@ -65,6 +68,12 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    if len(numbers) > _MILESTONES_MAX:
+        raise ValueError(f"should list at most {_MILESTONES_MAX} numbers of points")
+    return tuple(sorted(set(numbers)))
+
+
 def _no_port(value: Any) -> Any:
     return None if value in ("", "0", 0) else value
 
@@ -72,6 +81,9 @@ def _no_port(value: Any) -> Any:
 Port = Annotated[int, Field(ge=0, le=65_535)]
 PortOrNone = Annotated[Annotated[int, Field(ge=1, le=65_535)] | None, BeforeValidator(_no_port)]
 Quota = Annotated[int, Field(ge=1, le=10**12)]
+Milestones = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=POINTS_MAX)], ...], BeforeValidator(_listed), AfterValidator(_ascending)
+]
 Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
 Seconds = Annotated[int, BeforeValidator(_duration_s)]
 Address = Annotated[str, AfterValidator(_address)]

@@ -168,6 +168,7 @@ class House(Service):
             projector=projector,
             gate=gate,
             catalogue=self._catalogue,
+            milestones=settings.score_milestones,
             clock=reactor,
             now_ms=now_ms,
             new_id=new_id,

@@ -47,6 +47,7 @@ class Scorekeeper:
         projector: Projector,
         gate: Gate,
         catalogue: Catalogue,
+        milestones: tuple[int, ...] = (),
         clock: IReactorTime,
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
@@ -57,6 +58,7 @@ class Scorekeeper:
         self._projector = projector
         self._gate = gate
         self._catalogue = catalogue
+        self._milestones = milestones
         self._clock = clock
         self._now_ms = now_ms
         self._new_id = new_id
@@ -83,6 +85,7 @@ class Scorekeeper:
             metadata=submission.metadata,
             origin=origin,
             at_ms=self._now_ms(),
+            milestones=self._milestones,
         )
         try:
             return await self._mailbox.ask(claim)

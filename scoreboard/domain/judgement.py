@@ -6,16 +6,22 @@ in one transaction; so memory, SQLite and PostgreSQL judge alike because they do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+
+import msgspec
 
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
+from scoreboard.domain.standings import crossed
 from scoreboard.domain.values import DAY_MS, POINTS_MAX, Metadata, Origin, Player, Receipt, Standing, Value
 
 
 class Claim(Value, frozen=True, kw_only=True):
-    """A submission whose signature held, ready to be judged at ``at_ms`` under the rule of its type."""
+    """A submission whose signature held, ready to be judged at ``at_ms`` under the rule of its type.
+
+    ``milestones``, ascending, are the totals that there is something to unlock at.
+    """
 
     transaction_id: str
     player: Player
@@ -24,6 +30,7 @@ class Claim(Value, frozen=True, kw_only=True):
     metadata: Metadata
     origin: Origin
     at_ms: int
+    milestones: tuple[int, ...] = ()
 
     @property
     def day_start_ms(self) -> int:
@@ -50,7 +57,10 @@ class Used(Value, frozen=True, kw_only=True):
 
 
 class Award(Value, frozen=True, kw_only=True):
-    """A claim that was granted: the ledger's next row for this user."""
+    """A claim that was granted: the ledger's next row for this user.
+
+    ``unlocked`` are the milestones that it, and no award before it, brought the player past; only a ledger knows them.
+    """
 
     claim: Claim
     score_before: int
@@ -58,6 +68,7 @@ class Award(Value, frozen=True, kw_only=True):
     version: int
     actions: int
     created_at_ms: int
+    unlocked: tuple[int, ...] = ()
 
     @property
     def user_id(self) -> str:
@@ -68,6 +79,11 @@ class Award(Value, frozen=True, kw_only=True):
     def points(self) -> int:
         """What was awarded: the signed worth, never the client's."""
         return self.claim.grant.points
+
+    @property
+    def crossed(self) -> Sequence[int]:
+        """The milestones that it brought the total past, for the first time or again."""
+        return crossed(self.score_before, self.score_after, self.claim.milestones)
 
     def standing(self) -> Standing:
         """The player's total after this award, as the board is to draw it."""
@@ -97,6 +113,8 @@ class Past(Value, frozen=True, kw_only=True):
 
 
 Verdict = Award | Refusal
+#: A player's milestone, by (user id, milestone): unlocked once for ever.
+Unlocking = tuple[str, int]
 
 
 def judge(claim: Claim, past: Past) -> Verdict:
@@ -184,3 +202,25 @@ def unplaced(award: Award) -> Receipt:
 def latest(awards: Iterable[Award]) -> list[Award]:
     """The last award of each user, in order of first appearance: what a board needs to be told."""
     return list({award.user_id: award for award in awards}.values())
+
+
+def crossings(awards: Iterable[Award]) -> dict[Unlocking, Award]:
+    """What a batch may unlock and the first award of it that does, if the ledger does not have it already."""
+    found: dict[Unlocking, Award] = {}
+    for award in awards:
+        for milestone in award.crossed:
+            found.setdefault((award.user_id, milestone), award)
+    return found
+
+
+def credited(verdicts: Iterable[Verdict], new: Collection[Unlocking]) -> list[Verdict]:
+    """The verdicts, each award with what it unlocked: of the batch's crossings those that were new to the ledger."""
+    left = set(new)
+    told: list[Verdict] = []
+    for verdict in verdicts:
+        if left and isinstance(verdict, Award):
+            mine = tuple(milestone for milestone in verdict.crossed if (verdict.user_id, milestone) in left)
+            left.difference_update((verdict.user_id, milestone) for milestone in mine)
+            verdict = msgspec.structs.replace(verdict, unlocked=mine) if mine else verdict
+        told.append(verdict)
+    return told

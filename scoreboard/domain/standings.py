@@ -9,6 +9,8 @@ sorted set's own order, user id descending.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from scoreboard.domain.values import POINTS_MAX
@@ -49,3 +51,8 @@ def milestone(rank: int | None, previous_rank: int | None) -> int | None:
         if rank <= mark:
             return mark if previous_rank is None or previous_rank > mark else None
     return None
+
+
+def crossed(before: int, after: int, milestones: Sequence[int]) -> Sequence[int]:
+    """Those of the milestones (ascending) that a total which became another one reached from below: before < m ≤ after."""
+    return milestones[bisect_right(milestones, before) : bisect_right(milestones, after)]

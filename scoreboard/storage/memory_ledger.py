@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred
 
 from scoreboard.boundaries import Ledger, StoreUnavailable
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
-from scoreboard.domain.judgement import Account, Award, Claim, Past, Verdict, settle
+from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
+from scoreboard.domain.players import Achievement
 from scoreboard.domain.values import Receipt, Standing
-from scoreboard.storage.writing import entries_of, reset_metadata, totals_of
+from scoreboard.storage.writing import achievement_of, entries_of, reset_metadata, totals_of
 
 
 def _random_id() -> str:
@@ -23,12 +24,13 @@ class MemoryLedger:
     """Implements boundaries.Ledger.
 
     While ``broken`` is set every call raises it, and nothing happens. Between ``pause`` and ``resume`` every call waits at the
-    door. ``standings`` are the totals, for a test to tamper with.
+    door. ``standings`` are the totals, for a test to tamper with; ``achievements`` are what MemoryRegister reads.
     """
 
     def __init__(self, new_id: Callable[[], str] = _random_id) -> None:
         self.broken: StoreUnavailable | None = None
         self.standings: dict[str, Standing] = {}
+        self.achievements: dict[Unlocking, Achievement] = {}
         self._new_id = new_id
         self._waiting: list[Deferred[None]] | None = None
         self._past = Past(accounts={}, used={}, today={}, completed=set())
@@ -68,7 +70,9 @@ class MemoryLedger:
                 reached_at_ms=total.at_ms,
                 updated_at_ms=total.at_ms,
             )
-        return verdicts
+        new = {unlocking: given for unlocking, given in crossings(awards).items() if unlocking not in self.achievements}
+        self.achievements.update({unlocking: achievement_of(unlocking, given) for unlocking, given in new.items()})
+        return credited(verdicts, new)
 
     async def reset(self, order: ResetOrder) -> list[Standing]:
         """As boundaries.Ledger.reset."""

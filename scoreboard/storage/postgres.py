@@ -122,7 +122,7 @@ class PostgresWrites:
             raise StoreUnavailable("interrupted")
         results = _trip(connection, send, len(steps))
         return {
-            step: result.get_value(0, 0) or b""
+            step: b"\n".join(result.get_value(row, 0) or b"" for row in range(result.ntuples))
             for (step, _), result in zip(steps, results, strict=True)
             if result.status == pq.ExecStatus.TUPLES_OK
         }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from scoreboard.domain.entries import RESET
+from scoreboard.domain.players import SCORE_MILESTONE
 from scoreboard.domain.values import DAY_MS
 from scoreboard.storage.writing import Statements
 
@@ -82,6 +83,14 @@ STATEMENTS: Final[Statements] = {
         FROM json_to_recordset($1) AS r (transaction_id text, user_id text, action_id text, action_type text,
             score_before bigint, score_after bigint, score_awarded bigint, at_ms bigint,
             ip_address text, user_agent text, validated boolean, metadata text)
+    """,
+    # It waits for nobody: whoever else could unlock something for these players waits for their rows in user_scores.
+    "unlock": f"""
+        INSERT INTO achievements (user_id, kind, milestone, action_id, unlocked_at)
+        SELECT user_id, '{SCORE_MILESTONE}', milestone, action_id, to_timestamp(at_ms / 1000.0)
+        FROM json_to_recordset($1) AS r (user_id text, milestone bigint, action_id text, at_ms bigint)
+        ON CONFLICT DO NOTHING
+        RETURNING json_build_array(user_id, milestone)
     """,
     # For people who look; so it waits for nobody, and no two of us can wait for each other here.
     "cache_ranks": """

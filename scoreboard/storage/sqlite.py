@@ -84,8 +84,8 @@ class SqliteWrites:
         answers: dict[Step, bytes] = {}
         for step, parameter in steps:
             cursor = handle.execute(STATEMENTS[step], () if parameter is None else (parameter.decode(),))
-            for (answer,) in cursor:
-                answers[step] = answer.encode()
+            if cursor.description is not None:
+                answers[step] = "\n".join(answer for (answer,) in cursor).encode()
         return answers
 
     def _opened(self) -> sqlite3.Connection:

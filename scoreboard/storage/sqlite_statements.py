@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from scoreboard.domain.entries import RESET
+from scoreboard.domain.players import SCORE_MILESTONE
 from scoreboard.domain.values import DAY_MS
 from scoreboard.storage.writing import Statements
 
@@ -75,6 +76,12 @@ STATEMENTS: Final[Statements] = {
     "append": f"""
         INSERT INTO score_transactions (timestamp, {", ".join(_ENTRY)})
         SELECT {_member("at_ms", *_ENTRY)} FROM json_each(?)
+    """,
+    "unlock": f"""
+        INSERT INTO achievements (kind, user_id, milestone, action_id, unlocked_at)
+        SELECT '{SCORE_MILESTONE}', {_member("user_id", "milestone", "action_id", "at_ms")} FROM json_each(?) WHERE true
+        ON CONFLICT DO NOTHING
+        RETURNING json_array(user_id, milestone)
     """,
     "cache_ranks": f"""
         UPDATE user_scores SET rank = seen.rank

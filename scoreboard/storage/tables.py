@@ -1,4 +1,4 @@
-"""The ledger's tables, as SQLAlchemy Core sees them: for the portable reads, and to hold the migrations to.
+"""The ledger's and the register's tables, as SQLAlchemy Core sees them: for the portable reads, and to hold the migrations to.
 
 Times are milliseconds to everyone above this file. PostgreSQL keeps them as ``timestamptz(3)``, so that people with psql read and
 compare dates (the award path converts on the server's side, which costs us nothing); SQLite has no dates and keeps the number.
@@ -136,3 +136,49 @@ boards: Final = Table(
         "checks", BigInteger, nullable=False, server_default=text("0"), comment="how often somebody tried whether we can commit"
     ),
 )
+
+# No foreign key: only awards write here, in the transaction that keeps the account.
+achievements: Final = Table(
+    "achievements",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("kind", Id, primary_key=True),
+    Column("milestone", BigInteger, primary_key=True),
+    Column("action_id", Id, nullable=False, comment="the award that first brought the player there"),
+    Column("unlocked_at", Moment, nullable=False),
+)
+
+# One row. Whoever changes settings or suspensions raises the number in the very transaction of the change, and holds the row's
+# lock until that is committed: so numbers are in the order of commits, and who asks for turns beyond n never misses one that
+# was still under way when n was seen.
+turns: Final = Table(
+    "turns",
+    metadata,
+    Column("counter", BigInteger, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False, comment="the newest change of settings or suspensions"),
+    CheckConstraint("counter = 1", name="there_is_one_counter"),
+)
+
+player_settings: Final = Table(
+    "player_settings",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("spectators", Boolean, nullable=False, comment="whether others may follow this player's actions"),
+    Column("changed_at", Moment, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+)
+Index("idx_settings_turn", player_settings.c.turn, unique=True)
+
+suspensions: Final = Table(
+    "suspensions",
+    metadata,
+    Column("suspension_id", Id, primary_key=True),
+    Column("user_id", Id, nullable=False),
+    Column("suspended", Boolean, nullable=False, comment="false: a suspension was lifted"),
+    Column("operator", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("turn", BigInteger, nullable=False),
+)
+Index("idx_suspensions_turn", suspensions.c.turn, unique=True)
+Index("idx_suspensions_user", suspensions.c.user_id, suspensions.c.turn.desc())

@@ -14,7 +14,20 @@ import msgspec
 
 from scoreboard.boundaries import Failpoint
 from scoreboard.domain.entries import Entry, ResetOrder
-from scoreboard.domain.judgement import Account, Award, Claim, Past, Used, Verdict, latest, settle
+from scoreboard.domain.judgement import (
+    Account,
+    Award,
+    Claim,
+    Past,
+    Unlocking,
+    Used,
+    Verdict,
+    credited,
+    crossings,
+    latest,
+    settle,
+)
+from scoreboard.domain.players import Achievement
 from scoreboard.domain.values import BOARD_ID, Receipt, Standing, Value, metadata_json
 
 Step = Literal[
@@ -27,10 +40,12 @@ Step = Literal[
     "open_accounts",
     "raise_totals",
     "append",
+    "unlock",
     "cache_ranks",
     "commit",
 ]
-#: What a dialect says for each step: it takes one JSON parameter (``begin`` and ``commit`` none) and answers questions with JSON.
+#: What a dialect says for each step: it takes one JSON parameter (``begin`` and ``commit`` none) and answers questions with JSON:
+#: one value, or for ``unlock`` a line for each row that is new.
 Statements = Mapping[Step, str]
 #: One trip to the database: steps in order with their parameters, and the answers to those that ask.
 Exchange = Callable[[Sequence[tuple[Step, bytes | None]]], dict[Step, bytes]]
@@ -86,6 +101,7 @@ _accounts = msgspec.json.Decoder(dict[str, Account]).decode
 _used = msgspec.json.Decoder(dict[str, Used]).decode
 _today = msgspec.json.Decoder(list[tuple[str, str, int, int]]).decode
 _completed = msgspec.json.Decoder(set[tuple[str, str]]).decode
+_unlocked = msgspec.json.Decoder(tuple[str, int]).decode_lines
 
 
 def award(
@@ -108,12 +124,15 @@ def award(
         if raised:
             steps.append(("raise_totals", _encode(raised)))
         steps.append(("append", _encode(entries_of(awards))))
+        crossing = crossings(awards)
+        if crossing:
+            steps.append(("unlock", _encode(_unlock_rows(crossing))))
     if kept is not None:
         steps.append(("cache_ranks", kept))
     steps.append(("commit", None))
     # If we stop here, nothing was awarded; if the database stops during the commit, a retry tells.
-    exchange(steps)
-    return verdicts
+    answers = exchange(steps)
+    return credited(verdicts, _unlocked(answers["unlock"])) if "unlock" in answers else verdicts
 
 
 def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> Past:
@@ -182,6 +201,11 @@ def totals_of(awards: Iterable[Award]) -> list[Total]:
     ]
 
 
+def achievement_of(unlocking: Unlocking, given: Award) -> Achievement:
+    """What a player has from now on for an award that was the first past a milestone."""
+    return Achievement(milestone=unlocking[1], action_id=given.claim.grant.action_id, at_ms=given.claim.at_ms)
+
+
 def reset_metadata(order: ResetOrder) -> str:
     """What a reset's entry says of itself, as a JSON object."""
     said: dict[str, Any] = {"operator": order.operator, "reason": order.reason, "resetId": order.reset_id}
@@ -202,6 +226,11 @@ def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrd
         )
         for user_id, username, avatar, version in sorted(rows)
     ]
+
+
+def _unlock_rows(crossing: Mapping[Unlocking, Award]) -> list[dict[str, Any]]:
+    rows = [(user_id, achievement_of((user_id, milestone), given)) for (user_id, milestone), given in crossing.items()]
+    return [{"user_id": user_id, **msgspec.to_builtins(achievement)} for user_id, achievement in rows]
 
 
 def _receipt_rows(receipts: Sequence[tuple[str, Receipt]]) -> bytes | None:

@@ -47,6 +47,7 @@ class House:
             projector=self.projector,
             gate=MemoryGate(self.now_ms),
             catalogue={"COMPLETE_QUEST": RULE},
+            milestones=(100, 250),
             clock=self.clock,
             now_ms=self.now_ms,
             new_id=lambda: str(uuid.UUID(int=next(ids), version=4)),
@@ -107,6 +108,15 @@ def test_an_award_is_committed_drawn_told_and_answered_with_ranks(house: House) 
     assert house.drawn("amy", "zed") == [200, 100]
     changes = [(change.user_id, change.points, change.rank) for _, told in house.told for change in told]
     assert changes == [("zed", 100, 1), ("amy", 100, 2), ("amy", 200, 1)]
+
+
+def test_milestones_are_unlocked_by_the_awards_that_reach_them(house: House) -> None:
+    for action in range(1, 5):
+        house.award("amy", action)
+    assert {unlocking: one.action_id[-1] for unlocking, one in house.ledger.achievements.items()} == {
+        ("amy", 100): "1",
+        ("amy", 250): "3",
+    }
 
 
 def test_fifty_of_the_same_at_once_are_one_award_and_forty_nine_times_its_receipt(house: House) -> None:

@@ -114,6 +114,19 @@ def test_lists_are_written_with_commas(tmp_path: Path) -> None:
     assert [secret.get_secret_value() for secret in settings.jwt_secrets_old] == [SECRET, "o" * 32]
 
 
+@pytest.mark.parametrize(("text", "milestones"), [("", ()), ("100", (100,)), ("1000, 50,100,50", (50, 100, 1_000)), (" , ", ())])
+def test_milestones_are_put_in_order_and_may_be_none(text: str, milestones: tuple[int, ...]) -> None:
+    assert load_settings({**PRODUCTION, "SCORE_MILESTONES": text}).score_milestones == milestones
+    assert load_settings(PRODUCTION).score_milestones == (100, 500, 1_000, 5_000, 10_000)
+
+
+@pytest.mark.parametrize(("written", "milestones"), [("[]", ()), ("[7, 3]", (3, 7))])
+def test_milestones_may_be_an_array_in_the_file(written: str, milestones: tuple[int, ...], tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(f"score_milestones = {written}\n")
+    assert loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file)).score_milestones == milestones
+
+
 @pytest.mark.parametrize("text", ["", "0"])
 def test_no_second_port_is_a_choice(text: str) -> None:
     assert load_settings({**PRODUCTION, "WEBSOCKET_PORT": text}).websocket_port is None
@@ -141,6 +154,10 @@ BAD = [
     ({"PUBLIC_BOARD": "perhaps"}, "PUBLIC_BOARD should be a valid boolean"),
     ({"RATE_LIMIT_POLICY": "fixed"}, "RATE_LIMIT_POLICY should be 'sliding' or 'bucket'"),
     ({"RATE_LIMIT_MAX_REQUESTS": "0"}, "RATE_LIMIT_MAX_REQUESTS should be greater than or equal to 1"),
+    ({"SCORE_MILESTONES": "100,0"}, "SCORE_MILESTONES should be greater than or equal to 1"),
+    ({"SCORE_MILESTONES": "many"}, "SCORE_MILESTONES should be a valid integer"),
+    ({"SCORE_MILESTONES": "9007199254740992"}, "SCORE_MILESTONES should be less than or equal to 9007199254740991"),
+    ({"SCORE_MILESTONES": ",".join(map(str, range(1, 102)))}, "SCORE_MILESTONES should list at most 100 numbers of points"),
     ({"CORS_ORIGIN": "https://example.com/path"}, "CORS_ORIGIN should list origins like https://example.com"),
     ({"CORS_ORIGIN": "example.com"}, "CORS_ORIGIN should list origins like https://example.com"),
     ({"SCOREBOARD_FAILPOINT": "committed"}, "SCOREBOARD_FAILPOINT should not be set unless SCOREBOARD_ENV is test"),

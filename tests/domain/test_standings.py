@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.domain.standings import MILESTONE_RANKS, milestone, percentile, points_of, weight
+from scoreboard.domain.standings import MILESTONE_RANKS, crossed, milestone, percentile, points_of, weight
 from scoreboard.domain.values import POINTS_MAX
 
 NOW_MS = 1_790_000_000_000
@@ -118,3 +118,9 @@ def test_a_milestone_is_entered_once(rank: int, previous_rank: int | None) -> No
         assert mark in MILESTONE_RANKS
         assert rank <= mark
         assert previous_rank is None or previous_rank > mark
+
+
+@given(ANY_POINTS, ANY_POINTS, st.sets(st.integers(1, 2_000), max_size=10))
+def test_a_milestone_is_crossed_when_it_is_reached_from_below(before: int, after: int, marks: set[int]) -> None:
+    ascending = tuple(sorted(marks))
+    assert list(crossed(before, after, ascending)) == [mark for mark in ascending if before < mark <= after]

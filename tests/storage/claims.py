@@ -26,6 +26,7 @@ def claim(
     avatar: str | None = None,
     metadata: Metadata = (),
     origin: Origin = ORIGIN,
+    milestones: tuple[int, ...] = (),
 ) -> Claim:
     """A claim that will be granted, unless told otherwise."""
     return Claim(
@@ -45,6 +46,7 @@ def claim(
         metadata=metadata,
         origin=origin,
         at_ms=at_ms,
+        milestones=milestones,
     )
 
 

@@ -11,7 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
+from alembic import command
+from alembic.config import Config
 
+from scoreboard.storage import schema
+from scoreboard.storage.opening import migration_engine
 from scoreboard.storage.schema import migrate
 from tests.storage.postgres_server import postgres
 
@@ -27,6 +31,21 @@ def fresh_url(dialect: Dialect, directory: Path) -> str:
     path = Path(tempfile.mkdtemp(dir=directory)) / "ledger.db"
     shutil.copyfile(_sqlite_template(), path)
     return f"sqlite:///{path}"
+
+
+def migrate_to(url: str, revision: str) -> None:
+    """The schema as an earlier release made it, in an empty place."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent))
+    if url.startswith("sqlite"):
+        Path(url.removeprefix("sqlite:///")).touch()
+    engine = migration_engine(url)
+    with engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.commit()
+    engine.dispose()
 
 
 def tell(url: str, statement: str) -> list[Any]:

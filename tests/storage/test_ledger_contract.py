@@ -321,6 +321,40 @@ def test_verify_finds_a_total_that_was_tampered_with_and_nothing_else(house: Hou
     assert house.do(house.ledger.verify("dan", 2)) == (None, [])
 
 
+def unlocked(verdicts: list[Verdict]) -> list[tuple[int, ...]]:
+    return [granted(verdict).unlocked for verdict in verdicts]
+
+
+def test_a_milestone_is_unlocked_by_the_award_that_reaches_it(house: House) -> None:
+    marks = (100, 500, 1_000)
+    first = [claim("amy", 99, milestones=marks), claim("amy", 1, milestones=marks), claim("bob", 100, milestones=marks)]
+    assert unlocked(house.do(house.ledger.award(first, []))) == [(), (100,), (100,)]
+    second = [claim("amy", 1, milestones=marks), claim("amy", 900, milestones=marks), claim("amy", 0, milestones=marks)]
+    assert unlocked(house.do(house.ledger.award(second, []))) == [(), (500, 1_000), ()]
+
+
+def test_without_milestones_nothing_is_unlocked(house: House) -> None:
+    assert unlocked(house.do(house.ledger.award([claim("amy", 1_000)], []))) == [()]
+    assert unlocked(house.do(house.ledger.award([claim("amy", 1_000, milestones=(500,))], []))) == [()]  # it was passed before
+
+
+def test_a_milestone_passed_again_unlocks_nothing(house: House) -> None:
+    marks = (100, 200)
+    down_and_up = [claim("amy", points, milestones=marks) for points in (150, -100, 60, 100)]
+    assert unlocked(house.do(house.ledger.award(down_and_up, []))) == [(100,), (), (), (200,)]
+    house.do(house.ledger.reset(order("amy")))
+    assert unlocked(house.do(house.ledger.award([claim("amy", 300, milestones=(100, 200, 300))], []))) == [(300,)]
+
+
+def test_a_retry_unlocks_nothing(house: House) -> None:
+    given = claim("amy", 100, milestones=(100,))
+    first, second = house.do(house.ledger.award([given, given], []))
+    assert granted(first).unlocked == (100,)
+    assert receipt_in(second).total == 100
+    (late,) = house.do(house.ledger.award([given], []))
+    assert receipt_in(late).total == 100
+
+
 _examples = itertools.count()
 _points = st.one_of(st.integers(-1_000, 1_000), st.sampled_from([POINTS_MAX, -POINTS_MAX, POINTS_MAX - 1, 1, -1]))
 _steps = st.lists(
@@ -370,3 +404,32 @@ def test_totals_equal_the_sum_of_entries_whatever_happens(
         assert (standing.points if standing else 0) == sum(one.score_awarded for one in entries) == totals.get(user_id, 0)
         assert (standing.version if standing else 0) == len(entries)
     assert house.do(house.ledger.verify(f"{name}.", 3))[1] == []
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.lists(st.tuples(st.integers(0, 2), st.integers(-300, 300)), min_size=1, max_size=6), st.integers(0, 2)),
+        max_size=8,
+    ),
+    st.sets(st.integers(1, 600), max_size=5),
+)
+def test_each_player_unlocks_each_milestone_once_and_only_if_it_was_reached_from_below(
+    shared_house: House, steps: list[list[tuple[int, int]] | int], chosen: set[int]
+) -> None:
+    house, name, marks = shared_house, f"climber-{next(_examples)}", tuple(sorted(chosen))
+    totals: dict[str, int] = {}
+    reached: set[tuple[str, int]] = set()
+    for at, step in enumerate(steps):
+        if isinstance(step, int):
+            house.do(house.ledger.reset(order(f"{name}.{step}", NOW + at)))
+            totals[f"{name}.{step}"] = 0
+            continue
+        claims = [claim(f"{name}.{user}", points, at_ms=NOW + at, milestones=marks) for user, points in step]
+        for verdict in house.do(house.ledger.award(claims, [])):
+            award = granted(verdict)
+            before, after = totals.get(award.user_id, 0), totals.get(award.user_id, 0) + award.points
+            new = {mark for mark in marks if before < mark <= after and (award.user_id, mark) not in reached}
+            assert award.unlocked == tuple(sorted(new))
+            reached |= {(award.user_id, mark) for mark in new}
+            totals[award.user_id] = after

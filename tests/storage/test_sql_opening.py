@@ -11,9 +11,11 @@ import pytest
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.storage.opening import LedgerUnusable, open_store
 from scoreboard.storage.schema import migrate, require_schema, schema_status
-from tests.storage.claims import claim
+from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, migrate_to, tell
+
+NEWEST = "0002"
 
 
 @pytest.fixture(params=DIALECTS)
@@ -28,15 +30,46 @@ def empty_url(dialect: Dialect, directory: Path) -> str:
 
 def test_an_empty_place_becomes_a_ledger_and_upgrading_again_changes_nothing(dialect: Dialect, tmp_path: Path) -> None:
     url = empty_url(dialect, tmp_path)
-    assert schema_status(url) == (None, "0001")
+    assert schema_status(url) == (None, NEWEST)
     with pytest.raises(LedgerUnusable, match=r"missing|unable to open"):
         require_schema(url)
-    assert migrate(url) == "0001"
+    assert migrate(url) == NEWEST
     open_store(url).writes.award([claim("amy")], [])
-    assert migrate(url) == "0001"
-    assert schema_status(url) == ("0001", "0001")
+    assert migrate(url) == NEWEST
+    assert schema_status(url) == (NEWEST, NEWEST)
     require_schema(url)
     assert [one.user_id for one in open_store(url).reads.accounts("", 9)] == ["amy"]
+
+
+def test_a_ledger_of_the_first_release_is_upgraded_with_all_that_is_in_it(dialect: Dialect, tmp_path: Path) -> None:
+    url = postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/old.db"
+    migrate_to(url, "0001")
+    first = claim("amy", 70)
+    at = "now()" if dialect == "postgresql" else "0"
+    tell(
+        url,
+        f"""
+        INSERT INTO user_scores (user_id, username, score, version, last_updated, created_at, reached_at, total_actions)
+        VALUES ('amy', 'Amy', 70, 1, {at}, {at}, {at}, 1)
+        """,
+    )
+    tell(
+        url,
+        f"""
+        INSERT INTO score_transactions VALUES ('t-1', 'amy', '{first.grant.action_id}', 'COMPLETE_QUEST', 0, 70, 70, {at},
+            '', '', true, '{{}}')
+        """,
+    )
+    with pytest.raises(LedgerUnusable, match="schema is 0001, this program needs 0002: run `scoreboard db upgrade`"):
+        require_schema(url)
+    assert migrate(url) == NEWEST
+    require_schema(url)
+    new = open_store(url).writes
+    assert receipt_in(new.award([first], [])[0]).total == 70
+    (verdict,) = new.award([claim("amy", 50, milestones=(50, 100))], [])
+    assert granted(verdict).unlocked == (100,)  # nobody remembers how the 50 were reached
+    assert tell(url, "SELECT counter, number FROM turns") == [(1, 0)]
+    new.close()
 
 
 def test_only_the_owner_may_read_a_ledger_file(tmp_path: Path) -> None:
@@ -59,7 +92,7 @@ def test_two_servers_that_start_at_once_upgrade_once(dialect: Dialect, tmp_path:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert outcomes == ["0001"] * 4
+    assert outcomes == [NEWEST] * 4
 
 
 def test_a_schema_of_a_newer_release_is_refused(dialect: Dialect, tmp_path: Path) -> None:
@@ -118,5 +151,5 @@ def test_a_url_that_names_no_ledger_is_refused_without_repeating_it(url: str) ->
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_every_spelling_of_postgresql_is_understood(scheme: str) -> None:
     url = postgres().fresh().replace("postgresql", scheme, 1)
-    assert migrate(url) == "0001"
+    assert migrate(url) == NEWEST
     assert open_store(url).reads.epoch() == 0

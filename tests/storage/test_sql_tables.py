@@ -48,6 +48,27 @@ def test_entries_can_be_neither_changed_nor_removed(url: str, change: str) -> No
 @pytest.mark.parametrize(
     "change",
     [
+        "UPDATE suspensions SET reason = ''",
+        "DELETE FROM suspensions WHERE user_id = 'amy'",
+        "TRUNCATE suspensions",
+        "INSERT OR REPLACE INTO suspensions SELECT * FROM suspensions",
+        "INSERT OR REPLACE INTO suspensions SELECT 's-2', user_id, false, operator, reason, at, turn FROM suspensions",
+    ],
+)
+def test_suspensions_can_be_neither_changed_nor_removed(url: str, change: str) -> None:
+    only = {"TRUNCATE": "postgresql", "INSERT": "sqlite"}.get(change.split()[0])
+    if only is not None and not url.startswith(only):
+        return  # that dialect does not know this statement
+    at = "now()" if url.startswith("postgresql") else "0"
+    tell(url, f"INSERT INTO suspensions VALUES ('s-1', 'amy', true, 'root', 'cheated', {at}, 1)")
+    with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RestrictViolation), match="suspensions is insert-only"):
+        tell(url, change)
+    assert tell(url, "SELECT suspension_id, reason FROM suspensions") == [("s-1", "cheated")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         "UPDATE user_scores SET score = 9007199254740992",
         "DELETE FROM user_scores",
         "UPDATE user_scores SET user_id = 'bob'",
@@ -98,6 +119,17 @@ def test_postgresql_shows_times_to_people_as_times(tmp_path: Path) -> None:
     open_store(url).writes.award([claim("amy", at_ms=1_800_000_000_123)], [])
     ((at,),) = tell(url, "SELECT timestamp AT TIME ZONE 'UTC' FROM score_transactions")
     assert str(at) == "2027-01-15 08:00:00.123000"
+
+
+def test_an_achievement_says_by_which_award_and_when(url: str) -> None:
+    writes = open_store(url).writes
+    given = claim("amy", 100, milestones=(100,))
+    writes.award([given], [])
+    at = "to_char(unlocked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')" if url.startswith("postgresql") else "unlocked_at"
+    day = "2027-01-15" if url.startswith("postgresql") else NOW
+    row = ("amy", "SCORE_MILESTONE", 100, given.grant.action_id, day)
+    assert tell(url, f"SELECT user_id, kind, milestone, action_id, {at} FROM achievements") == [row]
+    writes.close()
 
 
 def test_a_resets_metadata_can_be_asked_by_its_members(url: str) -> None:

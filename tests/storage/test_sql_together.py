@@ -123,6 +123,22 @@ def test_a_daily_maximum_holds_across_servers(url: str) -> None:
     reads.close()
 
 
+def test_a_milestone_is_unlocked_once_whichever_server_gets_there_first(url: str) -> None:
+    marks = tuple(range(50, 2_001, 50))
+    unlocked: list[tuple[str, int]] = []
+
+    def work(number: int, store: SqlStore) -> None:
+        for round_ in range(20):
+            users = [f"user-{(number + step) % 5}" for step in range(5)]
+            batch = [claim(user, 10, milestones=marks, at_ms=NOW + round_) for user in users]
+            for verdict in store.writes.award(batch, []):
+                unlocked.extend((granted(verdict).user_id, mark) for mark in granted(verdict).unlocked)
+
+    together(url, work)
+    # Each of five players got ten points from each of the eight servers in each of twenty rounds.
+    assert sorted(unlocked) == sorted((f"user-{user}", mark) for user in range(5) for mark in marks if mark <= 1_600)
+
+
 def test_epochs_begun_at_once_differ(url: str) -> None:
     epochs: list[int] = []
     together(url, lambda _number, store: epochs.extend(store.writes.next_epoch() for _ in range(10)), 4)
