@@ -115,7 +115,7 @@ class Register(Protocol):
         """The number of the newest change, 0 before the first."""
 
     async def turns(self, after: int, limit: int) -> list[Turn]:
-        """The changes after a number, in order: at most ``limit``."""
+        """The changes after a number, in order: at most ``limit``. Of one player's settings only the newest change is told."""
 
 
 class Placement(Value, frozen=True, kw_only=True):

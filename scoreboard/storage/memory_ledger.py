@@ -6,13 +6,13 @@ import uuid
 from collections.abc import Callable, Sequence
 
 import msgspec
-from twisted.internet.defer import Deferred
 
-from scoreboard.boundaries import Ledger, StoreUnavailable
+from scoreboard.boundaries import Ledger
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
 from scoreboard.domain.players import Achievement
 from scoreboard.domain.values import Receipt, Standing
+from scoreboard.storage.memory_door import Hindered
 from scoreboard.storage.writing import achievement_of, entries_of, reset_metadata, totals_of
 
 
@@ -20,32 +20,20 @@ def _random_id() -> str:
     return str(uuid.uuid4())
 
 
-class MemoryLedger:
+class MemoryLedger(Hindered):
     """Implements boundaries.Ledger.
 
-    While ``broken`` is set every call raises it, and nothing happens. Between ``pause`` and ``resume`` every call waits at the
-    door. ``standings`` are the totals, for a test to tamper with; ``achievements`` are what MemoryRegister reads.
+    ``standings`` are the totals, for a test to tamper with; ``achievements`` are what MemoryRegister reads.
     """
 
     def __init__(self, new_id: Callable[[], str] = _random_id) -> None:
-        self.broken: StoreUnavailable | None = None
+        super().__init__()
         self.standings: dict[str, Standing] = {}
         self.achievements: dict[Unlocking, Achievement] = {}
         self._new_id = new_id
-        self._waiting: list[Deferred[None]] | None = None
         self._past = Past(accounts={}, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
         self._epoch = 0
-
-    def pause(self) -> None:
-        """From now on every call waits."""
-        self._waiting = []
-
-    def resume(self) -> None:
-        """Let everyone go on, in the order of their coming."""
-        waiting, self._waiting = self._waiting or [], None
-        for one in waiting:
-            one.callback(None)
 
     async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
@@ -148,14 +136,6 @@ class MemoryLedger:
     async def ping(self) -> None:
         """As boundaries.Ledger.ping."""
         await self._door()
-
-    async def _door(self) -> None:
-        if self._waiting is not None:
-            turn: Deferred[None] = Deferred()
-            self._waiting.append(turn)
-            await turn
-        if self.broken is not None:
-            raise self.broken
 
     def _take_back(self, standing: Standing, order: ResetOrder) -> Standing:
         user_id, version = standing.user_id, standing.version + 1

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from scoreboard.boundaries import Failpoint, no_failpoint
 from scoreboard.storage import postgres, sqlite
 from scoreboard.storage.reading import Reads
+from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
 from scoreboard.storage.writing import Writes
 
 #: An audit may count millions of entries; nobody else waits for it.
@@ -49,6 +50,25 @@ def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
         reads=Reads(postgres.engine(place, postgres.STATEMENT_MS_MAX), postgres.cut),
         audits=Reads(postgres.engine(place, AUDIT_STATEMENT_MS_MAX), postgres.cut),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class RegisterStore:
+    """The two halves of a SQL register, each for one thread: who reads, and who changes."""
+
+    reads: RegisterReads
+    changes: RegisterChanges
+
+
+def open_register_store(url: str) -> RegisterStore:
+    """The register beside the ledger of a URL, nothing connected yet; LedgerUnusable for what is no URL of a ledger."""
+    place = _place(url)
+    if isinstance(place, Path):
+        return RegisterStore(
+            reads=RegisterReads(sqlite.engine(place), sqlite.cut), changes=RegisterChanges(sqlite.engine(place), sqlite.cut)
+        )
+    reads, changes = (postgres.engine(place, postgres.STATEMENT_MS_MAX) for _ in range(2))
+    return RegisterStore(reads=RegisterReads(reads, postgres.cut), changes=RegisterChanges(changes, postgres.cut))
 
 
 def migration_engine(url: str) -> Engine:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, Text, cast, func, literal, select, tuple_
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, tuple_
 
-from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import Entry, EntryFilter, Finding
 from scoreboard.domain.values import BOARD_ID, Standing
+from scoreboard.storage.asking import Asker
 from scoreboard.storage.tables import Id, Moment, boards, score_transactions, user_scores
 
 _USER: Final = user_scores.c
@@ -25,13 +23,8 @@ _ENTRIES: Final = select(
 _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
-class Reads:
-    """Blocking questions to a SQL store. One thread asks; another may ``interrupt``, which ``cut`` does as the driver can."""
-
-    def __init__(self, engine: Engine, cut: Callable[[Any], None]) -> None:
-        self._engine = engine
-        self._cut = cut
-        self._asked: Any = None
+class Reads(Asker):
+    """Blocking questions to a SQL store."""
 
     def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
@@ -109,32 +102,9 @@ class Reads:
         ]
         return (rows[-1].user_id if len(rows) == limit else None), findings
 
-    def interrupt(self) -> None:
-        """Make what is running now fail soon; from another thread."""
-        if self._asked is not None:
-            self._cut(self._asked)
-
-    def close(self) -> None:
-        """Let go of the database. A later question opens it again."""
-        self._engine.dispose()
-
     def _standings(self, asked: Select[Any]) -> list[Standing]:
         with self._asking() as connection:
             return _as_standings(connection.execute(asked))
-
-    @contextlib.contextmanager
-    def _asking(self) -> Iterator[Connection]:
-        """A connection on which something failed is not asked again."""
-        try:
-            with self._engine.connect() as connection:
-                self._asked = connection.connection.dbapi_connection
-                yield connection
-        except SQLAlchemyError as error:
-            self.close()
-            cause = getattr(error, "orig", None) or error
-            raise StoreUnavailable(str(cause).strip().partition("\n")[0]) from error
-        finally:
-            self._asked = None
 
 
 def _as_standings(rows: Iterable[Any]) -> list[Standing]:

@@ -175,8 +175,8 @@ def entries_of(awards: Iterable[Award]) -> list[Entry]:
                 score_after=given.score_after,
                 score_awarded=given.points,
                 at_ms=claim.at_ms,
-                ip_address=_storable(claim.origin.address),
-                user_agent=_storable(claim.origin.agent),
+                ip_address=storable(claim.origin.address),
+                user_agent=storable(claim.origin.agent),
                 validated=True,
                 metadata=metadata_json(claim.metadata).decode(),
             )
@@ -189,8 +189,8 @@ def totals_of(awards: Iterable[Award]) -> list[Total]:
     return [
         Total(
             user_id=given.user_id,
-            username=_storable(given.claim.player.username),
-            avatar=None if given.claim.player.avatar is None else _storable(given.claim.player.avatar),
+            username=storable(given.claim.player.username),
+            avatar=None if given.claim.player.avatar is None else storable(given.claim.player.avatar),
             score=given.score_after,
             version=given.version,
             total_actions=given.actions,
@@ -209,7 +209,7 @@ def achievement_of(unlocking: Unlocking, given: Award) -> Achievement:
 def reset_metadata(order: ResetOrder) -> str:
     """What a reset's entry says of itself, as a JSON object."""
     said: dict[str, Any] = {"operator": order.operator, "reason": order.reason, "resetId": order.reset_id}
-    return _encode({key: _storable(value) for key, value in said.items()}).decode()
+    return _encode({key: storable(value) for key, value in said.items()}).decode()
 
 
 def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrder) -> list[Standing]:
@@ -243,7 +243,7 @@ def _receipt_rows(receipts: Sequence[tuple[str, Receipt]]) -> bytes | None:
     return _encode(rows) if rows else None
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """The text as every store can hold it: PostgreSQL has no NUL, UTF-8 no lone surrogate; either would spoil a whole batch."""
     if text.isascii() and "\0" not in text:
         return text

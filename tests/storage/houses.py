@@ -1,4 +1,4 @@
-"""Where the ledger contract is tried: a house keeps one ledger, however it keeps it."""
+"""Where the contracts of ledger and register are tried: a house keeps one of each, however it keeps them."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from scoreboard.boundaries import Ledger
+from scoreboard.boundaries import Ledger, Register
 from scoreboard.storage.ledger import SqlLedger, open_ledger
 from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory_register import MemoryRegister
+from scoreboard.storage.register import SqlRegister, open_register
 from tests.awaiting import result_of, run
 from tests.storage.sql_stores import Dialect, fresh_url, tell
 
@@ -18,11 +20,15 @@ T = TypeVar("T")
 
 
 class House(Protocol):
-    """One ledger and how to wait for it."""
+    """One ledger, one register, and how to wait for them."""
 
     @property
     def ledger(self) -> Ledger:
         """The ledger itself, started."""
+
+    @property
+    def register(self) -> Register:
+        """The register beside it, started."""
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """What the coroutine returns or raises."""
@@ -35,10 +41,11 @@ class House(Protocol):
 
 
 class MemoryHouse:
-    """The twin."""
+    """The twins."""
 
     def __init__(self) -> None:
         self.ledger: MemoryLedger = MemoryLedger()
+        self.register: MemoryRegister = MemoryRegister(self.ledger.achievements)
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return result_of(coroutine)
@@ -56,6 +63,7 @@ class SqlHouse:
     def __init__(self, dialect: Dialect, directory: Path) -> None:
         self.url = fresh_url(dialect, directory)
         self.ledger: SqlLedger = opened(self.url)
+        self.register: SqlRegister = opened_register(self.url)
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return run(lambda: coroutine)
@@ -64,6 +72,7 @@ class SqlHouse:
         tell(self.url, f"UPDATE user_scores SET score = {points} WHERE user_id = '{user_id}'")
 
     def close(self) -> None:
+        run(self.register.close)
         run(self.ledger.close)
 
 
@@ -74,6 +83,15 @@ def opened(url: str) -> SqlLedger:
     ledger = open_ledger(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
     ledger.start()
     return ledger
+
+
+def opened_register(url: str) -> SqlRegister:
+    """A register on the real reactor, started."""
+    from twisted.internet import reactor
+
+    register = open_register(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
+    register.start()
+    return register
 
 
 def house_of(kind: str, directory: Path) -> House:

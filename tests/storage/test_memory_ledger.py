@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.players import PlayerSettings
 from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory_register import MemoryRegister
 from tests.awaiting import result_of, started
 from tests.storage.claims import claim, granted
 
@@ -43,3 +45,12 @@ def test_one_who_waited_meets_a_ledger_that_broke_meanwhile() -> None:
     failures: list[object] = []
     waiting.addErrback(lambda failure: failures.append(failure.value))
     assert failures == [ledger.broken]
+
+
+def test_the_registers_twin_breaks_likewise() -> None:
+    register = MemoryRegister()
+    register.broken = StoreUnavailable("out for lunch")
+    with pytest.raises(StoreUnavailable, match="out for lunch"):
+        result_of(register.change_settings("amy", PlayerSettings(spectators=False), 0))
+    register.broken = None
+    assert result_of(register.turn()) == 0

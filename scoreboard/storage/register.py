@@ -1,0 +1,79 @@
+"""The register's shell: implements boundaries.Register over a blocking SQL store, and never blocks the reactor.
+
+Two lanes of its own, each a thread with a connection: what is slow or locked here delays no award and no read of the board, and
+a change that waits for another server's lock delays nobody who only asks. Every await has a deadline.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from scoreboard.boundaries import Register
+from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
+from scoreboard.storage.lane import Lane, Reactor
+from scoreboard.storage.opening import RegisterStore, open_register_store
+
+READ_SECONDS_MAX: Final = 3.0
+CHANGE_SECONDS_MAX: Final = 5.0
+READS_WAITING_MAX: Final = 256
+CHANGES_WAITING_MAX: Final = 64
+
+
+class SqlRegister:
+    """Implements boundaries.Register. ``start`` before the first call; ``close`` finishes what was asked and lets go."""
+
+    def __init__(self, store: RegisterStore, reactor: Reactor) -> None:
+        self._reads = store.reads
+        self._changes = store.changes
+        self._reading = Lane(reactor, "register reads", store.reads, waiting_max=READS_WAITING_MAX)
+        self._changing = Lane(reactor, "register changes", store.changes, waiting_max=CHANGES_WAITING_MAX)
+
+    def start(self) -> None:
+        """Start the threads; connections are opened when they are first needed."""
+        for lane in (self._reading, self._changing):
+            lane.start()
+
+    async def close(self) -> None:
+        """Finish what was asked, end the threads, close the connections."""
+        for lane in (self._changing, self._reading):
+            await lane.close()
+
+    async def achievements(self, user_id: str) -> list[Achievement]:
+        """As boundaries.Register.achievements."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.achievements, user_id)
+
+    async def settings(self, user_id: str) -> PlayerSettings:
+        """As boundaries.Register.settings."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.settings, user_id)
+
+    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
+        """As boundaries.Register.change_settings."""
+        return await self._changing.ask(CHANGE_SECONDS_MAX, self._changes.change_settings, user_id, settings, at_ms)
+
+    async def suspend(self, order: SuspensionOrder) -> bool:
+        """As boundaries.Register.suspend."""
+        return await self._changing.ask(CHANGE_SECONDS_MAX, self._changes.suspend, order)
+
+    async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
+        """As boundaries.Register.suspensions."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.suspensions, user_id, limit)
+
+    async def suspended(self, after_user_id: str, limit: int) -> list[str]:
+        """As boundaries.Register.suspended."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.suspended, after_user_id, limit)
+
+    async def turn(self) -> int:
+        """As boundaries.Register.turn."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.turn)
+
+    async def turns(self, after: int, limit: int) -> list[Turn]:
+        """As boundaries.Register.turns."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.turns, after, limit)
+
+
+def open_register(url: str, reactor: Reactor) -> SqlRegister:
+    """The register beside the ledger of the same URL, not started yet. Raises LedgerUnusable for what is no URL of a ledger."""
+    return SqlRegister(open_register_store(url), reactor)
+
+
+_conforms: type[Register] = SqlRegister

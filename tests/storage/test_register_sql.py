@@ -1,0 +1,178 @@
+"""The register under real conditions: several servers, a locked database, one that is away; and it never holds up an award."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.players import PlayerSettings, SuspensionOrder
+from scoreboard.storage.opening import RegisterStore, open_register_store
+from tests.awaiting import run
+from tests.storage.claims import NOW, claim, granted
+from tests.storage.houses import opened, opened_register
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+
+WRITERS = 4
+ROUNDS = 25
+PRIVATE = PlayerSettings(spectators=False)
+
+
+@pytest.fixture(params=DIALECTS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    dialect: Dialect = request.param
+    return fresh_url(dialect, tmp_path)
+
+
+def order(user_id: str, suspended: bool, number: int) -> SuspensionOrder:
+    return SuspensionOrder(
+        suspension_id=f"{user_id}-{number}", user_id=user_id, suspended=suspended, operator="root", reason="r", at_ms=NOW
+    )
+
+
+def persistently(change: Callable[[], object]) -> None:
+    """Writers that crowd a SQLite file may be told to come again."""
+    for _ in range(10):
+        with contextlib.suppress(StoreUnavailable):
+            change()
+            return
+    raise AssertionError("never got a turn")
+
+
+def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> None:
+    done = threading.Event()
+    errors: list[BaseException] = []
+    seen: list[tuple[int, str, bool | None]] = []
+
+    def write(number: int) -> None:
+        store = open_register_store(url)
+        try:
+            for round_ in range(ROUNDS):
+                persistently(partial(store.changes.suspend, order(f"user-{number}", round_ % 2 == 0, round_)))
+                persistently(partial(store.changes.change_settings, "everyone", PRIVATE, NOW))
+        except BaseException as error:  # it is raised again below
+            errors.append(error)
+        finally:
+            store.changes.close()
+
+    def follow() -> None:
+        store = open_register_store(url)
+        last = 0
+        while True:
+            ended = done.is_set()
+            for turn in store.reads.turns(last, 3):
+                assert turn.number > last
+                last = turn.number
+                seen.append((turn.number, turn.user_id, turn.suspended))
+            if ended and last == store.reads.turn():
+                store.reads.close()
+                return
+
+    writers = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
+    follower = threading.Thread(target=follow, daemon=True)
+    for thread in (*writers, follower):
+        thread.start()
+    for thread in writers:
+        thread.join(60)
+    done.set()
+    follower.join(20)
+    assert not errors
+    assert not follower.is_alive()
+    ordered = tell(url, "SELECT turn, user_id, suspended FROM suspensions ORDER BY turn")
+    assert [one for one in seen if one[2] is not None] == ordered
+    assert len(ordered) == WRITERS * ROUNDS
+    assert tell(url, "SELECT number FROM turns") == [(2 * WRITERS * ROUNDS,)]
+
+
+def test_two_operators_at_once_enter_one_order(url: str) -> None:
+    entered: list[bool] = []
+    barrier = threading.Barrier(WRITERS)
+
+    def write(number: int) -> None:
+        store: RegisterStore = open_register_store(url)
+        barrier.wait(10)
+        entered.append(store.changes.suspend(order("amy", True, number)))
+        store.changes.close()
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(entered) == [False] * (WRITERS - 1) + [True]
+
+
+@contextlib.contextmanager
+def refused_within(seconds_max: float) -> Iterator[None]:
+    begun = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        yield
+    assert time.monotonic() - begun < seconds_max
+
+
+def test_a_locked_register_refuses_in_time_and_holds_up_neither_its_readers_nor_an_award(tmp_path: Path) -> None:
+    url = fresh_url("postgresql", tmp_path)
+    ledger, register = opened(url), opened_register(url)
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE turns IN EXCLUSIVE MODE")
+        with refused_within(2.6):
+            run(lambda: register.change_settings("amy", PRIVATE, NOW))
+        assert run(lambda: register.settings("amy")).spectators
+        assert granted(run(lambda: ledger.award([claim("amy", 100, milestones=(100,))], []))[0]).unlocked == (100,)
+        assert run(register.turn) == 0
+        assert [one.milestone for one in run(lambda: register.achievements("amy"))] == [100]
+    run(lambda: register.change_settings("amy", PRIVATE, NOW))
+    assert run(register.turn) == 1
+    run(register.close)
+    run(ledger.close)
+
+
+def test_a_locked_sqlite_file_refuses_changes_in_time_and_answers_readers(tmp_path: Path) -> None:
+    url = fresh_url("sqlite", tmp_path)
+    register = opened_register(url)
+    other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with refused_within(2.6):
+        run(lambda: register.suspend(order("amy", True, 1)))
+    assert run(lambda: register.suspended("", 9)) == []
+    other.execute("ROLLBACK")
+    other.close()
+    assert run(lambda: register.suspend(order("amy", True, 1)))
+    run(register.close)
+
+
+def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the_worse(url: str) -> None:
+    register = opened_register(url)
+    tell(url, "ALTER TABLE suspensions RENAME TO pardons")
+    for use in (lambda: register.suspended("", 9), lambda: register.suspend(order("amy", True, 1)), lambda: register.turns(0, 9)):
+        with refused_within(1.0):
+            run(use)
+    tell(url, "ALTER TABLE pardons RENAME TO suspensions")
+    assert run(lambda: register.suspend(order("amy", True, 2)))
+    assert run(lambda: register.suspended("", 9)) == ["amy"]
+    assert run(register.turn) == 1
+    run(register.close)
+
+
+def test_a_change_that_was_given_up_is_not_committed(url: str) -> None:
+    store = open_register_store(url)
+
+    def give_up_at_the_last_moment() -> None:
+        with store.changes._changing() as connection:
+            connection.exec_driver_sql("UPDATE turns SET number = 7")
+            store.changes.interrupt()
+
+    with pytest.raises(StoreUnavailable):
+        give_up_at_the_last_moment()
+    assert store.reads.turn() == 0
+    assert store.changes.suspend(order("amy", True, 1))
+    store.changes.close()
+    store.reads.close()
