@@ -28,6 +28,7 @@ from scoreboard.domain.values import (
     Standing,
     Submission,
     Value,
+    View,
 )
 
 
@@ -184,6 +185,9 @@ class Board(Protocol):
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board at one cursor."""
 
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        """What these views show, in their order and all at one cursor; one round trip for all."""
+
     async def since(self, cursor: Cursor, limit: int) -> History:
         """What changed after a cursor, and the first ``limit`` rows of the board at that same moment.
 
@@ -245,6 +249,12 @@ class Ranking(Protocol):
 
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board, at least as new as ``cursor`` was when asked."""
+
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        """What these views show, all at one cursor, at least as new as ``cursor`` was when asked.
+
+        Not remembered, and asked of the board alone: StoreUnavailable when that does not answer.
+        """
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         """What changed after a cursor, and the first ``limit`` rows, at least as new as ``cursor`` was when asked."""
@@ -310,10 +320,34 @@ class Announcer(Protocol):
         """Into the leaderboard room as `join`, by someone who has seen everything up to a cursor."""
 
     def quit(self, listener: Listener) -> None:
-        """Out of the leaderboard room; the player's own news still come."""
+        """Out of the leaderboard room, and no view is followed any more; the player's own news still come."""
+
+    def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
+        """The next tick shows the listener a view, and those after it what changes there; a cursor that none of it is older than.
+
+        Doing it again brings another snapshot. Refused beyond four views of a listener, or 10,000 of all.
+        """
+
+    def unfollow(self, listener: Listener, view: View) -> None:
+        """No more of this view."""
+
+    async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
+        """From now on the listener hears of each of a player's awards, unless the player forbade it or it watches too many.
+
+        Raises StoreUnavailable.
+        """
+
+    def unspectate(self, listener: Listener, user_id: str) -> None:
+        """No more of this player's awards."""
+
+    def shut_out(self, user_id: str) -> None:
+        """The player forbade spectators: all but admins are told so and hear no more."""
+
+    def expel(self, user_id: str) -> None:
+        """The player was suspended: all of the player's sockets are told so and closed."""
 
     def tell(self, changes: Sequence[ScoreChanged]) -> None:
-        """Scores changed: the next tick sends the latest of each."""
+        """One step of the board changed scores: the next tick sends the latest of each."""
 
 
 class Doorkeeper(Protocol):
@@ -351,6 +385,9 @@ class Meter(Protocol):
     def gauge(self, name: str, value: float) -> None:
         """Set a gauge."""
 
+
+#: The close code of a socket whose player was suspended: it must not come back by itself.
+SUSPENDED: Final = Parting(code=4403, reason="the account is suspended")
 
 #: Called with the name of each step a score has just passed: validated, judged, committed, drawn, marked, telling.
 #: A test profile may stop the process dead there; otherwise it does nothing.

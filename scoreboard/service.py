@@ -54,6 +54,7 @@ from scoreboard.storage.memory_gate import MemoryGate
 from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.register import SqlRegister, open_register
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.schema import schema_status as ledger_schema_status
 from scoreboard.storage.tickets import RedisTickets
@@ -144,8 +145,10 @@ class House(Service):
         gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
         ledger = await self._open_ledger(failpoint)
         ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
+        register = self._open_register()
         announcer = Announcer(
             ranking=ranking,
+            register=register,
             clock=reactor,
             tick_ms=settings.broadcast_interval_ms,
             score_updates_per_tick_max=settings.score_updates_per_tick_max,
@@ -255,6 +258,12 @@ class House(Service):
         ledger.start()
         self._closers.append(ledger.close)
         return ledger
+
+    def _open_register(self) -> SqlRegister:
+        register = open_register(self._settings.database_url.get_secret_value(), self._reactor)
+        register.start()
+        self._closers.append(register.close)
+        return register
 
     def _live_wing(
         self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds

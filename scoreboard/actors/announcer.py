@@ -5,8 +5,7 @@ wire format, and all that a tick owes a socket leaves in one piece. Everything i
 joins while one is told hears nothing more of it, so no client sees (epoch, seq) go back. The first change after a quiet time
 is told at once.
 
-The top is told with what was told before, so that a wire may say only how they differ. Whoever came in with another top than
-the room was told is a *newcomer* until the next tick, which tells it from there.
+Views that single sockets follow, spectators of single players, and a player's own news go out in the same piece.
 
 A socket that has not taken what it was last offered is *stalled*: it is offered nothing, nothing is kept for it, and when
 it has drained it gets the newest snapshot. Stalled too long, it is closed.
@@ -14,7 +13,8 @@ it has drained it gets the newest snapshot. Stalled too long, it is closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 from twisted.internet.defer import ensureDeferred
@@ -22,12 +22,40 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from scoreboard.actors.missed import achieved, missed
-from scoreboard.boundaries import Failpoint, Listener, Meter, Parting, Ranking, Return, StoreUnavailable, Wire, no_failpoint
+from scoreboard.actors.framer import Framer
+from scoreboard.actors.missed import acted, missed, reached
+from scoreboard.actors.room import Room
+from scoreboard.actors.spectators import Spectators, may_always
+from scoreboard.actors.views import Views
+from scoreboard.boundaries import (
+    SUSPENDED,
+    Failpoint,
+    Listener,
+    Meter,
+    Parting,
+    Ranking,
+    Register,
+    Return,
+    StoreUnavailable,
+    no_failpoint,
+)
 from scoreboard.domain.news import follow
-from scoreboard.domain.values import POINTS_MAX, BoardChanged, Cursor, Event, Page, Row, ScoreChanged
+from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED, TOO_MANY_VIEWS, Refusal
+from scoreboard.domain.values import (
+    POINTS_MAX,
+    BoardChanged,
+    Cursor,
+    Event,
+    Page,
+    PlayerSuspended,
+    ScoreChanged,
+    SpectatingEnded,
+    Stretch,
+    View,
+)
 
 TOP_ROWS = 10
+TOP = Stretch(offset=0, limit=TOP_ROWS)
 STALLED_S_MAX = 10.0
 SLOW = Parting(code=4008, reason="too slow: nothing was read for 10 seconds")
 #: Players whose latest change waits for a tick; beyond it only the board itself is told.
@@ -49,6 +77,7 @@ class Announcer:
         self,
         *,
         ranking: Ranking,
+        register: Register,
         clock: IReactorTime,
         tick_ms: int,
         score_updates_per_tick_max: int,
@@ -56,20 +85,21 @@ class Announcer:
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ranking = ranking
+        self._register = register
         self._clock = clock
         self._tick_s = tick_ms / 1000
         self._score_updates_max = score_updates_per_tick_max
         self._meter = meter
         self._failpoint = failpoint
-        self._room: dict[Wire, dict[Listener, None]] = {}
+        self._room = Room()
         self._own: dict[str, dict[Listener, None]] = {}
+        self._spectators = Spectators()
+        self._views = Views()
         self._stalled: dict[Listener, float] = {}
-        self._newcomers: dict[Listener, tuple[Row, ...]] = {}
-        #: Who is still to hear the tick under way, and what single sockets get besides.
-        self._audiences: list[dict[Listener, None]] = []
+        #: What single sockets are still to hear of the tick under way besides the room.
         self._extra: dict[Listener, bytes] = {}
         self._changes: dict[str, ScoreChanged] = {}
-        self._told: tuple[Row, ...] | None = None
+        self._steps: set[Cursor] = set()
         self._told_at = self._shown_at = Cursor(epoch=0, seq=0)
         self._next: IDelayedCall | None = None
         self._ticking = False
@@ -91,6 +121,9 @@ class Announcer:
             if not mine:
                 del self._own[user_id]
         self.quit(listener)
+        self._spectators.leave(listener)
+        self._stalled.pop(listener, None)
+        self._extra.pop(listener, None)
 
     async def join(self, listener: Listener) -> Page:
         """Into the leaderboard room; the top of the board, not older than anything the room is told later."""
@@ -102,39 +135,90 @@ class Announcer:
         """Into the leaderboard room, with what was missed since a cursor if that is still known."""
         history = await self._ranking.since(since, TOP_ROWS)
         self._let_in(listener, history.page)
-        return Return(page=history.page, missed=missed(history, listener.player.user_id))
+        watched = self._spectators.watched_by(listener)
+        return Return(page=history.page, missed=missed(history, listener.player.user_id, watched))
 
     def _let_in(self, listener: Listener, page: Page) -> None:
-        if listener not in self._own.get(listener.player.user_id, ()):  # it has gone while we asked
+        if not self._is_here(listener):  # it has gone while we asked
             return
         self._shown_at = max(self._shown_at, page.cursor)
         extra = self._extra.pop(listener, None)
-        self.quit(listener)
+        self._room.leave(listener)
+        if self._stalled.pop(listener, None) is not None:  # the page is newer than what a tick under way would tell it
+            self._views.renew(listener)
         if extra is not None and listener.drained:
             listener.offer(extra)  # of a tick that is not newer than the page
-        self._room.setdefault(listener.wire, {})[listener] = None
-        if self._told is None:
-            self._told = page.rows
-        elif page.rows != self._told:
-            self._newcomers[listener] = page.rows
+        self._room.let_in(listener, page.rows)
+        if self._room.has_newcomers:
             self._wake()  # perhaps nothing else will: a degraded top may differ from the board's, which does not change
 
     def quit(self, listener: Listener) -> None:
-        """Out of the leaderboard room."""
-        room = self._room.get(listener.wire)
-        if room is not None:
-            room.pop(listener, None)
-            if not room:
-                del self._room[listener.wire]
-        for audience in self._audiences:
-            audience.pop(listener, None)
-        self._stalled.pop(listener, None)
-        self._newcomers.pop(listener, None)
+        """Out of the leaderboard room, and no view is followed any more."""
+        self._views.drop_all(listener)
+        self._room.leave(listener)
+
+    def _is_here(self, listener: Listener) -> bool:
+        return listener in self._own.get(listener.player.user_id, ())
+
+    # Views and spectators
+
+    def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
+        """The next tick shows the view, and those after it what changes in it; a cursor that none of them is older than."""
+        if not self._views.follow(listener, view):
+            return TOO_MANY_VIEWS
+        self._wake()
+        return max(self._ranking.cursor, self._shown_at)
+
+    def unfollow(self, listener: Listener, view: View) -> None:
+        """No more of this view."""
+        self._views.drop(listener, view)
+
+    async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
+        """From now on the listener hears of each of the player's awards, unless the player forbade it."""
+        if not self._spectators.seat(listener, user_id):
+            return TOO_MANY_SPECTATED
+        if may_always(listener, user_id):
+            return None
+        try:
+            allowed = (await self._register.settings(user_id)).spectators
+        except StoreUnavailable:
+            self._spectators.unseat(listener, user_id)
+            raise
+        if allowed and listener in self._spectators.of(user_id):  # nobody was put out while we asked
+            return None
+        self._spectators.unseat(listener, user_id)
+        return NO_SPECTATORS
+
+    def unspectate(self, listener: Listener, user_id: str) -> None:
+        """Nothing more of this player's actions."""
+        self._spectators.unseat(listener, user_id)
+
+    def shut_out(self, user_id: str) -> None:
+        """The player forbade spectators: those there are hear so, and no more."""
+        ended = SpectatingEnded(user_id=user_id)
+        for listener in list(self._spectators.of(user_id)):
+            if not may_always(listener, user_id):
+                self._spectators.unseat(listener, user_id)
+                self._notify(listener, ended)
+
+    def expel(self, user_id: str) -> None:
+        """The player was suspended: the player's sockets are told so, and closed."""
+        suspended = PlayerSuspended(user_id=user_id)
+        for listener in list(self._own.get(user_id, ())):
+            self._notify(listener, suspended)
+            self.leave(listener)
+            listener.part(SUSPENDED)
+
+    def _notify(self, listener: Listener, event: Event) -> None:
+        if listener.drained:
+            listener.offer(listener.wire.frame(event))
 
     # News
 
     def tell(self, changes: Sequence[ScoreChanged]) -> None:
-        """Scores changed, or (with nothing in hand) the board may have: the next tick tells."""
+        """One step changed these scores, or (with nothing in hand) the board may have changed: the next tick tells."""
+        self._views.note(changes)
+        self._steps.update(change.cursor for change in changes)
         waiting = self._changes
         for change in changes:
             earlier = waiting.get(change.user_id)
@@ -170,38 +254,51 @@ class Announcer:
         # A big room slows its own pace before it slows submissions.
         now_s = self._clock.seconds()
         self._not_before_s = now_s + max(self._tick_s, min(PAUSE_PER_FAN_OUT * (now_s - self._began_s), PAUSE_S_MAX))
-        self._audiences, self._extra = [], {}
-        if self._changes or self._stalled or self._newcomers or self._ranking.cursor > self._told_at:
+        self._room.end_tick()
+        self._extra = {}
+        unsaid = self._changes or self._stalled or self._room.has_newcomers or self._views.waiting
+        if unsaid or self._ranking.cursor > self._told_at:
             self._wake()
 
     async def _tick(self) -> None:
         changes, self._changes = self._changes, {}
-        page = await self._top()
-        if page is None:
+        steps, self._steps = self._steps, set()
+        views = self._views.take()
+        pages = await self._read([TOP, *views])
+        if pages is None:
+            self._views.put_back(views)
+            self._steps |= steps
             later, self._changes = self._changes, changes
-            self.tell(tuple(later.values()))
+            for change in later.values():
+                self._changes[change.user_id] = follow(self._changes.get(change.user_id), change)
             return
+        page = pages[0]
+        if not _all_known(self._told_at, page.cursor, steps):
+            self._views.note_all(views)
         self._told_at = page.cursor
         self._failpoint("telling")
         news = [msgspec.structs.replace(change, cursor=page.cursor) for change in changes.values()]
         unseen = self._unseen(page, news)
-        self._extra = self._for_players(news, unseen)
-        for audience, frames in self._parts(page, unseen):
+        self._extra = self._for_single_sockets(news, unseen, zip(views, pages[1:], strict=True))
+        for audience, frames in self._room.parts(page, unseen):
             await self._offer(audience, frames)
         self._offer_rest()
         self._see_to_the_stalled(page)
 
-    async def _top(self) -> Page | None:
-        """The top as the board has it, or None while that cannot be asked: then what changed waits for a later tick.
+    async def _read(self, views: Sequence[View]) -> list[Page] | None:
+        """The top and views as the board has them, all at one cursor, or None while it cannot be asked: all waits then.
 
         A degraded top has no cursor to tell it by. But whoever joined meanwhile may have been shown one, with the newest cursor
         that was heard of: what the board answered before that is too old for them.
         """
         try:
-            page = await self._ranking.page(0, TOP_ROWS)
+            if len(views) == 1:  # mostly: the top is remembered and shared with those who join
+                pages = [await self._ranking.page(TOP.offset, TOP.limit)]
+            else:
+                pages = await self._ranking.stretches(views)
         except StoreUnavailable:
             return None
-        return None if page.degraded or page.cursor < self._shown_at else page
+        return None if pages[0].degraded or pages[0].cursor < self._shown_at else pages
 
     def _unseen(self, page: Page, news: Sequence[ScoreChanged]) -> list[ScoreChanged]:
         """What everyone in the room is told besides the top: the moves that it does not show, best first if there are many."""
@@ -212,37 +309,30 @@ class Announcer:
             del unseen[self._score_updates_max :]
         return unseen
 
-    def _parts(self, page: Page, unseen: Sequence[ScoreChanged]) -> list[tuple[dict[Listener, None], bytes]]:
-        """Everyone in the room with what they are offered: the moves, and the top if it reads otherwise than what they know."""
-        newcomers, self._newcomers = self._newcomers, {}
-        told, self._told = self._told, page.rows
-        audiences: dict[tuple[Wire, tuple[Row, ...] | None], dict[Listener, None]] = {}
-        for wire, room in self._room.items():
-            audiences[wire, told] = {one: None for one in room if one not in newcomers} if newcomers else room.copy()
-        for listener, top in newcomers.items():
-            audiences.setdefault((listener.wire, top), {})[listener] = None
-        parts: list[tuple[dict[Listener, None], bytes]] = []
-        for (wire, known), audience in audiences.items():
-            events: list[Event] = [*unseen]
-            if known != page.rows:
-                events.append(BoardChanged(page=page, before=known))
-            if events and audience:
-                parts.append((audience, b"".join(map(wire.frame, events))))
-        self._audiences = [audience for audience, _ in parts]
-        return parts
-
-    def _for_players(self, news: Sequence[ScoreChanged], unseen: Sequence[ScoreChanged]) -> dict[Listener, bytes]:
-        """What single sockets get besides: their player's own news, if the room does not hear it, and ranks achieved."""
-        extra: dict[Listener, bytes] = {}
+    def _for_single_sockets(
+        self, news: Sequence[ScoreChanged], unseen: Sequence[ScoreChanged], views: Iterable[tuple[View, Page]]
+    ) -> dict[Listener, bytes]:
+        """What single sockets get besides: their player's own news, whom they spectate, and the views that they follow."""
+        extra: defaultdict[Listener, list[Event]] = defaultdict(list)
         heard = {change.user_id for change in unseen}
         for change in news:
             for listener in self._own.get(change.user_id, ()):
-                in_room = listener in self._room.get(listener.wire, ())
-                events: list[Event] = [] if in_room and change.user_id in heard else [change]
-                events += achieved(change)
-                if events:
-                    extra[listener] = b"".join(map(listener.wire.frame, events))
-        return extra
+                if not (listener in self._room and change.user_id in heard):
+                    extra[listener].append(change)
+                extra[listener] += reached(change)
+            spectators = self._spectators.of(change.user_id)
+            if spectators:
+                deeds = acted(change)
+                for listener in spectators:
+                    extra[listener] += deeds
+        for view, page in views:
+            for listener, event in self._views.news(view, page, self._reads):
+                extra[listener].append(event)
+        frame = Framer()
+        return {listener: b"".join([frame(listener.wire, event) for event in events]) for listener, events in extra.items()}
+
+    def _reads(self, listener: Listener) -> bool:
+        return listener not in self._stalled
 
     async def _offer(self, audience: dict[Listener, None], frames: bytes) -> None:
         extra = self._extra
@@ -260,23 +350,34 @@ class Announcer:
 
     def _offer_rest(self) -> None:
         for listener, frames in self._extra.items():
-            if listener in self._own.get(listener.player.user_id, ()) and listener not in self._stalled and listener.drained:
+            if not frames or listener in self._stalled or not self._is_here(listener):
+                continue
+            if listener.drained:
                 listener.offer(frames)
+            else:
+                self._stalled[listener] = self._clock.seconds()
 
     def _see_to_the_stalled(self, page: Page) -> None:
         now_s = self._clock.seconds()
-        snapshots: dict[Wire, bytes] = {}
+        frame = Framer()
+        snapshot = BoardChanged(page=page, reset=True)
         for listener, since_s in list(self._stalled.items()):
             if listener.drained:
                 del self._stalled[listener]
-                wire = listener.wire
-                if wire not in snapshots:
-                    snapshots[wire] = wire.frame(BoardChanged(page=page, reset=True))
-                listener.offer(snapshots[wire])
+                self._views.renew(listener)
+                if listener in self._room:
+                    listener.offer(frame(listener.wire, snapshot))
             elif now_s - since_s >= STALLED_S_MAX:
                 self._meter.count("sockets_closed_slow_total")
                 self.leave(listener)
                 listener.part(SLOW)
+
+
+def _all_known(since: Cursor, until: Cursor, steps: set[Cursor]) -> bool:
+    """Whether we were told of every step between two states of the board."""
+    if since.epoch != until.epoch or until.seq - since.seq > len(steps):
+        return False
+    return all(Cursor(epoch=until.epoch, seq=seq) in steps for seq in range(since.seq + 1, until.seq + 1))
 
 
 def _turns(listeners: list[Listener]) -> Iterator[list[Listener]]:

@@ -1,32 +1,54 @@
-"""What one listener is told of news: the ranks it achieved, and all that it missed while it was away. Pure."""
+"""What one listener is told of news besides the board: what it reached, what others did, all that it missed. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from scoreboard.boundaries import History
 from scoreboard.domain.standings import milestone
-from scoreboard.domain.values import BoardChanged, Event, RankAchieved, ScoreChanged
+from scoreboard.domain.values import AchievementUnlocked, BoardChanged, Event, PlayerActed, RankAchieved, ScoreChanged
 
 
-def achieved(change: ScoreChanged) -> Iterable[RankAchieved]:
-    """The best top that a move entered, if it did."""
-    reached = milestone(change.rank, change.previous_rank)
-    if reached is not None and change.rank is not None:
+def reached(change: ScoreChanged) -> Iterable[Event]:
+    """What a player is told of a move besides the move: the best top that it entered, and the milestones that it unlocked."""
+    entered = milestone(change.rank, change.previous_rank)
+    if entered is not None and change.rank is not None:
         yield RankAchieved(
             cursor=change.cursor,
             user_id=change.user_id,
-            milestone=reached,
+            milestone=entered,
             rank=change.rank,
             previous_rank=change.previous_rank,
             at_ms=change.at_ms,
         )
+    for points in change.unlocked:
+        yield AchievementUnlocked(
+            cursor=change.cursor, user_id=change.user_id, milestone=points, points=change.points, at_ms=change.at_ms
+        )
 
 
-def missed(history: History, user_id: str) -> tuple[Event, ...] | None:
-    """What ticks would have told a player's listener, as one tick: moves that the top does not show, the top, and the own news.
+def acted(change: ScoreChanged) -> tuple[PlayerActed, ...]:
+    """What spectators are told of a move: each deed that it was made of."""
+    return tuple(
+        [
+            PlayerActed(
+                cursor=change.cursor,
+                user_id=change.user_id,
+                username=change.username,
+                deed=deed,
+                rank=change.rank,
+                previous_rank=change.previous_rank,
+            )
+            for deed in change.deeds
+        ]
+    )
+
+
+def missed(history: History, user_id: str, watched: Collection[str] = ()) -> tuple[Event, ...] | None:
+    """What ticks would have told a player's listener, as one tick: moves that the top does not show, the top, the own news, and
+    the deeds of those that it watches.
 
     Nothing where nothing changed; None where the history does not reach back so far.
     """
@@ -41,7 +63,9 @@ def missed(history: History, user_id: str) -> tuple[Event, ...] | None:
     for moved in history.changes:
         change = msgspec.structs.replace(moved, cursor=page.cursor)
         if change.user_id == user_id:
-            own += [change, *achieved(change)]
+            own += [change, *reached(change)]
         elif change.user_id not in shown:
             events.append(change)
+        if change.user_id in watched:
+            own += acted(change)
     return (*events, BoardChanged(page=page), *own)

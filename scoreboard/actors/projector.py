@@ -33,7 +33,7 @@ from scoreboard.boundaries import (
     StoreUnavailable,
     no_failpoint,
 )
-from scoreboard.domain.judgement import Award, latest, unplaced
+from scoreboard.domain.judgement import Award, standings_of, unplaced
 from scoreboard.domain.values import Cursor, Receipt, ScoreChanged, Standing
 
 RECONCILE_S = 5.0
@@ -103,7 +103,7 @@ class Projector:
         """Draw a committed batch: a receipt with ranks by action id, or nothing when the board cannot be drawn now."""
         if not self._abreast:
             return {}
-        standings = [award.standing() for award in latest(awards)]
+        standings = standings_of(awards)
         try:
             placements = await self._draw(standings, max(award.claim.at_ms for award in awards))
         except (StoreUnavailable, StaleBoard) as trouble:

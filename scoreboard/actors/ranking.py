@@ -7,7 +7,7 @@ remembered for a moment only, since the cursor stands still meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Board, History, Ledger, Meter, StaleBoard, StoreUnavailable
-from scoreboard.domain.values import Cursor, Page, Place
+from scoreboard.domain.values import Cursor, Page, Place, View
 
 PAGES_MAX = 256
 PLACES_MAX = 10_000
@@ -64,6 +64,18 @@ class Ranking:
             self.heard(page.cursor)
         return page
 
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        """What these views show, all at one cursor, at least as new as ``cursor`` was when asked. Not remembered."""
+        asked = self._cursor
+        try:
+            pages = await self._board.stretches(views)
+            self._no_older_than(asked, *pages)
+        except StaleBoard as stale:
+            raise StoreUnavailable(str(stale)) from stale
+        for page in pages:
+            self.heard(page.cursor)
+        return pages
+
     async def since(self, cursor: Cursor, limit: int) -> History:
         """What changed after a cursor, and the top of the same moment. Those who lost their place together ask once."""
         kept = self._histories.get((cursor, limit))
@@ -85,8 +97,11 @@ class Ranking:
         return place
 
     async def _read_page(self, offset: int, limit: int) -> Page:
+        asked = self._cursor
         try:
-            return self._no_older_than(self._cursor, await self._board.page(offset, limit))
+            page = await self._board.page(offset, limit)
+            self._no_older_than(asked, page)
+            return page
         except (StoreUnavailable, StaleBoard):
             return await self._page_from_ledger(offset, limit)
 
@@ -99,11 +114,10 @@ class Ranking:
             return History(page=await self._page_from_ledger(0, limit), changes=None)
         return history
 
-    def _no_older_than(self, cursor: Cursor, page: Page) -> Page:
-        """The page, unless the store has lost what it told us already and was not redrawn yet."""
-        if page.cursor < cursor:
+    def _no_older_than(self, cursor: Cursor, *pages: Page) -> None:
+        """Raise StaleBoard where the store has lost what it told us already and was not redrawn yet."""
+        if any(page.cursor < cursor for page in pages):
             raise StaleBoard("the store went back")
-        return page
 
     async def _page_from_ledger(self, offset: int, limit: int) -> Page:
         self._meter.count("degraded_reads_total")

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from scoreboard.domain.grants import Grant
+from scoreboard.domain.news import DEEDS_MAX
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import crossed
-from scoreboard.domain.values import DAY_MS, POINTS_MAX, Metadata, Origin, Player, Receipt, Standing, Value
+from scoreboard.domain.values import DAY_MS, POINTS_MAX, Deed, Metadata, Origin, Player, Receipt, Standing, Value
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -96,7 +97,14 @@ class Award(Value, frozen=True, kw_only=True):
             version=self.version,
             reached_at_ms=self.claim.at_ms,
             updated_at_ms=self.claim.at_ms,
+            deeds=(self.deed,),
+            unlocked=self.unlocked,
         )
+
+    @property
+    def deed(self) -> Deed:
+        """What may be told of it."""
+        return Deed(action_type=self.claim.grant.action_type, points=self.points, total=self.score_after, at_ms=self.claim.at_ms)
 
 
 class Past(Value, frozen=True, kw_only=True):
@@ -199,8 +207,21 @@ def unplaced(award: Award) -> Receipt:
     return Receipt(points=award.points, total=award.score_after, rank=None, previous_rank=None, degraded=True)
 
 
+def standings_of(awards: Iterable[Award]) -> list[Standing]:
+    """Where a batch leaves each user, with all that led there: what a board needs to be told."""
+    standings: dict[str, Standing] = {}
+    for award in awards:
+        earlier, later = standings.get(award.user_id), award.standing()
+        if earlier is not None:
+            later = msgspec.structs.replace(
+                later, deeds=(earlier.deeds + later.deeds)[-DEEDS_MAX:], unlocked=earlier.unlocked + later.unlocked
+            )
+        standings[award.user_id] = later
+    return list(standings.values())
+
+
 def latest(awards: Iterable[Award]) -> list[Award]:
-    """The last award of each user, in order of first appearance: what a board needs to be told."""
+    """The last award of each user, in order of first appearance."""
     return list({award.user_id: award for award in awards}.values())
 
 

@@ -1,7 +1,8 @@
 """Row operations: how one top of the board becomes another, so that a screen moves a few rows instead of drawing ten.
 
-A top is a list, and a row's rank is its place in it, counted from 1. Operations are applied one after the other; after
-each the rows below close up or make room. docs/protocol-live.md tells clients the same.
+A top is a list, and a row's rank is its place in it, counted from 1; in another stretch of the board it is counted from the
+stretch's ``offset`` on. Operations are applied one after the other; after each the rows below close up or make room.
+docs/protocol-live.md tells clients the same.
 """
 
 from __future__ import annotations
@@ -44,17 +45,22 @@ class Score(Value, frozen=True, kw_only=True):
 Operation = Enter | Leave | Move | Score
 
 
+def offset_of(rows: Sequence[Row]) -> int:
+    """How many players stand above these rows."""
+    return rows[0].rank - 1 if rows else 0
+
+
 def diff(before: Sequence[Row], after: Sequence[Row]) -> tuple[Operation, ...]:
     """The operations that make ``after`` of ``before``: who leaves, who moves (as few as can be), who enters, new scores.
 
-    A player whose name or picture changed leaves and enters.
+    A player whose name or picture changed leaves and enters. Ranks are those of ``after``, wherever ``before`` began.
     """
     faces = {row.user_id: (row.username, row.avatar) for row in after}
     staying = [row for row in before if faces.get(row.user_id) == (row.username, row.avatar)]
     known = {row.user_id: row for row in staying}
     operations: list[Operation] = [Leave(user_id=row.user_id) for row in before if row.user_id not in known]
     order = [row.user_id for row in staying]
-    operations += _moves(order, [row.user_id for row in after if row.user_id in known])
+    operations += _moves(order, [row.user_id for row in after if row.user_id in known], offset_of(after))
     operations += [Enter(row=row) for row in after if row.user_id not in known]
     for row in after:
         was = known.get(row.user_id)
@@ -63,21 +69,24 @@ def diff(before: Sequence[Row], after: Sequence[Row]) -> tuple[Operation, ...]:
     return tuple(operations)
 
 
-def apply(rows: Iterable[Row], operations: Iterable[Operation]) -> tuple[Row, ...]:
-    """The top after the operations. ValueError if they speak of a row that is not there: they belong to another top."""
-    top = list(rows)
+def apply(rows: Iterable[Row], operations: Iterable[Operation], offset: int = 0) -> tuple[Row, ...]:
+    """The stretch after the operations, which now begins below ``offset`` players.
+
+    ValueError if they speak of a row that is not there: they belong to another one.
+    """
+    top, first = list(rows), offset + 1
     for operation in operations:
         match operation:
             case Enter(row=row):
-                top.insert(row.rank - 1, row)
+                top.insert(row.rank - first, row)
             case Leave(user_id=user_id):
                 del top[_place(top, user_id)]
             case Move(user_id=user_id, rank=rank):
-                top.insert(rank - 1, top.pop(_place(top, user_id)))
+                top.insert(rank - first, top.pop(_place(top, user_id)))
             case Score(user_id=user_id, points=points, updated_at_ms=updated_at_ms):
                 at = _place(top, user_id)
                 top[at] = msgspec.structs.replace(top[at], points=points, updated_at_ms=updated_at_ms)
-    return tuple([row if row.rank == rank else msgspec.structs.replace(row, rank=rank) for rank, row in enumerate(top, 1)])
+    return tuple([row if row.rank == rank else msgspec.structs.replace(row, rank=rank) for rank, row in enumerate(top, first)])
 
 
 def _place(top: Sequence[Row], user_id: str) -> int:
@@ -87,7 +96,7 @@ def _place(top: Sequence[Row], user_id: str) -> int:
     raise ValueError(f"{user_id} is not in this top")
 
 
-def _moves(order: list[str], wanted: Sequence[str]) -> Iterable[Move]:
+def _moves(order: list[str], wanted: Sequence[str], offset: int) -> Iterable[Move]:
     """Bring ``order`` into the wanted one: a row moves right behind its new neighbour, and the most that can stay do."""
     if order == wanted:
         return
@@ -97,7 +106,7 @@ def _moves(order: list[str], wanted: Sequence[str]) -> Iterable[Move]:
             order.remove(user_id)
             place = order.index(wanted[at - 1]) + 1 if at else 0
             order.insert(place, user_id)
-            yield Move(user_id=user_id, rank=place + 1)
+            yield Move(user_id=user_id, rank=offset + place + 1)
 
 
 def _longest_rising(numbers: Sequence[int]) -> set[int]:

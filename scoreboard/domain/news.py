@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from scoreboard.domain.values import ScoreChanged
 
+#: Of a player's deeds so many of the latest are told together.
+DEEDS_MAX: Final = 10
+
 
 def follow(earlier: ScoreChanged | None, later: ScoreChanged) -> ScoreChanged:
-    """The one move that two of a player make: from where the player stood before the earlier to where the later leads."""
-    return later if earlier is None else msgspec.structs.replace(later, previous_rank=earlier.previous_rank)
+    """The one move that two of a player make: from where the player stood before the earlier to where the later leads.
+
+    The latest deeds of both go with it, and every milestone.
+    """
+    if earlier is None:
+        return later
+    return msgspec.structs.replace(
+        later,
+        previous_rank=earlier.previous_rank,
+        deeds=(earlier.deeds + later.deeds)[-DEEDS_MAX:],
+        unlocked=earlier.unlocked + later.unlocked,
+    )
 
 
 def latest(changes: Iterable[ScoreChanged]) -> tuple[ScoreChanged, ...]:

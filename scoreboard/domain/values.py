@@ -74,11 +74,21 @@ class Receipt(Value, frozen=True, kw_only=True):
     degraded: bool = False
 
 
+class Deed(Value, frozen=True, kw_only=True):
+    """One award as anybody may know it: what was done, what it brought, where that led. No address, metadata or signature."""
+
+    action_type: str
+    points: int
+    total: int
+    at_ms: int
+
+
 class Standing(Value, frozen=True, kw_only=True):
     """A player's total as the ledger has it, complete enough to draw.
 
     ``version`` rises by one with every ledger entry of the player. ``reached_at_ms`` is when the total was
-    reached; null means the player is not on the board (never scored, or was reset).
+    reached; null means the player is not on the board (never scored, or was reset). ``deeds`` led here and ``unlocked`` these
+    milestones, as far as whoever tells the standing knows: both are news, told once and never read back.
     """
 
     user_id: str
@@ -88,6 +98,8 @@ class Standing(Value, frozen=True, kw_only=True):
     version: int
     reached_at_ms: int | None
     updated_at_ms: int
+    deeds: tuple[Deed, ...] = ()
+    unlocked: tuple[int, ...] = ()
 
     def row(self, rank: int) -> Row:
         """The line that this player has on the board at a rank."""
@@ -110,6 +122,8 @@ class Standing(Value, frozen=True, kw_only=True):
             rank=rank,
             previous_rank=previous_rank,
             at_ms=self.updated_at_ms,
+            deeds=self.deeds,
+            unlocked=self.unlocked,
         )
 
 
@@ -142,6 +156,23 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
         return None if found is None else Cursor(epoch=int(found[1]), seq=int(found[2]))
 
 
+class Stretch(Value, frozen=True, kw_only=True):
+    """A view of the board: ``limit`` rows from beyond the first ``offset``."""
+
+    offset: int
+    limit: int
+
+
+class Around(Value, frozen=True, kw_only=True):
+    """A view of the board: a player with ``rows`` neighbours above and below; nothing while the player is not on the board."""
+
+    user_id: str
+    rows: int
+
+
+View = Stretch | Around
+
+
 class Page(Value, frozen=True, kw_only=True):
     """A stretch of the board at one cursor; ``total`` counts every player on the board."""
 
@@ -164,7 +195,7 @@ class Place(Value, frozen=True, kw_only=True):
 
 
 class ScoreChanged(Value, frozen=True, kw_only=True):
-    """A player's total moved and the board shows it: what screens are told."""
+    """A player's total moved and the board shows it: what screens are told. See Standing for deeds and unlocked."""
 
     cursor: Cursor
     user_id: str
@@ -173,6 +204,8 @@ class ScoreChanged(Value, frozen=True, kw_only=True):
     rank: int | None
     previous_rank: int | None
     at_ms: int
+    deeds: tuple[Deed, ...] = ()
+    unlocked: tuple[int, ...] = ()
 
 
 class BoardChanged(Value, frozen=True, kw_only=True):
@@ -197,7 +230,69 @@ class RankAchieved(Value, frozen=True, kw_only=True):
     at_ms: int
 
 
-Event = ScoreChanged | BoardChanged | RankAchieved
+class ViewChanged(Value, frozen=True, kw_only=True):
+    """A view of the board. ``before`` is what the viewer was told last, or None in a snapshot, which replaces it."""
+
+    view: View
+    page: Page
+    before: tuple[Row, ...] | None = None
+
+
+class PlayerActed(Value, frozen=True, kw_only=True):
+    """A spectated player was awarded something; the ranks are those before and after all that one tick tells."""
+
+    cursor: Cursor
+    user_id: str
+    username: str
+    deed: Deed
+    rank: int | None
+    previous_rank: int | None
+
+
+class AchievementUnlocked(Value, frozen=True, kw_only=True):
+    """A player's total reached a milestone for the first time ever; ``points`` is the total now."""
+
+    cursor: Cursor
+    user_id: str
+    milestone: int
+    points: int
+    at_ms: int
+
+
+class SpectatingEnded(Value, frozen=True, kw_only=True):
+    """The spectated player wants no spectators any more."""
+
+    user_id: str
+
+
+class TokenExpiring(Value, frozen=True, kw_only=True):
+    """The token of whoever hears this ends soon, at ``expires_at_s``."""
+
+    expires_at_s: int
+
+
+class PlayerSuspended(Value, frozen=True, kw_only=True):
+    """The account of whoever hears this was suspended."""
+
+    user_id: str
+
+
+#: What a state of the board is told by; each has a cursor.
+News = ScoreChanged | BoardChanged | ViewChanged | RankAchieved | PlayerActed | AchievementUnlocked
+#: What concerns one client and no state of the board.
+Notice = SpectatingEnded | TokenExpiring | PlayerSuspended
+Event = News | Notice
+
+
+def cursor_of(event: Event) -> Cursor | None:
+    """The state of the board that an event tells, if it tells one."""
+    match event:
+        case BoardChanged(page=page) | ViewChanged(page=page):
+            return page.cursor
+        case ScoreChanged() | RankAchieved() | PlayerActed() | AchievementUnlocked():
+            return event.cursor
+        case SpectatingEnded() | TokenExpiring() | PlayerSuspended():
+            return None
 
 
 def metadata_json(metadata: Metadata) -> bytes:

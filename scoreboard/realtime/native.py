@@ -74,7 +74,7 @@ class NativeSocket(Shell):
 
     def look(self, now_s: float, wall_s: float) -> None:
         """The lobby's sweep: has the token ended, is anything else due?"""
-        if self._visitor.player.expires_at_s <= wall_s:
+        if self.state == self.STATE_OPEN and self._visitor.has_ended(wall_s):
             self.part(TOKEN_ENDED)
         super().look(now_s, wall_s)
 

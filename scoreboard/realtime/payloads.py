@@ -7,10 +7,27 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from scoreboard.domain.moves import Enter, Leave, Move, Operation, Score, diff
+from scoreboard.domain.moves import Enter, Leave, Move, Operation, Score, diff, offset_of
 from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.values import BoardChanged, Event, Page, RankAchieved, Row, ScoreChanged
+from scoreboard.domain.values import (
+    AchievementUnlocked,
+    Around,
+    BoardChanged,
+    Event,
+    Page,
+    PlayerActed,
+    PlayerSuspended,
+    RankAchieved,
+    Row,
+    ScoreChanged,
+    SpectatingEnded,
+    Stretch,
+    TokenExpiring,
+    View,
+    ViewChanged,
+)
 
 encode = msgspec.json.Encoder().encode
 
@@ -28,6 +45,15 @@ class _Row(_Shape, frozen=True):
     avatar: str | None
 
 
+class _Around(_Shape, frozen=True):
+    around: int
+
+
+class _Stretch(_Shape, frozen=True):
+    offset: int
+    limit: int
+
+
 class _Board(_Shape, frozen=True, omit_defaults=True):
     leaderboard: list[_Row]
     total: int
@@ -35,6 +61,8 @@ class _Board(_Shape, frozen=True, omit_defaults=True):
     epoch: int
     seq: int
     reset: bool = False
+    view: _Around | _Stretch | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
 
 
 class _Enter(_Row, frozen=True, tag_field="op", tag="enter"):
@@ -62,6 +90,8 @@ class _Rows(_Shape, frozen=True):
     timestamp: str
     epoch: int
     seq: int
+    view: _Around | _Stretch | UnsetType = UNSET
+    offset: int | UnsetType = UNSET
 
 
 class _Score(_Shape, frozen=True):
@@ -85,9 +115,47 @@ class _Rank(_Shape, frozen=True):
     seq: int
 
 
+class _Deed(_Shape, frozen=True):
+    user_id: str
+    username: str
+    action_type: str
+    score_awarded: int
+    new_total_score: int
+    new_rank: int | None
+    previous_rank: int | None
+    timestamp: str
+    epoch: int
+    seq: int
+
+
+class _Milestone(_Shape, frozen=True):
+    user_id: str
+    milestone: int
+    score: int
+    timestamp: str
+    epoch: int
+    seq: int
+
+
 class _Typed(_Shape, frozen=True):
-    type: Literal["LEADERBOARD_REFRESH", "LEADERBOARD_ROWS", "SCORE_CHANGED", "RANK_ACHIEVED"]
-    data: _Board | _Rows | _Score | _Rank
+    type: Literal["LEADERBOARD_REFRESH", "LEADERBOARD_ROWS", "SCORE_CHANGED", "RANK_ACHIEVED", "PLAYER_ACTION"]
+    data: _Board | _Rows | _Score | _Rank | _Deed
+
+
+class _Unlocked(_Shape, frozen=True):
+    """The specification has ``milestone`` beside ``type``, and nothing else."""
+
+    type: Literal["SCORE_MILESTONE"]
+    milestone: int
+    data: _Milestone
+
+
+class _User(_Shape, frozen=True):
+    user_id: str
+
+
+class _Expiring(_Shape, frozen=True):
+    expires_at: int
 
 
 class _Error(_Shape, frozen=True, omit_defaults=True):
@@ -97,36 +165,60 @@ class _Error(_Shape, frozen=True, omit_defaults=True):
     retry_after: int | None = None
 
 
+ROWS_EVENT: Final = "leaderboard:rows"
+_NAMES: Final[dict[type[Event], str]] = {
+    ScoreChanged: "score:update",
+    BoardChanged: "leaderboard:update",
+    RankAchieved: "rank:achieved",
+    PlayerActed: "player:action",
+    AchievementUnlocked: "achievement:unlocked",
+    SpectatingEnded: "spectate:ended",
+    TokenExpiring: "auth:expiring",
+    PlayerSuspended: "account:suspended",
+}
+
+
 def event_name(event: Event) -> str:
     """What clients call an event."""
-    match event:
-        case ScoreChanged():
-            return "score:update"
-        case BoardChanged():
-            return "leaderboard:update"
-        case RankAchieved():
-            return "rank:achieved"
+    if isinstance(event, ViewChanged):
+        return "leaderboard:update" if event.before is None else ROWS_EVENT
+    return _NAMES[type(event)]
 
 
 def event_payload(event: Event) -> bytes:
-    """An event's data as JSON: ``{"type": …, "data": {…}}``."""
+    """An event's data as JSON: ``{"type": …, "data": {…}}``, but for notices, which are what they say."""
     match event:
         case ScoreChanged():
             return encode(_Typed("SCORE_CHANGED", _score(event)))
         case BoardChanged():
             return encode(_Typed("LEADERBOARD_REFRESH", _board(event.page, event.reset)))
+        case ViewChanged(page=page, view=view, before=before):
+            if before is not None:
+                return rows_payload(page, before, view)
+            return encode(_Typed("LEADERBOARD_REFRESH", _board(page, False, view)))
         case RankAchieved():
             return encode(_Typed("RANK_ACHIEVED", _rank(event)))
+        case PlayerActed():
+            return encode(_Typed("PLAYER_ACTION", _deed(event)))
+        case AchievementUnlocked():
+            return encode(_Unlocked("SCORE_MILESTONE", event.milestone, _milestone(event)))
+        case SpectatingEnded() | PlayerSuspended():
+            return encode(_User(event.user_id))
+        case TokenExpiring():
+            return encode(_Expiring(event.expires_at_s * 1000))
 
 
-ROWS_EVENT: Final = "leaderboard:rows"
-
-
-def rows_payload(page: Page, before: Sequence[Row]) -> bytes:
-    """How a top differs from the one before it, as row operations (docs/protocol-live.md)."""
+def rows_payload(page: Page, before: Sequence[Row], view: View | None = None) -> bytes:
+    """How a top, or a view, differs from what it was before, as row operations (docs/protocol-live.md)."""
     cursor = page.cursor
     operations = [_operation(one) for one in diff(before, page.rows)]
-    return encode(_Typed("LEADERBOARD_ROWS", _Rows(operations, page.total, moment(page.read_at_ms), cursor.epoch, cursor.seq)))
+    rows = _Rows(operations, page.total, moment(page.read_at_ms), cursor.epoch, cursor.seq, *_viewed(page, view))
+    return encode(_Typed("LEADERBOARD_ROWS", rows))
+
+
+def view_payload(view: View) -> bytes:
+    """A view as a client asks for it."""
+    return encode(_view(view))
 
 
 def refusal_payload(refusal: Refusal) -> bytes:
@@ -144,9 +236,23 @@ def _row(row: Row) -> _Row:
     return _Row(row.rank, row.user_id, row.username, row.points, moment(row.updated_at_ms), row.avatar)
 
 
-def _board(page: Page, reset: bool) -> _Board:
+def _board(page: Page, reset: bool, view: View | None = None) -> _Board:
     cursor = page.cursor
-    return _Board([_row(row) for row in page.rows], page.total, moment(page.read_at_ms), cursor.epoch, cursor.seq, reset)
+    rows = [_row(row) for row in page.rows]
+    return _Board(rows, page.total, moment(page.read_at_ms), cursor.epoch, cursor.seq, reset, *_viewed(page, view))
+
+
+def _viewed(page: Page, view: View | None) -> tuple[_Around | _Stretch, int] | tuple[()]:
+    """Which view it is, and how many players stand above it; nothing for the top."""
+    return () if view is None else (_view(view), offset_of(page.rows))
+
+
+def _view(view: View) -> _Around | _Stretch:
+    match view:
+        case Around(rows=rows):
+            return _Around(rows)
+        case Stretch(offset=offset, limit=limit):
+            return _Stretch(offset, limit)
 
 
 def _operation(operation: Operation) -> _Enter | _Leave | _Move | _Points:
@@ -178,3 +284,24 @@ def _score(event: ScoreChanged) -> _Score:
 def _rank(event: RankAchieved) -> _Rank:
     cursor = event.cursor
     return _Rank(event.user_id, event.milestone, event.rank, event.previous_rank, moment(event.at_ms), cursor.epoch, cursor.seq)
+
+
+def _deed(event: PlayerActed) -> _Deed:
+    cursor, deed = event.cursor, event.deed
+    return _Deed(
+        event.user_id,
+        event.username,
+        deed.action_type,
+        deed.points,
+        deed.total,
+        event.rank,
+        event.previous_rank,
+        moment(deed.at_ms),
+        cursor.epoch,
+        cursor.seq,
+    )
+
+
+def _milestone(event: AchievementUnlocked) -> _Milestone:
+    cursor = event.cursor
+    return _Milestone(event.user_id, event.milestone, event.points, moment(event.at_ms), cursor.epoch, cursor.seq)

@@ -8,9 +8,15 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from scoreboard.domain.refusals import Refusal, Refused, malformed
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Value
-from scoreboard.realtime.payloads import encode
+from scoreboard.domain.values import USER_ID, Around, BoardChanged, Cursor, Event, Stretch, Value, View
+from scoreboard.realtime.payloads import encode, view_payload
 from scoreboard.realtime.visitor import Visitor
+
+#: How much of the board one view may show.
+AROUND_MAX: Final = 50
+LIMIT_MAX: Final = 100
+LIMIT_DEFAULT: Final = 10
+OFFSET_MAX: Final = 10_000
 
 Wanted = TypeVar("Wanted")
 
@@ -29,10 +35,6 @@ Outcome = Answer | Refusal
 Handler = Callable[[Visitor, msgspec.Raw], Outcome | Coroutine[Any, Any, Outcome]]
 
 
-class _Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
 class _Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,4096}\Z")]
 
@@ -42,9 +44,24 @@ class _Known(msgspec.Struct, frozen=True, rename="camel"):
     expires_at: int
 
 
+class _View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    around: Annotated[int, msgspec.Meta(ge=1, le=AROUND_MAX)] | None = None
+    offset: Annotated[int, msgspec.Meta(ge=0, le=OFFSET_MAX)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LIMIT_MAX)] | None = None
+
+
 class _Join(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Literal["top", "rows"] = "top"
     since: Annotated[str, msgspec.Meta(max_length=32)] | None = None
+    view: _View | None = None
+
+
+class _Leave(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    view: _View | None = None
+
+
+class _User(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    user_id: str
 
 
 class _At(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -52,11 +69,14 @@ class _At(msgspec.Struct, frozen=True, omit_defaults=True):
     seq: int
     recovered: bool = False
     reset: bool = False
+    view: msgspec.Raw = msgspec.Raw()
 
 
 _token = msgspec.json.Decoder(_Token)
-_nothing = msgspec.json.Decoder(_Nothing | None)
 _wanted = msgspec.json.Decoder(_Join | None)
+_left = msgspec.json.Decoder(_Leave | None)
+#: The specification's clients say the id alone.
+_user = msgspec.json.Decoder(str | _User)
 
 
 def decoded(decoder: msgspec.json.Decoder[Wanted], raw: bytes | msgspec.Raw, field: str) -> Wanted:
@@ -86,8 +106,12 @@ def _auth(visitor: Visitor, data: msgspec.Raw) -> Outcome:
     return Answer(data=encode(_Known(player.user_id, player.expires_at_s * 1000)))
 
 
-def _join(visitor: Visitor, data: msgspec.Raw) -> Coroutine[Any, Any, Outcome]:
+def _join(visitor: Visitor, data: msgspec.Raw) -> Outcome | Coroutine[Any, Any, Outcome]:
     wanted = decoded(_wanted, data or b"null", "data") or _Join()
+    if wanted.view is not None:
+        if wanted.since is not None:
+            raise Refused(malformed("data.since", "a view begins with what it shows now"))
+        return _follow(visitor, _view(visitor, wanted.view))
     rows = wanted.mode == "rows"
     if rows and not visitor.reads_rows:
         raise Refused(malformed("data.mode", "there are no row operations here"))
@@ -116,9 +140,48 @@ async def _resumed(visitor: Visitor, since: Cursor, rows: bool) -> Outcome:
     return Answer(data=encode(at), missed=back.missed or (), event=None if known else BoardChanged(page=page, reset=True))
 
 
+def _follow(visitor: Visitor, view: View) -> Outcome:
+    cursor = visitor.follow(view)
+    if isinstance(cursor, Refusal):
+        return cursor
+    return Answer(data=encode(_At(cursor.epoch, cursor.seq, view=msgspec.Raw(view_payload(view)))))
+
+
 def _leave(visitor: Visitor, data: msgspec.Raw) -> Outcome:
-    decoded(_nothing, data or b"null", "data")
-    return visitor.quit() or Answer(data=b"{}")
+    left = decoded(_left, data or b"null", "data") or _Leave()
+    refusal = visitor.quit() if left.view is None else visitor.unfollow(_view(visitor, left.view))
+    return refusal or Answer(data=b"{}")
+
+
+def _view(visitor: Visitor, asked: _View) -> View:
+    """The view that is asked for, around the asker or of a stretch; raises Refused."""
+    stretch = asked.offset is not None or asked.limit is not None
+    if stretch == (asked.around is not None):
+        raise Refused(malformed("data.view", "must have either around, or offset and limit"))
+    if asked.around is not None:
+        return Around(user_id=visitor.player.user_id, rows=asked.around)
+    return Stretch(offset=asked.offset or 0, limit=asked.limit or LIMIT_DEFAULT)
+
+
+def _spectate(visitor: Visitor, data: msgspec.Raw) -> Coroutine[Any, Any, Outcome]:
+    return _spectated(visitor, _user_id(data))
+
+
+async def _spectated(visitor: Visitor, user_id: str) -> Outcome:
+    return await visitor.spectate(user_id) or Answer(data=encode({"userId": user_id}))
+
+
+def _unspectate(visitor: Visitor, data: msgspec.Raw) -> Outcome:
+    user_id = _user_id(data)
+    return visitor.unspectate(user_id) or Answer(data=encode({"userId": user_id}))
+
+
+def _user_id(data: msgspec.Raw) -> str:
+    said = decoded(_user, data or b"null", "data")
+    user_id = said if isinstance(said, str) else said.user_id
+    if USER_ID.fullmatch(user_id) is None:
+        raise Refused(malformed("data.userId", "must be 1 to 64 of A-Z a-z 0-9 _ . : -"))
+    return user_id
 
 
 _HANDLERS: Final[dict[str, Handler]] = {
@@ -126,4 +189,6 @@ _HANDLERS: Final[dict[str, Handler]] = {
     "auth:refresh": _auth,
     "join:leaderboard": _join,
     "leave:leaderboard": _leave,
+    "spectate:user": _spectate,
+    "unspectate:user": _unspectate,
 }

@@ -18,13 +18,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Announcer, Listener, Parting, StoreUnavailable, Wire
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, RankAchieved, ScoreChanged
+from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, TokenExpiring, cursor_of
 from scoreboard.realtime.handshake import http_answer, status_of
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Guest, Lobby
 from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.outlet import Outlet
 from scoreboard.realtime.payloads import event_name, event_payload
+from scoreboard.realtime.visitor import EXPIRING_S
 
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
@@ -49,14 +50,15 @@ class SseWire:
 
     def frame(self, event: Event) -> bytes:
         """The event, ready to be written."""
-        cursor = _cursor(event).text.encode()
-        return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor, event_name(event).encode(), event_payload(event))
+        cursor = cursor_of(event)
+        place = b"" if cursor is None else b"id: %b\n" % cursor.text.encode()
+        return b"%bevent: %b\ndata: %b\n\n" % (place, event_name(event).encode(), event_payload(event))
 
     def sealed(self, frames: bytes) -> bytes:
         """All that a tick owes, its id on the last event alone: who is cut off in the middle comes back to before all of it."""
         known, sealed = self._sealed
         if frames is not known:  # a tick's frames are one object for everyone in the room
-            at = frames.rfind(b"id: ")
+            at = max(0, frames.rfind(b"id: "))
             sealed = _ID.sub(b"", frames[:at]) + frames[at:]
             self._sealed = (frames, sealed)
         return sealed
@@ -79,6 +81,7 @@ class Stream(Protocol):
     _log = Logger()
     _open = False
     _joined = False
+    _warned = False
     _ignored_bytes = 0
 
     def __init__(self, streams: Streams, player: Player, address: str, since: Cursor | None, lines: bytes) -> None:
@@ -158,6 +161,9 @@ class Stream(Protocol):
                 self.transport.abortConnection()
         elif self.player.expires_at_s <= wall_s:
             self.part(TOKEN_ENDED)
+        elif self.player.expires_at_s - wall_s <= EXPIRING_S and not self._warned and self.drained:
+            self._warned = True
+            self.offer(_WIRE.frame(TokenExpiring(expires_at_s=self.player.expires_at_s)))
         elif not self._outlet.drained:
             if now_s - self._heard_s >= self._streams.settings.unread_s_max:
                 self.part(UNREAD)
@@ -215,14 +221,6 @@ class _Once(ServerFactory):
 
 def _afresh(page: Page) -> tuple[Event, ...]:
     return (BoardChanged(page=page, reset=True),)
-
-
-def _cursor(event: Event) -> Cursor:
-    match event:
-        case BoardChanged(page=page):
-            return page.cursor
-        case ScoreChanged(cursor=cursor) | RankAchieved(cursor=cursor):
-            return cursor
 
 
 _conforms: tuple[type[Listener], type[Guest]] = (Stream, Stream)

@@ -7,13 +7,16 @@ from typing import Any, Final, TypeVar
 
 from scoreboard.boundaries import Announcer, Doorkeeper, Parting, Return, StoreUnavailable, Wire
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
-from scoreboard.domain.values import Cursor, Page, Player
+from scoreboard.domain.values import Cursor, Page, Player, TokenExpiring, View
 from scoreboard.realtime.outlet import Sink
 
-View = TypeVar("View", Page, Return)
+Seen = TypeVar("Seen", Page, Return)
 
 #: Nobody in particular, for ever.
 STRANGER: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
+
+#: How long before its end a client hears that its token ends.
+EXPIRING_S: Final = 30
 
 _WHO_ARE_YOU: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Authenticate first")
 _SOMEBODY_ELSE: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's")
@@ -23,7 +26,7 @@ _JOINING: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="A join is 
 class Visitor:
     """Implements boundaries.Listener, and does what its client asks of the house."""
 
-    __slots__ = ("_announcer", "_doorkeeper", "_hang_up", "_joining", "_wires", "outlet", "player", "wire")
+    __slots__ = ("_announcer", "_doorkeeper", "_hang_up", "_joining", "_warned_s", "_wires", "outlet", "player", "wire")
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Visitor:
         self.outlet = outlet  # may be another one later: the same client on another connection
         self._hang_up = hang_up
         self._joining = False
+        self._warned_s = 0
 
     @property
     def known(self) -> bool:
@@ -76,6 +80,14 @@ class Visitor:
             return _SOMEBODY_ELSE
         return None
 
+    def has_ended(self, wall_s: float) -> bool:
+        """Whether the token has ended by a Unix time. Shortly before it does the client is told, once."""
+        ends_s = self.player.expires_at_s
+        if ends_s - wall_s <= EXPIRING_S and self._warned_s != ends_s and self.drained:
+            self._warned_s = ends_s
+            self.offer(self.wire.frame(TokenExpiring(expires_at_s=ends_s)))
+        return ends_s <= wall_s
+
     @property
     def reads_rows(self) -> bool:
         """Whether its transport knows row operations."""
@@ -89,7 +101,7 @@ class Visitor:
         """Into the leaderboard room, with what was missed since a cursor."""
         return await self._come_in(rows, lambda visitor: self._announcer.resume(visitor, since))
 
-    async def _come_in(self, rows: bool, enter: Callable[[Visitor], Coroutine[Any, Any, View]]) -> View | Refusal:
+    async def _come_in(self, rows: bool, enter: Callable[[Visitor], Coroutine[Any, Any, Seen]]) -> Seen | Refusal:
         refusal = self._busy()
         if refusal is not None:
             return refusal
@@ -111,6 +123,33 @@ class Visitor:
         if refusal is None:
             self._announcer.quit(self)
         return refusal
+
+    def follow(self, view: View) -> Cursor | Refusal:
+        """Be shown a view of the board, and what changes in it; a cursor that none of that is older than."""
+        return self._announcer.follow(self, view) if self.known else _WHO_ARE_YOU
+
+    def unfollow(self, view: View) -> Refusal | None:
+        """No more of this view."""
+        if not self.known:
+            return _WHO_ARE_YOU
+        self._announcer.unfollow(self, view)
+        return None
+
+    async def spectate(self, user_id: str) -> Refusal | None:
+        """Hear of each of a player's awards, if the player allows it."""
+        if not self.known:
+            return _WHO_ARE_YOU
+        try:
+            return await self._announcer.spectate(self, user_id)
+        except StoreUnavailable:
+            return unavailable("The player's settings cannot be read now")
+
+    def unspectate(self, user_id: str) -> Refusal | None:
+        """No more of this player's awards."""
+        if not self.known:
+            return _WHO_ARE_YOU
+        self._announcer.unspectate(self, user_id)
+        return None
 
     def gone(self) -> None:
         """Nothing reaches this client any more."""

@@ -21,13 +21,14 @@ from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard
 from scoreboard.domain.judgement import Award
-from scoreboard.domain.values import BOARD_ID, Cursor, Page, Place, Receipt, ScoreChanged, Standing
+from scoreboard.domain.values import BOARD_ID, Around, Cursor, Page, Place, Receipt, ScoreChanged, Standing, Stretch, View
 from scoreboard.storage.board_records import (
     read_changes,
     read_drawn,
     read_place,
     read_row,
     read_steps,
+    written_news,
     written_record,
     written_time,
     written_weight,
@@ -44,7 +45,7 @@ _CHANGES: Final = f"{{{_RANKING}}}:changes"
 _BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
 _STEP_KEYS: Final = (*_BOARD_KEYS, _HISTORY)
 
-_SET, _PAGE, _PLACE = script("set"), script("page"), script("place")
+_SET, _STRETCHES, _PLACE = script("set"), script("stretches"), script("place")
 _BEGIN, _HANG, _MARK, _SINCE = script("begin"), script("hang"), script("mark"), script("since")
 
 #: Lua unpacks a batch onto its stack, which ends at 8,000.
@@ -75,7 +76,7 @@ class RedisBoard:
         for some in _cut(standings) if standings else [standings]:
             arguments: list[Word] = [_CHANGES, self._source, position_ms, _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
             for one in some:
-                arguments += (one.user_id, one.version, written_weight(one), written_record(one))
+                arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
             cursor, total, rest = _opened(await self._link.run(_SET, _STEP_KEYS, arguments))
             triples = iter(rest)
             placements += [
@@ -114,9 +115,21 @@ class RedisBoard:
         return drawn
 
     async def page(self, offset: int, limit: int) -> Page:
+        """One stretch."""
+        (page,) = await self.stretches([Stretch(offset=offset, limit=limit)])
+        return page
+
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
         """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
-        cursor, total, rest = _opened(await self._link.run(_PAGE, _BOARD_KEYS, [offset, limit]))
-        return self._read_page(cursor, total, offset, rest)
+        asked: list[Word] = []
+        for view in views:
+            match view:
+                case Stretch(offset=offset, limit=limit):
+                    asked += ("at", offset, limit)
+                case Around(user_id=user_id, rows=rows):
+                    asked += ("around", user_id, rows)
+        cursor, total, found = _opened(await self._link.run(_STRETCHES, _BOARD_KEYS, asked))
+        return [self._read_page(cursor, total, above, rest) for above, *rest in found]
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         """One script call. StaleBoard as `page`."""

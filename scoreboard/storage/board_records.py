@@ -11,7 +11,7 @@ import msgspec
 from scoreboard.boundaries import StaleBoard
 from scoreboard.domain.news import latest
 from scoreboard.domain.standings import points_of, weight
-from scoreboard.domain.values import Cursor, Place, Row, ScoreChanged, Standing
+from scoreboard.domain.values import Cursor, Deed, Place, Row, ScoreChanged, Standing
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
@@ -23,10 +23,20 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
     updated_at_ms: int
 
 
+class _Change(msgspec.Struct, frozen=True, array_like=True):
+    """What is told of a player. Ranks are 0 for none; a deed is (action type, points, total, time)."""
+
+    user_id: str
+    rank: int
+    previous_rank: int
+    record: _Record
+    news: tuple[tuple[tuple[str, int, int, int], ...], tuple[int, ...]] = ((), ())
+
+
 _encode = msgspec.json.Encoder().encode
 _decode_record = msgspec.json.Decoder(_Record).decode
-#: Epoch, seq, and for each change user id, rank, previous rank (0 = none) and record.
-_decode_changes = msgspec.json.Decoder(tuple[int, int, list[tuple[str, int, int, _Record]]]).decode
+#: Epoch, seq, and the changes.
+_decode_changes = msgspec.json.Decoder(tuple[int, int, list[_Change]]).decode
 
 
 def written_weight(one: Standing) -> str:
@@ -37,6 +47,13 @@ def written_weight(one: Standing) -> str:
 def written_record(one: Standing) -> bytes:
     """The record of a player, which follows the version."""
     return _encode((one.username, one.avatar, one.points, one.updated_at_ms))
+
+
+def written_news(one: Standing) -> bytes:
+    """What is told with the record and not kept: deeds and milestones, b"" for neither."""
+    if not (one.deeds or one.unlocked):
+        return b""
+    return _encode(([(deed.action_type, deed.points, deed.total, deed.at_ms) for deed in one.deeds], one.unlocked))
 
 
 def written_time(at_ms: int) -> str:
@@ -91,14 +108,17 @@ def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
     return cursor, [
         ScoreChanged(
             cursor=cursor,
-            user_id=user_id,
-            username=record.username,
-            points=record.points,
-            rank=rank or None,
-            previous_rank=previous_rank or None,
-            at_ms=record.updated_at_ms,
+            user_id=change.user_id,
+            username=change.record.username,
+            points=change.record.points,
+            rank=change.rank or None,
+            previous_rank=change.previous_rank or None,
+            at_ms=change.record.updated_at_ms,
+            deeds=tuple([Deed(action_type=kind, points=points, total=total, at_ms=at) for kind, points, total, at in deeds]),
+            unlocked=unlocked,
         )
-        for user_id, rank, previous_rank, record in changes
+        for change in changes
+        for deeds, unlocked in (change.news,)
     ]
 
 

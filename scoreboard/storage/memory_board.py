@@ -5,11 +5,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 
+import msgspec
+
 from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard, StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.news import latest
 from scoreboard.domain.standings import weight
-from scoreboard.domain.values import Cursor, Page, Place, Receipt, ScoreChanged, Standing
+from scoreboard.domain.values import Around, Cursor, Page, Place, Receipt, ScoreChanged, Standing, Stretch, View
 
 STEPS_KEPT_MAX = 1_024
 Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
@@ -73,7 +75,7 @@ class MemoryBoard:
             drawn = canvas.standings.get(one.user_id)
             applied.append(drawn is None or one.version > drawn.version)
             if applied[-1]:
-                canvas.standings[one.user_id] = one
+                canvas.standings[one.user_id] = msgspec.structs.replace(one, deeds=(), unlocked=())
         canvas.rank()
         canvas.position_ms = max(canvas.position_ms, position_ms)
         if any(applied):
@@ -122,15 +124,29 @@ class MemoryBoard:
         return len(self.canvas.order)
 
     async def page(self, offset: int, limit: int) -> Page:
-        """A stretch of the board."""
+        """One stretch."""
+        (page,) = await self.stretches([Stretch(offset=offset, limit=limit)])
+        return page
+
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        """Stretches of the board."""
+        return [self._page(view) for view in views]
+
+    def _page(self, view: View) -> Page:
         cursor, canvas = self._cursor(), self.canvas
-        shown = canvas.order[offset : offset + limit]
-        rows = tuple(canvas.standings[user_id].row(rank) for rank, user_id in enumerate(shown, offset + 1))
-        return Page(cursor=cursor, total=len(canvas.order), rows=rows, read_at_ms=self._now_ms())
+        match view:
+            case Stretch(offset=first, limit=limit):
+                last = first + limit
+            case Around(user_id=user_id, rows=rows):
+                rank = canvas.ranks.get(user_id)
+                first, last = (0, 0) if rank is None else (max(0, rank - 1 - rows), rank + rows)
+        shown = canvas.order[first:last]
+        lines = tuple(canvas.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
+        return Page(cursor=cursor, total=len(canvas.order), rows=lines, read_at_ms=self._now_ms())
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         """The steps after a cursor of this epoch."""
-        page, steps = await self.page(0, limit), self.canvas.steps
+        page, steps = self._page(Stretch(offset=0, limit=limit)), self.canvas.steps
         missed = page.cursor.seq - cursor.seq if page.cursor.epoch == cursor.epoch else -1
         if not 0 <= missed <= len(steps):
             return History(page=page, changes=None)

@@ -4,8 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scoreboard.boundaries import History, Parting, Wire
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Place, Player, RankAchieved, Row, ScoreChanged
+from scoreboard.boundaries import History, Parting, StoreUnavailable, Wire
+from scoreboard.domain.values import (
+    AchievementUnlocked,
+    Around,
+    BoardChanged,
+    Cursor,
+    Deed,
+    Event,
+    Page,
+    Place,
+    Player,
+    PlayerActed,
+    PlayerSuspended,
+    RankAchieved,
+    Row,
+    ScoreChanged,
+    SpectatingEnded,
+    Stretch,
+    TokenExpiring,
+    View,
+    ViewChanged,
+)
 
 NOW = 1_800_000_000_000
 
@@ -32,6 +52,7 @@ class WrittenBoard:
         self.rows: tuple[Row, ...] = ()
         self.degraded = False
         self.missed: tuple[ScoreChanged, ...] | None = None
+        self.read: list[View] = []
 
     def write(self, seq: int, *standings: tuple[str, int]) -> None:
         self.cursor = Cursor(epoch=1, seq=seq)
@@ -44,6 +65,21 @@ class WrittenBoard:
         rows = self.rows[offset : offset + limit]
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW, degraded=self.degraded)
 
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        if self.degraded:
+            raise StoreUnavailable("as the test wished")
+        self.read += views
+        return [self._shown(view) for view in views]
+
+    def _shown(self, view: View) -> Page:
+        match view:
+            case Stretch(offset=first, limit=limit):
+                last = first + limit
+            case Around(user_id=user_id, rows=reach):
+                rank = next((row.rank for row in self.rows if row.user_id == user_id), None)
+                first, last = (0, 0) if rank is None else (max(0, rank - 1 - reach), rank + reach)
+        return Page(cursor=self.cursor, total=len(self.rows), rows=self.rows[first:last], read_at_ms=NOW)
+
     async def since(self, cursor: Cursor, limit: int) -> History:
         return History(page=await self.page(0, limit), changes=self.missed)
 
@@ -52,7 +88,7 @@ class WrittenBoard:
 
 
 class PlainWire:
-    """Frames that a test can read: `S:user@seq`, `B@seq`, `R:user:milestone`, each ended by a space."""
+    """Frames that a test can read: `S:user@seq`, `B@seq`, `V:before>after@seq`, `R:user:milestone`, each ended by a space."""
 
     def __init__(self) -> None:
         self.framed = 0
@@ -64,8 +100,25 @@ class PlainWire:
                 return f"S:{event.user_id}:{event.previous_rank}>{event.rank}@{event.cursor.seq} ".encode()
             case BoardChanged():
                 return f"B@{event.page.cursor.seq} ".encode()
+            case ViewChanged():
+                before = "" if event.before is None else _written(event.before) + ">"
+                return f"V:{before}{_written(event.page.rows)}@{event.page.cursor.seq} ".encode()
             case RankAchieved():
                 return f"R:{event.user_id}:{event.milestone} ".encode()
+            case PlayerActed():
+                return f"A:{event.user_id}:{event.deed.action_type}+{event.deed.points}@{event.cursor.seq} ".encode()
+            case AchievementUnlocked():
+                return f"U:{event.user_id}:{event.milestone} ".encode()
+            case SpectatingEnded():
+                return f"E:{event.user_id} ".encode()
+            case PlayerSuspended():
+                return f"X:{event.user_id} ".encode()
+            case TokenExpiring():
+                return b"T "
+
+
+def _written(rows: Sequence[Row]) -> str:
+    return ",".join(f"{row.rank}{row.user_id}" for row in rows) or "-"
 
 
 class Screen:
@@ -92,7 +145,15 @@ class Screen:
         return b"".join(self.offers).decode().strip()
 
 
-def moved(user_id: str, rank: int | None, previous_rank: int | None, seq: int = 1) -> ScoreChanged:
+def moved(
+    user_id: str,
+    rank: int | None,
+    previous_rank: int | None,
+    seq: int = 1,
+    *,
+    deeds: Sequence[str] = (),
+    unlocked: tuple[int, ...] = (),
+) -> ScoreChanged:
     return ScoreChanged(
         cursor=Cursor(epoch=1, seq=seq),
         user_id=user_id,
@@ -101,6 +162,8 @@ def moved(user_id: str, rank: int | None, previous_rank: int | None, seq: int = 
         rank=rank,
         previous_rank=previous_rank,
         at_ms=NOW,
+        deeds=tuple(Deed(action_type=deed, points=10, total=100, at_ms=NOW) for deed in deeds),
+        unlocked=unlocked,
     )
 
 

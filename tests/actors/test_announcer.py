@@ -8,6 +8,7 @@ from twisted.internet.task import Clock
 from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
 from scoreboard.domain.values import ScoreChanged
+from scoreboard.storage.memory_register import MemoryRegister
 from tests.actors.fakes import PlainWire, QuietMeter, Screen, WrittenBoard, many, moved
 from tests.awaiting import result_of
 
@@ -17,9 +18,11 @@ class House:
         self.clock = Clock()
         self.clock.advance(1_000)
         self.board = WrittenBoard()
+        self.register = MemoryRegister()
         self.wire = PlainWire()
         self.announcer = Announcer(
             ranking=self.board,
+            register=self.register,
             clock=self.clock,
             tick_ms=50,
             score_updates_per_tick_max=score_updates_per_tick_max,
@@ -174,7 +177,7 @@ def test_who_left_hears_nothing_and_leaves_nothing_behind(house: House) -> None:
     for screen in screens:
         house.announcer.leave(screen)
     house.clock.advance(1)
-    assert (house.announcer._own, house.announcer._room, house.announcer._stalled) == ({}, {}, {})
+    assert (house.announcer._own, len(house.announcer._room), house.announcer._stalled) == ({}, 0, {})
     assert house.clock.getDelayedCalls() == []
 
 

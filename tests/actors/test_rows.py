@@ -17,10 +17,25 @@ from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.ranking import Ranking
 from scoreboard.boundaries import History, Return
-from scoreboard.domain.moves import apply, diff
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, RankAchieved, Row, ScoreChanged, Standing
+from scoreboard.domain.moves import apply, diff, offset_of
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.values import (
+    Around,
+    BoardChanged,
+    Cursor,
+    Event,
+    Page,
+    RankAchieved,
+    Row,
+    ScoreChanged,
+    Standing,
+    Stretch,
+    View,
+    ViewChanged,
+)
 from scoreboard.storage.memory_board import Canvas, MemoryBoard
 from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory_register import MemoryRegister
 from tests.actors.fakes import NOW, QuietMeter, Screen
 from tests.awaiting import result_of, started
 
@@ -47,8 +62,8 @@ class SlowBoard(MemoryBoard):
         self.slow = False
         self.replies: deque[Deferred[None]] = deque()
 
-    async def page(self, offset: int, limit: int) -> Page:
-        found = await self.fast.page(offset, limit)
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        found = await self.fast.stretches(views)
         await self._turn()
         return found
 
@@ -88,6 +103,10 @@ def _plain(event: Event) -> Any:
             return ("score", event.cursor, event.user_id, event.points)
         case RankAchieved():
             return ("rank", event.cursor)
+        case ViewChanged(view=view, page=page, before=before):
+            return ("view", page.cursor, view, page.rows, before)
+        case _:
+            raise AssertionError(event)
 
 
 class Client:
@@ -100,6 +119,7 @@ class Client:
         self.cursor = Cursor(epoch=0, seq=0)
         self.top: tuple[Row, ...] = ()
         self.points: dict[str, int] = {}
+        self.views: dict[View, tuple[Row, ...] | None] = {}
         #: Whether nothing was missed for good since it began to watch.
         self.complete = False
         self.began = self.cursor
@@ -117,6 +137,12 @@ class Client:
             self.points.update({row.user_id: row.points for row in rows})
         elif kind == "score":
             self.points[rest[0]] = rest[1]
+        elif kind == "view":
+            view, rows, before = rest
+            if before is not None:
+                assert before == self.views[view], "an operation on rows that were not shown"
+                assert apply(before, diff(before, rows), offset_of(rows)) == rows
+            self.views[view] = rows
 
     def read(self) -> None:
         if self.screen is not None:
@@ -138,7 +164,12 @@ class Theatre:
         self.ledger = MemoryLedger()
         self.ranking = Ranking(board=self.board, ledger=self.ledger, clock=self.clock, now_ms=lambda: NOW, meter=meter)
         self.announcer = Announcer(
-            ranking=self.ranking, clock=self.clock, tick_ms=50, score_updates_per_tick_max=1_000, meter=meter
+            ranking=self.ranking,
+            register=MemoryRegister(),
+            clock=self.clock,
+            tick_ms=50,
+            score_updates_per_tick_max=1_000,
+            meter=meter,
         )
         self.drawing.canvas.listeners.append((self.board, self.hear))
         self.ranking.heard(Cursor(epoch=1, seq=0))
@@ -200,6 +231,20 @@ class Theatre:
             client.read()
             self.announcer.leave(client.screen)
             client.screen = None
+            client.views.clear()
+
+    def follow(self, client: Client, view: View) -> None:
+        if client.screen is not None:
+            cursor = self.announcer.follow(client.screen, view)
+            assert not isinstance(cursor, Refusal)
+            assert cursor >= client.cursor
+            client.views.setdefault(view, None)
+
+    def unfollow(self, client: Client, view: View) -> None:
+        if client.screen is not None:
+            client.read()
+            self.announcer.unfollow(client.screen, view)
+            client.views.pop(view, None)
 
     def pass_time(self) -> None:
         for _ in range(60):
@@ -210,6 +255,12 @@ class Theatre:
 
 
 PLAYERS = [f"p{n}" for n in range(14)]
+VIEWS: list[View] = [
+    Around(user_id="p0", rows=2),
+    Around(user_id="p3", rows=1),
+    Stretch(offset=0, limit=3),
+    Stretch(offset=4, limit=5),
+]
 one_client = st.integers(0, 4)
 steps = st.lists(
     st.one_of(
@@ -219,6 +270,7 @@ steps = st.lists(
         st.tuples(st.just("join"), one_client),
         st.tuples(st.just("resume"), one_client),
         st.tuples(st.just("cut"), one_client),
+        st.tuples(st.sampled_from(["follow", "follow", "unfollow"]), one_client, st.integers(0, 3)),
         st.tuples(st.just("stall"), one_client),
         st.tuples(st.just("drain"), one_client),
         st.tuples(st.sampled_from(["tick", "tick", "turn", "turn", "reply", "slow", "epoch", "break"])),
@@ -251,13 +303,15 @@ def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule:
         assert not theatre.failed
         for client in clients:
             client.read()
-            if client.screen is not None and client.screen in theatre.announcer._room.get(client.wire, ()):
+            if client.screen is not None and client.screen in theatre.announcer._room:
                 assert client.top == top
                 if client.complete:
                     news = {user: points for user, (at, points) in theatre.points.items() if at > client.began}
                     assert {user: client.points.get(user) for user in news} == news
-        assert not theatre.announcer._newcomers
-        assert not theatre.announcer._audiences
+            for view, shown in client.views.items():
+                assert shown == result_of(theatre.drawing.stretches([view]))[0].rows
+        assert not theatre.announcer._room.has_newcomers
+        assert theatre.announcer._room.is_told
 
 
 def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -> None:
@@ -270,6 +324,10 @@ def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -
             theatre.join(clients[number], resume=step == "resume")
         case "cut", [number]:
             theatre.cut(clients[number])
+        case "follow", [number, which]:
+            theatre.follow(clients[number], VIEWS[which])
+        case "unfollow", [number, which]:
+            theatre.unfollow(clients[number], VIEWS[which])
         case (("stall" | "drain"), [number]):
             screen = clients[number].screen
             if screen is not None:

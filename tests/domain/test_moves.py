@@ -5,11 +5,17 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from scoreboard.domain.moves import Enter, Leave, Move, Score, apply, diff
+from scoreboard.domain.moves import Enter, Leave, Move, Score, apply, diff, offset_of
 from scoreboard.domain.values import Row
 
 NOW = 1_800_000_000_000
+
+
+def below(offset: int, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+    """The same rows further down the board."""
+    return tuple(replace(row, rank=row.rank + offset) for row in rows)
 
 
 def top(*players: str | tuple[str, int]) -> tuple[Row, ...]:
@@ -40,6 +46,12 @@ def tops(draw: st.DrawFn) -> tuple[Row, ...]:
 @given(tops(), tops())
 def test_a_difference_applied_gives_the_other_top(before: tuple[Row, ...], after: tuple[Row, ...]) -> None:
     assert apply(before, diff(before, after)) == after
+
+
+@given(tops(), tops(), st.integers(0, 500), st.integers(0, 500))
+def test_a_stretch_may_begin_elsewhere_afterwards(before: tuple[Row, ...], after: tuple[Row, ...], was: int, now: int) -> None:
+    before, after = below(was, before), below(now, after)
+    assert apply(before, diff(before, after), offset_of(after)) == after
 
 
 @given(st.lists(tops(), min_size=1, max_size=8))

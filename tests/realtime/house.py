@@ -16,6 +16,7 @@ from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, 
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.native import NativeFactory
+from tests.balconies import Balcony
 from tests.realtime.cable import Cable, Client
 
 NOW_S = 1_761_129_015
@@ -43,10 +44,11 @@ class OpenDoor:
         return f"{user_id}@{life_s}"
 
 
-class SmallAnnouncer:
+class SmallAnnouncer(Balcony):
     """One room and no ticks: the test tells. Joins can be held back, or fail."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.known: set[Listener] = set()
         self.room: set[Listener] = set()
         self.page = page()

@@ -149,10 +149,23 @@ def test_a_fault_of_ours_is_logged_and_closes_with_1011(house: House) -> None:
 def test_a_socket_ends_with_its_token(house: House) -> None:
     client = house.visit("amy@15")
     house.pass_time(14)
-    assert client.frames() == []
+    assert [event["event"] for event in client.events()] == ["auth:expiring"]
     house.pass_time(1)
     assert client.closed() == (4401, "the token ended")
     assert not house.announcer.known
+
+
+def test_a_token_that_ends_soon_is_told_of_once_and_so_is_the_next(house: House) -> None:
+    client = house.visit("amy@35")
+    house.pass_time(4)
+    assert client.events() == []
+    house.pass_time(3)
+    assert client.events() == [{"event": "auth:expiring", "data": {"expiresAt": (NOW_S + 35) * 1000}}]
+    client.say("auth:refresh", {"token": "amy@42"})
+    house.pass_time(4)
+    assert client.events() == []
+    house.pass_time(3)
+    assert client.events() == [{"event": "auth:expiring", "data": {"expiresAt": (NOW_S + 42) * 1000}}]
 
 
 def test_a_fresh_token_of_the_same_player_moves_the_end(house: House) -> None:

@@ -133,7 +133,9 @@ def test_a_heartbeat_comes_every_fifteen_seconds(house: House) -> None:
 def test_a_stream_ends_with_its_token(house: House) -> None:
     client = Watching(house, life_s=5)
     client.heard()
-    house.pass_time(6)
+    house.pass_time(4)
+    assert client.events() == [(None, "auth:expiring", {"expiresAt": (NOW_S + 5) * 1000})]
+    house.pass_time(2)
     assert client.events() == [(None, "goodbye", {"code": 4401, "reason": "the token ended"})]
     assert client.cable.finished
     assert not house.announcer.known

@@ -251,6 +251,17 @@ def test_a_token_that_ended_puts_a_polling_client_out(house: House) -> None:
     waiting = house.get(sid)
     house.pass_time(6)
     assert waiting.answer is not None
+    assert waiting.answer[1].startswith(b'42["auth:expiring",')
+    assert house.is_empty
+
+
+def test_a_polling_client_is_put_out_with_its_token(house: House) -> None:
+    sid = house.polls("amy@5")
+    house.pass_time(2)
+    assert house.get(sid).body.startswith(b'42["auth:expiring",')
+    waiting = house.get(sid)
+    house.pass_time(4)
+    assert waiting.answer is not None
     assert waiting.answer[1].startswith(b"41"), "so that it does not come back by itself"
     assert house.is_empty
 

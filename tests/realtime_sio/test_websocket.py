@@ -196,7 +196,8 @@ def test_a_fresh_token_moves_the_end(house: House) -> None:
 def test_a_token_that_ended_puts_its_client_out(house: House) -> None:
     client = house.viewer("amy@5")
     house.pass_time(6)
-    *before, (opcode, payload) = client.frames()
+    (_, expiring), *before, (opcode, payload) = client.frames()
+    assert expiring.startswith(b'42["auth:expiring",')
     assert before == [(1, b"41")], "so that it does not come back by itself with the same token"
     assert (opcode, payload[:2]) == (8, (4401).to_bytes(2, "big"))
     assert not house.announcer.known
@@ -419,7 +420,7 @@ def test_a_failed_upgrade_leaves_polling_alive(house: House) -> None:
 def test_a_token_that_ended_puts_an_upgraded_client_out(house: House) -> None:
     client = upgrade(house, house.polls("amy@5"))
     house.pass_time(6)
-    assert client.frames()[0] == (1, b"41")
+    assert [payload[:18] for _, payload in client.frames()][:2] == [b'42["auth:expiring"', b"41"]
 
 
 def test_candidates_have_no_seat_and_little_time() -> None:

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from scoreboard.boundaries import Board, StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import points_of, weight
-from scoreboard.domain.values import POINTS_MAX, Cursor, ScoreChanged, Standing
+from scoreboard.domain.values import POINTS_MAX, Around, Cursor, Deed, ScoreChanged, Standing, Stretch, View
 from scoreboard.storage.board import RedisBoard
 from scoreboard.storage.memory_board import Canvas, MemoryBoard
 from tests.awaiting import result_of, run
@@ -165,6 +166,35 @@ def test_a_place_says_where_and_a_page_who(play: Play) -> None:
     play(scenario)
 
 
+def test_views_are_read_together_at_one_cursor(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(4)
+        await studio.board.set([standing(f"p{n}", 100 - n) for n in range(1, 8)], NOW_MS)
+        views: list[View] = [
+            Stretch(offset=0, limit=2),
+            Stretch(offset=5, limit=10),
+            Stretch(offset=7, limit=10),
+            Around(user_id="p4", rows=1),
+            Around(user_id="p1", rows=2),
+            Around(user_id="p7", rows=2),
+            Around(user_id="stranger", rows=2),
+        ]
+        found = await studio.board.stretches(views)
+        assert [[(row.rank, row.user_id) for row in page.rows] for page in found] == [
+            [(1, "p1"), (2, "p2")],
+            [(6, "p6"), (7, "p7")],
+            [],
+            [(3, "p3"), (4, "p4"), (5, "p5")],
+            [(1, "p1"), (2, "p2"), (3, "p3")],
+            [(5, "p5"), (6, "p6"), (7, "p7")],
+            [],
+        ]
+        assert {(page.cursor, page.total) for page in found} == {(Cursor(epoch=4, seq=1), 7)}
+        assert await studio.board.stretches([]) == []
+
+    play(scenario)
+
+
 def test_the_position_only_goes_forward(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
@@ -277,6 +307,14 @@ def test_others_are_heard_and_oneself_is_not(play: Play) -> None:
         assert (ann.cursor, ann.at_ms) == (first, NOW_MS)
         assert [(one.user_id, one.points, one.rank, one.previous_rank) for one in gone] == [("ann", 0, None, 2)]
         assert len(many) in (0, 299), "too many are told as none"
+        deed = Deed(action_type="QUÉST", points=10, total=60, at_ms=NOW_MS)
+        await studio.other.set([replace(standing("own", 60, 2), deeds=(deed,), unlocked=(50, 60)), standing("x", 5)], NOW_MS)
+        await studio.until(lambda: len(heard) == 4)
+        (own_news, none) = heard[-1][1]
+        assert (own_news.deeds, own_news.unlocked, none.deeds, none.unlocked) == ((deed,), (50, 60), (), ())
+        history = await studio.board.since(third, 1)
+        assert history.changes is not None
+        assert [(one.user_id, one.deeds, one.unlocked) for one in history.changes] == [("own", (deed,), (50, 60)), ("x", (), ())]
 
     play(scenario)
 

@@ -34,13 +34,26 @@ from scoreboard.domain.grants import Grant, keyring
 from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
-from scoreboard.domain.values import BoardChanged, Cursor, Origin, Page, Place, Player, Receipt, Row, ScoreChanged, Submission
+from scoreboard.domain.values import (
+    BoardChanged,
+    Cursor,
+    Origin,
+    Page,
+    Place,
+    Player,
+    Receipt,
+    Row,
+    ScoreChanged,
+    Submission,
+    View,
+)
 from scoreboard.storage.memory_gate import MemoryGate
 from scoreboard.web.app import build_site
 from scoreboard.web.auth import Cloakroom
 from scoreboard.web.channel import Channel
 from scoreboard.web.door import Limits
 from scoreboard.web.site import Bounds, Site
+from tests import balconies
 
 NOW_S = 1_761_129_000  # 2025-10-22T10:30:00Z
 JWT_SECRET = b"a secret of the tests that is long enough"
@@ -132,6 +145,9 @@ class PaintedBoard:
         rows = self.rows[offset : offset + limit]
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW_S * 1000 + 15_000, degraded=self.degraded)
 
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        raise StoreUnavailable("nobody asks this over HTTP")
+
     async def since(self, cursor: Cursor, limit: int) -> History:
         if self.held is not None:
             await self.held
@@ -149,10 +165,11 @@ class PaintedBoard:
             raise self.fault
 
 
-class Balcony:
+class Balcony(balconies.Balcony):
     """An Announcer of one room that rings when the test says so."""
 
     def __init__(self, board: PaintedBoard) -> None:
+        super().__init__()
         self.board = board
         self.room: list[Listener] = []
         self.held: Deferred[None] | None = None

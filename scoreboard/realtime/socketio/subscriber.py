@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Parting
+from scoreboard.boundaries import SUSPENDED, Announcer, Doorkeeper, Parting
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal, Refused, malformed
 from scoreboard.realtime.engineio.line import Line
@@ -107,7 +107,7 @@ class Subscriber:
 
     def look(self, wall_s: float) -> None:
         """Has the token ended?"""
-        if self._visitor is not None and self._visitor.player.expires_at_s <= wall_s:
+        if self._visitor is not None and self._visitor.has_ended(wall_s):
             self._part(TOKEN_ENDED)
 
     def gone(self) -> None:
@@ -169,7 +169,7 @@ class Subscriber:
 
     def _part(self, parting: Parting) -> None:
         """Close; who must change something before it comes back is put out first, so that it does not come back by itself."""
-        if parting in (TOKEN_ENDED, TOO_MANY_EVENTS):
+        if parting in (TOKEN_ENDED, TOO_MANY_EVENTS, SUSPENDED):
             self._line.say(self._conversation.dismiss(MAIN))
         self._line.part(parting)
 

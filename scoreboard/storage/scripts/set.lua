@@ -2,7 +2,7 @@
 --
 -- KEYS: the ranking (ZSET), the players (HASH), the state (HASH), the history (LIST).
 -- ARGV: channel, source, position_ms, changes_told_max, steps_kept_max; then for each standing: user id, version, weight ('' = not on the
--- board), record. The weight's text goes to ZADD as it came: Lua never sees it as a number.
+-- board), record, news ('' = none) that are only told. The weight's text goes to ZADD as it came: Lua never sees it as a number.
 -- Reply: epoch, seq, players on the board; then for each standing: rank after the step, rank before it (0 = not on the
 -- board), 1 if it was applied. Empty when there is no epoch.
 --
@@ -10,7 +10,7 @@
 -- The history has one entry for each seq of the epoch, the newest last; it is cut now and then, not each time.
 
 local ranking, players, state = KEYS[1], KEYS[2], KEYS[3]
-local HEAD, WIDTH = 5, 4
+local HEAD, WIDTH = 5, 5
 local drawn = redis.call('HMGET', state, 'epoch', 'seq', 'position')
 if not drawn[1] then return {} end
 
@@ -59,7 +59,9 @@ for i = 1, count do
   local after, n = rank(users[i]), #reply
   reply[n + 1], reply[n + 2], reply[n + 3] = after, before[i], applied[i] and 1 or 0
   if applied[i] then
-    told[#told + 1] = '[' .. cjson.encode(users[i]) .. ',' .. after .. ',' .. before[i] .. ',' .. ARGV[HEAD + i * WIDTH] .. ']'
+    local news = ARGV[HEAD + i * WIDTH]
+    told[#told + 1] = '[' .. cjson.encode(users[i]) .. ',' .. after .. ',' .. before[i] .. ',' .. ARGV[HEAD + i * WIDTH - 1]
+      .. (news == '' and ']' or ',' .. news .. ']')
   end
 end
 if some then

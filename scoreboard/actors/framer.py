@@ -1,0 +1,21 @@
+"""Frames each event once for each wire, however many hear it."""
+
+from __future__ import annotations
+
+from scoreboard.boundaries import Wire
+from scoreboard.domain.values import Event
+
+
+class Framer:
+    """For as long as one tick takes."""
+
+    def __init__(self) -> None:
+        self._framed: dict[tuple[Wire, int], bytes] = {}
+
+    def __call__(self, wire: Wire, event: Event) -> bytes:
+        """The event's frame; whoever asks keeps the event for as long as the framer."""
+        key = (wire, id(event))
+        framed = self._framed.get(key)
+        if framed is None:
+            framed = self._framed[key] = wire.frame(event)
+        return framed

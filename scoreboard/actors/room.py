@@ -1,0 +1,83 @@
+"""The leaderboard room: who is in it, which top each of them knows, and who is to hear what of a tick.
+
+The top is told with what was told before, so that a wire may say only how they differ. Whoever came in with another top than
+the room was told is a *newcomer* until the next tick, which tells it from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scoreboard.boundaries import Listener, Wire
+from scoreboard.domain.values import BoardChanged, Event, Page, Row, ScoreChanged
+
+#: Who is still to hear something, and what.
+Part = tuple[dict[Listener, None], bytes]
+
+
+class Room:
+    """Members by wire, because each wire frames an event once for all of its own."""
+
+    def __init__(self) -> None:
+        self._members: dict[Wire, dict[Listener, None]] = {}
+        self._newcomers: dict[Listener, tuple[Row, ...]] = {}
+        self._told: tuple[Row, ...] | None = None
+        self._audiences: list[dict[Listener, None]] = []
+
+    def __contains__(self, listener: Listener) -> bool:
+        return listener in self._members.get(listener.wire, ())
+
+    def __len__(self) -> int:
+        return sum(map(len, self._members.values()))
+
+    @property
+    def has_newcomers(self) -> bool:
+        """Whether somebody knows another top than the room was told."""
+        return bool(self._newcomers)
+
+    @property
+    def is_told(self) -> bool:
+        """Whether nobody is still to hear a tick."""
+        return not self._audiences
+
+    def let_in(self, listener: Listener, top: tuple[Row, ...]) -> None:
+        """One more, who knows this top."""
+        self._members.setdefault(listener.wire, {})[listener] = None
+        if self._told is None:
+            self._told = top
+        elif top != self._told:
+            self._newcomers[listener] = top
+
+    def leave(self, listener: Listener) -> None:
+        """One less, who hears nothing more of a tick under way either."""
+        members = self._members.get(listener.wire)
+        if members is not None:
+            members.pop(listener, None)
+            if not members:
+                del self._members[listener.wire]
+        for audience in self._audiences:
+            audience.pop(listener, None)
+        self._newcomers.pop(listener, None)
+
+    def parts(self, page: Page, unseen: Sequence[ScoreChanged]) -> list[Part]:
+        """Everyone with what they are to hear: the moves, and the top if it reads otherwise than what they know."""
+        newcomers, self._newcomers = self._newcomers, {}
+        told, self._told = self._told, page.rows
+        audiences: dict[tuple[Wire, tuple[Row, ...] | None], dict[Listener, None]] = {}
+        for wire, members in self._members.items():
+            audiences[wire, told] = {one: None for one in members if one not in newcomers} if newcomers else members.copy()
+        for listener, top in newcomers.items():
+            audiences.setdefault((listener.wire, top), {})[listener] = None
+        parts: list[Part] = []
+        for (wire, known), audience in audiences.items():
+            events: list[Event] = [*unseen]
+            if known != page.rows:
+                events.append(BoardChanged(page=page, before=known))
+            if events and audience:
+                parts.append((audience, b"".join(map(wire.frame, events))))
+        self._audiences = [audience for audience, _ in parts]
+        return parts
+
+    def end_tick(self) -> None:
+        """Whoever has not heard it by now will not."""
+        self._audiences = []

@@ -1,0 +1,37 @@
+"""What announcers of tests have in common: nobody is refused anything, and everything that was wanted is written down."""
+
+from __future__ import annotations
+
+from scoreboard.boundaries import Listener
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.values import Cursor, View
+
+
+class Balcony:
+    """The views and spectators of an Announcer. ``refusal`` is what whoever asks hears instead."""
+
+    def __init__(self) -> None:
+        self.refusal: Refusal | None = None
+        self.fault: Exception | None = None
+        self.followed: list[View] = []
+        self.spectated: list[str] = []
+
+    def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
+        self.followed.append(view)
+        return self.refusal or Cursor(epoch=3, seq=17)
+
+    def unfollow(self, listener: Listener, view: View) -> None:
+        self.followed.remove(view)
+
+    async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
+        if self.fault is not None:
+            raise self.fault
+        self.spectated.append(user_id)
+        return self.refusal
+
+    def unspectate(self, listener: Listener, user_id: str) -> None:
+        self.spectated.remove(user_id)
+
+    def shut_out(self, user_id: str) -> None: ...
+
+    def expel(self, user_id: str) -> None: ...

@@ -1,0 +1,219 @@
+"""Views, spectating and notices: how clients ask for them, and how they are spelt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from scoreboard.boundaries import SUSPENDED, StoreUnavailable
+from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_VIEWS
+from scoreboard.domain.values import (
+    AchievementUnlocked,
+    Around,
+    Cursor,
+    Deed,
+    Event,
+    PlayerActed,
+    PlayerSuspended,
+    SpectatingEnded,
+    Stretch,
+    View,
+    ViewChanged,
+)
+from tests.realtime.cable import Client
+from tests.realtime.house import NOW_S, House, page
+
+AT = Cursor(epoch=3, seq=18)
+DEED = Deed(action_type="COMPLETE_QUEST", points=100, total=1250, at_ms=NOW_S * 1000)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def asked(client: Client, event: str, data: object) -> Any:
+    client.say(event, data, 7)
+    (answer,) = client.events()
+    assert answer["id"] == 7
+    return answer["data"]
+
+
+def told(house: House, client: Client, event: Event) -> Any:
+    (listener,) = house.announcer.known
+    listener.offer(listener.wire.frame(event))
+    (heard,) = client.events()
+    return heard
+
+
+@pytest.mark.parametrize(
+    ("wanted", "view", "spelt"),
+    [
+        ({"around": 5}, Around(user_id="amy", rows=5), {"around": 5}),
+        ({"offset": 100, "limit": 50}, Stretch(offset=100, limit=50), {"offset": 100, "limit": 50}),
+        ({"offset": 100}, Stretch(offset=100, limit=10), {"offset": 100, "limit": 10}),
+        ({"limit": 3}, Stretch(offset=0, limit=3), {"offset": 0, "limit": 3}),
+    ],
+)
+def test_a_view_is_followed_and_left(house: House, wanted: object, view: View, spelt: object) -> None:
+    client = house.visit("amy")
+    assert asked(client, "join:leaderboard", {"view": wanted}) == {"epoch": 3, "seq": 17, "view": spelt}
+    assert house.announcer.followed == [view]
+    assert not house.announcer.room, "a view is beside the room"
+    assert asked(client, "leave:leaderboard", {"view": wanted}) == {}
+    assert house.announcer.followed == []
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        {},
+        {"around": 0},
+        {"around": 51},
+        {"around": "5"},
+        {"around": 5, "limit": 10},
+        {"offset": -1},
+        {"offset": 10_001},
+        {"limit": 0},
+        {"limit": 101},
+        {"limit": 1.5},
+        {"top": 10},
+        [],
+        "around",
+    ],
+)
+@pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
+def test_what_is_no_view_is_refused(house: House, view: object, event: str) -> None:
+    assert asked(house.visit("amy"), event, {"view": view})["code"] == 4000
+    assert house.announcer.followed == []
+
+
+def test_a_view_has_no_past(house: House) -> None:
+    refusal = asked(house.visit("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
+    assert refusal["message"].startswith("data.since: ")
+
+
+def test_too_many_views_are_refused(house: House) -> None:
+    house.announcer.refusal = TOO_MANY_VIEWS
+    assert asked(house.visit("amy"), "join:leaderboard", {"view": {"around": 5}})["code"] == 4290
+
+
+@pytest.mark.parametrize(
+    ("event", "data"),
+    [
+        ("join:leaderboard", {"view": {"limit": 5}}),
+        ("leave:leaderboard", {"view": {"limit": 5}}),
+        ("spectate:user", "bob"),
+        ("unspectate:user", "bob"),
+    ],
+)
+def test_strangers_follow_nothing(house: House, event: str, data: object) -> None:
+    assert asked(house.visit(token=None), event, data)["code"] == 4010
+
+
+def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(house: House) -> None:
+    client = house.visit("amy")
+    board = page(18, 6)
+    view, rows = Around(user_id="user-4", rows=1), board.rows[2:5]
+    shown = told(house, client, ViewChanged(view=view, page=replace(board, rows=rows)))
+    assert shown["event"] == "leaderboard:update"
+    data = shown["data"]["data"]
+    assert (data["view"], data["offset"], [row["rank"] for row in data["leaderboard"]]) == ({"around": 1}, 2, [3, 4, 5])
+    changed = told(house, client, ViewChanged(view=view, page=replace(board, rows=board.rows[3:6]), before=rows))
+    assert changed["event"] == "leaderboard:rows"
+    assert changed["data"] == {
+        "type": "LEADERBOARD_ROWS",
+        "data": {
+            "ops": [
+                {"op": "leave", "userId": "user-3"},
+                {
+                    "op": "enter",
+                    "rank": 6,
+                    "userId": "user-6",
+                    "username": "player 6",
+                    "score": 94,
+                    "lastUpdated": "2025-10-22T10:30:15.006Z",
+                    "avatar": None,
+                },
+            ],
+            "total": 6,
+            "timestamp": "2025-10-22T10:30:15.000Z",
+            "epoch": 3,
+            "seq": 18,
+            "view": {"around": 1},
+            "offset": 3,
+        },
+    }
+
+
+@pytest.mark.parametrize("data", ["bob", {"userId": "bob"}])
+def test_a_player_is_spectated_by_id(house: House, data: object) -> None:
+    client = house.visit("amy")
+    assert asked(client, "spectate:user", data) == {"userId": "bob"}
+    assert house.announcer.spectated == ["bob"]
+    assert asked(client, "unspectate:user", data) == {"userId": "bob"}
+    assert house.announcer.spectated == []
+
+
+@pytest.mark.parametrize("data", [None, 5, "", "two words", "leader/board", "x" * 65, "bob\n", ["bob"], {"user": "bob"}, {}])
+def test_an_id_that_is_none_makes_no_room(house: House, data: object) -> None:
+    assert asked(house.visit("amy"), "spectate:user", data)["code"] == 4000
+    assert house.announcer.spectated == []
+
+
+def test_why_one_may_not_spectate_is_said(house: House) -> None:
+    client = house.visit("amy")
+    house.announcer.refusal = NO_SPECTATORS
+    assert asked(client, "spectate:user", "bob")["code"] == 4030
+    house.announcer.fault = StoreUnavailable("sql")
+    assert asked(client, "spectate:user", "bob")["code"] == 5030
+
+
+def test_a_deed_is_told_without_address_metadata_or_signature(house: House) -> None:
+    client = house.visit("amy")
+    event = PlayerActed(cursor=AT, user_id="bob", username="Bob", deed=DEED, rank=5, previous_rank=7)
+    assert told(house, client, event) == {
+        "event": "player:action",
+        "data": {
+            "type": "PLAYER_ACTION",
+            "data": {
+                "userId": "bob",
+                "username": "Bob",
+                "actionType": "COMPLETE_QUEST",
+                "scoreAwarded": 100,
+                "newTotalScore": 1250,
+                "newRank": 5,
+                "previousRank": 7,
+                "timestamp": "2025-10-22T10:30:15.000Z",
+                "epoch": 3,
+                "seq": 18,
+            },
+        },
+    }
+
+
+def test_an_achievement_is_spelt_as_the_specification_has_it(house: House) -> None:
+    client = house.visit("amy")
+    event = AchievementUnlocked(cursor=AT, user_id="amy", milestone=500, points=520, at_ms=NOW_S * 1000)
+    heard = told(house, client, event)
+    assert heard["event"] == "achievement:unlocked"
+    assert (heard["data"]["type"], heard["data"]["milestone"]) == ("SCORE_MILESTONE", 500)
+    assert heard["data"]["data"] == {
+        "userId": "amy",
+        "milestone": 500,
+        "score": 520,
+        "timestamp": "2025-10-22T10:30:15.000Z",
+        "epoch": 3,
+        "seq": 18,
+    }
+
+
+def test_notices_say_what_happened(house: House) -> None:
+    client = house.visit("amy")
+    assert told(house, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
+    assert told(house, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}
+    (listener,) = house.announcer.known
+    listener.part(SUSPENDED)
+    assert client.closed() == (4403, "the account is suspended")
