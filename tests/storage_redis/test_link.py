@@ -191,8 +191,10 @@ def test_urls_are_read_as_redis_py_writes_them() -> None:
 def test_a_subscriber_hears_again_after_a_restart(own_server: RedisServer) -> None:
     async def main() -> None:
         heard: list[bytes] = []
+        falls: list[str] = []
         async with linked(own_server.url) as link:
             link.subscribe("news", heard.append)
+            link.on_down(lambda: falls.append("down"))
             for message in ("one", "two"):
                 await until(lambda: own_server.tell("PUBSUB", "NUMSUB", "news") != "" and _subscribed(own_server))
                 await link.call("PUBLISH", "news", message)
@@ -201,6 +203,8 @@ def test_a_subscriber_hears_again_after_a_restart(own_server: RedisServer) -> No
                 heard.clear()
                 own_server.kill()
                 own_server.start()
+                await until(lambda: falls != [])  # or what is asked next may still be asked of the one that was killed
+                falls.clear()
                 await link.reached(2_000)
 
     run(main)
