@@ -1,0 +1,140 @@
+"""With everything real: views that move, spectators, achievements, and players who are told what happens to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.journeys.server import ServerProcess
+from tests.journeys.test_live import Viewer
+
+
+def visitor(server: ServerProcess, user_id: str, **more: Any) -> Viewer:
+    """An open socket of a player, in no room."""
+    token = server.mint(user_id, **more)
+    return Viewer(f"ws://127.0.0.1:{server.port}/ws", additional_headers={"Authorization": f"Bearer {token}"})
+
+
+class Shown:
+    """A view as a client keeps it, by the rules of docs/protocol-live.md."""
+
+    def __init__(self, viewer: Viewer, view: dict[str, int]) -> None:
+        self.viewer, self.view = viewer, view
+        self.rows: list[tuple[str, int]] = []
+        self.offset = 0
+        viewer.say("join:leaderboard", {"view": view}, 1)
+        viewer.hear("ack", lambda data: data["view"] == view)
+        self.take(viewer.hear("leaderboard:update", self._is_ours)["data"])
+
+    def _is_ours(self, told: Any) -> bool:
+        return bool(told["data"].get("view") == self.view)
+
+    def take(self, data: Any) -> None:
+        self.offset = data["offset"]
+        if "leaderboard" in data:
+            self.rows = [(row["userId"], row["score"]) for row in data["leaderboard"]]
+            assert [row["rank"] for row in data["leaderboard"]] == self.ranks
+            return
+        for op in data["ops"]:
+            users = [user for user, _ in self.rows]
+            if op["op"] == "enter":
+                self.rows.insert(op["rank"] - self.offset - 1, (op["userId"], op["score"]))
+            elif op["op"] == "leave":
+                del self.rows[users.index(op["userId"])]
+            elif op["op"] == "move":
+                self.rows.insert(op["rank"] - self.offset - 1, self.rows.pop(users.index(op["userId"])))
+            else:
+                self.rows[users.index(op["userId"])] = (op["userId"], op["score"])
+
+    @property
+    def ranks(self) -> list[int]:
+        return list(range(self.offset + 1, self.offset + 1 + len(self.rows)))
+
+    def until(self, users: list[str]) -> None:
+        while [user for user, _ in self.rows] != users:
+            self.take(self.viewer.hear("leaderboard:rows", self._is_ours)["data"])
+
+
+def test_views_follow_the_board(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    for n in range(6):  # p0 has most
+        for _ in range(6 - n):
+            server.play(f"p{n}")
+    around = Shown(visitor(server, "p4"), {"around": 1})
+    assert (around.rows, around.ranks) == ([("p3", 300), ("p4", 200), ("p5", 100)], [4, 5, 6])
+    middle = Shown(visitor(server, "watcher"), {"offset": 2, "limit": 2})
+    assert (middle.rows, middle.ranks) == ([("p2", 400), ("p3", 300)], [3, 4])
+    for _ in range(3):
+        server.play("p4")
+    around.until(["p1", "p4", "p2"])
+    assert around.ranks == [2, 3, 4]
+    middle.until(["p4", "p2"])
+    newcomer = Shown(visitor(server, "zed"), {"around": 2})
+    assert newcomer.rows == []
+    server.play("zed")
+    newcomer.until(["p3", "p5", "zed"])
+    assert [user for user, _ in newcomer.rows] == [user for user, _ in server.board()][newcomer.offset :]
+
+
+def test_a_spectator_hears_each_award_and_the_player_each_milestone_once(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    spectator, amy = visitor(server, "watcher"), visitor(server, "amy")
+    spectator.say("spectate:user", "amy", 1)
+    spectator.hear("ack", lambda data: data == {"userId": "amy"})
+    server.play("amy", questId="secret-quest")
+    deed = spectator.hear("player:action")
+    assert deed["type"] == "PLAYER_ACTION"
+    told = {name: deed["data"][name] for name in ("userId", "actionType", "scoreAwarded", "newTotalScore", "newRank")}
+    assert told == {"userId": "amy", "actionType": "COMPLETE_QUEST", "scoreAwarded": 100, "newTotalScore": 100, "newRank": 1}
+    assert "secret-quest" not in str(spectator.heard)
+    assert amy.hear("achievement:unlocked")["milestone"] == 100
+    assert server.command_line("reset", "user", "amy", "--reason", "again", "--operator", "tests", "--yes").returncode == 0
+    amy.hear("score:update", lambda told: told["data"]["newScore"] == 0, seconds=1)
+    for _ in range(5):
+        server.play("amy")
+    assert amy.hear("achievement:unlocked")["milestone"] == 500, "100 was unlocked before the reset"
+    held = server.get("/api/v1/me/achievements", server.mint("amy")).body["data"]["achievements"]
+    assert [one["milestone"] for one in held] == [100, 500]
+
+
+def test_a_player_who_wants_no_spectators_has_none_within_a_second(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    spectator, admin = visitor(server, "watcher"), visitor(server, "boss", role="admin")
+    for viewer in (spectator, admin):
+        viewer.say("spectate:user", {"userId": "amy"}, 1)
+        viewer.hear("ack")
+    answer = server.request("PUT", "/api/v1/me/settings", server.mint("amy"), {"spectators": False}, {})
+    assert (answer.status, answer.body["data"]) == (200, {"spectators": False})
+    spectator.hear("spectate:ended", lambda data: data == {"userId": "amy"}, seconds=1)
+    server.play("amy")
+    admin.hear("player:action")
+    spectator.say("spectate:user", "amy", 2)
+    assert spectator.hear("error")["code"] == 4030
+    assert "player:action" not in [heard["event"] for heard in spectator.heard]
+
+
+def test_a_suspended_player_is_told_within_a_second_and_stays_out(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    amy, other = visitor(server, "amy"), visitor(server, "zed")
+    ordered = ("--reason", "cheated", "--operator", "tests", "--yes")
+    assert server.command_line("player", "suspend", "amy", *ordered).returncode == 0
+    began = time.monotonic()
+    amy.hear("account:suspended", seconds=1)
+    assert amy.goodbye() == 4403
+    assert time.monotonic() - began < 1
+    assert server.get("/api/v1/scores/me", server.mint("amy")).status == 403
+    assert server.command_line("player", "reinstate", "amy", *ordered).returncode == 0
+    until = time.monotonic() + 1
+    while server.get("/api/v1/scores/me", server.mint("amy")).status != 200:
+        assert time.monotonic() < until
+    other.say("leave:leaderboard", number=1)
+    other.hear("ack")
+
+
+def test_a_token_that_ends_is_told_before_and_a_fresh_one_prolongs(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    viewer = visitor(server, "amy", life_s=20)
+    viewer.hear("auth:expiring", seconds=2.5)
+    viewer.say("auth:refresh", {"token": server.mint("amy")}, 1)
+    assert viewer.hear("ack")["userId"] == "amy"
