@@ -41,6 +41,7 @@ from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, 
 from scoreboard.listening import close as close_port
 from scoreboard.listening import listen
 from scoreboard.realtime.engineio.limits import EngineSettings
+from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.native import NativeFactory
@@ -302,7 +303,18 @@ class House(Service):
             address_of=address_of,
             knock=knock,
         )
+        self._watch(indoors.announcer, lobby, socketio)
         return lobby, sockets, socketio
+
+    def _watch(self, announcer: Announcer, lobby: Lobby, socketio: EngineResource) -> None:
+        """What is counted only when somebody asks for the metrics."""
+        watch, reactor = self._telemetry.watch, self._reactor
+        watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
+        watch("websocket_connections_passing", lambda: lobby.passing)
+        watch("engine_sessions_active", lambda: socketio.sessions)
+        watch("listeners_active", lambda: announcer.listeners)
+        watch("room_members", lambda: announcer.members)
+        watch("room_members_stalled", lambda: announcer.stalled)
 
     async def _close(self) -> None:
         if self._opening is not None:

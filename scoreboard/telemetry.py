@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TextIO
@@ -36,6 +36,12 @@ _GAUGES: Final[Mapping[str, str]] = {
     "http_connections_active": "Open HTTP connections",
     "board_abreast": "1 while the board shows the ledger's newest, 0 while it catches up",
     "reactor_lag_seconds": "The longest that the reactor was late in the last ten seconds",
+    "reactor_delayed_calls": "Timers that are pending",
+    "websocket_connections_passing": "Live connections without a seat: they shake hands, or were refused",
+    "engine_sessions_active": "Engine.IO sessions, over polling and over WebSocket",
+    "listeners_active": "Live clients of whom it is known which player they are",
+    "room_members": "Live clients in the leaderboard room",
+    "room_members_stalled": "Those of them who have not taken what they were last offered",
 }
 _HISTOGRAMS: Final[Mapping[str, str]] = {"score_update_duration_seconds": "Duration of score update operations"}
 _BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -77,6 +83,10 @@ class Telemetry:
         if gauge is None:
             gauge = self._gauges[name] = Gauge(name, name, registry=self._registry)
         gauge.set(value)
+
+    def watch(self, name: str, read: Callable[[], float]) -> None:
+        """From now on a gauge that is declared above is read when somebody asks for it, and costs nothing otherwise."""
+        self._gauges[name].set_function(read)
 
     def render(self) -> tuple[bytes, str]:
         """Everything measured, as Prometheus reads it, and its content type."""

@@ -59,6 +59,15 @@ def test_a_name_that_nobody_declared_is_declared_by_its_first_use() -> None:
     assert "surprised 1.0" in text
 
 
+def test_what_is_watched_is_read_when_somebody_asks() -> None:
+    telemetry, room = Telemetry(), ["amy"]
+    assert "room_members 0.0" in rendered(telemetry)
+    telemetry.watch("room_members", lambda: len(room))
+    assert "room_members 1.0" in rendered(telemetry)
+    room.clear()
+    assert "room_members 0.0" in rendered(telemetry)
+
+
 def test_series_do_not_grow_with_what_clients_choose() -> None:
     telemetry = Telemetry()
     for number in range(3_000):

@@ -213,6 +213,21 @@ class Announcer:
         if listener.drained:
             listener.offer(listener.wire.frame(event))
 
+    @property
+    def listeners(self) -> int:
+        """How many sockets have a player."""
+        return sum(map(len, self._own.values()))
+
+    @property
+    def members(self) -> int:
+        """How many are in the leaderboard room."""
+        return sum(map(len, self._room.values()))
+
+    @property
+    def stalled(self) -> int:
+        """How many of these have not taken what they were last offered."""
+        return len(self._stalled)
+
     # News
 
     def tell(self, changes: Sequence[ScoreChanged]) -> None:

@@ -61,7 +61,7 @@ class Lobby:
 
     def enter(self, guest: Guest) -> bool:
         """A connection was made; False if there is not even room to tell it so."""
-        if len(self._guests) - self._open >= PASSING_MAX:
+        if self.passing >= PASSING_MAX:
             return False
         self._guests[guest] = None
         return True
@@ -117,6 +117,11 @@ class Lobby:
     def crowd(self) -> int:
         """How many are connected, in whatever state."""
         return len(self._guests)
+
+    @property
+    def passing(self) -> int:
+        """How many of them have no seat: they shake hands, or were refused."""
+        return len(self._guests) - self._open
 
     def _count(self, by: int) -> None:
         self._open += by

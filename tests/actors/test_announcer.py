@@ -147,6 +147,17 @@ def test_a_socket_stalled_for_ten_seconds_is_closed(house: House) -> None:
     assert screen.parted == module.SLOW
 
 
+def test_who_is_there_is_counted(house: House) -> None:
+    slow, _, guest = house.screen("slow"), house.screen(), house.screen("guest", joined=False)
+    slow.drained = False
+    house.board.write(1, ("amy", 100))
+    house.tick(moved("amy", 1, None))
+    assert (house.announcer.listeners, house.announcer.members, house.announcer.stalled) == (3, 2, 1)
+    for screen in (slow, guest):
+        house.announcer.leave(screen)
+    assert (house.announcer.listeners, house.announcer.members, house.announcer.stalled) == (1, 1, 0)
+
+
 def test_nothing_is_told_from_a_board_without_a_cursor(house: House) -> None:
     screen = house.screen()
     house.board.degraded = True

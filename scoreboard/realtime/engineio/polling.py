@@ -48,6 +48,11 @@ class EngineResource:
         self._engine: Engine = factory.engine
         self._sockets = SocketResource(factory)
 
+    @property
+    def sessions(self) -> int:
+        """How many there are, whatever carries them."""
+        return len(self._engine.lines)
+
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         """Nothing is below this."""
         return notFound()
