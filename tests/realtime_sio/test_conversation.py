@@ -169,34 +169,6 @@ def test_an_attachment_to_nothing_ends_it() -> None:
         inside().receive(b"x")
 
 
-_packets = r"\A[0-6]([0-9]{1,3}-)?(/[a-z]{0,3},)?[0-9]{0,18}(\[\"[a-z]\",\{\"_placeholder\":true,\"num\":[0-9]\}\]|\{\}|\[\])?\Z"
-_messages = st.one_of(
-    st.text(max_size=30),
-    st.binary(max_size=10),
-    st.from_regex(_packets),
-    st.sampled_from(["0", "1", '2["a"]', '21["a"]', "0/x,", '51-["a",{"_placeholder":true,"num":0}]', "31[]", b"x"]),
-)
-
-
-@given(st.lists(_messages, max_size=30))
-def test_nothing_but_malformed_escapes_and_nothing_is_said_afterwards(messages: list[str | bytes]) -> None:
-    talk = stranger()
-    over = False
-    for message in messages:
-        try:
-            said = talk.receive(message)
-            assert not over
-        except Malformed:
-            over = True
-            continue
-        if isinstance(said, Entered):
-            assert payload_of(talk.accept(said.namespace)).startswith(b"40")
-        elif isinstance(said, Emitted) and said.name:
-            assert payload_of(talk.emit(said.namespace, said.name, said.args, said.attachments))[:2] in (b"42", b"45")
-            assert payload_of(talk.acknowledge(said, said.args, said.attachments))[:2] in (b"", b"43", b"46")
-    assert not over or talk.emit("/", "x", []) == talk.dismiss("/") == b""
-
-
 _leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=5)
 
 

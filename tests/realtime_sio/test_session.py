@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from scoreboard.realtime.engineio import session as endings
 from scoreboard.realtime.engineio.limits import EngineSettings
@@ -274,56 +272,3 @@ def test_an_upgrade_has_its_time_and_one_candidate() -> None:
     session.pass_time(session.deadline_ms)
     assert not session.attached
     assert session.parting is None
-
-
-# Anything
-
-_step = st.one_of(
-    st.tuples(st.just("post"), st.binary(max_size=40) | st.sampled_from([b"3", b"1", b"4a\x1e4b", b"bAA=="])),
-    st.tuples(st.just("hear"), st.text(max_size=8) | st.binary(max_size=8) | st.sampled_from(["3", "1", "4a"])),
-    st.tuples(st.just("probe"), st.sampled_from(["2probe", "5", "4", b"x"])),
-    st.tuples(st.sampled_from(["poll", "abandon", "attach", "detach", "send", "close", "welcome"]), st.none()),
-    st.tuples(st.just("wait"), st.integers(0, 400)),
-)
-
-
-@given(st.sampled_from(list(Transport)), st.lists(_step, max_size=40))
-def test_nothing_but_a_refusal_escapes_and_nothing_follows_the_end(transport: Transport, steps: list[tuple[str, object]]) -> None:
-    session = Session("s", transport, SETTINGS, 0)
-    now_ms = 0
-    farewells = 0
-    for step, value in steps:
-        over = session.parting is not None
-        heard: object = None
-        try:
-            match step, value:
-                case "wait", int(ms):
-                    now_ms += ms
-                    session.pass_time(now_ms)
-                case "post", bytes(body):
-                    heard = session.post(body, now_ms)
-                case "hear", (str() | bytes()) as message:
-                    heard = session.hear(message, now_ms)
-                case "probe", (str() | bytes()) as message:
-                    heard = session.probe(message, now_ms) if session.attached else None
-                case "poll", _:
-                    session.poll(now_ms)
-                case "attach", _:
-                    session.attach(now_ms)
-                case "send", _:
-                    session.send(text_frame(b"4x"))
-                case "close", _:
-                    session.close(endings.LEFT)
-                case "abandon", _:
-                    session.abandon()
-                case "detach", _:
-                    session.detach()
-                case _:
-                    session.welcome()
-        except (Misplaced, Malformed):
-            pass
-        farewells += session.take_payload() is not None and over
-        assert not (over and heard)
-        assert not (over and session.take_frames())
-        assert session.parting is not None or session.deadline_ms > now_ms
-    assert farewells == 0, "the farewell goes out with the end itself"

@@ -1,0 +1,336 @@
+"""Random bytes and random packets in any order, to both protocol cores and to the wing around them: nothing escapes but what is
+documented, and nothing is said after the end, whoever ended it.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.logger import capturedLogs
+
+from scoreboard.realtime.engineio import session as endings
+from scoreboard.realtime.engineio.limits import EngineSettings
+from scoreboard.realtime.engineio.line import Line
+from scoreboard.realtime.engineio.packets import Malformed, payload_of
+from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
+from scoreboard.realtime.frames import text_frame
+from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Said
+from tests.realtime.cable import frame
+from tests.realtime_sio.house import House, Request, SioClient
+
+SETTINGS = EngineSettings(ping_interval_ms=300, ping_timeout_ms=200, connect_timeout_ms=1_000, queued_bytes_max=200)
+
+# What a client may say: packets of Engine.IO, whole and broken, alone and many in a POST, and anything else.
+
+_socketio = st.one_of(
+    st.sampled_from(["0", '0{"token":"amy"}', '0{"token":"bad"}', "0/x,", "1", "1/x,", '2["join:leaderboard"]', "31[]"]),
+    st.sampled_from(['21["join:leaderboard"]', '22["leave:leaderboard"]', '23["nothing",1]', '2/x,4["a"]', '2["connect"]']),
+    st.sampled_from(['51-["a",{"_placeholder":true,"num":0}]', '52-9["a",{"_placeholder":true,"num":1}]', "61-7[]"]),
+    st.from_regex(
+        r"\A[0-6]([0-9]{1,3}-)?(/[a-z]{0,3},)?[0-9]{0,18}(\[\"[a-z]\",\{\"_placeholder\":true,\"num\":[0-9]\}\]|\{\}|\[\])?\Z"
+    ),
+    st.text(max_size=30),
+)
+_text = st.one_of(
+    _socketio.map("4{}".format),
+    st.sampled_from(["1", "2", "3", "3", "3", "5", "6", "2probe", "2probe", "5", "7", ""]),
+    st.builds("{}{}".format, st.sampled_from("0123456"), st.text(max_size=5)),
+    st.text(max_size=8),
+)
+_packet = _text | st.binary(max_size=10)
+
+
+def _posted(packets: Sequence[str | bytes]) -> bytes:
+    wires = (f"b{base64.b64encode(one).decode()}" if isinstance(one, bytes) else one for one in packets)
+    return "\x1e".join(wires).encode("utf-8", "surrogatepass")
+
+
+_body = st.lists(_packet, min_size=1, max_size=5).map(_posted) | st.binary(max_size=40)
+
+
+# Engine.IO's core
+
+_session_step = st.one_of(
+    st.tuples(st.just("post"), _body),
+    st.tuples(st.sampled_from(["hear", "hear", "probe"]), _packet),
+    st.tuples(st.just("probe"), st.sampled_from(["2probe", "5"])),
+    st.tuples(st.sampled_from(["poll", "poll", "poll", "attach", "detach", "send", "send", "welcome"]), st.none()),
+    st.tuples(st.sampled_from(["abandon", "close"]), st.none()),
+    st.tuples(st.just("wait"), st.integers(0, 400)),
+)
+
+
+@given(st.sampled_from(list(Transport)), st.lists(_session_step, max_size=40))
+@settings(max_examples=500, deadline=None)
+def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
+    transport: Transport, steps: list[tuple[str, object]]
+) -> None:
+    session = Session("s", transport, SETTINGS, 0)
+    now_ms = 0
+    for step, value in steps:
+        over, held_bytes = session.parting, session.queued_bytes
+        heard: object = None
+        refused = False
+        try:
+            match step, value:
+                case "wait", int(ms):
+                    now_ms += ms
+                    session.pass_time(now_ms)
+                case "post", bytes(body):
+                    heard = session.post(body, now_ms)
+                case "hear", (str() | bytes()) as message:
+                    heard = session.hear(message, now_ms)
+                case "probe", (str() | bytes()) as message:
+                    heard = session.probe(message, now_ms)
+                case "poll", _:
+                    session.poll(now_ms)
+                case "attach", _:
+                    session.attach(now_ms)
+                case "send", _:
+                    session.send(text_frame(b"4" + b"x" * 30))
+                case "close", _:
+                    session.close(endings.LEFT)
+                case "abandon", _:
+                    session.abandon()
+                case "detach", _:
+                    session.detach()
+                case _:
+                    session.welcome()
+        except (Misplaced, Malformed):
+            refused = True
+        payload, frames = session.take_payload(), session.take_frames()
+        if session.parting is None:
+            assert now_ms < session.deadline_ms < NEVER
+            continue
+        assert frames == b"", "nothing over the WebSocket"
+        assert session.deadline_ms == NEVER
+        if over is not None:
+            assert payload is None, "the farewell went out with the end itself"
+            assert session.parting == over
+            assert session.queued_bytes == held_bytes, "nothing is kept for it"
+            assert not heard
+            assert refused or step not in ("poll", "post", "probe", "attach")
+
+
+# Socket.IO's core
+
+_conversation_step = st.one_of(
+    st.tuples(st.just("hear"), _socketio | st.binary(max_size=10)),
+    st.tuples(st.just("hear"), st.sampled_from(["0", "0/x,", '27["a"]', '51-8["a"]', b"x"])),
+    st.tuples(st.sampled_from(["accept", "accept", "refuse", "emit", "dismiss"]), st.sampled_from(["/", "/", "/x", "/y"])),
+    st.tuples(st.sampled_from(["acknowledge", "acknowledge", "acknowledge", "end"]), st.just("")),
+)
+_SAID = {"accept": (b"40",), "refuse": (b"44",), "emit": (b"42", b"45"), "dismiss": (b"41",), "acknowledge": (b"43", b"46")}
+
+
+def _say(talk: Conversation, step: str, namespace: str, asked: Emitted | None) -> bytes:
+    match step:
+        case "accept":
+            return talk.accept(namespace)
+        case "refuse":
+            return talk.refuse(namespace, "no")
+        case "emit":
+            return talk.emit(namespace, "x", [b"1"], [b"\1"])
+        case "dismiss":
+            return talk.dismiss(namespace)
+    return b"" if asked is None else talk.acknowledge(asked, asked.args, asked.attachments)
+
+
+@given(st.lists(_conversation_step, max_size=40))
+@settings(max_examples=500, deadline=None)
+def test_nothing_but_malformed_escapes_a_conversation_and_nothing_is_said_after_its_end(
+    steps: list[tuple[str, str | bytes]],
+) -> None:
+    sids = (f"c{number}" for number in itertools.count(1))
+    talk = Conversation(lambda: next(sids))
+    over = False
+    asked: Emitted | None = None
+    for step, value in steps:
+        if step == "hear":
+            said: Said | None = None
+            try:
+                said = talk.receive(value)
+                assert not over
+            except Malformed:
+                over = True
+            if isinstance(said, Emitted) and said.number is not None:
+                asked = said
+            assert said is None or isinstance(said, Entered | Emitted | Left)
+        elif step == "end":
+            talk.end()
+            over = True
+        else:
+            out = _say(talk, step, str(value), asked)
+            assert not out or (not over and payload_of(out)[:2] in _SAID[step])
+    if over:
+        for step, namespace in itertools.product(_SAID, ("/", "/x")):
+            assert _say(talk, step, namespace, asked) == b""
+
+
+# The wing around them: a line with a passenger that speaks out of turn, and the board's own subscriber.
+
+
+class Chatty:
+    """Says and closes as the test wants, also inside of what it hears, and goes on after the end."""
+
+    def __init__(self, line: Line, replies: list[str]) -> None:
+        self.line, self.replies = line, replies
+        self.ends = 0
+
+    def act(self, what: str) -> None:
+        match what:
+            case "say":
+                self.line.say(text_frame(b"4said"))
+            case "offer":
+                self.line.offer(text_frame(b"4offered"))
+            case "sink":
+                if not self.ends:
+                    self.line.sink.offer(text_frame(b"4told"))
+            case "welcome":
+                self.line.welcome()
+            case "part":
+                self.line.part(endings.BAD_PACKET)
+
+    def heard(self, message: str | bytes) -> None:
+        assert not self.ends, "heard after the end"
+        if self.replies:
+            self.act(self.replies.pop())
+
+    def moved(self) -> None:
+        assert not self.ends, "moved after the end"
+
+    def look(self, wall_s: float) -> None:
+        assert not self.ends, "looked after when it is over"
+
+    def gone(self) -> None:
+        self.ends += 1
+
+
+_IN = ('40{"token":"amy"}', '42["join:leaderboard"]')
+_act = st.sampled_from(["say", "say", "offer", "sink", "welcome", "part"])
+_begun = st.sampled_from(["polling", "probed", "upgraded", "websocket"])
+_wing_step = st.one_of(
+    st.tuples(st.just("post"), _body),
+    st.tuples(st.just("ws"), _packet),
+    st.tuples(st.just("raw"), st.binary(max_size=30)),
+    st.tuples(st.just("act"), _act),
+    st.tuples(st.sampled_from(["poll", "poll", "hang up", "upgrade", "vanish", "deaf", "say", "part"]), st.none()),
+    st.tuples(st.just("wait"), st.integers(0, 12)),
+)
+
+
+class Wing:
+    """One client of a house, on both transports at once if it likes."""
+
+    def __init__(self, house: House, begun: str) -> None:
+        self.house = house
+        self.sid = "" if begun == "websocket" else house.open()
+        self.sockets: list[SioClient] = [] if self.sid else [house.visit()]
+        self.sid = self.sid or self.sockets[0].sid
+        self.waiting: list[Request] = []
+        if begun in ("probed", "upgraded"):
+            self.do("upgrade", None)
+            self.do("ws", "2probe")
+        if begun == "upgraded":
+            self.do("ws", "5")
+
+    def say(self, packet: str) -> None:
+        """Over whatever carries the session."""
+        if self.house.engine.lines[self.sid].sink is self.house.engine.lines[self.sid]:
+            self.do("post", packet.encode())
+        else:
+            self.do("ws", packet)
+
+    def do(self, step: str, value: object) -> None:
+        house, socket = self.house, self.sockets[-1] if self.sockets else None
+        match step, value:
+            case "post", bytes(body):
+                house.post(self.sid, body)
+            case "poll", _:
+                self.waiting.append(house.get(self.sid))
+            case "hang up", _ if self.waiting and not self.waiting[-1].finished:
+                self.waiting.pop().hang_up()
+            case "upgrade", _ if len(self.sockets) < 3:
+                self.sockets.append(house.visit(self.sid))
+            case "ws", str(text) if socket is not None:
+                socket.send(frame(1, text.encode("utf-8", "surrogatepass")))
+            case "ws", bytes(data) if socket is not None:
+                socket.send(frame(2, data))
+            case "raw", bytes(data) if socket is not None:
+                socket.send(data)
+            case "vanish", _ if socket is not None:
+                socket.vanish()
+            case "deaf", _ if socket is not None:
+                socket.cable.room = 0
+            case "wait", int(seconds):
+                house.pass_time(seconds)
+
+    def check_the_end(self) -> None:
+        """Everything that waited was answered, and whatever comes now is refused."""
+        assert all(request.finished for request in self.waiting)
+        assert [self.house.get(self.sid).status, self.house.post(self.sid, b"4late").status] == [400, 400]
+        assert self.house.get(self.sid).body.startswith(b'{"success":false')
+        for socket in self.sockets:
+            if socket.cable.room:
+                opcodes = [opcode for opcode, _ in socket.frames()]
+                assert opcodes.count(8) <= 1
+                assert 8 not in opcodes[:-1], "output after the close frame"
+
+
+@given(_begun, st.lists(_act, max_size=8), st.lists(_wing_step, max_size=30))
+@settings(max_examples=300, deadline=None)
+def test_no_line_says_anything_after_its_end_whoever_ended_it(
+    begun: str, replies: list[str], steps: list[tuple[str, object]]
+) -> None:
+    passengers: list[Chatty] = []
+
+    def board(line: Line) -> Chatty:
+        passengers.append(Chatty(line, replies))
+        return passengers[-1]
+
+    house = House(board=board)
+    with capturedLogs() as logged:
+        wing = Wing(house, begun)
+        (passenger,) = passengers
+        for step, value in steps:
+            if step == "act":
+                passenger.act(str(value))
+            else:
+                wing.do(step, value)
+            assert (passenger.ends == 0) == (wing.sid in house.engine.lines)
+        passenger.act("part")
+        for what in ("say", "offer", "welcome", "part"):
+            passenger.act(what)
+        house.pass_time(30)
+        wing.check_the_end()
+    assert not logged
+    assert passenger.ends == 1
+    assert house.lobby.crowd == house.resource.sessions == 0
+    assert len(house.clock.getDelayedCalls()) == 1
+
+
+@given(_begun, st.sampled_from([(), ("40",), _IN[:1], _IN, _IN]), st.lists(_wing_step, max_size=30))
+@settings(max_examples=300, deadline=None)
+def test_no_client_makes_the_board_raise_log_or_speak_after_the_end(
+    begun: str, said: tuple[str, ...], steps: list[tuple[str, object]]
+) -> None:
+    house = House()
+    with capturedLogs() as logged:
+        wing = Wing(house, begun)
+        for packet in said:
+            wing.say(packet)
+        for step, value in steps:
+            wing.do(step, value)
+            if step == "say":
+                house.announcer.tell([])
+            elif step == "part" and wing.sid in house.engine.lines:
+                house.engine.lines[wing.sid].part(endings.LEFT)
+        house.pass_time(60)
+        house.announcer.tell([])
+        wing.check_the_end()
+    assert not logged
+    assert house.is_empty
