@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.values import Value
+
+#: The closing code of those who do not read what they are sent.
+TOO_SLOW: Final = 4008
 
 
 class LiveSettings(Value, frozen=True, kw_only=True):
@@ -39,3 +44,7 @@ class LiveSettings(Value, frozen=True, kw_only=True):
     def frames(self) -> Limit:
         """Frames of one socket, of any kind: twice as many at once as in a second."""
         return Limit(name="socket_frames", quota=2 * self.frames_per_second_max, window_ms=2_000, policy="bucket")
+
+    def farewell_s(self, code: int) -> float:
+        """How long a client may take over a goodbye. Who did not read for ten seconds has had its time: until the next sweep."""
+        return 0.0 if code == TOO_SLOW else self.farewell_s_max

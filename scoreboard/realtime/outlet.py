@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import socket
+from typing import Any, Final, Protocol
 
 from twisted.internet.abstract import FileDescriptor
+
+#: What the kernel takes ahead of what the client has room for (and what it makes one segment of, 64 KiB at most). By itself it
+#: takes megabytes a socket: memory that a client which does not read costs us, and old news that hide it from us.
+UNSENT_BYTES_MAX: Final = 16_384
 
 
 class Sink(Protocol):
@@ -34,6 +39,9 @@ class Outlet:
         self._transport = transport
         self._descriptor: Any = descriptor
         self._direct = descriptor is transport and not getattr(transport, "TLS", False)
+        handle = getattr(descriptor, "socket", None)
+        if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
     def offer(self, data: bytes) -> None:
         """Write: to the socket at once if nothing waits before it, through the transport's buffer otherwise."""

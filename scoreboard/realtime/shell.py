@@ -24,12 +24,12 @@ from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.realtime.frames import PING, close_frame
 from scoreboard.realtime.handshake import http_answer, may_enter, refusal_of, status_of
 from scoreboard.realtime.lean import LeanSocket
-from scoreboard.realtime.limits import LiveSettings
+from scoreboard.realtime.limits import TOO_SLOW, LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.outlet import Outlet
 
 NO_TOKEN: Final = Parting(code=4401, reason="no token came in time")
-UNREAD: Final = Parting(code=4008, reason="too slow: answers are not read")
+UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: answers are not read")
 _TOO_MANY: Final = "Too many requests. Please try again later."
 TOO_MANY_FRAMES: Final = Parting(code=1008, reason="too many frames a second")
 
@@ -220,7 +220,7 @@ class Shell(LeanSocket):
     def part(self, parting: Parting) -> None:
         """Say why, let the client see the end of the stream, and give it a moment to do the same."""
         if self.state == self.STATE_OPEN:
-            self._end()
+            self._end(parting.code)
             self.outlet.offer(close_frame(parting))
             self.outlet.finish()
         else:
@@ -236,11 +236,11 @@ class Shell(LeanSocket):
         else:
             self.transport.loseConnection()
 
-    def _end(self) -> None:
+    def _end(self, code: int = 0) -> None:
         self.state = self.STATE_CLOSED  # for Autobahn too: it reads no further frame
         if self.stage is Stage.UNREAD:
             self._read_again()
-        self._enter(Stage.PARTED, self.factory.settings.farewell_s_max)
+        self._enter(Stage.PARTED, self.factory.settings.farewell_s(code))
         self.gone()
 
 

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import Announcer, Listener, Parting, StoreUnavailable, Wire
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, TokenExpiring, cursor_of
 from scoreboard.realtime.handshake import http_answer, status_of
-from scoreboard.realtime.limits import LiveSettings
+from scoreboard.realtime.limits import TOO_SLOW, LiveSettings
 from scoreboard.realtime.lobby import Guest, Lobby
 from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.outlet import Outlet
@@ -30,7 +30,7 @@ from scoreboard.realtime.visitor import EXPIRING_S
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
 TOKEN_ENDED: Final = Parting(code=4401, reason="the token ended")
-UNREAD: Final = Parting(code=4008, reason="too slow: nothing was read for 10 seconds")
+UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: nothing was read for 10 seconds")
 UNAVAILABLE: Final = Parting(code=1013, reason="the board cannot be read now")
 OUR_FAULT: Final = Parting(code=1011, reason="the server has a fault")
 
@@ -178,11 +178,11 @@ class Stream(Protocol):
         if self._open:
             goodbye = msgspec.json.encode(_Goodbye(parting.code, parting.reason))
             self._outlet.offer(b"event: goodbye\ndata: %b\n\n" % goodbye)
-            self._end()
+            self._end(parting.code)
 
-    def _end(self) -> None:
+    def _end(self, code: int = 0) -> None:
         self._leave()
-        self._deadline_s = self._streams.clock.seconds() + self._streams.settings.farewell_s_max
+        self._deadline_s = self._streams.clock.seconds() + self._streams.settings.farewell_s(code)
         self._outlet.finish()
 
     def _leave(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,17 +12,21 @@ from twisted.internet import main, tcp
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from scoreboard.realtime.outlet import Outlet
+from scoreboard.realtime.outlet import UNSENT_BYTES_MAX, Outlet
 from tests.realtime.cable import Watchlist
+
+#: What the client's own kernel keeps for it, and what ours makes one segment of.
+CLIENTS_OWN_BYTES = 131_072
+SEGMENT_BYTES = 65_536
 
 
 class Line:
     """Two ends of a socket; ours is Twisted's own TCP connection, with a reactor that the test turns by hand."""
 
-    def __init__(self) -> None:
-        ours, self.theirs = socket.socketpair()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
-        self.theirs.setblocking(False)
+    def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        self.theirs = theirs
         self.watchlist = Watchlist()
         reactor: Any = self.watchlist
         self.protocol = Ears()
@@ -56,7 +61,20 @@ class Ears(Protocol):
 
 @pytest.fixture
 def line() -> Iterator[Line]:
-    line = Line()
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
+    line = Line(ours, theirs)
+    yield line
+    line.close()
+
+
+@pytest.fixture
+def tcp_line() -> Iterator[Line]:
+    """The same over TCP, as the kernel makes it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+    line = Line(ours, theirs)
     yield line
     line.close()
 
@@ -111,3 +129,18 @@ def test_the_end_of_the_stream_comes_after_all_that_was_written(line: Line) -> N
     assert line.theirs.recv(100) == b"last words"
     assert line.theirs.recv(100) == b""
     assert not line.protocol.lost, "the other side may still speak"
+
+
+def test_what_a_client_does_not_read_waits_with_us_and_not_in_the_kernel(tcp_line: Line) -> None:
+    offered = bytearray()
+    while tcp_line.outlet.drained and len(offered) < 2**22:
+        piece = len(offered).to_bytes(8, "big") * 100
+        tcp_line.outlet.offer(piece)
+        offered += piece
+    assert len(offered) <= CLIENTS_OWN_BYTES + UNSENT_BYTES_MAX + SEGMENT_BYTES
+    heard = bytearray()
+    until_s = time.monotonic() + 10
+    while len(heard) < len(offered) and time.monotonic() < until_s:
+        heard += tcp_line.read()
+        tcp_line.turn()
+    assert heard == offered

@@ -222,6 +222,17 @@ def test_a_goodbye_to_a_stalled_screen_waits_behind_what_it_was_sent_and_not_for
     assert client.cable.finished
 
 
+def test_who_did_not_read_for_ten_seconds_is_cut_off_by_the_next_sweep(house: House) -> None:
+    client = house.viewer()
+    (listener,) = house.announcer.room
+    client.cable.room = 10
+    house.announcer.announce(BoardChanged(page=page(18)))
+    listener.part(Parting(code=4008, reason="too slow"))
+    house.pass_time(1)
+    assert client.cable.lost == "aborted"
+    assert house.lobby.crowd == 0
+
+
 def test_two_hundred_that_come_and_go_leave_nothing_behind(house: House) -> None:
     for number in range(200):
         client = house.viewer() if number % 2 else house.visit(token=None)

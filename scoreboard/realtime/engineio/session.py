@@ -29,6 +29,7 @@ from scoreboard.realtime.engineio.packets import (
     read_payload,
 )
 from scoreboard.realtime.frames import text_frame
+from scoreboard.realtime.limits import TOO_SLOW
 
 NEVER: Final = sys.maxsize
 
@@ -36,7 +37,7 @@ LEFT: Final = Parting(code=1000, reason="the client closed")
 SILENT: Final = Parting(code=1001, reason="no pong came in time")
 UNWELCOME: Final = Parting(code=4401, reason="no CONNECT came in time")
 BAD_PACKET: Final = Parting(code=1008, reason="a packet that is not understood")
-UNREAD: Final = Parting(code=4008, reason="too slow: what waits is not fetched")
+UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: what waits is not fetched")
 TWO_GETS: Final = Parting(code=1008, reason="two GETs at once")
 ABANDONED: Final = Parting(code=1001, reason="a GET was given up")
 
