@@ -46,7 +46,7 @@ class Stage(Enum):
 
 
 class Shell(LeanSocket):
-    """One WebSocket of text messages. Subclasses say what a token, a message and the end mean."""
+    """One WebSocket. Subclasses say what a token, a message and the end mean."""
 
     factory: ShellFactory
 
@@ -227,12 +227,19 @@ class Shell(LeanSocket):
             self.dropConnection(abort=True)
 
     def dropConnection(self, abort: bool = False) -> None:
-        """Close without a word, at once or when all is written."""
+        """Close without a further word, at once or when all is written.
+
+        After a close frame the client sees the end of the stream, as in `part`: closing both ways would reset the connection for
+        whatever it still sends, and that may cost it what we said last.
+        """
         if self.state == self.STATE_CLOSED:
             return
+        shaking_hands = self.state == self.STATE_CONNECTING
         self._end()
         if abort:
             self.transport.abortConnection()
+        elif not shaking_hands:
+            self.outlet.finish()
         else:
             self.transport.loseConnection()
 

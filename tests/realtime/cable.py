@@ -120,6 +120,11 @@ class Client:
         """The connection breaks."""
         self.cable.lose(ConnectionLost(), "broken")
 
+    def hang_up(self) -> None:
+        """It has read to the end of the stream, and closes."""
+        assert self.cable.finished
+        self.cable.lose(ConnectionDone(), "closed")
+
     def shake_hands(self, target: str = "/ws", *extra: str, token: str | None = None, **headers: str | None) -> str:
         """Ask for an upgrade; the answer's head. Headers are named with underscores; None leaves one out."""
         fields: dict[str, str | None] = {

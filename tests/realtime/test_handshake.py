@@ -131,6 +131,7 @@ def test_an_address_holds_so_many_sockets_and_gets_room_again_when_one_goes() ->
     assert "Retry-After: 60" in head
     assert refused.body()["retryAfter"] == 60
     first.send(frame(8))
+    first.hang_up()
     house.visit(x_forwarded_for="a")
 
 

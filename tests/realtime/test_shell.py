@@ -88,8 +88,23 @@ def test_the_clients_close_is_answered_and_ends_the_connection(house: House) -> 
     client = house.viewer()
     client.send(frame(8, struct.pack("!H", 1001) + "adiós".encode()))
     assert client.closed()[0] == 1000
-    assert client.cable.lost == "closed"
-    assert (house.lobby.crowd, house.announcer.room) == (0, set())
+    assert house.announcer.room == set()
+    client.hang_up()
+    assert house.lobby.crowd == 0
+
+
+def test_what_comes_after_the_clients_close_is_ignored_and_costs_it_nothing(house: House) -> None:
+    client = house.viewer()
+    client.cable.room = 0
+    client.send(frame(8) + frame(9, b"late"))
+    client.send(frame(9, b"later") + frame(1, b"{}"))
+    client.cable.room = 2**20
+    client.cable.turn()
+    assert client.frames() == [(8, (1000).to_bytes(2, "big"))]
+    assert client.cable.finished
+    assert client.cable.lost is None, "a reset would have taken our answer along"
+    house.pass_time(3)
+    assert client.cable.lost == "aborted"
 
 
 def test_after_the_goodbye_nothing_is_said_and_little_is_heard(house: House) -> None:
@@ -181,7 +196,7 @@ def test_a_client_that_closes_while_its_answers_wait_gets_them_and_the_goodbye(h
     client.cable.room = 2**20
     client.cable.turn()
     assert [opcode for opcode, _ in client.frames()] == [1, 8]
-    assert client.cable.lost == "closed"
+    assert client.cable.finished
 
 
 def test_answers_that_nobody_reads_for_ten_seconds_close_the_socket(house: House) -> None:
@@ -239,6 +254,7 @@ def test_two_hundred_that_come_and_go_leave_nothing_behind(house: House) -> None
         match number % 5:
             case 0:
                 client.send(frame(8))
+                client.hang_up()
             case 1:
                 client.vanish()
             case 2:
