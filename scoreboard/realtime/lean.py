@@ -9,6 +9,7 @@ an idle socket costs 8 KiB that way and 3 KiB this way (docs/performance.md).
 from __future__ import annotations
 
 import re
+from codecs import utf_8_decode
 from typing import Any, Final
 
 import txaio
@@ -19,6 +20,7 @@ from autobahn.websocket.protocol import TrafficStats
 from scoreboard.boundaries import Parting
 
 BINARY: Final = Parting(code=1003, reason="only text is understood")
+NOT_UTF8: Final = Parting(code=1007, reason="the text is not UTF-8")
 TOO_BIG: Final = Parting(code=1009, reason="the message is too big")
 
 #: What Autobahn notes during a handshake and nobody asks for afterwards.
@@ -37,14 +39,14 @@ class _NoOne:
 
 
 class LeanSocket(WebSocketServerProtocol):
-    """Text messages over RFC 6455. Subclasses write, hear and part."""
+    """Messages over RFC 6455: text, and binary where it ``takes_binary``. Subclasses write, hear and part."""
 
     transport: Any  # a TCP connection; Twisted's ITransport promises less than one keeps
     log = txaio.make_logger("warn")  # type: ignore[attr-defined]  # txaio gets it when Autobahn chooses Twisted
 
     CONFIG_ATTRS = []  # noqa: RUF012
     logOctets = logFrames = trackTimings = webStatus = maskServerFrames = serveFlashSocketPolicy = False
-    utf8validateIncoming = False  # a message is decoded as a whole by who hears it
+    utf8validateIncoming = False  # see onMessageFrameData: Autobahn's own wants a validator for every socket
     requireMaskedClientFrames = applyMask = failByDrop = True
     echoCloseCodeReason = failedByMe = wasClean = False
     openHandshakeTimeout = closeHandshakeTimeout = autoPingInterval = maxConnections = trustXForwardedFor = 0
@@ -58,15 +60,19 @@ class LeanSocket(WebSocketServerProtocol):
     websocket_version = 13
     peer = ""
 
+    takes_binary = False
+    #: Whether the message that comes, or was just heard, is binary.
+    binary = False
     message_bytes_max: int
     _message: bytearray | None = None
+    _half = b""  # of a character: its other bytes are still to come
 
     def __init__(self) -> None:  # in place of Autobahn's, which makes Deferreds and details that nobody here asks for
         self.state = self.STATE_CONNECTING
         self.data = b""
 
     def heard(self, message: bytes) -> None:
-        """A whole text message came; it may not be UTF-8."""
+        """A whole message came; if it is text, it is UTF-8."""
         raise NotImplementedError
 
     def say(self, data: bytes) -> None:
@@ -87,19 +93,28 @@ class LeanSocket(WebSocketServerProtocol):
 
     def onMessageBegin(self, isBinary: bool) -> None:
         """A message begins."""
-        if isBinary:
-            self.part(BINARY)
+        self.binary = isBinary
+        self._half = b""
         self._message = bytearray()
+        if isBinary and not self.takes_binary:
+            self._refuse(BINARY)
 
     def onMessageFrameBegin(self, length: int) -> None:
         """A frame of the message begins, and says how long it is: nothing of one that is too long is kept."""
         if self._message is not None and len(self._message) + length > self.message_bytes_max:
-            self.part(TOO_BIG)
+            self._refuse(TOO_BIG)
 
     def onMessageFrameData(self, payload: bytes) -> None:
-        """More of the frame."""
-        if self._message is not None:
-            self._message += payload
+        """More of the frame. Text that can no longer become UTF-8 is refused at the first byte that says so."""
+        if self._message is None:
+            return
+        self._message += payload
+        if not self.binary:
+            text = self._half + payload
+            try:
+                self._half = text[utf_8_decode(text)[1] :]
+            except UnicodeDecodeError:
+                self._refuse(NOT_UTF8)
 
     def onMessageFrameEnd(self) -> None:
         """The frame is whole; the message may not be."""
@@ -107,8 +122,17 @@ class LeanSocket(WebSocketServerProtocol):
     def onMessageEnd(self) -> None:
         """The message is whole."""
         message, self._message = self._message, None
-        if message is not None:
+        if message is None:
+            return
+        if self._half:
+            self._refuse(NOT_UTF8)
+        else:
             self.heard(bytes(message))
+
+    def _refuse(self, parting: Parting) -> None:
+        """Nothing of this message is heard."""
+        self._message = None
+        self.part(parting)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Whatever Autobahn writes by itself: the 101, pongs, the answer to a close frame."""

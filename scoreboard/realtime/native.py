@@ -24,7 +24,6 @@ from scoreboard.realtime.visitor import Visitor
 
 BAD_TOKEN: Final = Parting(code=4401, reason="the token is not valid")
 TOKEN_ENDED: Final = Parting(code=4401, reason="the token ended")
-NOT_UTF8: Final = Parting(code=1007, reason="the text is not UTF-8")
 TOO_MANY_EVENTS: Final = Parting(code=1008, reason="too many events a second")
 OUR_FAULT: Final = Parting(code=1011, reason="the server has a fault")
 
@@ -86,11 +85,7 @@ class NativeSocket(Shell):
             self.part(TOO_MANY_EVENTS)
             return
         try:
-            message.decode()
             wanted = decoded(_message, message, "message")
-        except UnicodeDecodeError:
-            self.part(NOT_UTF8)
-            return
         except Refused as refused:
             self._answer(refused.refusal, None)
             return

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
 import struct
+from itertools import pairwise
 from weakref import ref
 
 import pytest
@@ -74,6 +76,33 @@ def test_the_largest_message_is_taken_in_any_number_of_pieces(house: House) -> N
     for at in range(0, len(data), 999):
         client.send(data[at : at + 999])
     assert client.frames() == [(10, b"between"), (1, b'{"event":"ack","id":1,"data":{}}')]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        frame(1, b'"\xce\xba\xf4', fin=False) + frame(0, b"\x90", fin=False),
+        frame(1, b'"\xce\xba\xf4\x90 and much more')[:11],
+        frame(1, b"\xff" + b"x" * 60_000)[:9],
+    ],
+)
+def test_text_that_cannot_become_utf_8_is_refused_before_it_is_whole(house: House, data: bytes) -> None:
+    client = house.visit()
+    for at in range(len(data)):
+        client.send(data[at : at + 1])
+    assert client.closed() == (1007, "the text is not UTF-8")
+
+
+@given(st.text(max_size=50), st.lists(st.integers(0, 200), max_size=5))
+def test_characters_may_be_cut_anywhere(text: str, cuts: list[int]) -> None:
+    house = House()
+    client = house.visit()
+    said = json.dumps({"event": text}, ensure_ascii=False).encode("utf-8", "replace")
+    bounds = [0, *sorted(min(cut, len(said)) for cut in cuts), len(said)]
+    pieces = [said[start:end] for start, end in pairwise(bounds)]
+    for number, piece in enumerate(pieces):
+        client.send(frame(0 if number else 1, piece, fin=number == len(pieces) - 1))
+    assert [event["data"]["error"] for event in client.events()] == ["MALFORMED_REQUEST"]
 
 
 def test_a_million_empty_fragments_cost_two_hundred(house: House) -> None:

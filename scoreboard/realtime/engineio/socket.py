@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from autobahn.websocket.types import ConnectionRequest
 from twisted.internet.defer import Deferred
@@ -12,7 +11,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Parting
 from scoreboard.domain.limits import Verdict
 from scoreboard.domain.refusals import Refused
 from scoreboard.realtime.engineio.line import NO_UPGRADE, Engine, Line
@@ -21,14 +19,12 @@ from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.shell import Shell, ShellFactory, Stage
 
-NOT_UTF8: Final = Parting(code=1007, reason="the text is not UTF-8")
-
 
 class EngineSocket(Shell):
     """Implements line.Carrier. Heartbeats are Engine.IO's, so RFC 6455's own pings rest."""
 
     factory: EngineFactory
-    _binary = False
+    takes_binary = True
     _line: Line | None = None
     _sid: str | None = None
 
@@ -75,19 +71,10 @@ class EngineSocket(Shell):
             self._line.look(now_s, wall_s)
         super().look(now_s, wall_s)
 
-    def onMessageBegin(self, isBinary: bool) -> None:
-        """A message begins; both kinds are welcome."""
-        super().onMessageBegin(False)
-        self._binary = isBinary
-
     def heard(self, message: bytes) -> None:
         """A whole message came."""
-        if self._line is None:
-            return
-        try:
-            self._line.hear(self, message if self._binary else message.decode())
-        except UnicodeDecodeError:
-            self.part(NOT_UTF8)
+        if self._line is not None:
+            self._line.hear(self, message if self.binary else message.decode())
 
     def gone(self) -> None:
         """Nothing reaches the client any more."""
