@@ -266,6 +266,17 @@ def test_a_polling_client_is_put_out_with_its_token(house: House) -> None:
     assert house.is_empty
 
 
+def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_that_is_one(house: House) -> None:
+    sid = house.open()
+    for _ in range(20):
+        house.post(sid, b'40{"token":"bad"}')
+    assert house.get(sid).answer == (200, b"\x1e".join([b'44{"message":"Authentication failed"}'] * 20))
+    waiting = house.get(sid)
+    house.post(sid, b'40{"token":"bad"}')
+    assert waiting.answer == (200, b"1")
+    assert house.is_empty
+
+
 def test_a_stopping_server_answers_everyone_and_takes_nobody(house: House) -> None:
     waiting = house.get(house.polls())
     emptied: list[object] = []

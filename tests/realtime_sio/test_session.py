@@ -120,6 +120,15 @@ def test_a_client_that_closes_gets_its_waiting_get_back() -> None:
     assert session.parting == endings.LEFT
 
 
+def test_nothing_to_say_answers_no_get() -> None:
+    session = polling()
+    session.poll(BORN_MS)
+    session.send(b"")
+    assert session.take_payload() is None
+    session.send(text_frame(b"4a"))
+    assert session.take_payload() == b"4a"
+
+
 def test_who_fetches_nothing_is_closed_and_never_holds_more_than_its_share() -> None:
     session = polling()
     for _ in range(100):

@@ -216,7 +216,7 @@ class Session:
 
     def send(self, frames: bytes) -> None:
         """Queue frames for the client. One that fetches nothing is closed, not waited for."""
-        if self.parting is not None:
+        if self.parting is not None or not frames:  # nothing to say is no payload, and answers no GET
             return
         self._queue.append(frames)
         self.queued_bytes += len(frames)
