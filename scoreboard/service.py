@@ -315,6 +315,7 @@ class House(Service):
         watch("listeners_active", lambda: announcer.listeners)
         watch("room_members", lambda: announcer.members)
         watch("room_members_stalled", lambda: announcer.stalled)
+        watch("views_followed", lambda: announcer.views)
 
     async def _close(self) -> None:
         if self._opening is not None:

@@ -41,6 +41,7 @@ _GAUGES: Final[Mapping[str, str]] = {
     "engine_sessions_active": "Engine.IO sessions, over polling and over WebSocket",
     "listeners_active": "Live clients of whom it is known which player they are",
     "room_members": "Live clients in the leaderboard room",
+    "views_followed": "Different views of the board that are followed",
     "room_members_stalled": "Those of them who have not taken what they were last offered",
 }
 _HISTOGRAMS: Final[Mapping[str, str]] = {"score_update_duration_seconds": "Duration of score update operations"}

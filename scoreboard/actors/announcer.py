@@ -39,7 +39,7 @@ from scoreboard.boundaries import (
     StoreUnavailable,
     no_failpoint,
 )
-from scoreboard.domain.news import follow
+from scoreboard.domain.news import every_step, follow
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED, TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.values import (
     POINTS_MAX,
@@ -221,7 +221,12 @@ class Announcer:
     @property
     def members(self) -> int:
         """How many are in the leaderboard room."""
-        return sum(map(len, self._room.values()))
+        return len(self._room)
+
+    @property
+    def views(self) -> int:
+        """How many views of the board are followed."""
+        return len(self._views)
 
     @property
     def stalled(self) -> int:
@@ -288,7 +293,7 @@ class Announcer:
                 self._changes[change.user_id] = follow(self._changes.get(change.user_id), change)
             return
         page = pages[0]
-        if not _all_known(self._told_at, page.cursor, steps):
+        if not every_step(self._told_at, page.cursor, steps):
             self._views.note_all(views)
         self._told_at = page.cursor
         self._failpoint("telling")
@@ -386,13 +391,6 @@ class Announcer:
                 self._meter.count("sockets_closed_slow_total")
                 self.leave(listener)
                 listener.part(SLOW)
-
-
-def _all_known(since: Cursor, until: Cursor, steps: set[Cursor]) -> bool:
-    """Whether we were told of every step between two states of the board."""
-    if since.epoch != until.epoch or until.seq - since.seq > len(steps):
-        return False
-    return all(Cursor(epoch=until.epoch, seq=seq) in steps for seq in range(since.seq + 1, until.seq + 1))
 
 
 def _turns(listeners: list[Listener]) -> Iterator[list[Listener]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 
-from scoreboard.domain.values import ScoreChanged
+from scoreboard.domain.values import Cursor, ScoreChanged
 
 #: Of a player's deeds so many of the latest are told together.
 DEEDS_MAX: Final = 10
@@ -34,3 +34,10 @@ def latest(changes: Iterable[ScoreChanged]) -> tuple[ScoreChanged, ...]:
     for change in changes:
         moves[change.user_id] = follow(moves.pop(change.user_id, None), change)
     return tuple(moves.values())
+
+
+def every_step(since: Cursor, until: Cursor, told: Collection[Cursor]) -> bool:
+    """Whether every step between two states of the board is among those that were told."""
+    if since.epoch != until.epoch or until.seq - since.seq > len(told):
+        return False
+    return all(Cursor(epoch=until.epoch, seq=seq) in told for seq in range(since.seq + 1, until.seq + 1))
