@@ -16,6 +16,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLevel, LogLevelFilterPredicate, formatEvent
+from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
@@ -187,7 +188,8 @@ def json_log(stream: TextIO, level: str) -> ILogObserver:
 
 def line(event: LogEvent) -> str:
     """One event as JSON of at most 8 KiB, without the line's end."""
-    failure = event.get("log_failure")
+    failed = event.get("log_failure")
+    failure = failed if isinstance(failed, Failure) else None  # the name is Twisted's, but anybody may use it
     own = {key: value for key, value in event.items() if not key.startswith("log_") and key not in _NOT_FIELDS}
     hidden = sorted(set(_secrets_in(own)), key=len, reverse=True)
     level = event.get("log_level")

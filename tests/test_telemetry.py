@@ -8,7 +8,7 @@ import timeit
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
@@ -231,6 +231,7 @@ ANYTHING = st.recursive(
 
 
 @settings(max_examples=60)
+@example({"log_failure": []})
 @given(st.dictionaries(st.text(min_size=1, max_size=20), ANYTHING, max_size=5))
 def test_whatever_the_fields_the_line_is_one_json_object(fields: dict[str, Any]) -> None:
     event = {**fields, "log_level": LogLevel.info, "log_time": 0.0, "log_namespace": "room", "log_format": "so"}
