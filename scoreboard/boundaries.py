@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
+from scoreboard.domain.absence import Absence
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
@@ -371,6 +372,22 @@ class Tickets(Protocol):
 
     async def redeem(self, ticket: str) -> Player | None:
         """Whose ticket it is, and it is no more; None if it is nobody's (any more). Raises StoreUnavailable."""
+
+
+ABSENCE_S: Final = 120
+
+
+class Absentees(Protocol):
+    """Clients that were lost: what is kept of them until they come back, in whichever server process."""
+
+    def keep(self, absence: Absence) -> None:
+        """Keep it for two minutes, or until it is taken; told, not asked. What cannot be written down is not kept."""
+
+    async def take(self, pid: str, user_id: str) -> Absence | None:
+        """What is kept under a pid of this user's, and it is no more; None if nothing is, or nobody can say. Never raises.
+
+        ``pid`` may be anything that a client says.
+        """
 
 
 class Meter(Protocol):

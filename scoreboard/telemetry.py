@@ -31,6 +31,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),
     "announcements_dropped_total": ("Score updates that a full tick left to the next snapshot", ()),
     "sockets_closed_slow_total": ("Sockets closed because they did not drain", ()),
+    "absences_dropped_total": ("Lost Socket.IO clients of whom nothing could be kept", ()),
 }
 _GAUGES: Final[Mapping[str, str]] = {
     "websocket_connections_active": "Number of active WebSocket connections",
