@@ -320,6 +320,9 @@ class Announcer(Protocol):
     async def resume(self, listener: Listener, since: Cursor) -> Return:
         """Into the leaderboard room as `join`, by someone who has seen everything up to a cursor."""
 
+    async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
+        """The own news that a player in no room missed since a cursor; None where they are not known (any more)."""
+
     def quit(self, listener: Listener) -> None:
         """Out of the leaderboard room, and no view is followed any more; the player's own news still come."""
 

@@ -23,7 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.framer import Framer
-from scoreboard.actors.missed import acted, missed, reached
+from scoreboard.actors.missed import acted, missed, missed_own, reached
 from scoreboard.actors.room import Room
 from scoreboard.actors.spectators import Spectators, may_always
 from scoreboard.actors.views import Views
@@ -138,6 +138,13 @@ class Announcer:
         watched = self._spectators.watched_by(listener)
         return Return(page=history.page, missed=missed(history, listener.player.user_id, watched))
 
+    async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
+        """What a player in no room missed of its own news since a cursor, if that is still known."""
+        history = await self._ranking.since(since, TOP_ROWS)
+        if self._extra.pop(listener, None) is not None:  # of a tick that is not newer than the history
+            self._views.renew(listener)
+        return missed_own(history, listener.player.user_id, self._spectators.watched_by(listener))
+
     def _let_in(self, listener: Listener, page: Page) -> None:
         if not self._is_here(listener):  # it has gone while we asked
             return
@@ -146,8 +153,11 @@ class Announcer:
         self._room.leave(listener)
         if self._stalled.pop(listener, None) is not None:  # the page is newer than what a tick under way would tell it
             self._views.renew(listener)
-        if extra is not None and listener.drained:
-            listener.offer(extra)  # of a tick that is not newer than the page
+        if extra is not None:
+            if listener.drained:
+                listener.offer(extra)  # of a tick that is not newer than the page
+            else:
+                self._views.renew(listener)
         self._room.let_in(listener, page.rows)
         if self._room.has_newcomers:
             self._wake()  # perhaps nothing else will: a degraded top may differ from the board's, which does not change

@@ -58,14 +58,24 @@ def missed(history: History, user_id: str, watched: Collection[str] = ()) -> tup
         return ()
     page = history.page
     shown = {row.user_id for row in page.rows}
-    events: list[Event] = []
-    own: list[Event] = []
-    for moved in history.changes:
-        change = msgspec.structs.replace(moved, cursor=page.cursor)
+    others = [
+        msgspec.structs.replace(change, cursor=page.cursor)
+        for change in history.changes
+        if change.user_id != user_id and change.user_id not in shown
+    ]
+    return (*others, BoardChanged(page=page), *_own(history, user_id, watched))
+
+
+def missed_own(history: History, user_id: str, watched: Collection[str] = ()) -> tuple[Event, ...] | None:
+    """The same for a player's listener in no room, which is told its own news and whom it watches alone."""
+    return None if history.changes is None else tuple(_own(history, user_id, watched))
+
+
+def _own(history: History, user_id: str, watched: Collection[str]) -> Iterable[Event]:
+    for moved in history.changes or ():
+        change = msgspec.structs.replace(moved, cursor=history.page.cursor)
         if change.user_id == user_id:
-            own += [change, *reached(change)]
-        elif change.user_id not in shown:
-            events.append(change)
+            yield change
+            yield from reached(change)
         if change.user_id in watched:
-            own += acted(change)
-    return (*events, BoardChanged(page=page), *own)
+            yield from acted(change)

@@ -405,6 +405,40 @@ def test_who_missed_nothing_hears_nothing_and_who_was_away_too_long_is_told() ->
     assert result_of(theatre.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed is None
 
 
+def test_who_comes_back_to_no_room_hears_the_own_news_alone_at_one_cursor() -> None:
+    theatre = Theatre()
+    theatre.score("amy", 100)
+    since = Cursor(epoch=1, seq=1)
+    screen = Screen(EventWire(), "amy")  # type: ignore[arg-type]  # any wire will do
+    theatre.announcer.enter(screen)
+    assert result_of(theatre.announcer.catch_up(screen, since)) == ()
+    theatre.score("bob", 200)
+    assert result_of(theatre.announcer.catch_up(screen, since)) == ()
+    theatre.score("amy", 250)
+    theatre.score("cid", 1)
+    missed = result_of(theatre.announcer.catch_up(screen, since))
+    assert missed is not None
+    assert [_plain(event)[:2] for event in missed] == [("score", Cursor(epoch=1, seq=4)), ("rank", Cursor(epoch=1, seq=4))]
+    theatre.begin()
+    assert result_of(theatre.announcer.catch_up(screen, since)) is None
+
+
+def test_who_comes_back_to_no_room_while_a_tick_is_told_does_not_hear_of_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SOCKETS_PER_TURN", 1)
+    theatre, wire = Theatre(), EventWire()
+    for n in range(3):
+        theatre.join(Client(f"watcher-{n}", wire), resume=False)
+    screen = Screen(EventWire(), "amy")  # type: ignore[arg-type]  # any wire will do
+    theatre.announcer.enter(screen)
+    screen.drained = False
+    theatre.score("amy", 100)
+    theatre.clock.turn()
+    assert result_of(theatre.announcer.catch_up(screen, Cursor(epoch=1, seq=0))) != ()
+    screen.drained = True
+    theatre.pass_time()
+    assert screen.offers == []
+
+
 def test_who_joins_again_while_a_tick_is_told_gets_the_own_news_of_it_first() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SOCKETS_PER_TURN", 1)

@@ -76,6 +76,13 @@ class SmallAnnouncer(Balcony):
         page = await self.join(listener)
         return Return(page=page, missed=self.missed)
 
+    async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
+        if self.held is not None:
+            await self.held
+        if self.broken is not None:
+            raise self.broken
+        return self.missed
+
     def quit(self, listener: Listener) -> None:
         self.room.discard(listener)
 

@@ -37,6 +37,7 @@ from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.values import (
     BoardChanged,
     Cursor,
+    Event,
     Origin,
     Page,
     Place,
@@ -189,6 +190,9 @@ class Balcony(balconies.Balcony):
         page, missed = await self.join(listener), self.board.missed
         events = None if missed is None else (*missed, *([BoardChanged(page=page)] if missed else ()))
         return Return(page=page, missed=events)
+
+    async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
+        return self.board.missed
 
     def quit(self, listener: Listener) -> None:
         if listener in self.room:
