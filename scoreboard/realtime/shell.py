@@ -50,6 +50,8 @@ class Shell(LeanSocket):
 
     factory: ShellFactory
 
+    #: Why we closed it; None while it is open, and if it was not we.
+    parting: Parting | None = None
     _refusal: Refusal | None = None
     _ignored_bytes = 0
 
@@ -220,6 +222,7 @@ class Shell(LeanSocket):
     def part(self, parting: Parting) -> None:
         """Say why, let the client see the end of the stream, and give it a moment to do the same."""
         if self.state == self.STATE_OPEN:
+            self.parting = parting
             self._end(parting.code)
             self.outlet.offer(close_frame(parting))
             self.outlet.finish()

@@ -11,7 +11,7 @@ from scoreboard.boundaries import Parting
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.engineio.session import LEFT, Misplaced, Session, Transport
+from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
 from scoreboard.realtime.lobby import Guest, Lobby
 from scoreboard.realtime.outlet import Outlet, Sink
 
@@ -131,6 +131,11 @@ class Line:
         self._session.close(parting)
         self._flush()
 
+    @property
+    def parting(self) -> Parting | None:
+        """Why the session is over, None while it is not."""
+        return self._session.parting
+
     def welcome(self) -> None:
         """The client is one of ours: the time for its CONNECT no longer runs."""
         self._session.welcome()
@@ -189,13 +194,13 @@ class Line:
                 self._hand_on(heard)
         self._flush()
 
-    def lose(self, carrier: Carrier) -> None:
-        """This WebSocket is gone."""
+    def lose(self, carrier: Carrier, parting: Parting) -> None:
+        """This WebSocket is gone, and why."""
         if carrier is self._candidate:
             self._candidate = None
             self._session.detach()
         elif carrier is self._carrier:
-            self._session.close(LEFT)
+            self._session.close(parting)
         self._flush()
 
     def _probe(self, candidate: Carrier, message: str | bytes) -> None:

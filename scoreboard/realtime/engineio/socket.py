@@ -15,6 +15,7 @@ from scoreboard.domain.limits import Verdict
 from scoreboard.domain.refusals import Refused
 from scoreboard.realtime.engineio.line import NO_UPGRADE, Engine, Line
 from scoreboard.realtime.engineio.query import read_query
+from scoreboard.realtime.engineio.session import LEFT
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.shell import Shell, ShellFactory, Stage
@@ -80,7 +81,7 @@ class EngineSocket(Shell):
         """Nothing reaches the client any more."""
         line, self._line = self._line, None
         if line is not None:
-            line.lose(self)
+            line.lose(self, self.parting or LEFT)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
