@@ -47,6 +47,7 @@ from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.socketio.mount import SOCKETIO_PATH, socketio_resource
 from scoreboard.realtime.sse import Streams
+from scoreboard.storage.absentees import RedisAbsentees
 from scoreboard.storage.board import RedisBoard
 from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.gate import RedisGate
@@ -100,6 +101,7 @@ class _Indoors:
     board: RedisBoard
     gate: RedisGate
     tickets: RedisTickets
+    absentees: RedisAbsentees
     ranking: Ranking
     announcer: Announcer
     scorekeeper: Scorekeeper
@@ -179,12 +181,14 @@ class House(Service):
             meter=meter,
             failpoint=failpoint,
         )
-        self._closers += [projector.stop, scorekeeper.stop, announcer.stop]
+        absentees = RedisAbsentees(link, reactor, meter)
+        self._closers += [absentees.settled, projector.stop, scorekeeper.stop, announcer.stop]
         return _Indoors(
             ledger=ledger,
             board=board,
             gate=gate,
             tickets=RedisTickets(link),
+            absentees=absentees,
             ranking=ranking,
             announcer=announcer,
             scorekeeper=scorekeeper,
@@ -295,6 +299,7 @@ class House(Service):
         socketio = socketio_resource(
             doorkeeper=doorkeeper,
             announcer=indoors.announcer,
+            absentees=indoors.absentees,
             lobby=lobby,
             settings=settings,
             engine=EngineSettings(max_payload_bytes=bounds.body_bytes_max),

@@ -174,9 +174,10 @@ class Announcer:
 
     def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
         """The next tick shows the view, and those after it what changes in it; a cursor that none of them is older than."""
-        if not self._views.follow(listener, view):
-            return TOO_MANY_VIEWS
-        self._wake()
+        if self._is_here(listener):  # it may have gone while it was being taken back
+            if not self._views.follow(listener, view):
+                return TOO_MANY_VIEWS
+            self._wake()
         return max(self._ranking.cursor, self._shown_at)
 
     def unfollow(self, listener: Listener, view: View) -> None:
@@ -185,6 +186,8 @@ class Announcer:
 
     async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
         """From now on the listener hears of each of the player's awards, unless the player forbade it."""
+        if not self._is_here(listener):  # it has gone while it was being taken back
+            return None
         if not self._spectators.seat(listener, user_id):
             return TOO_MANY_SPECTATED
         if may_always(listener, user_id):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoreboard.domain.values import Cursor, Value
+from scoreboard.domain.values import Cursor, Value, View
 
 
 class Stay(Value, frozen=True, kw_only=True):
@@ -16,6 +16,8 @@ class Rooms(Value, frozen=True, kw_only=True):
     """Where a client is. One more room is one more member here, absent by default."""
 
     leaderboard: Stay | None = None
+    views: tuple[View, ...] = ()
+    spectated: tuple[str, ...] = ()
 
 
 NOWHERE = Rooms()

@@ -156,14 +156,14 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
         return None if found is None else Cursor(epoch=int(found[1]), seq=int(found[2]))
 
 
-class Stretch(Value, frozen=True, kw_only=True):
+class Stretch(Value, frozen=True, kw_only=True, tag="stretch"):
     """A view of the board: ``limit`` rows from beyond the first ``offset``."""
 
     offset: int
     limit: int
 
 
-class Around(Value, frozen=True, kw_only=True):
+class Around(Value, frozen=True, kw_only=True, tag="around"):
     """A view of the board: a player with ``rows`` neighbours above and below; nothing while the player is not on the board."""
 
     user_id: str

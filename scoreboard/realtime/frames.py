@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from scoreboard.boundaries import Parting
@@ -11,6 +12,7 @@ from scoreboard.realtime.payloads import ROWS_EVENT, event_name, event_payload, 
 
 PING: Final = b"\x89\x00"
 _REASON_BYTES_MAX: Final = 123
+_TEXT_OPCODE: Final = 1
 
 
 def text_frame(payload: bytes) -> bytes:
@@ -30,6 +32,20 @@ def _frame(head: int, payload: bytes) -> bytes:
     if size < 65_536:
         return bytes((head, 126)) + size.to_bytes(2, "big") + payload
     return bytes((head, 127)) + size.to_bytes(8, "big") + payload
+
+
+def unframed(frames: bytes) -> Iterator[tuple[bool, bytes]]:
+    """(whether it is text, payload) of each message in frames of ours, which are whole and unmasked."""
+    at = 0
+    while at < len(frames):
+        is_text, size = frames[at] & 0x0F == _TEXT_OPCODE, frames[at + 1]
+        at += 2
+        if size >= 126:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(frames[at : at + width], "big")
+            at += width
+        yield is_text, frames[at : at + size]
+        at += size
 
 
 def close_frame(parting: Parting) -> bytes:

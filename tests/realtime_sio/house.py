@@ -24,6 +24,7 @@ from scoreboard.realtime.engineio.socket import EngineFactory
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
 from scoreboard.realtime.socketio.subscriber import Doors
+from scoreboard.storage.memory_absentees import MemoryAbsentees
 from tests.realtime.cable import Cable, Client, frame
 from tests.realtime.house import NOW_S, GateDouble, Gauges, OpenDoor, SmallAnnouncer
 
@@ -108,6 +109,7 @@ class House:
         self.clock.advance(1_000)
         self.meter = Gauges()
         self.announcer = SmallAnnouncer()
+        self.absentees = MemoryAbsentees(self.clock.seconds)
         self.settings = msgspec.structs.replace(
             LiveSettings(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
         )
@@ -117,6 +119,7 @@ class House:
         self.doors = Doors(
             doorkeeper=OpenDoor(),
             announcer=self.announcer,
+            absentees=self.absentees,
             events=self.settings.events,
             clock=self.clock,
             new_sid=lambda: next(sids),

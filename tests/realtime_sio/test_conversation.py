@@ -90,6 +90,8 @@ def test_who_connects_is_let_in_or_refused_and_may_ask_again() -> None:
     assert talk.emit("/", "early", []) == b"", "nothing goes out before the answer"
     assert payload_of(talk.accept("/")) == b'40{"sid":"c1"}'
     assert payload_of(talk.emit("/", "now", [b"1"])) == b'42["now",1]'
+    talk.receive("0/again")
+    assert payload_of(talk.accept("/again", "old", "secret")) == b'40/again,{"sid":"old","pid":"secret"}'
     talk.receive("0/random")
     assert payload_of(talk.refuse("/random", "Invalid namespace")) == b'44/random,{"message":"Invalid namespace"}'
 

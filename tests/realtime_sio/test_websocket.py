@@ -94,8 +94,9 @@ def test_connect_is_answered_before_any_event(house: House) -> None:
     client = house.visit()
     client.text('40{"token":"amy"}')
     (connected,) = client.texts()
-    assert set(json.loads(connected.removeprefix("40"))) == {"sid"}
-    assert json.loads(connected[2:])["sid"] != client.sid, "the engine's id is a secret, this one is not"
+    ids = json.loads(connected.removeprefix("40"))
+    assert set(ids) == {"sid", "pid"}
+    assert len({ids["sid"], ids["pid"], client.sid}) == 3, "the engine's id is a secret, this one is not"
 
 
 @pytest.mark.parametrize("auth", ["", "{}", '{"token":"bad"}', '{"token":7}', '{"token":""}', '{"token":"a b"}', '{"jwt":"amy"}'])
@@ -147,8 +148,8 @@ def test_a_join_is_acknowledged_and_brings_a_snapshot(house: House) -> None:
     client.text('4212["join:leaderboard"]')
     _, ack, snapshot = client.texts()
     assert ack == '4312[{"epoch":3,"seq":17}]'
-    name, told = json.loads(snapshot.removeprefix("42"))
-    assert (name, told["type"], told["data"]["seq"]) == ("leaderboard:update", "LEADERBOARD_REFRESH", 17)
+    name, told, offset = json.loads(snapshot.removeprefix("42"))
+    assert (name, told["type"], told["data"]["seq"], offset) == ("leaderboard:update", "LEADERBOARD_REFRESH", 17, "3.17")
 
 
 def test_nothing_is_acknowledged_by_itself(house: House) -> None:
@@ -164,8 +165,8 @@ def test_events_flow_to_the_room(house: House) -> None:
         cursor=house.announcer.page.cursor, user_id="u", username="U", points=9, rank=11, previous_rank=None, at_ms=0
     )
     house.announcer.announce(changed)
-    name, told = json.loads(client.texts()[0].removeprefix("42"))
-    assert (name, told["type"], told["data"]["newScore"]) == ("score:update", "SCORE_CHANGED", 9)
+    name, told, offset = json.loads(client.texts()[0].removeprefix("42"))
+    assert (name, told["type"], told["data"]["newScore"], offset) == ("score:update", "SCORE_CHANGED", 9, "3.17")
 
 
 def test_a_refusal_is_the_acknowledgement_or_an_event(house: House) -> None:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from scoreboard.domain.values import Value
-from scoreboard.realtime.frames import text_frame
+from scoreboard.realtime.frames import text_frame, unframed
 
 SEPARATOR: Final = b"\x1e"
 PING: Final = text_frame(b"2")
@@ -44,7 +44,6 @@ class Packet(Value, frozen=True):
 
 
 _KINDS: Final = {kind.value: kind for kind in Kind}
-_TEXT_OPCODE: Final = 1
 
 
 def read_packet(wire: str | bytes) -> Packet:
@@ -69,18 +68,7 @@ def read_payload(body: bytes, packets_max: int) -> list[Packet]:
 
 def payload_of(frames: bytes) -> bytes:
     """What a GET is answered with to carry these frames (ours: whole, unmasked)."""
-    packets: list[bytes] = []
-    at = 0
-    while at < len(frames):
-        is_text, size = frames[at] & 0x0F == _TEXT_OPCODE, frames[at + 1]
-        at += 2
-        if size >= 126:
-            width = 2 if size == 126 else 8
-            size = int.from_bytes(frames[at : at + width], "big")
-            at += width
-        data = frames[at : at + size]
-        packets.append(data if is_text else b"b" + binascii.b2a_base64(data, newline=False))
-        at += size
+    packets = [data if is_text else b"b" + binascii.b2a_base64(data, newline=False) for is_text, data in unframed(frames)]
     return SEPARATOR.join(packets)
 
 

@@ -68,12 +68,12 @@ class Conversation:
             self.end()
             raise
 
-    def accept(self, namespace: str) -> bytes:
-        """Let the client in."""
+    def accept(self, namespace: str, sid: str | None = None, pid: str | None = None) -> bytes:
+        """Let the client in, under a new id unless one is given; with ``pid`` it may come back."""
         if namespace not in self._inside:
             return b""
         self._inside[namespace] = True
-        return packets.connected(namespace, self._new_sid())
+        return packets.connected(namespace, sid or self._new_sid(), pid)
 
     def refuse(self, namespace: str, message: str) -> bytes:
         """Do not let the client in. It may ask again."""

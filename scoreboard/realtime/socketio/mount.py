@@ -7,7 +7,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from scoreboard.boundaries import Announcer, Doorkeeper
+from scoreboard.boundaries import Absentees, Announcer, Doorkeeper
 from scoreboard.domain.limits import Verdict
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.line import Engine
@@ -25,6 +25,7 @@ def socketio_resource(
     *,
     doorkeeper: Doorkeeper,
     announcer: Announcer,
+    absentees: Absentees,
     lobby: Lobby,
     settings: LiveSettings,
     engine: EngineSettings,
@@ -34,7 +35,14 @@ def socketio_resource(
     knock: Callable[[str], Awaitable[Verdict]] | None = None,
 ) -> EngineResource:
     """The board for Socket.IO clients. ``new_sid`` makes ids of 128 random bits at least; see ShellFactory for the rest."""
-    doors = Doors(doorkeeper=doorkeeper, announcer=announcer, events=settings.events, clock=clock, new_sid=new_sid)
+    doors = Doors(
+        doorkeeper=doorkeeper,
+        announcer=announcer,
+        absentees=absentees,
+        events=settings.events,
+        clock=clock,
+        new_sid=new_sid,
+    )
     lines = Engine(settings=engine, requests=settings.frames, lobby=lobby, clock=clock, new_sid=new_sid, board=doors.board)
     return EngineResource(
         EngineFactory(engine=lines, lobby=lobby, settings=settings, clock=clock, address_of=address_of, knock=knock)

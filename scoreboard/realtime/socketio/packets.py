@@ -131,9 +131,14 @@ def _check_placeholders(value: Any, attachments: int, depth: int) -> None:
 # Ready frames
 
 
-def connected(namespace: str, session_id: str) -> bytes:
-    """The answer to CONNECT: you are in."""
-    return text_frame(b'40%b{"sid":%b}' % (_prefix(namespace), msgspec.json.encode(session_id)))
+class _Connected(msgspec.Struct, frozen=True, omit_defaults=True):
+    sid: str
+    pid: str | None = None
+
+
+def connected(namespace: str, sid: str, pid: str | None = None) -> bytes:
+    """The answer to CONNECT: you are in. With the private id ``pid`` you may come back to this session."""
+    return text_frame(b"40%b%b" % (_prefix(namespace), msgspec.json.encode(_Connected(sid, pid))))
 
 
 def refused(namespace: str, message: str) -> bytes:

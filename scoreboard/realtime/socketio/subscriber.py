@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Final
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 from twisted.internet.defer import ensureDeferred
@@ -11,18 +11,22 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import SUSPENDED, Announcer, Doorkeeper, Parting
+from scoreboard.boundaries import SUSPENDED, Absentees, Announcer, Doorkeeper, Parting
+from scoreboard.domain.absence import Absence
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal, Refused, malformed
+from scoreboard.domain.values import Cursor, Event
 from scoreboard.realtime.engineio.line import Line
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.engineio.session import BAD_PACKET
 from scoreboard.realtime.native import OUR_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.realtime.payloads import refusal_payload
-from scoreboard.realtime.requests import Answer, Outcome, ask, decoded
+from scoreboard.realtime.requests import Answer, Outcome, ask
+from scoreboard.realtime.socketio.auth import Auth, read_auth
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left
 from scoreboard.realtime.socketio.packets import MAIN
-from scoreboard.realtime.socketio.wire import SocketIoRowsWire, SocketIoWire
+from scoreboard.realtime.socketio.recoverable import SHUT, RecoverableVisitor, is_loss
+from scoreboard.realtime.socketio.wire import RecoverableRowsWire, RecoverableWire, SocketIoRowsWire, SocketIoWire
 from scoreboard.realtime.visitor import Visitor
 
 #: What a client is told when it may not come in; the specification's words.
@@ -31,16 +35,9 @@ INVALID_NAMESPACE: Final = "Invalid namespace"
 
 _BINARY: Final = malformed("data", "no event takes binary data")
 _TOO_MUCH: Final = malformed("data", "an event takes one argument at most")
-#: One for all subscribers: the announcer frames an event once for each wire that it meets.
-_WIRE: Final = SocketIoWire()
-_ROWS_WIRE: Final = SocketIoRowsWire()
-
-
-class _Auth(msgspec.Struct, frozen=True):
-    token: Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,4096}\Z")]
-
-
-_auth = msgspec.json.Decoder(_Auth)
+#: One of a kind for all subscribers: the announcer frames an event once for each wire that it meets.
+_PLAIN: Final = (Visitor, SocketIoWire(), SocketIoRowsWire())
+_RECOVERABLE: Final = (RecoverableVisitor, RecoverableWire(), RecoverableRowsWire())
 
 
 class Doors:
@@ -51,12 +48,14 @@ class Doors:
         *,
         doorkeeper: Doorkeeper,
         announcer: Announcer,
+        absentees: Absentees,
         events: Limit,
         clock: IReactorTime,
         new_sid: Callable[[], str],
     ) -> None:
         self.doorkeeper = doorkeeper
         self.announcer = announcer
+        self.absentees = absentees
         self.events = events
         self.clock = clock
         self.new_sid = new_sid
@@ -69,7 +68,7 @@ class Doors:
 class Subscriber:
     """Implements line.Passenger."""
 
-    __slots__ = ("_conversation", "_doors", "_events", "_line", "_visitor")
+    __slots__ = ("_absence", "_conversation", "_doors", "_events", "_line", "_visitor")
     _log = Logger()
 
     def __init__(self, line: Line, doors: Doors) -> None:
@@ -78,6 +77,7 @@ class Subscriber:
         self._conversation = Conversation(doors.new_sid)
         self._events = TokenBucket()
         self._visitor: Visitor | None = None
+        self._absence: Absence | None = None  # what is kept of the client if it is lost now
 
     def heard(self, message: str | bytes) -> None:
         """A message of the engine came."""
@@ -102,7 +102,7 @@ class Subscriber:
 
     def moved(self) -> None:
         """The client is on a WebSocket now."""
-        if self._visitor is not None:
+        if self._visitor is not None and self._visitor.outlet is not SHUT:
             self._visitor.outlet = self._line.sink
 
     def look(self, wall_s: float) -> None:
@@ -113,29 +113,82 @@ class Subscriber:
     def gone(self) -> None:
         """Nothing reaches the client any more."""
         self._conversation.end()
+        if self._visitor is not None and self._absence is not None:
+            self._keep(msgspec.structs.replace(self._absence, rooms=self._visitor.rooms))
         self._leave()
 
     def _enter(self, said: Entered) -> None:
         if said.namespace != MAIN:
             self._line.say(self._conversation.refuse(said.namespace, INVALID_NAMESPACE))
             return
-        visitor = Visitor(
-            doorkeeper=self._doors.doorkeeper,
-            announcer=self._doors.announcer,
-            wire=_WIRE,
-            rows_wire=_ROWS_WIRE,
-            outlet=self._line.sink,
-            hang_up=self._part,
-        )
-        if not _proves(visitor, said.auth):
+        try:
+            auth = read_auth(said.auth)
+        except Refused:
+            auth = None
+        visitor = None if auth is None else self._visit(auth)
+        if auth is None or visitor is None:
             self._line.say(self._conversation.refuse(MAIN, AUTHENTICATION_FAILED))
             return
         self._visitor = visitor
         self._line.welcome()
-        self._line.say(self._conversation.accept(MAIN))
+        if not auth.recovery:
+            self._let_in(visitor)
+        elif auth.pid is None:
+            self._begin(visitor)
+        else:
+            ensureDeferred(self._take_back(visitor, auth.pid, auth.since)).addErrback(self._failed)
+
+    def _visit(self, auth: Auth) -> Visitor | None:
+        """A visitor that its token proves. Nothing is offered to it before it is let in."""
+        kind, wire, rows_wire = _RECOVERABLE if auth.recovery else _PLAIN
+        visitor = kind(
+            doorkeeper=self._doors.doorkeeper,
+            announcer=self._doors.announcer,
+            wire=wire,
+            rows_wire=rows_wire,
+            outlet=SHUT,
+            hang_up=self._part,
+        )
+        return visitor if visitor.prove(auth.token) is None else None
+
+    async def _take_back(self, visitor: Visitor, pid: str, since: Cursor) -> None:
+        """Let a client that was lost in again, as the one that it was if that is known."""
+        absence = await self._doors.absentees.take(pid, visitor.player.user_id)
+        if absence is None:
+            if visitor is self._visitor:
+                self._begin(visitor)
+            return
+        if visitor is not self._visitor:  # lost again meanwhile
+            self._keep(absence)
+            return
+        self._absence = absence
+        comeback = await visitor.take_back(absence.rooms, since)
+        if visitor is not self._visitor:  # kept already, by `gone`
+            return
+        if comeback.recovered:
+            self._let_in(visitor, comeback.events)
+        else:
+            self._begin(visitor, comeback.events)
+
+    def _begin(self, visitor: Visitor, events: Sequence[Event] = ()) -> None:
+        """A new session that can be taken back later."""
+        new_sid = self._doors.new_sid
+        self._absence = Absence(sid=new_sid(), pid=new_sid(), user_id=visitor.player.user_id)
+        self._let_in(visitor, events)
+
+    def _let_in(self, visitor: Visitor, events: Sequence[Event] = ()) -> None:
+        visitor.outlet = self._line.sink
+        ids, talk = self._absence, self._conversation
+        accepted = talk.accept(MAIN) if ids is None else talk.accept(MAIN, ids.sid, ids.pid)
+        self._line.say(accepted + visitor.frames(events))
+
+    def _keep(self, absence: Absence) -> None:
+        parting = self._line.parting
+        if parting is not None and is_loss(parting):
+            self._doors.absentees.keep(absence)
 
     def _leave(self) -> None:
-        visitor, self._visitor = self._visitor, None
+        visitor, self._visitor, self._absence = self._visitor, None, None
         if visitor is not None:
             visitor.gone()
 
@@ -159,9 +212,7 @@ class Subscriber:
         if visitor is not self._visitor:  # it has left meanwhile; one that came back asked nothing
             return
         if isinstance(outcome, Answer):
-            frames += b"".join(map(_WIRE.frame, outcome.missed))
-            if outcome.event is not None:
-                frames += _WIRE.frame(outcome.event)
+            frames += visitor.frames(outcome.missed if outcome.event is None else (*outcome.missed, outcome.event))
         elif said.number is None:
             frames = self._conversation.emit(MAIN, "error", [data])
         if frames:
@@ -169,17 +220,11 @@ class Subscriber:
 
     def _part(self, parting: Parting) -> None:
         """Close; who must change something before it comes back is put out first, so that it does not come back by itself."""
-        if parting in (TOKEN_ENDED, TOO_MANY_EVENTS, SUSPENDED):
-            self._line.say(self._conversation.dismiss(MAIN))
+        put_out = parting in (TOKEN_ENDED, TOO_MANY_EVENTS, SUSPENDED)
+        if put_out and (dismissal := self._conversation.dismiss(MAIN)):
+            self._line.say(dismissal)
         self._line.part(parting)
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("an event could not be answered", failure=failure)
         self._part(OUR_FAULT)
-
-
-def _proves(visitor: Visitor, auth: bytes) -> bool:
-    try:
-        return visitor.prove(decoded(_auth, auth or b"null", "auth").token) is None
-    except Refused:
-        return False

@@ -1,0 +1,572 @@
+"""Connection state recovery: who is kept, who comes back, to what, and with which events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+
+from scoreboard.actors.announcer import SLOW
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.absence import Absence
+from scoreboard.domain.values import BoardChanged, Cursor, RankAchieved, ScoreChanged
+from scoreboard.service import RESTARTING
+from scoreboard.storage.memory_absentees import MemoryAbsentees
+from tests.awaiting import result_of, started
+from tests.realtime.cable import frame
+from tests.realtime.house import page
+from tests.realtime_sio.house import House, SioClient
+
+MOVED = ScoreChanged(
+    cursor=Cursor(epoch=3, seq=19), user_id="user-99", username="late", points=1, rank=99, previous_rank=None, at_ms=0
+)
+ROSE = RankAchieved(cursor=Cursor(epoch=3, seq=19), user_id="amy", milestone=50, rank=44, previous_rank=None, at_ms=0)
+TOP = BoardChanged(page=page(19))
+
+
+class SlowAbsentees(MemoryAbsentees):
+    """Those whose answers the test holds back."""
+
+    held: Deferred[None] | None = None
+
+    async def take(self, pid: str, user_id: str) -> Absence | None:
+        absence = await super().take(pid, user_id)
+        if self.held is not None:
+            await self.held
+        return absence
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+@pytest.fixture
+def slow(house: House) -> SlowAbsentees:
+    slow = house.doors.absentees = SlowAbsentees(house.clock.seconds)
+    slow.held = Deferred()
+    return slow
+
+
+def ids(connected: str | bytes) -> dict[str, str]:
+    text = connected if isinstance(connected, str) else connected.decode()
+    assert text.startswith("40"), text
+    found: dict[str, str] = json.loads(text[2:])
+    return found
+
+
+def event(text: str) -> list[Any]:
+    assert text.startswith("42"), text
+    told: list[Any] = json.loads(text[2:])
+    return told
+
+
+def arrive(
+    house: House, *, join: str | None = '42["join:leaderboard"]', token: str = "amy", **auth: Any
+) -> tuple[SioClient, Any]:
+    """A client on a WebSocket, in the room unless it is not to be, and its ids."""
+    client = house.visit()
+    client.text("40" + json.dumps({"token": token, **auth}))
+    (connected,) = client.texts()
+    if join is not None:
+        client.text(join)
+        client.texts()
+    return client, ids(connected)
+
+
+def come_back(
+    house: House, pid: Any, offset: Any = "3.17", *, token: str = "amy", **auth: Any
+) -> tuple[SioClient, dict[str, str], list[Any]]:
+    """A new connection that says who it was: its ids, and the events that followed at once."""
+    client = house.visit()
+    said = {"pid": pid, "token": token, **auth}
+    client.text("40" + json.dumps(said if offset is None else {**said, "offset": offset}))
+    connected, *told = client.texts()
+    return client, ids(connected), [event(text) for text in told]
+
+
+# To where it was
+
+
+def test_a_lost_client_is_the_same_again_in_its_room_and_hears_what_it_missed(house: House) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    assert not house.announcer.known
+    house.announcer.page, house.announcer.missed = page(19), (MOVED, TOP, ROSE)
+    client, now, told = come_back(house, was["pid"])
+    assert now == was
+    assert [(name, *rest) for name, _, *rest in told] == [("score:update",), ("leaderboard:update",), ("rank:achieved", "3.19")]
+    assert "reset" not in told[1][1]["data"]
+    house.announcer.announce(BoardChanged(page=page(20)))
+    assert event(client.texts()[0])[2] == "3.20"
+
+
+def test_a_client_that_missed_nothing_hears_nothing(house: House) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed = ()
+    _, now, told = come_back(house, was["pid"], "3.18")
+    assert (now, told) == (was, [])
+    assert house.announcer.room
+
+
+@pytest.mark.parametrize("offset", ["3.17", "3.2"])
+def test_a_snapshot_that_may_have_been_lost_is_told_again(house: House, offset: str) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed = ()
+    for _ in range(2):
+        client, now, told = come_back(house, was["pid"], offset)
+        assert now == was
+        assert [(name, data["data"].get("reset"), *rest) for name, data, *rest in told] == [("leaderboard:update", None, "3.17")]
+        client.vanish()
+
+
+def test_rows_go_on_as_rows(house: House) -> None:
+    client, was = arrive(house, join='42["join:leaderboard",{"mode":"rows"}]')
+    client.vanish()
+    house.announcer.missed = ()
+    client, now, _ = come_back(house, was["pid"], "3.18")
+    assert now == was
+    house.announcer.announce(BoardChanged(page=page(19, 1), before=page(18, 2).rows))
+    name, _, offset = event(client.texts()[0])
+    assert (name, offset) == ("leaderboard:rows", "3.19")
+
+
+def test_who_was_in_no_room_is_in_none_and_hears_its_own_news(house: House) -> None:
+    client, was = arrive(house, join=None)
+    client.vanish()
+    house.announcer.missed = (ROSE,)
+    _, now, told = come_back(house, was["pid"])
+    assert now == was
+    assert [(name, *rest) for name, _, *rest in told] == [("rank:achieved", "3.19")]
+    assert house.announcer.known
+    assert not house.announcer.room
+
+
+def test_who_left_the_room_is_in_none(house: House) -> None:
+    client, was = arrive(house)
+    client.text('42["leave:leaderboard"]')
+    client.vanish()
+    house.announcer.missed = ()
+    _, now, told = come_back(house, was["pid"])
+    assert (now, told) == (was, [])
+    assert not house.announcer.room
+
+
+def test_who_asked_for_what_it_missed_itself_may_be_lost_again(house: House) -> None:
+    house.announcer.missed = ()
+    client, was = arrive(house, join='42["join:leaderboard",{"since":"3.15"}]')
+    client.vanish()
+    _, now, told = come_back(house, was["pid"], "3.16")
+    assert (now, told) == (was, [])
+
+
+def test_polling_comes_back_as_a_websocket_does(house: House) -> None:
+    sid = house.open()
+    house.post(sid, b'40{"token":"amy"}')
+    was = ids(house.packets(sid)[0])
+    house.post(sid, b'42["join:leaderboard"]')
+    assert house.packets(sid)[0].endswith(b',"3.17"]')
+    house.get(sid).hang_up()
+    house.announcer.page, house.announcer.missed = page(19), (MOVED, TOP)
+    sid = house.open()
+    house.post(sid, json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"}).join(["40", ""]).encode())
+    connected, moved, top = house.packets(sid)
+    assert ids(connected) == was
+    assert moved.endswith(b"}]")
+    assert top.endswith(b',"3.19"]')
+    house.announcer.announce(BoardChanged(page=page(20)))
+    assert house.packets(sid)[0].endswith(b',"3.20"]')
+
+
+def test_it_may_be_lost_and_come_back_again_and_again(house: House) -> None:
+    client, was = arrive(house)
+    house.announcer.missed = (TOP,)
+    for _ in range(5):
+        client.vanish()
+        house.pass_time(119)
+        client, now, _ = come_back(house, was["pid"])
+        assert now == was
+
+
+def test_a_server_that_was_restarted_or_another_one_takes_it_back(house: House) -> None:
+    client, was = arrive(house, join='42["join:leaderboard",{"mode":"rows"}]')
+    _restart(house, client)
+    assert client.goodbye() == 1012
+    other = House()
+    other.doors.absentees = house.absentees
+    other.announcer.missed = (TOP,)
+    client, now, told = come_back(other, was["pid"])
+    assert now == was
+    assert told[0][2] == "3.19"
+    other.announcer.announce(BoardChanged(page=page(20, 1), before=page(19, 2).rows))
+    assert event(client.texts()[0])[0] == "leaderboard:rows"
+
+
+# Or afresh
+
+
+def test_a_gap_that_cannot_be_filled_is_a_new_session_in_the_same_room(house: House) -> None:
+    client, was = arrive(house, join='42["join:leaderboard",{"mode":"rows"}]')
+    client.vanish()
+    client, now, told = come_back(house, was["pid"], "2.5")
+    assert {*now.values()}.isdisjoint(was.values())
+    ((name, data, offset),) = told
+    assert (name, data["data"]["reset"], offset) == ("leaderboard:update", True, "3.17")
+    house.announcer.announce(BoardChanged(page=page(19, 1), before=page(17, 2).rows))
+    assert event(client.texts()[0])[0] == "leaderboard:rows"
+    client.vanish()
+    house.announcer.missed = (TOP,)
+    assert come_back(house, was["pid"])[1]["sid"] != was["sid"], "the old one is no more"
+    assert come_back(house, now["pid"])[1] == now
+
+
+@pytest.mark.parametrize("offset", [None, "", "x", "3", "3.17.1", "-1.2", "9" * 100, 3.17, 317, True, [], {"a": [{}]}])
+def test_an_offset_that_is_none_is_a_gap_that_cannot_be_filled(house: House, offset: Any) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    client, now, told = come_back(house, was["pid"], offset)
+    assert now["pid"] != was["pid"]
+    assert [(name, data["data"]["reset"]) for name, data, _ in told] == [("leaderboard:update", True)]
+
+
+def test_who_was_in_no_room_and_cannot_be_told_what_it_missed_is_a_new_session(house: House) -> None:
+    client, was = arrive(house, join=None)
+    client.vanish()
+    client, now, told = come_back(house, was["pid"], "2.5")
+    assert now["pid"] != was["pid"]
+    assert told == []
+
+
+@pytest.mark.parametrize("pid", ["unknown", "", "x" * 65, "x" * 9_000, 7, None, True, [], {"pid": 1}, "é", "a:b", "\x00"])
+def test_a_pid_that_is_none_is_a_first_visit(house: House, pid: Any) -> None:
+    client, now, told = come_back(house, pid)
+    assert set(now) == {"sid", "pid"}
+    assert told == []
+    assert not house.announcer.room
+    client.text('421["join:leaderboard"]')
+    assert client.texts()[0] == '431[{"epoch":3,"seq":17}]'
+
+
+def test_a_stolen_pid_is_nothing_to_another_user_and_still_good_for_its_own(house: House) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed = (TOP,)
+    _, thief, told = come_back(house, was["pid"], token="bob")
+    assert thief["pid"] != was["pid"]
+    assert told == []
+    assert come_back(house, was["pid"])[1] == was
+
+
+def test_a_pid_is_good_once(house: House) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed = (TOP,)
+    assert come_back(house, was["pid"])[1] == was
+    _, now, told = come_back(house, was["pid"])
+    assert now["pid"] != was["pid"]
+    assert told == []
+
+
+def test_after_two_minutes_it_is_a_first_visit(house: House) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.pass_time(120)
+    assert come_back(house, was["pid"])[1]["pid"] != was["pid"]
+    assert not house.announcer.room
+
+
+def test_a_bad_token_is_refused_and_the_session_is_still_kept(house: House) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    client = house.visit()
+    client.text(json.dumps({"token": "bad", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
+    assert client.texts() == ['44{"message":"Authentication failed"}']
+    house.announcer.missed = (TOP,)
+    client.text(json.dumps({"token": "amy", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
+    assert ids(client.texts()[0]) == was
+
+
+def test_while_nobody_can_say_what_is_kept_a_session_is_new(house: House) -> None:
+    client, was = arrive(house)
+    house.absentees.broken = True
+    client.vanish()
+    client, now, _ = come_back(house, was["pid"])
+    assert now["pid"] != was["pid"]
+    client.text('42["join:leaderboard"]')
+    assert event(client.texts()[0])[0] == "leaderboard:update"
+
+
+@pytest.mark.parametrize("join", [None, '42["join:leaderboard"]'])
+def test_while_the_board_cannot_be_read_a_session_is_new_and_in_no_room(house: House, join: str | None) -> None:
+    client, was = arrive(house, join=join)
+    client.vanish()
+    house.announcer.broken = StoreUnavailable("away")
+    client, now, told = come_back(house, was["pid"])
+    assert now["pid"] != was["pid"]
+    assert told == []
+    client.vanish()
+    house.announcer.broken, house.announcer.missed = None, ()
+    assert come_back(house, now["pid"])[1] == now
+    assert not house.announcer.room
+
+
+# Who is kept
+
+
+def _vanish(house: House, client: SioClient) -> None:
+    client.vanish()
+
+
+def _close_the_engine(house: House, client: SioClient) -> None:
+    client.text("1")
+
+
+def _close_the_socket(house: House, client: SioClient) -> None:
+    client.send(frame(8, b"\x03\xe8"))
+
+
+def _fall_silent(house: House, client: SioClient) -> None:
+    house.pass_time(45)
+    client.frames()
+
+
+def _restart(house: House, client: SioClient) -> None:
+    started(house.lobby.empty(RESTARTING, 0.1))
+    house.pass_time(4, 0.05)
+
+
+def _be_slow(house: House, client: SioClient) -> None:
+    (visitor,) = house.announcer.room
+    visitor.part(SLOW)
+
+
+LOSSES = [_vanish, _close_the_engine, _close_the_socket, _fall_silent, _be_slow, _restart]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_who_was_lost_is_kept(house: House, lose: Callable[[House, SioClient], None]) -> None:
+    client, was = arrive(house)
+    lose(house, client)
+    assert not house.announcer.known
+    kept = result_of(house.absentees.take(was["pid"], "amy"))
+    assert kept is not None
+    assert kept.sid == was["sid"]
+
+
+@pytest.mark.parametrize("lose", ["hang up", "close", "silence", "restart"])
+def test_who_was_lost_while_polling_is_kept(house: House, lose: str) -> None:
+    sid = house.open()
+    house.post(sid, b'40{"token":"amy"}')
+    was = ids(house.packets(sid)[0])
+    if lose == "hang up":
+        house.get(sid).hang_up()
+    elif lose == "close":
+        house.post(sid, b"1")
+    elif lose == "silence":
+        house.pass_time(45)
+    else:
+        _restart(house, house.plug_in())
+    assert not house.engine.lines
+    assert result_of(house.absentees.take(was["pid"], "amy")) is not None
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        lambda house, client: client.text("41"),
+        lambda house, client: client.text("42"),
+        lambda house, client: client.text("7"),
+        lambda house, client: client.text("40"),
+        lambda house, client: client.text("x" * 20_000),
+        lambda house, client: client.send(frame(1, b"\xff")),
+        lambda house, client: client.send(frame(1, b"2", masked=False)),
+        lambda house, client: client.send(frame(9) * 300),
+        lambda house, client: [client.text('42["leave:leaderboard"]') for _ in range(30)],
+        lambda house, client: house.pass_time(30),  # the token ends
+    ],
+    ids=["left", "malformed", "unknown", "twice", "too big", "not text", "unmasked", "frames", "events", "token"],
+)
+def test_who_left_or_was_put_out_is_not_kept(house: House, ending: Callable[[House, SioClient], object]) -> None:
+    client, was = arrive(house, token="amy@30")
+    ending(house, client)
+    client.vanish()
+    house.announcer.missed = ()
+    _, now, told = come_back(house, was["pid"])
+    assert now["pid"] != was["pid"]
+    assert told == []
+    assert not house.announcer.room
+
+
+@pytest.mark.parametrize("body", [b"42", b"4" * 20, b"\x1e".join([b"3"] * 101), b"\xff"])
+def test_who_posts_what_is_not_understood_is_not_kept(house: House, body: bytes) -> None:
+    sid = house.open()
+    house.post(sid, b'40{"token":"amy"}')
+    was = ids(house.packets(sid)[0])
+    house.post(sid, body)
+    assert not house.engine.lines
+    assert result_of(house.absentees.take(was["pid"], "amy")) is None
+
+
+# Who does not want it
+
+
+def test_who_wants_no_recovery_gets_neither_pid_nor_offsets_and_is_not_kept(house: House) -> None:
+    client, was = arrive(house, recovery=False, join=None)
+    assert set(was) == {"sid"}
+    client.text('42["join:leaderboard"]')
+    house.announcer.announce(TOP)
+    assert [len(event(text)) for text in client.texts()] == [2, 2]
+    client.vanish()
+    other, was = arrive(house)
+    other.vanish()
+    client, now, told = come_back(house, was["pid"], recovery=False)
+    assert (set(now), told) == ({"sid"}, [])
+    assert not house.announcer.room
+
+
+@pytest.mark.parametrize("recovery", [True, None, 0, "false", [False], {}])
+def test_only_false_is_no(house: House, recovery: Any) -> None:
+    assert set(arrive(house, recovery=recovery)[1]) == {"sid", "pid"}
+
+
+def test_what_answers_one_client_carries_no_offset(house: House) -> None:
+    client, _ = arrive(house)
+    client.text('42["nonsense"]')
+    client.text('427["leave:leaderboard"]')
+    error, ack = client.texts()
+    assert (len(event(error)), ack) == (2, "437[{}]")
+
+
+def test_of_a_join_that_brings_several_events_the_last_carries_the_offset(house: House) -> None:
+    client, _ = arrive(house, join=None)
+    house.announcer.page, house.announcer.missed = page(19), (MOVED, TOP)
+    client.text('421["join:leaderboard",{"since":"3.17"}]')
+    ack, *told = client.texts()
+    assert ack == '431[{"epoch":3,"seq":19,"recovered":true}]'
+    assert [event(text)[2:] for text in told] == [[], ["3.19"]]
+
+
+# While it is not known
+
+
+def ask_back(house: House, pid: str, offset: str = "3.17") -> SioClient:
+    client = house.visit()
+    client.text("40" + json.dumps({"pid": pid, "offset": offset, "token": "amy"}))
+    assert client.texts() == []
+    return client
+
+
+def answer(deferred: Deferred[None] | None) -> None:
+    assert deferred is not None
+    deferred.callback(None)
+
+
+def test_nothing_is_sent_before_the_answer(house: House, slow: SlowAbsentees) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed, house.announcer.held = (MOVED, TOP), Deferred()
+    client = ask_back(house, was["pid"])
+    (visitor,) = house.announcer.known
+    assert not visitor.drained
+    answer(slow.held)
+    assert client.texts() == []
+    assert not visitor.drained
+    client.text("40/other,")
+    assert client.texts() == ['44/other,{"message":"Invalid namespace"}']
+    answer(house.announcer.held)
+    assert [text[:4] for text in client.texts()] == ['40{"', '42["', '42["']
+    assert visitor.drained
+
+
+@pytest.mark.parametrize("stage", ["absentees", "announcer"])
+def test_who_is_lost_again_before_the_answer_is_kept_again_and_once(house: House, slow: SlowAbsentees, stage: str) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed, house.announcer.held = (MOVED, TOP), Deferred()
+    client = ask_back(house, was["pid"])
+    if stage == "announcer":
+        answer(slow.held)
+    client.vanish()
+    if stage == "absentees":
+        answer(slow.held)
+    answer(house.announcer.held)
+    assert not house.announcer.known
+    assert not house.announcer.room
+    slow.held = house.announcer.held = None
+    _, now, told = come_back(house, was["pid"])
+    assert (now, len(told)) == (was, 2)
+    assert come_back(house, was["pid"])[1] != was
+
+
+@pytest.mark.parametrize("stage", ["absentees", "announcer"])
+@pytest.mark.parametrize("packet", ['42["join:leaderboard"]', "41", "40", "7"])
+def test_who_speaks_before_the_answer_is_put_out(house: House, slow: SlowAbsentees, stage: str, packet: str) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed, house.announcer.held = (MOVED, TOP), Deferred()
+    client = ask_back(house, was["pid"])
+    if stage == "announcer":
+        answer(slow.held)
+    client.text(packet)
+    assert client.goodbye() == 1008
+    if stage == "absentees":
+        answer(slow.held)
+    answer(house.announcer.held)
+    slow.held = house.announcer.held = None
+    assert not house.announcer.known
+    assert come_back(house, was["pid"])[1]["pid"] != was["pid"]
+
+
+def test_two_who_come_at_once_with_one_pid_are_not_both_it(house: House, slow: SlowAbsentees) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed = (TOP,)
+    one, two = ask_back(house, was["pid"]), ask_back(house, was["pid"])
+    answer(slow.held)
+    found = [ids(client.texts()[0]) for client in (one, two)]
+    assert [now == was for now in found] == [True, False]
+
+
+def test_an_upgrade_before_the_answer_takes_the_answer_along(house: House, slow: SlowAbsentees) -> None:
+    client, was = arrive(house)
+    client.vanish()
+    house.announcer.missed = (TOP,)
+    sid = house.open()
+    house.post(sid, ("40" + json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"})).encode())
+    socket = house.visit(sid)
+    socket.text("2probe")
+    socket.text("5")
+    assert socket.texts() == ["3probe"]
+    (visitor,) = house.announcer.known
+    assert not visitor.drained
+    answer(slow.held)
+    connected, told = socket.texts()
+    assert ids(connected) == was
+    assert event(told)[2] == "3.19"
+    house.announcer.announce(BoardChanged(page=page(20)))
+    assert event(socket.texts()[0])[2] == "3.20"
+
+
+def test_a_token_that_ends_before_the_answer_ends_it(house: House, slow: SlowAbsentees) -> None:
+    client = house.visit()
+    client.text('40{"pid":"x","token":"amy@5"}')
+    house.pass_time(6)
+    assert client.goodbye() == 4401
+    answer(slow.held)
+    assert not house.announcer.known
+
+
+def test_nothing_of_those_who_came_back_and_went_is_left(house: House) -> None:
+    client, was = arrive(house)
+    house.announcer.missed = (TOP,)
+    for _ in range(3):
+        client.vanish()
+        client, _, _ = come_back(house, was["pid"])
+    client.text("41")
+    client.vanish()
+    assert house.is_empty

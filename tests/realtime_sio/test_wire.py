@@ -1,0 +1,78 @@
+"""Which event carries the offset, by values alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from scoreboard.domain.values import BoardChanged, Cursor, Event, RankAchieved, ScoreChanged
+from scoreboard.realtime.frames import unframed
+from scoreboard.realtime.socketio.wire import (
+    RecoverableRowsWire,
+    RecoverableWire,
+    SocketIoRowsWire,
+    SocketIoWire,
+    sealed,
+)
+from tests.realtime.house import page
+
+CURSOR = Cursor(epoch=3, seq=17)
+MOVED = ScoreChanged(cursor=CURSOR, user_id="u", username='",]"', points=9, rank=11, previous_rank=None, at_ms=0)
+ROSE = RankAchieved(cursor=CURSOR, user_id="u", milestone=50, rank=11, previous_rank=None, at_ms=0)
+TOP = BoardChanged(page=page(17))
+CHANGED = BoardChanged(page=page(17, 1), before=page(16, 2).rows)
+
+
+def read(frames: bytes) -> list[Any]:
+    told = []
+    for is_text, text in unframed(frames):
+        assert is_text
+        assert text.startswith(b"42")
+        told.append(json.loads(text[2:]))
+    return told
+
+
+@pytest.mark.parametrize("event", [MOVED, ROSE, TOP, CHANGED])
+def test_a_plain_wire_knows_no_offsets_and_a_recoverable_one_says_the_same_with_one(event: Event) -> None:
+    for plain, recoverable in ((SocketIoWire(), RecoverableWire()), (SocketIoRowsWire(), RecoverableRowsWire())):
+        (told,) = read(plain.frame(event))
+        assert len(told) == 2
+        assert read(recoverable.frame(event)) == [[*told, "3.17"]]
+
+
+def test_rows_are_rows_with_an_offset_too() -> None:
+    assert [read(wire.frame(CHANGED))[0][0] for wire in (RecoverableWire(), RecoverableRowsWire())] == [
+        "leaderboard:update",
+        "leaderboard:rows",
+    ]
+
+
+_events = st.lists(st.sampled_from([MOVED, ROSE, TOP, CHANGED, replace(MOVED, username="x" * 300)]), min_size=1, max_size=6)
+
+
+@given(_events)
+def test_of_what_leaves_at_once_the_last_event_alone_carries_the_offset(events: list[Event]) -> None:
+    plain, recoverable = SocketIoRowsWire(), RecoverableRowsWire()
+    *before, last = read(sealed(b"".join(map(recoverable.frame, events))))
+    *plain_before, plain_last = read(b"".join(map(plain.frame, events)))
+    assert before == plain_before
+    assert last == [*plain_last, "3.17"]
+
+
+def test_nothing_and_one_event_are_sealed_already() -> None:
+    frame = RecoverableWire().frame(TOP)
+    assert sealed(frame) is frame
+    assert sealed(b"") == b""
+
+
+def test_what_everyone_is_offered_is_sealed_once_whatever_single_players_get_besides() -> None:
+    wire = RecoverableWire()
+    room, own = wire.frame(MOVED) + wire.frame(TOP), wire.frame(ROSE)
+    once = sealed(room)
+    assert [told[2:] for told in read(sealed(room + own))] == [[], [], ["3.17"]]
+    assert sealed(room) is once
