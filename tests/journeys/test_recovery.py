@@ -1,0 +1,209 @@
+"""Socket.IO clients that others wrote are cut off and come back as who they were: socket.io-client and python-socketio."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import socketio  # type: ignore[import-untyped]  # it ships no types
+
+from tests.journeys.server import ServerProcess
+from tests.journeys.test_socketio import NODE, Ear, _read, node_client, url
+from tests.storage_redis.redis_server import RedisServer
+
+__all__ = ["node_client", "url"]
+
+Cut = Callable[[], None]
+
+
+@contextmanager
+def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[Ear, Cut]]:
+    """A socket.io-client in a process of its own, and how to cut it off."""
+    command = ["node", "returner.mjs", url, transports, json.dumps(auth)]
+    process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ear = Ear()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    stdin = process.stdin
+    reader = threading.Thread(target=_read, args=(process.stdout, ear), daemon=True)
+    reader.start()
+
+    def cut() -> None:
+        stdin.write("cut\n")
+        stdin.flush()
+
+    try:
+        yield ear, cut
+    finally:
+        process.communicate(timeout=5)
+        reader.join(5)
+
+
+def scores(args: list[Any]) -> dict[str, int]:
+    """Who has how much, by a `leaderboard:update`."""
+    return {row["userId"]: row["score"] for row in args[0]["data"]["leaderboard"]}
+
+
+def has(player: str, points: int) -> Callable[[Any], bool]:
+    return lambda args: scores(args).get(player) == points
+
+
+def offsets(ear: Ear) -> list[tuple[int, ...]]:
+    """The offsets that came, as numbers."""
+    events = [
+        value for name, value in ear.heard if name in ("leaderboard:update", "leaderboard:rows", "score:update", "rank:achieved")
+    ]
+    return [tuple(map(int, args[1].split("."))) for args in events if len(args) > 1]
+
+
+@pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
+@pytest.mark.usefixtures("node_client")
+def test_socket_io_client_is_cut_off_and_recovers(new_server: Callable[..., ServerProcess], transports: str) -> None:
+    server = new_server().start()
+    server.play("amy")
+    with returner(server.url, transports, token=server.mint("viewer")) as (ear, cut):
+        first = ear.wait("connect")
+        assert first["recovered"] is False
+        ear.wait("leaderboard:update", has("amy", 100))
+        for points in (200, 300):
+            cut()
+            ear.wait("disconnect")
+            server.play("amy")
+            assert ear.wait("connect") == {"id": first["id"], "recovered": True}
+            args = ear.wait("leaderboard:update", has("amy", points))
+            assert "reset" not in args[0]["data"]
+        server.play("bob")
+        ear.wait("leaderboard:rows", lambda args: "bob" in json.dumps(args))
+        assert [name for name, _ in ear.heard].count("joined") == 1
+        assert offsets(ear) == sorted(offsets(ear))
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.usefixtures("node_client")
+def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Callable[..., ServerProcess]) -> None:
+    redis = RedisServer()
+    try:
+        server = new_server(REDIS_URL=redis.url).start()
+        server.play("amy")
+        with returner(server.url, "websocket", token=server.mint("viewer")) as (ear, _):
+            first = ear.wait("connect")
+            ear.wait("leaderboard:update", has("amy", 100))
+            assert server.stop() == 0
+            ear.wait("disconnect")
+            server.start()
+            server.play("amy")
+            assert ear.wait("connect", seconds=15) == {"id": first["id"], "recovered": True}
+            ear.wait("leaderboard:update", has("amy", 200))
+            assert [name for name, _ in ear.heard].count("joined") == 1
+            assert offsets(ear) == sorted(offsets(ear))
+        assert "Traceback" not in server.log
+    finally:
+        redis.close()
+
+
+@pytest.mark.usefixtures("node_client")
+def test_a_restart_of_redis_too_is_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    server.play("amy")
+    with returner(server.url, "polling,websocket", token=server.mint("viewer")) as (ear, _):
+        first = ear.wait("connect")
+        ear.wait("leaderboard:update", has("amy", 100))
+        assert server.stop() == 0
+        server.start()
+        again = ear.wait("connect", seconds=15)
+        assert again["recovered"] is False
+        assert again["id"] != first["id"]
+        args = ear.wait("leaderboard:update", has("amy", 100))
+        assert args[0]["data"]["reset"] is True
+        server.play("bob")
+        ear.wait("leaderboard:rows", lambda args: "bob" in json.dumps(args))
+        assert [name for name, _ in ear.heard].count("joined") == 1
+
+
+@pytest.mark.usefixtures("node_client")
+def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+    redis = RedisServer()
+    try:
+        stores = {"REDIS_URL": redis.url, "DATABASE_URL": postgres_url}
+        one = new_server(**stores)
+        assert one.command_line("db", "upgrade").returncode == 0
+        one.start()
+        one.play("amy")
+        with returner(one.url, "websocket", token=one.mint("viewer")) as (ear, _):
+            first = ear.wait("connect")
+            ear.wait("leaderboard:update", has("amy", 100))
+            assert one.stop() == 0
+            other = new_server(**stores, PORT=str(one.port), WEBSOCKET_PORT=str(one.websocket_port))
+            other.port, other.websocket_port = one.port, one.websocket_port
+            other.start()
+            assert ear.wait("connect", seconds=15) == {"id": first["id"], "recovered": True}
+    finally:
+        redis.close()
+
+
+@pytest.mark.usefixtures("node_client")
+def test_socket_io_client_that_wants_no_recovery_has_none(live_server: ServerProcess) -> None:
+    with returner(live_server.url, "websocket", token=live_server.mint("viewer"), recovery=False) as (ear, cut):
+        first = ear.wait("connect")
+        assert len(ear.wait("leaderboard:update")) == 1
+        cut()
+        again = ear.wait("connect")
+        assert again["recovered"] is False
+        assert again["id"] != first["id"]
+
+
+# python-socketio
+
+
+class Returning(socketio.Client):
+    """python-socketio has no recovery of its own; this one remembers what it would need."""
+
+    pid: str | None = None
+    offset: str | None = None
+
+    def _handle_connect(self, namespace: str, data: dict[str, str]) -> None:
+        self.pid = data.get("pid")
+        super()._handle_connect(namespace, data)
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
+def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str, transports: list[str]) -> None:
+    player = f"back-{transports[0]}-{url[-4:]}"
+    auth: dict[str, Any] = {"token": live_server.mint(player)}
+    first, ear = Returning(reconnection=False), Ear()
+    first.on("leaderboard:update", lambda told, offset: ear.put("leaderboard:update", [told, offset]))
+    first.connect(url, auth=auth, transports=transports, wait_timeout=5)
+    first.call("join:leaderboard", timeout=3)
+    _, offset = ear.wait("leaderboard:update")
+    sid, pid = first.get_sid(), first.pid
+    first.on("disconnect", lambda reason: ear.put("disconnect", reason))
+    first.eio.disconnect()
+    ear.wait("disconnect")
+    live_server.play(player)
+    second = Returning(reconnection=False)
+    for event in ("leaderboard:update", "score:update", "rank:achieved"):
+        second.on(event, lambda *args, event=event: ear.put(event, list(args)))
+    second.connect(url, auth={**auth, "pid": pid, "offset": offset}, transports=transports, wait_timeout=5)
+    try:
+        assert (second.get_sid(), second.pid) == (sid, pid)
+        told = ear.wait("score:update", lambda args: args[0]["data"]["userId"] == player)
+        assert told[0]["type"] == "SCORE_CHANGED"
+    finally:
+        second.disconnect()
+
+
+def test_python_socketio_with_handlers_of_one_argument_says_so(live_server: ServerProcess) -> None:
+    client, ear = socketio.Client(reconnection=False), Ear()
+    client.on("leaderboard:update", lambda told: ear.put("leaderboard:update", told))
+    auth = {"token": live_server.mint("viewer"), "recovery": False}
+    client.connect(live_server.url, auth=auth, transports=["websocket"], wait_timeout=5)
+    try:
+        client.call("join:leaderboard", timeout=3)
+        assert ear.wait("leaderboard:update")["type"] == "LEADERBOARD_REFRESH"
+    finally:
+        client.disconnect()
