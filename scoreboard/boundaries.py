@@ -358,7 +358,10 @@ class Doorkeeper(Protocol):
     """Who is asking: tokens to players."""
 
     def admit(self, token: str) -> Player | Refusal:
-        """The player that a token proves, or UNAUTHORIZED / INVALID_TOKEN; remembered for as long as it is good."""
+        """The player that a token proves, or UNAUTHORIZED / INVALID_TOKEN, or FORBIDDEN while the player is suspended.
+
+        Remembered for as long as it is good.
+        """
 
     def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `admit` accepts for ``life_s`` seconds."""

@@ -32,6 +32,7 @@ from scoreboard.actors.projector import OVERLAP_MS, STANDINGS_PER_PAGE, Projecto
 from scoreboard.actors.projector import redraw as redraw_board
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
+from scoreboard.actors.warden import Warden
 from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, StoreUnavailable
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
@@ -105,6 +106,8 @@ class _Indoors:
     ranking: Ranking
     announcer: Announcer
     scorekeeper: Scorekeeper
+    register: SqlRegister
+    warden: Warden
 
 
 class House(Service):
@@ -146,9 +149,8 @@ class House(Service):
         link = await self._open_redis()
         board = RedisBoard(link, reactor, now_ms)
         gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
-        ledger = await self._open_ledger(failpoint)
+        ledger, register = await self._open_ledger(failpoint)
         ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
-        register = self._open_register()
         announcer = Announcer(
             ranking=ranking,
             register=register,
@@ -181,8 +183,12 @@ class House(Service):
             meter=meter,
             failpoint=failpoint,
         )
+        warden = Warden(
+            register=register, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
+        )
+        await warden.start()
         absentees = RedisAbsentees(link, reactor, meter)
-        self._closers += [absentees.settled, projector.stop, scorekeeper.stop, announcer.stop]
+        self._closers += [absentees.settled, projector.stop, warden.stop, scorekeeper.stop, announcer.stop]
         return _Indoors(
             ledger=ledger,
             board=board,
@@ -192,15 +198,18 @@ class House(Service):
             ranking=ranking,
             announcer=announcer,
             scorekeeper=scorekeeper,
+            register=register,
+            warden=warden,
         )
 
     async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
         """HTTP and everything live, on both ports."""
         settings, reactor, meter, bounds = self._settings, self._reactor, self._telemetry, Bounds()
-        doorkeeper, allowed = _doorkeeper(settings), limits(settings)
+        doorkeeper, allowed = _doorkeeper(settings, indoors.warden.bars), limits(settings)
         lobby, sockets, socketio = self._live_wing(indoors, doorkeeper, allowed, bounds)
         site = build_site(
             doorkeeper=doorkeeper,
+            barred=indoors.warden.bars,
             gate=indoors.gate,
             scorekeeper=indoors.scorekeeper,
             ranking=indoors.ranking,
@@ -256,19 +265,15 @@ class House(Service):
             self._log.warn("starting without Redis: {away}", away=str(away))
         return link
 
-    async def _open_ledger(self, failpoint: Failpoint) -> SqlLedger:
+    async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlRegister]:
+        """The ledger, and the register in the same database."""
         url = self._settings.database_url.get_secret_value()
         await deferToThread(migrate if url.startswith("sqlite:") else require_schema, url)
-        ledger = open_ledger(url, self._reactor, failpoint)
-        ledger.start()
-        self._closers.append(ledger.close)
-        return ledger
-
-    def _open_register(self) -> SqlRegister:
-        register = open_register(self._settings.database_url.get_secret_value(), self._reactor)
-        register.start()
-        self._closers.append(register.close)
-        return register
+        ledger, register = open_ledger(url, self._reactor, failpoint), open_register(url, self._reactor)
+        for store in (ledger, register):
+            store.start()
+            self._closers.append(store.close)
+        return ledger, register
 
     def _live_wing(
         self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds
@@ -426,7 +431,7 @@ def schema_status(settings: Settings) -> tuple[str | None, str]:
 
 def mint_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
     """A token that the server accepts."""
-    return _doorkeeper(settings).mint(user_id, username, role, life_s)
+    return _doorkeeper(settings, lambda _user_id: False).mint(user_id, username, role, life_s)
 
 
 @contextmanager
@@ -440,13 +445,14 @@ def _unusable_is_unavailable() -> Iterator[None]:
 # Choices
 
 
-def _doorkeeper(settings: Settings) -> Cloakroom:
+def _doorkeeper(settings: Settings, barred: Callable[[str], bool]) -> Cloakroom:
     return Cloakroom(
         ring=ring(settings.jwt_secret, settings.jwt_secrets_old),
         now_ms=now_ms,
         life_s_max=max(settings.jwt_expiration_s, SPECTATOR_LIFE_S),
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
+        barred=barred,
     )
 
 

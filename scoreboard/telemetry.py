@@ -26,6 +26,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "http_requests_total": ("Requests answered", ("route", "status")),
     "submissions_refused_total": ("Submissions refused before they were judged", ("reason",)),
     "ledger_unavailable_total": ("Batches that the ledger could not commit", ()),
+    "register_unavailable_total": ("Looks at the register for new suspensions and settings that failed", ()),
     "rate_limiter_degraded_total": ("Requests that the in-process limiter judged because Redis did not answer", ()),
     "redis_failures_total": ("Calls of Redis that failed", ("kind",)),
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),

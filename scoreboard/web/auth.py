@@ -28,6 +28,7 @@ LEEWAY_S: Final = 30
 
 UNAUTHORIZED: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Send Authorization: Bearer and a token")
 INVALID_TOKEN: Final = Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid or has expired")
+SUSPENDED: Final = Refusal(reason=Reason.FORBIDDEN, message="This account is suspended")
 
 _ALGORITHMS: Final = ["HS256"]
 #: Header members that say where to get a key from, or that something unknown must be understood.
@@ -67,19 +68,28 @@ def bearer(values: Sequence[bytes]) -> str | Refusal:
     return token.decode("ascii")
 
 
+def _nobody(_user_id: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, eq=False)
 class Cloakroom:
-    """Implements boundaries.Doorkeeper. ``life_s_max`` is the longest that a token may say that it lives."""
+    """Implements boundaries.Doorkeeper. ``life_s_max`` is the longest that a token may say that it lives.
+
+    ``barred`` says who is suspended. It is asked at every admission, also of a token that is remembered, but only once that is
+    proved: nobody learns from us who is suspended but by their own token.
+    """
 
     ring: Keyring
     now_ms: Callable[[], int]
     life_s_max: int
     issuer: str | None = None
     audience: str | None = None
+    barred: Callable[[str], bool] = _nobody
     _known: Remembered[str, Player] = field(default_factory=lambda: Remembered(TOKENS_REMEMBERED_MAX), init=False, repr=False)
 
     def admit(self, token: str) -> Player | Refusal:
-        """The player that a token proves, or INVALID_TOKEN. Remembered while it is valid, and not a second longer."""
+        """The player that a token proves, INVALID_TOKEN or SUSPENDED. Remembered while it is valid, and not a second longer."""
         known = self._known.get(token)
         if known is None:
             claims = self._verified(token)
@@ -90,7 +100,7 @@ class Cloakroom:
         if known.expires_at_s + LEEWAY_S <= self.now_ms() // 1000:
             self._known.forget(token)
             return INVALID_TOKEN
-        return known
+        return SUSPENDED if self.barred(known.user_id) else known
 
     def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `admit` accepts for ``life_s`` seconds."""

@@ -9,7 +9,7 @@ import msgspec
 
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal, malformed, unavailable
 from scoreboard.domain.values import Receipt, Value
-from scoreboard.web.auth import INVALID_TOKEN, UNAUTHORIZED
+from scoreboard.web.auth import INVALID_TOKEN, SUSPENDED, UNAUTHORIZED
 from scoreboard.web.shapes import (
     AliveAnswer,
     BoardAnswer,
@@ -57,7 +57,7 @@ REFUSALS: Final[Mapping[Reason, Refusal]] = {
         _sample(Reason.SCORE_LIMIT, "The total would exceed 9007199254740991 points"),
         UNAUTHORIZED,
         INVALID_TOKEN,
-        _sample(Reason.FORBIDDEN, "This token may watch, not play"),
+        SUSPENDED,
         _sample(Reason.NOT_FOUND, "There is nothing here"),
         _sample(Reason.METHOD_NOT_ALLOWED, "This is not done here; Allow says what is"),
         _sample(Reason.BODY_TOO_LARGE, "The body may have at most 16384 bytes"),
@@ -69,8 +69,8 @@ REFUSALS: Final[Mapping[Reason, Refusal]] = {
 
 _EVERYWHERE: Final = (Reason.MALFORMED_REQUEST, Reason.METHOD_NOT_ALLOWED, Reason.BODY_TOO_LARGE)
 _COUNTED: Final = (*_EVERYWHERE, Reason.RATE_LIMIT_EXCEEDED)
-_VIEWED: Final = (*_COUNTED, Reason.UNAUTHORIZED, Reason.INVALID_TOKEN, Reason.UNAVAILABLE)
-_PLAYED: Final = (*_VIEWED, Reason.FORBIDDEN, Reason.UNSUPPORTED_MEDIA_TYPE)
+_VIEWED: Final = (*_COUNTED, Reason.UNAUTHORIZED, Reason.INVALID_TOKEN, Reason.FORBIDDEN, Reason.UNAVAILABLE)
+_PLAYED: Final = (*_VIEWED, Reason.UNSUPPORTED_MEDIA_TYPE)
 _JUDGED: Final = (
     Reason.INVALID_ACTION,
     Reason.ACTION_EXPIRED,

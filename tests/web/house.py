@@ -339,10 +339,14 @@ class House:
         self.tickets = TicketBox()
         self.streams: list[tuple[Player, str, Cursor | None, bytes]] = []
         self.ledger_down = self.board_down = False
-        self.cloakroom = Cloakroom(ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400)
+        self.suspended: set[str] = set()
+        self.cloakroom = Cloakroom(
+            ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400, barred=self.suspended.__contains__
+        )
         self.ids = iter(range(10**6))
         self.site = build_site(
             doorkeeper=self.cloakroom,
+            barred=self.suspended.__contains__,
             gate=MemoryGate(self.now_ms) if self.counting else self.gatekeeper,
             scorekeeper=self.desk,
             ranking=self.board,

@@ -17,7 +17,7 @@ from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.values import Player
 from scoreboard.web import auth
-from scoreboard.web.auth import INVALID_TOKEN, UNAUTHORIZED, Cloakroom, bearer
+from scoreboard.web.auth import INVALID_TOKEN, SUSPENDED, UNAUTHORIZED, Cloakroom, bearer
 
 NOW_S = 1_761_129_000
 SECRET, OLDER = b"k" * 32, b"o" * 40
@@ -58,6 +58,34 @@ def test_a_good_token_proves_a_player() -> None:
 @pytest.mark.parametrize("header", [{"alg": "HS256"}, {"alg": "HS256", "typ": "jwt"}, {"alg": "HS256", "kid": key_id(SECRET)}])
 def test_a_header_may_say_less(header: dict[str, str]) -> None:
     assert isinstance(cloakroom().admit(token(header=header)), Player)
+
+
+def test_the_suspended_are_told_so_remembered_or_not_and_come_in_again_when_it_is_lifted() -> None:
+    suspended = {"user-123"}
+    room, shown = cloakroom(barred=suspended.__contains__), token()
+    assert [room.admit(shown) for _ in range(2)] == [SUSPENDED, SUSPENDED]
+    suspended.clear()
+    assert isinstance(room.admit(shown), Player)
+    suspended.add("user-123")
+    assert room.admit(shown) is SUSPENDED
+
+
+def test_only_a_token_that_holds_tells_who_is_suspended() -> None:
+    clock, asked = Clock(), list[str]()
+
+    def barred(user_id: str) -> bool:
+        asked.append(user_id)
+        return True
+
+    room = cloakroom(clock, barred=barred)
+    assert room.admit(token(secret=b"x" * 32)) is INVALID_TOKEN
+    assert room.admit(token({**CLAIMS, "exp": NOW_S - 31})) is INVALID_TOKEN
+    assert asked == []
+    shown = token()
+    assert room.admit(shown) is SUSPENDED
+    clock.now_s += 3_631
+    assert room.admit(shown) is INVALID_TOKEN
+    assert asked == ["user-123"]
 
 
 #: Key ids that are none of ours.

@@ -240,6 +240,17 @@ def test_a_ticket_does_not_outlive_its_token(house: House) -> None:
     assert house.ask("GET", PATH + "?ticket=ticket-0", token=None).status == 401
 
 
+@pytest.mark.parametrize("path", [PATH, STREAM])
+def test_a_ticket_lets_nobody_in_who_was_suspended_since(house: House, path: str) -> None:
+    house.ask("POST", "/api/v1/auth/ticket")
+    house.suspended.add("user-123")
+    reply = house.ask("GET", path + "?ticket=ticket-0", token=None)
+    assert (reply.status, reply.json["code"], reply.json["message"]) == (403, 4030, "This account is suspended")
+    house.suspended.clear()
+    assert house.ask("GET", path + "?ticket=ticket-0", token=None).status == 401, "and it was used up"
+    assert house.streams == []
+
+
 def test_without_redis_there_are_no_tickets(house: House) -> None:
     house.tickets.broken = True
     assert house.ask("POST", "/api/v1/auth/ticket").status == 503

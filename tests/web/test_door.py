@@ -32,6 +32,19 @@ def test_spectators_watch_and_do_not_play(method: str, path: str) -> None:
     assert (reply.status, reply.json["code"]) == (403, 4030)
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/ticket"), ("GET", "/api/v1/scores/changes")]
+)
+def test_the_suspended_are_refused_at_every_door_and_counted(method: str, path: str) -> None:
+    house = House()
+    house.suspended.add("user-123")
+    reply = house.ask(method, path, body={} if method == "POST" else None)
+    assert (reply.status, reply.json["error"], reply.json["code"]) == (403, "FORBIDDEN", 4030)
+    assert reply.json["message"] == "This account is suspended"
+    assert len(house.gatekeeper.asked) == 1
+    assert house.ask("GET", "/api/v1/scores/me", token=house.token("user-2")).status == 200
+
+
 @pytest.mark.parametrize(("method", "path"), VIEWED)
 def test_spectators_may_look(method: str, path: str) -> None:
     house = House()

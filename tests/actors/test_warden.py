@@ -1,0 +1,174 @@
+"""The warden over the register's twin: who is suspended is known within a look, and nothing that happens meanwhile is missed."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from scoreboard.actors import warden as module
+from scoreboard.actors.warden import LOOK_S, Warden
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.players import PlayerSettings, SuspensionOrder
+from scoreboard.storage.memory_register import MemoryRegister
+from tests.actors.fakes import NOW, QuietMeter
+from tests.awaiting import result_of, started
+
+AWAY = StoreUnavailable("away")
+_ids = itertools.count()
+
+
+class House:
+    def __init__(self, register: MemoryRegister | None = None) -> None:
+        self.clock = Clock()
+        self.register = register or MemoryRegister()
+        self.meter = QuietMeter()
+        self.told: list[tuple[str, str]] = []
+        self.warden = Warden(
+            register=self.register,
+            clock=self.clock,
+            meter=self.meter,
+            on_suspended=lambda user_id: self.told.append(("suspended", user_id)),
+            on_private=lambda user_id: self.told.append(("private", user_id)),
+        )
+
+    def order(self, user_id: str, suspended: bool = True) -> None:
+        result_of(self.register.suspend(order(user_id, suspended)))
+
+    def wish(self, user_id: str, spectators: bool) -> None:
+        result_of(self.register.change_settings(user_id, PlayerSettings(spectators=spectators), NOW))
+
+    def barred(self, *users: str) -> list[bool]:
+        return [self.warden.bars(user) for user in users]
+
+
+def order(user_id: str, suspended: bool = True) -> SuspensionOrder:
+    return SuspensionOrder(
+        suspension_id=f"s-{next(_ids)}", user_id=user_id, suspended=suspended, operator="root", reason="r", at_ms=NOW
+    )
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_it_starts_knowing_everyone_and_tells_nobody_of_what_was_before(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SUSPENDED_PER_PAGE", 2)
+    for user in ("amy", "bob", "cat", "dan", "eve"):
+        house.order(user)
+    house.order("cat", suspended=False)
+    house.wish("amy", spectators=False)
+    result_of(house.warden.start())
+    assert house.barred("amy", "bob", "cat", "dan", "eve", "nobody") == [True, True, False, True, True, False]
+    house.clock.advance(LOOK_S)
+    assert house.told == []
+
+
+def test_an_order_is_followed_within_a_look(house: House) -> None:
+    result_of(house.warden.start())
+    house.order("amy")
+    assert house.barred("amy") == [False]
+    house.clock.advance(LOOK_S)
+    assert house.barred("amy") == [True]
+    house.order("amy", suspended=False)
+    house.clock.advance(LOOK_S)
+    assert house.barred("amy") == [False]
+    house.order("amy")
+    house.clock.advance(LOOK_S)
+    assert house.told == [("suspended", "amy"), ("suspended", "amy")]
+
+
+def test_it_tells_who_does_not_want_to_be_watched_any_more(house: House) -> None:
+    result_of(house.warden.start())
+    house.wish("amy", spectators=False)
+    house.wish("bob", spectators=True)
+    house.clock.advance(LOOK_S)
+    assert house.told == [("private", "amy")]
+    assert house.barred("amy", "bob") == [False, False]
+
+
+def test_more_turns_than_fit_a_page_are_followed_in_one_look(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TURNS_PER_PAGE", 3)
+    result_of(house.warden.start())
+    for number in range(10):
+        house.order(f"user-{number}")
+    house.clock.advance(LOOK_S)
+    assert [user for _, user in house.told] == [f"user-{number}" for number in range(10)]
+
+
+class BusyRegister(MemoryRegister):
+    """Something is ordered in the middle of the first look: behind the page that was read, and of one that was on it."""
+
+    async def suspended(self, after_user_id: str, limit: int) -> list[str]:
+        page = await super().suspended(after_user_id, limit)
+        if after_user_id == "":
+            await self.suspend(order("aaron"))
+            await self.suspend(order("mia", suspended=False))
+        return page
+
+
+def test_a_change_during_the_start_is_not_missed() -> None:
+    house = House(BusyRegister())
+    house.order("mia")
+    result_of(house.warden.start())
+    house.clock.advance(LOOK_S)
+    assert house.barred("aaron", "mia") == [True, False]
+    assert house.told == [("suspended", "aaron")]
+
+
+def test_while_the_register_is_away_it_keeps_what_it_knows_and_then_catches_up(house: House) -> None:
+    house.order("amy")
+    result_of(house.warden.start())
+    house.register.broken = AWAY
+    house.clock.pump([LOOK_S] * 3)
+    assert house.barred("amy", "bob") == [True, False]
+    assert house.meter.counts == {"register_unavailable_total": 3}
+    house.register.broken = None
+    house.order("bob")
+    house.clock.advance(LOOK_S)
+    assert house.barred("amy", "bob") == [True, True]
+
+
+def test_without_the_register_it_does_not_start(house: House) -> None:
+    house.register.broken = AWAY
+    with pytest.raises(StoreUnavailable):
+        result_of(house.warden.start())
+
+
+def test_a_slow_register_is_asked_once_at_a_time(house: House) -> None:
+    result_of(house.warden.start())
+    house.register.pause()
+    house.clock.pump([LOOK_S] * 4)
+    house.register.resume()
+    house.order("amy")
+    house.clock.advance(LOOK_S)
+    assert house.told == [("suspended", "amy")]
+
+
+def test_one_who_stumbles_over_the_news_does_not_hinder_the_next(house: House) -> None:
+    def stumble(_user_id: str) -> None:
+        raise LookupError("a mistake of ours")
+
+    warden = Warden(
+        register=house.register, clock=house.clock, meter=house.meter, on_suspended=stumble, on_private=lambda _user_id: None
+    )
+    result_of(warden.start())
+    house.order("amy")
+    house.order("bob")
+    with capturedLogs() as logged:
+        house.clock.advance(LOOK_S)
+    assert (warden.bars("amy"), warden.bars("bob")) == (True, True)
+    assert [event["log_failure"].type for event in logged if "log_failure" in event] == [LookupError, LookupError]
+
+
+def test_a_warden_that_was_stopped_looks_no_more(house: House) -> None:
+    starting = started(house.warden.start())
+    result_of(house.warden.stop())
+    house.order("amy")
+    house.clock.pump([LOOK_S] * 3)
+    assert house.barred("amy") == [False]
+    assert starting.called
+    assert house.clock.getDelayedCalls() == []
