@@ -120,6 +120,7 @@ class Settings(BaseSettings):
     rate_limit_max_requests: Quota = 10
     rate_limit_initialize_max: Quota = Field(default_factory=lambda data: 2 * data["rate_limit_max_requests"])
     rate_limit_open_actions_max: Quota = 50
+    rate_limit_settings_max: Quota = 10
     rate_limit_ip_max: Quota = _in_production(100, 6000)
     rate_limit_global_max: Quota = 10_000
 

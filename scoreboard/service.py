@@ -215,6 +215,7 @@ class House(Service):
             ranking=indoors.ranking,
             announcer=indoors.announcer,
             tickets=indoors.tickets,
+            register=indoors.register,
             open_stream=Streams(announcer=indoors.announcer, lobby=lobby, settings=sockets.settings, clock=reactor).open,
             catalogue=self._catalogue,
             ring=ring(settings.action_signature_secret, settings.action_signature_secrets_old),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from scoreboard.domain.values import Value
 
 #: What kind of achievement a milestone of one's total is.
-SCORE_MILESTONE: Final = "SCORE_MILESTONE"
+SCORE_MILESTONE: Final[Literal["SCORE_MILESTONE"]] = "SCORE_MILESTONE"
 
 
 class PlayerSettings(Value, frozen=True, kw_only=True):

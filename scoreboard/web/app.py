@@ -14,7 +14,7 @@ from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Meter, Ranking, Scorekeeper, Tickets
+from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Meter, Ranking, Register, Scorekeeper, Tickets
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
@@ -28,6 +28,7 @@ from scoreboard.web.door import Door, Limits
 from scoreboard.web.openapi import document
 from scoreboard.web.ops import Ops, Ping
 from scoreboard.web.pages import Pages
+from scoreboard.web.profile import Profile
 from scoreboard.web.request import Request
 from scoreboard.web.routes import Outcome, Routes
 from scoreboard.web.scores import Scores
@@ -107,6 +108,7 @@ class Api:
     scores: Scores
     actions: Actions
     changes: Changes
+    profile: Profile
     desk: TicketDesk
     spectators: Spectators
     ops: Ops
@@ -140,6 +142,21 @@ class Api:
     async def stream(self, request: Request) -> Outcome:
         """What changes, as it happens."""
         return await self.changes.stream(request)
+
+    @_route("GET", "/api/v1/me/achievements")
+    async def achievements(self, request: Request) -> Outcome:
+        """What the asking player unlocked."""
+        return await self.profile.achievements(request)
+
+    @_route("GET", "/api/v1/me/settings")
+    async def settings(self, request: Request) -> Outcome:
+        """What the asking player decided."""
+        return await self.profile.settings(request)
+
+    @_route("PUT", "/api/v1/me/settings")
+    async def change_settings(self, request: Request) -> Outcome:
+        """Decide."""
+        return await self.profile.change_settings(request)
 
     @_route("POST", "/api/v1/auth/ticket")
     async def ticket(self, request: Request) -> Outcome:
@@ -206,6 +223,7 @@ def build_site(
     ranking: Ranking,
     announcer: Announcer,
     tickets: Tickets,
+    register: Register,
     open_stream: Callable[[Player, str, Cursor | None, bytes], IResource],
     catalogue: Catalogue,
     ring: Keyring,
@@ -234,6 +252,7 @@ def build_site(
         scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=now_ms, meter=meter),
         actions=Actions(door=door, catalogue=catalogue, ring=ring, action_ttl_ms=action_ttl_ms, now_ms=now_ms, new_id=new_id),
         changes=changes,
+        profile=Profile(door=door, register=register, now_ms=now_ms),
         desk=desk,
         spectators=Spectators(door=door, admitted=spectators_admitted, now_ms=now_ms, new_id=new_id),
         ops=Ops(pings=pings, metrics=metrics, document=lambda: document(STATUS), clock=clock),

@@ -18,12 +18,13 @@ _TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class Limits(Value, frozen=True, kw_only=True):
-    """How often: an address, everyone together, and one user; and how many actions a user may have open at once."""
+    """How often: an address, everyone together, and one user each kind of thing; and how many actions may be open at once."""
 
     address: Limit
     everyone: Limit
     submit: Limit
     initialize: Limit
+    settings: Limit
     open_actions_max: int
 
 
@@ -79,7 +80,12 @@ class Door:
         limits = self.limits
         name = verdict.refused or ""
         limit = next(
-            (one for one in (limits.address, limits.everyone, limits.submit, limits.initialize) if one.name == name), None
+            (
+                one
+                for one in (limits.address, limits.everyone, limits.submit, limits.initialize, limits.settings)
+                if one.name == name
+            ),
+            None,
         )
         policy = b'"%b";q=%d' % (name.encode(), limits.open_actions_max) if limit is None else _policy(limit)
         request.lines += _rate_lines(policy, name, 0, verdict.retry_after_ms)

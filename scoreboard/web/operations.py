@@ -11,6 +11,9 @@ from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, R
 from scoreboard.domain.values import Receipt, Value
 from scoreboard.web.auth import INVALID_TOKEN, SUSPENDED, UNAUTHORIZED
 from scoreboard.web.shapes import (
+    AchievementData,
+    AchievementsAnswer,
+    AchievementsData,
     AliveAnswer,
     BoardAnswer,
     BoardData,
@@ -26,6 +29,8 @@ from scoreboard.web.shapes import (
     ReceiptAnswer,
     ReceiptData,
     RowData,
+    SettingsAnswer,
+    SettingsData,
     Shape,
     TicketAnswer,
     TicketData,
@@ -33,7 +38,7 @@ from scoreboard.web.shapes import (
     TokenData,
 )
 from scoreboard.web.since import WAIT_S_DEFAULT, WAIT_S_MAX
-from scoreboard.web.wire import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, InitializeRequest, SubmitRequest
+from scoreboard.web.wire import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, InitializeRequest, SettingsRequest, SubmitRequest
 
 _ACTION_ID: Final = "9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"
 _TICKET: Final = "LQOxD9ZlIwtULkzDBlKj_4dYT-tvnFru"
@@ -220,6 +225,38 @@ OPERATIONS: Final = (
             )
         ),
         refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/me/achievements",
+        name="achievements",
+        summary="What the asking player unlocked, oldest first",
+        answer=AchievementsAnswer(
+            data=AchievementsData(
+                achievements=[
+                    AchievementData(milestone=100, unlocked_at="2025-10-21T18:04:40Z"),
+                    AchievementData(milestone=500, unlocked_at="2025-10-22T10:20:00Z"),
+                ]
+            )
+        ),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/me/settings",
+        name="settings",
+        summary="What the asking player decided, or the defaults",
+        answer=SettingsAnswer(data=SettingsData(spectators=True)),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="put",
+        path="/api/v1/me/settings",
+        name="change_settings",
+        summary="Decide whether others may follow one's actions as they happen",
+        body=SettingsRequest(spectators=False),
+        answer=SettingsAnswer(data=SettingsData(spectators=False)),
+        refusals=_PLAYED,
     ),
     Operation(
         method="post",

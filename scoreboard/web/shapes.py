@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
@@ -10,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from scoreboard.boundaries import History
 from scoreboard.domain.grants import Grant
+from scoreboard.domain.players import SCORE_MILESTONE, Achievement, PlayerSettings
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.standings import percentile
 from scoreboard.domain.values import Page, Place, Player, Receipt
@@ -135,6 +137,40 @@ class PlaceAnswer(Shape, frozen=True, kw_only=True):
 
     success: Literal[True] = True
     data: PlaceData
+
+
+class AchievementData(Shape, frozen=True, kw_only=True):
+    """Something that a player unlocked, once for ever: the milestone, in points."""
+
+    type: Literal["SCORE_MILESTONE"] = SCORE_MILESTONE
+    milestone: int
+    unlocked_at: Time
+
+
+class AchievementsData(Shape, frozen=True, kw_only=True):
+    """All that a player unlocked, oldest first."""
+
+    achievements: list[AchievementData]
+
+
+class AchievementsAnswer(Shape, frozen=True, kw_only=True):
+    """The asking player's achievements."""
+
+    success: Literal[True] = True
+    data: AchievementsData
+
+
+class SettingsData(Shape, frozen=True, kw_only=True):
+    """What a player decided. ``spectators``: whether others may follow the player's actions as they happen."""
+
+    spectators: bool
+
+
+class SettingsAnswer(Shape, frozen=True, kw_only=True):
+    """The asking player's settings."""
+
+    success: Literal[True] = True
+    data: SettingsData
 
 
 class TokenData(Shape, frozen=True, kw_only=True):
@@ -292,6 +328,18 @@ def place_data(player: Player, place: Place) -> PlaceData:
         last_updated=None if place.updated_at_ms is None else iso(place.updated_at_ms),
         degraded=place.degraded or UNSET,
     )
+
+
+def achievements_data(achievements: Iterable[Achievement]) -> AchievementsData:
+    """The data of what was unlocked."""
+    return AchievementsData(
+        achievements=[AchievementData(milestone=one.milestone, unlocked_at=iso(one.at_ms)) for one in achievements]
+    )
+
+
+def settings_data(settings: PlayerSettings) -> SettingsData:
+    """The data of a player's settings."""
+    return SettingsData(spectators=settings.spectators)
 
 
 def refusal_shape(refusal: Refusal) -> RefusalAnswer:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
 from scoreboard.domain.values import POINTS_MAX, Metadata, Submission, Value
 from scoreboard.web.canonical import canonical
@@ -47,6 +48,12 @@ class SubmitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
     metadata: Members = msgspec.field(default_factory=dict)
 
 
+class SettingsRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What a player decides, all of it."""
+
+    spectators: bool
+
+
 class Wish(Value, frozen=True, kw_only=True):
     """The action that a player wishes to begin. ``values`` are the metadata once more, for the rules to look at."""
 
@@ -55,10 +62,11 @@ class Wish(Value, frozen=True, kw_only=True):
     values: dict[str, Any]
 
 
-Body = TypeVar("Body", InitializeRequest, SubmitRequest)
+Body = TypeVar("Body", InitializeRequest, SubmitRequest, SettingsRequest)
 
 _wish: Final = msgspec.json.Decoder(InitializeRequest)
 _submission: Final = msgspec.json.Decoder(SubmitRequest)
+_settings: Final = msgspec.json.Decoder(SettingsRequest)
 
 
 def read_wish(content_type: bytes, body: bytes) -> Wish:
@@ -78,6 +86,11 @@ def read_submission(content_type: bytes, body: bytes) -> Submission:
         metadata=canonical(asked.metadata)[1],
         signature=asked.signature,
     )
+
+
+def read_settings(content_type: bytes, body: bytes) -> PlayerSettings:
+    """The body of a change of settings; raises Refused."""
+    return PlayerSettings(spectators=_decoded(_settings, content_type, body).spectators)
 
 
 def read_stretch(query: bytes) -> tuple[int, int]:

@@ -32,6 +32,7 @@ from scoreboard.boundaries import (
 )
 from scoreboard.domain.grants import Grant, keyring
 from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
+from scoreboard.domain.players import Achievement
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.values import (
@@ -49,6 +50,7 @@ from scoreboard.domain.values import (
     View,
 )
 from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.storage.memory_register import MemoryRegister
 from scoreboard.web.app import build_site
 from scoreboard.web.auth import Cloakroom
 from scoreboard.web.channel import Channel
@@ -64,6 +66,7 @@ LIMITS = Limits(
     everyone=Limit(name="everyone", quota=10_000, window_ms=1_000),
     submit=Limit(name="submit", quota=10, window_ms=60_000),
     initialize=Limit(name="initialize", quota=20, window_ms=60_000),
+    settings=Limit(name="settings", quota=10, window_ms=60_000),
     open_actions_max=50,
 )
 QUEST = ActionRule(
@@ -307,7 +310,7 @@ def request(
     """A well-behaved client's request; ``body`` is made JSON, ``raw`` is sent as it is."""
     data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
     lines = {"Host": "localhost:3000"}
-    if data or method == "POST":
+    if data or method in ("POST", "PUT"):
         lines |= {"Content-Type": "application/json", "Content-Length": str(len(data))}
     lines |= headers or {}
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value != "-")
@@ -337,6 +340,8 @@ class House:
         self.board = PaintedBoard()
         self.announcer = Balcony(self.board)
         self.tickets = TicketBox()
+        self.unlocked: dict[tuple[str, int], Achievement] = {}
+        self.register = MemoryRegister(self.unlocked)
         self.streams: list[tuple[Player, str, Cursor | None, bytes]] = []
         self.ledger_down = self.board_down = False
         self.suspended: set[str] = set()
@@ -352,6 +357,7 @@ class House:
             ranking=self.board,
             announcer=self.announcer,
             tickets=self.tickets,
+            register=self.register,
             open_stream=self._open_stream,
             catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
             ring=keyring(ACTION_SECRET),

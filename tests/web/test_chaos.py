@@ -17,6 +17,7 @@ PATHS = st.sampled_from(
         "/api/v1/actions/initialize",
         "/api/v1/scores/leaderboard",
         "/api/v1/scores/me",
+        "/api/v1/me/settings",
         "/static/a",
         "/healthz",
     ]

@@ -55,6 +55,12 @@ def test_a_page_may_ask_before_it_submits() -> None:
     assert (foreign.status, "access-control-allow-origin" in foreign.headers) == (204, False)
 
 
+def test_a_page_may_ask_before_it_changes_settings() -> None:
+    asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,content-type"}
+    reply = House().ask("OPTIONS", "/api/v1/me/settings", token=None, headers={"Origin": "https://a.example", **asks})
+    assert (reply.status, reply.headers["access-control-allow-methods"]) == (204, "GET, HEAD, OPTIONS, PUT")
+
+
 def test_asking_before_costs_nothing_at_the_gate() -> None:
     house = House()
     house.ask("OPTIONS", "/api/v1/scores/submit", headers={"Origin": "https://a.example"})

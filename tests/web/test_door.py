@@ -10,8 +10,12 @@ from scoreboard.domain.limits import Verdict
 from scoreboard.web.address import Proxies, plain
 from tests.web.house import House
 
-PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize")]
-VIEWED = [("GET", "/api/v1/scores/leaderboard"), ("GET", "/api/v1/scores/me")]
+PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
+VIEWED = [
+    *(("GET", "/api/v1/scores/leaderboard"), ("GET", "/api/v1/scores/me")),
+    *(("GET", "/api/v1/me/achievements"), ("GET", "/api/v1/me/settings")),
+]
+QUOTAS = {"submit": 10, "initialize": 20, "settings": 10}
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)
@@ -38,7 +42,7 @@ def test_spectators_watch_and_do_not_play(method: str, path: str) -> None:
 def test_the_suspended_are_refused_at_every_door_and_counted(method: str, path: str) -> None:
     house = House()
     house.suspended.add("user-123")
-    reply = house.ask(method, path, body={} if method == "POST" else None)
+    reply = house.ask(method, path, body=None if method == "GET" else {})
     assert (reply.status, reply.json["error"], reply.json["code"]) == (403, "FORBIDDEN", 4030)
     assert reply.json["message"] == "This account is suspended"
     assert len(house.gatekeeper.asked) == 1
@@ -67,8 +71,8 @@ def test_the_gate_is_asked_once_whoever_comes(method: str, path: str, token: str
 def test_a_player_is_told_what_is_left(method: str, path: str) -> None:
     house = House()
     headers = house.ask(method, path, body={}).headers
-    name, quota = ("submit", 10) if "submit" in path else ("initialize", 20)
-    assert headers["ratelimit-policy"] == f'"{name}";q={quota};w=60'
+    name = path.rpartition("/")[2]
+    assert headers["ratelimit-policy"] == f'"{name}";q={QUOTAS[name]};w=60'
     assert headers["ratelimit"] == f'"{name}";r=7;t=42'
 
 
@@ -94,7 +98,7 @@ def test_too_many_submissions_are_answered_to_the_letter() -> None:
 def test_too_many_requests_of_an_address_are_refused_everywhere(method: str, path: str) -> None:
     house = House()
     house.gatekeeper.verdict = Verdict(refused="address", retry_after_ms=1)
-    reply = house.ask(method, path, body={} if method == "POST" else None)
+    reply = house.ask(method, path, body=None if method == "GET" else {})
     assert (reply.status, reply.json["retryAfter"], reply.headers["retry-after"]) == (429, 1, "1")
     assert reply.headers["ratelimit"] == '"address";r=0;t=1'
     assert reply.json["message"] == "Too many requests. Please try again later."

@@ -18,6 +18,8 @@ ROUTES = {
     "/api/v1/auth/spectator": "OPTIONS, POST",
     "/api/v1/scores/leaderboard": "GET, HEAD, OPTIONS",
     "/api/v1/scores/me": "GET, HEAD, OPTIONS",
+    "/api/v1/me/achievements": "GET, HEAD, OPTIONS",
+    "/api/v1/me/settings": "GET, HEAD, OPTIONS, PUT",
     "/healthz": "GET, HEAD, OPTIONS",
     "/readyz": "GET, HEAD, OPTIONS",
     "/metrics": "GET, HEAD, OPTIONS",
