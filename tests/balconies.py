@@ -26,11 +26,13 @@ class Balcony:
     async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
         if self.fault is not None:
             raise self.fault
-        self.spectated.append(user_id)
+        if self.refusal is None:
+            self.spectated.append(user_id)
         return self.refusal
 
     def unspectate(self, listener: Listener, user_id: str) -> None:
-        self.spectated.remove(user_id)
+        if user_id in self.spectated:
+            self.spectated.remove(user_id)
 
     def shut_out(self, user_id: str) -> None: ...
 

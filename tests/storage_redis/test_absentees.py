@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 
 from scoreboard.boundaries import ABSENCE_S, Absentees
 from scoreboard.domain.absence import Absence, Rooms, Stay
-from scoreboard.domain.values import Cursor
+from scoreboard.domain.values import Around, Cursor, Stretch
 from scoreboard.storage import absentees as module
 from scoreboard.storage.absentees import RedisAbsentees
 from scoreboard.storage.memory_absentees import MemoryAbsentees
@@ -20,7 +20,11 @@ from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor
 
-ROOMS = Rooms(leaderboard=Stay(since=Cursor(epoch=3, seq=17), rows=True))
+ROOMS = Rooms(
+    leaderboard=Stay(since=Cursor(epoch=3, seq=17), rows=True),
+    views=(Around(user_id="amy", rows=5), Stretch(offset=100, limit=50)),
+    spectated=("bob",),
+)
 PID = "p" * 24
 AMY = Absence(sid="sid", pid=PID, user_id="amy", rooms=ROOMS)
 

@@ -1,0 +1,81 @@
+"""What a client followed beside the room comes back with it, and what it may not follow any more is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from scoreboard.domain.refusals import NO_SPECTATORS
+from scoreboard.domain.values import Around, Stretch, TokenExpiring
+from scoreboard.realtime.socketio.wire import RecoverableWire, sealed
+from tests.realtime_sio.house import House
+from tests.realtime_sio.test_coming_back import MOVED, arrive, come_back
+
+VIEWS = [Around(user_id="amy", rows=5), Stretch(offset=100, limit=50)]
+
+
+@pytest.fixture
+def house() -> House:
+    house = House()
+    house.announcer.missed = ()
+    return house
+
+
+def follow(house: House, *, join: str | None = None) -> dict[str, str]:
+    """A client that follows two views and two players, and is lost: its ids."""
+    was: dict[str, str]
+    client, was = arrive(house, join=join)
+    client.text('42["join:leaderboard",{"view":{"around":5}}]')
+    client.text('42["join:leaderboard",{"view":{"offset":100,"limit":50}}]')
+    client.text('42["spectate:user","bob"]')
+    client.text('42["spectate:user",{"userId":"cid"}]')
+    client.vanish()
+    assert (house.announcer.followed, house.announcer.spectated) == (VIEWS, ["bob", "cid"])
+    house.announcer.followed, house.announcer.spectated = [], []
+    return was
+
+
+@pytest.mark.parametrize("join", [None, '42["join:leaderboard"]'])
+def test_views_and_spectated_players_come_back_however_often(house: House, join: str | None) -> None:
+    was = follow(house, join=join)
+    for _ in range(2):
+        client, now, told = come_back(house, was["pid"], "3.18")
+        assert (now, told) == (was, [])
+        assert (house.announcer.followed, house.announcer.spectated) == (VIEWS, ["bob", "cid"])
+        assert bool(house.announcer.room) == (join is not None)
+        client.vanish()
+        house.announcer.followed, house.announcer.spectated = [], []
+
+
+def test_a_player_who_forbade_it_meanwhile_is_told_of_first(house: House) -> None:
+    was = follow(house)
+    house.announcer.refusal, house.announcer.missed = NO_SPECTATORS, (MOVED,)
+    client, now, told = come_back(house, was["pid"], "3.18")
+    assert now == was
+    assert [(name, *rest) for name, _, *rest in told] == [("spectate:ended",), ("spectate:ended",), ("score:update", "3.19")]
+    house.announcer.refusal = None
+    client.vanish()
+    come_back(house, was["pid"], "3.19")
+    assert house.announcer.spectated == [], "it is not asked for again"
+
+
+def test_who_left_a_view_or_a_player_does_not_come_back_to_it(house: House) -> None:
+    client, was = arrive(house)
+    client.text('42["join:leaderboard",{"view":{"around":5}}]')
+    client.text('42["spectate:user","bob"]')
+    client.text('42["leave:leaderboard",{"view":{"around":5}}]')
+    client.text('42["unspectate:user","bob"]')
+    client.vanish()
+    come_back(house, was["pid"], "3.18")
+    assert (house.announcer.followed, house.announcer.spectated) == ([], [])
+    assert house.announcer.room, "the room it did not leave"
+
+
+def test_a_notice_has_no_offset_and_takes_none_from_others() -> None:
+    wire = RecoverableWire()
+    notice = wire.frame(TokenExpiring(expires_at_s=5))
+    first, last = wire.frame(MOVED), wire.frame(MOVED)
+    assert notice.endswith(b'{"expiresAt":5000}]')
+    assert sealed(notice) == notice
+    assert sealed(notice + last) == notice + last
+    assert sealed(notice + first + last).count(b'"3.19"') == 1
+    assert sealed(last + notice) == last + notice
