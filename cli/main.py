@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from cli import audit, database, exports, flags, replay, resets, tokens, top
+from cli import audit, database, exports, flags, players, replay, resets, tokens, top
 from cli.outcomes import BROKEN, Commands
 from cli.running import on_reactor
 from cli.surroundings import Root, Surroundings
@@ -29,6 +29,7 @@ app.add_typer(audit.app, name="audit", help="Read the ledger: who was awarded wh
 app.command("top")(top.top)
 app.add_typer(replay.app, name="replay", help="Check single awards, or that everything adds up.")
 app.add_typer(resets.app, name="reset", help="Take a player, or everyone, back to nothing. Asks first.")
+app.add_typer(players.app, name="player", help="Look at one player, suspend or reinstate.")
 app.add_typer(flags.app, name="flags", help="What looked like fraud.")
 app.add_typer(tokens.app, name="token", help="Tokens for trying things out.")
 app.add_typer(database.app, name="db", help="The ledger's schema.")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import uuid4
 
 import typer
 
-from cli.outcomes import FOUND_WRONG, UNREACHABLE, USAGE, Stop
-from cli.printing import JsonFlag, counted, print_json, remark, show, visible
-from cli.running import interruptible
+from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
+from cli.outcomes import FOUND_WRONG, UNREACHABLE, Stop
+from cli.printing import JsonFlag, counted, print_json, remark, show
 from cli.surroundings import Stores, Surroundings, surroundings
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.entries import ResetOrder
@@ -19,11 +18,7 @@ from scoreboard.domain.values import Standing
 
 app = typer.Typer(no_args_is_help=True)
 
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the ledger with the entry.")]
-OperatorOption = Annotated[
-    str | None, typer.Option("--operator", metavar="NAME", help="Who orders it; else $SUDO_USER or $USER. Kept as well.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")]
+_KEPT: Final = "Nothing is deleted from the history."
 
 Told = Callable[[Stores, Sequence[Standing]], Awaitable[object]]
 
@@ -54,7 +49,7 @@ def reset_user(
         if account is None:
             raise Stop(FOUND_WRONG, f"the ledger has no player {user}")
         if not yes:
-            _ask(f"{user} ({account.username}) has {account.points:,} points. Take this player back to nothing?")
+            ask(f"{user} ({account.username}) has {account.points:,} points. Take this player back to nothing? {_KEPT}")
         return await _reset(stores, order, around.load_root().project)
 
     _report(order, around.visit(work, need_board=True), as_json)
@@ -83,30 +78,15 @@ def reset_board(
     async def work(stores: Stores, _: Any) -> Sequence[Standing]:
         players, _top = await stores.ledger.top(0, 1)
         if not yes:
-            _ask(f"{counted(players, 'player')} on the board. Take ALL of them back to nothing?")
+            ask(f"{counted(players, 'player')} on the board. Take ALL of them back to nothing? {_KEPT}")
         return await _reset(stores, order, lambda stores, standings: around.load_root().redraw(stores))
 
     _report(order, around.visit(work, need_board=True), as_json)
 
 
 def _order(around: Surroundings, user: str | None, operator: str | None, reason: str) -> ResetOrder:
-    who = operator or around.environ.get("SUDO_USER") or around.environ.get("USER")
-    if not who or len(who) > 64:
-        raise typer.BadParameter(
-            "who orders this? In at most 64 characters ($SUDO_USER and $USER do not tell)", param_hint="--operator"
-        )
-    if not reason.strip() or len(reason) > 500:
-        raise typer.BadParameter("say why, in at most 500 characters", param_hint="--reason")
+    who = operator_of(around, operator, reason)
     return ResetOrder(reset_id=str(uuid4()), user_id=user, operator=who, reason=reason, at_ms=around.now_ms)
-
-
-def _ask(question: str) -> None:
-    """Go on only after a yes, asked for on stderr; nobody there to say it is a no."""
-    typer.echo(f"{visible(question)} Nothing is deleted from the history. [y/N] ", err=True, nl=False)
-    with interruptible():
-        answer = sys.stdin.readline()
-    if answer.strip().lower() not in ("y", "yes"):
-        raise Stop(USAGE, "nobody said yes, so nothing was changed; --yes does not ask")
 
 
 async def _reset(stores: Stores, order: ResetOrder, tell: Told) -> Sequence[Standing]:

@@ -12,18 +12,22 @@ from typing import Any, Protocol, TypeVar
 import typer
 
 from cli.outcomes import BAD_SETTINGS, Stop
-from scoreboard.boundaries import Board, Ledger
+from scoreboard.boundaries import Board, Ledger, Register
 from scoreboard.domain.values import Standing
 
 T = TypeVar("T")
 
 
 class Stores(Protocol):
-    """The ledger and the board, open. ``board`` is None while nobody runs the embedded Redis."""
+    """The ledger, the register and the board, open. ``board`` is None while nobody runs the embedded Redis."""
 
     @property
     def ledger(self) -> Ledger:
         """The truth."""
+
+    @property
+    def register(self) -> Register:
+        """What is known of players besides points."""
 
     @property
     def board(self) -> Board | None:
@@ -31,7 +35,7 @@ class Stores(Protocol):
 
     @property
     def close(self) -> Callable[[], Awaitable[None]]:
-        """Let go of both."""
+        """Let go of all of them."""
 
 
 class Settings(Protocol):
@@ -56,7 +60,7 @@ class Root(Protocol):
     def settings_from(self, environ: Mapping[str, str], /) -> Any:
         """The server's settings from the environment and its TOML file."""
 
-    async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True) -> Any:
+    async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         """Stores; raises StoreUnavailable."""
 
     def redraw(self, stores: Any, /) -> Awaitable[int]:
@@ -105,12 +109,17 @@ class Surroundings:
         except root.BadSettings as bad:
             raise Stop(BAD_SETTINGS, str(bad)) from bad
 
-    def visit(self, work: Callable[[Stores, Any], Coroutine[Any, Any, T]], *, need_board: bool) -> T:
-        """Open the stores, do the work (it is given the stores and the reactor), close them whatever happens."""
+    def visit(
+        self, work: Callable[[Stores, Any], Coroutine[Any, Any, T]], *, need_board: bool, board_optional: bool = False
+    ) -> T:
+        """Open the stores, do the work (it is given the stores and the reactor), close them whatever happens.
+
+        With ``board_optional`` a Redis that does not answer is no board; without it, it ends the command.
+        """
         settings = self.settings()
 
         async def whole(reactor: Any) -> T:
-            stores = await self.load_root().open_stores(settings, reactor, need_board=need_board)
+            stores = await self.load_root().open_stores(settings, reactor, need_board=need_board, board_optional=board_optional)
             try:
                 return await work(stores, reactor)
             finally:

@@ -33,7 +33,7 @@ from scoreboard.actors.projector import redraw as redraw_board
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.warden import Warden
-from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, StoreUnavailable
+from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, Register, StoreUnavailable
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged, Standing
@@ -358,38 +358,45 @@ class House(Service):
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """The ledger and the board, open. ``board`` is None where none was asked for or nobody runs the embedded Redis."""
+    """Ledger, register and board, open. ``board`` is None where none was asked for or nobody runs the embedded Redis."""
 
     ledger: Ledger
+    register: Register
     board: Board | None
     close: Callable[[], Awaitable[None]]
 
 
-async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True) -> Stores:
-    """The stores of this configuration, beside a running server or without one. Raises StoreUnavailable."""
+async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True, board_optional: bool = False) -> Stores:
+    """The stores of this configuration, beside a running server or without one. Raises StoreUnavailable.
+
+    A Redis of the operator's own that does not answer is unavailable, too, unless the board is ``board_optional``.
+    """
     url = settings.database_url.get_secret_value()
     with _unusable_is_unavailable():
         await deferToThread(require_schema, url)
-    ledger = open_ledger(url, reactor)
-    ledger.start()
-    if not need_board:
-        return Stores(ledger=ledger, board=None, close=ledger.close)
-    link = RedisLink(_redis_url(settings), reactor, Telemetry())
-    link.open()
+    ledger, register = open_ledger(url, reactor), open_register(url, reactor)
+    closers = [register.close, ledger.close]
+    for store in (ledger, register):
+        store.start()
 
     async def close() -> None:
-        await link.close()
-        await ledger.close()
+        for close_one in closers:
+            await close_one()
 
-    try:
-        await link.reached(CLI_REDIS_WAIT_MS)
-        board: Board | None = RedisBoard(link, reactor, now_ms)
-    except StoreUnavailable:
-        board = None  # the embedded one runs only while its server does; the server's next start redraws
-        if settings.redis_url is not None:
-            await close()
-            raise
-    return Stores(ledger=ledger, board=board, close=close)
+    board: Board | None = None
+    if need_board:
+        link = RedisLink(_redis_url(settings), reactor, Telemetry())
+        link.open()
+        closers.insert(0, link.close)
+        try:
+            await link.reached(CLI_REDIS_WAIT_MS)
+            board = RedisBoard(link, reactor, now_ms)
+        except StoreUnavailable:
+            # The embedded one runs only while its server does; the server's next start redraws.
+            if settings.redis_url is not None and not board_optional:
+                await close()
+                raise
+    return Stores(ledger=ledger, register=register, board=board, close=close)
 
 
 async def redraw(stores: Stores) -> int:

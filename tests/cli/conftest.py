@@ -5,6 +5,7 @@ from twisted.internet import task
 
 from scoreboard.storage.memory_board import MemoryBoard
 from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory_register import MemoryRegister
 from tests.cli.house import NOW_MS, House, TwinRoot
 
 
@@ -14,5 +15,6 @@ def house() -> House:
     clock.advance(NOW_MS / 1000)
     server = MemoryBoard(lambda: NOW_MS)
     server.canvas.begin(1)
-    root = TwinRoot(MemoryLedger(), MemoryBoard(lambda: NOW_MS, server.canvas))
+    ledger = MemoryLedger()
+    root = TwinRoot(ledger, MemoryRegister(ledger.achievements), MemoryBoard(lambda: NOW_MS, server.canvas))
     return House(root, clock, {"USER": "ada"}, server)

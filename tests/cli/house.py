@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from cli.main import app
 from cli.surroundings import Root, Surroundings
-from scoreboard.boundaries import Board, Ledger, StoreUnavailable
+from scoreboard.boundaries import Board, Ledger, Register, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
 from scoreboard.domain.rules import ActionRule
@@ -40,6 +40,7 @@ class TwinSettings:
 @dataclass
 class TwinStores:
     ledger: Ledger
+    register: Register
     board: Board | None
     closed: bool = False
 
@@ -52,6 +53,7 @@ class TwinRoot:
     """Keeps the promises of scoreboard.service over stores in memory."""
 
     ledger: Any
+    register: Any
     board: Any
     settings: TwinSettings = field(default_factory=TwinSettings)
     schema: str | None = "0001"
@@ -64,10 +66,10 @@ class TwinRoot:
             raise BadSettings("PORT should be a number")
         return self.settings
 
-    async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True) -> Any:
+    async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         if self.unreachable:
             raise StoreUnavailable("the ledger does not answer")
-        self.opened.append(TwinStores(self.ledger, self.board if need_board else None))
+        self.opened.append(TwinStores(self.ledger, self.register, self.board if need_board else None))
         return self.opened[-1]
 
     async def redraw(self, stores: TwinStores, /) -> int:
@@ -152,6 +154,7 @@ def a_claim(
     address: str = "203.0.113.7",
     agent: str = "test",
     metadata: Metadata = (("questId", b'"quest-1"'),),
+    milestones: tuple[int, ...] = (),
 ) -> Claim:
     """A claim for these points, ``number`` seconds after a day before now."""
     at_ms = NOW_MS - DAY_MS + number * 1000
@@ -173,4 +176,5 @@ def a_claim(
         metadata=metadata,
         origin=Origin(address=address, agent=agent),
         at_ms=at_ms,
+        milestones=milestones,
     )

@@ -19,6 +19,9 @@ EVERY_COMMAND = [
     "replay verify",
     "reset user",
     "reset board",
+    "player show",
+    "player suspend",
+    "player reinstate",
     "token mint",
     "db upgrade",
     "db status",
@@ -62,7 +65,9 @@ def test_a_bad_setting_is_one_line_and_78(house: House, command: str) -> None:
     assert (ended.exit_code, ended.stdout, ended.stderr) == (78, "", "Error: PORT should be a number\n")
 
 
-@pytest.mark.parametrize("command", ["audit list --json", "audit export", "replay verify", "top --once", "replay check x"])
+@pytest.mark.parametrize(
+    "command", ["audit list --json", "audit export", "replay verify", "top --once", "replay check x", "player show u"]
+)
 def test_a_store_that_does_not_answer_is_one_line_and_3(house: House, command: str) -> None:
     house.root.unreachable = True
     ended = house.scoreboard(*command.split())
@@ -70,7 +75,8 @@ def test_a_store_that_does_not_answer_is_one_line_and_3(house: House, command: s
 
 
 @pytest.mark.parametrize(
-    "command", ["audit lst", "audit list --limit 0", "audit list --since yesterday", "top --interval 0", "reset user u"]
+    "command",
+    ["audit lst", "audit list --limit 0", "audit list --since yesterday", "top --interval 0", "reset user u", "player suspend u"],
 )
 def test_wrong_usage_is_2(house: House, command: str) -> None:
     ended = house.scoreboard(*command.split())
