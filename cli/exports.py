@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 
 from cli.audit import ActionOption, SinceOption, TypeOption, UntilOption, UserOption, as_object, entry_pages, which_entries
+from cli.outcomes import UNREACHABLE, Stop
 from cli.printing import iso, json_text, remark, visible
 from cli.surroundings import Stores, surroundings
 from scoreboard.domain.entries import Entry, EntryFilter
@@ -107,7 +108,11 @@ def _sink(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    with NamedTemporaryFile("w", encoding="utf-8", newline="", dir=out.parent, prefix=f".{out.name}.", delete=False) as file:
+    try:
+        draft = NamedTemporaryFile("w", encoding="utf-8", newline="", dir=out.parent, prefix=f".{out.name}.", delete=False)  # noqa: SIM115
+    except OSError as error:
+        raise Stop(UNREACHABLE, f"{out} cannot be written: {error.strerror}") from error
+    with draft as file:
         try:
             yield file  # type: ignore[misc]  # typeshed's wrapper is no TextIO, but writes like one
             file.flush()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 import time
 import traceback
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -69,12 +71,18 @@ def _load_root() -> Root:
     return service
 
 
+def _account() -> str:
+    with suppress(KeyError):  # an account without a name
+        return pwd.getpwuid(os.getuid()).pw_name
+    return ""
+
+
 def main() -> None:
     """Run the command that the arguments ask for, in the real world."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that cannot show a name still gets it
     try:
-        app(obj=Surroundings(load_root=_load_root, environ=os.environ, now_s=time.time, run=on_reactor))
+        app(obj=Surroundings(load_root=_load_root, environ=os.environ, now_s=time.time, run=on_reactor, account=_account()))
     except Exception:  # a fault of ours: never to be mistaken for "found something wrong" (1)
         traceback.print_exc()
         sys.exit(BROKEN)

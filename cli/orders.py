@@ -14,18 +14,19 @@ from cli.surroundings import Surroundings
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the order for good.")]
 OperatorOption = Annotated[
-    str | None, typer.Option("--operator", metavar="NAME", help="Who orders it; else $SUDO_USER or $USER. Kept as well.")
+    str | None,
+    typer.Option(
+        "--operator", metavar="NAME", help="Who orders it; else $SUDO_USER, $USER or the account that runs this. Kept as well."
+    ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")]
 
 
 def operator_of(around: Surroundings, operator: str | None, reason: str) -> str:
     """Who gives the order, which must have a reason; wrong usage if nobody is known to, or none was given."""
-    who = operator or around.environ.get("SUDO_USER") or around.environ.get("USER")
+    who = operator or around.environ.get("SUDO_USER") or around.environ.get("USER") or around.account
     if not who or len(who) > 64:
-        raise typer.BadParameter(
-            "who orders this? In at most 64 characters ($SUDO_USER and $USER do not tell)", param_hint="--operator"
-        )
+        raise typer.BadParameter("who orders this? In at most 64 characters (nothing else tells)", param_hint="--operator")
     if not reason.strip() or len(reason) > 500:
         raise typer.BadParameter("say why, in at most 500 characters", param_hint="--reason")
     return who

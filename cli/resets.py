@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
+import msgspec
 import typer
 
 from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
@@ -50,7 +51,7 @@ def reset_user(
             raise Stop(FOUND_WRONG, f"the ledger has no player {user}")
         if not yes:
             ask(f"{user} ({account.username}) has {account.points:,} points. Take this player back to nothing? {_KEPT}")
-        return await _reset(stores, order, around.load_root().project)
+        return await _reset(around, stores, order, around.load_root().project)
 
     _report(order, around.visit(work, need_board=True), as_json)
 
@@ -79,7 +80,7 @@ def reset_board(
         players, _top = await stores.ledger.top(0, 1)
         if not yes:
             ask(f"{counted(players, 'player')} on the board. Take ALL of them back to nothing? {_KEPT}")
-        return await _reset(stores, order, lambda stores, standings: around.load_root().redraw(stores))
+        return await _reset(around, stores, order, lambda stores, standings: around.load_root().redraw(stores))
 
     _report(order, around.visit(work, need_board=True), as_json)
 
@@ -89,9 +90,13 @@ def _order(around: Surroundings, user: str | None, operator: str | None, reason:
     return ResetOrder(reset_id=str(uuid4()), user_id=user, operator=who, reason=reason, at_ms=around.now_ms)
 
 
-async def _reset(stores: Stores, order: ResetOrder, tell: Told) -> Sequence[Standing]:
-    """Commit, then tell. If we stop between the two, the ledger is ahead of the board and the server's reconcile repairs it."""
-    changed = await stores.ledger.reset(order)
+async def _reset(around: Surroundings, stores: Stores, order: ResetOrder, tell: Told) -> Sequence[Standing]:
+    """Commit, then tell. If we stop between the two, the ledger is ahead of the board and the server's reconcile repairs it.
+
+    The reset's time is that of the commit, not of the question before it: the reconcile looks only at the last seconds, and
+    awards that came while somebody thought about the answer stand before the reset in the history.
+    """
+    changed = await stores.ledger.reset(msgspec.structs.replace(order, at_ms=around.now_ms))
     if not changed:
         return changed
     try:

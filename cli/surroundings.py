@@ -94,6 +94,8 @@ class Surroundings:
     environ: Mapping[str, str]
     now_s: Callable[[], float]
     run: Runner
+    #: The name of the account that runs this, if it has one; cron jobs and containers set no $USER.
+    account: str = ""
 
     @property
     def now_ms(self) -> int:

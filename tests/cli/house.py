@@ -110,9 +110,12 @@ class House:
     environ: dict[str, str]
     server: MemoryBoard
     patience_s: float = 30.0
+    account: str = ""
 
     def scoreboard(self, *arguments: str, answer: str | None = None, terminal: bool = False) -> Result:
-        around = Surroundings(load_root=lambda: self.root, environ=self.environ, now_s=self.clock.seconds, run=self._run)
+        around = Surroundings(
+            load_root=lambda: self.root, environ=self.environ, now_s=self.clock.seconds, run=self._run, account=self.account
+        )
         env = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "TTY_COMPATIBLE": "1" if terminal else "0", "FORCE_COLOR": None}
         return CliRunner().invoke(app, list(arguments), obj=around, input=answer, env=env)
 

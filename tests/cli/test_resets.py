@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,28 @@ def test_whoever_became_root_is_still_who_they_are(house: House) -> None:
     house.environ |= {"USER": "root", "SUDO_USER": "grace"}
     house.award("user-1", number=1)
     assert json.loads(house.scoreboard("reset", "user", "user-1", *REASON, "--yes", "--json").stdout)["operator"] == "grace"
+
+
+def test_where_no_variable_tells_the_account_does(house: House) -> None:
+    house.environ.clear()
+    house.account = "backup"
+    house.award("user-1", number=1)
+    assert json.loads(house.scoreboard("reset", "user", "user-1", *REASON, "--yes", "--json").stdout)["operator"] == "backup"
+
+
+def test_a_reset_happens_when_it_is_committed_not_when_it_was_asked_for(house: House) -> None:
+    house.award("user-1", number=1)
+    open_stores = house.root.open_stores
+
+    async def slowly(*arguments: Any, **named: Any) -> Any:
+        house.clock.advance(1_800)
+        return await open_stores(*arguments, **named)
+
+    house.root.open_stores = slowly  # type: ignore[method-assign]  # somebody thinks about the answer for half an hour
+    committed_ms = int(house.clock.seconds() + 1_800) * 1000
+    assert house.scoreboard("reset", "user", "user-1", *REASON, "--yes").exit_code == 0
+    house.root.open_stores = open_stores  # type: ignore[method-assign]
+    assert [entry["at_ms"] for entry in resets(house)] == [committed_ms]
 
 
 def test_the_whole_board_is_emptied(house: House) -> None:
