@@ -344,7 +344,8 @@ class House(Service):
         if failure.check(*EXPECTED_TROUBLE):
             assert sys.__stderr__ is not None  # twistd keeps it open and takes sys.stderr for its log
             sys.__stderr__.write(f"scoreboard: {failure.getErrorMessage()}\n")
-            status = os.EX_CONFIG
+            # A store that is away comes back, so whoever supervises us should try again; what is wrong in itself does not.
+            status = os.EX_UNAVAILABLE if failure.check(StoreUnavailable) else os.EX_CONFIG
         else:
             self._log.failure("the server cannot start", failure=failure)
             status = os.EX_SOFTWARE

@@ -29,10 +29,11 @@ _RESTART_S_MIN: Final = 0.1
 _RESTART_S_MAX: Final = 5.0
 #: Becomes Redis, after asking the kernel for SIGTERM (15) when the parent ends: prctl(PR_SET_PDEATHSIG = 1), which exec keeps.
 #: A parent that ended before that was asked is not told of any more, so look. In a session of its own a Ctrl-C in our terminal
-#: does not reach it: we stop it when we have finished.
+#: does not reach it: we stop it when we have finished. What it writes is for us alone.
 _TETHERED: Final = """
 import ctypes, os, sys
 os.setsid()
+os.umask(0o077)
 ctypes.CDLL(None).prctl(1, 15)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])

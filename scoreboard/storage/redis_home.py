@@ -37,6 +37,7 @@ class RedisHome:
 
     def prepare(self) -> None:
         """Make the directories, or find them as we would have made them; PermissionError if they are someone else's."""
+        self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (self.directory, self.socket.parent):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = path.lstat()

@@ -31,17 +31,52 @@ TWISTD = Path(sys.executable).with_name("twistd")
     ],
 )
 def test_a_bad_setting_ends_the_start_with_one_line_and_78(environ: dict[str, str], line: str, tmp_path: Path) -> None:
-    """From a directory that is not the repository, as systemd does."""
-    ended = subprocess.run(
+    ended = started(environ, tmp_path)
+    assert ended.stderr == line
+    assert (ended.returncode, ended.stdout) == (78, "")
+
+
+def test_a_ledger_that_is_away_ends_the_start_with_one_line_and_a_code_after_which_systemd_tries_again(tmp_path: Path) -> None:
+    ended = started({"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/scores"}, tmp_path)
+    assert re.fullmatch(r"scoreboard: the ledger cannot be reached: .*Connection refused.*\n", ended.stderr)
+    assert "hunter2" not in ended.stderr + ended.stdout
+    unit = (ROOT / "systemd" / "scoreboard.service").read_text()
+    assert ended.returncode == 69
+    assert "\nRestart=on-failure\n" in unit
+    assert "\nRestartPreventExitStatus=78\n" in unit
+    assert "\nStartLimitIntervalSec=0\n" in unit
+
+
+@pytest.mark.parametrize("given", [{}, {"JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64}])
+def test_nobody_else_reads_the_data_directory(given: dict[str, str], tmp_path: Path) -> None:
+    """Whoever makes it: the keeper of secrets, the embedded Redis or the ledger."""
+    with subprocess.Popen(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
         cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "SCOREBOARD_DATA_DIR": str(tmp_path / "var"), **environ},
+        env={"PATH": os.environ["PATH"], "SCOREBOARD_DATA_DIR": "var", "PORT": "0", "WEBSOCKET_PORT": "0", **given},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        assert serving.stdout is not None
+        assert any("listening at" in line for line in serving.stdout)
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "var", *(tmp_path / "var").rglob("*"))}
+        serving.terminate()
+        serving.stdout.read()
+    assert serving.returncode == 0
+    assert {"var", "redis", "ledger.db", "appendonly.aof"} <= modes.keys()
+    assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
+def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
+    """What came of a start that ends by itself, from a directory that is not the repository, as systemd does."""
+    return subprocess.run(
+        [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "SCOREBOARD_DATA_DIR": str(directory / "var"), **environ},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert ended.stderr == line
-    assert (ended.returncode, ended.stdout) == (78, "")
 
 
 def pinned() -> list[str]:

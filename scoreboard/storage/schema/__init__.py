@@ -37,7 +37,7 @@ def migrate(url: str) -> str:
     config, head = _config()
     with _explained():
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
         with _connected(url) as connection, connection.begin():
             _lock(connection)
@@ -126,5 +126,5 @@ def _explained() -> Iterator[None]:
         said = str(cause).strip().partition("\n")[0]
         busy = isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode == sqlite3.SQLITE_BUSY
         if busy or isinstance(cause, psycopg.OperationalError):
-            raise StoreUnavailable(said) from error
+            raise StoreUnavailable(f"the ledger cannot be reached: {said}") from error
         raise LedgerUnusable(f"this is not a ledger that can be used: {said}") from error
