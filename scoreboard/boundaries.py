@@ -248,6 +248,10 @@ class Ranking(Protocol):
     def cursor(self) -> Cursor:
         """The newest state that this process has heard of."""
 
+    @property
+    def outruns(self) -> int:
+        """How often the ledger ran ahead of a board that could not be drawn: what was read before is no longer true."""
+
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board, at least as new as ``cursor`` was when asked."""
 

@@ -167,7 +167,14 @@ class House(Service):
 
         board.listen(hear)
         projector = Projector(
-            ledger=ledger, board=board, clock=reactor, now_ms=now_ms, hear=hear, meter=meter, failpoint=failpoint
+            ledger=ledger,
+            board=board,
+            clock=reactor,
+            now_ms=now_ms,
+            hear=hear,
+            outrun=ranking.outrun,
+            meter=meter,
+            failpoint=failpoint,
         )
         await projector.start()
         link.on_up(lambda: _begin(projector.catch_up()))

@@ -49,8 +49,15 @@ DRAWN_VERSIONS_MAX = 100_000
 Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
+def _nobody() -> None:
+    """Nobody wants to know."""
+
+
 class Projector:
-    """Draws awards; ``hear`` is told of every cursor reached and of every player's change that was drawn."""
+    """Draws awards; ``hear`` is told of every cursor reached and of every player's change that was drawn.
+
+    ``outrun`` is told of every batch that was committed and could not be drawn.
+    """
 
     _log = Logger()
 
@@ -62,6 +69,7 @@ class Projector:
         clock: IReactorTime,
         now_ms: Callable[[], int],
         hear: Hear,
+        outrun: Callable[[], None] = _nobody,
         meter: Meter,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
@@ -70,6 +78,7 @@ class Projector:
         self._clock = clock
         self._now_ms = now_ms
         self._hear = hear
+        self._outrun = outrun
         self._meter = meter
         self._failpoint = failpoint
         self._abreast = False
@@ -102,12 +111,14 @@ class Projector:
     async def project(self, awards: Sequence[Award]) -> dict[str, Receipt]:
         """Draw a committed batch: a receipt with ranks by action id, or nothing when the board cannot be drawn now."""
         if not self._abreast:
+            self._outrun()
             return {}
         standings = standings_of(awards)
         try:
             placements = await self._draw(standings, max(award.claim.at_ms for award in awards))
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(trouble)
+            self._outrun()
             return {}
         self._failpoint("drawn")
         by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}

@@ -1,8 +1,8 @@
 """The ranking: what the board says, remembered while nothing changed.
 
-Everything here is kept for one cursor; when a newer one is heard of, all of it is forgotten. Askers of the same thing
-share one question to the store. When the store cannot be asked the ledger answers (``degraded``), and that is
-remembered for a moment only, since the cursor stands still meanwhile.
+Everything here is kept for one cursor; when a newer one is heard of, or an award could not be drawn, all of it is
+forgotten. Askers of the same thing share one question to the store. When the store cannot be asked the ledger answers
+(``degraded``), and that is remembered for a moment only, since the cursor stands still meanwhile.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Ranking:
         self._now_ms = now_ms
         self._meter = meter
         self._cursor = NOWHERE
+        self._outruns = 0
         self._pages: _Shelf[tuple[int, int], Page] = _Shelf(clock, PAGES_MAX)
         self._places: _Shelf[str, Place] = _Shelf(clock, PLACES_MAX)
         self._histories: _Shelf[tuple[Cursor, int], History] = _Shelf(clock, HISTORIES_MAX)
@@ -46,13 +47,26 @@ class Ranking:
         """The newest state that this process has heard of."""
         return self._cursor
 
+    @property
+    def outruns(self) -> int:
+        """How often the ledger ran ahead of the board."""
+        return self._outruns
+
     def heard(self, cursor: Cursor) -> None:
         """The board is at least at this cursor now: what was remembered of older ones is forgotten."""
         if cursor > self._cursor:
             self._cursor = cursor
-            self._pages.clear()
-            self._places.clear()
-            self._histories.clear()
+            self._forget()
+
+    def outrun(self) -> None:
+        """The ledger is ahead of the board, whose cursor stands still: what was remembered of it is no longer true."""
+        self._outruns += 1
+        self._forget()
+
+    def _forget(self) -> None:
+        self._pages.clear()
+        self._places.clear()
+        self._histories.clear()
 
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board, at least as new as ``cursor`` was when asked."""

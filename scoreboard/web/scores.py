@@ -34,7 +34,7 @@ _BOARD: Final = JSON + b"Cache-Control: private, no-cache\r\n"
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Handlers of /scores. Bodies of reads are kept as bytes for as long as the board stands at their cursor."""
+    """Handlers of /scores. Bodies of reads are kept as bytes for as long as they are true: the same cursor, the same outruns."""
 
     door: Door
     scorekeeper: Scorekeeper
@@ -43,10 +43,10 @@ class Scores:
     clock: IReactorTime
     now_ms: Callable[[], int]
     meter: Meter
-    _boards: Remembered[tuple[Cursor, int, int], tuple[bytes, Answer]] = field(
+    _boards: Remembered[tuple[Cursor, int, int, int], tuple[bytes, Answer]] = field(
         default_factory=lambda: Remembered(BOARDS_REMEMBERED_MAX), init=False
     )
-    _places: Remembered[tuple[str, str], tuple[Cursor, Answer]] = field(
+    _places: Remembered[tuple[str, str], tuple[Cursor, int, Answer]] = field(
         default_factory=lambda: Remembered(PLACES_REMEMBERED_MAX), init=False
     )
 
@@ -71,14 +71,15 @@ class Scores:
         """A stretch of the board, or 304 to who has it."""
         await self.door.viewer(request)
         limit, offset = read_stretch(request.query)
-        known = self._boards.get((self.ranking.cursor, limit, offset))
+        outruns = self.ranking.outruns
+        known = self._boards.get((self.ranking.cursor, outruns, limit, offset))
         if known is None:
             page = await self.ranking.page(offset, limit)
             answer = Answer(200, encode(BoardAnswer(data=board_data(page))), _DEGRADED)
             if page.degraded:
                 return answer
             known = _tagged(page.cursor, limit, offset, answer.body)
-            self._boards.put((page.cursor, limit, offset), known)
+            self._boards.put((page.cursor, outruns, limit, offset), known)
         tag, answer = known
         return Answer(304, b"", answer.lines) if _has(request, tag) else answer
 
@@ -86,13 +87,14 @@ class Scores:
         """The asking player's score and place."""
         player = await self.door.viewer(request)
         key = (player.user_id, player.username)
+        outruns = self.ranking.outruns
         known = self._places.get(key)
-        if known is not None and known[0] == self.ranking.cursor:
-            return known[1]
+        if known is not None and known[0] == self.ranking.cursor and known[1] == outruns:
+            return known[2]
         place = await self.ranking.place(player.user_id)
         answer = Answer(200, encode(PlaceAnswer(data=place_data(player, place))), _OWN)
         if not place.degraded:
-            self._places.put(key, (place.cursor, answer))
+            self._places.put(key, (place.cursor, outruns, answer))
         return answer
 
     def _read(self, request: Request, player: Player) -> tuple[Submission, Grant] | Refusal:

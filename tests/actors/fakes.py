@@ -49,6 +49,7 @@ class WrittenBoard:
 
     def __init__(self) -> None:
         self.cursor = Cursor(epoch=1, seq=0)
+        self.outruns = 0
         self.rows: tuple[Row, ...] = ()
         self.degraded = False
         self.missed: tuple[ScoreChanged, ...] | None = None

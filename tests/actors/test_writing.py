@@ -39,7 +39,13 @@ class House:
         self.told: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(board=self.board, ledger=self.ledger, clock=self.clock, now_ms=self.now_ms, meter=self.meter)
         self.projector = Projector(
-            ledger=self.ledger, board=self.board, clock=self.clock, now_ms=self.now_ms, hear=self.hear, meter=self.meter
+            ledger=self.ledger,
+            board=self.board,
+            clock=self.clock,
+            now_ms=self.now_ms,
+            hear=self.hear,
+            outrun=self.ranking.outrun,
+            meter=self.meter,
         )
         ids = itertools.count()
         self.scorekeeper = Scorekeeper(
@@ -231,3 +237,16 @@ def test_without_the_board_reads_come_from_the_ledger_and_say_so(house: House) -
     assert [(row.user_id, row.rank) for row in page.rows] == [("amy", 1), ("zed", 2)]
     place = result_of(house.ranking.place("zed"))
     assert (place.degraded, place.points, place.rank, place.total) == (True, 100, None, 2)
+
+
+def test_a_player_reads_the_own_award_at_once_even_when_the_board_could_not_be_drawn(house: House) -> None:
+    house.award("amy", 1)
+    house.award("zed", 2)
+    assert not result_of(house.ranking.page(0, 10)).degraded  # remembered at a cursor that will stand still
+    assert result_of(house.ranking.place("amy")).points == 100
+    house.board.broken = True
+    for action, total in ((3, 200), (4, 300)):
+        house.award("amy", action)
+        place, page = result_of(house.ranking.place("amy")), result_of(house.ranking.page(0, 10))
+        assert (place.points, place.degraded, place.total) == (total, True, 2)
+        assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("amy", total), ("zed", 100)], True)

@@ -136,6 +136,7 @@ class PaintedBoard:
 
     def __init__(self) -> None:
         self.cursor = Cursor(epoch=1, seq=5)
+        self.outruns = 0
         self.rows: tuple[Row, ...] = ()
         self.place_now: Place | None = None
         self.reads = 0

@@ -289,6 +289,17 @@ def test_a_degraded_place_says_so_and_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("path", [BOARD, ME])
+def test_what_was_read_before_the_ledger_ran_ahead_is_not_shown_again(path: str) -> None:
+    """The board cannot be drawn, so its cursor stands still; the award is in the ledger all the same."""
+    house = House()
+    tag = house.ask("GET", path).headers.get("etag", "none")
+    house.board.outruns += 1
+    house.board.degraded = True
+    reply = house.ask("GET", path, headers={"If-None-Match": tag})
+    assert (reply.status, reply.json["data"]["degraded"], house.board.reads) == (200, True, 2)
+
+
+@pytest.mark.parametrize("path", [BOARD, ME])
 def test_a_store_that_is_away_is_no_fault(path: str) -> None:
     house = House()
     house.board.fault = StoreUnavailable("gone")
