@@ -83,7 +83,7 @@ class Deed(Value, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Standing(Value, frozen=True, kw_only=True):
+class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
     """A player's total as the ledger has it, complete enough to draw.
 
     ``version`` rises by one with every ledger entry of the player. ``reached_at_ms`` is when the total was
