@@ -121,11 +121,12 @@ def test_closing_answers_the_waiting_get(house: House) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"abc", b"", b"4\x1e" * 500_000, b"4\xff", b"b64", b"4abc", b"2", b'42["connect"]', b"451000000-[]"]
+    "body",
+    [b"abc", b"", b"4\x1e" * 500_000, b"4\xff", b"b64", b"4abc", b"2", b'42["connect"]', b"451000000-[]", b"bAQID", b'43["x"]'],
 )
 def test_what_is_not_understood_ends_the_session(house: House, body: bytes) -> None:
     sid = house.polls()
-    house.post(sid, body[:16_000])
+    assert house.post(sid, body[:16_000]).status == 400
     assert house.get(sid).status == 400
     assert house.is_empty
 

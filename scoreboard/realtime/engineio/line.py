@@ -11,7 +11,7 @@ from scoreboard.boundaries import Parting
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
+from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced, Session, Transport
 from scoreboard.realtime.lobby import Guest, Lobby
 from scoreboard.realtime.outlet import Outlet, Sink
 
@@ -170,6 +170,8 @@ class Line:
                 raise Misplaced("too many requests")
             for message in self._session.post(body, self._engine.now_ms()):
                 self._hand_on(message)
+            if self._session.parting == BAD_PACKET:
+                raise Misplaced("the passenger understood it as little")
         finally:
             self._flush()
 
