@@ -122,6 +122,20 @@ def test_the_clients_close_is_answered_and_ends_the_connection(house: House) -> 
     assert house.lobby.crowd == 0
 
 
+@pytest.mark.parametrize(
+    ("codes", "answer"),
+    [
+        ((1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999), 1000),
+        ((0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535), 1002),
+    ],
+)
+def test_which_codes_a_client_may_close_with(house: House, codes: tuple[int, ...], answer: int) -> None:
+    for code in codes:
+        client = house.visit()
+        client.send(frame(8, struct.pack("!H", code) + b"r" * 123))
+        assert client.closed()[0] == answer, code
+
+
 def test_what_comes_after_the_clients_close_is_ignored_and_costs_it_nothing(house: House) -> None:
     client = house.viewer()
     client.cable.room = 0

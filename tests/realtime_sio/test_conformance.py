@@ -361,3 +361,5 @@ def test_big_messages_come_back_on_both_loopbacks() -> None:
                     opened.send(message)
                     echoed: Any = opened.recv(10)
                     assert echoed == message
+                opened.send(["x" * 64] * 2**14)
+                assert opened.recv(10) == "x" * 2**20

@@ -1,0 +1,139 @@
+"""What brought other servers of this protocol down, tried on ours (hardening 63, 64; faults 41 to 43).
+
+Where another page of these tests has it already, it is named here: CVE-2022-2421, CVE-2023-32695 and CVE-2026-33151 in
+test_conversation (MALFORMED); CVE-2022-41940, CVE-2024-37890, CVE-2024-38355, CVE-2026-48779 and CVE-2026-48802 in
+test_websocket; fc11285e in test_polling.
+"""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import pytest
+from twisted.logger import capturedLogs
+
+from scoreboard.fittings import new_sid
+from scoreboard.realtime.engineio.limits import EngineSettings
+from scoreboard.realtime.engineio.packets import Malformed, read_payload
+from scoreboard.realtime.socketio.packets import read_packet
+from tests.realtime.cable import frame
+from tests.realtime_sio.house import House, SioClient
+
+WS = "/socket.io/?EIO=4&transport=websocket"
+MIB = 2**20
+#: Far more than it takes, and far less than what is not linear would.
+SOON_S = 1.0
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def handshake(target: str) -> bytes:
+    return (
+        f"GET {target} HTTP/1.1\r\nHost: board.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("body", [b"4\x1e" * MIB, b"\x1e" * MIB, b"b" * MIB, b"b" + b"A" * MIB + b"!", b"4" + b"\xff" * MIB])
+def test_a_payload_is_refused_in_linear_time(body: bytes) -> None:  # CVE-2020-36048
+    began_s = time.perf_counter()
+    with pytest.raises(Malformed):
+        read_payload(body, EngineSettings().packets_per_post_max)
+    assert time.perf_counter() - began_s < SOON_S
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2" + "9" * MIB + '["a"]',  # Python itself refuses more than 4,300 digits, by another error (hardening 64)
+        "5" + "1" * MIB + '-["a"]',
+        "2/" + "n" * MIB + ',["a"]',
+        "2" + "/," * MIB + '["a"]',
+        "2[" * MIB,
+        '2["a",' + '{"a":' * MIB,
+        "2" + " " * MIB,
+    ],
+    ids=range(7),
+)
+def test_a_packet_is_refused_in_linear_time(text: str) -> None:  # CVE-2020-36049
+    began_s = time.perf_counter()
+    with pytest.raises(Malformed):
+        read_packet(text)
+    assert time.perf_counter() - began_s < SOON_S
+
+
+@pytest.mark.parametrize("bad", [frame(1, b"4", rsv=3), frame(3), frame(1, b"4", masked=False), frame(8, b"x")])
+@pytest.mark.parametrize("session", ["new", "polling", "unknown"])
+def test_a_bad_frame_right_behind_the_handshake_hurts_nobody_else(
+    house: House, session: str, bad: bytes
+) -> None:  # CVE-2022-21676
+    sid, other = house.polls(), house.viewer()
+    target = {"new": WS, "polling": f"{WS}&sid={sid}", "unknown": f"{WS}&sid=unknown"}[session]
+    client = house.plug_in()
+    with capturedLogs() as logged:
+        client.send(handshake(target) + bad)
+    assert client.head().startswith("HTTP/1.1 101 ")
+    assert client.closed()[0] == (1008 if session == "unknown" else 1002)
+    assert not logged
+    assert house.post(sid, b"3").answer == (200, b"ok")
+    other.text('421["leave:leaderboard"]')
+    assert other.texts() == ["431[{}]"]
+
+
+@pytest.mark.parametrize(
+    "transport", ["", "constructor", "__proto__", "handlesUpgrades", "polling\0", "Polling", "websocket,polling"]
+)
+def test_a_transport_is_one_of_two_names(house: House, transport: str) -> None:  # CVE-2023-31125
+    assert house.request("GET", {"EIO": "4", "transport": transport}).status == 400
+    assert house.plug_in().shake_hands(f"/socket.io/?EIO=4&transport={transport.strip(chr(0))}x").startswith("HTTP/1.1 400 ")
+    house.pass_time(3)
+    assert house.is_empty
+
+
+def test_acknowledgements_that_were_given_are_owed_no_more(house: House) -> None:  # socket.io 37aad114
+    client = house.viewer()
+    for start, end in pairwise(range(0, 300, 15)):
+        for number in range(start, end):
+            client.text(f'42{number}["leave:leaderboard"]')
+        assert client.texts() == [f"43{number}[{{}}]" for number in range(start, end)]
+        house.pass_time(1)
+
+
+def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(house: House) -> None:  # fault 43
+    sids = {new_sid() for _ in range(1_000)}
+    assert len(sids) == 1_000
+    assert min(map(len, sids)) * 6 >= 128
+    with capturedLogs() as logged:
+        client = house.visit()
+        client.text('40{"token":"amy"}')
+        connected = client.texts()
+        client.text("nonsense")
+    assert client.sid
+    assert client.sid not in str(connected)
+    assert client.sid not in str(logged)
+
+
+def test_a_session_is_not_taken_over_by_a_foreign_page(house: House) -> None:  # fault 43
+    sid = house.polls()
+    taker = house.plug_in()
+    assert taker.shake_hands(f"{WS}&sid={sid}", origin="https://evil.example").startswith("HTTP/1.1 403 ")
+    assert house.post(sid, b"3").answer == (200, b"ok")
+
+
+def test_one_who_has_been_upgraded_is_not_taken_over_by_polling_or_another_socket(house: House) -> None:  # faults 41, 43
+    sid = house.polls()
+    client: SioClient = house.visit(sid)
+    client.text("2probe")
+    client.text("5")
+    assert client.texts() == ["3probe"]
+    assert house.get(sid).status == 400
+    assert house.post(sid, b"1").status == 400
+    second = house.visit(sid)
+    second.text("5")
+    assert second.closed()[0] == 1008
+    client.text('421["leave:leaderboard"]')
+    assert client.texts() == ["431[{}]"]
