@@ -106,11 +106,12 @@ def test_a_lost_client_is_the_same_again_in_its_room_and_hears_what_it_missed(ho
 
 def test_a_client_that_missed_nothing_hears_nothing(house: House) -> None:
     client, was = arrive(house)
-    client.vanish()
     house.announcer.missed = ()
-    _, now, told = come_back(house, was["pid"], "3.18")
-    assert (now, told) == (was, [])
-    assert house.announcer.room
+    for _ in range(2):
+        client.vanish()
+        client, now, told = come_back(house, was["pid"], "3.18")
+        assert (now, told) == (was, [])
+        assert house.announcer.room
 
 
 @pytest.mark.parametrize("offset", ["3.17", "3.2"])
