@@ -1,4 +1,4 @@
-"""An operator suspends a player while the server runs: every door of HTTP is shut within a second, and opened again as soon."""
+"""An operator suspends a player while the server runs: every door is shut within a second, and opened again as soon."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from tests.journeys.server import Answer, ServerProcess
 
@@ -43,6 +45,9 @@ def test_a_suspended_player_is_refused_within_a_second_and_let_in_again(
     assert server.submit("amy", begun).status == 403
     assert server.get(f"/api/v1/scores/changes?ticket={ticket}&wait=0").status == 403
     assert server.request("PUT", "/api/v1/me/settings", token, {"spectators": False}, {}).status == 403
+    assert server.get("/api/v1/scores/stream", token).status == 403
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(f"ws://127.0.0.1:{server.port}/ws", additional_headers={"Authorization": f"Bearer {token}"})
     assert server.play("bob").status == 200
     assert dict(server.board()) == {"amy": 100, "bob": 100}, "points and place stay"
     assert server.command_line("player", "suspend", "amy", *REASON).returncode == 1
