@@ -52,7 +52,7 @@ class Actions:
             return refused.refusal
         rule = self.catalogue.get(wish.action_type)
         if rule is None:
-            return malformed("actionType", "There is no such action")
+            return malformed("actionType", "there is no such action")
         fault = check_metadata(rule, wish.values)
         if fault is not None:
             return fault

@@ -105,7 +105,7 @@ class Channel(HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A head without an end."""
-        self.refuse(malformed("head", f"The head is longer than {self.site.bounds.head_bytes_max} bytes"))
+        self.refuse(malformed("head", f"is longer than {self.site.bounds.head_bytes_max} bytes"))
 
     def rawDataReceived(self, data: bytes) -> None:
         """Bytes of a body, or of a later request."""
@@ -190,7 +190,7 @@ class Channel(HTTPChannel):
         getattr(self.transport, "loseWriteConnection", self.loseConnection)()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(malformed("body", "The chunks of the body are malformed"))
+        self.refuse(malformed("body", "its chunks are malformed"))
 
     def expire(self) -> None:
         """The deadline has passed: close, and if that takes too long, abort."""

@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from scoreboard.boundaries import History
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.players import SCORE_MILESTONE, Achievement, PlayerSettings
-from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.standings import percentile
 from scoreboard.domain.values import Page, Place, Player, Receipt
 
@@ -343,10 +343,11 @@ def settings_data(settings: PlayerSettings) -> SettingsData:
 
 
 def refusal_shape(refusal: Refusal) -> RefusalAnswer:
-    """A refusal's answer."""
+    """A refusal's answer. A malformed request's message names the field itself: many clients show the message alone."""
+    named = refusal.field is not None and refusal.reason is Reason.MALFORMED_REQUEST
     return RefusalAnswer(
         error=refusal.reason.name,
-        message=refusal.message,
+        message=f"{refusal.field}: {refusal.message}" if named else refusal.message,
         code=refusal.reason.value,
         retry_after=UNSET if refusal.retry_after_s is None else refusal.retry_after_s,
         field=UNSET if refusal.field is None else refusal.field,

@@ -53,5 +53,5 @@ def _wait_s(text: str | None) -> int:
         return WAIT_S_DEFAULT
     seconds = int(text) if text.isascii() and text.isdigit() and len(text) <= 2 else -1
     if str(seconds) != text or not 0 <= seconds <= WAIT_S_MAX:
-        raise Refused(malformed("wait", f"wait must be one whole number from 0 to {WAIT_S_MAX}"))
+        raise Refused(malformed("wait", f"must be one whole number from 0 to {WAIT_S_MAX}"))
     return seconds

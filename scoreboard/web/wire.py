@@ -105,7 +105,7 @@ def read_stretch(query: bytes) -> tuple[int, int]:
         # Written as we would write it: no sign, no leading zero, no other digits than ASCII's (hardening 9, 23).
         number = int(text) if text.isdigit() and len(text) <= 5 else -1
         if name in seen or b"%d" % number != text or not least <= number <= most:
-            raise Refused(malformed(field, f"{field} must be one whole number from {least} to {most}"))
+            raise Refused(malformed(field, f"must be one whole number from {least} to {most}"))
         seen.add(name)
         if field == "limit":
             limit = number
@@ -123,13 +123,13 @@ def _decoded(decoder: msgspec.json.Decoder[Body], content_type: bytes, body: byt
     except msgspec.ValidationError as error:
         raise Refused(_complaint(str(error))) from None
     except (ValueError, RecursionError):
-        raise Refused(malformed("body", "The body is not JSON")) from None
+        raise Refused(malformed("body", "is not JSON")) from None
     return asked
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> None:
     if len({key for key, _ in pairs}) != len(pairs):
-        raise Refused(malformed("body", "An object has two members of one name"))
+        raise Refused(malformed("body", "an object has two members of one name"))
 
 
 #: msgspec, like most, takes the last of two equal keys; whoever reads the same bytes after us may take the first.
@@ -148,4 +148,6 @@ def _complaint(message: str) -> Refusal:
     if member:
         path = member[1][:64]
         complaint = "is required" if "missing" in complaint else "is not known"
+    elif "matching regex" in complaint:  # only actionId has a pattern
+        complaint = "must be a version-4 UUID, in lower case with dashes"
     return malformed(path.replace("[...]", "").rstrip(".") or "body", complaint[:200])

@@ -99,3 +99,15 @@ def test_nobody_stockpiles_actions() -> None:
     assert (reply.status, reply.json["error"]) == (429, "RATE_LIMIT_EXCEEDED")
     assert reply.headers["ratelimit-policy"] == '"open_actions";q=50'
     assert int(reply.headers["retry-after"]) == reply.json["retryAfter"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "message"),
+    [
+        (INITIALIZE, {"actionType": "COMPLETE_QUEST"}, "metadata.questId: is required"),
+        (INITIALIZE, {"actionType": "NOPE"}, "actionType: there is no such action"),
+        ("/api/v1/scores/submit", {"actionId": "X"}, "actionId: must be a version-4 UUID, in lower case with dashes"),
+    ],
+)
+def test_a_message_alone_tells_what_is_wrong_with_which_member(path: str, body: dict[str, str], message: str) -> None:
+    assert House().ask("POST", path, body=body).json["message"] == message

@@ -109,7 +109,7 @@ def test_every_reason_has_a_status_and_its_answer_says_it(reason: Reason) -> Non
     assert reply.json == {
         "success": False,
         "error": reason.name,
-        "message": "No",
+        "message": "x: No" if reason is Reason.MALFORMED_REQUEST else "No",
         "code": reason.value,
         "retryAfter": 5,
         "field": "x",
