@@ -39,6 +39,8 @@ _MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
 #: The specification's own samples: known to everyone who read it.
 _SAMPLE_SECRETS: Final = ("your-secret-key-here", "your-signature-secret")
 _SAMPLE_PASSWORD: Final = "secret"  # noqa: S105 -- named here to be refused
+#: What pydantic says at length.
+_PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
 #: Elsewhere an empty variable means "not set"; here it says "none".
 _EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN", "SCORE_MILESTONES")
 
@@ -198,6 +200,8 @@ def _complaints(error: ValidationError) -> Iterator[str]:
         name = str(one["loc"][0]) if one["loc"] else ""
         if one["type"] == "missing":
             yield f"{name} should be set in production: {_MAKE_ONE}"
+        elif one["type"] in _PLAINLY:
+            yield f"{name} {_PLAINLY[one['type']]}"
         elif one["type"] != "default_factory_not_called":
             yield f"{name} {one['msg'].removeprefix('Value error, ').removeprefix('Input ')}".strip()
 

@@ -141,7 +141,7 @@ def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
 
 BAD = [
     ({"SCOREBOARD_ENV": "staging"}, "SCOREBOARD_ENV should be 'development', 'production' or 'test'"),
-    ({"PORT": "http"}, "PORT should be a valid integer, unable to parse string as an integer"),
+    ({"PORT": "http"}, "PORT should be a whole number"),
     ({"PORT": "65536"}, "PORT should be less than or equal to 65535"),
     ({"PORT": "3001"}, "WEBSOCKET_PORT should differ from PORT, or be 0 for none"),
     ({"BIND_ADDRESS": "localhost"}, "BIND_ADDRESS should be an IP address like 127.0.0.1 or ::"),
@@ -151,7 +151,7 @@ BAD = [
     ({"DATABASE_URL": "mysql://h/x"}, "DATABASE_URL should be a URL like postgresql://"),
     ({"REDIS_URL": "http://h"}, "REDIS_URL should be a URL like redis://"),
     ({"LOG_LEVEL": "loud"}, "LOG_LEVEL should be 'debug', 'info', 'warn', 'error' or 'critical'"),
-    ({"PUBLIC_BOARD": "perhaps"}, "PUBLIC_BOARD should be a valid boolean"),
+    ({"PUBLIC_BOARD": "perhaps"}, "PUBLIC_BOARD should be true or false"),
     ({"RATE_LIMIT_POLICY": "fixed"}, "RATE_LIMIT_POLICY should be 'sliding' or 'bucket'"),
     ({"RATE_LIMIT_MAX_REQUESTS": "0"}, "RATE_LIMIT_MAX_REQUESTS should be greater than or equal to 1"),
     ({"SCORE_MILESTONES": "100,0"}, "SCORE_MILESTONES should be greater than or equal to 1"),

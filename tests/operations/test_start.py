@@ -18,7 +18,8 @@ TWISTD = Path(sys.executable).with_name("twistd")
 @pytest.mark.parametrize(
     ("environ", "line"),
     [
-        ({"PORT": "http"}, "scoreboard: PORT should be a valid integer, unable to parse string as an integer\n"),
+        ({"PUBLIC_BOARD": "maybe"}, "scoreboard: PUBLIC_BOARD should be true or false\n"),
+        ({"PORT": "http"}, "scoreboard: PORT should be a whole number\n"),
         (
             {"SCOREBOARD_ENV": "production", "JWT_SECRET": "your-secret-key-here", "ACTION_SIGNATURE_SECRET": "a" * 32},
             "scoreboard: JWT_SECRET should not be the specification's sample in production: "
