@@ -170,7 +170,10 @@ class RedisLink:
             told()
 
     def _complain(self, trouble: Exception) -> None:
-        said = str(trouble) or type(trouble).__name__
+        if isinstance(trouble, RedisUnavailable):
+            said = f"{trouble.kind}: {trouble.detail}"
+        else:
+            said = str(trouble) or type(trouble).__name__
         if self._opened and said != self._trouble:  # once, not four times a second
             self._trouble = said
             self._log.warn("Redis cannot be asked: {trouble}", trouble=said)

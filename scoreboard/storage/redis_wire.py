@@ -37,8 +37,9 @@ class RedisUnavailable(StoreUnavailable):
     """Redis did not do it. ``kind`` is its class of error, or AWAY (not connected), SILENT (no answer in time), LOST (cut)."""
 
     def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(f"{kind}: {detail}")
+        super().__init__(f"Redis ({kind}): {detail}")
         self.kind = kind
+        self.detail = detail
 
 
 class _Question:

@@ -164,7 +164,7 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
         for wrong in (server.url, server.url + "?password=open"):
             link = RedisLink(wrong, the_reactor(), CountingMeter())
             link.open()
-            with pytest.raises(RedisUnavailable, match=r"^AWAY: (NOAUTH|WRONGPASS)"):
+            with pytest.raises(RedisUnavailable, match=r"^Redis \(AWAY\): (NOAUTH|WRONGPASS)"):
                 await link.reached(400)
             await link.close()
         async with linked(server.url + "?db=3&password=open%20sesame") as link:

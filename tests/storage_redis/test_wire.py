@@ -155,4 +155,4 @@ def test_an_ear_hears_messages_between_replies() -> None:
 
 
 def test_what_redis_refused_tells_no_more_than_it_said() -> None:
-    assert str(RedisUnavailable("AWAY", "not connected yet")) == "AWAY: not connected yet"
+    assert str(RedisUnavailable("AWAY", "not connected yet")) == "Redis (AWAY): not connected yet"
