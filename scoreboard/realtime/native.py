@@ -12,7 +12,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Parting
+from scoreboard.boundaries import SUSPENDED, Announcer, Doorkeeper, Parting
 from scoreboard.domain.limits import TokenBucket, Verdict
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.realtime.frames import NativeRowsWire, NativeWire
@@ -28,6 +28,8 @@ TOO_MANY_EVENTS: Final = Parting(code=1008, reason="too many events a second")
 OUR_FAULT: Final = Parting(code=1011, reason="the server has a fault")
 
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
+#: Why a first token closes the socket; another first token would say the same.
+_NO_ENTRY: Final = {Reason.INVALID_TOKEN: BAD_TOKEN, Reason.FORBIDDEN: SUSPENDED}
 #: One for all sockets: the announcer frames an event once for each wire that it meets.
 _WIRE: Final = NativeWire()
 _ROWS_WIRE: Final = NativeRowsWire()
@@ -109,8 +111,8 @@ class NativeSocket(Shell):
             return
         if isinstance(outcome, Refusal):
             self.say(_WIRE.refuse(outcome, number))
-            if outcome.reason is Reason.INVALID_TOKEN and not self.known:
-                self.part(BAD_TOKEN)
+            if not self.known and outcome.reason in _NO_ENTRY:
+                self.part(_NO_ENTRY[outcome.reason])
             return
         if self.stage is Stage.STRANGER:  # not any more: nothing else is done for strangers
             self.rest()

@@ -155,7 +155,7 @@ BAD = [
     ({"RATE_LIMIT_POLICY": "fixed"}, "RATE_LIMIT_POLICY should be 'sliding' or 'bucket'"),
     ({"RATE_LIMIT_MAX_REQUESTS": "0"}, "RATE_LIMIT_MAX_REQUESTS should be greater than or equal to 1"),
     ({"SCORE_MILESTONES": "100,0"}, "SCORE_MILESTONES should be greater than or equal to 1"),
-    ({"SCORE_MILESTONES": "many"}, "SCORE_MILESTONES should be a valid integer"),
+    ({"SCORE_MILESTONES": "many"}, "SCORE_MILESTONES should be a whole number"),
     ({"SCORE_MILESTONES": "9007199254740992"}, "SCORE_MILESTONES should be less than or equal to 9007199254740991"),
     ({"SCORE_MILESTONES": ",".join(map(str, range(1, 102)))}, "SCORE_MILESTONES should list at most 100 numbers of points"),
     ({"CORS_ORIGIN": "https://example.com/path"}, "CORS_ORIGIN should list origins like https://example.com"),

@@ -32,11 +32,13 @@ def page(seq: int = 17, players: int = 2) -> Page:
 
 
 class OpenDoor:
-    """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid."""
+    """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` may not come in."""
 
     def admit(self, token: str) -> Player | Refusal:
         if token == "bad":
             return Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid")
+        if token == "suspended":
+            return Refusal(reason=Reason.FORBIDDEN, message="This account is suspended")
         user_id, _, life_s = token.partition("@")
         return Player(user_id=user_id, username=user_id, role="user", expires_at_s=NOW_S + int(life_s or HOUR_S))
 

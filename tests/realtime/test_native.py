@@ -44,6 +44,14 @@ def test_a_first_token_that_is_not_valid_is_said_and_closes(house: House) -> Non
     assert (opcode, parting) == (8, (4401).to_bytes(2, "big") + b"the token is not valid")
 
 
+def test_a_suspended_player_is_told_so_and_sent_away(house: House) -> None:
+    client = house.visit(token=None)
+    client.say("auth", {"token": "suspended"}, 1)
+    (_, error), (opcode, parting) = client.frames()
+    assert json.loads(error)["data"]["code"] == 4030
+    assert (opcode, parting) == (8, (4403).to_bytes(2, "big") + b"the account is suspended")
+
+
 def test_who_brings_no_token_in_ten_seconds_is_sent_away(house: House) -> None:
     client = house.visit(token=None)
     house.pass_time(9)
