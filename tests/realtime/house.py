@@ -32,7 +32,7 @@ def page(seq: int = 17, players: int = 2) -> Page:
 
 
 class OpenDoor:
-    """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` may not come in."""
+    """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` is."""
 
     def admit(self, token: str) -> Player | Refusal:
         if token == "bad":
