@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,15 +28,19 @@ from config import BadSettings as BadSettings
 from config.catalogue import load_catalogue
 from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
-from scoreboard.actors.projector import OVERLAP_MS, STANDINGS_PER_PAGE, Projector
-from scoreboard.actors.projector import redraw as redraw_board
+from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.warden import Warden
-from scoreboard.boundaries import Board, Failpoint, Ledger, Parting, Register, StoreUnavailable
+from scoreboard.boundaries import Board, Failpoint, Parting, StoreUnavailable
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
-from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+from scoreboard.domain.values import Cursor, ScoreChanged
+from scoreboard.errands import Stores, unusable_is_unavailable
+from scoreboard.errands import project as project
+from scoreboard.errands import redraw as redraw
+from scoreboard.errands import schema_status as schema_status
+from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import failpoint as make_failpoint
 from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, ring
 from scoreboard.listening import close as close_port
@@ -59,7 +63,6 @@ from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
 from scoreboard.storage.register import SqlRegister, open_register
 from scoreboard.storage.schema import migrate, require_schema
-from scoreboard.storage.schema import schema_status as ledger_schema_status
 from scoreboard.storage.tickets import RedisTickets
 from scoreboard.systemd import Notifier
 from scoreboard.telemetry import LagWatch, Telemetry
@@ -364,23 +367,13 @@ class House(Service):
 # For the CLI
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stores:
-    """Ledger, register and board, open. ``board`` is None where none was asked for or nobody runs the embedded Redis."""
-
-    ledger: Ledger
-    register: Register
-    board: Board | None
-    close: Callable[[], Awaitable[None]]
-
-
 async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True, board_optional: bool = False) -> Stores:
     """The stores of this configuration, beside a running server or without one. Raises StoreUnavailable.
 
     A Redis of the operator's own that does not answer is unavailable, too, unless the board is ``board_optional``.
     """
     url = settings.database_url.get_secret_value()
-    with _unusable_is_unavailable():
+    with unusable_is_unavailable():
         await deferToThread(require_schema, url)
     ledger, register = open_ledger(url, reactor), open_register(url, reactor)
     closers = [register.close, ledger.close]
@@ -407,55 +400,14 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
     return Stores(ledger=ledger, register=register, board=board, close=close)
 
 
-async def redraw(stores: Stores) -> int:
-    """Draw the whole board afresh from the ledger, in a new epoch; how many players were drawn."""
-    if stores.board is None:
-        return 0
-    began_ms = now_ms()
-    _, drawn = await redraw_board(stores.ledger, stores.board, await stores.board.state(), began_ms)
-    after = ""
-    while page := await stores.ledger.changed_since(began_ms - OVERLAP_MS, after, STANDINGS_PER_PAGE):
-        await project(stores, page)
-        after = page[-1].user_id
-    return drawn
-
-
-async def project(stores: Stores, standings: Sequence[Standing]) -> None:
-    """Set standings on the board, if there is one; whoever listens to it is told. The drawn position stays where it is."""
-    if stores.board is None:
-        return
-    for start in range(0, len(standings), STANDINGS_PER_PAGE):
-        await stores.board.set(standings[start : start + STANDINGS_PER_PAGE], 0)
-
-
 def settings_from(environ: Mapping[str, str]) -> Settings:
     """The server's settings. Raises BadSettings."""
     return load_settings(environ)
 
 
-def upgrade_schema(settings: Settings) -> str:
-    """Migrate the ledger's schema to the newest revision, which is returned. Blocks. Raises StoreUnavailable."""
-    with _unusable_is_unavailable():
-        return migrate(settings.database_url.get_secret_value())
-
-
-def schema_status(settings: Settings) -> tuple[str | None, str]:
-    """(the revision that the ledger has, the newest there is). Blocks. Raises StoreUnavailable."""
-    with _unusable_is_unavailable():
-        return ledger_schema_status(settings.database_url.get_secret_value())
-
-
 def mint_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
     """A token that the server accepts."""
     return _doorkeeper(settings, lambda _user_id: False).mint(user_id, username, role, life_s)
-
-
-@contextmanager
-def _unusable_is_unavailable() -> Iterator[None]:
-    try:
-        yield
-    except LedgerUnusable as trouble:
-        raise StoreUnavailable(str(trouble)) from trouble
 
 
 # Choices
