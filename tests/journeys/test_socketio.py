@@ -18,7 +18,10 @@ import socketio  # type: ignore[import-untyped]  # it ships no types
 
 from tests.journeys.server import ServerProcess
 
-EVENTS = ("leaderboard:update", "score:update", "rank:achieved", "error")
+EVENTS = (
+    *("leaderboard:update", "leaderboard:rows", "score:update", "rank:achieved", "achievement:unlocked", "player:action"),
+    *("auth:expiring", "account:suspended", "error"),
+)
 NODE = Path(__file__).with_name("node")
 INSTALL_S_MAX = 120
 
@@ -102,6 +105,29 @@ def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: Serv
         live_server.play("sio-amy")
         told = ear.wait("score:update", lambda told: told["data"]["userId"] == "sio-amy")
         assert told["type"] == "SCORE_CHANGED"
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
+def test_python_socketio_spectates_follows_and_unlocks(live_server: ServerProcess, url: str, transports: list[str]) -> None:
+    player = f"watched-{'-'.join(transports)}-{url.rpartition(':')[2]}"
+    with (
+        python_client(url, live_server.mint("viewer"), transports) as (viewer, seen),
+        python_client(url, live_server.mint(player, life_s=20), transports) as (_, own),
+    ):
+        own.wait("auth:expiring")
+        assert viewer.call("spectate:user", player, timeout=3) == {"userId": player}
+        assert viewer.call("join:leaderboard", {"view": {"limit": 100}}, timeout=3)["view"] == {"offset": 0, "limit": 100}
+        seen.wait("leaderboard:update", lambda told: told["data"]["view"]["limit"] == 100)
+        live_server.play(player)
+        deed = seen.wait("player:action")["data"]
+        assert (deed["userId"], deed["actionType"], deed["scoreAwarded"]) == (player, "COMPLETE_QUEST", 100)
+        entered = {"op": "enter", "userId": player, "score": 100}
+        told = [rows for name, rows in seen.heard if name == "leaderboard:rows"] or [seen.wait("leaderboard:rows")]
+        assert any(entered.items() <= op.items() for rows in told for op in rows["data"]["ops"])
+        assert own.wait("achievement:unlocked")["milestone"] == 100
+        live_server.command_line("player", "suspend", player, "--reason", "cheated", "--operator", "tests", "--yes")
+        own.wait("account:suspended", seconds=1)
+        own.wait("disconnect")
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
