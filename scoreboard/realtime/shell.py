@@ -86,6 +86,7 @@ class Shell(LeanSocket):
             self.transport.setTcpNoDelay(True)
         self._enter(Stage.SHAKING_HANDS, self.factory.settings.handshake_s_max)
         if not self.factory.lobby.enter(self):
+            self.state = self.STATE_CLOSED  # or the request that a mount hands over at once would still be answered
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:

@@ -15,6 +15,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.boundaries import Parting
 from scoreboard.domain.values import BoardChanged
+from scoreboard.realtime.lobby import PASSING_MAX
 from tests.awaiting import started
 from tests.realtime.cable import Cable, frame
 from tests.realtime.house import House, page
@@ -208,6 +209,21 @@ def test_a_handshake_that_takes_ten_seconds_is_cut_off_however_it_trickles(house
         house.pass_time(1)
     house.pass_time(1)
     assert client.cable.lost == "aborted"
+
+
+def test_who_finds_no_room_to_shake_hands_is_cut_off_without_an_answer(house: House) -> None:
+    for _ in range(PASSING_MAX):
+        house.plug_in()
+    cable = Cable()
+    cable.protocol = house.factory.buildProtocol(cable.getPeer())
+    cable.protocol.makeConnection(cable)
+    cable.protocol.dataReceived(  # as a mount does it, in the same turn
+        b"GET /ws HTTP/1.1\r\nHost: board.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nAuthorization: Bearer amy\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    cable.turn()
+    assert (cable.sent, cable.lost) == (b"", "aborted")
+    assert (house.lobby.crowd, house.announcer.known) == (PASSING_MAX, set())
 
 
 def test_who_asks_and_never_reads_is_not_heard_any_more_and_costs_no_more_than_one_answer(house: House) -> None:
