@@ -254,6 +254,7 @@ class House(Service):
             now_ms=now_ms,
             meter=meter,
         )
+        meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
         self._closers.append(partial(_drain, (site, socket_site), reactor))
         self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))  # before HTTP: a GET that waits for news is answered so
         doors: list[tuple[int | None, Any]] = [(settings.port, site), (settings.websocket_port, socket_site)]

@@ -99,6 +99,11 @@ class Site(server.Site):
             del self._by_address[address]
         self._tell_drained()
 
+    @property
+    def connections(self) -> int:
+        """How many there are, whatever they are doing, and without those that are HTTP no longer."""
+        return len(self._channels)
+
     def drain(self) -> Deferred[None]:
         """Answer what has been asked, each answer being its connection's last; fires when every connection is closed."""
         self.draining = True
@@ -139,7 +144,6 @@ class Site(server.Site):
         for (endpoint, status), count in self._tallies.items():
             self.meter.count("http_requests_total", count, route=endpoint, status=str(status))
         self._tallies.clear()
-        self.meter.gauge("http_connections_active", len(self._channels))
         needed = self._listened or self._channels
         self._next_look = self.reactor.callLater(1, self._look) if needed else None
 

@@ -279,6 +279,15 @@ def test_an_address_holds_so_many_connections_and_no_more() -> None:
         assert house.line("10.0.0.1").ask(GET).status == 200, "a proxy of ours speaks for many"
 
 
+def test_connections_are_counted_in_and_out() -> None:
+    house = House()
+    idle, gone = house.line(), house.line()
+    for line in (idle, gone):
+        line.ask(GET)
+    gone.hang_up()
+    assert house.site.connections == 1
+
+
 def test_a_network_of_ipv6_counts_as_one_address() -> None:
     house = House(bounds=Bounds(connections_per_address_max=1))
     assert house.line("2001:db8::1").ask(GET).status == 200
@@ -340,4 +349,3 @@ def test_answers_are_tallied_by_route_and_status() -> None:
         ("http_requests_total", "none", "404"): 1,
         ("http_requests_total", "me", "401"): 1,
     }
-    assert house.meter.gauges["http_connections_active"] == 0
