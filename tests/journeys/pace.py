@@ -1,0 +1,111 @@
+"""A pace: submissions that arrive at a steady rate whatever becomes of them, over a few connections that are kept."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tests.journeys.server import ServerProcess
+
+CONNECTIONS = 16
+ACTION = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
+
+
+class Kept:
+    """One connection that is kept: requests as bytes, answers in their order."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=15)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._data = b""
+
+    def send(self, request: bytes) -> None:
+        self._socket.sendall(request)
+
+    def answer(self) -> tuple[int, bytes]:
+        """(status, body) of the oldest request that was not answered yet."""
+        while b"\r\n\r\n" not in self._data:
+            self._more()
+        head, _, self._data = self._data.partition(b"\r\n\r\n")
+        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        size = int(fields[b"content-length"])
+        while len(self._data) < size:
+            self._more()
+        body, self._data = self._data[:size], self._data[size:]
+        return int(head.split(b" ", 2)[1]), body
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _more(self) -> None:
+        data = self._socket.recv(65_536)
+        if not data:
+            raise ConnectionError("the server closed a connection that was to be kept")
+        self._data += data
+
+
+def request_of(path: str, token: str, body: dict[str, Any]) -> bytes:
+    """A POST as it goes over the wire."""
+    data = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: journey/1\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    return head.encode() + data
+
+
+def asked(port: int, requests: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """All of these as fast as they are answered; the answers in order."""
+    kept = [Kept(port) for _ in range(min(CONNECTIONS, len(requests)))]
+    answers = []
+    for start in range(0, len(requests), CONNECTIONS):
+        turn = requests[start : start + CONNECTIONS]
+        for one, request in zip(kept, turn, strict=False):
+            one.send(request)
+        answers += [one.answer() for one, _ in zip(kept, turn, strict=False)]
+    for one in kept:
+        one.close()
+    return answers
+
+
+def submissions(server: ServerProcess, players: Sequence[str]) -> list[bytes]:
+    """One submission for each of these (who may come several times), begun already: requests ready to be sent."""
+    tokens = {player: server.mint(player) for player in players}
+    begun = asked(server.port, [request_of("/api/v1/actions/initialize", tokens[player], ACTION) for player in players])
+    ready = []
+    for player, (status, body) in zip(players, begun, strict=True):
+        assert status == 200, body
+        data = json.loads(body)["data"]
+        grant = {name: data[name] for name in ("actionId", "timestamp", "signature")}
+        ready.append(request_of("/api/v1/scores/submit", tokens[player], {**ACTION, **grant}))
+    return ready
+
+
+class Pace(threading.Thread):
+    """Sends one request each 1/rate seconds. ``statuses`` and ``took_s`` are known when it is over."""
+
+    def __init__(self, port: int, requests: Sequence[bytes], rate: float) -> None:
+        super().__init__(daemon=True)
+        self._port, self._requests, self._rate = port, requests, rate
+        self.statuses: Counter[int] = Counter()
+        self.took_s = 0.0
+
+    def run(self) -> None:
+        kept = [Kept(self._port) for _ in range(CONNECTIONS)]
+        began_s = time.monotonic()
+        for number, request in enumerate(self._requests):
+            time.sleep(max(0.0, began_s + number / self._rate - time.monotonic()))
+            one = kept[number % CONNECTIONS]
+            if number >= CONNECTIONS:
+                self.statuses[one.answer()[0]] += 1
+            one.send(request)
+        for one, _ in zip(kept, self._requests, strict=False):
+            self.statuses[one.answer()[0]] += 1
+        self.took_s = time.monotonic() - began_s
+        for one in kept:
+            one.close()
