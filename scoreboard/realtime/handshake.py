@@ -94,8 +94,8 @@ def http_answer(refusal: Refusal, status: int, headers: Mapping[str, str]) -> by
     body = refusal_body(refusal)
     lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store", **headers}
     if answer == HTTPStatus.UNAUTHORIZED:
-        fault = ' error="invalid_token"' if refusal.reason is Reason.INVALID_TOKEN else ""
-        lines["WWW-Authenticate"] = "Bearer" + fault
+        fault = ', error="invalid_token"' if refusal.reason is Reason.INVALID_TOKEN else ""
+        lines["WWW-Authenticate"] = 'Bearer realm="scoreboard"' + fault
     if answer == HTTPStatus.METHOD_NOT_ALLOWED:
         lines["Allow"] = "GET"
     if refusal.retry_after_s is not None:

@@ -59,7 +59,7 @@ def test_a_handshake_is_refused_in_http(
 
 
 def test_a_refusal_says_what_http_wants_said(house: House) -> None:
-    assert 'WWW-Authenticate: Bearer error="invalid_token"' in house.plug_in().shake_hands(token="bad")
+    assert 'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"' in house.plug_in().shake_hands(token="bad")
     assert "Upgrade: websocket" in house.plug_in().shake_hands(upgrade=None)
     assert "Sec-WebSocket-Version: 13" in house.plug_in().shake_hands(sec_websocket_version="8")
 
