@@ -60,9 +60,9 @@ STALLED_S_MAX = 10.0
 SLOW = Parting(code=4008, reason="too slow: nothing was read for 10 seconds")
 #: Players whose latest change waits for a tick; beyond it only the board itself is told.
 CHANGES_WAITING_MAX = 10_000
-#: Between two fan-outs there is a tick, and at least so many times what the first took (a sixth of the reactor is theirs at
+#: Between two fan-outs there is a tick, and at least so many times what the first took (a ninth of the reactor is theirs at
 #: most), up to what is still within a blink.
-PAUSE_PER_FAN_OUT = 5
+PAUSE_PER_FAN_OUT = 8
 PAUSE_S_MAX = 0.25
 #: Sockets served before the reactor gets a turn, so that a big room never stalls it (hardening P6).
 SOCKETS_PER_TURN = 500
