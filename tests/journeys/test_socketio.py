@@ -36,7 +36,8 @@ class Ear:
     def put(self, name: str, value: Any) -> None:
         self._new.put((name, value))
 
-    def wait(self, name: str, where: Callable[[Any], bool] = lambda value: True, seconds: float = 5.0) -> Any:
+    def wait(self, *names: str, where: Callable[[Any], bool] = lambda value: True, seconds: float = 5.0) -> Any:
+        """The value of the next of these events that is such; everything heard on the way is kept."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             try:
@@ -44,9 +45,9 @@ class Ear:
             except queue.Empty:
                 break
             self.heard.append(heard)
-            if heard[0] == name and where(heard[1]):
+            if heard[0] in names and where(heard[1]):
                 return heard[1]
-        raise AssertionError(f"never heard {name}: {self.heard}")
+        raise AssertionError(f"never heard {' or '.join(names)}: {self.heard}")
 
     def cursors(self) -> list[tuple[int, int]]:
         told = [value["data"] for name, value in self.heard if name in ("leaderboard:update", "score:update")]
@@ -67,9 +68,9 @@ def sees_a_score(server: ServerProcess, ear: Ear, player: str) -> None:
     """The player's score reaches the listener, as a new top or as a move below it."""
     receipt = server.play(player).body["data"]
     if receipt["currentRank"] <= 10:
-        ear.wait("leaderboard:update", leads(player))
+        ear.wait("leaderboard:update", where=leads(player))
     else:
-        ear.wait("score:update", lambda told: told["data"]["userId"] == player)
+        ear.wait("score:update", where=lambda told: told["data"]["userId"] == player)
     assert ear.cursors() == sorted(ear.cursors())
 
 
@@ -103,7 +104,7 @@ def test_python_socketio_watches(live_server: ServerProcess, url: str, transport
 def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: ServerProcess) -> None:
     with python_client(live_server.url, live_server.mint("sio-amy"), ["websocket"]) as (_, ear):
         live_server.play("sio-amy")
-        told = ear.wait("score:update", lambda told: told["data"]["userId"] == "sio-amy")
+        told = ear.wait("score:update", where=lambda told: told["data"]["userId"] == "sio-amy")
         assert told["type"] == "SCORE_CHANGED"
 
 
@@ -117,7 +118,7 @@ def test_python_socketio_spectates_follows_and_unlocks(live_server: ServerProces
         own.wait("auth:expiring")
         assert viewer.call("spectate:user", player, timeout=3) == {"userId": player}
         assert viewer.call("join:leaderboard", {"view": {"limit": 100}}, timeout=3)["view"] == {"offset": 0, "limit": 100}
-        seen.wait("leaderboard:update", lambda told: told["data"]["view"]["limit"] == 100)
+        seen.wait("leaderboard:update", where=lambda told: told["data"]["view"]["limit"] == 100)
         live_server.play(player)
         deed = seen.wait("player:action")["data"]
         assert (deed["userId"], deed["actionType"], deed["scoreAwarded"]) == (player, "COMPLETE_QUEST", 100)
@@ -222,7 +223,7 @@ def test_socket_io_client_comes_back_by_itself_after_a_restart(
         assert server.stop() == 0
         assert ear.wait("disconnect") in ("transport close", "transport error")
         server.start()
-        ear.wait("leaderboard:update", leads("amy"), seconds=15)
+        ear.wait("leaderboard:update", where=leads("amy"), seconds=15)
         assert ear.cursors() == sorted(ear.cursors())
 
 
