@@ -23,7 +23,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-TOKEN_OVER, RESTARTING = 4401, 1012
+TOKEN_OVER, SUSPENDED, RESTARTING = 4401, 4403, 1012
 
 
 def token_for(user_id: str, username: str, role: str = "user", life_s: int = 3600, number: int = 0) -> str:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.pages.conftest import BEA_LEADS, PLAYERS, Watch, expect_live
-from tests.pages.fake_server import RESTARTING, TOKEN_OVER, FakeServer, iso, rows, token_for, user_id_of
+from tests.pages.fake_server import RESTARTING, SUSPENDED, TOKEN_OVER, FakeServer, iso, rows, token_for, user_id_of
 
 KAI = user_id_of("Kai")
 
@@ -70,6 +70,15 @@ class TestLine:
         assert server.sockets == 1
         expect_live(page)
 
+    def test_a_suspended_player_watches_on_as_a_spectator(self, watch: Watch, server: FakeServer) -> None:
+        server.place = place()
+        page = watch(f"/#token={token_for(KAI, 'Kai')}")
+        expect_live(page)
+        server.drop(SUSPENDED)
+        until(page, lambda: len(server.lent_tokens) == 1)
+        expect_live(page)
+        expect(page.get_by_role("region", name="Your place")).to_be_hidden()
+
     def test_a_lent_token_that_ended_is_changed_for_another(self, watch: Watch, server: FakeServer) -> None:
         page = watch()
         expect_live(page)
@@ -94,6 +103,9 @@ class TestPlayer:
         server.tell("rank:achieved", "RANK_ACHIEVED", {"userId": KAI, "milestone": 50, "newRank": 31, "previousRank": 51})
         expect(own.get_by_text("Top 50")).to_be_visible()
         expect(page.get_by_role("status")).to_have_text("You entered the top 50!")
+        server.tell("achievement:unlocked", "SCORE_MILESTONE", {"userId": KAI, "milestone": 1000, "score": 1350})
+        expect(own.get_by_text("1,000 points")).to_be_visible()
+        expect(page.get_by_role("status")).to_have_text("You reached 1,000 points!")
 
     def test_is_marked_on_the_board(self, watch: Watch, server: FakeServer) -> None:
         server.place = place()

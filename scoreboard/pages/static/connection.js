@@ -20,7 +20,7 @@ const RESTART_SPREAD_MS = 4_000;
 
 /** Close codes and codes of errors (docs/protocol-live.md): the server comes back soon; the token is not taken, or no longer. */
 const RESTARTING = 1012;
-const TOKEN_REFUSED = [4401, 4011, 4030];
+const TOKEN_REFUSED = [4401, 4403, 4011, 4030];
 
 export class Connection {
   #url;

@@ -4,6 +4,7 @@
 
 import { Board } from "./board.js";
 import { Connection } from "./connection.js";
+import { figures } from "./names.js";
 import { OwnPlace } from "./place.js";
 import { Scene } from "./scene.js";
 import { Session } from "./session.js";
@@ -51,7 +52,8 @@ let isLost = false;
 function hear(event, { data }) {
   if (event === "leaderboard:update" && scene.refresh(data, Date.now())) speech.follow(scene.rows);
   else if (event === "score:update") scene.change(data, Date.now());
-  else if (event === "rank:achieved" && data.userId === scene.ownUserId) praise(data.milestone);
+  else if (event === "rank:achieved" && data.userId === scene.ownUserId) praiseRank(data.milestone);
+  else if (event === "achievement:unlocked" && data.userId === scene.ownUserId) praisePoints(data.milestone);
   isPlaceDue = true;
   drawSoon();
 }
@@ -98,10 +100,24 @@ function leave() {
   void connection.open();
 }
 
-/** @param {number} milestone */
-function praise(milestone) {
-  ownPlace.praise(milestone);
-  speech.say(milestone === 1 ? "You are number one!" : `You entered the top ${milestone}!`);
+/** @param {number} top */
+function praiseRank(top) {
+  if (top === 1) praise("Number one", "You are number one!");
+  else praise(`Top ${top}`, `You entered the top ${top}!`);
+}
+
+/** @param {number} points */
+function praisePoints(points) {
+  praise(`${figures(points)} points`, `You reached ${figures(points)} points!`);
+}
+
+/**
+ * @param {string} shown
+ * @param {string} said
+ */
+function praise(shown, said) {
+  ownPlace.praise(shown);
+  speech.say(said);
 }
 
 /** Ask the server where we stand; it does not matter if it cannot say now. */

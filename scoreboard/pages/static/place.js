@@ -6,7 +6,7 @@
 
 import { displayName, figures } from "./names.js";
 
-/** How long an entry into the top 100, 50, 10, 3 or 1 stays in sight. */
+/** How long an achievement stays in sight. */
 const PRAISE_MS = 12_000;
 
 export class OwnPlace {
@@ -40,10 +40,10 @@ export class OwnPlace {
       own.rank === null ? "no score yet: the first completed action counts" : percentile === null ? "" : `ahead of ${percentile} %`;
   }
 
-  /** Show for a while that the player entered the top `milestone`. @param {number} milestone */
-  praise(milestone) {
+  /** Show for a while what the player achieved. @param {string} words */
+  praise(words) {
     clearTimeout(this.#fading);
-    this.#praise.textContent = milestone === 1 ? "Number one" : `Top ${milestone}`;
+    this.#praise.textContent = words;
     this.#praise.hidden = false;
     this.#fading = setTimeout(() => (this.#praise.hidden = true), PRAISE_MS);
   }
