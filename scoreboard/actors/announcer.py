@@ -25,7 +25,7 @@ from twisted.logger import Logger
 from scoreboard.actors.framer import Framer
 from scoreboard.actors.missed import acted, missed, missed_own, reached
 from scoreboard.actors.room import Room
-from scoreboard.actors.spectators import Spectators, may_always
+from scoreboard.actors.spectators import Spectators
 from scoreboard.actors.views import Views
 from scoreboard.boundaries import (
     SUSPENDED,
@@ -40,7 +40,7 @@ from scoreboard.boundaries import (
     no_failpoint,
 )
 from scoreboard.domain.news import every_step, follow
-from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED, TOO_MANY_VIEWS, Refusal
+from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.values import (
     POINTS_MAX,
     BoardChanged,
@@ -85,7 +85,6 @@ class Announcer:
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ranking = ranking
-        self._register = register
         self._clock = clock
         self._tick_s = tick_ms / 1000
         self._score_updates_max = score_updates_per_tick_max
@@ -93,7 +92,7 @@ class Announcer:
         self._failpoint = failpoint
         self._room = Room()
         self._own: dict[str, dict[Listener, None]] = {}
-        self._spectators = Spectators()
+        self._spectators = Spectators(register)
         self._views = Views()
         self._stalled: dict[Listener, float] = {}
         #: What single sockets are still to hear of the tick under way besides the room.
@@ -188,19 +187,7 @@ class Announcer:
         """From now on the listener hears of each of the player's awards, unless the player forbade it."""
         if not self._is_here(listener):  # it has gone while it was being taken back
             return None
-        if not self._spectators.seat(listener, user_id):
-            return TOO_MANY_SPECTATED
-        if may_always(listener, user_id):
-            return None
-        try:
-            allowed = (await self._register.settings(user_id)).spectators
-        except StoreUnavailable:
-            self._spectators.unseat(listener, user_id)
-            raise
-        if allowed and listener in self._spectators.of(user_id):  # nobody was put out while we asked
-            return None
-        self._spectators.unseat(listener, user_id)
-        return NO_SPECTATORS
+        return await self._spectators.admit(listener, user_id)
 
     def unspectate(self, listener: Listener, user_id: str) -> None:
         """Nothing more of this player's actions."""
@@ -209,10 +196,8 @@ class Announcer:
     def shut_out(self, user_id: str) -> None:
         """The player forbade spectators: those there are hear so, and no more."""
         ended = SpectatingEnded(user_id=user_id)
-        for listener in list(self._spectators.of(user_id)):
-            if not may_always(listener, user_id):
-                self._spectators.unseat(listener, user_id)
-                self._notify(listener, ended)
+        for listener in self._spectators.shut_out(user_id):
+            self._notify(listener, ended)
 
     def expel(self, user_id: str) -> None:
         """The player was suspended: the player's sockets are told so, and closed."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, TypeVar
 
-from scoreboard.boundaries import Listener
+from scoreboard.boundaries import Listener, Register, StoreUnavailable
+from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED, Refusal
 
 SPECTATED_PER_LISTENER_MAX: Final = 32
 
@@ -13,20 +14,39 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 
-def may_always(listener: Listener, user_id: str) -> bool:
-    """Admins may watch anyone, and everyone themselves."""
-    return listener.player.role == "admin" or listener.player.user_id == user_id
-
-
 class Spectators:
-    """Seats, by player and by listener."""
+    """Seats, by player and by listener. The register knows who wants none."""
 
-    def __init__(self) -> None:
+    def __init__(self, register: Register) -> None:
+        self._register = register
         self._watching: dict[str, dict[Listener, None]] = {}
         self._watched: dict[Listener, dict[str, None]] = {}
 
-    def seat(self, listener: Listener, user_id: str) -> bool:
-        """A seat, if the listener has not too many; taking it twice changes nothing."""
+    async def admit(self, listener: Listener, user_id: str) -> Refusal | None:
+        """A seat, or why there is none. Admins may watch anyone, and everyone themselves. Raises StoreUnavailable."""
+        if not self._seat(listener, user_id):
+            return TOO_MANY_SPECTATED
+        if _may_always(listener, user_id):
+            return None
+        try:
+            allowed = (await self._register.settings(user_id)).spectators
+        except StoreUnavailable:
+            self.unseat(listener, user_id)
+            raise
+        if allowed and listener in self.of(user_id):  # nobody was put out while we asked
+            return None
+        self.unseat(listener, user_id)
+        return NO_SPECTATORS
+
+    def shut_out(self, user_id: str) -> list[Listener]:
+        """The player wants none any more: those who had to give up their seats."""
+        out = [listener for listener in self.of(user_id) if not _may_always(listener, user_id)]
+        for listener in out:
+            self.unseat(listener, user_id)
+        return out
+
+    def _seat(self, listener: Listener, user_id: str) -> bool:
+        """Taking it twice changes nothing."""
         watched = self._watched.get(listener, {})
         if user_id not in watched and len(watched) >= SPECTATED_PER_LISTENER_MAX:
             return False
@@ -51,6 +71,10 @@ class Spectators:
     def watched_by(self, listener: Listener) -> tuple[str, ...]:
         """Whom a listener follows."""
         return tuple(self._watched.get(listener, ()))
+
+
+def _may_always(listener: Listener, user_id: str) -> bool:
+    return listener.player.role == "admin" or listener.player.user_id == user_id
 
 
 def _take_out(held: dict[One, dict[Other, None]], one: One, other: Other) -> None:
