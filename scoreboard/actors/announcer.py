@@ -367,7 +367,7 @@ class Announcer:
                 await deferLater(self._clock, 0, lambda: None)
 
     def _offer_rest(self) -> None:
-        for listener, frames in self._extra.items():
+        for listener, frames in list(self._extra.items()):  # whoever is offered too much is gone at once
             if not frames or listener in self._stalled or not self._is_here(listener):
                 continue
             if listener.drained:

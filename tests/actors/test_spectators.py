@@ -128,3 +128,10 @@ def test_a_suspended_player_is_told_and_every_socket_closed(house: House) -> Non
     house.tick(moved("amy", 1, 2, seq=2))
     assert sockets[0].seen == "X:amy"
     assert other.parted is None
+
+
+def test_a_socket_that_goes_when_it_is_offered_something_takes_nobody_along(house: House) -> None:
+    first, second = spectator(house), spectator(house)
+    first.on_offer = lambda: house.announcer.leave(first)
+    house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
+    assert second.seen == "A:amy:QUEST+10@1"
