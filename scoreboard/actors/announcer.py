@@ -347,7 +347,9 @@ class Announcer:
             for listener, event in self._views.news(view, page, self._reads):
                 extra[listener].append(event)
         frame = Framer()
-        return {listener: b"".join([frame(listener.wire, event) for event in events]) for listener, events in extra.items()}
+        return {
+            listener: b"".join([frame(listener.wire, event) for event in events]) for listener, events in extra.items() if events
+        }
 
     def _reads(self, listener: Listener) -> bool:
         return listener not in self._stalled
@@ -368,7 +370,7 @@ class Announcer:
 
     def _offer_rest(self) -> None:
         for listener, frames in list(self._extra.items()):  # whoever is offered too much is gone at once
-            if not frames or listener in self._stalled or not self._is_here(listener):
+            if listener in self._stalled or not self._is_here(listener):
                 continue
             if listener.drained:
                 listener.offer(frames)

@@ -35,11 +35,6 @@ class Room:
         """Whether somebody knows another top than the room was told."""
         return bool(self._newcomers)
 
-    @property
-    def is_told(self) -> bool:
-        """Whether nobody is still to hear a tick."""
-        return not self._audiences
-
     def let_in(self, listener: Listener, top: tuple[Row, ...]) -> None:
         """One more, who knows this top."""
         self._members.setdefault(listener.wire, {})[listener] = None

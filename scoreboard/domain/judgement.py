@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.news import DEEDS_MAX
+from scoreboard.domain.news import bearing
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import crossed
@@ -212,11 +212,7 @@ def standings_of(awards: Iterable[Award]) -> list[Standing]:
     standings: dict[str, Standing] = {}
     for award in awards:
         earlier, later = standings.get(award.user_id), award.standing()
-        if earlier is not None:
-            later = msgspec.structs.replace(
-                later, deeds=(earlier.deeds + later.deeds)[-DEEDS_MAX:], unlocked=earlier.unlocked + later.unlocked
-            )
-        standings[award.user_id] = later
+        standings[award.user_id] = later if earlier is None else bearing(earlier, later)
     return list(standings.values())
 
 

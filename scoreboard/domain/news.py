@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
-from scoreboard.domain.values import Cursor, ScoreChanged
+from scoreboard.domain.values import Cursor, ScoreChanged, Standing
 
 #: Of a player's deeds so many of the latest are told together.
 DEEDS_MAX: Final = 10
 
 
-def follow(earlier: ScoreChanged | None, later: ScoreChanged) -> ScoreChanged:
-    """The one move that two of a player make: from where the player stood before the earlier to where the later leads.
+Bearer = TypeVar("Bearer", Standing, ScoreChanged)
 
-    The latest deeds of both go with it, and every milestone.
-    """
+
+def bearing(earlier: Bearer, later: Bearer) -> Bearer:
+    """The later, with the latest deeds of both and every milestone."""
+    return msgspec.structs.replace(
+        later, deeds=(earlier.deeds + later.deeds)[-DEEDS_MAX:], unlocked=earlier.unlocked + later.unlocked
+    )
+
+
+def follow(earlier: ScoreChanged | None, later: ScoreChanged) -> ScoreChanged:
+    """The one move that two of a player make: from where the player stood before the earlier to where the later leads."""
     if earlier is None:
         return later
-    return msgspec.structs.replace(
-        later,
-        previous_rank=earlier.previous_rank,
-        deeds=(earlier.deeds + later.deeds)[-DEEDS_MAX:],
-        unlocked=earlier.unlocked + later.unlocked,
-    )
+    return msgspec.structs.replace(bearing(earlier, later), previous_rank=earlier.previous_rank)
 
 
 def latest(changes: Iterable[ScoreChanged]) -> tuple[ScoreChanged, ...]:

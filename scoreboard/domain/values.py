@@ -12,6 +12,10 @@ import msgspec
 
 POINTS_MAX: Final = 2**53 - 1
 DAY_MS: Final = 86_400_000
+#: How much of the board one may look at, whichever door one asks at.
+LIMIT_DEFAULT: Final = 10
+LIMIT_MAX: Final = 100
+OFFSET_MAX: Final = 10_000
 BOARD_ID: Final = "global"
 
 Role = Literal["user", "admin", "service", "spectator"]

@@ -8,15 +8,24 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from scoreboard.domain.refusals import Refusal, Refused, malformed
-from scoreboard.domain.values import USER_ID, Around, BoardChanged, Cursor, Event, Stretch, Value, View
+from scoreboard.domain.values import (
+    LIMIT_DEFAULT,
+    LIMIT_MAX,
+    OFFSET_MAX,
+    USER_ID,
+    Around,
+    BoardChanged,
+    Cursor,
+    Event,
+    Stretch,
+    Value,
+    View,
+)
 from scoreboard.realtime.payloads import encode, view_payload
 from scoreboard.realtime.visitor import Visitor
 
-#: How much of the board one view may show.
+#: How many neighbours on either side a view may show.
 AROUND_MAX: Final = 50
-LIMIT_MAX: Final = 100
-LIMIT_DEFAULT: Final = 10
-OFFSET_MAX: Final = 10_000
 
 Wanted = TypeVar("Wanted")
 

@@ -18,14 +18,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Announcer, Listener, Parting, StoreUnavailable, Wire
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, TokenExpiring, cursor_of
+from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, cursor_of
+from scoreboard.realtime.expiry import warn_of_end
 from scoreboard.realtime.handshake import http_answer, status_of
 from scoreboard.realtime.limits import TOO_SLOW, LiveSettings
 from scoreboard.realtime.lobby import Guest, Lobby
 from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.outlet import Outlet
 from scoreboard.realtime.payloads import event_name, event_payload
-from scoreboard.realtime.visitor import EXPIRING_S
 
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
@@ -81,7 +81,7 @@ class Stream(Protocol):
     _log = Logger()
     _open = False
     _joined = False
-    _warned = False
+    _warned_s = 0
     _ignored_bytes = 0
 
     def __init__(self, streams: Streams, player: Player, address: str, since: Cursor | None, lines: bytes) -> None:
@@ -161,14 +161,12 @@ class Stream(Protocol):
                 self.transport.abortConnection()
         elif self.player.expires_at_s <= wall_s:
             self.part(TOKEN_ENDED)
-        elif self.player.expires_at_s - wall_s <= EXPIRING_S and not self._warned and self.drained:
-            self._warned = True
-            self.offer(_WIRE.frame(TokenExpiring(expires_at_s=self.player.expires_at_s)))
         elif not self._outlet.drained:
             if now_s - self._heard_s >= self._streams.settings.unread_s_max:
                 self.part(UNREAD)
         else:
             self._heard_s = now_s
+            self._warned_s = warn_of_end(self, self._warned_s, wall_s)
             if now_s - self._beat_s >= HEARTBEAT_S:
                 self._beat_s = now_s
                 self._outlet.offer(_HEARTBEAT)

@@ -10,7 +10,8 @@ import msgspec
 from scoreboard.boundaries import Announcer, Doorkeeper, Parting, Return, StoreUnavailable, Wire
 from scoreboard.domain.absence import NOWHERE, Rooms, Stay
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, SpectatingEnded, TokenExpiring, Value, View
+from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, SpectatingEnded, Value, View
+from scoreboard.realtime.expiry import warn_of_end
 from scoreboard.realtime.outlet import Sink
 
 Seen = TypeVar("Seen", Page, Return)
@@ -18,9 +19,6 @@ One = TypeVar("One")
 
 #: Nobody in particular, for ever.
 STRANGER: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
-
-#: How long before its end a client hears that its token ends.
-EXPIRING_S: Final = 30
 
 _WHO_ARE_YOU: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Authenticate first")
 _SOMEBODY_ELSE: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's")
@@ -112,11 +110,8 @@ class Visitor:
 
     def has_ended(self, wall_s: float) -> bool:
         """Whether the token has ended by a Unix time. Shortly before it does the client is told, once."""
-        ends_s = self.player.expires_at_s
-        if ends_s - wall_s <= EXPIRING_S and self._warned_s != ends_s and self.drained:
-            self._warned_s = ends_s
-            self.offer(self.wire.frame(TokenExpiring(expires_at_s=ends_s)))
-        return ends_s <= wall_s
+        self._warned_s = warn_of_end(self, self._warned_s, wall_s)
+        return self.player.expires_at_s <= wall_s
 
     @property
     def reads_rows(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal, malformed, unavailable
-from scoreboard.domain.values import Receipt, Value
+from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Receipt, Value
 from scoreboard.web.auth import INVALID_TOKEN, SUSPENDED, UNAUTHORIZED
 from scoreboard.web.shapes import (
     AchievementData,
@@ -38,7 +38,7 @@ from scoreboard.web.shapes import (
     TokenData,
 )
 from scoreboard.web.since import WAIT_S_DEFAULT, WAIT_S_MAX
-from scoreboard.web.wire import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, InitializeRequest, SettingsRequest, SubmitRequest
+from scoreboard.web.wire import InitializeRequest, SettingsRequest, SubmitRequest
 
 _ACTION_ID: Final = "9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"
 _TICKET: Final = "LQOxD9ZlIwtULkzDBlKj_4dYT-tvnFru"

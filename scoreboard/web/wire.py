@@ -11,12 +11,8 @@ from msgspec import Meta
 
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
-from scoreboard.domain.values import POINTS_MAX, Metadata, Submission, Value
+from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, POINTS_MAX, Metadata, Submission, Value
 from scoreboard.web.canonical import canonical
-
-LIMIT_DEFAULT: Final = 10
-LIMIT_MAX: Final = 100
-OFFSET_MAX: Final = 10_000
 
 ActionType = Annotated[str, Meta(min_length=1, max_length=64, examples=["COMPLETE_QUEST"])]
 #: The one spelling of a version-4 UUID that is accepted (values.ACTION_ID, hardening 9).

@@ -311,7 +311,7 @@ def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule:
             for view, shown in client.views.items():
                 assert shown == result_of(theatre.drawing.stretches([view]))[0].rows
         assert not theatre.announcer._room.has_newcomers
-        assert theatre.announcer._room.is_told
+        assert not theatre.announcer._room._audiences
 
 
 def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -> None:
