@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
+from scoreboard.storage import sqlite
 from scoreboard.storage.opening import LedgerUnusable, open_store
 from scoreboard.storage.schema import migrate, require_schema, schema_status
 from tests.storage.claims import claim, granted, receipt_in
@@ -93,6 +95,19 @@ def test_two_servers_that_start_at_once_upgrade_once(dialect: Dialect, tmp_path:
     for thread in threads:
         thread.join(30)
     assert outcomes == [NEWEST] * 4
+
+
+def test_an_upgrade_waits_for_another_servers_longer_than_an_award_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ledger.db"
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("PRAGMA journal_mode = WAL")
+    holder.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(sqlite, "BUSY_MS_MAX", 20)
+    release = threading.Timer(0.3, holder.rollback)
+    release.start()
+    assert migrate(f"sqlite:///{path}") == NEWEST
+    release.join()
+    holder.close()
 
 
 def test_a_schema_of_a_newer_release_is_refused(dialect: Dialect, tmp_path: Path) -> None:

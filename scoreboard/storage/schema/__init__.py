@@ -92,6 +92,7 @@ def _connected(url: str) -> Iterator[Connection]:
 def _lock(connection: Connection) -> None:
     """Begin the transaction in which everything happens, alone."""
     if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {1_000 * _LOCK_SECONDS_MAX}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
     connection.exec_driver_sql("BEGIN")
