@@ -94,7 +94,7 @@ class Shell(LeanSocket):
         if self.state == self.STATE_CLOSED:
             self._ignored_bytes += len(data)
             if self._ignored_bytes > self.factory.settings.ignored_bytes_max:
-                self.transport.abortConnection()
+                self.transport.pauseProducing()  # a reset might overtake our goodbye; the deadline cuts it off
             return
         if self.stage is Stage.PINGED:
             self.rest()

@@ -161,6 +161,9 @@ def test_after_the_goodbye_nothing_is_said_and_little_is_heard(house: House) -> 
     assert client.cable.lost is None
     for _ in range(5):
         client.send(b"x" * 65_536)
+    assert not client.cable.reading
+    assert client.cable.lost is None, "a reset might overtake the goodbye"
+    house.pass_time(3)
     assert client.cable.lost == "aborted"
     assert house.lobby.crowd == 0
 
