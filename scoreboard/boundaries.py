@@ -367,6 +367,11 @@ class Doorkeeper(Protocol):
         Remembered for as long as it is good.
         """
 
+    def recheck(self, player: Player) -> Refusal | None:
+        """Why a player who was admitted earlier is admitted no longer: INVALID_TOKEN when the token has ended, FORBIDDEN while
+        the player is suspended; None while nothing has changed. Whoever waited asks this before it answers.
+        """
+
     def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `admit` accepts for ``life_s`` seconds."""
 

@@ -58,6 +58,7 @@ class Refused(Exception):
 #: One answer for every mismatch, so that nobody learns which part was wrong (hardening 10, 15).
 INVALID_ACTION: Final = Refusal(reason=Reason.INVALID_ACTION, message="Action signature verification failed")
 ACTION_EXPIRED: Final = Refusal(reason=Reason.ACTION_EXPIRED, message="This action has expired; initialize a new one")
+SUSPENDED: Final = Refusal(reason=Reason.FORBIDDEN, message="This account is suspended")
 NO_SPECTATORS: Final = Refusal(reason=Reason.FORBIDDEN, message="This player does not want spectators")
 TOO_MANY_SPECTATED: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="You spectate too many players; leave one first")
 TOO_MANY_VIEWS: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many views are followed; leave one first")

@@ -1,40 +1,43 @@
-"""The cloakroom: tokens to players. JSON Web Tokens signed with HS256 by a ring of keys, and nothing else (RFC 8725).
+"""The authenticator: tokens to players. JSON Web Tokens signed with HS256 by a ring of keys, and nothing else (RFC 8725).
 
 PyJWT checks the signature with the algorithm pinned; msgspec reads the claims, strictly typed; the times are compared here,
-with our clock. A token says nothing of why it was refused (hardening 47, 48).
+with our clock. A refusal does not say which check failed. No key but those of the ring ever reaches a verification: an earlier
+release verified unknown key ids against a constant key, for equal cost, and so admitted whoever signed with that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 import jwt
 import msgspec
+from jwt.utils import base64url_decode
 from msgspec import Meta
 
 from scoreboard.boundaries import Doorkeeper
 from scoreboard.domain.grants import Keyring
-from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.domain.refusals import SUSPENDED, Reason, Refusal
 from scoreboard.domain.values import USER_ID, Player, Role
 from scoreboard.web.remembered import Remembered
+from scoreboard.web.strict_json import check_names
 
 TOKEN_CHARS_MAX: Final = 4_096
 TOKENS_REMEMBERED_MAX: Final = 16_384
 AVATAR_CHARS_MAX: Final = 512
-#: How far another clock, the one that issued the token, may be from ours.
-LEEWAY_S: Final = 30
+#: How far ahead of ours the clock of whoever issued a token may be. Past a token's end there is no leeway (RFC 7519, 4.1.4).
+AHEAD_S_MAX: Final = 60
 
 UNAUTHORIZED: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Send Authorization: Bearer and a token")
 INVALID_TOKEN: Final = Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid or has expired")
-SUSPENDED: Final = Refusal(reason=Reason.FORBIDDEN, message="This account is suspended")
 
 _ALGORITHMS: Final = ["HS256"]
+#: JWS Compact Serialization (RFC 7515, 7.1) of a SHA-256 HMAC: three parts without padding, the last of 32 bytes.
+_COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}", re.ASCII)
 #: Header members that say where to get a key from, or that something unknown must be understood.
 _REFUSED_MEMBERS: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"})
-#: Verifies nothing; an unknown key id costs the same work as a known one.
-_NO_KEY: Final = b"\0" * 32
 
 _Seconds = Annotated[int, Meta(ge=0, le=2**53)]
 
@@ -77,7 +80,7 @@ class Cloakroom:
     """Implements boundaries.Doorkeeper. ``life_s_max`` is the longest that a token may say that it lives.
 
     ``barred`` says who is suspended. It is asked at every admission, also of a token that is remembered, but only once that is
-    proved: nobody learns from us who is suspended but by their own token.
+    proved: only a valid token of the player's own shows that the player is suspended.
     """
 
     ring: Keyring
@@ -97,10 +100,16 @@ class Cloakroom:
                 return INVALID_TOKEN
             known = _player(claims)
             self._known.put(token, known)
-        if known.expires_at_s + LEEWAY_S <= self.now_ms() // 1000:
+        refusal = self.recheck(known)
+        if refusal is INVALID_TOKEN:
             self._known.forget(token)
+        return known if refusal is None else refusal
+
+    def recheck(self, player: Player) -> Refusal | None:
+        """Why a player who was admitted is admitted no longer, INVALID_TOKEN or SUSPENDED; None while nothing has changed."""
+        if player.expires_at_s <= self.now_ms() // 1000:
             return INVALID_TOKEN
-        return SUSPENDED if self.barred(known.user_id) else known
+        return SUSPENDED if self.barred(player.user_id) else None
 
     def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `admit` accepts for ``life_s`` seconds."""
@@ -115,41 +124,46 @@ class Cloakroom:
 
     def _verified(self, token: str) -> _Claims | None:
         """The claims, if the signature holds and they are such as we accept; whether they have expired is not asked here."""
-        if len(token) > TOKEN_CHARS_MAX or "=" in token:  # PyJWT forgives padding; a token has one spelling here
-            return None
         payload = self._signed_payload(token)
         if payload is None:
             return None
         try:
+            check_names(payload)
             claims = _read_claims(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
         return claims if self._accepts(claims) else None
 
     def _signed_payload(self, token: str) -> bytes | None:
+        """The payload, if one of our keys signed the token and its header asks for nothing that we do not do."""
+        compact = _COMPACT.fullmatch(token) if len(token) <= TOKEN_CHARS_MAX else None
+        if compact is None:
+            return None
         try:
             header = _jws.get_unverified_header(token)
-            if not _REFUSED_MEMBERS.isdisjoint(header) or str(header.get("typ", "JWT")).upper() != "JWT":
-                return None
-            for secret in self._candidates(header.get("kid")):
-                try:
-                    payload: bytes = _jws.decode(token, secret, algorithms=_ALGORITHMS)
-                except jwt.InvalidSignatureError:
-                    continue
-                return payload
-        except jwt.InvalidTokenError:
+            check_names(base64url_decode(compact[1]))
+        except (jwt.PyJWTError, ValueError, RecursionError):
             return None
+        if not _REFUSED_MEMBERS.isdisjoint(header) or str(header.get("typ", "JWT")).upper() != "JWT":
+            return None
+        for secret in self._keys(header):
+            try:
+                payload: bytes = _jws.decode(token, secret, algorithms=_ALGORITHMS)
+            except jwt.PyJWTError:
+                continue
+            return payload
         return None
 
-    def _candidates(self, kid: str | None) -> tuple[bytes, ...]:
-        """The key that a token names, found in a dict and nowhere else; every key of ours for one that names none."""
-        if kid is not None:
-            return (self.ring.secrets.get(kid, _NO_KEY),)
-        return tuple(self.ring.secrets.values())
+    def _keys(self, header: dict[str, Any]) -> Collection[bytes]:
+        """The keys that may have signed: the one that ``kid`` names, none if that is not ours, all where it names none."""
+        if "kid" not in header:
+            return self.ring.secrets.values()
+        secret = self.ring.secrets.get(header["kid"])
+        return () if secret is None else (secret,)
 
     def _accepts(self, claims: _Claims) -> bool:
         audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
-        latest_s = self.now_ms() // 1000 + LEEWAY_S
+        latest_s = self.now_ms() // 1000 + AHEAD_S_MAX
         return (
             USER_ID.fullmatch(claims.user_id) is not None
             and claims.username.isprintable()

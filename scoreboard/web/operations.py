@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import msgspec
 
-from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal, malformed, unavailable
+from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
 from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Receipt, Value
-from scoreboard.web.auth import INVALID_TOKEN, SUSPENDED, UNAUTHORIZED
+from scoreboard.web.auth import INVALID_TOKEN, UNAUTHORIZED
 from scoreboard.web.shapes import (
     AchievementData,
     AchievementsAnswer,

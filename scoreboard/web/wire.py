@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Annotated, Any, Final, TypeVar
 
@@ -13,6 +12,7 @@ from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
 from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, POINTS_MAX, Metadata, Submission, Value
 from scoreboard.web.canonical import canonical
+from scoreboard.web.strict_json import RepeatedName, check_names
 
 ActionType = Annotated[str, Meta(min_length=1, max_length=64, examples=["COMPLETE_QUEST"])]
 #: The one spelling of a version-4 UUID that is accepted (values.ACTION_ID, hardening 9).
@@ -115,21 +115,14 @@ def _decoded(decoder: msgspec.json.Decoder[Body], content_type: bytes, body: byt
         raise Refused(Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, message="The body must be application/json, not compressed"))
     try:
         asked = decoder.decode(body)
-        _refuse_equal_keys(body.decode())
+        check_names(body)
     except msgspec.ValidationError as error:
         raise Refused(_complaint(str(error))) from None
+    except RepeatedName as repeated:
+        raise Refused(malformed("body", str(repeated))) from None
     except (ValueError, RecursionError):
         raise Refused(malformed("body", "is not JSON")) from None
     return asked
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise Refused(malformed("body", "an object has two members of one name"))
-
-
-#: msgspec, like most, takes the last of two equal keys; whoever reads the same bytes after us may take the first.
-_refuse_equal_keys: Final = json.JSONDecoder(object_pairs_hook=_pairs).decode
 
 
 _PATH: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)

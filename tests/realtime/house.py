@@ -45,6 +45,9 @@ class OpenDoor:
     def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
         return f"{user_id}@{life_s}"
 
+    def recheck(self, player: Player) -> Refusal | None:
+        return None
+
 
 class SmallAnnouncer(Balcony):
     """One room and no ticks: the test tells. Joins can be held back, or fail."""
