@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 
 from config import BadSettings
 from config.kept_secrets import kept_secrets
+from config.secret_strength import weakness
 from config.shapes import (
     AbsolutePath,
     Address,
@@ -30,15 +31,19 @@ from config.shapes import (
     Quota,
     RedisUrl,
     Seconds,
+    Secret,
     Secrets,
 )
 
 PACKAGED_ACTIONS: Final = Path(__file__).parent / "actions.toml"
-_SECRET_BYTES_MIN: Final = 32
 _MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
 #: The specification's own samples: known to everyone who read it.
 _SAMPLE_SECRETS: Final = ("your-secret-key-here", "your-signature-secret")
-_SAMPLE_PASSWORD: Final = "secret"  # noqa: S105 -- named here to be refused
+_SAMPLE_PASSWORDS: Final = {
+    "secret": "the specification's sample",
+    "password": "env.example's sample",
+    "changeme": "a placeholder",
+}
 #: What pydantic says at length.
 _PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
 #: Elsewhere an empty variable means "not set"; here it says "none".
@@ -107,12 +112,12 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = None
     redis_url: RedisUrl | None = Field(default_factory=_compose_redis_url)
 
-    jwt_secret: SecretStr
+    jwt_secret: Secret
     jwt_secrets_old: Secrets = ()
     jwt_expiration_s: Seconds = Field(86_400, alias="JWT_EXPIRATION")
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
-    action_signature_secret: SecretStr
+    action_signature_secret: Secret
     action_signature_secrets_old: Secrets = ()
     action_expiration_ms: Milliseconds = 600_000
     score_milestones: Milestones = (100, 500, 1_000, 5_000, 10_000)
@@ -165,15 +170,23 @@ class Settings(BaseSettings):
                 _refuse_weak(name if place == 0 else f"{name.replace('SECRET', 'SECRETS')}_OLD", secret.get_secret_value())
         if not {secret.get_secret_value() for secret in tokens}.isdisjoint(secret.get_secret_value() for secret in actions):
             raise ValueError("ACTION_SIGNATURE_SECRET should differ from JWT_SECRET")
-        if urlsplit(self.database_url.get_secret_value()).password == _SAMPLE_PASSWORD:
-            raise ValueError("DB_PASSWORD (or the one in DATABASE_URL) should not be the specification's sample in production")
+        _refuse_sample_password("DB_PASSWORD (or the one in DATABASE_URL)", self.database_url)
+        _refuse_sample_password("REDIS_PASSWORD (or the one in REDIS_URL)", self.redis_url)
 
 
 def _refuse_weak(name: str, secret: str) -> None:
     if secret in _SAMPLE_SECRETS:
         raise ValueError(f"{name} should not be the specification's sample in production: {_MAKE_ONE}")
-    if len(secret.encode()) < _SECRET_BYTES_MIN:
-        raise ValueError(f"{name} should have at least {_SECRET_BYTES_MIN} bytes in production: {_MAKE_ONE}")
+    weak = weakness(secret)
+    if weak is not None:
+        raise ValueError(f"{name} {weak} in production: {_MAKE_ONE}")
+
+
+def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
+    password = None if url is None else urlsplit(url.get_secret_value()).password
+    sample = _SAMPLE_PASSWORDS.get((password or "").lower())
+    if sample is not None:
+        raise ValueError(f"{name} should not be {sample} in production")
 
 
 #: Every variable that we read, by its name.

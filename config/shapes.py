@@ -68,6 +68,16 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _secret(value: SecretStr) -> SecretStr:
+    """What an HMAC can be keyed with. It pads keys with zero bytes, so a secret of nothing else would be the empty one."""
+    text = value.get_secret_value()
+    if not text.strip("\0"):
+        raise ValueError("should not be empty")
+    if "-----BEGIN " in text or text.startswith(("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")):
+        raise ValueError("should be a secret of its own, not a key in PEM or SSH format")
+    return value
+
+
 def _ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
     if len(numbers) > _MILESTONES_MAX:
         raise ValueError(f"should list at most {_MILESTONES_MAX} numbers of points")
@@ -89,7 +99,8 @@ Seconds = Annotated[int, BeforeValidator(_duration_s)]
 Address = Annotated[str, AfterValidator(_address)]
 Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed)]
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_listed)]
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_listed)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 AbsolutePath = Annotated[Path, AfterValidator(Path.absolute)]

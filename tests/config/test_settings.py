@@ -13,7 +13,12 @@ import pytest
 from config import BadSettings
 from config.settings import PACKAGED_ACTIONS, VARIABLES, Settings, load_settings
 
-PRODUCTION = {"SCOREBOARD_ENV": "production", "JWT_SECRET": "j" * 32, "ACTION_SIGNATURE_SECRET": "a" * 32}
+JWT_SECRET, ACTION_SECRET, OLDER = (
+    "c1d5a0f38e5b4f0c9a7e2d61b8f43c90",
+    "7f2e9b60d4a8135ce8907b1f4d6a3c25",
+    "5be81f07c93d4a6290ef7d1b38c46a0e",
+)
+PRODUCTION = {"SCOREBOARD_ENV": "production", "JWT_SECRET": JWT_SECRET, "ACTION_SIGNATURE_SECRET": ACTION_SECRET}
 SECRET = "q7-never-shown-in-any-message-q7"  # long enough to be a secret, strange enough to be found
 
 
@@ -106,12 +111,12 @@ def test_lists_are_written_with_commas(tmp_path: Path) -> None:
             **PRODUCTION,
             "TRUSTED_PROXIES": "10.0.0.0/8, ::1",
             "CORS_ORIGIN": "https://A.example, http://b.example:8080",
-            "JWT_SECRETS_OLD": f"{SECRET},{'o' * 32}",
+            "JWT_SECRETS_OLD": f"{SECRET},{OLDER}",
         }
     )
     assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert settings.cors_origins == ("https://a.example", "http://b.example:8080")
-    assert [secret.get_secret_value() for secret in settings.jwt_secrets_old] == [SECRET, "o" * 32]
+    assert [secret.get_secret_value() for secret in settings.jwt_secrets_old] == [SECRET, OLDER]
 
 
 @pytest.mark.parametrize(("text", "milestones"), [("", ()), ("100", (100,)), ("1000, 50,100,50", (50, 100, 1_000)), (" , ", ())])
@@ -193,13 +198,24 @@ REFUSED_IN_PRODUCTION = [
     ({"JWT_SECRET": "j" * 31}, "JWT_SECRET should have at least 32 bytes in production"),
     ({"JWT_SECRETS_OLD": "short"}, "JWT_SECRETS_OLD should have at least 32 bytes in production"),
     ({"ACTION_SIGNATURE_SECRETS_OLD": "your-signature-secret"}, f"ACTION_SIGNATURE_SECRETS_OLD {SAMPLE}"),
-    ({"ACTION_SIGNATURE_SECRET": "j" * 32}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
-    ({"ACTION_SIGNATURE_SECRETS_OLD": "j" * 32}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
+    ({"ACTION_SIGNATURE_SECRET": JWT_SECRET}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
+    ({"ACTION_SIGNATURE_SECRETS_OLD": JWT_SECRET}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
     (
         {"DB_PASSWORD": "secret"},
         "DB_PASSWORD (or the one in DATABASE_URL) should not be the specification's sample in production",
     ),
     ({"DATABASE_URL": "postgresql://u:secret@h/x"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be"),
+    (
+        {"DATABASE_URL": "postgresql://scoreboard:PASSWORD@h/x"},
+        "DB_PASSWORD (or the one in DATABASE_URL) should not be env.example",
+    ),
+    ({"REDIS_URL": "redis://:PASSWORD@localhost:6379/0"}, "REDIS_PASSWORD (or the one in REDIS_URL) should not be env.example"),
+    ({"REDIS_PASSWORD": "changeme"}, "REDIS_PASSWORD (or the one in REDIS_URL) should not be a placeholder in production"),
+    *(
+        ({name: weak}, f"{name} should not be a placeholder, or one piece again and again, in production")
+        for name in ("JWT_SECRET", "ACTION_SIGNATURE_SECRET", "JWT_SECRETS_OLD", "ACTION_SIGNATURE_SECRETS_OLD")
+        for weak in ("a" * 64, "changeme-changeme-changeme-changeme", "your-secret-key-here-your-secret-key-here")
+    ),
 ]
 
 
@@ -214,6 +230,22 @@ def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_pat
         tmp_path, JWT_SECRET="your-secret-key-here", ACTION_SIGNATURE_SECRET="your-signature-secret", DB_PASSWORD="secret"
     )
     assert settings.jwt_secret.get_secret_value() == "your-secret-key-here"
+
+
+@pytest.mark.parametrize("environment", ["development", "production", "test"])
+@pytest.mark.parametrize("name", ["jwt_secret", "action_signature_secret"])
+@pytest.mark.parametrize(
+    ("secret", "line"),
+    [("", "should not be empty"), ("\\u0000" * 40, "should not be empty"), ("-----BEGIN PUBLIC KEY-----", "not a key in PEM")],
+)
+def test_what_keys_no_hmac_is_refused_everywhere(environment: str, name: str, secret: str, line: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    for written in (f'{name} = "{secret}"', f'{name}s_old = ["{OLDER}", "{secret}"]'):
+        file.write_text(written + "\n")
+        given = {key: value for key, value in PRODUCTION.items() if key != written.split()[0].upper()}
+        with pytest.raises(BadSettings) as refused:
+            loaded(tmp_path, **{**given, "SCOREBOARD_ENV": environment, "SCOREBOARD_CONFIG_FILE": str(file)})
+        assert re.match(rf"{written.split()[0].upper()} .*{line}", str(refused.value)), str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,11 @@ TWISTD = Path(sys.executable).with_name("twistd")
             "make one with `openssl rand -hex 32`\n",
         ),
         (
+            {"SCOREBOARD_ENV": "production", "JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64},
+            "scoreboard: JWT_SECRET should not be a placeholder, or one piece again and again, in production: "
+            "make one with `openssl rand -hex 32`\n",
+        ),
+        (
             {"SCOREBOARD_ACTIONS_FILE": "/nowhere/actions.toml"},
             "scoreboard: SCOREBOARD_ACTIONS_FILE should be a readable file (No such file or directory)\n",
         ),
