@@ -217,7 +217,6 @@ class Api:
 def build_site(
     *,
     doorkeeper: Doorkeeper,
-    barred: Callable[[str], bool],
     gate: Gate,
     scorekeeper: Scorekeeper,
     ranking: Ranking,
@@ -246,7 +245,7 @@ def build_site(
     """The whole HTTP wing, ready to be listened with."""
     door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
     origins = cors(cors_origins)
-    desk = TicketDesk(door=door, tickets=tickets, barred=barred, now_ms=now_ms)
+    desk = TicketDesk(door=door, tickets=tickets, now_ms=now_ms)
     changes = Changes(desk=desk, ranking=ranking, announcer=announcer, open_stream=open_stream, clock=clock)
     api = Api(
         scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=now_ms, meter=meter),
@@ -261,7 +260,7 @@ def build_site(
         socketio=socketio,
     )
     return Site(
-        Routes(api.app, refused=refused, fault=_FAULT, cors=origins),
+        Routes(api.app, refused=refused, fault=_FAULT, cors=origins, recheck=door.recheck),
         bounds=bounds,
         proxies=Proxies(networks=trusted_proxies),
         refused=refused,

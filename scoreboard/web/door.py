@@ -38,18 +38,18 @@ class Door:
 
     async def viewer(self, request: Request) -> Player:
         """Whoever shows a good token; the request is counted either way. Raises Refused."""
-        player = self._recognise(request)
         await self.count(request)
-        if isinstance(player, Refusal):
-            raise Refused(player)
-        return player
+        return self._recognise(request)
 
     async def contestant(self, request: Request) -> Player:
         """Whoever may play. Raises Refused, having counted the request; if it returns, the caller counts it."""
-        player = self._recognise(request)
-        if isinstance(player, Refusal) or not player.may_play:
+        try:
+            player = self._recognise(request)
+            if not player.may_play:
+                raise Refused(_FORBIDDEN)
+        except Refused:
             await self.count(request)
-            raise Refused(player if isinstance(player, Refusal) else _FORBIDDEN)
+            raise
         return player
 
     async def count(self, request: Request) -> None:
@@ -59,15 +59,35 @@ class Door:
             raise Refused(self._slow_down(request, verdict, _TOO_MANY))
 
     async def count_play(self, request: Request, hit: Hit, slot: Slot | None, complaint: str) -> None:
-        """Count it against a user's limit, too, and say how much of that is left. Raises Refused when there were too many."""
+        """Count it against a user's limit, too, and say how much of that is left.
+
+        Raises Refused when there were too many, or when the player was suspended or the token ended meanwhile.
+        """
         verdict = await self.gate.admit([*self._common_hits(request), hit], slot)
         if verdict.refused is not None:
             raise Refused(self._slow_down(request, verdict, complaint))
         request.lines += _rate_lines(_policy(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
+        self.recheck(request)
 
-    def _recognise(self, request: Request) -> Player | Refusal:
+    def admit(self, request: Request, player: Player) -> Player:
+        """The player, who is asking from now on, if it may still. Raises Refused."""
+        request.player = player
+        self.recheck(request)
+        return player
+
+    def recheck(self, request: Request) -> None:
+        """Raise Refused if whoever is asking was suspended, or if the token ended, since the request came."""
+        refusal = None if request.player is None else self.doorkeeper.recheck(request.player)
+        if refusal is not None:
+            raise Refused(refusal)
+
+    def _recognise(self, request: Request) -> Player:
         token = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
-        return token if isinstance(token, Refusal) else self.doorkeeper.admit(token)
+        player = token if isinstance(token, Refusal) else self.doorkeeper.admit(token)
+        if isinstance(player, Refusal):
+            raise Refused(player)
+        request.player = player
+        return player
 
     def _common_hits(self, request: Request) -> list[Hit]:
         return [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from scoreboard.domain.values import Origin
+from scoreboard.domain.values import Origin, Player
 from scoreboard.web.address import counted_as
 from scoreboard.web.answer import Answer
 from scoreboard.web.head import Head
@@ -29,6 +29,8 @@ class Request(server.Request):
     channel: Channel
     #: The Klein endpoint that answers, for the tallies.
     endpoint = "none"
+    #: Who is asking, once a token or a ticket has proved it.
+    player: Player | None = None
 
     def __init__(self, channel: Channel, head: Head) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)

@@ -32,6 +32,7 @@ _NOT_FOUND: Final = Refusal(reason=Reason.NOT_FOUND, message="There is nothing h
 _WRONG_METHOD: Final = Refusal(reason=Reason.METHOD_NOT_ALLOWED, message="This is not done here; Allow says what is")
 _STORE_AWAY: Final = unavailable("A store cannot be reached; try again")
 
+_READS: Final = (b"GET", b"HEAD")
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
 
 #: What handlers return: an answer, a refusal, or a resource that takes the connection over.
@@ -39,17 +40,29 @@ Outcome = Answer | Refusal | IResource
 
 
 class Routes(Resource):
-    """The root resource. ``app`` is a Klein bound to its handlers; ``fault`` is what is said of a failure of ours."""
+    """The root resource. ``app`` is a Klein bound to its handlers; ``fault`` is what is said of a failure of ours.
+
+    ``recheck`` raises Refused when whoever is asking may ask no longer. A read whose handler waited is answered only after it.
+    """
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
     _log = Logger()
 
-    def __init__(self, app: Klein, *, refused: Callable[[Refusal, Request], Answer], fault: Answer, cors: Cors) -> None:
+    def __init__(
+        self,
+        app: Klein,
+        *,
+        refused: Callable[[Refusal, Request], Answer],
+        fault: Answer,
+        cors: Cors,
+        recheck: Callable[[Request], None],
+    ) -> None:
         super().__init__()
         self._app = app
         self._refused = refused
         self._fault = fault
         self._cors = cors
+        self._recheck = recheck
         self._variable = app.url_map.bind("")
         self._exact: dict[bytes, dict[bytes, str]] = {}
         for rule in app.url_map.iter_rules():
@@ -63,7 +76,7 @@ class Routes(Resource):
         try:
             outcome = self._ask(request)
             if isinstance(outcome, Deferred):
-                outcome.addCallback(self._say, request).addErrback(self._fail, request)
+                outcome.addCallback(self._say_later, request).addErrback(self._fail, request)
             else:
                 self._say(outcome, request)
         except Exception:
@@ -95,6 +108,12 @@ class Routes(Resource):
         except HTTPException:
             raise Refused(_NOT_FOUND) from None
         return {known.encode(): rule.endpoint for known in rule.methods or ()}, arguments
+
+    def _say_later(self, outcome: Outcome, request: Request) -> None:
+        """What a handler found that may have waited. What it *did* is told whoever asks: an award that is committed stays one."""
+        if request.method in _READS:
+            self._recheck(request)
+        self._say(outcome, request)
 
     def _say(self, outcome: Outcome, request: Request) -> None:
         if isinstance(outcome, Refusal):

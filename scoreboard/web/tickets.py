@@ -9,7 +9,7 @@ from scoreboard.boundaries import TICKET_LIFE_S, Tickets
 from scoreboard.domain.refusals import Refused
 from scoreboard.domain.values import Player
 from scoreboard.web.answer import JSON, NO_STORE, Answer
-from scoreboard.web.auth import INVALID_TOKEN, SUSPENDED
+from scoreboard.web.auth import INVALID_TOKEN
 from scoreboard.web.door import Door
 from scoreboard.web.request import Request
 from scoreboard.web.shapes import TicketAnswer, TicketData, encode
@@ -17,11 +17,10 @@ from scoreboard.web.shapes import TicketAnswer, TicketData, encode
 
 @dataclass(frozen=True, eq=False)
 class TicketDesk:
-    """The handler of /auth/ticket, and who is asking wherever a ticket will do. ``barred`` says who is suspended by now."""
+    """The handler of /auth/ticket, and who is asking wherever a ticket will do."""
 
     door: Door
     tickets: Tickets
-    barred: Callable[[str], bool]
     now_ms: Callable[[], int]
 
     async def issue(self, request: Request) -> Answer:
@@ -37,8 +36,6 @@ class TicketDesk:
             return await self.door.viewer(request)
         await self.door.count(request)
         player = await self.tickets.redeem(ticket)
-        if player is None or player.expires_at_s <= self.now_ms() // 1000:
+        if player is None:
             raise Refused(INVALID_TOKEN)
-        if self.barred(player.user_id):
-            raise Refused(SUSPENDED)
-        return player
+        return self.door.admit(request, player)

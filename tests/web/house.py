@@ -106,9 +106,12 @@ class Gatekeeper:
     def __init__(self) -> None:
         self.asked: list[tuple[Sequence[Hit], Slot | None]] = []
         self.verdict = Verdict(remaining=7, reset_ms=41_500)
+        self.held: Deferred[None] | None = None
 
     async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
         self.asked.append((hits, slot))
+        if self.held is not None:
+            await self.held
         return self.verdict
 
     def release(self, slots: Iterable[tuple[str, str]]) -> None: ...
@@ -352,7 +355,6 @@ class House:
         self.ids = iter(range(10**6))
         self.site = build_site(
             doorkeeper=self.cloakroom,
-            barred=self.suspended.__contains__,
             gate=MemoryGate(self.now_ms) if self.counting else self.gatekeeper,
             scorekeeper=self.desk,
             ranking=self.board,

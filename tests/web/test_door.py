@@ -5,10 +5,12 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 import pytest
+from twisted.internet.defer import Deferred
 
+from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.limits import Verdict
 from scoreboard.web.address import Proxies, plain
-from tests.web.house import House
+from tests.web.house import House, Line, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
 VIEWED = [
@@ -47,6 +49,93 @@ def test_the_suspended_are_refused_at_every_door_and_counted(method: str, path: 
     assert reply.json["message"] == "This account is suspended"
     assert len(house.gatekeeper.asked) == 1
     assert house.ask("GET", "/api/v1/scores/me", token=house.token("user-2")).status == 200
+
+
+def asking(house: House, method: str, path: str, body: object = None) -> Line:
+    """A request of user-123 under way, with a token that ends in ten seconds."""
+    line = house.line()
+    line.send(request(method, path, body=body, headers={"Authorization": f"Bearer {house.token(life_s=10)}"}))
+    assert line.replies() == []
+    return line
+
+
+def answered(line: Line) -> Reply:
+    (reply,) = line.replies()
+    return reply
+
+
+BODIES = {"/api/v1/me/settings": {"spectators": False}, "/api/v1/actions/initialize": {"actionType": "RAID", "metadata": {}}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/ticket"), ("GET", "/api/v1/scores/stream")]
+)
+@pytest.mark.parametrize("event", ["suspended", "token ended"])
+def test_who_may_come_is_asked_again_when_the_limits_took_their_time(method: str, path: str, event: str) -> None:
+    house = House()
+    body = house.initialized() if path.endswith("submit") else BODIES.get(path) if method == "PUT" or path in BODIES else None
+    house.gatekeeper.held = Deferred()
+    line = asking(house, method, path, body if method != "GET" else None)
+    if event == "suspended":
+        house.suspended.add("user-123")
+    else:
+        house.pass_time(10)
+    house.gatekeeper.held.callback(None)
+    assert (answered(line).status) == (403 if event == "suspended" else 401)
+    assert house.desk.kept == []
+    assert house.tickets.held == {}
+    assert house.streams == []
+
+
+@pytest.mark.parametrize("event", ["suspended", "token ended", None])
+def test_a_parked_read_asks_again_before_it_answers(event: str | None) -> None:
+    house = House()
+    house.board.missed = ()
+    line = asking(house, "GET", "/api/v1/scores/changes?since=1.5")
+    if event == "suspended":
+        house.suspended.add("user-123")
+        house.announcer.tell([])  # as Announcer.expel does: it parts, and so wakes, whoever waits
+    elif event == "token ended":
+        house.pass_time(10)
+        house.announcer.tell([])
+    else:
+        house.pass_time(9)
+        house.announcer.tell([])
+    reply = answered(line)
+    assert reply.status == {"suspended": 403, "token ended": 401, None: 200}[event]
+    assert "leaderboard" not in reply.json.get("data", {})
+
+
+@pytest.mark.parametrize("path", ["/api/v1/scores/changes?since=1.4&wait=0"])
+def test_a_read_that_a_store_held_up_asks_again_before_it_answers(path: str) -> None:
+    house = House()
+    house.board.held = Deferred()
+    line = asking(house, "GET", path)
+    house.suspended.add("user-123")
+    house.board.held.callback(None)
+    assert answered(line).status == 403
+
+
+@pytest.mark.parametrize("path", ["/api/v1/me/settings", "/api/v1/me/achievements"])
+def test_what_a_slow_register_tells_is_not_told_to_the_suspended(path: str) -> None:
+    house = House()
+    house.register.pause()
+    line = asking(house, "GET", path)
+    house.suspended.add("user-123")
+    house.register.resume()
+    assert answered(line).status == 403
+    house.register.broken = StoreUnavailable("away")
+    assert house.ask("GET", path, token=house.token("user-2")).status == 503
+
+
+def test_an_award_that_is_committed_is_told_though_the_player_was_suspended_meanwhile() -> None:
+    house = House()
+    submission = house.initialized()
+    house.desk.waits = Deferred()
+    line = asking(house, "POST", "/api/v1/scores/submit", submission)
+    house.suspended.add("user-123")
+    house.desk.waits.callback(None)
+    assert answered(line).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), VIEWED)
