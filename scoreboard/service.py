@@ -181,6 +181,10 @@ class House(Service):
         )
         await projector.start()
         link.on_up(lambda: _begin(projector.catch_up()))
+        warden = Warden(
+            register=register, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
+        )
+        await warden.start()
         scorekeeper = Scorekeeper(
             ledger=ledger,
             projector=projector,
@@ -191,12 +195,9 @@ class House(Service):
             now_ms=now_ms,
             new_id=new_id,
             meter=meter,
+            is_suspended=warden.bars,
             failpoint=failpoint,
         )
-        warden = Warden(
-            register=register, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
-        )
-        await warden.start()
         absentees = RedisAbsentees(link, reactor, meter)
         self._closers += [absentees.settled, projector.stop, warden.stop, scorekeeper.stop, announcer.stop]
         return _Indoors(
@@ -219,7 +220,6 @@ class House(Service):
         lobby, sockets, socketio = self._live_wing(indoors, doorkeeper, allowed, bounds)
         site = build_site(
             doorkeeper=doorkeeper,
-            barred=indoors.warden.bars,
             gate=indoors.gate,
             scorekeeper=indoors.scorekeeper,
             ranking=indoors.ranking,

@@ -20,7 +20,7 @@ from scoreboard.actors.projector import Projector
 from scoreboard.boundaries import Failpoint, Gate, Ledger, Meter, StoreUnavailable, no_failpoint
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
-from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, unavailable
+from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal, unavailable
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Origin, Player, Receipt, Submission
 
@@ -36,7 +36,11 @@ RECEIPTS_WAIT_S = 0.02
 
 
 class Scorekeeper:
-    """Implements boundaries.Scorekeeper over a ledger and a projector."""
+    """Implements boundaries.Scorekeeper over a ledger and a projector.
+
+    ``is_suspended`` is asked when a claim leaves the mailbox; the ledger asks again in the transaction, where commit order
+    decides.
+    """
 
     _log = Logger()
 
@@ -52,6 +56,7 @@ class Scorekeeper:
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
         meter: Meter,
+        is_suspended: Callable[[str], bool] = lambda _user_id: False,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -63,6 +68,7 @@ class Scorekeeper:
         self._now_ms = now_ms
         self._new_id = new_id
         self._meter = meter
+        self._is_suspended = is_suspended
         self._failpoint = failpoint
         # A letter of None asks for nothing but the receipts to be written down.
         self._mailbox: Mailbox[Claim | None, Outcome] = Mailbox(
@@ -101,7 +107,13 @@ class Scorekeeper:
         await self._append([])
 
     async def _keep(self, batch: list[Envelope[Claim | None, Outcome]]) -> None:
-        asked = [(envelope, envelope.letter) for envelope in batch if envelope.letter is not None]
+        asked: list[tuple[Envelope[Claim | None, Outcome], Claim]] = []
+        for envelope in batch:
+            claim = envelope.letter
+            if claim is not None and self._is_suspended(claim.player.user_id):
+                envelope.answer(SUSPENDED)
+            elif claim is not None:
+                asked.append((envelope, claim))
         verdicts = await self._append([claim for _, claim in asked])
         if verdicts is None:
             for envelope, _ in asked:

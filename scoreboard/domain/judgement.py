@@ -12,7 +12,7 @@ import msgspec
 
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.news import bearing
-from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
+from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import crossed
 from scoreboard.domain.values import DAY_MS, POINTS_MAX, Deed, Metadata, Origin, Player, Receipt, Standing, Value
@@ -110,11 +110,13 @@ class Award(Value, frozen=True, kw_only=True):
 class Past(Value, frozen=True, kw_only=True):
     """The facts of a batch, gathered in its transaction.
 
-    ``accounts`` by user id; ``used`` by action id; ``today`` counts awards by (user id, action type, day start);
-    ``completed`` holds (user id, action type) pairs ever awarded. The last two need only cover what the claims' rules ask.
+    ``accounts`` by user id; ``suspended`` holds user ids; ``used`` by action id; ``today`` counts awards by (user id, action
+    type, day start); ``completed`` holds (user id, action type) pairs ever awarded. The last two need only cover what the
+    claims' rules ask.
     """
 
     accounts: dict[str, Account]
+    suspended: set[str]
     used: dict[str, Used]
     today: dict[tuple[str, str, int], int]
     completed: set[tuple[str, str]]
@@ -128,6 +130,8 @@ Unlocking = tuple[str, int]
 def judge(claim: Claim, past: Past) -> Verdict:
     """Weigh one claim against the facts. Refusing burns nothing: the action may be submitted again."""
     grant, rule, user_id = claim.grant, claim.rule, claim.player.user_id
+    if user_id in past.suspended:
+        return SUSPENDED
     used = past.used.get(grant.action_id)
     if used is not None:
         # A retry is answered, not punished; anyone else's id answers like a bad signature (hardening 10, 15).

@@ -50,8 +50,10 @@ class Asker:
     def _changing(self) -> Iterator[Connection]:
         """A transaction, committed at the end; rolled back by whatever is raised. Raises StoreUnavailable."""
         with self._asking() as connection:
-            # Our connections are in the drivers' autocommit mode. SQLite's lock is taken before anything is read.
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.dialect.name == "sqlite" else "BEGIN")
+            # Our connections are in the drivers' autocommit mode. SQLite's lock is taken before anything is read. In PostgreSQL
+            # what is read after a lock must hold what was committed while we waited for it, whatever the database's default is.
+            sqlite = connection.dialect.name == "sqlite"
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if sqlite else "BEGIN ISOLATION LEVEL READ COMMITTED")
             yield connection
             if self._interrupted:  # whoever asked was told that nothing is known to have changed: then let nothing change
                 raise StoreUnavailable("interrupted")

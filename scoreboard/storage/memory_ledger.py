@@ -23,7 +23,8 @@ def _random_id() -> str:
 class MemoryLedger(Hindered):
     """Implements boundaries.Ledger.
 
-    ``standings`` are the totals, for a test to tamper with; ``achievements`` are what MemoryRegister reads.
+    ``standings`` are the totals, for a test to tamper with; ``achievements`` are what MemoryRegister reads, ``suspended`` is what
+    it writes.
     """
 
     def __init__(self, new_id: Callable[[], str] = _random_id) -> None:
@@ -31,7 +32,8 @@ class MemoryLedger(Hindered):
         self.standings: dict[str, Standing] = {}
         self.achievements: dict[Unlocking, Achievement] = {}
         self._new_id = new_id
-        self._past = Past(accounts={}, used={}, today={}, completed=set())
+        self.suspended: set[str] = set()
+        self._past = Past(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
         self._epoch = 0
 

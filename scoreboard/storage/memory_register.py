@@ -14,11 +14,14 @@ from scoreboard.storage.writing import storable
 
 
 class MemoryRegister(Hindered):
-    """Implements boundaries.Register. ``achievements`` are those of a MemoryLedger, which unlocks them."""
+    """Implements boundaries.Register beside a MemoryLedger: ``achievements`` are those that the ledger unlocks, ``suspended``
+    are the players that it awards nothing to.
+    """
 
-    def __init__(self, achievements: Mapping[Unlocking, Achievement] | None = None) -> None:
+    def __init__(self, achievements: Mapping[Unlocking, Achievement] | None = None, suspended: set[str] | None = None) -> None:
         super().__init__()
         self._achievements = {} if achievements is None else achievements
+        self._suspended = set() if suspended is None else suspended
         self._settings: dict[str, tuple[int, PlayerSettings]] = {}
         self._orders: list[tuple[int, SuspensionOrder]] = []
         self._number = 0
@@ -43,8 +46,9 @@ class MemoryRegister(Hindered):
     async def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
         await self._door()
-        if self._standing().get(order.user_id, False) == order.suspended:
+        if (order.user_id in self._suspended) == order.suspended:
             return False
+        (self._suspended.add if order.suspended else self._suspended.discard)(order.user_id)
         self._number += 1
         kept = msgspec.structs.replace(order, operator=storable(order.operator), reason=storable(order.reason))
         self._orders.append((self._number, kept))
@@ -58,7 +62,7 @@ class MemoryRegister(Hindered):
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.suspended."""
         await self._door()
-        return sorted(user_id for user_id, so in self._standing().items() if so and user_id > after_user_id)[:limit]
+        return sorted(user_id for user_id in self._suspended if user_id > after_user_id)[:limit]
 
     async def turn(self) -> int:
         """As boundaries.Register.turn."""
@@ -74,10 +78,6 @@ class MemoryRegister(Hindered):
         ]
         ordered = [Turn(number=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._orders]
         return sorted((turn for turn in wished + ordered if turn.number > after), key=lambda turn: turn.number)[:limit]
-
-    def _standing(self) -> dict[str, bool]:
-        """Who was ever suspended, and whether that still stands."""
-        return {order.user_id: order.suspended for _, order in self._orders}
 
 
 _conforms: type[Register] = MemoryRegister

@@ -23,7 +23,8 @@ _TOTALS: Final = (
     " total_actions bigint, at_ms bigint, created_at_ms bigint)"
 )
 STATEMENTS: Final[Statements] = {
-    "begin": "BEGIN",
+    # Whatever the database's default is: each statement must see what was committed while the one before it waited for a lock.
+    "begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
     "keep_receipts": """
         INSERT INTO action_receipts (action_id, rank, previous_rank)
         SELECT action_id, rank, previous_rank
@@ -39,6 +40,11 @@ STATEMENTS: Final[Statements] = {
             SELECT * FROM user_scores WHERE user_id = ANY (ARRAY(SELECT json_array_elements_text($1)))
             ORDER BY user_id FOR NO KEY UPDATE
         ) AS held
+    """,
+    # A statement of its own, after the locks: its snapshot holds every suspension that was committed before we got them.
+    "suspended": """
+        SELECT coalesce(json_agg(asked.user_id), '[]') FROM json_array_elements_text($1) AS asked (user_id)
+        WHERE (SELECT s.suspended FROM suspensions AS s WHERE s.user_id = asked.user_id ORDER BY s.turn DESC LIMIT 1)
     """,
     "used": """
         SELECT coalesce(json_object_agg(t.action_id, json_build_object(

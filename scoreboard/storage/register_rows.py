@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import Boolean, Connection, cast, func, insert, null, select, union_all, update
+from sqlalchemy.dialects import postgresql
 
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
 from scoreboard.storage.asking import Asker
-from scoreboard.storage.tables import achievements, player_settings, suspensions, turns
+from scoreboard.storage.tables import achievements, player_settings, suspensions, turns, user_scores
 from scoreboard.storage.writing import storable
 
 _WISH: Final = player_settings.c
@@ -107,6 +108,7 @@ class RegisterChanges(Asker):
             if bool(stands) == order.suspended:
                 connection.rollback()  # the number, too, is given back
                 return False
+            _hold_account(connection, order.user_id, order.at_ms)
             connection.execute(
                 insert(suspensions).values(
                     suspension_id=order.suspension_id,
@@ -125,3 +127,18 @@ def _next_turn(connection: Connection) -> int:
     """The number of the change that this transaction makes; until it ends nobody else gets one."""
     number: int = connection.execute(update(turns).values(number=turns.c.number + 1).returning(turns.c.number)).scalar_one()
     return number
+
+
+def _hold_account(connection: Connection, user_id: str, at_ms: int) -> None:
+    """Wait until no award of this player is under way, and let none begin until we have committed.
+
+    An award holds its players' accounts while it asks who is suspended, so one of the two is first. A player without an account
+    gets one for this (version 0: no entry, and no reader sees it), or a first award could slip in beside us. SQLite has one
+    writer at a time, and we are it.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    account = {"user_id": user_id, "username": user_id, "score": 0, "version": 0, "total_actions": 0}
+    opened = postgresql.insert(user_scores).values(**account, last_updated=at_ms, created_at=at_ms)
+    connection.execute(opened.on_conflict_do_nothing(index_elements=["user_id"]))
+    connection.execute(select(user_scores.c.user_id).where(user_scores.c.user_id == user_id).with_for_update(key_share=True))

@@ -43,6 +43,10 @@ STATEMENTS: Final[Statements] = {
             'reached_at_ms', reached_at, 'created_at_ms', created_at))
         FROM user_scores WHERE user_id IN (SELECT value FROM json_each(?))
     """,
+    "suspended": """
+        SELECT json_group_array(value) FROM json_each(?)
+        WHERE (SELECT s.suspended FROM suspensions AS s WHERE s.user_id = value ORDER BY s.turn DESC LIMIT 1)
+    """,
     "used": """
         SELECT json_group_object(t.action_id, json_object(
             'user_id', t.user_id, 'action_type', t.action_type, 'receipt', json_object(

@@ -34,6 +34,7 @@ Step = Literal[
     "begin",
     "keep_receipts",
     "accounts",
+    "suspended",
     "used",
     "today",
     "completed",
@@ -98,6 +99,7 @@ class Total(Value, frozen=True, kw_only=True):
 
 _encode = msgspec.json.Encoder().encode
 _accounts = msgspec.json.Decoder(dict[str, Account]).decode
+_users = msgspec.json.Decoder(set[str]).decode
 _used = msgspec.json.Decoder(dict[str, Used]).decode
 _today = msgspec.json.Decoder(list[tuple[str, str, int, int]]).decode
 _completed = msgspec.json.Decoder(set[tuple[str, str]]).decode
@@ -140,7 +142,9 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
     if kept is not None:
         steps.append(("keep_receipts", kept))
     if claims:
-        steps.append(("accounts", _encode({claim.player.user_id for claim in claims})))
+        users = _encode({claim.player.user_id for claim in claims})
+        # In this order: a suspension holds the player's account, too, so what is read once we hold it stays true.
+        steps += [("accounts", users), ("suspended", users)]
         steps.append(("used", _encode([claim.grant.action_id for claim in claims])))
     days = {
         (claim.player.user_id, claim.rule.action_type, claim.day_start_ms) for claim in claims if claim.rule.daily_max is not None
@@ -154,6 +158,7 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
     facts = exchange(steps)
     return Past(
         accounts=_accounts(facts.get("accounts", b"{}")),
+        suspended=_users(facts.get("suspended", b"[]")),
         used=_used(facts.get("used", b"{}")),
         today={(user, kind, day): count for user, kind, day, count in _today(facts.get("today", b"[]"))},
         completed=_completed(facts.get("completed", b"[]")),

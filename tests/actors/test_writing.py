@@ -17,7 +17,7 @@ from scoreboard.actors.scorekeeper import Outcome, Scorekeeper
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal
+from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.values import Cursor, Origin, Player, Receipt, ScoreChanged, Submission
 from scoreboard.storage.memory_board import MemoryBoard
@@ -47,6 +47,7 @@ class House:
             outrun=self.ranking.outrun,
             meter=self.meter,
         )
+        self.suspended: set[str] = set()
         ids = itertools.count()
         self.scorekeeper = Scorekeeper(
             ledger=self.ledger,
@@ -58,6 +59,7 @@ class House:
             now_ms=self.now_ms,
             new_id=lambda: str(uuid.UUID(int=next(ids), version=4)),
             meter=self.meter,
+            is_suspended=self.suspended.__contains__,
         )
 
     def now_ms(self) -> int:
@@ -250,3 +252,24 @@ def test_a_player_reads_the_own_award_at_once_even_when_the_board_could_not_be_d
         place, page = result_of(house.ranking.place("amy")), result_of(house.ranking.page(0, 10))
         assert (place.points, place.degraded, place.total) == (total, True, 2)
         assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("amy", total), ("zed", 100)], True)
+
+
+def test_who_was_suspended_while_the_ledger_was_silent_is_refused_when_the_batch_is_taken(house: House) -> None:
+    house.ledger.pause()
+    under_way = house.submit("cat")
+    waiting = [house.submit("amy", 2), house.submit("bob", 3)]
+    house.suspended.add("amy")
+    house.ledger.resume()
+    assert outcome_of(waiting[0]) == SUSPENDED
+    assert isinstance(outcome_of(waiting[1]), Receipt)
+    assert isinstance(outcome_of(under_way), Receipt)
+    assert result_of(house.ledger.account("amy")) is None
+
+
+def test_the_ledger_decides_where_the_scorekeeper_has_not_heard_of_it(house: House) -> None:
+    house.ledger.pause()
+    waiting = house.submit("amy")
+    house.ledger.suspended.add("amy")
+    house.ledger.resume()
+    assert outcome_of(waiting) == SUSPENDED
+    assert [changes for _, changes in house.told] == [()]

@@ -44,7 +44,7 @@ def claim(user: str = "amy", action: int = 1, points: int = 100, rule: ActionRul
 
 
 def nothing() -> Past:
-    return Past(accounts={}, used={}, today={}, completed=set())
+    return Past(suspended=set(), accounts={}, used={}, today={}, completed=set())
 
 
 def refused(verdict: Award | Refusal) -> Refusal:

@@ -45,7 +45,7 @@ class MemoryHouse:
 
     def __init__(self) -> None:
         self.ledger: MemoryLedger = MemoryLedger()
-        self.register: MemoryRegister = MemoryRegister(self.ledger.achievements)
+        self.register: MemoryRegister = MemoryRegister(self.ledger.achievements, self.ledger.suspended)
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return result_of(coroutine)

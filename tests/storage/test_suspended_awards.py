@@ -1,0 +1,224 @@
+"""No award commits after its player's suspension: what every ledger promises, then the order of commits on real databases."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from scoreboard.domain.entries import EntryFilter
+from scoreboard.domain.judgement import Award, Verdict
+from scoreboard.domain.players import SuspensionOrder
+from scoreboard.domain.refusals import SUSPENDED
+from scoreboard.storage.opening import SqlStore, open_register_store, open_store
+from tests.storage.claims import NOW, claim, granted
+from tests.storage.houses import House, house_of
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+
+_ids = itertools.count()
+
+
+def order(user_id: str = "amy", suspended: bool = True) -> SuspensionOrder:
+    return SuspensionOrder(
+        suspension_id=f"s-{next(_ids)}", user_id=user_id, suspended=suspended, operator="root", reason="r", at_ms=NOW
+    )
+
+
+@pytest.fixture(params=("memory", "sqlite", "postgresql"))
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    house = house_of(request.param, tmp_path)
+    yield house
+    house.close()
+
+
+@pytest.fixture(params=DIALECTS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    dialect: Dialect = request.param
+    return fresh_url(dialect, tmp_path)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
+def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(house: House, known: bool) -> None:
+    if known:
+        house.do(house.ledger.award([claim("amy", 7)], []))
+    house.do(house.register.suspend(order()))
+    verdicts = house.do(house.ledger.award([claim("amy"), claim("bob"), claim("amy")], []))
+    assert verdicts[0] == verdicts[2] == SUSPENDED
+    assert granted(verdicts[1]).score_after == 100
+    assert house.do(house.ledger.count_entries(EntryFilter(user_id="amy"))) == known
+    house.do(house.register.suspend(order(suspended=False)))
+    again = granted(house.do(house.ledger.award([claim("amy")], []))[0])
+    assert (again.score_after, again.version) == ((107, 2) if known else (100, 1))
+
+
+def test_the_receipt_of_a_used_action_is_not_told_while_the_player_is_suspended(house: House) -> None:
+    used = claim("amy")
+    house.do(house.ledger.award([used], []))
+    house.do(house.register.suspend(order()))
+    assert house.do(house.ledger.award([used], [])) == [SUSPENDED]
+
+
+def test_a_suspension_alone_makes_nobody_known_to_the_ledger(house: House) -> None:
+    house.do(house.register.suspend(order()))
+    assert house.do(house.ledger.account("amy")) is None
+    assert house.do(house.ledger.accounts("", 9)) == []
+    assert house.do(house.ledger.top(0, 9)) == (0, [])
+    assert house.do(house.ledger.verify("", 9)) == (None, [])
+    assert granted(house.do(house.ledger.award([claim("bob")], []))[0]).score_after == 100
+    house.do(house.register.suspend(order(suspended=False)))
+    first = granted(house.do(house.ledger.award([claim("amy", username="Amy")], []))[0])
+    assert (first.version, first.score_before, first.score_after) == (1, 0, 100)
+    account = house.do(house.ledger.account("amy"))
+    assert account is not None
+    assert (account.username, account.version) == ("Amy", 1)
+    assert house.do(house.ledger.verify("", 9)) == (None, [])
+
+
+PLAYERS = 6
+
+
+def test_whatever_the_schedule_no_entry_follows_a_suspension(url: str) -> None:
+    """Two servers award the same players without pause, a third suspends them one after the other."""
+    ended = threading.Event()
+    errors: list[BaseException] = []
+    awarded = itertools.count()
+
+    def play() -> None:
+        store = open_store(url)
+        try:
+            while not ended.is_set():
+                for verdict in store.writes.award([claim(f"user-{number}", 1) for number in range(PLAYERS)], []):
+                    assert isinstance(verdict, Award) or verdict == SUSPENDED
+                    next(awarded)
+        except BaseException as error:  # it is raised again below
+            errors.append(error)
+        finally:
+            store.writes.close()
+
+    threads = [threading.Thread(target=play) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    register, audits = open_register_store(url), open_store(url).audits
+    counted: dict[str, int] = {}
+    try:
+        for number in range(PLAYERS + 2):  # the last two play for the first time, and are suspended before or just then
+            user = f"user-{number}"
+            time.sleep(0.02)
+            for _ in range(10):
+                try:
+                    assert register.changes.suspend(order(user))
+                    break
+                except Exception:  # a crowded SQLite file: come again
+                    time.sleep(0.01)
+            counted[user] = audits.count_entries(EntryFilter(user_id=user))
+        time.sleep(0.1)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join(20)
+    assert not errors
+    assert next(awarded) > 10 * PLAYERS, "they did play"
+    assert {user: audits.count_entries(EntryFilter(user_id=user)) for user in counted} == counted
+    assert set(register.reads.suspended("", 99)) == set(counted)
+    audits.close()
+    register.changes.close()
+    register.reads.close()
+
+
+class Awarding(threading.Thread):
+    """One batch of a server of its own, under way."""
+
+    def __init__(self, url: str, *users: str) -> None:
+        super().__init__(daemon=True)
+        self.verdicts: list[Verdict] | None = None
+        self._store: SqlStore = open_store(url)
+        self._claims = [claim(user) for user in users]
+        self.start()
+
+    def run(self) -> None:
+        self.verdicts = self._store.writes.award(self._claims, [])
+        self._store.writes.close()
+
+    def ended(self, seconds_max: float) -> list[Verdict] | None:
+        self.join(seconds_max)
+        return self.verdicts
+
+
+#: An order that waits in the middle of its transaction.
+WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO suspensions%'"
+
+
+@pytest.fixture
+def postgres_url(tmp_path: Path) -> str:
+    return fresh_url("postgresql", tmp_path)
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+@pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
+def test_an_award_that_meets_a_suspension_under_way_waits_for_its_commit_and_others_do_not(
+    postgres_url: str, known: bool, isolation: str
+) -> None:
+    named = "SELECT format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '{}')"
+    tell(postgres_url, tell(postgres_url, named.format(isolation))[0][0])
+    if known:
+        assert Awarding(postgres_url, "amy", "bob").ended(5)
+    register = open_register_store(postgres_url)
+    committing = threading.Event()
+    with psycopg.connect(postgres_url) as blocker:
+        # The order is entered but for its last row, which waits for us: a suspension in the middle of its transaction.
+        blocker.execute("LOCK TABLE suspensions IN SHARE ROW EXCLUSIVE MODE")
+
+        def suspend() -> None:
+            register.changes.suspend(order())
+            committing.set()
+
+        suspending = threading.Thread(target=suspend, daemon=True)
+        suspending.start()
+        _until(lambda: bool(tell(postgres_url, WAITING)))
+        amy = Awarding(postgres_url, "amy")
+        bob = Awarding(postgres_url, "bob")
+        assert granted((bob.ended(5) or [])[0]), "nothing global is locked"
+        assert amy.ended(0.2) is None
+        assert not committing.is_set()
+    suspending.join(5)
+    assert amy.ended(5) == [SUSPENDED]
+    assert tell(postgres_url, "SELECT count(*) FROM score_transactions WHERE user_id = 'amy'") == [(int(known),)]
+    register.changes.close()
+    register.reads.close()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
+def test_a_suspension_that_meets_an_award_under_way_waits_for_its_commit(postgres_url: str, known: bool) -> None:
+    if known:
+        assert Awarding(postgres_url, "amy").ended(5)
+    register = open_register_store(postgres_url)
+    # What an award holds until its commit, by hand, so that it can be stopped there.
+    with psycopg.connect(postgres_url) as award:
+        if known:
+            award.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR NO KEY UPDATE")
+        else:
+            award.execute(
+                "INSERT INTO user_scores (user_id, username, score, version, total_actions, last_updated, created_at)"
+                " VALUES ('amy', 'Amy', 100, 1, 1, now(), now())"
+            )
+        suspending = threading.Thread(target=lambda: register.changes.suspend(order()), daemon=True)
+        suspending.start()
+        suspending.join(0.3)
+        assert suspending.is_alive(), "it waits for the award"
+        assert register.reads.suspended("", 9) == []
+    suspending.join(5)
+    assert register.reads.suspended("", 9) == ["amy"]
+    register.changes.close()
+    register.reads.close()
+
+
+def _until(holds: Callable[[], bool], seconds_max: float = 5.0) -> None:
+    until = time.monotonic() + seconds_max
+    while not holds():
+        assert time.monotonic() < until, "it never came to that"
+        time.sleep(0.01)
