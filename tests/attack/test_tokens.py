@@ -1,0 +1,254 @@
+"""Only a token that our key signed, just as we accept it, is admitted: generators of every other, and what each of them finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+
+from scoreboard.domain.grants import key_id, keyring
+from scoreboard.domain.values import Player
+from scoreboard.web.auth import INVALID_TOKEN, Cloakroom
+from tests.attack.holes import Hole, holed_module
+from tests.attack.tokens import FORGERS, ROLES, Instance, compact, mistaken_keys
+
+NOW_S = 1_761_129_000
+INSTANCE = Instance(
+    secret="7f2e9b60d4a8135ce8907b1f4d6a3c25",
+    older="c1d5a0f38e5b4f0c9a7e2d61b8f43c90",
+    retired="5be81f07c93d4a6290ef7d1b38c46a0e",
+    action_secret="e40c9d1b72a84f5fb36d08a1c97e52f6",
+)
+AUTH = "scoreboard/web/auth.py"
+pytestmark = pytest.mark.filterwarnings("ignore:The HMAC key is")  # some holes let such keys in
+SLOW = settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+)
+
+
+def authenticator(kind: Callable[..., Any] = Cloakroom, instance: Instance = INSTANCE, now_s: int = NOW_S, **more: Any) -> Any:
+    return kind(
+        ring=keyring(instance.secret.encode(), (instance.older.encode(),)),
+        now_ms=lambda: now_s * 1000,
+        life_s_max=instance.life_s_max,
+        issuer=instance.issuer,
+        audience=instance.audience,
+        **more,
+    )
+
+
+WHOLE: Cloakroom = authenticator()
+
+
+@pytest.mark.parametrize("kind", FORGERS)
+def test_nothing_forged_is_admitted(kind: str) -> None:
+    @settings(SLOW, max_examples=200)
+    @given(FORGERS[kind](INSTANCE, NOW_S))
+    def attack(token: str) -> None:
+        assert WHOLE.admit(token) is INVALID_TOKEN
+
+    attack()
+
+
+@given(
+    st.sampled_from([INSTANCE.secret, INSTANCE.older]),
+    st.booleans(),
+    st.sampled_from(ROLES),
+    st.sampled_from(["scoreboard", ["scoreboard"], ["other", "scoreboard"]]),
+    st.sampled_from(
+        [{}, {"nbf": NOW_S + 60}, {"iat": NOW_S + 60}, {"exp": NOW_S + 1}, {"unknown": {"a": [1, None]}}, {"avatar": 5}]
+    ),
+)
+def test_what_is_honest_is_admitted_or_the_generators_would_prove_nothing(
+    secret: str, named: bool, role: str, audience: object, more: dict[str, Any]
+) -> None:
+    header = {"alg": "HS256", **({"kid": key_id(secret.encode())} if named else {})}
+    player = WHOLE.admit(compact(header, INSTANCE.claims(NOW_S, role=role, aud=audience, **more), secret.encode()))
+    assert isinstance(player, Player)
+    assert (player.user_id, player.role) == ("amy", role)
+
+
+def test_no_mistaken_key_is_one_of_ours() -> None:
+    for key in mistaken_keys(INSTANCE):
+        for header in ({"alg": "HS256"}, {"alg": "HS256", "kid": "x"}, {"alg": "HS256", "kid": key_id(key)}):
+            assert WHOLE.admit(compact(header, INSTANCE.claims(NOW_S), key)) is INVALID_TOKEN
+
+
+auth = partial(Hole, AUTH)
+#: What was taken out; which generator must find it; the holes.
+HOLES: dict[str, tuple[str, list[Hole]]] = {
+    "an unknown kid is a key of zeros (as it was released)": (
+        "unknown kid",
+        [auth("return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)')],
+    ),
+    "an unknown kid is the empty key": (
+        "wrong key",
+        [auth("return () if secret is None else (secret,)", 'return (secret or b"\\0",)')],
+    ),
+    "an unknown kid is any of our keys": (
+        "unknown kid",
+        [
+            auth(
+                "return () if secret is None else (secret,)", "return self.ring.secrets.values() if secret is None else (secret,)"
+            )
+        ],
+    ),
+    "any kid is any of our keys": ("another key than named", [auth('if "kid" not in header:', "if True:")]),
+    "the signature is not verified": (
+        "wrong key",
+        [auth("secret, algorithms=_ALGORITHMS)", 'secret, algorithms=_ALGORITHMS, options={"verify_signature": False})')],
+    ),
+    "the algorithm is the token's to choose": (
+        "algorithm",
+        [
+            auth('_ALGORITHMS: Final = ["HS256"]', '_ALGORITHMS: Final = ["HS256", "HS384", "HS512"]'),
+            auth(r"[A-Za-z0-9_-]{43}", r"[A-Za-z0-9_-]+"),
+        ],
+    ),
+    "no algorithm is one": (
+        "algorithm",
+        [
+            auth('_ALGORITHMS: Final = ["HS256"]', '_ALGORITHMS: Final = ["HS256", "none"]'),
+            auth(r"[A-Za-z0-9_-]{43}", r"[A-Za-z0-9_-]*"),
+            auth(
+                "secret, algorithms=_ALGORITHMS)",
+                'secret, algorithms=_ALGORITHMS, options={"verify_signature": header.get("alg") != "none"})',
+            ),
+        ],
+    ),
+    "a header may bring a key": ("foreign header member", [auth("not _REFUSED_MEMBERS.isdisjoint(header) or ", "")]),
+    "any type of token": ("another type of token", [auth(' or str(header.get("typ", "JWT")).upper() != "JWT"', "")]),
+    "the last of two header members counts": (
+        "header member twice",
+        [auth("            check_names(base64url_decode(compact[1]))\n", "")],
+    ),
+    "the last of two claims counts": ("claim twice", [auth("            check_names(payload)\n", "")]),
+    "claims are converted": ("claim of a wrong type", [auth("Decoder(_Claims).decode", "Decoder(_Claims, strict=False).decode")]),
+    "any user id": ("claim of a wrong type", [auth("USER_ID.fullmatch(claims.user_id) is not None\n            and ", "")]),
+    "a claim has a default": (
+        "claim missing",
+        [
+            auth("frozen=True, rename=", "frozen=True, kw_only=True, rename="),
+            auth("    role: Role\n", '    role: Role = "user"\n'),
+        ],
+    ),
+    "any role": ("role spelt otherwise", [auth("    role: Role\n", "    role: str\n")]),
+    "a leeway after the end (as it was released)": (
+        "time beyond a border",
+        [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s + 30 <= self.now_ms() // 1000")],
+    ),
+    "one second after the end": (
+        "time beyond a border",
+        [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s < self.now_ms() // 1000")],
+    ),
+    "issued whenever": ("time beyond a border", [auth("            and claims.iat <= latest_s\n", "")]),
+    "issued one second too far ahead": (
+        "time beyond a border",
+        [auth("claims.iat <= latest_s\n", "claims.iat <= latest_s + 1\n")],
+    ),
+    "valid before it begins": ("time beyond a border", [auth("            and claims.nbf <= latest_s\n", "")]),
+    "a life as long as it likes": (
+        "time beyond a border",
+        [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat")],
+    ),
+    "one second more than the longest life": (
+        "time beyond a border",
+        [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat <= self.life_s_max + 1")],
+    ),
+    "an end before the beginning": ("time beyond a border", [auth("and 0 < claims.exp", "and -(10**9) < claims.exp")]),
+    "any issuer": ("token of another instance", [auth("self.issuer is None or ", "True or ")]),
+    "any audience": ("token of another instance", [auth("self.audience is None or ", "True or ")]),
+    "an audience that begins so": (
+        "token of another instance",
+        [auth("self.audience in audiences)", "any(one.strip().startswith(self.audience) for one in audiences))")],
+    ),
+    "padding and what else base64 forgives": (
+        "another spelling",
+        [
+            auth("_COMPACT.fullmatch(token) if", '_COMPACT.match(token.replace("=", "")) if'),
+            auth("_jws.decode(token, ", '_jws.decode(token.replace("=", ""), '),
+            auth("get_unverified_header(token)", 'get_unverified_header(token.replace("=", ""))'),
+        ],
+    ),
+    "any length": ("too long", [auth(" if len(token) <= TOKEN_CHARS_MAX else None", "")]),
+    "a byte order mark": (
+        "not json",
+        [
+            auth(
+                "            check_names(payload)\n",
+                '            payload = payload.removeprefix(b"\\xef\\xbb\\xbf")\n            check_names(payload)\n',
+            )
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("hole", HOLES)
+def test_each_generator_finds_the_hole_that_it_is_for(hole: str) -> None:
+    kind, holes = HOLES[hole]
+    holed = authenticator(holed_module(*holes).Cloakroom)
+    assert holed.admit(INSTANCE.honest(NOW_S)).user_id == "amy", "with the hole it works as well as before"
+    strategy = FORGERS[kind](INSTANCE, NOW_S)
+    fast = settings(SLOW, max_examples=3000, phases=[Phase.generate], database=None)
+    try:
+        found = find(strategy, lambda token: not hasattr(holed.admit(token), "reason"), settings=fast)
+    except NoSuchExample:
+        pytest.fail(f"{kind!r} does not find that {hole}")
+    assert WHOLE.admit(found) is INVALID_TOKEN
+
+
+def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
+    assert set(FORGERS) == {kind for kind, _ in HOLES.values()}
+
+
+# What was admitted once is asked for again each time.
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["show", "wait", "suspend", "reinstate", "other token"]), st.integers(1, 400)), max_size=12
+    )
+)
+def test_a_remembered_token_lives_no_longer_and_opens_nothing_for_the_suspended(steps: list[tuple[str, int]]) -> None:
+    assert _followed(Cloakroom, steps) is None
+
+
+def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | None:
+    """What went wrong while a player's tokens were shown, remembered, outlived and suspended; None if nothing did."""
+    now_s, suspended = NOW_S, set[str]()
+    room = authenticator(kind, barred=suspended.__contains__)
+    object.__setattr__(room, "now_ms", lambda: now_s * 1000)
+    ends = NOW_S + 600
+    token = INSTANCE.honest(NOW_S)
+    for what, seconds in [*steps, ("show", 0)]:
+        if what == "wait":
+            now_s += seconds
+        elif what in ("suspend", "reinstate"):
+            (suspended.add if what == "suspend" else suspended.discard)("amy")
+        elif what == "other token":
+            room.admit(INSTANCE.honest(now_s, exp=now_s + seconds))
+        else:
+            admitted = isinstance(room.admit(token), Player)
+            if admitted != (now_s < ends and "amy" not in suspended):
+                return f"at {now_s - NOW_S} s, suspended {sorted(suspended)}: admitted is {admitted}"
+    return None
+
+
+@pytest.mark.parametrize(
+    "hole",
+    [
+        auth("        refusal = self.recheck(known)\n", "        refusal = None\n"),
+        auth("return SUSPENDED if self.barred(player.user_id) else None", "return None"),
+        auth("player.expires_at_s <= self.now_ms() // 1000", "False"),
+    ],
+    ids=["what is remembered is not asked again", "the suspended are admitted", "no token ends"],
+)
+def test_the_schedule_finds_a_hole_in_what_is_remembered(hole: Hole) -> None:
+    kind = holed_module(hole).Cloakroom
+    steps = st.lists(st.tuples(st.sampled_from(["show", "wait", "suspend"]), st.integers(1, 400)), max_size=8)
+    assert find(steps, lambda steps: _followed(kind, steps) is not None, settings=settings(SLOW, database=None)) is not None
