@@ -33,6 +33,7 @@ class Instance:
     issuer: str = "https://login.example"
     audience: str = "scoreboard"
     life_s_max: int = 86_400
+    role: str = "user"
     #: By how much its clock may be ahead of the attacker's.
     slack_s: int = 0
 
@@ -43,7 +44,15 @@ class Instance:
     def claims(self, now_s: int, user_id: str = "amy", **more: Any) -> Claims:
         """What an honest login service says of a player."""
         times = {"iat": now_s - 5, "exp": now_s + 600}
-        return {"userId": user_id, "username": "Amy", "role": "user", **times, "iss": self.issuer, "aud": self.audience, **more}
+        return {
+            "userId": user_id,
+            "username": "Amy",
+            "role": self.role,
+            **times,
+            "iss": self.issuer,
+            "aud": self.audience,
+            **more,
+        }
 
     def honest(self, now_s: int, user_id: str = "amy", **more: Any) -> str:
         """A token that must be admitted."""

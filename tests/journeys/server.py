@@ -39,13 +39,14 @@ class Answer:
 
 @dataclass
 class ServerProcess:
-    """One server on one data directory. ``more`` adds to or overrides its environment."""
+    """One server on one data directory. ``more`` adds to or overrides its environment; ``tree`` is where its code lies."""
 
     data_dir: Path
     more: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     websocket_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    tree: Path = ROOT
 
     @property
     def url(self) -> str:
@@ -59,6 +60,7 @@ class ServerProcess:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         return {
             **kept,
+            "PYTHONPATH": str(self.tree),  # before the installed package, which is ROOT's
             "SCOREBOARD_ENV": "test",
             "SCOREBOARD_DATA_DIR": str(self.data_dir),
             "PORT": str(self.port),
@@ -76,8 +78,8 @@ class ServerProcess:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "-y", str(ROOT / "scoreboard.tac")],
-                cwd=ROOT,
+                [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "-y", str(self.tree / "scoreboard.tac")],
+                cwd=self.tree,
                 env=self.environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,

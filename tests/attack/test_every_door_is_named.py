@@ -1,0 +1,72 @@
+"""A door that the attack suite does not name fails here: routes, the socket listener, events, and how sockets are opened."""
+
+from __future__ import annotations
+
+import msgspec
+
+from scoreboard.realtime.engineio.query import TRANSPORTS
+from scoreboard.realtime.handshake import PATHS
+from scoreboard.realtime.requests import _HANDLERS
+from scoreboard.realtime.socketio.auth import _Auth
+from scoreboard.realtime.socketio.mount import SOCKETIO_PATH
+from scoreboard.web.app import Api
+from scoreboard.web.operations import OPERATIONS
+from scoreboard.web.since import _NAMES
+from tests.attack.doors import EVENTS, HTTP_DOORS, OPEN_DOORS, TOKEN_DOORS
+
+#: Routes whose resource asks for itself, and the doors that it has.
+SOCKETS = {
+    "GET /ws": {"GET /ws", "/ws auth", "/ws auth:refresh"},
+    f"* {SOCKETIO_PATH.decode()}": {
+        "Socket.IO CONNECT over polling",
+        "Socket.IO CONNECT over WebSocket",
+        "Socket.IO auth",
+        "Socket.IO auth:refresh",
+    },
+}
+
+
+def routes() -> set[str]:
+    """Every route as ``METHOD path``; ``*`` for one that takes every method. HEAD is GET without a body."""
+    found = set()
+    for rule in Api.app.url_map.iter_rules():
+        methods = set(rule.methods or ()) - {"HEAD"}
+        named = ["*"] if len(methods) > 3 else sorted(methods)
+        found |= {f"{method} {rule.rule}" for method in named}
+    return found
+
+
+def unnamed(found: set[str]) -> set[str]:
+    """Routes that the suite does not name."""
+    return found - set(TOKEN_DOORS) - set(OPEN_DOORS) - set(SOCKETS)
+
+
+def test_every_route_is_a_door_of_the_suite() -> None:
+    assert unnamed(routes()) == set()
+    assert unnamed(routes() | {"GET /api/v1/new"}) == {"GET /api/v1/new"}, "and one that were new would be missed"
+
+
+def test_the_suite_names_no_door_that_is_gone() -> None:
+    named = {door for door in (*TOKEN_DOORS, *OPEN_DOORS) if door.split(" ")[0].isupper() and "WEBSOCKET_PORT" not in door}
+    assert {door for door in named if door not in routes()} == set()
+    assert set().union(*SOCKETS.values()) <= set(TOKEN_DOORS)
+
+
+def test_every_event_is_a_door_of_the_suite() -> None:
+    assert set(_HANDLERS) == set(EVENTS)
+
+
+def test_there_are_no_more_ways_to_open_a_socket_than_the_suite_takes() -> None:
+    assert set(PATHS) == {"/", "/ws"}
+    assert set(TRANSPORTS) == {"polling", "websocket"}
+
+
+def test_there_are_no_more_credentials_than_the_suite_forges() -> None:
+    assert set(_Auth.__struct_fields__) == {"token", "recovery", "pid", "offset"}
+    assert set(_NAMES) == {"since", "wait", "ticket"}
+
+
+def test_what_machines_are_told_to_secure_is_what_asks_for_a_token() -> None:
+    told = {f"{one.method.upper()} {one.path}": one.secured for one in OPERATIONS}
+    assert {door for door, secured in told.items() if secured} == set(HTTP_DOORS)
+    assert isinstance(OPERATIONS[0], msgspec.Struct)
