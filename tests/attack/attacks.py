@@ -247,6 +247,16 @@ def a_parked_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> str 
 
 
 @attack
+def a_parked_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> str | None:
+    now_s = int(time.time())
+    one, token = Visitor(server, honest), honest("amy", iat=now_s - 5, exp=now_s + 2)
+    _, body = one.request("GET", f"{CHANGES}?wait=0", token)
+    outcome = outcome_of(*one.request("GET", f"{CHANGES}?wait=3&since={body['data']['cursor']}", token))
+    assert time.time() > now_s + 2
+    return "was answered" if outcome == ADMITTED else None
+
+
+@attack
 def a_player_suspended_at_every_door(server: ServerProcess) -> str | None:
     user = somebody("mallory")
     sockets = [native_socket(server, honest(user)), engine_socket(server)]

@@ -43,6 +43,7 @@ HOLES: dict[str, Hole] = {
         "line = self._engine.lines.get(sid)",
         "line = self._engine.lines.get(sid) or next(iter(self._engine.lines.values()), None)",
     ),
+    "a parked poll of a token that ends meanwhile": Hole("scoreboard/web/routes.py", "if request.method in _READS:", "if False:"),
     "a parked poll of a player suspended meanwhile": Hole(
         "scoreboard/web/routes.py", "if request.method in _READS:", "if False:"
     ),
@@ -57,6 +58,7 @@ HOLES: dict[str, Hole] = {
 FIRST = {
     "a ticket made up",
     "a recovery id twice",
+    "a parked poll of a token that ends meanwhile",
     "a parked poll of a player suspended meanwhile",
     "a ticket as a token and a token as a ticket",
     "a session of engine io by a guessed id",

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from tests.attack.attacks import somebody, suspend
 from tests.attack.conftest import TARGET, honest
 from tests.attack.doors import (
     ADMITTED,
@@ -133,6 +134,22 @@ def test_a_spectator_plays_nowhere(door: str, visitor: Visitor) -> None:
     _, body = visitor.request("POST", "/api/v1/auth/spectator", None, {})
     assert visitor.show(door, body["data"]["token"]) == FORBIDDEN
     assert visitor.show(door, honest(role="spectator")) == FORBIDDEN
+
+
+@pytest.mark.parametrize("door", [door for door in HTTP_DOORS if door not in PLAYERS_ONLY and "submit" not in door])
+def test_a_spectator_may_look(door: str, visitor: Visitor) -> None:
+    _, body = visitor.request("POST", "/api/v1/auth/spectator", None, {})
+    assert visitor.show(door, body["data"]["token"]) == ADMITTED
+
+
+def test_a_suspended_player_gets_a_strangers_token_and_no_other(target: ServerProcess, visitor: Visitor) -> None:
+    user = somebody("mallory")
+    suspend(target, user)
+    for token in (honest(user), honest(user, role="spectator")):
+        status, body = visitor.request("POST", "/api/v1/auth/spectator", token, {})
+        claims = claims_of(body["data"]["token"])
+        assert (status, claims["role"]) == (200, "spectator")
+        assert claims["userId"] not in (user, claims_of(token)["userId"])
 
 
 def test_a_spectators_token_says_nothing_but_that(visitor: Visitor) -> None:

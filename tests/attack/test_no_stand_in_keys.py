@@ -1,0 +1,102 @@
+"""No key that stands in for a secret: nothing that is written in the source ever reaches a function that verifies or signs.
+
+No scanner of the field looks for this. The hole of the first release was one such line: ``secrets.get(kid, b"\\0" * 32)``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attack.holes import ROOT
+
+SOURCES = sorted(path for folder in ("scoreboard", "cli", "config") for path in (ROOT / folder).rglob("*.py"))
+#: Where the key is among the arguments of what verifies and signs.
+KEYED = {"new": 0, "digest": 0, "encode": 1, "decode": 1, "decode_complete": 1}
+KEYED_BY = {"hmac", "jwt", "_jws"}
+SECRET = ("secret", "key", "ring")
+
+
+def stand_ins(source: str) -> Iterator[str]:
+    """Each place in a source where something constant is, or could become, a key."""
+    tree = ast.parse(source)
+    constants = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None and _constant(node.value, set())
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner, name = ast.unparse(node.func.value), node.func.attr
+            at = KEYED.get(name) if owner in KEYED_BY else None
+            named = [one.value for one in node.keywords if one.arg == "key"]
+            keys = named + (node.args[at : at + 1] if at is not None else [])
+            if at is not None and any(_constant(key, constants) for key in keys):
+                yield f"line {node.lineno}: {ast.unparse(node)}"
+            if name in ("get", "pop", "setdefault") and len(node.args) > 1 and _of_secrets(owner):
+                yield f"line {node.lineno}: {ast.unparse(node)}"
+        if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or) and _of_secrets(ast.unparse(node.values[0])):
+            yield from (f"line {node.lineno}: {ast.unparse(node)}" for one in node.values[1:] if _constant(one, constants))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args]
+            given = [*zip(arguments[len(arguments) - len(node.args.defaults) :], node.args.defaults, strict=True)]
+            given += [(one, default) for one, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True) if default]
+            for argument, default in given:
+                empty = isinstance(default, ast.Tuple) and not default.elts
+                if _of_secrets(argument.arg) and not empty and _constant(default, constants) and ast.unparse(default) != "None":
+                    yield f"line {node.lineno}: {argument.arg}={ast.unparse(default)}"
+
+
+def _of_secrets(name: str) -> bool:
+    last = name.lower().rpartition(".")[2]
+    return any(part.rstrip("s") in SECRET for part in last.replace("(", "_").split("_"))
+
+
+def _constant(node: ast.expr, constants: set[str]) -> bool:
+    """Whether an expression is made of nothing but what is written in the source."""
+    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} - {"bytes", "str", "bytearray"}
+    attributes = any(isinstance(one, ast.Attribute | ast.Lambda) for one in ast.walk(node))
+    return names <= constants and not attributes
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_written_in_the_source_is_a_key(path: object) -> None:
+    assert list(stand_ins(path.read_text())) == []  # type: ignore[attr-defined]  # a Path
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '_NO_KEY: Final = b"\\0" * 32\nself.ring.secrets.get(kid, _NO_KEY)',
+        'expected = hmac.digest(ring.secrets.get(kid, b"\\0" * 32), signed, "sha256")',
+        'hmac.digest(b"key", signed, "sha256")',
+        'hmac.new(key=b"", msg=signed, digestmod="sha256")',
+        'NOTHING = b""\njwt.decode(token, NOTHING, algorithms=["HS256"])',
+        '_jws.decode(token, bytes(32), algorithms=["HS256"])',
+        'secret = self._secrets.pop(kid, b"")',
+        'secret = keys.setdefault(kid, "x")',
+        'key = ring_secret or b"\\0"',
+        'def sign(message: bytes, key: bytes = b"changeme") -> bytes: ...',
+        'def sign(message: bytes, *, jwt_secret: str = "") -> bytes: ...',
+    ],
+)
+def test_a_stand_in_is_found_however_it_is_written(source: str) -> None:
+    assert list(stand_ins(source)) != []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "secret = self.ring.secrets.get(kid)",
+        'hmac.digest(ring.secrets[kid], encode(kid, grant), "sha256")',
+        "def keyring(current: bytes, older: tuple[bytes, ...] = ()) -> Keyring: ...",
+        'known = headers.get(name, "")',
+        "jwt.encode(claims, key, algorithm=ALGORITHMS[0])",
+    ],
+)
+def test_what_is_none_is_left_alone(source: str) -> None:
+    assert list(stand_ins(source)) == []

@@ -1,0 +1,85 @@
+"""A submission that waits for a silent ledger while its player is suspended is refused: on a real server, on both databases."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from tests.attack.attacks import somebody
+from tests.attack.conftest import honest, target_server
+from tests.attack.doors import HTTP_DOORS, Visitor, outcome_of
+from tests.journeys.server import ServerProcess
+from tests.storage.postgres_server import postgres
+
+SILENT_S = 1.0
+STORES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="module", params=STORES)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    server = target_server(tmp_path_factory.mktemp("waiting"))
+    if request.param == "postgresql":
+        server.more["DATABASE_URL"] = postgres().fresh()
+        assert server.command_line("db", "upgrade").returncode == 0
+    server.start()
+    yield server
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+@contextmanager
+def suspension_under_way(server: ServerProcess, user_id: str) -> Iterator[None]:
+    """A suspension in the middle of its transaction: entered, the ledger silent for the player's awards, not committed yet."""
+    entered = "INSERT INTO suspensions (suspension_id, user_id, suspended, operator, reason, at, turn) VALUES "
+    url = server.more.get("DATABASE_URL")
+    if url is not None:
+        with psycopg.connect(url) as order:
+            (turn,) = order.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchone() or (0,)
+            order.execute("SELECT 1 FROM user_scores WHERE user_id = %s FOR NO KEY UPDATE", [user_id])
+            order.execute(f"{entered}(%s, %s, true, 'root', 'r', now(), %s)", [str(uuid.uuid4()), user_id, turn])
+            yield
+        return
+    handle = sqlite3.connect(server.data_dir / "ledger.db", isolation_level=None)
+    handle.execute("BEGIN IMMEDIATE")
+    ((turn,),) = handle.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchall()
+    handle.execute(f"{entered}(?, ?, true, 'root', 'r', 0, ?)", [str(uuid.uuid4()), user_id, turn])
+    yield
+    handle.execute("COMMIT")
+    handle.close()
+
+
+def granted(one: Visitor, user_id: str) -> dict[str, object]:
+    """An action of the player's, begun and ready to be handed in."""
+    action = HTTP_DOORS["POST /api/v1/actions/initialize"]
+    assert isinstance(action, dict)
+    _, begun = one.request("POST", "/api/v1/actions/initialize", honest(user_id), action)
+    return {**action, **{key: begun["data"][key] for key in ("actionId", "timestamp", "signature")}}
+
+
+def test_no_award_commits_after_the_suspension_that_it_waited_for(server: ServerProcess) -> None:
+    one, user = Visitor(server, honest), somebody("mallory")
+    assert one.request("POST", "/api/v1/scores/submit", honest(user), granted(one, user))[0] == 200
+    before = one.request("GET", "/api/v1/scores/me", honest(user))[1]["data"]["score"]
+    waiting = [granted(one, user) for _ in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        with suspension_under_way(server, user):
+            began_s = time.monotonic()
+            answers = [
+                pool.submit(Visitor(server, honest).request, "POST", "/api/v1/scores/submit", honest(user), one)
+                for one in waiting
+            ]
+            time.sleep(SILENT_S)
+            assert not any(answer.done() for answer in answers), "they wait for the ledger"
+        outcomes = [outcome_of(*answer.result(10)) for answer in answers]
+    assert time.monotonic() - began_s < SILENT_S + 5
+    assert outcomes == ["forbidden"] * 3
+    shown = server.command_line("player", "show", user, "--json")
+    assert f'"points": {before}' in shown.stdout or f'"points":{before}' in shown.stdout, shown.stdout
+    assert server.command_line("replay", "verify").returncode == 0
