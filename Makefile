@@ -45,9 +45,8 @@ types: install ## Check types (mypy, strict)
 contracts: install ## Check who may import whom (import-linter)
 	$(BIN)/lint-imports
 
-# Bandit's rules, and characters that hide what a line says. Each exception stands in the source with its reason; S101 is ignored
-# because an assert here states what the type checker cannot see, and decides nothing.
-scan: install ## Scan what we ship for what is known to be dangerous (ruff's port of bandit)
+# Bandit's rules, and characters that hide what a line says; `make style` has them, too. Each exception stands in the source with its reason.
+scan: install ## Scan what we ship for dangerous code (bandit's rules, in ruff)
 	$(BIN)/ruff check --select S,PLE25 --ignore S101 scoreboard cli config scoreboard.tac
 
 tests: install ## Run all tests (pytest)

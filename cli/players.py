@@ -134,7 +134,11 @@ def _carry_out(around: Surroundings, order: SuspensionOrder, yes: bool, as_json:
         stands = bool(newest) and newest[0].suspended
         if not yes and stands != order.suspended:
             ask(await _question(stores, order))
-        return await stores.register.suspend(order)
+        try:
+            return await stores.register.suspend(order)
+        except StoreUnavailable as away:
+            again = f"see `scoreboard player show {order.user_id}`, and try again"
+            raise StoreUnavailable(f"{away}: it is not known whether the order was entered; {again}") from away
 
     if not around.visit(work, need_board=False):
         raise Stop(FOUND_WRONG, f"{order.user_id} is {'suspended already' if order.suspended else 'not suspended'}")

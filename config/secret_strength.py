@@ -1,33 +1,41 @@
-"""Secret strength: whether a secret could be guessed, judged by its text alone.
+"""Secret strength: refuses secrets that a person typed instead of generating.
 
-A secret made by chance passes whatever tool wrote it: 32 hexadecimal digits, base64, letters, even 32 decimal digits. What people
-type in its place does not: a placeholder, a word or a row of keys, one character or one piece again and again. Estimates what an
-attacker must guess, who tries the shortest descriptions first (D. Wheeler, zxcvbn, USENIX Security 2016), and errs on the side of
-taking a secret.
+It estimates how many bits an attacker must guess who tries words, keyboard rows and repetitions first (D. Wheeler, zxcvbn,
+USENIX Security 2016), and knows samples and digests of common words. In doubt it accepts: a random secret of 32 characters
+passes in every usual notation, and so does a phrase of many words.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
+import functools
+import hashlib
 import math
 import re
 from typing import Final
 
 BYTES_MIN: Final = 32
-BITS_MIN: Final = 60
+#: Below the weakest random secrets that we accept (32 decimal digits: 54 bits at the least in 6,000 tries).
+BITS_MIN: Final = 50
+#: What a distinct character beyond ASCII adds: there are so many to choose from.
+_BITS_BEYOND_ASCII: Final = 5
 #: Longer secrets are judged by their beginning.
 _CHARS_MAX: Final = 512
-#: From here on a piece that stood before, or a piece of a row of keys, counts as one guess. Shorter ones occur by chance.
+_DIGESTS: Final = ("md5", "sha1", "sha256", "sha384", "sha512")
+#: So many characters of a repeated piece or of a keyboard row count as one guess. Shorter ones are frequent in random text.
 _PIECE_MIN: Final = 3
-#: What people write where a secret belongs, in samples and in haste. By chance such a word costs a secret a few bits at most.
+#: Words of placeholders and samples. If one occurs in a random secret, that costs it a few bits.
 _WORDS: Final = """
-    action authentication auth base board bytes change changeit changeme characters database default demo deploy dev development
-    dummy encryption enough env example for from generate generated generation here hex hmac insecure insert jwt key keyboardcat
-    least letmein long longer make minimum must need not openssl output passphrase passw0rd password passwort please postgres
-    postgresql private prod production public rand random redis replace replaceme sample score scoreboard secret secrets secure
-    server service sha256 should sign signature signed signing some something staging string super supersecret test testing that
-    the this thirty token tokens two unsafe use value very welcome with your
+    256 action auth authentication base before bits board bytes change changeit changeme characters database default demo
+    deploy dev development dummy encryption enough env example for forty from generate generated generation going here hex
+    hmac insecure insert journey jwt key keyboardcat least length letmein long longer make me minimum must need not openssl
+    output passphrase passw0rd password passwort please postgres postgresql private prod production public rand random redis
+    replace replaceme sample score scoreboard secret secrets secure server service set sha256 should sign signature signed
+    signing some something staging string super supersecret test testing that the thirty this todo token tokens two unsafe use
+    value very welcome with your
 """
-#: Rows of keys and the alphabet, forwards and backwards.
+#: Keyboard rows and the alphabet, read in both directions.
 _ROWS: Final = (
     "qwertyuiop",
     "qwertzuiop",
@@ -38,23 +46,59 @@ _ROWS: Final = (
     "01234567890",
     "abcdefghijklmnopqrstuvwxyz",
 )
+#: Sample keys of widely read tutorials, in the notation that they are published in.
+_PUBLISHED: Final = frozenset(
+    {
+        "404e635266556a586e3272357538782f413f4428472b4b6250645367566b5970",
+        "413f4428472b4b6250655368566d5970337336763979244226452948404d6351",
+    }
+)
+#: What a shell or a template engine should have filled in, and references to where a secret lies.
+_TEMPLATE: Final = re.compile(
+    r"\$\(.*\)|\$\{.*\}|\{\{.*\}\}|<[^<>]*>|%\(.*\)s|([a-z+]+://|(vault|ssm|arn|secret|op):).*", re.DOTALL
+)
 _WORD: Final = re.compile("|".join(sorted(_WORDS.split(), key=len, reverse=True)), re.IGNORECASE)
 
 
 def weakness(secret: str) -> str | None:
-    """What is wrong with this secret, as the end of a sentence that shows nothing of it; None if nothing is."""
+    """The fault of a secret, as a phrase that follows the setting's name and shows nothing of the secret; None for a good one."""
     if len(secret.encode()) < BYTES_MIN:
         return f"should have at least {BYTES_MIN} bytes"
-    if guess_bits(secret) < BITS_MIN:
-        return "should not be a placeholder, or one piece again and again,"
+    if _TEMPLATE.fullmatch(secret.strip()):
+        return "should be a secret, not a template or a reference that was not filled in,"
+    if secret.strip().lower() in _PUBLISHED | _known_digests():
+        return "should not be a published key, or the digest of nothing or of a common word,"
+    if any(guess_bits(text) < BITS_MIN for text in (secret, *_decoded(secret))):
+        return "should be random, not a placeholder or a repeated piece,"
     return None
 
 
+@functools.cache
+def _known_digests() -> frozenset[str]:
+    """Digests of nothing and of the words, as ``echo -n $UNSET | sha256sum`` and its like write them, in lower case."""
+    texts = [(word + end).encode() for word in ("", *_WORDS.split()) for end in ("", "\n")]
+    digests = [hashlib.new(name, text, usedforsecurity=False).digest() for name in _DIGESTS for text in texts]
+    return frozenset(form for one in digests for form in (one.hex(), base64.b64encode(one).decode().lower()))
+
+
+def _decoded(secret: str) -> list[str]:
+    """What the secret says in hexadecimal or base64, where that is text: a phrase is no better for being encoded."""
+    said = []
+    for decode in (bytes.fromhex, lambda text: base64.b64decode(text, validate=True)):
+        try:
+            text = decode(secret.strip()).decode("ascii")
+        except (ValueError, binascii.Error):
+            continue
+        said += [text] if text.isprintable() else []
+    return said
+
+
 def guess_bits(secret: str) -> float:
-    """About how many bits must be guessed: the pieces that do not follow from what stands before, times what each may be."""
-    rest = _WORD.sub("\0", secret[:_CHARS_MAX])
-    pieces = _pieces(rest)
-    return pieces * math.log2(max(2, len(set(rest.lower()))))
+    """About how many bits an attacker must guess: the number of pieces, times the bits of one character."""
+    rest = re.sub(r"(.)\1+", r"\1", _WORD.sub("\0", secret[:_CHARS_MAX]), flags=re.DOTALL)
+    characters = set(rest.lower())
+    beyond_ascii = sum(not one.isascii() for one in characters)
+    return _pieces(rest) * math.log2(max(2, len(characters))) + _BITS_BEYOND_ASCII * beyond_ascii
 
 
 def _pieces(text: str) -> int:
@@ -66,7 +110,7 @@ def _pieces(text: str) -> int:
 
 
 def _repeated(text: str, at: int) -> int:
-    """How long a piece begins here that stood before, 0 if none of note. One character again and again counts."""
+    """The length of the piece at this place that also stands earlier, 0 if it is short. ``aaaa`` repeats its first ``a``."""
     longest = 0
     while at + longest < len(text) and text.find(text[at : at + longest + 1], 0, at + longest) >= 0:
         longest += 1
@@ -74,7 +118,7 @@ def _repeated(text: str, at: int) -> int:
 
 
 def _row(text: str, at: int) -> int:
-    """How long a piece of a row of keys begins here, 0 if none of note."""
+    """The length of the piece of a keyboard row at this place, 0 if it is short."""
     longest = 0
     for row in _ROWS:
         for line in (row, row[::-1]):

@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from pydantic import AliasGenerator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -43,6 +43,8 @@ _SAMPLE_PASSWORDS: Final = {
     "secret": "the specification's sample",
     "password": "env.example's sample",
     "changeme": "a placeholder",
+    "postgres": "a placeholder",
+    "redis": "a placeholder",
 }
 #: What pydantic says at length.
 _PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
@@ -168,10 +170,15 @@ class Settings(BaseSettings):
         for name, ring in (("JWT_SECRET", tokens), ("ACTION_SIGNATURE_SECRET", actions)):
             for place, secret in enumerate(ring):
                 _refuse_weak(name if place == 0 else f"{name.replace('SECRET', 'SECRETS')}_OLD", secret.get_secret_value())
-        if not {secret.get_secret_value() for secret in tokens}.isdisjoint(secret.get_secret_value() for secret in actions):
+        if not {_bare(secret) for secret in tokens}.isdisjoint(map(_bare, actions)):
             raise ValueError("ACTION_SIGNATURE_SECRET should differ from JWT_SECRET")
         _refuse_sample_password("DB_PASSWORD (or the one in DATABASE_URL)", self.database_url)
         _refuse_sample_password("REDIS_PASSWORD (or the one in REDIS_URL)", self.redis_url)
+
+
+def _bare(secret: SecretStr) -> str:
+    """The secret without what does not tell it from another: HMAC pads with zeros, and people add spaces and line ends."""
+    return secret.get_secret_value().strip("\0 \t\r\n").casefold()
 
 
 def _refuse_weak(name: str, secret: str) -> None:
@@ -183,10 +190,14 @@ def _refuse_weak(name: str, secret: str) -> None:
 
 
 def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
-    password = None if url is None else urlsplit(url.get_secret_value()).password
-    sample = _SAMPLE_PASSWORDS.get((password or "").lower())
-    if sample is not None:
-        raise ValueError(f"{name} should not be {sample} in production")
+    try:
+        parts = urlsplit("" if url is None else url.get_secret_value())
+    except ValueError:  # made of DB_HOST and its like, and not to be taken apart: the store will say so, and shows no password
+        return
+    for password in (unquote(parts.password or ""), *parse_qs(parts.query).get("password", ())):
+        sample = _SAMPLE_PASSWORDS.get(password.lower())
+        if sample is not None:
+            raise ValueError(f"{name} should not be {sample} in production")
 
 
 #: Every variable that we read, by its name.

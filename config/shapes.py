@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
+from jwt.utils import is_pem_format, is_ssh_key
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from scoreboard.domain.values import POINTS_MAX
@@ -55,25 +56,38 @@ def _origin(text: str) -> str:
     return text.lower()
 
 
+def _readable(text: str) -> bool:
+    """Whether a URL can be taken apart. What hinders it may stand in the password, so the error is never shown."""
+    try:
+        return urlsplit(text).port != 0 and text.isprintable()
+    except ValueError:
+        return False
+
+
 def _database_url(value: SecretStr) -> SecretStr:
     text = re.sub(r"\Apostgres://", "postgresql://", value.get_secret_value())
-    if not text.startswith(("postgresql://", "sqlite:///")):
+    if not text.startswith(("postgresql://", "sqlite:///")) or not _readable(text):
         raise ValueError("should be a URL like postgresql://user:password@host:5432/name or sqlite:////path/to/file")
     return SecretStr(text)
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("redis://", "unix://")):
+    text = value.get_secret_value()
+    if not text.startswith(("redis://", "unix://")) or not _readable(text):
         raise ValueError("should be a URL like redis://:password@host:6379/0 or unix:///path/to/socket")
     return value
 
 
 def _secret(value: SecretStr) -> SecretStr:
-    """What an HMAC can be keyed with. It pads keys with zero bytes, so a secret of nothing else would be the empty one."""
+    """A secret that can key an HMAC. HMAC pads a key with zero bytes, so a secret of zero bytes equals the empty key."""
     text = value.get_secret_value()
     if not text.strip("\0"):
         raise ValueError("should not be empty")
-    if "-----BEGIN " in text or text.startswith(("ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-")):
+    try:
+        key = text.strip().encode()
+    except UnicodeEncodeError:
+        raise ValueError("should be text in UTF-8") from None
+    if is_pem_format(key) or is_ssh_key(key) or b"-BEGIN " in key or b"- BEGIN " in key:  # PyJWT takes none of them for HS256
         raise ValueError("should be a secret of its own, not a key in PEM or SSH format")
     return value
 

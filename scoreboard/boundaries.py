@@ -368,8 +368,8 @@ class Doorkeeper(Protocol):
         """
 
     def recheck(self, player: Player) -> Refusal | None:
-        """Why a player who was admitted earlier is admitted no longer: INVALID_TOKEN when the token has ended, FORBIDDEN while
-        the player is suspended; None while nothing has changed. Whoever waited asks this before it answers.
+        """Why a player who was admitted earlier is no longer: INVALID_TOKEN when the token has ended, FORBIDDEN while the player
+        is suspended, else None. A read that waited is checked with this before it is answered.
         """
 
     def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:

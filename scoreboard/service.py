@@ -231,7 +231,7 @@ class House(Service):
             ring=ring(settings.action_signature_secret, settings.action_signature_secrets_old),
             limits=allowed,
             action_ttl_ms=settings.action_expiration_ms,
-            spectators_admitted=settings.public_board,
+            spectator_life_s=min(SPECTATOR_LIFE_S, settings.jwt_expiration_s) if settings.public_board else None,
             pings={"ledger": indoors.ledger.ping, "redis": indoors.board.ping},
             metrics=meter.render,
             pages=PAGES,
@@ -418,7 +418,7 @@ def _doorkeeper(settings: Settings, barred: Callable[[str], bool]) -> Cloakroom:
     return Cloakroom(
         ring=ring(settings.jwt_secret, settings.jwt_secrets_old),
         now_ms=now_ms,
-        life_s_max=max(settings.jwt_expiration_s, SPECTATOR_LIFE_S),
+        life_s_max=settings.jwt_expiration_s,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
         barred=barred,

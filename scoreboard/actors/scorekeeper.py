@@ -56,7 +56,7 @@ class Scorekeeper:
         now_ms: Callable[[], int],
         new_id: Callable[[], str],
         meter: Meter,
-        is_suspended: Callable[[str], bool] = lambda _user_id: False,
+        is_suspended: Callable[[str], bool],
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger

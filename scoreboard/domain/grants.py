@@ -142,7 +142,7 @@ def verify(submission: Submission, user_id: str, ring: Keyring, now_ms: int) -> 
     except (msgspec.DecodeError, KeyError, OverflowError, ValueError, RecursionError):
         return INVALID_ACTION
     secret = ring.secrets.get(kid)
-    # Key ids are public, so an unknown one may cost less; no stand-in for the key is ever computed with.
+    # Key ids are public, so an unknown one may be refused sooner. We never compute with a key that stands in for a missing one.
     if secret is None or not hmac.compare_digest(hmac.digest(secret, signed, "sha256"), mac):
         return INVALID_ACTION
     if _encode_claims(claims) != claims_json or grant.issued_at_ms > now_ms + SKEW_MS_MAX:

@@ -21,7 +21,7 @@ One = TypeVar("One")
 STRANGER: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
 
 _WHO_ARE_YOU: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Authenticate first")
-_SOMEBODY_ELSE: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's")
+_SOMEBODY_ELSE: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's, or of another role")
 _JOINING: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="A join is under way; wait for its answer", retry_after_s=1)
 
 
@@ -95,14 +95,17 @@ class Visitor:
         self._hang_up(parting)
 
     def prove(self, token: str) -> Refusal | None:
-        """Become the token's player, or go on as the same one until the token's end."""
+        """Become the token's player, or go on as the same one, in the same role, until the token's end.
+
+        What a role gave (an admin watches whom it likes) must not outlive it, so another role is for another connection.
+        """
         admitted = self._doorkeeper.admit(token)
         if isinstance(admitted, Refusal):
             return admitted
         if not self.known:
             self.player = admitted
             self._announcer.enter(self)
-        elif admitted.user_id == self.player.user_id:
+        elif (admitted.user_id, admitted.role) == (self.player.user_id, self.player.role):
             self.player = admitted
         else:
             return _SOMEBODY_ELSE

@@ -23,8 +23,7 @@ def _random_id() -> str:
 class MemoryLedger(Hindered):
     """Implements boundaries.Ledger.
 
-    ``standings`` are the totals, for a test to tamper with; ``achievements`` are what MemoryRegister reads, ``suspended`` is what
-    it writes.
+    ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
     """
 
     def __init__(self, new_id: Callable[[], str] = _random_id) -> None:

@@ -14,9 +14,7 @@ from scoreboard.storage.writing import storable
 
 
 class MemoryRegister(Hindered):
-    """Implements boundaries.Register beside a MemoryLedger: ``achievements`` are those that the ledger unlocks, ``suspended``
-    are the players that it awards nothing to.
-    """
+    """Implements boundaries.Register beside a MemoryLedger, which writes ``achievements`` and reads ``suspended``."""
 
     def __init__(self, achievements: Mapping[Unlocking, Achievement] | None = None, suspended: set[str] | None = None) -> None:
         super().__init__()

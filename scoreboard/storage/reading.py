@@ -14,7 +14,7 @@ from scoreboard.storage.tables import Id, Moment, boards, score_transactions, us
 
 _USER: Final = user_scores.c
 _ENTRY: Final = score_transactions.c
-#: Not of accounts without an entry: a suspension opened those (register_rows), and the ledger has nothing to tell of them.
+#: Without accounts of version 0: a suspension inserted those (register_rows), and they have no entries.
 _STANDINGS: Final = select(
     _USER.user_id, _USER.username, _USER.avatar, _USER.score, _USER.version, _USER.reached_at, _USER.last_updated
 ).where(_USER.version > 0)

@@ -18,6 +18,8 @@ _UNLOCKED: Final = achievements.c
 _LATER: Final = suspensions.alias("later")
 #: Every suspension that no later order about the same player has replaced.
 _STANDS: Final = _ORDER.turn == select(func.max(_LATER.c.turn)).where(_LATER.c.user_id == _ORDER.user_id).scalar_subquery()
+#: How long a suspension waits for the player's row; within the deadline of a change (register.py).
+ACCOUNT_LOCK_MS_MAX: Final = 4_000
 _UNSAID: Final = cast(null(), Boolean)
 
 
@@ -88,7 +90,7 @@ class RegisterReads(Asker):
 
 
 class RegisterChanges(Asker):
-    """What is entered into the register. Each change takes its number first, and with it the lock that orders all changes."""
+    """What is entered into the register. Each change takes a number, and with it the lock that orders all changes."""
 
     def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
         """As boundaries.Register.change_settings."""
@@ -101,6 +103,8 @@ class RegisterChanges(Asker):
     def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
         with self._changing() as connection:
+            # The account first: who waits for a player's row must not hold up the changes of all others.
+            _lock_account(connection, order.user_id, order.at_ms)
             turn = _next_turn(connection)
             stands = connection.scalar(
                 select(_ORDER.suspended).where(_ORDER.user_id == order.user_id).order_by(_ORDER.turn.desc()).limit(1)
@@ -108,7 +112,6 @@ class RegisterChanges(Asker):
             if bool(stands) == order.suspended:
                 connection.rollback()  # the number, too, is given back
                 return False
-            _hold_account(connection, order.user_id, order.at_ms)
             connection.execute(
                 insert(suspensions).values(
                     suspension_id=order.suspension_id,
@@ -129,15 +132,18 @@ def _next_turn(connection: Connection) -> int:
     return number
 
 
-def _hold_account(connection: Connection, user_id: str, at_ms: int) -> None:
-    """Wait until no award of this player is under way, and let none begin until we have committed.
+def _lock_account(connection: Connection, user_id: str, at_ms: int) -> None:
+    """Lock the player's account until the commit, so that no award of the player is under way or begins meanwhile.
 
-    An award holds its players' accounts while it asks who is suspended, so one of the two is first. A player without an account
-    gets one for this (version 0: no entry, and no reader sees it), or a first award could slip in beside us. SQLite has one
-    writer at a time, and we are it.
+    An award locks its players' accounts before it asks who is suspended, so one of the two transactions is first. A player
+    without an account gets one of version 0, which no reader sees: otherwise a first award could commit beside us. SQLite has one
+    writer at a time, and this transaction is it.
     """
     if connection.dialect.name == "sqlite":
         return
+    connection.exec_driver_sql(
+        f"SET LOCAL lock_timeout = {ACCOUNT_LOCK_MS_MAX}; SET LOCAL statement_timeout = {ACCOUNT_LOCK_MS_MAX}"
+    )
     account = {"user_id": user_id, "username": user_id, "score": 0, "version": 0, "total_actions": 0}
     opened = postgresql.insert(user_scores).values(**account, last_updated=at_ms, created_at=at_ms)
     connection.execute(opened.on_conflict_do_nothing(index_elements=["user_id"]))

@@ -143,7 +143,7 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
         steps.append(("keep_receipts", kept))
     if claims:
         users = _encode({claim.player.user_id for claim in claims})
-        # In this order: a suspension holds the player's account, too, so what is read once we hold it stays true.
+        # In this order: a suspension locks the player's account, too, so what is read once we have the lock stays true.
         steps += [("accounts", users), ("suspended", users)]
         steps.append(("used", _encode([claim.grant.action_id for claim in claims])))
     days = {

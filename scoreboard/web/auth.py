@@ -1,8 +1,8 @@
 """The authenticator: tokens to players. JSON Web Tokens signed with HS256 by a ring of keys, and nothing else (RFC 8725).
 
 PyJWT checks the signature with the algorithm pinned; msgspec reads the claims, strictly typed; the times are compared here,
-with our clock. A refusal does not say which check failed. No key but those of the ring ever reaches a verification: an earlier
-release verified unknown key ids against a constant key, for equal cost, and so admitted whoever signed with that.
+with our clock. A refusal does not say which check failed. Only keys of the ring reach a verification: an earlier release verified
+unknown key ids against a constant key, for equal cost, so a forger could sign with that.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scoreboard.web.strict_json import check_names
 TOKEN_CHARS_MAX: Final = 4_096
 TOKENS_REMEMBERED_MAX: Final = 16_384
 AVATAR_CHARS_MAX: Final = 512
-#: How far ahead of ours the clock of whoever issued a token may be. Past a token's end there is no leeway (RFC 7519, 4.1.4).
+#: How far the issuer's clock may be ahead of ours. RFC 7519, 4.1.4, allows a leeway after ``exp``; we give none.
 AHEAD_S_MAX: Final = 60
 
 UNAUTHORIZED: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Send Authorization: Bearer and a token")
@@ -71,10 +71,6 @@ def bearer(values: Sequence[bytes]) -> str | Refusal:
     return token.decode("ascii")
 
 
-def _nobody(_user_id: str) -> bool:
-    return False
-
-
 @dataclass(frozen=True, eq=False)
 class Cloakroom:
     """Implements boundaries.Doorkeeper. ``life_s_max`` is the longest that a token may say that it lives.
@@ -86,9 +82,9 @@ class Cloakroom:
     ring: Keyring
     now_ms: Callable[[], int]
     life_s_max: int
+    barred: Callable[[str], bool]
     issuer: str | None = None
     audience: str | None = None
-    barred: Callable[[str], bool] = _nobody
     _known: Remembered[str, Player] = field(default_factory=lambda: Remembered(TOKENS_REMEMBERED_MAX), init=False, repr=False)
 
     def admit(self, token: str) -> Player | Refusal:
@@ -106,7 +102,7 @@ class Cloakroom:
         return known if refusal is None else refusal
 
     def recheck(self, player: Player) -> Refusal | None:
-        """Why a player who was admitted is admitted no longer, INVALID_TOKEN or SUSPENDED; None while nothing has changed."""
+        """As boundaries.Doorkeeper.recheck: INVALID_TOKEN or SUSPENDED."""
         if player.expires_at_s <= self.now_ms() // 1000:
             return INVALID_TOKEN
         return SUSPENDED if self.barred(player.user_id) else None
@@ -155,7 +151,7 @@ class Cloakroom:
         return None
 
     def _keys(self, header: dict[str, Any]) -> Collection[bytes]:
-        """The keys that may have signed: the one that ``kid`` names, none if that is not ours, all where it names none."""
+        """The keys that may have signed: the one that ``kid`` names, none if it is unknown, all if there is no ``kid``."""
         if "kid" not in header:
             return self.ring.secrets.values()
         secret = self.ring.secrets.get(header["kid"])

@@ -110,7 +110,8 @@ class Changes:
             return
         waiter = _Waiter(player)
         self._waiting.add(waiter)
-        alarm = self.clock.callLater(wait_s, waiter.wake)
+        token_s = player.expires_at_s - self.desk.now_ms() / 1000  # the wait ends with the token, whose answer is 401
+        alarm = self.clock.callLater(max(0.0, min(wait_s, token_s)), waiter.wake)
         request.notifyFinish().addErrback(waiter.wake)
         self.announcer.enter(waiter)
         try:

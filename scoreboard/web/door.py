@@ -69,14 +69,14 @@ class Door:
         request.lines += _rate_lines(_policy(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
         self.recheck(request)
 
-    def admit(self, request: Request, player: Player) -> Player:
-        """The player, who is asking from now on, if it may still. Raises Refused."""
+    def set_player(self, request: Request, player: Player) -> Player:
+        """Record that a ticket proved this player, and return it. Raises Refused if it is suspended or its token has ended."""
         request.player = player
         self.recheck(request)
         return player
 
     def recheck(self, request: Request) -> None:
-        """Raise Refused if whoever is asking was suspended, or if the token ended, since the request came."""
+        """Raise Refused if the request's player is suspended, or if the player's token has ended."""
         refusal = None if request.player is None else self.doorkeeper.recheck(request.player)
         if refusal is not None:
             raise Refused(refusal)

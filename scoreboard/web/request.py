@@ -29,7 +29,7 @@ class Request(server.Request):
     channel: Channel
     #: The Klein endpoint that answers, for the tallies.
     endpoint = "none"
-    #: Who is asking, once a token or a ticket has proved it.
+    #: The player that a token or a ticket has proved.
     player: Player | None = None
 
     def __init__(self, channel: Channel, head: Head) -> None:

@@ -42,7 +42,8 @@ Outcome = Answer | Refusal | IResource
 class Routes(Resource):
     """The root resource. ``app`` is a Klein bound to its handlers; ``fault`` is what is said of a failure of ours.
 
-    ``recheck`` raises Refused when whoever is asking may ask no longer. A read whose handler waited is answered only after it.
+    ``recheck`` raises Refused when the request's player may no longer be answered; it runs before the answer of each read that
+    may have waited.
     """
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
@@ -76,7 +77,7 @@ class Routes(Resource):
         try:
             outcome = self._ask(request)
             if isinstance(outcome, Deferred):
-                outcome.addCallback(self._say_later, request).addErrback(self._fail, request)
+                outcome.addCallback(self._say_after_wait, request).addErrback(self._fail, request)
             else:
                 self._say(outcome, request)
         except Exception:
@@ -109,8 +110,8 @@ class Routes(Resource):
             raise Refused(_NOT_FOUND) from None
         return {known.encode(): rule.endpoint for known in rule.methods or ()}, arguments
 
-    def _say_later(self, outcome: Outcome, request: Request) -> None:
-        """What a handler found that may have waited. What it *did* is told whoever asks: an award that is committed stays one."""
+    def _say_after_wait(self, outcome: Outcome, request: Request) -> None:
+        """Answer for a handler that may have waited. A read is checked again; a write is not, for its effect is committed."""
         if request.method in _READS:
             self._recheck(request)
         self._say(outcome, request)

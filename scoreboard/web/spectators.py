@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -15,29 +16,32 @@ from scoreboard.web.request import Request
 from scoreboard.web.shapes import TokenAnswer, TokenData, encode
 
 SPECTATOR_LIFE_S: Final = 600
+#: The names that we give. A player's token keeps no name here, whatever role its login service says.
+_NAME: Final = re.compile(r"spectator-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _NO_SPECTATORS: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is not open to spectators")
 
 
 @dataclass(frozen=True, eq=False)
 class Spectators:
-    """The handler of /auth/spectator."""
+    """The handler of /auth/spectator. ``life_s`` is how long its tokens live, None when there are none."""
 
     door: Door
-    admitted: bool
+    life_s: int | None
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
 
     async def enter(self, request: Request) -> Answer | Refusal:
-        """A token that may watch for ten minutes."""
+        """A token that may watch for a while."""
         await self.door.count(request)
-        if not self.admitted:
+        if self.life_s is None:
             return _NO_SPECTATORS
-        token = self.door.doorkeeper.mint(self._name(request), "spectator", "spectator", SPECTATOR_LIFE_S)
-        data = TokenData(token=token, expires_at=self.now_ms() + 1000 * SPECTATOR_LIFE_S)
+        token = self.door.doorkeeper.mint(self._name(request), "spectator", "spectator", self.life_s)
+        data = TokenData(token=token, expires_at=1000 * (self.now_ms() // 1000 + self.life_s))
         return Answer(200, encode(TokenAnswer(data=data)), JSON + NO_STORE)
 
     def _name(self, request: Request) -> str:
         """A new one; but who still shows a spectator's token keeps its name, so that an open socket can go on."""
         shown = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
         known = self.door.doorkeeper.admit(shown) if isinstance(shown, str) else shown
-        return known.user_id if isinstance(known, Player) and known.role == "spectator" else f"spectator-{self.new_id()}"
+        kept = isinstance(known, Player) and known.role == "spectator" and _NAME.fullmatch(known.user_id) is not None
+        return known.user_id if isinstance(known, Player) and kept else f"spectator-{self.new_id()}"

@@ -1,6 +1,6 @@
 """Strict JSON: an object with two members of one name is refused (RFC 8259, 4, leaves open which of them would count).
 
-msgspec and the standard library take the last of two; whoever reads the same bytes after us may take the first.
+msgspec and the standard library take the last of two; another reader of the same bytes may take the first.
 """
 
 from __future__ import annotations

@@ -38,4 +38,4 @@ class TicketDesk:
         player = await self.tickets.redeem(ticket)
         if player is None:
             raise Refused(INVALID_TOKEN)
-        return self.door.admit(request, player)
+        return self.door.set_player(request, player)

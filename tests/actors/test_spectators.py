@@ -9,6 +9,7 @@ from scoreboard.actors.spectators import SPECTATED_PER_LISTENER_MAX
 from scoreboard.boundaries import SUSPENDED, StoreUnavailable
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED
+from scoreboard.domain.values import PlayerActed
 from tests.actors.fakes import NOW, Screen, many, moved
 from tests.actors.test_announcer import House
 from tests.awaiting import result_of, started
@@ -89,6 +90,34 @@ def test_who_asks_while_it_is_being_forbidden_does_not_slip_in(house: House) -> 
     house.announcer.shut_out("amy")
     house.register.resume()  # and the settings still allow it
     assert asked.result is NO_SPECTATORS
+
+
+def test_who_asks_hears_nothing_before_the_answer(house: House) -> None:
+    result_of(house.register.change_settings("amy", PlayerSettings(spectators=False), NOW))
+    watcher = house.screen("watcher", joined=False)
+    house.board.missed = (moved("amy", 40, 41, deeds=["QUEST"]),)
+    house.register.pause()
+    asked = started(house.announcer.spectate(watcher, "amy"))
+    house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
+    missed = result_of(house.announcer.catch_up(watcher, house.board.cursor))
+    back = result_of(house.announcer.resume(watcher, house.board.cursor))
+    told = [*(missed or ()), *(back.missed or ())]
+    assert [one for one in told if isinstance(one, PlayerActed)] == []
+    assert "A:amy" not in watcher.seen
+    house.register.resume()
+    assert asked.result is NO_SPECTATORS
+
+
+def test_what_is_being_asked_counts_among_the_seats(house: House) -> None:
+    watcher = house.screen("watcher", joined=False)
+    house.register.pause()
+    asked = [started(house.announcer.spectate(watcher, f"u{n}")) for n in range(SPECTATED_PER_LISTENER_MAX + 1)]
+    assert asked[-1].result is TOO_MANY_SPECTATED
+    house.announcer.leave(watcher)
+    house.register.resume()
+    assert {one.result for one in asked[:-1]} == {NO_SPECTATORS}
+    assert not house.announcer._spectators._asked
+    assert not house.announcer._spectators._watching
 
 
 def test_settings_that_cannot_be_read_let_nobody_in(house: House) -> None:

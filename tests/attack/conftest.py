@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.attack.doors import Visitor
 from tests.attack.holes import Hole, holed_tree
-from tests.attack.tokens import Instance
+from tests.attack.instance import Instance
+from tests.attack.visitor import Visitor
 from tests.journeys.server import ROOT, ServerProcess
 
 TARGET = Instance(

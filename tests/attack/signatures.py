@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hmac
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +12,8 @@ from hypothesis import strategies as st
 
 from scoreboard.domain.grants import Grant, encode, key_id, keyring, sign
 from scoreboard.domain.values import POINTS_MAX, Submission
-from tests.attack.tokens import Instance, b64, mistaken_keys, same_key
+from tests.attack.generators import Generators
+from tests.attack.instance import BASE64URL, Instance, b64, mistaken_keys, same_key
 
 ACTION_ID: Final = "6f1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 
@@ -45,31 +45,26 @@ def submission(of: Grant, signature: str, **more: Any) -> Submission:
     return msgspec.structs.replace(plain, **more)
 
 
-def claims_of(of: Grant) -> list[Any]:
+def signed_members(of: Grant) -> list[Any]:
     return [of.board_id, of.not_before_ms, of.expires_at_ms, of.points, [key for key, _ in of.metadata]]
 
 
 def signed_by(key: bytes, kid: str, of: Grant) -> str:
     """A signature of the right form by any key, under any name."""
     mac = hmac.digest(key, encode(kid, of), "sha256")
-    return f"v1.{kid}.{b64(json.dumps(claims_of(of), separators=(',', ':')).encode())}.{b64(mac)}"
+    return f"v1.{kid}.{b64(json.dumps(signed_members(of), separators=(',', ':')).encode())}.{b64(mac)}"
 
 
-Forger = Callable[[Instance, int], st.SearchStrategy[tuple[str, Submission]]]
-FORGERS: dict[str, Forger] = {}
-
-
-def forger(make: Forger) -> Forger:
-    """Name a generator by its function. Each gives (the player who hands it in, what is handed in)."""
-    FORGERS[make.__name__.replace("_", " ")] = make
-    return make
+#: (the player who hands it in, what is handed in); a time in milliseconds.
+SIGNATURES: Final[Generators[tuple[str, Submission]]] = Generators()
+FORGERS = SIGNATURES.by_name
 
 
 def _honest(instance: Instance, of: Grant) -> str:
     return sign(of, keyring(instance.action_secret.encode()))
 
 
-@forger
+@SIGNATURES.add
 def wrong_key(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
     """Empty keys, defaults, the tokens' secret, a retired one; under our key id, their own, or none that is known."""
     ours = instance.action_secret.encode()
@@ -83,7 +78,7 @@ def wrong_key(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, S
     )
 
 
-@forger
+@SIGNATURES.add
 def unknown_kid(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
     """Our own key, under a name that is not its."""
     ours = instance.action_secret.encode()
@@ -94,7 +89,7 @@ def unknown_kid(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str,
     return kids.filter(lambda kid: kid != key_id(ours)).map(lambda kid: ("amy", submission(of, signed_by(ours, kid, of))))
 
 
-@forger
+@SIGNATURES.add
 def something_changed(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
     """Another player, action, type, time, or metadata than was signed; or other claims under the same signature."""
     of = grant(now_ms)
@@ -110,7 +105,7 @@ def something_changed(instance: Instance, now_ms: int) -> st.SearchStrategy[tupl
         ]
     )
     version, kid, _, mac = honest.split(".")
-    board, not_before, expires, points, keys = claims_of(of)
+    board, not_before, expires, points, keys = signed_members(of)
     claims = st.sampled_from(
         [
             ["", not_before, expires, points, keys],
@@ -131,7 +126,7 @@ def something_changed(instance: Instance, now_ms: int) -> st.SearchStrategy[tupl
     )
 
 
-@forger
+@SIGNATURES.add
 def issued_later(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
     """A signature of ours from a time that is not yet: its life would be longer than the operator allows."""
     return st.integers(2_001, 10**9).map(
@@ -139,14 +134,13 @@ def issued_later(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str
     )
 
 
-@forger
+@SIGNATURES.add
 def another_spelling(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
     """The same promise in other letters, which a memory of used signatures would take for another."""
     of = grant(now_ms)
     honest = _honest(instance, of)
     version, kid, claims, mac = honest.split(".")
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    spaced = b64(json.dumps(claims_of(of)).encode())
+    spaced = b64(json.dumps(signed_members(of)).encode())
     bent = [
         f"{version}.{kid}.{spaced}.{mac}",
         f"{version}.{kid}.{claims}=.{mac}",
@@ -168,11 +162,11 @@ def another_spelling(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple
         "." * 2000,
     ]
     bent += [
-        honest[:-1] + alphabet[alphabet.index(honest[-1]) ^ 1],
+        honest[:-1] + BASE64URL[BASE64URL.index(honest[-1]) ^ 1],
         f"{version}.{kid.upper()}.{claims}.{mac}" if kid != kid.upper() else "",
     ]
     at = st.integers(0, len(honest) - 1)
-    changed = st.builds(lambda at, c: honest[:at] + c + honest[at + 1 :], at, st.sampled_from(alphabet + "+/=."))
+    changed = st.builds(lambda at, c: honest[:at] + c + honest[at + 1 :], at, st.sampled_from(BASE64URL + "+/=."))
     return (
         (st.sampled_from(bent) | changed | st.text(max_size=60))
         .filter(lambda text: text != honest)

@@ -1,9 +1,10 @@
-"""No door of a running server admits a forged token, every door admits an honest one, and a hole shows at every door."""
+"""No door of a running server admits a forged token, every one admits an honest token, and the released hole shows at each."""
 
 from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,49 +12,74 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from tests.attack.attacks import somebody, suspend
+from scoreboard.domain.grants import key_id
+from tests.attack.attacks import somebody, suspend, ticket_of
 from tests.attack.conftest import TARGET, honest
 from tests.attack.doors import (
+    ACTION,
     ADMITTED,
     EVENTS,
     FORBIDDEN,
     HTTP_DOORS,
     INVALID,
+    PLAYERS_ONLY,
     SPECTATOR,
+    SUBMIT,
     TOKEN_DOORS,
-    Visitor,
-    as_invalid,
-    claims_of,
-    closed_with,
-    connected,
-    emitted,
-    engine_socket,
-    native_socket,
-    told,
+    UNAUTHORIZED,
 )
+from tests.attack.forged_tokens import forged
 from tests.attack.holes import Hole
+from tests.attack.instance import ROLES, claims_of, compact, mistaken_keys, same_key
+from tests.attack.signatures import grant, signed_by
+from tests.attack.sockets import closed_with, connected, emitted, engine_socket, native_socket, told
 from tests.attack.test_tokens import SLOW
-from tests.attack.tokens import ROLES, compact, forged
+from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 
-#: Where only players come in, and who does not count as one.
-PLAYERS_ONLY = ("POST /api/v1/scores/submit", "POST /api/v1/actions/initialize", "PUT /api/v1/me/settings")
 AS_RELEASED = Hole("scoreboard/web/auth.py", "return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)')
+HEADERS = [None, "", "Bearer", "Bearer ", "Basic YW15OmFteQ==", "{}", "Token {}", "Bearer {}, Bearer {}", "Bearer {} {}"]
+#: Doors of a socket that has a player, whose role stays.
+REFRESHES = ("/ws auth:refresh", "Socket.IO auth", "Socket.IO auth:refresh")
+#: Events with other data, which other code answers.
+ASKED_OTHERWISE: list[tuple[str, object]] = [
+    ("join:leaderboard", {"mode": "rows"}),
+    ("join:leaderboard", {"since": "1.1"}),
+    ("join:leaderboard", {"view": {"around": 5}}),
+    ("join:leaderboard", {"view": {"offset": 0, "limit": 5}}),
+    ("leave:leaderboard", {"view": {"around": 5}}),
+]
 
 
-def shown(door: str) -> str:
-    """An honest token of the kind that this door takes."""
-    return honest("spectator-1", role="spectator") if door == SPECTATOR else honest()
+def spectators_token(visitor: Visitor, shown: str | None = None, body: object = None) -> str:
+    """What POST /auth/spectator gives."""
+    _, answer = visitor.request("POST", SPECTATOR.split(" ")[1], shown, body or {})
+    return str(answer["data"]["token"])
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("door", [door for door in TOKEN_DOORS if door != SPECTATOR])
+def test_every_door_admits_an_honest_token_of_a_role_that_may_come_in(door: str, role: str, visitor: Visitor) -> None:
+    refused = (role == "spectator" and door in PLAYERS_ONLY) or (role != "user" and door in REFRESHES)
+    wanted = FORBIDDEN if refused else ADMITTED
+    assert visitor.show(door, honest(role=role)) == wanted
+    assert visitor.show(door, honest(role=role)) == wanted, "remembered"
+
+
+def test_a_spectators_token_is_renewed_under_its_name_and_carries_nothing_else(visitor: Visitor) -> None:
+    for body in ({}, {"userId": "amy", "role": "admin", "username": "Amy"}):
+        first = spectators_token(visitor, None, body)
+        claims = claims_of(first)
+        assert (claims["role"], claims["username"], claims["exp"] - claims["iat"]) == ("spectator", "spectator", 600)
+        assert claims["userId"].startswith("spectator-")
+        assert claims_of(spectators_token(visitor, first, body))["userId"] == claims["userId"]
+        of_a_login = honest("amy", role="spectator")  # which would live for ever if it kept its name
+        for other in (None, honest("amy"), of_a_login, ticket_of(visitor.server, "amy")):
+            assert claims_of(spectators_token(visitor, other, body))["userId"] not in ("amy", claims["userId"])
 
 
 @pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_a_door_admits_an_honest_token_or_its_refusals_would_prove_nothing(door: str, visitor: Visitor) -> None:
-    assert visitor.show(door, shown(door)) == ADMITTED
-    assert visitor.show(door, shown(door)) == ADMITTED, "remembered"
-
-
-@pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_a_door_admits_nothing_forged(door: str, visitor: Visitor) -> None:
+def test_no_door_admits_anything_forged(door: str, visitor: Visitor) -> None:
     instances = st.sampled_from([TARGET, replace(TARGET, role="admin"), replace(TARGET, role="spectator")])
 
     @settings(SLOW, max_examples=60)
@@ -70,123 +96,120 @@ def test_a_door_admits_nothing_forged(door: str, visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_an_unknown_key_id_and_an_empty_key_are_admitted_nowhere(door: str, visitor: Visitor) -> None:
+def test_no_door_admits_an_unknown_key_id_with_an_empty_key(door: str, visitor: Visitor) -> None:
     now_s = int(time.time())
     for key in (b"", b"\0" * 32):
         for role in ROLES:
-            assert (
-                visitor.show(door, compact({"alg": "HS256", "kid": "x"}, TARGET.claims(now_s, "eve", role=role), key)) == INVALID
-            )
+            token = compact({"alg": "HS256", "kid": "x"}, TARGET.claims(now_s, "eve", role=role), key)
+            assert visitor.show(door, token) == INVALID
 
 
 @pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_what_was_released_admits_the_same_token_at_this_door(door: str, holed_server: Callable[..., ServerProcess]) -> None:
+def test_no_door_takes_a_key_by_mistake(door: str, visitor: Visitor) -> None:
+    """Each of them, without the help of chance: also the action secret, a retired one, and digests of nothing."""
+    role = "spectator" if door == SPECTATOR else "user"
+    for key in mistaken_keys(TARGET):
+        token = compact({"alg": "HS256"}, TARGET.claims(int(time.time()), role=role), key)
+        assert visitor.show(door, token) == INVALID, key
+
+
+def submitted(visitor: Visitor, key: bytes, kid: str) -> tuple[int, object]:
+    """What becomes of a submission that this key signed under this name."""
+    of = grant(int(time.time() * 1000) - 1_000, action_id=str(uuid.uuid4()))
+    body = {**ACTION, "actionId": of.action_id, "timestamp": of.issued_at_ms, "signature": signed_by(key, kid, of)}
+    status, answer = visitor.request("POST", SUBMIT.split(" ")[1], honest("amy"), body)
+    return status, answer.get("error")
+
+
+def test_no_submission_takes_a_key_by_mistake(visitor: Visitor) -> None:
+    """As for tokens; here the tokens' secrets are among those that must not count."""
+    ours = TARGET.action_secret.encode()
+    assert submitted(visitor, ours, key_id(ours)) == (200, None), "by the right key it is awarded"
+    for key in [*mistaken_keys(TARGET), *TARGET.trusted]:
+        for kid in ("x", key_id(key), key_id(ours)):
+            assert same_key(key, ours) or submitted(visitor, key, kid) == (400, "INVALID_ACTION"), key
+
+
+@pytest.mark.parametrize("door", TOKEN_DOORS)
+def test_the_released_hole_shows_at_every_door(door: str, holed_server: Callable[..., ServerProcess]) -> None:
     one = Visitor(holed_server(AS_RELEASED), honest)
-    # A refresh goes on as the player that it was; a spectator keeps the name that it shows.
-    claims = TARGET.claims(
-        int(time.time()), "spectator-eve" if door == SPECTATOR else "amy", role="spectator" if door == SPECTATOR else "admin"
-    )
+    # A refresh must be the socket's own player's, and only a name of ours is kept at /auth/spectator.
+    user, role = (f"spectator-{uuid.uuid4()}", "spectator") if door == SPECTATOR else ("amy", "user")
+    token = compact({"alg": "HS256", "kid": "x"}, TARGET.claims(int(time.time()), user, role=role), b"")
     try:
-        assert one.show(door, compact({"alg": "HS256", "kid": "x"}, claims, b"")) == ADMITTED
+        assert one.show(door, token) == ADMITTED
     finally:
         one.close()
 
 
 @pytest.mark.parametrize("door", HTTP_DOORS)
-@pytest.mark.parametrize(
-    "header",
-    [
-        None,
-        "",
-        "Bearer",
-        "Bearer ",
-        "Basic YW15OmFteQ==",
-        "{}",
-        "Token {}",
-        "Bearer {}, Bearer {}",
-        "Bearer {} {}",
-        "Bearer\t{}",
-        "Bearer:{}",
-    ],
-)
+@pytest.mark.parametrize("header", HEADERS)
 def test_a_token_is_shown_as_a_bearer_or_not_at_all(door: str, header: str | None, visitor: Visitor) -> None:
     method, path = door.split(" ")
     lines = {} if header is None else {"Authorization": header.format(honest(), honest())}
-    body = HTTP_DOORS[door]
-    status, answer = visitor._sent(
-        method, path, {**lines, "Content-Type": "application/json"}, None if body is None else json.dumps(body).encode()
-    )
-    assert (status, answer["error"]) in {(401, "UNAUTHORIZED"), (401, "INVALID_TOKEN")}
+    body = None if HTTP_DOORS[door] is None else json.dumps(HTTP_DOORS[door]).encode()
+    status, answer = visitor.send(method, path, {**lines, "Content-Type": "application/json"}, body)
+    assert (status, answer["error"].lower()) in {(401, UNAUTHORIZED), (401, INVALID)}
 
 
 @pytest.mark.parametrize("door", HTTP_DOORS)
 @pytest.mark.parametrize("where", ["token", "access_token", "jwt", "Authorization", "auth"])
-def test_a_token_in_the_query_or_a_cookie_is_none(door: str, where: str, visitor: Visitor) -> None:
+def test_a_token_in_the_query_or_a_cookie_is_ignored(door: str, where: str, visitor: Visitor) -> None:
     method, path = door.split(" ")
-    status, _ = visitor._sent(
-        method, f"{path}?{where}={honest()}", {"Cookie": f"{where}={honest()}"}, b"{}" if method != "GET" else None
-    )
-    assert status == 401
-
-
-@pytest.mark.parametrize("door", PLAYERS_ONLY)
-def test_a_spectator_plays_nowhere(door: str, visitor: Visitor) -> None:
-    _, body = visitor.request("POST", "/api/v1/auth/spectator", None, {})
-    assert visitor.show(door, body["data"]["token"]) == FORBIDDEN
-    assert visitor.show(door, honest(role="spectator")) == FORBIDDEN
-
-
-@pytest.mark.parametrize("door", [door for door in HTTP_DOORS if door not in PLAYERS_ONLY and "submit" not in door])
-def test_a_spectator_may_look(door: str, visitor: Visitor) -> None:
-    _, body = visitor.request("POST", "/api/v1/auth/spectator", None, {})
-    assert visitor.show(door, body["data"]["token"]) == ADMITTED
+    body = b"{}" if method != "GET" else None
+    status, answer = visitor.send(method, f"{path}?{where}={honest()}", {"Cookie": f"{where}={honest()}"}, body)
+    assert (status, answer["error"].lower()) == (401, UNAUTHORIZED)
 
 
 def test_a_suspended_player_gets_a_strangers_token_and_no_other(target: ServerProcess, visitor: Visitor) -> None:
     user = somebody("mallory")
     suspend(target, user)
     for token in (honest(user), honest(user, role="spectator")):
-        status, body = visitor.request("POST", "/api/v1/auth/spectator", token, {})
-        claims = claims_of(body["data"]["token"])
-        assert (status, claims["role"]) == (200, "spectator")
+        claims = claims_of(spectators_token(visitor, token))
+        assert claims["role"] == "spectator"
         assert claims["userId"] not in (user, claims_of(token)["userId"])
 
 
-def test_a_spectators_token_says_nothing_but_that(visitor: Visitor) -> None:
-    for asked in ({}, {"userId": "amy", "role": "admin", "username": "Amy"}):
-        _, body = visitor.request("POST", "/api/v1/auth/spectator", None, asked)
-        claims = claims_of(body["data"]["token"])
-        assert (claims["role"], claims["username"]) == ("spectator", "spectator")
-        assert claims["userId"].startswith("spectator-")
-        assert claims["exp"] - claims["iat"] == 600
-    _, body = visitor.request("POST", "/api/v1/auth/spectator", honest("amy"), {})
-    assert claims_of(body["data"]["token"])["userId"] != "amy", "a player's token makes no longer-lived one of the player's"
+@pytest.mark.parametrize("own_port", [False, True], ids=["/ws", "WEBSOCKET_PORT"])
+@pytest.mark.parametrize(("event", "data"), [*EVENTS.items(), *ASKED_OTHERWISE])
+def test_a_stranger_on_a_socket_is_told_to_authenticate(event: str, data: object, own_port: bool, target: ServerProcess) -> None:
+    with native_socket(target, own_port=own_port) as socket:
+        assert told(socket, event, data)[0] == (INVALID if event.startswith("auth") else UNAUTHORIZED)
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_a_stranger_on_a_socket_is_told_to_authenticate_and_no_more(event: str, target: ServerProcess) -> None:
-    with native_socket(target) as socket:
-        outcome, _ = told(socket, event, EVENTS[event])
-        assert as_invalid(outcome) == (INVALID if event.startswith("auth") else "unauthorized")
-
-
-@pytest.mark.parametrize("event", EVENTS)
-def test_a_stranger_on_socket_io_cannot_even_ask(event: str, target: ServerProcess) -> None:
+def test_a_stranger_on_socket_io_is_closed(event: str, target: ServerProcess) -> None:
     with engine_socket(target) as socket:
         assert connected(socket, "x") == INVALID
         socket.send("421" + json.dumps([event, EVENTS[event]]))
         assert closed_with(socket) == 1008
 
 
+@pytest.mark.parametrize("event", [event for event in EVENTS if not event.startswith("auth")])
+def test_a_player_on_a_socket_may_ask(event: str, target: ServerProcess) -> None:
+    with native_socket(target, honest("bob")) as native, engine_socket(target, honest("bob")) as socketio:
+        assert told(native, event, EVENTS[event])[0] == ADMITTED
+        assert emitted(socketio, event, EVENTS[event]) == ADMITTED
+
+
 @pytest.mark.parametrize("event", ["auth", "auth:refresh"])
-def test_a_socket_goes_on_as_the_player_that_it_is_and_as_nobody_else(event: str, target: ServerProcess) -> None:
-    with native_socket(target) as socket, engine_socket(target) as socketio:
-        assert told(socket, "auth", {"token": honest("amy")})[0] == ADMITTED
-        assert connected(socketio, honest("amy")) == ADMITTED
-        for user, role in (("bob", "user"), ("Amy", "user"), ("spectator-1", "spectator"), ("bob", "admin")):
+def test_a_socket_refuses_another_players_token(event: str, target: ServerProcess) -> None:
+    with native_socket(target, honest("amy")) as native, engine_socket(target, honest("amy")) as socketio:
+        for user, role in (("bob", "user"), ("Amy", "user"), ("spectator-1", "spectator"), ("bob", "admin"), ("amy", "admin")):
             token = honest(user, role=role)
-            assert told(socket, event, {"token": token})[0] == FORBIDDEN
+            assert told(native, event, {"token": token})[0] == FORBIDDEN
             assert emitted(socketio, event, {"token": token}) == FORBIDDEN
-        _, ack = told(socket, event, {"token": honest("amy")})
+        _, ack = told(native, event, {"token": honest("amy")})
         assert ack["data"]["userId"] == "amy"
         assert emitted(socketio, event, {"token": honest("amy")}) == ADMITTED
+
+
+@pytest.mark.parametrize("path", ["/api/v1/scores/me", "/api/v1/me/achievements", "/api/v1/me/settings"])
+def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(path: str, visitor: Visitor) -> None:
+    amy, eve = somebody("amy"), somebody("eve")
+    visitor.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
+    own = visitor.request("GET", path, honest(eve))
+    for query in (f"?userId={amy}", f"?user={amy}", f"?id={amy}"):
+        assert visitor.request("GET", path + query, honest(eve)) == own
+    assert visitor.send("GET", path, {"Authorization": f"Bearer {honest(eve)}", "X-User-Id": amy}, None) == own
+    assert path.endswith("achievements") or visitor.request("GET", path, honest(amy)) != own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import msgspec
+import re
 
 from scoreboard.realtime.engineio.query import TRANSPORTS
 from scoreboard.realtime.handshake import PATHS
@@ -13,6 +13,7 @@ from scoreboard.web.app import Api
 from scoreboard.web.operations import OPERATIONS
 from scoreboard.web.since import _NAMES
 from tests.attack.doors import EVENTS, HTTP_DOORS, OPEN_DOORS, TOKEN_DOORS
+from tests.attack.holes import ROOT
 
 #: Routes whose resource asks for itself, and the doors that it has.
 SOCKETS = {
@@ -20,6 +21,7 @@ SOCKETS = {
     f"* {SOCKETIO_PATH.decode()}": {
         "Socket.IO CONNECT over polling",
         "Socket.IO CONNECT over WebSocket",
+        "Socket.IO CONNECT (WEBSOCKET_PORT)",
         "Socket.IO auth",
         "Socket.IO auth:refresh",
     },
@@ -30,7 +32,8 @@ def routes() -> set[str]:
     """Every route as ``METHOD path``; ``*`` for one that takes every method. HEAD is GET without a body."""
     found = set()
     for rule in Api.app.url_map.iter_rules():
-        methods = set(rule.methods or ()) - {"HEAD"}
+        methods = set(rule.methods or ())
+        methods -= {"HEAD"} if "GET" in methods else set()
         named = ["*"] if len(methods) > 3 else sorted(methods)
         found |= {f"{method} {rule.rule}" for method in named}
     return found
@@ -43,7 +46,7 @@ def unnamed(found: set[str]) -> set[str]:
 
 def test_every_route_is_a_door_of_the_suite() -> None:
     assert unnamed(routes()) == set()
-    assert unnamed(routes() | {"GET /api/v1/new"}) == {"GET /api/v1/new"}, "and one that were new would be missed"
+    assert unnamed(routes() | {"GET /api/v1/new"}) == {"GET /api/v1/new"}, "a new route is reported"
 
 
 def test_the_suite_names_no_door_that_is_gone() -> None:
@@ -54,6 +57,18 @@ def test_the_suite_names_no_door_that_is_gone() -> None:
 
 def test_every_event_is_a_door_of_the_suite() -> None:
     assert set(_HANDLERS) == set(EVENTS)
+
+
+def test_the_other_port_serves_these_two_and_nothing_else() -> None:
+    """WEBSOCKET_PORT has no routes: what the root hands it is all that is there."""
+    source = (ROOT / "scoreboard" / "service.py").read_text()
+    found = re.search(r"build_socket_site\(\s*(\{[^}]*\}),\s*otherwise=SocketResource\(sockets\)", source)
+    assert found is not None
+    assert found[1] == "{SOCKETIO_PATH: socketio}"
+    assert {door for door in TOKEN_DOORS if "WEBSOCKET_PORT" in door} == {
+        "GET / (WEBSOCKET_PORT)",
+        "Socket.IO CONNECT (WEBSOCKET_PORT)",
+    }
 
 
 def test_there_are_no_more_ways_to_open_a_socket_than_the_suite_takes() -> None:
@@ -69,4 +84,3 @@ def test_there_are_no_more_credentials_than_the_suite_forges() -> None:
 def test_what_machines_are_told_to_secure_is_what_asks_for_a_token() -> None:
     told = {f"{one.method.upper()} {one.path}": one.secured for one in OPERATIONS}
     assert {door for door, secured in told.items() if secured} == set(HTTP_DOORS)
-    assert isinstance(OPERATIONS[0], msgspec.Struct)

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from tests.attack.attacks import somebody
+from tests.attack.attacks import begun_action, somebody
 from tests.attack.conftest import honest, target_server
-from tests.attack.doors import HTTP_DOORS, Visitor, outcome_of
+from tests.attack.doors import FORBIDDEN, outcome_of
+from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_server import postgres
 
@@ -55,19 +56,11 @@ def suspension_under_way(server: ServerProcess, user_id: str) -> Iterator[None]:
     handle.close()
 
 
-def granted(one: Visitor, user_id: str) -> dict[str, object]:
-    """An action of the player's, begun and ready to be handed in."""
-    action = HTTP_DOORS["POST /api/v1/actions/initialize"]
-    assert isinstance(action, dict)
-    _, begun = one.request("POST", "/api/v1/actions/initialize", honest(user_id), action)
-    return {**action, **{key: begun["data"][key] for key in ("actionId", "timestamp", "signature")}}
-
-
 def test_no_award_commits_after_the_suspension_that_it_waited_for(server: ServerProcess) -> None:
     one, user = Visitor(server, honest), somebody("mallory")
-    assert one.request("POST", "/api/v1/scores/submit", honest(user), granted(one, user))[0] == 200
+    assert one.request("POST", "/api/v1/scores/submit", honest(user), begun_action(one, user))[0] == 200
     before = one.request("GET", "/api/v1/scores/me", honest(user))[1]["data"]["score"]
-    waiting = [granted(one, user) for _ in range(3)]
+    waiting = [begun_action(one, user) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         with suspension_under_way(server, user):
             began_s = time.monotonic()
@@ -79,7 +72,7 @@ def test_no_award_commits_after_the_suspension_that_it_waited_for(server: Server
             assert not any(answer.done() for answer in answers), "they wait for the ledger"
         outcomes = [outcome_of(*answer.result(10)) for answer in answers]
     assert time.monotonic() - began_s < SILENT_S + 5
-    assert outcomes == ["forbidden"] * 3
+    assert outcomes == [FORBIDDEN] * 3
     shown = server.command_line("player", "show", user, "--json")
     assert f'"points": {before}' in shown.stdout or f'"points":{before}' in shown.stdout, shown.stdout
     assert server.command_line("replay", "verify").returncode == 0

@@ -14,8 +14,9 @@ from hypothesis.errors import NoSuchExample
 from scoreboard.domain.grants import key_id, keyring
 from scoreboard.domain.values import Player
 from scoreboard.web.auth import INVALID_TOKEN, Cloakroom
+from tests.attack.forged_tokens import FORGERS
 from tests.attack.holes import Hole, holed_module
-from tests.attack.tokens import FORGERS, ROLES, Instance, compact, mistaken_keys
+from tests.attack.instance import ROLES, Instance, compact, mistaken_keys
 
 NOW_S = 1_761_129_000
 INSTANCE = Instance(
@@ -31,15 +32,11 @@ SLOW = settings(
 )
 
 
-def authenticator(kind: Callable[..., Any] = Cloakroom, instance: Instance = INSTANCE, now_s: int = NOW_S, **more: Any) -> Any:
-    return kind(
-        ring=keyring(instance.secret.encode(), (instance.older.encode(),)),
-        now_ms=lambda: now_s * 1000,
-        life_s_max=instance.life_s_max,
-        issuer=instance.issuer,
-        audience=instance.audience,
-        **more,
-    )
+def authenticator(kind: Callable[..., Any] = Cloakroom, **more: Any) -> Any:
+    """One that trusts what INSTANCE trusts, whole or with a hole."""
+    ring = keyring(INSTANCE.secret.encode(), (INSTANCE.older.encode(),))
+    given = {"now_ms": lambda: NOW_S * 1000, "barred": lambda _user_id: False, **more}
+    return kind(ring=ring, life_s_max=INSTANCE.life_s_max, issuer=INSTANCE.issuer, audience=INSTANCE.audience, **given)
 
 
 WHOLE: Cloakroom = authenticator()
@@ -211,7 +208,7 @@ def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["show", "wait", "suspend", "reinstate", "other token"]), st.integers(1, 400)), max_size=12
+        st.tuples(st.sampled_from(["show", "wait", "suspend", "reinstate", "other token"]), st.integers(1, 1000)), max_size=12
     )
 )
 def test_a_remembered_token_lives_no_longer_and_opens_nothing_for_the_suspended(steps: list[tuple[str, int]]) -> None:
@@ -221,8 +218,7 @@ def test_a_remembered_token_lives_no_longer_and_opens_nothing_for_the_suspended(
 def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | None:
     """What went wrong while a player's tokens were shown, remembered, outlived and suspended; None if nothing did."""
     now_s, suspended = NOW_S, set[str]()
-    room = authenticator(kind, barred=suspended.__contains__)
-    object.__setattr__(room, "now_ms", lambda: now_s * 1000)
+    room = authenticator(kind, now_ms=lambda: now_s * 1000, barred=suspended.__contains__)
     ends = NOW_S + 600
     token = INSTANCE.honest(NOW_S)
     for what, seconds in [*steps, ("show", 0)]:
@@ -250,5 +246,5 @@ def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | N
 )
 def test_the_schedule_finds_a_hole_in_what_is_remembered(hole: Hole) -> None:
     kind = holed_module(hole).Cloakroom
-    steps = st.lists(st.tuples(st.sampled_from(["show", "wait", "suspend"]), st.integers(1, 400)), max_size=8)
+    steps = st.lists(st.tuples(st.sampled_from(["show", "wait", "suspend"]), st.integers(1, 1000)), max_size=8)
     assert find(steps, lambda steps: _followed(kind, steps) is not None, settings=settings(SLOW, database=None)) is not None

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.secret_strength import BITS_MIN, BYTES_MIN, guess_bits, weakness
+from tests.journeys.server import ACTION_SECRET, JWT_SECRET
 
-#: Ways to write down what chance made, each of 128 bits or more but for the digits' 106.
+#: Ways to write down what chance made, each of 80 bits or more.
 TOOLS: dict[str, Callable[[random.Random], str]] = {
     "openssl rand -hex 16": lambda chance: chance.randbytes(16).hex(),
     "openssl rand -hex 32": lambda chance: chance.randbytes(32).hex(),
@@ -23,6 +24,9 @@ TOOLS: dict[str, Callable[[random.Random], str]] = {
     "uuid": lambda chance: str(uuid.UUID(bytes=chance.randbytes(16), version=4)),
     "pwgen": lambda chance: "".join(chance.choices(string.ascii_letters + string.digits, k=32)),
     "letters": lambda chance: "".join(chance.choices(string.ascii_lowercase, k=32)),
+    "everything": lambda chance: "".join(chance.choices(string.ascii_letters + string.digits + string.punctuation, k=32)),
+    "Cyrillic": lambda chance: "".join(chance.choices("абвгдежзийклмнопрстуфхцчшщъыьэюя", k=16)),
+    "Chinese": lambda chance: "".join(chr(chance.randint(0x4E00, 0x9FFF)) for _ in range(11)),
     "digits": lambda chance: "".join(chance.choices(string.digits, k=32)),
 }
 
@@ -68,13 +72,29 @@ def test_a_phrase_of_many_words_is_taken() -> None:
         "zyxwvutsrqponmlkjihgfedcba987654",
         "qwertyuiopasdfghjklzxcvbnm123456",
         "aaaabbbbccccddddeeeeffffgggghhhh",
+        "00112233445566778899aabbccddeeff",
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+        "5F4DCC3B5AA765D61D8327DEB882CF99",
+        "404E635266556A586E3272357538782F413F4428472B4B6250645367566B5970",
+        "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "6368616e67656d656368616e67656d65",
+        "a-string-secret-at-least-256-bits-long",
+        "TODO: set me before going to production!",
+        "$(cat /run/secrets/scoreboard_jwt_key)",
+        "${JWT_SECRET:?please set the secret first}",
+        "<insert-32-byte-hex-from-kms-here>",
+        "vault:secret/data/scoreboard#jwt_secret",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:scoreboard",
+        *(JWT_SECRET, ACTION_SECRET),  # in this repository, so everybody's
     ],
 )
 def test_what_people_type_in_its_place_is_refused(secret: str) -> None:
     assert weakness(secret) is not None
 
 
-@given(st.text(min_size=1, max_size=8), st.integers(2, 40))
+@given(st.text(st.characters(codec="ascii"), min_size=1, max_size=8), st.integers(2, 40))
 def test_a_short_piece_repeated_is_refused_however_often(piece: str, times: int) -> None:
     assert weakness(piece * times) is not None
 

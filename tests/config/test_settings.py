@@ -210,9 +210,13 @@ REFUSED_IN_PRODUCTION = [
         "DB_PASSWORD (or the one in DATABASE_URL) should not be env.example",
     ),
     ({"REDIS_URL": "redis://:PASSWORD@localhost:6379/0"}, "REDIS_PASSWORD (or the one in REDIS_URL) should not be env.example"),
+    ({"DATABASE_URL": "postgresql://u:%73ecret@h/d"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be the specification"),
+    ({"DATABASE_URL": "postgresql://h/d?password=secret"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be the spec"),
+    ({"DB_PASSWORD": "postgres"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be a placeholder in production"),
+    ({"ACTION_SIGNATURE_SECRET": JWT_SECRET.upper() + "\n"}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
     ({"REDIS_PASSWORD": "changeme"}, "REDIS_PASSWORD (or the one in REDIS_URL) should not be a placeholder in production"),
     *(
-        ({name: weak}, f"{name} should not be a placeholder, or one piece again and again, in production")
+        ({name: weak}, f"{name} should be random, not a placeholder or a repeated piece, in production")
         for name in ("JWT_SECRET", "ACTION_SIGNATURE_SECRET", "JWT_SECRETS_OLD", "ACTION_SIGNATURE_SECRETS_OLD")
         for weak in ("a" * 64, "changeme-changeme-changeme-changeme", "your-secret-key-here-your-secret-key-here")
     ),
@@ -236,9 +240,23 @@ def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_pat
 @pytest.mark.parametrize("name", ["jwt_secret", "action_signature_secret"])
 @pytest.mark.parametrize(
     ("secret", "line"),
-    [("", "should not be empty"), ("\\u0000" * 40, "should not be empty"), ("-----BEGIN PUBLIC KEY-----", "not a key in PEM")],
+    [
+        ("", "should not be empty"),
+        ("\\u0000" * 40, "should not be empty"),
+        *(
+            (key, "not a key in PEM")
+            for key in (
+                "-----BEGIN PUBLIC KEY-----",
+                "---- BEGIN SSH2 PUBLIC KEY ----",
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+                " ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQC",
+            )
+        ),
+    ],
 )
-def test_what_keys_no_hmac_is_refused_everywhere(environment: str, name: str, secret: str, line: str, tmp_path: Path) -> None:
+def test_an_empty_secret_or_a_key_of_another_kind_is_refused_in_every_environment(
+    environment: str, name: str, secret: str, line: str, tmp_path: Path
+) -> None:
     file = tmp_path / "settings.toml"
     for written in (f'{name} = "{secret}"', f'{name}s_old = ["{OLDER}", "{secret}"]'):
         file.write_text(written + "\n")
@@ -357,3 +375,22 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("a file")
     with pytest.raises(BadSettings, match=r"^SCOREBOARD_DATA_DIR: .* cannot be kept there"):
         loaded(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_URL", f"redis://:p\uff1a{SECRET}@localhost/0"),
+        ("DATABASE_URL", f"postgresql://u:p\u2100{SECRET}@h/d"),
+        ("REDIS_URL", f"redis://:pa[{SECRET}@127.0.0.1:6379/0"),
+        ("DATABASE_URL", f"postgresql://u:pa[{SECRET}@127.0.0.1:6379/0"),
+        ("REDIS_URL", f"redis://:x/{SECRET}@127.0.0.1:6379/0"),
+        ("JWT_SECRET", "\udcff\udcfe" + SECRET),
+    ],
+)
+@pytest.mark.parametrize("environment", ["development", "production"])
+def test_a_value_that_cannot_be_read_is_named_and_not_shown(name: str, value: str, environment: str) -> None:
+    with pytest.raises(BadSettings) as refused:
+        load_settings({**PRODUCTION, "SCOREBOARD_ENV": environment, name: value})
+    assert re.match(rf"{name} should be ", str(refused.value)), str(refused.value)
+    assert not any(part in str(refused.value) for part in (SECRET, "\udcff", "\uff1a", "\u2100", "never"))

@@ -27,7 +27,7 @@ TWISTD = Path(sys.executable).with_name("twistd")
         ),
         (
             {"SCOREBOARD_ENV": "production", "JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64},
-            "scoreboard: JWT_SECRET should not be a placeholder, or one piece again and again, in production: "
+            "scoreboard: JWT_SECRET should be random, not a placeholder or a repeated piece, in production: "
             "make one with `openssl rand -hex 32`\n",
         ),
         (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 import time
@@ -11,9 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.judgement import Award, Verdict
-from scoreboard.domain.players import SuspensionOrder
+from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.domain.refusals import SUSPENDED
 from scoreboard.storage.opening import SqlStore, open_register_store, open_store
 from tests.storage.claims import NOW, claim, granted
@@ -63,7 +65,7 @@ def test_the_receipt_of_a_used_action_is_not_told_while_the_player_is_suspended(
     assert house.do(house.ledger.award([used], [])) == [SUSPENDED]
 
 
-def test_a_suspension_alone_makes_nobody_known_to_the_ledger(house: House) -> None:
+def test_a_suspension_alone_adds_no_player_to_the_ledger(house: House) -> None:
     house.do(house.register.suspend(order()))
     assert house.do(house.ledger.account("amy")) is None
     assert house.do(house.ledger.accounts("", 9)) == []
@@ -82,52 +84,70 @@ def test_a_suspension_alone_makes_nobody_known_to_the_ledger(house: House) -> No
 PLAYERS = 6
 
 
+class Playing(threading.Thread):
+    """A server of its own that awards its players in batches without pause. ``players`` may grow."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.players = PLAYERS
+        self.ended = threading.Event()
+        self.awards = 0
+        self.errors: list[BaseException] = []
+        self._store: SqlStore = open_store(url)
+        self.start()
+
+    def run(self) -> None:
+        try:
+            while not self.ended.is_set():
+                self._award()
+        except BaseException as error:  # the test raises it again
+            self.errors.append(error)
+        self._store.writes.close()
+
+    def _award(self) -> None:
+        batch = [claim(f"user-{number}", 1) for number in range(self.players)]
+        with contextlib.suppress(StoreUnavailable):  # SQLite is busy: try again
+            for verdict in self._store.writes.award(batch, []):
+                assert isinstance(verdict, Award) or verdict == SUSPENDED
+                self.awards += isinstance(verdict, Award)
+
+
+def suspend(url: str, user_id: str) -> None:
+    """Enter an order, and again while SQLite is busy."""
+    register = open_register_store(url)
+    for _ in range(20):
+        with contextlib.suppress(StoreUnavailable):
+            assert register.changes.suspend(order(user_id))
+            break
+    else:
+        pytest.fail("never got the writer's lock")
+    register.changes.close()
+
+
 def test_whatever_the_schedule_no_entry_follows_a_suspension(url: str) -> None:
     """Two servers award the same players without pause, a third suspends them one after the other."""
-    ended = threading.Event()
-    errors: list[BaseException] = []
-    awarded = itertools.count()
-
-    def play() -> None:
-        store = open_store(url)
-        try:
-            while not ended.is_set():
-                for verdict in store.writes.award([claim(f"user-{number}", 1) for number in range(PLAYERS)], []):
-                    assert isinstance(verdict, Award) or verdict == SUSPENDED
-                    next(awarded)
-        except BaseException as error:  # it is raised again below
-            errors.append(error)
-        finally:
-            store.writes.close()
-
-    threads = [threading.Thread(target=play) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    register, audits = open_register_store(url), open_store(url).audits
+    servers = [Playing(url), Playing(url)]
+    audits = open_store(url).audits
     counted: dict[str, int] = {}
     try:
-        for number in range(PLAYERS + 2):  # the last two play for the first time, and are suspended before or just then
+        for number in range(PLAYERS + 4):
+            if number >= PLAYERS:  # these play for the first time just before, or while, they are suspended
+                for server in servers:
+                    server.players = number + 1
+            else:
+                time.sleep(0.02)
             user = f"user-{number}"
-            time.sleep(0.02)
-            for _ in range(10):
-                try:
-                    assert register.changes.suspend(order(user))
-                    break
-                except Exception:  # a crowded SQLite file: come again
-                    time.sleep(0.01)
+            suspend(url, user)
             counted[user] = audits.count_entries(EntryFilter(user_id=user))
         time.sleep(0.1)
     finally:
-        ended.set()
-        for thread in threads:
-            thread.join(20)
-    assert not errors
-    assert next(awarded) > 10 * PLAYERS, "they did play"
+        for server in servers:
+            server.ended.set()
+            server.join(20)
+    assert [error for server in servers for error in server.errors] == []
+    assert min(server.awards for server in servers) > 0, "both did award"
     assert {user: audits.count_entries(EntryFilter(user_id=user)) for user in counted} == counted
-    assert set(register.reads.suspended("", 99)) == set(counted)
     audits.close()
-    register.changes.close()
-    register.reads.close()
 
 
 class Awarding(threading.Thread):
@@ -215,6 +235,27 @@ def test_a_suspension_that_meets_an_award_under_way_waits_for_its_commit(postgre
     assert register.reads.suspended("", 9) == ["amy"]
     register.changes.close()
     register.reads.close()
+
+
+def test_a_suspension_that_waits_for_its_player_holds_up_no_other_change(postgres_url: str) -> None:
+    assert Awarding(postgres_url, "amy").ended(5)
+    register, other = open_register_store(postgres_url), open_register_store(postgres_url)
+    with psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
+        suspending = threading.Thread(target=lambda: register.changes.suspend(order()), daemon=True)
+        suspending.start()
+        began_s = time.monotonic()
+        time.sleep(0.2)
+        other.changes.change_settings("bob", PlayerSettings(spectators=False), NOW)
+        assert other.changes.suspend(order("cat"))
+        assert time.monotonic() - began_s < 1
+        time.sleep(1.6)  # longer than an award would wait: an order that stops a cheater waits on
+        assert suspending.is_alive()
+    suspending.join(5)
+    assert register.reads.suspended("", 9) == ["amy", "cat"]
+    for store in (register, other):
+        store.changes.close()
+        store.reads.close()
 
 
 def _until(holds: Callable[[], bool], seconds_max: float = 5.0) -> None:

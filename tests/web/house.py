@@ -366,7 +366,7 @@ class House:
             ring=keyring(ACTION_SECRET),
             limits=self.limits,
             action_ttl_ms=600_000,
-            spectators_admitted=self.spectators,
+            spectator_life_s=600 if self.spectators else None,
             pings={"ledger": self._ping_ledger, "board": self._ping_board},
             metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
             pages=self.pages,

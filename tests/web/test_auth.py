@@ -33,7 +33,11 @@ class Clock:
 
 
 def cloakroom(clock: Clock | None = None, ring: Keyring | None = None, **more: Any) -> Cloakroom:
-    return Cloakroom(ring=ring or keyring(SECRET), now_ms=(clock or Clock()).now_ms, **{"life_s_max": 86_400, **more})
+    return Cloakroom(
+        ring=ring or keyring(SECRET),
+        now_ms=(clock or Clock()).now_ms,
+        **{"life_s_max": 86_400, "barred": set[str]().__contains__, **more},
+    )
 
 
 def b64(raw: bytes) -> str:

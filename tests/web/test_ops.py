@@ -174,6 +174,15 @@ def test_a_spectator_who_renews_keeps_the_name_and_a_player_gets_another() -> No
     assert len({named(first), named(None), named("bad"), named(house.token("user-123"))}) == 4
 
 
+def test_the_end_that_a_spectator_is_told_is_the_tokens_own() -> None:
+    house = House()
+    house.clock.advance(0.75)
+    data = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
+    player = house.cloakroom.admit(data["token"])
+    assert isinstance(player, Player)
+    assert data["expiresAt"] == 1000 * player.expires_at_s == 1000 * (NOW_S + 600)
+
+
 def test_spectators_are_turned_away_when_the_board_is_not_public() -> None:
     reply = House(spectators=False).ask("POST", "/api/v1/auth/spectator", token=None)
     assert (reply.status, reply.json["code"]) == (404, 4040)

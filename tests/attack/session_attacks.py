@@ -1,0 +1,138 @@
+"""Attacks on sessions: another player's socket, recovery ids, session ids of Engine.IO."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from tests.attack.attacks import CHANGES, attack, begun_action, somebody, ticket_of, visitor_of
+from tests.attack.conftest import honest
+from tests.attack.doors import ADMITTED, SUBMIT
+from tests.attack.sockets import emitted, engine_socket, native_socket, told
+from tests.journeys.server import ServerProcess
+
+
+@attack
+def a_refresh_as_another_player(server: ServerProcess) -> list[str]:
+    with native_socket(server, honest("amy")) as native, engine_socket(server, honest("amy")) as socketio:
+        outcomes = {
+            "/ws": told(native, "auth:refresh", {"token": honest("bob")})[0],
+            "Socket.IO": emitted(socketio, "auth:refresh", {"token": honest("bob")}),
+        }
+    return [door for door, outcome in outcomes.items() if outcome == ADMITTED]
+
+
+@attack
+def a_refresh_in_another_role(server: ServerProcess) -> list[str]:
+    got = []
+    for role, other in (("user", "admin"), ("admin", "user"), ("spectator", "user")):
+        with (
+            native_socket(server, honest("amy", role=role)) as native,
+            engine_socket(server, honest("amy", role=role)) as socketio,
+        ):
+            token = honest("amy", role=other)
+            if told(native, "auth:refresh", {"token": token})[0] == ADMITTED:
+                got.append(f"/ws, {role} as {other}")
+            if emitted(socketio, "auth:refresh", {"token": token}) == ADMITTED:
+                got.append(f"Socket.IO, {role} as {other}")
+    return got
+
+
+@attack
+def the_deeds_of_a_player_who_forbade_it(server: ServerProcess) -> list[str]:
+    amy, one, path = somebody("amy"), visitor_of(server), SUBMIT.split(" ")[1]
+    _, before = one.request("GET", f"{CHANGES}?wait=0", honest(amy))
+    one.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
+    assert one.request("POST", path, honest(amy), begun_action(one, amy))[0] == 200
+    got = set()
+    for _ in range(5):
+        with native_socket(server, honest(somebody("eve"))) as socket:
+            # The other questions keep the register busy, so that the answer about amy comes after the join.
+            events = [("spectate:user", f"u{n}") for n in range(14)] + [("spectate:user", amy)]
+            for event, data in [*events, ("join:leaderboard", {"since": before["data"]["cursor"]})]:
+                socket.send(json.dumps({"event": event, "data": data, "id": 1 if data == amy else 2}))
+            heard: list[str] = []
+            while len([one for one in heard if one in ("ack", "error")]) < 16:
+                heard.append(json.loads(socket.recv(timeout=5))["event"])
+            got |= {"player:action"} & set(heard)
+    return sorted(got)
+
+
+def lost_client(server: ServerProcess, user_id: str) -> tuple[str, str, str]:
+    """(sid, pid, offset) of a client that was in the room and was cut off."""
+    socket = engine_socket(server)
+    socket.send("40" + json.dumps({"token": honest(user_id)}))
+    ids = json.loads(str(socket.recv(timeout=5))[2:])
+    socket.send('42["join:leaderboard"]')
+    snapshot = json.loads(str(socket.recv(timeout=5))[2:])
+    socket.socket.shutdown(2)  # without a close frame
+    time.sleep(0.3)
+    return ids["sid"], ids["pid"], snapshot[2]
+
+
+def sid_of(server: ServerProcess, user_id: str, pid: Any, offset: Any) -> str:
+    """The sid that a client gets who says that it comes back."""
+    with engine_socket(server) as socket:
+        socket.send("40" + json.dumps({"token": honest(user_id), "pid": pid, "offset": offset}))
+        return str(json.loads(str(socket.recv(timeout=5))[2:])["sid"])
+
+
+@attack
+def a_recovery_id_of_another_player(server: ServerProcess) -> list[str]:
+    user, eve = somebody("amy"), somebody("eve")
+    sid, pid, offset = lost_client(server, user)
+    # Whether or not it has a right spelling, by a player with a similar name or with any other.
+    said = [f"{pid}:{user}", f"absent:{pid}:{user}", f"{pid}:", pid.swapcase(), "*", [pid], {"pid": pid}, "", None, pid[:-1], pid]
+    for one in said:
+        for who in (f"{user}:", f":{user}", user.swapcase(), eve):
+            if sid_of(server, who, one, offset) == sid:
+                return ["another player came back as this one"]
+    assert sid_of(server, user, pid, offset) == sid, "the player comes back, whatever others tried"
+    return []
+
+
+@attack
+def a_recovery_id_twice(server: ServerProcess) -> list[str]:
+    user = somebody("amy")
+    sid, pid, offset = lost_client(server, user)
+    with ExitStack() as open_until_all_are_answered:
+        sockets = [open_until_all_are_answered.enter_context(engine_socket(server)) for _ in range(6)]
+        for socket in sockets:
+            socket.send("40" + json.dumps({"token": honest(user), "pid": pid, "offset": offset}))
+        got = [json.loads(str(socket.recv(timeout=5))[2:])["sid"] for socket in sockets]
+    assert sid in got
+    return ["two sessions have one id"] if got.count(sid) > 1 else []
+
+
+@attack
+def a_session_of_engine_io_by_a_guessed_id(server: ServerProcess) -> list[str]:
+    one = visitor_of(server)
+    with engine_socket(server, honest("amy")):
+        for sid in ("0", "*", "sid", "A" * 24, secrets.token_urlsafe(18), "%00", "x" * 5000):
+            query = f"/socket.io/?EIO=4&transport=polling&sid={sid}"
+            for method, body in (("POST", b"40{}"), ("GET", None)):
+                status, answer = one.send(method, query, {"Content-Type": "text/plain"}, body)
+                if status != 400 or answer["message"] != "Session ID unknown":
+                    return ["a session answered"]
+    return []
+
+
+@attack
+def the_next_id_from_those_before(server: ServerProcess) -> list[str]:
+    """Ids that are counted, or made of a time, have much in common."""
+    amy, one = somebody("amy"), visitor_of(server)
+    sids, pids, tickets = [], [], []
+    for _ in range(12):
+        _, hello = one.send("GET", "/socket.io/?EIO=4&transport=polling", {}, None)
+        sids.append(json.loads(hello[1:])["sid"])
+        with engine_socket(server) as socket:
+            socket.send("40" + json.dumps({"token": honest(amy)}))
+            pids.append(json.loads(str(socket.recv(timeout=5))[2:])["pid"])
+        tickets.append(ticket_of(server, amy))
+    kinds = {"sid": sids, "pid": pids, "ticket": tickets}
+    return [
+        kind for kind, ids in kinds.items() if len(ids[0]) < 24 or any(len(set(place)) < 5 for place in zip(*ids, strict=True))
+    ]

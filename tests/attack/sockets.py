@@ -1,0 +1,101 @@
+"""Sockets for attacks: the native protocol and Socket.IO, spoken by the hand of a test."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+from base64 import b64encode
+from contextlib import ExitStack
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+
+from tests.attack.doors import ADMITTED, INVALID, outcome_of
+from tests.journeys.server import ServerProcess
+
+
+def handshake(port: int, path: str, token: str) -> str:
+    """The outcome of a WebSocket handshake with a token in its header."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    key = b64encode(os.urandom(16)).decode()
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": key, "Sec-WebSocket-Version": "13"}
+    try:
+        connection.request("GET", path, None, {**upgrade, "Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        return ADMITTED if answer.status == 101 else outcome_of(answer.status, json.loads(answer.read()))
+    finally:
+        connection.close()
+
+
+def native_socket(server: ServerProcess, token: str | None = None, *, own_port: bool = False) -> ClientConnection:
+    """A socket of the native protocol, at /ws or on WEBSOCKET_PORT; with a token it is that player's. The caller closes it."""
+    url = f"ws://127.0.0.1:{server.websocket_port}/" if own_port else f"ws://127.0.0.1:{server.port}/ws"
+    socket = _opened(url)
+    assert token is None or told(socket, "auth", {"token": token})[0] == ADMITTED
+    return socket
+
+
+def told(socket: ClientConnection, event: str, data: Any) -> tuple[str, Any]:
+    """(the outcome of an event of the native protocol, the whole answer)."""
+    socket.send(json.dumps({"event": event, "id": 1, **({} if data is None else {"data": data})}))
+    while True:
+        heard = json.loads(socket.recv(timeout=5))
+        if heard["event"] == "ack":
+            return ADMITTED, heard
+        if heard["event"] == "error":
+            return token_outcome(heard["data"]), heard
+
+
+def token_outcome(refusal: dict[str, Any]) -> str:
+    """A socket's refusal; what it cannot even read as a token is an invalid one."""
+    outcome = str(refusal["error"]).lower()
+    return INVALID if outcome == "malformed_request" else outcome
+
+
+def closed_with(socket: ClientConnection, seconds_max: float = 5.0) -> int | None:
+    """The code of the server's close frame, after whatever else it says; None if none comes in time."""
+    try:
+        while True:
+            socket.recv(timeout=seconds_max)
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd is not None else None
+    except TimeoutError:
+        return None
+
+
+def engine_socket(server: ServerProcess, token: str | None = None, *, own_port: bool = False) -> ClientConnection:
+    """A WebSocket of Engine.IO, its hello read; with a token it is connected to Socket.IO. The caller closes it."""
+    port = server.websocket_port if own_port else server.port
+    socket = _opened(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket")
+    assert str(socket.recv(timeout=5)).startswith("0{")
+    assert token is None or connected(socket, token) == ADMITTED
+    return socket
+
+
+def connected(socket: ClientConnection, token: str) -> str:
+    """The outcome of a CONNECT."""
+    socket.send("40" + json.dumps({"token": token}))
+    return connect_outcome(str(socket.recv(timeout=5)))
+
+
+def connect_outcome(answer: str) -> str:
+    """Socket.IO refuses a CONNECT with one answer for every reason."""
+    if answer == '44{"message":"Authentication failed"}':
+        return INVALID
+    assert answer.startswith('40{"sid":'), answer
+    return ADMITTED
+
+
+def emitted(socket: ClientConnection, event: str, data: Any) -> str:
+    """The outcome of an event of Socket.IO, by its acknowledgement."""
+    socket.send("421" + json.dumps([event] if data is None else [event, data]))
+    while not (heard := str(socket.recv(timeout=5))).startswith("431"):
+        pass
+    (said,) = json.loads(heard[3:])
+    return token_outcome(said) if "error" in said else ADMITTED
+
+
+def _opened(url: str) -> ClientConnection:
+    return ExitStack().enter_context(connect(url, compression=None))

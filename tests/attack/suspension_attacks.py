@@ -1,0 +1,86 @@
+"""Attacks of a player who is suspended, or whose token ends, while something is under way."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.attack.attacks import CHANGES, STREAM, attack, somebody, suspend, visitor_of
+from tests.attack.conftest import honest
+from tests.attack.doors import ENTRANCES, FORBIDDEN, HTTP_DOORS, INVALID, outcome_of
+from tests.attack.sockets import closed_with, engine_socket, native_socket
+from tests.attack.visitor import Visitor
+from tests.journeys.server import ServerProcess
+
+
+@attack
+def a_parked_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> list[str]:
+    user, one = somebody("mallory"), visitor_of(server)
+    _, body = one.request("GET", f"{CHANGES}?wait=0", honest(user))
+    with ThreadPoolExecutor(1) as pool:
+        parked = pool.submit(one.request, "GET", f"{CHANGES}?wait=25&since={body['data']['cursor']}", honest(user))
+        time.sleep(0.3)
+        suspend(server, user)
+        outcome = outcome_of(*parked.result(5))  # it ends with the suspension, not with its patience
+    return [] if outcome == FORBIDDEN else [outcome]
+
+
+@attack
+def a_parked_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[str]:
+    now_s, one = int(time.time()), visitor_of(server)
+    token = honest("amy", iat=now_s - 5, exp=now_s + 2)
+    _, body = one.request("GET", f"{CHANGES}?wait=0", token)
+    outcome = outcome_of(*one.request("GET", f"{CHANGES}?wait=3&since={body['data']['cursor']}", token))
+    return [] if outcome == INVALID else [outcome]
+
+
+@attack
+def a_suspended_player_at_every_door(server: ServerProcess) -> list[str]:
+    user = somebody("mallory")
+    one = Visitor(server, lambda: honest(user))
+    suspend(server, user)
+    wanted = {door: INVALID for door in ENTRANCES if door.startswith("Socket.IO CONNECT")}  # it gives no reasons
+    outcomes = {door: one.show(door, honest(user)) for door in (*HTTP_DOORS, *ENTRANCES)}
+    return [door for door, outcome in outcomes.items() if outcome != wanted.get(door, FORBIDDEN)]
+
+
+@attack
+def an_open_socket_of_a_player_suspended_meanwhile(server: ServerProcess) -> list[str]:
+    user = somebody("mallory")
+    events = streaming(server, honest(user))
+    with (
+        native_socket(server, honest(user)) as native,
+        native_socket(server, honest(user), own_port=True) as own_port,
+        engine_socket(server, honest(user)) as socketio,
+    ):
+        suspend(server, user)
+        sockets = {"/ws": native, "WEBSOCKET_PORT": own_port, "Socket.IO": socketio}
+        got = [name for name, socket in sockets.items() if closed_with(socket, 1) != 4403]
+    return got if ended_with(events, 4403) else [*got, "stream"]
+
+
+@attack
+def an_open_socket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
+    """Each is closed within a second of the end, which a sweep a second sees to."""
+    now_s = int(time.time())
+    token = honest("amy", iat=now_s - 5, exp=now_s + 3)
+    events = streaming(server, token)
+    with native_socket(server, token) as native, engine_socket(server, token) as socketio:
+        time.sleep(max(0.0, now_s + 4.6 - time.time()))
+        got = [name for name, socket in {"/ws": native, "Socket.IO": socketio}.items() if closed_with(socket, 0.2) != 4401]
+    return got if ended_with(events, 4401) else [*got, "stream"]
+
+
+def streaming(server: ServerProcess, token: str) -> http.client.HTTPResponse:
+    """An open stream of server-sent events."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=2)
+    connection.request("GET", STREAM, None, {"Authorization": f"Bearer {token}"})
+    return connection.getresponse()
+
+
+def ended_with(events: http.client.HTTPResponse, code: int) -> bool:
+    try:
+        return b'event: goodbye\ndata: {"code":%d,' % code in events.read()
+    except TimeoutError:
+        return False

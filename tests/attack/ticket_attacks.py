@@ -1,0 +1,111 @@
+"""Attacks with tickets and grants."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.attack.attacks import CHANGES, STREAM, attack, begun_action, redeemed, somebody, suspend, ticket_of, visitor_of
+from tests.attack.conftest import honest
+from tests.attack.doors import ADMITTED, HTTP_DOORS, SUBMIT, TICKET_DOORS
+from tests.journeys.server import ServerProcess
+
+
+@attack
+def a_ticket_twice(server: ServerProcess) -> list[str]:
+    got = []
+    for first in (CHANGES, STREAM):
+        for second in (CHANGES, STREAM):
+            ticket = ticket_of(server, "amy")
+            assert redeemed(server, ticket, first) == ADMITTED, "once it is good"
+            if redeemed(server, ticket, second) == ADMITTED:
+                got.append(f"{first}, then {second}")
+    return got
+
+
+@attack
+def a_ticket_from_two_connections_at_once(server: ServerProcess) -> list[str]:
+    for _ in range(20):
+        ticket, start = ticket_of(server, "amy"), threading.Barrier(8)
+
+        def redeem(_: int, ticket: str = ticket, start: threading.Barrier = start) -> str:
+            start.wait(5)
+            return redeemed(server, ticket)
+
+        with ThreadPoolExecutor(8) as pool:
+            admitted = list(pool.map(redeem, range(8))).count(ADMITTED)
+        assert admitted >= 1
+        if admitted > 1:
+            return ["more than one came in"]
+    return []
+
+
+@attack
+def a_ticket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
+    now_s = int(time.time())
+    tickets = [ticket_of(server, "amy", iat=now_s - 5, exp=now_s + 3) for _ in TICKET_DOORS]
+    time.sleep(max(0.0, now_s + 3.1 - time.time()))
+    return [path for ticket, path in zip(tickets, (CHANGES, STREAM), strict=True) if redeemed(server, ticket, path) == ADMITTED]
+
+
+@attack
+def a_ticket_of_a_player_suspended_since(server: ServerProcess) -> list[str]:
+    user = somebody("mallory")
+    tickets = [ticket_of(server, user) for _ in TICKET_DOORS]
+    suspend(server, user)
+    return [path for ticket, path in zip(tickets, (CHANGES, STREAM), strict=True) if redeemed(server, ticket, path) == ADMITTED]
+
+
+@attack
+def a_ticket_as_a_token(server: ServerProcess) -> list[str]:
+    ticket, one = ticket_of(server, "amy"), visitor_of(server)
+    got = [door for door in HTTP_DOORS if one.ask(door, ticket) == ADMITTED]
+    assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
+    return got
+
+
+@attack
+def a_token_as_a_ticket(server: ServerProcess) -> list[str]:
+    return [path for path in (CHANGES, STREAM) if redeemed(server, honest("amy"), path) == ADMITTED]
+
+
+@attack
+def a_ticket_at_a_door_that_takes_none(server: ServerProcess) -> list[str]:
+    ticket, one = ticket_of(server, "amy"), visitor_of(server)
+    doors = [door for door in HTTP_DOORS if door not in TICKET_DOORS]
+    got = [door for door in doors if one.ask(door, None, f"?ticket={ticket}") == ADMITTED]
+    assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
+    return got
+
+
+@attack
+def a_ticket_made_up(server: ServerProcess) -> list[str]:
+    real = ticket_of(server, "amy")
+    made_up = [real[:-1], real + "x", real.swapcase(), f"ticket:{real}", f"{real}\0", f" {real}", "../" + real, "x" * 24 + ":amy"]
+    made_up += [
+        "",
+        "*",
+        "x",
+        secrets.token_urlsafe(24),
+        "A" * 32,
+        "0" * 32,
+        "x" * 10_000,
+        f"{real}\r\nGET x",
+        "leaderboard:global",
+    ]
+    got = [ticket[:40] for ticket in made_up if redeemed(server, ticket) == ADMITTED]
+    assert redeemed(server, real) == ADMITTED
+    return got
+
+
+@attack
+def a_grant_of_another_player(server: ServerProcess) -> list[str]:
+    amy, eve = somebody("amy"), somebody("eve")
+    one, path = visitor_of(server), SUBMIT.split(" ")[1]
+    granted = begun_action(one, amy)
+    for more in ({}, {"userId": amy}):
+        if one.request("POST", path, honest(eve), {**granted, **more})[0] == 200:
+            return ["the other player got the points"]
+    return []
