@@ -6,9 +6,9 @@ import ast
 import re
 from pathlib import Path
 
-from tests.attack.attacks import ATTACKS
 from tests.attack.doors import OPEN_DOORS, TOKEN_DOORS
 from tests.attack.holes import ROOT
+from tests.attack.test_credentials import ATTACKS
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 TABLES, _, REST = PAGE.partition("### The tests")
