@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.attack.doors import OPEN_DOORS, TOKEN_DOORS
 from tests.attack.holes import ROOT
-from tests.attack.test_credentials import ATTACKS
+from tests.attack.test_credentials import HOLES
 
 PAGE = (ROOT / "docs" / "security.md").read_text()
 TABLES, _, REST = PAGE.partition("### The tests")
@@ -46,12 +46,12 @@ def test_every_test_that_the_page_names_exists() -> None:
         path = ROOT / file if "/" in file else Path(__file__).parent / file
         functions = {node.name for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)}
         assert function in functions, (file, function)
-        assert not case or case in ATTACKS, case
+        assert not case or case in HOLES, case
 
 
 def test_every_attack_stands_on_the_page() -> None:
     told = set(re.findall(r"test_an_attack_gets_nothing\[([^\]]+)\]", PAGE))
-    assert told == set(ATTACKS)
+    assert told == set(HOLES)
 
 
 def test_its_links_lead_somewhere() -> None:
