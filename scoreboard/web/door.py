@@ -38,18 +38,17 @@ class Door:
 
     async def viewer(self, request: Request) -> Player:
         """Whoever shows a good token; the request is counted either way. Raises Refused."""
+        player = await self._admitted(request)
         await self.count(request)
-        return self._recognise(request)
+        self.recheck(request)
+        return player
 
     async def contestant(self, request: Request) -> Player:
         """Whoever may play. Raises Refused, having counted the request; if it returns, the caller counts it."""
-        try:
-            player = self._recognise(request)
-            if not player.may_play:
-                raise Refused(_FORBIDDEN)
-        except Refused:
+        player = await self._admitted(request)
+        if not player.may_play:
             await self.count(request)
-            raise
+            raise Refused(_FORBIDDEN)
         return player
 
     async def count(self, request: Request) -> None:
@@ -81,10 +80,12 @@ class Door:
         if refusal is not None:
             raise Refused(refusal)
 
-    def _recognise(self, request: Request) -> Player:
+    async def _admitted(self, request: Request) -> Player:
+        """The player that the request's token proves. Raises Refused, having counted the request."""
         token = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
         player = token if isinstance(token, Refusal) else self.doorkeeper.admit(token)
         if isinstance(player, Refusal):
+            await self.count(request)
             raise Refused(player)
         request.player = player
         return player
