@@ -64,6 +64,8 @@ def weakness(secret: str) -> str | None:
     """The fault of a secret, as a phrase that follows the setting's name and shows nothing of the secret; None for a good one."""
     if len(secret.encode()) < BYTES_MIN:
         return f"should have at least {BYTES_MIN} bytes"
+    if secret != secret.strip():
+        return "should not begin or end with white space"
     if _TEMPLATE.fullmatch(secret.strip()):
         return "should be a secret, not a template or a reference that was not filled in,"
     if secret.strip().lower() in _PUBLISHED | _known_digests():

@@ -165,15 +165,25 @@ class Settings(BaseSettings):
         return self
 
     def _refuse_weak_secrets(self) -> None:
-        tokens = (self.jwt_secret, *self.jwt_secrets_old)
-        actions = (self.action_signature_secret, *self.action_signature_secrets_old)
-        for name, ring in (("JWT_SECRET", tokens), ("ACTION_SIGNATURE_SECRET", actions)):
-            for place, secret in enumerate(ring):
-                _refuse_weak(name if place == 0 else f"{name.replace('SECRET', 'SECRETS')}_OLD", secret.get_secret_value())
-        if not {_bare(secret) for secret in tokens}.isdisjoint(map(_bare, actions)):
-            raise ValueError("ACTION_SIGNATURE_SECRET should differ from JWT_SECRET")
+        """Production's secrets: each strong, and none with two purposes."""
+        tokens = _named("JWT_SECRET", self.jwt_secret, self.jwt_secrets_old)
+        actions = _named("ACTION_SIGNATURE_SECRET", self.action_signature_secret, self.action_signature_secrets_old)
+        for name, secret in (*tokens, *actions):
+            _refuse_weak(name, secret.get_secret_value())
+        purposes = {_bare(secret): name for name, secret in reversed(tokens)}
+        for name, secret in actions:
+            other = purposes.get(_bare(secret))
+            if other is not None:
+                raise ValueError(f"{name} should differ from {other}")
         _refuse_sample_password("DB_PASSWORD (or the one in DATABASE_URL)", self.database_url)
         _refuse_sample_password("REDIS_PASSWORD (or the one in REDIS_URL)", self.redis_url)
+
+
+def _named(name: str, current: SecretStr, older: tuple[SecretStr, ...]) -> list[tuple[str, SecretStr]]:
+    """Each secret of a ring and how the operator knows it: by its setting, and by its place in a list of several."""
+    old = f"{name.replace('SECRET', 'SECRETS')}_OLD"
+    places = [""] if len(older) == 1 else [f" (number {place})" for place in range(1, len(older) + 1)]
+    return [(name, current), *((old + place, secret) for place, secret in zip(places, older, strict=False))]
 
 
 def _bare(secret: SecretStr) -> str:
@@ -182,11 +192,12 @@ def _bare(secret: SecretStr) -> str:
 
 
 def _refuse_weak(name: str, secret: str) -> None:
+    mend = "take it out, and what it signed is refused" if "_OLD" in name else _MAKE_ONE
     if secret in _SAMPLE_SECRETS:
-        raise ValueError(f"{name} should not be the specification's sample in production: {_MAKE_ONE}")
+        raise ValueError(f"{name} should not be the specification's sample in production: {mend}")
     weak = weakness(secret)
     if weak is not None:
-        raise ValueError(f"{name} {weak} in production: {_MAKE_ONE}")
+        raise ValueError(f"{name} {weak} in production: {mend}")
 
 
 def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
@@ -197,7 +208,7 @@ def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
     for password in (unquote(parts.password or ""), *parse_qs(parts.query).get("password", ())):
         sample = _SAMPLE_PASSWORDS.get(password.lower())
         if sample is not None:
-            raise ValueError(f"{name} should not be {sample} in production")
+            raise ValueError(f"{name} should not be {sample} in production: give the store another, and set it here")
 
 
 #: Every variable that we read, by its name.

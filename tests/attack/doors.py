@@ -33,6 +33,8 @@ HTTP_DOORS: Final[dict[str, object]] = {
 }
 #: Doors for players only; a spectator gets 403.
 PLAYERS_ONLY: Final = (SUBMIT, INITIALIZE, "PUT /api/v1/me/settings")
+#: Doors that answer what is the player's own.
+OWN: Final = ("GET /api/v1/scores/me", "GET /api/v1/me/achievements", "GET /api/v1/me/settings")
 #: Doors of HTTP that take a ticket in place of a token.
 TICKET_DOORS: Final = ("GET /api/v1/scores/changes", "GET /api/v1/scores/stream")
 #: Doors of sockets, each with a method of `visitor.Visitor`.

@@ -15,6 +15,7 @@ from scoreboard.web.since import _NAMES
 from tests.attack.doors import EVENTS, HTTP_DOORS, OPEN_DOORS, TOKEN_DOORS
 from tests.attack.holes import ROOT
 
+HOW = "docs/security.md says how to add a door: When you add a door"
 #: Routes whose resource asks for itself, and the doors that it has.
 SOCKETS = {
     "GET /ws": {"GET /ws", "/ws auth", "/ws auth:refresh"},
@@ -45,7 +46,7 @@ def unnamed(found: set[str]) -> set[str]:
 
 
 def test_every_route_is_a_door_of_the_suite() -> None:
-    assert unnamed(routes()) == set()
+    assert unnamed(routes()) == set(), HOW
     assert unnamed(routes() | {"GET /api/v1/new"}) == {"GET /api/v1/new"}, "a new route is reported"
 
 
@@ -56,7 +57,7 @@ def test_the_suite_names_no_door_that_is_gone() -> None:
 
 
 def test_every_event_is_a_door_of_the_suite() -> None:
-    assert set(_HANDLERS) == set(EVENTS)
+    assert set(_HANDLERS) == set(EVENTS), HOW
 
 
 def test_the_other_port_serves_these_two_and_nothing_else() -> None:

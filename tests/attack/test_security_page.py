@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.attack.doors import OPEN_DOORS, TOKEN_DOORS
+from tests.attack.doors import OPEN_DOORS, OWN, TOKEN_DOORS
 from tests.attack.holes import ROOT
 from tests.attack.test_credentials import HOLES
 
@@ -32,7 +32,35 @@ def test_every_door_of_the_suite_has_its_line() -> None:
 def test_every_cell_names_its_test() -> None:
     bare = [(row[0], cell) for row in rows() for cell in row[1:] if cell not in NOTHING and not re.search(r"\[\w\]", cell)]
     assert bare == []
-    assert len({len(row) for row in rows()}) == 2, "a line has a cell too many or too few"
+
+
+#: By the head of a column: how its cells begin, and marks of which each cell has one.
+COLUMNS = {
+    "no token": (r"401|400|refused|closed|a stranger|a token under a new name|–", "BRQNLI1"),
+    "forged": (r"401|refused|closed|as no token|–", "FRQ"),
+    "a suspended player's token": (r"403|refused|closed|as no token", "SOVEP"),
+    "a ticket": (r"401|its player, once|as no token", "TKN"),
+    "a spectator's token": (r"403|admitted|its own|a ticket|the same name again", "HN"),
+}
+
+
+def test_every_column_says_what_its_head_allows() -> None:
+    wrong = []
+    for table in TABLES.split("### ")[1:3]:
+        heads, *lines = [line for line in table.splitlines() if line.startswith("| ")]
+        names = [cell.strip() for cell in heads.strip("|").split(" | ")]
+        for line in lines:
+            row = [cell.strip() for cell in line.strip("|").split(" | ")]
+            assert len(row) == len(names), f"a cell too many or too few: {row[0]}"
+            for name, cell in zip(names, row, strict=True):
+                begins, marks = COLUMNS.get(name, ("", ""))
+                shown = cell in NOTHING or not marks or re.search(rf"\[[{marks}]\]", cell)
+                wrong += [] if re.match(begins, cell) and shown else [(row[0], name, cell)]
+    assert wrong == []
+
+
+def test_what_is_a_players_own_is_marked_so() -> None:
+    assert {row[0].strip("`") for row in rows() if "[W]" in " ".join(row)} == set(OWN)
 
 
 def test_every_mark_is_explained_and_every_explanation_used() -> None:

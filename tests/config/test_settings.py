@@ -199,7 +199,7 @@ REFUSED_IN_PRODUCTION = [
     ({"JWT_SECRETS_OLD": "short"}, "JWT_SECRETS_OLD should have at least 32 bytes in production"),
     ({"ACTION_SIGNATURE_SECRETS_OLD": "your-signature-secret"}, f"ACTION_SIGNATURE_SECRETS_OLD {SAMPLE}"),
     ({"ACTION_SIGNATURE_SECRET": JWT_SECRET}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
-    ({"ACTION_SIGNATURE_SECRETS_OLD": JWT_SECRET}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
+    ({"ACTION_SIGNATURE_SECRETS_OLD": JWT_SECRET}, "ACTION_SIGNATURE_SECRETS_OLD should differ from JWT_SECRET"),
     (
         {"DB_PASSWORD": "secret"},
         "DB_PASSWORD (or the one in DATABASE_URL) should not be the specification's sample in production",
@@ -213,7 +213,13 @@ REFUSED_IN_PRODUCTION = [
     ({"DATABASE_URL": "postgresql://u:%73ecret@h/d"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be the specification"),
     ({"DATABASE_URL": "postgresql://h/d?password=secret"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be the spec"),
     ({"DB_PASSWORD": "postgres"}, "DB_PASSWORD (or the one in DATABASE_URL) should not be a placeholder in production"),
-    ({"ACTION_SIGNATURE_SECRET": JWT_SECRET.upper() + "\n"}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
+    ({"ACTION_SIGNATURE_SECRET": JWT_SECRET.upper()}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRET"),
+    ({"JWT_SECRETS_OLD": ACTION_SECRET}, "ACTION_SIGNATURE_SECRET should differ from JWT_SECRETS_OLD"),
+    (
+        {"JWT_SECRETS_OLD": f"{OLDER},short,{SECRET}"},
+        "JWT_SECRETS_OLD (number 2) should have at least 32 bytes in production: take it out",
+    ),
+    ({"JWT_SECRET": f"{OLDER} "}, "JWT_SECRET should not begin or end with white space in production: make one"),
     ({"REDIS_PASSWORD": "changeme"}, "REDIS_PASSWORD (or the one in REDIS_URL) should not be a placeholder in production"),
     *(
         ({name: weak}, f"{name} should be random, not a placeholder or a repeated piece, in production")
