@@ -2,7 +2,7 @@
 
 It estimates how many bits an attacker must guess who tries words, keyboard rows and repetitions first (D. Wheeler, zxcvbn,
 USENIX Security 2016), and knows samples and digests of common words. In doubt it accepts: a random secret of 32 characters
-passes in every usual notation, and so does a phrase of many words.
+passes in hexadecimal, base64, letters or decimal digits, and so does a phrase of many words.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BITS_MIN: Final = 50
 _BITS_BEYOND_ASCII: Final = 5
 #: Longer secrets are judged by their beginning.
 _CHARS_MAX: Final = 512
-_DIGESTS: Final = ("md5", "sha1", "sha256", "sha384", "sha512")
+_DIGESTS: Final = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "blake2b")
 #: So many characters of a repeated piece or of a keyboard row count as one guess. Shorter ones are frequent in random text.
 _PIECE_MIN: Final = 3
 #: Words of placeholders and samples. If one occurs in a random secret, that costs it a few bits.
@@ -51,11 +51,17 @@ _PUBLISHED: Final = frozenset(
     {
         "404e635266556a586e3272357538782f413f4428472b4b6250645367566b5970",
         "413f4428472b4b6250655368566d5970337336763979244226452948404d6351",
+        "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",
+        "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf",
+        "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+        "aym1sysppbydfgzld3umj1qzkobwvmkoqq-estjqlr_t-1qs0gzh75aktmn3yj0ips4hcgutwjazzr1z9caow",
     }
 )
+#: Words of which people take a digest, besides those above.
+_HASHED: Final = "0 1 123456 a abc admin foo hello null password1 password123 qwerty root secretkey my-secret-key user"
 #: What a shell or a template engine should have filled in, and references to where a secret lies.
 _TEMPLATE: Final = re.compile(
-    r"\$\(.*\)|\$\{.*\}|\{\{.*\}\}|<[^<>]*>|%\(.*\)s|([a-z+]+://|(vault|ssm|arn|secret|op):).*", re.DOTALL
+    r"\$\(.*\)|\$\{.*\}|\{\{.*\}\}|<[^<>]*>|%\(.*\)s|__.*__|\$[A-Z_]+|([a-z+]+://|(vault|ssm|arn|secret|op):).*", re.DOTALL
 )
 _WORD: Final = re.compile("|".join(sorted(_WORDS.split(), key=len, reverse=True)), re.IGNORECASE)
 
@@ -68,19 +74,27 @@ def weakness(secret: str) -> str | None:
         return "should not begin or end with white space"
     if _TEMPLATE.fullmatch(secret.strip()):
         return "should be a secret, not a template or a reference that was not filled in,"
-    if secret.strip().lower() in _PUBLISHED | _known_digests():
+    if _bare(secret) in _PUBLISHED | _known_digests():
         return "should not be a published key, or the digest of nothing or of a common word,"
     if any(guess_bits(text) < BITS_MIN for text in (secret, *_decoded(secret))):
         return "should be random, not a placeholder or a repeated piece,"
     return None
 
 
+def _bare(secret: str) -> str:
+    """A digest or a key without what tools write around it: ``0x``, ``sha256:``, colons, padding, `` -`` of sha256sum."""
+    text = re.sub(r"\A(0x|[a-z0-9]+:(?=[0-9a-f]{32}))", "", secret.split()[0].lower())
+    return text.replace(":", "").rstrip("=").replace("+", "-").replace("/", "_")
+
+
 @functools.cache
 def _known_digests() -> frozenset[str]:
-    """Digests of nothing and of the words, as ``echo -n $UNSET | sha256sum`` and its like write them, in lower case."""
-    texts = [(word + end).encode() for word in ("", *_WORDS.split()) for end in ("", "\n")]
+    """Digests of nothing and of the words, in hexadecimal and base64, as `_bare` writes them."""
+    words = ["", *_WORDS.split(), *_HASHED.split()]
+    texts = [(word + end).encode() for one in words for word in (one, one.title(), one.upper()) for end in ("", "\n")]
     digests = [hashlib.new(name, text, usedforsecurity=False).digest() for name in _DIGESTS for text in texts]
-    return frozenset(form for one in digests for form in (one.hex(), base64.b64encode(one).decode().lower()))
+    forms = [form for one in digests for form in (one.hex(), base64.urlsafe_b64encode(one).decode().lower().rstrip("="))]
+    return frozenset(forms)
 
 
 def _decoded(secret: str) -> list[str]:

@@ -26,6 +26,7 @@ from config.shapes import (
     Milliseconds,
     Networks,
     Origins,
+    Password,
     Port,
     PortOrNone,
     Quota,
@@ -45,6 +46,9 @@ _SAMPLE_PASSWORDS: Final = {
     "changeme": "a placeholder",
     "postgres": "a placeholder",
     "redis": "a placeholder",
+    "admin": "a placeholder",
+    "scoreboard": "a placeholder",
+    "foobared": "the sample of redis.conf",
 }
 #: What pydantic says at length.
 _PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
@@ -107,11 +111,11 @@ class Settings(BaseSettings):
     db_port: Port | None = None
     db_name: str | None = None
     db_user: str | None = None
-    db_password: SecretStr | None = None
+    db_password: Password | None = None
     database_url: DatabaseUrl = Field(default_factory=_compose_database_url)
     redis_host: str | None = None
     redis_port: Port | None = None
-    redis_password: SecretStr | None = None
+    redis_password: Password | None = None
     redis_url: RedisUrl | None = Field(default_factory=_compose_redis_url)
 
     jwt_secret: Secret
@@ -206,7 +210,7 @@ def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
     except ValueError:  # made of DB_HOST and its like, and not to be taken apart: the store will say so, and shows no password
         return
     for password in (unquote(parts.password or ""), *parse_qs(parts.query).get("password", ())):
-        sample = _SAMPLE_PASSWORDS.get(password.lower())
+        sample = _SAMPLE_PASSWORDS.get(password.strip().lower())
         if sample is not None:
             raise ValueError(f"{name} should not be {sample} in production: give the store another, and set it here")
 
@@ -249,7 +253,9 @@ def _read_config_file(path: str | None) -> dict[str, Any]:
         written = tomllib.loads(Path(path).read_text("utf-8"))
     except OSError as error:
         raise BadSettings(f"SCOREBOARD_CONFIG_FILE should be a readable file ({error.strerror})") from None
-    except ValueError as error:
+    except UnicodeDecodeError:
+        raise BadSettings("SCOREBOARD_CONFIG_FILE should be TOML, which is UTF-8") from None
+    except (ValueError, RecursionError) as error:
         raise BadSettings(f"SCOREBOARD_CONFIG_FILE should be TOML: {error}") from None
     spelled = {name.lower(): name for name in VARIABLES if name != "SCOREBOARD_CONFIG_FILE"}
     for key in written:
@@ -262,4 +268,4 @@ def _own_secrets(given: Mapping[str, Any]) -> dict[str, str]:
     """Development's secrets, when it was not given both."""
     if given.get("SCOREBOARD_ENV", "development") == "production" or {"JWT_SECRET", "ACTION_SIGNATURE_SECRET"} <= given.keys():
         return {}
-    return kept_secrets(Path(given.get("SCOREBOARD_DATA_DIR", "var")).absolute())
+    return kept_secrets(Path(str(given.get("SCOREBOARD_DATA_DIR", "var"))).absolute())

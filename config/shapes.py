@@ -57,9 +57,14 @@ def _origin(text: str) -> str:
 
 
 def _readable(text: str) -> bool:
-    """Whether a URL can be taken apart. What hinders it may stand in the password, so the error is never shown."""
+    """Whether a URL can be taken apart, by every reader in the same way: one ``@``, and none behind the host.
+
+    What hinders it may stand in the password, so the error is never shown.
+    """
     try:
-        return urlsplit(text).port != 0 and text.isprintable()
+        parts = urlsplit(text)
+        database = parts.scheme not in ("redis", "rediss") or re.fullmatch(r"/?[0-9]*", parts.path) is not None
+        return parts.port != 0 and text.isprintable() and text.count("@") <= 1 and "@" not in parts.path and database
     except ValueError:
         return False
 
@@ -78,15 +83,20 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
-def _secret(value: SecretStr) -> SecretStr:
-    """A secret that can key an HMAC. HMAC pads a key with zero bytes, so a secret of zero bytes equals the empty key."""
-    text = value.get_secret_value()
-    if not text.strip("\0"):
-        raise ValueError("should not be empty")
+def _utf8(value: SecretStr) -> SecretStr:
     try:
-        key = text.strip().encode()
+        value.get_secret_value().encode()
     except UnicodeEncodeError:
         raise ValueError("should be text in UTF-8") from None
+    return value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    """A secret that can key an HMAC. HMAC pads a key with zero bytes, so a secret of zero bytes equals the empty key."""
+    text = _utf8(value).get_secret_value()
+    if not text.strip("\0"):
+        raise ValueError("should not be empty")
+    key = text.strip().encode()
     if is_pem_format(key) or is_ssh_key(key) or b"-BEGIN " in key or b"- BEGIN " in key:  # PyJWT takes none of them for HS256
         raise ValueError("should be a secret of its own, not a key in PEM or SSH format")
     return value
@@ -113,6 +123,7 @@ Seconds = Annotated[int, BeforeValidator(_duration_s)]
 Address = Annotated[str, AfterValidator(_address)]
 Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_listed)]
+Password = Annotated[SecretStr, AfterValidator(_utf8)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_listed)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]

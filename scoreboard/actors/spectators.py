@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, TypeVar
 
-from scoreboard.boundaries import Listener, Register, StoreUnavailable
+from scoreboard.boundaries import Listener, Register
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED, Refusal
 
 SPECTATED_PER_LISTENER_MAX: Final = 32
 
 One = TypeVar("One")
 Other = TypeVar("Other")
+
+
+class _Question:
+    """One question to the register, whether a player wants spectators. It shows nothing of the player."""
+
+    __slots__ = ("user_id",)
+
+    def __init__(self, user_id: str) -> None:
+        self.user_id = user_id
 
 
 class Spectators:
@@ -21,51 +30,67 @@ class Spectators:
         self._register = register
         self._watching: dict[str, dict[Listener, None]] = {}
         self._watched: dict[Listener, dict[str, None]] = {}
-        #: What the register is being asked about: a place among the seats that shows nothing yet.
-        self._asked: dict[Listener, dict[str, None]] = {}
+        #: Questions under way. Whoever takes one out keeps its answer from giving a seat.
+        self._asked: dict[Listener, dict[_Question, None]] = {}
 
     async def admit(self, listener: Listener, user_id: str) -> Refusal | None:
-        """A seat, or why there is none. Admins may watch anyone, and everyone themselves. Raises StoreUnavailable."""
+        """A seat, or why there is none. Admins may watch anyone, and everyone themselves. Raises StoreUnavailable.
+
+        A seat that is there already stays until the register says no.
+        """
         watched, asked = self._watched.get(listener, {}), self._asked.get(listener, {})
-        if user_id not in watched and len({*watched, *asked, user_id}) > SPECTATED_PER_LISTENER_MAX:
+        if len({*watched, *(one.user_id for one in asked), user_id}) > SPECTATED_PER_LISTENER_MAX:
             return TOO_MANY_SPECTATED
-        self._asked.setdefault(listener, {})[user_id] = None
-        try:
-            allowed = _may_always(listener, user_id) or (await self._register.settings(user_id)).spectators
-        except StoreUnavailable:
-            self.unseat(listener, user_id)
-            raise
-        # If the player forbade it, or the listener left, while we asked, neither a question nor a seat is there any more.
-        if allowed and (user_id in self._asked.get(listener, ()) or listener in self.of(user_id)):
+        if _may_always(listener, user_id):
             self._seat(listener, user_id)
             return None
-        self.unseat(listener, user_id)
+        question = _Question(user_id)
+        self._asked.setdefault(listener, {})[question] = None
+        try:
+            allowed = (await self._register.settings(user_id)).spectators
+        finally:
+            stands = question in self._asked.get(listener, ())
+            _take_out(self._asked, listener, question)
+        if not allowed:
+            self._vacate(listener, user_id)
+        elif stands:
+            self._seat(listener, user_id)
+            return None
         return NO_SPECTATORS
 
     def shut_out(self, user_id: str) -> list[Listener]:
-        """The player wants none any more: those who had to give up their seats."""
+        """The player wants none any more: those who had to give up their seats. Questions under way bring none either."""
+        for listener in tuple(self._asked):
+            self._withdraw(listener, user_id)
         out = [listener for listener in self.of(user_id) if not _may_always(listener, user_id)]
-        asking = [listener for listener, asked in self._asked.items() if user_id in asked and not _may_always(listener, user_id)]
-        for listener in (*out, *asking):
-            self.unseat(listener, user_id)
+        for listener in out:
+            self._vacate(listener, user_id)
         return out
 
     def _seat(self, listener: Listener, user_id: str) -> None:
         """Taking it twice changes nothing."""
-        _take_out(self._asked, listener, user_id)
         self._watched.setdefault(listener, {})[user_id] = None
         self._watching.setdefault(user_id, {})[listener] = None
 
-    def unseat(self, listener: Listener, user_id: str) -> None:
-        """The seat is given up, or the question whether there is one."""
-        _take_out(self._asked, listener, user_id)
+    def _vacate(self, listener: Listener, user_id: str) -> None:
         _take_out(self._watched, listener, user_id)
         _take_out(self._watching, user_id, listener)
 
+    def _withdraw(self, listener: Listener, user_id: str) -> None:
+        for question in tuple(self._asked.get(listener, ())):
+            if question.user_id == user_id:
+                _take_out(self._asked, listener, question)
+
+    def unseat(self, listener: Listener, user_id: str) -> None:
+        """The seat is given up, and questions under way bring none."""
+        self._withdraw(listener, user_id)
+        self._vacate(listener, user_id)
+
     def leave(self, listener: Listener) -> None:
         """All seats of a listener are given up."""
-        for user_id in (*self._watched.get(listener, ()), *self._asked.get(listener, ())):
-            self.unseat(listener, user_id)
+        self._asked.pop(listener, None)
+        for user_id in tuple(self._watched.get(listener, ())):
+            self._vacate(listener, user_id)
 
     def of(self, user_id: str) -> Collection[Listener]:
         """Who follows a player."""

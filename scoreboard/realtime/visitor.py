@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
+from twisted.internet.defer import ensureDeferred, gatherResults
 
 from scoreboard.boundaries import Announcer, Doorkeeper, Parting, Return, StoreUnavailable, Wire
 from scoreboard.domain.absence import NOWHERE, Rooms, Stay
@@ -139,7 +140,9 @@ class Visitor:
     async def take_back(self, rooms: Rooms, since: Cursor) -> Comeback:
         """Back to where it was when it was lost, with what it missed since a cursor; its views follow, whole."""
         self.rooms = rooms  # all of them, should it be lost once more meanwhile
-        ended = [SpectatingEnded(user_id=one) for one in rooms.spectated if await self.spectate(one) is not None]
+        # Together, so that all of them wait no longer than one does.
+        refusals = await gatherResults([ensureDeferred(self.spectate(one)) for one in rooms.spectated])
+        ended = [SpectatingEnded(user_id=one) for one, no in zip(rooms.spectated, refusals, strict=True) if no is not None]
         stay = rooms.leaderboard
         comeback = await (self._catch_up(since) if stay is None else self._return(stay, since))
         for view in rooms.views:

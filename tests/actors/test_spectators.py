@@ -120,6 +120,40 @@ def test_what_is_being_asked_counts_among_the_seats(house: House) -> None:
     assert not house.announcer._spectators._watching
 
 
+def test_a_question_that_fails_costs_no_seat(house: House) -> None:
+    watcher = spectator(house)
+    house.register.broken = StoreUnavailable("broken")
+    with pytest.raises(StoreUnavailable):
+        result_of(house.announcer.spectate(watcher, "amy"))
+    house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
+    assert watcher.seen == "A:amy:QUEST+10@1"
+
+
+def test_an_old_answer_gives_no_seat_to_a_newer_question(house: House) -> None:
+    watcher = house.screen("watcher", joined=False)
+    house.register.pause()
+    first = started(house.announcer.spectate(watcher, "amy"))
+    house.announcer.shut_out("amy")
+    second = started(house.announcer.spectate(watcher, "amy"))
+    waiting = house.register._waiting
+    assert waiting is not None
+    waiting.pop(0).callback(None)  # the first is told what the settings were
+    assert first.result is NO_SPECTATORS
+    house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
+    assert watcher.seen == ""
+    house.register.resume()
+    assert second.result is None
+
+
+def test_two_questions_do_not_spoil_each_others_answers(house: House) -> None:
+    watcher = house.screen("watcher", joined=False)
+    house.register.pause()
+    both = [started(house.announcer.spectate(watcher, "amy")) for _ in range(2)]
+    house.register.resume()
+    assert [one.result for one in both] == [None, None]
+    assert not house.announcer._spectators._asked
+
+
 def test_settings_that_cannot_be_read_let_nobody_in(house: House) -> None:
     house.register.broken = StoreUnavailable("broken")
     watcher = house.screen("watcher", joined=False)

@@ -78,8 +78,8 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     "the deeds of a player who forbade it": (
         Hole(
             "scoreboard/actors/spectators.py",
-            "        self._asked.setdefault(listener, {})[user_id] = None\n",
-            "        self._seat(listener, user_id)\n",
+            "        self._asked.setdefault(listener, {})[question] = None\n",
+            "        self._asked.setdefault(listener, {})[question] = None\n        self._seat(listener, user_id)\n",
         ),
         ["player:action"],
     ),

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, reject, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from scoreboard.domain.grants import key_id
 from tests.attack.attacks import somebody, suspend, ticket_of
-from tests.attack.conftest import TARGET, honest
+from tests.attack.conftest import TARGET, honest, target_server
 from tests.attack.doors import (
     ACTION,
     ADMITTED,
@@ -216,3 +217,19 @@ def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(door: st
         assert visitor.request("GET", path + query, honest(eve)) == own
     assert visitor.send("GET", path, {"Authorization": f"Bearer {honest(eve)}", "X-User-Id": amy}, None) == own
     assert path.endswith("achievements") or visitor.request("GET", path, honest(amy)) != own
+
+
+def test_no_token_lives_longer_than_the_operator_allows_a_spectators_included(tmp_path: Path) -> None:
+    server = target_server(tmp_path)
+    server.more["JWT_EXPIRATION"] = "60s"
+    one = Visitor(server.start(), honest)
+    try:
+        token = spectators_token(one)
+        claims, now_s = claims_of(token), int(time.time())
+        assert claims["exp"] - claims["iat"] == 60
+        assert one.ask("GET /api/v1/scores/leaderboard", token) == ADMITTED
+        for life_s, outcome in ((60, ADMITTED), (61, INVALID), (600, INVALID)):
+            assert one.ask("GET /api/v1/scores/me", honest(iat=now_s, exp=now_s + life_s)) == outcome
+    finally:
+        one.close()
+        server.kill()

@@ -220,6 +220,10 @@ REFUSED_IN_PRODUCTION = [
         "JWT_SECRETS_OLD (number 2) should have at least 32 bytes in production: take it out",
     ),
     ({"JWT_SECRET": f"{OLDER} "}, "JWT_SECRET should not begin or end with white space in production: make one"),
+    (
+        {"REDIS_PASSWORD": "foobared"},
+        "REDIS_PASSWORD (or the one in REDIS_URL) should not be the sample of redis.conf in production",
+    ),
     ({"REDIS_PASSWORD": "changeme"}, "REDIS_PASSWORD (or the one in REDIS_URL) should not be a placeholder in production"),
     *(
         ({name: weak}, f"{name} should be random, not a placeholder or a repeated piece, in production")
@@ -299,6 +303,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path:
         ("PORT = 1", "SCOREBOARD_CONFIG_FILE has an unknown key: 'PORT'"),
         ("port = ", "SCOREBOARD_CONFIG_FILE should be TOML: Invalid value"),
         ("port = 70000", "PORT should be less than or equal to 65535"),
+        ("x = " + "[" * 5000, "SCOREBOARD_CONFIG_FILE should be TOML"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(text: str, line: str, tmp_path: Path) -> None:
@@ -391,7 +396,13 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         ("REDIS_URL", f"redis://:pa[{SECRET}@127.0.0.1:6379/0"),
         ("DATABASE_URL", f"postgresql://u:pa[{SECRET}@127.0.0.1:6379/0"),
         ("REDIS_URL", f"redis://:x/{SECRET}@127.0.0.1:6379/0"),
+        ("REDIS_URL", f"redis://:123/{SECRET}@127.0.0.1:1/0"),
+        ("REDIS_URL", f"redis://h/{SECRET}"),
+        ("DATABASE_URL", f"postgresql://u:x@{SECRET}@127.0.0.1:1/d"),
+        ("DATABASE_URL", f"postgresql://u:x@{SECRET}:5@127.0.0.1:1/d"),
         ("JWT_SECRET", "\udcff\udcfe" + SECRET),
+        ("DB_PASSWORD", "\udcff" + SECRET),
+        ("REDIS_PASSWORD", "\udcff" + SECRET),
     ],
 )
 @pytest.mark.parametrize("environment", ["development", "production"])
