@@ -8,7 +8,7 @@ LOCK_ALSO := 'setuptools>=77' 'async-timeout>=5'
 # Imported once by whoever installs, so that its bytecode is there for those who may not write it: a service's own user, a container.
 NEEDED := 'import twisted.scripts.twistd, twisted.internet.epollreactor, cli.main, scoreboard.service'
 
-.PHONY: test install run demo bench style types contracts scan tests format lock clean help
+.PHONY: test drills scale install run demo bench style types contracts scan tests format lock clean help
 
 test: style types contracts scan tests ## Check style, types and import contracts, scan the source, and run all tests
 
@@ -51,6 +51,12 @@ scan: install ## Scan what we ship for dangerous code (bandit's rules, in ruff)
 
 tests: install ## Run all tests (pytest)
 	$(BIN)/python -m pytest
+
+drills: install ## Run real faults, clusters and restores, with up to 100,000 players (under 40 minutes)
+	$(BIN)/python -m pytest -m drill tests/drills
+
+scale: install ## Run what needs a million players and more; prints its figures
+	$(BIN)/python -m pytest -m scale -s tests/scale
 
 format: install ## Put the code into the style that `make style` checks
 	$(BIN)/ruff check --fix .

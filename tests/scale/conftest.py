@@ -1,0 +1,18 @@
+"""Every test of this package is a scale: `make scale` runs them, `make test` does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import new_server, postgres_url
+
+__all__ = ["new_server", "postgres_url"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies beside this file."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker("scale")
