@@ -112,7 +112,7 @@ class Checker:
         for look in range(_LOOKS_MAX):
             if look:
                 await pause(self._clock, _LOOK_AGAIN_S)
-            players, _ = await self._ledger.top(0, 1)
+            players = await self._ledger.ranked_count()
             if (await board.page(0, 1)).total == players:
                 return
         offset = 0

@@ -100,6 +100,9 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", metavar="", help="Then redraw Redis from the ledger, whatever was found.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", metavar="", help="Repair even where Redis holds the board of another ledger.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Check that everything adds up: entries, totals, and what Redis shows.
@@ -109,7 +112,8 @@ def verify(
     works: what differs is looked at again before it counts.
 
     --repair redraws Redis. A wrong total in the ledger itself is for a person to
-    judge and is left as it is.
+    judge and is left as it is. Where Redis holds the board of another ledger, it
+    is left alone, unless --take-over says that this ledger replaces it.
 
     \b
     Examples:
@@ -122,7 +126,7 @@ def verify(
         with Console(stderr=True).status("Checking…") as status:
             report = await Checker(stores, clock, lambda players: status.update(f"Checked {players:,} players…")).check()
             if repair and stores.board is not None:
-                return msgspec.structs.replace(report, redrawn=await around.load_root().redraw(stores))
+                return msgspec.structs.replace(report, redrawn=await around.load_root().redraw(stores, take_over))
             return report
 
     report = around.visit(work, need_board=True)

@@ -77,7 +77,7 @@ def reset_board(
     order = _order(around, None, operator, reason)
 
     async def work(stores: Stores, _: Any) -> Sequence[Standing]:
-        players, _top = await stores.ledger.top(0, 1)
+        players = await stores.ledger.ranked_count()
         if not yes:
             ask(f"{counted(players, 'player')} on the board. Take ALL of them back to nothing? {_KEPT}")
         return await _reset(around, stores, order, lambda stores, standings: around.load_root().redraw(stores))

@@ -63,8 +63,11 @@ class Root(Protocol):
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         """Stores; raises StoreUnavailable."""
 
-    def redraw(self, stores: Any, /) -> Awaitable[int]:
-        """Draw the whole board afresh from the ledger under a new epoch; how many players were drawn."""
+    def redraw(self, stores: Any, take_over: bool = False, /) -> Awaitable[int]:
+        """Draw the whole board afresh from the ledger under a new epoch; how many players are ranked.
+
+        Raises StaleBoard where the board is another ledger's, unless that is to be taken over.
+        """
 
     def project(self, stores: Any, standings: Sequence[Standing], /) -> Awaitable[None]:
         """Set standings on the board, if there is one; its viewers are told."""

@@ -23,6 +23,7 @@ from scoreboard.domain.values import (
     Origin,
     Page,
     Place,
+    PlacedReceipt,
     Player,
     Receipt,
     ScoreChanged,
@@ -37,35 +38,80 @@ class StoreUnavailable(Exception):
     """A store did not answer in time or could not do it. Nothing is known to have changed unless the contract says so."""
 
 
+class LedgerWentBack(Exception):
+    """The ledger is behind what was seen of it: it was restored from a copy, or another one took its place."""
+
+
+class ChangedPage(Value, frozen=True, kw_only=True):
+    """Standings that changed, in no promised order; ``after`` asks for the next page, "" says that this was the last."""
+
+    standings: Sequence[Standing]
+    after: str
+
+
+class LedgerState(Value, frozen=True, kw_only=True):
+    """What a ledger says of itself.
+
+    ``ledger_id`` is the same in every copy, ``instance`` names where this copy lies: a database of a cluster, or a file.
+    ``epoch`` is the newest of the board, 0 before the first, ``drawn_on`` the run of the Redis that it was begun on, and
+    ``followed_s_ago`` how long ago a server signed that it draws there, in seconds of the ledger's clock.
+    """
+
+    ledger_id: str
+    instance: str
+    epoch: int
+    drawn_on: str
+    followed_s_ago: int = 0
+
+
 class Ledger(Protocol):
     """The truth: an insert-only record of awards in SQL, and every player's total."""
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    async def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """Judge and append a batch in one transaction; when it returns, every Award in it is committed for good.
 
-        ``receipts`` are the placed receipts (by action id) of an earlier batch, kept in the same commit so that a retry is
+        ``receipts`` are the placed receipts of an earlier batch, kept in the same commit so that a retry is
         answered with the original. Verdicts are in the order of the claims. Two processes never award one action
         twice nor lose an update. Raises StoreUnavailable, and then nothing of the batch was awarded, unless the
         connection died during COMMIT: then a retry tells.
         """
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        """Every player's standing, by user id ascending, from after the given one: a page of at most ``limit``."""
+        """Every player's standing, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
 
-    async def changed_since(self, since_ms: int, after_user_id: str, limit: int) -> list[Standing]:
-        """Standings of players with an entry at or after a time, by user id ascending: a page of at most ``limit``."""
+    async def position(self) -> str:
+        """Where the order of commits stands: all that is committed now is before it. Only `changed_since` can read it."""
 
-    async def top(self, offset: int, limit: int) -> tuple[int, list[Standing]]:
-        """(players on the board, standings best first): the board as SQL sees it, for when Redis cannot be asked."""
+    async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+        """The standings now of players with an entry that was not committed yet at a position.
+
+        ``after`` is "" for the first page, which reads at most ``limit`` entries as every page does, each entry once. No entry
+        is ever missed, however transactions overlapped. Raises LedgerWentBack when the position is not of this ledger's past.
+        """
+
+    async def top(self, offset: int, limit: int) -> list[Standing]:
+        """A stretch of the board as SQL sees it, best first, for when Redis cannot be asked. Nothing is counted."""
+
+    async def ranked_count(self) -> int:
+        """How many players are on the board: counts them all, so it is asked seldom."""
+
+    async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+        """The standings of these players (at most 500), in their order; who is unknown is left out."""
 
     async def account(self, user_id: str) -> Standing | None:
         """One player's standing, or None if the ledger never heard of the player."""
 
-    async def epoch(self) -> int:
-        """The current epoch of the board, 0 before the first."""
+    async def state(self) -> LedgerState:
+        """Which ledger this is, and the board's epoch."""
 
-    async def next_epoch(self) -> int:
-        """Begin a new epoch: a number greater than any before, kept for good."""
+    async def next_epoch(self, drawn_on: str) -> int:
+        """Begin a new epoch on a run of Redis: greater than any before, and at least the milliseconds since 1970.
+
+        The clock is a floor only: with it, a ledger that was restored from a copy does not give an epoch out a second time.
+        """
+
+    async def sign(self, drawn_on: str) -> None:
+        """Note that a server draws the newest epoch on this run of Redis; nothing happens when another is the newest's."""
 
     async def reset(self, order: ResetOrder) -> list[Standing]:
         """Take a player (or every player) back to nothing by entries of their own; the standings that changed.
@@ -111,7 +157,7 @@ class Register(Protocol):
         """What was ever ordered about a player, newest first: at most ``limit``."""
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
-        """Who is suspended, by user id ascending, from after the given one: a page of at most ``limit``."""
+        """Who is suspended, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
 
     async def turn(self) -> int:
         """The number of the newest change, 0 before the first."""
@@ -121,11 +167,15 @@ class Register(Protocol):
 
 
 class Placement(Value, frozen=True, kw_only=True):
-    """What setting one standing did: ranks before and after (None = not on the board); not ``applied`` if it was old news."""
+    """What setting one standing did: ranks before and after (None = not on the board); not ``applied`` if it was old news.
+
+    ``overtaken``: the board had a newer version of the player, or another record of this one.
+    """
 
     rank: int | None
     previous_rank: int | None
     applied: bool
+    overtaken: bool = False
 
 
 class Projection(Value, frozen=True, kw_only=True):
@@ -137,16 +187,22 @@ class Projection(Value, frozen=True, kw_only=True):
 
 
 class BoardState(Value, frozen=True, kw_only=True):
-    """What the board knows of itself. ``position_ms`` is the ledger time up to which it was drawn.
+    """What the board says of itself. ``position`` is the ledger's, up to which it was drawn; "" when that is not known.
 
     ``origin`` names the run of the store that the epoch began in and ``run`` the one that answers now: when they differ,
-    the store was restarted and may have lost its last changes.
+    the store was restarted and may have lost its last changes. ``owner`` is whose board it is. ``damage`` says what is missing
+    from it, "" when nothing is. ``followed_s_ago`` is how long ago a server last compared it with its ledger.
     """
 
     cursor: Cursor
-    position_ms: int
+    position: str
     origin: str
     run: str
+    owner: str = ""
+    ranked: int = 0
+    players: int = 0
+    damage: str = ""
+    followed_s_ago: int = 0
 
 
 class History(Value, frozen=True, kw_only=True):
@@ -165,23 +221,39 @@ class History(Value, frozen=True, kw_only=True):
 
 
 class Board(Protocol):
-    """The drawing: the ranking, redrawn from the ledger whenever in doubt."""
+    """The drawing: the ranking, rebuilt from the ledger whenever in doubt.
 
-    async def set(self, standings: Sequence[Standing], position_ms: int) -> Projection:
+    ``owner`` says for which ledger we read and draw. What another one drew is neither shown nor changed: each method that reads
+    or draws raises StaleBoard then, as it does when nothing is drawn or a part of it was lost.
+    """
+
+    owner: str
+
+    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """Set totals (never add), each only if its version is newer than the one drawn; one round trip for all.
 
-        Repeating it, late or twice, changes nothing. ``seq`` rises by one if anything was applied. Everyone who listens is told.
-        Raises StoreUnavailable, or StaleBoard when there is no epoch to draw in.
+        Repeating it, late or twice, changes nothing; to ``mend`` sets what is drawn of this very version as well. ``seq`` rises
+        by one if anything was applied. Everyone who listens is told. Raises StoreUnavailable or StaleBoard.
         """
 
     async def state(self) -> BoardState | None:
-        """What is drawn, or None when nothing is (an empty store)."""
+        """What is drawn and whose it is, or None when nothing is (an empty store)."""
+
+    def run(self) -> str:
+        """Names the run of the store that answers now. Raises StoreUnavailable when none does."""
 
     async def begin(self, epoch: int) -> None:
         """Begin a new epoch on what is drawn: ``seq`` 0, ``origin`` the store's present run."""
 
-    async def redraw(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position_ms: int) -> int:
-        """Draw everything afresh beside the old drawing, then put it in its place at once; how many were drawn."""
+    async def advance(self, epoch: int, position: str) -> None:
+        """Note that the ledger is drawn up to a position; StaleBoard if another epoch has begun."""
+
+    async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
+        """Draw everything afresh beside the old drawing, then put it in its place at once; how many are ranked.
+
+        What others set on the old drawing meanwhile is not in the new one: set again what changed since the position.
+        StaleBoard if another drawing took the place meanwhile.
+        """
 
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board at one cursor."""
@@ -200,6 +272,18 @@ class Board(Protocol):
 
     async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         """(points, version) as drawn for each user, None where not on the board: for checks."""
+
+    async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
+        """Which of at most 500 standings are drawn otherwise, each with its drawn version (-1: unknown to the board).
+
+        One short question (a digest of all) when none is.
+        """
+
+    async def lock(self, what: str, life_ms: int) -> bool:
+        """Take or keep a lock that one server holds at a time: True while it is ours.
+
+        It ends by itself after its life, and a life of 0 gives it back.
+        """
 
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Leave the specification's conveniences: used-markers and score caches, with their times to live.

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from config.settings import Settings
-from scoreboard.actors.projector import OVERLAP_MS, STANDINGS_PER_PAGE
-from scoreboard.actors.projector import redraw as redraw_board
-from scoreboard.boundaries import Board, Ledger, Register, StoreUnavailable
+from scoreboard.actors.board_diagnosis import diagnose
+from scoreboard.actors.rebuild import Pause, rebuild
+from scoreboard.boundaries import Board, Ledger, Register, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Standing
-from scoreboard.fittings import now_ms
 from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
+
+STANDINGS_PER_CALL: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,27 +27,33 @@ class Stores:
     register: Register
     board: Board | None
     close: Callable[[], Awaitable[None]]
+    pause: Pause
+    #: Whether other ledgers may draw in the same Redis.
+    shared: bool
 
 
-async def redraw(stores: Stores) -> int:
-    """Draw the whole board afresh from the ledger, in a new epoch; how many players were drawn."""
+async def redraw(stores: Stores, take_over: bool = False) -> int:
+    """Draw the whole board afresh from the ledger, in a new epoch; how many players are ranked.
+
+    The servers draw what changed meanwhile: the board says up to where it was drawn. Raises StaleBoard where the board is another
+    ledger's, unless that is to be taken over.
+    """
     if stores.board is None:
         return 0
-    began_ms = now_ms()
-    _, drawn = await redraw_board(stores.ledger, stores.board, await stores.board.state(), began_ms)
-    after = ""
-    while page := await stores.ledger.changed_since(began_ms - OVERLAP_MS, after, STANDINGS_PER_PAGE):
-        await project(stores, page)
-        after = page[-1].user_id
-    return drawn
+    state = await stores.board.state()
+    diagnosis = diagnose(state, await stores.ledger.state(), shared=stores.shared)
+    if diagnosis.action == "refuse" and not take_over:
+        raise StaleBoard(diagnosis.reason)
+    _, ranked = await rebuild(stores.ledger, stores.board, state, stores.pause)
+    return ranked
 
 
 async def project(stores: Stores, standings: Sequence[Standing]) -> None:
     """Set standings on the board, if there is one; whoever listens to it is told. The drawn position stays where it is."""
     if stores.board is None:
         return
-    for start in range(0, len(standings), STANDINGS_PER_PAGE):
-        await stores.board.set(standings[start : start + STANDINGS_PER_PAGE], 0)
+    for start in range(0, len(standings), STANDINGS_PER_CALL):
+        await stores.board.set(standings[start : start + STANDINGS_PER_CALL])
 
 
 def upgrade_schema(settings: Settings) -> str:

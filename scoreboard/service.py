@@ -19,6 +19,7 @@ from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -28,6 +29,8 @@ from config import BadSettings as BadSettings
 from config.catalogue import load_catalogue
 from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.board_diagnosis import owner_of
+from scoreboard.actors.board_sweep import BoardSweep
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
@@ -78,8 +81,8 @@ PAGES: Final = Path(__file__).parent / "pages"
 DRAIN_S: Final = 10.0
 GOODBYE_S: Final = 1.0
 RESTARTING: Final = Parting(code=1012, reason="the server is restarting; come back in a moment")
-#: How long the first connection to Redis may take before we open the doors without it.
-REDIS_WAIT_MS: Final = 5_000
+#: How long the first connection to Redis may take before we open our ports without it.
+REDIS_WAIT_MS: Final = 500
 CLI_REDIS_WAIT_MS: Final = 1_500
 #: What may hinder a start and needs no traceback: the operator reads one line.
 EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, CannotListenError)
@@ -153,7 +156,15 @@ class House(Service):
         board = RedisBoard(link, reactor, now_ms)
         gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
         ledger, register = await self._open_ledger(failpoint)
-        ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
+        ranking = Ranking(
+            board=board,
+            ledger=ledger,
+            clock=reactor,
+            now_ms=now_ms,
+            meter=meter,
+            lagging_s=lambda: projector.lagging_s,
+            on_stale=lambda: projector.doubt(),
+        )
         announcer = Announcer(
             ranking=ranking,
             register=register,
@@ -173,13 +184,15 @@ class House(Service):
             ledger=ledger,
             board=board,
             clock=reactor,
-            now_ms=now_ms,
             hear=hear,
             outrun=ranking.outrun,
             meter=meter,
+            shared=settings.redis_url is not None,
             failpoint=failpoint,
         )
         await projector.start()
+        sweep = BoardSweep(ledger=ledger, board=board, projector=projector, clock=reactor, meter=meter)
+        sweep.start()
         link.on_up(lambda: _begin(projector.catch_up()))
         warden = Warden(
             register=register, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
@@ -199,7 +212,7 @@ class House(Service):
             failpoint=failpoint,
         )
         absentees = RedisAbsentees(link, reactor, meter)
-        self._closers += [absentees.settled, projector.stop, warden.stop, scorekeeper.stop, announcer.stop]
+        self._closers += [absentees.settled, projector.stop, sweep.stop, warden.stop, scorekeeper.stop, announcer.stop]
         return _Indoors(
             ledger=ledger,
             board=board,
@@ -393,12 +406,20 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         try:
             await link.reached(CLI_REDIS_WAIT_MS)
             board = RedisBoard(link, reactor, now_ms)
+            board.owner = owner_of(await ledger.state())
         except StoreUnavailable:
             # The embedded one runs only while its server does; the server's next start redraws.
             if settings.redis_url is not None and not board_optional:
                 await close()
                 raise
-    return Stores(ledger=ledger, register=register, board=board, close=close)
+    return Stores(
+        ledger=ledger,
+        register=register,
+        board=board,
+        close=close,
+        pause=partial(deferLater, reactor),
+        shared=settings.redis_url is not None,
+    )
 
 
 def settings_from(environ: Mapping[str, str]) -> Settings:

@@ -1,32 +1,34 @@
-"""The projector: draws the ledger on the board, and redraws it whenever the two may differ.
+"""Projector: draws the ledger on the board, and rebuilds the board whenever the two may differ.
 
-States: *behind* (nothing is drawn; awards are answered without ranks) and *abreast* (each batch is drawn as it is
-committed). It starts behind. ``catch_up`` leads to abreast:
+States: *lagging* (awards are answered without ranks) and *in sync* (each batch is drawn as it is committed). It starts lagging.
+`catch_up` leads to in sync: `board_diagnosis.diagnose` says whether to follow, to begin a new epoch first, to rebuild, or to keep
+away from a board that is not ours. To follow is to draw whose totals changed since the board's position in the ledger's order of
+commits, and then to note the new position; so what any process committed and did not live to draw is drawn within two seconds.
 
-- the store is empty, or its epoch is not the ledger's → a new epoch, everything drawn afresh beside the old;
-- the store was restarted since the epoch began, so it may have lost its last changes → a new epoch on what is there, and
-  what the ledger changed since the last drawn position (with an overlap) is set again;
-- otherwise only the latter.
-
-Setting is idempotent (law 4), so overlaps and repeats are harmless. Any failure to draw leads back to behind; while
-behind the drawn position never moves, so that a hole is never stepped over. A small reconcile every few seconds notices a
-lost epoch and draws what another process committed but did not live to draw.
+Setting is idempotent (docs/rooms.md), so repeats are harmless. Any failure to draw leads back to lagging. If we stop between a
+commit and its drawing, the position is before the commit, and whichever process follows next draws it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
 
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
+from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
+from scoreboard.actors.drawing import Drawing, Hear
+from scoreboard.actors.rebuild import rebuild
 from scoreboard.boundaries import (
     Board,
     BoardState,
     Failpoint,
     Ledger,
+    LedgerWentBack,
     Meter,
     Placement,
     StaleBoard,
@@ -34,29 +36,33 @@ from scoreboard.boundaries import (
     no_failpoint,
 )
 from scoreboard.domain.judgement import Award, standings_of, unplaced
-from scoreboard.domain.values import Cursor, Receipt, ScoreChanged, Standing
+from scoreboard.domain.values import Cursor, Receipt, Standing
 
-RECONCILE_S = 5.0
-#: Retry while behind; a reconnect of the store asks for it at once as well.
-RETRY_S = 0.5
-#: How far back to look again: bounds clock skew between servers plus the longest commit.
-OVERLAP_MS = 60_000
-#: A write may commit some seconds after its claim was made.
-RECONCILE_OVERLAP_MS = 10_000
-STANDINGS_PER_PAGE = 500
-DRAWN_VERSIONS_MAX = 100_000
+#: How often the board is asked for its state, and how many of those times the ledger is followed as well.
+LOOK_S: Final = 1.0
+LOOKS_PER_FOLLOW: Final = 2
+#: How often the ledger is given a sign that its board is drawn here.
+SIGN_S: Final = 10.0
+#: Retry while lagging; a reconnect of the store asks for it at once as well.
+RETRY_S: Final = 0.5
+#: The same trouble is said again after so long.
+SAY_AGAIN_S: Final = 60.0
+REBUILD_LOCK_MS: Final = 5_000
 
-Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
+
+class BoardRefused(Exception):
+    """The board is not ours to read or draw; the text says why."""
 
 
 def _nobody() -> None:
-    """Nobody wants to know."""
+    """Nothing depends on it."""
 
 
 class Projector:
-    """Draws awards; ``hear`` is told of every cursor reached and of every player's change that was drawn.
+    """Draws awards. ``hear`` is called with every cursor reached and every player's change that was drawn.
 
-    ``outrun`` is told of every batch that was committed and could not be drawn.
+    ``outrun`` is called when the ledger is ahead of a board that could not be drawn. ``shared``: other ledgers may draw in the
+    board's store as well.
     """
 
     _log = Logger()
@@ -67,67 +73,86 @@ class Projector:
         ledger: Ledger,
         board: Board,
         clock: IReactorTime,
-        now_ms: Callable[[], int],
         hear: Hear,
         outrun: Callable[[], None] = _nobody,
         meter: Meter,
+        shared: bool = False,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
         self._board = board
         self._clock = clock
-        self._now_ms = now_ms
         self._hear = hear
         self._outrun = outrun
         self._meter = meter
+        self._shared = shared
         self._failpoint = failpoint
-        self._abreast = False
+        self._lagging_since_s: float | None = clock.seconds()
+        self._trouble = "the server has just started"
+        self._said_s = -SAY_AGAIN_S
         self._catching_up: Deferred[None] | None = None
         self._again = False
-        self._reconciled_ms = 0
-        #: What is known to be drawn in this epoch, by user: spares setting it again.
-        self._drawn_versions: dict[str, int] = {}
-        self._epoch = 0
-        self._loop = LoopingCall(self._reconcile)
+        self._looks = 0
+        self._signed_s = -SIGN_S
+        self._went_back = ""
+        self._drawing = Drawing(ledger=ledger, board=board, clock=clock, hear=hear)
+        self._retrying: IDelayedCall | None = None
+        self._said = ""
+        self._loop = LoopingCall(self._look)
         self._loop.clock = clock
 
     @property
     def abreast(self) -> bool:
         """Whether the board follows the ledger, as far as we know."""
-        return self._abreast
+        return self._lagging_since_s is None
+
+    @property
+    def lagging_s(self) -> float:
+        """For how long the board has not followed the ledger."""
+        return 0.0 if self._lagging_since_s is None else self._clock.seconds() - self._lagging_since_s
+
+    @property
+    def trouble(self) -> str:
+        """Why the board does not follow the ledger, "" while it does."""
+        return self._trouble
 
     async def start(self) -> None:
-        """Catch up once (an unreachable store does not hinder) and go on reconciling."""
-        await self.catch_up()
-        self._loop.start(RECONCILE_S, now=False)
+        """Begin to catch up and to follow; nothing is waited for."""
+        self._loop.start(LOOK_S, now=True)
 
     async def stop(self) -> None:
-        """Stop reconciling; a catch-up under way is waited for."""
+        """Stop following; a catch-up under way is waited for."""
         if self._loop.running:
             self._loop.stop()
+        if self._retrying is not None:
+            self._retrying.cancel()
+            self._retrying = None
         if self._catching_up is not None:
             await _joined(self._catching_up)
 
     async def project(self, awards: Sequence[Award]) -> dict[str, Receipt]:
         """Draw a committed batch: a receipt with ranks by action id, or nothing when the board cannot be drawn now."""
-        if not self._abreast:
+        if not self.abreast:
             self._outrun()
             return {}
         standings = standings_of(awards)
         try:
-            placements = await self._draw(standings, max(award.claim.at_ms for award in awards))
+            placements = (await self._drawing.draw(standings)).placements
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(trouble)
             self._outrun()
             return {}
         self._failpoint("drawn")
+        overtaken = [one.user_id for one, placement in zip(standings, placements, strict=True) if placement.overtaken]
+        if overtaken:
+            ensureDeferred(self.compare(overtaken)).addErrback(self._not_compared)
         by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}
         receipts = [(award, _receipt(award, by_user[award.user_id])) for award in awards]
         await self._board.mark(receipts)
         return {award.claim.grant.action_id: receipt for award, receipt in receipts}
 
     async def catch_up(self) -> None:
-        """Bring the board abreast of the ledger. Never raises: an unreachable store is tried again soon.
+        """Bring the board in sync with the ledger. Never raises: an unreachable store is tried again soon.
 
         Callers that come while one is under way wait for it, and it runs once more for their sake.
         """
@@ -141,111 +166,162 @@ class Projector:
             while self._again:
                 self._again = False
                 await self._catch_up()
-        except (StoreUnavailable, StaleBoard) as trouble:
+        except (StoreUnavailable, StaleBoard, BoardRefused) as trouble:
             self._fall_behind(trouble)
+        except Exception as fault:
+            self._log.failure("the board could not be followed")
+            self._fall_behind(fault)
         finally:
             done, self._catching_up = self._catching_up, None
             done.callback(None)
 
-    async def _catch_up(self) -> None:
-        began_ms = self._now_ms()
-        state, epoch = await self._board.state(), await self._ledger.epoch()
-        if state is None or state.cursor.epoch != epoch:
-            await self._redraw(state, began_ms)
-        else:
-            if state.origin != state.run:
-                epoch = await self._ledger.next_epoch()
-                await self._board.begin(epoch)
-            self._in_epoch(epoch)
-            await self._redo(state.position_ms - OVERLAP_MS, state.position_ms)
-        # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
-        self._abreast = True
-        await self._redo(began_ms - OVERLAP_MS, began_ms)
-        self._reconciled_ms = began_ms
-        self._meter.gauge("board_abreast", 1)
-
-    async def _redraw(self, state: BoardState | None, began_ms: int) -> None:
-        epoch, drawn = await redraw(self._ledger, self._board, state, began_ms)
-        self._in_epoch(epoch)
-        self._hear(Cursor(epoch=epoch, seq=0), ())
-        self._log.info("the board was redrawn: {drawn} players, epoch {epoch}", drawn=drawn, epoch=epoch)
-
-    def _in_epoch(self, epoch: int) -> None:
-        if epoch != self._epoch:
-            self._epoch = epoch
-            self._drawn_versions.clear()
-
-    async def _redo(self, since_ms: int, position_ms: int) -> None:
-        after = ""
-        while True:
-            page = await self._ledger.changed_since(max(0, since_ms), after, STANDINGS_PER_PAGE)
-            news = [one for one in page if one.version > self._drawn_versions.get(one.user_id, -1)]
-            if news:
-                await self._draw(news, position_ms)
-            if len(page) < STANDINGS_PER_PAGE:
-                return
-            after = page[-1].user_id
-            await deferLater(self._clock, 0, lambda: None)
-
-    async def _draw(self, standings: Sequence[Standing], position_ms: int) -> Sequence[Placement]:
-        projection = await self._board.set(standings, position_ms)
-        if len(self._drawn_versions) > DRAWN_VERSIONS_MAX:
-            self._drawn_versions.clear()
-        changes = []
-        for standing, placement in zip(standings, projection.placements, strict=True):
-            self._drawn_versions[standing.user_id] = standing.version
-            if placement.applied:
-                changes.append(standing.moved(projection.cursor, placement.rank, placement.previous_rank))
-        self._hear(projection.cursor, changes)
-        return projection.placements
-
-    def _fall_behind(self, trouble: Exception) -> None:
-        if self._abreast:
-            self._log.warn("the board cannot be drawn: {trouble}", trouble=str(trouble))
-            self._abreast = False
-        self._meter.gauge("board_abreast", 0)
-        self._clock.callLater(RETRY_S, self._retry)
-
-    def _retry(self) -> None:
-        if not self._abreast and self._catching_up is None and self._loop.running:
+    def doubt(self) -> None:
+        """A reader found the board lost, damaged or not ours: look at once instead of within a second."""
+        if self.abreast and self._catching_up is None:
             ensureDeferred(self.catch_up())
 
-    async def _reconcile(self) -> None:
-        if not self._abreast:
-            return
-        now_ms = self._now_ms()
+    async def rebuild_because(self, reason: str) -> None:
+        """Rebuild the board: somebody found that the ledger went back."""
+        self._went_back = reason
+        await self.catch_up()
+
+    async def _catch_up(self) -> None:
+        ledger = await self._ledger.state()
+        self._board.owner = owner_of(ledger)
+        board = await self._board.state()
+        diagnosis = diagnose(board, ledger, shared=self._shared)
+        if self._went_back and diagnosis.action != "refuse":
+            diagnosis = Diagnosis(action="rebuild", reason=self._went_back)
+        match diagnosis.action:
+            case "refuse":
+                raise BoardRefused(diagnosis.reason)
+            case "rebuild":
+                await self._rebuild(board, diagnosis.reason)
+            case "begin":
+                assert board is not None, "an epoch begins on what is drawn"
+                epoch = await self._ledger.next_epoch(board.run)
+                await self._board.begin(epoch)
+        if diagnosis.action != "follow":
+            board = await self._board.state()
+        if board is None:
+            raise StaleBoard("the board was lost")
         try:
-            state, epoch = await self._board.state(), await self._ledger.epoch()
-            if state is None or state.cursor.epoch != epoch or state.origin != state.run:
-                self._fall_behind(StaleBoard("the board was lost or replaced"))
-                await self.catch_up()
+            await self._follow(board)
+        except LedgerWentBack as proof:
+            self._meter.count("ledger_went_back_total")
+            self._went_back, self._again = f"the ledger went back: {proof}", True
+
+    async def _follow(self, board: BoardState) -> None:
+        epoch = board.cursor.epoch
+        self._drawing.enter(epoch)
+        position = await self._drawing.follow(epoch, board.position)
+        if not self.abreast:
+            # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
+            self._in_sync()
+            await self._drawing.follow(epoch, position)
+        self._hear(board.cursor, ())
+        await self._give_sign(board.run)
+
+    async def _rebuild(self, board: BoardState | None, reason: str) -> None:
+        if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
+            raise StaleBoard(f"another server rebuilds the board: {reason}")
+        self._lag(reason)
+        self._say(f"the board is rebuilt: {reason}")
+        self._meter.count("board_rebuilds_total")
+        keep = LoopingCall(self._board.lock, "rebuild", REBUILD_LOCK_MS)
+        keep.clock = self._clock
+        keep.start(REBUILD_LOCK_MS / 3000, now=False).addErrback(lambda _: None)  # then others may begin, too: no harm
+        try:
+            epoch, ranked = await rebuild(self._ledger, self._board, board, partial(deferLater, self._clock))
+        finally:
+            if keep.running:
+                keep.stop()
+        self._went_back = ""
+        await self._board.lock("rebuild", 0)
+        self._hear(Cursor(epoch=epoch, seq=0), ())
+        self._log.info("the board was rebuilt: {ranked} players, epoch {epoch}", ranked=ranked, epoch=epoch)
+
+    async def _give_sign(self, run: str) -> None:
+        if self._clock.seconds() - self._signed_s >= SIGN_S:
+            self._signed_s = self._clock.seconds()
+            await self._ledger.sign(run)
+
+    async def mend(self, standings: Sequence[Standing]) -> None:
+        """Draw what the board should have of these players, also where it has another total of the same version."""
+        await self._drawing.draw(standings, mend=True)
+
+    async def compare(self, user_ids: Sequence[str]) -> None:
+        """The board seems to be ahead of the ledger. Either another process drew a later award, or the ledger went back."""
+        drawn = await self._board.drawn(user_ids)
+        accounts = {one.user_id: one for one in await self._ledger.accounts_of(user_ids)}
+        for user_id, there in zip(user_ids, drawn, strict=True):
+            account = accounts.get(user_id)
+            if there is not None and (account is None or there[1] > account.version or _contradicts(there, account)):
+                self._meter.count("ledger_went_back_total")
+                await self.rebuild_because(f"the ledger went back: the board has more of {user_id} than the ledger")
                 return
-            overlap_ms = RECONCILE_OVERLAP_MS if epoch == self._epoch else OVERLAP_MS
-            self._in_epoch(epoch)  # somebody else may have redrawn the board
-            await self._redo(self._reconciled_ms - overlap_ms, now_ms - RECONCILE_OVERLAP_MS)
-            self._reconciled_ms = now_ms
-            self._hear(state.cursor, ())
+
+    def _not_compared(self, failure: object) -> None:
+        self._log.warn("the board could not be compared: {failure}", failure=str(failure))
+
+    def _in_sync(self) -> None:
+        self._lagging_since_s, self._trouble, self._said_s = None, "", -SAY_AGAIN_S
+        self._meter.gauge("board_abreast", 1)
+
+    def _lag(self, trouble: str) -> None:
+        if self._lagging_since_s is None:
+            self._lagging_since_s = self._clock.seconds()
+        self._trouble = trouble
+        self._meter.gauge("board_abreast", 0)
+
+    def _fall_behind(self, trouble: Exception) -> None:
+        self._lag(str(trouble))
+        if isinstance(trouble, BoardRefused):
+            self._meter.count("board_refused_total")
+        self._say(str(trouble), error=isinstance(trouble, BoardRefused))
+        if self._retrying is None:
+            self._retrying = self._clock.callLater(RETRY_S, self._retry)
+
+    def _say(self, text: str, error: bool = False) -> None:
+        """Say it once; the same again only after a minute."""
+        now_s = self._clock.seconds()
+        if text != self._said or now_s - self._said_s >= SAY_AGAIN_S:
+            self._said, self._said_s = text, now_s
+            (self._log.error if error else self._log.warn)("the board does not follow the ledger: {trouble}", trouble=text)
+
+    def _retry(self) -> None:
+        self._retrying = None
+        if not self.abreast and self._catching_up is None and self._loop.running:
+            ensureDeferred(self.catch_up())
+
+    async def _look(self) -> None:
+        self._looks += 1
+        try:
+            if self.abreast and self._looks % LOOKS_PER_FOLLOW:
+                await self._look_at_board()
+            elif self._catching_up is None:
+                await self.catch_up()
+        except Exception as fault:  # a loop that ends here would leave the board behind for ever
+            self._log.failure("the board could not be looked at")
+            self._fall_behind(fault)
+        if not self.abreast:
+            self._outrun()
+
+    async def _look_at_board(self) -> None:
+        """Notice within a second that the board was lost, damaged or replaced, or that news of it did not reach us."""
+        try:
+            board = await self._board.state()
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(trouble)
+            return
+        if board is None or board.damage or board.cursor.epoch != self._drawing.epoch or board.origin != board.run:
+            await self.catch_up()
+        else:
+            self._hear(board.cursor, ())
 
 
-async def redraw(ledger: Ledger, board: Board, state: BoardState | None, began_ms: int) -> tuple[int, int]:
-    """Draw the whole ledger afresh in a new epoch: (the epoch, how many players).
-
-    What is committed meanwhile may be missing from it, so whoever calls sets again what changed since ``began_ms``.
-    """
-    epoch = await ledger.next_epoch()
-    while state is not None and epoch <= state.cursor.epoch:  # the ledger was restored from an older copy
-        epoch = await ledger.next_epoch()
-    return epoch, await board.redraw(epoch, every_standing(ledger), began_ms - OVERLAP_MS)
-
-
-async def every_standing(ledger: Ledger) -> AsyncIterator[Sequence[Standing]]:
-    """Every player's standing, a page at a time, as a redraw wants them."""
-    after = ""
-    while page := await ledger.accounts(after, STANDINGS_PER_PAGE):
-        yield page
-        after = page[-1].user_id
+def _contradicts(drawn: tuple[int, int], account: Standing) -> bool:
+    return drawn[1] == account.version and drawn[0] != account.points
 
 
 def _receipt(award: Award, placement: Placement) -> Receipt:

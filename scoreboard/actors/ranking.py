@@ -1,8 +1,9 @@
 """The ranking: what the board says, remembered while nothing changed.
 
 Everything here is kept for one cursor; when a newer one is heard of, or an award could not be drawn, all of it is
-forgotten. Askers of the same thing share one question to the store. When the store cannot be asked the ledger answers
-(``degraded``), and that is remembered for a moment only, since the cursor stands still meanwhile.
+forgotten. Askers of the same thing share one question to the store. When the store cannot be asked, or has not followed the
+ledger for two seconds, the ledger answers (``degraded``), and that is remembered for a moment only, since the cursor stands
+still meanwhile.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from scoreboard.actors.degraded_reads import DegradedReads
 from scoreboard.boundaries import Board, History, Ledger, Meter, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Cursor, Page, Place, View
 
@@ -22,6 +24,8 @@ PLACES_MAX = 10_000
 #: Each may hold some hundred changes.
 HISTORIES_MAX = 32
 DEGRADED_S = 0.25
+#: A board that has not followed the ledger for so long is not given as the present one.
+LAGGING_S_MAX = 2.0
 
 Key = TypeVar("Key")
 Read = TypeVar("Read", Page, Place, History)
@@ -31,11 +35,21 @@ NOWHERE = Cursor(epoch=0, seq=0)
 class Ranking:
     """Implements boundaries.Ranking."""
 
-    def __init__(self, *, board: Board, ledger: Ledger, clock: IReactorTime, now_ms: Callable[[], int], meter: Meter) -> None:
+    def __init__(
+        self,
+        *,
+        board: Board,
+        ledger: Ledger,
+        clock: IReactorTime,
+        now_ms: Callable[[], int],
+        meter: Meter,
+        lagging_s: Callable[[], float] = lambda: 0.0,
+        on_stale: Callable[[], None] = lambda: None,
+    ) -> None:
         self._board = board
-        self._ledger = ledger
-        self._now_ms = now_ms
-        self._meter = meter
+        self._lagging_s = lagging_s
+        self._on_stale = on_stale
+        self._degraded = DegradedReads(ledger=ledger, clock=clock, now_ms=now_ms, meter=meter)
         self._cursor = NOWHERE
         self._outruns = 0
         self._pages: _Shelf[tuple[int, int], Page] = _Shelf(clock, PAGES_MAX)
@@ -113,41 +127,48 @@ class Ranking:
     async def _read_page(self, offset: int, limit: int) -> Page:
         asked = self._cursor
         try:
+            self._refuse_what_lags()
             page = await self._board.page(offset, limit)
             self._no_older_than(asked, page)
-            return page
-        except (StoreUnavailable, StaleBoard):
-            return await self._page_from_ledger(offset, limit)
+        except (StoreUnavailable, StaleBoard) as trouble:
+            self._degrade(trouble)
+            return await self._degraded.page(self._cursor, offset, limit)
+        self._degraded.counted(page.total)
+        return page
 
     async def _read_history(self, cursor: Cursor, limit: int) -> History:
         asked = self._cursor
         try:
+            self._refuse_what_lags()
             history = await self._board.since(cursor, limit)
             self._no_older_than(asked, history.page)
-        except (StoreUnavailable, StaleBoard):
-            return History(page=await self._page_from_ledger(0, limit), changes=None)
+        except (StoreUnavailable, StaleBoard) as trouble:
+            self._degrade(trouble)
+            return History(page=await self._degraded.page(self._cursor, 0, limit), changes=None)
         return history
+
+    def _degrade(self, trouble: Exception) -> None:
+        if isinstance(trouble, StaleBoard):
+            self._on_stale()
+
+    def _refuse_what_lags(self) -> None:
+        if self._lagging_s() > LAGGING_S_MAX:
+            raise StaleBoard("the board does not follow the ledger")
 
     def _no_older_than(self, cursor: Cursor, *pages: Page) -> None:
         """Raise StaleBoard where the store has lost what it told us already and was not redrawn yet."""
         if any(page.cursor < cursor for page in pages):
             raise StaleBoard("the store went back")
 
-    async def _page_from_ledger(self, offset: int, limit: int) -> Page:
-        self._meter.count("degraded_reads_total")
-        total, standings = await self._ledger.top(offset, limit)
-        rows = tuple([standing.row(offset + at) for at, standing in enumerate(standings, 1)])
-        return Page(cursor=self._cursor, total=total, rows=rows, read_at_ms=self._now_ms(), degraded=True)
-
     async def _read_place(self, user_id: str) -> Place:
         try:
-            return await self._board.place(user_id)
-        except (StoreUnavailable, StaleBoard):
-            self._meter.count("degraded_reads_total")
-            total, _ = await self._ledger.top(0, 1)
-            standing = await self._ledger.account(user_id)
-            points, at_ms = (standing.points, standing.updated_at_ms) if standing is not None else (0, None)
-            return Place(cursor=self._cursor, total=total, points=points, rank=None, updated_at_ms=at_ms, degraded=True)
+            self._refuse_what_lags()
+            place = await self._board.place(user_id)
+        except (StoreUnavailable, StaleBoard) as trouble:
+            self._degrade(trouble)
+            return await self._degraded.place(self._cursor, user_id)
+        self._degraded.counted(place.total)
+        return place
 
 
 class _Shelf(Generic[Key, Read]):

@@ -22,7 +22,7 @@ from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
 from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal, unavailable
 from scoreboard.domain.rules import Catalogue
-from scoreboard.domain.values import Origin, Player, Receipt, Submission
+from scoreboard.domain.values import Origin, PlacedReceipt, Player, Receipt, Submission
 
 Outcome = Receipt | Refusal
 _FULL = unavailable("Too many submissions are waiting; nothing was awarded")
@@ -74,7 +74,7 @@ class Scorekeeper:
         self._mailbox: Mailbox[Claim | None, Outcome] = Mailbox(
             self._keep, letters_max=CLAIMS_WAITING_MAX, batch_max=CLAIMS_PER_COMMIT_MAX
         )
-        self._receipts: list[tuple[str, Receipt]] = []
+        self._receipts: list[PlacedReceipt] = []
         self._flush: IDelayedCall | None = None
 
     async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Outcome:
@@ -126,7 +126,8 @@ class Scorekeeper:
             placed = await self._projector.project(awards)
             self._failpoint("marked")
             self._gate.release([(award.user_id, award.claim.grant.action_id) for award in awards])
-            self._receipts = [(action_id, receipt) for action_id, receipt in placed.items() if not receipt.degraded]
+            ranked = ((award.user_id, award.claim.grant.action_id) for award in awards)
+            self._receipts = [(*one, placed[one[1]]) for one in ranked if one[1] in placed and not placed[one[1]].degraded]
             self._schedule_flush()
             self._meter.count("score_updates_total", len(awards))
         for (envelope, claim), verdict in zip(asked, verdicts, strict=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.news import bearing
-from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal
+from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import crossed
 from scoreboard.domain.values import DAY_MS, POINTS_MAX, Deed, Metadata, Origin, Player, Receipt, Standing, Value
@@ -50,9 +50,8 @@ class Account(Value, frozen=True, kw_only=True):
 
 
 class Used(Value, frozen=True, kw_only=True):
-    """An action id that the ledger already holds: whose, what was submitted, and the receipt it got."""
+    """An action of a player that the ledger already holds: what was submitted, and the receipt it got."""
 
-    user_id: str
     action_type: str
     receipt: Receipt
 
@@ -108,18 +107,19 @@ class Award(Value, frozen=True, kw_only=True):
 
 
 class Past(Value, frozen=True, kw_only=True):
-    """The facts of a batch, gathered in its transaction.
+    """The facts of a batch, gathered in its transaction. ``held`` players' accounts are locked by somebody else.
 
-    ``accounts`` by user id; ``suspended`` holds user ids; ``used`` by action id; ``today`` counts awards by (user id, action
-    type, day start); ``completed`` holds (user id, action type) pairs ever awarded. The last two need only cover what the
-    claims' rules ask.
+    ``accounts`` by user id; ``suspended`` holds user ids; ``used`` by (user id, action id); ``today`` counts awards by
+    (user id, action type, day start); ``completed`` holds (user id, action type) pairs ever awarded. The last two need only
+    cover what the claims' rules ask.
     """
 
     accounts: dict[str, Account]
     suspended: set[str]
-    used: dict[str, Used]
+    used: dict[tuple[str, str], Used]
     today: dict[tuple[str, str, int], int]
     completed: set[tuple[str, str]]
+    held: frozenset[str] = frozenset()
 
 
 Verdict = Award | Refusal
@@ -130,12 +130,14 @@ Unlocking = tuple[str, int]
 def judge(claim: Claim, past: Past) -> Verdict:
     """Weigh one claim against the facts. Refusing burns nothing: the action may be submitted again."""
     grant, rule, user_id = claim.grant, claim.rule, claim.player.user_id
+    if user_id in past.held:
+        return HELD
     if user_id in past.suspended:
         return SUSPENDED
-    used = past.used.get(grant.action_id)
+    used = past.used.get((user_id, grant.action_id))
     if used is not None:
-        # A retry is answered, not punished; anyone else's id answers like a bad signature (hardening 10, 15).
-        if used.user_id != user_id or used.action_type != grant.action_type:
+        # A retry is answered, not punished. An action of another player is not found: its signature names that player.
+        if used.action_type != grant.action_type:
             return INVALID_ACTION
         return Refusal(
             reason=Reason.ACTION_ALREADY_USED,
@@ -200,7 +202,7 @@ def _remember(award: Award, past: Past) -> None:
         reached_at_ms=claim.at_ms,
         created_at_ms=award.created_at_ms,
     )
-    past.used[claim.grant.action_id] = Used(user_id=user_id, action_type=action_type, receipt=unplaced(award))
+    past.used[user_id, claim.grant.action_id] = Used(action_type=action_type, receipt=unplaced(award))
     day = (user_id, action_type, claim.day_start_ms)
     past.today[day] = past.today.get(day, 0) + 1
     past.completed.add((user_id, action_type))

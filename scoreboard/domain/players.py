@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Final, Literal
 
 from scoreboard.domain.values import Value
 
 #: What kind of achievement a milestone of one's total is.
 SCORE_MILESTONE: Final[Literal["SCORE_MILESTONE"]] = "SCORE_MILESTONE"
+
+
+#: Into how many shards the ledger is cut. Written into every row, so it never changes.
+LEDGER_SHARDS: Final = 64
+
+
+def ledger_shard(user_id: str) -> int:
+    """The shard of the ledger that holds all rows of a player: CRC-32 of the id's UTF-8 bytes, modulo 64.
+
+    It stands at the head of every key that holds a player, so that a distributed database can keep a player's rows together.
+    """
+    return zlib.crc32(user_id.encode()) % LEDGER_SHARDS
 
 
 class PlayerSettings(Value, frozen=True, kw_only=True):

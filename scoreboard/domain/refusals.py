@@ -72,3 +72,7 @@ def malformed(field: str, message: str) -> Refusal:
 def unavailable(message: str = "The ledger cannot be reached; nothing was awarded", retry_after_s: int = 1) -> Refusal:
     """We cannot do it now; the asker may come back."""
     return Refusal(reason=Reason.UNAVAILABLE, message=message, retry_after_s=retry_after_s)
+
+
+#: Somebody else holds the player's account in the ledger just now (another server, an operator's session).
+HELD: Final = unavailable("Another operation holds this player; nothing was awarded")

@@ -78,6 +78,10 @@ class Receipt(Value, frozen=True, kw_only=True):
     degraded: bool = False
 
 
+#: A receipt whose ranks are known, with whose action it is for: (user id, action id, receipt).
+PlacedReceipt = tuple[str, str, Receipt]
+
+
 class Deed(Value, frozen=True, kw_only=True):
     """One award as anybody may know it: what was done, what it brought, where that led. No address, metadata or signature."""
 

@@ -32,7 +32,7 @@ class Asker:
         self._engine.dispose()
 
     @contextlib.contextmanager
-    def _asking(self) -> Iterator[Connection]:
+    def asking(self) -> Iterator[Connection]:
         """A connection for questions that need no transaction. Raises StoreUnavailable."""
         self._interrupted = False
         try:
@@ -47,9 +47,9 @@ class Asker:
             self._asked = None
 
     @contextlib.contextmanager
-    def _changing(self) -> Iterator[Connection]:
+    def changing(self) -> Iterator[Connection]:
         """A transaction, committed at the end; rolled back by whatever is raised. Raises StoreUnavailable."""
-        with self._asking() as connection:
+        with self.asking() as connection:
             # Our connections are in the drivers' autocommit mode. SQLite's lock is taken before anything is read. In PostgreSQL
             # what is read after a lock must hold what was committed while we waited for it, whatever the database's default is.
             sqlite = connection.dialect.name == "sqlite"

@@ -2,8 +2,9 @@
 
 ``leaderboard:global`` ranks (member = user id, score = `standings.weight`). ``{leaderboard:global}:players`` holds
 ``<version>|<record>`` for each player ever drawn, ``{leaderboard:global}:state`` epoch, seq, position and origin; their names put
-them in the ranking's cluster slot. Every change is told on ``{leaderboard:global}:changes``, who made it first, and the last
-1,024 of the epoch are kept in ``{leaderboard:global}:history``, one entry for each seq.
+them in the ranking's cluster slot. The state also says whose board it is and how many players it has: what another ledger drew,
+and what has lost a key, is not taken for ours (`scripts/drawn.lua`). Every change is told on ``{leaderboard:global}:changes``,
+who made it first, and the last 1,024 of the epoch are kept in ``{leaderboard:global}:history``, one entry for each seq.
 
 A set is one step of the board: each standing's previous rank is that before the step, its rank that after the whole step. So
 the ranks of one batch never contradict each other, and a receipt says what a reader of the board at that seq sees.
@@ -15,7 +16,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -23,18 +24,21 @@ from scoreboard.boundaries import Board, BoardState, History, Placement, Project
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.values import BOARD_ID, Around, Cursor, Page, Place, Receipt, ScoreChanged, Standing, Stretch, View
 from scoreboard.storage.board_records import (
+    digest_of,
     read_changes,
     read_drawn,
     read_place,
     read_row,
     read_steps,
+    read_version,
+    weight_of,
     written_news,
     written_record,
     written_time,
     written_weight,
 )
-from scoreboard.storage.redis_link import RedisLink, script
-from scoreboard.storage.redis_wire import Word
+from scoreboard.storage.redis_link import RedisLink, Script, script
+from scoreboard.storage.redis_wire import RedisUnavailable, Word
 from scoreboard.storage.shuttle import Shuttle
 
 _RANKING: Final = f"leaderboard:{BOARD_ID}"
@@ -45,8 +49,10 @@ _CHANGES: Final = f"{{{_RANKING}}}:changes"
 _BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
 _STEP_KEYS: Final = (*_BOARD_KEYS, _HISTORY)
 
-_SET, _STRETCHES, _PLACE = script("set"), script("stretches"), script("place")
-_BEGIN, _HANG, _MARK, _SINCE = script("begin"), script("hang"), script("mark"), script("since")
+_SET, _STRETCHES, _PLACE = script("drawn", "set"), script("drawn", "stretches"), script("drawn", "place")
+_SINCE, _DIGEST, _STATE_OF = script("drawn", "since"), script("drawn", "digest"), script("state")
+_BEGIN, _ADVANCE, _SWAP_IN, _MARK = script("begin"), script("advance"), script("swap_in"), script("mark")
+_LOCK = script("lock")
 
 #: Lua unpacks a batch onto its stack, which ends at 8,000.
 _STANDINGS_PER_CALL_MAX: Final = 512
@@ -55,9 +61,11 @@ _STEPS_KEPT_MAX: Final = 1_024
 #: More than this is not told after a gap: a snapshot is shorter.
 _MISSED_BYTES_MAX: Final = 65_536
 _PLACES_PER_CALL_MAX: Final = 256
-#: A drawing that was never hung disappears by itself.
-_UNHUNG_LIFE_S: Final = 600
+#: A drawing that was never put in place disappears by itself.
+_UNUSED_LIFE_S: Final = 600
 _SOURCE_LENGTH: Final = 16
+#: A page of a drawing may be larger than a call that somebody waits for.
+_DRAW_MS_MAX: Final = 3_000
 
 
 class RedisBoard:
@@ -65,53 +73,72 @@ class RedisBoard:
 
     def __init__(self, link: RedisLink, reactor: IReactorTime, now_ms: Callable[[], int]) -> None:
         self._link = link
+        self.owner = ""
         self._now_ms = now_ms
         self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
         self._told_by_us = self._source.encode()
         self._asking: Shuttle[tuple[str, Deferred[Place]]] = Shuttle(reactor, self._ask_places, _PLACES_PER_CALL_MAX)
 
-    async def set(self, standings: Sequence[Standing], position_ms: int) -> Projection:
+    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """One script call for up to 512 standings."""
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Word] = [_CHANGES, self._source, position_ms, _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
+            arguments: list[Word] = [_CHANGES, self._source, int(mend), _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
-            cursor, total, rest = _opened(await self._link.run(_SET, _STEP_KEYS, arguments))
-            triples = iter(rest)
+            cursor, total, rest = await self._ask(_SET, _STEP_KEYS, arguments)
+            fours = iter(rest)
             placements += [
-                Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1)
-                for rank, previous, applied in zip(triples, triples, triples, strict=True)
+                Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)
+                for rank, previous, applied, overtaken in zip(fours, fours, fours, fours, strict=True)
             ]
         return Projection(cursor=cursor, total=total, placements=tuple(placements))
 
     async def state(self) -> BoardState | None:
         """Read, with the run of the Redis that answered."""
-        epoch, seq, position, origin = await self._link.call("HMGET", _STATE, "epoch", "seq", "position", "origin")
-        if epoch is None:
+        reply = await self._link.run(_STATE_OF, _BOARD_KEYS, [])
+        if not reply:
             return None
-        cursor = Cursor(epoch=int(epoch), seq=int(seq))
-        return BoardState(cursor=cursor, position_ms=int(position), origin=origin.decode(), run=self._link.run_id)
+        epoch, seq, position, origin, owner, said_ranked, ranked, said_players, players, followed_s_ago = reply
+        return BoardState(
+            cursor=Cursor(epoch=epoch, seq=seq),
+            position=position.decode(),
+            origin=origin.decode(),
+            run=self._link.run_id,
+            owner=owner.decode(),
+            ranked=max(0, ranked),
+            players=max(0, players),
+            damage=_damage(said_ranked, ranked, "ranked") or _damage(said_players, players, "known"),
+            followed_s_ago=max(0, followed_s_ago),
+        )
+
+    def run(self) -> str:
+        """The run that the link has reached."""
+        return self._link.run_id
 
     async def begin(self, epoch: int) -> None:
         """Begin an epoch; StaleBoard if a newer one has begun already."""
-        if not await self._link.run(_BEGIN, [_STATE, _HISTORY], [_CHANGES, self._source, epoch, self._link.run_id]):
+        if not await self._run(_BEGIN, _STEP_KEYS, [_CHANGES, self._source, epoch, self._link.run_id]):
             raise StaleBoard("a newer epoch has begun")
 
-    async def redraw(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position_ms: int) -> int:
-        """Draw afresh and hang it at ``seq`` 0; StaleBoard if someone hung a newer epoch meanwhile.
+    async def advance(self, epoch: int, position: str) -> None:
+        """One script call."""
+        if not await self._run(_ADVANCE, [_STATE], [epoch, position]):
+            raise StaleBoard("another epoch has begun")
 
-        What others set on the old drawing while we draw is not in the new one: set again what changed since ``position_ms``.
-        """
-        seen = await self._link.call("HGET", _STATE, "epoch")
+    async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
+        """Draw afresh and begin the epoch at ``seq`` 0. One page is written while the next is read."""
+        seen = await self.state()
         new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{part}" for part in ("ranking", "players")]
-        drawn = 0
+        drawn, run = 0, self._link.run_id
         async for page in standings:
-            for some in _cut(page):
-                drawn += await self._draw(new, some)
-        hung = [_CHANGES, self._source, epoch, self._link.run_id, position_ms, seen or b""]
-        if not await self._link.run(_HANG, [*_BOARD_KEYS, *new, _HISTORY], hung):
-            raise StaleBoard("someone else drew a newer epoch")
+            drawn += await self._draw(new, page)
+            if self._link.run_id != run:
+                raise StaleBoard("Redis was restarted while the board was drawn")
+        there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
+        swap = [_CHANGES, self._source, epoch, self._link.run_id, position, *there]
+        if not await self._run(_SWAP_IN, [*_STEP_KEYS, *new], swap):
+            raise StaleBoard("another board was put in its place meanwhile")
         return drawn
 
     async def page(self, offset: int, limit: int) -> Page:
@@ -128,13 +155,13 @@ class RedisBoard:
                     asked += ("at", offset, limit)
                 case Around(user_id=user_id, rows=rows):
                     asked += ("around", user_id, rows)
-        cursor, total, found = _opened(await self._link.run(_STRETCHES, _BOARD_KEYS, asked))
+        cursor, total, found = await self._ask(_STRETCHES, _BOARD_KEYS, asked)
         return [self._read_page(cursor, total, above, rest) for above, *rest in found]
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         """One script call. StaleBoard as `page`."""
         asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
-        now, total, (steps, *rest) = _opened(await self._link.run(_SINCE, _STEP_KEYS, asked))
+        now, total, (steps, *rest) = await self._ask(_SINCE, _STEP_KEYS, asked)
         return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
 
     async def place(self, user_id: str) -> Place:
@@ -147,10 +174,32 @@ class RedisBoard:
         """From the sorted set and the versions beside it."""
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
-            _, _, rest = _opened(await self._link.run(_PLACE, _BOARD_KEYS, some))
+            _, _, rest = await self._ask(_PLACE, _BOARD_KEYS, some)
             triples = iter(rest)
             found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
         return found
+
+    async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
+        """A digest of all; where that differs, what is drawn of each."""
+        if not standings:
+            return []
+        user_ids = [one.user_id for one in standings]
+        _, _, (digest,) = await self._ask(_DIGEST, _BOARD_KEYS, user_ids)
+        if digest.decode() == digest_of(standings):
+            return []
+        _, _, rest = await self._ask(_PLACE, _BOARD_KEYS, user_ids)
+        triples = iter(rest)
+        drawn = [(weighed, read_version(value)) for _, weighed, value in zip(triples, triples, triples, strict=True)]
+        return [
+            (one, version)
+            for one, (weighed, version) in zip(standings, drawn, strict=True)
+            if (version, weighed and float(weighed)) != (one.version, weight_of(one))
+        ]
+
+    async def lock(self, what: str, life_ms: int) -> bool:
+        """A key that names its holder."""
+        key = f"{{{_RANKING}}}:{what}"
+        return bool(await self._link.run(_LOCK, [key], [self._source, life_ms]))
 
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Told, not asked."""
@@ -180,21 +229,40 @@ class RedisBoard:
         rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
-    async def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> int:
+    async def _draw(self, new: Sequence[str], page: Sequence[Standing]) -> int:
         ranked: list[Word] = []
         values: list[Word] = []
-        for one in some:
+        for one in page:
             values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
             if one.reached_at_ms is not None:
                 ranked += (written_weight(one), one.user_id)
+        waits = []
         for command, key, words in (("ZADD", new[0], ranked), ("HSET", new[1], values)):
             if words:
-                await self._link.call(command, key, *words)
-                await self._link.call("EXPIRE", key, _UNHUNG_LIFE_S)
+                waits += [
+                    self._link.call(command, key, *words, deadline_ms=_DRAW_MS_MAX),
+                    self._link.call("EXPIRE", key, _UNUSED_LIFE_S, deadline_ms=_DRAW_MS_MAX),
+                ]
+        for done, answer in await DeferredList(waits, consumeErrors=True):
+            if not done:
+                answer.raiseException()
         return len(ranked) // 2
 
+    def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> Deferred[Any]:
+        """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
+
+        def wrong_type(failure: Failure) -> Failure:
+            if isinstance(failure.value, RedisUnavailable) and failure.value.kind == "WRONGTYPE":
+                raise StaleBoard("a key of the board has another type")
+            return failure
+
+        return self._link.run(what, keys, [self.owner, *arguments]).addErrback(wrong_type)
+
+    async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> tuple[Cursor, int, list[Any]]:
+        return _opened(await self._run(what, keys, arguments))
+
     def _ask_places(self, asking: list[tuple[str, Deferred[Place]]]) -> Deferred[Any]:
-        answer = self._link.run(_PLACE, _BOARD_KEYS, [user_id for user_id, _ in asking])
+        answer = self._run(_PLACE, _BOARD_KEYS, [user_id for user_id, _ in asking])
 
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
@@ -215,10 +283,17 @@ def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield whole[at : at + _STANDINGS_PER_CALL_MAX]
 
 
+def _damage(said: int, found: int, of_players: str) -> str:
+    """What is wrong with a number of players, "" when nothing is."""
+    if said == found:
+        return ""
+    return f"{max(0, found):,} players are {of_players} there, and it should be {max(0, said):,}"
+
+
 def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
     """(cursor, players on the board, the rest) of a script's reply."""
     if not reply:
-        raise StaleBoard("nothing is drawn")
+        raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
     return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -39,9 +40,28 @@ _decode_record = msgspec.json.Decoder(_Record).decode
 _decode_changes = msgspec.json.Decoder(tuple[int, int, list[_Change]]).decode
 
 
+def weight_of(one: Standing) -> float | None:
+    """The sorted set's score; None for who is not on the board."""
+    return None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
+
+
 def written_weight(one: Standing) -> str:
     """The sorted set's score, as text that loses nothing; "" for who is not on the board."""
     return "" if one.reached_at_ms is None else repr(weight(one.points, one.reached_at_ms))
+
+
+def digest_of(standings: Sequence[Standing]) -> str:
+    """What `scripts/digest.lua` says of these players when they are drawn as they should be."""
+    written = []
+    for one in standings:
+        weighed = "" if one.reached_at_ms is None else f"{weight(one.points, one.reached_at_ms):.17g}"
+        written.append(f"{one.version}:{weighed};")
+    return hashlib.sha1("".join(written).encode(), usedforsecurity=False).hexdigest()
+
+
+def read_version(value: bytes | None) -> int:
+    """The version drawn of a player, -1 if none is."""
+    return -1 if value is None else int(value.partition(b"|")[0])
 
 
 def written_record(one: Standing) -> bytes:

@@ -1,7 +1,8 @@
 """The ledger's shell: implements boundaries.Ledger over a blocking SQL store, and never blocks the reactor.
 
-Three lanes, so that awards wait for nobody: one writes, one reads, one makes the reads that may take long. Each is a thread with
-a connection of its own; every await has a deadline.
+Four lanes, so that awards wait for nothing else: one writes, one reads, one makes the reads that may take long, and one follows
+the order of commits and rebuilds boards, which waits for no reader. Each is a thread with a connection of its own; every await
+has a deadline.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from scoreboard.boundaries import Failpoint, Ledger, no_failpoint
+from scoreboard.boundaries import ChangedPage, Failpoint, Ledger, LedgerState, no_failpoint
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import Receipt, Standing
+from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.lane import Lane, Reactor
 from scoreboard.storage.opening import SqlStore, open_store
 
@@ -20,9 +21,11 @@ WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0
 READ_SECONDS_MAX: Final = 3.0
 AUDIT_SECONDS_MAX: Final = 35.0
+REBUILD_SECONDS_MAX: Final = 10.0
 WRITES_WAITING_MAX: Final = 16
 READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
+REBUILDS_WAITING_MAX: Final = 16
 
 
 class SqlLedger:
@@ -32,21 +35,24 @@ class SqlLedger:
         self._writes = store.writes
         self._reads = store.reads
         self._audits = store.audits
+        self._order = store.order
         self._writing = Lane(reactor, "ledger writes", store.writes, waiting_max=WRITES_WAITING_MAX)
         self._reading = Lane(reactor, "ledger reads", store.reads, waiting_max=READS_WAITING_MAX)
         self._auditing = Lane(reactor, "ledger audits", store.audits, waiting_max=AUDITS_WAITING_MAX)
+        self._rebuilding = Lane(reactor, "board rebuilds", store.order, waiting_max=REBUILDS_WAITING_MAX)
+        self._lanes = (self._writing, self._reading, self._auditing, self._rebuilding)
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
-        for lane in (self._writing, self._reading, self._auditing):
+        for lane in self._lanes:
             lane.start()
 
     async def close(self) -> None:
         """Finish what was asked, end the threads, close the connections."""
-        for lane in (self._writing, self._reading, self._auditing):
+        for lane in self._lanes:
             await lane.close()
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    async def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
         return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.award, tuple(claims), tuple(receipts))
 
@@ -54,9 +60,13 @@ class SqlLedger:
         """As boundaries.Ledger.reset."""
         return await self._writing.ask(RESET_SECONDS_MAX, self._writes.reset, order)
 
-    async def next_epoch(self) -> int:
+    async def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
-        return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.next_epoch)
+        return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.next_epoch, drawn_on)
+
+    async def sign(self, drawn_on: str) -> None:
+        """As boundaries.Ledger.sign."""
+        await self._rebuilding.ask(REBUILD_SECONDS_MAX, self._order.sign, drawn_on)
 
     async def ping(self) -> None:
         """As boundaries.Ledger.ping: a real commit, because a ledger that cannot commit cannot award."""
@@ -64,23 +74,35 @@ class SqlLedger:
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.accounts, after_user_id, limit)
+        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, self._order.accounts, after_user_id, limit)
 
-    async def changed_since(self, since_ms: int, after_user_id: str, limit: int) -> list[Standing]:
+    async def position(self) -> str:
+        """As boundaries.Ledger.position."""
+        return await self._rebuilding.ask(READ_SECONDS_MAX, self._order.position)
+
+    async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
         """As boundaries.Ledger.changed_since."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.changed_since, since_ms, after_user_id, limit)
+        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, self._order.changed_since, position, after, limit)
 
-    async def top(self, offset: int, limit: int) -> tuple[int, list[Standing]]:
+    async def top(self, offset: int, limit: int) -> list[Standing]:
         """As boundaries.Ledger.top."""
         return await self._reading.ask(READ_SECONDS_MAX, self._reads.top, offset, limit)
+
+    async def ranked_count(self) -> int:
+        """As boundaries.Ledger.ranked_count."""
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.ranked_count)
+
+    async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+        """As boundaries.Ledger.accounts_of."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.accounts_of, tuple(user_ids))
 
     async def account(self, user_id: str) -> Standing | None:
         """As boundaries.Ledger.account."""
         return await self._reading.ask(READ_SECONDS_MAX, self._reads.account, user_id)
 
-    async def epoch(self) -> int:
-        """As boundaries.Ledger.epoch."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.epoch)
+    async def state(self) -> LedgerState:
+        """As boundaries.Ledger.state."""
+        return await self._rebuilding.ask(READ_SECONDS_MAX, self._order.state)
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False

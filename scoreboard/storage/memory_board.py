@@ -22,6 +22,7 @@ class Canvas:
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(20)
+        self.locks: dict[str, MemoryBoard] = {}
         self.listeners: list[tuple[MemoryBoard, Hear]] = []
         self.lose()
 
@@ -29,8 +30,11 @@ class Canvas:
         """Forget everything that was drawn."""
         self.cursor: Cursor | None = None
         self.steps: list[Sequence[ScoreChanged]] = []
-        self.position_ms = 0
+        self.position = ""
         self.origin = ""
+        self.owner = ""
+        self.damage = ""
+        self.followed_s_ago = 0
         self.hang({})
 
     def restart(self) -> None:
@@ -59,30 +63,38 @@ class Canvas:
 
 
 class MemoryBoard:
-    """One process's board on a canvas. While ``broken`` it answers like a store that does not."""
+    """One process's board on a canvas.
+
+    While ``broken`` it answers like a store that does not, while ``read_only`` like one that takes no writes.
+    """
 
     def __init__(self, now_ms: Callable[[], int], canvas: Canvas | None = None) -> None:
         self.canvas = Canvas() if canvas is None else canvas
-        self.broken = False
+        self.broken = self.read_only = False
+        self.owner = ""
         self.marked: list[tuple[Award, Receipt]] = []
         self._now_ms = now_ms
 
-    async def set(self, standings: Sequence[Standing], position_ms: int) -> Projection:
+    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """One step: ranks before it and after it."""
         canvas, cursor = self.canvas, self._cursor()
-        before, applied = canvas.ranks, []
+        self._writable()
+        before, there, applied, overtaken = canvas.ranks, dict(canvas.standings), [], []
         for one in standings:
-            drawn = canvas.standings.get(one.user_id)
-            applied.append(drawn is None or one.version > drawn.version)
+            drawn, plain = canvas.standings.get(one.user_id), msgspec.structs.replace(one, deeds=(), unlocked=())
+            applied.append(drawn is None or one.version > drawn.version or (mend and one.version == drawn.version))
+            first = there.get(one.user_id)
+            overtaken.append(
+                first is not None and (first.version > one.version or (first.version == one.version and first != plain))
+            )
             if applied[-1]:
-                canvas.standings[one.user_id] = msgspec.structs.replace(one, deeds=(), unlocked=())
+                canvas.standings[one.user_id] = plain
         canvas.rank()
-        canvas.position_ms = max(canvas.position_ms, position_ms)
         if any(applied):
             cursor = canvas.cursor = Cursor(epoch=cursor.epoch, seq=cursor.seq + 1)
         placements = tuple(
-            Placement(rank=canvas.ranks.get(one.user_id), previous_rank=before.get(one.user_id), applied=news)
-            for one, news in zip(standings, applied, strict=True)
+            Placement(rank=canvas.ranks.get(one.user_id), previous_rank=before.get(one.user_id), applied=news, overtaken=late)
+            for one, news, late in zip(standings, applied, overtaken, strict=True)
         )
         if any(applied):
             changes = [
@@ -100,26 +112,52 @@ class MemoryBoard:
         canvas = self.canvas
         if canvas.cursor is None:
             return None
-        return BoardState(cursor=canvas.cursor, position_ms=canvas.position_ms, origin=canvas.origin, run=canvas.run)
+        return BoardState(
+            cursor=canvas.cursor,
+            position=canvas.position,
+            origin=canvas.origin,
+            run=canvas.run,
+            owner=canvas.owner,
+            ranked=len(canvas.order),
+            players=len(canvas.standings),
+            damage=canvas.damage,
+            followed_s_ago=canvas.followed_s_ago,
+        )
+
+    def run(self) -> str:
+        """The canvas's run."""
+        self._answering()
+        return self.canvas.run
 
     async def begin(self, epoch: int) -> None:
         """Begin an epoch; StaleBoard if a newer one has begun already."""
-        self._answering()
-        if self.canvas.cursor is not None and self.canvas.cursor.epoch > epoch:
+        self._writable()
+        there = self.canvas
+        if there.cursor is not None and (there.cursor.epoch > epoch or there.owner != self.owner):
             raise StaleBoard("a newer epoch has begun")
-        self._tell(self.canvas.begin(epoch), ())
+        there.owner = self.owner
+        self._tell(there.begin(epoch), ())
 
-    async def redraw(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position_ms: int) -> int:
-        """Draw afresh; StaleBoard if someone hung a newer epoch meanwhile."""
-        self._answering()
-        seen = self.canvas.cursor
+    async def advance(self, epoch: int, position: str) -> None:
+        """Note a position."""
+        self._writable()
+        if self._cursor().epoch != epoch:
+            raise StaleBoard("another epoch has begun")
+        self.canvas.position, self.canvas.followed_s_ago = position, 0
+
+    async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
+        """Draw afresh; StaleBoard if another drawing took the place meanwhile."""
+        self._writable()
+        seen, seen_owner = self.canvas.cursor, self.canvas.owner
         drawn = {one.user_id: one async for page in standings for one in page}
         self._answering()
         there = self.canvas.cursor
         if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
-            raise StaleBoard("someone else drew a newer epoch")
+            raise StaleBoard("another board was put in its place meanwhile")
+        if there is not None and self.canvas.owner not in (self.owner, seen_owner):
+            raise StaleBoard("another board was put in its place meanwhile")
         self.canvas.hang(drawn)
-        self.canvas.position_ms = position_ms
+        self.canvas.position, self.canvas.owner, self.canvas.damage, self.canvas.followed_s_ago = position, self.owner, "", 0
         self._tell(self.canvas.begin(epoch), ())
         return len(self.canvas.order)
 
@@ -130,6 +168,7 @@ class MemoryBoard:
 
     async def stretches(self, views: Sequence[View]) -> list[Page]:
         """Stretches of the board."""
+        self._cursor()
         return [self._page(view) for view in views]
 
     def _page(self, view: View) -> Page:
@@ -168,6 +207,22 @@ class MemoryBoard:
         found = [self.canvas.standings[user_id] if user_id in self.canvas.ranks else None for user_id in user_ids]
         return [None if one is None else (one.points, one.version) for one in found]
 
+    async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
+        """Which are drawn otherwise."""
+        self._cursor()
+        there = self.canvas.standings
+        pairs = [(one, there.get(one.user_id)) for one in standings]
+        return [
+            (one, -1 if drawn is None else drawn.version) for one, drawn in pairs if drawn is None or _key(drawn) != _key(one)
+        ]
+
+    async def lock(self, what: str, life_ms: int) -> bool:
+        """Held until it is given back."""
+        self._writable()
+        if not life_ms and self.canvas.locks.get(what) is self:
+            del self.canvas.locks[what]
+        return bool(life_ms) and self.canvas.locks.setdefault(what, self) is self
+
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Remembered in ``marked``."""
         self.marked += receipts
@@ -184,16 +239,25 @@ class MemoryBoard:
         if self.broken:
             raise StoreUnavailable("broken, as the test wished")
 
+    def _writable(self) -> None:
+        self._answering()
+        if self.read_only:
+            raise StoreUnavailable("it takes no writes, as the test wished")
+
     def _cursor(self) -> Cursor:
         self._answering()
-        if self.canvas.cursor is None:
-            raise StaleBoard("nothing is drawn")
+        if self.canvas.cursor is None or self.canvas.owner != self.owner or self.canvas.damage:
+            raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
         return self.canvas.cursor
 
     def _tell(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         for board, hear in self.canvas.listeners:
             if board is not self:
                 hear(cursor, changes)
+
+
+def _key(one: Standing) -> tuple[int, float | None]:
+    return one.version, None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
 
 
 _conforms: type[Board] = MemoryBoard

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from scoreboard.boundaries import Ledger
+from scoreboard.boundaries import ChangedPage, Ledger, LedgerState, LedgerWentBack
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
-from scoreboard.domain.players import Achievement
-from scoreboard.domain.values import Receipt, Standing
+from scoreboard.domain.players import Achievement, ledger_shard
+from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.memory_door import Hindered
 from scoreboard.storage.writing import achievement_of, entries_of, reset_metadata, totals_of
 
@@ -26,8 +27,10 @@ class MemoryLedger(Hindered):
     ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
     """
 
-    def __init__(self, new_id: Callable[[], str] = _random_id) -> None:
+    def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = lambda: 0) -> None:
         super().__init__()
+        self._clock_ms = clock_ms
+        self.ledger_id, self.instance, self.followed_s_ago = _random_id(), "memory", 0
         self.standings: dict[str, Standing] = {}
         self.achievements: dict[Unlocking, Achievement] = {}
         self._new_id = new_id
@@ -35,17 +38,27 @@ class MemoryLedger(Hindered):
         self._past = Past(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
         self._epoch = 0
+        self._drawn_on = ""
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    def backup(self) -> Callable[[], None]:
+        """What brings the ledger back to where it is now, as a restore would."""
+        kept = (dict(self.standings), dict(self.achievements), copy.deepcopy(self._past), list(self._entries), self._epoch)
+
+        def restore() -> None:
+            self.standings, self.achievements, self._past, self._entries, self._epoch = kept
+
+        return restore
+
+    async def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
         await self._door()
-        for action_id, receipt in receipts:
-            used = self._past.used.get(action_id)
+        for user_id, action_id, receipt in receipts:
+            used = self._past.used.get((user_id, action_id))
             if used is not None and used.receipt.degraded and receipt.rank is not None:
                 placed = msgspec.structs.replace(
                     used.receipt, rank=receipt.rank, previous_rank=receipt.previous_rank, degraded=False
                 )
-                self._past.used[action_id] = msgspec.structs.replace(used, receipt=placed)
+                self._past.used[user_id, action_id] = msgspec.structs.replace(used, receipt=placed)
         verdicts = settle(claims, self._past)
         awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
         self._entries += entries_of(awards)
@@ -76,36 +89,66 @@ class MemoryLedger(Hindered):
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
         await self._door()
-        return [self.standings[user_id] for user_id in sorted(self.standings) if user_id > after_user_id][:limit]
+        return [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)][:limit]
 
-    async def changed_since(self, since_ms: int, after_user_id: str, limit: int) -> list[Standing]:
+    async def position(self) -> str:
+        """As boundaries.Ledger.position."""
+        await self._door()
+        return str(len(self._entries))
+
+    async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
         """As boundaries.Ledger.changed_since."""
         await self._door()
-        changed = {entry.user_id for entry in self._entries if entry.at_ms >= since_ms and entry.user_id > after_user_id}
-        return [self.standings[user_id] for user_id in sorted(changed)][:limit]
+        if int(position) > len(self._entries):
+            raise LedgerWentBack(f"it has {len(self._entries)} entries; the board has seen {position}")
+        first = int(after or position)
+        page = self._entries[first : first + limit]
+        changed = {entry.user_id for entry in page}
+        standings = [self.standings[user_id] for user_id in sorted(changed)]
+        return ChangedPage(standings=standings, after=str(first + limit) if len(page) == limit else "")
 
-    async def top(self, offset: int, limit: int) -> tuple[int, list[Standing]]:
+    async def top(self, offset: int, limit: int) -> list[Standing]:
         """As boundaries.Ledger.top."""
         await self._door()
         board = [standing for _, standing in sorted(self.standings.items(), reverse=True) if standing.reached_at_ms is not None]
         board.sort(key=lambda standing: (-standing.points, standing.reached_at_ms))
-        return len(board), board[offset : offset + limit]
+        return board[offset : offset + limit]
+
+    async def ranked_count(self) -> int:
+        """As boundaries.Ledger.ranked_count."""
+        await self._door()
+        return sum(standing.reached_at_ms is not None for standing in self.standings.values())
+
+    async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+        """As boundaries.Ledger.accounts_of."""
+        await self._door()
+        return [self.standings[user_id] for user_id in user_ids if user_id in self.standings]
 
     async def account(self, user_id: str) -> Standing | None:
         """As boundaries.Ledger.account."""
         await self._door()
         return self.standings.get(user_id)
 
-    async def epoch(self) -> int:
-        """As boundaries.Ledger.epoch."""
+    async def state(self) -> LedgerState:
+        """As boundaries.Ledger.state."""
         await self._door()
-        return self._epoch
+        return LedgerState(
+            ledger_id=self.ledger_id,
+            instance=self.instance,
+            epoch=self._epoch,
+            drawn_on=self._drawn_on,
+            followed_s_ago=self.followed_s_ago,
+        )
 
-    async def next_epoch(self) -> int:
+    async def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
         await self._door()
-        self._epoch += 1
+        self._epoch, self._drawn_on = max(self._epoch + 1, self._clock_ms()), drawn_on
         return self._epoch
+
+    async def sign(self, drawn_on: str) -> None:
+        """As boundaries.Ledger.sign."""
+        await self._door()
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
@@ -162,6 +205,16 @@ class MemoryLedger(Hindered):
             standing, points=0, version=version, reached_at_ms=None, updated_at_ms=order.at_ms
         )
         return self.standings[user_id]
+
+
+def beyond(user_ids: Iterable[str], after: str) -> list[str]:
+    """The ids after one ("" for all), by shard and id, as SQL has them."""
+    ordered = sorted(user_ids, key=_player_key)
+    return [user_id for user_id in ordered if not after or _player_key(user_id) > _player_key(after)]
+
+
+def _player_key(user_id: str) -> tuple[int, str]:
+    return ledger_shard(user_id), user_id
 
 
 def _position(entry: Entry) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from scoreboard.boundaries import Register
 from scoreboard.domain.judgement import Unlocking
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
 from scoreboard.storage.memory_door import Hindered
+from scoreboard.storage.memory_ledger import beyond
 from scoreboard.storage.writing import storable
 
 
@@ -60,7 +61,7 @@ class MemoryRegister(Hindered):
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.suspended."""
         await self._door()
-        return sorted(user_id for user_id in self._suspended if user_id > after_user_id)[:limit]
+        return beyond(self._suspended, after_user_id)[:limit]
 
     async def turn(self) -> int:
         """As boundaries.Register.turn."""

@@ -13,12 +13,15 @@ from sqlalchemy import Engine
 
 from scoreboard.boundaries import Failpoint, no_failpoint
 from scoreboard.storage import postgres, sqlite
+from scoreboard.storage.commit_order import CommitOrder, PostgresCommitOrder, SqliteCommitOrder
 from scoreboard.storage.reading import Reads
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
 from scoreboard.storage.writing import Writes
 
 #: An audit may count millions of entries; nobody else waits for it.
 AUDIT_STATEMENT_MS_MAX: Final = 30_000
+#: A page of a rebuild, on a database that is busy with everything else.
+REBUILD_STATEMENT_MS_MAX: Final = 8_000
 #: A migration may rewrite a table.
 MIGRATION_STATEMENT_MS_MAX: Final = 3_600_000
 
@@ -29,11 +32,12 @@ class LedgerUnusable(Exception):
 
 @dataclass(frozen=True, eq=False)
 class SqlStore:
-    """The three halves of a SQL store, each for one thread: who writes, who reads, and who may read for long."""
+    """The parts of a SQL store, each for one thread: what writes, reads, reads for long, and follows the order of commits."""
 
     writes: Writes
     reads: Reads
     audits: Reads
+    order: CommitOrder
 
 
 def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
@@ -44,11 +48,13 @@ def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
             writes=sqlite.SqliteWrites(place, failpoint),
             reads=Reads(sqlite.engine(place), sqlite.cut),
             audits=Reads(sqlite.engine(place), sqlite.cut),
+            order=SqliteCommitOrder(sqlite.engine(place), sqlite.cut),
         )
     return SqlStore(
         writes=postgres.PostgresWrites(place, failpoint),
         reads=Reads(postgres.engine(place, postgres.STATEMENT_MS_MAX), postgres.cut),
         audits=Reads(postgres.engine(place, AUDIT_STATEMENT_MS_MAX), postgres.cut),
+        order=PostgresCommitOrder(postgres.engine(place, REBUILD_STATEMENT_MS_MAX), postgres.cut),
     )
 
 

@@ -27,9 +27,9 @@ from sqlalchemy.pool import QueuePool
 from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import Receipt, Standing
-from scoreboard.storage.postgres_statements import RESET_PLAYERS, SETTINGS, STATEMENTS, WRITER_SETTINGS
-from scoreboard.storage.writing import NEXT_EPOCH, TOUCH, Step, award, reset_metadata, taken_back
+from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.storage.postgres_statements import NEXT_EPOCH, RESET_PLAYERS, SETTINGS, STATEMENTS, WRITER_SETTINGS
+from scoreboard.storage.writing import TOUCH, Step, award, reset_parameters, taken_back
 
 CONNECT_SECONDS_MAX: Final = 2
 STATEMENT_MS_MAX: Final = 2_000
@@ -53,7 +53,7 @@ class PostgresWrites:
         self._connection: Connection | None = None
         self._interrupted = False
 
-    def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
         with self._failing():
             # One connection for both trips: on another one the second would run without the first one's locks.
@@ -70,7 +70,7 @@ class PostgresWrites:
 
     def reset(self, order: ResetOrder) -> list[Standing]:
         """As boundaries.Ledger.reset."""
-        named = {"user_id": order.user_id, "at_ms": order.at_ms, "metadata": reset_metadata(order)}
+        named = reset_parameters(order)
         with self._failing():
             connection = self._opened()
             with connection.transaction():
@@ -78,10 +78,10 @@ class PostgresWrites:
                 rows = connection.execute(RESET_PLAYERS, named).fetchall()
         return taken_back(rows, order)
 
-    def next_epoch(self) -> int:
+    def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
         with self._failing():
-            row = self._opened().execute(NEXT_EPOCH).fetchone()
+            row = self._opened().execute(NEXT_EPOCH, (drawn_on,)).fetchone()
             assert row is not None, "an upsert returns its row"
             return int(row[0])
 

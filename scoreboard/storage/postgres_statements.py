@@ -12,121 +12,130 @@ from typing import Final
 from scoreboard.domain.entries import RESET
 from scoreboard.domain.players import SCORE_MILESTONE
 from scoreboard.domain.values import DAY_MS
-from scoreboard.storage.writing import Statements
+from scoreboard.storage.writing import Statements, next_epoch_statement
 
 LOCK_MS_MAX: Final = 1_500
 #: Judging takes a millisecond; who holds locks for longer without a word was stopped, and others wait for them.
 IDLE_MS_MAX: Final = 2_500
 
+#: What names players: their shard and their id. A statement that touches a player's rows says both.
+_PLAYERS: Final = "json_to_recordset($1) AS asked (ledger_shard smallint, user_id text"
 _TOTALS: Final = (
-    "json_to_recordset($1) AS r (user_id text, username text, avatar text, score bigint, version bigint,"
+    "json_to_recordset($1) AS r (ledger_shard smallint, user_id text, username text, avatar text, score bigint, version bigint,"
     " total_actions bigint, at_ms bigint, created_at_ms bigint)"
 )
 STATEMENTS: Final[Statements] = {
     # Whatever the database's default is: each statement must see what was committed while the one before it waited for a lock.
     "begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
-    "keep_receipts": """
-        INSERT INTO action_receipts (action_id, rank, previous_rank)
-        SELECT action_id, rank, previous_rank
-        FROM json_to_recordset($1) AS r (action_id text, rank bigint, previous_rank bigint)
-        ON CONFLICT (action_id) DO NOTHING
+    "keep_receipts": f"""
+        INSERT INTO action_receipts (ledger_shard, user_id, action_id, rank, previous_rank)
+        SELECT ledger_shard, user_id, action_id, rank, previous_rank
+        FROM {_PLAYERS}, action_id uuid, rank bigint, previous_rank bigint)
+        ON CONFLICT (ledger_shard, user_id, action_id) DO NOTHING
     """,
-    "accounts": """
-        SELECT coalesce(json_object_agg(user_id, json_build_object(
-            'points', score, 'version', version, 'actions', total_actions,
-            'reached_at_ms', (extract(epoch FROM reached_at) * 1000)::bigint,
-            'created_at_ms', (extract(epoch FROM created_at) * 1000)::bigint)), '{}')
-        FROM (
-            SELECT * FROM user_scores WHERE user_id = ANY (ARRAY(SELECT json_array_elements_text($1)))
-            ORDER BY user_id FOR NO KEY UPDATE
-        ) AS held
+    # Every account there is of those asked for; null for one that somebody else holds: it is not waited for.
+    "accounts": f"""
+        WITH asked AS MATERIALIZED (SELECT * FROM {_PLAYERS})), locked AS MATERIALIZED (
+            SELECT u.* FROM asked JOIN user_scores AS u USING (ledger_shard, user_id)
+            ORDER BY u.ledger_shard, u.user_id FOR NO KEY UPDATE OF u SKIP LOCKED
+        )
+        SELECT coalesce(json_object_agg(user_id, CASE WHEN locked.version IS NOT NULL THEN json_build_object(
+            'points', locked.score, 'version', locked.version, 'actions', locked.total_actions,
+            'reached_at_ms', (extract(epoch FROM locked.reached_at) * 1000)::bigint,
+            'created_at_ms', (extract(epoch FROM locked.created_at) * 1000)::bigint) END), '{{}}')
+        FROM asked JOIN user_scores AS known USING (ledger_shard, user_id) LEFT JOIN locked USING (ledger_shard, user_id)
     """,
     # A statement of its own, after the locks: its snapshot holds every suspension that was committed before we got them.
-    "suspended": """
-        SELECT coalesce(json_agg(asked.user_id), '[]') FROM json_array_elements_text($1) AS asked (user_id)
-        WHERE (SELECT s.suspended FROM suspensions AS s WHERE s.user_id = asked.user_id ORDER BY s.turn DESC LIMIT 1)
+    "suspended": f"""
+        SELECT coalesce(json_agg(asked.user_id), '[]') FROM {_PLAYERS})
+        WHERE (
+            SELECT s.suspended FROM suspensions AS s WHERE s.ledger_shard = asked.ledger_shard AND s.user_id = asked.user_id
+            ORDER BY s.turn DESC LIMIT 1)
     """,
-    "used": """
-        SELECT coalesce(json_object_agg(t.action_id, json_build_object(
-            'user_id', t.user_id, 'action_type', t.action_type, 'receipt', json_build_object(
+    "used": f"""
+        SELECT coalesce(json_agg(json_build_array(t.user_id, t.action_id, json_build_object(
+            'action_type', t.action_type, 'receipt', json_build_object(
                 'points', t.score_awarded, 'total', t.score_after,
-                'rank', r.rank, 'previous_rank', r.previous_rank, 'degraded', r.rank IS NULL))), '{}')
-        FROM score_transactions AS t LEFT JOIN action_receipts AS r USING (action_id)
-        WHERE t.action_id = ANY (ARRAY(SELECT json_array_elements_text($1)))
+                'rank', r.rank, 'previous_rank', r.previous_rank, 'degraded', r.rank IS NULL)))), '[]')
+        FROM {_PLAYERS}, action_id uuid)
+            JOIN score_transactions AS t USING (ledger_shard, user_id, action_id)
+            LEFT JOIN action_receipts AS r USING (ledger_shard, user_id, action_id)
     """,
     "today": f"""
-        SELECT coalesce(json_agg(json_build_array(a.user_id, a.action_type, a.day_ms, (
+        SELECT coalesce(json_agg(json_build_array(asked.user_id, asked.action_type, asked.day_ms, (
             SELECT count(*) FROM score_transactions AS t
-            WHERE t.user_id = a.user_id AND t.action_type = a.action_type
-            AND t.timestamp >= to_timestamp(a.day_ms / 1000.0)
-            AND t.timestamp < to_timestamp((a.day_ms + {DAY_MS}) / 1000.0)))), '[]')
-        FROM json_to_recordset($1) AS a (user_id text, action_type text, day_ms bigint)
+            WHERE t.ledger_shard = asked.ledger_shard AND t.user_id = asked.user_id AND t.action_type = asked.action_type
+            AND t.timestamp >= to_timestamp(asked.day_ms / 1000.0)
+            AND t.timestamp < to_timestamp((asked.day_ms + {DAY_MS}) / 1000.0)))), '[]')
+        FROM {_PLAYERS}, action_type text, day_ms bigint)
     """,
-    "completed": """
-        SELECT coalesce(json_agg(json_build_array(a.user_id, a.action_type)), '[]')
-        FROM json_to_recordset($1) AS a (user_id text, action_type text)
+    "completed": f"""
+        SELECT coalesce(json_agg(json_build_array(asked.user_id, asked.action_type)), '[]')
+        FROM {_PLAYERS}, action_type text)
         WHERE EXISTS (
-            SELECT FROM score_transactions AS t WHERE t.user_id = a.user_id AND t.action_type = a.action_type)
+            SELECT FROM score_transactions AS t WHERE t.ledger_shard = asked.ledger_shard
+            AND t.user_id = asked.user_id AND t.action_type = asked.action_type)
     """,
     "open_accounts": f"""
-        INSERT INTO user_scores (user_id, username, avatar, score, version, total_actions,
+        INSERT INTO user_scores (ledger_shard, user_id, username, avatar, score, version, total_actions,
             last_updated, reached_at, last_action_at, created_at)
-        SELECT user_id, username, avatar, score, version, total_actions, at, at, at, to_timestamp(created_at_ms / 1000.0)
+        SELECT ledger_shard, user_id, username, avatar, score, version, total_actions, at, at, at,
+            to_timestamp(created_at_ms / 1000.0)
         FROM {_TOTALS}, to_timestamp(at_ms / 1000.0) AS at
-        ORDER BY user_id
+        ORDER BY ledger_shard, user_id
     """,
     "raise_totals": f"""
         UPDATE user_scores AS u SET username = r.username, avatar = r.avatar, score = r.score, version = r.version,
             total_actions = r.total_actions, last_updated = at, reached_at = at, last_action_at = at
         FROM {_TOTALS}, to_timestamp(at_ms / 1000.0) AS at
-        WHERE u.user_id = r.user_id
+        WHERE u.ledger_shard = r.ledger_shard AND u.user_id = r.user_id
     """,
-    "append": """
-        INSERT INTO score_transactions (transaction_id, user_id, action_id, action_type, score_before, score_after,
+    "append": f"""
+        INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
             score_awarded, timestamp, ip_address, user_agent, validated, metadata)
-        SELECT transaction_id, user_id, action_id, action_type, score_before, score_after,
+        SELECT ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
             score_awarded, to_timestamp(at_ms / 1000.0), ip_address, user_agent, validated, metadata::json
-        FROM json_to_recordset($1) AS r (transaction_id text, user_id text, action_id text, action_type text,
+        FROM {_PLAYERS}, action_id uuid, transaction_id uuid, action_type text,
             score_before bigint, score_after bigint, score_awarded bigint, at_ms bigint,
             ip_address text, user_agent text, validated boolean, metadata text)
     """,
     # It waits for nobody: whoever else could unlock something for these players waits for their rows in user_scores.
     "unlock": f"""
-        INSERT INTO achievements (user_id, kind, milestone, action_id, unlocked_at)
-        SELECT user_id, '{SCORE_MILESTONE}', milestone, action_id, to_timestamp(at_ms / 1000.0)
-        FROM json_to_recordset($1) AS r (user_id text, milestone bigint, action_id text, at_ms bigint)
+        INSERT INTO achievements (ledger_shard, user_id, kind, milestone, action_id, unlocked_at)
+        SELECT ledger_shard, user_id, '{SCORE_MILESTONE}', milestone, action_id, to_timestamp(at_ms / 1000.0)
+        FROM {_PLAYERS}, milestone bigint, action_id uuid, at_ms bigint)
         ON CONFLICT DO NOTHING
         RETURNING json_build_array(user_id, milestone)
     """,
     # For people who look; so it waits for nobody, and no two of us can wait for each other here.
-    "cache_ranks": """
+    "cache_ranks": f"""
         UPDATE user_scores AS u SET rank = seen.rank
         FROM (
-            SELECT s.user_id, r.rank
-            FROM json_to_recordset($1) AS r (action_id text, rank bigint), user_scores AS s
-            WHERE s.user_id = (SELECT t.user_id FROM score_transactions AS t WHERE t.action_id = r.action_id)
-            AND s.rank IS DISTINCT FROM r.rank
+            SELECT s.ledger_shard, s.user_id, asked.rank
+            FROM {_PLAYERS}, rank bigint) JOIN user_scores AS s USING (ledger_shard, user_id)
+            WHERE s.rank IS DISTINCT FROM asked.rank
             FOR NO KEY UPDATE OF s SKIP LOCKED
         ) AS seen
-        WHERE u.user_id = seen.user_id
+        WHERE u.ledger_shard = seen.ledger_shard AND u.user_id = seen.user_id
     """,
     "commit": "COMMIT",
 }
 RESET_PLAYERS: Final = f"""
     WITH gone AS MATERIALIZED (
-        SELECT user_id, score, to_timestamp(%(at_ms)s / 1000.0) AS at FROM user_scores
-        WHERE reached_at IS NOT NULL AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
-        ORDER BY user_id FOR NO KEY UPDATE
+        SELECT ledger_shard, user_id, score, to_timestamp(%(at_ms)s / 1000.0) AS at FROM user_scores
+        WHERE reached_at IS NOT NULL
+        AND (%(user_id)s::text IS NULL OR (ledger_shard = %(ledger_shard)s::smallint AND user_id = %(user_id)s))
+        ORDER BY ledger_shard, user_id FOR NO KEY UPDATE
     ), entered AS (
-        INSERT INTO score_transactions (transaction_id, user_id, action_id, action_type, score_before, score_after,
+        INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
             score_awarded, timestamp, ip_address, user_agent, validated, metadata)
-        SELECT gen_random_uuid()::text, user_id, gen_random_uuid()::text, '{RESET}', score, 0, -score, at, '', '', true,
+        SELECT ledger_shard, user_id, gen_random_uuid(), gen_random_uuid(), '{RESET}', score, 0, -score, at, '', '', true,
             %(metadata)s::json
         FROM gone
     )
     UPDATE user_scores AS u SET score = 0, rank = NULL, version = version + 1, total_actions = 0,
         last_updated = gone.at, reached_at = NULL
-    FROM gone WHERE u.user_id = gone.user_id
+    FROM gone WHERE u.ledger_shard = gone.ledger_shard AND u.user_id = gone.user_id
     RETURNING u.user_id, u.username, u.avatar, u.version
 """
 
@@ -140,3 +149,6 @@ WRITER_SETTINGS: Final = """
     SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
     SET enable_mergejoin = off; SET enable_material = off;
 """
+NEXT_EPOCH: Final = next_epoch_statement(
+    clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint", drawn_on="%s", greatest="greatest"
+)

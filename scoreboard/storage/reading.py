@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, Text, cast, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Text, cast, false, func, literal, select, tuple_
 
 from scoreboard.domain.entries import Entry, EntryFilter, Finding
-from scoreboard.domain.values import BOARD_ID, Standing
+from scoreboard.domain.players import ledger_shard
+from scoreboard.domain.values import ACTION_ID, Standing
 from scoreboard.storage.asking import Asker
-from scoreboard.storage.tables import Id, Moment, boards, score_transactions, user_scores
+from scoreboard.storage.tables import (
+    Moment,
+    Uuid,
+    beyond_player,
+    of_player,
+    score_transactions,
+    user_scores,
+)
 
 _USER: Final = user_scores.c
 _ENTRY: Final = score_transactions.c
@@ -18,8 +26,10 @@ _ENTRY: Final = score_transactions.c
 _STANDINGS: Final = select(
     _USER.user_id, _USER.username, _USER.avatar, _USER.score, _USER.version, _USER.reached_at, _USER.last_updated
 ).where(_USER.version > 0)
+_NOT_READ: Final = (_ENTRY.metadata, _ENTRY.ledger_shard)
 _ENTRIES: Final = select(
-    *(column for column in _ENTRY if column is not _ENTRY.metadata), cast(_ENTRY.metadata, Text).label("metadata")
+    *(column for column in _ENTRY if all(column is not other for other in _NOT_READ)),
+    cast(_ENTRY.metadata, Text).label("metadata"),
 )
 _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
@@ -27,31 +37,31 @@ _ON_BOARD: Final = _USER.reached_at.is_not(None)
 class Reads(Asker):
     """Blocking questions to a SQL store."""
 
-    def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.accounts."""
-        return self._standings(_STANDINGS.where(_USER.user_id > after_user_id).order_by(_USER.user_id).limit(limit))
-
-    def changed_since(self, since_ms: int, after_user_id: str, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.changed_since."""
-        changed = select(_ENTRY.user_id).where(_ENTRY.timestamp >= since_ms, _ENTRY.user_id > after_user_id)
-        return self._standings(_STANDINGS.where(_USER.user_id.in_(changed)).order_by(_USER.user_id).limit(limit))
-
-    def top(self, offset: int, limit: int) -> tuple[int, list[Standing]]:
+    def top(self, offset: int, limit: int) -> list[Standing]:
         """As boundaries.Ledger.top. Equal points rank first-come-first, then by user id, descending, as a sorted set has it."""
         best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
-        with self._asking() as connection:
-            total = connection.scalar(select(func.count()).select_from(user_scores).where(_ON_BOARD))
-            return total or 0, _as_standings(connection.execute(best.offset(offset).limit(limit)))
+        with self.asking() as connection:
+            return _as_standings(connection.execute(best.offset(offset).limit(limit)))
+
+    def ranked_count(self) -> int:
+        """As boundaries.Ledger.ranked_count."""
+        with self.asking() as connection:
+            return connection.scalar(select(func.count()).select_from(user_scores).where(_ON_BOARD)) or 0
+
+    def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+        """As boundaries.Ledger.accounts_of."""
+        keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
+        with self.asking() as connection:
+            found = _as_standings(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
+        by_user = {one.user_id: one for one in found}
+        return [by_user[user_id] for user_id in user_ids if user_id in by_user]
 
     def account(self, user_id: str) -> Standing | None:
         """As boundaries.Ledger.account."""
-        found = self._standings(_STANDINGS.where(_USER.user_id == user_id))
+        asked = _STANDINGS.where(*of_player(_USER, user_id))
+        with self.asking() as connection:
+            found = _as_standings(connection.execute(asked))
         return found[0] if found else None
-
-    def epoch(self) -> int:
-        """As boundaries.Ledger.epoch."""
-        with self._asking() as connection:
-            return connection.scalar(select(boards.c.epoch).where(boards.c.board_id == BOARD_ID)) or 0
 
     def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
         """As boundaries.Ledger.entries."""
@@ -59,9 +69,9 @@ class Reads(Asker):
         asked = _ENTRIES.where(*_conditions(where)).limit(limit)
         asked = asked.order_by(*(column.desc() for column in order) if newest_first else order)
         if after is not None:
-            here, beyond = tuple_(*order), tuple_(literal(after[0], Moment), literal(after[1], Id))
+            here, beyond = tuple_(*order), tuple_(literal(after[0], Moment), literal(after[1], Uuid))
             asked = asked.where(here < beyond if newest_first else here > beyond)
-        with self._asking() as connection:
+        with self.asking() as connection:
             return [
                 Entry(**{"at_ms" if name == "timestamp" else name: value for name, value in row.items()})
                 for row in connection.execute(asked).mappings()
@@ -70,26 +80,28 @@ class Reads(Asker):
     def count_entries(self, where: EntryFilter) -> int:
         """As boundaries.Ledger.count_entries."""
         asked = select(func.count()).select_from(score_transactions).where(*_conditions(where))
-        with self._asking() as connection:
+        with self.asking() as connection:
             return connection.scalar(asked) or 0
 
     def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
         """As boundaries.Ledger.verify."""
+        players = (_USER.ledger_shard, _USER.user_id)
         page = (
-            select(_USER.user_id, _USER.score, _USER.version)
-            .where(_USER.user_id > after_user_id)
-            .order_by(_USER.user_id)
+            select(*players, _USER.score, _USER.version)
+            .where(beyond_player(_USER, after_user_id))
+            .order_by(*players)
             .limit(limit)
             .subquery()
         )
+        same_player = (_ENTRY.ledger_shard == page.c.ledger_shard) & (_ENTRY.user_id == page.c.user_id)
         asked = (
             select(*page.c)
-            .add_columns(func.coalesce(func.sum(_ENTRY.score_awarded), 0), func.count(_ENTRY.transaction_id))
-            .select_from(page.outerjoin(score_transactions, _ENTRY.user_id == page.c.user_id))
+            .add_columns(func.coalesce(func.sum(_ENTRY.score_awarded), 0), func.count(_ENTRY.action_id))
+            .select_from(page.outerjoin(score_transactions, same_player))
             .group_by(*page.c)
-            .order_by(page.c.user_id)
+            .order_by(page.c.ledger_shard, page.c.user_id)
         )
-        with self._asking() as connection:
+        with self.asking() as connection:
             rows = connection.execute(asked).all()
         findings = [
             Finding(
@@ -98,14 +110,10 @@ class Reads(Asker):
                 expected=f"{total} points from {entries} entries",
                 found=f"{score} points from {version} entries",
             )
-            for user_id, score, version, total, entries in rows
+            for _shard, user_id, score, version, total, entries in rows
             if (score, version) != (total, entries)
         ]
         return (rows[-1].user_id if len(rows) == limit else None), findings
-
-    def _standings(self, asked: Select[Any]) -> list[Standing]:
-        with self._asking() as connection:
-            return _as_standings(connection.execute(asked))
 
 
 def _as_standings(rows: Iterable[Any]) -> list[Standing]:
@@ -126,9 +134,10 @@ def _as_standings(rows: Iterable[Any]) -> list[Standing]:
 def _conditions(where: EntryFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if where.user_id is not None:
-        conditions.append(_ENTRY.user_id == where.user_id)
+        conditions += of_player(_ENTRY, where.user_id)
     if where.action_id is not None:
-        conditions.append(_ENTRY.action_id == where.action_id)
+        known = ACTION_ID.fullmatch(where.action_id) is not None  # PostgreSQL reads no other text as an id
+        conditions.append(_ENTRY.action_id == where.action_id if known else false())
     if where.action_type is not None:
         conditions.append(_ENTRY.action_type == where.action_type)
     if where.since_ms is not None:

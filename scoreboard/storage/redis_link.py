@@ -30,9 +30,10 @@ class Script(NamedTuple):
     sha: str
 
 
-def script(name: str) -> Script:
-    """A script of ours by its file name, without ``.lua``."""
-    text = resources.files("scoreboard.storage").joinpath("scripts", f"{name}.lua").read_text()
+def script(*names: str) -> Script:
+    """A script of ours by its file name, without ``.lua``; of several, each is put before the next."""
+    scripts = resources.files("scoreboard.storage").joinpath("scripts")
+    text = "".join(scripts.joinpath(f"{name}.lua").read_text() for name in names)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

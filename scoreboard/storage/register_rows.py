@@ -7,9 +7,17 @@ from typing import Final
 from sqlalchemy import Boolean, Connection, cast, func, insert, null, select, union_all, update
 from sqlalchemy.dialects import postgresql
 
-from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
+from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn, ledger_shard
 from scoreboard.storage.asking import Asker
-from scoreboard.storage.tables import achievements, player_settings, suspensions, turns, user_scores
+from scoreboard.storage.tables import (
+    achievements,
+    beyond_player,
+    of_player,
+    player_settings,
+    suspensions,
+    turns,
+    user_scores,
+)
 from scoreboard.storage.writing import storable
 
 _WISH: Final = player_settings.c
@@ -17,7 +25,12 @@ _ORDER: Final = suspensions.c
 _UNLOCKED: Final = achievements.c
 _LATER: Final = suspensions.alias("later")
 #: Every suspension that no later order about the same player has replaced.
-_STANDS: Final = _ORDER.turn == select(func.max(_LATER.c.turn)).where(_LATER.c.user_id == _ORDER.user_id).scalar_subquery()
+_STANDS: Final = (
+    _ORDER.turn
+    == select(func.max(_LATER.c.turn))
+    .where(_LATER.c.ledger_shard == _ORDER.ledger_shard, _LATER.c.user_id == _ORDER.user_id)
+    .scalar_subquery()
+)
 #: How long a suspension waits for the player's row; within the deadline of a change (register.py).
 ACCOUNT_LOCK_MS_MAX: Final = 4_000
 _UNSAID: Final = cast(null(), Boolean)
@@ -30,10 +43,10 @@ class RegisterReads(Asker):
         """As boundaries.Register.achievements."""
         asked = (
             select(_UNLOCKED.milestone, _UNLOCKED.action_id, _UNLOCKED.unlocked_at)
-            .where(_UNLOCKED.user_id == user_id)
+            .where(*of_player(_UNLOCKED, user_id))
             .order_by(_UNLOCKED.unlocked_at, _UNLOCKED.milestone)
         )
-        with self._asking() as connection:
+        with self.asking() as connection:
             return [
                 Achievement(milestone=milestone, action_id=action_id, at_ms=at_ms)
                 for milestone, action_id, at_ms in connection.execute(asked)
@@ -41,14 +54,14 @@ class RegisterReads(Asker):
 
     def settings(self, user_id: str) -> PlayerSettings:
         """As boundaries.Register.settings."""
-        with self._asking() as connection:
-            spectators = connection.scalar(select(_WISH.spectators).where(_WISH.user_id == user_id))
+        with self.asking() as connection:
+            spectators = connection.scalar(select(_WISH.spectators).where(*of_player(_WISH, user_id)))
         return PlayerSettings() if spectators is None else PlayerSettings(spectators=spectators)
 
     def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
         """As boundaries.Register.suspensions."""
-        asked = select(suspensions).where(_ORDER.user_id == user_id).order_by(_ORDER.turn.desc()).limit(limit)
-        with self._asking() as connection:
+        asked = select(suspensions).where(*of_player(_ORDER, user_id)).order_by(_ORDER.turn.desc()).limit(limit)
+        with self.asking() as connection:
             return [
                 SuspensionOrder(
                     suspension_id=row.suspension_id,
@@ -65,16 +78,16 @@ class RegisterReads(Asker):
         """As boundaries.Register.suspended."""
         asked = (
             select(_ORDER.user_id)
-            .where(_ORDER.user_id > after_user_id, _ORDER.suspended, _STANDS)
-            .order_by(_ORDER.user_id)
+            .where(beyond_player(_ORDER, after_user_id), _ORDER.suspended, _STANDS)
+            .order_by(_ORDER.ledger_shard, _ORDER.user_id)
             .limit(limit)
         )
-        with self._asking() as connection:
+        with self.asking() as connection:
             return list(connection.scalars(asked))
 
     def turn(self) -> int:
         """As boundaries.Register.turn."""
-        with self._asking() as connection:
+        with self.asking() as connection:
             return connection.scalar(select(turns.c.number)) or 0
 
     def turns(self, after: int, limit: int) -> list[Turn]:
@@ -82,7 +95,7 @@ class RegisterReads(Asker):
         wished = select(_WISH.turn.label("number"), _WISH.user_id, _UNSAID.label("suspended"), _WISH.spectators)
         ordered = select(_ORDER.turn, _ORDER.user_id, _ORDER.suspended, _UNSAID)
         both = union_all(wished.where(_WISH.turn > after), ordered.where(_ORDER.turn > after))
-        with self._asking() as connection:
+        with self.asking() as connection:
             return [
                 Turn(number=number, user_id=user_id, suspended=suspended, spectators=spectators)
                 for number, user_id, suspended, spectators in connection.execute(both.order_by("number").limit(limit))
@@ -94,20 +107,20 @@ class RegisterChanges(Asker):
 
     def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
         """As boundaries.Register.change_settings."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             said = {"spectators": settings.spectators, "changed_at": at_ms, "turn": _next_turn(connection)}
-            changed = connection.execute(update(player_settings).where(_WISH.user_id == user_id).values(said))
+            changed = connection.execute(update(player_settings).where(*of_player(_WISH, user_id)).values(said))
             if changed.rowcount == 0:  # nobody else can have entered it since: we hold the turn
-                connection.execute(insert(player_settings).values(user_id=user_id, **said))
+                connection.execute(insert(player_settings).values(ledger_shard=ledger_shard(user_id), user_id=user_id, **said))
 
     def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
-        with self._changing() as connection:
+        with self.changing() as connection:
             # The account first: who waits for a player's row must not hold up the changes of all others.
             _lock_account(connection, order.user_id, order.at_ms)
             turn = _next_turn(connection)
             stands = connection.scalar(
-                select(_ORDER.suspended).where(_ORDER.user_id == order.user_id).order_by(_ORDER.turn.desc()).limit(1)
+                select(_ORDER.suspended).where(*of_player(_ORDER, order.user_id)).order_by(_ORDER.turn.desc()).limit(1)
             )
             if bool(stands) == order.suspended:
                 connection.rollback()  # the number, too, is given back
@@ -115,6 +128,7 @@ class RegisterChanges(Asker):
             connection.execute(
                 insert(suspensions).values(
                     suspension_id=order.suspension_id,
+                    ledger_shard=ledger_shard(order.user_id),
                     user_id=order.user_id,
                     suspended=order.suspended,
                     operator=storable(order.operator),
@@ -144,7 +158,14 @@ def _lock_account(connection: Connection, user_id: str, at_ms: int) -> None:
     connection.exec_driver_sql(
         f"SET LOCAL lock_timeout = {ACCOUNT_LOCK_MS_MAX}; SET LOCAL statement_timeout = {ACCOUNT_LOCK_MS_MAX}"
     )
-    account = {"user_id": user_id, "username": user_id, "score": 0, "version": 0, "total_actions": 0}
+    account = {
+        "ledger_shard": ledger_shard(user_id),
+        "user_id": user_id,
+        "username": user_id,
+        "score": 0,
+        "version": 0,
+        "total_actions": 0,
+    }
     opened = postgresql.insert(user_scores).values(**account, last_updated=at_ms, created_at=at_ms)
-    connection.execute(opened.on_conflict_do_nothing(index_elements=["user_id"]))
-    connection.execute(select(user_scores.c.user_id).where(user_scores.c.user_id == user_id).with_for_update(key_share=True))
+    connection.execute(opened.on_conflict_do_nothing(index_elements=["ledger_shard", "user_id"]))
+    connection.execute(select(user_scores.c.user_id).where(*of_player(user_scores.c, user_id)).with_for_update(key_share=True))

@@ -21,9 +21,9 @@ from sqlalchemy.pool import QueuePool
 from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import Receipt, Standing
-from scoreboard.storage.sqlite_statements import RESET_ENTRIES, RESET_TOTALS, STATEMENTS
-from scoreboard.storage.writing import NEXT_EPOCH, TOUCH, Step, award, reset_metadata, taken_back
+from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.storage.sqlite_statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
+from scoreboard.storage.writing import TOUCH, Step, award, reset_parameters, taken_back
 
 BUSY_MS_MAX: Final = 2_000
 LOG_BYTES_MAX: Final = 64 * 2**20
@@ -38,14 +38,14 @@ class SqliteWrites:
         self._handle: sqlite3.Connection | None = None
         self._interrupted = False
 
-    def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
         with self._failing():
             return award(functools.partial(self._ask, self._opened()), claims, receipts, self._failpoint)
 
     def reset(self, order: ResetOrder) -> list[Standing]:
         """As boundaries.Ledger.reset."""
-        named = {"user_id": order.user_id, "at_ms": order.at_ms, "metadata": reset_metadata(order)}
+        named = reset_parameters(order)
         with self._failing():
             handle = self._opened()
             handle.execute("BEGIN IMMEDIATE")
@@ -54,10 +54,10 @@ class SqliteWrites:
             handle.execute("COMMIT")
         return taken_back(rows, order)
 
-    def next_epoch(self) -> int:
+    def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
         with self._failing():
-            ((epoch,),) = self._opened().execute(NEXT_EPOCH).fetchall()  # to its end: only then is it committed
+            ((epoch,),) = self._opened().execute(NEXT_EPOCH, (drawn_on,)).fetchall()  # to its end: only then is it committed
             return int(epoch)
 
     def touch(self) -> None:

@@ -14,19 +14,25 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Computed,
     Double,
-    ForeignKey,
+    ForeignKeyConstraint,
     Index,
     MetaData,
+    SmallInteger,
     Table,
     Text,
+    literal,
     text,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator
 
+from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.values import POINTS_MAX
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,15 +62,34 @@ class Moment(TypeDecorator[int]):
 
 #: Ids order by code point everywhere, whatever language the database speaks.
 Id: Final = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+#: Sixteen bytes where there is a type for it, else the text of it.
+Uuid: Final = Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
 #: ``json``, not ``jsonb``: the text stays as it was signed, and NUL escapes, which jsonb refuses, cannot spoil a batch.
 Json: Final = Text().with_variant(postgresql.JSON(), "postgresql")
+
+
+def _player_key() -> tuple[Column[int], Column[str]]:
+    """The head of every key that holds a player: the shard (`players.ledger_shard`, which we write) and the player's id."""
+    return Column("ledger_shard", SmallInteger, primary_key=True, autoincrement=False), Column("user_id", Id, primary_key=True)
+
+
+def of_player(columns: ReadOnlyColumnCollection[str, Column[Any]], user_id: str) -> tuple[ColumnElement[bool], ...]:
+    """Where a player's rows are, in any table that has some."""
+    return columns.ledger_shard == ledger_shard(user_id), columns.user_id == user_id
+
+
+def beyond_player(columns: ReadOnlyColumnCollection[str, Column[Any]], user_id: str) -> ColumnElement[bool]:
+    """Rows of the players after one, in the order of shards and ids; of all players after ""."""
+    key = literal(ledger_shard(user_id) if user_id else -1, SmallInteger), literal(user_id, Id)
+    return tuple_(columns.ledger_shard, columns.user_id) > tuple_(*key)
+
 
 metadata: Final = MetaData()
 
 user_scores: Final = Table(
     "user_scores",
     metadata,
-    Column("user_id", Id, primary_key=True),
+    *_player_key(),
     Column("username", Text, nullable=False),
     Column("avatar", Text),
     Column("score", BigInteger, nullable=False),
@@ -91,12 +116,15 @@ Index(
     sqlite_where=text("reached_at IS NOT NULL"),
 )
 
+# An action is bound to its player by its signature, so its key names both: what comes twice is refused there. A column that no
+# portable statement reads, ``position``, says where an entry stands in the order of commits (commit_order.py): in PostgreSQL the
+# transaction that wrote it, in SQLite the row's own number. The database fills it in.
 score_transactions: Final = Table(
     "score_transactions",
     metadata,
-    Column("transaction_id", Id, primary_key=True),
-    Column("user_id", Id, ForeignKey("user_scores.user_id"), nullable=False),
-    Column("action_id", Id, nullable=False, unique=True),
+    *_player_key(),
+    Column("action_id", Uuid, primary_key=True),
+    Column("transaction_id", Uuid, nullable=False),
     Column("action_type", Text, nullable=False),
     Column("score_before", BigInteger, nullable=False),
     Column("score_after", BigInteger, nullable=False),
@@ -106,25 +134,34 @@ score_transactions: Final = Table(
     Column("user_agent", Text, nullable=False),
     Column("validated", Boolean, nullable=False),
     Column("metadata", Json, nullable=False),
+    ForeignKeyConstraint(["ledger_shard", "user_id"], ["user_scores.ledger_shard", "user_scores.user_id"]),
     CheckConstraint("score_after = score_before + score_awarded", name="score_adds_up"),
     CheckConstraint(f"score_after BETWEEN -{POINTS_MAX} AND {POINTS_MAX}", name="score_after_is_exact"),
 )
-Index("idx_transactions_user", score_transactions.c.user_id, score_transactions.c.timestamp.desc())
-Index("idx_transactions_timestamp", score_transactions.c.timestamp.desc())
-Index(
-    "idx_transactions_user_type",
-    score_transactions.c.user_id,
-    score_transactions.c.action_type,
-    score_transactions.c.timestamp.desc(),
-)
+_ENTRY: Final = score_transactions.c
+Index("idx_transactions_user", _ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.timestamp)
+Index("idx_transactions_user_type", _ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.action_type, _ENTRY.timestamp)
+# Ascending: what is always added at the end of an index leaves its pages full. Either way it is read in both directions.
+Index("idx_transactions_timestamp", _ENTRY.timestamp)
+# For `replay check` alone, which is given no player.
+Index("idx_transactions_action", _ENTRY.action_id)
 
 # No foreign key: only ids of committed awards come here, and the check would cost as much as the row.
 action_receipts: Final = Table(
     "action_receipts",
     metadata,
-    Column("action_id", Id, primary_key=True),
+    *_player_key(),
+    Column("action_id", Uuid, primary_key=True),
     Column("rank", BigInteger, nullable=False),
     Column("previous_rank", BigInteger),
+    sqlite_with_rowid=False,
+)
+
+# One row. A copy of the ledger has the same id; what tells the two apart is where they lie (`sql` asks that).
+ledger: Final = Table(
+    "ledger",
+    metadata,
+    Column("ledger_id", Uuid, primary_key=True),
 )
 
 boards: Final = Table(
@@ -132,6 +169,8 @@ boards: Final = Table(
     metadata,
     Column("board_id", Text, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
+    Column("drawn_on", Text, comment="the run of the Redis that the epoch was begun on"),
+    Column("followed_at", Moment, comment="when a server last said that it draws there"),
     Column(
         "checks", BigInteger, nullable=False, server_default=text("0"), comment="how often somebody tried whether we can commit"
     ),
@@ -141,10 +180,10 @@ boards: Final = Table(
 achievements: Final = Table(
     "achievements",
     metadata,
-    Column("user_id", Id, primary_key=True),
+    *_player_key(),
     Column("kind", Id, primary_key=True),
     Column("milestone", BigInteger, primary_key=True),
-    Column("action_id", Id, nullable=False, comment="the award that first brought the player there"),
+    Column("action_id", Uuid, nullable=False, comment="the award that first brought the player there"),
     Column("unlocked_at", Moment, nullable=False),
 )
 
@@ -162,23 +201,22 @@ turns: Final = Table(
 player_settings: Final = Table(
     "player_settings",
     metadata,
-    Column("user_id", Id, primary_key=True),
+    *_player_key(),
     Column("spectators", Boolean, nullable=False, comment="whether others may follow this player's actions"),
     Column("changed_at", Moment, nullable=False),
     Column("turn", BigInteger, nullable=False),
 )
-Index("idx_settings_turn", player_settings.c.turn, unique=True)
+Index("idx_settings_turn", player_settings.c.turn)
 
 suspensions: Final = Table(
     "suspensions",
     metadata,
-    Column("suspension_id", Id, primary_key=True),
-    Column("user_id", Id, nullable=False),
+    *_player_key(),
+    Column("turn", BigInteger, primary_key=True, autoincrement=False),
+    Column("suspension_id", Id, nullable=False),
     Column("suspended", Boolean, nullable=False, comment="false: a suspension was lifted"),
     Column("operator", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", Moment, nullable=False),
-    Column("turn", BigInteger, nullable=False),
 )
-Index("idx_suspensions_turn", suspensions.c.turn, unique=True)
-Index("idx_suspensions_user", suspensions.c.user_id, suspensions.c.turn.desc())
+Index("idx_suspensions_turn", suspensions.c.turn)

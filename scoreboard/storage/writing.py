@@ -27,8 +27,8 @@ from scoreboard.domain.judgement import (
     latest,
     settle,
 )
-from scoreboard.domain.players import Achievement
-from scoreboard.domain.values import BOARD_ID, Receipt, Standing, Value, metadata_json
+from scoreboard.domain.players import Achievement, ledger_shard
+from scoreboard.domain.values import BOARD_ID, PlacedReceipt, Standing, Value, metadata_json
 
 Step = Literal[
     "begin",
@@ -51,10 +51,19 @@ Statements = Mapping[Step, str]
 #: One trip to the database: steps in order with their parameters, and the answers to those that ask.
 Exchange = Callable[[Sequence[tuple[Step, bytes | None]]], dict[Step, bytes]]
 
-NEXT_EPOCH: Final = (
-    f"INSERT INTO boards (board_id, epoch) VALUES ('{BOARD_ID}', 1)"  # noqa: S608  a constant of ours
-    " ON CONFLICT (board_id) DO UPDATE SET epoch = boards.epoch + 1 RETURNING epoch"
+#: A dialect says what its clock is, in milliseconds since 1970: a floor, so that a restored ledger gives no epoch out again.
+_NEXT_EPOCH: Final = (
+    f"INSERT INTO boards (board_id, epoch, drawn_on) VALUES ('{BOARD_ID}', {{clock_ms}}, {{drawn_on}})"  # noqa: S608
+    " ON CONFLICT (board_id) DO UPDATE"
+    " SET epoch = {greatest}(boards.epoch + 1, excluded.epoch), drawn_on = excluded.drawn_on RETURNING epoch"
 )
+
+
+def next_epoch_statement(*, clock_ms: str, drawn_on: str, greatest: str) -> str:
+    """The statement of a dialect that begins an epoch; ``drawn_on`` is the place of its one parameter."""
+    return _NEXT_EPOCH.format(clock_ms=clock_ms, drawn_on=drawn_on, greatest=greatest)
+
+
 #: A real change (SQLite writes nothing when nothing differs): whoever can commit this can commit an award.
 TOUCH: Final = (
     f"INSERT INTO boards (board_id, epoch, checks) VALUES ('{BOARD_ID}', 0, 1)"  # noqa: S608  a constant of ours
@@ -65,13 +74,13 @@ TOUCH: Final = (
 class Writes(Protocol):
     """The writing half of a SQL store. Blocks; one thread calls, but for ``interrupt``."""
 
-    def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
 
     def reset(self, order: ResetOrder) -> list[Standing]:
         """As boundaries.Ledger.reset."""
 
-    def next_epoch(self) -> int:
+    def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
 
     def touch(self) -> None:
@@ -87,6 +96,7 @@ class Writes(Protocol):
 class Total(Value, frozen=True, kw_only=True):
     """A row of ``user_scores`` as a batch leaves it."""
 
+    ledger_shard: int
     user_id: str
     username: str
     avatar: str | None
@@ -98,17 +108,15 @@ class Total(Value, frozen=True, kw_only=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_accounts = msgspec.json.Decoder(dict[str, Account]).decode
+_accounts = msgspec.json.Decoder(dict[str, Account | None]).decode
 _users = msgspec.json.Decoder(set[str]).decode
-_used = msgspec.json.Decoder(dict[str, Used]).decode
+_used = msgspec.json.Decoder(list[tuple[str, str, Used]]).decode
 _today = msgspec.json.Decoder(list[tuple[str, str, int, int]]).decode
 _completed = msgspec.json.Decoder(set[tuple[str, str]]).decode
 _unlocked = msgspec.json.Decoder(tuple[str, int]).decode_lines
 
 
-def award(
-    exchange: Exchange, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]], failpoint: Failpoint
-) -> list[Verdict]:
+def award(exchange: Exchange, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], failpoint: Failpoint) -> list[Verdict]:
     """Gather, settle, append: two exchanges, one transaction. A failed exchange leaves it open, to be rolled back."""
     kept = _receipt_rows(receipts)
     past = _gather(exchange, claims, kept)
@@ -125,7 +133,7 @@ def award(
             steps.append(("open_accounts", _encode(opened)))
         if raised:
             steps.append(("raise_totals", _encode(raised)))
-        steps.append(("append", _encode(entries_of(awards))))
+        steps.append(("append", _encode([_entry_row(entry) for entry in entries_of(awards)])))
         crossing = crossings(awards)
         if crossing:
             steps.append(("unlock", _encode(_unlock_rows(crossing))))
@@ -142,24 +150,26 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
     if kept is not None:
         steps.append(("keep_receipts", kept))
     if claims:
-        users = _encode({claim.player.user_id for claim in claims})
+        users = _encode([_player(user_id) for user_id in {claim.player.user_id for claim in claims}])
         # In this order: a suspension locks the player's account, too, so what is read once we have the lock stays true.
         steps += [("accounts", users), ("suspended", users)]
-        steps.append(("used", _encode([claim.grant.action_id for claim in claims])))
+        actions = [(claim.player.user_id, claim.grant.action_id) for claim in claims]
+        steps.append(("used", _encode([{**_player(user), "action_id": action} for user, action in actions])))
     days = {
         (claim.player.user_id, claim.rule.action_type, claim.day_start_ms) for claim in claims if claim.rule.daily_max is not None
     }
     if days:
-        named = [{"user_id": user, "action_type": kind, "day_ms": day} for user, kind, day in days]
-        steps.append(("today", _encode(named)))
+        steps.append(("today", _encode([{**_player(user), "action_type": kind, "day_ms": day} for user, kind, day in days])))
     needs = {(claim.player.user_id, needed) for claim in claims for needed in claim.rule.requires}
     if needs:
-        steps.append(("completed", _encode([{"user_id": user, "action_type": kind} for user, kind in needs])))
+        steps.append(("completed", _encode([{**_player(user), "action_type": kind} for user, kind in needs])))
     facts = exchange(steps)
+    accounts = _accounts(facts.get("accounts", b"{}"))
     return Past(
-        accounts=_accounts(facts.get("accounts", b"{}")),
+        accounts={user_id: account for user_id, account in accounts.items() if account is not None},
+        held=frozenset(user_id for user_id, account in accounts.items() if account is None),
         suspended=_users(facts.get("suspended", b"[]")),
-        used=_used(facts.get("used", b"{}")),
+        used={(user, action): used for user, action, used in _used(facts.get("used", b"[]"))},
         today={(user, kind, day): count for user, kind, day, count in _today(facts.get("today", b"[]"))},
         completed=_completed(facts.get("completed", b"[]")),
     )
@@ -193,6 +203,7 @@ def totals_of(awards: Iterable[Award]) -> list[Total]:
     """What the awards leave in the accounts, one row a user."""
     return [
         Total(
+            ledger_shard=ledger_shard(given.user_id),
             user_id=given.user_id,
             username=storable(given.claim.player.username),
             avatar=None if given.claim.player.avatar is None else storable(given.claim.player.avatar),
@@ -217,6 +228,12 @@ def reset_metadata(order: ResetOrder) -> str:
     return _encode({key: storable(value) for key, value in said.items()}).decode()
 
 
+def reset_parameters(order: ResetOrder) -> dict[str, Any]:
+    """What the statements of a reset are given, by name."""
+    shard = None if order.user_id is None else ledger_shard(order.user_id)
+    return {"ledger_shard": shard, "user_id": order.user_id, "at_ms": order.at_ms, "metadata": reset_metadata(order)}
+
+
 def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrder) -> list[Standing]:
     """The standings that a reset leaves, by user id, from rows of (user id, username, avatar, version)."""
     return [
@@ -235,17 +252,26 @@ def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrd
 
 def _unlock_rows(crossing: Mapping[Unlocking, Award]) -> list[dict[str, Any]]:
     rows = [(user_id, achievement_of((user_id, milestone), given)) for (user_id, milestone), given in crossing.items()]
-    return [{"user_id": user_id, **msgspec.to_builtins(achievement)} for user_id, achievement in rows]
+    return [{**_player(user_id), **msgspec.to_builtins(achievement)} for user_id, achievement in rows]
 
 
-def _receipt_rows(receipts: Sequence[tuple[str, Receipt]]) -> bytes | None:
+def _receipt_rows(receipts: Sequence[PlacedReceipt]) -> bytes | None:
     """The receipts that the board has placed, or None if there are none."""
     rows = [
-        {"action_id": action_id, "rank": receipt.rank, "previous_rank": receipt.previous_rank}
-        for action_id, receipt in receipts
+        {**_player(user_id), "action_id": action_id, "rank": receipt.rank, "previous_rank": receipt.previous_rank}
+        for user_id, action_id, receipt in receipts
         if receipt.rank is not None
     ]
     return _encode(rows) if rows else None
+
+
+def _player(user_id: str) -> dict[str, Any]:
+    """What names a player in SQL."""
+    return {"ledger_shard": ledger_shard(user_id), "user_id": user_id}
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    return {"ledger_shard": ledger_shard(entry.user_id), **msgspec.structs.asdict(entry)}
 
 
 def storable(text: str) -> str:

@@ -194,7 +194,7 @@ class Theatre:
             updated_at_ms=NOW + self.version,
         )
         self.ledger.standings[user_id] = one  # commit, then draw: the ledger is never behind the board
-        self.points[user_id] = (result_of(self.drawing.set([one], NOW)).cursor, points)
+        self.points[user_id] = (result_of(self.drawing.set([one])).cursor, points)
 
     def begin(self) -> None:
         assert self.drawing.canvas.cursor is not None

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from scoreboard.actors import scorekeeper as module
-from scoreboard.actors.projector import RECONCILE_S, RETRY_S, Projector
+from scoreboard.actors.projector import LOOK_S, LOOKS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Outcome, Scorekeeper
 from scoreboard.boundaries import StoreUnavailable
@@ -37,12 +37,18 @@ class House:
         self.board = MemoryBoard(self.now_ms)
         self.meter = QuietMeter()
         self.told: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
-        self.ranking = Ranking(board=self.board, ledger=self.ledger, clock=self.clock, now_ms=self.now_ms, meter=self.meter)
+        self.ranking = Ranking(
+            board=self.board,
+            ledger=self.ledger,
+            clock=self.clock,
+            now_ms=self.now_ms,
+            meter=self.meter,
+            lagging_s=lambda: self.projector.lagging_s,
+        )
         self.projector = Projector(
             ledger=self.ledger,
             board=self.board,
             clock=self.clock,
-            now_ms=self.now_ms,
             hear=self.hear,
             outrun=self.ranking.outrun,
             meter=self.meter,
@@ -207,7 +213,7 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(house: House) 
     house.award("amy", 1)
     before = house.told[-1][0]
     house.board.canvas.restart()
-    house.clock.advance(RECONCILE_S)
+    house.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
     assert house.told[-1][0].epoch > before.epoch
     assert house.drawn("amy") == [100]
 
@@ -216,7 +222,7 @@ def test_what_another_process_committed_and_never_drew_is_reconciled(house: Hous
     house.award("amy", 1)
     order = ResetOrder(reset_id="r", user_id="amy", operator="ops", reason="test", at_ms=house.now_ms())
     result_of(house.ledger.reset(order))
-    house.clock.advance(RECONCILE_S)
+    house.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
     assert house.drawn("amy") == [None]
 
 
@@ -272,4 +278,4 @@ def test_the_ledger_decides_where_the_scorekeeper_has_not_heard_of_it(house: Hou
     house.ledger.suspended.add("amy")
     house.ledger.resume()
     assert outcome_of(waiting) == SUSPENDED
-    assert [changes for _, changes in house.told] == [()]
+    assert [change for _, changes in house.told for change in changes] == []

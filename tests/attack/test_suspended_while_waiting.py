@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from scoreboard.domain.players import ledger_shard
 from tests.attack.attacks import begun_action, somebody
 from tests.attack.conftest import honest, target_server
 from tests.attack.doors import FORBIDDEN, outcome_of
@@ -38,19 +39,20 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @contextmanager
 def suspension_under_way(server: ServerProcess, user_id: str) -> Iterator[None]:
     """A suspension in the middle of its transaction: entered, the ledger silent for the player's awards, not committed yet."""
-    entered = "INSERT INTO suspensions (suspension_id, user_id, suspended, operator, reason, at, turn) VALUES "
+    entered = "INSERT INTO suspensions (ledger_shard, suspension_id, user_id, suspended, operator, reason, at, turn) VALUES "
+    shard = ledger_shard(user_id)
     url = server.more.get("DATABASE_URL")
     if url is not None:
         with psycopg.connect(url) as order:
             (turn,) = order.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchone() or (0,)
             order.execute("SELECT 1 FROM user_scores WHERE user_id = %s FOR NO KEY UPDATE", [user_id])
-            order.execute(f"{entered}(%s, %s, true, 'root', 'r', now(), %s)", [str(uuid.uuid4()), user_id, turn])
+            order.execute(f"{entered}(%s, %s, %s, true, 'root', 'r', now(), %s)", [shard, str(uuid.uuid4()), user_id, turn])
             yield
         return
     handle = sqlite3.connect(server.data_dir / "ledger.db", isolation_level=None)
     handle.execute("BEGIN IMMEDIATE")
     ((turn,),) = handle.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchall()
-    handle.execute(f"{entered}(?, ?, true, 'root', 'r', 0, ?)", [str(uuid.uuid4()), user_id, turn])
+    handle.execute(f"{entered}(?, ?, ?, true, 'root', 'r', 0, ?)", [shard, str(uuid.uuid4()), user_id, turn])
     yield
     handle.execute("COMMIT")
     handle.close()

@@ -52,10 +52,10 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
         link.open()
         await link.reached(5_000)
         if await board.state() is None:
-            await board.redraw(1, _nobody(), 0)
+            await board.rebuild(1, _nobody(), "7")
         applied = 0
         for version in itertools.islice(versions, BATCHES):
-            projection = await board.set(batch_at(version), NOW)
+            projection = await board.set(batch_at(version))
             applied += sum(placement.applied for placement in projection.placements)
         await link.close()
         return applied

@@ -51,7 +51,7 @@ def test_20_calls_for_as_many_rows_as_a_tick_may_read(redis: RedisServer, benchm
             board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
             await board.begin(1)
             for start in range(0, PLAYERS, 500):
-                await board.set([standing(f"user-{n}", n) for n in range(start, start + 500)], NOW_MS)
+                await board.set([standing(f"user-{n}", n) for n in range(start, start + 500)])
 
     async def read() -> int:
         async with linked(redis.url) as link:

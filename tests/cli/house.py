@@ -72,10 +72,11 @@ class TwinRoot:
         self.opened.append(TwinStores(self.ledger, self.register, self.board if need_board else None))
         return self.opened[-1]
 
-    async def redraw(self, stores: TwinStores, /) -> int:
+    async def redraw(self, stores: TwinStores, take_over: bool = False, /) -> int:
         if stores.board is None:
             return 0
-        return await stores.board.redraw(await stores.ledger.next_epoch(), self._pages(stores.ledger), NOW_MS)
+        epoch, position = await stores.ledger.next_epoch(stores.board.run()), await stores.ledger.position()
+        return await stores.board.rebuild(epoch, self._pages(stores.ledger), position)
 
     async def _pages(self, ledger: Ledger) -> AsyncIterator[Sequence[Standing]]:
         after = ""
@@ -85,7 +86,7 @@ class TwinRoot:
 
     async def project(self, stores: TwinStores, standings: Sequence[Standing], /) -> None:
         if stores.board is not None:
-            await stores.board.set(standings, NOW_MS)
+            await stores.board.set(standings)
 
     def upgrade_schema(self, settings: Any, /) -> str:
         self.schema = "0002"
@@ -139,7 +140,7 @@ class House:
         claim = a_claim(user_id, points, number=number, username=username or user_id, **more)
         verdict = result_of(self.root.ledger.award([claim], []))[0]
         assert isinstance(verdict, Award)
-        result_of(self.server.set([verdict.standing()], verdict.claim.at_ms))
+        result_of(self.server.set([verdict.standing()]))
         return verdict
 
 

@@ -74,7 +74,7 @@ def test_a_tampered_total_is_found(house: House) -> None:
 def test_a_board_that_shows_something_else_is_found_and_repaired(house: House) -> None:
     a_house_with_players(house)
     wrong = result_of(house.root.ledger.account("user-1"))
-    result_of(house.root.board.set([msgspec.structs.replace(wrong, points=9_999, version=wrong.version + 1)], 0))
+    result_of(house.root.board.set([msgspec.structs.replace(wrong, points=9_999, version=wrong.version + 1)]))
     assert findings(house) == [
         {
             "user_id": "user-1",
@@ -92,7 +92,7 @@ def test_a_board_that_shows_something_else_is_found_and_repaired(house: House) -
 def test_a_player_whom_the_ledger_never_heard_of_is_found(house: House) -> None:
     a_house_with_players(house)
     stranger = msgspec.structs.replace(result_of(house.root.ledger.account("user-1")), user_id="stranger")
-    result_of(house.root.board.set([stranger], 0))
+    result_of(house.root.board.set([stranger]))
     assert [finding["user_id"] for finding in findings(house)] == ["stranger"]
 
 
@@ -117,7 +117,7 @@ def test_a_player_taken_off_the_board_is_due_to_be_off_it(house: House) -> None:
     house.scoreboard("reset", "user", "user-1", "--reason", "r", "--yes")
     assert findings(house) == []
     back = msgspec.structs.replace(result_of(house.root.ledger.account("user-1")), reached_at_ms=1, version=9)
-    result_of(house.server.set([back], 0))
+    result_of(house.server.set([back]))
     assert [(finding["user_id"], finding["expected"]) for finding in findings(house)] == [("user-1", "not on the board")]
 
 

@@ -61,21 +61,28 @@ def test_a_first_award_starts_from_nothing() -> None:
 
 def test_a_retry_is_given_the_original_receipt() -> None:
     past = nothing()
-    past.used[claim().grant.action_id] = Used(user_id="amy", action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    past.used["amy", claim().grant.action_id] = Used(action_type="COMPLETE_QUEST", receipt=RECEIPT)
     verdict = refused(judge(claim(), past))
     assert (verdict.reason, verdict.receipt) == (Reason.ACTION_ALREADY_USED, RECEIPT)
 
 
 def test_a_retry_is_answered_even_after_the_action_expired() -> None:
     past = nothing()
-    past.used[claim().grant.action_id] = Used(user_id="amy", action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    past.used["amy", claim().grant.action_id] = Used(action_type="COMPLETE_QUEST", receipt=RECEIPT)
     assert refused(judge(claim(at_ms=NOW + DAY_MS), past)).receipt == RECEIPT
 
 
-def test_somebody_elses_action_answers_like_a_bad_signature() -> None:
+def test_an_action_of_another_type_answers_like_a_bad_signature() -> None:
     past = nothing()
-    past.used[claim().grant.action_id] = Used(user_id="zed", action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    past.used["amy", claim().grant.action_id] = Used(action_type="FIND_KEY", receipt=RECEIPT)
     assert judge(claim(), past) is INVALID_ACTION
+
+
+def test_another_players_action_of_the_same_id_is_another_action() -> None:
+    # A grant names its player under the signature (tests/domain/test_grants.py), so the ledger's key names both.
+    past = nothing()
+    past.used["zed", claim().grant.action_id] = Used(action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    assert isinstance(judge(claim(), past), Award)
 
 
 def test_an_action_ends_at_its_expiry() -> None:
@@ -122,7 +129,8 @@ def test_totals_stay_where_a_double_is_exact(points: int, total: int, fits: bool
 def test_a_batch_awards_each_action_once_and_totals_equal_the_sum_of_entries(told: list[tuple[str, int, int]]) -> None:
     past = nothing()
     awards = [v for v in settle([claim(*one) for one in told], past) if isinstance(v, Award)]
-    assert len({award.claim.grant.action_id for award in awards}) == len(awards) == len({action for _, action, _ in told})
+    keys = {(award.user_id, award.claim.grant.action_id) for award in awards}
+    assert len(keys) == len(awards) == len({(user, action) for user, action, _ in told})
     for user in "abc":
         mine = [award for award in awards if award.user_id == user]
         assert past.accounts.get(user, Account()).points == sum(award.points for award in mine)

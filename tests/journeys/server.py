@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,14 @@ class ServerProcess:
         }
 
     def start(self, **more: str) -> ServerProcess:
+        """Start it, and return when all is well."""
+        self.launch(**more)
+        self.wait_until_ready()
+        self.wait_until_in_sync()
+        return self
+
+    def launch(self, **more: str) -> None:
+        """Start it, and wait for nothing."""
         self.more.update(more)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "server.log").open("ab") as log:
@@ -84,8 +93,6 @@ class ServerProcess:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        self.wait_until_ready()
-        return self
 
     def command_line(self, *words: str) -> subprocess.CompletedProcess[str]:
         """The CLI with this server's settings."""
@@ -106,6 +113,16 @@ class ServerProcess:
                 pass
             time.sleep(0.05)
         raise AssertionError(f"the server was not ready within {UP_S_MAX} s:\n{self.log[-4000:]}")
+
+    def wait_until_in_sync(self, within_s: float = UP_S_MAX) -> None:
+        """Until the board follows the ledger: reads and receipts are not degraded from then on."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until:
+            with suppress(OSError):
+                if "board_abreast 1.0" in self.get("/metrics").body:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(f"the board did not follow the ledger within {within_s} s:\n{self.log[-4000:]}")
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""

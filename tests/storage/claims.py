@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import uuid
+from collections.abc import Sequence
 
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
-from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.domain.refusals import HELD, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import Metadata, Origin, Player, Receipt
+from scoreboard.domain.values import Metadata, Origin, PlacedReceipt, Player, Receipt
+from scoreboard.storage.writing import Writes
 
 NOW = 1_800_000_000_123
 QUEST = ActionRule(action_type="COMPLETE_QUEST", points=100)
@@ -50,10 +53,23 @@ def claim(
     )
 
 
-def placed(award: Award, rank: int | None, previous_rank: int | None = None) -> tuple[str, Receipt]:
+def placed(award: Award, rank: int | None, previous_rank: int | None = None) -> PlacedReceipt:
     """The receipt of an award that the board put at a rank."""
     receipt = Receipt(points=award.points, total=award.score_after, rank=rank, previous_rank=previous_rank, degraded=rank is None)
-    return award.claim.grant.action_id, receipt
+    return award.user_id, award.claim.grant.action_id, receipt
+
+
+def judged(writes: Writes, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt] = ()) -> list[Verdict]:
+    """The verdicts of a batch. Claims of players whom another server holds are handed in again, as the scorekeeper does."""
+    verdicts = writes.award(claims, receipts)
+    for _ in range(10_000):
+        held = [at for at, verdict in enumerate(verdicts) if verdict == HELD]
+        if not held:
+            return verdicts
+        time.sleep(0.001)
+        for at, verdict in zip(held, writes.award([claims[at] for at in held], []), strict=True):
+            verdicts[at] = verdict
+    raise AssertionError("a player was held for ever")
 
 
 def granted(verdict: Verdict) -> Award:

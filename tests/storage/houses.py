@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -44,7 +45,7 @@ class MemoryHouse:
     """The twins."""
 
     def __init__(self) -> None:
-        self.ledger: MemoryLedger = MemoryLedger()
+        self.ledger: MemoryLedger = MemoryLedger(clock_ms=lambda: time.time_ns() // 1_000_000)
         self.register: MemoryRegister = MemoryRegister(self.ledger.achievements, self.ledger.suspended)
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:

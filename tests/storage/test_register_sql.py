@@ -167,7 +167,7 @@ def test_a_change_that_was_given_up_is_not_committed(url: str) -> None:
     store = open_register_store(url)
 
     def give_up_at_the_last_moment() -> None:
-        with store.changes._changing() as connection:
+        with store.changes.changing() as connection:
             connection.exec_driver_sql("UPDATE turns SET number = 7")
             store.changes.interrupt()
 

@@ -9,8 +9,9 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.judgement import Award
-from scoreboard.storage.ledger import SqlLedger
+from scoreboard.storage.ledger import REBUILD_SECONDS_MAX, SqlLedger
 from scoreboard.storage.opening import open_store
 from scoreboard.storage.schema import migrate
 from tests.awaiting import run
@@ -81,15 +82,16 @@ def test_a_postgresql_that_was_restarted_is_found_again(server: PostgresServer, 
         run(postgres_ledger.ping)
     server.start()
     assert award(postgres_ledger).score_after == 2
-    assert run(lambda: postgres_ledger.top(0, 10))[0] == 1
+    assert run(postgres_ledger.ranked_count) == 1
+    assert [one.user_id for one in run(lambda: postgres_ledger.top(0, 10))] == ["amy"]
     run(postgres_ledger.ping)
 
 
 def test_a_connection_that_was_cut_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(postgres_ledger.epoch)
+    run(postgres_ledger.state)
     tell(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
-    for use in (lambda: award(postgres_ledger), lambda: run(postgres_ledger.epoch)):
+    for use in (lambda: award(postgres_ledger), lambda: run(postgres_ledger.state)):
         use()
     assert tell(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
 
@@ -121,17 +123,20 @@ def test_a_slow_statement_is_ended_by_the_server(postgres_url: str, postgres_led
 
 def test_a_stopped_postgresql_is_not_waited_for(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(postgres_ledger.epoch)
+    run(postgres_ledger.state)
+    run(lambda: postgres_ledger.account("amy"))
     server.signal(signal.SIGSTOP)
     try:
         with refused_within(3.0):
             award(postgres_ledger, "bob")
         with refused_within(3.5):
-            run(postgres_ledger.epoch)
+            run(lambda: postgres_ledger.account("bob"))
+        with refused_within(REBUILD_SECONDS_MAX + 0.5):
+            run(postgres_ledger.state)
     finally:
         server.signal(signal.SIGCONT)
     assert award(postgres_ledger).score_after == 2
-    assert run(postgres_ledger.epoch) == 0
+    assert run(postgres_ledger.state).epoch == 0
     assert run(lambda: postgres_ledger.account("bob")) is None
 
 
@@ -182,7 +187,7 @@ def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url
         award(ledger)
     run(ledger.close)
     ledger = opened(sqlite_url)
-    for use in (lambda: award(ledger), lambda: run(ledger.epoch)):
+    for use in (lambda: award(ledger), lambda: run(ledger.state)):
         with refused_within(1.0):
             use()
     assert not path.exists()
@@ -195,7 +200,17 @@ def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_pa
     ledger = opened(url)
     tell(url, "ALTER TABLE boards RENAME TO planks")
     tell(url, "ALTER TABLE user_scores RENAME TO scores_of_users")
-    for use in (ledger.ping, ledger.next_epoch, ledger.epoch, lambda: ledger.top(0, 1), lambda: ledger.award([claim()], [])):
+    uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
+        ledger.ping,
+        lambda: ledger.next_epoch("run"),
+        lambda: ledger.sign("run"),
+        ledger.state,
+        ledger.ranked_count,
+        lambda: ledger.top(0, 1),
+        lambda: ledger.accounts("", 1),
+        lambda: ledger.award([claim()], []),
+    ]
+    for use in uses:
         with refused_within(1.0):
             run(use)
     run(ledger.close)

@@ -17,7 +17,7 @@ from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.postgres_server import postgres
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, migrate_to, tell
 
-NEWEST = "0002"
+NEWEST = "0003"
 
 
 @pytest.fixture(params=DIALECTS)
@@ -40,7 +40,7 @@ def test_an_empty_place_becomes_a_ledger_and_upgrading_again_changes_nothing(dia
     assert migrate(url) == NEWEST
     assert schema_status(url) == (NEWEST, NEWEST)
     require_schema(url)
-    assert [one.user_id for one in open_store(url).reads.accounts("", 9)] == ["amy"]
+    assert [one.user_id for one in open_store(url).order.accounts("", 9)] == ["amy"]
 
 
 def test_a_ledger_of_the_first_release_is_upgraded_with_all_that_is_in_it(dialect: Dialect, tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_a_ledger_of_the_first_release_is_upgraded_with_all_that_is_in_it(dialec
     tell(
         url,
         f"""
-        INSERT INTO score_transactions VALUES ('t-1', 'amy', '{first.grant.action_id}', 'COMPLETE_QUEST', 0, 70, 70, {at},
-            '', '', true, '{{}}')
+        INSERT INTO score_transactions VALUES ('{first.transaction_id}', 'amy', '{first.grant.action_id}', 'COMPLETE_QUEST',
+            0, 70, 70, {at}, '', '', true, '{{}}')
         """,
     )
-    with pytest.raises(LedgerUnusable, match="schema is 0001, this program needs 0002: run `scoreboard db upgrade`"):
+    with pytest.raises(LedgerUnusable, match="schema is 0001, this program needs 0003: run `scoreboard db upgrade`"):
         require_schema(url)
     assert migrate(url) == NEWEST
     require_schema(url)
@@ -167,4 +167,4 @@ def test_a_url_that_names_no_ledger_is_refused_without_repeating_it(url: str) ->
 def test_every_spelling_of_postgresql_is_understood(scheme: str) -> None:
     url = postgres().fresh().replace("postgresql", scheme, 1)
     assert migrate(url) == NEWEST
-    assert open_store(url).reads.epoch() == 0
+    assert open_store(url).order.state().epoch == 0

@@ -17,6 +17,13 @@ from scoreboard.storage.tables import metadata
 from tests.storage.claims import NOW, claim, granted, placed
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
 
+SUSPENSION = "ledger_shard, suspension_id, user_id, suspended, operator, reason, at, turn"
+#: An entry without its position, which the store fills in.
+ENTRY = (
+    "ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after, score_awarded,"
+    " timestamp, ip_address, user_agent, validated, metadata"
+)
+
 
 @pytest.fixture(params=DIALECTS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
@@ -33,6 +40,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         "TRUNCATE score_transactions",
         "TRUNCATE user_scores CASCADE",
         "INSERT OR REPLACE INTO score_transactions SELECT * FROM score_transactions",
+        f"INSERT OR REPLACE INTO score_transactions ({ENTRY}) SELECT {ENTRY} FROM score_transactions",
     ],
 )
 def test_entries_can_be_neither_changed_nor_removed(url: str, change: str) -> None:
@@ -52,7 +60,10 @@ def test_entries_can_be_neither_changed_nor_removed(url: str, change: str) -> No
         "DELETE FROM suspensions WHERE user_id = 'amy'",
         "TRUNCATE suspensions",
         "INSERT OR REPLACE INTO suspensions SELECT * FROM suspensions",
-        "INSERT OR REPLACE INTO suspensions SELECT 's-2', user_id, false, operator, reason, at, turn FROM suspensions",
+        f"INSERT OR REPLACE INTO suspensions ({SUSPENSION})"
+        " SELECT ledger_shard, 's-2', user_id, false, operator, reason, at, turn FROM suspensions",
+        f"INSERT OR REPLACE INTO suspensions ({SUSPENSION})"
+        " SELECT ledger_shard, suspension_id, user_id, false, operator, reason, at, 7 FROM suspensions",
     ],
 )
 def test_suspensions_can_be_neither_changed_nor_removed(url: str, change: str) -> None:
@@ -60,7 +71,7 @@ def test_suspensions_can_be_neither_changed_nor_removed(url: str, change: str) -
     if only is not None and not url.startswith(only):
         return  # that dialect does not know this statement
     at = "now()" if url.startswith("postgresql") else "0"
-    tell(url, f"INSERT INTO suspensions VALUES ('s-1', 'amy', true, 'root', 'cheated', {at}, 1)")
+    tell(url, f"INSERT INTO suspensions ({SUSPENSION}) VALUES (0, 's-1', 'amy', true, 'root', 'cheated', {at}, 1)")
     with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RestrictViolation), match="suspensions is insert-only"):
         tell(url, change)
     assert tell(url, "SELECT suspension_id, reason FROM suspensions") == [("s-1", "cheated")]
@@ -87,6 +98,7 @@ def test_accounts_keep_their_range_and_their_entries(url: str, change: str) -> N
             tell(url, change)
 
 
+@pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'")
 def test_the_migrations_make_the_tables_that_the_reads_expect(url: str) -> None:
     engine = migration_engine(url)
     with engine.connect() as connection:
@@ -128,7 +140,7 @@ def test_an_achievement_says_by_which_award_and_when(url: str) -> None:
     at = "to_char(unlocked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')" if url.startswith("postgresql") else "unlocked_at"
     day = "2027-01-15" if url.startswith("postgresql") else NOW
     row = ("amy", "SCORE_MILESTONE", 100, given.grant.action_id, day)
-    assert tell(url, f"SELECT user_id, kind, milestone, action_id, {at} FROM achievements") == [row]
+    assert tell(url, f"SELECT user_id, kind, milestone, CAST(action_id AS text), {at} FROM achievements") == [row]
     writes.close()
 
 
@@ -142,4 +154,9 @@ def test_a_resets_metadata_can_be_asked_by_its_members(url: str) -> None:
 
 
 def _ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
-    return not (kind == "table" and name == "alembic_version")
+    # The place in the order of commits has another type in each dialect (tests/storage/test_commit_order.py tries it).
+    return (kind, name) not in {
+        ("table", "alembic_version"),
+        ("column", "position"),
+        ("index", "idx_transactions_position"),
+    }

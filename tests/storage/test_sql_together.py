@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +13,14 @@ import pytest
 from scoreboard.domain.entries import EntryFilter, ResetOrder
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import Receipt
+from scoreboard.domain.values import PlacedReceipt
 from scoreboard.storage.opening import SqlStore, open_store
-from tests.storage.claims import NOW, claim, granted, placed, receipt_in
+from tests.storage.claims import NOW, claim, granted, judged, placed, receipt_in
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url
 
 THREADS = 8
+#: SQLite's clock and Python's read the same clock and round it otherwise.
+CLOCKS_APART_MS_MAX = 50
 ROUNDS = 50
 
 
@@ -41,6 +45,7 @@ def together(url: str, work: Callable[[int, SqlStore], None], threads: int = THR
         finally:
             store.writes.close()
             store.audits.close()
+            store.order.close()
 
     running = [threading.Thread(target=one, args=(number,)) for number in range(threads)]
     for thread in running:
@@ -53,12 +58,13 @@ def together(url: str, work: Callable[[int, SqlStore], None], threads: int = THR
 
 def test_awards_of_one_player_lose_nothing_and_an_action_is_awarded_once(url: str) -> None:
     awarded: list[Award] = []
+    shared = [str(uuid.uuid4()) for _ in range(ROUNDS)]
 
     def work(number: int, store: SqlStore) -> None:
         for round_ in range(ROUNDS):
             mine = claim("amy", 1 + number, at_ms=NOW + round_)
-            everyones = claim("amy", 1_000, action=f"shared-{round_}", at_ms=NOW + round_)
-            mine_verdict, shared_verdict = store.writes.award([mine, everyones], [])
+            everyones = claim("amy", 1_000, action=shared[round_], at_ms=NOW + round_)
+            mine_verdict, shared_verdict = judged(store.writes, [mine, everyones], [])
             awarded.append(granted(mine_verdict))
             if isinstance(shared_verdict, Award):
                 awarded.append(shared_verdict)
@@ -79,15 +85,17 @@ def test_awards_of_one_player_lose_nothing_and_an_action_is_awarded_once(url: st
 
 def test_batches_of_many_players_in_any_order_never_wait_for_each_other_in_a_circle(url: str) -> None:
     def work(number: int, store: SqlStore) -> None:
-        receipts: list[tuple[str, Receipt]] = []
+        receipts: list[PlacedReceipt] = []
         for round_ in range(20):
             users = [f"user-{(number * 7 + round_ * 3 + step) % 12}" for step in range(10)]
-            verdicts = store.writes.award([claim(user, 1) for user in users], receipts)
+            verdicts = judged(store.writes, [claim(user, 1) for user in users], receipts)
             receipts = [placed(granted(verdict), number + 1) for verdict in verdicts]
 
     together(url, work)
-    reads = open_store(url).audits
-    assert sum(one.points for one in reads.accounts("", 100)) == THREADS * 20 * 10
+    store = open_store(url)
+    reads = store.audits
+    assert sum(one.points for one in store.order.accounts("", 100)) == THREADS * 20 * 10
+    store.order.close()
     assert reads.verify("", 100) == (None, [])
     reads.close()
 
@@ -99,7 +107,7 @@ def test_resets_between_awards_add_up(url: str) -> None:
                 order = ResetOrder(reset_id=str(round_), user_id=None, operator="root", reason="", at_ms=NOW)
                 store.writes.reset(order)
             else:
-                store.writes.award([claim("amy", 5), claim(f"user-{number}", 1)], [])
+                judged(store.writes, [claim("amy", 5), claim(f"user-{number}", 1)], [])
 
     together(url, work, 4)
     reads = open_store(url).audits
@@ -115,7 +123,7 @@ def test_a_daily_maximum_holds_across_servers(url: str) -> None:
 
     def work(_number: int, store: SqlStore) -> None:
         for _ in range(5):
-            store.writes.award([claim("amy", 10, rule=rule)], [])
+            judged(store.writes, [claim("amy", 10, rule=rule)], [])
 
     together(url, work, 4)
     reads = open_store(url).audits
@@ -131,7 +139,7 @@ def test_a_milestone_is_unlocked_once_whichever_server_gets_there_first(url: str
         for round_ in range(20):
             users = [f"user-{(number + step) % 5}" for step in range(5)]
             batch = [claim(user, 10, milestones=marks, at_ms=NOW + round_) for user in users]
-            for verdict in store.writes.award(batch, []):
+            for verdict in judged(store.writes, batch, []):
                 unlocked.extend((granted(verdict).user_id, mark) for mark in granted(verdict).unlocked)
 
     together(url, work)
@@ -141,5 +149,9 @@ def test_a_milestone_is_unlocked_once_whichever_server_gets_there_first(url: str
 
 def test_epochs_begun_at_once_differ(url: str) -> None:
     epochs: list[int] = []
-    together(url, lambda _number, store: epochs.extend(store.writes.next_epoch() for _ in range(10)), 4)
-    assert sorted(epochs) == list(range(1, 41))
+    begun = time.time_ns() // 1_000_000 - CLOCKS_APART_MS_MAX
+    together(url, lambda number, store: epochs.extend(store.writes.next_epoch(f"run-{number}") for _ in range(10)), 4)
+    assert len(set(epochs)) == len(epochs) == 40
+    assert begun <= min(epochs) <= max(epochs) <= time.time_ns() // 1_000_000 + CLOCKS_APART_MS_MAX + 40
+    state = open_store(url).order.state()
+    assert state.epoch == max(epochs)

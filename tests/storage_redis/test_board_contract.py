@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from scoreboard.boundaries import Board, StaleBoard, StoreUnavailable
+from scoreboard.boundaries import Board, BoardState, StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import points_of, weight
 from scoreboard.domain.values import POINTS_MAX, Around, Cursor, Deed, ScoreChanged, Standing, Stretch, View
 from scoreboard.storage.board import RedisBoard
@@ -66,6 +66,12 @@ async def pages(*pages: Sequence[Standing]) -> AsyncIterator[Sequence[Standing]]
         yield page
 
 
+async def state_of(board: Board) -> BoardState:
+    state = await board.state()
+    assert state is not None
+    return state
+
+
 async def ranking(board: Board) -> list[tuple[str, int]]:
     return [(row.user_id, row.points) for row in (await board.page(0, 100)).rows]
 
@@ -74,7 +80,7 @@ def test_an_empty_store_knows_nothing_and_cannot_be_drawn_on(play: Play) -> None
     async def scenario(studio: Studio) -> None:
         assert await studio.board.state() is None
         for refused in (
-            studio.board.set([standing("ann", 1)], NOW_MS),
+            studio.board.set([standing("ann", 1)]),
             studio.board.page(0, 10),
             studio.board.place("ann"),
             studio.board.drawn(["ann"]),
@@ -88,10 +94,10 @@ def test_an_empty_store_knows_nothing_and_cannot_be_drawn_on(play: Play) -> None
 def test_a_set_tells_ranks_before_and_after_the_whole_step(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        first = await studio.board.set([standing("ann", 100), standing("bob", 200)], NOW_MS)
+        first = await studio.board.set([standing("ann", 100), standing("bob", 200)])
         assert [(one.previous_rank, one.rank) for one in first.placements] == [(None, 2), (None, 1)]
         assert (first.cursor, first.total) == (Cursor(epoch=1, seq=1), 2)
-        then = await studio.board.set([standing("bob", 250, 2), standing("ann", 300, 2), standing("cid", 275)], NOW_MS)
+        then = await studio.board.set([standing("bob", 250, 2), standing("ann", 300, 2), standing("cid", 275)])
         assert [(one.previous_rank, one.rank) for one in then.placements] == [(1, 3), (2, 1), (None, 2)]
         assert (then.cursor, then.total) == (Cursor(epoch=1, seq=2), 3)
         assert await ranking(studio.other) == [("ann", 300), ("cid", 275), ("bob", 250)]
@@ -102,9 +108,9 @@ def test_a_set_tells_ranks_before_and_after_the_whole_step(play: Play) -> None:
 def test_repeating_a_set_or_bringing_old_news_changes_nothing(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        await studio.board.set([standing("ann", 300, 3), standing("bob", 200)], NOW_MS)
+        await studio.board.set([standing("ann", 300, 3), standing("bob", 200)])
         for late in (standing("ann", 300, 3), standing("ann", 100, 1), standing("ann", 999, 2, None)):
-            again = await studio.other.set([late], NOW_MS)
+            again = await studio.other.set([late])
             assert not again.placements[0].applied
             assert (again.placements[0].previous_rank, again.placements[0].rank) == (1, 1)
             assert again.cursor == Cursor(epoch=1, seq=1)
@@ -116,7 +122,7 @@ def test_repeating_a_set_or_bringing_old_news_changes_nothing(play: Play) -> Non
 def test_of_two_standings_of_one_player_in_a_batch_the_newer_stays(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        step = await studio.board.set([standing("ann", 2, 2), standing("ann", 1, 1), standing("ann", 3, 3)], NOW_MS)
+        step = await studio.board.set([standing("ann", 2, 2), standing("ann", 1, 1), standing("ann", 3, 3)])
         assert [one.applied for one in step.placements] == [True, False, True]
         assert await studio.board.drawn(["ann"]) == [(3, 3)]
 
@@ -127,7 +133,7 @@ def test_equal_points_rank_first_come_first(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
         late, early = standing("amy", 500, 1, NOW_MS + 1), standing("zed", 500, 1, NOW_MS)
-        await studio.board.set([late, early, standing("mid", 501, 1, NOW_MS + 9)], NOW_MS)
+        await studio.board.set([late, early, standing("mid", 501, 1, NOW_MS + 9)])
         assert [user for user, _ in await ranking(studio.board)] == ["mid", "zed", "amy"]
 
     play(scenario)
@@ -136,12 +142,12 @@ def test_equal_points_rank_first_come_first(play: Play) -> None:
 def test_a_reset_takes_a_player_off_the_board_for_good_measure(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        await studio.board.set([standing("ann", 300), standing("bob", 200)], NOW_MS)
-        gone = await studio.board.set([standing("ann", 0, 2, None)], NOW_MS)
+        await studio.board.set([standing("ann", 300), standing("bob", 200)])
+        gone = await studio.board.set([standing("ann", 0, 2, None)])
         assert (gone.placements[0].previous_rank, gone.placements[0].rank, gone.total) == (1, None, 1)
         assert await studio.board.drawn(["ann", "bob", "nobody"]) == [None, (200, 1), None]
         assert (await studio.board.place("ann")).rank is None
-        late = await studio.board.set([standing("ann", 300, 1)], NOW_MS)
+        late = await studio.board.set([standing("ann", 300, 1)])
         assert not late.placements[0].applied, "what was before the reset must not come back"
 
     play(scenario)
@@ -150,7 +156,7 @@ def test_a_reset_takes_a_player_off_the_board_for_good_measure(play: Play) -> No
 def test_a_place_says_where_and_a_page_who(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(4)
-        await studio.board.set([standing(f"p{n}", 10 * n, 1, NOW_MS + n, f"Player {n} “ü|ñ”") for n in range(1, 6)], NOW_MS)
+        await studio.board.set([standing(f"p{n}", 10 * n, 1, NOW_MS + n, f"Player {n} “ü|ñ”") for n in range(1, 6)])
         place, stranger = await studio.board.place("p4"), await studio.board.place("stranger")
         assert (place.cursor, place.total, place.points, place.rank) == (Cursor(epoch=4, seq=1), 5, 40, 2)
         assert place.updated_at_ms == NOW_MS + 4
@@ -169,7 +175,7 @@ def test_a_place_says_where_and_a_page_who(play: Play) -> None:
 def test_views_are_read_together_at_one_cursor(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(4)
-        await studio.board.set([standing(f"p{n}", 100 - n) for n in range(1, 8)], NOW_MS)
+        await studio.board.set([standing(f"p{n}", 100 - n) for n in range(1, 8)])
         views: list[View] = [
             Stretch(offset=0, limit=2),
             Stretch(offset=5, limit=10),
@@ -195,14 +201,25 @@ def test_views_are_read_together_at_one_cursor(play: Play) -> None:
     play(scenario)
 
 
-def test_the_position_only_goes_forward(play: Play) -> None:
+def test_to_advance_notes_a_position_and_refuses_another_epoch(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
+        with pytest.raises(StaleBoard):
+            await studio.board.advance(1, "1/700:700:")
         await studio.board.begin(1)
-        await studio.board.set([standing("ann", 1)], NOW_MS + 5)
-        await studio.board.set([standing("bob", 1)], NOW_MS)
-        state = await studio.board.state()
-        assert state is not None
-        assert (state.position_ms, state.cursor, state.origin) == (NOW_MS + 5, Cursor(epoch=1, seq=2), state.run)
+        assert (await state_of(studio.board)).position == ""
+        await studio.board.advance(1, "1/700:700:")
+        await studio.board.set([standing("ann", 1)])
+        await studio.board.set([standing("bob", 1)])
+        state = await state_of(studio.board)
+        assert (state.position, state.cursor, state.origin) == ("1/700:700:", Cursor(epoch=1, seq=2), state.run)
+        assert studio.board.run() == state.run
+        for another in (0, 2):
+            with pytest.raises(StaleBoard):
+                await studio.board.advance(another, "1/900:900:")
+        assert await state_of(studio.other) == state
+        await studio.other.advance(1, "1/800:801:800")
+        assert (await state_of(studio.board)).position == "1/800:801:800"
+        assert (await state_of(studio.board)).followed_s_ago <= 1
 
     play(scenario)
 
@@ -210,11 +227,11 @@ def test_the_position_only_goes_forward(play: Play) -> None:
 def test_a_new_epoch_keeps_the_drawing_and_an_older_one_is_refused(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(5)
-        await studio.board.set([standing("ann", 1)], NOW_MS)
+        await studio.board.advance(5, "7")
+        await studio.board.set([standing("ann", 1)])
         await studio.board.begin(6)
-        state = await studio.board.state()
-        assert state is not None
-        assert (state.cursor, state.position_ms) == (Cursor(epoch=6, seq=0), NOW_MS)
+        state = await state_of(studio.board)
+        assert (state.cursor, state.position) == (Cursor(epoch=6, seq=0), "7")
         assert await ranking(studio.board) == [("ann", 1)]
         with pytest.raises(StaleBoard):
             await studio.other.begin(5)
@@ -225,16 +242,16 @@ def test_a_new_epoch_keeps_the_drawing_and_an_older_one_is_refused(play: Play) -
 def test_a_redraw_replaces_everything_at_once(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        await studio.board.set([standing("old", 999, 7), standing("ann", 5, 7)], NOW_MS)
-        drawn = await studio.board.redraw(
-            2, pages([standing("ann", 30, 8)], [standing("bob", 40), standing("off", 0, 3, None)]), NOW_MS - 1
+        await studio.board.set([standing("old", 999, 7), standing("ann", 5, 7)])
+        drawn = await studio.board.rebuild(
+            2, pages([standing("ann", 30, 8)], [standing("bob", 40), standing("off", 0, 3, None)]), "7"
         )
         assert drawn == 2
-        state = await studio.other.state()
-        assert state is not None
-        assert (state.cursor, state.position_ms, state.origin) == (Cursor(epoch=2, seq=0), NOW_MS - 1, state.run)
+        state = await state_of(studio.other)
+        assert (state.cursor, state.position, state.origin) == (Cursor(epoch=2, seq=0), "7", state.run)
+        assert (state.ranked, state.players, state.damage) == (2, 3, "")
         assert await ranking(studio.other) == [("bob", 40), ("ann", 30)]
-        late = await studio.board.set([standing("off", 10, 3)], NOW_MS)
+        late = await studio.board.set([standing("off", 10, 3)])
         assert not late.placements[0].applied, "the version of who is off the board is kept"
 
     play(scenario)
@@ -243,8 +260,8 @@ def test_a_redraw_replaces_everything_at_once(play: Play) -> None:
 def test_an_empty_ledger_draws_an_empty_board(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        await studio.board.set([standing("old", 999)], NOW_MS)
-        assert await studio.board.redraw(2, pages(), NOW_MS) == 0
+        await studio.board.set([standing("old", 999)])
+        assert await studio.board.rebuild(2, pages(), "7") == 0
         page = await studio.board.page(0, 10)
         assert (page.cursor, page.total, page.rows) == (Cursor(epoch=2, seq=0), 0, ())
 
@@ -255,10 +272,10 @@ def test_of_two_redraws_at_once_the_newer_epoch_stays(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         async def overtaken() -> AsyncIterator[Sequence[Standing]]:
             yield [standing("ann", 1)]
-            await studio.other.redraw(9, pages([standing("bob", 2)]), NOW_MS)
+            await studio.other.rebuild(9, pages([standing("bob", 2)]), "7")
 
         with pytest.raises(StaleBoard):
-            await studio.board.redraw(8, overtaken(), NOW_MS)
+            await studio.board.rebuild(8, overtaken(), "7")
         assert await ranking(studio.board) == [("bob", 2)]
 
     play(scenario)
@@ -266,9 +283,147 @@ def test_of_two_redraws_at_once_the_newer_epoch_stays(play: Play) -> None:
 
 def test_a_drawing_of_another_ledger_is_replaced_whatever_its_epoch(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
-        await studio.board.redraw(57, pages([standing("stranger", 1)]), NOW_MS)
-        await studio.board.redraw(3, pages([standing("ann", 1)]), NOW_MS)
+        await studio.board.rebuild(57, pages([standing("stranger", 1)]), "7")
+        await studio.board.rebuild(3, pages([standing("ann", 1)]), "7")
         assert await ranking(studio.board) == [("ann", 1)]
+
+    play(scenario)
+
+
+async def refused_everywhere(board: Board, epoch: int) -> None:
+    """Nothing that reads or draws does."""
+    ann = standing("ann", 1, 99)
+    for refused in (
+        board.set([ann]),
+        board.set([ann], mend=True),
+        board.set([]),
+        board.page(0, 10),
+        board.stretches([Stretch(offset=0, limit=1), Around(user_id="ann", rows=1)]),
+        board.stretches([]),
+        board.since(Cursor(epoch=epoch, seq=0), 10),
+        board.place("ann"),
+        board.drawn(["ann"]),
+        board.differing([ann]),
+    ):
+        with pytest.raises(StaleBoard):
+            await refused
+
+
+def test_the_board_of_another_ledger_is_neither_read_nor_changed(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        studio.board.owner, studio.other.owner = "ledger-1/a", "ledger-2/b"
+        await studio.board.rebuild(5, pages([standing("ann", 30)]), "7")
+        before = await state_of(studio.board)
+        assert before.owner == "ledger-1/a"
+        assert await state_of(studio.other) == before, "whose it is can be asked by everyone"
+        await refused_everywhere(studio.other, 5)
+        for epoch in (4, 5, 6):
+            with pytest.raises(StaleBoard):
+                await studio.other.begin(epoch)
+            with pytest.raises(StaleBoard):
+                await studio.other.advance(epoch, "9")
+        assert await state_of(studio.board) == before
+        assert await ranking(studio.board) == [("ann", 30)]
+
+    play(scenario)
+
+
+def test_a_ledger_that_saw_the_board_of_another_may_take_its_place(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        studio.board.owner, studio.other.owner = "ledger-1/a", "ledger-2/b"
+        await studio.board.rebuild(57, pages([standing("ann", 30)]), "7")
+        assert await studio.other.rebuild(3, pages([standing("bob", 40)]), "9") == 1
+        state = await state_of(studio.other)
+        assert (state.owner, state.cursor, state.position) == ("ledger-2/b", Cursor(epoch=3, seq=0), "9")
+        assert await ranking(studio.other) == [("bob", 40)]
+        await refused_everywhere(studio.board, 57)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("seen", ["", "ledger-1/a", "ledger-2/b"], ids=["nothing", "another's", "its own"])
+def test_a_board_that_changed_hands_while_it_was_drawn_is_left_alone(play: Play, seen: str) -> None:
+    async def scenario(studio: Studio) -> None:
+        if seen:
+            studio.board.owner = seen
+            await studio.board.rebuild(4, pages([standing("old", 1)]), "7")
+
+        async def overtaken() -> AsyncIterator[Sequence[Standing]]:
+            yield [standing("bob", 40)]
+            studio.board.owner = "ledger-3/c"
+            await studio.board.rebuild(2, pages([standing("cid", 50)]), "8")
+
+        studio.other.owner = "ledger-2/b"
+        with pytest.raises(StaleBoard):
+            await studio.other.rebuild(9, overtaken(), "9")
+        assert await ranking(studio.board) == [("cid", 50)]
+        assert (await state_of(studio.board)).owner == "ledger-3/c"
+
+    play(scenario)
+
+
+def test_an_empty_board_belongs_to_who_begins_it(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        studio.board.owner = "ledger-1/a"
+        await studio.board.begin(1)
+        state = await state_of(studio.board)
+        assert (state.owner, state.position, state.ranked, state.players, state.damage) == ("ledger-1/a", "", 0, 0, "")
+        await studio.board.set([standing("ann", 1), standing("off", 0, 1, None)])
+        state = await state_of(studio.board)
+        assert (state.ranked, state.players, state.damage) == (1, 2, "")
+
+    play(scenario)
+
+
+def test_a_set_says_where_the_board_was_ahead(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        await studio.board.set([standing("ann", 300, 3), standing("bob", 200, 1), standing("cid", 100, 2)])
+        step = await studio.other.set(
+            [
+                standing("ann", 200, 2),
+                standing("bob", 200, 1),
+                standing("cid", 101, 2),
+                standing("new", 5, 1),
+                standing("bob", 250, 2),
+            ]
+        )
+        assert [one.overtaken for one in step.placements] == [True, False, True, False, False]
+        assert [one.applied for one in step.placements] == [False, False, False, True, True]
+        renamed = await studio.other.set([standing("cid", 100, 2, NOW_MS, "Another name")])
+        assert [(one.overtaken, one.applied) for one in renamed.placements] == [(True, False)]
+
+    play(scenario)
+
+
+def test_to_mend_sets_the_same_version_again_and_no_older_one(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        await studio.board.set([standing("ann", 999, 3), standing("bob", 200, 2), standing("off", 50, 1)])
+        late = [standing("ann", 300, 3), standing("bob", 100, 1), standing("off", 0, 1, None)]
+        assert [one.applied for one in (await studio.other.set(late)).placements] == [False, False, False]
+        mended = await studio.other.set(late, mend=True)
+        assert [(one.applied, one.overtaken) for one in mended.placements] == [(True, True), (False, True), (True, True)]
+        assert mended.cursor == Cursor(epoch=1, seq=2)
+        assert await ranking(studio.board) == [("ann", 300), ("bob", 200)]
+        again = await studio.other.set([late[0]], mend=True)
+        assert not again.placements[0].overtaken
+        assert await ranking(studio.board) == [("ann", 300), ("bob", 200)]
+
+    play(scenario)
+
+
+def test_a_lock_is_held_by_one_server_at_a_time(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        assert await studio.board.lock("follow", 60_000)
+        assert not await studio.other.lock("follow", 60_000)
+        assert await studio.other.lock("sweep", 60_000), "each thing has a lock of its own"
+        assert await studio.board.lock("follow", 60_000), "who holds it keeps it"
+        assert not await studio.other.lock("follow", 60_000)
+        assert not await studio.other.lock("follow", 0), "nobody gives back what another holds"
+        assert not await studio.other.lock("follow", 60_000)
+        assert not await studio.board.lock("follow", 0)
+        assert await studio.other.lock("follow", 60_000), "it was given back"
 
     play(scenario)
 
@@ -276,12 +431,12 @@ def test_a_drawing_of_another_ledger_is_replaced_whatever_its_epoch(play: Play) 
 def test_what_was_lost_is_noticed(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        await studio.board.set([standing("ann", 1)], NOW_MS)
+        await studio.board.set([standing("ann", 1)])
         studio.lose()
         assert await studio.board.state() is None
         with pytest.raises(StaleBoard):
-            await studio.board.set([standing("ann", 2, 2)], NOW_MS)
-        await studio.board.redraw(2, pages([standing("ann", 2, 2)]), NOW_MS)
+            await studio.board.set([standing("ann", 2, 2)])
+        await studio.board.rebuild(2, pages([standing("ann", 2, 2)]), "7")
         assert await ranking(studio.board) == [("ann", 2)]
 
     play(scenario)
@@ -295,10 +450,10 @@ def test_others_are_heard_and_oneself_is_not(play: Play) -> None:
         studio.other.listen(lambda cursor, _: own.append(cursor))
         await _both_listen(studio, heard, own)
         heard.clear()
-        await studio.board.set([standing("own", 50)], NOW_MS)
-        await studio.other.set([standing("ann", 10, 1, NOW_MS, "Ann “ü”"), standing("own", 50)], NOW_MS)
-        await studio.other.set([standing("ann", 0, 2, None)], NOW_MS)
-        await studio.other.set([standing(f"p{n}", n) for n in range(1, 300)], NOW_MS)
+        await studio.board.set([standing("own", 50)])
+        await studio.other.set([standing("ann", 10, 1, NOW_MS, "Ann “ü”"), standing("own", 50)])
+        await studio.other.set([standing("ann", 0, 2, None)])
+        await studio.other.set([standing(f"p{n}", n) for n in range(1, 300)])
         await studio.until(lambda: len(heard) == 3)
         (first, changes), (second, gone), (third, many) = heard
         assert [first.seq, second.seq, third.seq] == [2, 3, 4]
@@ -308,7 +463,7 @@ def test_others_are_heard_and_oneself_is_not(play: Play) -> None:
         assert [(one.user_id, one.points, one.rank, one.previous_rank) for one in gone] == [("ann", 0, None, 2)]
         assert len(many) in (0, 299), "too many are told as none"
         deed = Deed(action_type="QUÉST", points=10, total=60, at_ms=NOW_MS)
-        await studio.other.set([replace(standing("own", 60, 2), deeds=(deed,), unlocked=(50, 60)), standing("x", 5)], NOW_MS)
+        await studio.other.set([replace(standing("own", 60, 2), deeds=(deed,), unlocked=(50, 60)), standing("x", 5)])
         await studio.until(lambda: len(heard) == 4)
         (own_news, none) = heard[-1][1]
         assert (own_news.deeds, own_news.unlocked, none.deeds, none.unlocked) == ((deed,), (50, 60), (), ())
@@ -336,7 +491,7 @@ def test_a_broken_board_says_that_it_is_away() -> None:
         board = MemoryBoard(lambda: NOW_MS)
         await board.begin(1)
         board.broken = True
-        for refused in (board.set([], 0), board.state(), board.page(0, 1), board.place("ann"), board.ping(), board.begin(2)):
+        for refused in (board.set([]), board.state(), board.page(0, 1), board.place("ann"), board.ping(), board.begin(2)):
             with pytest.raises(StoreUnavailable):
                 await refused
 
@@ -358,12 +513,18 @@ STANDINGS = st.lists(
 )
 
 
-def shown(standings: Sequence[Standing]) -> list[Standing]:
-    """The oracle: the newest of each player, the first of equal versions; best first."""
+def newest_of(standings: Sequence[Standing]) -> dict[str, Standing]:
+    """The oracle: the newest of each player, the first of equal versions."""
     newest: dict[str, Standing] = {}
     for one in standings:
         if one.user_id not in newest or one.version > newest[one.user_id].version:
             newest[one.user_id] = one
+    return newest
+
+
+def shown(standings: Sequence[Standing]) -> list[Standing]:
+    """Who of the newest is on the board, best first."""
+    newest = newest_of(standings)
     on_board = [(weight(one.points, one.reached_at_ms), one) for one in newest.values() if one.reached_at_ms is not None]
     return [one for _, one in sorted(on_board, key=lambda pair: (pair[0], pair[1].user_id), reverse=True)]
 
@@ -374,7 +535,7 @@ def test_page_place_and_drawn_agree_with_an_oracle(play: Play, batches: list[lis
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
         for batch in batches:
-            await studio.board.set(batch, NOW_MS)
+            await studio.board.set(batch)
         expected = shown([one for batch in batches for one in batch])
         page = await studio.other.page(offset, 100)
         assert page.total == len(expected)
@@ -387,5 +548,44 @@ def test_page_place_and_drawn_agree_with_an_oracle(play: Play, batches: list[lis
         drawn = await studio.board.drawn([one.user_id for one in expected])
         assert drawn == [(one.points, one.version) for one in expected]
         assert all(points_of(weight(one.points, NOW_MS)) == one.points for one in expected)
+
+    play(scenario)
+
+
+def drawn_as(one: Standing) -> tuple[int, float | None]:
+    """What a player is compared by: the version, and the place in the ranking."""
+    return one.version, None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn=STANDINGS, others=STANDINGS, same=st.booleans())
+def test_what_is_drawn_otherwise_is_found_and_nothing_else(
+    play: Play, drawn: list[Standing], others: list[Standing], same: bool
+) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        await studio.board.set(drawn)
+        there, asked = newest_of(drawn), newest_of(others)
+        compared = list(({**asked, **there} if same else {**there, **asked}).values())
+        expected = [
+            (one, there[one.user_id].version if one.user_id in there else -1)
+            for one in compared
+            if one.user_id not in there or drawn_as(there[one.user_id]) != drawn_as(one)
+        ]
+        assert await studio.other.differing(compared) == expected
+        assert await studio.other.differing(list(there.values())) == []
+
+    play(scenario)
+
+
+def test_as_many_as_five_hundred_are_compared_at_once(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        await studio.board.begin(1)
+        drawn = [standing(f"p{n}", n * n * 7_919 % 1_000_003 - 500_000, 1, NOW_MS + n) for n in range(500)]
+        await studio.board.set(drawn)
+        assert await studio.board.differing(drawn) == []
+        assert await studio.board.differing([]) == []
+        ahead = replace(drawn[250], version=2)
+        assert await studio.board.differing([*drawn[:250], ahead, *drawn[251:]]) == [(ahead, 1)]
 
     play(scenario)

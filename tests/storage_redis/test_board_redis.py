@@ -18,6 +18,7 @@ from scoreboard.storage.redis_link import RedisLink
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, passed, standing, the_reactor, until
+from tests.storage_redis.test_board_contract import refused_everywhere
 
 ACTION_ID = "00000000-0000-4000-8000-000000000001"
 
@@ -96,7 +97,7 @@ def test_the_ranking_is_the_specifications_sorted_set_with_the_exact_weight(redi
         async with linked(redis_server.url) as link:
             board = board_on(link)
             await board.begin(1)
-            await board.set([standing("ann", 1250), standing("top", POINTS_MAX), standing("low", -POINTS_MAX)], NOW_MS)
+            await board.set([standing("ann", 1250), standing("top", POINTS_MAX), standing("low", -POINTS_MAX)])
             assert float(await link.call("ZSCORE", "leaderboard:global", "ann")) == weight(1250, NOW_MS)
             assert int(float(await link.call("ZSCORE", "leaderboard:global", "ann"))) == 1250
             assert await link.call("ZREVRANK", "leaderboard:global", "ann") == 1
@@ -116,8 +117,8 @@ def test_a_large_set_is_cut_into_calls_that_redis_can_take(redis_server: RedisSe
         async with linked(redis_server.url) as link:
             board = board_on(link)
             await board.begin(1)
-            assert (await board.set([], NOW_MS)).placements == ()
-            projection = await board.set([standing(f"p{n}", n) for n in range(2_000)], NOW_MS)
+            assert (await board.set([])).placements == ()
+            projection = await board.set([standing(f"p{n}", n) for n in range(2_000)])
             assert (len(projection.placements), projection.total, projection.cursor.seq) == (2_000, 2_000, 4)
             assert (await board.page(0, 1)).rows[0].user_id == "p1999"
 
@@ -130,7 +131,7 @@ def test_many_who_ask_for_their_place_at_once_share_a_round_trip(redis_server: R
         async with linked(redis_server.url) as link:
             board = board_on(link)
             await board.begin(1)
-            await board.set([standing(f"p{n}", n) for n in range(100)], NOW_MS)
+            await board.set([standing(f"p{n}", n) for n in range(100)])
             await board.place("p0")
             before = await calls_of(link)
             asked = [ensureDeferred(board.place(f"p{n}")) for n in range(100)]
@@ -158,10 +159,71 @@ def test_a_player_who_is_ranked_but_lost_means_that_the_board_must_be_redrawn(re
         async with linked(redis_server.url) as link:
             board = board_on(link)
             await board.begin(1)
-            await board.set([standing("ann", 1)], NOW_MS)
+            await board.set([standing("ann", 1)])
             await link.call("DEL", "{leaderboard:global}:players")
             with pytest.raises(StaleBoard):
                 await board.page(0, 10)
+
+    run(main)
+
+
+RANKING, PLAYERS, STATE = "leaderboard:global", "{leaderboard:global}:players", "{leaderboard:global}:state"
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (("DEL", RANKING), "0 players are ranked there, and it should be 2"),
+        (("ZREM", RANKING, "ann"), "1 players are ranked there, and it should be 2"),
+        (("SET", RANKING, "x"), "0 players are ranked there, and it should be 2"),
+        (("DEL", PLAYERS), "0 players are known there, and it should be 3"),
+        (("HDEL", PLAYERS, "off"), "2 players are known there, and it should be 3"),
+        (("SET", PLAYERS, "x"), "0 players are known there, and it should be 3"),
+        (("HDEL", STATE, "ranked"), "2 players are ranked there, and it should be 0"),
+        (("HDEL", STATE, "players"), "3 players are known there, and it should be 0"),
+        (("DEL", STATE), None),
+        (("SET", STATE, "x"), None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_board_that_lost_a_part_is_noticed_neither_read_nor_set_and_mended_by_a_rebuild(
+    redis_server: RedisServer, harm: tuple[str, ...], said: str | None
+) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            drawn = [standing("ann", 30), standing("bob", 40), standing("off", 0, 1, None)]
+            await board.begin(1)
+            await board.set(drawn)
+            await board.advance(1, "7")
+            await link.call(*harm)
+            state = await board.state()
+            assert (None if state is None else state.damage) == said
+            await refused_everywhere(board, 1)
+            await board.rebuild(2, one_page(drawn), "8")
+            state = await board.state()
+            assert state is not None
+            assert (state.damage, state.ranked, state.players, state.position) == ("", 2, 3, "8")
+            assert [row.user_id for row in (await board.page(0, 10)).rows] == ["bob", "ann"]
+            assert (await board.set([standing("ann", 50, 2)])).placements[0].rank == 1
+
+    run(main)
+
+
+def test_a_lock_ends_by_itself(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board, other = board_on(link), board_on(link)
+            assert await board.lock("follow", 60)
+            await passed(40)
+            assert await board.lock("follow", 60), "kept, and for so long again"
+            await passed(40)
+            assert not await other.lock("follow", 60)
+            await passed(60)
+            assert await other.lock("follow", 60_000)
+            assert not await board.lock("follow", 60)
 
     run(main)
 
@@ -177,20 +239,20 @@ def test_a_drawing_that_was_never_hung_disappears_by_itself(redis_server: RedisS
         async with linked(redis_server.url) as link:
             board = board_on(link)
             with pytest.raises(StoreUnavailable):
-                await board.redraw(1, broken_off(), NOW_MS)
+                await board.rebuild(1, broken_off(), "7")
             left = await link.call("KEYS", "{leaderboard:global}:new:*")
             assert len(left) == 2
             for key in left:
                 assert 0 < await link.call("TTL", key) <= 600
-            await board.redraw(2, _one_page(), NOW_MS)
+            await board.rebuild(2, one_page([standing("ann", 1)]), "7")
             assert await link.call("TTL", "leaderboard:global") == -1
             assert await link.call("TTL", "{leaderboard:global}:players") == -1
 
     run(main)
 
 
-async def _one_page() -> AsyncIterator[Sequence[Standing]]:
-    yield [standing("ann", 1)]
+async def one_page(standings: Sequence[Standing]) -> AsyncIterator[Sequence[Standing]]:
+    yield standings
 
 
 def test_a_restarted_redis_is_another_run_with_what_it_had_drawn(own_server: RedisServer) -> None:
@@ -198,7 +260,7 @@ def test_a_restarted_redis_is_another_run_with_what_it_had_drawn(own_server: Red
         async with linked(own_server.url) as link:
             board = board_on(link)
             await board.begin(3)
-            await board.set([standing("ann", 1)], NOW_MS)
+            await board.set([standing("ann", 1)])
             await passed(1_500)  # its file is synced every second
             own_server.kill()
             await until(lambda: not link.up)

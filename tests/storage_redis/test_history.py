@@ -23,7 +23,7 @@ def at(seq: int, epoch: int = 1) -> Cursor:
 
 async def climb(board: Board, steps: int, user_id: str = "ann") -> None:
     for step in range(1, steps + 1):
-        await board.set([standing(user_id, 10 * step, step)], NOW_MS)
+        await board.set([standing(user_id, 10 * step, step)])
 
 
 async def nobody() -> AsyncIterator[Sequence[Standing]]:
@@ -34,10 +34,10 @@ async def nobody() -> AsyncIterator[Sequence[Standing]]:
 def test_what_was_missed_is_the_latest_of_each_player_and_the_top_of_the_same_moment(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        await studio.board.set([standing("ann", 100), standing("bob", 50)], NOW_MS)
-        await studio.board.set([standing("bob", 70, 2)], NOW_MS)
-        await studio.other.set([standing("cid", 60)], NOW_MS)
-        await studio.board.set([standing("bob", 150, 3)], NOW_MS)
+        await studio.board.set([standing("ann", 100), standing("bob", 50)])
+        await studio.board.set([standing("bob", 70, 2)])
+        await studio.other.set([standing("cid", 60)])
+        await studio.board.set([standing("bob", 150, 3)])
         history = await studio.other.since(at(1), 2)
         assert history.page.cursor == at(4)
         assert [(row.rank, row.user_id, row.points) for row in history.page.rows] == [(1, "bob", 150), (2, "ann", 100)]
@@ -78,9 +78,9 @@ def test_a_new_epoch_forgets_the_history_of_the_old(play: Play) -> None:
         await climb(studio.board, 5)
         await studio.board.begin(2)
         assert (await studio.board.since(at(0, 2), 10)).changes == ()
-        await studio.board.set([standing("ann", 60, 6)], NOW_MS)
+        await studio.board.set([standing("ann", 60, 6)])
         assert [one.points for one in (await studio.board.since(at(0, 2), 10)).changes or ()] == [60]
-        await studio.board.redraw(3, nobody(), NOW_MS)
+        await studio.board.rebuild(3, nobody(), "7")
         assert (await studio.board.since(at(0, 3), 10)).changes == ()
 
     play(scenario)
@@ -102,8 +102,8 @@ def test_a_step_too_big_to_be_told_leaves_a_gap(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
         many = redis_board._CHANGES_TOLD_MAX + 1
-        await studio.board.set([standing(f"u{n}", n) for n in range(many)], NOW_MS)
-        await studio.board.set([standing("ann", 1)], NOW_MS)
+        await studio.board.set([standing(f"u{n}", n) for n in range(many)])
+        await studio.board.set([standing("ann", 1)])
         missed = (await studio.board.since(at(0), 10)).changes
         assert missed is None or len(missed) == many + 1
         assert [one.user_id for one in (await studio.board.since(at(1), 10)).changes or ()] == ["ann"]
@@ -119,7 +119,7 @@ def test_what_was_missed_brings_any_earlier_view_up_to_date(awards: list[tuple[s
         await board.begin(1)
         totals: list[dict[str, int]] = [{}]
         for version, (user_id, points) in enumerate(awards, 1):
-            await board.set([standing(user_id, points, version)], NOW_MS + version)
+            await board.set([standing(user_id, points, version)])
             totals.append({**totals[-1], user_id: points})
         seen = data.draw(st.integers(0, len(awards)))
         missed = (await board.since(at(seen), 10)).changes

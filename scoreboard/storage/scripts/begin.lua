@@ -1,10 +1,12 @@
--- Begins a new epoch on what is drawn. KEYS: the state, the history. ARGV: channel, source, epoch, origin.
--- Reply: 1, or 0 when a newer epoch has begun already.
+-- Begins a new epoch on what is drawn. KEYS: the ranking, the players, the state, the history. ARGV: owner, channel, source, epoch,
+-- origin. Reply: 1, or 0 when a newer epoch has begun already, or the board is another ledger's.
 
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if epoch and tonumber(epoch) > tonumber(ARGV[3]) then return 0 end
-redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'seq', 0, 'origin', ARGV[4])
-redis.call('UNLINK', KEYS[2])
-redis.call('HSETNX', KEYS[1], 'position', 0)
-redis.call('PUBLISH', ARGV[1], ARGV[2] .. '[' .. ARGV[3] .. ',0,[]]')
+local there = redis.call('HMGET', KEYS[3], 'epoch', 'owner')
+if there[1] and (tonumber(there[1]) > tonumber(ARGV[4]) or there[2] ~= ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[3], 'epoch', ARGV[4], 'seq', 0, 'origin', ARGV[5])
+if not there[1] then
+  redis.call('HSET', KEYS[3], 'owner', ARGV[1], 'position', '', 'ranked', redis.call('ZCARD', KEYS[1]), 'players', redis.call('HLEN', KEYS[2]))
+end
+redis.call('UNLINK', KEYS[4])
+redis.call('PUBLISH', ARGV[2], ARGV[3] .. '[' .. ARGV[4] .. ',0,[]]')
 return 1

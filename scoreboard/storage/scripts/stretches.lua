@@ -1,11 +1,11 @@
 -- Stretches of the board at one moment. KEYS: the ranking, the players, the state.
--- ARGV: for each stretch 'at', offset, limit or 'around', user id, rows above and below.
+-- ARGV: owner; for each stretch 'at', offset, limit or 'around', user id, rows above and below.
 -- Reply: epoch, seq, players on the board; then for each stretch an array: how many rows are above it, and for each row user id,
--- weight, value. Around who is not on the board there is nothing. Empty when there is no epoch.
+-- weight, value. Around who is not on the board there is nothing. Empty as in drawn.lua.
 
 local ranking, players, state = KEYS[1], KEYS[2], KEYS[3]
-local drawn = redis.call('HMGET', state, 'epoch', 'seq')
-if not drawn[1] then return {} end
+local now = drawn()
+if not now then return {} end
 
 local function stretch(first, last)
   local found = redis.call('ZREVRANGE', ranking, first, last, 'WITHSCORES')
@@ -20,8 +20,8 @@ local function stretch(first, last)
   return told
 end
 
-local reply = {tonumber(drawn[1]), tonumber(drawn[2]), redis.call('ZCARD', ranking)}
-for i = 1, #ARGV, 3 do
+local reply = {now[1], now[2], now[3]}
+for i = 2, #ARGV, 3 do
   if ARGV[i] == 'at' then
     local first = tonumber(ARGV[i + 1])
     reply[#reply + 1] = stretch(first, first + tonumber(ARGV[i + 2]) - 1)

@@ -1,0 +1,87 @@
+"""Board diagnosis: from what the board and the ledger say of themselves to what must be done. Pure.
+
+What cannot belong together is recognised by identity: the board names its owner (a ledger and where it lies), the ledger names
+the run of the Redis that its newest epoch was begun on.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from scoreboard.boundaries import BoardState, LedgerState
+from scoreboard.domain.values import Value
+
+#: After so long without a sign of life, whoever drew elsewhere is taken to have gone. Signs come every two seconds.
+SILENT_S_MAX: Final = 4
+#: Signs in the ledger come every ten seconds.
+ELSEWHERE_SILENT_S_MAX: Final = 25
+
+
+class Diagnosis(Value, frozen=True, kw_only=True):
+    """``follow``: draw what changed. ``begin``: a new epoch first. ``rebuild``: from nothing. ``refuse``: neither read nor draw.
+
+    ``reason`` is a sentence for the operator, "" to follow.
+    """
+
+    action: Literal["follow", "begin", "rebuild", "refuse"]
+    reason: str = ""
+
+
+FOLLOW: Final = Diagnosis(action="follow")
+
+
+def owner_of(ledger: LedgerState) -> str:
+    """How a board names the ledger that it was drawn from: its id, and where this copy lies."""
+    return f"{ledger.ledger_id}/{ledger.instance}"
+
+
+def diagnose(board: BoardState | None, ledger: LedgerState, *, shared: bool) -> Diagnosis:
+    """What to do. ``shared``: other ledgers may draw in this Redis, too (it is not the server's own)."""
+    if board is None:
+        return _rebuild("nothing is drawn")
+    if board.owner != owner_of(ledger):
+        return _of_another_ledger(board, ledger, shared)
+    if board.damage:
+        return _rebuild(f"the board lost a part: {board.damage}")
+    if board.cursor.epoch != ledger.epoch:
+        return _of_another_epoch(board, ledger)
+    if not board.position:
+        return _rebuild("the board does not say up to where it was drawn")
+    if board.origin != board.run:
+        return Diagnosis(action="begin", reason="Redis was restarted and may have lost its last changes")
+    return FOLLOW
+
+
+def _rebuild(reason: str) -> Diagnosis:
+    return Diagnosis(action="rebuild", reason=reason)
+
+
+def _of_another_ledger(board: BoardState, ledger: LedgerState, shared: bool) -> Diagnosis:
+    if not board.owner or not shared:
+        return _rebuild("the board was drawn by an earlier release or from another ledger")
+    if board.owner.partition("/")[0] != ledger.ledger_id:
+        return Diagnosis(
+            action="refuse",
+            reason=f"this Redis holds the board of another ledger ({board.owner}, ours is {owner_of(ledger)}): "
+            "give each ledger its own REDIS_URL, or take it over with `scoreboard replay verify --repair --take-over`",
+        )
+    if board.followed_s_ago > SILENT_S_MAX:
+        return _rebuild("the ledger was moved or restored")
+    return Diagnosis(
+        action="refuse",
+        reason=f"a copy of this ledger draws in the same Redis ({board.owner}, ours is {owner_of(ledger)}): "
+        "give each copy its own REDIS_URL",
+    )
+
+
+def _of_another_epoch(board: BoardState, ledger: LedgerState) -> Diagnosis:
+    if board.cursor.epoch > ledger.epoch:
+        return _rebuild(f"the ledger went back: its epoch is {ledger.epoch}, the board's {board.cursor.epoch}")
+    unharmed = board.origin == board.run
+    if unharmed and ledger.drawn_on != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
+        return Diagnosis(
+            action="refuse",
+            reason=f"another server draws this ledger's board in another Redis (run {ledger.drawn_on}, ours is {board.run}): "
+            "all servers of one ledger need the same REDIS_URL",
+        )
+    return _rebuild(f"the board is of epoch {board.cursor.epoch}, the ledger's is {ledger.epoch}")

@@ -1,0 +1,108 @@
+"""Board sweep: compares ledger and board by key, slowly and for ever, so that no gap outlives a round, whatever its cause.
+
+One server at a time sweeps. A page of players is compared by a digest; where it differs, player by player, and what differs is
+looked at once more a second later, for an award may be between its commit and its drawing. A gap is counted, logged and mended. A
+board that has more than the ledger means that the ledger went back: the projector rebuilds it then.
+
+500 players every quarter of a second: a round takes 50 s at 100,000 players, 500 s at a million.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.logger import Logger
+
+from scoreboard.actors.projector import Projector
+from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavailable
+from scoreboard.domain.values import Standing
+
+STEP_S: Final = 0.25
+PLAYERS_PER_STEP: Final = 500
+SETTLE_S: Final = 1.0
+LOCK_MS: Final = 10_000
+
+
+class BoardSweep:
+    """Sweeps while the projector is in sync."""
+
+    _log = Logger()
+
+    def __init__(self, *, ledger: Ledger, board: Board, projector: Projector, clock: IReactorTime, meter: Meter) -> None:
+        self._ledger = ledger
+        self._board = board
+        self._projector = projector
+        self._clock = clock
+        self._meter = meter
+        self._after = ""
+        self._ranked = 0
+        self._began_s = 0.0
+        self._loop = LoopingCall(self._step)
+        self._loop.clock = clock
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._loop.start(STEP_S, now=False)
+
+    async def stop(self) -> None:
+        """Sweep no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    async def _step(self) -> None:
+        try:
+            if self._projector.abreast and await self._board.lock("sweep", LOCK_MS):
+                await self._sweep_page()
+            else:
+                self._begin_round()
+        except (StoreUnavailable, StaleBoard):
+            self._begin_round()  # the projector sees to it
+        except Exception:  # a sweep that ends here would leave gaps for ever
+            self._log.failure("the board could not be swept")
+            self._meter.count("board_sweep_failures_total")
+            self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._after, self._ranked, self._began_s = "", 0, self._clock.seconds()
+
+    async def _sweep_page(self) -> None:
+        page = await self._ledger.accounts(self._after, PLAYERS_PER_STEP)
+        if not page:
+            await self._end_round()
+            return
+        self._after = page[-1].user_id
+        self._ranked += sum(one.reached_at_ms is not None for one in page)
+        suspects = await self._board.differing(page)
+        if suspects:
+            await deferLater(self._clock, SETTLE_S)
+            await self._look_again([one for one, _ in suspects])
+
+    async def _look_again(self, suspects: Sequence[Standing]) -> None:
+        """What the ledger had a second ago must be drawn by now."""
+        seen = {one.user_id: one.version for one in suspects}
+        differing = await self._board.differing(await self._ledger.accounts_of(list(seen)))
+        gaps = [one for one, drawn in differing if drawn < seen[one.user_id] or drawn == one.version == seen[one.user_id]]
+        ahead = [one.user_id for one, drawn in differing if drawn > one.version]
+        if gaps:
+            self._meter.count("board_gaps_total", len(gaps))
+            self._log.warn("the board lacked what the ledger has of {players} players; mended", players=len(gaps))
+            await self._projector.mend(gaps)
+        if ahead:
+            await self._projector.compare(ahead)
+
+    async def _end_round(self) -> None:
+        self._meter.gauge("board_sweep_round_seconds", self._clock.seconds() - self._began_s)
+        ranked = self._ranked
+        self._begin_round()
+        for _ in range(2):  # players come and are reset while we count
+            state = await self._board.state()
+            if state is None or state.ranked <= ranked:
+                return
+            ranked = await self._ledger.ranked_count()
+            if state.ranked <= ranked:
+                return
+            await deferLater(self._clock, SETTLE_S)
+        await self._projector.rebuild_because("the board has players whom the ledger does not know")

@@ -1,0 +1,118 @@
+"""Degraded reads: what the ledger says of the board while that cannot be asked, shared and bounded.
+
+However many ask, one question is under way at a time for places (up to 256 players in each) and a few for pages, so that a board
+that is rebuilt meanwhile never waits behind those who miss it. All players are counted at most twice a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Ledger, Meter, StoreUnavailable
+from scoreboard.domain.values import Cursor, Page, Place, Standing
+
+PLACES_PER_READ_MAX: Final = 256
+PLACES_WAITING_MAX: Final = 4_096
+PAGES_AT_ONCE_MAX: Final = 8
+#: Between two questions for places, when more wait.
+PAUSE_S: Final = 0.05
+COUNT_KEPT_S: Final = 30.0
+
+_TOO_MANY: Final = "too many reads wait for the ledger while the board is away"
+
+
+class DegradedReads:
+    """Pages and places from the ledger. `counted` keeps the number of players as the board last had it."""
+
+    def __init__(self, *, ledger: Ledger, clock: IReactorTime, now_ms: Callable[[], int], meter: Meter) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._now_ms = now_ms
+        self._meter = meter
+        self._total: tuple[int, float] | None = None
+        self._counting: list[Deferred[int]] | None = None
+        self._pages_at_once = 0
+        self._waiting: dict[str, list[Deferred[Standing | None]]] = {}
+        self._reading = False
+
+    def counted(self, total: int) -> None:
+        """The board says how many players are on it."""
+        self._total = total, self._clock.seconds()
+
+    async def page(self, cursor: Cursor, offset: int, limit: int) -> Page:
+        """A stretch of the board. Raises StoreUnavailable, also when too many are asked for at once."""
+        self._meter.count("degraded_reads_total")
+        if self._pages_at_once >= PAGES_AT_ONCE_MAX:
+            raise StoreUnavailable(_TOO_MANY)
+        self._pages_at_once += 1
+        try:
+            standings = await self._ledger.top(offset, limit)
+            total = await self._players()
+        finally:
+            self._pages_at_once -= 1
+        rows = tuple([standing.row(offset + at) for at, standing in enumerate(standings, 1)])
+        return Page(cursor=cursor, total=max(total, len(rows)), rows=rows, read_at_ms=self._now_ms(), degraded=True)
+
+    async def place(self, cursor: Cursor, user_id: str) -> Place:
+        """A player's total, without a rank. Raises StoreUnavailable, also when too many wait."""
+        self._meter.count("degraded_reads_total")
+        standing = await self._standing(user_id)
+        points, at_ms = (0, None) if standing is None else (standing.points, standing.updated_at_ms)
+        total = await self._players()
+        return Place(cursor=cursor, total=total, points=points, rank=None, updated_at_ms=at_ms, degraded=True)
+
+    def _standing(self, user_id: str) -> Deferred[Standing | None]:
+        if user_id not in self._waiting and len(self._waiting) >= PLACES_WAITING_MAX:
+            raise StoreUnavailable(_TOO_MANY)
+        standing: Deferred[Standing | None] = Deferred()
+        self._waiting.setdefault(user_id, []).append(standing)
+        if not self._reading:
+            self._read()
+        return standing
+
+    def _read(self) -> None:
+        self._reading = True
+        asked = dict([self._waiting.popitem() for _ in range(min(len(self._waiting), PLACES_PER_READ_MAX))])
+        ensureDeferred(self._answer(asked))
+
+    async def _answer(self, asked: dict[str, list[Deferred[Standing | None]]]) -> None:
+        try:
+            found = {one.user_id: one for one in await self._ledger.accounts_of(list(asked))}
+        except Exception:
+            failure = Failure()
+            for standing in (one for waiting in asked.values() for one in waiting):
+                standing.errback(failure)
+        else:
+            for user_id, waiting in asked.items():
+                for standing in waiting:
+                    standing.callback(found.get(user_id))
+        self._reading = bool(self._waiting)
+        if self._reading:
+            self._clock.callLater(PAUSE_S, self._read)
+
+    async def _players(self) -> int:
+        if self._total is not None and self._clock.seconds() - self._total[1] < COUNT_KEPT_S:
+            return self._total[0]
+        if self._counting is not None:
+            counted: Deferred[int] = Deferred()
+            self._counting.append(counted)
+            return await counted
+        waiting = self._counting = []
+        try:
+            total = await self._ledger.ranked_count()
+        except Exception:
+            failure = Failure()
+            for one in waiting:
+                one.errback(failure)
+            raise
+        finally:
+            self._counting = None
+        self.counted(total)
+        for one in waiting:
+            one.callback(total)
+        return total

@@ -1,0 +1,74 @@
+"""Drawing: standings onto the board, and the changes since a position of the ledger's order of commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from scoreboard.boundaries import Board, Ledger, Projection, StaleBoard
+from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+
+ENTRIES_PER_PAGE: Final = 1_000
+DRAWN_VERSIONS_MAX: Final = 100_000
+
+Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
+
+
+class Drawing:
+    """``hear`` is called with every cursor reached and every player's change that was drawn."""
+
+    def __init__(self, *, ledger: Ledger, board: Board, clock: IReactorTime, hear: Hear) -> None:
+        self._ledger = ledger
+        self._board = board
+        self._clock = clock
+        self._hear = hear
+        self._epoch = 0
+        #: What is known to be drawn in this epoch, by user: spares setting it again.
+        self._drawn_versions: dict[str, int] = {}
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that was drawn in last."""
+        return self._epoch
+
+    def enter(self, epoch: int) -> None:
+        """What was drawn in an earlier epoch may not be in this one."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._drawn_versions.clear()
+
+    async def draw(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+        """Set standings, and tell what changed. Raises StoreUnavailable or StaleBoard."""
+        projection = await self._board.set(standings, mend=mend)
+        self.enter(projection.cursor.epoch)
+        if len(self._drawn_versions) > DRAWN_VERSIONS_MAX:
+            self._drawn_versions.clear()
+        changes = []
+        for standing, placement in zip(standings, projection.placements, strict=True):
+            self._drawn_versions[standing.user_id] = standing.version
+            if placement.applied:
+                changes.append(standing.moved(projection.cursor, placement.rank, placement.previous_rank))
+        self._hear(projection.cursor, changes)
+        return projection
+
+    async def follow(self, epoch: int, position: str) -> str:
+        """Draw whose totals changed since a position; the position up to which all is drawn now, noted on the board.
+
+        Raises LedgerWentBack, and StaleBoard when another epoch has begun: what was drawn may not be in that one.
+        """
+        reached, after = await self._ledger.position(), ""
+        while True:
+            page = await self._ledger.changed_since(position, after, ENTRIES_PER_PAGE)
+            news = [one for one in page.standings if one.version > self._drawn_versions.get(one.user_id, -1)]
+            if news and (await self.draw(news)).cursor.epoch != epoch:
+                raise StaleBoard("another epoch has begun")
+            after = page.after
+            if not after:
+                break
+            await deferLater(self._clock, 0)
+        # If we stop here, the next to follow begins at the old position and sets the same standings again.
+        await self._board.advance(epoch, reached)
+        return reached

@@ -1,0 +1,58 @@
+"""Board rebuild: every standing of the ledger into a new epoch, a page at a time. It goes on where a store failed it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import ensureDeferred
+
+from scoreboard.boundaries import Board, BoardState, Ledger, StoreUnavailable
+from scoreboard.domain.values import Standing
+
+PLAYERS_PER_PAGE: Final = 2_000
+#: A page that the ledger did not give is asked for again, so often in a row.
+TRIES_MAX: Final = 20
+PAUSE_S: Final = 0.5
+
+Pause = Callable[[float], Awaitable[object]]
+
+
+async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause: Pause) -> tuple[int, int]:
+    """Draw the whole ledger afresh in a new epoch: (the epoch, how many players are ranked).
+
+    What is committed meanwhile may be missing from it; the board's position says so.
+    """
+    run = board.run()
+    epoch = await ledger.next_epoch(run)
+    while state is not None and epoch <= state.cursor.epoch:  # the ledger was restored, and its clock is behind
+        epoch = await ledger.next_epoch(run)
+    position = await ledger.position()
+    return epoch, await board.rebuild(epoch, every_standing(ledger, pause), position)
+
+
+async def every_standing(ledger: Ledger, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
+    """Every player's standing, a page at a time; the next page is read while the last one is drawn."""
+    reading = ensureDeferred(_page(ledger, "", pause))
+    try:
+        while page := await reading:
+            reading = ensureDeferred(_page(ledger, page[-1].user_id, pause))
+            yield page
+    finally:
+        reading.addErrback(_forget)  # what was begun for a drawing that was given up
+        reading.cancel()
+
+
+async def _page(ledger: Ledger, after: str, pause: Pause) -> Sequence[Standing]:
+    for tries_left in reversed(range(TRIES_MAX)):
+        try:
+            return await ledger.accounts(after, PLAYERS_PER_PAGE)
+        except StoreUnavailable:
+            if not tries_left:
+                raise
+            await pause(PAUSE_S)
+    raise AssertionError("the last try returns or raises")
+
+
+def _forget(_: Any) -> None:
+    """Nobody waits for this page any more."""

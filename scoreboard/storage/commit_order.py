@@ -1,0 +1,239 @@
+"""The ledger's order of commits: where it stands, whose totals changed since, and all totals page by page.
+
+A position says which commits came before it. In PostgreSQL it is a snapshot (`pg_current_snapshot`): an entry carries the number
+of the transaction that wrote it, and what came after a position is what that snapshot did not see, whether the transaction
+began later or was still open. No lock and no clock takes part, and neither a long dump nor an open transaction holds anything
+up. SQLite has one writer at a time, so the rows' own numbers are in the order of commits. See docs/decisions/0008.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import msgspec
+from sqlalchemy import Connection, TextClause, literal_column, select, text, update
+
+from scoreboard.boundaries import ChangedPage, LedgerState, LedgerWentBack
+from scoreboard.domain.players import ledger_shard
+from scoreboard.domain.values import BOARD_ID, Standing
+from scoreboard.storage.asking import Asker
+from scoreboard.storage.tables import boards, ledger
+
+#: A standing as SQL writes it: user id, username, avatar, points, version, reached at, updated at (milliseconds).
+_Row = tuple[str, str, str | None, int, int, int | None, int]
+_decode_rows = msgspec.json.Decoder(list[_Row]).decode
+
+_ROW_POSTGRES: Final = """json_build_array(user_id, username, avatar, score, version,
+    (extract(epoch FROM reached_at) * 1000)::bigint, (extract(epoch FROM last_updated) * 1000)::bigint)"""
+_ROW_SQLITE: Final = "json_array(user_id, username, avatar, score, version, reached_at, last_updated)"
+
+_ACCOUNTS: Final = """
+    SELECT {aggregate} FROM (
+        SELECT * FROM user_scores WHERE (ledger_shard, user_id) > (:shard, :user_id) AND version > 0
+        ORDER BY ledger_shard, user_id LIMIT :limit) AS page
+"""
+#: Entries beyond a key of (position, shard, user id), and the standings of their players now: each is looked up by its key.
+_CHANGED: Final = """
+    WITH page AS MATERIALIZED (
+        SELECT position, ledger_shard, user_id FROM score_transactions
+        WHERE {beyond} ORDER BY position, ledger_shard, user_id LIMIT :limit)
+    SELECT (SELECT count(*) FROM page),
+        (SELECT {key} FROM page ORDER BY position DESC, ledger_shard DESC, user_id DESC LIMIT 1),
+        (SELECT {aggregate} FROM (SELECT DISTINCT ledger_shard, user_id FROM page) AS changed {lookup})
+"""
+
+
+class CommitOrder(Protocol):
+    """What both dialects answer. Blocks; one thread asks, another may ``interrupt``."""
+
+    def state(self) -> LedgerState:
+        """As boundaries.Ledger.state."""
+
+    def sign(self, drawn_on: str) -> None:
+        """As boundaries.Ledger.sign."""
+
+    def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.accounts."""
+
+    def position(self) -> str:
+        """As boundaries.Ledger.position."""
+
+    def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+        """As boundaries.Ledger.changed_since."""
+
+    def interrupt(self) -> None:
+        """Make what is running now fail soon; from another thread."""
+
+    def close(self) -> None:
+        """Let go of the database."""
+
+
+class PostgresCommitOrder(Asker):
+    """Positions are ``<timeline>/<xmin>:<xmax>:<transactions that were open, with commas>``.
+
+    The timeline changes with every failover and every restore to a time, and transaction numbers may be given out again then.
+    """
+
+    _NOW: Final = "clock_timestamp()"
+    _NOW_MS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    _INSTANCE: Final = (
+        "SELECT system_identifier || ':' || oid FROM pg_control_system(), pg_database WHERE datname = current_database()"
+    )
+    #: The fence keeps the planner from walking all accounts, which it finds cheaper while there are few.
+    _LOOKUP: Final = (
+        "CROSS JOIN LATERAL (SELECT username, avatar, score, version, reached_at, last_updated FROM user_scores AS u"
+        " WHERE u.ledger_shard = changed.ledger_shard AND u.user_id = changed.user_id OFFSET 0) AS account"
+    )
+    _AGGREGATE: Final = f"json_agg({_ROW_POSTGRES})::text"
+    #: What is numbered beyond our own snapshot was copied from another database.
+    _LATER: Final = (
+        "position >= CAST(:since AS xid8) AND position < pg_snapshot_xmax(pg_current_snapshot())"
+        " AND (position, ledger_shard, user_id) > (CAST(:since AS xid8), :shard, :user_id)"
+    )
+    _OPEN_THEN: Final = (
+        "position = ANY (CAST(:open_then AS xid8[]))"
+        " AND (position, ledger_shard, user_id) > (CAST(:since AS xid8), :shard, :user_id)"
+    )
+
+    def state(self) -> LedgerState:
+        """As boundaries.Ledger.state."""
+        return _state(self, self._INSTANCE, self._NOW_MS)
+
+    def sign(self, drawn_on: str) -> None:
+        """As boundaries.Ledger.sign."""
+        _sign(self, self._NOW, drawn_on)
+
+    def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.accounts."""
+        return _accounts(self, self._AGGREGATE, after_user_id, limit)
+
+    def position(self) -> str:
+        """As boundaries.Ledger.position.
+
+        What the snapshot takes to be over must be so after a crash, too: the numbers of transactions that ended and whose
+        records were not on the disk yet would be given out again. A commit of our own puts those records there.
+        """
+        with self.asking() as connection:
+            snapshot = _snapshot(connection)
+            connection.execute(text("SELECT setval('position_flush', 1)"))  # writes a record, and locks nothing
+            return snapshot
+
+    def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+        """As boundaries.Ledger.changed_since.
+
+        What was open at the position comes first, then what began later: ``after`` says in which of the two, and beyond what.
+        """
+        timeline, _, snapshot = position.partition("/")
+        _, later, open_then = snapshot.split(":")
+        phase, since, shard, user_id = _decode_after(after) if after else ("open" if open_then else "later", "0", -1, "")
+        if phase == "later" and since == "0":
+            since = later
+        beyond = self._OPEN_THEN if phase == "open" else self._LATER
+        key = f"json_build_array('{phase}', position::text, ledger_shard, user_id)::text"
+        asked = {"since": since, "shard": shard, "user_id": user_id, "limit": limit, "open_then": f"{{{open_then}}}"}
+        with self.asking() as connection:
+            self._refuse_what_went_back(timeline, int(later), _snapshot(connection))
+            count, last, rows = connection.execute(_changed(beyond, key, self._AGGREGATE, self._LOOKUP), asked).one()
+        if count < limit:
+            last = '["later","0",-1,""]' if phase == "open" else ""
+        return ChangedPage(standings=_standings(rows), after=last)
+
+    def _refuse_what_went_back(self, timeline: str, later: int, now: str) -> None:
+        now_on, _, snapshot = now.partition("/")
+        now_later = int(snapshot.split(":")[1])
+        if timeline != now_on or later > now_later:
+            raise LedgerWentBack(
+                f"its timeline is {now_on} and its next transaction {now_later}; the board has seen {timeline} and {later}"
+            )
+
+
+class SqliteCommitOrder(Asker):
+    """Positions are the number of the newest entry. Entries are never removed, so a vacuum does not renumber them."""
+
+    _NOW: Final = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+    _NOW_MS: Final = _NOW
+    _INSTANCE: Final = "SELECT file FROM pragma_database_list WHERE name = 'main'"
+    _LOOKUP: Final = "CROSS JOIN user_scores USING (ledger_shard, user_id)"
+    _AGGREGATE: Final = f"json_group_array({_ROW_SQLITE})"
+    _BEYOND: Final = "position > :since"
+
+    def state(self) -> LedgerState:
+        """As boundaries.Ledger.state."""
+        return _state(self, self._INSTANCE, self._NOW_MS)
+
+    def sign(self, drawn_on: str) -> None:
+        """As boundaries.Ledger.sign."""
+        _sign(self, self._NOW, drawn_on)
+
+    def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.accounts."""
+        return _accounts(self, self._AGGREGATE, after_user_id, limit)
+
+    def position(self) -> str:
+        """As boundaries.Ledger.position."""
+        with self.asking() as connection:
+            return str(connection.scalar(text("SELECT coalesce(max(position), 0) FROM score_transactions")))
+
+    def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+        """As boundaries.Ledger.changed_since."""
+        newest = self.position()
+        if int(position) > int(newest):
+            raise LedgerWentBack(f"its newest entry is {newest}; the board has seen {position}")
+        asked = {"since": int(after or position), "limit": limit}
+        with self.asking() as connection:
+            count, last, rows = connection.execute(_changed(self._BEYOND, "position", self._AGGREGATE, self._LOOKUP), asked).one()
+        return ChangedPage(standings=_standings(rows), after=str(last) if count == limit else "")
+
+
+def _state(asker: Asker, instance: str, now_ms: str) -> LedgerState:
+    board = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == BOARD_ID)
+    with asker.asking() as connection:
+        epoch, drawn_on, followed_at = connection.execute(board).one_or_none() or (0, None, None)
+        return LedgerState(
+            ledger_id=connection.scalars(select(ledger.c.ledger_id)).one(),
+            instance=connection.scalars(text(instance)).one(),
+            epoch=epoch,
+            drawn_on=drawn_on or "",
+            followed_s_ago=max(0, connection.scalars(text(f"SELECT {now_ms}")).one() - (followed_at or 0)) // 1000,
+        )
+
+
+def _sign(asker: Asker, now: str, drawn_on: str) -> None:
+    signed = update(boards).where(boards.c.board_id == BOARD_ID, boards.c.drawn_on == drawn_on)
+    with asker.asking() as connection:
+        connection.execute(signed.values(followed_at=literal_column(now)))
+
+
+def _accounts(asker: Asker, aggregate: str, after_user_id: str, limit: int) -> list[Standing]:
+    after = {"shard": ledger_shard(after_user_id) if after_user_id else -1, "user_id": after_user_id, "limit": limit}
+    with asker.asking() as connection:
+        return _standings(connection.scalar(text(_ACCOUNTS.format(aggregate=aggregate)), after))
+
+
+def _changed(beyond: str, key: str, aggregate: str, lookup: str) -> TextClause:
+    return text(_CHANGED.format(beyond=beyond, key=key, aggregate=aggregate, lookup=lookup))
+
+
+def _snapshot(connection: Connection) -> str:
+    wal_file, snapshot = connection.execute(
+        text("SELECT pg_walfile_name(pg_current_wal_insert_lsn()), pg_current_snapshot()::text")
+    ).one()
+    return f"{int(wal_file[:8], 16)}/{snapshot}"
+
+
+_decode_after = msgspec.json.Decoder(tuple[str, str, int, str]).decode
+
+
+def _standings(rows: Any) -> list[Standing]:
+    return [
+        Standing(
+            user_id=user_id,
+            username=username,
+            avatar=avatar,
+            points=points,
+            version=version,
+            reached_at_ms=reached_at_ms,
+            updated_at_ms=updated_at_ms,
+        )
+        for user_id, username, avatar, points, version, reached_at_ms, updated_at_ms in _decode_rows(rows or "[]")
+    ]

@@ -1,0 +1,7 @@
+-- Notes up to where the ledger is drawn. KEYS: the state. ARGV: owner, epoch, position.
+-- Reply: 1, or 0 when the board is another one by now.
+
+local there = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
+if there[1] ~= ARGV[1] or there[2] ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'position', ARGV[3], 'followed', redis.call('TIME')[1])
+return 1

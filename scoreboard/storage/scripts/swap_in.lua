@@ -1,0 +1,29 @@
+-- Puts a board that was drawn beside the old one in its place, and begins its epoch.
+-- KEYS: the ranking, the players, the state, the history; the new ranking, the new players.
+-- ARGV: owner, channel, source, epoch, origin, position; the epoch and the owner that were there when the drawing was begun ('' = none).
+-- Reply: 1, or 0 when another one was put there meanwhile (ours is thrown away).
+
+local function there()
+  if redis.call('TYPE', KEYS[3]).ok ~= 'hash' then return {'', ''} end
+  local found = redis.call('HMGET', KEYS[3], 'epoch', 'owner')
+  return {found[1] or '', found[2] or ''}
+end
+
+local now = there()
+local newer = now[1] ~= '' and now[1] ~= ARGV[7] and tonumber(now[1]) > tonumber(ARGV[4])
+if newer or (now[2] ~= '' and now[2] ~= ARGV[1] and now[2] ~= ARGV[8]) then
+  redis.call('UNLINK', KEYS[5], KEYS[6])
+  return 0
+end
+redis.call('UNLINK', KEYS[3], KEYS[4])
+for i = 1, 2 do
+  redis.call('UNLINK', KEYS[i])
+  if redis.call('EXISTS', KEYS[i + 4]) == 1 then  -- an empty board has no keys
+    redis.call('RENAME', KEYS[i + 4], KEYS[i])
+    redis.call('PERSIST', KEYS[i])
+  end
+end
+redis.call('HSET', KEYS[3], 'epoch', ARGV[4], 'seq', 0, 'origin', ARGV[5], 'position', ARGV[6], 'owner', ARGV[1],
+  'ranked', redis.call('ZCARD', KEYS[1]), 'players', redis.call('HLEN', KEYS[2]), 'followed', redis.call('TIME')[1])
+redis.call('PUBLISH', ARGV[2], ARGV[3] .. '[' .. ARGV[4] .. ',0,[]]')
+return 1

@@ -1,0 +1,348 @@
+"""The projector and the sweep over the twins: whose board it is, what is missing from it, and a ledger that went back."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import Clock
+
+from scoreboard.actors.board_diagnosis import ELSEWHERE_SILENT_S_MAX, SILENT_S_MAX, diagnose, owner_of
+from scoreboard.actors.board_sweep import PLAYERS_PER_STEP, SETTLE_S, STEP_S, BoardSweep
+from scoreboard.actors.degraded_reads import PAUSE_S, PLACES_WAITING_MAX
+from scoreboard.actors.projector import LOOK_S, LOOKS_PER_FOLLOW, RETRY_S, Projector
+from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
+from scoreboard.boundaries import BoardState, LedgerState, StoreUnavailable
+from scoreboard.domain.judgement import Award
+from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+from scoreboard.storage.memory_board import Canvas, MemoryBoard
+from scoreboard.storage.memory_ledger import MemoryLedger
+from tests.actors.fakes import NOW, QuietMeter
+from tests.awaiting import result_of
+from tests.storage.claims import claim, granted
+
+
+class CountingLedger(MemoryLedger):
+    """Counts how often players are asked for."""
+
+    def __init__(self, clock_ms: Callable[[], int] = lambda: NOW) -> None:
+        super().__init__(clock_ms=clock_ms)
+        self.asked = 0
+
+    async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+        self.asked += 1
+        return await super().accounts_of(user_ids)
+
+
+class Server:
+    """One process: its board on a canvas, its projector, its sweep; ``shared`` as a Redis of the operator's own is."""
+
+    def __init__(self, ledger: CountingLedger, canvas: Canvas, clock: Clock, *, shared: bool = True) -> None:
+        self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
+        self.board = MemoryBoard(lambda: NOW, canvas)
+        self.heard: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
+        self.ranking = Ranking(
+            board=self.board,
+            ledger=ledger,
+            clock=clock,
+            now_ms=lambda: NOW,
+            meter=self.meter,
+            lagging_s=lambda: self.projector.lagging_s,
+        )
+        self.projector = Projector(
+            ledger=ledger,
+            board=self.board,
+            clock=clock,
+            hear=self.hear,
+            outrun=self.ranking.outrun,
+            meter=self.meter,
+            shared=shared,
+        )
+        self.sweep = BoardSweep(ledger=ledger, board=self.board, projector=self.projector, clock=clock, meter=self.meter)
+        result_of(self.projector.start())
+        self.sweep.start()
+
+    def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        self.ranking.heard(cursor)
+        self.heard.append((cursor, changes))
+
+    def award(self, user: str, points: int = 100, *, draw: bool = True) -> Award:
+        award = granted(result_of(self.ledger.award([claim(user, points)], []))[0])
+        if draw:
+            result_of(self.projector.project([award]))
+        return award
+
+    def pass_s(self, seconds: float) -> None:
+        self.clock.pump([STEP_S] * int(seconds / STEP_S))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def server(clock: Clock) -> Server:
+    return Server(CountingLedger(), Canvas(), clock)
+
+
+def epoch_of(board: MemoryBoard) -> int:
+    assert board.canvas.cursor is not None
+    return board.canvas.cursor.epoch
+
+
+def points_on(board: MemoryBoard) -> dict[str, int]:
+    return {user_id: board.canvas.standings[user_id].points for user_id in board.canvas.order}
+
+
+def test_a_start_waits_for_nothing_and_the_board_follows_when_it_can(clock: Clock) -> None:
+    canvas, ledger = Canvas(), CountingLedger()
+    ledger.pause()
+    server = Server(ledger, canvas, clock)  # its start has returned
+    assert not server.projector.abreast
+    ledger.resume()
+    clock.advance(LOOK_S)
+    assert server.projector.abreast
+
+
+@pytest.mark.parametrize("damage", ["3 players are ranked there, and it should be 5", "0 players are known there"])
+def test_a_board_that_lost_a_part_is_rebuilt_within_a_second_and_not_read_before(server: Server, damage: str) -> None:
+    server.award("amy")
+    epoch = epoch_of(server.board)
+    server.board.canvas.damage = damage
+    assert result_of(server.ranking.place("amy")).degraded
+    server.clock.advance(LOOK_S)
+    place = result_of(server.ranking.place("amy"))
+    assert (place.degraded, place.rank, place.cursor.epoch > epoch) == (False, 1, True)
+
+
+def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from_the_own_one(
+    server: Server, clock: Clock
+) -> None:
+    server.award("amy", 50)
+    staging = Server(CountingLedger(), server.board.canvas, clock)
+    staging.award("zed", 7)
+    staging.pass_s(10)
+    assert not staging.projector.abreast
+    assert "another ledger" in staging.projector.trouble
+    assert "REDIS_URL" in staging.projector.trouble
+    assert points_on(server.board) == {"amy": 50}
+    page = result_of(staging.ranking.page(0, 10))
+    assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("zed", 7)], True)
+    assert server.projector.abreast
+    assert not result_of(server.ranking.page(0, 10)).degraded
+
+
+def test_a_redis_of_the_servers_own_is_taken_from_another_ledger(clock: Clock) -> None:
+    canvas = Canvas()
+    Server(CountingLedger(), canvas, clock, shared=False).award("amy")
+    other = Server(CountingLedger(), canvas, clock, shared=False)
+    assert other.projector.abreast
+    assert points_on(other.board) == {}
+
+
+def test_a_copy_of_the_ledger_keeps_away_while_the_original_draws_and_takes_over_when_that_is_silent(
+    server: Server, clock: Clock
+) -> None:
+    server.award("amy", 50)
+    copy = CountingLedger()
+    copy.ledger_id, copy.instance = server.ledger.ledger_id, "elsewhere"
+    restored = Server(copy, server.board.canvas, clock)
+    restored.pass_s(3)
+    assert "a copy of this ledger" in restored.projector.trouble
+    result_of(server.projector.stop())
+    server.board.canvas.followed_s_ago = SILENT_S_MAX + 1
+    restored.pass_s(2)
+    assert restored.projector.abreast
+    assert points_on(restored.board) == {}
+
+
+def test_two_servers_with_a_redis_each_do_not_rebuild_against_each_other(clock: Clock) -> None:
+    ledger = CountingLedger()
+    first, second = Server(ledger, Canvas(), clock), Server(ledger, Canvas(), clock)
+    epochs = [server.board.canvas.cursor for server in (first, second)]
+    first.pass_s(20)
+    assert not first.projector.abreast
+    assert "another Redis" in first.projector.trouble
+    assert second.projector.abreast
+    assert [server.board.canvas.cursor for server in (first, second)] == epochs
+    second.award("amy", 5)
+    assert result_of(first.ranking.place("amy")).points == 5, "it reads the ledger meanwhile"
+    result_of(second.projector.stop())
+    ledger.followed_s_ago = ELSEWHERE_SILENT_S_MAX + 1
+    first.pass_s(2)
+    assert first.projector.abreast
+
+
+def test_news_that_did_not_reach_this_process_are_heard_of_within_two_seconds(server: Server, clock: Clock) -> None:
+    deaf = Server(server.ledger, server.board.canvas, clock)
+    server.award("amy")
+    assert deaf.ranking.cursor < server.ranking.cursor
+    clock.advance(LOOK_S)
+    assert deaf.ranking.cursor == server.ranking.cursor
+
+
+def test_what_another_process_committed_and_did_not_draw_is_drawn_within_two_looks(server: Server) -> None:
+    server.award("amy", draw=False)
+    server.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    assert points_on(server.board) == {"amy": 100}
+
+
+def test_a_ledger_that_lost_entries_is_noticed_by_its_position(server: Server) -> None:
+    server.award("amy")
+    restore = server.ledger.backup()
+    server.award("bob")
+    server.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    before = epoch_of(server.board)
+    restore()
+    server.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    assert points_on(server.board) == {"amy": 100}
+    assert epoch_of(server.board) > before
+    assert server.meter.counts["ledger_went_back_total"] == 1
+
+
+def test_an_award_that_is_not_newer_than_the_board_proves_that_the_ledger_went_back(server: Server) -> None:
+    server.award("amy", 100)
+    restore = server.ledger.backup()
+    server.award("amy", 100)
+    restore()
+    server.award("amy", 30)  # again the second entry of the player
+    server.clock.advance(RETRY_S)
+    assert points_on(server.board) == {"amy": 130}
+    assert server.projector.abreast
+
+
+def test_an_award_that_another_process_overtook_proves_nothing(server: Server) -> None:
+    first, second = (server.award("amy", points, draw=False) for points in (1, 2))
+    epoch = epoch_of(server.board)
+    result_of(server.projector.project([second]))
+    result_of(server.projector.project([first]))
+    server.pass_s(3)
+    assert points_on(server.board) == {"amy": 3}
+    assert epoch_of(server.board) == epoch
+    assert "ledger_went_back_total" not in server.meter.counts
+
+
+def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer_than_two_seconds(server: Server) -> None:
+    server.award("amy", 300)
+    assert result_of(server.ranking.place("amy")).points == 300
+    server.board.read_only = True
+    server.award("amy", 4_800)
+    server.pass_s(LAGGING_S_MAX + LOOK_S)
+    place, page = result_of(server.ranking.place("amy")), result_of(server.ranking.page(0, 10))
+    assert (place.points, place.degraded) == (5_100, True)
+    assert (page.rows[0].points, page.degraded) == (5_100, True)
+    server.board.read_only = False
+    server.pass_s(2)
+    assert not result_of(server.ranking.place("amy")).degraded
+
+
+def test_the_sweep_mends_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
+    for n in range(PLAYERS_PER_STEP + 20):
+        server.award(f"user-{n}", n)
+    drawn = server.board.canvas.standings
+    drawn["user-3"] = replace(drawn["user-3"], points=77, version=0)
+    drawn["user-500"] = replace(drawn["user-500"], points=9_999)
+    server.board.canvas.rank()
+    server.pass_s(4 * STEP_S + SETTLE_S * 3)
+    shown = points_on(server.board)
+    assert (shown["user-3"], shown["user-500"]) == (3, 500)
+    assert server.meter.counts["board_gaps_total"] == 2
+
+
+def test_the_sweep_does_not_count_an_award_between_its_commit_and_its_drawing(server: Server) -> None:
+    server.award("amy")
+    late = server.award("amy", 5, draw=False)
+    server.clock.advance(STEP_S)
+    result_of(server.projector.project([late]))
+    server.pass_s(5)
+    assert "board_gaps_total" not in server.meter.counts
+    assert points_on(server.board) == {"amy": 105}
+
+
+def test_the_sweep_finds_players_whom_the_ledger_does_not_know(server: Server) -> None:
+    server.award("amy")
+    stranger = Standing(user_id="stranger", username="S", avatar=None, points=9, version=1, reached_at_ms=NOW, updated_at_ms=NOW)
+    result_of(server.board.set([stranger]))
+    server.pass_s(6)
+    assert points_on(server.board) == {"amy": 100}
+
+
+def test_one_server_at_a_time_sweeps(server: Server, clock: Clock) -> None:
+    server.award("amy")
+    other = Server(server.ledger, server.board.canvas, clock)
+    server.board.canvas.standings["amy"] = replace(server.board.canvas.standings["amy"], points=1)
+    server.pass_s(4)
+    assert server.board.canvas.locks["sweep"] is server.board
+    gaps = [one.meter.counts.get("board_gaps_total", 0) for one in (server, other)]
+    assert gaps == [1, 0]
+
+
+def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_are_refused(server: Server) -> None:
+    for n in range(3):
+        server.award(f"user-{n}", n + 1)
+    server.board.broken = True
+    server.ledger.asked = 0
+    server.ledger.pause()
+    places: list[Any] = [ensureDeferred(server.ranking.place(f"user-{n % 600}")) for n in range(900)]
+    server.ledger.resume()
+    server.clock.pump([PAUSE_S] * 10)
+    assert [place.result.points for place in places[:3]] == [1, 2, 3]
+    assert server.ledger.asked <= 4
+    server.ledger.pause()
+    waiting = [ensureDeferred(server.ranking.place(f"other-{n}")) for n in range(PLACES_WAITING_MAX + 2)]
+    late: Any = ensureDeferred(server.ranking.place("one-more"))
+    with pytest.raises(StoreUnavailable):
+        late.result.raiseException()
+    late.addErrback(lambda _: None)
+    server.ledger.resume()
+    server.clock.pump([PAUSE_S] * 40)
+    assert all(one.called for one in waiting)
+
+
+LEDGER = LedgerState(ledger_id="l-1", instance="here", epoch=7, drawn_on="run-1")
+BOARD = BoardState(
+    cursor=Cursor(epoch=7, seq=3), position="9", origin="run-1", run="run-1", owner=owner_of(LEDGER), ranked=2, players=2
+)
+
+
+@pytest.mark.parametrize(
+    ("board", "ledger", "action"),
+    [
+        (BOARD, LEDGER, "follow"),
+        (None, LEDGER, "rebuild"),
+        (replace(BOARD, damage="gone"), LEDGER, "rebuild"),
+        (replace(BOARD, position=""), LEDGER, "rebuild"),
+        (replace(BOARD, owner=""), LEDGER, "rebuild"),
+        (replace(BOARD, run="run-2"), LEDGER, "begin"),
+        (BOARD, replace(LEDGER, epoch=6), "rebuild"),
+        (BOARD, replace(LEDGER, epoch=8), "rebuild"),
+        (BOARD, replace(LEDGER, epoch=8, drawn_on="run-2"), "refuse"),
+        (BOARD, replace(LEDGER, epoch=8, drawn_on="run-2", followed_s_ago=99), "rebuild"),
+        (replace(BOARD, run="run-3"), replace(LEDGER, epoch=8, drawn_on="run-2"), "rebuild"),
+        (replace(BOARD, owner="l-2/here"), LEDGER, "refuse"),
+        (replace(BOARD, owner="l-2/here", followed_s_ago=9_999), LEDGER, "refuse"),
+        (replace(BOARD, owner="l-1/there"), LEDGER, "refuse"),
+        (replace(BOARD, owner="l-1/there", followed_s_ago=SILENT_S_MAX + 1), LEDGER, "rebuild"),
+    ],
+)
+def test_what_is_done_follows_from_what_both_say(board: BoardState | None, ledger: LedgerState, action: str) -> None:
+    diagnosis = diagnose(board, ledger, shared=True)
+    assert diagnosis.action == action
+    assert bool(diagnosis.reason) == (action != "follow")
+
+
+def test_whatever_a_board_says_one_of_another_ledger_is_never_followed() -> None:
+    for owner, epoch, run, position, damage, age in itertools.product(
+        ("l-2/here", "l-1/there", "x", "l-2/l-1"), (6, 7, 8), ("run-1", "run-2"), ("", "9"), ("", "gone"), (0, 99)
+    ):
+        board = replace(
+            BOARD, owner=owner, cursor=Cursor(epoch=epoch, seq=1), run=run, position=position, damage=damage, followed_s_ago=age
+        )
+        assert diagnose(board, LEDGER, shared=True).action in ("refuse", "rebuild")
+        if not owner.startswith("l-1/"):
+            assert diagnose(board, LEDGER, shared=True).action == "refuse"

@@ -1,0 +1,121 @@
+"""The board at 100,000 players while 300 readers ask: lost, damaged, and at a cold start, on both databases.
+
+After the fault has ended the board equals the ledger within five seconds, whoever asks meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import redis
+
+from scoreboard.storage.schema import migrate
+from tests.drills.crowded import fill
+from tests.drills.readers import Readers
+from tests.journeys.server import ServerProcess
+from tests.storage.postgres_server import postgres
+
+PLAYERS = 100_000
+READERS = 300
+BACK_S_MAX = 5.0
+LISTENS_S_MAX = 4.0  # of which the interpreter's own start is most on a busy machine
+RANKING, KNOWN = "leaderboard:global", "{leaderboard:global}:players"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def crowded(request: pytest.FixtureRequest, tmp_path: Path) -> ServerProcess:
+    """A server, not started, on a ledger with many players and with an empty Redis of its own."""
+    data_dir = tmp_path / "server"
+    data_dir.mkdir(mode=0o700)
+    url = postgres().fresh() if request.param == "postgresql" else f"sqlite:///{data_dir}/ledger.db"
+    migrate(url)
+    fill(url, PLAYERS)
+    return ServerProcess(data_dir, {"DATABASE_URL": url, "RATE_LIMIT_GLOBAL_MAX": "1000000"})
+
+
+def store_of(server: ServerProcess) -> redis.Redis:
+    return redis.Redis(unix_socket_path=str(server.data_dir / "redis" / "redis.sock"))
+
+
+def back_after_s(server: ServerProcess, within_s: float = 60.0) -> float:
+    """How long it takes until the server gives the whole board, not degraded."""
+    began = time.monotonic()
+    token = server.mint("player-7")
+    while time.monotonic() - began < within_s:
+        answer = server.get("/api/v1/scores/me", token)
+        data = answer.body.get("data", {}) if answer.status == 200 else {}
+        if data.get("rank") in (PLAYERS - 7, PLAYERS - 6) and not data.get("degraded"):  # a newcomer may be above
+            return time.monotonic() - began
+        time.sleep(0.05)
+    raise AssertionError(f"the board did not come back within {within_s} s:\n{server.log[-3000:]}")
+
+
+def test_a_cold_start_listens_at_once_awards_meanwhile_and_draws_in_the_background(
+    crowded: ServerProcess, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    crowded.launch()
+    try:
+        while True:
+            try:
+                if crowded.get("/healthz").status == 200:
+                    break
+            except OSError:
+                assert time.monotonic() - began < 20
+                time.sleep(0.02)
+        listened = time.monotonic() - began
+        awarded = crowded.play("newcomer")
+        assert awarded.status == 200
+        assert listened < LISTENS_S_MAX
+        with Readers(crowded, READERS, 30, tmp_path):
+            assert back_after_s(crowded) < BACK_S_MAX
+        mine = crowded.get("/api/v1/scores/me", crowded.mint("newcomer")).body["data"]
+        assert (mine["score"], mine["rank"]) == (100, PLAYERS - 99)  # player-100 had as many points before
+    finally:
+        crowded.kill()
+
+
+def lose_everything(store: redis.Redis) -> None:
+    store.flushall()
+
+
+def lose_the_ranking(store: redis.Redis) -> None:
+    store.delete(RANKING)
+
+
+def lose_some_of_the_ranking(store: redis.Redis) -> None:
+    store.zremrangebyrank(RANKING, 10, 1_000)
+
+
+def lose_some_records(store: redis.Redis) -> None:
+    store.hdel(KNOWN, *(f"player-{n}" for n in range(PLAYERS - 5, PLAYERS)))
+
+
+def lose_the_type(store: redis.Redis) -> None:
+    store.set(RANKING, "not a sorted set")
+
+
+@pytest.mark.parametrize("lose", [lose_everything, lose_the_ranking, lose_some_of_the_ranking, lose_some_records, lose_the_type])
+def test_what_redis_lost_is_back_within_five_seconds_while_readers_ask(
+    crowded: ServerProcess, lose: Callable[[redis.Redis], None], tmp_path: Path
+) -> None:
+    crowded.launch()
+    try:
+        crowded.wait_until_in_sync()
+        with Readers(crowded, READERS, 40, tmp_path) as readers:
+            time.sleep(3)
+            lose(store_of(crowded))
+            time.sleep(0.1)
+            took = back_after_s(crowded)
+            assert crowded.play("player-99999").status == 200
+        assert took < BACK_S_MAX, readers.statuses
+        assert set(readers.statuses) <= {"200", "200 degraded", "503"}, readers.statuses
+        top = crowded.board(2)
+        assert top == [("player-99999", PLAYERS - 1 + 100), ("player-99998", PLAYERS - 2)]
+        assert crowded.stop() == 0
+        assert "Traceback" not in crowded.log
+    finally:
+        crowded.kill()

@@ -1,0 +1,111 @@
+"""What cannot belong together: two ledgers on one Redis, two Redis for one ledger, and a ledger that was restored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.server import ServerProcess
+from tests.storage.sql_stores import tell
+from tests.storage_redis.redis_server import RedisServer
+
+BACK_S_MAX = 8.0  # five seconds, and what a busy machine adds
+
+
+@pytest.fixture
+def shared_redis() -> Iterator[RedisServer]:
+    server = RedisServer()
+    yield server
+    server.close()
+
+
+def until(true: Callable[[], bool], within_s: float = BACK_S_MAX) -> None:
+    end = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.05)
+
+
+def reads(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
+    """What the server gives as the top of the board, and whether it says that this is degraded."""
+    data = server.get("/api/v1/scores/leaderboard", server.mint("reader")).body["data"]
+    return [(row["userId"], row["score"]) for row in data["leaderboard"]], data.get("degraded", False)
+
+
+def lines(server: ServerProcess, text: str) -> int:
+    return sum(text in line for line in server.log.splitlines())
+
+
+def test_two_ledgers_on_one_redis_never_show_each_others_players(
+    new_server: Callable[..., ServerProcess], shared_redis: RedisServer
+) -> None:
+    production = new_server(REDIS_URL=shared_redis.url).start()
+    assert production.play("amy").status == 200
+    staging = new_server(REDIS_URL=shared_redis.url)
+    staging.launch()
+    staging.wait_until_ready()
+    awarded = staging.play("zed")
+    assert (awarded.status, awarded.body["data"]["currentRank"]) == (200, None)
+    assert reads(staging) == ([("zed", 100)], True)
+    assert reads(production) == ([("amy", 100)], False)
+    assert production.play("amy").body["data"]["currentRank"] == 1
+    until(lambda: "this Redis holds the board of another ledger" in staging.log)
+    time.sleep(3)
+    assert lines(staging, "this Redis holds the board of another ledger") == 1, "one line, not one a second"
+    assert "Traceback" not in staging.log + production.log
+    refused = staging.command_line("replay", "verify", "--repair")
+    assert refused.returncode != 0
+    assert "--take-over" in refused.stderr + refused.stdout
+    assert reads(production) == ([("amy", 200)], False)
+    assert staging.command_line("replay", "verify", "--repair", "--take-over").returncode in (0, 1)
+    until(lambda: reads(staging) == ([("zed", 100)], False))
+    until(lambda: reads(production) == ([("amy", 200)], True))
+
+
+def test_two_servers_of_one_ledger_with_a_redis_each_say_so_and_do_not_rebuild_in_turns(
+    new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
+    first = new_server(DATABASE_URL=postgres_url)
+    assert first.command_line("db", "upgrade").returncode == 0
+    first.start()
+    first.play("amy")
+    second = new_server(DATABASE_URL=postgres_url).start()
+    until(lambda: "another server draws this ledger's board in another Redis" in first.log)
+    epochs = tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")
+    time.sleep(6)
+    assert tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'") == epochs
+    assert lines(first, "another server draws this ledger's board in another Redis") == 1
+    assert second.play("zed").body["data"]["currentRank"] == 2
+    until(lambda: reads(first) == ([("amy", 100), ("zed", 100)], True))
+    assert reads(second) == ([("amy", 100), ("zed", 100)], False)
+
+
+def test_a_restored_ledger_gives_no_epoch_out_again_and_clients_are_reset(
+    new_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
+    server = new_server()
+    server.start()
+    server.play("amy")
+    assert server.stop() == 0
+    backup = (server.data_dir / "ledger.db").read_bytes()
+    server.start()
+    redis_file = server.data_dir / "redis" / "appendonly.aof"
+    for _ in range(2):  # two more epochs: Redis comes back empty each time
+        assert server.stop() == 0
+        redis_file.unlink()
+        server.start()
+    server.play("amy")
+    cursor = server.get("/api/v1/scores/changes", server.mint("amy")).body["data"]["cursor"]
+    assert server.stop() == 0
+    for name in ("ledger.db-wal", "ledger.db-shm"):
+        (server.data_dir / name).unlink(missing_ok=True)
+    (server.data_dir / "ledger.db").write_bytes(backup)
+    redis_file.unlink()
+    server.start()
+    answer = server.get(f"/api/v1/scores/changes?since={cursor}", server.mint("amy")).body["data"]
+    assert answer["reset"] is True
+    assert int(answer["cursor"].partition(".")[0]) > int(cursor.partition(".")[0])
+    assert reads(server) == ([("amy", 100)], False)
