@@ -15,9 +15,9 @@ import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull
+from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from scoreboard.actors.projector import Projector
-from scoreboard.boundaries import Failpoint, Gate, Ledger, Meter, StoreUnavailable, no_failpoint
+from scoreboard.boundaries import AWARD_S_MAX, Failpoint, Gate, Ledger, Meter, StoreAway, StoreUnavailable, no_failpoint
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
 from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal, unavailable
@@ -28,9 +28,14 @@ Outcome = Receipt | Refusal
 _FULL = unavailable("Too many submissions are waiting; nothing was awarded")
 _STOPPING = unavailable("The server is stopping; nothing was awarded")
 _LEDGER_AWAY = unavailable()
+_LEDGER_SILENT = unavailable("The ledger did not take it in time; submit the same action again: it is awarded once at most")
 
 CLAIMS_WAITING_MAX = 4_096
 CLAIMS_PER_COMMIT_MAX = 256
+#: How long a claim waits for its batch. The ledger has what is left of AWARD_S_MAX since the oldest of a batch arrived.
+CLAIM_WAITS_S_MAX = 3.5
+#: How long the last receipts may take at a stop; without them a retry is answered without ranks.
+LAST_RECEIPTS_S_MAX = 1.0
 #: How long a placed receipt waits for an award to share a commit with.
 RECEIPTS_WAIT_S = 0.02
 
@@ -72,7 +77,11 @@ class Scorekeeper:
         self._failpoint = failpoint
         # A letter of None asks for nothing but the receipts to be written down.
         self._mailbox: Mailbox[Claim | None, Outcome] = Mailbox(
-            self._keep, letters_max=CLAIMS_WAITING_MAX, batch_max=CLAIMS_PER_COMMIT_MAX
+            self._keep,
+            letters_max=CLAIMS_WAITING_MAX,
+            batch_max=CLAIMS_PER_COMMIT_MAX,
+            wait_s_max=CLAIM_WAITS_S_MAX,
+            clock=clock,
         )
         self._receipts: list[tuple[str, Receipt]] = []
         self._flush: IDelayedCall | None = None
@@ -98,13 +107,16 @@ class Scorekeeper:
         except MailboxFull:
             self._meter.count("submissions_refused_total", reason="hatch_full")
             return _FULL
+        except MailboxLate:
+            self._meter.count("submissions_refused_total", reason="waited_too_long")
+            return _FULL
         except MailboxClosed:
             return _STOPPING
 
     async def stop(self) -> None:
         """Take no more, finish what is in line, and write down the last receipts."""
         await self._mailbox.close()
-        await self._append([])
+        await self._append([], LAST_RECEIPTS_S_MAX)
 
     async def _keep(self, batch: list[Envelope[Claim | None, Outcome]]) -> None:
         asked: list[tuple[Envelope[Claim | None, Outcome], Claim]] = []
@@ -114,10 +126,11 @@ class Scorekeeper:
                 envelope.answer(SUSPENDED)
             elif claim is not None:
                 asked.append((envelope, claim))
-        verdicts = await self._append([claim for _, claim in asked])
-        if verdicts is None:
+        waited_s = self._clock.seconds() - batch[0].came_s
+        verdicts = await self._append([claim for _, claim in asked], AWARD_S_MAX - waited_s)
+        if isinstance(verdicts, Refusal):
             for envelope, _ in asked:
-                envelope.answer(_LEDGER_AWAY)
+                envelope.answer(verdicts)
             return
         awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
         placed: dict[str, Receipt] = {}
@@ -132,20 +145,22 @@ class Scorekeeper:
         for (envelope, claim), verdict in zip(asked, verdicts, strict=True):
             envelope.answer(_outcome(claim, verdict, placed))
 
-    async def _append(self, claims: Sequence[Claim]) -> list[Verdict] | None:
-        """The verdicts of a batch, committed, or None when the ledger could not: then nothing was awarded."""
+    async def _append(self, claims: Sequence[Claim], seconds_max: float) -> list[Verdict] | Refusal:
+        """The verdicts of a batch, committed, or what to answer when the ledger could not."""
         if self._flush is not None:  # its receipts come along now
             self._flush.cancel()
             self._flush = None
         if not claims and not self._receipts:
             return []
         try:
-            verdicts = await self._ledger.award(claims, self._receipts)
+            verdicts = await self._ledger.award(claims, self._receipts, seconds_max)
         except StoreUnavailable as away:
             # Receipts stay for the next commit; writing them twice changes nothing.
             self._meter.count("ledger_unavailable_total")
+            if isinstance(away, StoreAway):  # it said so once, when it went away
+                return _LEDGER_AWAY
             self._log.warn("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
-            return None
+            return _LEDGER_SILENT
         self._receipts = []
         return verdicts
 

@@ -1,20 +1,23 @@
 """The ledger's shell: implements boundaries.Ledger over a blocking SQL store, and never blocks the reactor.
 
-Three lanes, so that awards wait for nobody: one writes, one reads, one makes the reads that may take long. Each is a thread with
-a connection of its own; every await has a deadline.
+Three lanes, so that awards wait for no reader: one writes, one reads, one makes the reads that may take long. Each is a thread
+with a connection of its own, and both are replaced when they hang; every await has a deadline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from scoreboard.boundaries import Failpoint, Ledger, no_failpoint
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from scoreboard.boundaries import AWARD_S_MAX, Failpoint, Ledger, no_failpoint
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import Receipt, Standing
-from scoreboard.storage.lane import Lane, Reactor
-from scoreboard.storage.opening import SqlStore, open_store
+from scoreboard.storage.lane import Counter, Lane, Reactor
+from scoreboard.storage.opening import LaneWrites, SqlStore, open_store
+from scoreboard.storage.reading import Reads
 
 WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0
@@ -23,83 +26,89 @@ AUDIT_SECONDS_MAX: Final = 35.0
 WRITES_WAITING_MAX: Final = 16
 READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
+#: How long a stop waits for what was asked; what is not done then is given up.
+CLOSE_SECONDS_MAX: Final = 2.0
 
 
 class SqlLedger:
     """Implements boundaries.Ledger. ``start`` before the first call; ``close`` finishes what was asked and lets go."""
 
-    def __init__(self, store: SqlStore, reactor: Reactor) -> None:
-        self._writes = store.writes
-        self._reads = store.reads
-        self._audits = store.audits
-        self._writing = Lane(reactor, "ledger writes", store.writes, waiting_max=WRITES_WAITING_MAX)
-        self._reading = Lane(reactor, "ledger reads", store.reads, waiting_max=READS_WAITING_MAX)
-        self._auditing = Lane(reactor, "ledger audits", store.audits, waiting_max=AUDITS_WAITING_MAX)
+    def __init__(self, open_store: Callable[[], SqlStore], reactor: Reactor, meter: Counter | None = None) -> None:
+        def lane(name: str, build: Callable[[], Any], waiting_max: int) -> Lane[Any]:
+            return Lane(reactor, f"ledger {name}", build, waiting_max=waiting_max, meter=meter)
+
+        self._writing: Lane[LaneWrites] = lane("writes", lambda: open_store().writes, WRITES_WAITING_MAX)
+        self._reading: Lane[Reads] = lane("reads", lambda: open_store().reads, READS_WAITING_MAX)
+        self._auditing: Lane[Reads] = lane("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
+        self._lanes: tuple[Lane[Any], ...] = (self._writing, self._reading, self._auditing)
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
-        for lane in (self._writing, self._reading, self._auditing):
+        for lane in self._lanes:
             lane.start()
 
     async def close(self) -> None:
-        """Finish what was asked, end the threads, close the connections."""
-        for lane in (self._writing, self._reading, self._auditing):
-            await lane.close()
+        """Finish what was asked, end the threads, close the connections; what is not done in time is given up."""
+        await gatherResults([ensureDeferred(lane.close(CLOSE_SECONDS_MAX)) for lane in self._lanes])
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    async def award(
+        self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]], seconds_max: float = AWARD_S_MAX
+    ) -> list[Verdict]:
         """As boundaries.Ledger.award."""
-        return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.award, tuple(claims), tuple(receipts))
+        batch, placed = tuple(claims), tuple(receipts)
+        return await self._writing.ask(seconds_max, lambda writes: writes.award(batch, placed))
 
     async def reset(self, order: ResetOrder) -> list[Standing]:
         """As boundaries.Ledger.reset."""
-        return await self._writing.ask(RESET_SECONDS_MAX, self._writes.reset, order)
+        return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 
     async def next_epoch(self) -> int:
         """As boundaries.Ledger.next_epoch."""
-        return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.next_epoch)
+        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch())
 
     async def ping(self) -> None:
         """As boundaries.Ledger.ping: a real commit, because a ledger that cannot commit cannot award."""
-        await self._writing.ask(WRITE_SECONDS_MAX, self._writes.touch)
+        await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.touch())
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.accounts, after_user_id, limit)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.accounts(after_user_id, limit))
 
     async def changed_since(self, since_ms: int, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.changed_since."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.changed_since, since_ms, after_user_id, limit)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.changed_since(since_ms, after_user_id, limit))
 
     async def top(self, offset: int, limit: int) -> tuple[int, list[Standing]]:
         """As boundaries.Ledger.top."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.top, offset, limit)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.top(offset, limit))
 
     async def account(self, user_id: str) -> Standing | None:
         """As boundaries.Ledger.account."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.account, user_id)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.account(user_id))
 
     async def epoch(self) -> int:
         """As boundaries.Ledger.epoch."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.epoch)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.epoch())
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:
         """As boundaries.Ledger.entries."""
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.entries, where, after, limit, newest_first)
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.entries(where, after, limit, newest_first))
 
     async def count_entries(self, where: EntryFilter) -> int:
         """As boundaries.Ledger.count_entries."""
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.count_entries, where)
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.count_entries(where))
 
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
         """As boundaries.Ledger.verify."""
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.verify, after_user_id, limit)
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.verify(after_user_id, limit))
 
 
-def open_ledger(url: str, reactor: Reactor, failpoint: Failpoint = no_failpoint) -> SqlLedger:
+def open_ledger(url: str, reactor: Reactor, failpoint: Failpoint = no_failpoint, meter: Counter | None = None) -> SqlLedger:
     """The ledger behind ``sqlite:///path`` or ``postgresql://…``, not started yet. Raises LedgerUnusable for any other URL."""
-    return SqlLedger(open_store(url, failpoint), reactor)
+    open_store(url, failpoint)  # which refuses a URL at once
+    return SqlLedger(lambda: open_store(url, failpoint), reactor, meter)
 
 
 _conforms: type[Ledger] = SqlLedger

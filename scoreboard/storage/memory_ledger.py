@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from scoreboard.boundaries import Ledger
+from scoreboard.boundaries import AWARD_S_MAX, Ledger
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
 from scoreboard.domain.players import Achievement
@@ -35,9 +35,14 @@ class MemoryLedger(Hindered):
         self._past = Past(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
         self._epoch = 0
+        #: How long the last batch was allowed to take.
+        self.seconds_allowed = 0.0
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
+    async def award(
+        self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]], seconds_max: float = AWARD_S_MAX
+    ) -> list[Verdict]:
         """As boundaries.Ledger.award."""
+        self.seconds_allowed = seconds_max
         await self._door()
         for action_id, receipt in receipts:
             used = self._past.used.get(action_id)
