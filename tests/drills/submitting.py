@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from tests.journeys.server import ServerProcess
 
@@ -32,7 +33,9 @@ async def post(server: ServerProcess, path: str, user_id: str, body: object) -> 
         f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
     )
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        # From a few addresses, since one may not hold so many connections.
+        address = f"127.0.0.{2 + crc32(user_id.encode()) % 8}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
         writer.write(head.encode() + payload)
         answer = await reader.read()
         writer.close()
