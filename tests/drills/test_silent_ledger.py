@@ -1,4 +1,4 @@
-"""PostgreSQL falls silent under players: each is answered in time, nothing refused was awarded, and a second later all is well."""
+"""PostgreSQL falls silent under players: each is answered in time, nothing refused is awarded, and soon after all is well."""
 
 from __future__ import annotations
 
@@ -70,6 +70,7 @@ def test_after_the_first_silence_those_in_line_are_refused_at_once(
     postgres_server: PostgresServer,
     database_url: str,
     proxy: SilentProxy,
+    record_property: Callable[[str, object], None],
 ) -> None:
     def stop() -> None:
         if fault == "stopped":
@@ -86,7 +87,7 @@ def test_after_the_first_silence_those_in_line_are_refused_at_once(
     told, ended_s, after = asyncio.run(_crowd(server, stop, go_on))
     seconds = sorted(one.took_s for _, one in told)
     first_s = min(one.asked_s + one.took_s for _, one in after if one.status == 200)
-    print(f"{fault}: p50 {seconds[PLAYERS // 2]:.2f} s, max {seconds[-1]:.2f} s, back after {first_s - ended_s:.2f} s")
+    record_property("seconds", f"p50 {seconds[PLAYERS // 2]:.2f}, max {seconds[-1]:.2f}, back after {first_s - ended_s:.2f}")
 
     assert {(one.status, one.retry_after) for _, one in told} == {(503, "1")}
     assert {one.body["message"][:30] for _, one in told} == {"The ledger cannot be reached; ", "The ledger did not take it in "}

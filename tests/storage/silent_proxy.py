@@ -1,4 +1,4 @@
-"""A TCP proxy before a PostgreSQL that can fall silent, as a network, a balancer or a connection pooler may: it never closes anything.
+"""A TCP proxy before a PostgreSQL that can fall silent, as a network, a balancer or a pooler may: it never closes anything.
 
 ``quiet`` says which connections are silent: ``all`` (what is sent either way disappears, also on new ones), ``after login`` (from
 the first ReadyForQuery on), ``commit lost`` and ``commit unanswered`` (from the first COMMIT on, which is not, or is, passed on).
