@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -61,6 +61,8 @@ async def begun(server: ServerProcess, user_ids: Sequence[str], at_once_max: int
     async def begin(user_id: str) -> dict[str, Any]:
         async with gate:
             told = await post(server, "/api/v1/actions/initialize", user_id, asked)
+        if told.status == 0:
+            raise ConnectionError(user_id)
         assert told.status == 200, told
         return {**asked, **{name: told.body["data"][name] for name in ("actionId", "timestamp", "signature")}}
 
@@ -73,10 +75,28 @@ async def submitted(server: ServerProcess, user_id: str, submission: dict[str, A
 
 
 async def keep_submitting(server: ServerProcess, user_id: str, until_s: float, pause_s: float = 0.05) -> list[tuple[str, Told]]:
-    """(action id, answer) of submission after submission."""
-    told = []
+    """(action id, answer) of submission after submission; one that was refused with 503 is tried again."""
+    told: list[tuple[str, Told]] = []
+    submission: dict[str, Any] | None = None
     while time.monotonic() < until_s:
-        (submission,) = await begun(server, [user_id])
+        if submission is None:
+            try:
+                (submission,) = await begun(server, [user_id])
+            except ConnectionError:  # the server is gone
+                break
         told.append((submission["actionId"], await submitted(server, user_id, submission)))
+        if told[-1][1].status != 503:
+            submission = None
         await asyncio.sleep(pause_s)
     return told
+
+
+def acknowledged(told: Iterable[tuple[str, Told]]) -> set[str]:
+    """The actions of which it was said that they are awarded, at once or to a retry."""
+    return {action_id for action_id, one in told if one.status in (200, 409)}
+
+
+def never_awarded(told: Iterable[tuple[str, Told]]) -> set[str]:
+    """The actions of which the last word was that nothing was awarded."""
+    last = dict(told)
+    return {action_id for action_id, one in last.items() if one.status == 503 and "nothing was awarded" in one.body["message"]}
