@@ -107,7 +107,7 @@ def connect(
     try:
         session = _log_in(conninfo, options, given)
     except psycopg.errors.ConnectionTimeout as error:
-        raise StoreSilent(f"no connection in {CONNECT_SECONDS_MAX} s") from error
+        raise StoreSilent(f"the ledger cannot be reached: no connection to PostgreSQL in {CONNECT_SECONDS_MAX} s") from error
     except psycopg.OperationalError as error:
         wrong = explained(conninfo, options, CONNECT_SECONDS_MAX) if explain else None
         raise wrong or error from None

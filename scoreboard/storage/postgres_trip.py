@@ -63,5 +63,5 @@ def _result(pgconn: pq.abc.PGconn, line: select.poll, silence_ms_max: int) -> pq
 def _wait(pgconn: pq.abc.PGconn, line: select.poll, silence_ms_max: int) -> None:
     """The only place where a trip waits, and where it lets the reactor's thread go on."""
     if not line.poll(silence_ms_max):
-        raise StoreSilent(f"no answer in {silence_ms_max} ms")
+        raise StoreSilent(f"the ledger cannot be reached: PostgreSQL gave no answer in {silence_ms_max} ms")
     pgconn.consume_input()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from tests.operations.test_start import ROOT, started
 from tests.storage.postgres_server import PostgresServer
+from tests.storage.silent_proxy import silent_proxy
 from tests.storage.sql_stores import tell
 
 SCOREBOARD = Path(sys.executable).with_name("scoreboard")
@@ -77,6 +79,18 @@ def test_too_many_connections_pass_by_themselves(server: PostgresServer, tmp_pat
     ended = started({"DATABASE_URL": f"postgresql://crowded@/postgres?host={server.directory}"}, tmp_path)
     assert ended.stderr.startswith("scoreboard: the ledger cannot be reached: ")
     assert ended.returncode == 69
+
+
+def test_who_answers_the_login_and_then_nothing_ends_the_start_soon(server: PostgresServer, tmp_path: Path) -> None:
+    with silent_proxy(server.directory) as proxy:
+        proxy.quiet = "after login"
+        begun_s = time.monotonic()
+        ended = started({"DATABASE_URL": proxy.url(server.url())}, tmp_path)
+    assert (ended.stderr, ended.returncode) == (
+        "scoreboard: the ledger cannot be reached: PostgreSQL gave no answer in 2000 ms\n",
+        69,
+    )
+    assert time.monotonic() - begun_s < 15
 
 
 @pytest.mark.parametrize("password", ["p@ss#w", "p#ss", "p/ss@w"])
