@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.printing import complain
-from scoreboard.boundaries import StaleBoard, StoreUnavailable
+from scoreboard.boundaries import StaleBoard, StoreMisconfigured, StoreUnavailable
 
 FOUND_WRONG: Final = 1
 USAGE: Final = 2
@@ -34,6 +34,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except Stop as stop:
             _end(stop, stop.exit_code)
+        except StoreMisconfigured as wrong:
+            _end(wrong, BAD_SETTINGS)
         except (StoreUnavailable, StaleBoard) as unavailable:
             _end(unavailable, UNREACHABLE)
         except BrokenPipeError:  # the reader had enough (`… | head`): Typer ends that quietly

@@ -64,16 +64,30 @@ class LedgerState(Value, frozen=True, kw_only=True):
     followed_s_ago: int = 0
 
 
+class StoreAway(StoreUnavailable):
+    """The store was not asked, because it did not answer others or because too many wait: nothing has changed."""
+
+
+class StoreMisconfigured(StoreUnavailable):
+    """The store answers and refuses us: a setting is wrong, and no second try can help before an operator has mended it."""
+
+
+#: How long a batch may take, and how long a submission may from its arrival until the ledger has answered.
+AWARD_S_MAX: Final = 4.5
+
+
 class Ledger(Protocol):
     """The truth: an insert-only record of awards in SQL, and every player's total."""
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
+    async def award(
+        self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
+    ) -> list[Verdict]:
         """Judge and append a batch in one transaction; when it returns, every Award in it is committed for good.
 
         ``receipts`` are the placed receipts of an earlier batch, kept in the same commit so that a retry is
         answered with the original. Verdicts are in the order of the claims. Two processes never award one action
-        twice nor lose an update. Raises StoreUnavailable, and then nothing of the batch was awarded, unless the
-        connection died during COMMIT: then a retry tells.
+        twice nor lose an update. Raises StoreUnavailable within ``seconds_max``, and then nothing of the batch was awarded,
+        unless the connection died during COMMIT: then a retry tells. With StoreAway nothing was tried at all.
         """
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:

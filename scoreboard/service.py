@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThread
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
@@ -35,7 +34,7 @@ from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.warden import Warden
-from scoreboard.boundaries import Board, Failpoint, Parting, StoreUnavailable
+from scoreboard.boundaries import Board, Failpoint, Parting, StoreMisconfigured, StoreUnavailable
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
@@ -57,6 +56,7 @@ from scoreboard.realtime.socketio.mount import SOCKETIO_PATH, socketio_resource
 from scoreboard.realtime.sse import Streams
 from scoreboard.storage.absentees import RedisAbsentees
 from scoreboard.storage.board import RedisBoard
+from scoreboard.storage.daemon_thread import call_in_daemon_thread
 from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.gate import RedisGate
 from scoreboard.storage.ledger import SqlLedger, open_ledger
@@ -80,10 +80,15 @@ PAGES: Final = Path(__file__).parent / "pages"
 #: How long what is in flight has to end after SIGTERM, and over how much of it goodbyes are spread.
 DRAIN_S: Final = 10.0
 GOODBYE_S: Final = 1.0
+#: How long each thing that is closed may take, whatever its store does; once DRAIN_S and GOODBYE_S are over, only a little.
+CLOSE_S_MAX: Final = 6.0
+CLOSE_S_MIN: Final = 0.5
 RESTARTING: Final = Parting(code=1012, reason="the server is restarting; come back in a moment")
 #: How long the first connection to Redis may take before we open our ports without it.
 REDIS_WAIT_MS: Final = 500
 CLI_REDIS_WAIT_MS: Final = 1_500
+#: How long PostgreSQL may take to say which schema it has.
+SCHEMA_S_MAX: Final = 10.0
 #: What may hinder a start and needs no traceback: the operator reads one line.
 EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, CannotListenError)
 
@@ -293,8 +298,12 @@ class House(Service):
     async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlRegister]:
         """The ledger, and the register in the same database."""
         url = self._settings.database_url.get_secret_value()
-        await deferToThread(migrate if url.startswith("sqlite:") else require_schema, url)
-        ledger, register = open_ledger(url, self._reactor, failpoint), open_register(url, self._reactor)
+        if url.startswith("sqlite:"):
+            await call_in_daemon_thread(self._reactor, None, migrate, url)
+        else:
+            await call_in_daemon_thread(self._reactor, SCHEMA_S_MAX, require_schema, url)
+        ledger = open_ledger(url, self._reactor, failpoint, self._telemetry)
+        register = open_register(url, self._reactor, self._telemetry)
         for store in (ledger, register):
             store.start()
             self._closers.append(store.close)
@@ -355,12 +364,17 @@ class House(Service):
     async def _close(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
+        ends_s = self._reactor.seconds() + DRAIN_S + GOODBYE_S
         while self._closers:
             close = self._closers.pop()
+            left_s = max(CLOSE_S_MIN, ends_s - self._reactor.seconds())
+            most_s = DRAIN_S if isinstance(close, partial) and close.func is _drain else CLOSE_S_MAX
             try:
-                await close()
+                await ensureDeferred(_awaited(close)).addTimeout(min(left_s, most_s), self._reactor)
+            except TimeoutError:
+                self._log.warn("{what} was not closed in time and is left behind", what=_name_of(close))
             except Exception:  # whatever hinders one must not keep the others from closing
-                self._log.failure("something could not be closed")
+                self._log.failure("{what} could not be closed", what=_name_of(close))
 
     def _cannot_open(self, failure: Failure) -> None:
         if failure.check(CancelledError):  # stopped while opening
@@ -369,7 +383,8 @@ class House(Service):
             assert sys.__stderr__ is not None  # twistd keeps it open and takes sys.stderr for its log
             sys.__stderr__.write(f"scoreboard: {failure.getErrorMessage()}\n")
             # A store that is away comes back, so whoever supervises us should try again; what is wrong in itself does not.
-            status = os.EX_UNAVAILABLE if failure.check(StoreUnavailable) else os.EX_CONFIG
+            away = failure.check(StoreUnavailable) and not failure.check(StoreMisconfigured)
+            status = os.EX_UNAVAILABLE if away else os.EX_CONFIG
         else:
             self._log.failure("the server cannot start", failure=failure)
             status = os.EX_SOFTWARE
@@ -388,7 +403,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
     """
     url = settings.database_url.get_secret_value()
     with unusable_is_unavailable():
-        await deferToThread(require_schema, url)
+        await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
     ledger, register = open_ledger(url, reactor), open_register(url, reactor)
     closers = [register.close, ledger.close]
     for store in (ledger, register):
@@ -454,6 +469,16 @@ async def _drain(sites: Sequence[Site], clock: Any) -> None:
     """Let what has been asked be answered, but do not wait for ever."""
     with suppress(TimeoutError):
         await gatherResults([site.drain() for site in sites]).addTimeout(DRAIN_S, clock)
+
+
+async def _awaited(close: Callable[[], Awaitable[object]]) -> None:
+    await close()
+
+
+def _name_of(close: Callable[[], Awaitable[object]]) -> str:
+    """What a closer closes, for the log."""
+    named = close.func if isinstance(close, partial) else close
+    return str(getattr(named, "__qualname__", named))
 
 
 def _begin(what: Coroutine[Any, Any, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -15,6 +16,8 @@ from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 
 _FIRST_FD: Final = 3
+#: Longer than the service gives what it closes: only a thread that hangs (a name server, say) keeps the process for so long.
+STOP_S_MAX: Final = 15.0
 
 
 def activated_endpoints(reactor: Any, environ: Mapping[str, str]) -> Sequence[IStreamServerEndpoint]:
@@ -81,14 +84,25 @@ def _watchdog_s(environ: Mapping[str, str]) -> float:
     return int(wait_us) / 1_000_000
 
 
-def stop_on_signals(reactor: Any) -> None:
-    """Stop in good order on SIGTERM and SIGINT and end with 0, where Twisted would end as if the signal had killed us."""
+def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
+    """Stop in good order on SIGTERM and SIGINT and end with 0, where Twisted would end as if the signal had killed us.
+
+    What has not ended after ``seconds_max`` is left behind: the process ends all the same.
+    """
 
     def stop(number: int, frame: object) -> None:
         # A supervisor may tell us twice (make passes on what its whole group heard); a second Ctrl-C is somebody in a hurry.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        last = threading.Timer(seconds_max, _leave)
+        last.daemon = True
+        last.start()
         reactor.callFromThread(reactor.stop)
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+
+
+def _leave() -> None:
+    os.write(2, b"scoreboard: something did not end in time and is left behind\n")
+    os._exit(0)

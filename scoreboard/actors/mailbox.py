@@ -1,8 +1,8 @@
 """The mailbox: the only concurrency code in the house.
 
-Letters wait in a bounded line; one coroutine takes them out, as many as have come up to a batch, and nothing else touches
-the state behind it. A *tell* wants no answer, an *ask* gets one. An error in handling goes to those who asked; whoever
-told hears nothing, the log does, and the actor lives on. A stop answers everyone who waits.
+Letters wait in a bounded line, and no longer than they may; one coroutine takes them out, as many as have come up to a batch, and
+nothing else touches the state behind it. A *tell* wants no answer, an *ask* gets one. An error in handling goes to those who
+asked; whoever told hears nothing, the log does, and the actor lives on. A stop answers everyone who waits.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,17 +24,22 @@ class MailboxFull(Exception):
     """No room for another letter; whoever knocks is told at once."""
 
 
+class MailboxLate(Exception):
+    """The letter waited for as long as it may; it was not handled and never will be."""
+
+
 class MailboxClosed(Exception):
     """The actor has stopped, or is stopping and takes no more."""
 
 
 class Envelope(Generic[Letter, Answer]):
-    """A letter and, if it was asked, whom to answer. Answered at most once."""
+    """A letter, when it came, and, if it was asked, whom to answer. Answered at most once."""
 
-    __slots__ = ("_asker", "letter")
+    __slots__ = ("_asker", "came_s", "letter")
 
-    def __init__(self, letter: Letter, asker: Deferred[Answer] | None) -> None:
+    def __init__(self, letter: Letter, asker: Deferred[Answer] | None, came_s: float) -> None:
         self.letter = letter
+        self.came_s = came_s
         self._asker = asker
 
     def answer(self, answer: Answer) -> None:
@@ -50,7 +56,10 @@ class Envelope(Generic[Letter, Answer]):
 
 
 class Mailbox(Generic[Letter, Answer]):
-    """Hands batches of at most ``batch_max`` envelopes, in order of arrival, to ``handle``, one batch at a time."""
+    """Hands batches of at most ``batch_max`` envelopes, in order of arrival, to ``handle``, one batch at a time.
+
+    A letter that waited ``wait_s_max`` for its batch is answered with MailboxLate.
+    """
 
     _log = Logger()
 
@@ -60,8 +69,13 @@ class Mailbox(Generic[Letter, Answer]):
         *,
         letters_max: int,
         batch_max: int,
+        wait_s_max: float,
+        clock: IReactorTime,
     ) -> None:
         self._handle = handle
+        self._wait_s_max = wait_s_max
+        self._clock = clock
+        self._expiry: IDelayedCall | None = None
         self._letters_max = letters_max
         self._batch_max = batch_max
         self._waiting: deque[Envelope[Letter, Answer]] = deque()
@@ -74,12 +88,12 @@ class Mailbox(Generic[Letter, Answer]):
 
     def tell(self, letter: Letter) -> None:
         """Put a letter in line; raises MailboxFull or MailboxClosed."""
-        self._put(Envelope(letter, None))
+        self._put(letter, None)
 
     def ask(self, letter: Letter) -> Deferred[Answer]:
         """Put a letter in line and wait for its answer; raises MailboxFull or MailboxClosed at once."""
         asker: Deferred[Answer] = Deferred()
-        self._put(Envelope(letter, asker))
+        self._put(letter, asker)
         return asker
 
     async def close(self) -> None:
@@ -96,15 +110,29 @@ class Mailbox(Generic[Letter, Answer]):
         while self._waiting:
             self._waiting.popleft().fail(Failure(MailboxClosed()))
 
-    def _put(self, envelope: Envelope[Letter, Answer]) -> None:
+    def _put(self, letter: Letter, asker: Deferred[Answer] | None) -> None:
         if self._closed:
             raise MailboxClosed
         if len(self._waiting) >= self._letters_max:
             raise MailboxFull
-        self._waiting.append(envelope)
+        self._waiting.append(Envelope(letter, asker, self._clock.seconds()))
         if not self._draining:
             self._draining = True
             ensureDeferred(self._drain())
+        elif self._expiry is None:
+            self._expiry = self._clock.callLater(self._wait_s_max, self._expire)
+
+    def _expire(self) -> None:
+        """One timer for all: it is due when the first in line is late, or earlier."""
+        self._expiry = None
+        now_s = self._clock.seconds()
+        late: list[Envelope[Letter, Answer]] = []
+        while self._waiting and now_s - self._waiting[0].came_s >= self._wait_s_max:
+            late.append(self._waiting.popleft())
+        if self._waiting:
+            self._expiry = self._clock.callLater(self._waiting[0].came_s + self._wait_s_max - now_s, self._expire)
+        for envelope in late:
+            envelope.fail(Failure(MailboxLate()))
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -117,6 +145,9 @@ class Mailbox(Generic[Letter, Answer]):
                 for envelope in batch:
                     envelope.fail(failure)
         self._draining = False
+        if self._closed and self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
         idle, self._idle = self._idle, []
         for waiter in idle:
             waiter.callback(None)

@@ -13,14 +13,15 @@ from contextlib import suppress
 
 import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull
+from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from scoreboard.actors.projector import Projector
-from scoreboard.boundaries import Failpoint, Gate, Ledger, Meter, StoreUnavailable, no_failpoint
+from scoreboard.boundaries import AWARD_S_MAX, Failpoint, Gate, Ledger, Meter, StoreAway, StoreUnavailable, no_failpoint
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
-from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal, unavailable
+from scoreboard.domain.refusals import HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, unavailable
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Origin, PlacedReceipt, Player, Receipt, Submission
 
@@ -28,9 +29,18 @@ Outcome = Receipt | Refusal
 _FULL = unavailable("Too many submissions are waiting; nothing was awarded")
 _STOPPING = unavailable("The server is stopping; nothing was awarded")
 _LEDGER_AWAY = unavailable()
+_LEDGER_SILENT = unavailable("The ledger did not take it in time; submit the same action again: it is awarded once at most")
 
 CLAIMS_WAITING_MAX = 4_096
 CLAIMS_PER_COMMIT_MAX = 256
+#: How long a claim waits for its batch. The ledger has what is left of AWARD_S_MAX since the oldest of a batch arrived.
+CLAIM_WAITS_S_MAX = 3.5
+#: How long the last receipts may take at a stop; without them a retry is answered without ranks.
+LAST_RECEIPTS_S_MAX = 1.0
+#: How many claims may wait for players whom somebody else holds, and how long each does before it is asked for again.
+CLAIMS_HELD_MAX = 1_024
+HELD_PAUSE_S_MIN = 0.01
+HELD_PAUSE_S_MAX = 0.4
 #: How long a placed receipt waits for an award to share a commit with.
 RECEIPTS_WAIT_S = 0.02
 
@@ -72,8 +82,13 @@ class Scorekeeper:
         self._failpoint = failpoint
         # A letter of None asks for nothing but the receipts to be written down.
         self._mailbox: Mailbox[Claim | None, Outcome] = Mailbox(
-            self._keep, letters_max=CLAIMS_WAITING_MAX, batch_max=CLAIMS_PER_COMMIT_MAX
+            self._keep,
+            letters_max=CLAIMS_WAITING_MAX,
+            batch_max=CLAIMS_PER_COMMIT_MAX,
+            wait_s_max=CLAIM_WAITS_S_MAX,
+            clock=clock,
         )
+        self._held = 0
         self._receipts: list[PlacedReceipt] = []
         self._flush: IDelayedCall | None = None
 
@@ -93,10 +108,30 @@ class Scorekeeper:
             at_ms=self._now_ms(),
             milestones=self._milestones,
         )
+        return await self._judged(claim)
+
+    async def _judged(self, claim: Claim) -> Outcome:
+        """The outcome of a claim. While somebody else holds the player's account it is asked for again, until its time is up."""
+        until_s, pause_s = self._clock.seconds() + AWARD_S_MAX, HELD_PAUSE_S_MIN
+        while True:
+            outcome = await self._asked(claim)
+            if outcome is not HELD or self._clock.seconds() + pause_s > until_s or self._held >= CLAIMS_HELD_MAX:
+                return outcome
+            self._held += 1
+            try:
+                await deferLater(self._clock, pause_s)
+            finally:
+                self._held -= 1
+            pause_s = min(2 * pause_s, HELD_PAUSE_S_MAX)
+
+    async def _asked(self, claim: Claim) -> Outcome:
         try:
             return await self._mailbox.ask(claim)
         except MailboxFull:
             self._meter.count("submissions_refused_total", reason="hatch_full")
+            return _FULL
+        except MailboxLate:
+            self._meter.count("submissions_refused_total", reason="waited_too_long")
             return _FULL
         except MailboxClosed:
             return _STOPPING
@@ -104,7 +139,7 @@ class Scorekeeper:
     async def stop(self) -> None:
         """Take no more, finish what is in line, and write down the last receipts."""
         await self._mailbox.close()
-        await self._append([])
+        await self._append([], LAST_RECEIPTS_S_MAX)
 
     async def _keep(self, batch: list[Envelope[Claim | None, Outcome]]) -> None:
         asked: list[tuple[Envelope[Claim | None, Outcome], Claim]] = []
@@ -114,10 +149,11 @@ class Scorekeeper:
                 envelope.answer(SUSPENDED)
             elif claim is not None:
                 asked.append((envelope, claim))
-        verdicts = await self._append([claim for _, claim in asked])
-        if verdicts is None:
+        waited_s = self._clock.seconds() - batch[0].came_s
+        verdicts = await self._append([claim for _, claim in asked], AWARD_S_MAX - waited_s)
+        if isinstance(verdicts, Refusal):
             for envelope, _ in asked:
-                envelope.answer(_LEDGER_AWAY)
+                envelope.answer(verdicts)
             return
         awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
         placed: dict[str, Receipt] = {}
@@ -133,20 +169,22 @@ class Scorekeeper:
         for (envelope, claim), verdict in zip(asked, verdicts, strict=True):
             envelope.answer(_outcome(claim, verdict, placed))
 
-    async def _append(self, claims: Sequence[Claim]) -> list[Verdict] | None:
-        """The verdicts of a batch, committed, or None when the ledger could not: then nothing was awarded."""
+    async def _append(self, claims: Sequence[Claim], seconds_max: float) -> list[Verdict] | Refusal:
+        """The verdicts of a batch, committed, or what to answer when the ledger could not."""
         if self._flush is not None:  # its receipts come along now
             self._flush.cancel()
             self._flush = None
         if not claims and not self._receipts:
             return []
         try:
-            verdicts = await self._ledger.award(claims, self._receipts)
+            verdicts = await self._ledger.award(claims, self._receipts, seconds_max)
         except StoreUnavailable as away:
             # Receipts stay for the next commit; writing them twice changes nothing.
             self._meter.count("ledger_unavailable_total")
+            if isinstance(away, StoreAway):  # it said so once, when it went away
+                return _LEDGER_AWAY
             self._log.warn("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
-            return None
+            return _LEDGER_SILENT
         self._receipts = []
         return verdicts
 

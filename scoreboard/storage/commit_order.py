@@ -17,6 +17,7 @@ from scoreboard.boundaries import ChangedPage, LedgerState, LedgerWentBack
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.values import BOARD_ID, Standing
 from scoreboard.storage.asking import Asker
+from scoreboard.storage.lane_worker import Blocking
 from scoreboard.storage.tables import boards, ledger
 
 #: A standing as SQL writes it: user id, username, avatar, points, version, reached at, updated at (milliseconds).
@@ -43,8 +44,8 @@ _CHANGED: Final = """
 """
 
 
-class CommitOrder(Protocol):
-    """What both dialects answer. Blocks; one thread asks, another may ``interrupt``."""
+class CommitOrder(Blocking, Protocol):
+    """What both dialects answer, as a lane serves it."""
 
     def state(self) -> LedgerState:
         """As boundaries.Ledger.state."""
@@ -60,12 +61,6 @@ class CommitOrder(Protocol):
 
     def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
         """As boundaries.Ledger.changed_since."""
-
-    def interrupt(self) -> None:
-        """Make what is running now fail soon; from another thread."""
-
-    def close(self) -> None:
-        """Let go of the database."""
 
 
 class PostgresCommitOrder(Asker):
@@ -113,7 +108,7 @@ class PostgresCommitOrder(Asker):
         What the snapshot takes to be over must be so after a crash, too: the numbers of transactions that ended and whose
         records were not on the disk yet would be given out again. A commit of our own puts those records there.
         """
-        with self.asking() as connection:
+        with self.changing() as connection:
             snapshot = _snapshot(connection)
             connection.execute(text("SELECT setval('position_flush', 1)"))  # writes a record, and locks nothing
             return snapshot
@@ -200,7 +195,7 @@ def _state(asker: Asker, instance: str, now_ms: str) -> LedgerState:
 
 def _sign(asker: Asker, now: str, drawn_on: str) -> None:
     signed = update(boards).where(boards.c.board_id == BOARD_ID, boards.c.drawn_on == drawn_on)
-    with asker.asking() as connection:
+    with asker.changing() as connection:
         connection.execute(signed.values(followed_at=literal_column(now)))
 
 

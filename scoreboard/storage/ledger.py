@@ -1,21 +1,25 @@
 """The ledger's shell: implements boundaries.Ledger over a blocking SQL store, and never blocks the reactor.
 
 Four lanes, so that awards wait for nothing else: one writes, one reads, one makes the reads that may take long, and one follows
-the order of commits and rebuilds boards, which waits for no reader. Each is a thread with a connection of its own; every await
-has a deadline.
+the order of commits and rebuilds boards, which waits for no reader. Each is a thread with a connection of its own, and both are
+replaced when they hang; every await has a deadline.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
-from scoreboard.boundaries import ChangedPage, Failpoint, Ledger, LedgerState, no_failpoint
+from twisted.internet.defer import ensureDeferred, gatherResults
+
+from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Failpoint, Ledger, LedgerState, no_failpoint
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
-from scoreboard.storage.lane import Lane, Reactor
-from scoreboard.storage.opening import SqlStore, open_store
+from scoreboard.storage.commit_order import CommitOrder
+from scoreboard.storage.lane import Counter, Lane, Reactor
+from scoreboard.storage.opening import LaneWrites, SqlStore, open_store
+from scoreboard.storage.reading import Reads
 
 WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0
@@ -26,21 +30,22 @@ WRITES_WAITING_MAX: Final = 16
 READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
 REBUILDS_WAITING_MAX: Final = 16
+#: How long a stop waits for what was asked; what is not done then is given up.
+CLOSE_SECONDS_MAX: Final = 2.0
 
 
 class SqlLedger:
     """Implements boundaries.Ledger. ``start`` before the first call; ``close`` finishes what was asked and lets go."""
 
-    def __init__(self, store: SqlStore, reactor: Reactor) -> None:
-        self._writes = store.writes
-        self._reads = store.reads
-        self._audits = store.audits
-        self._order = store.order
-        self._writing = Lane(reactor, "ledger writes", store.writes, waiting_max=WRITES_WAITING_MAX)
-        self._reading = Lane(reactor, "ledger reads", store.reads, waiting_max=READS_WAITING_MAX)
-        self._auditing = Lane(reactor, "ledger audits", store.audits, waiting_max=AUDITS_WAITING_MAX)
-        self._rebuilding = Lane(reactor, "board rebuilds", store.order, waiting_max=REBUILDS_WAITING_MAX)
-        self._lanes = (self._writing, self._reading, self._auditing, self._rebuilding)
+    def __init__(self, open_store: Callable[[], SqlStore], reactor: Reactor, meter: Counter | None = None) -> None:
+        def lane(name: str, build: Callable[[], Any], waiting_max: int) -> Lane[Any]:
+            return Lane(reactor, f"ledger {name}", build, waiting_max=waiting_max, meter=meter)
+
+        self._writing: Lane[LaneWrites] = lane("writes", lambda: open_store().writes, WRITES_WAITING_MAX)
+        self._reading: Lane[Reads] = lane("reads", lambda: open_store().reads, READS_WAITING_MAX)
+        self._auditing: Lane[Reads] = lane("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
+        self._rebuilding: Lane[CommitOrder] = lane("rebuilds", lambda: open_store().order, REBUILDS_WAITING_MAX)
+        self._lanes: tuple[Lane[Any], ...] = (self._writing, self._reading, self._auditing, self._rebuilding)
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
@@ -48,80 +53,84 @@ class SqlLedger:
             lane.start()
 
     async def close(self) -> None:
-        """Finish what was asked, end the threads, close the connections."""
-        for lane in self._lanes:
-            await lane.close()
+        """Finish what was asked, end the threads, close the connections; what is not done in time is given up."""
+        await gatherResults([ensureDeferred(lane.close(CLOSE_SECONDS_MAX)) for lane in self._lanes])
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
+    async def award(
+        self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
+    ) -> list[Verdict]:
         """As boundaries.Ledger.award."""
-        return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.award, tuple(claims), tuple(receipts))
+        batch, placed = tuple(claims), tuple(receipts)
+        return await self._writing.ask(seconds_max, lambda writes: writes.award(batch, placed))
 
     async def reset(self, order: ResetOrder) -> list[Standing]:
         """As boundaries.Ledger.reset."""
-        return await self._writing.ask(RESET_SECONDS_MAX, self._writes.reset, order)
+        return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 
     async def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
-        return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.next_epoch, drawn_on)
+        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(drawn_on))
 
     async def sign(self, drawn_on: str) -> None:
         """As boundaries.Ledger.sign."""
-        await self._rebuilding.ask(REBUILD_SECONDS_MAX, self._order.sign, drawn_on)
+        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.sign(drawn_on))
 
     async def ping(self) -> None:
         """As boundaries.Ledger.ping: a real commit, because a ledger that cannot commit cannot award."""
-        await self._writing.ask(WRITE_SECONDS_MAX, self._writes.touch)
+        await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.touch())
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
-        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, self._order.accounts, after_user_id, limit)
+        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.accounts(after_user_id, limit))
 
     async def position(self) -> str:
         """As boundaries.Ledger.position."""
-        return await self._rebuilding.ask(READ_SECONDS_MAX, self._order.position)
+        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.position())
 
     async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
         """As boundaries.Ledger.changed_since."""
-        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, self._order.changed_since, position, after, limit)
+        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.changed_since(position, after, limit))
 
     async def top(self, offset: int, limit: int) -> list[Standing]:
         """As boundaries.Ledger.top."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.top, offset, limit)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.top(offset, limit))
 
     async def ranked_count(self) -> int:
         """As boundaries.Ledger.ranked_count."""
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.ranked_count)
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.ranked_count())
 
     async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
         """As boundaries.Ledger.accounts_of."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.accounts_of, tuple(user_ids))
+        asked = tuple(user_ids)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.accounts_of(asked))
 
     async def account(self, user_id: str) -> Standing | None:
         """As boundaries.Ledger.account."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.account, user_id)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.account(user_id))
 
     async def state(self) -> LedgerState:
         """As boundaries.Ledger.state."""
-        return await self._rebuilding.ask(READ_SECONDS_MAX, self._order.state)
+        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.state())
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:
         """As boundaries.Ledger.entries."""
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.entries, where, after, limit, newest_first)
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.entries(where, after, limit, newest_first))
 
     async def count_entries(self, where: EntryFilter) -> int:
         """As boundaries.Ledger.count_entries."""
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.count_entries, where)
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.count_entries(where))
 
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
         """As boundaries.Ledger.verify."""
-        return await self._auditing.ask(AUDIT_SECONDS_MAX, self._audits.verify, after_user_id, limit)
+        return await self._auditing.ask(AUDIT_SECONDS_MAX, lambda audits: audits.verify(after_user_id, limit))
 
 
-def open_ledger(url: str, reactor: Reactor, failpoint: Failpoint = no_failpoint) -> SqlLedger:
+def open_ledger(url: str, reactor: Reactor, failpoint: Failpoint = no_failpoint, meter: Counter | None = None) -> SqlLedger:
     """The ledger behind ``sqlite:///path`` or ``postgresql://…``, not started yet. Raises LedgerUnusable for any other URL."""
-    return SqlLedger(open_store(url, failpoint), reactor)
+    open_store(url, failpoint)  # which refuses a URL at once
+    return SqlLedger(lambda: open_store(url, failpoint), reactor, meter)
 
 
 _conforms: type[Ledger] = SqlLedger

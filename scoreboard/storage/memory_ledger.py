@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from scoreboard.boundaries import ChangedPage, Ledger, LedgerState, LedgerWentBack
+from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Ledger, LedgerState, LedgerWentBack
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
 from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
 from scoreboard.domain.players import Achievement, ledger_shard
@@ -39,6 +39,8 @@ class MemoryLedger(Hindered):
         self._entries: list[Entry] = []
         self._epoch = 0
         self._drawn_on = ""
+        #: How long the last batch was allowed to take.
+        self.seconds_allowed = 0.0
 
     def backup(self) -> Callable[[], None]:
         """What brings the ledger back to where it is now, as a restore would."""
@@ -49,8 +51,11 @@ class MemoryLedger(Hindered):
 
         return restore
 
-    async def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
+    async def award(
+        self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
+    ) -> list[Verdict]:
         """As boundaries.Ledger.award."""
+        self.seconds_allowed = seconds_max
         await self._door()
         for user_id, action_id, receipt in receipts:
             used = self._past.used.get((user_id, action_id))

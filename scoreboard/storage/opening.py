@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine
 
 from scoreboard.boundaries import Failpoint, no_failpoint
-from scoreboard.storage import postgres, sqlite
+from scoreboard.storage import postgres_session, sqlite
 from scoreboard.storage.commit_order import CommitOrder, PostgresCommitOrder, SqliteCommitOrder
+from scoreboard.storage.lane_worker import Blocking
+from scoreboard.storage.postgres import PostgresWrites
+from scoreboard.storage.postgres_session import STATEMENT_MS_MAX, PostgresSession
 from scoreboard.storage.reading import Reads
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
+from scoreboard.storage.sqlite import SqliteWrites
 from scoreboard.storage.writing import Writes
 
 #: An audit may count millions of entries; nobody else waits for it.
@@ -30,11 +34,15 @@ class LedgerUnusable(Exception):
     """The ledger can be reached and is not one that this program can use: a message for the operator, in one line."""
 
 
+class LaneWrites(Writes, Blocking, Protocol):
+    """The writing half of a SQL store, as a lane serves it."""
+
+
 @dataclass(frozen=True, eq=False)
 class SqlStore:
     """The parts of a SQL store, each for one thread: what writes, reads, reads for long, and follows the order of commits."""
 
-    writes: Writes
+    writes: LaneWrites
     reads: Reads
     audits: Reads
     order: CommitOrder
@@ -45,16 +53,16 @@ def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
     place = _place(url)
     if isinstance(place, Path):
         return SqlStore(
-            writes=sqlite.SqliteWrites(place, failpoint),
+            writes=SqliteWrites(place, failpoint),
             reads=Reads(sqlite.engine(place), sqlite.cut),
             audits=Reads(sqlite.engine(place), sqlite.cut),
             order=SqliteCommitOrder(sqlite.engine(place), sqlite.cut),
         )
     return SqlStore(
-        writes=postgres.PostgresWrites(place, failpoint),
-        reads=Reads(postgres.engine(place, postgres.STATEMENT_MS_MAX), postgres.cut),
-        audits=Reads(postgres.engine(place, AUDIT_STATEMENT_MS_MAX), postgres.cut),
-        order=PostgresCommitOrder(postgres.engine(place, REBUILD_STATEMENT_MS_MAX), postgres.cut),
+        writes=PostgresWrites(place, failpoint),
+        reads=Reads(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
+        audits=Reads(postgres_session.engine(place, AUDIT_STATEMENT_MS_MAX), PostgresSession.cut),
+        order=PostgresCommitOrder(postgres_session.engine(place, REBUILD_STATEMENT_MS_MAX), PostgresSession.cut),
     )
 
 
@@ -73,14 +81,18 @@ def open_register_store(url: str) -> RegisterStore:
         return RegisterStore(
             reads=RegisterReads(sqlite.engine(place), sqlite.cut), changes=RegisterChanges(sqlite.engine(place), sqlite.cut)
         )
-    reads, changes = (postgres.engine(place, postgres.STATEMENT_MS_MAX) for _ in range(2))
-    return RegisterStore(reads=RegisterReads(reads, postgres.cut), changes=RegisterChanges(changes, postgres.cut))
+    reads, changes = (postgres_session.engine(place, STATEMENT_MS_MAX) for _ in range(2))
+    return RegisterStore(reads=RegisterReads(reads, PostgresSession.cut), changes=RegisterChanges(changes, PostgresSession.cut))
 
 
 def migration_engine(url: str) -> Engine:
     """For whoever looks at the schema or changes it."""
     place = _place(url)
-    return sqlite.engine(place) if isinstance(place, Path) else postgres.engine(place, MIGRATION_STATEMENT_MS_MAX)
+    return (
+        sqlite.engine(place)
+        if isinstance(place, Path)
+        else postgres_session.engine(place, MIGRATION_STATEMENT_MS_MAX, explain=True)
+    )
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -15,6 +15,8 @@ from scoreboard.domain.values import DAY_MS
 from scoreboard.storage.writing import Statements, next_epoch_statement
 
 LOCK_MS_MAX: Final = 1_500
+#: An award waits for no row but one that somebody else inserts, and then puts its player aside.
+AWARD_LOCK_MS_MAX: Final = 300
 #: Judging takes a millisecond; who holds locks for longer without a word was stopped, and others wait for them.
 IDLE_MS_MAX: Final = 2_500
 
@@ -139,16 +141,6 @@ RESET_PLAYERS: Final = f"""
     RETURNING u.user_id, u.username, u.avatar, u.version
 """
 
-SETTINGS: Final = f"""
-    SET timezone = 'UTC'; SET lock_timeout = {LOCK_MS_MAX}; SET idle_in_transaction_session_timeout = {IDLE_MS_MAX};
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
-"""
-# Whoever writes only looks rows up by key. A plan that walks a table is the best one while the table is empty, and a prepared
-# statement would keep it while the table grows (seen: 1.6 ms a batch became 26).
-WRITER_SETTINGS: Final = """
-    SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off;
-    SET enable_mergejoin = off; SET enable_material = off;
-"""
 NEXT_EPOCH: Final = next_epoch_statement(
-    clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint", drawn_on="%s", greatest="greatest"
+    clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint", drawn_on="$1", greatest="greatest"
 )

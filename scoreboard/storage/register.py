@@ -6,12 +6,17 @@ a change that waits for another server's lock delays nobody who only asks. Every
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import ensureDeferred, gatherResults
 
 from scoreboard.boundaries import Register
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
-from scoreboard.storage.lane import Lane, Reactor
+from scoreboard.storage.lane import Counter, Lane, Reactor
+from scoreboard.storage.ledger import CLOSE_SECONDS_MAX
 from scoreboard.storage.opening import RegisterStore, open_register_store
+from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
 
 READ_SECONDS_MAX: Final = 3.0
 CHANGE_SECONDS_MAX: Final = 5.0
@@ -22,58 +27,61 @@ CHANGES_WAITING_MAX: Final = 64
 class SqlRegister:
     """Implements boundaries.Register. ``start`` before the first call; ``close`` finishes what was asked and lets go."""
 
-    def __init__(self, store: RegisterStore, reactor: Reactor) -> None:
-        self._reads = store.reads
-        self._changes = store.changes
-        self._reading = Lane(reactor, "register reads", store.reads, waiting_max=READS_WAITING_MAX)
-        self._changing = Lane(reactor, "register changes", store.changes, waiting_max=CHANGES_WAITING_MAX)
+    def __init__(self, open_store: Callable[[], RegisterStore], reactor: Reactor, meter: Counter | None = None) -> None:
+        self._reading: Lane[RegisterReads] = Lane(
+            reactor, "register reads", lambda: open_store().reads, waiting_max=READS_WAITING_MAX, meter=meter
+        )
+        self._changing: Lane[RegisterChanges] = Lane(
+            reactor, "register changes", lambda: open_store().changes, waiting_max=CHANGES_WAITING_MAX, meter=meter
+        )
+        self._lanes: tuple[Lane[Any], ...] = (self._changing, self._reading)
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
-        for lane in (self._reading, self._changing):
+        for lane in self._lanes:
             lane.start()
 
     async def close(self) -> None:
-        """Finish what was asked, end the threads, close the connections."""
-        for lane in (self._changing, self._reading):
-            await lane.close()
+        """Finish what was asked, end the threads, close the connections; what is not done in time is given up."""
+        await gatherResults([ensureDeferred(lane.close(CLOSE_SECONDS_MAX)) for lane in self._lanes])
 
     async def achievements(self, user_id: str) -> list[Achievement]:
         """As boundaries.Register.achievements."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.achievements, user_id)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.achievements(user_id))
 
     async def settings(self, user_id: str) -> PlayerSettings:
         """As boundaries.Register.settings."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.settings, user_id)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.settings(user_id))
 
     async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
         """As boundaries.Register.change_settings."""
-        return await self._changing.ask(CHANGE_SECONDS_MAX, self._changes.change_settings, user_id, settings, at_ms)
+        return await self._changing.ask(CHANGE_SECONDS_MAX, lambda changes: changes.change_settings(user_id, settings, at_ms))
 
     async def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
-        return await self._changing.ask(CHANGE_SECONDS_MAX, self._changes.suspend, order)
+        return await self._changing.ask(CHANGE_SECONDS_MAX, lambda changes: changes.suspend(order))
 
     async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
         """As boundaries.Register.suspensions."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.suspensions, user_id, limit)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.suspensions(user_id, limit))
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.suspended."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.suspended, after_user_id, limit)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.suspended(after_user_id, limit))
 
     async def turn(self) -> int:
         """As boundaries.Register.turn."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.turn)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.turn())
 
     async def turns(self, after: int, limit: int) -> list[Turn]:
         """As boundaries.Register.turns."""
-        return await self._reading.ask(READ_SECONDS_MAX, self._reads.turns, after, limit)
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.turns(after, limit))
 
 
-def open_register(url: str, reactor: Reactor) -> SqlRegister:
+def open_register(url: str, reactor: Reactor, meter: Counter | None = None) -> SqlRegister:
     """The register beside the ledger of the same URL, not started yet. Raises LedgerUnusable for what is no URL of a ledger."""
-    return SqlRegister(open_register_store(url), reactor)
+    open_register_store(url)  # which refuses a URL at once
+    return SqlRegister(lambda: open_register_store(url), reactor, meter)
 
 
 _conforms: type[Register] = SqlRegister

@@ -22,6 +22,7 @@ from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.storage.lane_worker import StoreSilent
 from scoreboard.storage.sqlite_statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
 from scoreboard.storage.writing import TOUCH, Step, award, reset_parameters, taken_back
 
@@ -51,6 +52,7 @@ class SqliteWrites:
             handle.execute("BEGIN IMMEDIATE")
             handle.execute(RESET_ENTRIES, named)
             rows = handle.execute(RESET_TOTALS, named).fetchall()
+            self._may_go_on()
             handle.execute("COMMIT")
         return taken_back(rows, order)
 
@@ -65,11 +67,19 @@ class SqliteWrites:
         with self._failing():
             self._opened().execute(TOUCH)
 
+    def probe(self) -> None:
+        """As lane_worker.Blocking.probe: whoever gets the writer's lock could write."""
+        with self._failing():
+            handle = self._opened()
+            handle.execute("BEGIN IMMEDIATE")
+            handle.execute("ROLLBACK")
+
     def interrupt(self) -> None:
         """Have the running statement fail, and those that would follow."""
         self._interrupted = True
-        if self._handle is not None:
-            cut(self._handle)
+        handle = self._handle
+        if handle is not None:
+            cut(handle)
 
     def close(self) -> None:
         """As writing.Writes.close."""
@@ -79,14 +89,17 @@ class SqliteWrites:
                 handle.close()
 
     def _ask(self, handle: sqlite3.Connection, steps: Sequence[tuple[Step, bytes | None]]) -> dict[Step, bytes]:
-        if self._interrupted:
-            raise StoreUnavailable("interrupted")
         answers: dict[Step, bytes] = {}
         for step, parameter in steps:
+            self._may_go_on()  # before the commit, too
             cursor = handle.execute(STATEMENTS[step], () if parameter is None else (parameter.decode(),))
             if cursor.description is not None:
                 answers[step] = "\n".join(answer for (answer,) in cursor).encode()
         return answers
+
+    def _may_go_on(self) -> None:
+        if self._interrupted:
+            raise StoreUnavailable("interrupted")
 
     def _opened(self) -> sqlite3.Connection:
         if self._handle is None:
@@ -97,14 +110,18 @@ class SqliteWrites:
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
         """A handle on which something failed is not trusted again; closing it rolls back."""
-        self._interrupted = False
         try:
+            self._may_go_on()
             yield
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
-                raise StoreUnavailable(f"{error} ({self._path.name})") from error
+                # Locked by another process for as long as we wait: the next award would wait as long.
+                busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+                raise (StoreSilent if busy else StoreUnavailable)(f"{error} ({self._path.name})") from error
             raise
+        finally:
+            self._interrupted = False  # it was meant for this call
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -116,10 +116,23 @@ _completed = msgspec.json.Decoder(set[tuple[str, str]]).decode
 _unlocked = msgspec.json.Decoder(tuple[str, int]).decode_lines
 
 
-def award(exchange: Exchange, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], failpoint: Failpoint) -> list[Verdict]:
-    """Gather, settle, append: two exchanges, one transaction. A failed exchange leaves it open, to be rolled back."""
+def award(
+    exchange: Exchange,
+    claims: Sequence[Claim],
+    receipts: Sequence[PlacedReceipt],
+    failpoint: Failpoint,
+    *,
+    only_known: bool = False,
+) -> list[Verdict]:
+    """Gather, settle, append: two exchanges, one transaction. A failed exchange leaves it open, to be rolled back.
+
+    With ``only_known`` players without an account count as held: somebody else may be about to open one for them.
+    """
     kept = _receipt_rows(receipts)
     past = _gather(exchange, claims, kept)
+    if only_known:
+        new = {claim.player.user_id for claim in claims} - past.accounts.keys()
+        past = msgspec.structs.replace(past, held=past.held | new)
     known = set(past.accounts)
     verdicts = settle(claims, past)
     failpoint("judged")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull
+from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from tests.awaiting import result_of, started
 
 
@@ -16,7 +17,10 @@ class Echo:
     def __init__(self, *, letters_max: int = 100, batch_max: int = 10) -> None:
         self.batches: list[list[int]] = []
         self.turn: Deferred[None] | None = None
-        self.mailbox: Mailbox[int, int] = Mailbox(self._handle, letters_max=letters_max, batch_max=batch_max)
+        self.clock = Clock()
+        self.mailbox: Mailbox[int, int] = Mailbox(
+            self._handle, letters_max=letters_max, batch_max=batch_max, wait_s_max=3.0, clock=self.clock
+        )
 
     async def _handle(self, batch: list[Envelope[int, int]]) -> None:
         self.batches.append([envelope.letter for envelope in batch])
@@ -105,3 +109,36 @@ def test_whoever_waits_is_answered_when_the_box_is_abandoned() -> None:
     assert failed_with(in_line) is MailboxClosed
     echo.let_go()
     assert result_of(answer(in_hand)) == 1
+
+
+def test_a_letter_that_waited_for_as_long_as_it_may_is_answered_and_never_handled() -> None:
+    echo = Echo()
+    echo.hold()
+    in_hand, early = echo.mailbox.ask(1), echo.mailbox.ask(2)
+    echo.clock.advance(1)
+    later = echo.mailbox.ask(3)
+    echo.clock.advance(1.9)
+    assert not early.called
+    echo.clock.advance(0.1)
+    assert failed_with(early) is MailboxLate
+    assert not later.called
+    echo.clock.advance(1)
+    assert failed_with(later) is MailboxLate
+    last = echo.mailbox.ask(4)
+    echo.let_go()
+    assert [result_of(answer(d)) for d in (in_hand, last)] == [1, 4]
+    assert echo.batches == [[1], [4]]
+    echo.clock.advance(3)  # the timer of the last one finds nothing to do
+    assert result_of(answer(echo.mailbox.ask(5))) == 5
+    assert echo.clock.getDelayedCalls() == []
+
+
+def test_a_closed_box_leaves_no_timer_behind() -> None:
+    echo = Echo()
+    echo.hold()
+    answers = [echo.mailbox.ask(n) for n in range(2)]
+    closed = started(echo.mailbox.close())
+    echo.let_go()
+    assert closed.called
+    assert [result_of(answer(d)) for d in answers] == [0, 1]
+    assert echo.clock.getDelayedCalls() == []

@@ -14,7 +14,7 @@ from scoreboard.actors import scorekeeper as module
 from scoreboard.actors.projector import LOOK_S, LOOKS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Outcome, Scorekeeper
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.boundaries import AWARD_S_MAX, StoreAway, StoreUnavailable
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal
@@ -163,6 +163,30 @@ def test_while_the_ledger_is_away_nothing_is_awarded_and_the_asker_may_come_back
     assert (refusal.reason, refusal.retry_after_s) == (Reason.UNAVAILABLE, 1)
     house.ledger.broken = None
     assert house.award().total == 100
+
+
+def test_who_waits_too_long_for_a_batch_is_refused_and_the_ledger_has_what_is_left(house: House) -> None:
+    house.ledger.pause()
+    house.submit("amy", 1)
+    early = house.submit("bob", 2)
+    house.clock.advance(1)
+    late = house.submit("cat", 3)
+    house.clock.advance(module.CLAIM_WAITS_S_MAX - 1)
+    refusal = outcome_of(early)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, refusal.retry_after_s) == (Reason.UNAVAILABLE, 1)
+    house.ledger.resume()
+    assert isinstance(outcome_of(late), Receipt)
+    assert house.ledger.seconds_allowed == AWARD_S_MAX - (module.CLAIM_WAITS_S_MAX - 1)
+    assert result_of(house.ledger.account("bob")) is None
+
+
+def test_only_who_was_not_asked_of_the_ledger_is_sure_that_nothing_was_awarded(house: House) -> None:
+    for trouble, said in [(StoreAway("silent"), "nothing was awarded"), (AWAY, "submit the same action again")]:
+        house.ledger.broken = trouble
+        refusal = outcome_of(house.submit())
+        assert isinstance(refusal, Refusal)
+        assert said in refusal.message
 
 
 def test_a_full_hatch_refuses_at_once(house: House) -> None:

@@ -78,7 +78,12 @@ def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedPro
     return subprocess.run(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
         cwd=directory,
-        env={"PATH": os.environ["PATH"], "SCOREBOARD_DATA_DIR": str(directory / "var"), **environ},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "SCOREBOARD_DATA_DIR": str(directory / "var"),
+            **environ,
+        },
         capture_output=True,
         text=True,
         timeout=60,

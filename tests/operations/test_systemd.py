@@ -159,3 +159,26 @@ def test_without_a_manager_there_is_nobody_to_tell(address: str) -> None:
     notifier = Notifier(Clock(), {"NOTIFY_SOCKET": address})
     notifier.ready()
     notifier.stopService()
+
+
+#: A server of which one of the reactor's own threads hangs.
+HANGING = """
+import threading
+from twisted.internet import reactor
+from scoreboard.systemd import stop_on_signals
+reactor.callWhenRunning(stop_on_signals, reactor, 0.3)
+reactor.callWhenRunning(reactor.callInThread, threading.Event().wait)
+reactor.callLater(0.1, print, "up", flush=True)
+reactor.run()
+"""
+
+
+def test_a_thread_that_hangs_does_not_keep_a_stop_from_ending() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGING], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "up\n"
+        one.terminate()
+        _, said = one.communicate(timeout=10)
+    assert (one.returncode, said) == (0, "scoreboard: something did not end in time and is left behind\n")

@@ -1,17 +1,20 @@
-"""The lane: one thread, calls in turn, every answer by its deadline."""
+"""The lane: one thread at a time, calls in turn, every answer by its deadline; away while its store is silent."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.boundaries import StoreAway, StoreUnavailable
+from scoreboard.storage import lane as lane_module
 from scoreboard.storage.lane import Lane
+from scoreboard.storage.lane_worker import StoreSilent
 from tests.awaiting import run
 
 
@@ -22,6 +25,7 @@ class Workshop:
         self.done: list[str] = []
         self.released = threading.Event()
         self.interrupted = 0
+        self.probed = 0
         self.closed_by: str | None = None
 
     def work(self, name: str) -> str:
@@ -35,12 +39,23 @@ class Workshop:
     def fail(self) -> None:
         raise LookupError("of the work itself")
 
+    def probe(self) -> None:
+        self.probed += 1
+
     def interrupt(self) -> None:
         self.interrupted += 1
         self.released.set()
 
     def close(self) -> None:
         self.closed_by = threading.current_thread().name
+
+
+def working(name: str) -> Callable[[Workshop], str]:
+    return lambda shop: shop.work(name)
+
+
+def holding(name: str) -> Callable[[Workshop], str]:
+    return lambda shop: shop.hold(name)
 
 
 @pytest.fixture
@@ -56,92 +71,275 @@ def workshop() -> Workshop:
 
 
 @pytest.fixture
-def lane(reactor: Any, workshop: Workshop) -> Iterator[Lane]:
-    lane = Lane(reactor, "lane under test", workshop, waiting_max=3)
+def lane(reactor: Any, workshop: Workshop) -> Iterator[Lane[Workshop]]:
+    lane: Lane[Workshop] = Lane(reactor, "lane under test", lambda: workshop, waiting_max=3)
     lane.start()
     yield lane
     workshop.released.set()
-    run(lane.close)
+    run(lambda: lane.close(5))
 
 
 def later(coroutine: Any) -> Deferred[Any]:
     return ensureDeferred(coroutine)
 
 
-def test_calls_are_made_in_turn_in_one_thread_and_answered(lane: Lane, workshop: Workshop) -> None:
+def test_calls_are_made_in_turn_in_one_thread_and_answered(lane: Lane[Workshop], workshop: Workshop) -> None:
     async def main() -> Any:
-        answers = await DeferredList([later(lane.ask(5, workshop.work, name)) for name in "abc"])
-        return answers, await lane.ask(5, threading.current_thread)
+        answers = await DeferredList([later(lane.ask(5, working(name))) for name in "abc"])
+        return answers, await lane.ask(5, lambda _: threading.current_thread())
 
     answers, thread = run(main)
     assert [answer for _, answer in answers] == workshop.done == ["a", "b", "c"]
     assert thread.name == "lane under test"
 
 
-def test_an_error_of_the_work_reaches_who_asked_and_the_lane_goes_on(lane: Lane, workshop: Workshop) -> None:
+def test_an_error_of_the_work_reaches_who_asked_and_the_lane_goes_on(lane: Lane[Workshop], workshop: Workshop) -> None:
     async def main() -> str:
         with pytest.raises(LookupError, match="of the work itself"):
-            await lane.ask(5, workshop.fail)
-        return await lane.ask(5, workshop.work, "next")
+            await lane.ask(5, lambda shop: shop.fail())
+        return await lane.ask(5, working("next"))
 
     assert run(main) == "next"
 
 
-def test_who_comes_when_too_many_wait_is_refused_at_once(lane: Lane, workshop: Workshop) -> None:
+def test_who_comes_when_too_many_wait_is_refused_at_once(lane: Lane[Workshop], workshop: Workshop) -> None:
     async def main() -> None:
-        waiting = [later(lane.ask(5, workshop.hold, name)) for name in "abc"]
+        waiting = [later(lane.ask(5, holding(name))) for name in "abc"]
         with pytest.raises(StoreUnavailable, match="takes no more"):
-            await lane.ask(5, workshop.work, "d")
+            await lane.ask(5, working("d"))
         workshop.released.set()
         await DeferredList(waiting)
-        await lane.ask(5, workshop.work, "e")
+        await lane.ask(5, working("e"))
 
     run(main)
     assert workshop.done == ["a", "b", "c", "e"]
 
 
-def test_at_the_deadline_what_runs_is_interrupted_and_what_waits_is_never_made(lane: Lane, workshop: Workshop) -> None:
+def test_at_the_deadline_what_runs_is_interrupted_and_what_waits_is_never_made(lane: Lane[Workshop], workshop: Workshop) -> None:
     async def main() -> None:
-        running = later(lane.ask(0.05, workshop.hold, "running"))
-        waiting = later(lane.ask(0.04, workshop.work, "waiting"))
+        running = later(lane.ask(0.05, holding("running")))
+        waiting = later(lane.ask(0.04, working("waiting")))
         for one in (waiting, running):
             with pytest.raises(StoreUnavailable, match=r"did not answer in 0\.0. s"):
                 await one
-        await lane.ask(5, workshop.work, "after")
+        await lane.ask(5, working("after"))
 
     run(main)
     assert workshop.interrupted == 1
     assert workshop.done == ["running", "after"]
 
 
-def test_who_gives_up_waiting_does_not_stop_the_work(lane: Lane, workshop: Workshop) -> None:
+def test_who_gives_up_waiting_does_not_stop_the_work(lane: Lane[Workshop], workshop: Workshop) -> None:
     async def main() -> None:
-        held = later(lane.ask(5, workshop.hold, "held"))
-        given_up = later(lane.ask(5, workshop.work, "given up"))
+        held = later(lane.ask(5, holding("held")))
+        given_up = later(lane.ask(5, working("given up")))
         given_up.addErrback(lambda _: None)
         given_up.cancel()
         workshop.released.set()
         await held
-        await lane.ask(5, workshop.work, "after")
+        await lane.ask(5, working("after"))
 
     run(main)
     assert workshop.done == ["held", "given up", "after"]
 
 
 def test_closing_finishes_what_waits_then_lets_go_in_the_lanes_own_thread(reactor: Any, workshop: Workshop) -> None:
-    lane = Lane(reactor, "closing", workshop, waiting_max=3)
+    lane: Lane[Workshop] = Lane(reactor, "closing", lambda: workshop, waiting_max=3)
     lane.start()
 
     async def main() -> None:
-        held = later(lane.ask(5, workshop.hold, "held"))
-        closing = later(lane.close())
+        held = later(lane.ask(5, holding("held")))
+        closing = later(lane.close(5))
         with pytest.raises(StoreUnavailable, match="is closed"):
-            await lane.ask(5, workshop.work, "too late")
+            await lane.ask(5, working("too late"))
         await deferLater(reactor, 0.01, workshop.released.set)
         await closing
         assert await held == "held"
-        await lane.close()
+        await lane.close(5)
 
     run(main)
     assert workshop.done == ["held"]
     assert workshop.closed_by == "closing"
+
+
+class Store:
+    """A store whose lines may be silent. Its lanes' threads come to it through a `Line` each."""
+
+    def __init__(self) -> None:
+        self.silent = threading.Event()
+        self.hangs = threading.Event()
+        self.made: list[str] = []
+        self.lines: list[Line] = []
+
+    def line(self) -> Line:
+        self.lines.append(Line(self))
+        return self.lines[-1]
+
+
+class Line:
+    """Waits in vain while the store is silent; cannot even be interrupted while the store ``hangs``."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.interrupted = threading.Event()
+        self.closed = threading.Event()
+
+    def ask(self, name: str) -> str:
+        while self.store.silent.is_set():
+            time.sleep(0.01)
+            if self.interrupted.is_set() and not self.store.hangs.is_set():
+                raise StoreUnavailable("interrupted")
+        if self.interrupted.is_set():
+            raise StoreUnavailable("interrupted")
+        self.store.made.append(name)
+        return name
+
+    def wait_in_vain(self) -> str:
+        time.sleep(0.05)
+        raise StoreSilent("no answer in 0.05 s")
+
+    def probe(self) -> None:
+        self.ask("probe")
+
+    def interrupt(self) -> None:
+        self.interrupted.set()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.replaced = 0
+
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        assert (name, labels) == ("sql_threads_replaced_total", {"lane": "silent"})
+        self.replaced += by
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    store = Store()
+    yield store
+    store.silent.clear()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in [("SILENT_S_MIN", 0.05), ("PROBE_EVERY_S", 0.05), ("PROBE_S_MAX", 0.2), ("RETURN_S_MAX", 0.1)]:
+        monkeypatch.setattr(lane_module, name, seconds)
+
+
+def silent_lane(reactor: Any, store: Store, meter: Counts | None = None) -> Lane[Line]:
+    lane: Lane[Line] = Lane(reactor, "silent", store.line, waiting_max=100, meter=meter)
+    lane.start()
+    return lane
+
+
+async def refused_at_once(lane: Lane[Line]) -> None:
+    begun = time.monotonic()
+    with pytest.raises(StoreAway, match="does not answer"):
+        await lane.ask(5, lambda line: line.ask("refused"))
+    assert time.monotonic() - begun < 0.01
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("hangs", [False, True])
+def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers(hangs: bool, reactor: Any, store: Store) -> None:
+    counts = Counts()
+    lane = silent_lane(reactor, store, counts)
+
+    async def main() -> None:
+        store.silent.set()
+        if hangs:
+            store.hangs.set()
+        first = later(lane.ask(0.2, lambda line: line.ask("first")))
+        waiting = [later(lane.ask(5, lambda line: line.ask("waiting"))) for _ in range(50)]
+        with pytest.raises(StoreUnavailable, match="did not answer"):
+            await first
+        for one in waiting:
+            with pytest.raises(StoreAway, match="does not answer"):
+                await one
+        assert lane.away
+        await refused_at_once(lane)
+        await deferLater(reactor, 0.5)
+        await refused_at_once(lane)
+        store.silent.clear()
+        await deferLater(reactor, 0.3)
+        assert await lane.ask(5, lambda line: line.ask("back")) == "back"
+        assert not lane.away
+        await lane.close(5)
+
+    run(main)
+    assert set(store.made) == {"probe", "back"}
+    assert (counts.replaced > 0) is hangs
+    wait_for(lambda: all(line.closed.is_set() for line in store.lines))
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_call_that_waited_in_vain_sends_the_lane_away_before_the_next_is_made(reactor: Any, store: Store) -> None:
+    lane = silent_lane(reactor, store)
+
+    async def main() -> None:
+        in_vain = later(lane.ask(5, lambda line: line.wait_in_vain()))
+        waiting = later(lane.ask(5, lambda line: line.ask("waiting")))
+        with pytest.raises(StoreSilent):
+            await in_vain
+        with pytest.raises(StoreAway):
+            await waiting
+        await deferLater(reactor, 0.1)
+        assert await lane.ask(5, lambda line: line.ask("back")) == "back"
+        await lane.close(5)
+
+    run(main)
+    assert store.made == ["probe", "back"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_more_threads_hang_than_the_limit_allows(reactor: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "SPARE_THREADS_MAX", 3)
+    lane = silent_lane(reactor, store)
+
+    async def main() -> None:
+        store.silent.set()
+        store.hangs.set()
+        with pytest.raises(StoreUnavailable):
+            await lane.ask(0.1, lambda line: line.ask("first"))
+        await deferLater(reactor, 1)
+        assert len(store.lines) <= 1 + 3
+        store.silent.clear()
+        await deferLater(reactor, 0.3)
+        assert await lane.ask(5, lambda line: line.ask("back")) == "back"
+        await lane.close(5)
+
+    run(main)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_closing_ends_in_time_whatever_hangs(hangs: bool, reactor: Any, store: Store) -> None:
+    lane = silent_lane(reactor, store)
+
+    async def main() -> None:
+        store.silent.set()
+        if hangs:
+            store.hangs.set()
+        waiting = [later(lane.ask(5, lambda line: line.ask("late"))) for _ in range(3)]
+        begun = time.monotonic()
+        await lane.close(0.2)
+        assert time.monotonic() - begun < 0.5
+        store.silent.clear()
+        for one in waiting[1:]:
+            with pytest.raises(StoreAway, match="is closed"):
+                await one
+        with pytest.raises(StoreUnavailable):
+            await waiting[0]
+
+    run(main)
+    assert store.made == []
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 2) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)

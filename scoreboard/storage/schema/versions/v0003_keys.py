@@ -25,8 +25,22 @@ _EXACT: Final = f"BETWEEN -{_POINTS_MAX} AND {_POINTS_MAX}"
 _SHARD: Final = "ledger_shard smallint NOT NULL"
 #: For each dialect: the types of ids, times, ids of 16 bytes and JSON.
 _TYPES: Final = {
-    "postgresql": {"id": 'text COLLATE "C"', "moment": "timestamptz(3)", "uuid": "uuid", "json": "json", "double": "double precision", "end": ""},
-    "sqlite": {"id": "text", "moment": "bigint", "uuid": "text", "json": "text", "double": "double", "end": " WITHOUT ROWID"},
+    "postgresql": {
+        "id": 'text COLLATE "C"',
+        "moment": "timestamptz(3)",
+        "uuid": "uuid",
+        "json": "json",
+        "double": "double precision",
+        "end": "",
+    },
+    "sqlite": {
+        "id": "text",
+        "moment": "bigint",
+        "uuid": "text",
+        "json": "text",
+        "double": "double",
+        "end": " WITHOUT ROWID",
+    },
 }
 #: The order of commits: the writing transaction's own number, or the row's in SQLite, which has one writer at a time.
 _POSITION: Final = {

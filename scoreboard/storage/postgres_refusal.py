@@ -1,0 +1,66 @@
+"""Why PostgreSQL refused a connection: by the SQLSTATE of its answer, which libpq shows in its trace and nowhere else.
+
+The text of an answer depends on the server's language, and may repeat what an operator wrote by mistake; so it is never shown.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import time
+from typing import Final
+
+import psycopg
+from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from scoreboard.boundaries import StoreMisconfigured
+
+_FOUND: Final = re.compile(rb'ErrorResponse\s.*? C "(\w{5})"')
+
+
+def explained(conninfo: str, options: str, seconds_max: float) -> StoreMisconfigured | None:
+    """What an operator has to mend, if that is why a connection was refused. It is tried once more, and watched."""
+    sqlstate, needs_password = _refusal(make_conninfo(conninfo, options=options), seconds_max)
+    named = conninfo_to_dict(conninfo)
+    user, database = named.get("user"), named.get("dbname") or named.get("user")
+    wrong = {
+        "28P01": f"the password of user {user!r} is wrong",
+        "28000": f"user {user!r} does not exist, or may not log in to database {database!r} from here (pg_hba.conf)",
+        "3D000": f"database {database!r} does not exist",
+        "42501": f"user {user!r} may not connect to database {database!r}",
+    }.get(sqlstate, f"user {user!r} needs a password" if needs_password else None)
+    return None if wrong is None else StoreMisconfigured(f"DATABASE_URL (or DB_*): {wrong}")
+
+
+def _refusal(conninfo: str, seconds_max: float) -> tuple[str, bool]:
+    """(the SQLSTATE of the refusal, "" if the server gave none; whether a password was missing)."""
+    until_s = time.monotonic() + seconds_max
+    trace = os.memfd_create("scoreboard-login")  # it may hold a password on its way: nothing but memory, and soon gone
+    pgconn = pq.PGconn.connect_start(conninfo.encode())
+    try:
+        if pgconn.status == pq.ConnStatus.BAD:
+            return "", False
+        pgconn.trace(trace)
+        pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS)
+        _poll(pgconn, until_s)
+        pgconn.untrace()  # which writes out what it holds
+        found = _FOUND.findall(os.pread(trace, 65_536, 0))
+        return (found[-1].decode() if found else ""), pgconn.needs_password
+    except psycopg.Error:
+        return "", False
+    finally:
+        pgconn.finish()
+        os.close(trace)
+
+
+def _poll(pgconn: pq.abc.PGconn, until_s: float) -> None:
+    """Connect, or be refused, or let the time pass."""
+    waits = {pq.PollingStatus.READING: select.POLLIN, pq.PollingStatus.WRITING: select.POLLOUT}
+    while (wait := waits.get(pq.PollingStatus(pgconn.connect_poll()))) is not None:
+        line = select.poll()
+        line.register(pgconn.socket, wait)
+        left_ms = int(1_000 * (until_s - time.monotonic()))
+        if left_ms <= 0 or not line.poll(left_ms):
+            return

@@ -1,0 +1,101 @@
+"""PostgreSQL falls silent under players: each is answered in time, nothing refused is awarded, and soon after all is well."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from scoreboard.storage.schema import migrate
+from tests.drills.submitting import Told, acknowledged, begun, keep_submitting, never_awarded, submitted
+from tests.journeys.server import ServerProcess
+from tests.storage.postgres_server import PostgresServer
+from tests.storage.silent_proxy import SilentProxy, silent_proxy
+from tests.storage.sql_stores import tell
+
+PLAYERS = 1_200
+SILENT_S = 8.0
+
+
+@pytest.fixture(scope="module")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that may be mistreated."""
+    server = PostgresServer()
+    server.start()
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database_url(postgres_server: PostgresServer) -> str:
+    url = postgres_server.fresh()
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def proxy(postgres_server: PostgresServer) -> Iterator[SilentProxy]:
+    with silent_proxy(postgres_server.directory) as proxy:
+        yield proxy
+
+
+def awarded(database_url: str) -> set[str]:
+    return {action_id for (action_id,) in tell(database_url, "SELECT action_id FROM score_transactions")}
+
+
+async def _crowd(
+    server: ServerProcess, stop: Callable[[], None], go_on: Callable[[], None]
+) -> tuple[list[tuple[str, Told]], float, list[tuple[str, Told]]]:
+    users = [f"player-{number}" for number in range(PLAYERS)]
+    submissions = await begun(server, users)
+    stop()
+    waiting = [asyncio.ensure_future(submitted(server, *one)) for one in zip(users, submissions, strict=True)]
+    try:
+        await asyncio.sleep(SILENT_S)
+    finally:
+        go_on()
+    ended_s = time.monotonic()
+    after = await keep_submitting(server, "latecomer", ended_s + 4)
+    told = [(submission["actionId"], await one) for submission, one in zip(submissions, waiting, strict=True)]
+    return told, ended_s, after
+
+
+@pytest.mark.parametrize("fault", ["stopped", "swallowed"])
+def test_after_the_first_silence_those_in_line_are_refused_at_once(
+    fault: str,
+    new_server: Callable[..., ServerProcess],
+    postgres_server: PostgresServer,
+    database_url: str,
+    proxy: SilentProxy,
+    record_property: Callable[[str, object], None],
+) -> None:
+    def stop() -> None:
+        if fault == "stopped":
+            postgres_server.signal(signal.SIGSTOP)
+        else:
+            proxy.quiet = "all"
+
+    def go_on() -> None:
+        postgres_server.signal(signal.SIGCONT)
+        proxy.quiet = ""
+
+    server = new_server(DATABASE_URL=database_url if fault == "stopped" else proxy.url(database_url)).start()
+    server.play("early")
+    told, ended_s, after = asyncio.run(_crowd(server, stop, go_on))
+    seconds = sorted(one.took_s for _, one in told)
+    first_s = min(one.asked_s + one.took_s for _, one in after if one.status == 200)
+    record_property("seconds", f"p50 {seconds[PLAYERS // 2]:.2f}, max {seconds[-1]:.2f}, back after {first_s - ended_s:.2f}")
+
+    assert {(one.status, one.retry_after) for _, one in told} == {(503, "1")}
+    assert {one.body["message"][:30] for _, one in told} == {"The ledger cannot be reached; ", "The ledger did not take it in "}
+    assert seconds[-1] <= 5
+    assert first_s - ended_s <= 1
+    assert all(one.status == 200 for _, one in after if one.asked_s > ended_s + 1)
+    kept = awarded(database_url)
+    assert acknowledged(after) <= kept
+    assert not never_awarded(told) & kept
+    assert server.stop() == 0
+    assert "Traceback" not in server.log

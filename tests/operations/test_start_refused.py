@@ -1,0 +1,102 @@
+"""A start that PostgreSQL refuses: what an operator has to mend ends it with 78 and one line, what passes by itself with 69."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.operations.test_start import ROOT, started
+from tests.storage.postgres_server import PostgresServer
+from tests.storage.silent_proxy import silent_proxy
+from tests.storage.sql_stores import tell
+
+SCOREBOARD = Path(sys.executable).with_name("scoreboard")
+
+_MEND = [
+    ("amy:hunter2", "postgres", "the password of user 'amy' is wrong"),
+    ("amy", "postgres", "user 'amy' needs a password"),
+    ("amy:right", "nowhere", "database 'nowhere' does not exist"),
+    ("amy:right", "closed", "user 'amy' may not connect to database 'closed'"),
+    (
+        "ghost:hunter2",
+        "postgres",
+        "user 'ghost' does not exist, or may not log in to database 'postgres' from here (pg_hba.conf)",
+    ),
+    ("shut:hunter2", "postgres", "user 'shut' does not exist, or may not log in to database 'postgres' from here (pg_hba.conf)"),
+]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that asks for passwords."""
+    server = PostgresServer()
+    server.start()
+    for statement in (
+        "CREATE ROLE amy LOGIN PASSWORD 'right'",
+        "CREATE ROLE crowded LOGIN CONNECTION LIMIT 0",
+        "CREATE DATABASE closed",
+        "REVOKE CONNECT ON DATABASE closed FROM public",
+    ):
+        tell(server.url(), statement)
+    rules = ["local all amy scram-sha-256", "local all shut reject", "local all all trust"]
+    (server.directory / "data" / "pg_hba.conf").write_text("\n".join([*rules, ""]))
+    server.stop()
+    server.start()
+    yield server
+    server.remove()
+
+
+def commanded(url: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    """What came of a command of the CLI."""
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SCOREBOARD_DATA_DIR": str(directory / "var")}
+    environ["DATABASE_URL"] = url
+    return subprocess.run([SCOREBOARD, "audit", "list"], cwd=directory, env=environ, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(("user", "database", "wrong"), _MEND)
+def test_what_an_operator_has_to_mend_ends_a_start_and_a_command_with_78(
+    user: str, database: str, wrong: str, server: PostgresServer, tmp_path: Path
+) -> None:
+    url = f"postgresql://{user}@/{database}?host={server.directory}"
+    ended = started({"DATABASE_URL": url}, tmp_path)
+    assert ended.stderr == f"scoreboard: DATABASE_URL (or DB_*): {wrong}\n"
+    assert ended.returncode == 78
+    command = commanded(url, tmp_path)
+    assert f"DATABASE_URL (or DB_*): {wrong}" in " ".join(command.stderr.split())
+    assert command.returncode == 78
+    for said in (ended.stdout, command.stdout, command.stderr):
+        assert "hunter2" not in said
+        assert "Traceback" not in said
+
+
+def test_too_many_connections_pass_by_themselves(server: PostgresServer, tmp_path: Path) -> None:
+    ended = started({"DATABASE_URL": f"postgresql://crowded@/postgres?host={server.directory}"}, tmp_path)
+    assert ended.stderr.startswith("scoreboard: the ledger cannot be reached: ")
+    assert ended.returncode == 69
+
+
+def test_who_answers_the_login_and_then_nothing_ends_the_start_soon(server: PostgresServer, tmp_path: Path) -> None:
+    with silent_proxy(server.directory) as proxy:
+        proxy.quiet = "after login"
+        begun_s = time.monotonic()
+        ended = started({"DATABASE_URL": proxy.url(server.url())}, tmp_path)
+    assert (ended.stderr, ended.returncode) == (
+        "scoreboard: the ledger cannot be reached: PostgreSQL gave no answer in 2000 ms\n",
+        69,
+    )
+    assert time.monotonic() - begun_s < 15
+
+
+@pytest.mark.parametrize("password", ["p@ss#w", "p#ss", "p/ss@w"])
+def test_a_password_that_was_not_encoded_is_not_repeated(password: str, tmp_path: Path) -> None:
+    ended = started({"DATABASE_URL": f"postgresql://amy:{password}@127.0.0.1:1/scores"}, tmp_path)
+    assert ended.returncode in (69, 78)
+    assert "Traceback" not in ended.stderr + ended.stdout
+    for piece in ("p@ss", "ss#w", "#w", "p#ss", "p/ss", "ss@w"):
+        assert piece not in ended.stderr + ended.stdout

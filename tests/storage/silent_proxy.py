@@ -1,0 +1,80 @@
+"""A TCP proxy before a PostgreSQL that can fall silent, as a network, a balancer or a pooler may: it never closes anything.
+
+``quiet`` says which connections are silent: ``all`` (what is sent either way disappears, also on new ones), ``after login`` (from
+the first ReadyForQuery on), ``commit lost`` and ``commit unanswered`` (from the first COMMIT on, which is not, or is, passed on).
+A connection that fell silent stays so, even when ``quiet`` is ``""`` again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Literal
+
+Quiet = Literal["", "all", "after login", "commit lost", "commit unanswered"]
+_READY = b"Z\x00\x00\x00\x05I"
+
+
+class SilentProxy:
+    """Listens on a port of its own and speaks to a unix socket."""
+
+    def __init__(self, server: str) -> None:
+        self.quiet: Quiet = ""
+        self.connections = 0
+        self._server = server
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listening.getsockname()[1]
+        self._ended = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, database_url: str) -> str:
+        """The URL of a database, through this."""
+        path = database_url.partition("@/")[2].partition("?")[0]
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{path}?sslmode=disable&gssencmode=disable"
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._ended.set()
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listening.accept()
+                self.connections += 1
+                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+
+    def _carry(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
+            server.connect(self._server)
+            silent = False
+            while not self._ended.is_set():
+                silent = silent or self.quiet == "all"
+                ready, _, _ = select.select([client, server], [], [], 0.05)
+                for one in ready:
+                    data = one.recv(65_536)
+                    if not data:
+                        return
+                    silent = silent or self.quiet == "all"
+                    lost = silent or (one is client and b"commit" in data.lower() and self.quiet == "commit lost")
+                    if not lost:
+                        (server if one is client else client).sendall(data)
+                    silent = silent or lost or self._falls_silent(one is client, data)
+
+    def _falls_silent(self, from_client: bool, data: bytes) -> bool:
+        if from_client:
+            return self.quiet == "commit unanswered" and b"commit" in data.lower()
+        return self.quiet == "after login" and _READY in data
+
+
+@contextlib.contextmanager
+def silent_proxy(directory: object) -> Iterator[SilentProxy]:
+    """A proxy before the PostgreSQL whose socket lies in a directory."""
+    proxy = SilentProxy(f"{directory}/.s.PGSQL.5432")
+    try:
+        yield proxy
+    finally:
+        proxy.close()

@@ -1,0 +1,118 @@
+"""Behind PgBouncer each transaction may run in another session: nothing that was set or prepared before may be relied upon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.judgement import Award
+from scoreboard.domain.players import SuspensionOrder
+from scoreboard.storage.opening import open_register_store, open_store
+from scoreboard.storage.postgres_session import connect
+from scoreboard.storage.schema import migrate, require_schema
+from tests.storage.claims import claim, granted
+from tests.storage.pgbouncer import PgBouncer, pgbouncer
+from tests.storage.postgres_server import postgres
+
+USERS = 7
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        {"pool_mode": "transaction"},
+        {"pool_mode": "transaction", "ignore_startup_parameters": "options"},
+        {"pool_mode": "session", "default_pool_size": "20"},
+    ],
+    ids=["transaction", "transaction, options ignored", "session"],
+)
+def bouncer(request: pytest.FixtureRequest) -> Iterator[PgBouncer]:
+    with pgbouncer(postgres().directory, **request.param) as running:
+        yield running
+
+
+@pytest.fixture
+def direct_url() -> str:
+    url = postgres().fresh()
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def url(bouncer: PgBouncer, direct_url: str) -> str:
+    bouncer.open_sessions(direct_url, 4)
+    return bouncer.url(direct_url)
+
+
+def test_awards_of_two_servers_take_turns_in_shared_sessions(url: str) -> None:
+    require_schema(url)
+    servers = [open_store(url) for _ in range(3)]
+    for number in range(60):
+        writes = servers[number % 3].writes
+        verdicts = writes.award([claim(f"user-{user}", 1) for user in range(USERS)], [])
+        assert all(isinstance(verdict, Award) for verdict in verdicts)
+        if number % 20 == 0:
+            writes.touch()
+            assert writes.next_epoch("run") > 0
+    for server in servers:
+        for _ in range(8):  # psycopg would prepare it by now
+            assert [one.points for one in server.order.accounts("", 10)] == [60] * USERS
+            assert server.order.changed_since(server.order.position(), "", 10).standings == []
+        assert server.audits.verify("", 100) == (None, [])
+        for half in (server.writes, server.reads, server.audits, server.order):
+            half.close()
+
+
+def test_the_register_changes_and_reads_in_shared_sessions(url: str) -> None:
+    register = open_register_store(url)
+    for number in range(8):
+        suspended = number % 2 == 0
+        order = SuspensionOrder(
+            suspension_id=f"s{number}", user_id="amy", suspended=suspended, operator="ops", reason="test", at_ms=number
+        )
+        assert register.changes.suspend(order)
+        assert register.reads.suspended("", 9) == (["amy"] if suspended else [])
+    register.changes.close()
+    register.reads.close()
+
+
+def test_an_upgrade_through_it_works(bouncer: PgBouncer) -> None:
+    url = bouncer.url(postgres().fresh())
+    migrate(url)
+    require_schema(url)
+
+
+def test_locks_and_slow_statements_end_in_time_all_the_same(url: str, direct_url: str) -> None:
+    store = open_store(url)
+    granted(store.writes.award([claim("amy")], [])[0])
+    with psycopg.connect(direct_url) as other:
+        other.execute("LOCK TABLE user_scores IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            store.writes.award([claim("amy")], [])
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            store.reads.account("amy")
+    assert granted(store.writes.award([claim("amy")], [])[0]).score_after == 200
+    store.writes.close()
+    store.reads.close()
+
+
+def test_a_session_of_our_own_keeps_its_settings_and_its_prepared_statements(direct_url: str, url: str) -> None:
+    direct, pooled = connect(direct_url, 1_234), connect(url, 1_234)
+    assert (direct.pooled, pooled.pooled) == (False, True)
+    assert direct.execute("SHOW statement_timeout").fetchone() == ("1234ms",)
+    assert direct.execute("SHOW timezone").fetchone() == ("UTC",)
+    direct.close()
+    pooled.close()
+
+
+def test_an_operators_own_options_and_commits_are_kept(direct_url: str) -> None:
+    session = connect(f"{direct_url}&options=-c%20synchronous_commit%3Dremote_apply%20-c%20work_mem%3D7MB", 1_234)
+    assert session.execute("SHOW work_mem").fetchone() == ("7MB",)
+    assert session.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)
+    session.close()
+    session = connect(f"{direct_url}&options=-c%20synchronous_commit%3Doff", 1_234)
+    assert session.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    session.close()

@@ -1,0 +1,140 @@
+"""A PostgreSQL that stops answering: each wait ends, what was given up is not committed, and a retry tells what is not known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from twisted.internet.task import deferLater
+
+from scoreboard.boundaries import StoreAway, StoreUnavailable
+from scoreboard.domain.judgement import Claim, Verdict
+from scoreboard.storage.ledger import SqlLedger
+from scoreboard.storage.schema import migrate
+from tests.awaiting import run
+from tests.storage.claims import claim, granted, receipt_in
+from tests.storage.houses import opened
+from tests.storage.postgres_server import postgres
+from tests.storage.silent_proxy import Quiet, SilentProxy, silent_proxy
+from tests.storage.sql_stores import tell
+
+BACK_S_MAX = 3.0
+
+
+@pytest.fixture
+def proxy() -> Iterator[SilentProxy]:
+    with silent_proxy(postgres().directory) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def url() -> str:
+    url = postgres().fresh()
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def ledger(proxy: SilentProxy, url: str) -> Iterator[SqlLedger]:
+    ledger = opened(proxy.url(url))
+    yield ledger
+    begun_s = time.monotonic()
+    run(ledger.close)
+    assert time.monotonic() - begun_s < 2.5
+
+
+def award(ledger: SqlLedger, one: Claim) -> Verdict:
+    (verdict,) = run(lambda: ledger.award([one], []))
+    return verdict
+
+
+def refused(seconds_max: float, ask: Callable[[], Coroutine[Any, Any, object]]) -> StoreUnavailable:
+    begun_s = time.monotonic()
+    with pytest.raises(StoreUnavailable) as refusal:
+        run(ask)
+    assert time.monotonic() - begun_s < seconds_max
+    return refusal.value
+
+
+def award_when_back(ledger: SqlLedger, one: Claim) -> Verdict:
+    async def main() -> Verdict:
+        from twisted.internet import reactor
+
+        until_s = time.monotonic() + BACK_S_MAX
+        while True:
+            try:
+                (verdict,) = await ledger.award([one], [])
+            except StoreAway:
+                assert time.monotonic() < until_s
+                await deferLater(reactor, 0.05)
+            else:
+                return verdict
+
+    return run(main)
+
+
+@pytest.mark.parametrize("quiet", ["after login", "all"])
+def test_who_answers_the_login_and_then_nothing_is_not_waited_for(
+    quiet: Quiet, proxy: SilentProxy, ledger: SqlLedger, url: str
+) -> None:
+    proxy.quiet = quiet
+    first = claim("amy")
+    assert not isinstance(refused(3.0, lambda: ledger.award([first], [])), StoreAway)
+    for _ in range(20):
+        assert isinstance(refused(0.1, lambda: ledger.award([claim("amy")], [])), StoreAway)
+    refused(3.2, ledger.state)
+    proxy.quiet = ""
+    assert granted(award_when_back(ledger, first)).score_after == 100
+    assert tell(url, "SELECT count(*) FROM score_transactions") == [(1,)]
+
+
+def test_a_commit_that_never_arrived_awarded_nothing(proxy: SilentProxy, ledger: SqlLedger, url: str) -> None:
+    granted(award(ledger, claim("amy")))
+    proxy.quiet = "commit lost"
+    given_up = claim("amy")
+    assert not isinstance(refused(3.0, lambda: ledger.award([given_up], [])), StoreAway)
+    proxy.quiet = ""
+    assert granted(award_when_back(ledger, given_up)).score_after == 200
+    assert tell(url, "SELECT score FROM user_scores") == [(200,)]
+
+
+def test_a_commit_that_was_never_answered_is_told_by_a_retry(proxy: SilentProxy, ledger: SqlLedger, url: str) -> None:
+    granted(award(ledger, claim("amy")))
+    proxy.quiet = "commit unanswered"
+    unknown = claim("amy")
+    assert not isinstance(refused(3.0, lambda: ledger.award([unknown], [])), StoreAway)
+    proxy.quiet = ""
+    assert receipt_in(award_when_back(ledger, unknown)).total == 200
+    assert tell(url, "SELECT score FROM user_scores") == [(200,)]
+
+
+def test_a_deadline_that_is_nearer_than_the_silence_is_kept(proxy: SilentProxy, ledger: SqlLedger) -> None:
+    granted(award(ledger, claim("amy")))
+    proxy.quiet = "all"
+    refused(1.3, lambda: ledger.award([claim("amy")], [], 1.0))
+    proxy.quiet = ""
+    assert granted(award_when_back(ledger, claim("amy"))).score_after == 200
+
+
+def test_closing_does_not_wait_for_what_is_silent(proxy: SilentProxy, url: str) -> None:
+    ledger = opened(proxy.url(url))
+    granted(award(ledger, claim("amy")))
+    proxy.quiet = "all"
+
+    async def main() -> float:
+        from twisted.internet.defer import ensureDeferred
+
+        for ask in (ledger.award([claim("amy")], []), ledger.verify("", 10)):
+            ensureDeferred(_refused(ask))
+        begun_s = time.monotonic()
+        await ledger.close()
+        return time.monotonic() - begun_s
+
+    assert run(main) < 2.5
+
+
+async def _refused(ask: Coroutine[Any, Any, object]) -> None:
+    with pytest.raises(StoreUnavailable):
+        await ask
