@@ -143,7 +143,7 @@ class Lane(Generic[B]):
     def _answer(self, worker: Worker[B], call: Call[B], outcome: Any) -> None:
         self._let_go(call)
         if worker is self._worker and isinstance(outcome, Failure) and outcome.check(StoreSilent):
-            self._go_away()
+            self._go_away(worker)
         if not call.answer.called:
             call.answer.callback(outcome)  # a Failure goes down the errback's way
 
@@ -181,10 +181,12 @@ class Lane(Generic[B]):
     def _replace(self, worker: Worker[B], ran_s: float) -> None:
         self._part_with(worker)
         if worker is self._worker:
-            if ran_s >= SILENT_S_MIN or not self._may_hire():
-                self._go_away()
-            else:
-                self._worker = self._hire(worker.calls)
+            try:
+                self._worker = self._hire(worker.calls) if ran_s < SILENT_S_MIN and self._may_hire() else None
+            except RuntimeError:  # no thread can be started
+                self._worker = None
+            if self._worker is None:
+                self._go_away(worker)
 
     def _may_hire(self) -> bool:
         return len(self._probing) + len(self._leaving) < SPARE_THREADS_MAX
@@ -217,16 +219,15 @@ class Lane(Generic[B]):
 
     # Away, and back
 
-    def _go_away(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            self._refuse_waiting(worker, _SILENT)
+    def _go_away(self, worker: Worker[B]) -> None:
+        self._worker = None
+        self._refuse_waiting(worker, _SILENT)
         if self._ended is not None:  # closing: no need to find out when it answers again
             if not self._ended.called:
                 self._ended.callback(None)
             return
         self._log.warn("{lane}: the database does not answer; calls are refused until it does", lane=self._name)
-        self._probe()
+        self._next_probe = self._reactor.callLater(0, self._probe)
 
     def _probe(self) -> None:
         self._next_probe = self._reactor.callLater(PROBE_EVERY_S, self._probe)
