@@ -45,6 +45,7 @@ from scoreboard.failpoints import failpoint as make_failpoint
 from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, ring
 from scoreboard.listening import close as close_port
 from scoreboard.listening import listen
+from scoreboard.monotonic import monotonic_ms
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.lobby import Lobby
@@ -151,7 +152,7 @@ class House(Service):
         failpoint = make_failpoint(settings.failpoint)
         link = await self._open_redis()
         board = RedisBoard(link, reactor, now_ms)
-        gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
+        gate = RedisGate(link, MemoryGate(monotonic_ms), reactor, meter)
         ledger, register = await self._open_ledger(failpoint)
         ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
         announcer = Announcer(
