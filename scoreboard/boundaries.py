@@ -222,9 +222,10 @@ class Gate(Protocol):
     """The limits: one question for all that a request needs."""
 
     async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> GateVerdict:
-        """Count the hits (each against its own limit) and take the slot; refused if any is over. Never raises, never unlimited.
+        """Count the hits (each in a window of its own) and take the slot, all of it or nothing. Never raises, never unlimited.
 
-        Hits that were admitted stay counted when another refuses.
+        A request that one limit refuses is counted in no other: whatever the rate of an address, it takes from what others share
+        no more than its own quota, and a refusal by the limit that all share takes nothing from a user's own.
         """
 
     def release(self, slots: Iterable[tuple[str, str]]) -> None:

@@ -145,6 +145,38 @@ def test_two_processes_share_one_window(redis_server: RedisServer) -> None:
     run(main)
 
 
+def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis_server: RedisServer) -> None:
+    address = Limit(name="ip", quota=10, window_ms=60_000)
+    everyone = Limit(name="everyone", quota=60, window_ms=60_000)
+
+    def request(from_address: str, user_id: str) -> list[Hit]:
+        return [
+            Hit(limit=address, subject=from_address),
+            Hit(limit=everyone, subject="*"),
+            Hit(limit=Limit(name="submit", quota=50, window_ms=60_000), subject=user_id),
+        ]
+
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
+            gates = [
+                RedisGate(one, MemoryGate(now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000) for one in (link, another)
+            ]
+            flood = [ensureDeferred(gates[n % 2].admit(request("10.0.0.1", f"user-{n % 7}"))) for n in range(2_000)]
+            strangers = [ensureDeferred(gates[n % 2].admit(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)]
+            assert [(await one).refused for one in strangers] == [None] * 40
+            verdicts = [await one for one in flood]
+            assert [one.refused for one in verdicts].count(None) == 10
+            # The limit that all share is used up now; a player whom it refuses keeps the whole of the own quota.
+            for n in range(20):
+                last = await gates[0].admit(request(f"10.0.2.{n}", "late"))
+            assert last.refused == "everyone"
+            own = await gates[1].admit(request("10.0.3.1", "late")[2:])
+            assert own.remaining == 49 - 10, "ten were admitted, and ten that were refused took nothing"
+
+    run(main)
+
+
 def test_the_keys_are_the_specifications_and_expire(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
