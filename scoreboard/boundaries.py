@@ -84,6 +84,9 @@ class Ledger(Protocol):
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
         """Recompute the totals of a page of players from their entries: (last user id seen or None at the end, what differs)."""
 
+    async def clock_ms(self) -> int:
+        """The time by the ledger's own clock, read while this is asked."""
+
     async def ping(self) -> None:
         """Return if the ledger answers; raise StoreUnavailable if not."""
 

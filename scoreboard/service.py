@@ -28,6 +28,7 @@ from config import BadSettings as BadSettings
 from config.catalogue import load_catalogue
 from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
@@ -103,6 +104,7 @@ class _Indoors:
     """The rooms that no client sees."""
 
     ledger: SqlLedger
+    ledger_clock: LedgerClock
     board: RedisBoard
     gate: RedisGate
     tickets: RedisTickets
@@ -154,6 +156,7 @@ class House(Service):
         board = RedisBoard(link, reactor, now_ms)
         gate = RedisGate(link, MemoryGate(monotonic_ms), reactor, meter)
         ledger, register = await self._open_ledger(failpoint)
+        ledger_clock = await self._open_ledger_clock(ledger)
         ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
         announcer = Announcer(
             ranking=ranking,
@@ -193,7 +196,7 @@ class House(Service):
             catalogue=self._catalogue,
             milestones=settings.score_milestones,
             clock=reactor,
-            now_ms=now_ms,
+            now_ms=ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
             is_suspended=warden.bars,
@@ -203,6 +206,7 @@ class House(Service):
         self._closers += [absentees.settled, projector.stop, warden.stop, scorekeeper.stop, announcer.stop]
         return _Indoors(
             ledger=ledger,
+            ledger_clock=ledger_clock,
             board=board,
             gate=gate,
             tickets=RedisTickets(link),
@@ -243,6 +247,7 @@ class House(Service):
             bounds=bounds,
             clock=reactor,
             now_ms=now_ms,
+            ledger_ms=indoors.ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
         )
@@ -287,6 +292,14 @@ class House(Service):
             store.start()
             self._closers.append(store.close)
         return ledger, register
+
+    async def _open_ledger_clock(self, ledger: SqlLedger) -> LedgerClock:
+        """The clock by which actions are issued and judged; a ledger in a file has our own, so there is nothing to look at."""
+        ledger_clock = LedgerClock(ledger=ledger, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
+        if not self._settings.database_url.get_secret_value().startswith("sqlite:"):
+            await ledger_clock.start()
+            self._closers.append(ledger_clock.stop)
+        return ledger_clock
 
     def _live_wing(
         self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds

@@ -82,6 +82,10 @@ class SqlLedger:
         """As boundaries.Ledger.epoch."""
         return await self._reading.ask(READ_SECONDS_MAX, self._reads.epoch)
 
+    async def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        return await self._reading.ask(READ_SECONDS_MAX, self._reads.clock_ms)
+
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 
@@ -20,17 +21,22 @@ def _random_id() -> str:
     return str(uuid.uuid4())
 
 
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class MemoryLedger(Hindered):
     """Implements boundaries.Ledger.
 
     ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
     """
 
-    def __init__(self, new_id: Callable[[], str] = _random_id) -> None:
+    def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = _wall_ms) -> None:
         super().__init__()
         self.standings: dict[str, Standing] = {}
         self.achievements: dict[Unlocking, Achievement] = {}
         self._new_id = new_id
+        self._clock_ms = clock_ms
         self.suspended: set[str] = set()
         self._past = Past(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
@@ -106,6 +112,11 @@ class MemoryLedger(Hindered):
         await self._door()
         self._epoch += 1
         return self._epoch
+
+    async def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        await self._door()
+        return self._clock_ms()
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False

@@ -21,6 +21,11 @@ _STANDINGS: Final = select(
 _ENTRIES: Final = select(
     *(column for column in _ENTRY if column is not _ENTRY.metadata), cast(_ENTRY.metadata, Text).label("metadata")
 )
+#: SQLite's day 2440587.5 is 1970-01-01.
+_CLOCK_MS: Final = {
+    "sqlite": "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+}
 _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
@@ -52,6 +57,11 @@ class Reads(Asker):
         """As boundaries.Ledger.epoch."""
         with self._asking() as connection:
             return connection.scalar(select(boards.c.epoch).where(boards.c.board_id == BOARD_ID)) or 0
+
+    def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        with self._asking() as connection:
+            return int(connection.exec_driver_sql(_CLOCK_MS[connection.dialect.name]).scalar_one())
 
     def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
         """As boundaries.Ledger.entries."""

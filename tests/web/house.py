@@ -377,6 +377,7 @@ class House:
             bounds=self.bounds,
             clock=self.clock,
             now_ms=self.now_ms,
+            ledger_ms=self.now_ms,
             new_id=lambda: f"00000000-0000-4000-8000-{next(self.ids):012x}",
             meter=self.meter,
         )
