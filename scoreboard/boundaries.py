@@ -17,6 +17,7 @@ from scoreboard.domain.limits import Hit, Slot
 from scoreboard.domain.limits import Verdict as GateVerdict
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
 from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.rotation import ServerKeys
 from scoreboard.domain.values import (
     Cursor,
     Event,
@@ -233,6 +234,16 @@ class Gate(Protocol):
 
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
         """Give back the places of (user id, holder) pairs; told, not asked."""
+
+
+class KeyRoster(Protocol):
+    """Which keys the live servers know, so that no server signs with a key that another would refuse."""
+
+    async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
+        """Enter our keys for some seconds; those of the other live servers. Raises StoreUnavailable."""
+
+    async def leave(self) -> None:
+        """Take our keys out. Never raises: what is not taken out ends by itself."""
 
 
 class Scorekeeper(Protocol):

@@ -40,6 +40,7 @@ _GAUGES: Final[Mapping[str, str]] = {
     "http_connections_active": "Open HTTP connections",
     "board_abreast": "1 while the board shows the ledger's newest, 0 while it catches up",
     "ledger_clock_offset_seconds": "The ledger's clock, by which actions are issued and judged, less this server's",
+    "servers_with_other_keys": "Live servers that do not know a key that this server is set to sign with, or the other way round",
     "reactor_lag_seconds": "The longest that the reactor was late in the last ten seconds",
     "reactor_delayed_calls": "Timers that are pending",
     "websocket_connections_passing": "Live connections without a seat: they shake hands, or were refused",
