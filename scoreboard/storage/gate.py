@@ -78,7 +78,7 @@ class RedisGate:
         untouched = [Use(use.key, use.limit, 0) for use in uses if use.key not in self._touched]
         if untouched and len(self._touched) < TOUCHED_PER_SECOND_MAX:
             self._touched.update(use.key for use in untouched)
-            self._asks.take(Ask(untouched, None, Deferred()))
+            self._asks.take(Ask(untouched, None, None))
 
     def _judge(self, asks: list[Ask]) -> Deferred[Any]:
         batch = Batch(asks)
@@ -89,6 +89,8 @@ class RedisGate:
         verdicts = batch.verdicts(reply)
         all_fit = self._local.charge(batch.taken)
         for ask, verdict in zip(batch.asks, verdicts, strict=True):
+            if ask.verdict is None:
+                continue
             if verdict.refused is None:
                 if not all_fit:
                     verdict = self._in_both(ask, verdict)
@@ -111,10 +113,10 @@ class RedisGate:
     def _unanswered(self, failure: Failure, asks: list[Ask]) -> None:
         if not failure.check(StoreUnavailable):
             self._log.failure("the gate's script and we disagree", failure)
-        waiting = [ask for ask in asks if not ask.verdict.called]
+        waiting = [(ask, ask.verdict) for ask in asks if ask.verdict is not None and not ask.verdict.called]
         self._meter.count("rate_limiter_degraded_total", len(waiting))
-        for ask in waiting:
-            ask.verdict.callback(self._local.judge(ask.uses, ask.slot))
+        for ask, verdict in waiting:
+            verdict.callback(self._local.judge(ask.uses, ask.slot))
 
     def _let_go(self, slots: list[tuple[str, str]]) -> None:
         self._link.tell(_RELEASE, [places_key(user_id) for user_id, _ in slots], [holder for _, holder in slots])

@@ -27,11 +27,11 @@ _NUMBERS_PER_REFUSAL: Final = 5
 
 
 class Ask:
-    """One request at the gate, which waits for ``verdict``."""
+    """One request at the gate, which waits for ``verdict``; without one, the windows are only shown to Redis."""
 
     __slots__ = ("slot", "uses", "verdict")
 
-    def __init__(self, uses: Sequence[Use], slot: Slot | None, verdict: Deferred[Verdict]) -> None:
+    def __init__(self, uses: Sequence[Use], slot: Slot | None, verdict: Deferred[Verdict] | None) -> None:
         self.uses, self.slot, self.verdict = uses, slot, verdict
 
 
