@@ -9,10 +9,12 @@ from twisted.logger import ILogObserver
 
 from config import BadSettings
 from config.settings import load_settings
+from scoreboard.monotonic import use_monotonic_time
 from scoreboard.service import make_service
 from scoreboard.systemd import stop_on_signals
 from scoreboard.telemetry import json_log
 
+use_monotonic_time(reactor)
 application = Application("scoreboard")
 try:
     settings = load_settings(os.environ)

@@ -15,7 +15,10 @@ def on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
     from twisted.internet import defer, reactor  # a quarter of a second, which --help need not pay
     from twisted.python.failure import Failure
 
+    from scoreboard.monotonic import use_monotonic_time
+
     clock: Any = reactor
+    use_monotonic_time(clock)
     outcome: list[Any] = []
     interrupted: list[bool] = []
 

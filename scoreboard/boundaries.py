@@ -17,6 +17,7 @@ from scoreboard.domain.limits import Hit, Slot
 from scoreboard.domain.limits import Verdict as GateVerdict
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
 from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.rotation import ServerKeys
 from scoreboard.domain.values import (
     Cursor,
     Event,
@@ -143,6 +144,9 @@ class Ledger(Protocol):
 
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
         """Recompute the totals of a page of players from their entries: (last user id seen or None at the end, what differs)."""
+
+    async def clock_ms(self) -> int:
+        """The time by the ledger's own clock, read while this is asked."""
 
     async def ping(self) -> None:
         """Return if the ledger answers; raise StoreUnavailable if not."""
@@ -320,13 +324,24 @@ class Gate(Protocol):
     """The limits: one question for all that a request needs."""
 
     async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> GateVerdict:
-        """Count the hits (each against its own limit) and take the slot; refused if any is over. Never raises, never unlimited.
+        """Count the hits (each in a window of its own) and take the slot, all of it or nothing. Never raises, never unlimited.
 
-        Hits that were admitted stay counted when another refuses.
+        A request that one limit refuses is counted in no other: whatever the rate of an address, it takes from what others share
+        no more than its own quota, and a refusal by the limit that all share takes nothing from a user's own.
         """
 
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
         """Give back the places of (user id, holder) pairs; told, not asked."""
+
+
+class KeyRoster(Protocol):
+    """Which keys the live servers know, so that no server signs with a key that another would refuse."""
+
+    async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
+        """Enter our keys for some seconds; those of the other live servers. Raises StoreUnavailable."""
+
+    async def leave(self) -> None:
+        """Take our keys out. Never raises: what is not taken out ends by itself."""
 
 
 class Scorekeeper(Protocol):

@@ -17,7 +17,7 @@ from scoreboard.web.door import Limits
 
 
 def now_ms() -> int:
-    """The wall clock."""
+    """The wall clock: for what is signed, stored or shown, and for the ends of tokens and actions. Durations are monotonic."""
     return time.time_ns() // 1_000_000
 
 

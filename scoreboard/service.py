@@ -30,11 +30,14 @@ from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.board_diagnosis import owner_of
 from scoreboard.actors.board_sweep import BoardSweep
+from scoreboard.actors.key_watch import KeyWatch
+from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.warden import Warden
 from scoreboard.boundaries import Board, Failpoint, Parting, StoreMisconfigured, StoreUnavailable
+from scoreboard.domain.grants import Keyring
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
@@ -47,6 +50,7 @@ from scoreboard.failpoints import failpoint as make_failpoint
 from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, ring
 from scoreboard.listening import close as close_port
 from scoreboard.listening import listen
+from scoreboard.monotonic import monotonic_ms
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.lobby import Lobby
@@ -65,6 +69,7 @@ from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
 from scoreboard.storage.register import SqlRegister, open_register
+from scoreboard.storage.roster import RedisKeyRoster
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.tickets import RedisTickets
 from scoreboard.systemd import Notifier
@@ -110,8 +115,10 @@ class _Indoors:
     """The rooms that no client sees."""
 
     ledger: SqlLedger
+    ledger_clock: LedgerClock
     board: RedisBoard
     gate: RedisGate
+    key_watch: KeyWatch
     tickets: RedisTickets
     absentees: RedisAbsentees
     ranking: Ranking
@@ -159,8 +166,10 @@ class House(Service):
         failpoint = make_failpoint(settings.failpoint)
         link = await self._open_redis()
         board = RedisBoard(link, reactor, now_ms)
-        gate = RedisGate(link, MemoryGate(now_ms), reactor, meter)
+        gate = RedisGate(link, MemoryGate(monotonic_ms), reactor, meter)
+        key_watch = await self._open_key_watch(link)
         ledger, register = await self._open_ledger(failpoint)
+        ledger_clock = await self._open_ledger_clock(ledger)
         ranking = Ranking(
             board=board,
             ledger=ledger,
@@ -210,7 +219,7 @@ class House(Service):
             catalogue=self._catalogue,
             milestones=settings.score_milestones,
             clock=reactor,
-            now_ms=now_ms,
+            now_ms=ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
             is_suspended=warden.bars,
@@ -220,8 +229,10 @@ class House(Service):
         self._closers += [absentees.settled, projector.stop, sweep.stop, warden.stop, scorekeeper.stop, announcer.stop]
         return _Indoors(
             ledger=ledger,
+            ledger_clock=ledger_clock,
             board=board,
             gate=gate,
+            key_watch=key_watch,
             tickets=RedisTickets(link),
             absentees=absentees,
             ranking=ranking,
@@ -234,7 +245,7 @@ class House(Service):
     async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
         """HTTP and everything live, on both ports."""
         settings, reactor, meter, bounds = self._settings, self._reactor, self._telemetry, Bounds()
-        doorkeeper, allowed = _doorkeeper(settings, indoors.warden.bars), limits(settings)
+        doorkeeper, allowed = _doorkeeper(settings, indoors.warden.bars, indoors.key_watch.tokens.ring), limits(settings)
         lobby, sockets, socketio = self._live_wing(indoors, doorkeeper, allowed, bounds)
         site = build_site(
             doorkeeper=doorkeeper,
@@ -246,7 +257,8 @@ class House(Service):
             register=indoors.register,
             open_stream=Streams(announcer=indoors.announcer, lobby=lobby, settings=sockets.settings, clock=reactor).open,
             catalogue=self._catalogue,
-            ring=ring(settings.action_signature_secret, settings.action_signature_secrets_old),
+            ring=_action_ring(settings),
+            signing_ring=indoors.key_watch.actions.ring,
             limits=allowed,
             action_ttl_ms=settings.action_expiration_ms,
             spectator_life_s=min(SPECTATOR_LIFE_S, settings.jwt_expiration_s) if settings.public_board else None,
@@ -260,6 +272,7 @@ class House(Service):
             bounds=bounds,
             clock=reactor,
             now_ms=now_ms,
+            ledger_ms=indoors.ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
         )
@@ -308,6 +321,28 @@ class House(Service):
             store.start()
             self._closers.append(store.close)
         return ledger, register
+
+    async def _open_key_watch(self, link: RedisLink) -> KeyWatch:
+        """What the other servers let this one sign with, known before it signs anything."""
+        settings = self._settings
+        key_watch = KeyWatch(
+            roster=RedisKeyRoster(link, new_id()),
+            clock=self._reactor,
+            meter=self._telemetry,
+            actions=_action_ring(settings),
+            tokens=_token_ring(settings),
+        )
+        await key_watch.start()
+        self._closers.append(key_watch.stop)
+        return key_watch
+
+    async def _open_ledger_clock(self, ledger: SqlLedger) -> LedgerClock:
+        """The clock by which actions are issued and judged; a ledger in a file has our own, so there is nothing to look at."""
+        ledger_clock = LedgerClock(ledger=ledger, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
+        if not self._settings.database_url.get_secret_value().startswith("sqlite:"):
+            await ledger_clock.start()
+            self._closers.append(ledger_clock.stop)
+        return ledger_clock
 
     def _live_wing(
         self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds
@@ -450,9 +485,20 @@ def mint_token(settings: Settings, user_id: str, username: str, role: str, life_
 # Choices
 
 
-def _doorkeeper(settings: Settings, barred: Callable[[str], bool]) -> Cloakroom:
+def _action_ring(settings: Settings) -> Keyring:
+    return ring(settings.action_signature_secret, settings.action_signature_secrets_old)
+
+
+def _token_ring(settings: Settings) -> Keyring:
+    return ring(settings.jwt_secret, settings.jwt_secrets_old)
+
+
+def _doorkeeper(
+    settings: Settings, barred: Callable[[str], bool], signing_ring: Callable[[], Keyring] | None = None
+) -> Cloakroom:
     return Cloakroom(
-        ring=ring(settings.jwt_secret, settings.jwt_secrets_old),
+        ring=_token_ring(settings),
+        signing_ring=signing_ring,
         now_ms=now_ms,
         life_s_max=settings.jwt_expiration_s,
         issuer=settings.jwt_issuer,

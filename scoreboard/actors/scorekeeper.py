@@ -105,7 +105,8 @@ class Scorekeeper:
             rule=rule,
             metadata=submission.metadata,
             origin=origin,
-            at_ms=self._now_ms(),
+            # Another server issued it, by a clock some milliseconds ahead of ours: nothing is judged before it was issued.
+            at_ms=max(self._now_ms(), grant.issued_at_ms),
             milestones=self._milestones,
         )
         return await self._judged(claim)

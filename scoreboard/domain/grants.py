@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.domain.refusals import INVALID_ACTION, Refusal
+from scoreboard.domain.refusals import INVALID_ACTION, Refusal, too_early
 from scoreboard.domain.values import BOARD_ID, Metadata, Submission, Value, metadata_json
 
 _TAG: Final = b"scoreboard/action/v1\0"
@@ -114,6 +114,9 @@ def sign(grant: Grant, ring: Keyring) -> str:
 def verify(submission: Submission, user_id: str, ring: Keyring, now_ms: int) -> Grant | Refusal:
     """The grant that this submission redeems, or INVALID_ACTION. Expiry and earliness are for the judge to weigh.
 
+    A grant that a server of ours signed by a clock ahead of ours is honest: ACTION_TOO_EARLY. That answer says that the signature
+    is good, so it is given for good ones alone.
+
     The user is the token's, never the body's. The submission's metadata must hold every member given at
     initialization, unchanged; members beyond those are not part of the grant.
     """
@@ -145,8 +148,10 @@ def verify(submission: Submission, user_id: str, ring: Keyring, now_ms: int) -> 
     # Key ids are public, so an unknown one may be refused sooner. We never compute with a key that stands in for a missing one.
     if secret is None or not hmac.compare_digest(hmac.digest(secret, signed, "sha256"), mac):
         return INVALID_ACTION
-    if _encode_claims(claims) != claims_json or grant.issued_at_ms > now_ms + SKEW_MS_MAX:
+    if _encode_claims(claims) != claims_json:
         return INVALID_ACTION
+    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:
+        return too_early(max(grant.issued_at_ms, grant.not_before_ms) - now_ms)
     return grant
 
 

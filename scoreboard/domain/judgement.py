@@ -12,7 +12,7 @@ import msgspec
 
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.news import bearing
-from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal
+from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, too_early
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import crossed
 from scoreboard.domain.values import DAY_MS, POINTS_MAX, Deed, Metadata, Origin, Player, Receipt, Standing, Value
@@ -147,12 +147,7 @@ def judge(claim: Claim, past: Past) -> Verdict:
     if claim.at_ms >= grant.expires_at_ms:
         return ACTION_EXPIRED
     if claim.at_ms < grant.not_before_ms:
-        wait_s = -((claim.at_ms - grant.not_before_ms) // 1000)
-        return Refusal(
-            reason=Reason.ACTION_TOO_EARLY,
-            message="This action cannot have been completed yet; submit it again later",
-            retry_after_s=max(1, wait_s),
-        )
+        return too_early(grant.not_before_ms - claim.at_ms)
     missing = [needed for needed in rule.requires if (user_id, needed) not in past.completed]
     if missing:
         return Refusal(reason=Reason.REQUIREMENT_NOT_MET, message="Complete first: " + ", ".join(missing), field="actionType")

@@ -8,12 +8,14 @@ still holds and a refusal lasts at most one grain too long.
 Token bucket: ``quota`` tokens at most, refilled evenly over ``window_ms``. Smoother, but a burst and a refill may admit up
 to twice the quota in one window.
 
+A request that meets several limits is judged by all of them first and counted only if all admit it: what one limit refuses uses
+up nothing of another (`Gate.admit`).
+
 The Lua of the Redis gate computes the same; one contract suite holds both to it.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from typing import Final, Literal
 
@@ -69,7 +71,8 @@ class Slot(Value, frozen=True, kw_only=True):
 
 
 class Verdict(Value, frozen=True, kw_only=True):
-    """Whether all hits were admitted. If not, ``refused`` names the limit and ``retry_after_ms`` when it may pass.
+    """Whether all hits were admitted. If not, nothing was counted; ``refused`` names the limit that refuses longest, and
+    ``retry_after_ms`` says when that may pass.
 
     ``remaining`` and ``reset_ms`` speak of the last hit's limit (the narrowest): units left, and time until more come.
     """
@@ -81,7 +84,12 @@ class Verdict(Value, frozen=True, kw_only=True):
 
 
 class SlidingLog:
-    """The log of one subject: (when the slot leaves the window, units in it), oldest first. The gate passes the time."""
+    """The log of one subject: (when the slot leaves the window, units in it), oldest first. The gate passes the time.
+
+    A log whose newest slot lies ahead of that time was written before the clock was set back. How long ago, nobody can know, so
+    it is taken for written just now, and the slots before it keep their distance: no window lasts longer than its length after
+    the step, and none admits more than its quota.
+    """
 
     __slots__ = ("pairs", "total")
 
@@ -94,7 +102,7 @@ class SlidingLog:
         answer = self.peek(limit, units, now_ms)
         if answer[0]:
             leaves_ms = limit.leaves_ms(now_ms)
-            if self.pairs and self.pairs[-1][0] >= leaves_ms:  # also when the clock stepped back
+            if self.pairs and self.pairs[-1][0] == leaves_ms:
                 self.pairs[-1][1] += units
             else:
                 self.pairs.append([leaves_ms, units])
@@ -104,6 +112,8 @@ class SlidingLog:
     def peek(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
         """What `hit` would answer; nothing is counted."""
         pairs = self.pairs
+        if pairs and pairs[-1][0] > now_ms + limit.window_ms:  # a slot of the present may be, by less than a grain
+            self._rebase(limit.leaves_ms(now_ms))
         while pairs and pairs[0][0] <= now_ms:
             self.total -= pairs.popleft()[1]
         left = limit.quota - self.total
@@ -115,6 +125,12 @@ class SlidingLog:
         """Whether `hit` would admit; cheap as long as all that was ever counted leaves room."""
         return self.total + units <= limit.quota or self.peek(limit, units, now_ms)[0]
 
+    def _rebase(self, leaves_ms: int) -> None:
+        ahead_ms = self.pairs[-1][0] - leaves_ms
+        if ahead_ms > 0:
+            for pair in self.pairs:
+                pair[0] -= ahead_ms
+
     def _wait(self, limit: Limit, excess: int, now_ms: int) -> int:
         for leaves_ms, count in self.pairs:
             excess -= count
@@ -124,32 +140,37 @@ class SlidingLog:
 
 
 class TokenBucket:
-    """The bucket of one subject. Mutable; the gate that holds it passes the time."""
+    """The bucket of one subject. Mutable; the gate that holds it passes the time.
 
-    __slots__ = ("at_ms", "tokens")
+    Whole numbers only, so that Lua and Python never round apart: a token is ``window_ms`` of the level, and ``quota`` of it flows
+    in each millisecond. A clock that was set back lets nothing flow in for the time that it skipped.
+    """
+
+    __slots__ = ("at_ms", "level")
 
     def __init__(self) -> None:
-        self.tokens = -1.0
+        self.level = -1
         self.at_ms = 0
 
     def hit(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
         """(admitted, whole tokens left, milliseconds until the bucket is full or, if refused, until `units` are there)."""
         answer = self.peek(limit, units, now_ms)
         if answer[0]:
-            self.tokens -= units
+            self.level -= units * limit.window_ms
         return answer
 
     def peek(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
         """What `hit` would answer; nothing is taken."""
-        if self.tokens < 0:
-            self.tokens, self.at_ms = float(limit.quota), now_ms
-        rate = limit.quota / limit.window_ms
-        self.tokens = min(float(limit.quota), self.tokens + max(0, now_ms - self.at_ms) * rate)
-        self.at_ms = max(self.at_ms, now_ms)
-        if self.tokens < units:
-            return False, int(self.tokens), max(1, math.ceil((units - self.tokens) / rate))
-        left = self.tokens - units
-        return True, int(left), math.ceil((limit.quota - left) / rate)
+        full, needed = limit.quota * limit.window_ms, units * limit.window_ms
+        if self.level < 0:
+            self.level = full
+        else:
+            self.level = min(full, self.level + max(0, now_ms - self.at_ms) * limit.quota)
+        self.at_ms = now_ms
+        if self.level < needed:
+            return False, self.level // limit.window_ms, -((self.level - needed) // limit.quota)
+        left = self.level - needed
+        return True, left // limit.window_ms, -((left - full) // limit.quota)
 
     def has_room(self, limit: Limit, units: int, now_ms: int) -> bool:
         """Whether `hit` would admit."""

@@ -69,6 +69,15 @@ def malformed(field: str, message: str) -> Refusal:
     return Refusal(reason=Reason.MALFORMED_REQUEST, message=message, field=field)
 
 
+def too_early(wait_ms: int) -> Refusal:
+    """An action that cannot have been completed yet, and may be submitted again after a wait."""
+    return Refusal(
+        reason=Reason.ACTION_TOO_EARLY,
+        message="This action cannot have been completed yet; submit it again later",
+        retry_after_s=max(1, -(-wait_ms // 1000)),
+    )
+
+
 def unavailable(message: str = "The ledger cannot be reached; nothing was awarded", retry_after_s: int = 1) -> Refusal:
     """We cannot do it now; the asker may come back."""
     return Refusal(reason=Reason.UNAVAILABLE, message=message, retry_after_s=retry_after_s)

@@ -112,6 +112,10 @@ class SqlLedger:
         """As boundaries.Ledger.state."""
         return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.state())
 
+    async def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.clock_ms())
+
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:

@@ -23,18 +23,6 @@ class Use(msgspec.Struct, frozen=True, gc=False):
     units: int
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What became of hits of one `Use`: how many were ``admitted``, units left, and times as `Verdict` has them.
-
-    ``reset_ms`` is until more come, ``wait_ms`` until a refused one may be admitted (0 if none was refused).
-    """
-
-    admitted: int
-    left: int
-    reset_ms: int
-    wait_ms: int
-
-
 def use_of(hit: Hit) -> Use:
     """The window that a hit counts in: ``rate_limit:<userId>`` for submissions, else ``rate_limit:<limit>:<subject>``.
 
@@ -46,23 +34,6 @@ def use_of(hit: Hit) -> Use:
     return Use(f"rate_limit:{limit.name}:{subject}", limit, hit.units)
 
 
-def verdict_of(outcomes: Sequence[tuple[str, Outcome]]) -> Verdict:
-    """All outcomes in one: the refusing limit that takes longest, and the numbers of the last hit."""
-    refused, retry_after_ms = None, 0
-    for name, outcome in outcomes:
-        if outcome.wait_ms > retry_after_ms:
-            refused, retry_after_ms = name, outcome.wait_ms
-    _, last = outcomes[-1] if outcomes else ("", Outcome(0, 0, 0, 0))
-    return Verdict(refused=refused, retry_after_ms=retry_after_ms, remaining=last.left, reset_ms=last.reset_ms)
-
-
-def with_place(verdict: Verdict, wait_ms: int) -> Verdict:
-    """A verdict that admitted all hits, after the place was asked for as well (``wait_ms`` 0 if it was taken)."""
-    if not wait_ms:
-        return verdict
-    return Verdict(refused=OPEN_ACTIONS, retry_after_ms=wait_ms, remaining=verdict.remaining, reset_ms=verdict.reset_ms)
-
-
 class MemoryGate:
     """Windows of the ``subjects_max`` most recently seen subjects and as many places, in this process alone.
 
@@ -71,7 +42,7 @@ class MemoryGate:
 
     def __init__(self, now_ms: Callable[[], int], subjects_max: int = 100_000) -> None:
         self.broken: Exception | None = None
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._subjects_max = subjects_max
         self._windows: OrderedDict[str, SlidingLog | TokenBucket] = OrderedDict()
         #: For each user, when each of its places will be free again.
@@ -79,7 +50,7 @@ class MemoryGate:
         self._places_count = 0
 
     async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
-        """Count the hits and take the slot."""
+        """Count the hits and take the slot, or nothing."""
         if self.broken is not None:
             raise self.broken
         return self.judge([use_of(hit) for hit in hits], slot)
@@ -95,43 +66,47 @@ class MemoryGate:
 
     def judge(self, uses: Sequence[Use], slot: Slot | None) -> Verdict:
         """What `admit` answers."""
-        verdict = verdict_of([(use.limit.name, self.count(use)) for use in uses])
-        if slot is None or verdict.refused is not None:
-            return verdict
-        return with_place(verdict, self.hold(slot))
+        refusal = self.outlook(uses)
+        if refusal is not None:
+            return refusal
+        wait_ms = 0 if slot is None else self.hold(slot)
+        if wait_ms:
+            return msgspec.structs.replace(self._refusal(uses, self.now_ms()), refused=OPEN_ACTIONS, retry_after_ms=wait_ms)
+        left, reset_ms, now_ms = 0, 0, self.now_ms()
+        for use in uses:
+            _, left, reset_ms = self._window(use).hit(use.limit, use.units, now_ms)
+        return Verdict(remaining=left, reset_ms=reset_ms)
 
-    def outlook(self, uses: Sequence[Use]) -> list[Outcome] | None:
-        """None if all would be admitted, else what each would get; nothing is counted."""
-        now_ms = self._now_ms()
+    def outlook(self, uses: Sequence[Use]) -> Verdict | None:
+        """None if all windows would admit, else the refusal; nothing is counted."""
+        now_ms = self.now_ms()
         for use in uses:
             window = self._windows.get(use.key)
             if window is not None and not window.has_room(use.limit, use.units, now_ms):
-                return [self._peek(use, now_ms) for use in uses]
+                return self._refusal(uses, now_ms)
         return None
 
-    def count(self, use: Use, times: int = 1) -> Outcome:
-        """Count a use so many times, as far as there is room."""
-        limit, units = use.limit, use.units
-        window, now_ms, reset_ms = self._window(use), self._now_ms(), 0
-        if times > 1:
-            all_fit, left, reset_ms = window.hit(limit, units * times, now_ms)
-            if all_fit:
-                return Outcome(times, left, reset_ms, 0)
-        for done in range(times):
-            admitted, left, ms = window.hit(limit, units, now_ms)
-            if not admitted:
-                return Outcome(done, left, reset_ms if done else ms, ms)
-            reset_ms = ms
-        return Outcome(times, left, reset_ms, 0)
+    def charge(self, uses: Sequence[tuple[Use, int]]) -> bool:
+        """Count so many units of each use, if all windows have room for them."""
+        now_ms = self.now_ms()
+        for use, units in uses:
+            window = self._windows.get(use.key)
+            if window is not None and not window.has_room(use.limit, units, now_ms):
+                return False
+        for use, units in uses:
+            self._window(use).hit(use.limit, units, now_ms)
+        return True
 
     def hold(self, slot: Slot) -> int:
         """Take a place: 0, or how many milliseconds until one is free."""
-        now_ms = self._now_ms()
+        now_ms = self.now_ms()
         places = self._places.setdefault(slot.user_id, {})
         self._places.move_to_end(slot.user_id)
         if len(places) >= slot.quota and slot.holder not in places:
             self.release([(slot.user_id, holder) for holder, free_ms in places.items() if free_ms <= now_ms])
             if len(places) >= slot.quota:
+                for holder, free_ms in places.items():  # one that is further off was taken before the clock was set back
+                    places[holder] = min(free_ms, now_ms + slot.ttl_ms)
                 return max(1, min(places.values()) - now_ms)
             self._places[slot.user_id] = places
         self._places_count += slot.holder not in places
@@ -140,10 +115,21 @@ class MemoryGate:
             self._places_count -= len(self._places.popitem(last=False)[1])
         return 0
 
-    def _peek(self, use: Use, now_ms: int) -> Outcome:
-        window = self._windows.get(use.key) or _new_window(use.limit)
-        admitted, left, ms = window.peek(use.limit, use.units, now_ms)
-        return Outcome(1, left, ms, 0) if admitted else Outcome(0, left, ms, ms)
+    def _refusal(self, uses: Sequence[Use], now_ms: int) -> Verdict:
+        """The limit that refuses longest (None if all admit), and the numbers of the last window as it stands."""
+        refused, retry_after_ms, left, ms = None, 0, 0, 0
+        for use in uses:
+            window = self._windows.get(use.key)
+            if window is None:
+                window = _new_window(use.limit)
+            else:  # asking keeps it from being forgotten, or a flood would free itself
+                self._windows.move_to_end(use.key)
+            admitted, left, ms = window.peek(use.limit, use.units, now_ms)
+            if admitted:
+                left += use.units
+            elif ms > retry_after_ms:
+                refused, retry_after_ms = use.limit.name, ms
+        return Verdict(refused=refused, retry_after_ms=retry_after_ms, remaining=left, reset_ms=ms)
 
     def _window(self, use: Use) -> SlidingLog | TokenBucket:
         window = self._windows.get(use.key)

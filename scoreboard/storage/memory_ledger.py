@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 
@@ -21,13 +22,17 @@ def _random_id() -> str:
     return str(uuid.uuid4())
 
 
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 class MemoryLedger(Hindered):
     """Implements boundaries.Ledger.
 
     ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
     """
 
-    def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = _wall_ms) -> None:
         super().__init__()
         self._clock_ms = clock_ms
         self.ledger_id, self.instance, self.followed_s_ago = _random_id(), "memory", 0
@@ -154,6 +159,11 @@ class MemoryLedger(Hindered):
     async def sign(self, drawn_on: str) -> None:
         """As boundaries.Ledger.sign."""
         await self._door()
+
+    async def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        await self._door()
+        return self._clock_ms()
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False

@@ -31,6 +31,11 @@ _ENTRIES: Final = select(
     *(column for column in _ENTRY if all(column is not other for other in _NOT_READ)),
     cast(_ENTRY.metadata, Text).label("metadata"),
 )
+#: SQLite's day 2440587.5 is 1970-01-01.
+_CLOCK_MS: Final = {
+    "sqlite": "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+}
 _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
@@ -62,6 +67,11 @@ class Reads(Asker):
         with self.asking() as connection:
             found = _as_standings(connection.execute(asked))
         return found[0] if found else None
+
+    def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        with self.asking() as connection:
+            return int(connection.exec_driver_sql(_CLOCK_MS[connection.dialect.name]).scalar_one())
 
     def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
         """As boundaries.Ledger.entries."""

@@ -10,8 +10,9 @@ import msgspec
 
 from scoreboard.boundaries import TICKET_LIFE_S, Tickets
 from scoreboard.domain.values import Player
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.redis_link import RedisLink, script
 
+_REDEEM: Final = script("redeem")
 _RANDOM_BYTES: Final = 24
 _TICKET: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
 
@@ -35,7 +36,7 @@ class RedisTickets:
         """The player, once."""
         if _TICKET.fullmatch(ticket) is None:
             return None
-        held = await self._link.call("GETDEL", "ticket:" + ticket)
+        held = await self._link.run(_REDEEM, ["ticket:" + ticket], [1000 * TICKET_LIFE_S])
         return None if held is None else _decode(held)
 
 

@@ -23,11 +23,11 @@ _LINES: Final = JSON + NO_STORE
 
 @dataclass(frozen=True, eq=False)
 class Actions:
-    """Handlers of /actions. ``action_ttl_ms`` is how long a signed action may take."""
+    """Handlers of /actions. ``action_ttl_ms`` is how long a signed action may take; ``signing_ring`` gives the ring of now."""
 
     door: Door
     catalogue: Catalogue
-    ring: Keyring
+    signing_ring: Callable[[], Keyring]
     action_ttl_ms: int
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
@@ -43,7 +43,7 @@ class Actions:
         await self.door.count_play(request, Hit(limit=limits.initialize, subject=player.user_id), slot, _TOO_MANY)
         if isinstance(grant, Refusal):
             return grant
-        return Answer(200, encode(GrantAnswer(data=grant_data(grant, sign(grant, self.ring)))), _LINES)
+        return Answer(200, encode(GrantAnswer(data=grant_data(grant, sign(grant, self.signing_ring())))), _LINES)
 
     def _grant(self, request: Request, player: Player) -> Grant | Refusal:
         try:

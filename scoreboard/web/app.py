@@ -226,6 +226,7 @@ def build_site(
     open_stream: Callable[[Player, str, Cursor | None, bytes], IResource],
     catalogue: Catalogue,
     ring: Keyring,
+    signing_ring: Callable[[], Keyring],
     limits: Limits,
     action_ttl_ms: int,
     spectator_life_s: int | None,
@@ -239,17 +240,25 @@ def build_site(
     bounds: Bounds,
     clock: IReactorTime,
     now_ms: Callable[[], int],
+    ledger_ms: Callable[[], int],
     new_id: Callable[[], str],
     meter: Meter,
 ) -> Site:
-    """The whole HTTP wing, ready to be listened with."""
+    """The whole HTTP wing, ready to be listened with. ``ledger_ms`` is the clock by which actions are issued and judged."""
     door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
     origins = cors(cors_origins)
     desk = TicketDesk(door=door, tickets=tickets, now_ms=now_ms)
     changes = Changes(desk=desk, ranking=ranking, announcer=announcer, open_stream=open_stream, clock=clock)
     api = Api(
-        scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=now_ms, meter=meter),
-        actions=Actions(door=door, catalogue=catalogue, ring=ring, action_ttl_ms=action_ttl_ms, now_ms=now_ms, new_id=new_id),
+        scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=ledger_ms, meter=meter),
+        actions=Actions(
+            door=door,
+            catalogue=catalogue,
+            signing_ring=signing_ring,
+            action_ttl_ms=action_ttl_ms,
+            now_ms=ledger_ms,
+            new_id=new_id,
+        ),
         changes=changes,
         profile=Profile(door=door, register=register, now_ms=now_ms),
         desk=desk,

@@ -85,6 +85,8 @@ class Cloakroom:
     barred: Callable[[str], bool]
     issuer: str | None = None
     audience: str | None = None
+    #: The ring to sign with, where other servers have a say in it.
+    signing_ring: Callable[[], Keyring] | None = None
     _known: Remembered[str, Player] = field(default_factory=lambda: Remembered(TOKENS_REMEMBERED_MAX), init=False, repr=False)
 
     def admit(self, token: str) -> Player | Refusal:
@@ -115,8 +117,8 @@ class Cloakroom:
             claims["iss"] = self.issuer
         if self.audience is not None:
             claims["aud"] = self.audience
-        key = self.ring.secrets[self.ring.current]
-        return jwt.encode(claims, key, algorithm=_ALGORITHMS[0], headers={"kid": self.ring.current})
+        ring = self.ring if self.signing_ring is None else self.signing_ring()
+        return jwt.encode(claims, ring.secrets[ring.current], algorithm=_ALGORITHMS[0], headers={"kid": ring.current})
 
     def _verified(self, token: str) -> _Claims | None:
         """The claims, if the signature holds and they are such as we accept; whether they have expired is not asked here."""

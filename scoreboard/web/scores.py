@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from scoreboard.boundaries import Meter, Ranking, Scorekeeper
 from scoreboard.domain.grants import Grant, Keyring, verify
 from scoreboard.domain.limits import Hit
-from scoreboard.domain.refusals import INVALID_ACTION, Refusal, Refused
+from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.domain.values import Cursor, Player, Submission
 from scoreboard.web.answer import JSON, NO_STORE, Answer
 from scoreboard.web.door import Door
@@ -59,6 +59,8 @@ class Scores:
         hit = Hit(limit=self.door.limits.submit, subject=player.user_id, cost=cost)
         await self.door.count_play(request, hit, None, _TOO_MANY)
         if isinstance(claim, Refusal):
+            if claim.reason is Reason.ACTION_TOO_EARLY:
+                self.meter.count("submissions_refused_total", reason="issued_ahead")
             return claim
         submission, grant = claim
         receipt = await self.scorekeeper.submit(player, submission, grant, request.origin)

@@ -15,7 +15,7 @@ from scoreboard.actors.projector import LOOK_S, LOOKS_PER_FOLLOW, RETRY_S, Proje
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Outcome, Scorekeeper
 from scoreboard.boundaries import AWARD_S_MAX, StoreAway, StoreUnavailable
-from scoreboard.domain.entries import ResetOrder
+from scoreboard.domain.entries import EntryFilter, ResetOrder
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
@@ -122,6 +122,13 @@ def test_an_award_is_committed_drawn_told_and_answered_with_ranks(house: House) 
     assert house.drawn("amy", "zed") == [200, 100]
     changes = [(change.user_id, change.points, change.rank) for _, told in house.told for change in told]
     assert changes == [("zed", 100, 1), ("amy", 100, 2), ("amy", 200, 1)]
+
+
+def test_an_action_that_another_server_issued_by_a_clock_just_ahead_of_ours_is_awarded(house: House) -> None:
+    house.clock.rightNow -= 0.1
+    house.award("amy")
+    (entry,) = result_of(house.ledger.entries(EntryFilter(), None, 10))
+    assert entry.at_ms == NOW, "not before it was issued"
 
 
 def test_milestones_are_unlocked_by_the_awards_that_reach_them(house: House) -> None:

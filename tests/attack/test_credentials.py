@@ -16,7 +16,7 @@ assert {session_attacks, suspension_attacks, ticket_attacks}  # importing them i
 
 TICKETS, DOOR, ABSENTEES = "scoreboard/storage/tickets.py", "scoreboard/web/door.py", "scoreboard/storage/absentees.py"
 AMY = 'Player(user_id="amy", username="Amy", role="user", expires_at_s=2**40)'
-GETDEL = Hole(TICKETS, '"GETDEL", "ticket:"', '"GET", "ticket:"')
+GETDEL = Hole("scoreboard/storage/scripts/redeem.lua", "redis.call('GETDEL', ", "redis.call('GET', ")
 TICKET_RECHECK = Hole("scoreboard/web/tickets.py", "return self.door.set_player(request, player)", "return player")
 MADE_UP = Hole(
     TICKETS, "    if _TICKET.fullmatch(ticket) is None:\n            return None", f"    if True:\n            return {AMY}"

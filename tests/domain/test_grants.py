@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from scoreboard.domain import grants
 from scoreboard.domain.grants import Grant, Keyring, keyring, sign, verify
-from scoreboard.domain.refusals import INVALID_ACTION
+from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal
 from scoreboard.domain.values import POINTS_MAX, Metadata, Submission
 
 RING = keyring(b"k" * 32)
@@ -106,10 +106,41 @@ def test_another_user_gets_the_one_answer() -> None:
     assert verify(submission(PLAIN, sign(PLAIN, RING)), "user-124", RING, NOW) is INVALID_ACTION
 
 
-def test_a_grant_from_the_future_is_refused_beyond_two_seconds_of_skew() -> None:
+def test_a_grant_issued_ahead_of_our_clock_is_too_early_beyond_two_seconds_of_skew() -> None:
     told = submission(PLAIN, sign(PLAIN, RING))
     assert verify(told, "user-123", RING, NOW - 2_000) == PLAIN
-    assert verify(told, "user-123", RING, NOW - 2_001) is INVALID_ACTION
+    early = verify(told, "user-123", RING, NOW - 2_001)
+    assert isinstance(early, Refusal)
+    assert (early.reason, early.retry_after_s) == (Reason.ACTION_TOO_EARLY, 3)
+    later = msgspec.structs.replace(PLAIN, not_before_ms=NOW + 8_000)
+    early = verify(submission(later, sign(later, RING)), "user-123", RING, NOW - 300_000)
+    assert isinstance(early, Refusal)
+    assert early.retry_after_s == 308
+
+
+CHANGES = st.sampled_from(
+    ["action_id", "user_id", "action_type", "issued_at_ms", "not_before_ms", "expires_at_ms", "points", "board_id"]
+)
+
+
+@given(any_grant, any_grant, CHANGES, st.integers(0, 5))
+def test_only_a_good_signature_is_ever_too_early(grant: Grant, other: Grant, change: str, flip: int) -> None:
+    """Whatever lies ahead of our clock: a grant that is not the signed one, in any member, is the one answer."""
+    signature = sign(grant, RING)
+    forged = msgspec.structs.replace(grant, **{change: getattr(other, change)})
+    told, now_ms = submission(forged, signature), -3_000
+    if change in ("not_before_ms", "expires_at_ms", "points", "board_id"):  # members that the signature itself carries
+        _, kid, claims, _ = sign(forged, RING).split(".")
+        told = msgspec.structs.replace(told, signature=".".join(("v1", kid, claims, signature.split(".")[3])))
+    answer = verify(told, forged.user_id, RING, now_ms)
+    assert isinstance(answer, Refusal)
+    assert (answer.reason is Reason.ACTION_TOO_EARLY) == (forged == grant)
+    version, kid, claims, mac = signature.split(".")
+    raw = bytearray(base64.urlsafe_b64decode(mac + "="))
+    raw[flip] ^= 1
+    bad = ".".join((version, kid, claims, base64.urlsafe_b64encode(raw).rstrip(b"=").decode()))
+    assert verify(submission(grant, bad), grant.user_id, RING, now_ms) is INVALID_ACTION
+    assert verify(submission(grant, sign(grant, keyring(b"j" * 32))), grant.user_id, RING, now_ms) is INVALID_ACTION
 
 
 def test_older_keys_still_verify_and_only_the_current_one_signs() -> None:

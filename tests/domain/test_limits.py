@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.domain.limits import Hit, Limit, SlidingLog, TokenBucket
+from scoreboard.domain.limits import Hit, Limit, Policy, SlidingLog, TokenBucket
 
 NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
@@ -91,15 +91,39 @@ def test_peeking_tells_what_a_hit_would_and_counts_nothing(pauses_ms: list[int],
             assert window.hit(TEN_A_MINUTE, units, at_ms) == expected
 
 
-@given(st.lists(st.integers(-5_000, 5_000), max_size=60))
-def test_a_clock_that_steps_back_never_frees_the_window_early(pauses_ms: list[int]) -> None:
-    """As many as the quota, until the latest moment that was ever seen is a window away."""
-    log, latest_ms, taken = SlidingLog(), 0, 0
+STEPS = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 5), st.integers(0, 30_000), st.sampled_from([59_999, 60_000])),
+        st.one_of(st.just(0), st.integers(0, 5_000), st.sampled_from([60_000, 3_600_000, 86_400_000])),
+    ),
+    max_size=80,
+)
+
+
+@given(STEPS)
+def test_a_clock_that_is_set_back_lets_no_more_than_the_quota_into_any_true_window(steps: list[tuple[int, int]]) -> None:
+    """Each pair is the time that truly passes, and by how much the clock is set back then."""
+    log, true_ms, back_ms, admitted = SlidingLog(), NOW_MS, 0, []
+    for pause_ms, step_ms in steps:
+        true_ms, back_ms = true_ms + pause_ms, back_ms + step_ms
+        if log.hit(TEN_A_MINUTE, 1, true_ms - back_ms)[0]:
+            admitted.append(true_ms)
+    assert most_in_any_window(admitted, MINUTE_MS) <= 10
+
+
+@given(PAUSES_MS, st.integers(0, 86_400_000), st.sampled_from(["sliding", "bucket"]))
+def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_window(
+    pauses_ms: list[int], back_ms: int, policy: Policy
+) -> None:
+    limit = Limit(name="submit", quota=10, window_ms=MINUTE_MS, policy=policy)
+    window = SlidingLog() if policy == "sliding" else TokenBucket()
     for at_ms in moments(pauses_ms):
-        latest_ms = max(latest_ms, at_ms)
-        taken += log.hit(TEN_A_MINUTE, 1, at_ms)[0]
-        if latest_ms < NOW_MS - 5_000 + MINUTE_MS:
-            assert taken <= 10
+        window.hit(limit, 1, at_ms)
+    now_ms = (moments(pauses_ms) or [NOW_MS])[-1] - back_ms
+    for units in (1, 10):
+        admitted, _, wait_ms = window.peek(limit, units, now_ms)
+        assert admitted or wait_ms <= MINUTE_MS
+        assert window.peek(limit, units, now_ms + (0 if admitted else wait_ms))[0]
 
 
 def test_a_full_bucket_gives_its_quota_at_once_and_then_one_at_a_time() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +66,14 @@ def test_nobody_has_heard_of_a_player_without_an_award(house: House) -> None:
     assert house.do(house.ledger.account("amy")) is None
     assert house.do(house.ledger.accounts("", 10)) == []
     assert house.do(house.ledger.top(0, 10)) == []
+
+
+def test_the_ledgers_clock_is_read_while_it_is_asked(house: House) -> None:
+    for _ in range(3):
+        before_ms = time.time_ns() // 1_000_000
+        told_ms = house.do(house.ledger.clock_ms())
+        assert before_ms - 1 <= told_ms <= time.time_ns() // 1_000_000 + 1
+        time.sleep(0.01)
 
 
 def test_awards_add_up_within_a_batch_and_across_batches(house: House) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from scoreboard.storage.redis_home import RedisHome
@@ -21,12 +23,16 @@ def _die_with_the_tests() -> None:
 
 
 class RedisServer:
-    """A redis-server on a unix socket, reached by ``url``. May be killed, stopped and continued; `close` ends it for good."""
+    """A redis-server on a unix socket, reached by ``url``. May be killed, stopped and continued; `close` ends it for good.
 
-    def __init__(self, *options: str) -> None:
+    ``environment`` adds to the tests' own (another clock, say).
+    """
+
+    def __init__(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self._data_dir = Path(tempfile.mkdtemp(prefix="redis-test-"))
         self._home = RedisHome(self._data_dir)
         self._options = options
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.url = self._home.url
         try:
@@ -45,7 +51,11 @@ class RedisServer:
         self._home.prepare()
         command = [*self._home.command(), *self._options]
         self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, preexec_fn=_die_with_the_tests
+            command,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            preexec_fn=_die_with_the_tests,
         )
         until = time.monotonic() + 10
         while not self.tell("PING").startswith(("+PONG", "-NOAUTH")):

@@ -86,7 +86,7 @@ def in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: int = 
         await link.reached(2_000)
         gate = RedisGate(link, MemoryGate(moment.now_ms, local_subjects_max), the_reactor(), CountingMeter())
         try:
-            await scenario(Hall(gate, moment, lambda: passed(0)))
+            await scenario(Hall(gate, moment, lambda: passed(10)))
         finally:
             await link.close()
 
@@ -138,13 +138,37 @@ def test_windows_of_subjects_and_limits_are_apart(play: Play) -> None:
     play(scenario)
 
 
-def test_hits_that_were_admitted_stay_counted_when_another_refuses(play: Play) -> None:
+def test_a_request_that_one_limit_refuses_is_counted_in_none(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
-        for _ in range(5):
+        for _ in range(20):
             last = await hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT))
         assert (last.refused, last.remaining) == ("submit", 0)
         await hall.settle()
-        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).remaining == 1
+        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).remaining == 3
+
+    play(scenario)
+
+
+def test_requests_of_one_moment_are_each_counted_whole_or_not_at_all(play: Play) -> None:
+    async def scenario(hall: Hall) -> None:
+        asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT, who))) for who in ("ann",) * 9 + ("bob",) * 3]
+        assert [(await one).refused for one in asked] == [None] * 3 + ["submit"] * 6 + [None] * 3
+        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).remaining == 0
+
+    play(scenario)
+
+
+def test_a_request_without_a_place_is_counted_in_no_window(play: Play) -> None:
+    def place(holder: str) -> Slot:
+        return Slot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
+
+    async def scenario(hall: Hall) -> None:
+        asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT), slot=place(name))) for name in "abcde"]
+        verdicts = [await one for one in asked]
+        assert [one.refused for one in verdicts] == [None, None, "open_actions", "open_actions", "open_actions"]
+        assert [one.remaining for one in verdicts] == [2, 1, 1, 1, 1]
+        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT))).remaining == 0
+        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).remaining == 3
 
     play(scenario)
 
@@ -155,7 +179,7 @@ def test_a_verdict_has_the_numbers_of_the_last_hit_and_the_wait_of_the_refusing_
             await hall.admits(hit(SUBMIT))
         hall.moment.ms += 1_000
         verdict = await hall.admits(hit(SUBMIT), hit(ADDRESS, "10.0.0.1"))
-        assert verdict == Verdict(refused="submit", retry_after_ms=59_000, remaining=6, reset_ms=60_000)
+        assert verdict == Verdict(refused="submit", retry_after_ms=59_000, remaining=7, reset_ms=60_000)
 
     play(scenario)
 
@@ -174,10 +198,9 @@ def test_who_asks_in_one_moment_is_judged_one_by_one(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT, f"user-{n % 2}"))) for n in range(8)]
         verdicts = [await one for one in asked]
-        assert [one.refused for one in verdicts] == [None] * 6 + ["submit", "ip"] or [one.refused for one in verdicts] == [
-            None
-        ] * 6 + ["submit", "submit"]
+        assert [one.refused for one in verdicts] == [None] * 6 + ["submit", "submit"]
         assert [one.remaining for one in verdicts] == [2, 2, 1, 1, 0, 0, 0, 0]
+        assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).remaining == 0
         assert (await hall.admits(hit(ADDRESS, "10.0.0.1"))).refused == "ip"
 
     play(scenario)
@@ -247,6 +270,73 @@ def test_a_clock_that_steps_back_admits_no_more(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("limit", [SUBMIT, COARSE, BUCKET])
+@pytest.mark.parametrize("step_ms", [60_000, 3_600_000, 86_400_000])
+def test_after_a_step_back_nobody_waits_longer_than_a_window(play: Play, limit: Limit, step_ms: int) -> None:
+    async def scenario(hall: Hall) -> None:
+        while (await hall.admits(hit(limit))).refused is None:
+            hall.moment.ms += 1
+        hall.moment.ms -= step_ms
+        first = await hall.admits(hit(limit))
+        assert first.refused == limit.name
+        assert first.retry_after_ms <= limit.window_ms + limit.grain_ms
+        await hall.settle()
+        for _ in range(5):  # asking in between does not prolong the wait
+            hall.moment.ms += first.retry_after_ms // 6
+            await hall.admits(hit(limit))
+        hall.moment.ms += first.retry_after_ms // 6 + 6
+        assert (await hall.admits(hit(limit))).refused is None
+
+    play(scenario)
+
+
+STEPS_BACK = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 5), st.integers(0, 30_000), st.sampled_from([59_999, 60_000])),
+        st.one_of(st.just(0), st.integers(0, 5_000), st.sampled_from([60_000, 3_600_000])),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=STEPS_BACK)
+def test_steps_back_let_no_more_than_the_quota_into_any_true_window_of_redis(
+    redis_server: RedisServer, steps: list[tuple[int, int]]
+) -> None:
+    async def scenario(hall: Hall) -> None:
+        true_ms, admitted = 0, list[int]()
+        for pause_ms, step_ms in steps:
+            true_ms += pause_ms
+            hall.moment.ms += pause_ms - step_ms
+            verdict = await hall.admits(hit(SUBMIT))
+            assert verdict.retry_after_ms <= SUBMIT.window_ms
+            if verdict.refused is None:
+                admitted.append(true_ms)
+        assert all(sum(start <= at_ms < start + SUBMIT.window_ms for at_ms in admitted) <= SUBMIT.quota for start in admitted)
+
+    in_redis(redis_server, scenario, local_subjects_max=0)
+
+
+def test_after_a_step_back_a_place_is_held_no_longer_than_its_life(play: Play) -> None:
+    def place(holder: str) -> Slot:
+        return Slot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
+
+    async def scenario(hall: Hall) -> None:
+        assert (await hall.admits(slot=place("a"))).refused is None
+        hall.moment.ms -= 3_600_000
+        assert (await hall.admits(slot=place("b"))).refused is None
+        full = await hall.admits(slot=place("c"))
+        assert (full.refused, full.retry_after_ms) == ("open_actions", 10_000)
+        hall.moment.ms += 9_999
+        assert (await hall.admits(slot=place("c"))).refused == "open_actions"
+        hall.moment.ms += 1
+        assert (await hall.admits(slot=place("c"))).refused is None
+        assert (await hall.admits(slot=place("d"))).refused is None
+
+    play(scenario)
+
+
 def _timeless(verdict: Verdict) -> tuple[str | None, int, int]:
     return verdict.refused, verdict.retry_after_ms, verdict.remaining
 
@@ -269,11 +359,57 @@ def test_lua_and_python_agree_on_any_schedule(redis_server: RedisServer, schedul
         twin = MemoryGate(hall.moment.now_ms)
         for wait_ms, limit, cost, at_once in schedule:
             hall.moment.ms += wait_ms
-            hits = (hit(COARSE, "*"), hit(limit, cost=cost))
-            asked = [ensureDeferred(hall.gate.admit(hits)) for _ in range(at_once)]
-            shared, own = [await one for one in asked], [await twin.admit(hits) for _ in range(at_once)]
+            slot = Slot(user_id="ann", holder=f"{hall.moment.ms}", quota=3, ttl_ms=5_000) if cost % 4 == 0 else None
+            hits = [(hit(COARSE, "*"), hit(limit, subject, cost)) for subject in ("ann", "bob", "ann")[:at_once]]
+            asked = [ensureDeferred(hall.gate.admit(one, slot)) for one in hits]
+            shared, own = [await one for one in asked], [await twin.admit(one, slot) for one in hits]
             assert shared[-1] == own[-1]
             # Who was admitted in one moment is told the reset of the whole moment: a bucket's is later for each of them.
             assert [_timeless(one) for one in shared] == [_timeless(one) for one in own]
 
     in_redis(redis_server, scenario, local_subjects_max=0)
+
+
+FLOODS = st.lists(
+    st.tuples(st.sampled_from(["flooding address", "ann", "bob"]), st.integers(1, 40), st.integers(0, 700)),
+    min_size=1,
+    max_size=40,
+)
+SHARED = Limit(name="everyone", quota=12, window_ms=1_000)
+A_FEW = Limit(name="ip", quota=4, window_ms=1_000)
+
+
+async def _property_of_floods(hall: Hall, floods: list[tuple[str, int, int]]) -> None:
+    """What was admitted is what was counted: each window has exactly the units of the requests that all limits admitted."""
+    taken: dict[str, list[int]] = {}
+
+    def within(key: str) -> int:
+        return sum(hall.moment.ms - at_ms < 1_000 for at_ms in taken.get(key, ()))
+
+    for who, times, pause_ms in floods:
+        hits = (hit(A_FEW, f"address of {who}"), hit(SHARED, "*"), hit(Limit(name="submit", quota=3, window_ms=1_000), who))
+        asked = [ensureDeferred(hall.gate.admit(hits)) for _ in range(times)]
+        for one in asked:
+            verdict = await one
+            keys = {"ip": f"address of {who}", "everyone": "*", "submit": who}
+            full = {name for name, key in keys.items() if within(key) >= {"ip": 4, "everyone": 12, "submit": 3}[name]}
+            assert (verdict.refused in full) if full else (verdict.refused is None)
+            if verdict.refused is None:
+                for key in keys.values():
+                    taken.setdefault(key, []).append(hall.moment.ms)
+        hall.moment.ms += pause_ms
+
+
+@settings(max_examples=60, deadline=None)
+@given(floods=FLOODS)
+def test_a_flood_costs_others_no_more_than_its_own_quota_in_memory(floods: list[tuple[str, int, int]]) -> None:
+    in_memory(lambda hall: _property_of_floods(hall, floods))
+
+
+@settings(max_examples=60, deadline=None)
+@given(floods=FLOODS)
+def test_a_flood_costs_others_no_more_than_its_own_quota_in_redis(
+    redis_server: RedisServer, floods: list[tuple[str, int, int]]
+) -> None:
+    for local_subjects_max in (1_000, 0):
+        in_redis(redis_server, lambda hall: _property_of_floods(hall, floods), local_subjects_max)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from twisted.internet.defer import ensureDeferred
@@ -12,6 +13,7 @@ from scoreboard.domain.limits import Hit, Limit, Slot
 from scoreboard.storage.gate import RedisGate
 from scoreboard.storage.memory_gate import MemoryGate
 from tests.awaiting import run
+from tests.fake_clock import FakeClock
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor
 
@@ -96,6 +98,38 @@ def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_s
     run(main)
 
 
+@pytest.mark.parametrize("step_s", [-3_600, -60, 60, 3_600])
+def test_a_clock_of_redis_that_is_set_neither_opens_a_window_nor_keeps_it_shut(tmp_path: Path, step_s: int) -> None:
+    clock = FakeClock(tmp_path)
+    server = RedisServer(environment=clock.environment)
+
+    async def main() -> None:
+        watch, admitted_ms = Watch(), list[int]()
+        async with linked(server.url) as link:
+            gate = RedisGate(link, MemoryGate(watch.now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000)
+
+            async def hit_until(end_ms: int) -> None:
+                while now_ms() < end_ms:
+                    verdict = await gate.admit(HITS)
+                    if verdict.refused is None:
+                        admitted_ms.append(watch.read_ms)
+                    assert verdict.retry_after_ms <= WINDOW_MS + 10
+                    await passed(7)
+
+            await hit_until(now_ms() + WINDOW_MS // 2)
+            clock.step(step_s)
+            stepped_ms = now_ms()
+            await hit_until(stepped_ms + 3 * WINDOW_MS)
+        assert most_in_any_window(admitted_ms) == 5
+        # The window begins anew at the step; a second in which Redis was shown it already may have to end before.
+        assert min(at_ms for at_ms in admitted_ms if at_ms >= stepped_ms) <= stepped_ms + WINDOW_MS + 1_000 + 100
+
+    try:
+        run(main)
+    finally:
+        server.close()
+
+
 def test_a_redis_that_is_late_is_not_waited_for(own_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
@@ -141,6 +175,38 @@ def test_two_processes_share_one_window(redis_server: RedisServer) -> None:
             gates = [RedisGate(one, MemoryGate(now_ms), the_reactor(), CountingMeter()) for one in (link, another)]
             asked = [ensureDeferred(gates[n % 2].admit([Hit(limit=limit, subject="ann")])) for n in range(40)]
             assert [(await one).refused for one in asked].count(None) == 10
+
+    run(main)
+
+
+def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis_server: RedisServer) -> None:
+    address = Limit(name="ip", quota=10, window_ms=60_000)
+    everyone = Limit(name="everyone", quota=60, window_ms=60_000)
+
+    def request(from_address: str, user_id: str) -> list[Hit]:
+        return [
+            Hit(limit=address, subject=from_address),
+            Hit(limit=everyone, subject="*"),
+            Hit(limit=Limit(name="submit", quota=50, window_ms=60_000), subject=user_id),
+        ]
+
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
+            gates = [
+                RedisGate(one, MemoryGate(now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000) for one in (link, another)
+            ]
+            flood = [ensureDeferred(gates[n % 2].admit(request("10.0.0.1", f"user-{n % 7}"))) for n in range(2_000)]
+            strangers = [ensureDeferred(gates[n % 2].admit(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)]
+            assert [(await one).refused for one in strangers] == [None] * 40
+            verdicts = [await one for one in flood]
+            assert [one.refused for one in verdicts].count(None) == 10
+            # The limit that all share is used up now; a player whom it refuses keeps the whole of the own quota.
+            for n in range(20):
+                last = await gates[0].admit(request(f"10.0.2.{n}", "late"))
+            assert last.refused == "everyone"
+            own = await gates[1].admit(request("10.0.3.1", "late")[2:])
+            assert own.remaining == 49 - 10, "ten were admitted, and ten that were refused took nothing"
 
     run(main)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from scoreboard.boundaries import TICKET_LIFE_S, StoreUnavailable
@@ -9,6 +11,7 @@ from scoreboard.domain.values import Player
 from scoreboard.storage.redis_link import RedisLink
 from scoreboard.storage.tickets import RedisTickets
 from tests.awaiting import run
+from tests.fake_clock import FakeClock
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import CountingMeter, linked, the_reactor
 
@@ -34,6 +37,27 @@ def test_tickets_are_not_alike_and_hold_at_least_128_random_bits(redis_server: R
             assert {len(ticket) for ticket in tickets} == {32}
 
     run(main)
+
+
+def test_a_ticket_from_before_redis_clock_was_set_back_has_ended(tmp_path: Path) -> None:
+    clock = FakeClock(tmp_path)
+    server = RedisServer(environment=clock.environment)
+
+    async def main() -> None:
+        async with linked(server.url) as link:
+            tickets = RedisTickets(link)
+            ticket, other = await tickets.issue(AMY), await tickets.issue(AMY)
+            assert await tickets.redeem(other) == AMY
+            clock.step(-3_600)
+            assert await link.call("TTL", "ticket:" + ticket) > 3_000, "Redis itself would keep it for an hour"
+            assert await tickets.redeem(ticket) is None
+            assert await link.call("EXISTS", "ticket:" + ticket) == 0
+            assert await tickets.redeem(await tickets.issue(AMY)) == AMY
+
+    try:
+        run(main)
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "x" * 32, "../state", "x" * 5_000, "é" * 32])

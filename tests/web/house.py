@@ -364,6 +364,7 @@ class House:
             open_stream=self._open_stream,
             catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
             ring=keyring(ACTION_SECRET),
+            signing_ring=lambda: keyring(ACTION_SECRET),
             limits=self.limits,
             action_ttl_ms=600_000,
             spectator_life_s=600 if self.spectators else None,
@@ -377,6 +378,7 @@ class House:
             bounds=self.bounds,
             clock=self.clock,
             now_ms=self.now_ms,
+            ledger_ms=self.now_ms,
             new_id=lambda: f"00000000-0000-4000-8000-{next(self.ids):012x}",
             meter=self.meter,
         )

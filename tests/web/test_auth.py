@@ -9,6 +9,7 @@ import json
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,14 @@ def token(claims: object = None, header: object = None, secret: bytes = SECRET, 
     body = payload if payload is not None else json.dumps(CLAIMS if claims is None else claims).encode()
     signed = f"{b64(head)}.{b64(body)}"
     return f"{signed}.{b64(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
+
+
+def test_our_own_tokens_are_signed_as_the_other_servers_let_us() -> None:
+    old, ring = b"o" * 40, keyring(b"n" * 40, (b"o" * 40,))
+    room = cloakroom(ring=ring, signing_ring=lambda: msgspec.structs.replace(ring, current=key_id(old)))
+    minted = room.mint("amy", "Amy", "user", 60)
+    assert isinstance(cloakroom(ring=keyring(old)).admit(minted), Player), "a server that knows the former secret alone"
+    assert isinstance(room.admit(minted), Player)
 
 
 def test_a_good_token_proves_a_player() -> None:

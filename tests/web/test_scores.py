@@ -118,6 +118,20 @@ def test_a_good_or_unreadable_submission_costs_one() -> None:
     assert [asked[0][-1].cost for asked in house.gatekeeper.asked[1:]] == [1, 1]
 
 
+def test_a_good_signature_from_a_clock_ahead_of_ours_is_too_early_costs_one_and_is_counted() -> None:
+    house = House()
+    begun = house.initialized()
+    house.clock.rightNow -= 5
+    reply = submit(house, begun)
+    assert (reply.status, reply.json["code"], reply.json["retryAfter"]) == (409, 4004, 5)
+    assert reply.headers["retry-after"] == "5"
+    assert house.gatekeeper.asked[-1][0][-1].cost == 1
+    assert house.meter.counts["submissions_refused_total", "issued_ahead"] == 1
+    assert house.desk.kept == []
+    house.clock.rightNow += 5
+    assert submit(house, begun).status == 200
+
+
 def test_metadata_may_come_back_in_another_spelling_of_the_same_value() -> None:
     house = House()
     submission = house.initialized(level=7)

@@ -1,0 +1,106 @@
+"""Key rotation over several servers: nothing is signed with a key that another live server would not know.
+
+Each server enters the ids of its keys in the roster every 5 s and hears those of the others. As long as one of them does not know
+the key that this server is set to sign with, it signs with a key that all know, if it has one. So a rolling restart with new
+secrets refuses no honest action, in whichever order; what cannot be mended so is said in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from scoreboard.boundaries import KeyRoster, Meter, StoreUnavailable
+from scoreboard.domain.grants import Keyring
+from scoreboard.domain.rotation import KnownKeys, ServerKeys, agreed, known_keys
+
+EXCHANGE_S: Final = 5.0
+_WHERE: Final = "see docs/operations.md, Changing secrets"
+
+
+class SigningKeys:
+    """One of the server's two rings, as the other servers let it sign. ``setting`` names its secret for operators."""
+
+    _log = Logger()
+
+    def __init__(self, setting: str, ring: Keyring) -> None:
+        self.setting = setting
+        self.known = known_keys(ring)
+        self._ring = ring
+        self._agreed = ring
+        self._said = ""
+
+    def ring(self) -> Keyring:
+        """The ring to sign with now."""
+        return self._agreed
+
+    def agree(self, others: Sequence[KnownKeys]) -> int:
+        """Regard the other servers' keys; how many of them do not know ours, or are set to sign with one that we do not know."""
+        behind = sum(self._ring.current not in other.verifies for other in others)
+        ahead = sum(other.signs not in self._ring.secrets for other in others)
+        self._agreed = agreed(self._ring, others)
+        self._say(behind, ahead)
+        return max(behind, ahead)
+
+    def _say(self, behind: int, ahead: int) -> None:
+        common = self._agreed.current != self._ring.current
+        if behind and common:
+            said = (
+                f"other servers ({behind}) do not know this server's {self.setting} yet; it signs with an older one until they do"
+            )
+        elif behind:
+            said = (
+                f"other servers ({behind}) do not know this server's {self.setting} nor an older one: they refuse what it signs"
+            )
+        elif ahead:
+            said = f"other servers ({ahead}) have a {self.setting} that this server does not know: it refuses what that signs"
+        else:
+            said = ""
+        if said == self._said:
+            return
+        self._said = said
+        if said:
+            self._log.warn("{said} ({where})", said=said, where=_WHERE)
+        else:
+            self._log.info("all servers know this server's {setting}", setting=self.setting)
+
+
+class KeyWatch:
+    """Exchanges key ids with the other servers. While the roster does not answer, what was last heard holds."""
+
+    _log = Logger()
+
+    def __init__(self, *, roster: KeyRoster, clock: IReactorTime, meter: Meter, actions: Keyring, tokens: Keyring) -> None:
+        self.actions = SigningKeys("ACTION_SIGNATURE_SECRET", actions)
+        self.tokens = SigningKeys("JWT_SECRET", tokens)
+        self._own = ServerKeys(actions=self.actions.known, tokens=self.tokens.known)
+        self._roster = roster
+        self._meter = meter
+        self._loop = LoopingCall(self._exchange)
+        self._loop.clock = clock
+
+    async def start(self) -> None:
+        """Exchange once (a roster that does not answer does not hinder) and go on exchanging."""
+        await self._exchange()
+        self._loop.start(EXCHANGE_S, now=False)
+
+    async def stop(self) -> None:
+        """Exchange no more, and be regarded no more."""
+        if self._loop.running:
+            self._loop.stop()
+            await self._roster.leave()
+
+    async def _exchange(self) -> None:
+        try:
+            others = await self._roster.exchange(self._own)
+            apart = self.actions.agree([other.actions for other in others])
+            apart = max(apart, self.tokens.agree([other.tokens for other in others]))
+            self._meter.gauge("servers_with_other_keys", apart)
+        except StoreUnavailable:  # counted where Redis is asked
+            return
+        except Exception:  # a loop never ends by itself
+            self._log.failure("keys could not be exchanged with the other servers")

@@ -1,0 +1,200 @@
+"""The ledger's clock as one server knows it: what each look teaches, what a step of either clock does, and what is said of it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from scoreboard.actors.ledger_clock import (
+    DRIFT_MS_MAX,
+    FIRST_LOOKS,
+    LOOK_S,
+    LOOKS_KEPT_MAX,
+    WARNING_PAUSE_S,
+    LedgerClock,
+    Look,
+    Looks,
+)
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.storage.memory_ledger import MemoryLedger
+from tests.actors.fakes import NOW, QuietMeter
+from tests.awaiting import result_of, started
+
+
+class GaugingMeter(QuietMeter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gauges: dict[str, float] = {}
+
+    def gauge(self, name: str, value: float) -> None:
+        self.gauges[name] = value
+
+
+class SlowLedger(MemoryLedger):
+    """Its clock can be set, and its answers take as long as the test lets them."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.ahead_ms = 0
+        self.out_ms = self.back_ms = 0
+        self.trouble: Exception | None = None
+        self._time = clock
+
+    async def clock_ms(self) -> int:
+        if self.trouble is not None:
+            raise self.trouble
+        await self._pass(self.out_ms)
+        told = NOW + round(self._time.seconds() * 1000) + self.ahead_ms
+        await self._pass(self.back_ms)
+        return told
+
+    async def _pass(self, ms: int) -> None:
+        if ms:
+            passed: Deferred[None] = Deferred()
+            self._time.callLater(ms / 1000, passed.callback, None)
+            await passed
+
+
+class House:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.ledger = SlowLedger(self.clock)
+        self.meter = GaugingMeter()
+        self.wall_ahead_ms = 0
+        self.ledger_clock = LedgerClock(ledger=self.ledger, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
+
+    def wall_ms(self) -> int:
+        return NOW + round(self.clock.seconds() * 1000) + self.wall_ahead_ms
+
+    def ledger_ms(self) -> int:
+        return NOW + round(self.clock.seconds() * 1000) + self.ledger.ahead_ms
+
+    def look(self) -> None:
+        """Let the next look happen and be answered."""
+        self.clock.advance(LOOK_S)
+        self.clock.advance(self.ledger.out_ms / 1000)
+        self.clock.advance(self.ledger.back_ms / 1000)
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_before_a_first_answer_it_is_our_own_wall_clock(house: House) -> None:
+    assert house.ledger_clock.now_ms() == house.wall_ms()
+    house.ledger.trouble = StoreUnavailable("away")
+    result_of(house.ledger_clock.start())
+    assert house.ledger_clock.now_ms() == house.wall_ms()
+    house.ledger.trouble, house.ledger.ahead_ms = None, 300_000
+    house.look()
+    assert house.ledger_clock.now_ms() == house.ledger_ms()
+
+
+@pytest.mark.parametrize("ahead_ms", [-300_000, -5_000, 0, 5_000, 300_000])
+def test_it_follows_the_ledger_however_far_our_clock_is_off(house: House, ahead_ms: int) -> None:
+    house.ledger.ahead_ms = ahead_ms
+    result_of(house.ledger_clock.start())
+    assert house.ledger_clock.now_ms() == house.ledger_ms()
+    house.clock.advance(3.3)
+    assert house.ledger_clock.now_ms() == house.ledger_ms()
+    assert house.meter.gauges["ledger_clock_offset_seconds"] == ahead_ms / 1000
+
+
+def test_a_step_of_our_wall_clock_changes_nothing(house: House) -> None:
+    result_of(house.ledger_clock.start())
+    house.wall_ahead_ms = 3_600_000
+    assert house.ledger_clock.now_ms() == house.ledger_ms()
+
+
+@pytest.mark.parametrize("step_ms", [-86_400_000, -3_600_000, -5_000, 5_000, 3_600_000])
+def test_a_step_of_the_ledgers_clock_is_followed_at_the_next_look(house: House, step_ms: int) -> None:
+    result_of(house.ledger_clock.start())
+    house.ledger.out_ms = house.ledger.back_ms = 400  # slower than the look that is believed
+    house.ledger.ahead_ms = step_ms
+    house.look()
+    assert house.ledger_clock.now_ms() == house.ledger_ms()
+
+
+def test_the_shortest_round_trip_of_the_last_minute_is_believed(house: House) -> None:
+    house.ledger.out_ms = 2
+    started(house.ledger_clock.start())
+    for _ in range(FIRST_LOOKS):
+        house.clock.advance(0.002)
+    assert house.ledger_clock.now_ms() - house.ledger_ms() == 1
+    house.ledger.out_ms, house.ledger.back_ms = 900, 0
+    for _ in range(LOOKS_KEPT_MAX - 1):
+        house.look()
+    assert house.ledger_clock.now_ms() - house.ledger_ms() == 1
+    house.look()
+    assert house.ledger_clock.now_ms() - house.ledger_ms() == 450, "the good look is too old"
+
+
+def test_a_ledger_that_does_not_answer_leaves_what_is_known(house: House) -> None:
+    house.ledger.ahead_ms = 5_000
+    result_of(house.ledger_clock.start())
+    for trouble in (StoreUnavailable("away"), RuntimeError("a fault of ours")):
+        house.ledger.trouble = trouble
+        with capturedLogs():
+            house.look()
+        assert house.ledger_clock.now_ms() == house.ledger_ms()
+    assert house.meter.counts["ledger_clock_unavailable_total"] == 2
+    house.ledger.trouble, house.ledger.ahead_ms = None, -5_000
+    house.look()
+    assert house.ledger_clock.now_ms() == house.ledger_ms(), "the loop goes on"
+
+
+def test_an_offset_beyond_a_second_is_said_now_and_then(house: House) -> None:
+    house.ledger.ahead_ms = -90_500
+    with capturedLogs() as said:
+        result_of(house.ledger_clock.start())
+        for _ in range(20):
+            house.look()
+    warnings = [event for event in said if event["log_level"].name == "warn"]
+    assert [(one["seconds"], one["way"]) for one in warnings] == [("90.5", "behind")]
+    with capturedLogs() as said:
+        house.clock.pump([LOOK_S] * round(WARNING_PAUSE_S / LOOK_S))
+    assert len(said) == 1
+
+
+def test_it_stops(house: House) -> None:
+    result_of(house.ledger_clock.start())
+    result_of(house.ledger_clock.stop())
+    assert house.clock.getDelayedCalls() == []
+
+
+LOOKS = st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 10_000)), min_size=1, max_size=30)
+
+
+@given(LOOKS, st.integers(-(10**9), 10**9))
+def test_what_is_believed_is_within_half_of_the_shortest_recent_round_trip(
+    looks: list[tuple[int, int, int]], offset_ms: int
+) -> None:
+    """Each is the time to the ledger, the time back, and a pause."""
+    known, now_ms, recent = Looks(), 0, list[int]()
+    for out_ms, back_ms, pause_ms in looks:
+        believed_ms = known.add(
+            Look(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + offset_ms)
+        )
+        now_ms += out_ms + back_ms + pause_ms
+        recent = [*recent, out_ms + back_ms][-12:]
+        assert abs(believed_ms - offset_ms) <= min(recent) / 2
+
+
+@given(LOOKS, LOOKS, st.integers(-(10**9), 10**9), st.sampled_from([-1, 1]), st.integers(0, 10**9))
+def test_after_a_step_of_the_ledgers_clock_only_looks_since_then_are_believed(
+    before: list[tuple[int, int, int]], after: list[tuple[int, int, int]], offset_ms: int, way: int, beyond_ms: int
+) -> None:
+    known, now_ms, believed_ms = Looks(), 0, 0.0
+    step_ms = way * (DRIFT_MS_MAX + 6_001 + beyond_ms)
+    for looks, ahead_ms in ((before, offset_ms), (after, offset_ms + step_ms)):
+        for out_ms, back_ms, pause_ms in looks:
+            believed_ms = known.add(
+                Look(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + ahead_ms)
+            )
+            now_ms += out_ms + back_ms + pause_ms
+    assert abs(believed_ms - offset_ms - step_ms) <= 3_000
