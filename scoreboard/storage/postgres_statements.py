@@ -35,17 +35,19 @@ STATEMENTS: Final[Statements] = {
         FROM {_PLAYERS}, action_id uuid, rank bigint, previous_rank bigint)
         ON CONFLICT (ledger_shard, user_id, action_id) DO NOTHING
     """,
-    # Every account there is of those asked for; null for one that somebody else holds: it is not waited for.
+    # Locks what is free and waits for nothing. Who is known and not locked is held by somebody else; mostly there is no such one,
+    # and then nothing is looked up twice.
     "accounts": f"""
         WITH asked AS MATERIALIZED (SELECT * FROM {_PLAYERS})), locked AS MATERIALIZED (
             SELECT u.* FROM asked JOIN user_scores AS u USING (ledger_shard, user_id)
             ORDER BY u.ledger_shard, u.user_id FOR NO KEY UPDATE OF u SKIP LOCKED
         )
-        SELECT coalesce(json_object_agg(user_id, CASE WHEN locked.version IS NOT NULL THEN json_build_object(
-            'points', locked.score, 'version', locked.version, 'actions', locked.total_actions,
-            'reached_at_ms', (extract(epoch FROM locked.reached_at) * 1000)::bigint,
-            'created_at_ms', (extract(epoch FROM locked.created_at) * 1000)::bigint) END), '{{}}')
-        FROM asked JOIN user_scores AS known USING (ledger_shard, user_id) LEFT JOIN locked USING (ledger_shard, user_id)
+        SELECT json_build_object('locked', coalesce((SELECT json_object_agg(user_id, json_build_object(
+            'points', score, 'version', version, 'actions', total_actions,
+            'reached_at_ms', (extract(epoch FROM reached_at) * 1000)::bigint,
+            'created_at_ms', (extract(epoch FROM created_at) * 1000)::bigint)) FROM locked), '{{}}'),
+        'known', CASE WHEN (SELECT count(*) FROM locked) < (SELECT count(*) FROM asked) THEN (
+            SELECT json_agg(user_id) FROM asked JOIN user_scores AS u USING (ledger_shard, user_id)) END)
     """,
     # A statement of its own, after the locks: its snapshot holds every suspension that was committed before we got them.
     "suspended": f"""
@@ -54,14 +56,14 @@ STATEMENTS: Final[Statements] = {
             SELECT s.suspended FROM suspensions AS s WHERE s.ledger_shard = asked.ledger_shard AND s.user_id = asked.user_id
             ORDER BY s.turn DESC LIMIT 1)
     """,
-    "used": f"""
+    # By the actions alone: of the indexes that begin with a player the planner may take one that walks all entries of the player.
+    "used": """
         SELECT coalesce(json_agg(json_build_array(t.user_id, t.action_id, json_build_object(
             'action_type', t.action_type, 'receipt', json_build_object(
                 'points', t.score_awarded, 'total', t.score_after,
                 'rank', r.rank, 'previous_rank', r.previous_rank, 'degraded', r.rank IS NULL)))), '[]')
-        FROM {_PLAYERS}, action_id uuid)
-            JOIN score_transactions AS t USING (ledger_shard, user_id, action_id)
-            LEFT JOIN action_receipts AS r USING (ledger_shard, user_id, action_id)
+        FROM score_transactions AS t LEFT JOIN action_receipts AS r USING (ledger_shard, user_id, action_id)
+        WHERE t.action_id = ANY (ARRAY(SELECT json_array_elements_text($1)::uuid))
     """,
     "today": f"""
         SELECT coalesce(json_agg(json_build_array(asked.user_id, asked.action_type, asked.day_ms, (

@@ -44,8 +44,8 @@ STATEMENTS: Final[Statements] = {
         ON CONFLICT DO NOTHING
     """,
     "accounts": f"""
-        SELECT json_group_object(user_id, json_object('points', score, 'version', version, 'actions', total_actions,
-            'reached_at_ms', reached_at, 'created_at_ms', created_at))
+        SELECT json_object('locked', json_group_object(user_id, json_object('points', score, 'version', version,
+            'actions', total_actions, 'reached_at_ms', reached_at, 'created_at_ms', created_at)))
         FROM {_asked(*_PLAYER)} CROSS JOIN user_scores USING (ledger_shard, user_id)
     """,
     "suspended": f"""
@@ -54,14 +54,13 @@ STATEMENTS: Final[Statements] = {
             SELECT s.suspended FROM suspensions AS s WHERE s.ledger_shard = asked.ledger_shard AND s.user_id = asked.user_id
             ORDER BY s.turn DESC LIMIT 1)
     """,
-    "used": f"""
+    "used": """
         SELECT json_group_array(json_array(t.user_id, t.action_id, json_object(
             'action_type', t.action_type, 'receipt', json_object(
                 'points', t.score_awarded, 'total', t.score_after, 'rank', r.rank, 'previous_rank', r.previous_rank,
                 'degraded', json(iif(r.rank IS NULL, 'true', 'false'))))))
-        FROM {_asked(*_PLAYER, "action_id")}
-            CROSS JOIN score_transactions AS t USING (ledger_shard, user_id, action_id)
-            LEFT JOIN action_receipts AS r USING (ledger_shard, user_id, action_id)
+        FROM score_transactions AS t LEFT JOIN action_receipts AS r USING (ledger_shard, user_id, action_id)
+        WHERE t.action_id IN (SELECT value FROM json_each(?))
     """,
     "today": f"""
         SELECT json_group_array(json_array(asked.user_id, asked.action_type, asked.day_ms, (

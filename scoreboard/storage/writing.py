@@ -8,6 +8,7 @@ instead of 11) and lets the two dialects differ in nothing but the text of their
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
 import msgspec
@@ -107,8 +108,15 @@ class Total(Value, frozen=True, kw_only=True):
     created_at_ms: int
 
 
+class _Accounts(msgspec.Struct, frozen=True):
+    """The accounts that were locked, and who is known at all unless that is all who were asked for."""
+
+    locked: dict[str, Account] = {}
+    known: list[str] | None = None
+
+
 _encode = msgspec.json.Encoder().encode
-_accounts = msgspec.json.Decoder(dict[str, Account | None]).decode
+_accounts = msgspec.json.Decoder(_Accounts).decode
 _users = msgspec.json.Decoder(set[str]).decode
 _used = msgspec.json.Decoder(list[tuple[str, str, Used]]).decode
 _today = msgspec.json.Decoder(list[tuple[str, str, int, int]]).decode
@@ -146,10 +154,10 @@ def award(
             steps.append(("open_accounts", _encode(opened)))
         if raised:
             steps.append(("raise_totals", _encode(raised)))
-        steps.append(("append", _encode([_entry_row(entry) for entry in entries_of(awards)])))
+        steps.append(("append", _rows(map(_entry_row, entries_of(awards)))))
         crossing = crossings(awards)
         if crossing:
-            steps.append(("unlock", _encode(_unlock_rows(crossing))))
+            steps.append(("unlock", _unlock_rows(crossing)))
     if kept is not None:
         steps.append(("cache_ranks", kept))
     steps.append(("commit", None))
@@ -163,24 +171,24 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
     if kept is not None:
         steps.append(("keep_receipts", kept))
     if claims:
-        users = _encode([_player(user_id) for user_id in {claim.player.user_id for claim in claims}])
+        users = _rows([b"%b}" % _player(user_id) for user_id in {claim.player.user_id for claim in claims}])
         # In this order: a suspension locks the player's account, too, so what is read once we have the lock stays true.
         steps += [("accounts", users), ("suspended", users)]
-        actions = [(claim.player.user_id, claim.grant.action_id) for claim in claims]
-        steps.append(("used", _encode([{**_player(user), "action_id": action} for user, action in actions])))
+        steps.append(("used", _encode([claim.grant.action_id for claim in claims])))
     days = {
         (claim.player.user_id, claim.rule.action_type, claim.day_start_ms) for claim in claims if claim.rule.daily_max is not None
     }
     if days:
-        steps.append(("today", _encode([{**_player(user), "action_type": kind, "day_ms": day} for user, kind, day in days])))
+        rows = [b'%b,"action_type":%b,"day_ms":%d}' % (_player(user), _encode(kind), day) for user, kind, day in days]
+        steps.append(("today", _rows(rows)))
     needs = {(claim.player.user_id, needed) for claim in claims for needed in claim.rule.requires}
     if needs:
-        steps.append(("completed", _encode([{**_player(user), "action_type": kind} for user, kind in needs])))
+        steps.append(("completed", _rows([b'%b,"action_type":%b}' % (_player(user), _encode(kind)) for user, kind in needs])))
     facts = exchange(steps)
     accounts = _accounts(facts.get("accounts", b"{}"))
     return Past(
-        accounts={user_id: account for user_id, account in accounts.items() if account is not None},
-        held=frozenset(user_id for user_id, account in accounts.items() if account is None),
+        accounts=accounts.locked,
+        held=frozenset(accounts.known or ()).difference(accounts.locked),
         suspended=_users(facts.get("suspended", b"[]")),
         used={(user, action): used for user, action, used in _used(facts.get("used", b"[]"))},
         today={(user, kind, day): count for user, kind, day, count in _today(facts.get("today", b"[]"))},
@@ -263,28 +271,34 @@ def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrd
     ]
 
 
-def _unlock_rows(crossing: Mapping[Unlocking, Award]) -> list[dict[str, Any]]:
+def _unlock_rows(crossing: Mapping[Unlocking, Award]) -> bytes:
     rows = [(user_id, achievement_of((user_id, milestone), given)) for (user_id, milestone), given in crossing.items()]
-    return [{**_player(user_id), **msgspec.to_builtins(achievement)} for user_id, achievement in rows]
+    return _rows([b"%b,%b" % (_player(user_id), _encode(achievement)[1:]) for user_id, achievement in rows])
 
 
 def _receipt_rows(receipts: Sequence[PlacedReceipt]) -> bytes | None:
     """The receipts that the board has placed, or None if there are none."""
     rows = [
-        {**_player(user_id), "action_id": action_id, "rank": receipt.rank, "previous_rank": receipt.previous_rank}
+        b'%b,"action_id":%b,"rank":%d,"previous_rank":%b}'
+        % (_player(user_id), _encode(action_id), receipt.rank, _encode(receipt.previous_rank))
         for user_id, action_id, receipt in receipts
         if receipt.rank is not None
     ]
-    return _encode(rows) if rows else None
+    return _rows(rows) if rows else None
 
 
-def _player(user_id: str) -> dict[str, Any]:
-    """What names a player in SQL."""
-    return {"ledger_shard": ledger_shard(user_id), "user_id": user_id}
+@lru_cache(maxsize=8_192)
+def _player(user_id: str) -> bytes:
+    """How a row begins that holds a player: a JSON object that is still open."""
+    return b'{"ledger_shard":%d,"user_id":%b' % (ledger_shard(user_id), _encode(user_id))
 
 
-def _entry_row(entry: Entry) -> dict[str, Any]:
-    return {"ledger_shard": ledger_shard(entry.user_id), **msgspec.structs.asdict(entry)}
+def _entry_row(entry: Entry) -> bytes:
+    return b'{"ledger_shard":%d,%b' % (ledger_shard(entry.user_id), _encode(entry)[1:])
+
+
+def _rows(rows: Iterable[bytes]) -> bytes:
+    return b"[%b]" % b",".join(rows)
 
 
 def storable(text: str) -> str:
