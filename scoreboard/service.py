@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, gatherResults
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.threads import deferToThread
@@ -59,6 +59,7 @@ from scoreboard.storage.gate import RedisGate
 from scoreboard.storage.ledger import SqlLedger, open_ledger
 from scoreboard.storage.memory_gate import MemoryGate
 from scoreboard.storage.opening import LedgerUnusable
+from scoreboard.storage.redis_errors import RedisUnusable
 from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
 from scoreboard.storage.register import SqlRegister, open_register
@@ -82,7 +83,7 @@ RESTARTING: Final = Parting(code=1012, reason="the server is restarting; come ba
 REDIS_WAIT_MS: Final = 5_000
 CLI_REDIS_WAIT_MS: Final = 1_500
 #: What may hinder a start and needs no traceback: the operator reads one line.
-EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, CannotListenError)
+EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, RedisUnusable, CannotListenError)
 
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
@@ -266,8 +267,10 @@ class House(Service):
             embedded = EmbeddedRedis(settings.data_dir, self._reactor)
             embedded.startService()
             self._closers.append(lambda: embedded.stopService())
-            await embedded.ready()
-        link = RedisLink(_redis_url(settings), self._reactor, self._telemetry)
+            with suppress(TimeoutError):  # then the link says why it cannot be asked
+                await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, self._reactor)
+        production = settings.environment == "production"
+        link = RedisLink(_redis_url(settings), self._reactor, self._telemetry, refuse_eviction=production)
         link.open()
         self._closers.append(link.close)
         try:
@@ -275,6 +278,8 @@ class House(Service):
         except StoreUnavailable as away:
             # Submissions work without Redis; the link goes on trying, and the board is caught up when it answers.
             self._log.warn("starting without Redis: {away}", away=str(away))
+        if production and link.eviction:
+            raise RedisUnusable(f"REDIS_URL: {link.eviction}")
         return link
 
     async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlRegister]:

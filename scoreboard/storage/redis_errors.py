@@ -38,6 +38,10 @@ class RedisUnavailable(StoreUnavailable):
         self.detail = detail
 
 
+class RedisUnusable(Exception):
+    """Redis can be reached, or could be started, and is not one that this program can use: one line for the operator."""
+
+
 def refused(reply: str) -> RedisUnavailable:
     """The error that a reply means."""
     if _FORBIDDEN_TO_SCRIPT in reply:

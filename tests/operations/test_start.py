@@ -53,6 +53,23 @@ def test_a_ledger_that_is_away_ends_the_start_with_one_line_and_a_code_after_whi
     assert "\nStartLimitIntervalSec=0\n" in unit
 
 
+GIVEN = {
+    "JWT_SECRET": "given-jwt-secret-of-forty-bytes-length-x",
+    "ACTION_SIGNATURE_SECRET": "given-action-secret-of-forty-bytes-len-x",
+}
+
+
+def test_a_directory_that_the_embedded_redis_cannot_use_ends_the_start_with_one_line_and_78(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "redis").symlink_to("/")  # as when somebody else owns it
+    ended = started(GIVEN, tmp_path)
+    assert ended.stderr == (
+        f"scoreboard: the embedded Redis cannot use {tmp_path}/var/redis (it is not a directory of the user that runs the "
+        "server): mend that, or set SCOREBOARD_DATA_DIR to another directory, or REDIS_URL\n"
+    )
+    assert (ended.returncode, "Traceback" in ended.stdout) == (78, False)
+
+
 @pytest.mark.parametrize("given", [{}, {"JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64}])
 def test_nobody_else_reads_the_data_directory(given: dict[str, str], tmp_path: Path) -> None:
     """Whoever makes it: the keeper of secrets, the embedded Redis or the ledger."""
@@ -78,7 +95,12 @@ def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedPro
     return subprocess.run(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
         cwd=directory,
-        env={"PATH": os.environ["PATH"], "SCOREBOARD_DATA_DIR": str(directory / "var"), **environ},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),  # before the installed package
+            "SCOREBOARD_DATA_DIR": str(directory / "var"),
+            **environ,
+        },
         capture_output=True,
         text=True,
         timeout=60,
