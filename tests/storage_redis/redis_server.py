@@ -50,16 +50,20 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it (again) and wait until it answers."""
-        self._home.prepare()
-        command = [*self._home.command(), *self._options]
-        command[0] = self._binary or command[0]
-        self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, preexec_fn=_die_with_the_tests
-        )
+        self.launch()
         until = time.monotonic() + 10
         while not self.tell("PING").startswith(("+PONG", "-NOAUTH")):
             assert time.monotonic() < until, "redis-server does not answer"
             time.sleep(0.005)
+
+    def launch(self, *more_options: str) -> None:
+        """Start it (again), and wait for nothing."""
+        self._home.prepare()
+        command = [*self._home.command(), *self._options, *more_options]
+        command[0] = self._binary or command[0]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, preexec_fn=_die_with_the_tests
+        )
 
     def kill(self) -> None:
         """End it as a crash would."""
