@@ -37,8 +37,10 @@ from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
 from scoreboard.errands import Stores, unusable_is_unavailable
+from scoreboard.errands import backup_ledger as backup_ledger
 from scoreboard.errands import project as project
 from scoreboard.errands import redraw as redraw
+from scoreboard.errands import restore_ledger as restore_ledger
 from scoreboard.errands import schema_status as schema_status
 from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import failpoint as make_failpoint
