@@ -61,7 +61,8 @@ class EmbeddedRedisBusy(Exception):
 class EmbeddedRedis(Service):
     """The child and its keeper; ``url`` says how to reach it.
 
-    What does not end when told is killed after ``patience_s``; what answers nothing for ``hung_s`` is killed and started again.
+    A child that does not end on SIGTERM is killed after ``patience_s``; one that answers nothing for ``hung_s`` is killed and
+    started again.
     """
 
     _log = Logger()

@@ -94,7 +94,7 @@ class RedisLink:
         return self._eviction
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What a server needs of Redis, for whoever reports whether it is ready: from memory, nothing is asked.
+        """What a server needs of Redis, for a report on readiness: from memory, nothing is asked.
 
         ``redis`` (commands are answered), ``redis_writes`` (none was refused in the last two seconds for lack of memory, disk or
         replicas), ``redis_eviction``, and ``redis_subscription`` for each subscription.
@@ -161,7 +161,7 @@ class RedisLink:
 
         def unknown(failure: Failure) -> Failure | Deferred[Any]:
             trouble = failure.value
-            if isinstance(trouble, RedisUnavailable) and trouble.kind == "NOSCRIPT":  # restarted, or told to forget
+            if isinstance(trouble, RedisUnavailable) and trouble.kind == "NOSCRIPT":  # it was restarted, or flushed
                 return self._ask(("EVAL", what.text, *rest), deadline_ms, what.text)
             return failure
 
@@ -183,7 +183,7 @@ class RedisLink:
         """Hand every message on a channel to ``hear``, from `open` until `close`, on a connection of its own.
 
         What is published while that connection is down is never heard: ``missed`` is called each time that it stands (again),
-        the first time as well, and whoever must know everything looks then.
+        the first time as well, so that its owner can read what it may have missed.
         """
         subscription = Subscription(self, self._reactor, self._meter, self._where, channel, hear, missed)
         self._subscriptions.append(subscription)

@@ -36,14 +36,14 @@ def _ignored(_trouble: RedisUnavailable, _command: tuple[Any, ...]) -> None:
 
 
 class _Question:
-    """A command that was sent. Without ``answer`` its reply is dropped; ``told`` is what was sent without asking."""
+    """A command that was sent. Without ``answer`` its reply is dropped; ``command`` is kept where only an error counts."""
 
-    __slots__ = ("answer", "timer", "told")
+    __slots__ = ("answer", "command", "timer")
 
-    def __init__(self, told: tuple[Any, ...] | None = None) -> None:
-        self.answer: Deferred[Any] | None = None if told else Deferred()
+    def __init__(self, command: tuple[Any, ...] | None = None) -> None:
+        self.answer: Deferred[Any] | None = None if command else Deferred()
         self.timer: IDelayedCall | None = None
-        self.told = told
+        self.command = command
 
 
 class RedisWire(txredisapi.HiredisProtocol):
@@ -135,8 +135,8 @@ class RedisWire(txredisapi.HiredisProtocol):
         question = self._questions.popleft()
         answer = question.answer
         if answer is None:
-            if question.told and isinstance(reply, Exception):
-                self._unheard(refused(str(reply)), question.told)
+            if question.command and isinstance(reply, Exception):
+                self._unheard(refused(str(reply)), question.command)
             return
         self._silent = 0
         assert question.timer is not None

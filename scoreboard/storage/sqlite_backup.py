@@ -38,7 +38,7 @@ def back_up(ledger: Path, target: Path) -> None:
 def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint) -> bool:
     """Put a backup in the ledger's place; whether there was a ledger before, which is ``kept`` then.
 
-    Nobody may use the ledger meanwhile. Raises LedgerUnusable, and then nothing was changed: it is in use, or the backup is no
+    No server may use the ledger meanwhile. Raises LedgerUnusable, and then nothing was changed: it is in use, or the backup is no
     ledger. The new one has a later epoch than both, so the board is redrawn from it whatever Redis shows.
     """
     part = ledger.with_name(ledger.name + ".restoring")
@@ -115,7 +115,7 @@ def _check(copy: Path) -> None:
 def _end_log(ledger: Path) -> int:
     """Write what the log of the old ledger holds into the ledger, and the log away; its epoch, or 0 if it cannot be read.
 
-    SQLite does so only for whoever is alone: a server that has it open keeps us out.
+    SQLite does so only on the last open handle: a server that has the file open makes it fail.
     """
     if not ledger.exists():
         return 0
