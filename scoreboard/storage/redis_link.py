@@ -85,7 +85,7 @@ class RedisLink:
     def run_id(self) -> str:
         """Names the run of the Redis that answers now; RedisUnavailable when none does."""
         if not self.up:
-            raise RedisUnavailable("AWAY", self._trouble)
+            raise RedisUnavailable("AWAY", self._why_down())
         return self._run_id
 
     @property
@@ -105,7 +105,7 @@ class RedisLink:
         return (
             Condition("redis", True)
             if self.up
-            else Condition("redis", False, f"Redis cannot be asked: {self._trouble}", now_s - self._down_since_s),
+            else Condition("redis", False, f"Redis cannot be asked: {self._why_down()}", now_s - self._down_since_s),
             Condition("redis_writes", not refused, refused and f"Redis takes no writes: {refused}"),
             Condition("redis_eviction", not evicts, evicts),
             *[subscription.condition() for subscription in self._subscriptions],
@@ -229,13 +229,14 @@ class RedisLink:
             told()
 
     def _complain(self, trouble: Exception) -> None:
-        if isinstance(trouble, RedisUnavailable):
-            said = f"{trouble.kind}: {trouble.detail}"
-        else:
-            said = str(trouble) or type(trouble).__name__
+        said = _worded(trouble)
         if self._opened and said != self._trouble:  # once, not four times a second
             self._trouble = said
             self._log.warn("Redis cannot be asked: {trouble}", trouble=said)
+
+    def _why_down(self) -> str:
+        ended = self._wire and self._wire.ended  # hung up, and the transport has not said so yet
+        return _worded(ended) if ended else self._trouble
 
     def _ask(self, command: tuple[Word, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
         if self._wire is None:
@@ -253,3 +254,9 @@ class RedisLink:
 
     def _unheard(self, trouble: RedisUnavailable, command: tuple[Word, ...]) -> None:
         self._failures.note(trouble, str(command[1]))
+
+
+def _worded(trouble: Exception) -> str:
+    if isinstance(trouble, RedisUnavailable):
+        return f"{trouble.kind}: {trouble.detail}"
+    return str(trouble) or type(trouble).__name__
