@@ -1,9 +1,13 @@
-"""`scoreboard db`: the ledger's schema."""
+"""`scoreboard db`: the ledger's schema, and its backups where it is SQLite."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from cli.orders import YesOption, ask
 from cli.outcomes import FOUND_WRONG
 from cli.printing import JsonFlag, facts, print_json, show
 from cli.surroundings import surroundings
@@ -47,3 +51,55 @@ def status(ctx: typer.Context, as_json: JsonFlag = False) -> None:
         show(facts(ledger=current or "none (empty)", newest=newest, verdict=advice))
     if current != newest:
         raise typer.Exit(FOUND_WRONG)
+
+
+@app.command("backup")
+def backup(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file to write.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Copy the SQLite ledger to a new file, beside a running server or without one.
+
+    The copy is one file, as the ledger was at one moment, and is checked. For
+    PostgreSQL use pg_dump.
+
+    \b
+    Examples:
+      scoreboard db backup /backup/ledger-2026-11-26.db
+    """
+    around = surroundings(ctx)
+    around.load_root().backup_ledger(around.settings(), file)
+    if as_json:
+        print_json({"backup": str(file)})
+    else:
+        show(f"The ledger is copied to {file}.")
+
+
+@app.command("restore")
+def restore(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")],
+    yes: YesOption = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Put a backup in the place of the SQLite ledger. Stop the server first.
+
+    Never copy a file over ledger.db yourself: the write-ahead log beside it
+    (ledger.db-wal) belongs to the old ledger and would undo the restore. This
+    command checks the backup, ends the old log, keeps the old ledger under
+    another name, and has the board redrawn at the server's next start.
+
+    \b
+    Examples:
+      scoreboard db restore /backup/ledger-2026-11-26.db
+    """
+    around = surroundings(ctx)
+    settings = around.settings()
+    if not yes:
+        ask(f"Put {file} in the ledger's place? What was awarded since is gone from the board; the ledger before it is kept.")
+    kept = around.load_root().restore_ledger(settings, file, around.now_ms)
+    if as_json:
+        print_json({"restored": str(file), "kept": None if kept is None else str(kept)})
+    else:
+        show(f"The ledger is {file}." + ("" if kept is None else f" The one before it is kept as {kept}."))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import typer
@@ -77,6 +78,12 @@ class Root(Protocol):
 
     def schema_status(self, settings: Any, /) -> tuple[str | None, str]:
         """(the revision that the ledger has, the newest there is)."""
+
+    def backup_ledger(self, settings: Any, target: Path, /) -> None:
+        """Copy the SQLite ledger to a new file."""
+
+    def restore_ledger(self, settings: Any, backup: Path, at_ms: int, /) -> Path | None:
+        """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one."""
 
     def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
         """A token that the server accepts."""

@@ -309,8 +309,11 @@ class Board(Protocol):
         Nothing depends on them; never raises.
         """
 
-    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None]) -> None:
-        """From now on tell ``hear`` of changes that others than this process made (a CLI, another server)."""
+    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None) -> None:
+        """From now on call ``hear`` with changes that others than this process made (a CLI, another server).
+
+        ``missed`` is called whenever some of them may not have been heard.
+        """
 
     async def ping(self) -> None:
         """Return if the board's store answers; raise StoreUnavailable if not."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
@@ -12,9 +14,14 @@ from scoreboard.actors.board_diagnosis import diagnose
 from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries import Board, Ledger, Register, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Standing
-from scoreboard.storage.opening import LedgerUnusable
+from scoreboard.storage.opening import LedgerUnusable, sqlite_file
+from scoreboard.storage.redis_home import Claim, RedisHome
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
+from scoreboard.storage.sqlite_backup import back_up, restore
+
+#: The embedded Redis of a server that was killed still writes its file for a moment.
+_SERVER_GONE_S_MAX: Final = 3.0
 
 STANDINGS_PER_CALL: Final = 500
 
@@ -66,6 +73,49 @@ def schema_status(settings: Settings) -> tuple[str | None, str]:
     """(the revision that the ledger has, the newest there is). Blocks. Raises StoreUnavailable."""
     with unusable_is_unavailable():
         return ledger_schema_status(settings.database_url.get_secret_value())
+
+
+def backup_ledger(settings: Settings, target: Path) -> None:
+    """Copy the SQLite ledger to a new file, beside a running server or without one. Blocks. Raises StoreUnavailable."""
+    with unusable_is_unavailable():
+        back_up(_ledger_file(settings), target)
+
+
+def restore_ledger(settings: Settings, backup: Path, at_ms: int) -> Path | None:
+    """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one. No server may run.
+
+    Blocks. Raises StoreUnavailable.
+    """
+    with unusable_is_unavailable(), _no_server(settings):
+        ledger = _ledger_file(settings)
+        kept = ledger.with_name(f"{ledger.name}.before-restore-{at_ms}")
+        return kept if restore(backup, ledger, kept) else None
+
+
+def _ledger_file(settings: Settings) -> Path:
+    ledger = sqlite_file(settings.database_url.get_secret_value())
+    if ledger is None:
+        raise LedgerUnusable("the ledger is PostgreSQL: use pg_dump and pg_restore")
+    return ledger
+
+
+@contextmanager
+def _no_server(settings: Settings) -> Iterator[None]:
+    """Hold what a server with an embedded Redis holds as long as it runs."""
+    home = RedisHome(settings.data_dir)
+    if settings.redis_url is not None or not home.directory.exists():
+        yield
+        return
+    claim = Claim(home)
+    try:
+        tried_until_s = time.monotonic() + _SERVER_GONE_S_MAX
+        while not claim.take():
+            if time.monotonic() > tried_until_s:
+                raise LedgerUnusable(f"{home.directory} is in use: stop the server first")
+            time.sleep(0.05)
+        yield
+    finally:
+        claim.give_up()
 
 
 @contextmanager

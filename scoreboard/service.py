@@ -42,8 +42,10 @@ from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
 from scoreboard.errands import Stores, unusable_is_unavailable
+from scoreboard.errands import backup_ledger as backup_ledger
 from scoreboard.errands import project as project
 from scoreboard.errands import redraw as redraw
+from scoreboard.errands import restore_ledger as restore_ledger
 from scoreboard.errands import schema_status as schema_status
 from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import failpoint as make_failpoint
@@ -66,6 +68,7 @@ from scoreboard.storage.gate import RedisGate
 from scoreboard.storage.ledger import SqlLedger, open_ledger
 from scoreboard.storage.memory_gate import MemoryGate
 from scoreboard.storage.opening import LedgerUnusable
+from scoreboard.storage.redis_errors import RedisUnusable
 from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
 from scoreboard.storage.register import SqlRegister, open_register
@@ -95,7 +98,7 @@ CLI_REDIS_WAIT_MS: Final = 1_500
 #: How long PostgreSQL may take to say which schema it has.
 SCHEMA_S_MAX: Final = 10.0
 #: What may hinder a start and needs no traceback: the operator reads one line.
-EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, CannotListenError)
+EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, RedisUnusable, CannotListenError)
 
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
@@ -193,7 +196,7 @@ class House(Service):
             ranking.heard(cursor)
             announcer.tell(changes)
 
-        board.listen(hear)
+        board.listen(hear, missed=lambda: projector.doubt())
         projector = Projector(
             ledger=ledger,
             board=board,
@@ -297,8 +300,10 @@ class House(Service):
             embedded = EmbeddedRedis(settings.data_dir, self._reactor)
             embedded.startService()
             self._closers.append(lambda: embedded.stopService())
-            await embedded.ready()
-        link = RedisLink(_redis_url(settings), self._reactor, self._telemetry)
+            with suppress(TimeoutError):  # then the link says why it cannot be asked
+                await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, self._reactor)
+        production = settings.environment == "production"
+        link = RedisLink(_redis_url(settings), self._reactor, self._telemetry, refuse_eviction=production)
         link.open()
         self._closers.append(link.close)
         try:
@@ -306,6 +311,8 @@ class House(Service):
         except StoreUnavailable as away:
             # Submissions work without Redis; the link goes on trying, and the board is caught up when it answers.
             self._log.warn("starting without Redis: {away}", away=str(away))
+        if production and link.eviction:
+            raise RedisUnusable(f"REDIS_URL: {link.eviction}")
         return link
 
     async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlRegister]:

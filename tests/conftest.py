@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from hypothesis import settings
 
@@ -10,3 +11,11 @@ from hypothesis import settings
 settings.register_profile("build", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("build")
+
+
+def pytest_sessionfinish() -> None:
+    """End the reactor's threads (it looks up names in them): tests crash the reactor and never stop it."""
+    reactor = sys.modules.get("twisted.internet.reactor")
+    pool = getattr(reactor, "threadpool", None)
+    if pool is not None:
+        pool.stop()

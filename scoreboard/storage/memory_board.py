@@ -227,7 +227,7 @@ class MemoryBoard:
         """Remembered in ``marked``."""
         self.marked += receipts
 
-    def listen(self, hear: Hear) -> None:
+    def listen(self, hear: Hear, missed: Callable[[], None] = lambda: None) -> None:
         """Hear of other boards on this canvas."""
         self.canvas.listeners.append((self, hear))
 

@@ -1,26 +1,32 @@
 """The one place that talks to Redis: connected in the background, never queued on, never waited for beyond a deadline.
 
 States: *down* (every call fails at once) and *up*. It is up when a connection was made and the Redis at its other end said
-that it is a master and ready. It is down again when the connection is lost, when three calls in a row were not answered in
-time (a stopped Redis keeps its connections open: hardening 68), or when Redis says that it may no longer be written to. While
-down it knocks every 250 ms: that is the probe of a circuit breaker whose open state is *down*.
+that it is a master and ready. It is down again when the connection is lost, when three calls in a row or one check were not
+answered in time (a stopped Redis keeps its connections open), or when Redis says that it may no longer be written to. While
+down it tries to connect every 250 ms: that is the probe of a circuit breaker whose open state is *down*.
+
+Twice a second the connection is checked by INFO: that it answers, is a master, and is the run that it was. So an idle process
+notices what a busy one does, and a failover is noticed by those who only read.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, fail
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Meter
-from scoreboard.storage.redis_line import GREETING_S, RedisLine, address
-from scoreboard.storage.redis_wire import RedisEar, RedisUnavailable, RedisWire, Word
+from scoreboard.storage.redis_errors import RECONNECT, RedisUnavailable
+from scoreboard.storage.redis_failures import RedisFailures
+from scoreboard.storage.redis_info import Condition, RedisInfo, read_info
+from scoreboard.storage.redis_line import CHECK_S_MAX, GREETING_S, RedisLine, address
+from scoreboard.storage.redis_subscription import Subscription
+from scoreboard.storage.redis_wire import RedisWire, Word
 
 
 class Script(NamedTuple):
@@ -38,20 +44,36 @@ def script(*names: str) -> Script:
 
 
 class RedisLink:
-    """A Redis to call. ``url`` is redis://, rediss:// (TLS) or unix://, with user, password and database where needed."""
+    """A Redis to call. ``url`` is redis://, rediss:// (TLS) or unix://, with user, password and database where needed.
+
+    ``refuse_eviction`` makes a Redis that may evict keys an error, and a condition that does not hold; else it is one warning.
+    """
 
     _log = Logger()
 
-    def __init__(self, url: str, reactor: Any, meter: Meter, *, deadline_ms: int = 400) -> None:
+    def __init__(self, url: str, reactor: Any, meter: Meter, *, deadline_ms: int = 400, refuse_eviction: bool = False) -> None:
         self._reactor = reactor
         self._meter = meter
         self._deadline_s = deadline_ms / 1000
+        self._refuse_eviction = refuse_eviction
         self._where = address(url, reactor)
         self._wire: RedisWire | None = None
         self._run_id = ""
         self._trouble = "not connected yet"
+        self._down_since_s = reactor.seconds()
+        self._eviction = ""
+        self._failures = RedisFailures(meter, reactor)
         self._opened = False
-        self._lines = [self._line(lambda: RedisWire(reactor), self._rise, self._sink)]
+        self._line = RedisLine(
+            reactor,
+            self._where,
+            lambda: RedisWire(reactor, self._unheard),
+            rise=self._rise,
+            check=self._check,
+            sink=self._sink,
+            complain=self._complain,
+        )
+        self._subscriptions: list[Subscription] = []
         self._when_up: list[Callable[[], None]] = []
         self._when_down: list[Callable[[], None]] = []
 
@@ -64,8 +86,31 @@ class RedisLink:
     def run_id(self) -> str:
         """Names the run of the Redis that answers now; RedisUnavailable when none does."""
         if not self.up:
-            raise RedisUnavailable("AWAY", self._trouble)
+            raise RedisUnavailable("AWAY", self._why_down())
         return self._run_id
+
+    @property
+    def eviction(self) -> str:
+        """One clause that says how the Redis that answered last may evict keys, or ""."""
+        return self._eviction
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What a server needs of Redis, for a report on readiness: from memory, nothing is asked.
+
+        ``redis`` (commands are answered), ``redis_writes`` (none was refused in the last two seconds for lack of memory, disk or
+        replicas), ``redis_eviction``, and ``redis_subscription`` for each subscription.
+        """
+        now_s = self._reactor.seconds()
+        refused = self._failures.refused_write
+        evicts = self._eviction if self._refuse_eviction else ""
+        return (
+            Condition("redis", True)
+            if self.up
+            else Condition("redis", False, f"Redis cannot be asked: {self._why_down()}", now_s - self._down_since_s),
+            Condition("redis_writes", not refused, refused and f"Redis takes no writes: {refused}"),
+            Condition("redis_eviction", not evicts, evicts),
+            *[subscription.condition() for subscription in self._subscriptions],
+        )
 
     def on_up(self, told: Callable[[], None]) -> None:
         """Call ``told`` each time that Redis can be asked (again)."""
@@ -78,8 +123,9 @@ class RedisLink:
     def open(self) -> None:
         """Begin to connect, and stay connected until `close`."""
         self._opened = True
-        for line in self._lines:
-            line.start()
+        self._line.start()
+        for subscription in self._subscriptions:
+            subscription.start()
 
     async def reached(self, within_ms: int) -> None:
         """Return as soon as Redis can be asked; raise RedisUnavailable if that takes too long (the link goes on trying)."""
@@ -102,31 +148,30 @@ class RedisLink:
     async def close(self) -> None:
         """Hang up for good."""
         self._opened = False
-        for line in self._lines:
-            await line.stop()
+        await self._line.stop()
+        for subscription in self._subscriptions:
+            await subscription.stop()
 
     def call(self, *command: Word, deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply to one command, strings as bytes; RedisUnavailable (a StoreUnavailable) if there is none in time."""
-        if self._wire is None:
-            return fail(RedisUnavailable("AWAY", self._trouble))
-        deadline_s = self._deadline_s if deadline_ms is None else deadline_ms / 1000
-        return self._wire.ask(command, deadline_s).addErrback(self._failed)
+        return self._ask(command, deadline_ms)
 
     def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word], deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply of a script, as `call` gives it."""
         rest = (len(keys), *keys, *arguments)
 
         def unknown(failure: Failure) -> Failure | Deferred[Any]:
-            if _kind(failure) == "NOSCRIPT":  # a Redis that was restarted, or told to forget
-                return self.call("EVAL", what.text, *rest, deadline_ms=deadline_ms)
+            trouble = failure.value
+            if isinstance(trouble, RedisUnavailable) and trouble.kind == "NOSCRIPT":  # it was restarted, or flushed
+                return self._ask(("EVAL", what.text, *rest), deadline_ms, what.text)
             return failure
 
-        return self.call("EVALSHA", what.sha, *rest, deadline_ms=deadline_ms).addErrback(unknown)
+        return self._ask(("EVALSHA", what.sha, *rest), deadline_ms, what.text).addErrback(unknown)
 
     def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> None:
-        """Have a script run soon, without waiting for its reply or knowing of its failure; nothing happens while down.
+        """Have a script run soon, without waiting for its reply: its failure is only counted; nothing happens while down.
 
-        Sent in full: nobody would hear that Redis does not know it by its digest.
+        Sent in full: no caller would learn that Redis does not know it by its digest.
         """
         if self._wire is not None:
             self._wire.tell(("EVAL", what.text, len(keys), *keys, *arguments))
@@ -135,59 +180,84 @@ class RedisLink:
         """Return if Redis answers; raise RedisUnavailable if not."""
         await self.call("PING")
 
-    def subscribe(self, channel: str, hear: Callable[[bytes], None]) -> None:
+    def subscribe(self, channel: str, hear: Callable[[bytes], None], missed: Callable[[], None] | None = None) -> None:
         """Hand every message on a channel to ``hear``, from `open` until `close`, on a connection of its own.
 
-        What is published while that connection is down is never heard.
+        What is published while that connection is down is never heard: ``missed`` is called each time that it stands (again),
+        the first time as well, so that its owner can read what it may have missed.
         """
-
-        async def tune_in(ear: RedisWire) -> None:
-            await ear.ask(("SUBSCRIBE", channel), GREETING_S)
-
-        line = self._line(lambda: RedisEar(self._reactor, hear), tune_in, lambda: None)
-        self._lines.append(line)
+        subscription = Subscription(self, self._reactor, self._meter, self._where, channel, hear, missed)
+        self._subscriptions.append(subscription)
         if self._opened:
-            line.start()
-
-    def _line(self, build: Callable[[], RedisWire], rise: Any, sink: Callable[[], None]) -> RedisLine:
-        return RedisLine(self._reactor, self._where, build, rise=rise, sink=sink, complain=self._complain)
+            subscription.start()
 
     async def _rise(self, wire: RedisWire) -> None:
-        await wire.ask(("PING",), GREETING_S)  # refused while Redis still loads its file
-        role = await wire.ask(("ROLE",), GREETING_S)
-        if role[0] != b"master":
-            raise RedisUnavailable("READONLY", "a replica answers")
-        about = await wire.ask(("INFO", "server"), GREETING_S)
-        self._run_id = re.findall(rb"run_id:(\w+)", about)[0].decode()
+        info = read_info(await wire.ask(("INFO",), GREETING_S))
+        info.require_master()
+        self._run_id = info.run_id
         self._wire, self._trouble = wire, ""
         self._log.info("Redis can be asked")
+        self._meter.gauge("redis_up", 1)
+        self._judge_eviction(info)
         for told in list(self._when_up):
             told()
+        for subscription in self._subscriptions:
+            subscription.follow(self._run_id)
 
-    def _sink(self) -> None:
+    async def _check(self, wire: RedisWire) -> None:
+        try:
+            info = read_info(await wire.ask(("INFO",), CHECK_S_MAX))
+        except RedisUnavailable as trouble:
+            if trouble.kind == "BUSY":  # a script runs long: it answers, and there is no other to ask
+                return
+            raise
+        info.require_master()
+        if info.run_id != self._run_id:
+            raise RedisUnavailable("ELSEWHERE", "another run of Redis answers on the same connection")
+        self._judge_eviction(info)
+
+    def _judge_eviction(self, info: RedisInfo) -> None:
+        self._eviction = info.eviction
+        if info.eviction:
+            self._failures.once(info.eviction, LogLevel.error if self._refuse_eviction else LogLevel.warn)
+
+    def _sink(self, why: RedisUnavailable) -> None:
         self._wire = None
-        self._complain(RedisUnavailable("AWAY", "the connection was lost"))
+        self._down_since_s = self._reactor.seconds()
+        self._meter.gauge("redis_up", 0)
+        self._complain(why)
         for told in list(self._when_down):
             told()
 
     def _complain(self, trouble: Exception) -> None:
-        if isinstance(trouble, RedisUnavailable):
-            said = f"{trouble.kind}: {trouble.detail}"
-        else:
-            said = str(trouble) or type(trouble).__name__
+        said = _worded(trouble)
         if self._opened and said != self._trouble:  # once, not four times a second
             self._trouble = said
             self._log.warn("Redis cannot be asked: {trouble}", trouble=said)
 
-    def _failed(self, failure: Failure) -> Failure:
-        kind = _kind(failure)
-        if kind != "NOSCRIPT":
-            self._meter.count("redis_failures_total", kind=kind)
-        if kind == "READONLY" and self._wire is not None:
-            self._wire.hang_up()  # a failover made a replica of it: look for the master
+    def _why_down(self) -> str:
+        ended = self._wire and self._wire.ended  # hung up, and the transport has not said so yet
+        return _worded(ended) if ended else self._trouble
+
+    def _ask(self, command: tuple[Word, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
+        if self._wire is None:
+            return fail(RedisUnavailable("AWAY", self._trouble))
+        deadline_s = self._deadline_s if deadline_ms is None else deadline_ms / 1000
+        return self._wire.ask(command, deadline_s).addErrback(self._failed, script_text)
+
+    def _failed(self, failure: Failure, script_text: str) -> Failure:
+        trouble = failure.value
+        if isinstance(trouble, RedisUnavailable) and trouble.kind != "NOSCRIPT":
+            self._failures.note(trouble, script_text)
+            if trouble.kind in RECONNECT and self._wire is not None:
+                self._wire.hang_up(trouble)  # a failover made a replica of it: look for the master
         return failure
 
+    def _unheard(self, trouble: RedisUnavailable, command: tuple[Word, ...]) -> None:
+        self._failures.note(trouble, str(command[1]))
 
-def _kind(failure: Failure) -> str:
-    trouble = failure.value
-    return trouble.kind if isinstance(trouble, RedisUnavailable) else type(trouble).__name__
+
+def _worded(trouble: Exception) -> str:
+    if isinstance(trouble, RedisUnavailable):
+        return f"{trouble.kind}: {trouble.detail}"
+    return str(trouble) or type(trouble).__name__

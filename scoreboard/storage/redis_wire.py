@@ -6,7 +6,6 @@ they are read (bytes stay bytes, numbers are not guessed), and the socket is tri
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -18,7 +17,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.storage.redis_errors import RedisUnavailable as RedisUnavailable
+from scoreboard.storage.redis_errors import refused
 
 #: So many calls in a row without an answer, and we hang up: what follows fails at once instead of waiting as long again.
 SILENT_CALLS_MAX: Final = 3
@@ -28,44 +28,41 @@ TOLD_WAITS_S: Final = 0.01
 TOLD_WAITING_MAX: Final = 1_024
 
 Word = str | bytes | int | float
-#: The class of an error, also where Redis buries it in what a script said (6.2: "ERR Error running script … -READONLY …").
-_KINDS: Final = "READONLY|OOM|LOADING|MISCONF|NOAUTH|WRONGPASS|NOPERM|BUSY|MASTERDOWN|NOREPLICAS|NOSCRIPT|WRONGTYPE"
-_KIND: Final = re.compile(rf"\b({_KINDS})\b")
+Unheard = Callable[[RedisUnavailable, tuple[Any, ...]], None]
 
 
-class RedisUnavailable(StoreUnavailable):
-    """Redis did not do it. ``kind`` is its class of error, or AWAY (not connected), SILENT (no answer in time), LOST (cut)."""
-
-    def __init__(self, kind: str, detail: str) -> None:
-        super().__init__(f"Redis ({kind}): {detail}")
-        self.kind = kind
-        self.detail = detail
+def _ignored(_trouble: RedisUnavailable, _command: tuple[Any, ...]) -> None:
+    """For connections on which every reply has its asker."""
 
 
 class _Question:
-    """A command that was sent. Without ``answer`` nobody waits for its reply any more."""
+    """A command that was sent. Without ``answer`` its reply is dropped; ``command`` is kept where only an error counts."""
 
-    __slots__ = ("answer", "timer")
+    __slots__ = ("answer", "command", "timer")
 
-    def __init__(self) -> None:
-        self.answer: Deferred[Any] | None = Deferred()
+    def __init__(self, command: tuple[Any, ...] | None = None) -> None:
+        self.answer: Deferred[Any] | None = None if command else Deferred()
         self.timer: IDelayedCall | None = None
+        self.command = command
 
 
 class RedisWire(txredisapi.HiredisProtocol):
-    """A connection. ``lost`` fires when it is gone; every question is answered or failed by then.
+    """A connection. ``lost`` fires when it is gone, for the reason ``ended``; every question is answered or failed by then.
 
     What is only told travels with the next question, or by itself 10 ms later: one write and one wake-up less for each.
+    ``unheard`` gets the error that such a command brought, and the command.
     """
 
-    def __init__(self, reactor: IReactorTime) -> None:
+    def __init__(self, reactor: IReactorTime, unheard: Unheard = _ignored) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self.lost: Deferred[None] = Deferred()
+        self.ended: RedisUnavailable | None = None
+        self._unheard = unheard
         self._reactor = reactor
         self._questions: deque[_Question] = deque()
         self._silent = 0
         self._socket_first = False
-        self._told: list[bytes] = []
+        self._told: list[tuple[Any, ...]] = []
         self._telling: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -92,7 +89,7 @@ class RedisWire(txredisapi.HiredisProtocol):
     def tell(self, command: tuple[Any, ...]) -> None:
         """Send a command soon, before any later question; nobody waits for its reply. Dropped when too much waits already."""
         if self.connected and len(self._told) < TOLD_WAITING_MAX:
-            self._told.append(pack_command(command))
+            self._told.append(command)
             if self._telling is None:
                 self._telling = self._reactor.callLater(TOLD_WAITS_S, self._send_told)
 
@@ -105,45 +102,54 @@ class RedisWire(txredisapi.HiredisProtocol):
         if not self._told:
             return b""
         told, self._told = self._told, []
-        for _ in told:
-            unheard = _Question()
-            unheard.answer = None
-            self._questions.append(unheard)
+        self._questions.extend([_Question(command) for command in told])
         if self._telling is not None and self._telling.active():
             self._telling.cancel()
         self._telling = None
-        return b"".join(told)
+        return b"".join([pack_command(command) for command in told])
 
-    def hang_up(self) -> None:
-        """Drop the connection without waiting for what is under way."""
+    def hang_up(self, why: RedisUnavailable | None = None) -> None:
+        """Drop the connection without waiting for what is under way. ``why`` becomes the reason of its end, if it has none."""
         self.connected = 0
+        self.ended = self.ended or why
         self.transport.abortConnection()
 
     def dataReceived(self, data: bytes, unpause: bool = False) -> None:
         """Twisted: bytes came."""
-        self._reader.feed(data)
-        reply = self._reader.gets()
-        while reply is not False:
-            self.replyReceived(reply)
+        try:
+            self._reader.feed(data)
             reply = self._reader.gets()
+            while reply is not False:
+                self.replyReceived(reply)
+                reply = self._reader.gets()
+        except txredisapi.InvalidData:
+            self.hang_up(RedisUnavailable("PROTOCOL", "what answers does not speak Redis' protocol"))
 
     def replyReceived(self, reply: Any) -> None:
         """txredisapi: one whole reply."""
+        if not self._questions:  # what Redis says unasked is its refusal of a connection
+            self.hang_up(
+                refused(str(reply)) if isinstance(reply, Exception) else RedisUnavailable("PROTOCOL", "an answer too many")
+            )
+            return
         question = self._questions.popleft()
         answer = question.answer
         if answer is None:
+            if question.command and isinstance(reply, Exception):
+                self._unheard(refused(str(reply)), question.command)
             return
         self._silent = 0
         assert question.timer is not None
         question.timer.cancel()
         if isinstance(reply, Exception):
-            answer.errback(_refused(str(reply)))
+            answer.errback(refused(str(reply)))
         else:
             answer.callback(reply)
 
     def connectionLost(self, why: Failure) -> None:
         """Twisted: gone. Whoever waits is told."""
         self.connected = 0
+        self.ended = ended = self.ended or RedisUnavailable("LOST", why.getErrorMessage())
         if self._telling is not None and self._telling.active():
             self._telling.cancel()
         questions, self._questions = self._questions, deque()
@@ -151,7 +157,7 @@ class RedisWire(txredisapi.HiredisProtocol):
             if question.answer is not None:
                 if question.timer is not None:
                     question.timer.cancel()
-                question.answer.errback(RedisUnavailable("LOST", why.getErrorMessage()))
+                question.answer.errback(RedisUnavailable("LOST", ended.detail))
         self.lost.callback(None)
 
     def _write(self, packed: bytes) -> None:
@@ -174,25 +180,30 @@ class RedisWire(txredisapi.HiredisProtocol):
         assert answer is not None
         self._silent += 1
         if self._silent >= SILENT_CALLS_MAX:
-            self.hang_up()
+            self.hang_up(RedisUnavailable("SILENT", f"{SILENT_CALLS_MAX} calls in a row had no answer in time"))
         answer.errback(RedisUnavailable("SILENT", "no answer in time"))
 
 
 class RedisEar(RedisWire):
-    """A connection that is subscribed to a channel: messages go to ``hear``, all else is a reply."""
+    """A connection that is subscribed: messages go to ``hear``, those on ``probe_channel`` to `probed`; all else is a reply."""
 
-    def __init__(self, reactor: IReactorTime, hear: Callable[[bytes], None]) -> None:
+    def __init__(self, reactor: IReactorTime, hear: Callable[[bytes], None], probe_channel: bytes = b"") -> None:
         super().__init__(reactor)
         self._hear = hear
+        self._probe_channel = probe_channel
+        self._probed: Deferred[None] | None = None
+
+    def probed(self) -> Deferred[None]:
+        """Fires with the next message on the probe channel; the one before it never will any more."""
+        self._probed = Deferred()
+        return self._probed
 
     def replyReceived(self, reply: Any) -> None:
         """txredisapi: a reply, or a message (["message", channel, payload])."""
-        if reply.__class__ is list and reply[0] == b"message":
-            self._hear(reply[2])
-        else:
+        if reply.__class__ is not list or reply[0] != b"message":
             super().replyReceived(reply)
-
-
-def _refused(said: str) -> RedisUnavailable:
-    found = _KIND.search(said)
-    return RedisUnavailable(found[0] if found else "ERR", said)
+        elif reply[1] != self._probe_channel:
+            self._hear(reply[2])
+        elif self._probed is not None:
+            probed, self._probed = self._probed, None
+            probed.callback(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import defer, task
@@ -59,6 +60,7 @@ class TwinRoot:
     schema: str | None = "0001"
     opened: list[TwinStores] = field(default_factory=list)
     unreachable: bool = False
+    backups: list[Path] = field(default_factory=list)
     BadSettings: type[Exception] = BadSettings
 
     def settings_from(self, environ: Mapping[str, str], /) -> Any:
@@ -94,6 +96,14 @@ class TwinRoot:
 
     def schema_status(self, settings: Any, /) -> tuple[str | None, str]:
         return self.schema, "0002"
+
+    def backup_ledger(self, settings: Any, target: Path, /) -> None:
+        self.backups.append(target)
+
+    def restore_ledger(self, settings: Any, backup: Path, at_ms: int, /) -> Path | None:
+        if backup not in self.backups:
+            raise StoreUnavailable(f"{backup} is not a file")
+        return Path(f"ledger.db.before-restore-{at_ms}")
 
     def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
         return f"token.{user_id}.{username}.{role}.{life_s}"

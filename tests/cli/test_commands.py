@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.cli.house import House, TwinSettings
+from tests.cli.house import NOW_MS, House, TwinSettings
 
 EVERY_COMMAND = [
     "audit list",
@@ -25,6 +25,8 @@ EVERY_COMMAND = [
     "token mint",
     "db upgrade",
     "db status",
+    "db backup",
+    "db restore",
     "flags list",
     "top",
 ]
@@ -125,6 +127,15 @@ def test_a_schema_that_is_behind_is_a_finding_until_it_is_upgraded(house: House)
     assert "scoreboard db upgrade" in behind.stdout
     assert house.scoreboard("db", "upgrade").stdout == "The schema is at revision 0002.\n"
     assert house.scoreboard("db", "status").exit_code == 0
+
+
+def test_a_backup_is_restored_after_a_yes(house: House) -> None:
+    assert house.scoreboard("db", "backup", "b.db").stdout == "The ledger is copied to b.db.\n"
+    assert house.scoreboard("db", "restore", "b.db").exit_code == 2
+    restored = house.scoreboard("db", "restore", "b.db", "--yes", "--json")
+    assert json.loads(restored.stdout) == {"restored": "b.db", "kept": f"ledger.db.before-restore-{NOW_MS}"}
+    ended = house.scoreboard("db", "restore", "c.db", "--yes")
+    assert (ended.exit_code, ended.stderr) == (3, "Error: c.db is not a file\n")
 
 
 def test_the_schema_for_programs(house: House) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.storage_redis.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 TWISTD = Path(sys.executable).with_name("twistd")
@@ -53,6 +56,38 @@ def test_a_ledger_that_is_away_ends_the_start_with_one_line_and_a_code_after_whi
     assert "\nStartLimitIntervalSec=0\n" in unit
 
 
+GIVEN = {
+    "JWT_SECRET": "given-jwt-secret-of-forty-bytes-length-x",
+    "ACTION_SIGNATURE_SECRET": "given-action-secret-of-forty-bytes-len-x",
+}
+
+
+def test_a_directory_that_the_embedded_redis_cannot_use_ends_the_start_with_one_line_and_78(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var" / "redis").symlink_to("/")  # as when somebody else owns it
+    ended = started(GIVEN, tmp_path)
+    assert ended.stderr == (
+        f"scoreboard: the embedded Redis cannot use {tmp_path}/var/redis (it is not a directory of the user that runs the "
+        "server): mend that, or set SCOREBOARD_DATA_DIR to another directory, or REDIS_URL\n"
+    )
+    assert (ended.returncode, "Traceback" in ended.stdout) == (78, False)
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru"])
+def test_a_redis_that_may_evict_keys_ends_the_start_in_production_with_one_line_and_78(policy: str, tmp_path: Path) -> None:
+    redis = RedisServer("--maxmemory", "1gb", "--maxmemory-policy", policy)
+    try:
+        random = {"JWT_SECRET": secrets.token_hex(32), "ACTION_SIGNATURE_SECRET": secrets.token_hex(32)}
+        ended = started({"SCOREBOARD_ENV": "production", "REDIS_URL": redis.url, **random}, tmp_path)
+    finally:
+        redis.close()
+    assert ended.stderr == (
+        f"scoreboard: REDIS_URL: Redis may evict keys (maxmemory 1073741824 bytes, maxmemory-policy {policy}): "
+        "set maxmemory-policy noeviction\n"
+    )
+    assert ended.returncode == 78
+
+
 @pytest.mark.parametrize("given", [{}, {"JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64}])
 def test_nobody_else_reads_the_data_directory(given: dict[str, str], tmp_path: Path) -> None:
     """Whoever makes it: the keeper of secrets, the embedded Redis or the ledger."""
@@ -80,7 +115,7 @@ def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedPro
         cwd=directory,
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT),  # before the installed package
             "SCOREBOARD_DATA_DIR": str(directory / "var"),
             **environ,
         },

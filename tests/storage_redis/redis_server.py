@@ -25,13 +25,14 @@ def _die_with_the_tests() -> None:
 class RedisServer:
     """A redis-server on a unix socket, reached by ``url``. May be killed, stopped and continued; `close` ends it for good.
 
-    ``environment`` adds to the tests' own (another clock, say).
+    ``binary`` is another than the one that we ship, ``environment`` adds to the tests' own (another clock, say).
     """
 
-    def __init__(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *options: str, binary: str | None = None, environment: Mapping[str, str] | None = None) -> None:
         self._data_dir = Path(tempfile.mkdtemp(prefix="redis-test-"))
         self._home = RedisHome(self._data_dir)
         self._options = options
+        self._binary = binary
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self.url = self._home.url
@@ -46,10 +47,23 @@ class RedisServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def socket(self) -> Path:
+        return self._home.socket
+
     def start(self) -> None:
         """Start it (again) and wait until it answers."""
+        self.launch()
+        until = time.monotonic() + 10
+        while not self.tell("PING").startswith(("+PONG", "-NOAUTH")):
+            assert time.monotonic() < until, "redis-server does not answer"
+            time.sleep(0.005)
+
+    def launch(self, *more_options: str) -> None:
+        """Start it (again), and wait for nothing."""
         self._home.prepare()
-        command = [*self._home.command(), *self._options]
+        command = [*self._home.command(), *self._options, *more_options]
+        command[0] = self._binary or command[0]
         self._process = subprocess.Popen(
             command,
             env=self._environment,
@@ -57,10 +71,6 @@ class RedisServer:
             stderr=subprocess.STDOUT,
             preexec_fn=_die_with_the_tests,
         )
-        until = time.monotonic() + 10
-        while not self.tell("PING").startswith(("+PONG", "-NOAUTH")):
-            assert time.monotonic() < until, "redis-server does not answer"
-            time.sleep(0.005)
 
     def kill(self) -> None:
         """End it as a crash would."""
@@ -79,13 +89,17 @@ class RedisServer:
 
     def tell(self, *command: str) -> str:
         """One command over a connection of its own: the first line of the reply, or "" if there is no server."""
+        return self.ask(*command).split("\r\n")[0]
+
+    def ask(self, *command: str, within_s: float = 5.0) -> str:
+        """One command over a connection of its own: the reply as it came (up to 64 KiB), or "" if there is no server."""
         said = f"*{len(command)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in command)
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
+            connection.settimeout(within_s)
             try:
                 connection.connect(str(self._home.socket))
                 connection.sendall(said.encode())
-                return connection.recv(4096).split(b"\r\n")[0].decode()
+                return connection.recv(65_536).decode()
             except OSError:
                 return ""
 

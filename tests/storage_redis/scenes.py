@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from twisted.internet.task import deferLater
+from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
+from zope.interface import implementer
 
 from scoreboard.boundaries import Meter
 from scoreboard.domain.values import Standing
@@ -16,10 +18,11 @@ NOW_MS = 1_790_000_000_000
 
 
 class CountingMeter:
-    """Counts by name and label values."""
+    """Counts by name and label values, and keeps the last value of each gauge."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
+        self.gauges: dict[str, float] = {}
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
         told = " ".join([name, *labels.values()])
@@ -27,7 +30,8 @@ class CountingMeter:
 
     def observe(self, name: str, seconds: float) -> None: ...
 
-    def gauge(self, name: str, value: float) -> None: ...
+    def gauge(self, name: str, value: float) -> None:
+        self.gauges[name] = value
 
 
 def the_reactor() -> Any:
@@ -46,6 +50,23 @@ async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400
         yield link
     finally:
         await link.close()
+
+
+@contextmanager
+def logged(*namespaces: str) -> Iterator[list[str]]:
+    """What is logged meanwhile, "level text" each; only of loggers whose namespace ends with one of these, if any is given."""
+    lines: list[str] = []
+
+    @implementer(ILogObserver)
+    def observe(event: LogEvent) -> None:
+        if not namespaces or str(event.get("log_namespace")).endswith(namespaces):
+            lines.append(f"{event['log_level'].name} {formatEvent(event)}")
+
+    globalLogPublisher.addObserver(observe)
+    try:
+        yield lines
+    finally:
+        globalLogPublisher.removeObserver(observe)
 
 
 async def passed(ms: float) -> None:

@@ -19,10 +19,11 @@ from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 
 from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
+from scoreboard.storage.redis_errors import RedisUnusable
 from scoreboard.storage.redis_home import RedisHome, redis_binary
 from scoreboard.storage.redis_link import RedisLink
 from tests.awaiting import run
-from tests.storage_redis.scenes import CountingMeter, linked, the_reactor, until
+from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor, until
 
 
 @asynccontextmanager
@@ -146,8 +147,63 @@ def test_a_directory_of_someone_else_is_not_used(tmp_path: Path) -> None:
     data_dir = tmp_path / "var"
     data_dir.mkdir()
     (data_dir / "redis").symlink_to(tempfile.gettempdir())
-    with pytest.raises(PermissionError):
+    with pytest.raises(RedisUnusable, match=f"cannot use {data_dir}/redis .* set SCOREBOARD_DATA_DIR"):
         EmbeddedRedis(data_dir, the_reactor()).startService()
+
+
+@pytest.mark.parametrize("in_the_place", ["redis", "redis/lock"])
+def test_something_else_in_the_place_is_one_line_for_the_operator(in_the_place: str, data_dir: Path) -> None:
+    (data_dir / in_the_place).parent.mkdir(parents=True)
+    if in_the_place == "redis":
+        (data_dir / in_the_place).write_bytes(b"")
+    else:
+        (data_dir / in_the_place).mkdir()
+    with pytest.raises(RedisUnusable, match=rf"^the embedded Redis cannot use {data_dir}/{in_the_place} \("):
+        EmbeddedRedis(data_dir, the_reactor()).startService()
+
+
+def test_a_directory_that_cannot_be_made_is_one_line_for_the_operator() -> None:
+    with pytest.raises(RedisUnusable, match=r"cannot use /dev/null/var \(Not a directory\): .* set SCOREBOARD_DATA_DIR"):
+        EmbeddedRedis(Path("/dev/null/var"), the_reactor()).startService()
+
+
+def test_the_socket_is_short_also_where_the_temporary_directory_has_a_long_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("long" * 42)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))  # what TMPDIR sets
+
+    async def main() -> None:
+        data_dir = long / "var"
+        home = RedisHome(data_dir)
+        assert home.url == RedisHome(data_dir).url
+        async with embedded(data_dir) as redis, linked(redis.url) as link:
+            await link.ping()
+            assert stat.S_IMODE(home.socket.parent.stat().st_mode) == 0o700
+        home.socket.parent.rmdir()
+
+    watched(main)
+
+
+def test_a_child_that_hangs_is_killed_and_started_again(data_dir: Path) -> None:
+    async def main() -> None:
+        redis = EmbeddedRedis(data_dir, the_reactor(), hung_s=1.0)
+        redis.startService()
+        try:
+            await redis.ready()
+            async with linked(redis.url) as link:
+                await passed(1_500)
+                first = redis.pid
+                assert first is not None
+                os.kill(first, signal.SIGSTOP)
+                await until(lambda: not link.up)
+                await until(lambda: link.up, 6_000)
+                assert redis.pid not in (None, first)
+        finally:
+            await redis.stopService()
+
+    watched(main)
 
 
 def test_a_spoiled_file_is_set_aside_because_the_ledger_has_everything(data_dir: Path) -> None:

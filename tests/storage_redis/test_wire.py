@@ -54,7 +54,13 @@ def test_replies_come_in_the_order_of_the_commands_as_bytes_and_integers() -> No
             "READONLY",
         ),
         ("OOM command not allowed when used memory > 'maxmemory'.", "OOM"),
+        ("OOM command not allowed when used memory > 'maxmemory'. script: 2915, on @user_script:1.", "OOM"),
+        ("ERR Error running script (call to f_1): @user_script:1: WRONGTYPE Operation against a key", "WRONGTYPE"),
+        ("ERR Error running script (call to f_1): @user_script:1: @user_script: 1: -NOREPLICAS Not enough", "NOREPLICAS"),
+        ("ERR The user executing the script can't run this command or subcommand script: 29, on @user_script:1.", "NOPERM"),
+        ("CLUSTERDOWN Hash slot not served", "CLUSTERDOWN"),
         ("ERR unknown command", "ERR"),
+        ("ERR unknown command `x`, with args beginning with: `OOM`, `READONLY`, ", "ERR"),
     ],
 )
 def test_an_error_is_named_by_its_class(said: str, kind: str) -> None:
@@ -152,6 +158,46 @@ def test_an_ear_hears_messages_between_replies() -> None:
     ear.dataReceived(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n")
     assert subscribed == [[b"subscribe", b"news", 1]]
     assert heard == [b"hi"]
+
+
+def test_what_does_not_speak_redis_is_hung_up_on() -> None:
+    wire, line = wired(Clock())
+    asked = outcome_of(wire.ask(("PING",), 1))
+    wire.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert line.aborted
+    wire.connectionLost(Failure(ConnectionDone()))
+    assert asked == ["LOST"]
+    assert wire.ended is not None
+    assert wire.ended.kind == "PROTOCOL"
+
+
+def test_an_error_that_comes_unasked_is_the_reason_of_the_end() -> None:
+    wire, line = wired(Clock())
+    wire.dataReceived(b"-ERR max number of clients reached\r\n")
+    assert line.aborted
+    assert wire.ended is not None
+    assert wire.ended.detail == "ERR max number of clients reached"
+
+
+def test_the_error_of_what_was_only_told_is_not_lost() -> None:
+    clock, errors = Clock(), list[tuple[str, object]]()
+    wire, _ = wired(clock, RedisWire(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
+    wire.tell(("A",))
+    clock.advance(TOLD_WAITS_S)
+    wire.dataReceived(b"-OOM command not allowed\r\n")
+    assert errors == [("OOM", "A")]
+
+
+def test_a_probe_is_heard_apart_from_messages() -> None:
+    clock, heard = Clock(), list[bytes]()
+    ear = RedisEar(clock, heard.append, b"probe")
+    wired(clock, ear)
+    probed = outcome_of(ear.probed())
+    message = b"*3\r\n$7\r\nmessage\r\n$%d\r\n%b\r\n$1\r\nx\r\n"
+    ear.dataReceived(message % (4, b"news"))
+    assert (heard, probed) == ([b"x"], [])
+    ear.dataReceived(message % (5, b"probe") * 2)
+    assert (heard, probed) == ([b"x"], [None])
 
 
 def test_what_redis_refused_tells_no_more_than_it_said() -> None:

@@ -1,0 +1,59 @@
+"""The classes of Redis' errors: what a reply that is an error means for the caller, in the words of Redis 6.2 and 7."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from scoreboard.boundaries import StoreUnavailable
+
+#: Redis answers and reads, and takes no writes: its memory is full, it cannot write its file, its replicas are missing.
+WRITES_REFUSED: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+#: This connection is of no use any more: a new one may reach the master, or a Redis that is ready, or is introduced again.
+RECONNECT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOAUTH"})
+
+_KINDS: Final = (
+    "READONLY|OOM|LOADING|MISCONF|NOAUTH|WRONGPASS|NOPERM|BUSY|UNKILLABLE|MASTERDOWN|NOREPLICAS|NOSCRIPT|WRONGTYPE"
+    "|CLUSTERDOWN|CROSSSLOT|MOVED|ASK|TRYAGAIN|DENIED"
+)
+#: The first word; or, in a script's error of Redis 6.2, the word after a dash or a colon:
+#: "ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't write …".
+_KIND: Final = re.compile(rf"^-?({_KINDS})\b|(?:-|: )({_KINDS}) ")
+#: What an ACL forbids to a script has no class of its own: "ERR The user executing the script can't run this command …".
+_FORBIDDEN_TO_SCRIPT: Final = "The user executing the script can't"
+_LINE: Final = re.compile(r"@user_script: ?(\d+)")
+_CALL: Final = re.compile(r"redis\.call\('(\w+)'")
+
+
+class RedisUnavailable(StoreUnavailable):
+    """Redis did not do it. ``kind`` is the class of its error, or one of ours:
+
+    AWAY (not connected), SILENT (no answer in time), LOST (the connection was cut), ELSEWHERE (another Redis answers than the
+    one that was meant), PROTOCOL (what answers is no Redis).
+    """
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(f"Redis ({kind}): {detail}")
+        self.kind = kind
+        self.detail = detail
+
+
+class RedisUnusable(Exception):
+    """Redis can be reached, or could be started, and is not one that this program can use: one line for the operator."""
+
+
+def refused(reply: str) -> RedisUnavailable:
+    """The error that a reply means."""
+    if _FORBIDDEN_TO_SCRIPT in reply:
+        return RedisUnavailable("NOPERM", reply)
+    found = _KIND.search(reply)
+    return RedisUnavailable((found[1] or found[2]) if found else "ERR", reply)
+
+
+def forbidden_calls(detail: str, script: str) -> str:
+    """The commands on the line of a script where Redis forbade something, which its error does not name: "ZADD, HSET"."""
+    found = _LINE.search(detail)
+    lines = script.splitlines()
+    if found is None or not 0 < int(found[1]) <= len(lines):
+        return ""
+    return ", ".join(_CALL.findall(lines[int(found[1]) - 1]))

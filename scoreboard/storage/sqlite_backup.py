@@ -1,0 +1,175 @@
+"""Backup and restore of the SQLite ledger: whole files without a write-ahead log, put in place at once.
+
+A file that is copied over ``ledger.db`` meets the old ledger's ``-wal``, and SQLite then plays the old changes into it. So a
+restore ends the old log first: at every moment there is one ledger, the old or the new, with no log of another beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from scoreboard.boundaries import Failpoint, no_failpoint
+from scoreboard.storage.opening import LedgerUnusable
+from scoreboard.storage.schema import migrate
+from scoreboard.storage.sqlite import SqliteWrites
+
+_LOCK_S_MAX: Final = 1.0
+_SIDES: Final = ("-wal", "-shm", "-journal")
+
+
+def back_up(ledger: Path, target: Path) -> None:
+    """Copy the ledger, as it is at one moment, to a new file; beside a running server or without one. Raises LedgerUnusable."""
+    if target.exists():
+        raise LedgerUnusable(f"{target} is there already: name a new file")
+    part = target.with_name(target.name + ".part")
+    with _new(part):
+        _copy(ledger, part)
+        _check(part)
+        _sync(part)
+        part.replace(target)
+        _sync(target.parent)
+
+
+def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint) -> bool:
+    """Put a backup in the ledger's place; whether there was a ledger before, which is ``kept`` then.
+
+    No server may use the ledger meanwhile. Raises LedgerUnusable, and then nothing was changed: it is in use, or the backup is no
+    ledger. The new one has a later epoch than both, so the board is redrawn from it whatever Redis shows.
+    """
+    part = ledger.with_name(ledger.name + ".restoring")
+    with _new(part):
+        _copy(backup, part)
+        _check(part)
+        migrate(f"sqlite:///{part.absolute()}")
+        step("copied")
+        epoch = _end_log(ledger)
+        _begin_later_epoch(part, epoch)
+        _as_one_file(part)
+        _own_like(part, ledger)
+        _sync(part)
+        step("checked")
+        there = ledger.exists()
+        if there:
+            os.link(ledger, kept)
+        _put_aside(ledger, kept)
+        _sync(ledger.parent)
+        step("kept")
+        part.replace(ledger)
+        _sync(ledger.parent)
+        step("restored")
+        return there
+
+
+@contextlib.contextmanager
+def _new(part: Path) -> Iterator[None]:
+    """A file for its owner's eyes only, and nothing left of it when it does not come to its place."""
+    _remove(part)
+    try:
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield
+    except sqlite3.Error as error:
+        raise LedgerUnusable(f"the copy failed: {error}") from error
+    except OSError as error:
+        raise LedgerUnusable(f"{error.filename}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(part)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise LedgerUnusable(f"{source} is not a file")
+    # Without its log a backup may lie where nothing can be written; with it, SQLite must read both.
+    alone = "" if source.with_name(source.name + "-wal").exists() else "&immutable=1"
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro{alone}", uri=True)) as read,
+            contextlib.closing(sqlite3.connect(target)) as written,
+        ):
+            read.backup(written)
+    except sqlite3.DatabaseError as error:
+        raise LedgerUnusable(f"{source} cannot be read as a ledger: {error}") from error
+    _as_one_file(target)
+
+
+def _as_one_file(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as handle:
+        handle.execute("PRAGMA journal_mode = DELETE")
+
+
+def _check(copy: Path) -> None:
+    with contextlib.closing(sqlite3.connect(copy)) as handle:
+        (found, *_) = handle.execute("PRAGMA integrity_check(1)").fetchone()
+        tables = {name for (name,) in handle.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if found != "ok":
+        raise LedgerUnusable(f"it is damaged: {found}")
+    if not {"alembic_version", "boards"} <= tables:
+        raise LedgerUnusable("it holds no ledger")
+
+
+def _end_log(ledger: Path) -> int:
+    """Write what the log of the old ledger holds into the ledger, and the log away; its epoch, or 0 if it cannot be read.
+
+    SQLite does so only on the last open handle: a server that has the file open makes it fail.
+    """
+    if not ledger.exists():
+        return 0
+    epoch = 0
+    try:
+        uri = f"{ledger.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_S_MAX, isolation_level=None)) as handle:
+            epoch = _epoch(handle)
+            handle.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise LedgerUnusable(f"{ledger} is in use: stop the server first") from error
+    except sqlite3.DatabaseError:  # the old one is damaged: perhaps that is why it is replaced
+        pass
+    return epoch
+
+
+def _epoch(handle: sqlite3.Connection) -> int:
+    (epoch,) = handle.execute("SELECT max(epoch) FROM boards").fetchone()
+    return epoch or 0
+
+
+def _begin_later_epoch(copy: Path, than: int) -> None:
+    writes = SqliteWrites(copy)
+    try:
+        while writes.next_epoch("") <= than:
+            pass
+    finally:
+        writes.close()
+
+
+def _put_aside(ledger: Path, kept: Path) -> None:
+    """What is left of a log belongs to a ledger that is gone or damaged: it must not meet the new one."""
+    for side in _SIDES:
+        log = ledger.with_name(ledger.name + side)
+        if log.exists():
+            log.replace(kept.with_name(kept.name + side))
+
+
+def _own_like(copy: Path, ledger: Path) -> None:
+    """An operator who is root leaves the ledger to whom it, or its directory, belongs."""
+    owner = (ledger if ledger.exists() else ledger.parent).stat()
+    if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(copy, owner.st_uid, owner.st_gid)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(part: Path) -> None:
+    for side in ("", *_SIDES):
+        part.with_name(part.name + side).unlink(missing_ok=True)

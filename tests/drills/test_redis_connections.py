@@ -1,0 +1,131 @@
+"""Whole servers whose connections to Redis go silent, follow a failover, or may do only what docs/operations.md lists."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.journeys.server import ServerProcess
+from tests.journeys.test_live import leaders, watch
+from tests.programs import program
+from tests.storage_redis.proxy import RedisProxy
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.test_requirements import setuser
+from tests.storage_redis.test_subscription import pair, promote
+
+__all__ = ["pair"]
+
+#: A news is at most so late on a screen of another server, whatever becomes of the connection that brings it.
+LATE_S_MAX = 2.2
+MORE = {"RATE_LIMIT_OPEN_ACTIONS_MAX": "1000000"}
+
+
+@pytest.fixture
+def redis_7() -> Iterator[RedisServer]:
+    server = RedisServer(binary=program("redis-server", "redis-server"))
+    yield server
+    server.close()
+
+
+class Play:
+    """A player who is awarded ten times a second on one server while a viewer of another watches: how late each total came."""
+
+    def __init__(self, player: ServerProcess, viewed: ServerProcess) -> None:
+        self._server = player
+        self._viewer = watch(viewed, "viewer")
+        self._awarded: list[tuple[float, int]] = []
+        self._playing = True
+        self._thread = threading.Thread(target=self._play, daemon=True)
+        self._thread.start()
+
+    def _play(self) -> None:
+        while self._playing:
+            data = self._server.play("ann").body["data"]
+            self._awarded.append((time.monotonic(), data["newTotalScore"]))
+            time.sleep(0.1)
+
+    def latest_s(self, seconds: float) -> float:
+        """The longest time that a total was not on the screen, of those awarded within so many seconds from now."""
+        began, worst, shown = time.monotonic(), 0.0, 0
+        while time.monotonic() < began + seconds:
+            try:
+                update = self._viewer.hear("leaderboard:update", seconds=0.1)
+                shown = max(shown, leaders(update).get("ann", 0))
+            except (AssertionError, TimeoutError):
+                pass
+            waiting = [at for at, total in self._awarded if total > shown and at >= began]
+            worst = max(worst, time.monotonic() - min(waiting)) if waiting else worst
+        return worst
+
+    def stop(self) -> None:
+        self._playing = False
+        self._thread.join(10)
+
+
+def two_servers(new_server: Callable[..., ServerProcess], database: str, first: str, second: str) -> list[ServerProcess]:
+    servers = [new_server(DATABASE_URL=database, REDIS_URL=url, **MORE) for url in (first, second)]
+    assert servers[0].command_line("db", "upgrade").returncode == 0
+    return [server.start() for server in servers]
+
+
+@pytest.mark.parametrize("only_subscribed", [True, False])
+def test_a_server_whose_connection_goes_silent_hears_again(
+    only_subscribed: bool, redis_7: RedisServer, new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
+    proxy = RedisProxy(lambda: redis_7.socket)
+    first, second = two_servers(new_server, postgres_url, redis_7.url, proxy.url)
+    play = Play(first, second)
+    try:
+        assert play.latest_s(1.5) < 1.0
+        assert proxy.silence(only_subscribed=only_subscribed) == (1 if only_subscribed else 2)
+        assert play.latest_s(6.0) < LATE_S_MAX
+        assert play.latest_s(1.5) < 1.0
+    finally:
+        play.stop()
+        proxy.close()
+    log = second.log
+    assert log.count('"message": "Redis\' messages are not heard') == 1
+    assert log.count('"message": "Redis\' messages are heard again') == 1
+    assert "Traceback" not in log
+    assert "redis_subscription_restarts_total 1.0" in second.get("/metrics").body
+
+
+def test_after_a_failover_both_servers_follow_to_the_new_master(
+    pair: tuple[RedisServer, RedisServer, RedisProxy], new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
+    old, new, balancer = pair
+    first, second = two_servers(new_server, postgres_url, balancer.url, balancer.url)
+    play = Play(first, second)
+    try:
+        assert play.latest_s(1.5) < 1.0
+        promote(new, old)
+        play.latest_s(2.0)
+        old.stop()
+        assert play.latest_s(6.0) < LATE_S_MAX
+        assert new.ask("PUBSUB", "NUMSUB", "{leaderboard:global}:changes").endswith(":2\r\n")
+    finally:
+        play.stop()
+    assert "Traceback" not in first.log + second.log
+
+
+def test_a_whole_server_needs_no_more_than_the_documented_user(
+    redis_7: RedisServer, new_server: Callable[..., ServerProcess]
+) -> None:
+    server = new_server(REDIS_URL=setuser(redis_7), **MORE).start()
+    viewer = watch(server, "viewer")
+    for _ in range(3):
+        assert "degraded" not in server.play("ann").body["data"]
+    viewer.hear("leaderboard:update", lambda update: leaders(update).get("ann") == 300)
+    redis_7.flush()
+    until = time.monotonic() + 10
+    while server.board() != [("ann", 300)] and time.monotonic() < until:
+        time.sleep(0.1)
+    assert server.board() == [("ann", 300)]
+    assert server.post("/api/v1/auth/ticket", server.mint("ann"), {}).status < 500
+    metrics = server.get("/metrics").body
+    assert 'redis_failures_total{kind="NOPERM"}' not in metrics
+    assert "NOPERM" not in server.log
+    assert server.stop() == 0

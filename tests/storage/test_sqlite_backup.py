@@ -1,0 +1,159 @@
+"""Backups of the SQLite ledger: whole, checked, and restored without the old ledger's log, wherever the restore is killed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from scoreboard.storage.opening import LedgerUnusable
+from scoreboard.storage.schema import migrate
+from scoreboard.storage.sqlite import connect
+from scoreboard.storage.sqlite_backup import back_up, restore
+
+STEPS = ("copied", "checked", "kept", "restored")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "var" / "ledger.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+def write_epoch(path: Path, epoch: int) -> None:
+    """Something to tell one ledger from another by, left in the log as by a process that was killed."""
+    handle = connect(path)
+    handle.execute(
+        "INSERT INTO boards (board_id, epoch) VALUES ('other', ?) ON CONFLICT (board_id) DO UPDATE SET epoch = ?", [epoch] * 2
+    )
+    files = {side: path.with_name(path.name + side).read_bytes() for side in ("", "-wal")}
+    handle.close()
+    for side, content in files.items():
+        path.with_name(path.name + side).write_bytes(content)
+
+
+def epoch_of(path: Path, board: str = "other") -> int | None:
+    with closing(sqlite3.connect(path)) as handle:
+        found = handle.execute("SELECT epoch FROM boards WHERE board_id = ?", [board]).fetchone()
+        assert handle.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    return None if found is None else int(found[0])
+
+
+def test_a_log_that_is_left_would_undo_a_copied_file(ledger: Path, tmp_path: Path) -> None:
+    """Why there is a command: what SQLite does with a file that was copied over a ledger whose process was killed."""
+    write_epoch(ledger, 1)
+    back_up(ledger, tmp_path / "backup.db")
+    write_epoch(ledger, 2)
+    shutil.copy(tmp_path / "backup.db", ledger)
+    assert epoch_of(ledger) == 2
+
+
+def test_a_restored_ledger_is_the_backup_and_the_one_before_it_is_kept(ledger: Path, tmp_path: Path) -> None:
+    write_epoch(ledger, 1)
+    back_up(ledger, tmp_path / "backup.db")
+    write_epoch(ledger, 2)
+    kept = ledger.with_name("kept.db")
+    assert restore(tmp_path / "backup.db", ledger, kept)
+    assert (epoch_of(ledger), epoch_of(kept), epoch_of(tmp_path / "backup.db")) == (1, 2, 1)
+    assert sorted(path.name for path in ledger.parent.iterdir()) == ["kept.db", "ledger.db"]
+    assert (ledger.stat().st_mode & 0o777, (tmp_path / "backup.db").stat().st_mode & 0o777) == (0o600, 0o600)
+
+
+def test_the_board_is_redrawn_because_the_epoch_is_later_than_both(ledger: Path, tmp_path: Path) -> None:
+    back_up(ledger, tmp_path / "backup.db")
+    with closing(connect(ledger)) as handle:
+        handle.execute("INSERT INTO boards (board_id, epoch) VALUES ('global', 7)")
+    restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+    assert epoch_of(ledger, "global") == 8
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_restore_that_is_killed_leaves_the_old_ledger_or_the_new_one(step: str, ledger: Path, tmp_path: Path) -> None:
+    write_epoch(ledger, 1)
+    back_up(ledger, tmp_path / "backup.db")
+    write_epoch(ledger, 2)
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from scoreboard.storage.sqlite_backup import restore\n"
+        "backup, ledger, kept = map(Path, sys.argv[1:4])\n"
+        "restore(backup, ledger, kept, lambda step: step == sys.argv[4] and os.kill(os.getpid(), signal.SIGKILL))\n"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "backup.db", ledger, ledger.with_name("kept.db"), step],
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert killed.returncode == -9
+    assert epoch_of(ledger) == (1 if step == "restored" else 2)
+    assert restore(tmp_path / "backup.db", ledger, ledger.with_name("kept-again.db"))
+    assert epoch_of(ledger) == 1
+    assert not ledger.with_name("ledger.db.restoring").exists()
+
+
+def test_a_ledger_in_use_is_not_replaced_and_can_be_backed_up(ledger: Path, tmp_path: Path) -> None:
+    with closing(connect(ledger)) as server:
+        server.execute("INSERT INTO boards (board_id, epoch) VALUES ('other', 3)")
+        back_up(ledger, tmp_path / "backup.db")
+        with pytest.raises(LedgerUnusable, match="is in use: stop the server first"):
+            restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+        server.execute("UPDATE boards SET epoch = 4 WHERE board_id = 'other'")
+    assert epoch_of(tmp_path / "backup.db") == 3
+    assert epoch_of(ledger) == 4
+    assert [path.name for path in ledger.parent.iterdir()] == ["ledger.db"]
+
+
+def test_a_backup_that_still_has_its_log_is_read_with_it(ledger: Path, tmp_path: Path) -> None:
+    write_epoch(ledger, 5)
+    for side in ("", "-wal"):
+        shutil.copy(ledger.with_name(ledger.name + side), tmp_path / f"copy.db{side}")
+    write_epoch(ledger, 6)
+    restore(tmp_path / "copy.db", ledger, ledger.with_name("kept.db"))
+    assert epoch_of(ledger) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"", "it holds no ledger"), (b"nonsense" * 1_000, "cannot be read as a ledger"), (None, "is not a file")],
+)
+def test_what_is_no_ledger_is_not_restored(content: bytes | None, said: str, ledger: Path, tmp_path: Path) -> None:
+    write_epoch(ledger, 2)
+    backup = tmp_path / "backup.db"
+    if content is not None:
+        backup.write_bytes(content)
+    with pytest.raises(LedgerUnusable, match=said):
+        restore(backup, ledger, ledger.with_name("kept.db"))
+    assert epoch_of(ledger) == 2
+
+
+def test_a_damaged_backup_is_not_restored(ledger: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "backup.db"
+    back_up(ledger, backup)
+    pages = bytearray(backup.read_bytes())
+    pages[4096 * 3 : 4096 * 5] = os.urandom(4096 * 2)
+    backup.write_bytes(pages)
+    with pytest.raises(LedgerUnusable, match=r"damaged|malformed|cannot be read"):
+        restore(backup, ledger, ledger.with_name("kept.db"))
+
+
+def test_a_damaged_ledger_can_be_replaced(ledger: Path, tmp_path: Path) -> None:
+    write_epoch(ledger, 1)
+    back_up(ledger, tmp_path / "backup.db")
+    write_epoch(ledger, 2)
+    ledger.write_bytes(b"nonsense" * 4_096)
+    restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+    assert epoch_of(ledger) == 1
+    assert not ledger.with_name("ledger.db-wal").exists()
+
+
+def test_a_backup_never_overwrites(ledger: Path, tmp_path: Path) -> None:
+    back_up(ledger, tmp_path / "backup.db")
+    with pytest.raises(LedgerUnusable, match="is there already"):
+        back_up(ledger, tmp_path / "backup.db")

@@ -1,0 +1,189 @@
+"""What a real Redis says when it does not do a thing, and the kind of failure that a call or a script gets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from scoreboard.storage.redis_errors import RedisUnavailable
+from scoreboard.storage.redis_link import RedisLink, Script, script
+from tests.awaiting import run
+from tests.programs import program
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor, until
+
+_BEGIN = script("begin")
+
+
+def _inline(text: str) -> Script:
+    return Script(text, "0" * 40)
+
+
+@pytest.fixture(params=["the wheel's 6.2", "the distribution's"])
+def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RedisServer]]:
+    binary = None if "wheel" in request.param else program("redis-server", "redis-server")
+    servers: list[RedisServer] = []
+
+    def start_one(*options: str) -> RedisServer:
+        servers.append(RedisServer(*options, binary=binary))
+        return servers[-1]
+
+    yield start_one
+    for server in servers:
+        server.close()
+
+
+async def kinds_of(link: RedisLink, *command: str) -> list[str]:
+    """How a command that writes fails, and a script that does; the link must be up again before each."""
+    kinds = []
+    for ask in (
+        lambda: link.call(*command),
+        lambda: link.run(_BEGIN, ["ranking", "players", "state", "history"], ["", "news", "me", 1, "run"]),
+    ):
+        await link.reached(2_000)
+        with pytest.raises(RedisUnavailable) as failed:
+            await ask()
+        kinds.append(failed.value.kind)
+    return kinds
+
+
+def out_of_memory(server: RedisServer) -> None:
+    server.tell("CONFIG", "SET", "maxmemory", "1")
+
+
+def without_replicas(server: RedisServer) -> None:
+    server.tell("CONFIG", "SET", "min-replicas-to-write", "1")
+
+
+def unable_to_save(server: RedisServer) -> None:
+    (server.socket.parent / "dump.rdb" / "in the way").mkdir(parents=True)
+    server.tell("CONFIG", "SET", "save", "3600 1")
+    server.tell("BGSAVE")
+    until_s = time.monotonic() + 5
+    while "rdb_last_bgsave_status:err" not in server.ask("INFO", "persistence"):
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("harm", "kind"), [(out_of_memory, "OOM"), (without_replicas, "NOREPLICAS"), (unable_to_save, "MISCONF")]
+)
+def test_a_redis_that_takes_no_writes_stays_up_and_its_condition_says_so(
+    harm: Callable[[RedisServer], None], kind: str, start: Callable[..., RedisServer]
+) -> None:
+    server = start()
+
+    async def main() -> None:
+        async with linked(server.url) as link:
+            harm(server)
+            assert await kinds_of(link, "SET", "a", "b") == [kind, kind]
+            assert link.up
+            (writes,) = [one for one in link.conditions() if one.name == "redis_writes"]
+            assert not writes.ok
+            assert writes.reason.startswith(f"Redis takes no writes: {kind}: ")
+            await passed(2_100)
+            (writes,) = [one for one in link.conditions() if one.name == "redis_writes"]
+            assert writes.ok, "no write was refused lately"
+        async with linked(server.url) as link:  # it can be read, and so reached
+            assert await link.call("GET", "a") is None
+
+    run(main)
+
+
+def test_keys_of_another_type_are_a_kind_of_their_own(start: Callable[..., RedisServer]) -> None:
+    server = start()
+
+    async def main() -> None:
+        async with linked(server.url) as link:
+            await link.call("SET", "state", "a string")
+            assert await kinds_of(link, "HSET", "state", "a", "b") == ["WRONGTYPE", "WRONGTYPE"]
+            assert link.up
+
+    run(main)
+
+
+def test_a_busy_redis_is_asked_again_when_its_script_ends(start: Callable[..., RedisServer]) -> None:
+    server = start("--lua-time-limit", "50")
+
+    async def main() -> None:
+        async with linked(server.url) as link, linked(server.url) as others:
+            with pytest.raises(RedisUnavailable) as late:
+                await others.run(_inline("while true do end"), [], [], deadline_ms=300)
+            assert late.value.kind == "SILENT"
+            assert await kinds_of(link, "SET", "a", "b") == ["BUSY", "BUSY"]
+            await passed(2_000)  # checks come and go
+            assert link.up
+            assert server.tell("SCRIPT", "KILL") == "+OK"
+            await until(lambda: server.tell("PING") == "+PONG")  # it ends a moment later
+            await link.call("SET", "a", "b")
+
+    run(main)
+
+
+def test_a_demoted_redis_is_left(start: Callable[..., RedisServer]) -> None:
+    server = start()
+
+    async def main() -> None:
+        async with linked(server.url) as link:
+            server.tell("REPLICAOF", "127.0.0.1", "1")
+            with pytest.raises(RedisUnavailable) as failed:
+                await link.run(_BEGIN, ["ranking", "players", "state", "history"], ["", "news", "me", 1, "run"])
+            assert failed.value.kind == "READONLY"
+            await until(lambda: not link.up)
+            server.tell("REPLICAOF", "NO", "ONE")
+            await link.reached(2_000)
+            server.tell("CONFIG", "SET", "replica-serve-stale-data", "no")
+            server.tell("REPLICAOF", "127.0.0.1", "1")
+            with pytest.raises(RedisUnavailable) as failed:
+                await link.call("GET", "a")
+            assert failed.value.kind == "MASTERDOWN"
+            await until(lambda: not link.up)
+
+    run(main)
+
+
+def test_a_demotion_is_noticed_by_an_idle_process(start: Callable[..., RedisServer]) -> None:
+    server = start()
+
+    async def main() -> None:
+        async with linked(server.url) as link:
+            server.tell("REPLICAOF", "127.0.0.1", "1")
+            await until(lambda: not link.up, 2_000)
+            (commands, *_) = link.conditions()
+            assert commands[:3] == ("redis", False, "Redis cannot be asked: READONLY: a replica answers")
+
+    run(main)
+
+
+def test_a_redis_that_reads_its_file_is_not_asked_until_it_has(start: Callable[..., RedisServer]) -> None:
+    server = start()
+    server.tell("EVAL", "for i = 1, 10000 do redis.call('SET', i, 'x') end", "0")
+
+    async def main() -> None:
+        link = RedisLink(server.url, the_reactor(), CountingMeter())
+        server.kill()
+        server.launch("--key-load-delay", "100")
+        link.open()
+        seen = set()
+        for _ in range(400):
+            seen.add(link.conditions()[0].reason)
+            if link.up:
+                break
+            await passed(5)
+        await link.reached(5_000)
+        assert "Redis cannot be asked: LOADING: Redis reads its file" in seen
+        await link.close()
+
+    run(main)
+
+
+def test_a_node_of_a_cluster_that_serves_nothing(start: Callable[..., RedisServer]) -> None:
+    server = start("--cluster-enabled", "yes")
+
+    async def main() -> None:
+        async with linked(server.url) as link:
+            assert await kinds_of(link, "SET", "a", "b") == ["CLUSTERDOWN", "CLUSTERDOWN"]
+
+    run(main)

@@ -1,0 +1,196 @@
+"""What the server requires of a Redis: that it never evicts, and a user who may do what docs/operations.md lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.absence import Absence
+from scoreboard.domain.limits import Hit, Limit, Slot
+from scoreboard.domain.values import Player, Standing
+from scoreboard.storage.absentees import RedisAbsentees
+from scoreboard.storage.board import RedisBoard
+from scoreboard.storage.gate import RedisGate
+from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.storage.redis_errors import RedisUnavailable
+from scoreboard.storage.redis_link import RedisLink, script
+from scoreboard.storage.tickets import RedisTickets
+from tests.awaiting import run
+from tests.programs import program
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, logged, passed, standing, the_reactor, until
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "scoreboard" / "storage" / "scripts").glob("*.lua"))
+(SETUSER,) = re.findall(r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
+
+
+@pytest.fixture(params=["the wheel's 6.2", "the distribution's"])
+def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    binary = None if "wheel" in request.param else program("redis-server", "redis-server")
+    started = RedisServer(binary=binary)
+    yield started
+    started.close()
+
+
+def setuser(server: RedisServer, *more: str) -> str:
+    """Give the documented user to a server; the URL that it connects with."""
+    words = SETUSER.replace("<password>", "open-sesame").split()
+    assert server.tell(*words, *more) == "+OK"
+    return server.url.replace("unix://", "unix://scoreboard:open-sesame@")
+
+
+def condition(link: RedisLink, name: str) -> tuple[bool, str]:
+    (found,) = [one for one in link.conditions() if one.name == name]
+    return found.ok, found.reason
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: str, server: RedisServer) -> None:
+    async def main() -> None:
+        server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without a limit it evicts nothing
+        link = RedisLink(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
+        with logged("RedisFailures") as lines:
+            link.open()
+            await link.reached(2_000)
+            assert (link.eviction, condition(link, "redis_eviction")) == ("", (True, ""))
+            server.tell("CONFIG", "SET", "maxmemory", "1gb")
+            await until(lambda: link.eviction != "")
+            expected = (
+                f"Redis may evict keys (maxmemory {1 << 30} bytes, maxmemory-policy {policy}): set maxmemory-policy noeviction"
+            )
+            assert condition(link, "redis_eviction") == (False, expected)
+            await passed(1_000)
+            assert lines == [f"error {expected}"]
+            server.tell("CONFIG", "SET", "maxmemory-policy", "noeviction")
+            await until(lambda: link.eviction == "")
+            await link.close()
+
+    run(main)
+
+
+def test_in_development_a_redis_that_may_evict_keys_is_one_warning(server: RedisServer) -> None:
+    async def main() -> None:
+        server.tell("CONFIG", "SET", "maxmemory", "1gb")
+        server.tell("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+        with logged("RedisFailures") as lines:
+            async with linked(server.url) as link:
+                assert condition(link, "redis_eviction") == (True, "")
+                assert link.eviction != ""
+        assert [line.split(" (")[0] for line in lines] == ["warn Redis may evict keys"]
+
+    run(main)
+
+
+async def one_page(*rows: Standing) -> AsyncIterator[Sequence[Standing]]:
+    yield rows
+
+
+def test_the_documented_user_may_do_all_that_the_server_does(server: RedisServer) -> None:
+    url = setuser(server)
+
+    async def main() -> None:
+        meter, heard = CountingMeter(), list[object]()
+        with logged("RedisFailures", "RedisLink", "Subscription") as lines:
+            async with linked(url, meter) as link, linked(url, meter) as others:
+                board, writer = RedisBoard(link, the_reactor(), lambda: NOW_MS), RedisBoard(others, the_reactor(), lambda: NOW_MS)
+                board.listen(lambda *news: heard.append(news))
+                await until(lambda: condition(link, "redis_subscription")[0])
+                await use_everything(link, writer, meter)
+                await until(lambda: heard != [])
+                await board.ping()
+                await passed(50)
+        assert {name: count for name, count in meter.counts.items() if name.startswith("redis_failures")} == {}
+        assert [line for line in lines if not line.startswith("info")] == []
+
+    run(main)
+
+
+async def use_everything(link: RedisLink, board: RedisBoard, meter: CountingMeter) -> None:
+    """Every script and every command that the stores send."""
+    await board.rebuild(1, one_page(standing("ann", 5)), "7")
+    await board.begin(2)
+    await board.set([standing("ann", 7, 2), standing("bea", 0, 1, None)])
+    await board.advance(2, "8")
+    await board.differing([standing("ann", 8, 3)])
+    assert await board.lock("sweep", 1_000)
+    assert not await board.lock("sweep", 0)
+    state = await board.state()
+    assert state is not None
+    await board.since(state.cursor, 10)
+    await board.page(0, 10)
+    await board.place("ann")
+    await board.drawn(["ann"])
+    link.tell(script("mark"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
+    gate = RedisGate(link, MemoryGate(lambda: NOW_MS), the_reactor(), meter, deadline_ms=1_000)
+    sliding = Limit(name="sliding", quota=10, window_ms=1_000)
+    hits = [Hit(limit=sliding, subject="ann"), Hit(limit=replace(sliding, name="bucket", policy="bucket"), subject="ann")]
+    assert (await gate.admit(hits, Slot(user_id="ann", holder="a", quota=1, ttl_ms=1_000))).refused is None
+    assert (await gate.admit(hits, Slot(user_id="ann", holder="b", quota=1, ttl_ms=1_000))).refused is not None
+    gate.release([("ann", "a")])
+    tickets = RedisTickets(link)
+    assert (
+        await tickets.redeem(await tickets.issue(Player(user_id="ann", username="Ann", role="user", expires_at_s=2_000_000_000)))
+        is not None
+    )
+    absentees = RedisAbsentees(link, the_reactor(), meter)
+    absentees.keep(Absence(pid="p", user_id="ann", sid="s"))
+    assert await absentees.take("p", "ann") is not None
+
+
+def test_every_command_of_the_scripts_is_in_the_documented_list() -> None:
+    listed = set(re.findall(r"`([A-Z]+)`", (ROOT / "docs" / "operations.md").read_text()))
+    called = {name for path in SCRIPTS for name in re.findall(r"redis\.call\('(\w+)'", path.read_text())}
+    assert called - listed == set()
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "named"),
+    [("-info", "'info'"), ("-evalsha", "'evalsha'"), ("-zrevrange", "ZREVRANGE"), ("-publish", "PUBLISH")],
+)
+def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, named: str, server: RedisServer) -> None:
+    url = setuser(server, forbidden)
+
+    async def main() -> None:
+        with logged("RedisFailures", "RedisLink") as lines:
+            link = RedisLink(url, the_reactor(), CountingMeter())
+            link.open()
+            await passed(600)
+            if link.up:
+                board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
+                for _ in range(2):
+                    with pytest.raises(StoreUnavailable) as refused:
+                        await drawn_and_read(board)
+                    assert isinstance(refused.value, RedisUnavailable)
+                    assert refused.value.kind == "NOPERM"
+            await link.close()
+        found = [line for line in lines if named in line]
+        assert len(found) == 1, lines
+
+    run(main)
+
+
+async def drawn_and_read(board: RedisBoard) -> None:
+    await board.rebuild(1, one_page(standing("ann", 5)), "7")
+    await board.page(0, 10)
+
+
+def test_a_channel_that_the_user_lacks_is_named_once_in_the_log(server: RedisServer) -> None:
+    url = setuser(server, "resetchannels", "&elsewhere")
+
+    async def main() -> None:
+        with logged("Subscription") as lines:
+            async with linked(url) as link:
+                RedisBoard(link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
+                await passed(900)
+                assert "NOPERM" in condition(link, "redis_subscription")[1]
+        assert len(lines) == 1
+        assert "NOPERM" in lines[0]
+        assert "channel" in lines[0]
+
+    run(main)

@@ -1,0 +1,224 @@
+"""The subscription to a real Redis behind a proxy that goes silent, loses messages, or moves to another master."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from scoreboard.storage.redis_link import RedisLink
+from tests.awaiting import run
+from tests.journeys.server import free_port
+from tests.storage_redis.proxy import RedisProxy, master_of
+from tests.storage_redis.redis_server import RedisServer
+from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
+
+#: What the server promises: a connection that went silent is noticed, and another made, within this time.
+NOTICED_MS = 2_000
+
+
+@pytest.fixture
+def proxied(redis_server: RedisServer) -> Iterator[RedisProxy]:
+    proxy = RedisProxy(lambda: redis_server.socket)
+    yield proxy
+    proxy.close()
+
+
+class Listener:
+    """Subscribed to "news": what it heard, and how often it may have missed some."""
+
+    def __init__(self) -> None:
+        self.heard: list[bytes] = []
+        self.missed = 0
+
+    def miss(self) -> None:
+        self.missed += 1
+
+
+@asynccontextmanager
+async def subscribed(url: str, meter: CountingMeter | None = None) -> AsyncIterator[tuple[RedisLink, Listener]]:
+    """A link and a subscription that stands."""
+    listener = Listener()
+    async with linked(url, meter) as link:
+        link.subscribe("news", listener.heard.append, listener.miss)
+        await until(lambda: listener.missed == 1)
+        yield link, listener
+
+
+def subscription_of(link: RedisLink) -> tuple[bool, str]:
+    (condition,) = [one for one in link.conditions() if one.name == "redis_subscription"]
+    return condition.ok, condition.reason
+
+
+async def hears(listener: Listener, server: RedisServer, message: str) -> None:
+    listener.heard.clear()
+    server.tell("PUBLISH", "news", message)
+    await until(lambda: listener.heard == [message.encode()])
+
+
+def test_a_subscription_that_goes_silent_is_noticed_and_made_again(proxied: RedisProxy, redis_server: RedisServer) -> None:
+    async def main() -> None:
+        meter = CountingMeter()
+        async with subscribed(proxied.url, meter) as (link, listener):
+            await hears(listener, redis_server, "one")
+            assert subscription_of(link) == (True, "")
+            with logged("Subscription") as lines:
+                assert proxied.silence(only_subscribed=True) == 1
+                redis_server.tell("PUBLISH", "news", "lost")
+                await until(lambda: listener.missed == 2, NOTICED_MS)
+                await hears(listener, redis_server, "two")
+                await passed(1_000)
+            assert link.up
+            assert [line.split(":")[0].split(" after")[0] for line in lines] == [
+                "warn Redis' messages are not heard",
+                "info Redis' messages are heard again",
+            ]
+            assert meter.counts["redis_subscription_restarts_total"] == 1
+            assert meter.gauges["redis_subscription_up"] == 1
+            assert (subscription_of(link), listener.missed) == ((True, ""), 2)
+
+    run(main)
+
+
+def test_connections_that_all_go_silent_under_an_idle_process_are_made_again(
+    proxied: RedisProxy, redis_server: RedisServer
+) -> None:
+    async def main() -> None:
+        async with subscribed(proxied.url) as (link, listener):
+            falls: list[str] = []
+            link.on_down(lambda: falls.append("down"))
+            assert proxied.silence() == 2
+            await until(lambda: falls != [] and link.up and listener.missed == 2, NOTICED_MS)
+            await hears(listener, redis_server, "again")
+
+    run(main)
+
+
+def test_a_subscription_whose_messages_are_lost_is_noticed_though_it_answers_pings(
+    proxied: RedisProxy, redis_server: RedisServer
+) -> None:
+    async def main() -> None:
+        meter = CountingMeter()
+        async with subscribed(proxied.url, meter) as (link, listener):
+            with logged("Subscription") as lines:
+                proxied.drops_messages = True
+                await until(lambda: not subscription_of(link)[0], NOTICED_MS)
+                assert meter.gauges["redis_subscription_up"] == 0
+                assert subscription_of(link) == (
+                    False,
+                    "Redis' messages are not heard: SILENT: what was published did not come back in time",
+                )
+                await passed(3_000)  # it is tried again, and not said again
+                proxied.drops_messages = False
+                await until(lambda: subscription_of(link)[0], NOTICED_MS)
+            assert (len(lines), listener.missed) == (2, 2)
+            await hears(listener, redis_server, "again")
+
+    run(main)
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[RedisServer, RedisServer, RedisProxy]]:
+    """A master, its replica, and a balancer by role before them."""
+    ports = (free_port(), free_port())
+    servers = [RedisServer("--port", str(port), "--repl-diskless-sync-delay", "0") for port in ports]
+    servers[1].tell("REPLICAOF", "127.0.0.1", str(ports[0]))
+    balancer = RedisProxy(master_of(*servers))
+    yield servers[0], servers[1], balancer
+    balancer.close()
+    for server in servers:
+        server.close()
+
+
+def promote(new: RedisServer, old: RedisServer) -> None:
+    new.tell("REPLICAOF", "NO", "ONE")
+    port = new.ask("CONFIG", "GET", "port").split("\r\n")[4]
+    old.tell("REPLICAOF", "127.0.0.1", port)
+
+
+def stop(old: RedisServer) -> None:
+    old.stop()
+
+
+def kill(old: RedisServer) -> None:
+    old.kill()
+
+
+def leave_alone(_old: RedisServer) -> None:
+    """The old master goes on as a replica."""
+
+
+@pytest.mark.parametrize("then", [leave_alone, stop, kill])
+def test_after_a_failover_commands_and_subscription_are_at_the_new_master(
+    then: Callable[[RedisServer], None], pair: tuple[RedisServer, RedisServer, RedisProxy]
+) -> None:
+    old, new, balancer = pair
+
+    async def main() -> None:
+        async with subscribed(balancer.url) as (link, listener):
+            await hears(listener, old, "one")
+            run_before = link.run_id
+            promote(new, old)
+            then(old)
+            await until(lambda: link.up and link.run_id != run_before, NOTICED_MS)
+            await until(lambda: listener.missed == 2, NOTICED_MS)
+            assert f"run_id:{link.run_id}" in new.ask("INFO", "server")
+            await hears(listener, new, "two")
+            assert new.tell("PUBSUB", "NUMSUB", "news") == "*2"
+            assert new.ask("PUBSUB", "NUMSUB", "news").split("\r\n")[3] == ":1"
+
+    run(main)
+
+
+def test_a_subscription_that_reaches_another_redis_than_the_commands_does_not_stand(redis_server: RedisServer) -> None:
+    other = RedisServer()
+    led_to: list[Path] = [redis_server.socket]
+    proxy = RedisProxy(lambda: led_to[0])
+
+    async def main() -> None:
+        listener = Listener()
+        async with linked(proxy.url) as link:
+            led_to[0] = other.socket
+            link.subscribe("news", listener.heard.append, listener.miss)
+            await passed(700)
+            assert listener.missed == 0
+            assert "another Redis answers" in subscription_of(link)[1]
+            led_to[0] = redis_server.socket
+            await until(lambda: listener.missed == 1)
+            await hears(listener, redis_server, "at last")
+
+    try:
+        run(main)
+    finally:
+        proxy.close()
+        other.close()
+
+
+def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_heard(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        meter, heard = CountingMeter(), list[int]()
+        standing: list[bool] = []
+        async with linked(redis_server.url, meter) as link:
+            link.subscribe("news", lambda message: heard.append(int(message)), lambda: standing.append(True))
+            await until(lambda: standing != [])
+            with logged("Subscription") as lines:
+                for message in ("1", "nonsense", "more nonsense", "2"):
+                    redis_server.tell("PUBLISH", "news", message)
+                await until(lambda: heard == [1, 2])
+            assert meter.counts["redis_messages_unreadable_total"] == 2
+            assert (len(lines), len(standing)) == (1, 1)
+
+    run(main)
+
+
+def test_a_closed_link_with_a_subscription_leaves_no_timer(proxied: RedisProxy) -> None:
+    async def main() -> None:
+        await passed(0)
+        before = the_reactor().getDelayedCalls()
+        async with subscribed(proxied.url):
+            await passed(450)  # a check is under way, or about to be
+        assert the_reactor().getDelayedCalls() == before
+
+    run(main)
