@@ -85,7 +85,10 @@ class Ledger(Protocol):
         """Recompute the totals of a page of players from their entries: (last user id seen or None at the end, what differs)."""
 
     async def ping(self) -> None:
-        """Return if the ledger answers; raise StoreUnavailable if not."""
+        """Return if the ledger can commit what needs room as an award does; raise StoreUnavailable if not.
+
+        It waits for no award and for no player's row, no award waits for it, and it leaves nothing behind that grows.
+        """
 
 
 class Register(Protocol):
@@ -403,6 +406,26 @@ class Absentees(Protocol):
 
         ``pid`` may be anything that a client says.
         """
+
+
+class Condition(Value, frozen=True, kw_only=True):
+    """How one thing that this process depends on fares.
+
+    ``ok``: all is well. ``serving``: this process can do its share all the same; if not, a balancer sends players elsewhere.
+    ``detail``: why it is not ok, one plain sentence that strangers may read; empty when it is.
+    """
+
+    name: str
+    ok: bool
+    serving: bool
+    detail: str = ""
+
+
+class Health(Protocol):
+    """How this process fares, as far as it knows."""
+
+    def conditions(self) -> Sequence[Condition]:
+        """The condition of each thing that it depends on. Answered from memory: it asks no store and costs no I/O."""
 
 
 class Meter(Protocol):

@@ -28,11 +28,12 @@ from config import BadSettings as BadSettings
 from config.catalogue import load_catalogue
 from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.health import HealthMonitor
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.warden import Warden
-from scoreboard.boundaries import Board, Failpoint, Parting, StoreUnavailable
+from scoreboard.boundaries import Board, Condition, Failpoint, Parting, StoreUnavailable
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
@@ -111,6 +112,7 @@ class _Indoors:
     scorekeeper: Scorekeeper
     register: SqlRegister
     warden: Warden
+    health: HealthMonitor
 
 
 class House(Service):
@@ -185,6 +187,10 @@ class House(Service):
             register=register, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
         )
         await warden.start()
+        health = HealthMonitor(ledger=ledger, clock=reactor, meter=meter)
+        health.add(lambda: _redis_condition(link.up))
+        health.add(lambda: _board_condition(projector.abreast))
+        health.start()
         scorekeeper = Scorekeeper(
             ledger=ledger,
             projector=projector,
@@ -196,10 +202,11 @@ class House(Service):
             new_id=new_id,
             meter=meter,
             is_suspended=warden.bars,
+            note_batch=health.note_batch,
             failpoint=failpoint,
         )
         absentees = RedisAbsentees(link, reactor, meter)
-        self._closers += [absentees.settled, projector.stop, warden.stop, scorekeeper.stop, announcer.stop]
+        self._closers += [absentees.settled, projector.stop, warden.stop, health.stop, scorekeeper.stop, announcer.stop]
         return _Indoors(
             ledger=ledger,
             board=board,
@@ -211,6 +218,7 @@ class House(Service):
             scorekeeper=scorekeeper,
             register=register,
             warden=warden,
+            health=health,
         )
 
     async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
@@ -232,7 +240,7 @@ class House(Service):
             limits=allowed,
             action_ttl_ms=settings.action_expiration_ms,
             spectator_life_s=min(SPECTATOR_LIFE_S, settings.jwt_expiration_s) if settings.public_board else None,
-            pings={"ledger": indoors.ledger.ping, "redis": indoors.board.ping},
+            health=indoors.health,
             metrics=meter.render,
             pages=PAGES,
             socket=SocketResource(sockets),
@@ -254,6 +262,7 @@ class House(Service):
             now_ms=now_ms,
             meter=meter,
         )
+        meter.watch_conditions(indoors.health.conditions)
         meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
         self._closers.append(partial(_drain, (site, socket_site), reactor))
         self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))  # before HTTP: a GET that waits for news is answered so
@@ -427,6 +436,20 @@ def _doorkeeper(settings: Settings, barred: Callable[[str], bool]) -> Cloakroom:
 
 def _redis_url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else RedisHome(settings.data_dir).url
+
+
+def _redis_condition(up: bool) -> Condition:
+    if up:
+        return Condition(name="redis", ok=True, serving=True)
+    detail = (
+        "Redis cannot be asked: limits are each process's own, the board is read from the ledger, and no other server is heard"
+    )
+    return Condition(name="redis", ok=False, serving=True, detail=detail)
+
+
+def _board_condition(abreast: bool) -> Condition:
+    detail = "" if abreast else "The board is behind the ledger"
+    return Condition(name="board", ok=abreast, serving=True, detail=detail)
 
 
 async def _drain(sites: Sequence[Site], clock: Any) -> None:

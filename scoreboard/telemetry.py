@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -32,6 +34,11 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),
     "announcements_dropped_total": ("Score updates that a full tick left to the next snapshot", ()),
     "sockets_closed_slow_total": ("Sockets closed because they did not drain", ()),
+    "ledger_probes_failed_total": ("Readiness probes that the ledger did not commit", ()),
+    "open_requests_limited_total": (
+        "Requests without a token beyond their address's limit, by what became of them",
+        ("limit", "answer"),
+    ),
     "absences_dropped_total": ("Lost Socket.IO clients of whom nothing could be kept", ()),
 }
 _GAUGES: Final[Mapping[str, str]] = {
@@ -92,6 +99,10 @@ class Telemetry:
         """From now on a gauge that is declared above is read when somebody asks for it, and costs nothing otherwise."""
         self._gauges[name].set_function(read)
 
+    def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
+        """From now on these conditions are shown as gauges by their names."""
+        self._registry.register(_Conditions(read))
+
     def render(self) -> tuple[bytes, str]:
         """Everything measured, as Prometheus reads it, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -110,6 +121,44 @@ class Telemetry:
 
     def _histogram(self, name: str, said: str) -> Histogram:
         return Histogram(name, said, buckets=_BUCKETS_S, registry=self._registry)
+
+
+class Condition(Protocol):
+    """What is shown of a condition, as boundaries.Condition says it."""
+
+    @property
+    def name(self) -> str:
+        """What it is of."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether this process can do its share."""
+
+
+class _Conditions(Collector):
+    """Reads the conditions when the metrics are asked for."""
+
+    def __init__(self, read: Callable[[], Iterable[Condition]]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing yet: there may be no condition when this is registered."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge of each kind, labelled by the condition's name."""
+        ok = GaugeMetricFamily("condition_ok", "1 while all is well with it, as /readyz?strict asks", labels=["condition"])
+        serving = GaugeMetricFamily(
+            "condition_serving", "1 while this process can do its share, as /readyz asks", labels=["condition"]
+        )
+        for condition in self._read():
+            ok.add_metric([condition.name], condition.ok)
+            serving.add_metric([condition.name], condition.serving)
+        return ok, serving
 
 
 class _Gauges(Protocol):

@@ -1,7 +1,7 @@
 """The ledger's shell: implements boundaries.Ledger over a blocking SQL store, and never blocks the reactor.
 
-Three lanes, so that awards wait for nobody: one writes, one reads, one makes the reads that may take long. Each is a thread with
-a connection of its own; every await has a deadline.
+Four lanes, so that awards wait for nobody: one writes, one reads, one makes the reads that may take long, one probes. Each is a
+thread with a connection of its own; every await has a deadline.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0
 READ_SECONDS_MAX: Final = 3.0
 AUDIT_SECONDS_MAX: Final = 35.0
+PROBE_SECONDS_MAX: Final = 0.9
 WRITES_WAITING_MAX: Final = 16
 READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
+PROBES_WAITING_MAX: Final = 4
 
 
 class SqlLedger:
@@ -32,19 +34,25 @@ class SqlLedger:
         self._writes = store.writes
         self._reads = store.reads
         self._audits = store.audits
+        self._probe = store.probe
         self._writing = Lane(reactor, "ledger writes", store.writes, waiting_max=WRITES_WAITING_MAX)
         self._reading = Lane(reactor, "ledger reads", store.reads, waiting_max=READS_WAITING_MAX)
         self._auditing = Lane(reactor, "ledger audits", store.audits, waiting_max=AUDITS_WAITING_MAX)
+        self._probing = Lane(reactor, "ledger probes", store.probe, waiting_max=PROBES_WAITING_MAX)
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
-        for lane in (self._writing, self._reading, self._auditing):
+        for lane in self._lanes:
             lane.start()
 
     async def close(self) -> None:
         """Finish what was asked, end the threads, close the connections."""
-        for lane in (self._writing, self._reading, self._auditing):
+        for lane in self._lanes:
             await lane.close()
+
+    @property
+    def _lanes(self) -> tuple[Lane, ...]:
+        return self._writing, self._reading, self._auditing, self._probing
 
     async def award(self, claims: Sequence[Claim], receipts: Sequence[tuple[str, Receipt]]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
@@ -59,8 +67,8 @@ class SqlLedger:
         return await self._writing.ask(WRITE_SECONDS_MAX, self._writes.next_epoch)
 
     async def ping(self) -> None:
-        """As boundaries.Ledger.ping: a real commit, because a ledger that cannot commit cannot award."""
-        await self._writing.ask(WRITE_SECONDS_MAX, self._writes.touch)
+        """As boundaries.Ledger.ping."""
+        await self._probing.ask(PROBE_SECONDS_MAX, self._probe.commit)
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from scoreboard.boundaries import Failpoint, no_failpoint
 from scoreboard.storage import postgres, sqlite
+from scoreboard.storage.probes import Probe, SqlProbe
 from scoreboard.storage.reading import Reads
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
 from scoreboard.storage.writing import Writes
@@ -29,11 +30,12 @@ class LedgerUnusable(Exception):
 
 @dataclass(frozen=True, eq=False)
 class SqlStore:
-    """The three halves of a SQL store, each for one thread: who writes, who reads, and who may read for long."""
+    """The parts of a SQL store, each for one thread: who writes, who reads, who may read for long, and who probes."""
 
     writes: Writes
     reads: Reads
     audits: Reads
+    probe: Probe
 
 
 def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
@@ -44,11 +46,13 @@ def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
             writes=sqlite.SqliteWrites(place, failpoint),
             reads=Reads(sqlite.engine(place), sqlite.cut),
             audits=Reads(sqlite.engine(place), sqlite.cut),
+            probe=SqlProbe(sqlite.engine(place), sqlite.cut),
         )
     return SqlStore(
         writes=postgres.PostgresWrites(place, failpoint),
         reads=Reads(postgres.engine(place, postgres.STATEMENT_MS_MAX), postgres.cut),
         audits=Reads(postgres.engine(place, AUDIT_STATEMENT_MS_MAX), postgres.cut),
+        probe=SqlProbe(postgres.engine(place, postgres.STATEMENT_MS_MAX), postgres.cut),
     )
 
 

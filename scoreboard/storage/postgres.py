@@ -29,7 +29,7 @@ from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import Receipt, Standing
 from scoreboard.storage.postgres_statements import RESET_PLAYERS, SETTINGS, STATEMENTS, WRITER_SETTINGS
-from scoreboard.storage.writing import NEXT_EPOCH, TOUCH, Step, award, reset_metadata, taken_back
+from scoreboard.storage.writing import NEXT_EPOCH, Step, award, reset_metadata, taken_back
 
 CONNECT_SECONDS_MAX: Final = 2
 STATEMENT_MS_MAX: Final = 2_000
@@ -84,11 +84,6 @@ class PostgresWrites:
             row = self._opened().execute(NEXT_EPOCH).fetchone()
             assert row is not None, "an upsert returns its row"
             return int(row[0])
-
-    def touch(self) -> None:
-        """As writing.Writes.touch."""
-        with self._failing():
-            self._opened().execute(TOUCH)
 
     def interrupt(self) -> None:
         """Cut the line: whatever waits for it fails now, and what was not sent yet is never sent."""

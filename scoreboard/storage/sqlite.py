@@ -23,7 +23,7 @@ from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import Receipt, Standing
 from scoreboard.storage.sqlite_statements import RESET_ENTRIES, RESET_TOTALS, STATEMENTS
-from scoreboard.storage.writing import NEXT_EPOCH, TOUCH, Step, award, reset_metadata, taken_back
+from scoreboard.storage.writing import NEXT_EPOCH, Step, award, reset_metadata, taken_back
 
 BUSY_MS_MAX: Final = 2_000
 LOG_BYTES_MAX: Final = 64 * 2**20
@@ -59,11 +59,6 @@ class SqliteWrites:
         with self._failing():
             ((epoch,),) = self._opened().execute(NEXT_EPOCH).fetchall()  # to its end: only then is it committed
             return int(epoch)
-
-    def touch(self) -> None:
-        """As writing.Writes.touch."""
-        with self._failing():
-            self._opened().execute(TOUCH)
 
     def interrupt(self) -> None:
         """Have the running statement fail, and those that would follow."""

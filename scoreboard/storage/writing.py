@@ -55,11 +55,6 @@ NEXT_EPOCH: Final = (
     f"INSERT INTO boards (board_id, epoch) VALUES ('{BOARD_ID}', 1)"  # noqa: S608  a constant of ours
     " ON CONFLICT (board_id) DO UPDATE SET epoch = boards.epoch + 1 RETURNING epoch"
 )
-#: A real change (SQLite writes nothing when nothing differs): whoever can commit this can commit an award.
-TOUCH: Final = (
-    f"INSERT INTO boards (board_id, epoch, checks) VALUES ('{BOARD_ID}', 0, 1)"  # noqa: S608  a constant of ours
-    " ON CONFLICT (board_id) DO UPDATE SET checks = boards.checks + 1"
-)
 
 
 class Writes(Protocol):
@@ -73,9 +68,6 @@ class Writes(Protocol):
 
     def next_epoch(self) -> int:
         """As boundaries.Ledger.next_epoch."""
-
-    def touch(self) -> None:
-        """Commit something that nobody needs; raises StoreUnavailable."""
 
     def interrupt(self) -> None:
         """Make what is running now fail soon. Called from another thread; harmless when nothing runs."""

@@ -14,7 +14,7 @@ from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Meter, Ranking, Register, Scorekeeper, Tickets
+from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Health, Meter, Ranking, Register, Scorekeeper, Tickets
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
@@ -25,8 +25,9 @@ from scoreboard.web.answer import JSON, NO_STORE, Answer
 from scoreboard.web.changes import Changes
 from scoreboard.web.cors import cors
 from scoreboard.web.door import Door, Limits
+from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.openapi import document
-from scoreboard.web.ops import Ops, Ping
+from scoreboard.web.ops import Ops
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import Profile
 from scoreboard.web.request import Request
@@ -174,34 +175,34 @@ class Api:
         return await self.spectators.enter(request)
 
     @_route("GET", "/healthz")
-    def healthz(self, request: Request) -> Outcome:
+    async def healthz(self, request: Request) -> Outcome:
         """Whether we live."""
-        return self.ops.healthz(request)
+        return await self.ops.healthz(request)
 
     @_route("GET", "/readyz")
     async def readyz(self, request: Request) -> Outcome:
-        """Whether the stores answer."""
+        """Whether we can do our share."""
         return await self.ops.readyz(request)
 
     @_route("GET", "/metrics")
-    def metrics(self, request: Request) -> Outcome:
+    async def metrics(self, request: Request) -> Outcome:
         """What was measured."""
-        return self.ops.metrics_page(request)
+        return await self.ops.metrics_page(request)
 
     @_route("GET", "/openapi.json")
-    def openapi(self, request: Request) -> Outcome:
+    async def openapi(self, request: Request) -> Outcome:
         """This interface, for machines."""
-        return self.ops.openapi(request)
+        return await self.ops.openapi(request)
 
     @_route("GET", "/")
-    def index(self, request: Request) -> Outcome:
+    async def index(self, request: Request) -> Outcome:
         """The live board."""
-        return self.pages.page(request, "index.html")
+        return await self.pages.page(request, "index.html")
 
     @_route("GET", "/static/<path:name>")
-    def static(self, request: Request, name: str) -> Outcome:
+    async def static(self, request: Request, name: str) -> Outcome:
         """What the pages are made of."""
-        return self.pages.page(request, f"static/{name}")
+        return await self.pages.page(request, f"static/{name}")
 
     @_route("GET", "/ws")
     def live(self, _: Request) -> Outcome:
@@ -229,7 +230,7 @@ def build_site(
     limits: Limits,
     action_ttl_ms: int,
     spectator_life_s: int | None,
-    pings: Mapping[str, Ping],
+    health: Health,
     metrics: Callable[[], tuple[bytes, str]],
     pages: Path,
     socket: IResource,
@@ -245,6 +246,8 @@ def build_site(
     """The whole HTTP wing, ready to be listened with."""
     door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
     origins = cors(cors_origins)
+    proxies = Proxies(networks=trusted_proxies)
+    open_routes = OpenRoutes(proxies=proxies, clock=clock, meter=meter)
     desk = TicketDesk(door=door, tickets=tickets, now_ms=now_ms)
     changes = Changes(desk=desk, ranking=ranking, announcer=announcer, open_stream=open_stream, clock=clock)
     api = Api(
@@ -254,15 +257,22 @@ def build_site(
         profile=Profile(door=door, register=register, now_ms=now_ms),
         desk=desk,
         spectators=Spectators(door=door, life_s=spectator_life_s, now_ms=now_ms, new_id=new_id),
-        ops=Ops(pings=pings, metrics=metrics, document=lambda: document(STATUS), clock=clock),
-        pages=Pages(pages),
+        ops=Ops(
+            open_routes=open_routes,
+            limit=limits.probes,
+            health=health,
+            metrics=metrics,
+            document=lambda: document(STATUS),
+            clock=clock,
+        ),
+        pages=Pages(pages, open_routes, limits.pages),
         socket=socket,
         socketio=socketio,
     )
     return Site(
         Routes(api.app, refused=refused, fault=_FAULT, cors=origins, recheck=door.recheck),
         bounds=bounds,
-        proxies=Proxies(networks=trusted_proxies),
+        proxies=proxies,
         refused=refused,
         lines=_EVERY_ANSWER + origins.constant_lines,
         clock=clock,

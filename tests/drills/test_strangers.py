@@ -1,0 +1,40 @@
+"""Strangers who ask what needs no token, as fast as they are answered: no award is refused for it, and few wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.drills.strangers import Strangers, awards_for
+from tests.journeys.server import ServerProcess
+
+SECONDS = 6.0
+#: On a quiet machine the ratio is about 1; the floor keeps a noisy one from judging by a millisecond.
+RATIO_MAX = 2.0
+FLOOR_MS = 10.0
+MANY = "1000000"
+
+
+@pytest.mark.parametrize(("path", "count"), [("/readyz", 64), ("/metrics", 16), ("/openapi.json", 16), ("/", 16)])
+def test_awards_do_not_notice_them(path: str, count: int, new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server(RATE_LIMIT_OPEN_ACTIONS_MAX=MANY, RATE_LIMIT_INITIALIZE_MAX=MANY).start()
+    awards_for(server, 2)
+    calm = awards_for(server, SECONDS)
+    with Strangers(server, path, count) as strangers:
+        awards = awards_for(server, SECONDS)
+    assert set(calm.statuses) == set(awards.statuses) == {200}
+    assert set(strangers.statuses) == {200}, "loopback is never refused"
+    assert awards.quantile_ms(0.99) < RATIO_MAX * max(FLOOR_MS, calm.quantile_ms(0.99))
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+def test_strangers_from_elsewhere_are_refused_and_an_operator_is_not(new_server: Callable[..., ServerProcess]) -> None:
+    """They come through a proxy of ours, so each has an address of its own."""
+    server = new_server(TRUSTED_PROXIES="127.0.0.0/8").start()
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    statuses = [server.get("/readyz", **forwarded).status for _ in range(40)]
+    assert set(statuses) == {200, 429}
+    assert server.get("/readyz").status == 200
+    assert server.get("/readyz", **{"X-Forwarded-For": "203.0.113.10"}).status == 200
