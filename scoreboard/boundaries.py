@@ -104,8 +104,8 @@ class Register(Protocol):
     async def settings(self, user_id: str) -> PlayerSettings:
         """What the player decided, or the defaults."""
 
-    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
-        """Keep what the player decided."""
+    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
+        """Keep what the player decided; the number of the change."""
 
     async def suspend(self, order: SuspensionOrder) -> bool:
         """Enter a suspension or its end; False, and nothing is entered, if that is how the player stands already."""
@@ -115,6 +115,9 @@ class Register(Protocol):
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """Who is suspended, by user id ascending, from after the given one: a page of at most ``limit``."""
+
+    async def private(self, after_user_id: str, limit: int) -> list[str]:
+        """Who forbids spectators, by user id ascending, from after the given one: a page of at most ``limit``."""
 
     async def turn(self) -> int:
         """The number of the newest change, 0 before the first."""
@@ -342,10 +345,10 @@ class Announcer(Protocol):
     def unfollow(self, listener: Listener, view: View) -> None:
         """No more of this view."""
 
-    async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
+    def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
         """From now on the listener hears of each of a player's awards, unless the player forbade it or it watches too many.
 
-        Raises StoreUnavailable.
+        Answered from memory. Raises StoreUnavailable while it is not known who forbade it of late.
         """
 
     def unspectate(self, listener: Listener, user_id: str) -> None:

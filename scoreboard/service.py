@@ -158,7 +158,7 @@ class House(Service):
         ranking = Ranking(board=board, ledger=ledger, clock=reactor, now_ms=now_ms, meter=meter)
         announcer = Announcer(
             ranking=ranking,
-            register=register,
+            forbids_spectators=lambda user_id: warden.forbids_spectators(user_id),
             clock=reactor,
             tick_ms=settings.broadcast_interval_ms,
             score_updates_per_tick_max=settings.score_updates_per_tick_max,
@@ -234,6 +234,7 @@ class House(Service):
             announcer=indoors.announcer,
             tickets=indoors.tickets,
             register=indoors.register,
+            note_settings=indoors.warden.note_settings,
             open_stream=Streams(announcer=indoors.announcer, lobby=lobby, settings=sockets.settings, clock=reactor).open,
             catalogue=self._catalogue,
             ring=ring(settings.action_signature_secret, settings.action_signature_secrets_old),

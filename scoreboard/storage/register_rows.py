@@ -72,6 +72,12 @@ class RegisterReads(Asker):
         with self._asking() as connection:
             return list(connection.scalars(asked))
 
+    def private(self, after_user_id: str, limit: int) -> list[str]:
+        """As boundaries.Register.private."""
+        asked = select(_WISH.user_id).where(_WISH.user_id > after_user_id, ~_WISH.spectators).order_by(_WISH.user_id).limit(limit)
+        with self._asking() as connection:
+            return list(connection.scalars(asked))
+
     def turn(self) -> int:
         """As boundaries.Register.turn."""
         with self._asking() as connection:
@@ -92,13 +98,15 @@ class RegisterReads(Asker):
 class RegisterChanges(Asker):
     """What is entered into the register. Each change takes a number, and with it the lock that orders all changes."""
 
-    def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
+    def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
         """As boundaries.Register.change_settings."""
         with self._changing() as connection:
-            said = {"spectators": settings.spectators, "changed_at": at_ms, "turn": _next_turn(connection)}
+            turn = _next_turn(connection)
+            said = {"spectators": settings.spectators, "changed_at": at_ms, "turn": turn}
             changed = connection.execute(update(player_settings).where(_WISH.user_id == user_id).values(said))
             if changed.rowcount == 0:  # nobody else can have entered it since: we hold the turn
                 connection.execute(insert(player_settings).values(user_id=user_id, **said))
+        return turn
 
     def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""

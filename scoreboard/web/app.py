@@ -16,6 +16,7 @@ from twisted.web.resource import IResource
 
 from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Health, Meter, Ranking, Register, Scorekeeper, Tickets
 from scoreboard.domain.grants import Keyring
+from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, Player
@@ -224,6 +225,7 @@ def build_site(
     announcer: Announcer,
     tickets: Tickets,
     register: Register,
+    note_settings: Callable[[str, PlayerSettings, int], None],
     open_stream: Callable[[Player, str, Cursor | None, bytes], IResource],
     catalogue: Catalogue,
     ring: Keyring,
@@ -254,7 +256,7 @@ def build_site(
         scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=now_ms, meter=meter),
         actions=Actions(door=door, catalogue=catalogue, ring=ring, action_ttl_ms=action_ttl_ms, now_ms=now_ms, new_id=new_id),
         changes=changes,
-        profile=Profile(door=door, register=register, now_ms=now_ms),
+        profile=Profile(door=door, register=register, note_settings=note_settings, now_ms=now_ms),
         desk=desk,
         spectators=Spectators(door=door, life_s=spectator_life_s, now_ms=now_ms, new_id=new_id),
         ops=Ops(

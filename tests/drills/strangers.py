@@ -17,6 +17,8 @@ from tests.journeys.server import ServerProcess
 
 PLAYERS = 16
 AWARDS_PER_PLAYER_AND_S = 4
+#: Over how long many sockets are opened.
+CONNECTED_S = 4.0
 
 
 @dataclass
@@ -115,3 +117,51 @@ def _ask_until(
 
     asyncio.run(all_of_them())
     answers.put(statuses)
+
+
+class Spectating:
+    """A context in which each socket asks ``events_per_s`` times a second to spectate one player or another."""
+
+    def __init__(self, server: ServerProcess, sockets: int, events_per_s: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._stop: ProcessEvent = context.Event()
+        self._process = context.Process(
+            target=_spectate_until, args=(server.port, server.mint("watcher"), sockets, events_per_s, self._stop), daemon=True
+        )
+
+    def __enter__(self) -> Spectating:
+        self._process.start()
+        time.sleep(CONNECTED_S + 2)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.exitcode is None, "the sockets did not stay open"
+        self._stop.set()
+        self._process.join(20)
+
+
+def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, stop: ProcessEvent) -> None:
+    """The process of those sockets. A socket has 32 seats, so it asks for 32 players again and again."""
+
+    async def read(talk: Talk) -> None:
+        while await talk.reader.read(65_536):
+            pass
+
+    async def spectate(late_s: float) -> None:
+        await asyncio.sleep(late_s)  # or the reactor is late and takes no socket
+        talk = await Talk.to(port)
+        await talk.upgrade("/ws", {"Authorization": f"Bearer {token}"})
+        reading = asyncio.ensure_future(read(talk))
+        number = 0
+        while not stop.is_set() and not reading.done():
+            talk.say(f'{{"event":"spectate:user","data":"player-{number % 32}","id":{number}}}')
+            number += 1
+            await asyncio.sleep(1 / events_per_s)
+        assert not reading.done(), "a socket was closed"
+        reading.cancel()
+        talk.writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*[spectate(CONNECTED_S * n / sockets) for n in range(sockets)])
+
+    asyncio.run(all_of_them())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
-from tests.drills.strangers import Strangers, awards_for
+from tests.drills.strangers import Spectating, Strangers, awards_for
 from tests.journeys.server import ServerProcess
 
 SECONDS = 6.0
@@ -38,3 +40,19 @@ def test_strangers_from_elsewhere_are_refused_and_an_operator_is_not(new_server:
     assert set(statuses) == {200, 429}
     assert server.get("/readyz").status == 200
     assert server.get("/readyz", **{"X-Forwarded-For": "203.0.113.10"}).status == 200
+
+
+def test_nobody_elses_reads_suffer_from_those_who_spectate_all_the_time(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    token = server.mint("amy")
+    statuses, seconds = Counter[int](), []
+    with Spectating(server, sockets=400, events_per_s=19):
+        until_s = time.monotonic() + SECONDS
+        while time.monotonic() < until_s:
+            began_s = time.monotonic()
+            statuses[server.get("/api/v1/me/settings", token).status] += 1
+            seconds.append(time.monotonic() - began_s)
+            time.sleep(0.05)
+    assert set(statuses) == {200}, statuses
+    assert sorted(seconds)[len(seconds) // 2] < 0.5
+    assert server.stop() == 0

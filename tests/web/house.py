@@ -34,7 +34,7 @@ from scoreboard.boundaries import (
 )
 from scoreboard.domain.grants import Grant, keyring
 from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
-from scoreboard.domain.players import Achievement
+from scoreboard.domain.players import Achievement, PlayerSettings
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.values import (
@@ -375,6 +375,7 @@ class House:
         )
         self.ids = iter(range(10**6))
         self.renderings = 0
+        self.noted: list[tuple[str, PlayerSettings, int]] = []
         self.site = build_site(
             doorkeeper=self.cloakroom,
             gate=MemoryGate(self.now_ms) if self.counting else self.gatekeeper,
@@ -383,6 +384,7 @@ class House:
             announcer=self.announcer,
             tickets=self.tickets,
             register=self.register,
+            note_settings=lambda user_id, settings, number: self.noted.append((user_id, settings, number)),
             open_stream=self._open_stream,
             catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
             ring=keyring(ACTION_SECRET),
