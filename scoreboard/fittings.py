@@ -11,6 +11,7 @@ from typing import Final
 from pydantic import SecretStr
 
 from config.settings import Settings
+from scoreboard.descriptors import Capacity
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Limit
 from scoreboard.realtime.limits import LiveSettings
@@ -60,11 +61,12 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def live_settings(settings: Settings) -> LiveSettings:
+def live_settings(settings: Settings, capacity: Capacity) -> LiveSettings:
     """How much a socket, and all of them together, may ask for."""
     return LiveSettings(
         origins=settings.cors_origins,
-        sockets_max=settings.sockets_max,
+        sockets_max=capacity.sockets_max,
+        passing_max=capacity.passing_max,
         sockets_per_address_max=settings.sockets_per_address_max,
         events_per_second_max=settings.socket_events_per_second_max,
     )

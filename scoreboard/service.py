@@ -34,6 +34,7 @@ from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.warden import Warden
 from scoreboard.boundaries import Board, Condition, Failpoint, Parting, StoreUnavailable
+from scoreboard.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
@@ -70,6 +71,7 @@ from scoreboard.telemetry import LagWatch, Telemetry
 from scoreboard.web.address import Proxies, counted_as, plain
 from scoreboard.web.app import build_site, build_socket_site
 from scoreboard.web.auth import Cloakroom
+from scoreboard.web.connections import Connections
 from scoreboard.web.door import EVERYONE, Limits
 from scoreboard.web.site import Bounds, Site
 from scoreboard.web.spectators import SPECTATOR_LIFE_S
@@ -89,12 +91,13 @@ EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, Embedd
 def make_service(settings: Settings, reactor: Any) -> MultiService:
     """The whole server as a service. Raises BadSettings at once for what can be known to be wrong before it starts."""
     catalogue = load_catalogue(settings.actions_file, settings.action_expiration_ms)
+    capacity = _capacity(settings)
     whole = MultiService()
     telemetry = Telemetry()
     LagWatch(reactor, telemetry).setServiceParent(whole)
     notifier = Notifier(reactor, os.environ)
     notifier.setServiceParent(whole)
-    House(settings, catalogue, reactor, telemetry, notifier).setServiceParent(whole)
+    House(settings, catalogue, capacity, reactor, telemetry, notifier).setServiceParent(whole)
     return whole
 
 
@@ -120,8 +123,17 @@ class House(Service):
 
     _log = Logger(namespace="scoreboard")
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, reactor: Any, telemetry: Telemetry, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        capacity: Capacity,
+        reactor: Any,
+        telemetry: Telemetry,
+        notifier: Notifier,
+    ) -> None:
         self._settings = settings
+        self._capacity = capacity
         self._catalogue = catalogue
         self._reactor = reactor
         self._telemetry = telemetry
@@ -223,7 +235,9 @@ class House(Service):
 
     async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
         """HTTP and everything live, on both ports."""
-        settings, reactor, meter, bounds = self._settings, self._reactor, self._telemetry, Bounds()
+        settings, reactor, meter = self._settings, self._reactor, self._telemetry
+        bounds = Bounds(connections_max=self._capacity.http_connections_max)
+        connections = Connections(bounds.connections_max, bounds.connections_per_address_max)
         doorkeeper, allowed = _doorkeeper(settings, indoors.warden.bars), limits(settings)
         lobby, sockets, socketio = self._live_wing(indoors, doorkeeper, allowed, bounds)
         site = build_site(
@@ -253,6 +267,7 @@ class House(Service):
             now_ms=now_ms,
             new_id=new_id,
             meter=meter,
+            connections=connections,
         )
         socket_site = build_socket_site(
             {SOCKETIO_PATH: socketio},
@@ -262,6 +277,7 @@ class House(Service):
             clock=reactor,
             now_ms=now_ms,
             meter=meter,
+            connections=connections,
         )
         meter.watch_conditions(indoors.health.conditions)
         meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
@@ -301,7 +317,7 @@ class House(Service):
         self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds
     ) -> tuple[Lobby, NativeFactory, IResource]:
         """The lobby, and who brings guests into it: WebSockets of our own, and Socket.IO."""
-        settings, proxies = live_settings(self._settings), Proxies(networks=self._settings.trusted_proxies)
+        settings, proxies = live_settings(self._settings, self._capacity), Proxies(networks=self._settings.trusted_proxies)
         lobby = Lobby(settings=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
         lobby.start()
 
@@ -433,6 +449,21 @@ def _doorkeeper(settings: Settings, barred: Callable[[str], bool]) -> Cloakroom:
         audience=settings.jwt_audience,
         barred=barred,
     )
+
+
+def _capacity(settings: Settings) -> Capacity:
+    """How many connections fit into the limit of open files. Raises BadSettings."""
+    wanted = Capacity(sockets_max=settings.sockets_max, http_connections_max=settings.http_connections_max)
+    log = Logger(namespace="scoreboard")
+    try:
+        return fitted(
+            wanted,
+            raise_limit(wanted.descriptors),
+            strict=settings.environment == "production",
+            warn=lambda trouble: log.warn("{trouble}", trouble=trouble),
+        )
+    except TooFewDescriptors as trouble:
+        raise BadSettings(str(trouble)) from None
 
 
 def _redis_url(settings: Settings) -> str:

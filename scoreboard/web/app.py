@@ -24,6 +24,7 @@ from scoreboard.web.actions import Actions
 from scoreboard.web.address import Proxies
 from scoreboard.web.answer import JSON, NO_STORE, Answer
 from scoreboard.web.changes import Changes
+from scoreboard.web.connections import Connections
 from scoreboard.web.cors import cors
 from scoreboard.web.door import Door, Limits
 from scoreboard.web.open_routes import OpenRoutes
@@ -244,8 +245,9 @@ def build_site(
     now_ms: Callable[[], int],
     new_id: Callable[[], str],
     meter: Meter,
+    connections: Connections | None = None,
 ) -> Site:
-    """The whole HTTP wing, ready to be listened with."""
+    """The whole HTTP wing, ready to be listened with. ``connections`` counts those of several ports together."""
     door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
     origins = cors(cors_origins)
     proxies = Proxies(networks=trusted_proxies)
@@ -281,6 +283,7 @@ def build_site(
         now_ms=now_ms,
         meter=meter,
         release=changes.release,
+        connections=connections,
     )
 
 
@@ -293,6 +296,7 @@ def build_socket_site(
     clock: IReactorTime,
     now_ms: Callable[[], int],
     meter: Meter,
+    connections: Connections | None = None,
 ) -> Site:
     """A listener for sockets alone: ``by_path`` says whose a path is, ``otherwise`` answers for all others."""
     return Site(
@@ -304,4 +308,5 @@ def build_socket_site(
         clock=clock,
         now_ms=now_ms,
         meter=meter,
+        connections=connections,
     )

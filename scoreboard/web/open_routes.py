@@ -6,8 +6,6 @@ that asks again as soon as it is answered costs ten requests a second at most fo
 
 from __future__ import annotations
 
-from functools import lru_cache
-from ipaddress import ip_address
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -16,7 +14,7 @@ from twisted.internet.task import deferLater
 from scoreboard.boundaries import Meter
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.web.address import UNIX, Proxies
+from scoreboard.web.address import Proxies, is_loopback
 from scoreboard.web.door import policy_of, rate_lines
 from scoreboard.web.remembered import Remembered
 from scoreboard.web.request import Request
@@ -65,9 +63,4 @@ class OpenRoutes:
         return bucket
 
     def _is_ours(self, address: str) -> bool:
-        return _is_loopback(address) or self._proxies.trusts(address)
-
-
-@lru_cache(maxsize=1_024)
-def _is_loopback(address: str) -> bool:
-    return address == UNIX or ip_address(address).is_loopback
+        return is_loopback(address) or self._proxies.trusts(address)
