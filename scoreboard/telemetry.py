@@ -22,6 +22,8 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
+from scoreboard.log_rate import RateLimitedLog
+
 #: What is counted, by its public name: help, and the labels that it has.
 _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "score_updates_total": ("Total number of score updates", ()),
@@ -234,8 +236,9 @@ class JsonLog:
 
 
 def json_log(stream: TextIO, level: str) -> ILogObserver:
-    """A log of what is at least as grave as ``level`` (debug, info, warn, error, critical)."""
-    return FilteringLogObserver(JsonLog(stream), [LogLevelFilterPredicate(LogLevel.lookupByName(level))])
+    """A log of what is at least as grave as ``level`` (debug, info, warn, error, critical), its rate bounded."""
+    written = RateLimitedLog(JsonLog(stream))
+    return FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.lookupByName(level))])
 
 
 def line(event: LogEvent) -> str:

@@ -7,7 +7,7 @@ import resource
 import socket
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +97,20 @@ def test_a_flood_uses_up_no_descriptor_that_an_operator_needs(monkeypatch: pytes
     finally:
         assert server.stop() == 0
     assert "Traceback" not in server.log
+
+
+def test_descriptors_that_are_used_up_all_the_same_are_a_line_a_second(tmp_path: Path) -> None:
+    """Something else may use them up, or an operator may lower the limit of a running process."""
+    server = ServerProcess(tmp_path).start()
+    try:
+        assert server.process is not None
+        used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, used))
+        before, began_s = len(server.log.splitlines()), time.monotonic()
+        for _ in range(60):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", server.port), timeout=0.05) as one:
+                one.recv(1)
+        lines = len(server.log.splitlines()) - before
+        assert 1 <= lines <= time.monotonic() - began_s + 6
+    finally:
+        server.kill()
