@@ -274,7 +274,14 @@ def build_site(
         socketio=socketio,
     )
     return Site(
-        Routes(api.app, refused=refused, fault=_FAULT, cors=origins, recheck=door.recheck),
+        Routes(
+            api.app,
+            refused=refused,
+            fault=_FAULT,
+            cors=origins,
+            recheck=door.recheck,
+            count_stray=lambda request: open_routes.check(request, limits.pages),
+        ),
         bounds=bounds,
         proxies=proxies,
         refused=refused,

@@ -55,6 +55,25 @@ def test_these_are_all_routes_without_a_token() -> None:
     assert len(house.gatekeeper.asked) == len(rules - elsewhere - open_rules)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/%2e/", 404),
+        ("POST", "/healthz", 405),
+        ("GET", "/api/v1/scores/submit", 405),
+        ("OPTIONS", "/healthz", 204),
+    ],
+)
+def test_what_reaches_no_handler_is_counted_as_well(method: str, path: str, status: int) -> None:
+    house = strict_house()
+    lines = [house.line(STRANGER) for _ in range(5)]
+    for line in lines:
+        line.send(request(method, path))
+    house.clock.advance(WAIT_S_MAX)
+    assert [reply.status for line in lines for reply in line.replies()] == [status] * 3 + [429] * 2
+
+
 def rule_methods(path: str) -> list[str]:
     """The methods of a route but HEAD; a path with several has each of them counted alike."""
     methods = set().union(*[rule.methods or () for rule in Api.app.url_map.iter_rules() if rule.rule == path])
