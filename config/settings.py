@@ -141,6 +141,7 @@ class Settings(BaseSettings):
     score_updates_per_tick_max: Quota = 50
     sockets_per_address_max: Quota = _in_production(100, 2000)
     sockets_max: Quota = 10_000
+    http_connections_max: Quota = 8_000
     socket_events_per_second_max: Quota = 20
 
     @classmethod

@@ -149,7 +149,10 @@ class Ledger(Protocol):
         """The time by the ledger's own clock, read while this is asked."""
 
     async def ping(self) -> None:
-        """Return if the ledger answers; raise StoreUnavailable if not."""
+        """Return if the ledger can commit what needs room as an award does; raise StoreUnavailable if not.
+
+        It waits for no award and for no player's row, no award waits for it, and it leaves nothing behind that grows.
+        """
 
 
 class Register(Protocol):
@@ -165,8 +168,8 @@ class Register(Protocol):
     async def settings(self, user_id: str) -> PlayerSettings:
         """What the player decided, or the defaults."""
 
-    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
-        """Keep what the player decided."""
+    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
+        """Keep what the player decided; the number of the change."""
 
     async def suspend(self, order: SuspensionOrder) -> bool:
         """Enter a suspension or its end; False, and nothing is entered, if that is how the player stands already."""
@@ -176,6 +179,9 @@ class Register(Protocol):
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """Who is suspended, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
+
+    async def private(self, after_user_id: str, limit: int) -> list[str]:
+        """Who forbids spectators, by user id ascending, from after the given one: a page of at most ``limit``."""
 
     async def turn(self) -> int:
         """The number of the newest change, 0 before the first."""
@@ -455,10 +461,10 @@ class Announcer(Protocol):
     def unfollow(self, listener: Listener, view: View) -> None:
         """No more of this view."""
 
-    async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
+    def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
         """From now on the listener hears of each of a player's awards, unless the player forbade it or it watches too many.
 
-        Raises StoreUnavailable.
+        Answered from memory. Raises StoreUnavailable while it is not known who forbade it of late.
         """
 
     def unspectate(self, listener: Listener, user_id: str) -> None:
@@ -519,6 +525,26 @@ class Absentees(Protocol):
 
         ``pid`` may be anything that a client says.
         """
+
+
+class Condition(Value, frozen=True, kw_only=True):
+    """How one thing that this process depends on fares.
+
+    ``ok``: all is well. ``serving``: this process can do its share all the same; if not, a balancer sends players elsewhere.
+    ``detail``: why it is not ok, one plain sentence that strangers may read; empty when it is.
+    """
+
+    name: str
+    ok: bool
+    serving: bool
+    detail: str = ""
+
+
+class Health(Protocol):
+    """How this process fares, as far as it knows."""
+
+    def conditions(self) -> Sequence[Condition]:
+        """The condition of each thing that it depends on. Answered from memory: it asks no store and costs no I/O."""
 
 
 class Meter(Protocol):

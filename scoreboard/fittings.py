@@ -6,14 +6,20 @@ import secrets
 import time
 import uuid
 from collections.abc import Sequence
+from typing import Final
 
 from pydantic import SecretStr
 
 from config.settings import Settings
+from scoreboard.descriptors import Capacity
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Limit
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.web.door import Limits
+
+#: An address at routes that need no token. A balancer asks twice a second; a page is some twenty files.
+PROBES: Final = Limit(name="probes", quota=10, window_ms=1_000, policy="bucket")
+PAGES: Final = Limit(name="pages", quota=300, window_ms=5_000, policy="bucket")
 
 
 def now_ms() -> int:
@@ -50,14 +56,17 @@ def limits(settings: Settings) -> Limits:
         initialize=limit("initialize", settings.rate_limit_initialize_max),
         settings=limit("settings", settings.rate_limit_settings_max),
         open_actions_max=settings.rate_limit_open_actions_max,
+        probes=PROBES,
+        pages=PAGES,
     )
 
 
-def live_settings(settings: Settings) -> LiveSettings:
+def live_settings(settings: Settings, capacity: Capacity) -> LiveSettings:
     """How much a socket, and all of them together, may ask for."""
     return LiveSettings(
         origins=settings.cors_origins,
-        sockets_max=settings.sockets_max,
+        sockets_max=capacity.sockets_max,
+        passing_max=capacity.passing_max,
         sockets_per_address_max=settings.sockets_per_address_max,
         events_per_second_max=settings.socket_events_per_second_max,
     )

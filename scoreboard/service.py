@@ -30,6 +30,7 @@ from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.board_diagnosis import owner_of
 from scoreboard.actors.board_sweep import BoardSweep
+from scoreboard.actors.health import HealthMonitor
 from scoreboard.actors.key_watch import KeyWatch
 from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.actors.projector import Projector
@@ -37,6 +38,8 @@ from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.warden import Warden
 from scoreboard.boundaries import Board, Failpoint, Parting, StoreMisconfigured, StoreUnavailable
+from scoreboard.conditions import board_conditions, redis_conditions
+from scoreboard.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
@@ -80,6 +83,7 @@ from scoreboard.telemetry import LagWatch, Telemetry
 from scoreboard.web.address import Proxies, counted_as, plain
 from scoreboard.web.app import build_site, build_socket_site
 from scoreboard.web.auth import Cloakroom
+from scoreboard.web.connections import Connections
 from scoreboard.web.door import EVERYONE, Limits
 from scoreboard.web.site import Bounds, Site
 from scoreboard.web.spectators import SPECTATOR_LIFE_S
@@ -104,12 +108,13 @@ EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, Embedd
 def make_service(settings: Settings, reactor: Any) -> MultiService:
     """The whole server as a service. Raises BadSettings at once for what can be known to be wrong before it starts."""
     catalogue = load_catalogue(settings.actions_file, settings.action_expiration_ms)
+    capacity = _capacity(settings)
     whole = MultiService()
     telemetry = Telemetry()
     LagWatch(reactor, telemetry).setServiceParent(whole)
     notifier = Notifier(reactor, os.environ)
     notifier.setServiceParent(whole)
-    House(settings, catalogue, reactor, telemetry, notifier).setServiceParent(whole)
+    House(settings, catalogue, capacity, reactor, telemetry, notifier).setServiceParent(whole)
     return whole
 
 
@@ -129,6 +134,7 @@ class _Indoors:
     scorekeeper: Scorekeeper
     register: SqlRegister
     warden: Warden
+    health: HealthMonitor
 
 
 class House(Service):
@@ -136,8 +142,17 @@ class House(Service):
 
     _log = Logger(namespace="scoreboard")
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, reactor: Any, telemetry: Telemetry, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        capacity: Capacity,
+        reactor: Any,
+        telemetry: Telemetry,
+        notifier: Notifier,
+    ) -> None:
         self._settings = settings
+        self._capacity = capacity
         self._catalogue = catalogue
         self._reactor = reactor
         self._telemetry = telemetry
@@ -184,7 +199,7 @@ class House(Service):
         )
         announcer = Announcer(
             ranking=ranking,
-            register=register,
+            forbids_spectators=lambda user_id: warden.forbids_spectators(user_id),
             clock=reactor,
             tick_ms=settings.broadcast_interval_ms,
             score_updates_per_tick_max=settings.score_updates_per_tick_max,
@@ -215,6 +230,10 @@ class House(Service):
             register=register, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
         )
         await warden.start()
+        health = HealthMonitor(ledger=ledger, clock=reactor, meter=meter)
+        health.add(lambda: redis_conditions(link))
+        health.add(lambda: board_conditions(projector))
+        health.start()
         scorekeeper = Scorekeeper(
             ledger=ledger,
             projector=projector,
@@ -226,10 +245,19 @@ class House(Service):
             new_id=new_id,
             meter=meter,
             is_suspended=warden.bars,
+            note_batch=health.note_batch,
             failpoint=failpoint,
         )
         absentees = RedisAbsentees(link, reactor, meter)
-        self._closers += [absentees.settled, projector.stop, sweep.stop, warden.stop, scorekeeper.stop, announcer.stop]
+        self._closers += [
+            absentees.settled,
+            projector.stop,
+            sweep.stop,
+            warden.stop,
+            health.stop,
+            scorekeeper.stop,
+            announcer.stop,
+        ]
         return _Indoors(
             ledger=ledger,
             ledger_clock=ledger_clock,
@@ -243,11 +271,14 @@ class House(Service):
             scorekeeper=scorekeeper,
             register=register,
             warden=warden,
+            health=health,
         )
 
     async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
         """HTTP and everything live, on both ports."""
-        settings, reactor, meter, bounds = self._settings, self._reactor, self._telemetry, Bounds()
+        settings, reactor, meter = self._settings, self._reactor, self._telemetry
+        bounds = Bounds(connections_max=self._capacity.http_connections_max)
+        connections = Connections(bounds.connections_max, bounds.connections_per_address_max)
         doorkeeper, allowed = _doorkeeper(settings, indoors.warden.bars, indoors.key_watch.tokens.ring), limits(settings)
         lobby, sockets, socketio = self._live_wing(indoors, doorkeeper, allowed, bounds)
         site = build_site(
@@ -258,6 +289,7 @@ class House(Service):
             announcer=indoors.announcer,
             tickets=indoors.tickets,
             register=indoors.register,
+            note_settings=indoors.warden.note_settings,
             open_stream=Streams(announcer=indoors.announcer, lobby=lobby, settings=sockets.settings, clock=reactor).open,
             catalogue=self._catalogue,
             ring=_action_ring(settings),
@@ -265,7 +297,7 @@ class House(Service):
             limits=allowed,
             action_ttl_ms=settings.action_expiration_ms,
             spectator_life_s=min(SPECTATOR_LIFE_S, settings.jwt_expiration_s) if settings.public_board else None,
-            pings={"ledger": indoors.ledger.ping, "redis": indoors.board.ping},
+            health=indoors.health,
             metrics=meter.render,
             pages=PAGES,
             socket=SocketResource(sockets),
@@ -278,6 +310,7 @@ class House(Service):
             ledger_ms=indoors.ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
+            connections=connections,
         )
         socket_site = build_socket_site(
             {SOCKETIO_PATH: socketio},
@@ -287,7 +320,9 @@ class House(Service):
             clock=reactor,
             now_ms=now_ms,
             meter=meter,
+            connections=connections,
         )
+        meter.watch_conditions(indoors.health.conditions)
         meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
         self._closers.append(partial(_drain, (site, socket_site), reactor))
         self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))  # before HTTP: a GET that waits for news is answered so
@@ -355,7 +390,7 @@ class House(Service):
         self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds
     ) -> tuple[Lobby, NativeFactory, IResource]:
         """The lobby, and who brings guests into it: WebSockets of our own, and Socket.IO."""
-        settings, proxies = live_settings(self._settings), Proxies(networks=self._settings.trusted_proxies)
+        settings, proxies = live_settings(self._settings, self._capacity), Proxies(networks=self._settings.trusted_proxies)
         lobby = Lobby(settings=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
         lobby.start()
 
@@ -512,6 +547,21 @@ def _doorkeeper(
         audience=settings.jwt_audience,
         barred=barred,
     )
+
+
+def _capacity(settings: Settings) -> Capacity:
+    """How many connections fit into the limit of open files. Raises BadSettings."""
+    wanted = Capacity(sockets_max=settings.sockets_max, http_connections_max=settings.http_connections_max)
+    log = Logger(namespace="scoreboard")
+    try:
+        return fitted(
+            wanted,
+            raise_limit(wanted.descriptors),
+            strict=settings.environment == "production",
+            warn=lambda trouble: log.warn("{trouble}", trouble=trouble),
+        )
+    except TooFewDescriptors as trouble:
+        raise BadSettings(str(trouble)) from None
 
 
 def _redis_url(settings: Settings) -> str:

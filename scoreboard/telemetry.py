@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Protocol, TextIO
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -19,6 +21,8 @@ from twisted.logger import FilteringLogObserver, ILogObserver, LogEvent, LogLeve
 from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 from zope.interface import implementer
+
+from scoreboard.log_rate import RateLimitedLog
 
 #: What is counted, by its public name: help, and the labels that it has.
 _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -41,6 +45,12 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "ledger_went_back_total": ("Times that the ledger was found behind what was seen of it", ()),
     "announcements_dropped_total": ("Score updates that a full tick left to the next snapshot", ()),
     "sockets_closed_slow_total": ("Sockets closed because they did not drain", ()),
+    "http_connections_refused_total": ("Connections that found no room, or were closed to make some", ()),
+    "ledger_probes_failed_total": ("Readiness probes that the ledger did not commit", ()),
+    "open_requests_limited_total": (
+        "Requests without a token beyond their address's limit, by what became of them",
+        ("limit", "answer"),
+    ),
     "absences_dropped_total": ("Lost Socket.IO clients of whom nothing could be kept", ()),
 }
 _GAUGES: Final[Mapping[str, str]] = {
@@ -106,6 +116,10 @@ class Telemetry:
         """From now on a gauge that is declared above is read when somebody asks for it, and costs nothing otherwise."""
         self._gauges[name].set_function(read)
 
+    def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
+        """From now on these conditions are shown as gauges by their names."""
+        self._registry.register(_Conditions(read))
+
     def render(self) -> tuple[bytes, str]:
         """Everything measured, as Prometheus reads it, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -124,6 +138,44 @@ class Telemetry:
 
     def _histogram(self, name: str, said: str) -> Histogram:
         return Histogram(name, said, buckets=_BUCKETS_S, registry=self._registry)
+
+
+class Condition(Protocol):
+    """What is shown of a condition, as boundaries.Condition says it."""
+
+    @property
+    def name(self) -> str:
+        """What it is of."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether all is well."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether this process can do its share."""
+
+
+class _Conditions(Collector):
+    """Reads the conditions when the metrics are asked for."""
+
+    def __init__(self, read: Callable[[], Iterable[Condition]]) -> None:
+        self._read = read
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing yet: there may be no condition when this is registered."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """A gauge of each kind, labelled by the condition's name."""
+        ok = GaugeMetricFamily("condition_ok", "1 while all is well with it, as /readyz?strict asks", labels=["condition"])
+        serving = GaugeMetricFamily(
+            "condition_serving", "1 while this process can do its share, as /readyz asks", labels=["condition"]
+        )
+        for condition in self._read():
+            ok.add_metric([condition.name], condition.ok)
+            serving.add_metric([condition.name], condition.serving)
+        return ok, serving
 
 
 class _Gauges(Protocol):
@@ -198,8 +250,9 @@ class JsonLog:
 
 
 def json_log(stream: TextIO, level: str) -> ILogObserver:
-    """A log of what is at least as grave as ``level`` (debug, info, warn, error, critical)."""
-    return FilteringLogObserver(JsonLog(stream), [LogLevelFilterPredicate(LogLevel.lookupByName(level))])
+    """A log of what is at least as grave as ``level`` (debug, info, warn, error, critical), its rate bounded."""
+    written = RateLimitedLog(JsonLog(stream))
+    return FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.lookupByName(level))])
 
 
 def line(event: LogEvent) -> str:

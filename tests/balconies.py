@@ -23,7 +23,7 @@ class Balcony:
     def unfollow(self, listener: Listener, view: View) -> None:
         self.followed.remove(view)
 
-    async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
+    def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
         if self.fault is not None:
             raise self.fault
         if self.refusal is None:

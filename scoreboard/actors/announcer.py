@@ -14,7 +14,7 @@ it has drained it gets the newest snapshot. Stalled too long, it is closed.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from twisted.internet.defer import ensureDeferred
@@ -34,7 +34,6 @@ from scoreboard.boundaries import (
     Meter,
     Parting,
     Ranking,
-    Register,
     Return,
     StoreUnavailable,
     no_failpoint,
@@ -69,7 +68,7 @@ SOCKETS_PER_TURN = 500
 
 
 class Announcer:
-    """Implements boundaries.Announcer."""
+    """Implements boundaries.Announcer. ``forbids_spectators`` answers from memory whether a player does (or StoreUnavailable)."""
 
     _log = Logger()
 
@@ -77,7 +76,7 @@ class Announcer:
         self,
         *,
         ranking: Ranking,
-        register: Register,
+        forbids_spectators: Callable[[str], bool],
         clock: IReactorTime,
         tick_ms: int,
         score_updates_per_tick_max: int,
@@ -92,7 +91,7 @@ class Announcer:
         self._failpoint = failpoint
         self._room = Room()
         self._own: dict[str, dict[Listener, None]] = {}
-        self._spectators = Spectators(register)
+        self._spectators = Spectators(forbids_spectators)
         self._views = Views()
         self._stalled: dict[Listener, float] = {}
         #: What single sockets are still to hear of the tick under way besides the room.
@@ -183,11 +182,11 @@ class Announcer:
         """No more of this view."""
         self._views.drop(listener, view)
 
-    async def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
+    def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
         """From now on the listener hears of each of the player's awards, unless the player forbade it."""
         if not self._is_here(listener):  # it has gone while it was being taken back
             return None
-        return await self._spectators.admit(listener, user_id)
+        return self._spectators.admit(listener, user_id)
 
     def unspectate(self, listener: Listener, user_id: str) -> None:
         """Nothing more of this player's actions."""

@@ -20,11 +20,12 @@ ELSEWHERE_SILENT_S_MAX: Final = 25
 class Diagnosis(Value, frozen=True, kw_only=True):
     """``follow``: draw what changed. ``begin``: a new epoch first. ``rebuild``: from nothing. ``refuse``: neither read nor draw.
 
-    ``reason`` is a sentence for the operator, "" to follow.
+    ``reason`` is a sentence for the operator, "" to follow; ``kind`` says as much of a refusal as strangers may know.
     """
 
     action: Literal["follow", "begin", "rebuild", "refuse"]
     reason: str = ""
+    kind: str = ""
 
 
 FOLLOW: Final = Diagnosis(action="follow")
@@ -62,6 +63,7 @@ def _of_another_ledger(board: BoardState, ledger: LedgerState, shared: bool) -> 
     if board.owner.partition("/")[0] != ledger.ledger_id:
         return Diagnosis(
             action="refuse",
+            kind="Redis holds the board of another ledger",
             reason=f"this Redis holds the board of another ledger ({board.owner}, ours is {owner_of(ledger)}): "
             "give each ledger its own REDIS_URL, or take it over with `scoreboard replay verify --repair --take-over`",
         )
@@ -69,6 +71,7 @@ def _of_another_ledger(board: BoardState, ledger: LedgerState, shared: bool) -> 
         return _rebuild("the ledger was moved or restored")
     return Diagnosis(
         action="refuse",
+        kind="A copy of this ledger draws in the same Redis",
         reason=f"a copy of this ledger draws in the same Redis ({board.owner}, ours is {owner_of(ledger)}): "
         "give each copy its own REDIS_URL",
     )
@@ -81,6 +84,7 @@ def _of_another_epoch(board: BoardState, ledger: LedgerState) -> Diagnosis:
     if unharmed and ledger.drawn_on != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
         return Diagnosis(
             action="refuse",
+            kind="Another server draws this ledger's board in another Redis",
             reason=f"another server draws this ledger's board in another Redis (run {ledger.drawn_on}, ours is {board.run}): "
             "all servers of one ledger need the same REDIS_URL",
         )

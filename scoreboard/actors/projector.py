@@ -51,7 +51,11 @@ REBUILD_LOCK_MS: Final = 5_000
 
 
 class BoardRefused(Exception):
-    """The board is not ours to read or draw; the text says why."""
+    """The board is not ours to read or draw; the text says why to the operator, ``kind`` to everyone."""
+
+    def __init__(self, diagnosis: Diagnosis) -> None:
+        super().__init__(diagnosis.reason)
+        self.kind = diagnosis.kind
 
 
 def _nobody() -> None:
@@ -89,6 +93,7 @@ class Projector:
         self._failpoint = failpoint
         self._lagging_since_s: float | None = clock.seconds()
         self._trouble = "the server has just started"
+        self._refused = ""
         self._said_s = -SAY_AGAIN_S
         self._catching_up: Deferred[None] | None = None
         self._again = False
@@ -115,6 +120,13 @@ class Projector:
     def trouble(self) -> str:
         """Why the board does not follow the ledger, "" while it does."""
         return self._trouble
+
+    @property
+    def condition(self) -> str:
+        """The same for strangers: the kind of the trouble, "" while there is none."""
+        if self.abreast:
+            return ""
+        return self._refused or "The board does not follow the ledger; reads come from the ledger"
 
     async def start(self) -> None:
         """Begin to catch up and to follow; nothing is waited for."""
@@ -194,7 +206,7 @@ class Projector:
             diagnosis = Diagnosis(action="rebuild", reason=self._went_back)
         match diagnosis.action:
             case "refuse":
-                raise BoardRefused(diagnosis.reason)
+                raise BoardRefused(diagnosis)
             case "rebuild":
                 await self._rebuild(board, diagnosis.reason)
             case "begin":
@@ -276,7 +288,8 @@ class Projector:
 
     def _fall_behind(self, trouble: Exception) -> None:
         self._lag(str(trouble))
-        if isinstance(trouble, BoardRefused):
+        self._refused = trouble.kind if isinstance(trouble, BoardRefused) else ""
+        if self._refused:
             self._meter.count("board_refused_total")
         self._say(str(trouble), error=isinstance(trouble, BoardRefused))
         if self._retrying is None:

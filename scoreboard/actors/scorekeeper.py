@@ -45,11 +45,15 @@ HELD_PAUSE_S_MAX = 0.4
 RECEIPTS_WAIT_S = 0.02
 
 
+def _nothing(_committed: bool) -> None:
+    """Without a health monitor."""
+
+
 class Scorekeeper:
     """Implements boundaries.Scorekeeper over a ledger and a projector.
 
     ``is_suspended`` is asked when a claim leaves the mailbox; the ledger asks again in the transaction, where commit order
-    decides.
+    decides. ``note_batch`` learns of each batch whether it was committed.
     """
 
     _log = Logger()
@@ -67,6 +71,7 @@ class Scorekeeper:
         new_id: Callable[[], str],
         meter: Meter,
         is_suspended: Callable[[str], bool],
+        note_batch: Callable[[bool], None] = _nothing,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -79,6 +84,7 @@ class Scorekeeper:
         self._new_id = new_id
         self._meter = meter
         self._is_suspended = is_suspended
+        self._note_batch = note_batch
         self._failpoint = failpoint
         # A letter of None asks for nothing but the receipts to be written down.
         self._mailbox: Mailbox[Claim | None, Outcome] = Mailbox(
@@ -181,11 +187,13 @@ class Scorekeeper:
             verdicts = await self._ledger.award(claims, self._receipts, seconds_max)
         except StoreUnavailable as away:
             # Receipts stay for the next commit; writing them twice changes nothing.
+            self._note_batch(False)
             self._meter.count("ledger_unavailable_total")
             if isinstance(away, StoreAway):  # it said so once, when it went away
                 return _LEDGER_AWAY
             self._log.warn("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
             return _LEDGER_SILENT
+        self._note_batch(True)
         self._receipts = []
         return verdicts
 

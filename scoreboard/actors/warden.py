@@ -1,8 +1,10 @@
-"""The warden: knows who is suspended, and follows the register so that every process knows within a second of the order.
+"""The warden: knows who is suspended and who forbids spectators, and follows the register so that every process knows within a
+second of a change.
 
 It starts knowing all of them, before any door opens. Then it asks for the turns that came after the last one it followed: the
 number is taken before the first page is read, so a change during the start is followed once more rather than missed. While the
-register is away it keeps what it knows: who is suspended stays so, and nobody else is turned away.
+register is away it keeps what it knows: who is suspended stays so, and no other player is turned away. But it no longer says that
+a player does not forbid spectators.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from scoreboard.boundaries import Meter, Register, StoreUnavailable
-from scoreboard.domain.players import Turn
+from scoreboard.domain.players import PlayerSettings, Turn
 
 LOOK_S: Final = 0.5
+#: How old what is known of settings may be: then it is not known any more who forbids spectators.
+KNOWN_S_MAX: Final = 3.0
 SUSPENDED_PER_PAGE: Final = 500
+PRIVATE_PER_PAGE: Final = 500
 TURNS_PER_PAGE: Final = 500
 
 
@@ -40,11 +45,16 @@ class Warden:
         on_private: Callable[[str], None],
     ) -> None:
         self._register = register
+        self._clock = clock
         self._meter = meter
         self._on_suspended = on_suspended
         self._on_private = on_private
         self._suspended: set[str] = set()
+        self._private: set[str] = set()
+        #: Changes of settings that were made in this process and are still to be followed, by player: their numbers.
+        self._noted: dict[str, int] = {}
         self._followed = 0
+        self._known_s = float("-inf")
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
 
@@ -52,12 +62,29 @@ class Warden:
         """Whether the player is suspended, as far as we have heard."""
         return user_id in self._suspended
 
+    def forbids_spectators(self, user_id: str) -> bool:
+        """Whether the player does, as far as we have heard. Raises StoreUnavailable if we have heard nothing of late."""
+        if user_id not in self._private and self._clock.seconds() - self._known_s > KNOWN_S_MAX:
+            raise StoreUnavailable("the register could not be followed of late")
+        return user_id in self._private
+
+    def note_settings(self, user_id: str, settings: PlayerSettings, number: int) -> None:
+        """A change of settings was made in this process: it holds at once, though it is still to be followed."""
+        if number > self._followed and number > self._noted.get(user_id, 0):
+            self._noted[user_id] = number
+            self._set_spectators(user_id, settings.spectators)
+
     async def start(self) -> None:
-        """Learn who is suspended and go on following. Raises StoreUnavailable: without that knowledge no door should open."""
+        """Learn who is suspended or private and go on following. Raises StoreUnavailable: without that no door should open."""
+        self._known_s = self._clock.seconds()
         self._followed = await self._register.turn()
         after = ""
         while page := await self._register.suspended(after, SUSPENDED_PER_PAGE):
             self._suspended.update(page)
+            after = page[-1]
+        after = ""
+        while page := await self._register.private(after, PRIVATE_PER_PAGE):
+            self._private.update(page)
             after = page[-1]
         self._loop.start(LOOK_S, now=False)
 
@@ -67,11 +94,13 @@ class Warden:
             self._loop.stop()
 
     async def _look(self) -> None:
+        began_s = self._clock.seconds()
         try:
             while turns := await self._register.turns(self._followed, TURNS_PER_PAGE):
                 for turn in turns:
                     self._followed = turn.number
                     self._follow(turn)
+            self._known_s = began_s
         except StoreUnavailable as away:
             self._meter.count("register_unavailable_total")
             self._log.debug("the register could not be followed: {away}", away=str(away))
@@ -82,8 +111,16 @@ class Warden:
             self._tell(self._on_suspended, turn.user_id)
         elif turn.suspended is False:
             self._suspended.discard(turn.user_id)
-        if turn.spectators is False:
-            self._tell(self._on_private, turn.user_id)
+        if turn.spectators is not None and turn.number >= self._noted.get(turn.user_id, 0):
+            self._noted.pop(turn.user_id, None)  # what is older was replaced here meanwhile
+            self._set_spectators(turn.user_id, turn.spectators)
+
+    def _set_spectators(self, user_id: str, wanted: bool) -> None:
+        if wanted:
+            self._private.discard(user_id)
+        else:
+            self._private.add(user_id)
+            self._tell(self._on_private, user_id)
 
     def _tell(self, told: Callable[[str], None], user_id: str) -> None:
         try:

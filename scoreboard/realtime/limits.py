@@ -17,6 +17,8 @@ class LiveSettings(Value, frozen=True, kw_only=True):
     origins: tuple[str, ...]
     sockets_max: int
     sockets_per_address_max: int
+    #: Connections that are still shaking hands or already saying goodbye, over and above the sockets that are open.
+    passing_max: int = 1_000
     events_per_second_max: int = 20
     frames_per_second_max: int = 100
     message_bytes_max: int = 65_536

@@ -15,8 +15,6 @@ from scoreboard.domain.refusals import Reason, Refusal, unavailable
 from scoreboard.realtime.limits import LiveSettings
 
 SWEEP_S: Final = 1.0
-#: Connections that are still shaking hands or already saying goodbye, over and above the sockets that are open.
-PASSING_MAX: Final = 1_000
 _STEP_S: Final = 0.05
 
 _FULL: Final = unavailable("Too many sockets are open", retry_after_s=10)
@@ -61,7 +59,7 @@ class Lobby:
 
     def enter(self, guest: Guest) -> bool:
         """A connection was made; False if there is not even room to tell it so."""
-        if self.passing >= PASSING_MAX:
+        if self.passing >= self._settings.passing_max:
             return False
         self._guests[guest] = None
         return True

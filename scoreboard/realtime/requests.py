@@ -172,12 +172,9 @@ def _view(visitor: Visitor, asked: _View) -> View:
     return Stretch(offset=asked.offset or 0, limit=asked.limit or LIMIT_DEFAULT)
 
 
-def _spectate(visitor: Visitor, data: msgspec.Raw) -> Coroutine[Any, Any, Outcome]:
-    return _spectated(visitor, _user_id(data))
-
-
-async def _spectated(visitor: Visitor, user_id: str) -> Outcome:
-    return await visitor.spectate(user_id) or Answer(data=encode({"userId": user_id}))
+def _spectate(visitor: Visitor, data: msgspec.Raw) -> Outcome:
+    user_id = _user_id(data)
+    return visitor.spectate(user_id) or Answer(data=encode({"userId": user_id}))
 
 
 def _unspectate(visitor: Visitor, data: msgspec.Raw) -> Outcome:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 
 import msgspec
-from twisted.internet.defer import ensureDeferred, gatherResults
 
 from scoreboard.boundaries import Announcer, Doorkeeper, Parting, Return, StoreUnavailable, Wire
 from scoreboard.domain.absence import NOWHERE, Rooms, Stay
@@ -140,9 +139,7 @@ class Visitor:
     async def take_back(self, rooms: Rooms, since: Cursor) -> Comeback:
         """Back to where it was when it was lost, with what it missed since a cursor; its views follow, whole."""
         self.rooms = rooms  # all of them, should it be lost once more meanwhile
-        # Together, so that all of them wait no longer than one does.
-        refusals = await gatherResults([ensureDeferred(self.spectate(one)) for one in rooms.spectated])
-        ended = [SpectatingEnded(user_id=one) for one, no in zip(rooms.spectated, refusals, strict=True) if no is not None]
+        ended = [SpectatingEnded(user_id=one) for one in rooms.spectated if self.spectate(one) is not None]
         stay = rooms.leaderboard
         comeback = await (self._catch_up(since) if stay is None else self._return(stay, since))
         for view in rooms.views:
@@ -215,12 +212,12 @@ class Visitor:
         self.rooms = msgspec.structs.replace(self.rooms, views=_without(view, self.rooms.views))
         return None
 
-    async def spectate(self, user_id: str) -> Refusal | None:
+    def spectate(self, user_id: str) -> Refusal | None:
         """Hear of each of a player's awards, if the player allows it."""
         if not self.known:
             return _WHO_ARE_YOU
         try:
-            refusal = await self._announcer.spectate(self, user_id)
+            refusal = self._announcer.spectate(self, user_id)
         except StoreUnavailable:
             return unavailable("The player's settings cannot be read now")
         if refusal is None and user_id not in self.rooms.spectated:

@@ -1,8 +1,8 @@
 """The ledger's shell: implements boundaries.Ledger over a blocking SQL store, and never blocks the reactor.
 
-Four lanes, so that awards wait for nothing else: one writes, one reads, one makes the reads that may take long, and one follows
-the order of commits and rebuilds boards, which waits for no reader. Each is a thread with a connection of its own, and both are
-replaced when they hang; every await has a deadline.
+Five lanes, so that awards wait for nothing else: one writes, one reads, one makes the reads that may take long, one follows the
+order of commits and rebuilds boards, which waits for no reader, and one probes. Each is a thread with a connection of its own,
+and both are replaced when they hang; every await has a deadline.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.commit_order import CommitOrder
 from scoreboard.storage.lane import Counter, Lane, Reactor
 from scoreboard.storage.opening import LaneWrites, SqlStore, open_store
+from scoreboard.storage.probes import SqlProbe
 from scoreboard.storage.reading import Reads
 
 WRITE_SECONDS_MAX: Final = 5.0
@@ -26,10 +27,12 @@ RESET_SECONDS_MAX: Final = 65.0
 READ_SECONDS_MAX: Final = 3.0
 AUDIT_SECONDS_MAX: Final = 35.0
 REBUILD_SECONDS_MAX: Final = 10.0
+PROBE_SECONDS_MAX: Final = 0.9
 WRITES_WAITING_MAX: Final = 16
 READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
 REBUILDS_WAITING_MAX: Final = 16
+PROBES_WAITING_MAX: Final = 4
 #: How long a stop waits for what was asked; what is not done then is given up.
 CLOSE_SECONDS_MAX: Final = 2.0
 
@@ -45,7 +48,8 @@ class SqlLedger:
         self._reading: Lane[Reads] = lane("reads", lambda: open_store().reads, READS_WAITING_MAX)
         self._auditing: Lane[Reads] = lane("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
         self._rebuilding: Lane[CommitOrder] = lane("rebuilds", lambda: open_store().order, REBUILDS_WAITING_MAX)
-        self._lanes: tuple[Lane[Any], ...] = (self._writing, self._reading, self._auditing, self._rebuilding)
+        self._probing: Lane[SqlProbe] = lane("probes", lambda: open_store().commit_probe, PROBES_WAITING_MAX)
+        self._lanes: tuple[Lane[Any], ...] = (self._writing, self._reading, self._auditing, self._rebuilding, self._probing)
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
@@ -76,8 +80,8 @@ class SqlLedger:
         await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.sign(drawn_on))
 
     async def ping(self) -> None:
-        """As boundaries.Ledger.ping: a real commit, because a ledger that cannot commit cannot award."""
-        await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.touch())
+        """As boundaries.Ledger.ping."""
+        await self._probing.ask(PROBE_SECONDS_MAX, lambda probe: probe.commit())
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""

@@ -36,11 +36,12 @@ class MemoryRegister(Hindered):
         await self._door()
         return self._settings[user_id][1] if user_id in self._settings else PlayerSettings()
 
-    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
+    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
         """As boundaries.Register.change_settings."""
         await self._door()
         self._number += 1
         self._settings[user_id] = (self._number, settings)
+        return self._number
 
     async def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
@@ -62,6 +63,12 @@ class MemoryRegister(Hindered):
         """As boundaries.Register.suspended."""
         await self._door()
         return beyond(self._suspended, after_user_id)[:limit]
+
+    async def private(self, after_user_id: str, limit: int) -> list[str]:
+        """As boundaries.Register.private."""
+        await self._door()
+        private = {user_id for user_id, (_, settings) in self._settings.items() if not settings.spectators}
+        return beyond(private, after_user_id)[:limit]
 
     async def turn(self) -> int:
         """As boundaries.Register.turn."""

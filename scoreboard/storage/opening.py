@@ -17,6 +17,7 @@ from scoreboard.storage.commit_order import CommitOrder, PostgresCommitOrder, Sq
 from scoreboard.storage.lane_worker import Blocking
 from scoreboard.storage.postgres import PostgresWrites
 from scoreboard.storage.postgres_session import STATEMENT_MS_MAX, PostgresSession
+from scoreboard.storage.probes import SqlProbe
 from scoreboard.storage.reading import Reads
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
 from scoreboard.storage.sqlite import SqliteWrites
@@ -40,12 +41,13 @@ class LaneWrites(Writes, Blocking, Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SqlStore:
-    """The parts of a SQL store, each for one thread: what writes, reads, reads for long, and follows the order of commits."""
+    """The parts of a SQL store, each for one thread: what writes, reads, reads for long, follows commits, and probes."""
 
     writes: LaneWrites
     reads: Reads
     audits: Reads
     order: CommitOrder
+    commit_probe: SqlProbe
 
 
 def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
@@ -57,12 +59,14 @@ def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
             reads=Reads(sqlite.engine(place), sqlite.cut),
             audits=Reads(sqlite.engine(place), sqlite.cut),
             order=SqliteCommitOrder(sqlite.engine(place), sqlite.cut),
+            commit_probe=SqlProbe(sqlite.engine(place), sqlite.cut),
         )
     return SqlStore(
         writes=PostgresWrites(place, failpoint),
         reads=Reads(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
         audits=Reads(postgres_session.engine(place, AUDIT_STATEMENT_MS_MAX), PostgresSession.cut),
         order=PostgresCommitOrder(postgres_session.engine(place, REBUILD_STATEMENT_MS_MAX), PostgresSession.cut),
+        commit_probe=SqlProbe(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
     )
 
 

@@ -22,7 +22,7 @@ from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.postgres_session import STATEMENT_MS_MAX, WRITER_SETTINGS, PostgresSession, connect
 from scoreboard.storage.postgres_statements import LOCK_MS_MAX, NEXT_EPOCH, RESET_PLAYERS, STATEMENTS
 from scoreboard.storage.postgres_trip import StatementFailed, make_trip
-from scoreboard.storage.writing import TOUCH, Step, award, reset_parameters, taken_back
+from scoreboard.storage.writing import Step, award, reset_parameters, taken_back
 
 RESET_MS_MAX: Final = 60_000
 ATTEMPTS_MAX: Final = 5
@@ -76,10 +76,6 @@ class PostgresWrites:
     def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
         return int(self._alone(NEXT_EPOCH, drawn_on.encode()))
-
-    def touch(self) -> None:
-        """As writing.Writes.touch."""
-        self._alone(TOUCH)
 
     def probe(self) -> None:
         """As lane_worker.Blocking.probe."""

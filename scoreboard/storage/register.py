@@ -53,7 +53,7 @@ class SqlRegister:
         """As boundaries.Register.settings."""
         return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.settings(user_id))
 
-    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
+    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
         """As boundaries.Register.change_settings."""
         return await self._changing.ask(CHANGE_SECONDS_MAX, lambda changes: changes.change_settings(user_id, settings, at_ms))
 
@@ -68,6 +68,10 @@ class SqlRegister:
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.suspended."""
         return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.suspended(after_user_id, limit))
+
+    async def private(self, after_user_id: str, limit: int) -> list[str]:
+        """As boundaries.Register.private."""
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.private(after_user_id, limit))
 
     async def turn(self) -> int:
         """As boundaries.Register.turn."""

@@ -85,6 +85,13 @@ class RegisterReads(Asker):
         with self.asking() as connection:
             return list(connection.scalars(asked))
 
+    def private(self, after_user_id: str, limit: int) -> list[str]:
+        """As boundaries.Register.private."""
+        private = select(_WISH.user_id).where(beyond_player(_WISH, after_user_id), ~_WISH.spectators)
+        asked = private.order_by(_WISH.ledger_shard, _WISH.user_id).limit(limit)
+        with self.asking() as connection:
+            return list(connection.scalars(asked))
+
     def turn(self) -> int:
         """As boundaries.Register.turn."""
         with self.asking() as connection:
@@ -105,13 +112,15 @@ class RegisterReads(Asker):
 class RegisterChanges(Asker):
     """What is entered into the register. Each change takes a number, and with it the lock that orders all changes."""
 
-    def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> None:
+    def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
         """As boundaries.Register.change_settings."""
         with self.changing() as connection:
-            said = {"spectators": settings.spectators, "changed_at": at_ms, "turn": _next_turn(connection)}
+            turn = _next_turn(connection)
+            said = {"spectators": settings.spectators, "changed_at": at_ms, "turn": turn}
             changed = connection.execute(update(player_settings).where(*of_player(_WISH, user_id)).values(said))
             if changed.rowcount == 0:  # nobody else can have entered it since: we hold the turn
                 connection.execute(insert(player_settings).values(ledger_shard=ledger_shard(user_id), user_id=user_id, **said))
+        return turn
 
     def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""

@@ -24,7 +24,7 @@ from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.lane_worker import StoreSilent
 from scoreboard.storage.sqlite_statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
-from scoreboard.storage.writing import TOUCH, Step, award, reset_parameters, taken_back
+from scoreboard.storage.writing import Step, award, reset_parameters, taken_back
 
 BUSY_MS_MAX: Final = 2_000
 LOG_BYTES_MAX: Final = 64 * 2**20
@@ -61,11 +61,6 @@ class SqliteWrites:
         with self._failing():
             ((epoch,),) = self._opened().execute(NEXT_EPOCH, (drawn_on,)).fetchall()  # to its end: only then is it committed
             return int(epoch)
-
-    def touch(self) -> None:
-        """As writing.Writes.touch."""
-        with self._failing():
-            self._opened().execute(TOUCH)
 
     def probe(self) -> None:
         """As lane_worker.Blocking.probe: whoever gets the writer's lock could write."""

@@ -65,13 +65,6 @@ def next_epoch_statement(*, clock_ms: str, drawn_on: str, greatest: str) -> str:
     return _NEXT_EPOCH.format(clock_ms=clock_ms, drawn_on=drawn_on, greatest=greatest)
 
 
-#: A real change (SQLite writes nothing when nothing differs): whoever can commit this can commit an award.
-TOUCH: Final = (
-    f"INSERT INTO boards (board_id, epoch, checks) VALUES ('{BOARD_ID}', 0, 1)"  # noqa: S608  a constant of ours
-    " ON CONFLICT (board_id) DO UPDATE SET checks = boards.checks + 1"
-)
-
-
 class Writes(Protocol):
     """The writing half of a SQL store. Blocks; one thread calls, but for ``interrupt``."""
 
@@ -83,9 +76,6 @@ class Writes(Protocol):
 
     def next_epoch(self, drawn_on: str) -> int:
         """As boundaries.Ledger.next_epoch."""
-
-    def touch(self) -> None:
-        """Commit something that nobody needs; raises StoreUnavailable."""
 
     def interrupt(self) -> None:
         """Make what is running now fail soon. Called from another thread; harmless when nothing runs."""

@@ -50,6 +50,12 @@ class Proxies(Value, frozen=True, kw_only=True):
         return address
 
 
+@lru_cache(maxsize=1_024)
+def is_loopback(address: str) -> bool:
+    """Whether a peer is on this machine."""
+    return address == UNIX or ip_address(address).is_loopback
+
+
 def plain(address: str) -> str:
     """An address as we write it: an IPv4 client on an IPv6 socket is an IPv4 client, zones are dropped, none is a unix socket."""
     if ":" not in address:

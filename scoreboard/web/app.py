@@ -14,8 +14,9 @@ from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Meter, Ranking, Register, Scorekeeper, Tickets
+from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Health, Meter, Ranking, Register, Scorekeeper, Tickets
 from scoreboard.domain.grants import Keyring
+from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, Player
@@ -23,10 +24,12 @@ from scoreboard.web.actions import Actions
 from scoreboard.web.address import Proxies
 from scoreboard.web.answer import JSON, NO_STORE, Answer
 from scoreboard.web.changes import Changes
+from scoreboard.web.connections import Connections
 from scoreboard.web.cors import cors
 from scoreboard.web.door import Door, Limits
+from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.openapi import document
-from scoreboard.web.ops import Ops, Ping
+from scoreboard.web.ops import Ops
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import Profile
 from scoreboard.web.request import Request
@@ -174,34 +177,34 @@ class Api:
         return await self.spectators.enter(request)
 
     @_route("GET", "/healthz")
-    def healthz(self, request: Request) -> Outcome:
+    async def healthz(self, request: Request) -> Outcome:
         """Whether we live."""
-        return self.ops.healthz(request)
+        return await self.ops.healthz(request)
 
     @_route("GET", "/readyz")
     async def readyz(self, request: Request) -> Outcome:
-        """Whether the stores answer."""
+        """Whether we can do our share."""
         return await self.ops.readyz(request)
 
     @_route("GET", "/metrics")
-    def metrics(self, request: Request) -> Outcome:
+    async def metrics(self, request: Request) -> Outcome:
         """What was measured."""
-        return self.ops.metrics_page(request)
+        return await self.ops.metrics_page(request)
 
     @_route("GET", "/openapi.json")
-    def openapi(self, request: Request) -> Outcome:
+    async def openapi(self, request: Request) -> Outcome:
         """This interface, for machines."""
-        return self.ops.openapi(request)
+        return await self.ops.openapi(request)
 
     @_route("GET", "/")
-    def index(self, request: Request) -> Outcome:
+    async def index(self, request: Request) -> Outcome:
         """The live board."""
-        return self.pages.page(request, "index.html")
+        return await self.pages.page(request, "index.html")
 
     @_route("GET", "/static/<path:name>")
-    def static(self, request: Request, name: str) -> Outcome:
+    async def static(self, request: Request, name: str) -> Outcome:
         """What the pages are made of."""
-        return self.pages.page(request, f"static/{name}")
+        return await self.pages.page(request, f"static/{name}")
 
     @_route("GET", "/ws")
     def live(self, _: Request) -> Outcome:
@@ -223,6 +226,7 @@ def build_site(
     announcer: Announcer,
     tickets: Tickets,
     register: Register,
+    note_settings: Callable[[str, PlayerSettings, int], None],
     open_stream: Callable[[Player, str, Cursor | None, bytes], IResource],
     catalogue: Catalogue,
     ring: Keyring,
@@ -230,7 +234,7 @@ def build_site(
     limits: Limits,
     action_ttl_ms: int,
     spectator_life_s: int | None,
-    pings: Mapping[str, Ping],
+    health: Health,
     metrics: Callable[[], tuple[bytes, str]],
     pages: Path,
     socket: IResource,
@@ -243,10 +247,16 @@ def build_site(
     ledger_ms: Callable[[], int],
     new_id: Callable[[], str],
     meter: Meter,
+    connections: Connections | None = None,
 ) -> Site:
-    """The whole HTTP wing, ready to be listened with. ``ledger_ms`` is the clock by which actions are issued and judged."""
+    """The whole HTTP wing, ready to be listened with.
+
+    ``ledger_ms`` is the clock by which actions are issued and judged, ``connections`` counts those of several ports together.
+    """
     door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
     origins = cors(cors_origins)
+    proxies = Proxies(networks=trusted_proxies)
+    open_routes = OpenRoutes(proxies=proxies, clock=clock, meter=meter)
     desk = TicketDesk(door=door, tickets=tickets, now_ms=now_ms)
     changes = Changes(desk=desk, ranking=ranking, announcer=announcer, open_stream=open_stream, clock=clock)
     api = Api(
@@ -260,24 +270,39 @@ def build_site(
             new_id=new_id,
         ),
         changes=changes,
-        profile=Profile(door=door, register=register, now_ms=now_ms),
+        profile=Profile(door=door, register=register, note_settings=note_settings, now_ms=now_ms),
         desk=desk,
         spectators=Spectators(door=door, life_s=spectator_life_s, now_ms=now_ms, new_id=new_id),
-        ops=Ops(pings=pings, metrics=metrics, document=lambda: document(STATUS), clock=clock),
-        pages=Pages(pages),
+        ops=Ops(
+            open_routes=open_routes,
+            limit=limits.probes,
+            health=health,
+            metrics=metrics,
+            document=lambda: document(STATUS),
+            clock=clock,
+        ),
+        pages=Pages(pages, open_routes, limits.pages),
         socket=socket,
         socketio=socketio,
     )
     return Site(
-        Routes(api.app, refused=refused, fault=_FAULT, cors=origins, recheck=door.recheck),
+        Routes(
+            api.app,
+            refused=refused,
+            fault=_FAULT,
+            cors=origins,
+            recheck=door.recheck,
+            count_stray=lambda request: open_routes.check(request, limits.pages),
+        ),
         bounds=bounds,
-        proxies=Proxies(networks=trusted_proxies),
+        proxies=proxies,
         refused=refused,
         lines=_EVERY_ANSWER + origins.constant_lines,
         clock=clock,
         now_ms=now_ms,
         meter=meter,
         release=changes.release,
+        connections=connections,
     )
 
 
@@ -290,6 +315,7 @@ def build_socket_site(
     clock: IReactorTime,
     now_ms: Callable[[], int],
     meter: Meter,
+    connections: Connections | None = None,
 ) -> Site:
     """A listener for sockets alone: ``by_path`` says whose a path is, ``otherwise`` answers for all others."""
     return Site(
@@ -301,4 +327,5 @@ def build_socket_site(
         clock=clock,
         now_ms=now_ms,
         meter=meter,
+        connections=connections,
     )

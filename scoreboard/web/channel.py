@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -19,6 +20,7 @@ from twisted.web.http import HTTPChannel, _ChunkedTransferDecoder, _IdentityTran
 from twisted.web.resource import IResource
 
 from scoreboard.domain.refusals import Reason, Refusal, malformed
+from scoreboard.web.address import counted_as
 from scoreboard.web.head import BadHead, read_head
 from scoreboard.web.request import Request
 
@@ -39,10 +41,13 @@ class Channel(HTTPChannel):
     transport: Any  # a TCP or unix connection, or None once a WebSocket has taken it
     peer: str
     trusted = False
+    #: Whether the peer is one of our proxies or on loopback.
+    ours = False
     deadline_s = inf
     _awaits_head = True
     _lingering = False
     _eager = False
+    _closed = False
 
     def connectionMade(self) -> None:
         """Count in, or send away."""
@@ -53,7 +58,7 @@ class Channel(HTTPChannel):
         self._eager = isinstance(self.transport, FileDescriptor) and not getattr(self.transport, "TLS", False)
         self.deadline_s = self.site.now_s + self.site.bounds.head_s_max
         full = self.site.count_in(self)
-        if full is not None:
+        if full is not None and not self._closed:
             self.refuse(full)
             self.transport.loseConnection()  # nobody looks after who is not counted in
 
@@ -200,10 +205,31 @@ class Channel(HTTPChannel):
             self.deadline_s = self.site.now_s + self.site.bounds.linger_s_max
             self.loseConnection()
 
+    def close_now(self) -> None:
+        """Close without a word: when it returns, the descriptor is free. Closing as Twisted does frees it in a later turn."""
+        transport = self.transport
+        self._closed = True
+        if isinstance(transport, FileDescriptor):
+            transport.stopReading()
+            transport.stopWriting()
+            transport.connectionLost(Failure(ConnectionDone()))
+        else:  # a test's
+            transport.abortConnection()
+
     @property
     def idle(self) -> bool:
         """Whether nothing has been asked that is not answered."""
         return not self.requests and not self._buffer
+
+    @property
+    def asking(self) -> bool:
+        """Whether a request is being read or answered. Whoever sends a head for ever is not asking yet."""
+        return bool(self.requests)
+
+    @property
+    def counted_as(self) -> str:
+        """The name under which the peer's address is limited."""
+        return counted_as(self.peer)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count out; whoever is still at work for this client finishes all the same."""

@@ -18,7 +18,10 @@ _TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class Limits(Value, frozen=True, kw_only=True):
-    """How often: an address, everyone together, and one user each kind of thing; and how many actions may be open at once."""
+    """How often: an address, everyone together, and one user each kind of thing; and how many actions may be open at once.
+
+    ``probes`` and ``pages`` are kept in each process's memory, all others in all processes together.
+    """
 
     address: Limit
     everyone: Limit
@@ -26,6 +29,9 @@ class Limits(Value, frozen=True, kw_only=True):
     initialize: Limit
     settings: Limit
     open_actions_max: int
+    #: For an address at routes that need no token: what machines ask, and what pages are made of.
+    probes: Limit
+    pages: Limit
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +71,7 @@ class Door:
         verdict = await self.gate.admit([*self._common_hits(request), hit], slot)
         if verdict.refused is not None:
             raise Refused(self._slow_down(request, verdict, complaint))
-        request.lines += _rate_lines(_policy(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
+        request.lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
         self.recheck(request)
 
     def set_player(self, request: Request, player: Player) -> Player:
@@ -108,8 +114,8 @@ class Door:
             ),
             None,
         )
-        policy = b'"%b";q=%d' % (name.encode(), limits.open_actions_max) if limit is None else _policy(limit)
-        request.lines += _rate_lines(policy, name, 0, verdict.retry_after_ms)
+        policy = b'"%b";q=%d' % (name.encode(), limits.open_actions_max) if limit is None else policy_of(limit)
+        request.lines += rate_lines(policy, name, 0, verdict.retry_after_ms)
         return Refusal(
             reason=Reason.RATE_LIMIT_EXCEEDED,
             message=_TOO_MANY if limit in (limits.address, limits.everyone) else complaint,
@@ -117,12 +123,13 @@ class Door:
         )
 
 
-def _rate_lines(policy: bytes, name: str, remaining: int, reset_ms: int) -> bytes:
+def rate_lines(policy: bytes, name: str, remaining: int, reset_ms: int) -> bytes:
     """RateLimit fields as draft-ietf-httpapi-ratelimit-headers spells them: quota and window, what is left and for how long."""
     return b'RateLimit-Policy: %b\r\nRateLimit: "%b";r=%d;t=%d\r\n' % (policy, name.encode(), remaining, _seconds(reset_ms))
 
 
-def _policy(limit: Limit) -> bytes:
+def policy_of(limit: Limit) -> bytes:
+    """A limit as RateLimit-Policy names it."""
     return b'"%b";q=%d;w=%d' % (limit.name.encode(), limit.quota, _seconds(limit.window_ms))
 
 

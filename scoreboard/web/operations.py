@@ -20,6 +20,7 @@ from scoreboard.web.shapes import (
     ChangeData,
     ChangesAnswer,
     ChangesData,
+    ConditionData,
     GrantAnswer,
     GrantData,
     PlaceAnswer,
@@ -288,8 +289,17 @@ OPERATIONS: Final = (
         method="get",
         path="/readyz",
         name="readyz",
-        summary="Whether every store answers; 503 says which does not",
-        answer=ReadyAnswer(data=ReadyData(stores={"ledger": True, "board": True})),
+        summary="Whether this server can do its share, also degraded; ?strict: whether all is well; 503 says what is not",
+        answer=ReadyAnswer(
+            data=ReadyData(
+                stores={"ledger": True, "redis": True},
+                conditions=[
+                    ConditionData(name="ledger", ok=True, serving=True, detail=""),
+                    ConditionData(name="redis", ok=True, serving=True, detail=""),
+                ],
+            )
+        ),
+        texts=(("query", "strict", ""),),
         refusals=(*_EVERYWHERE, Reason.UNAVAILABLE),
         secured=False,
     ),

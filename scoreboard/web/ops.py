@@ -1,67 +1,78 @@
-"""For operators: whether we live, whether we are ready, what was measured, and what the interface is."""
+"""For operators: whether we live, whether we are ready, what was measured, and what the interface is. All from memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
-from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.boundaries import Health
+from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.web.answer import JSON, NO_STORE, Answer
+from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.request import Request
-from scoreboard.web.shapes import AliveAnswer, ReadyAnswer, ReadyData, encode
+from scoreboard.web.shapes import AliveAnswer, ConditionData, ReadyAnswer, ReadyData, encode
 
-#: How long a store may take to answer before it counts as away.
-PING_S_MAX: Final = 1.0
+#: How long what was measured is given out again.
+METRICS_S_MAX: Final = 1.0
 _LINES: Final = JSON + NO_STORE
 _ALIVE: Final = Answer(200, encode(AliveAnswer()), _LINES)
 
-Ping = Callable[[], Coroutine[Any, Any, None]]
 
-
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Ops:
-    """Handlers that need no token. ``pings`` by the name of the store; ``metrics`` gives a body and its content type."""
+    """Handlers that need no token. ``metrics`` gives a body and its content type."""
 
-    pings: Mapping[str, Ping]
+    open_routes: OpenRoutes
+    limit: Limit
+    health: Health
     metrics: Callable[[], tuple[bytes, str]]
     document: Callable[[], bytes]
     clock: IReactorTime
+    _measured: Answer = field(init=False)
+    _measured_s: float = field(default=float("-inf"), init=False)
 
-    def healthz(self, _: Request) -> Answer:
-        """We live; of the stores nothing is asked, for restarting us would not mend them."""
+    async def healthz(self, request: Request) -> Answer:
+        """We live; of what we depend on nothing is said, for restarting us would not mend it."""
+        await self.open_routes.check(request, self.limit)
         return _ALIVE
 
-    async def readyz(self, _: Request) -> Answer | Refusal:
-        """Whether every store answers, and if not, which one does not."""
-        waits = {name: ensureDeferred(self._answers(ping)) for name, ping in self.pings.items()}
-        stores = ReadyData(stores={name: await wait for name, wait in waits.items()})
-        away = [name for name, answers in stores.stores.items() if not answers]
-        if not away:
-            return Answer(200, encode(ReadyAnswer(data=stores)), _LINES)
-        return unavailable(f"No answer from: {', '.join(away)}")
+    async def readyz(self, request: Request) -> Answer | Refusal:
+        """Whether this process can do its share, also degraded; with ``?strict``, whether all is well. If not, what is not."""
+        await self.open_routes.check(request, self.limit)
+        strict = _is_strict(request.query)
+        conditions = self.health.conditions()
+        wrong = [one for one in conditions if not (one.ok if strict else one.serving)]
+        if wrong:
+            return unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
+        told = [ConditionData(name=one.name, ok=one.ok, serving=one.serving, detail=one.detail) for one in conditions]
+        data = ReadyData(stores={one.name: one.ok for one in conditions}, conditions=told)
+        return Answer(200, encode(ReadyAnswer(data=data)), _LINES)
 
-    def metrics_page(self, _: Request) -> Answer:
-        """What Prometheus scrapes."""
-        body, content_type = self.metrics()
-        return Answer(200, body, b"Content-Type: %b\r\n" % content_type.encode("latin-1") + NO_STORE)
+    async def metrics_page(self, request: Request) -> Answer:
+        """What Prometheus scrapes, measured at most once a second."""
+        await self.open_routes.check(request, self.limit)
+        now_s = self.clock.seconds()
+        if now_s - self._measured_s >= METRICS_S_MAX:
+            body, content_type = self.metrics()
+            self._measured = Answer(200, body, b"Content-Type: %b\r\n" % content_type.encode("latin-1") + NO_STORE)
+            self._measured_s = now_s
+        return self._measured
 
-    def openapi(self, _: Request) -> Answer:
+    async def openapi(self, request: Request) -> Answer:
         """What this interface is, for machines."""
+        await self.open_routes.check(request, self.limit)
         return self._openapi
 
     @cached_property
     def _openapi(self) -> Answer:
         return Answer(200, self.document(), JSON + b"Cache-Control: public, max-age=300\r\n")
 
-    async def _answers(self, ping: Ping) -> bool:
-        try:
-            await ensureDeferred(ping()).addTimeout(PING_S_MAX, self.clock)
-        except (StoreUnavailable, TimeoutError):
-            return False
-        return True
+
+def _is_strict(query: bytes) -> bool:
+    """Whether the query names ``strict``, with a value or without."""
+    return any(part.partition(b"=")[0] == b"strict" for part in query.split(b"&"))

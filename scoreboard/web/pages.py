@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.web.answer import Answer
+from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.request import Request
 
 #: Nothing from anywhere else, nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
@@ -40,11 +42,14 @@ _TYPES: Final = {
 class Pages:
     """What is under a directory: by its path from there, with `/` between folders."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, open_routes: OpenRoutes, limit: Limit) -> None:
+        self._open_routes = open_routes
+        self._limit = limit
         self._answers: Mapping[str, tuple[bytes, Answer]] = dict(_read(directory))
 
-    def page(self, request: Request, name: str) -> Answer | Refusal:
+    async def page(self, request: Request, name: str) -> Answer | Refusal:
         """The file of this name, or 304 to who has it."""
+        await self._open_routes.check(request, self._limit)
         found = self._answers.get(name)
         if found is None:
             return _NO_PAGE

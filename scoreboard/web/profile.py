@@ -22,10 +22,11 @@ _TOO_MANY: Final = "Too many changes of settings. Please try again later."
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Handlers of /me."""
+    """Handlers of /me. ``note_settings`` learns at once of what was changed here: user id, settings, number of the change."""
 
     door: Door
     register: Register
+    note_settings: Callable[[str, PlayerSettings, int], None]
     now_ms: Callable[[], int]
 
     async def achievements(self, request: Request) -> Answer:
@@ -46,7 +47,8 @@ class Profile:
         await self.door.count_play(request, Hit(limit=self.door.limits.settings, subject=player.user_id), None, _TOO_MANY)
         if isinstance(wanted, Refusal):
             return wanted
-        await self.register.change_settings(player.user_id, wanted, self.now_ms())
+        number = await self.register.change_settings(player.user_id, wanted, self.now_ms())
+        self.note_settings(player.user_id, wanted, number)
         return _told(wanted)
 
 

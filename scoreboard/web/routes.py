@@ -9,11 +9,11 @@ matched by werkzeug.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, cast
 
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
@@ -43,7 +43,7 @@ class Routes(Resource):
     """The root resource. ``app`` is a Klein bound to its handlers; ``fault`` is what is said of a failure of ours.
 
     ``recheck`` raises Refused when the request's player may no longer be answered; it runs before the answer of each read that
-    may have waited.
+    may have waited. ``count_stray`` counts a request that reaches no handler and raises Refused when there were too many of them.
     """
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
@@ -57,6 +57,7 @@ class Routes(Resource):
         fault: Answer,
         cors: Cors,
         recheck: Callable[[Request], None],
+        count_stray: Callable[[Request], Coroutine[Any, Any, None]],
     ) -> None:
         super().__init__()
         self._app = app
@@ -64,6 +65,7 @@ class Routes(Resource):
         self._fault = fault
         self._cors = cors
         self._recheck = recheck
+        self._count_stray = count_stray
         self._variable = app.url_map.bind("")
         self._exact: dict[bytes, dict[bytes, str]] = {}
         for rule in app.url_map.iter_rules():
@@ -88,26 +90,32 @@ class Routes(Resource):
         path, method = request.path, request.method
         known = self._exact.get(path)
         endpoints, arguments = (known, _NO_ARGUMENTS) if known is not None else self._match(path, method)
+        if not endpoints:
+            return ensureDeferred(self._answer_stray(_NOT_FOUND, request))
         endpoint = endpoints.get(method)
         if endpoint is not None:
             request.endpoint = endpoint
             return cast("Deferred[Outcome] | Outcome", self._app.execute_endpoint(endpoint, request, **arguments))
         methods = b", ".join(sorted([*endpoints, b"OPTIONS"]))
         if method == b"OPTIONS":
-            return self._cors.preflight(methods)
+            return ensureDeferred(self._answer_stray(self._cors.preflight(methods), request))
         request.lines += b"Allow: %b\r\n" % methods
-        return _WRONG_METHOD
+        return ensureDeferred(self._answer_stray(_WRONG_METHOD, request))
+
+    async def _answer_stray(self, outcome: Outcome, request: Request) -> Outcome:
+        await self._count_stray(request)
+        return outcome
 
     def _match(self, path: bytes, method: bytes) -> tuple[dict[bytes, str], Mapping[str, Any]]:
-        """(endpoints by method, the variables in the path); raises Refused."""
+        """(endpoints by method, the variables in the path); no endpoint if there is no such path."""
         if _PLAIN_PATH.fullmatch(path) is None:
-            raise Refused(_NOT_FOUND)
+            return {}, _NO_ARGUMENTS
         try:
             rule, arguments = self._variable.match(path.decode("ascii"), method.decode("ascii"), return_rule=True)
         except MethodNotAllowed as wrong:
             return {method.encode(): "none" for method in wrong.valid_methods or ()}, _NO_ARGUMENTS
         except HTTPException:
-            raise Refused(_NOT_FOUND) from None
+            return {}, _NO_ARGUMENTS
         return {known.encode(): rule.endpoint for known in rule.methods or ()}, arguments
 
     def _say_after_wait(self, outcome: Outcome, request: Request) -> None:

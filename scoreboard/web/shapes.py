@@ -208,14 +208,24 @@ class AliveAnswer(Shape, frozen=True, kw_only=True):
     message: str = "Alive"
 
 
+class ConditionData(Shape, frozen=True, kw_only=True):
+    """How one thing that the server depends on fares; ``detail`` says why it is not ok."""
+
+    name: str
+    ok: bool
+    serving: bool
+    detail: str
+
+
 class ReadyData(Shape, frozen=True, kw_only=True):
-    """Which stores answer, by name."""
+    """Whether all is well, by name, and the same in full."""
 
     stores: dict[str, bool]
+    conditions: list[ConditionData]
 
 
 class ReadyAnswer(Shape, frozen=True, kw_only=True):
-    """Every store answers."""
+    """This server can keep awards and answer reads; for ``?strict``: and all is well."""
 
     success: Literal[True] = True
     data: ReadyData

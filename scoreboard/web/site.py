@@ -8,16 +8,18 @@ from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.logger import Logger
 from twisted.web import server
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 
 from scoreboard.boundaries import Meter
-from scoreboard.domain.refusals import Refusal, unavailable
+from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.values import Value
-from scoreboard.web.address import Proxies, counted_as, plain
+from scoreboard.web.address import Proxies, is_loopback, plain
 from scoreboard.web.answer import Answer
 from scoreboard.web.channel import Channel
+from scoreboard.web.connections import Connections
 from scoreboard.web.request import Request
 
 
@@ -27,7 +29,7 @@ class Bounds(Value, frozen=True, kw_only=True):
     head_bytes_max: int = 16_384
     head_fields_max: int = 100
     body_bytes_max: int = 16_384
-    connections_max: int = 10_000
+    connections_max: int = 8_000
     connections_per_address_max: int = 512
     head_s_max: float = 10.0
     body_s_max: float = 20.0
@@ -37,10 +39,11 @@ class Bounds(Value, frozen=True, kw_only=True):
 
 
 class Site(server.Site):
-    """All connections. ``lines`` are the header lines of every answer; ``refused`` makes the answer of a refusal;
-    ``release`` is called when we drain, so that nobody waits for what may happen.
+    """The connections of a port. ``lines`` are the header lines of every answer; ``refused`` makes the answer of a refusal;
+    ``release`` is called when we drain, so that nobody waits for what may happen; ``connections`` counts other ports', too.
     """
 
+    _log = Logger()
     protocol = Channel  # type: ignore[assignment]  # Twisted types it as the proxy that chooses between HTTP/1 and 2
 
     def __init__(
@@ -55,6 +58,7 @@ class Site(server.Site):
         now_ms: Callable[[], int],
         meter: Meter,
         release: Callable[[], None] = lambda: None,
+        connections: Connections | None = None,
     ) -> None:
         super().__init__(resource, timeout=None, reactor=clock)
         self.bounds, self.proxies, self.refused, self.meter = bounds, proxies, refused, meter
@@ -63,7 +67,7 @@ class Site(server.Site):
         self._now_ms = now_ms
         self._constant_lines = lines
         self._channels: set[Channel] = set()
-        self._by_address: Counter[str] = Counter()
+        self._registry = connections or Connections(bounds.connections_max, bounds.connections_per_address_max)
         self._tallies: Counter[tuple[str, int]] = Counter()
         self._listened = False
         self._next_look: IDelayedCall | None = None
@@ -75,29 +79,26 @@ class Site(server.Site):
         channel = cast(Channel, super().buildProtocol(addr))
         channel.peer = plain(getattr(addr, "host", ""))
         channel.trusted = self.proxies.trusts(channel.peer)
+        channel.ours = channel.trusted or is_loopback(channel.peer)
         return channel
 
     def count_in(self, channel: Channel) -> Refusal | None:
-        """A place for this connection, or why there is none. Our own proxies speak for many and have no limit each."""
-        address = counted_as(channel.peer)
-        if len(self._channels) >= self.bounds.connections_max:
-            return unavailable("The server has no connection left")
-        if not channel.trusted and self._by_address[address] >= self.bounds.connections_per_address_max:
-            return unavailable("Your address holds too many connections")
-        self._channels.add(channel)
-        self._by_address[address] += 1
-        return None
+        """A place for this connection, or why there is none; it is closed already if there are too many to be told."""
+        refusal = self._registry.admit(channel)
+        if refusal is None:
+            self._channels.add(channel)
+        elif self._registry.crowded:
+            channel.close_now()
+        else:
+            self._registry.tell(channel)
+        return refusal
 
     def count_out(self, channel: Channel) -> None:
         """The connection is gone, or is no longer HTTP. Doing it twice changes nothing."""
-        if channel not in self._channels:
-            return
-        self._channels.remove(channel)
-        address = counted_as(channel.peer)
-        self._by_address[address] -= 1
-        if not self._by_address[address]:
-            del self._by_address[address]
-        self._tell_drained()
+        self._registry.leave(channel)
+        if channel in self._channels:
+            self._channels.remove(channel)
+            self._tell_drained()
 
     @property
     def connections(self) -> int:
@@ -144,8 +145,16 @@ class Site(server.Site):
         for (endpoint, status), count in self._tallies.items():
             self.meter.count("http_requests_total", count, route=endpoint, status=str(status))
         self._tallies.clear()
+        self._tell_refused()
         needed = self._listened or self._channels
         self._next_look = self.reactor.callLater(1, self._look) if needed else None
+
+    def _tell_refused(self) -> None:
+        """One line for all connections of a second that found no room or had to make some: strangers cause them."""
+        refused, self._registry.refused = self._registry.refused, 0
+        if refused:
+            self.meter.count("http_connections_refused_total", refused)
+            self._log.warn("too many connections: {refused} were refused or closed within a second", refused=refused)
 
     def _set_time(self) -> None:
         """The time, to the second: for deadlines, and for Date."""

@@ -7,8 +7,8 @@ from twisted.internet.task import Clock
 
 from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
+from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.values import ScoreChanged
-from scoreboard.storage.memory_register import MemoryRegister
 from tests.actors.fakes import PlainWire, QuietMeter, Screen, WrittenBoard, many, moved
 from tests.awaiting import result_of
 
@@ -18,16 +18,22 @@ class House:
         self.clock = Clock()
         self.clock.advance(1_000)
         self.board = WrittenBoard()
-        self.register = MemoryRegister()
+        self.private: set[str] = set()
+        self.unknown: StoreUnavailable | None = None
         self.wire = PlainWire()
         self.announcer = Announcer(
             ranking=self.board,
-            register=self.register,
+            forbids_spectators=self._forbids_spectators,
             clock=self.clock,
             tick_ms=50,
             score_updates_per_tick_max=score_updates_per_tick_max,
             meter=QuietMeter(),
         )
+
+    def _forbids_spectators(self, user_id: str) -> bool:
+        if self.unknown is not None:
+            raise self.unknown
+        return user_id in self.private
 
     def screen(self, user_id: str = "watcher", *, joined: bool = True) -> Screen:
         screen = Screen(self.wire, user_id)

@@ -35,7 +35,6 @@ from scoreboard.domain.values import (
 )
 from scoreboard.storage.memory_board import Canvas, MemoryBoard
 from scoreboard.storage.memory_ledger import MemoryLedger
-from scoreboard.storage.memory_register import MemoryRegister
 from tests.actors.fakes import NOW, QuietMeter, Screen
 from tests.awaiting import result_of, started
 
@@ -165,7 +164,7 @@ class Theatre:
         self.ranking = Ranking(board=self.board, ledger=self.ledger, clock=self.clock, now_ms=lambda: NOW, meter=meter)
         self.announcer = Announcer(
             ranking=self.ranking,
-            register=MemoryRegister(),
+            forbids_spectators=lambda _user_id: False,
             clock=self.clock,
             tick_ms=50,
             score_updates_per_tick_max=1_000,

@@ -7,12 +7,11 @@ from msgspec.structs import replace
 
 from scoreboard.actors.spectators import SPECTATED_PER_LISTENER_MAX
 from scoreboard.boundaries import SUSPENDED, StoreUnavailable
-from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED
 from scoreboard.domain.values import PlayerActed
-from tests.actors.fakes import NOW, Screen, many, moved
+from tests.actors.fakes import Screen, many, moved
 from tests.actors.test_announcer import House
-from tests.awaiting import result_of, started
+from tests.awaiting import result_of
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def house() -> House:
 def spectator(house: House, user_id: str = "amy", *, role: str = "user") -> Screen:
     screen = house.screen("watcher", joined=False)
     screen.player = replace(screen.player, role=role)
-    assert result_of(house.announcer.spectate(screen, user_id)) is None
+    assert house.announcer.spectate(screen, user_id) is None
     return screen
 
 
@@ -38,7 +37,7 @@ def test_spectators_hear_every_deed_and_others_none(house: House) -> None:
 
 def test_a_spectator_in_the_room_hears_it_in_the_ticks_one_piece(house: House) -> None:
     watcher = house.screen("watcher")
-    result_of(house.announcer.spectate(watcher, "amy"))
+    house.announcer.spectate(watcher, "amy")
     house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
     assert [offer.decode().strip() for offer in watcher.offers] == ["S:amy:41>40@1 A:amy:QUEST+10@1"]
 
@@ -64,10 +63,10 @@ def test_a_spectator_that_left_hears_no_more(house: House) -> None:
 
 
 def test_a_player_may_forbid_spectators_but_for_admins_and_the_own_sockets(house: House) -> None:
-    result_of(house.register.change_settings("amy", PlayerSettings(spectators=False), NOW))
+    house.private.add("amy")
     watcher, own = house.screen("watcher", joined=False), house.screen("amy", joined=False)
-    assert result_of(house.announcer.spectate(watcher, "amy")) is NO_SPECTATORS
-    assert result_of(house.announcer.spectate(own, "amy")) is None
+    assert house.announcer.spectate(watcher, "amy") is NO_SPECTATORS
+    assert house.announcer.spectate(own, "amy") is None
     admin = spectator(house, role="admin")
     house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
     assert watcher.seen == ""
@@ -83,82 +82,36 @@ def test_who_is_watching_when_it_is_forbidden_is_told_and_put_out(house: House) 
     assert admin.seen == "A:amy:QUEST+10@1"
 
 
-def test_who_asks_while_it_is_being_forbidden_does_not_slip_in(house: House) -> None:
-    watcher = house.screen("watcher", joined=False)
-    house.register.pause()
-    asked = started(house.announcer.spectate(watcher, "amy"))
-    house.announcer.shut_out("amy")
-    house.register.resume()  # and the settings still allow it
-    assert asked.result is NO_SPECTATORS
-
-
-def test_who_asks_hears_nothing_before_the_answer(house: House) -> None:
-    result_of(house.register.change_settings("amy", PlayerSettings(spectators=False), NOW))
+def test_the_answer_comes_at_once_and_nothing_is_heard_before_it(house: House) -> None:
+    house.private.add("amy")
     watcher = house.screen("watcher", joined=False)
     house.board.missed = (moved("amy", 40, 41, deeds=["QUEST"]),)
-    house.register.pause()
-    asked = started(house.announcer.spectate(watcher, "amy"))
+    assert house.announcer.spectate(watcher, "amy") is NO_SPECTATORS
     house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
     missed = result_of(house.announcer.catch_up(watcher, house.board.cursor))
     back = result_of(house.announcer.resume(watcher, house.board.cursor))
     told = [*(missed or ()), *(back.missed or ())]
     assert [one for one in told if isinstance(one, PlayerActed)] == []
     assert "A:amy" not in watcher.seen
-    house.register.resume()
-    assert asked.result is NO_SPECTATORS
 
 
-def test_what_is_being_asked_counts_among_the_seats(house: House) -> None:
-    watcher = house.screen("watcher", joined=False)
-    house.register.pause()
-    asked = [started(house.announcer.spectate(watcher, f"u{n}")) for n in range(SPECTATED_PER_LISTENER_MAX + 1)]
-    assert asked[-1].result is TOO_MANY_SPECTATED
-    house.announcer.leave(watcher)
-    house.register.resume()
-    assert {one.result for one in asked[:-1]} == {NO_SPECTATORS}
-    assert not house.announcer._spectators._asked
-    assert not house.announcer._spectators._watching
-
-
-def test_a_question_that_fails_costs_no_seat(house: House) -> None:
-    watcher = spectator(house)
-    house.register.broken = StoreUnavailable("broken")
-    with pytest.raises(StoreUnavailable):
-        result_of(house.announcer.spectate(watcher, "amy"))
+def test_while_it_is_not_known_who_forbids_it_nobody_gets_a_seat_and_nobody_loses_one(house: House) -> None:
+    watcher, other = spectator(house), house.screen("other", joined=False)
+    house.unknown = StoreUnavailable("the register could not be followed of late")
+    for one in (watcher, other):
+        with pytest.raises(StoreUnavailable):
+            house.announcer.spectate(one, "amy")
     house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
     assert watcher.seen == "A:amy:QUEST+10@1"
+    assert other.seen == ""
+    own = house.screen("amy", joined=False)
+    assert house.announcer.spectate(own, "amy") is None, "one's own actions are one's own whatever the settings"
 
 
-def test_an_old_answer_gives_no_seat_to_a_newer_question(house: House) -> None:
-    watcher = house.screen("watcher", joined=False)
-    house.register.pause()
-    first = started(house.announcer.spectate(watcher, "amy"))
-    house.announcer.shut_out("amy")
-    second = started(house.announcer.spectate(watcher, "amy"))
-    waiting = house.register._waiting
-    assert waiting is not None
-    waiting.pop(0).callback(None)  # the first is told what the settings were
-    assert first.result is NO_SPECTATORS
-    house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
-    assert watcher.seen == ""
-    house.register.resume()
-    assert second.result is None
-
-
-def test_two_questions_do_not_spoil_each_others_answers(house: House) -> None:
-    watcher = house.screen("watcher", joined=False)
-    house.register.pause()
-    both = [started(house.announcer.spectate(watcher, "amy")) for _ in range(2)]
-    house.register.resume()
-    assert [one.result for one in both] == [None, None]
-    assert not house.announcer._spectators._asked
-
-
-def test_settings_that_cannot_be_read_let_nobody_in(house: House) -> None:
-    house.register.broken = StoreUnavailable("broken")
-    watcher = house.screen("watcher", joined=False)
-    with pytest.raises(StoreUnavailable):
-        result_of(house.announcer.spectate(watcher, "amy"))
+def test_a_seat_that_is_asked_for_again_is_lost_if_it_is_forbidden_by_now(house: House) -> None:
+    watcher = spectator(house)
+    house.private.add("amy")
+    assert house.announcer.spectate(watcher, "amy") is NO_SPECTATORS
     house.tick(moved("amy", 40, 41, deeds=["QUEST"]))
     assert watcher.seen == ""
 
@@ -166,9 +119,9 @@ def test_settings_that_cannot_be_read_let_nobody_in(house: House) -> None:
 def test_a_socket_spectates_so_many_and_no_more(house: House) -> None:
     watcher = house.screen("watcher", joined=False)
     for n in range(SPECTATED_PER_LISTENER_MAX):
-        assert result_of(house.announcer.spectate(watcher, f"u{n}")) is None
-    assert result_of(house.announcer.spectate(watcher, "amy")) is TOO_MANY_SPECTATED
-    assert result_of(house.announcer.spectate(watcher, "u0")) is None, "it does already"
+        assert house.announcer.spectate(watcher, f"u{n}") is None
+    assert house.announcer.spectate(watcher, "amy") is TOO_MANY_SPECTATED
+    assert house.announcer.spectate(watcher, "u0") is None, "it does already"
     house.announcer.leave(watcher)
     assert not house.announcer._spectators._watching
     assert not house.announcer._spectators._watched

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from scoreboard.actors import warden as module
-from scoreboard.actors.warden import LOOK_S, Warden
+from scoreboard.actors.warden import KNOWN_S_MAX, LOOK_S, Warden
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.storage.memory_register import MemoryRegister
@@ -39,6 +39,14 @@ class House:
 
     def wish(self, user_id: str, spectators: bool) -> None:
         result_of(self.register.change_settings(user_id, PlayerSettings(spectators=spectators), NOW))
+
+    def change_here(self, user_id: str, spectators: bool) -> None:
+        """As the web does in this very process."""
+        settings = PlayerSettings(spectators=spectators)
+        self.warden.note_settings(user_id, settings, result_of(self.register.change_settings(user_id, settings, NOW)))
+
+    def private(self, *users: str) -> list[bool]:
+        return [self.warden.forbids_spectators(user) for user in users]
 
     def barred(self, *users: str) -> list[bool]:
         return [self.warden.bars(user) for user in users]
@@ -88,6 +96,72 @@ def test_it_tells_who_does_not_want_to_be_watched_any_more(house: House) -> None
     house.clock.advance(LOOK_S)
     assert house.told == [("private", "amy")]
     assert house.barred("amy", "bob") == [False, False]
+
+
+def test_it_starts_knowing_who_forbids_spectators_and_follows_that(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PRIVATE_PER_PAGE", 2)
+    for user in ("amy", "bob", "cat", "dan", "eve"):
+        house.wish(user, spectators=False)
+    house.wish("cat", spectators=True)
+    result_of(house.warden.start())
+    assert house.private("amy", "bob", "cat", "dan", "eve", "zed") == [True, True, False, True, True, False]
+    assert house.told == [], "of what was before"
+    house.wish("amy", spectators=True)
+    house.wish("zed", spectators=False)
+    assert house.private("amy", "zed") == [True, False]
+    house.clock.advance(LOOK_S)
+    assert house.private("amy", "zed") == [False, True]
+
+
+def test_a_change_of_settings_in_this_process_holds_at_once(house: House) -> None:
+    result_of(house.warden.start())
+    house.change_here("amy", spectators=False)
+    assert house.private("amy") == [True]
+    assert house.told == [("private", "amy")]
+    house.change_here("amy", spectators=True)
+    assert house.private("amy") == [False]
+    house.clock.advance(LOOK_S)
+    assert house.private("amy") == [False]
+
+
+def test_an_older_look_does_not_undo_a_change_that_was_made_here_meanwhile(house: House) -> None:
+    """The look read the settings as they were, and is told so only after the change."""
+    result_of(house.warden.start())
+    house.wish("amy", spectators=True)
+    [earlier] = result_of(house.register.turns(0, 10))
+    house.change_here("amy", spectators=False)
+    house.warden._follow(earlier)
+    assert house.private("amy") == [True]
+    house.clock.advance(LOOK_S)
+    assert house.private("amy") == [True]
+    house.wish("amy", spectators=True)
+    house.clock.advance(LOOK_S)
+    assert house.private("amy") == [False], "and what comes later is followed"
+    assert house.warden._noted == {}
+
+
+def test_a_change_that_was_followed_before_it_is_noted_changes_nothing(house: House) -> None:
+    result_of(house.warden.start())
+    number = result_of(house.register.change_settings("amy", PlayerSettings(spectators=False), NOW))
+    house.wish("amy", spectators=True)
+    house.clock.advance(LOOK_S)
+    house.warden.note_settings("amy", PlayerSettings(spectators=False), number)
+    assert house.private("amy") == [False]
+
+
+def test_what_is_known_of_settings_grows_old(house: House) -> None:
+    house.wish("amy", spectators=False)
+    result_of(house.warden.start())
+    house.register.broken = AWAY
+    house.clock.pump([LOOK_S] * int(KNOWN_S_MAX / LOOK_S))
+    assert house.private("amy", "bob") == [True, False]
+    house.clock.advance(LOOK_S)
+    assert house.private("amy") == [True]
+    with pytest.raises(StoreUnavailable):
+        house.private("bob")
+    house.register.broken = None
+    house.clock.advance(LOOK_S)
+    assert house.private("amy", "bob") == [True, False]
 
 
 def test_more_turns_than_fit_a_page_are_followed_in_one_look(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,8 +78,8 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     "the deeds of a player who forbade it": (
         Hole(
             "scoreboard/actors/spectators.py",
-            "        self._asked.setdefault(listener, {})[question] = None\n",
-            "        self._asked.setdefault(listener, {})[question] = None\n        self._seat(listener, user_id)\n",
+            "if not _may_always(listener, user_id) and self._forbids(user_id):",
+            "if False:",
         ),
         ["player:action"],
     ),

@@ -115,11 +115,11 @@ class ServerProcess:
         raise AssertionError(f"the server was not ready within {UP_S_MAX} s:\n{self.log[-4000:]}")
 
     def wait_until_in_sync(self, within_s: float = UP_S_MAX) -> None:
-        """Until the board follows the ledger: reads and receipts are not degraded from then on."""
+        """Until all is well: the board follows the ledger, and no read or receipt is degraded."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
             with suppress(OSError):
-                if "board_abreast 1.0" in self.get("/metrics").body:
+                if self.get("/readyz?strict").status == 200:
                     return
             time.sleep(0.05)
         raise AssertionError(f"the board did not follow the ledger within {within_s} s:\n{self.log[-4000:]}")

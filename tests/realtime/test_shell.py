@@ -15,7 +15,6 @@ from twisted.logger import capturedLogs
 
 from scoreboard.boundaries import Parting
 from scoreboard.domain.values import BoardChanged
-from scoreboard.realtime.lobby import PASSING_MAX
 from tests.awaiting import started
 from tests.realtime.cable import Cable, frame
 from tests.realtime.house import House, page
@@ -215,7 +214,7 @@ def test_a_handshake_that_takes_ten_seconds_is_cut_off_however_it_trickles(house
 
 
 def test_who_finds_no_room_to_shake_hands_is_cut_off_without_an_answer(house: House) -> None:
-    for _ in range(PASSING_MAX):
+    for _ in range(house.settings.passing_max):
         house.plug_in()
     cable = Cable()
     cable.protocol = house.factory.buildProtocol(cable.getPeer())
@@ -226,7 +225,7 @@ def test_who_finds_no_room_to_shake_hands_is_cut_off_without_an_answer(house: Ho
     )
     cable.turn()
     assert (cable.sent, cable.lost) == (b"", "aborted")
-    assert (house.lobby.crowd, house.announcer.known) == (PASSING_MAX, set())
+    assert (house.lobby.crowd, house.announcer.known) == (house.settings.passing_max, set())
 
 
 def test_who_asks_and_never_reads_is_not_heard_any_more_and_costs_no_more_than_one_answer(house: House) -> None:

@@ -55,14 +55,14 @@ def test_awards_of_two_servers_take_turns_in_shared_sessions(url: str) -> None:
         verdicts = writes.award([claim(f"user-{user}", 1) for user in range(USERS)], [])
         assert all(isinstance(verdict, Award) for verdict in verdicts)
         if number % 20 == 0:
-            writes.touch()
+            servers[0].commit_probe.commit()
             assert writes.next_epoch("run") > 0
     for server in servers:
         for _ in range(8):  # psycopg would prepare it by now
             assert [one.points for one in server.order.accounts("", 10)] == [60] * USERS
             assert server.order.changed_since(server.order.position(), "", 10).standings == []
         assert server.audits.verify("", 100) == (None, [])
-        for half in (server.writes, server.reads, server.audits, server.order):
+        for half in (server.writes, server.reads, server.audits, server.order, server.commit_probe):
             half.close()
 
 

@@ -103,6 +103,19 @@ def test_the_suspended_come_in_pages_by_shard_and_then_by_code_point(house: Hous
     assert seen == sorted((user for user in users if user != "ab"), key=lambda user: (ledger_shard(user), user))
 
 
+def test_who_forbids_spectators_comes_in_pages_by_shard_and_then_by_code_point(house: House) -> None:
+    users = ["Zed", "_x", "a-b", "a.b", "a_b", "ab", "b"]
+    numbers = [house.do(house.register.change_settings(user, PRIVATE, NOW)) for user in reversed(users)]
+    assert numbers == list(range(1, 8))
+    assert house.do(house.register.change_settings("ab", SHOWN, NOW)) == 8
+    assert house.do(house.register.change_settings("open", SHOWN, NOW)) == 9
+    seen: list[str] = []
+    while page := house.do(house.register.private(seen[-1] if seen else "", 3)):
+        assert len(page) <= 3
+        seen += page
+    assert seen == sorted([user for user in users if user != "ab"], key=lambda user: (ledger_shard(user), user))
+
+
 def test_changes_are_numbered_and_told_in_order(house: House) -> None:
     house.do(house.register.suspend(order("amy")))
     house.do(house.register.change_settings("bob", PRIVATE, NOW))

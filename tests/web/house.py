@@ -20,7 +20,9 @@ from twisted.web.resource import IResource, Resource
 
 from scoreboard.boundaries import (
     Announcer,
+    Condition,
     Gate,
+    Health,
     History,
     Listener,
     Meter,
@@ -32,7 +34,7 @@ from scoreboard.boundaries import (
 )
 from scoreboard.domain.grants import Grant, keyring
 from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
-from scoreboard.domain.players import Achievement
+from scoreboard.domain.players import Achievement, PlayerSettings
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.values import (
@@ -67,6 +69,8 @@ LIMITS = Limits(
     submit=Limit(name="submit", quota=10, window_ms=60_000),
     initialize=Limit(name="initialize", quota=20, window_ms=60_000),
     settings=Limit(name="settings", quota=10, window_ms=60_000),
+    probes=Limit(name="probes", quota=100_000, window_ms=1_000, policy="bucket"),
+    pages=Limit(name="pages", quota=100_000, window_ms=1_000, policy="bucket"),
     open_actions_max=50,
 )
 QUEST = ActionRule(
@@ -233,6 +237,23 @@ class TicketBox:
         return self.held.pop(ticket, None)
 
 
+class Readings:
+    """A Health that the test sets."""
+
+    def __init__(self) -> None:
+        self.shown = [Condition(name=name, ok=True, serving=True) for name in ("ledger", "redis")]
+        self.reads = 0
+
+    def conditions(self) -> Sequence[Condition]:
+        self.reads += 1
+        return self.shown
+
+    def set(self, name: str, *, serving: bool, detail: str) -> None:
+        """Something is not ok."""
+        bad = Condition(name=name, ok=False, serving=serving, detail=detail)
+        self.shown = [bad if one.name == name else one for one in self.shown]
+
+
 class Cable(StringTransport):
     """A transport in memory whose writing half can be closed by itself."""
 
@@ -347,12 +368,14 @@ class House:
         self.unlocked: dict[tuple[str, int], Achievement] = {}
         self.register = MemoryRegister(self.unlocked)
         self.streams: list[tuple[Player, str, Cursor | None, bytes]] = []
-        self.ledger_down = self.board_down = False
+        self.health = Readings()
         self.suspended: set[str] = set()
         self.cloakroom = Cloakroom(
             ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400, barred=self.suspended.__contains__
         )
         self.ids = iter(range(10**6))
+        self.renderings = 0
+        self.noted: list[tuple[str, PlayerSettings, int]] = []
         self.site = build_site(
             doorkeeper=self.cloakroom,
             gate=MemoryGate(self.now_ms) if self.counting else self.gatekeeper,
@@ -361,6 +384,7 @@ class House:
             announcer=self.announcer,
             tickets=self.tickets,
             register=self.register,
+            note_settings=lambda user_id, settings, number: self.noted.append((user_id, settings, number)),
             open_stream=self._open_stream,
             catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
             ring=keyring(ACTION_SECRET),
@@ -368,8 +392,8 @@ class House:
             limits=self.limits,
             action_ttl_ms=600_000,
             spectator_life_s=600 if self.spectators else None,
-            pings={"ledger": self._ping_ledger, "board": self._ping_board},
-            metrics=lambda: (b"up 1\n", "text/plain; version=0.0.4"),
+            health=self.health,
+            metrics=self._metrics,
             pages=self.pages,
             socket=self.socket,
             socketio=self.socketio,
@@ -426,20 +450,17 @@ class House:
         self.streams.append((player, address, since, lines))
         return self.socket
 
-    async def _ping_ledger(self) -> None:
-        if self.ledger_down:
-            raise StoreUnavailable("the ledger is down")
-
-    async def _ping_board(self) -> None:
-        if self.board_down:
-            await Deferred()
+    def _metrics(self) -> tuple[bytes, str]:
+        self.renderings += 1
+        return b"up %d\n" % self.renderings, "text/plain; version=0.0.4"
 
 
-_conforms: tuple[type[Gate], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets]] = (
+_conforms: tuple[type[Gate], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets], type[Health]] = (
     Gatekeeper,
     Deskkeeper,
     PaintedBoard,
     TellingMeter,
     Balcony,
     TicketBox,
+    Readings,
 )

@@ -12,35 +12,56 @@ from scoreboard.domain.values import Player
 from scoreboard.web.app import STATUS, Api
 from scoreboard.web.openapi import document
 from scoreboard.web.operations import REFUSALS
-from tests.web.house import NOW_S, House, request
+from tests.web.house import NOW_S, House
 
 
 def test_we_live_whatever_the_stores_do() -> None:
     house = House()
-    house.ledger_down = house.board_down = True
+    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
     reply = house.ask("GET", "/healthz", token=None)
     assert (reply.status, reply.json) == (200, {"success": True, "message": "Alive"})
 
 
-def test_we_are_ready_when_every_store_answers() -> None:
-    reply = House().ask("GET", "/readyz", token=None)
-    assert (reply.status, reply.json) == (200, {"success": True, "data": {"stores": {"ledger": True, "board": True}}})
+@pytest.mark.parametrize("path", ["/readyz", "/readyz?strict", "/readyz?strict=1"])
+def test_we_are_ready_when_all_is_well(path: str) -> None:
+    reply = House().ask("GET", path, token=None)
+    conditions = [{"name": name, "ok": True, "serving": True, "detail": ""} for name in ("ledger", "redis")]
+    data = {"stores": {"ledger": True, "redis": True}, "conditions": conditions}
+    assert (reply.status, reply.json) == (200, {"success": True, "data": data})
 
 
-def test_a_store_that_is_down_or_silent_is_named() -> None:
+def test_a_degraded_server_is_ready_for_a_balancer_and_not_for_an_alarm() -> None:
     house = House()
-    house.ledger_down = house.board_down = True
-    line = house.line()
-    line.send(request("GET", "/readyz"))
-    assert line.replies() == [], "the silent one has a second"
-    house.pass_time(1)
-    [reply] = line.replies()
-    assert (reply.status, reply.json["code"], reply.json["message"]) == (503, 5030, "No answer from: ledger, board")
+    house.health.set("redis", serving=True, detail="Redis cannot be asked")
+    plain, strict = (house.ask("GET", path, token=None) for path in ("/readyz", "/readyz?strict"))
+    assert (plain.status, plain.json["data"]["stores"]) == (200, {"ledger": True, "redis": False})
+    assert plain.json["data"]["conditions"][1] == {
+        "name": "redis",
+        "ok": False,
+        "serving": True,
+        "detail": "Redis cannot be asked",
+    }
+    assert (strict.status, strict.json["code"], strict.json["message"]) == (503, 5030, "Not ready: redis: Redis cannot be asked")
 
 
-def test_metrics_are_what_the_root_renders() -> None:
-    reply = House().ask("GET", "/metrics", token=None)
+def test_a_server_that_can_keep_no_award_is_not_ready_for_anyone() -> None:
+    house = House()
+    house.health.set("redis", serving=True, detail="Redis cannot be asked")
+    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    plain, strict = (house.ask("GET", path, token=None) for path in ("/readyz", "/readyz?strict"))
+    assert (plain.status, plain.json["message"]) == (503, "Not ready: ledger: The ledger cannot commit")
+    assert plain.headers["retry-after"] == "1"
+    assert strict.json["message"] == "Not ready: ledger: The ledger cannot commit; redis: Redis cannot be asked"
+
+
+def test_metrics_are_what_the_root_renders_at_most_once_a_second() -> None:
+    house = House()
+    reply = house.ask("GET", "/metrics", token=None)
     assert (reply.status, reply.headers["content-type"], reply.body) == (200, "text/plain; version=0.0.4", b"up 1\n")
+    house.clock.advance(0.9)
+    assert house.ask("GET", "/metrics", token=None).body == b"up 1\n"
+    house.clock.advance(0.1)
+    assert house.ask("GET", "/metrics", token=None).body == b"up 2\n"
 
 
 def test_operators_are_not_counted() -> None:

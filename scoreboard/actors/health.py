@@ -1,0 +1,143 @@
+"""Health monitor: knows how everything fares that this process depends on, so that probes are answered from memory.
+
+The ledger is probed once a second, whatever is asked of us; a second in which an award was committed needs no probe. All other
+conditions are read from the parts that know them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from twisted.internet.defer import TimeoutError, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from scoreboard.boundaries import Condition, Health, Ledger, Meter, StoreUnavailable
+
+PROBE_INTERVAL_S: Final = 1.0
+#: The ledger has a deadline of its own, a little shorter; this one is for a ledger that keeps none.
+PROBE_S_MAX: Final = 0.95
+#: Batches that fail for so long, with none committed in between, say that no award can be kept, whatever the probe says.
+AWARDS_FAILING_S: Final = 1.0
+#: After so long without a further failure the probe alone counts again: perhaps nobody is sent here any more.
+FAILURE_KEPT_S: Final = 3.0
+
+_OK: Final = Condition(name="ledger", ok=True, serving=True)
+_NOT_PROBED: Final = Condition(name="ledger", ok=False, serving=False, detail="The ledger was not asked yet")
+_NO_COMMIT: Final = Condition(name="ledger", ok=False, serving=False, detail="The ledger cannot commit")
+_NO_AWARDS: Final = Condition(name="ledger", ok=False, serving=False, detail="The ledger keeps no awards")
+_REFUSED_BATCH: Final = Condition(name="ledger", ok=False, serving=True, detail="The ledger did not keep the last awards")
+
+Source = Callable[[], Sequence[Condition]]
+
+
+class LedgerRecord:
+    """What the latest probe and the latest batches of awards showed. Times are seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._probe = _NOT_PROBED
+        self._committed_s = float("-inf")
+        self._failing_since_s: float | None = None
+        self._failed_s = float("-inf")
+
+    def note_batch(self, committed: bool, now_s: float) -> None:
+        """A batch of awards was committed, or could not be."""
+        if committed:
+            self._committed_s, self._failing_since_s = now_s, None
+            return
+        self._failed_s = now_s
+        if self._failing_since_s is None:
+            self._failing_since_s = now_s
+
+    def note_probe(self, committed: bool, began_s: float) -> None:
+        """A probe that began at this time ended. A commit since then says more than a probe that had to wait for it."""
+        self._probe = _OK if committed or self._committed_s >= began_s else _NO_COMMIT
+
+    def has_committed_since(self, since_s: float) -> bool:
+        """Whether a batch was committed at this time or later, and none has failed after it."""
+        return self._failing_since_s is None and self._committed_s >= since_s
+
+    def condition(self, now_s: float) -> Condition:
+        """The ledger's condition."""
+        since_s = self._failing_since_s
+        if self._probe is not _OK or since_s is None or now_s - self._failed_s >= FAILURE_KEPT_S:
+            return self._probe
+        return _NO_AWARDS if self._failed_s - since_s >= AWARDS_FAILING_S else _REFUSED_BATCH
+
+
+class HealthMonitor:
+    """Implements boundaries.Health."""
+
+    _log = Logger()
+
+    def __init__(self, *, ledger: Ledger, clock: IReactorTime, meter: Meter) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._meter = meter
+        self._record = LedgerRecord()
+        self._sources: list[Source] = []
+        self._known: dict[str, Condition] = {}
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+
+    def add(self, source: Source) -> None:
+        """From now on these conditions count, too. The source answers at once, without I/O."""
+        self._sources.append(source)
+
+    def start(self) -> None:
+        """Probe now, and then once a second."""
+        self._loop.start(PROBE_INTERVAL_S, now=True)
+
+    async def stop(self) -> None:
+        """Probe no more."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def note_batch(self, committed: bool) -> None:
+        """A batch of awards was committed, or the ledger could not: what the scorekeeper saw."""
+        self._record.note_batch(committed, self._clock.seconds())
+
+    def conditions(self) -> list[Condition]:
+        """As boundaries.Health.conditions: the ledger first, then the others in the order in which they were added."""
+        return [self._record.condition(self._clock.seconds()), *[condition for source in self._sources for condition in source()]]
+
+    async def _look(self) -> None:
+        try:
+            await self._probe()
+            self._log_changes()
+        except Exception:  # the loop must not end, and what was known last must not be taken for what is
+            self._record.note_probe(committed=False, began_s=self._clock.seconds())
+            self._meter.count("ledger_probes_failed_total")
+            self._log.failure("the ledger could not be probed")
+
+    async def _probe(self) -> None:
+        began_s = self._clock.seconds()
+        if self._record.has_committed_since(began_s - PROBE_INTERVAL_S):
+            self._record.note_probe(committed=True, began_s=began_s)
+            return
+        try:
+            await ensureDeferred(self._ledger.ping()).addTimeout(PROBE_S_MAX, self._clock)
+        except (StoreUnavailable, TimeoutError) as trouble:
+            self._record.note_probe(committed=False, began_s=began_s)
+            self._meter.count("ledger_probes_failed_total")
+            if self._known.get("ledger", _OK).ok:  # once, when it begins: strangers do not see the reason
+                self._log.warn("the ledger cannot commit: {trouble}", trouble=str(trouble) or "no answer in time")
+        else:
+            self._record.note_probe(committed=True, began_s=began_s)
+
+    def _log_changes(self) -> None:
+        """A line for each condition that changed since the last look."""
+        for condition in self.conditions():
+            before = self._known.get(condition.name)
+            self._known[condition.name] = condition
+            if before is None or before.ok == condition.ok:
+                continue
+            if condition.ok:
+                self._log.info("{name} is well again", name=condition.name)
+            else:
+                self._log.warn("{name} is not well: {detail}", name=condition.name, detail=condition.detail)
+
+
+_conforms: type[Health] = HealthMonitor

@@ -1,0 +1,38 @@
+"""Conditions for `/readyz`: what the Redis link and the projector know of themselves, in sentences that strangers may read.
+
+The log says more (addresses, runs of Redis, places of ledgers); whoever asks without a token gets the kind of the trouble.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from scoreboard.actors.projector import Projector
+from scoreboard.boundaries import Condition
+from scoreboard.storage.redis_link import RedisLink
+
+_REDIS: Final[Mapping[str, str]] = {
+    "redis": "Redis cannot be asked: limits are each process's own, and the board is read from the ledger",
+    "redis_writes": "Redis takes no writes: the board is read from the ledger",
+    "redis_eviction": "Redis may evict keys: its maxmemory-policy should be noeviction",
+    "redis_subscription": "What other servers award is not heard: this server's screens may be a second late",
+}
+
+
+def redis_conditions(link: RedisLink) -> Sequence[Condition]:
+    """How Redis fares. Without it every process does its share alike; one that alone is deaf to the others does not."""
+    return [
+        Condition(
+            name=name,
+            ok=ok,
+            serving=ok or name != "redis_subscription" or not link.up,
+            detail="" if ok else _REDIS[name],
+        )
+        for name, ok, *_ in link.conditions()
+    ]
+
+
+def board_conditions(projector: Projector) -> Sequence[Condition]:
+    """Whether the board follows the ledger. While it does not, submissions are awarded and reads come from the ledger."""
+    return [Condition(name="board", ok=projector.abreast, serving=True, detail=projector.condition)]

@@ -1,0 +1,70 @@
+"""File descriptors: how many connections the process's limit of open files leaves room for. A leaf.
+
+Every connection holds a descriptor. A process that has none left resets connections at random, an operator's among them, and may
+not even open its stores again; so what the settings allow must fit into the limit, and some are kept for the process itself.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+#: For the process itself: stores, ports, logs, and connections that are only being closed (about 80 are in use at most).
+OWN: Final = 128
+PASSING_MAX: Final = 1_000
+#: With room for fewer connections than this nobody could be served.
+CONNECTIONS_MIN: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capacity:
+    """How many connections of each kind there may be: open sockets, sockets that come or go, and HTTP."""
+
+    sockets_max: int
+    http_connections_max: int
+    passing_max: int = PASSING_MAX
+
+    @property
+    def descriptors(self) -> int:
+        """How many files the process may have open then."""
+        return self.sockets_max + self.http_connections_max + self.passing_max + OWN
+
+
+class TooFewDescriptors(Exception):
+    """The limit of open files is below what the settings allow: a message for the operator, in one line."""
+
+
+def raise_limit(wanted: int) -> int:
+    """Raise the soft limit of open files to what is wanted, as far as the hard limit allows; the soft limit from now on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return wanted if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    except (OSError, ValueError):  # a sandbox may forbid it
+        return soft
+    return allowed
+
+
+def fitted(wanted: Capacity, limit: int, *, strict: bool, warn: Callable[[str], None]) -> Capacity:
+    """What is wanted, if it fits into the limit. Else less of each and a warning, or, if ``strict``, TooFewDescriptors."""
+    if wanted.descriptors <= limit:
+        return wanted
+    trouble = (
+        f"SOCKETS_MAX={wanted.sockets_max} and HTTP_CONNECTIONS_MAX={wanted.http_connections_max} need {wanted.descriptors} open"
+        f" files, but the limit is {limit}: raise it (LimitNOFILE= in the unit, ulimit -n) or lower them"
+    )
+    room = limit - OWN
+    if strict or room < CONNECTIONS_MIN:
+        raise TooFewDescriptors(trouble)
+    share = room / (wanted.descriptors - OWN)
+    less = Capacity(
+        sockets_max=max(1, int(wanted.sockets_max * share)),
+        http_connections_max=max(1, int(wanted.http_connections_max * share)),
+        passing_max=max(1, int(wanted.passing_max * share)),
+    )
+    warn(f"{trouble}. Until then at most {less.sockets_max} sockets and {less.http_connections_max} HTTP connections are taken")
+    return less

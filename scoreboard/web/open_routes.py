@@ -1,0 +1,66 @@
+"""Rate limiter of routes that need no token: token buckets by address in this process's memory, so that judging costs no I/O.
+
+Loopback and our own proxies are never refused. But each request beyond the limit waits a moment, whatever its answer, so a client
+that asks again as soon as it is answered costs ten requests a second at most for each connection.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+from scoreboard.boundaries import Meter
+from scoreboard.domain.limits import Limit, TokenBucket
+from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.web.address import Proxies, is_loopback
+from scoreboard.web.door import policy_of, rate_lines
+from scoreboard.web.remembered import Remembered
+from scoreboard.web.request import Request
+
+#: Addresses whose buckets are kept, for each limit. One that made room for others begins with a full bucket.
+ADDRESSES_MAX: Final = 8_192
+#: Who asks too often waits between half of this and all of it: spread, so that those who wait do not all come back at once.
+WAIT_S_MAX: Final = 0.2
+_STEPS: Final = 16
+_TOO_MANY: Final = "Too many requests. Please try again later."
+
+
+class OpenRoutes:
+    """Judges requests that show no token."""
+
+    def __init__(self, *, proxies: Proxies, clock: IReactorTime, meter: Meter) -> None:
+        self._proxies = proxies
+        self._clock = clock
+        self._meter = meter
+        self._waits = 0
+        self._buckets: dict[str, Remembered[str, TokenBucket]] = {}
+
+    async def check(self, request: Request, limit: Limit) -> None:
+        """Count a request of this address. Raises Refused when there were too many, unless the address is ours."""
+        address = request.counted_as
+        admitted, _, wait_ms = self._bucket(address, limit).hit(limit, 1, int(self._clock.seconds() * 1000))
+        if admitted:
+            return
+        ours = self._is_ours(request.client_address)
+        self._meter.count("open_requests_limited_total", limit=limit.name, answer="late" if ours else "refused")
+        self._waits += 1
+        await deferLater(self._clock, WAIT_S_MAX * (1 - self._waits % _STEPS / _STEPS / 2))
+        if not ours:
+            request.lines += rate_lines(policy_of(limit), limit.name, 0, wait_ms)
+            retry_after_s = max(1, -(-wait_ms // 1000))
+            raise Refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=retry_after_s))
+
+    def _bucket(self, address: str, limit: Limit) -> TokenBucket:
+        buckets = self._buckets.get(limit.name)
+        if buckets is None:
+            buckets = self._buckets[limit.name] = Remembered(ADDRESSES_MAX)
+        bucket = buckets.get(address)
+        if bucket is None:
+            bucket = TokenBucket()
+            buckets.put(address, bucket)
+        return bucket
+
+    def _is_ours(self, address: str) -> bool:
+        return is_loopback(address) or self._proxies.trusts(address)

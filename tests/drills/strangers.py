@@ -1,0 +1,167 @@
+"""Load for the drills of strangers: players who submit at a steady pace, and kept connections that ask one path all the time.
+
+Players are counted in this process; strangers run in a process of their own, so that they take no time from the measurement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from multiprocessing.synchronize import Event as ProcessEvent
+
+from tests.journeys.passers import Talk
+from tests.journeys.server import ServerProcess
+
+PLAYERS = 16
+AWARDS_PER_PLAYER_AND_S = 4
+#: Over how long many sockets are opened.
+CONNECTED_S = 4.0
+
+
+@dataclass
+class Awards:
+    """What the players were answered, and how long each submission took."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    def quantile_ms(self, share: float) -> float:
+        return 1000 * sorted(self.seconds)[int(share * (len(self.seconds) - 1))]
+
+
+def awards_for(server: ServerProcess, seconds: float) -> Awards:
+    """Let the players submit for a while."""
+    submissions = asyncio.run(_initialized(server, int(seconds * AWARDS_PER_PLAYER_AND_S)))
+    return asyncio.run(_submit(server, submissions))
+
+
+class Strangers:
+    """A context in which ``count`` connections ask ``path`` without a token, each as soon as it was answered.
+
+    ``addresses`` are loopback addresses to ask from, in turn. Afterwards ``statuses`` says what they were answered.
+    """
+
+    def __init__(self, server: ServerProcess, path: str, count: int, addresses: tuple[str, ...] = ("127.0.0.1",)) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._stop: ProcessEvent = context.Event()
+        self._answers: multiprocessing.Queue[Counter[int]] = context.Queue()
+        self._process = context.Process(
+            target=_ask_until, args=(server.port, path, count, addresses, self._stop, self._answers), daemon=True
+        )
+        self.statuses: Counter[int] = Counter()
+
+    def __enter__(self) -> Strangers:
+        self._process.start()
+        time.sleep(1.5)  # until all of them are connected
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.statuses = self._answers.get(timeout=20)
+        self._process.join(20)
+
+
+async def _initialized(server: ServerProcess, count: int) -> list[list[tuple[bytes, dict[str, str]]]]:
+    return [[_submission(server, f"player-{n}") for _ in range(count)] for n in range(PLAYERS)]
+
+
+def _submission(server: ServerProcess, user_id: str) -> tuple[bytes, dict[str, str]]:
+    import json
+
+    body = json.dumps(server.initialize(user_id)).encode()
+    return body, {"Authorization": f"Bearer {server.mint(user_id)}", "Content-Type": "application/json"}
+
+
+async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dict[str, str]]]]) -> Awards:
+    awards = Awards()
+
+    async def play(mine: list[tuple[bytes, dict[str, str]]], late_s: float) -> None:
+        talk = await Talk.to(server.port)
+        due_s = time.monotonic() + late_s
+        for body, headers in mine:
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            due_s += 1 / AWARDS_PER_PLAYER_AND_S
+            began_s = time.monotonic()
+            status, _ = await talk.ask("POST", "/api/v1/scores/submit", body, headers)
+            awards.statuses[status] += 1
+            awards.seconds.append(time.monotonic() - began_s)
+        talk.writer.close()
+
+    await asyncio.gather(*[play(mine, n / PLAYERS / AWARDS_PER_PLAYER_AND_S) for n, mine in enumerate(submissions)])
+    return awards
+
+
+def _ask_until(
+    port: int,
+    path: str,
+    count: int,
+    addresses: tuple[str, ...],
+    stop: ProcessEvent,
+    answers: multiprocessing.Queue[Counter[int]],
+) -> None:
+    """The strangers' process."""
+    statuses: Counter[int] = Counter()
+
+    async def ask(address: str) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        talk = Talk(reader, writer)
+        while not stop.is_set():
+            statuses[(await talk.ask("GET", path))[0]] += 1
+        writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*[ask(addresses[n % len(addresses)]) for n in range(count)])
+
+    asyncio.run(all_of_them())
+    answers.put(statuses)
+
+
+class Spectating:
+    """A context in which each socket asks ``events_per_s`` times a second to spectate one player or another."""
+
+    def __init__(self, server: ServerProcess, sockets: int, events_per_s: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._stop: ProcessEvent = context.Event()
+        self._process = context.Process(
+            target=_spectate_until, args=(server.port, server.mint("watcher"), sockets, events_per_s, self._stop), daemon=True
+        )
+
+    def __enter__(self) -> Spectating:
+        self._process.start()
+        time.sleep(CONNECTED_S + 2)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.exitcode is None, "the sockets did not stay open"
+        self._stop.set()
+        self._process.join(20)
+
+
+def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, stop: ProcessEvent) -> None:
+    """The process of those sockets. A socket has 32 seats, so it asks for 32 players again and again."""
+
+    async def read(talk: Talk) -> None:
+        while await talk.reader.read(65_536):
+            pass
+
+    async def spectate(late_s: float) -> None:
+        await asyncio.sleep(late_s)  # or the reactor is late and takes no socket
+        talk = await Talk.to(port)
+        await talk.upgrade("/ws", {"Authorization": f"Bearer {token}"})
+        reading = asyncio.ensure_future(read(talk))
+        number = 0
+        while not stop.is_set() and not reading.done():
+            talk.say(f'{{"event":"spectate:user","data":"player-{number % 32}","id":{number}}}')
+            number += 1
+            await asyncio.sleep(1 / events_per_s)
+        assert not reading.done(), "a socket was closed"
+        reading.cancel()
+        talk.writer.close()
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*[spectate(CONNECTED_S * n / sockets) for n in range(sockets)])
+
+    asyncio.run(all_of_them())

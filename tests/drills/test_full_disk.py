@@ -1,0 +1,101 @@
+"""A full disk: whoever asks `/readyz` is told within two seconds that no award can be kept, and within two of its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from scoreboard.storage.schema import migrate
+from tests.drills.small_disk import SmallDisk, small_disk
+from tests.journeys.server import ServerProcess
+from tests.storage.postgres_server import postgres
+
+KNOWN_S_MAX = 2.0
+NewServer = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+def disk() -> Iterator[SmallDisk]:
+    with small_disk(48) as disk:
+        yield disk
+
+
+def sqlite_on(disk: SmallDisk) -> str:
+    return f"sqlite:///{disk.directory}/ledger.db"
+
+
+def postgres_on(disk: SmallDisk) -> str:
+    """A database whose tables lie on this disk; the server's own log of writes does not."""
+    place = disk.directory / "tablespace"
+    place.mkdir()
+    os.chown(place, 65534, 65534)
+    with psycopg.connect(postgres().url(), autocommit=True) as admin:
+        admin.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())
+        admin.execute(b"CREATE DATABASE on_a_small_disk TABLESPACE small")
+    url = postgres().url("on_a_small_disk")
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def postgres_url(disk: SmallDisk) -> Iterator[str]:
+    yield postgres_on(disk)
+    with psycopg.connect(postgres().url(), autocommit=True) as admin:
+        admin.execute(b"DROP DATABASE on_a_small_disk WITH (FORCE)")
+        admin.execute(b"DROP TABLESPACE small")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, disk: SmallDisk) -> str:
+    found: str = sqlite_on(disk) if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    return found
+
+
+def seconds_until_ready_is(server: ServerProcess, status: int, within_s: float) -> float:
+    """How long it took."""
+    began_s = time.monotonic()
+    while time.monotonic() - began_s < within_s:
+        if server.get("/readyz").status == status:
+            return time.monotonic() - began_s
+        time.sleep(0.05)
+    raise AssertionError(f"/readyz was not {status} within {within_s} s: {server.get('/readyz?strict').body}")
+
+
+def test_readiness_follows_whether_awards_can_be_kept(url: str, disk: SmallDisk, new_server: NewServer) -> None:
+    server = new_server(DATABASE_URL=url).start()
+    waiting = [server.initialize(f"player-{n}") for n in range(400)]
+    assert server.submit("player-0", waiting[0]).status == 200
+    disk.fill()
+    refused_s = None
+    for number, submission in enumerate(waiting[1:], 1):
+        if server.submit(f"player-{number}", submission).status == 503:
+            refused_s = refused_s or time.monotonic()
+        if refused_s is not None and server.get("/readyz").status == 503:
+            break
+        time.sleep(0.02)
+    assert refused_s is not None, "the disk was not full"
+    assert time.monotonic() - refused_s < KNOWN_S_MAX
+    answer = server.get("/readyz")
+    assert (answer.status, answer.body["error"]) == (503, "UNAVAILABLE")
+    assert "ledger: " in answer.body["message"]
+    time.sleep(5)
+    assert server.get("/readyz").status == 503, "it stays so though nobody submits"
+    disk.empty()
+    seconds_until_ready_is(server, 200, KNOWN_S_MAX)
+    assert server.submit("player-399", waiting[399]).status == 200
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+def test_a_full_disk_of_postgresql_is_known_though_nobody_submits(
+    postgres_url: str, disk: SmallDisk, new_server: NewServer
+) -> None:
+    server = new_server(DATABASE_URL=postgres_url).start()
+    disk.fill()
+    seconds_until_ready_is(server, 503, KNOWN_S_MAX)
+    disk.empty()
+    seconds_until_ready_is(server, 200, KNOWN_S_MAX)

@@ -1,0 +1,58 @@
+"""Strangers who ask what needs no token, as fast as they are answered: no award is refused for it, and few wait for it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.drills.strangers import Spectating, Strangers, awards_for
+from tests.journeys.server import ServerProcess
+
+SECONDS = 6.0
+#: On a quiet machine the ratio is about 1; the floor keeps a noisy one from judging by a millisecond.
+RATIO_MAX = 2.0
+FLOOR_MS = 10.0
+MANY = "1000000"
+
+
+@pytest.mark.parametrize(("path", "count"), [("/readyz", 64), ("/metrics", 16), ("/openapi.json", 16), ("/", 16)])
+def test_awards_do_not_notice_them(path: str, count: int, new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server(RATE_LIMIT_OPEN_ACTIONS_MAX=MANY, RATE_LIMIT_INITIALIZE_MAX=MANY).start()
+    awards_for(server, 2)
+    calm = awards_for(server, SECONDS)
+    with Strangers(server, path, count) as strangers:
+        awards = awards_for(server, SECONDS)
+    assert set(calm.statuses) == set(awards.statuses) == {200}
+    assert set(strangers.statuses) == {200}, "loopback is never refused"
+    assert awards.quantile_ms(0.99) < RATIO_MAX * max(FLOOR_MS, calm.quantile_ms(0.99))
+    assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+def test_strangers_from_elsewhere_are_refused_and_an_operator_is_not(new_server: Callable[..., ServerProcess]) -> None:
+    """They come through a proxy of ours, so each has an address of its own."""
+    server = new_server(TRUSTED_PROXIES="127.0.0.0/8").start()
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    statuses = [server.get("/readyz", **forwarded).status for _ in range(40)]
+    assert set(statuses) == {200, 429}
+    assert server.get("/readyz").status == 200
+    assert server.get("/readyz", **{"X-Forwarded-For": "203.0.113.10"}).status == 200
+
+
+def test_nobody_elses_reads_suffer_from_those_who_spectate_all_the_time(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server().start()
+    token = server.mint("amy")
+    statuses, seconds = Counter[int](), []
+    with Spectating(server, sockets=400, events_per_s=19):
+        until_s = time.monotonic() + SECONDS
+        while time.monotonic() < until_s:
+            began_s = time.monotonic()
+            statuses[server.get("/api/v1/me/settings", token).status] += 1
+            seconds.append(time.monotonic() - began_s)
+            time.sleep(0.05)
+    assert set(statuses) == {200}, statuses
+    assert sorted(seconds)[len(seconds) // 2] < 0.5
+    assert server.stop() == 0

@@ -1,0 +1,77 @@
+"""Readiness of a real server: balancers keep a degraded one, alarms do not, and a ledger that is away is known in two seconds."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from scoreboard.storage.schema import migrate
+from tests.journeys.server import ServerProcess
+from tests.journeys.test_redis_faults import redis_pid
+from tests.storage.postgres_server import PostgresServer
+
+KNOWN_S_MAX = 2.0
+
+
+def seconds_until(server: ServerProcess, path: str, status: int, within_s: float = KNOWN_S_MAX) -> float:
+    """How long it took until the path was answered so."""
+    began_s = time.monotonic()
+    while (answer := server.get(path)).status != status:
+        assert time.monotonic() - began_s < within_s, answer
+        time.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+def test_without_redis_a_balancer_keeps_the_server_and_an_alarm_goes_off(new_server: Callable[..., ServerProcess]) -> None:
+
+    server = new_server().start()
+    seconds_until(server, "/readyz?strict", 200)
+    pid = redis_pid(server)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(4):  # calls that are not answered: that is how a silent Redis is noticed
+            server.board()
+        seconds_until(server, "/readyz?strict", 503, 5.0)
+        assert "redis: Redis cannot be asked" in server.get("/readyz?strict").body["message"]
+        plain = server.get("/readyz")
+        assert (plain.status, plain.body["data"]["stores"]["redis"], plain.body["data"]["stores"]["ledger"]) == (200, False, True)
+        assert server.play("amy").status == 200
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    seconds_until(server, "/readyz?strict", 200, 5.0)
+    metrics = server.get("/metrics").body
+    assert 'condition_ok{condition="ledger"} 1.0' in metrics
+    assert 'condition_serving{condition="redis"} 1.0' in metrics
+
+
+@pytest.fixture(scope="module")
+def database() -> PostgresServer:
+    """A PostgreSQL that this module may stop."""
+    server = PostgresServer()
+    server.start()
+    return server
+
+
+def test_a_ledger_that_is_silent_or_gone_is_known_within_two_seconds_and_so_is_its_return(
+    database: PostgresServer, new_server: Callable[..., ServerProcess]
+) -> None:
+    migrate(database.url())
+    server = new_server(DATABASE_URL=database.url()).start()
+    try:
+        database.signal(signal.SIGSTOP)
+        seconds_until(server, "/readyz", 503)
+        assert server.get("/readyz").body["message"] == "Not ready: ledger: The ledger cannot commit"
+        database.signal(signal.SIGCONT)
+        seconds_until(server, "/readyz", 200)
+        database.stop()
+        seconds_until(server, "/readyz", 503)
+        database.start()
+        seconds_until(server, "/readyz", 200)
+        assert server.play("amy").status == 200
+    finally:
+        server.kill()
+        database.remove()

@@ -1,0 +1,116 @@
+"""The limit of open files: raised where that is allowed, kept to, and refused where the settings allow more."""
+
+from __future__ import annotations
+
+import re
+import resource
+import socket
+import subprocess
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scoreboard.descriptors import OWN, Capacity, TooFewDescriptors, fitted
+from tests.journeys.server import ROOT, ServerProcess
+from tests.operations.test_start import started
+
+SECRETS = {"JWT_SECRET": "3b8e1d5f7c2a49069e4d80b7f6a1c352", "ACTION_SIGNATURE_SECRET": "d2c5f8a17b3e49608c1d4e7f0a9b6352"}
+SMALL = 256
+WARNING = '"message": "SOCKETS_MAX='
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, soft: int, hard: int) -> None:
+    """Processes that are started from now on have this limit of open files."""
+    start: Any = subprocess.Popen
+
+    def popen(*arguments: Any, **more: Any) -> Any:
+        return start(*arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)), **more)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
+
+
+def limit_of(server: ServerProcess) -> int:
+    assert server.process is not None
+    return resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[0]
+
+
+def test_what_fits_is_taken_as_it_is_and_what_does_not_is_made_smaller() -> None:
+    wanted = Capacity(sockets_max=1_000, http_connections_max=500, passing_max=100)
+    warnings: list[str] = []
+    assert fitted(wanted, wanted.descriptors, strict=True, warn=warnings.append) is wanted
+    assert warnings == []
+    less = fitted(wanted, 928, strict=False, warn=warnings.append)
+    assert (less.sockets_max, less.http_connections_max, less.passing_max) == (500, 250, 50)
+    assert less.descriptors <= 928
+    assert "SOCKETS_MAX=1000 and HTTP_CONNECTIONS_MAX=500 need 1728 open files, but the limit is 928" in warnings[0]
+
+
+@pytest.mark.parametrize(("limit", "strict"), [(1_727, True), (OWN + 10, False)])
+def test_what_cannot_be_served_is_refused(limit: int, strict: bool) -> None:
+    with pytest.raises(TooFewDescriptors, match="need 1728 open files"):
+        fitted(Capacity(sockets_max=1_000, http_connections_max=500, passing_max=100), limit, strict=strict, warn=lambda _: None)
+
+
+def test_production_refuses_to_start_with_one_line_and_78(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limited(monkeypatch, 1_024, 4_096)
+    ended = started({"SCOREBOARD_ENV": "production", "PYTHONPATH": str(ROOT), **SECRETS}, tmp_path)
+    assert (ended.returncode, ended.stdout) == (78, "")
+    assert ended.stderr == (
+        "scoreboard: SOCKETS_MAX=10000 and HTTP_CONNECTIONS_MAX=8000 need 19128 open files, but the limit is 4096:"
+        " raise it (LimitNOFILE= in the unit, ulimit -n) or lower them\n"
+    )
+
+
+def test_the_unit_allows_what_the_defaults_need() -> None:
+    (allowed,) = re.findall(r"^LimitNOFILE=(\d+)$", (ROOT / "systemd" / "scoreboard.service").read_text(), re.MULTILINE)
+    assert int(allowed) >= Capacity(sockets_max=10_000, http_connections_max=8_000).descriptors
+
+
+def test_the_soft_limit_is_raised_as_far_as_it_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limited(monkeypatch, 1_024, 8_192)
+    server = ServerProcess(tmp_path, {"SOCKETS_MAX": "2000", "HTTP_CONNECTIONS_MAX": "1000"}).start()
+    try:
+        assert limit_of(server) == 2_000 + 1_000 + 1_000 + OWN
+        assert WARNING not in server.log
+    finally:
+        server.stop()
+
+
+def test_a_flood_uses_up_no_descriptor_that_an_operator_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limited(monkeypatch, SMALL, SMALL)
+    server = ServerProcess(tmp_path).start()
+    try:
+        assert server.log.count(WARNING) == 1, "development starts all the same, and says so"
+        with ExitStack() as crowd:
+            for _ in range(400):
+                crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+            for _ in range(5):
+                assert server.get("/healthz").status == 200
+                assert server.play("amy").status == 200
+            time.sleep(1.1)
+        assert 1 <= server.log.count('"message": "too many connections') <= 5, "a line a second at most"
+        assert "EMFILE" not in server.log
+        assert server.get("/readyz?strict").status == 200
+    finally:
+        assert server.stop() == 0
+    assert "Traceback" not in server.log
+
+
+def test_descriptors_that_are_used_up_all_the_same_are_a_line_a_second(tmp_path: Path) -> None:
+    """Something else may use them up, or an operator may lower the limit of a running process."""
+    server = ServerProcess(tmp_path).start()
+    try:
+        assert server.process is not None
+        used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (used, used))
+        before, began_s = len(server.log.splitlines()), time.monotonic()
+        for _ in range(60):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", server.port), timeout=0.05) as one:
+                one.recv(1)
+        lines = len(server.log.splitlines()) - before
+        assert 1 <= lines <= time.monotonic() - began_s + 6
+    finally:
+        server.kill()
