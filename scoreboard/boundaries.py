@@ -119,8 +119,8 @@ class Ledger(Protocol):
     async def state(self) -> LedgerState:
         """Which ledger this is, and the board's epoch."""
 
-    async def next_epoch(self, drawn_on: str) -> int:
-        """Begin a new epoch on a run of Redis: greater than any before, and at least the milliseconds since 1970.
+    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
+        """Begin a new epoch on a run of Redis: greater than any before and than ``above``, at least the milliseconds since 1970.
 
         The clock is a floor only: with it, a ledger that was restored from a copy does not give an epoch out a second time.
         """

@@ -24,9 +24,8 @@ async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause:
     What is committed meanwhile may be missing from it; the board's position says so.
     """
     run = board.run()
-    epoch = await ledger.next_epoch(run)
-    while state is not None and epoch <= state.cursor.epoch:  # the ledger was restored, and its clock is behind
-        epoch = await ledger.next_epoch(run)
+    # A ledger that was restored may have given out fewer epochs than the board has seen.
+    epoch = await ledger.next_epoch(run, 0 if state is None else state.cursor.epoch)
     position = await ledger.position()
     return epoch, await board.rebuild(epoch, every_standing(ledger, pause), position)
 

@@ -71,9 +71,9 @@ class SqlLedger:
         """As boundaries.Ledger.reset."""
         return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 
-    async def next_epoch(self, drawn_on: str) -> int:
+    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
-        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(drawn_on))
+        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(drawn_on, above))
 
     async def sign(self, drawn_on: str) -> None:
         """As boundaries.Ledger.sign."""

@@ -150,10 +150,10 @@ class MemoryLedger(Hindered):
             followed_s_ago=self.followed_s_ago,
         )
 
-    async def next_epoch(self, drawn_on: str) -> int:
+    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
         await self._door()
-        self._epoch, self._drawn_on = max(self._epoch + 1, self._clock_ms()), drawn_on
+        self._epoch, self._drawn_on = max(self._epoch + 1, above + 1, self._clock_ms()), drawn_on
         return self._epoch
 
     async def sign(self, drawn_on: str) -> None:

@@ -22,7 +22,7 @@ from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.postgres_session import STATEMENT_MS_MAX, WRITER_SETTINGS, PostgresSession, connect
 from scoreboard.storage.postgres_statements import LOCK_MS_MAX, NEXT_EPOCH, RESET_PLAYERS, STATEMENTS
 from scoreboard.storage.postgres_trip import StatementFailed, make_trip
-from scoreboard.storage.writing import Step, award, reset_parameters, taken_back
+from scoreboard.storage.writing import Step, award, epoch_parameter, reset_parameters, taken_back
 
 RESET_MS_MAX: Final = 60_000
 ATTEMPTS_MAX: Final = 5
@@ -73,9 +73,9 @@ class PostgresWrites:
                 self._may_go_on()
         return taken_back(rows, order)
 
-    def next_epoch(self, drawn_on: str) -> int:
+    def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
-        return int(self._alone(NEXT_EPOCH, drawn_on.encode()))
+        return int(self._alone(NEXT_EPOCH, epoch_parameter(drawn_on, above)))
 
     def probe(self) -> None:
         """As lane_worker.Blocking.probe."""

@@ -144,5 +144,8 @@ RESET_PLAYERS: Final = f"""
 """
 
 NEXT_EPOCH: Final = next_epoch_statement(
-    clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint", drawn_on="$1", greatest="greatest"
+    clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+    greatest="greatest",
+    drawn_on="$1::json ->> 'drawn_on'",
+    above="($1::json ->> 'above')::bigint",
 )

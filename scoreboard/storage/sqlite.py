@@ -24,7 +24,7 @@ from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.lane_worker import StoreSilent
 from scoreboard.storage.sqlite_statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
-from scoreboard.storage.writing import Step, award, reset_parameters, taken_back
+from scoreboard.storage.writing import Step, award, epoch_parameter, reset_parameters, taken_back
 
 BUSY_MS_MAX: Final = 2_000
 LOG_BYTES_MAX: Final = 64 * 2**20
@@ -56,10 +56,12 @@ class SqliteWrites:
             handle.execute("COMMIT")
         return taken_back(rows, order)
 
-    def next_epoch(self, drawn_on: str) -> int:
+    def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
         with self._failing():
-            ((epoch,),) = self._opened().execute(NEXT_EPOCH, (drawn_on,)).fetchall()  # to its end: only then is it committed
+            ((epoch,),) = (
+                self._opened().execute(NEXT_EPOCH, (epoch_parameter(drawn_on, above).decode(),)).fetchall()
+            )  # to its end: only then is it committed
             return int(epoch)
 
     def probe(self) -> None:

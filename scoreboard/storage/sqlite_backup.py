@@ -141,8 +141,7 @@ def _epoch(handle: sqlite3.Connection) -> int:
 def _begin_later_epoch(copy: Path, than: int) -> None:
     writes = SqliteWrites(copy)
     try:
-        while writes.next_epoch("") <= than:
-            pass
+        writes.next_epoch("", than)
     finally:
         writes.close()
 

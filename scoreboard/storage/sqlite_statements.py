@@ -116,5 +116,8 @@ RESET_TOTALS: Final = f"""
     RETURNING user_id, username, avatar, version
 """
 NEXT_EPOCH: Final = next_epoch_statement(
-    clock_ms="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)", drawn_on="?", greatest="max"
+    clock_ms="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    greatest="max",
+    drawn_on="json_extract(?1, '$.drawn_on')",
+    above="json_extract(?1, '$.above')",
 )

@@ -53,16 +53,21 @@ Statements = Mapping[Step, str]
 Exchange = Callable[[Sequence[tuple[Step, bytes | None]]], dict[Step, bytes]]
 
 #: A dialect says what its clock is, in milliseconds since 1970: a floor, so that a restored ledger gives no epoch out again.
-_NEXT_EPOCH: Final = (
-    f"INSERT INTO boards (board_id, epoch, drawn_on) VALUES ('{BOARD_ID}', {{clock_ms}}, {{drawn_on}})"  # noqa: S608
-    " ON CONFLICT (board_id) DO UPDATE"
-    " SET epoch = {greatest}(boards.epoch + 1, excluded.epoch), drawn_on = excluded.drawn_on RETURNING epoch"
-)
+_NEXT_EPOCH: Final = """
+    INSERT INTO boards (board_id, epoch, drawn_on) VALUES ('{board_id}', {greatest}({above} + 1, {clock_ms}), {drawn_on})
+    ON CONFLICT (board_id) DO UPDATE
+    SET epoch = {greatest}(boards.epoch + 1, excluded.epoch), drawn_on = excluded.drawn_on RETURNING epoch
+"""
 
 
-def next_epoch_statement(*, clock_ms: str, drawn_on: str, greatest: str) -> str:
-    """The statement of a dialect that begins an epoch; ``drawn_on`` is the place of its one parameter."""
-    return _NEXT_EPOCH.format(clock_ms=clock_ms, drawn_on=drawn_on, greatest=greatest)
+def next_epoch_statement(**dialect: str) -> str:
+    """The statement of a dialect that begins an epoch: ``clock_ms``, ``greatest``, and the members of its parameter."""
+    return _NEXT_EPOCH.format(board_id=BOARD_ID, **dialect)
+
+
+def epoch_parameter(drawn_on: str, above: int) -> bytes:
+    """The one parameter of that statement, a JSON object."""
+    return _encode({"drawn_on": drawn_on, "above": above})
 
 
 class Writes(Protocol):
@@ -74,7 +79,7 @@ class Writes(Protocol):
     def reset(self, order: ResetOrder) -> list[Standing]:
         """As boundaries.Ledger.reset."""
 
-    def next_epoch(self, drawn_on: str) -> int:
+    def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
 
     def interrupt(self) -> None:

@@ -368,6 +368,9 @@ def test_epochs_only_rise_and_begin_at_the_clock(house: House) -> None:
     house.do(house.ledger.ping())
     state = house.do(house.ledger.state())
     assert (state.epoch, state.drawn_on) == (second, "run-2")
+    assert house.do(house.ledger.next_epoch("run-3", 9_000_000_000_000)) == 9_000_000_000_001
+    assert house.do(house.ledger.next_epoch("run-2", 5)) == 9_000_000_000_002
+    state = house.do(house.ledger.state())
     assert house.do(house.ledger.state()) == state
 
 
