@@ -81,15 +81,17 @@ class DegradedReads:
         ensureDeferred(self._answer(asked))
 
     async def _answer(self, asked: dict[str, list[Deferred[Standing | None]]]) -> None:
+        waiting = [(user_id, standing) for user_id, standings in asked.items() for standing in standings]
         try:
             found = {one.user_id: one for one in await self._ledger.accounts_of(list(asked))}
         except Exception:
             failure = Failure()
-            for standing in (one for waiting in asked.values() for one in waiting):
-                standing.errback(failure)
+            for _, standing in waiting:
+                if not standing.called:
+                    standing.errback(failure)
         else:
-            for user_id, waiting in asked.items():
-                for standing in waiting:
+            for user_id, standing in waiting:
+                if not standing.called:  # it may have been cancelled
                     standing.callback(found.get(user_id))
         self._reading = bool(self._waiting)
         if self._reading:

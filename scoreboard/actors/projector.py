@@ -327,7 +327,8 @@ class Projector:
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(trouble)
             return
-        if board is None or board.damage or board.cursor.epoch != self._drawing.epoch or board.origin != board.run:
+        ours = board is not None and (board.owner, board.cursor.epoch) == (self._board.owner, self._drawing.epoch)
+        if board is None or not ours or board.damage or board.origin != board.run:
             await self.catch_up()
         else:
             self._hear(board.cursor, ())

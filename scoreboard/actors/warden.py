@@ -104,6 +104,9 @@ class Warden:
         except StoreUnavailable as away:
             self._meter.count("register_unavailable_total")
             self._log.debug("the register could not be followed: {away}", away=str(away))
+        except Exception:  # a loop that ends here would miss every suspension from now on
+            self._meter.count("register_unavailable_total")
+            self._log.failure("the register could not be followed")
 
     def _follow(self, turn: Turn) -> None:
         if turn.suspended is True:
