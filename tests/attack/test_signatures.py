@@ -10,13 +10,19 @@ from hypothesis import Phase, find, given, settings
 from hypothesis.errors import NoSuchExample
 
 from scoreboard.domain.grants import Grant, keyring, sign, verify
-from scoreboard.domain.refusals import INVALID_ACTION
+from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal
 from tests.attack.holes import Hole, holed_module
 from tests.attack.signatures import FORGERS, grant, submission
 from tests.attack.test_tokens import INSTANCE, NOW_S, SLOW
 
 NOW = NOW_S * 1000
 RING = keyring(INSTANCE.action_secret.encode())
+#: The one kind whose signatures are good: they are refused, and may be told that it is too early for them.
+SIGNED_BY_US = "issued later"
+AHEAD_MS = 60_000
+
+
+hole = partial(Hole, "scoreboard/domain/grants.py")
 
 
 @pytest.mark.parametrize("kind", FORGERS)
@@ -25,9 +31,39 @@ def test_nothing_forged_is_a_grant(kind: str) -> None:
     @given(FORGERS[kind](INSTANCE, NOW))
     def attack(forged: Any) -> None:
         user_id, handed_in = forged
-        assert verify(handed_in, user_id, RING, NOW) is INVALID_ACTION
+        answer = verify(handed_in, user_id, RING, NOW)
+        if kind == SIGNED_BY_US:
+            assert isinstance(answer, Refusal)
+            assert answer.reason is Reason.ACTION_TOO_EARLY
+        else:
+            assert answer is INVALID_ACTION
 
     attack()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FORGERS if kind != SIGNED_BY_US])
+def test_a_time_of_issue_ahead_of_the_clock_tells_nothing_of_a_forged_signature(kind: str) -> None:
+    """Only a good signature may be answered ACTION_TOO_EARLY: whatever else lies ahead gets the one answer."""
+
+    @settings(SLOW, max_examples=200)
+    @given(FORGERS[kind](INSTANCE, NOW))
+    def attack(forged: Any) -> None:
+        user_id, handed_in = forged
+        assert verify(handed_in, user_id, RING, NOW - AHEAD_MS) is INVALID_ACTION
+
+    attack()
+
+
+def test_the_attack_finds_a_time_of_issue_that_is_looked_at_before_the_signature() -> None:
+    ahead = "    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:\n        return too_early(1)\n"
+    holed = holed_module(hole("    secret = ring.secrets.get(kid)\n", ahead + "    secret = ring.secrets.get(kid)\n"))
+    ring = holed.keyring(INSTANCE.action_secret.encode())
+    for kind in ("wrong key", "unknown kid", "something changed", "another spelling"):
+        find(
+            FORGERS[kind](INSTANCE, NOW),
+            lambda forged: holed.verify(forged[1], forged[0], ring, NOW - AHEAD_MS).reason is Reason.ACTION_TOO_EARLY,
+            settings=settings(SLOW, max_examples=3000, phases=[Phase.generate], database=None),
+        )
 
 
 def test_what_is_honest_is_a_grant_or_the_generators_would_prove_nothing() -> None:
@@ -35,7 +71,6 @@ def test_what_is_honest_is_a_grant_or_the_generators_would_prove_nothing() -> No
     assert verify(submission(of, sign(of, RING)), "amy", RING, NOW) == of
 
 
-hole = partial(Hole, "scoreboard/domain/grants.py")
 HOLES: dict[str, tuple[str, Hole]] = {
     "an unknown kid is a key of zeros": (
         "wrong key",
@@ -54,8 +89,11 @@ HOLES: dict[str, tuple[str, Hole]] = {
         "something changed",
         hole('        grant.points.to_bytes(8, "big", signed=True),\n', "        (100).to_bytes(8, 'big'),\n"),
     ),
-    "the time of issue may be any": ("issued later", hole(" or grant.issued_at_ms > now_ms + SKEW_MS_MAX", "")),
-    "claims may be spelt with spaces": ("another spelling", hole("_encode_claims(claims) != claims_json or ", "")),
+    "the time of issue may be any": ("issued later", hole("    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:", "    if False:")),
+    "claims may be spelt with spaces": (
+        "another spelling",
+        hole("    if _encode_claims(claims) != claims_json:", "    if False:"),
+    ),
     "free bits of base64": ("another spelling", hole("return raw if _b64(raw) == text else None", "return raw")),
 }
 
@@ -76,7 +114,7 @@ def test_each_generator_finds_the_hole_that_it_is_for(name: str) -> None:
         user_id, handed_in = find(FORGERS[kind](INSTANCE, NOW), admitted, settings=fast)
     except NoSuchExample:
         pytest.fail(f"{kind!r} does not find that {name}")
-    assert verify(handed_in, user_id, RING, NOW) is INVALID_ACTION
+    assert isinstance(verify(handed_in, user_id, RING, NOW), Refusal)
 
 
 def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
