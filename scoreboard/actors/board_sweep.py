@@ -9,7 +9,7 @@ board that has more than the ledger means that the ledger went back: the project
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -18,7 +18,6 @@ from twisted.logger import Logger
 
 from scoreboard.actors.projector import Projector
 from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavailable
-from scoreboard.domain.values import Standing
 
 STEP_S: Final = 0.25
 PLAYERS_PER_STEP: Final = 500
@@ -39,6 +38,7 @@ class BoardSweep:
         self._meter = meter
         self._after = ""
         self._ranked = 0
+        self._ranked_on_board = 0
         self._began_s = 0.0
         self._loop = LoopingCall(self._step)
         self._loop.clock = clock
@@ -69,7 +69,11 @@ class BoardSweep:
         self._after, self._ranked, self._began_s = "", 0, self._clock.seconds()
 
     async def _sweep_page(self) -> None:
-        page = await self._ledger.accounts(self._after, PLAYERS_PER_STEP)
+        before = self._after
+        if not before:
+            state = await self._board.state()
+            self._ranked_on_board = 0 if state is None else state.ranked
+        page = await self._ledger.accounts(before, PLAYERS_PER_STEP)
         if not page:
             await self._end_round()
             return
@@ -78,12 +82,12 @@ class BoardSweep:
         suspects = await self._board.differing(page)
         if suspects:
             await deferLater(self._clock, SETTLE_S)
-            await self._look_again([one for one, _ in suspects])
+            await self._look_again(before, {one.user_id: one.version for one, _ in suspects})
 
-    async def _look_again(self, suspects: Sequence[Standing]) -> None:
-        """What the ledger had a second ago must be drawn by now."""
-        seen = {one.user_id: one.version for one in suspects}
-        differing = await self._board.differing(await self._ledger.accounts_of(list(seen)))
+    async def _look_again(self, before: str, seen: Mapping[str, int]) -> None:
+        """What the ledger had a second ago must be drawn by now. Suspects whom newcomers push off the page wait for a round."""
+        page = await self._ledger.accounts(before, PLAYERS_PER_STEP)
+        differing = await self._board.differing([one for one in page if one.user_id in seen])
         gaps = [one for one, drawn in differing if drawn < seen[one.user_id] or drawn == one.version == seen[one.user_id]]
         ahead = [one.user_id for one, drawn in differing if drawn > one.version]
         if gaps:
@@ -94,15 +98,14 @@ class BoardSweep:
             await self._projector.compare(ahead)
 
     async def _end_round(self) -> None:
+        """Whoever was on the board when the round began is in the ledger that was read since, or was reset meanwhile."""
         self._meter.gauge("board_sweep_round_seconds", self._clock.seconds() - self._began_s)
-        ranked = self._ranked
+        strangers = self._ranked_on_board > self._ranked
         self._begin_round()
-        for _ in range(2):  # players come and are reset while we count
-            state = await self._board.state()
-            if state is None or state.ranked <= ranked:
-                return
-            ranked = await self._ledger.ranked_count()
-            if state.ranked <= ranked:
-                return
-            await deferLater(self._clock, SETTLE_S)
-        await self._projector.rebuild_because("the board has players whom the ledger does not know")
+        if not strangers:
+            return
+        state = await self._board.state()
+        if state is not None and state.ranked > await self._ledger.ranked_count():
+            await deferLater(self._clock, SETTLE_S)  # newcomers are in the ledger first, so what remains is no newcomer
+            if state.ranked > await self._ledger.ranked_count():
+                await self._projector.rebuild_because("the ledger went back: the board has players whom it does not know")
