@@ -46,7 +46,7 @@ class Store:
 
     def awarded(self) -> set[str]:
         """The ids of all actions that were awarded."""
-        return {action_id for (action_id,) in tell(self.database_url, "SELECT action_id FROM score_transactions")}
+        return {str(action_id) for (action_id,) in tell(self.database_url, "SELECT action_id FROM score_transactions")}
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def proxy(postgres_server: PostgresServer) -> Iterator[SilentProxy]:
 
 
 def awarded(database_url: str) -> set[str]:
-    return {action_id for (action_id,) in tell(database_url, "SELECT action_id FROM score_transactions")}
+    return {str(action_id) for (action_id,) in tell(database_url, "SELECT action_id FROM score_transactions")}
 
 
 async def _crowd(
