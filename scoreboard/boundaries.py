@@ -329,6 +329,10 @@ class StaleBoard(Exception):
     """The board has no epoch, or another one than it should: it must be redrawn before it can be set."""
 
 
+class DamagedBoard(StaleBoard):
+    """Something on the board cannot be read as what we wrote: it must be rebuilt, whatever its state says."""
+
+
 class Gate(Protocol):
     """The limits: one question for all that a request needs."""
 

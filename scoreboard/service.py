@@ -195,7 +195,7 @@ class House(Service):
             now_ms=now_ms,
             meter=meter,
             lagging_s=lambda: projector.lagging_s,
-            on_stale=lambda: projector.doubt(),
+            on_stale=lambda trouble: projector.doubt(trouble),
         )
         announcer = Announcer(
             ranking=ranking,

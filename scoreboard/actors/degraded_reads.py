@@ -77,7 +77,8 @@ class DegradedReads:
 
     def _read(self) -> None:
         self._reading = True
-        asked = dict([self._waiting.popitem() for _ in range(min(len(self._waiting), PLACES_PER_READ_MAX))])
+        first = list(self._waiting)[:PLACES_PER_READ_MAX]
+        asked = {user_id: self._waiting.pop(user_id) for user_id in first}
         ensureDeferred(self._answer(asked))
 
     async def _answer(self, asked: dict[str, list[Deferred[Standing | None]]]) -> None:

@@ -26,6 +26,7 @@ from scoreboard.actors.rebuild import rebuild
 from scoreboard.boundaries import (
     Board,
     BoardState,
+    DamagedBoard,
     Failpoint,
     Ledger,
     LedgerWentBack,
@@ -99,7 +100,7 @@ class Projector:
         self._again = False
         self._looks = 0
         self._signed_s = -SIGN_S
-        self._went_back = ""
+        self._must_rebuild = ""
         self._drawing = Drawing(ledger=ledger, board=board, clock=clock, hear=hear)
         self._retrying: IDelayedCall | None = None
         self._said = ""
@@ -187,14 +188,16 @@ class Projector:
             done, self._catching_up = self._catching_up, None
             done.callback(None)
 
-    def doubt(self) -> None:
+    def doubt(self, trouble: StaleBoard | None = None) -> None:
         """A reader found the board lost, damaged or not ours: look at once instead of within a second."""
+        if isinstance(trouble, DamagedBoard):
+            self._must_rebuild = str(trouble)
         if self.abreast and self._catching_up is None:
             ensureDeferred(self.catch_up())
 
     async def rebuild_because(self, reason: str) -> None:
-        """Rebuild the board: somebody found that the ledger went back."""
-        self._went_back = reason
+        """Rebuild the board, whatever it says of itself."""
+        self._must_rebuild = reason
         await self.catch_up()
 
     async def _catch_up(self) -> None:
@@ -202,8 +205,8 @@ class Projector:
         self._board.owner = owner_of(ledger)
         board = await self._board.state()
         diagnosis = diagnose(board, ledger, shared=self._shared)
-        if self._went_back and diagnosis.action != "refuse":
-            diagnosis = Diagnosis(action="rebuild", reason=self._went_back)
+        if self._must_rebuild and diagnosis.action != "refuse":
+            diagnosis = Diagnosis(action="rebuild", reason=self._must_rebuild)
         match diagnosis.action:
             case "refuse":
                 raise BoardRefused(diagnosis)
@@ -221,7 +224,7 @@ class Projector:
             await self._follow(board)
         except LedgerWentBack as proof:
             self._meter.count("ledger_went_back_total")
-            self._went_back, self._again = f"the ledger went back: {proof}", True
+            self._must_rebuild, self._again = f"the ledger went back: {proof}", True
 
     async def _follow(self, board: BoardState) -> None:
         epoch = board.cursor.epoch
@@ -248,7 +251,7 @@ class Projector:
         finally:
             if keep.running:
                 keep.stop()
-        self._went_back = ""
+        self._must_rebuild = ""
         await self._board.lock("rebuild", 0)
         self._hear(Cursor(epoch=epoch, seq=0), ())
         self._log.info("the board was rebuilt: {ranked} players, epoch {epoch}", ranked=ranked, epoch=epoch)

@@ -44,7 +44,7 @@ class Ranking:
         now_ms: Callable[[], int],
         meter: Meter,
         lagging_s: Callable[[], float] = lambda: 0.0,
-        on_stale: Callable[[], None] = lambda: None,
+        on_stale: Callable[[StaleBoard], None] = lambda _: None,
     ) -> None:
         self._board = board
         self._lagging_s = lagging_s
@@ -99,6 +99,7 @@ class Ranking:
             pages = await self._board.stretches(views)
             self._no_older_than(asked, *pages)
         except StaleBoard as stale:
+            self._degrade(stale)
             raise StoreUnavailable(str(stale)) from stale
         for page in pages:
             self.heard(page.cursor)
@@ -149,7 +150,7 @@ class Ranking:
 
     def _degrade(self, trouble: Exception) -> None:
         if isinstance(trouble, StaleBoard):
-            self._on_stale()
+            self._on_stale(trouble)
 
     def _refuse_what_lags(self) -> None:
         if self._lagging_s() > LAGGING_S_MAX:

@@ -189,7 +189,7 @@ class Scorekeeper:
             # Receipts stay for the next commit; writing them twice changes nothing.
             self._note_batch(False)
             self._meter.count("ledger_unavailable_total")
-            if isinstance(away, StoreAway):  # it said so once, when it went away
+            if isinstance(away, StoreAway):  # it said so once, when it went away; or this process was stopped for a while
                 return _LEDGER_AWAY
             self._log.warn("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
             return _LEDGER_SILENT

@@ -56,6 +56,8 @@ _LOCK = script("lock")
 
 #: Lua unpacks a batch onto its stack, which ends at 8,000.
 _STANDINGS_PER_CALL_MAX: Final = 512
+#: The milliseconds of the year 2286: no ledger gives out such an epoch.
+_EPOCHS_END: Final = 10**13
 _CHANGES_TOLD_MAX: Final = 256
 _STEPS_KEPT_MAX: Final = 1_024
 #: More than this is not told after a gap: a snapshot is shorter.
@@ -100,15 +102,20 @@ class RedisBoard:
         if not reply:
             return None
         epoch, seq, position, origin, owner, said_ranked, ranked, said_players, players, followed_s_ago = reply
+        readable = epoch.isdigit() and seq.isdigit() and int(epoch) < _EPOCHS_END
         return BoardState(
-            cursor=Cursor(epoch=epoch, seq=seq),
-            position=position.decode(),
-            origin=origin.decode(),
+            cursor=Cursor(epoch=int(epoch), seq=int(seq)) if readable else Cursor(epoch=0, seq=0),
+            position=position.decode(errors="replace"),
+            origin=origin.decode(errors="replace"),
             run=self._link.run_id,
-            owner=owner.decode(),
+            owner=owner.decode(errors="replace"),
             ranked=max(0, ranked),
             players=max(0, players),
-            damage=_damage(said_ranked, ranked, "ranked") or _damage(said_players, players, "known"),
+            damage=(
+                _damage(said_ranked, ranked, "ranked")
+                or _damage(said_players, players, "known")
+                or ("" if readable else "its epoch or seq cannot be read")
+            ),
             followed_s_ago=max(0, followed_s_ago),
         )
 

@@ -9,10 +9,10 @@ from functools import lru_cache
 
 import msgspec
 
-from scoreboard.boundaries import StaleBoard
+from scoreboard.boundaries import DamagedBoard, StaleBoard
 from scoreboard.domain.news import latest
 from scoreboard.domain.standings import points_of, weight
-from scoreboard.domain.values import Cursor, Deed, Place, Row, ScoreChanged, Standing
+from scoreboard.domain.values import POINTS_MAX, Cursor, Deed, Place, Row, ScoreChanged, Standing
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
@@ -61,7 +61,10 @@ def digest_of(standings: Sequence[Standing]) -> str:
 
 def read_version(value: bytes | None) -> int:
     """The version drawn of a player, -1 if none is."""
-    return -1 if value is None else int(value.partition(b"|")[0])
+    if value is None:
+        return -1
+    version = value.partition(b"|")[0]
+    return int(version) if version.isdigit() else -1
 
 
 def written_record(one: Standing) -> bytes:
@@ -86,17 +89,35 @@ def _written_second(at_s: int) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+def _read_record(value: bytes) -> _Record:
+    """The record after a version. Raises DamagedBoard for what we did not write."""
+    version, _, record = value.partition(b"|")
+    if not version.isdigit():
+        raise DamagedBoard("a player's version cannot be read")
+    try:
+        return _decode_record(record)
+    except msgspec.DecodeError as error:
+        raise DamagedBoard("a player's record cannot be read") from error
+
+
+def _read_points(weighed: bytes) -> int:
+    weight = float(weighed)
+    if not abs(weight) <= POINTS_MAX + 1:  # infinite ones, too
+        raise DamagedBoard("a player's score is none")
+    return points_of(weight)
+
+
 def read_row(rank: int, user_id: bytes, weighed: bytes, value: bytes | None) -> Row:
     """A row of a page; StaleBoard if the ranked player was lost."""
     if value is None:
         raise StaleBoard("a ranked player without a record")
-    record = _decode_record(value.partition(b"|")[2])
+    record = _read_record(value)
     return Row(
         rank=rank,
-        user_id=user_id.decode(),
+        user_id=user_id.decode(errors="replace"),
         username=record.username,
         avatar=record.avatar,
-        points=points_of(float(weighed)),
+        points=_read_points(weighed),
         updated_at_ms=record.updated_at_ms,
     )
 
@@ -108,9 +129,9 @@ def read_place(cursor: Cursor, total: int, rank: int, weighed: bytes | None, val
     return Place(
         cursor=cursor,
         total=total,
-        points=points_of(float(weighed)),
+        points=_read_points(weighed),
         rank=rank,
-        updated_at_ms=_decode_record(value.partition(b"|")[2]).updated_at_ms,
+        updated_at_ms=_read_record(value).updated_at_ms,
     )
 
 
@@ -118,7 +139,7 @@ def read_drawn(_rank: int, weighed: bytes | None, value: bytes | None) -> tuple[
     """(points, version), or None for who is not on the board."""
     if weighed is None or value is None:
         return None
-    return points_of(float(weighed)), int(value.partition(b"|")[0])
+    return _read_points(weighed), read_version(value)
 
 
 def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
@@ -143,6 +164,9 @@ def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
 
 
 def read_steps(steps: Sequence[bytes]) -> tuple[ScoreChanged, ...] | None:
-    """The latest change of each player in the steps, oldest first; None if one of them was too big to be told."""
-    told = [read_changes(step)[1] for step in steps]
+    """The latest change of each player in the steps, oldest first; None if one was too big to be told, or cannot be read."""
+    try:
+        told = [read_changes(step)[1] for step in steps]
+    except msgspec.DecodeError:
+        return None
     return latest(change for changes in told for change in changes) if all(told) else None

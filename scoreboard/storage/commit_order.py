@@ -8,6 +8,7 @@ up. SQLite has one writer at a time, so the rows' own numbers are in the order o
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -22,6 +23,8 @@ from scoreboard.storage.tables import boards, ledger
 
 #: A standing as SQL writes it: user id, username, avatar, points, version, reached at, updated at (milliseconds).
 _Row = tuple[str, str, str | None, int, int, int | None, int]
+#: A timeline and a snapshot, as `PostgresCommitOrder` writes them.
+_POSITION: Final = re.compile(r"[0-9]{1,10}/[0-9]{1,20}:[0-9]{1,20}:[0-9,]*", re.ASCII)
 _decode_rows = msgspec.json.Decoder(list[_Row]).decode
 
 _ROW_POSTGRES: Final = """json_build_array(user_id, username, avatar, score, version,
@@ -118,6 +121,8 @@ class PostgresCommitOrder(Asker):
 
         What was open at the position comes first, then what began later: ``after`` says in which of the two, and beyond what.
         """
+        if _POSITION.fullmatch(position) is None:
+            raise LedgerWentBack("the board's position cannot be read")
         timeline, _, snapshot = position.partition("/")
         _, later, open_then = snapshot.split(":")
         phase, since, shard, user_id = _decode_after(after) if after else ("open" if open_then else "later", "0", -1, "")
@@ -172,6 +177,8 @@ class SqliteCommitOrder(Asker):
     def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
         """As boundaries.Ledger.changed_since."""
         newest = self.position()
+        if not (position.isascii() and position.isdecimal()):
+            raise LedgerWentBack("the board's position cannot be read")
         if int(position) > int(newest):
             raise LedgerWentBack(f"its newest entry is {newest}; the board has seen {position}")
         asked = {"since": int(after or position), "limit": limit}

@@ -112,8 +112,11 @@ class Lane(Generic[B]):
     async def ask(self, seconds_max: float, work: Callable[[B], T]) -> T:
         """What the work returns or raises, called in the thread; StoreUnavailable by the deadline.
 
-        StoreAway if the work was never begun: too many wait, its turn did not come in time, or the store is silent.
+        StoreAway if the work was never begun: too many wait, its turn did not come in time (which may be over before we are
+        asked), or the store is silent.
         """
+        if seconds_max <= 0:
+            raise StoreAway(f"{self._name} was asked too late")
         if not self._open:
             raise StoreAway(f"{self._name} is closed")
         if self._worker is None:

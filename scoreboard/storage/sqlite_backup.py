@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -26,7 +28,7 @@ def back_up(ledger: Path, target: Path) -> None:
     """Copy the ledger, as it is at one moment, to a new file; beside a running server or without one. Raises LedgerUnusable."""
     if target.exists():
         raise LedgerUnusable(f"{target} is there already: name a new file")
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     with _new(part):
         _copy(ledger, part)
         _check(part)
@@ -46,6 +48,7 @@ def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoi
         _copy(backup, part)
         _check(part)
         migrate(f"sqlite:///{part.absolute()}")
+        _require_our_schema(part)
         step("copied")
         epoch = _end_log(ledger)
         _begin_later_epoch(part, epoch)
@@ -110,6 +113,23 @@ def _check(copy: Path) -> None:
         raise LedgerUnusable(f"it is damaged: {found}")
     if not {"alembic_version", "boards"} <= tables:
         raise LedgerUnusable("it holds no ledger")
+
+
+def _require_our_schema(copy: Path) -> None:
+    """Refuse a file whose tables, indexes and triggers are not those that our migrations make."""
+    with tempfile.TemporaryDirectory() as directory:
+        fresh = Path(directory) / "ledger.db"
+        migrate(f"sqlite:///{fresh}")
+        expected, found = _schema(fresh), _schema(copy)
+    if found != expected:
+        other = sorted(name for _, name, _ in found ^ expected)
+        raise LedgerUnusable(f"it is not the ledger of this release: {', '.join(other[:3])}")
+
+
+def _schema(path: Path) -> set[tuple[str, str, str]]:
+    with contextlib.closing(sqlite3.connect(path)) as handle:
+        rows = handle.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    return {(kind, name, " ".join(str(sql).split())) for kind, name, sql in rows}
 
 
 def _end_log(ledger: Path) -> int:

@@ -16,7 +16,7 @@ from scoreboard.actors.board_sweep import PLAYERS_PER_STEP, SETTLE_S, STEP_S, Bo
 from scoreboard.actors.degraded_reads import PAUSE_S, PLACES_WAITING_MAX
 from scoreboard.actors.projector import LOOK_S, LOOKS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
-from scoreboard.boundaries import BoardState, LedgerState, StoreUnavailable
+from scoreboard.boundaries import BoardState, DamagedBoard, LedgerState, StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.values import Cursor, ScoreChanged, Standing
 from scoreboard.storage.memory_board import Canvas, MemoryBoard
@@ -239,6 +239,14 @@ def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer
     server.board.read_only = False
     server.pass_s(2)
     assert not result_of(server.ranking.place("amy")).degraded
+
+
+def test_a_record_that_cannot_be_read_has_the_board_rebuilt(server: Server) -> None:
+    server.award("amy")
+    epoch = epoch_of(server.board)
+    server.projector.doubt(DamagedBoard("a player's record cannot be read"))
+    assert epoch_of(server.board) > epoch
+    assert server.projector.abreast
 
 
 def test_the_sweep_mends_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:

@@ -343,3 +343,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 2) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+def test_who_asks_when_the_time_is_over_already_takes_no_place(lane: Lane[Workshop]) -> None:
+    """As a process that was stopped for a while does with what waited in line."""
+    for _ in range(5):  # more than there are places
+        with pytest.raises(StoreAway):
+            run(lambda: lane.ask(-0.3, lambda _: 1))
+    assert run(lambda: lane.ask(1.0, lambda _: 1)) == 1

@@ -157,3 +157,29 @@ def test_a_backup_never_overwrites(ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "backup.db")
     with pytest.raises(LedgerUnusable, match="is there already"):
         back_up(ledger, tmp_path / "backup.db")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP TABLE user_scores",
+        "CREATE TABLE another (theirs integer)",
+        "CREATE TRIGGER more AFTER INSERT ON score_transactions BEGIN UPDATE user_scores SET score = score + 1000000; END",
+        "DROP TRIGGER score_transactions_no_update",
+        "DROP INDEX idx_transactions_user_type",
+    ],
+)
+def test_a_file_that_is_not_our_ledger_through_and_through_is_refused(change: str, ledger: Path, tmp_path: Path) -> None:
+    back_up(ledger, tmp_path / "backup.db")
+    with closing(sqlite3.connect(tmp_path / "backup.db")) as handle:
+        handle.execute(change)
+    before = ledger.read_bytes()
+    with pytest.raises(LedgerUnusable, match="not the ledger of this release"):
+        restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+    assert ledger.read_bytes() == before
+
+
+def test_a_backup_leaves_other_files_alone(ledger: Path, tmp_path: Path) -> None:
+    (tmp_path / "backup.db.part").write_text("somebody else's")
+    back_up(ledger, tmp_path / "backup.db")
+    assert (tmp_path / "backup.db.part").read_text() == "somebody else's"

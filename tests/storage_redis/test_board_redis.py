@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pytest
 from twisted.internet.defer import ensureDeferred
 
-from scoreboard.boundaries import StaleBoard, StoreUnavailable
+from scoreboard.boundaries import DamagedBoard, StaleBoard, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
 from scoreboard.domain.rules import ActionRule
@@ -18,8 +18,9 @@ from scoreboard.storage.redis_link import RedisLink
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, passed, standing, the_reactor, until
-from tests.storage_redis.test_board_contract import refused_everywhere
+from tests.storage_redis.test_board_contract import pages, refused_everywhere
 
+RANKING, PLAYERS, STATE = "leaderboard:global", "{leaderboard:global}:players", "{leaderboard:global}:state"
 ACTION_ID = "00000000-0000-4000-8000-000000000001"
 
 
@@ -271,5 +272,57 @@ def test_a_restarted_redis_is_another_run_with_what_it_had_drawn(own_server: Red
             assert state.cursor.epoch == 3
             assert state.origin != state.run
             assert (await board.place("ann")).rank == 1
+
+    run(main)
+
+
+SPOILT = {
+    "a record of another shape": ("HSET", PLAYERS, "ann", "1|[1,2]"),
+    "a record without a version": ("HSET", PLAYERS, "ann", "no bar"),
+    "an infinite score": ("ZADD", RANKING, "inf", "ann"),
+}
+SPOILT_STATE = {
+    "an epoch that is no number": ("HSET", STATE, "epoch", "abc"),
+    "an epoch that no ledger gives out": ("HSET", STATE, "epoch", "9007199254740991"),
+    "an epoch beyond all numbers": ("HSET", STATE, "epoch", "9223372036854775807"),
+    "a seq that is no number": ("HSET", STATE, "seq", "abc"),
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_record_that_cannot_be_read_is_damage_and_no_fault(redis_server: RedisServer, spoilt: str) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            await board.rebuild(1, pages([standing("ann", 5)]), "7")
+            await link.call(*SPOILT[spoilt])
+            with pytest.raises(DamagedBoard):
+                await board.page(0, 10)
+            with pytest.raises(DamagedBoard):
+                await board.place("ann")
+            await board.rebuild(2, pages([standing("ann", 5)]), "7")
+            assert (await board.place("ann")).points == 5
+
+    run(main)
+
+
+@pytest.mark.parametrize("spoilt", SPOILT_STATE)
+def test_a_state_that_cannot_be_read_is_damage_and_is_replaced(redis_server: RedisServer, spoilt: str) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+            await board.rebuild(1, pages([standing("ann", 5)]), "7")
+            await link.call(*SPOILT_STATE[spoilt])
+            state = await board.state()
+            assert state is not None
+            assert state.damage
+            assert state.cursor.epoch == 0, "it is not passed on to the ledger"
+            await board.rebuild(2, pages([standing("ann", 5)]), "7")
+            state = await board.state()
+            assert state is not None
+            assert (state.damage, state.cursor.epoch) == ("", 2)
+            assert (await board.place("ann")).points == 5
 
     run(main)

@@ -8,6 +8,7 @@ local function drawn()
   if not there[1] or there[3] ~= ARGV[1] then return nil end
   local ranked = redis.call('ZCARD', KEYS[1])
   if ranked ~= tonumber(there[4]) or redis.call('HLEN', KEYS[2]) ~= tonumber(there[5]) then return nil end
-  return {tonumber(there[1]), tonumber(there[2]), ranked}
+  local epoch, seq = tonumber(there[1]), tonumber(there[2])
+  return epoch and seq and {epoch, seq, ranked}
 end
 

@@ -1,5 +1,5 @@
 -- What the board says of itself. KEYS: the ranking, the players, the state.
--- Reply: epoch, seq, position, origin, owner; players on the board and players known, each as the state says and as there are (-1
+-- Reply: epoch, seq, position, origin, owner (all as they stand there); players on the board and players known, each as the state says and as there are (-1
 -- where the key has another type); seconds since a server last followed the ledger here. Empty when nothing is drawn.
 
 if redis.call('TYPE', KEYS[3]).ok ~= 'hash' then return {} end
@@ -13,6 +13,6 @@ end
 
 local age = redis.call('TIME')[1] - (tonumber(there[8]) or 0)
 return {
-  tonumber(there[1]), tonumber(there[2]), there[3] or '', there[4] or '', there[5] or '',
+  there[1], there[2] or '', there[3] or '', there[4] or '', there[5] or '',
   tonumber(there[6]) or -2, count('ZCARD', KEYS[1]), tonumber(there[7]) or -2, count('HLEN', KEYS[2]), age
 }

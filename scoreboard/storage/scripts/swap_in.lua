@@ -10,7 +10,8 @@ local function there()
 end
 
 local now = there()
-local newer = now[1] ~= '' and now[1] ~= ARGV[7] and tonumber(now[1]) > tonumber(ARGV[4])
+local epoch = tonumber(now[1]) or 0
+local newer = now[1] ~= ARGV[7] and epoch > tonumber(ARGV[4]) and epoch < 1e13  -- no ledger gave out what is beyond
 if newer or (now[2] ~= '' and now[2] ~= ARGV[1] and now[2] ~= ARGV[8]) then
   redis.call('UNLINK', KEYS[5], KEYS[6])
   return 0
