@@ -64,8 +64,9 @@ _MISSED_BYTES_MAX: Final = 65_536
 _PLACES_PER_CALL_MAX: Final = 256
 #: A drawing that was never put in place disappears by itself.
 _UNUSED_LIFE_S: Final = 600
-#: Each is for as many players as a call takes.
-_DRAWS_UNDER_WAY_MAX: Final = 4
+#: Each is for as many players as a call takes. All together take some 15 ms to write: at most that is drawn in a turn of the
+#: reactor, and so much in each turn when readers keep it busy.
+_DRAWS_UNDER_WAY_MAX: Final = 8
 _SOURCE_LENGTH: Final = 16
 #: What is drawn aside may take longer than a call that somebody waits for.
 _DRAW_MS_MAX: Final = 3_000

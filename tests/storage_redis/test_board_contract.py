@@ -496,6 +496,7 @@ async def _both_listen(studio: Studio, heard: list[Any], own: list[Any]) -> None
         await studio.other.begin(epoch + 1)
         if not heard or not own:
             await passed(5)
+    await studio.until(lambda: heard[-1][0].epoch == epoch + 1)  # the last one may still be on its way
 
 
 def test_a_broken_board_says_that_it_is_away() -> None:
