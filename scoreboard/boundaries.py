@@ -94,6 +94,16 @@ class Ledger(Protocol):
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """Every player's standing, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
 
+    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        """Standings on the board, best first, from below the given one (None for the first): at most ``limit``.
+
+        Equal points stand first-come-first, then by user id descending. A player who moves between two pages may be missed, or
+        read once more with a later version: `changed_since` a position from before the first page has each such player.
+        """
+
+    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        """Standings off the board (players who were reset), by shard and user id as `accounts`: at most ``limit``."""
+
     async def position(self) -> str:
         """Where the order of commits stands: all that is committed now is before it. Only `changed_since` can read it."""
 

@@ -4,7 +4,7 @@ One server at a time sweeps. A page of players is compared by a digest; where it
 looked at once more a second later, for an award may be between its commit and its drawing. A gap is counted, logged and mended. A
 board that has more than the ledger means that the ledger went back: the projector rebuilds it then.
 
-500 players every quarter of a second: a round takes 50 s at 100,000 players, 500 s at a million.
+500 players every 0.28 s: a round takes 56 s at 100,000 players, 560 s at a million.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from scoreboard.actors.projector import Projector
 from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavailable
 
-STEP_S: Final = 0.25
+STEP_S: Final = 0.28
 PLAYERS_PER_STEP: Final = 500
 SETTLE_S: Final = 1.0
 LOCK_MS: Final = 10_000

@@ -1,6 +1,6 @@
 """Degraded reads: what the ledger says of the board while that cannot be asked, shared and bounded.
 
-However many ask, one question is under way at a time for places (up to 256 players in each) and a few for pages, so that a board
+However many ask, one question is under way at a time for places (up to 500 players in each) and a few for pages, so that a board
 that is rebuilt meanwhile never waits behind those who miss it. All players are counted at most twice a minute.
 """
 
@@ -16,11 +16,12 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import Ledger, Meter, StoreUnavailable
 from scoreboard.domain.values import Cursor, Page, Place, Standing
 
-PLACES_PER_READ_MAX: Final = 256
+PLACES_PER_READ_MAX: Final = 500
 PLACES_WAITING_MAX: Final = 4_096
 PAGES_AT_ONCE_MAX: Final = 8
-#: Between two questions for places, when more wait.
-PAUSE_S: Final = 0.05
+#: Between two questions for places, when more wait. Readers who ask again and again get so many turns of the reactor, and the
+#: rebuild has the others.
+PAUSE_S: Final = 0.25
 COUNT_KEPT_S: Final = 30.0
 
 _TOO_MANY: Final = "too many reads wait for the ledger while the board is away"

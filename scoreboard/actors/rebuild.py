@@ -10,12 +10,15 @@ from twisted.internet.defer import ensureDeferred
 from scoreboard.boundaries import Board, BoardState, Ledger, StoreUnavailable
 from scoreboard.domain.values import Standing
 
-PLAYERS_PER_PAGE: Final = 2_000
+#: So many that the reading thread seldom waits for the interpreter while readers keep the reactor busy.
+PLAYERS_PER_PAGE: Final = 8_000
 #: A page that the ledger did not give is asked for again, so often in a row.
 TRIES_MAX: Final = 20
 PAUSE_S: Final = 0.5
 
 Pause = Callable[[float], Awaitable[object]]
+#: The page after a standing, or the first.
+Read = Callable[[Standing | None], Awaitable[Sequence[Standing]]]
 
 
 async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause: Pause) -> tuple[int, int]:
@@ -31,21 +34,39 @@ async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause:
 
 
 async def every_standing(ledger: Ledger, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
-    """Every player's standing, a page at a time; the next page is read while the last one is drawn."""
-    reading = ensureDeferred(_page(ledger, "", pause))
+    """Every player's standing, a page at a time; the next page is read while the last one is drawn.
+
+    Players who are off the board come first, then the board from its top down: what comes in the sorted set's own order costs
+    Redis a third. A player who moves meanwhile may be missed, or come again with a later version: one seen off the board may come
+    again on it, and never the other way round. Each such player has an entry beyond the position: the follow-up draws it.
+    """
+
+    async def unranked(last: Standing | None) -> Sequence[Standing]:
+        return await ledger.unranked("" if last is None else last.user_id, PLAYERS_PER_PAGE)
+
+    async def ranked(last: Standing | None) -> Sequence[Standing]:
+        return await ledger.ranked(last, PLAYERS_PER_PAGE)
+
+    for read in (unranked, ranked):
+        async for page in _pages(read, pause):
+            yield page
+
+
+async def _pages(read: Read, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
+    reading = ensureDeferred(_page(read, None, pause))
     try:
         while page := await reading:
-            reading = ensureDeferred(_page(ledger, page[-1].user_id, pause))
+            reading = ensureDeferred(_page(read, page[-1], pause))
             yield page
     finally:
         reading.addErrback(_forget)  # what was begun for a drawing that was given up
         reading.cancel()
 
 
-async def _page(ledger: Ledger, after: str, pause: Pause) -> Sequence[Standing]:
+async def _page(read: Read, last: Standing | None, pause: Pause) -> Sequence[Standing]:
     for tries_left in reversed(range(TRIES_MAX)):
         try:
-            return await ledger.accounts(after, PLAYERS_PER_PAGE)
+            return await read(last)
         except StoreUnavailable:
             if not tries_left:
                 raise

@@ -13,6 +13,7 @@ the ranks of one batch never contradict each other, and a receipt says what a re
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -65,8 +66,11 @@ _MISSED_BYTES_MAX: Final = 65_536
 _PLACES_PER_CALL_MAX: Final = 256
 #: A drawing that was never put in place disappears by itself.
 _UNUSED_LIFE_S: Final = 600
+#: Each is for as many players as a call takes. All together take some 15 ms to write: at most that is drawn in a turn of the
+#: reactor, and so much in each turn when readers keep it busy.
+_DRAWS_UNDER_WAY_MAX: Final = 8
 _SOURCE_LENGTH: Final = 16
-#: A page of a drawing may be larger than a call that somebody waits for.
+#: What is drawn aside may take longer than a call that somebody waits for.
 _DRAW_MS_MAX: Final = 3_000
 
 
@@ -134,19 +138,26 @@ class RedisBoard:
             raise StaleBoard("another epoch has begun")
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Draw afresh and begin the epoch at ``seq`` 0. One page is written while the next is read."""
+        """Draw afresh and begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
         seen = await self.state()
         new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{part}" for part in ("ranking", "players")]
-        drawn, run = 0, self._link.run_id
+        run = self._link.run_id
+        added: list[tuple[int, int]] = []
+        under_way: deque[Deferred[Any]] = deque()
         async for page in standings:
-            drawn += await self._draw(new, page)
-            if self._link.run_id != run:
-                raise StaleBoard("Redis was restarted while the board was drawn")
+            for some in _cut(page):
+                under_way.append(self._draw(new, some))
+                if len(under_way) > _DRAWS_UNDER_WAY_MAX:
+                    added.append(_added(await under_way.popleft()))
+        added += [_added(await answers) for answers in under_way]
+        ranked, players = sum(one[0] for one in added), sum(one[1] for one in added)
+        if self._link.run_id != run:
+            raise StaleBoard("Redis was restarted while the board was drawn")
         there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
-        swap = [_CHANGES, self._source, epoch, self._link.run_id, position, *there]
+        swap = [_CHANGES, self._source, epoch, self._link.run_id, position, *there, ranked, players]
         if not await self._run(_SWAP_IN, [*_STEP_KEYS, *new], swap):
-            raise StaleBoard("another board was put in its place meanwhile")
-        return drawn
+            raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
+        return ranked
 
     async def page(self, offset: int, limit: int) -> Page:
         """One stretch."""
@@ -236,24 +247,17 @@ class RedisBoard:
         rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
-    async def _draw(self, new: Sequence[str], page: Sequence[Standing]) -> int:
+    def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
         ranked: list[Word] = []
         values: list[Word] = []
-        for one in page:
+        for one in some:
             values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
             if one.reached_at_ms is not None:
                 ranked += (written_weight(one), one.user_id)
-        waits = []
-        for command, key, words in (("ZADD", new[0], ranked), ("HSET", new[1], values)):
-            if words:
-                waits += [
-                    self._link.call(command, key, *words, deadline_ms=_DRAW_MS_MAX),
-                    self._link.call("EXPIRE", key, _UNUSED_LIFE_S, deadline_ms=_DRAW_MS_MAX),
-                ]
-        for done, answer in await DeferredList(waits, consumeErrors=True):
-            if not done:
-                answer.raiseException()
-        return len(ranked) // 2
+        commands: list[tuple[Word, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
+        if ranked:
+            commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
+        return DeferredList([self._link.call(*words, deadline_ms=_DRAW_MS_MAX) for words in commands], consumeErrors=True)
 
     def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> Deferred[Any]:
         """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
@@ -283,6 +287,15 @@ class RedisBoard:
                     place.errback(failure)
 
         return answer.addCallback(answered).addErrback(failed)
+
+
+def _added(answers: list[tuple[bool, Any]]) -> tuple[int, int]:
+    """How many players a drawing added to the ranking, and how many to all; raises what went wrong."""
+    for done, answer in answers:
+        if not done:
+            answer.raiseException()
+    in_all, _, *on_board = [answer for _, answer in answers]
+    return sum(on_board[:1]), in_all
 
 
 def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:

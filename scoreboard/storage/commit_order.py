@@ -16,7 +16,7 @@ from sqlalchemy import Connection, TextClause, literal_column, select, text, upd
 
 from scoreboard.boundaries import ChangedPage, LedgerState, LedgerWentBack
 from scoreboard.domain.players import ledger_shard
-from scoreboard.domain.values import BOARD_ID, Standing
+from scoreboard.domain.values import BOARD_ID, POINTS_MAX, Standing
 from scoreboard.storage.asking import Asker
 from scoreboard.storage.lane_worker import Blocking
 from scoreboard.storage.tables import boards, ledger
@@ -33,9 +33,27 @@ _ROW_SQLITE: Final = "json_array(user_id, username, avatar, score, version, reac
 
 _ACCOUNTS: Final = """
     SELECT {aggregate} FROM (
-        SELECT * FROM user_scores WHERE (ledger_shard, user_id) > (:shard, :user_id) AND version > 0
+        SELECT * FROM user_scores WHERE {which} AND (ledger_shard, user_id) > (:shard, :user_id)
         ORDER BY ledger_shard, user_id LIMIT :limit) AS page
 """
+_KNOWN: Final = "version > 0"
+_UNRANKED: Final = "version > 0 AND reached_at IS NULL"
+#: The order of idx_user_score is mixed, so "below (points, time, id)" is three ranges of it, each read from where it begins.
+_RANKED: Final = """
+    SELECT {aggregate} FROM (
+        SELECT * FROM (
+            SELECT * FROM (
+                SELECT {columns} FROM user_scores WHERE score = :points AND reached_at = {at} AND user_id < :user_id
+                ORDER BY user_id DESC LIMIT :limit) AS same_moment
+            UNION ALL SELECT * FROM (
+                SELECT {columns} FROM user_scores WHERE score = :points AND reached_at > {at}
+                ORDER BY reached_at, user_id DESC LIMIT :limit) AS same_points
+            UNION ALL SELECT * FROM (
+                SELECT {columns} FROM user_scores WHERE score < :points AND reached_at IS NOT NULL
+                ORDER BY score DESC, reached_at, user_id DESC LIMIT :limit) AS fewer_points
+        ) AS below ORDER BY score DESC, reached_at, user_id DESC LIMIT :limit) AS page
+"""
+_COLUMNS: Final = "user_id, username, avatar, score, version, reached_at, last_updated"
 #: Entries beyond a key of (position, shard, user id), and the standings of their players now: each is looked up by its key.
 _CHANGED: Final = """
     WITH page AS MATERIALIZED (
@@ -59,6 +77,12 @@ class CommitOrder(Blocking, Protocol):
     def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
 
+    def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.ranked."""
+
+    def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.unranked."""
+
     def position(self) -> str:
         """As boundaries.Ledger.position."""
 
@@ -74,6 +98,7 @@ class PostgresCommitOrder(Asker):
 
     _NOW: Final = "clock_timestamp()"
     _NOW_MS: Final = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+    _AT: Final = "CAST(to_timestamp(:at_ms / 1000.0) AS timestamptz(3))"
     _INSTANCE: Final = (
         "SELECT system_identifier || ':' || oid FROM pg_control_system(), pg_database WHERE datname = current_database()"
     )
@@ -103,7 +128,15 @@ class PostgresCommitOrder(Asker):
 
     def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
-        return _accounts(self, self._AGGREGATE, after_user_id, limit)
+        return _accounts(self, self._AGGREGATE, _KNOWN, after_user_id, limit)
+
+    def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.ranked."""
+        return _ranked(self, self._AGGREGATE, self._AT, after, limit)
+
+    def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.unranked."""
+        return _accounts(self, self._AGGREGATE, _UNRANKED, after_user_id, limit)
 
     def position(self) -> str:
         """As boundaries.Ledger.position.
@@ -152,6 +185,7 @@ class SqliteCommitOrder(Asker):
 
     _NOW: Final = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
     _NOW_MS: Final = _NOW
+    _AT: Final = ":at_ms"
     _INSTANCE: Final = "SELECT file FROM pragma_database_list WHERE name = 'main'"
     _LOOKUP: Final = "CROSS JOIN user_scores USING (ledger_shard, user_id)"
     _AGGREGATE: Final = f"json_group_array({_ROW_SQLITE})"
@@ -167,7 +201,15 @@ class SqliteCommitOrder(Asker):
 
     def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
-        return _accounts(self, self._AGGREGATE, after_user_id, limit)
+        return _accounts(self, self._AGGREGATE, _KNOWN, after_user_id, limit)
+
+    def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.ranked."""
+        return _ranked(self, self._AGGREGATE, self._AT, after, limit)
+
+    def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.unranked."""
+        return _accounts(self, self._AGGREGATE, _UNRANKED, after_user_id, limit)
 
     def position(self) -> str:
         """As boundaries.Ledger.position."""
@@ -206,10 +248,18 @@ def _sign(asker: Asker, now: str, drawn_on: str) -> None:
         connection.execute(signed.values(followed_at=literal_column(now)))
 
 
-def _accounts(asker: Asker, aggregate: str, after_user_id: str, limit: int) -> list[Standing]:
+def _accounts(asker: Asker, aggregate: str, which: str, after_user_id: str, limit: int) -> list[Standing]:
     after = {"shard": ledger_shard(after_user_id) if after_user_id else -1, "user_id": after_user_id, "limit": limit}
     with asker.asking() as connection:
-        return _standings(connection.scalar(text(_ACCOUNTS.format(aggregate=aggregate)), after))
+        return _standings(connection.scalar(text(_ACCOUNTS.format(aggregate=aggregate, which=which)), after))
+
+
+def _ranked(asker: Asker, aggregate: str, at: str, after: Standing | None, limit: int) -> list[Standing]:
+    above_all = {"points": POINTS_MAX + 1, "at_ms": 0, "user_id": ""}
+    below = above_all if after is None else {"points": after.points, "at_ms": after.reached_at_ms, "user_id": after.user_id}
+    asked = text(_RANKED.format(aggregate=aggregate, columns=_COLUMNS, at=at))
+    with asker.asking() as connection:
+        return _standings(connection.scalar(asked, {**below, "limit": limit}))
 
 
 def _changed(beyond: str, key: str, aggregate: str, lookup: str) -> TextClause:

@@ -87,6 +87,14 @@ class SqlLedger:
         """As boundaries.Ledger.accounts."""
         return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.accounts(after_user_id, limit))
 
+    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.ranked."""
+        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.ranked(after, limit))
+
+    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.unranked."""
+        return await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.unranked(after_user_id, limit))
+
     async def position(self) -> str:
         """As boundaries.Ledger.position."""
         return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.position())

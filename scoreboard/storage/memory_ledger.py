@@ -101,6 +101,17 @@ class MemoryLedger(Hindered):
         await self._door()
         return [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)][:limit]
 
+    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.ranked."""
+        board = await self.top(0, len(self.standings))
+        return [one for one in board if after is None or _below(one, after)][:limit]
+
+    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.unranked."""
+        await self._door()
+        known = [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)]
+        return [one for one in known if one.reached_at_ms is None][:limit]
+
     async def position(self) -> str:
         """As boundaries.Ledger.position."""
         await self._door()
@@ -230,6 +241,11 @@ def beyond(user_ids: Iterable[str], after: str) -> list[str]:
 
 def _player_key(user_id: str) -> tuple[int, str]:
     return ledger_shard(user_id), user_id
+
+
+def _below(one: Standing, other: Standing) -> bool:
+    ahead, behind = ((-each.points, each.reached_at_ms or 0) for each in (other, one))
+    return ahead < behind or (ahead == behind and one.user_id < other.user_id)
 
 
 def _position(entry: Entry) -> tuple[int, str]:

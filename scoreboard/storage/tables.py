@@ -116,6 +116,15 @@ Index(
     sqlite_where=text("reached_at IS NOT NULL"),
 )
 
+# So that a rebuild, which reads the board by its order, finds the few who are not on it.
+Index(
+    "idx_user_unranked",
+    user_scores.c.ledger_shard,
+    user_scores.c.user_id,
+    postgresql_where=text("reached_at IS NULL"),
+    sqlite_where=text("reached_at IS NULL"),
+)
+
 # An action is bound to its player by its signature, so its key names both: what comes twice is refused there. A column that no
 # portable statement reads, ``position``, says where an entry stands in the order of commits (commit_order.py): in PostgreSQL the
 # transaction that wrote it, in SQLite the row's own number. The database fills it in.

@@ -9,7 +9,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -37,13 +36,13 @@ class Readers:
         self.statuses = json.loads(said)
 
 
-async def _read(port: int, token: str, until_s: float, statuses: Counter[str]) -> None:
+async def _read(port: int, token: str, ended: asyncio.Event, statuses: Counter[str]) -> None:
     paths = ("/api/v1/scores/leaderboard?limit=10", "/api/v1/scores/me")
-    while time.monotonic() < until_s:
+    while not ended.is_set():
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             turn = 0
-            while time.monotonic() < until_s:
+            while not ended.is_set():
                 turn += 1
                 head = f"GET {paths[turn % 2]} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
                 writer.write(head.encode())
@@ -61,13 +60,13 @@ async def _read(port: int, token: str, until_s: float, statuses: Counter[str]) -
 
 async def _main(port: int, tokens: list[str], seconds: float) -> None:
     statuses: Counter[str] = Counter()
-    readers = [asyncio.create_task(_read(port, token, time.monotonic() + seconds, statuses)) for token in tokens]
-    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    everyone = asyncio.ensure_future(asyncio.wait(readers))
-    await asyncio.wait([ended, everyone], return_when=asyncio.FIRST_COMPLETED)
+    ended = asyncio.Event()
+    readers = [asyncio.create_task(_read(port, token, ended, statuses)) for token in tokens]
+    await asyncio.wait([asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)], timeout=seconds)
+    ended.set()  # `wait_for` may lose a cancellation, and the reader would go on
     for reader in readers:
         reader.cancel()
-    await everyone
+    await asyncio.wait(readers)
     sys.stdout.write(json.dumps(statuses))
 
 

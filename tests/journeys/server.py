@@ -94,11 +94,11 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
             )
 
-    def command_line(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def command_line(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """The CLI with this server's settings."""
         scoreboard = str(Path(sys.executable).with_name("scoreboard"))
         return subprocess.run(
-            [scoreboard, *words], cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=60, check=False
+            [scoreboard, *words], cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=timeout_s, check=False
         )
 
     def wait_until_ready(self) -> None:

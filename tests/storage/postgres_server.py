@@ -71,6 +71,12 @@ class PostgresServer:
             self._process.wait(20)
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        """The process id of the server, whose children are all others."""
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: int) -> None:
         """Send a signal to every process of the server (SIGSTOP and SIGCONT, say)."""
         assert self._process is not None

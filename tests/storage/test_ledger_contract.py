@@ -238,6 +238,29 @@ def test_accounts_come_in_pages_by_shard_and_then_by_code_point(house: House) ->
     assert seen == sorted(users, key=lambda user: (ledger_shard(user), user))
 
 
+@pytest.mark.parametrize("limit", [1, 7, 100])
+def test_the_board_comes_in_pages_from_its_top_down_and_those_off_it_by_themselves(house: House, limit: int) -> None:
+    entered = [
+        (f"user-{n}", n % 3 - 1, NOW + n % 4) for n in range(40)
+    ]  # many with equal points, or in the same millisecond as well
+    house.do(house.ledger.award([claim(user, points, at_ms=at_ms) for user, points, at_ms in entered], []))
+    off = sorted(["user-3", "user-17", "user-38"], key=lambda user: (ledger_shard(user), user))
+    for user in off:
+        house.do(house.ledger.reset(order(user)))
+    ranked: list[Standing] = []
+    while page := house.do(house.ledger.ranked(ranked[-1] if ranked else None, limit)):
+        assert len(page) <= limit
+        ranked += page
+    assert ranked == house.do(house.ledger.top(0, 100))
+    assert len(ranked) == 37
+    unranked: list[str] = []
+    while page := house.do(house.ledger.unranked(unranked[-1] if unranked else "", limit)):
+        assert len(page) <= limit
+        assert {(one.points, one.version, one.reached_at_ms) for one in page} == {(0, 2, None)}
+        unranked += [one.user_id for one in page]
+    assert unranked == off
+
+
 def test_accounts_of_some_players_are_told_together(house: House) -> None:
     house.do(house.ledger.award([claim(user, points) for user, points in [("amy", 1), ("bob", 2), ("cat", 3)]], []))
     found = house.do(house.ledger.accounts_of(["cat", "stranger", "amy"]))

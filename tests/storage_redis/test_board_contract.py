@@ -257,6 +257,18 @@ def test_a_redraw_replaces_everything_at_once(play: Play) -> None:
     play(scenario)
 
 
+def test_of_a_player_who_comes_twice_in_a_redraw_the_later_version_is_drawn(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        reset_then_awarded = [standing("ann", 0, 2, None)], [standing("ann", 5, 3), standing("bob", 4)]
+        moved_down = [standing("cid", 90, 1)], [standing("dan", 7), standing("cid", 1, 3)]
+        assert await studio.board.rebuild(2, pages(*reset_then_awarded, *moved_down), "7") == 4
+        assert await ranking(studio.board) == [("dan", 7), ("ann", 5), ("bob", 4), ("cid", 1)]
+        state = await state_of(studio.board)
+        assert (state.ranked, state.players, state.damage) == (4, 4, "")
+
+    play(scenario)
+
+
 def test_an_empty_ledger_draws_an_empty_board(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
@@ -484,6 +496,7 @@ async def _both_listen(studio: Studio, heard: list[Any], own: list[Any]) -> None
         await studio.other.begin(epoch + 1)
         if not heard or not own:
             await passed(5)
+    await studio.until(lambda: heard[-1][0].epoch == epoch + 1)  # the last one may still be on its way
 
 
 def test_a_broken_board_says_that_it_is_away() -> None:

@@ -229,6 +229,25 @@ def test_a_lock_ends_by_itself(redis_server: RedisServer) -> None:
     run(main)
 
 
+def test_a_drawing_that_lost_a_part_is_not_put_in_place(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        redis_server.flush()
+        async with linked(redis_server.url) as link:
+            board = board_on(link)
+
+            async def flushed_meanwhile() -> AsyncIterator[Sequence[Standing]]:
+                yield [standing("ann", 1)]
+                await link.call("FLUSHALL")
+                yield [standing("bob", 2)]
+
+            with pytest.raises(StaleBoard, match="was lost"):
+                await board.rebuild(1, flushed_meanwhile(), "7")
+            assert await board.state() is None
+            assert await link.call("KEYS", "{leaderboard:global}:new:*") == []
+
+    run(main)
+
+
 def test_a_drawing_that_was_never_hung_disappears_by_itself(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()

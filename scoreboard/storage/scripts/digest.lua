@@ -5,9 +5,10 @@ local now = drawn()
 if not now then return {} end
 local users = {unpack(ARGV, 2)}
 local values = redis.call('HMGET', KEYS[2], unpack(users))
+local weights = redis.call('ZMSCORE', KEYS[1], unpack(users))
 local written = {}
 for i = 1, #users do
-  local weight = redis.call('ZSCORE', KEYS[1], users[i])
+  local weight = weights[i]
   local version = values[i] and string.match(values[i], '^(%d+)|') or ''
   written[i] = version .. ':' .. (weight and string.format('%.17g', tonumber(weight)) or '') .. ';'
 end

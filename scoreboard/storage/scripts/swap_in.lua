@@ -1,7 +1,8 @@
 -- Puts a board that was drawn beside the old one in its place, and begins its epoch.
 -- KEYS: the ranking, the players, the state, the history; the new ranking, the new players.
--- ARGV: owner, channel, source, epoch, origin, position; the epoch and the owner that were there when the drawing was begun ('' = none).
--- Reply: 1, or 0 when another one was put there meanwhile (ours is thrown away).
+-- ARGV: owner, channel, source, epoch, origin, position; the epoch and the owner that were there when the drawing was begun ('' = none);
+-- how many players were drawn on the board and in all.
+-- Reply: 1, or 0 when another one was put there meanwhile, or ours has lost a part (it is thrown away).
 
 local function there()
   if redis.call('TYPE', KEYS[3]).ok ~= 'hash' then return {'', ''} end
@@ -12,7 +13,8 @@ end
 local now = there()
 local epoch = tonumber(now[1]) or 0
 local newer = now[1] ~= ARGV[7] and epoch > tonumber(ARGV[4]) and epoch < 1e13  -- no ledger gave out what is beyond
-if newer or (now[2] ~= '' and now[2] ~= ARGV[1] and now[2] ~= ARGV[8]) then
+local whole = redis.call('ZCARD', KEYS[5]) == tonumber(ARGV[9]) and redis.call('HLEN', KEYS[6]) == tonumber(ARGV[10])
+if newer or not whole or (now[2] ~= '' and now[2] ~= ARGV[1] and now[2] ~= ARGV[8]) then
   redis.call('UNLINK', KEYS[5], KEYS[6])
   return 0
 end

@@ -205,6 +205,7 @@ def _index(dialect: str) -> None:
     """Indexes, made when all rows are there. What grows at its end ascends: pages stay full, and both directions can be read."""
     player = "ledger_shard, user_id"
     op.execute("CREATE INDEX idx_user_score ON user_scores (score DESC, reached_at, user_id DESC) WHERE reached_at IS NOT NULL")
+    op.execute(f"CREATE INDEX idx_user_unranked ON user_scores ({player}) WHERE reached_at IS NULL")
     op.execute(f"CREATE INDEX idx_transactions_user ON score_transactions ({player}, timestamp)")
     op.execute(f"CREATE INDEX idx_transactions_user_type ON score_transactions ({player}, action_type, timestamp)")
     op.execute("CREATE INDEX idx_transactions_timestamp ON score_transactions (timestamp)")

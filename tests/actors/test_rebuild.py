@@ -1,0 +1,87 @@
+"""A rebuild reads a board that moves meanwhile: with the follow-up after it, board and ledger agree."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from twisted.internet.task import Clock
+
+from scoreboard.actors.drawing import Drawing
+from scoreboard.actors.rebuild import every_standing, rebuild
+from scoreboard.domain.entries import ResetOrder
+from scoreboard.domain.values import Standing
+from scoreboard.storage.memory_board import MemoryBoard
+from scoreboard.storage.memory_ledger import MemoryLedger
+from tests.actors.fakes import NOW
+from tests.awaiting import result_of
+from tests.storage.claims import claim
+
+
+class MovingLedger(MemoryLedger):
+    """Its pages have three players, and between two pages some are awarded, lose points or are reset."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(clock_ms=lambda: NOW)
+        self.random, self.moves = random.Random(seed), False
+
+    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        page = await super().ranked(after, 3)
+        await self._move()
+        return page
+
+    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        page = await super().unranked(after_user_id, 3)
+        await self._move()
+        return page
+
+    async def move(self) -> None:
+        user = f"user-{self.random.randrange(30)}"
+        if self.random.random() < 0.4:
+            order = ResetOrder(reset_id="r", user_id=user, operator="root", reason="", at_ms=NOW)
+            await self.reset(order)
+        else:
+            await self.award([claim(user, self.random.randrange(-50, 50), at_ms=NOW + len(self._entries))], [])
+
+    async def _move(self) -> None:
+        if self.moves:
+            for _ in range(3):
+                await self.move()
+
+
+async def paused(_seconds: float) -> None:
+    raise AssertionError("no page is asked for again here")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_board_that_moves_while_it_is_rebuilt_equals_the_ledger_after_one_follow_up(seed: int) -> None:
+    ledger, board = MovingLedger(seed), MemoryBoard(lambda: NOW)
+    for _ in range(60):
+        result_of(ledger.move())
+    clock = Clock()
+    ledger.moves = True
+    epoch, _ = result_of(rebuild(ledger, board, None, paused))
+    ledger.moves = False
+    drawing = Drawing(ledger=ledger, board=board, clock=clock, hear=lambda _cursor, _changes: None)
+    result_of(drawing.follow(epoch, board.canvas.position))
+    assert board.canvas.standings == ledger.standings
+    assert board.canvas.order == [one.user_id for one in result_of(ledger.top(0, 100))]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_player_comes_again_only_with_a_later_version_and_never_off_the_board_after_on_it(seed: int) -> None:
+    ledger = MovingLedger(seed)
+    for _ in range(60):
+        result_of(ledger.move())
+    ledger.moves = True
+    seen: dict[str, Standing] = {}
+    for one in result_of(_all(every_standing(ledger, paused))):
+        before = seen.get(one.user_id)
+        assert before is None or one.version > before.version
+        assert before is None or before.reached_at_ms is None or one.reached_at_ms is not None
+        seen[one.user_id] = one
+
+
+async def _all(pages: AsyncIterator[Sequence[Standing]]) -> list[Standing]:
+    return [one async for page in pages for one in page]

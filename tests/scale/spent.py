@@ -1,0 +1,43 @@
+"""CPU seconds that processes have used, by what they are: the server, its Redis, PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import redis
+
+from tests.journeys.server import ServerProcess
+from tests.storage.postgres_server import PostgresServer
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Spent:
+    """CPU seconds since this was made."""
+
+    def __init__(self, server: ServerProcess, store: redis.Redis, database: PostgresServer | None) -> None:
+        assert server.process is not None
+        self._pids = {"server": server.process.pid, "Redis": int(store.info()["process_id"])}
+        if database is not None:
+            self._pids["PostgreSQL"] = database.pid
+        self._before = self._now()
+
+    def so_far(self) -> dict[str, float]:
+        """By name."""
+        return {name: round(now - self._before[name], 2) for name, now in self._now().items()}
+
+    def _now(self) -> dict[str, float]:
+        return {name: _cpu_s(pid, whole=name == "PostgreSQL") for name, pid in self._pids.items()}
+
+
+def _cpu_s(pid: int, *, whole: bool) -> float:
+    """Of one process, or of a process with all of its children, also those that have ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    spent = sum(int(field) for field in fields[11 : 15 if whole else 13]) / _TICKS
+    if whole:
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            with suppress(FileNotFoundError):
+                spent += _cpu_s(int(child), whole=True)
+    return spent

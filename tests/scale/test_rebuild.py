@@ -1,0 +1,157 @@
+"""A board of a million players and of ten million, drawn again after Redis lost everything; and what the sweep costs.
+
+While it is drawn the ports are open, awards are made, and at a million 300 readers ask. Ten million need 3 GB of memory for Redis
+and 4 GB on the disk.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+import redis
+
+from scoreboard.storage.board_records import read_version, weight_of
+from scoreboard.storage.opening import open_store
+from scoreboard.storage.schema import migrate
+from tests.drills.crowded import fill
+from tests.drills.readers import Readers
+from tests.journeys.figures import Figures, metrics
+from tests.journeys.server import ServerProcess
+from tests.scale.spent import Spent
+from tests.storage.postgres_server import PostgresServer
+
+READERS = 300
+READERS_FACTOR_MAX = 1.5
+PLAYERS_PER_S_MIN = 50_000
+SWEEP_CORE_SHARE_MAX = 0.03
+SWEEP_ROUND_S_MAX = 60.0
+LOOKS_S = 75.0
+AWARDS_PAUSE_S = 0.05
+SAMPLE = 1_000
+RANKING, KNOWN, STATE = "leaderboard:global", "{leaderboard:global}:players", "{leaderboard:global}:state"
+
+
+class Crowd:
+    """A server on a ledger of its own with so many players."""
+
+    def __init__(self, kind: str, players: int, directory: Path, *, entries: bool) -> None:
+        self.players, self.directory = players, directory
+        data_dir = directory / "server"
+        data_dir.mkdir(mode=0o700)
+        self.database = PostgresServer() if kind == "postgresql" else None
+        if self.database is not None:
+            self.database.start()
+        self.url = f"sqlite:///{data_dir}/ledger.db" if self.database is None else self.database.fresh()
+        migrate(self.url)
+        fill(self.url, players, entries=entries)
+        self.server = ServerProcess(data_dir, {"DATABASE_URL": self.url, "RATE_LIMIT_GLOBAL_MAX": "1000000"})
+        self.store = redis.Redis(unix_socket_path=str(data_dir / "redis" / "redis.sock"))
+
+    def lose_and_rebuild(self, figures: Figures, called: str) -> float:
+        """Redis loses everything: the seconds until a whole board stands in its place. Awards go on meanwhile."""
+        spent = Spent(self.server, self.store, self.database)
+        self.store.flushall(asynchronous=True)
+        began, took = time.monotonic(), []
+        while not self.store.hexists(STATE, "epoch"):
+            asked = time.monotonic()
+            assert asked - began < 1_200, self.server.log[-3000:]
+            assert self.server.get("/healthz").status == 200
+            assert self.server.play(f"player-{random.randrange(self.players)}").status == 200
+            took.append(time.monotonic() - asked)
+            time.sleep(AWARDS_PAUSE_S)
+        seconds = time.monotonic() - began
+        figures.say(f"{called}: s", seconds)
+        figures.say(f"{called}: players/s", round(self.players / seconds))
+        figures.say(f"{called}: CPU s", str(spent.so_far()))
+        figures.say(f"{called}: health, initialize, submit, together: p50, most, ms", _middle_and_most(took))
+        figures.say(f"{called}: reactor late at most in the last 10 s, ms", 1_000 * metrics(self.server)["reactor_lag_seconds"])
+        self.server.wait_until_in_sync(60)
+        return seconds
+
+    def expect_board_is_ledger(self, figures: Figures) -> None:
+        """All are there, and of a sample each has the ledger's version and total."""
+        figures.expect("players on the board", self.store.zcard(RANKING), self.players)
+        reads = open_store(self.url).reads
+        sample = [f"player-{n}" for n in random.sample(range(self.players), SAMPLE)]
+        standings = [one for at in range(0, SAMPLE, 500) for one in reads.accounts_of(sample[at : at + 500])]
+        reads.close()
+        versions = [read_version(cast(bytes | None, value)) for value in self.store.hmget(KNOWN, sample)]
+        drawn = list(zip(versions, self.store.zmscore(RANKING, sample), strict=True))
+        figures.expect(
+            "of 1,000 drawn as the ledger has them", drawn == [(one.version, weight_of(one)) for one in standings], True
+        )
+
+
+def _middle_and_most(took: list[float]) -> str:
+    return f"{1_000 * statistics.median(took):.0f}, {1_000 * max(took):.0f}"
+
+
+@contextmanager
+def crowd_of(kind: str, players: int, directory: Path, *, entries: bool = True) -> Iterator[Crowd]:
+    crowd = Crowd(kind, players, directory, entries=entries)
+    try:
+        began = time.monotonic()
+        crowd.server.launch()
+        crowd.server.wait_until_ready()
+        assert time.monotonic() - began < 10, "a start waits for no rebuild"
+        crowd.server.wait_until_in_sync(1_200)
+        yield crowd
+        assert crowd.server.stop() == 0
+        assert "Traceback" not in crowd.server.log
+    finally:
+        crowd.server.kill()
+        crowd.store.close()
+        if crowd.database is not None:
+            crowd.database.remove()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_million_players_while_readers_ask(kind: str, tmp_path: Path) -> None:
+    figures = Figures(f"rebuild of 1,000,000 players, {kind}")
+    with crowd_of(kind, 1_000_000, tmp_path) as crowd:
+        alone = min(crowd.lose_and_rebuild(figures, "alone") for _ in range(2))
+        with Readers(crowd.server, READERS, 600, tmp_path) as readers:
+            time.sleep(3)
+            among = crowd.lose_and_rebuild(figures, f"{READERS} readers")
+        figures.say("what the readers got", str(readers.statuses))
+        figures.promise("times as long as alone", among / alone, READERS_FACTOR_MAX)
+        crowd.expect_board_is_ledger(figures)
+        checked = crowd.server.command_line("replay", "verify", timeout_s=1_200)
+        figures.expect("replay verify: exit status", checked.returncode, 0)
+    assert figures.verdict() == 0
+
+
+def test_ten_million_players(tmp_path: Path) -> None:
+    figures = Figures("rebuild of 10,000,000 players, postgresql")
+    with crowd_of("postgresql", 10_000_000, tmp_path, entries=False) as crowd:
+        seconds = crowd.lose_and_rebuild(figures, "alone")
+        figures.promise("s", seconds, crowd.players / PLAYERS_PER_S_MIN)
+        crowd.expect_board_is_ledger(figures)
+    assert figures.verdict() == 0
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_what_the_sweep_of_a_hundred_thousand_players_costs(kind: str, tmp_path: Path) -> None:
+    """An idle server with many players beside one with none: the difference is the sweep's."""
+    figures = Figures(f"the sweep of 100,000 players, {kind}")
+    shares = {}
+    for players in (1, 100_000):
+        directory = tmp_path / str(players)
+        directory.mkdir()
+        with crowd_of(kind, players, directory) as crowd:
+            spent = Spent(crowd.server, crowd.store, crowd.database)
+            time.sleep(LOOKS_S)
+            cost = spent.so_far()
+            shares[players] = sum(cost.values()) / (LOOKS_S)
+            figures.say(f"{players:,} players: CPU s in {LOOKS_S:.0f} s", str(cost))
+            round_s = metrics(crowd.server)["board_sweep_round_seconds"]
+    figures.promise("a round, s", round_s, SWEEP_ROUND_S_MAX)
+    figures.promise("% of a core", 100 * (shares[100_000] - shares[1]), 100 * SWEEP_CORE_SHARE_MAX)
+    assert figures.verdict() == 0
