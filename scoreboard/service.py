@@ -204,6 +204,7 @@ class House(Service):
             tick_ms=settings.broadcast_interval_ms,
             score_updates_per_tick_max=settings.score_updates_per_tick_max,
             meter=meter,
+            is_awarding=lambda: scorekeeper.is_awarding,
             failpoint=failpoint,
         )
 

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from scoreboard.actors.fan_out_pace import FanOutPace
 from scoreboard.actors.framer import Framer
 from scoreboard.actors.missed import acted, missed, missed_own, reached
 from scoreboard.actors.room import Room
@@ -59,16 +59,18 @@ STALLED_S_MAX = 10.0
 SLOW = Parting(code=4008, reason="too slow: nothing was read for 10 seconds")
 #: Players whose latest change waits for a tick; beyond it only the board itself is told.
 CHANGES_WAITING_MAX = 10_000
-#: Between two fan-outs there is a tick, and at least so many times what the first took (a ninth of the reactor is theirs at
-#: most), up to what is still within a blink.
-PAUSE_PER_FAN_OUT = 8
-PAUSE_S_MAX = 0.25
-#: Sockets served before the reactor gets a turn, so that a big room never stalls it (hardening P6).
-SOCKETS_PER_TURN = 500
+#: Sockets served before the reactor gets a turn: two milliseconds of it, or thirty on a machine fifteen times as slow.
+SOCKETS_PER_TURN = 200
+
+
+def _no_awards() -> bool:
+    """Without a scorekeeper."""
+    return False
 
 
 class Announcer:
-    """Implements boundaries.Announcer. ``forbids_spectators`` answers from memory whether a player does (or StoreUnavailable)."""
+    """Implements boundaries.Announcer. ``forbids_spectators`` answers from memory whether a player does (or StoreUnavailable),
+    ``is_awarding`` whether an award is being kept."""
 
     _log = Logger()
 
@@ -81,11 +83,12 @@ class Announcer:
         tick_ms: int,
         score_updates_per_tick_max: int,
         meter: Meter,
+        is_awarding: Callable[[], bool] = _no_awards,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ranking = ranking
         self._clock = clock
-        self._tick_s = tick_ms / 1000
+        self._pace = FanOutPace(clock=clock, tick_s=tick_ms / 1000, is_awarding=is_awarding)
         self._score_updates_max = score_updates_per_tick_max
         self._meter = meter
         self._failpoint = failpoint
@@ -101,7 +104,6 @@ class Announcer:
         self._told_at = self._shown_at = Cursor(epoch=0, seq=0)
         self._next: IDelayedCall | None = None
         self._ticking = False
-        self._began_s = 0.0
         self._not_before_s = float("-inf")
 
     # Rooms
@@ -260,7 +262,7 @@ class Announcer:
     def _begin_tick(self) -> None:
         self._next = None
         self._ticking = True
-        self._began_s = self._clock.seconds()
+        self._pace.begin()
         ensureDeferred(self._tick()).addErrback(self._tick_failed).addBoth(self._end_tick)
 
     def _tick_failed(self, failure: object) -> None:
@@ -268,9 +270,7 @@ class Announcer:
 
     def _end_tick(self, _: object) -> None:
         self._ticking = False
-        # A big room slows its own pace before it slows submissions.
-        now_s = self._clock.seconds()
-        self._not_before_s = now_s + max(self._tick_s, min(PAUSE_PER_FAN_OUT * (now_s - self._began_s), PAUSE_S_MAX))
+        self._not_before_s = self._pace.next_s()  # a big room slows its own pace before it slows submissions
         self._room.end_tick()
         self._extra = {}
         unsaid = self._changes or self._stalled or self._room.has_newcomers or self._views.waiting
@@ -357,6 +357,7 @@ class Announcer:
         extra = self._extra
         listeners = list(audience)
         for turn in _turns(listeners):
+            self._pace.begin_slice()
             for listener in turn:
                 if listener not in audience or listener in self._stalled:
                     continue
@@ -364,8 +365,9 @@ class Announcer:
                     listener.offer(frames + extra.pop(listener) if listener in extra else frames)
                 else:
                     self._stalled[listener] = self._clock.seconds()
+            self._pace.end_slice()
             if turn[-1] is not listeners[-1]:
-                await deferLater(self._clock, 0, lambda: None)
+                await self._pace.rest()
 
     def _offer_rest(self) -> None:
         for listener, frames in list(self._extra.items()):  # whoever is offered too much is gone at once

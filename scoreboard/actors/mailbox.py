@@ -86,6 +86,11 @@ class Mailbox(Generic[Letter, Answer]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is being handled."""
+        return self._draining
+
     def tell(self, letter: Letter) -> None:
         """Put a letter in line; raises MailboxFull or MailboxClosed."""
         self._put(letter, None)

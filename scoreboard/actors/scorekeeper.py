@@ -98,6 +98,11 @@ class Scorekeeper:
         self._receipts: list[PlacedReceipt] = []
         self._flush: IDelayedCall | None = None
 
+    @property
+    def is_awarding(self) -> bool:
+        """Whether a batch of awards is being kept."""
+        return self._mailbox.busy
+
     async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Outcome:
         """The receipt of an award that is committed, or why there is none."""
         rule = self._catalogue.get(grant.action_type)

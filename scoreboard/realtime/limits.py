@@ -30,6 +30,9 @@ class LiveSettings(Value, frozen=True, kw_only=True):
     stranger_s_max: float = 10.0
     #: How long an answer may wait for a client that does not read.
     unread_s_max: float = 10.0
+    #: How long a client may read nothing of what its own kernel takes for it. That can be seen only once the kernel's buffer no
+    #: longer grows, which takes seconds by itself: with both a client has some ten to fifteen seconds.
+    untouched_s_max: float = 8.0
     #: From our close frame to the end of the connection.
     farewell_s_max: float = 2.0
     ping_interval_s: float = 20.0

@@ -16,6 +16,8 @@ from scoreboard.realtime.limits import LiveSettings
 
 SWEEP_S: Final = 1.0
 _STEP_S: Final = 0.05
+#: Guests looked after before the reactor gets a turn: a millisecond of it or two.
+GUESTS_PER_TURN: Final = 250
 
 _FULL: Final = unavailable("Too many sockets are open", retry_after_s=10)
 _LATE: Final = unavailable("The server is overloaded", retry_after_s=5)
@@ -94,6 +96,10 @@ class Lobby:
         """The successor, who has entered, takes the guest's seat: the same client on another connection."""
         self._guests[successor] = self._guests.pop(guest)
 
+    def note_slow(self) -> None:
+        """A guest is closed because it reads too slowly."""
+        self._meter.count("sockets_closed_slow_total")
+
     async def empty(self, parting: Parting, over_s: float) -> None:
         """Let nobody in any more, part from everyone evenly over a time, and return when all have gone or been cut off."""
         self._closing = True
@@ -128,12 +134,20 @@ class Lobby:
     def _sweep(self) -> None:
         now_s, wall_s = self._clock.seconds(), self._wall_ms() / 1000
         self._lags_s = (self._lags_s[1], now_s - self._due_s)
-        for guest in list(self._guests):
+        self._look_after(list(self._guests), now_s, wall_s)
+
+    def _look_after(self, guests: list[Guest], now_s: float, wall_s: float) -> None:
+        """The first of these now, and the others in the reactor's next turns."""
+        for guest in guests[:GUESTS_PER_TURN]:
             try:
-                guest.look(now_s, wall_s)
+                if guest in self._guests:
+                    guest.look(now_s, wall_s)
             except Exception:  # one guest's fault is not the others'
                 self._log.failure("a guest could not be looked after")
-        self._sweep_later()
+        if len(guests) > GUESTS_PER_TURN:
+            self._next = self._clock.callLater(0, self._look_after, guests[GUESTS_PER_TURN:], now_s, wall_s)
+        else:
+            self._sweep_later()
 
     def _sweep_later(self) -> None:
         self._due_s = self._clock.seconds() + SWEEP_S

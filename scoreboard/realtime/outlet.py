@@ -7,6 +7,8 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.abstract import FileDescriptor
 
+from scoreboard.realtime.peer_reading import PeerReading
+
 #: What the kernel takes ahead of what the client has room for (and what it makes one segment of, 64 KiB at most). By itself it
 #: takes megabytes a socket: memory that a client which does not read costs us, and old news that hide it from us.
 UNSENT_BYTES_MAX: Final = 16_384
@@ -30,7 +32,7 @@ class Outlet:
     is nearly all of them. It is never used where something wraps the socket: it would pass TLS by.
     """
 
-    __slots__ = ("_descriptor", "_direct", "_transport")
+    __slots__ = ("_descriptor", "_direct", "_peer", "_transport")
 
     def __init__(self, transport: Any) -> None:
         descriptor = transport
@@ -40,6 +42,7 @@ class Outlet:
         self._descriptor: Any = descriptor
         self._direct = descriptor is transport and not getattr(transport, "TLS", False)
         handle = getattr(descriptor, "socket", None)
+        self._peer = PeerReading(handle)
         if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
@@ -59,6 +62,10 @@ class Outlet:
         """Whether all that was written has left this process."""
         descriptor = self._descriptor  # Twisted has no public word for "nothing buffered"; these two are where it buffers
         return not (descriptor.dataBuffer or descriptor._tempDataBuffer)
+
+    def unread_s(self, now_s: float) -> float:
+        """For how long the client has read nothing of what its kernel took for it, as far as that can be known."""
+        return self._peer.look(now_s)
 
     def finish(self) -> None:
         """No more will be written: the peer sees the end of the stream once it has what was, and may still speak."""

@@ -30,6 +30,7 @@ from scoreboard.realtime.outlet import Outlet
 
 NO_TOKEN: Final = Parting(code=4401, reason="no token came in time")
 UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: answers are not read")
+UNTOUCHED: Final = Parting(code=TOO_SLOW, reason="too slow: nothing is read")
 _TOO_MANY: Final = "Too many requests. Please try again later."
 TOO_MANY_FRAMES: Final = Parting(code=1008, reason="too many frames a second")
 
@@ -113,6 +114,9 @@ class Shell(LeanSocket):
         """The lobby's sweep: is anything due?"""
         if self._deadline_s <= now_s:
             self._due()
+        elif self.state == self.STATE_OPEN and self.outlet.unread_s(now_s) >= self.factory.settings.untouched_s_max:
+            self.factory.lobby.note_slow()
+            self.part(UNTOUCHED)
 
     def _due(self) -> None:
         match self.stage:

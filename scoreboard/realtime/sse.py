@@ -31,6 +31,7 @@ RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
 TOKEN_ENDED: Final = Parting(code=4401, reason="the token ended")
 UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: nothing was read for 10 seconds")
+UNTOUCHED: Final = Parting(code=TOO_SLOW, reason="too slow: nothing is read")
 UNAVAILABLE: Final = Parting(code=1013, reason="the board cannot be read now")
 OUR_FAULT: Final = Parting(code=1011, reason="the server has a fault")
 
@@ -161,6 +162,9 @@ class Stream(Protocol):
                 self.transport.abortConnection()
         elif self.player.expires_at_s <= wall_s:
             self.part(TOKEN_ENDED)
+        elif self._outlet.unread_s(now_s) >= self._streams.settings.untouched_s_max:
+            self._streams.lobby.note_slow()
+            self.part(UNTOUCHED)
         elif not self._outlet.drained:
             if now_s - self._heard_s >= self._streams.settings.unread_s_max:
                 self.part(UNREAD)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,9 @@ class Kept:
             self._more()
         body, self._data = self._data[:size], self._data[size:]
         return int(head.split(b" ", 2)[1]), body
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def close(self) -> None:
         self._socket.close()
@@ -109,3 +113,42 @@ class Pace(threading.Thread):
         self.took_s = time.monotonic() - began_s
         for one in kept:
             one.close()
+
+
+class TimedPace(threading.Thread):
+    """The same, and each answer is read when it comes: ``took_us`` counts how long they took, in microseconds."""
+
+    def __init__(self, port: int, requests: Sequence[bytes], rate: float) -> None:
+        super().__init__(daemon=True)
+        self._port, self._requests, self._rate = port, requests, rate
+        self.statuses: Counter[int] = Counter()
+        self.took_us: Counter[int] = Counter()
+        self.took_s = 0.0
+
+    def run(self) -> None:
+        self._free = deque(Kept(self._port) for _ in range(CONNECTIONS))
+        self._sent: dict[int, tuple[Kept, float]] = {}
+        self._poll = select.poll()
+        began_s = time.monotonic()
+        for number, request in enumerate(self._requests):
+            self._read_until(began_s + number / self._rate)
+            while not self._free:
+                self._read_until(time.monotonic() + 0.001)
+            one = self._free.popleft()  # the longest unused: the server closes what is idle
+            self._sent[one.fileno()] = one, time.monotonic()
+            self._poll.register(one.fileno(), select.POLLIN)
+            one.send(request)
+        while self._sent:
+            self._read_until(time.monotonic() + 0.001)
+        self.took_s = time.monotonic() - began_s
+        for one in self._free:
+            one.close()
+
+    def _read_until(self, until_s: float) -> None:
+        while (left_s := until_s - time.monotonic()) > 0:
+            for fd, _ in self._poll.poll(left_s * 1000):
+                one, sent_s = self._sent.pop(fd)
+                self.statuses[one.answer()[0]] += 1
+                self.took_us[round((time.monotonic() - sent_s) * 1e6)] += 1
+                self._poll.unregister(fd)
+                self._free.append(one)

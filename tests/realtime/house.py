@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,8 +106,10 @@ class Gauges:
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
+        self.counts: Counter[str] = Counter()
 
-    def count(self, name: str, by: int = 1, **labels: str) -> None: ...
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        self.counts[name] += by
 
     def observe(self, name: str, seconds: float) -> None: ...
 

@@ -6,6 +6,7 @@ import gc
 import json
 import struct
 from itertools import pairwise
+from types import SimpleNamespace
 from weakref import ref
 
 import pytest
@@ -15,6 +16,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.boundaries import Parting
 from scoreboard.domain.values import BoardChanged
+from scoreboard.realtime import lobby
 from tests.awaiting import started
 from tests.realtime.cable import Cable, frame
 from tests.realtime.house import House, page
@@ -423,8 +425,26 @@ def test_one_guests_fault_in_the_sweep_is_not_the_others(house: House) -> None:
     broken.cable.protocol.outlet = None
     with capturedLogs() as logged:
         house.pass_time(21)
-    assert [entry["log_failure"].type for entry in logged] == [AttributeError]
+    assert [entry["log_failure"].type for entry in logged] == [AttributeError] * 21, "one each second"
     assert idle.closed() == (4401, "no token came in time")
+
+
+def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(house: House) -> None:
+    client, other = house.visit(), house.visit()
+    client.cable.protocol.outlet._peer = SimpleNamespace(look=lambda now_s: house.settings.untouched_s_max)
+    house.pass_time(1)
+    assert client.closed() == (4008, "too slow: nothing is read")
+    assert other.cable.protocol.parting is None
+    assert house.meter.counts["sockets_closed_slow_total"] == 1
+
+
+def test_a_big_crowd_is_looked_after_in_turns_so_that_others_get_theirs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lobby, "GUESTS_PER_TURN", 2)
+    clients = [house.visit(token=None) for _ in range(5)]
+    house.pass_time(10)
+    assert [client.closed() for client in clients] == [(4401, "no token came in time")] * 5
+    house.pass_time(3)
+    assert house.lobby.crowd == 0
 
 
 def test_a_crowd_at_the_door_is_cut_off(house: House) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -78,6 +79,15 @@ def test_who_comes_back_in_time_gets_only_what_was_missed(house: House) -> None:
     told = Watching(house, since=Cursor(epoch=3, seq=12)).heard()
     ((cursor, event, data),) = parsed(told.removeprefix(HEAD))
     assert (cursor, event, data["data"]["userId"]) == ("3.17", "score:update", "user-99")
+
+
+def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(house: House) -> None:
+    client = Watching(house)
+    client.heard()
+    client.stream._outlet._peer = SimpleNamespace(look=lambda now_s: house.settings.untouched_s_max)  # type: ignore[assignment]
+    house.pass_time(1)
+    assert client.events() == [(None, "goodbye", {"code": 4008, "reason": "too slow: nothing is read"})]
+    assert house.meter.counts["sockets_closed_slow_total"] == 1
 
 
 def test_who_missed_nothing_gets_nothing(house: House) -> None:

@@ -1,0 +1,60 @@
+"""Fan-out pacing: how much of the reactor one tick's frames to a big room may take, and when.
+
+A fan-out is written in slices. After each slice every other event that is ready is handled, and an award that is being kept goes
+first: its steps would otherwise wait for a slice each. All in all a fan-out waits for awards no longer than it has written, so it
+gets half of the reactor while it lasts; the pause after it makes that a quarter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
+#: A quarter of the reactor is the fan-out's: for each second that it takes, three are the others'.
+OTHERS_PER_FAN_OUT: Final = 3
+#: The longest pause between two fan-outs: a room so big that it needs more than this takes more than a quarter.
+PAUSE_S_MAX: Final = 0.25
+#: How often a fan-out that waits for awards looks whether they are done.
+_LOOK_S: Final = 0.001
+
+
+class FanOutPace:
+    """Adds up what the slices of one fan-out take. ``is_awarding`` answers from memory whether an award is being kept."""
+
+    def __init__(self, *, clock: IReactorTime, tick_s: float, is_awarding: Callable[[], bool]) -> None:
+        self._clock = clock
+        self._tick_s = tick_s
+        self._is_awarding = is_awarding
+        self._began_s = self._slice_began_s = 0.0
+        self._spent_s = self._rested_s = 0.0
+
+    def begin(self) -> None:
+        """A tick begins."""
+        self._began_s = self._clock.seconds()
+        self._spent_s = self._rested_s = 0.0
+
+    def begin_slice(self) -> None:
+        """From now on the reactor is the fan-out's."""
+        self._slice_began_s = self._clock.seconds()
+
+    def end_slice(self) -> None:
+        """The slice is written."""
+        self._spent_s += self._clock.seconds() - self._slice_began_s
+
+    async def rest(self) -> None:
+        """Let the others have the reactor before the next slice."""
+        began_s = self._clock.seconds()
+        until_s = began_s + self._spent_s - self._rested_s
+        await deferLater(self._clock, 0)
+        while self._is_awarding() and self._clock.seconds() < until_s:
+            await deferLater(self._clock, _LOOK_S)
+        self._rested_s += self._clock.seconds() - began_s
+
+    def next_s(self) -> float:
+        """When the next fan-out may begin, at the end of one: after a tick at least, and when the others had their share."""
+        now_s = self._clock.seconds()
+        share_s = self._began_s + (1 + OTHERS_PER_FAN_OUT) * self._spent_s - now_s
+        return now_s + max(self._tick_s, min(share_s, PAUSE_S_MAX))

@@ -1,0 +1,69 @@
+"""Receive window watch: for how long a peer's program has not read what its kernel takes for it.
+
+A client that reads nothing goes on acknowledging: its kernel fills a buffer of 64 KiB to megabytes first. But the kernel of a
+program that does not read makes no new room, and TCP says so: the end of what it is ready to take (bytes acknowledged + receive
+window) stands still, while that of a reader moves by what it reads.
+
+Only time with evidence counts: a silent room says nothing about its readers, and neither does a network that is away.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any, Final
+
+#: ``struct tcp_info`` of Linux, from 5.4 on: its size, and where two of its fields lie.
+_INFO_BYTES: Final = 232
+_BYTES_ACKED: Final = struct.Struct("=120xQ104x")
+_WINDOW: Final = struct.Struct("=228xI")
+#: So much must be acknowledged within so long before it is judged: several segments, however big they are.
+TAKEN_BYTES_MIN: Final = 16_384
+SPAN_S_MAX: Final = 3.0
+#: A kernel makes a little room by itself (its window grows, its buffers are packed tighter); a reader makes as much as it reads.
+TAKEN_PER_ROOM_MAX: Final = 3
+#: A window that is so many times narrower than the widest one is shut: if all were read, the peer would say so unasked.
+WIDEST_PER_SHUT_MIN: Final = 4
+
+
+class PeerReading:
+    """One peer. Asks the kernel once a look, which takes about a microsecond."""
+
+    __slots__ = ("_edge", "_handle", "_marked_s", "_taken", "_unread_s", "_widest")
+
+    def __init__(self, handle: Any) -> None:
+        tcp = handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6)
+        self._handle = handle if tcp and hasattr(socket, "TCP_INFO") else None
+        self._marked_s = float("-inf")
+        self._taken = self._edge = self._widest = 0
+        self._unread_s = 0.0
+
+    def look(self, now_s: float) -> float:
+        """For how many seconds nothing was read; 0 where that cannot be known."""
+        if self._handle is None:
+            return 0.0
+        try:
+            info = self._handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+        except OSError:  # it is closed
+            info = b""
+        if len(info) < _INFO_BYTES:  # or the kernel is an old one
+            self._handle = None
+            return 0.0
+        (taken,), (window,) = _BYTES_ACKED.unpack(info), _WINDOW.unpack(info)
+        return self.judge(now_s, taken, window)
+
+    def judge(self, now_s: float, taken: int, window: int) -> float:
+        """The same, of what the kernel said: bytes that the peer acknowledged so far, and how many more it would take."""
+        span_s, took, room = now_s - self._marked_s, taken - self._taken, taken + window - self._edge
+        self._widest = max(self._widest, window)
+        shut = window * WIDEST_PER_SHUT_MIN <= self._widest
+        if span_s > SPAN_S_MAX:  # too little in too long a time, or the first look
+            span_s = 0.0
+        elif took < TAKEN_BYTES_MIN and not shut:
+            return self._unread_s
+        elif room * TAKEN_PER_ROOM_MAX > took:
+            self._unread_s = 0.0
+        else:
+            self._unread_s += span_s
+        self._marked_s, self._taken, self._edge = now_s, taken, taken + window
+        return self._unread_s

@@ -1,0 +1,91 @@
+"""Fan-out pacing: a quarter of the reactor, awards first, and never a standstill."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.task import Clock
+
+from scoreboard.actors.fan_out_pace import OTHERS_PER_FAN_OUT, PAUSE_S_MAX, FanOutPace
+
+TICK_S = 0.05
+
+
+class Room:
+    """A pace and a clock; ``awarding`` is whether an award is being kept."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.awarding = False
+        self.pace = FanOutPace(clock=self.clock, tick_s=TICK_S, is_awarding=lambda: self.awarding)
+        self.pace.begin()
+
+    def write(self, seconds: float) -> None:
+        self.pace.begin_slice()
+        self.clock.rightNow += seconds
+        self.pace.end_slice()
+
+    def rest(self) -> Deferred[None]:
+        return ensureDeferred(self.pace.rest())
+
+    @property
+    def pause_s(self) -> float:
+        return self.pace.next_s() - self.clock.seconds()
+
+
+def test_a_small_fan_out_waits_for_a_tick() -> None:
+    room = Room()
+    room.write(0.002)
+    assert round(room.pause_s, 6) == TICK_S
+
+
+def test_a_big_fan_out_takes_a_quarter_of_the_reactor() -> None:
+    room = Room()
+    room.write(0.04)
+    assert round(room.pause_s, 6) == OTHERS_PER_FAN_OUT * 0.04
+
+
+def test_what_the_others_took_between_slices_counts_as_theirs() -> None:
+    room = Room()
+    room.write(0.02)
+    room.clock.rightNow += 0.05
+    room.write(0.02)
+    assert round(room.pause_s, 6) == round(OTHERS_PER_FAN_OUT * 0.04 - 0.05, 6)
+
+
+def test_no_pause_is_longer_than_the_longest() -> None:
+    room = Room()
+    room.write(3)
+    assert round(room.pause_s, 6) == PAUSE_S_MAX
+
+
+def test_without_awards_the_next_slice_comes_in_the_next_reactor_turn() -> None:
+    room = Room()
+    room.write(0.002)
+    rested = room.rest()
+    assert not rested.called
+    room.clock.advance(0)
+    assert rested.called
+
+
+def test_an_award_under_way_is_kept_before_the_next_slice() -> None:
+    room = Room()
+    room.write(0.01)
+    room.awarding = True
+    rested = room.rest()
+    room.clock.pump([0.001] * 5)
+    assert not rested.called
+    room.awarding = False
+    room.clock.advance(0.001)
+    assert rested.called
+
+
+def test_awards_without_an_end_take_no_more_than_half_of_the_time() -> None:
+    room = Room()
+    room.awarding = True
+    began_s = room.clock.seconds()
+    for _ in range(20):
+        room.write(0.002)
+        rested = room.rest()
+        while not rested.called:
+            room.clock.advance(0.0005)
+    assert room.clock.seconds() - began_s <= 2 * 20 * 0.002 + 20 * 0.001
