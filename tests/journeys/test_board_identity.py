@@ -72,7 +72,8 @@ def test_two_servers_of_one_ledger_with_a_redis_each_say_so_and_do_not_rebuild_i
     assert first.command_line("db", "upgrade").returncode == 0
     first.start()
     first.play("amy")
-    second = new_server(DATABASE_URL=postgres_url).start()
+    second = new_server(DATABASE_URL=postgres_url)
+    second.start()
     until(lambda: "another server draws this ledger's board in another Redis" in first.log)
     epochs = tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")
     time.sleep(6)
