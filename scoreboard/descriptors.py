@@ -49,8 +49,11 @@ def raise_limit(wanted: int) -> int:
     return allowed
 
 
-def fitted(wanted: Capacity, limit: int, *, strict: bool, warn: Callable[[str], None]) -> Capacity:
-    """What is wanted, if it fits into the limit. Else less of each and a warning, or, if ``strict``, TooFewDescriptors."""
+def fitted(wanted: Capacity, limit: int, *, promised: int, warn: Callable[[str], None]) -> Capacity:
+    """What is wanted, if it fits into the limit; else less of each, and a warning.
+
+    Raises TooFewDescriptors when the limit is below the connections that are ``promised``, or leaves room for next to none.
+    """
     if wanted.descriptors <= limit:
         return wanted
     trouble = (
@@ -58,7 +61,7 @@ def fitted(wanted: Capacity, limit: int, *, strict: bool, warn: Callable[[str], 
         f" files, but the limit is {limit}: raise it (LimitNOFILE= in the unit, ulimit -n) or lower them"
     )
     room = limit - OWN
-    if strict or room < CONNECTIONS_MIN:
+    if limit < promised or room < CONNECTIONS_MIN:
         raise TooFewDescriptors(trouble)
     share = room / (wanted.descriptors - OWN)
     less = Capacity(

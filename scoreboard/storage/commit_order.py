@@ -28,7 +28,7 @@ _POSITION: Final = re.compile(r"[0-9]{1,10}/[0-9]{1,20}:[0-9]{1,20}:[0-9,]*", re
 _decode_rows = msgspec.json.Decoder(list[_Row]).decode
 
 _ROW_POSTGRES: Final = """json_build_array(user_id, username, avatar, score, version,
-    (extract(epoch FROM reached_at) * 1000)::bigint, (extract(epoch FROM last_updated) * 1000)::bigint)"""
+    (date_part('epoch', reached_at) * 1000)::bigint, (date_part('epoch', last_updated) * 1000)::bigint)"""
 _ROW_SQLITE: Final = "json_array(user_id, username, avatar, score, version, reached_at, last_updated)"
 
 _ACCOUNTS: Final = """
@@ -57,7 +57,7 @@ _COLUMNS: Final = "user_id, username, avatar, score, version, reached_at, last_u
 #: Entries beyond a key of (position, shard, user id), and the standings of their players now: each is looked up by its key.
 _CHANGED: Final = """
     WITH page AS MATERIALIZED (
-        SELECT position, ledger_shard, user_id FROM score_transactions
+        SELECT position, ledger_shard, user_id FROM {entries}
         WHERE {beyond} ORDER BY position, ledger_shard, user_id LIMIT :limit)
     SELECT (SELECT count(*) FROM page),
         (SELECT {key} FROM page ORDER BY position DESC, ledger_shard DESC, user_id DESC LIMIT 1),
@@ -109,13 +109,11 @@ class PostgresCommitOrder(Asker):
     )
     _AGGREGATE: Final = f"json_agg({_ROW_POSTGRES})::text"
     #: What is numbered beyond our own snapshot was copied from another database.
-    _LATER: Final = (
-        "position >= CAST(:since AS xid8) AND position < pg_snapshot_xmax(pg_current_snapshot())"
-        " AND (position, ledger_shard, user_id) > (CAST(:since AS xid8), :shard, :user_id)"
-    )
+    _LATER: Final = "position >= CAST(:since AS xid8) AND position < pg_snapshot_xmax(pg_current_snapshot())"
+    _BEYOND_KEY: Final = "(position, ledger_shard, user_id) > (CAST(:since AS xid8), :shard, :user_id)"
     _OPEN_THEN: Final = (
-        "position = ANY (CAST(:open_then AS xid8[]))"
-        " AND (position, ledger_shard, user_id) > (CAST(:since AS xid8), :shard, :user_id)"
+        "unnest(CAST(:open_then AS xid8[])) AS open_then CROSS JOIN LATERAL ("
+        "SELECT position, ledger_shard, user_id FROM score_transactions WHERE position = open_then OFFSET 0) AS entry"
     )
 
     def state(self) -> LedgerState:
@@ -161,12 +159,13 @@ class PostgresCommitOrder(Asker):
         phase, since, shard, user_id = _decode_after(after) if after else ("open" if open_then else "later", "0", -1, "")
         if phase == "later" and since == "0":
             since = later
-        beyond = self._OPEN_THEN if phase == "open" else self._LATER
+        entries, bounds = (self._OPEN_THEN, "true") if phase == "open" else ("score_transactions", self._LATER)
         key = f"json_build_array('{phase}', position::text, ledger_shard, user_id)::text"
         asked = {"since": since, "shard": shard, "user_id": user_id, "limit": limit, "open_then": f"{{{open_then}}}"}
         with self.asking() as connection:
             self._refuse_what_went_back(timeline, int(later), _snapshot(connection))
-            count, last, rows = connection.execute(_changed(beyond, key, self._AGGREGATE, self._LOOKUP), asked).one()
+            changed = _changed(entries, f"{bounds} AND {self._BEYOND_KEY}", key, self._AGGREGATE, self._LOOKUP)
+            count, last, rows = connection.execute(changed, asked).one()
         if count < limit:
             last = '["later","0",-1,""]' if phase == "open" else ""
         return ChangedPage(standings=_standings(rows), after=last)
@@ -189,7 +188,6 @@ class SqliteCommitOrder(Asker):
     _INSTANCE: Final = "SELECT file FROM pragma_database_list WHERE name = 'main'"
     _LOOKUP: Final = "CROSS JOIN user_scores USING (ledger_shard, user_id)"
     _AGGREGATE: Final = f"json_group_array({_ROW_SQLITE})"
-    _BEYOND: Final = "position > :since"
 
     def state(self) -> LedgerState:
         """As boundaries.Ledger.state."""
@@ -224,8 +222,9 @@ class SqliteCommitOrder(Asker):
         if int(position) > int(newest):
             raise LedgerWentBack(f"its newest entry is {newest}; the board has seen {position}")
         asked = {"since": int(after or position), "limit": limit}
+        changed = _changed("score_transactions", "position > :since", "position", self._AGGREGATE, self._LOOKUP)
         with self.asking() as connection:
-            count, last, rows = connection.execute(_changed(self._BEYOND, "position", self._AGGREGATE, self._LOOKUP), asked).one()
+            count, last, rows = connection.execute(changed, asked).one()
         return ChangedPage(standings=_standings(rows), after=str(last) if count == limit else "")
 
 
@@ -262,8 +261,8 @@ def _ranked(asker: Asker, aggregate: str, at: str, after: Standing | None, limit
         return _standings(connection.scalar(asked, {**below, "limit": limit}))
 
 
-def _changed(beyond: str, key: str, aggregate: str, lookup: str) -> TextClause:
-    return text(_CHANGED.format(beyond=beyond, key=key, aggregate=aggregate, lookup=lookup))
+def _changed(entries: str, beyond: str, key: str, aggregate: str, lookup: str) -> TextClause:
+    return text(_CHANGED.format(entries=entries, beyond=beyond, key=key, aggregate=aggregate, lookup=lookup))
 
 
 def _snapshot(connection: Connection) -> str:

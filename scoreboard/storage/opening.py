@@ -16,7 +16,7 @@ from scoreboard.storage import postgres_session, sqlite
 from scoreboard.storage.commit_order import CommitOrder, PostgresCommitOrder, SqliteCommitOrder
 from scoreboard.storage.lane_worker import Blocking
 from scoreboard.storage.postgres import PostgresWrites
-from scoreboard.storage.postgres_session import STATEMENT_MS_MAX, PostgresSession
+from scoreboard.storage.postgres_session import FOLLOWER_SETTINGS, STATEMENT_MS_MAX, PostgresSession
 from scoreboard.storage.probes import SqlProbe
 from scoreboard.storage.reading import Reads
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
@@ -65,7 +65,9 @@ def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
         writes=PostgresWrites(place, failpoint),
         reads=Reads(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
         audits=Reads(postgres_session.engine(place, AUDIT_STATEMENT_MS_MAX), PostgresSession.cut),
-        order=PostgresCommitOrder(postgres_session.engine(place, REBUILD_STATEMENT_MS_MAX), PostgresSession.cut),
+        order=PostgresCommitOrder(
+            postgres_session.engine(place, REBUILD_STATEMENT_MS_MAX, FOLLOWER_SETTINGS), PostgresSession.cut
+        ),
         commit_probe=SqlProbe(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
     )
 

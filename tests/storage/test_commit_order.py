@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -239,6 +241,30 @@ def test_a_position_and_a_place_between_two_pages_can_be_read_by_another_process
         later = store.order.changed_since(position, open_then.after, 100)
         assert ([one.user_id for one in later.standings], later.after) == (users[1:], "")
         another.close()
+
+
+def test_however_many_pages_there_are_each_entry_is_read_once(tmp_path: Path) -> None:
+    """The newest entries are in no statistics, so the planner takes them for few; it must not read all of them for a page."""
+    url = fresh_url("postgresql", tmp_path)
+    store = open_store(url)
+    with writing(url, 1) as (slow,):
+        slow.begin()
+        mine = slow.enter()
+        follower = Follower(store.order, 200)
+        store.order.close()
+        entries, batch = 3_000, 20
+        for begin in range(0, entries, batch):
+            store.writes.award([claim(f"player-{number}") for number in range(begin, begin + batch)], [])
+        store.writes.close()
+        slow.commit()
+        seen = follower.look()
+    assert (len(seen), mine in seen) == (entries + 1, True)
+    store.order.close()  # a session that ends tells what it read
+    read = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'score_transactions'"
+    until_s = time.monotonic() + 10
+    while (fetched := tell(url, read)[0][0]) < entries and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert entries <= fetched <= 1.5 * entries
 
 
 def test_a_crash_of_the_server_hides_no_entry() -> None:
