@@ -40,18 +40,20 @@ def limit_of(server: ServerProcess) -> int:
 def test_what_fits_is_taken_as_it_is_and_what_does_not_is_made_smaller() -> None:
     wanted = Capacity(sockets_max=1_000, http_connections_max=500, passing_max=100)
     warnings: list[str] = []
-    assert fitted(wanted, wanted.descriptors, strict=True, warn=warnings.append) is wanted
+    assert fitted(wanted, wanted.descriptors, promised=1_500, warn=warnings.append) is wanted
     assert warnings == []
-    less = fitted(wanted, 928, strict=False, warn=warnings.append)
+    less = fitted(wanted, 928, promised=928, warn=warnings.append)
     assert (less.sockets_max, less.http_connections_max, less.passing_max) == (500, 250, 50)
     assert less.descriptors <= 928
     assert "SOCKETS_MAX=1000 and HTTP_CONNECTIONS_MAX=500 need 1728 open files, but the limit is 928" in warnings[0]
 
 
-@pytest.mark.parametrize(("limit", "strict"), [(1_727, True), (OWN + 10, False)])
-def test_what_cannot_be_served_is_refused(limit: int, strict: bool) -> None:
+@pytest.mark.parametrize(("limit", "promised"), [(1_499, 1_500), (OWN + 10, 0)])
+def test_what_cannot_be_served_is_refused(limit: int, promised: int) -> None:
     with pytest.raises(TooFewDescriptors, match="need 1728 open files"):
-        fitted(Capacity(sockets_max=1_000, http_connections_max=500, passing_max=100), limit, strict=strict, warn=lambda _: None)
+        fitted(
+            Capacity(sockets_max=1_000, http_connections_max=500, passing_max=100), limit, promised=promised, warn=lambda _: None
+        )
 
 
 def test_production_refuses_to_start_with_one_line_and_78(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -62,6 +64,24 @@ def test_production_refuses_to_start_with_one_line_and_78(monkeypatch: pytest.Mo
         "scoreboard: SOCKETS_MAX=10000 and HTTP_CONNECTIONS_MAX=8000 need 19128 open files, but the limit is 4096:"
         " raise it (LimitNOFILE= in the unit, ulimit -n) or lower them\n"
     )
+
+
+@pytest.mark.parametrize(("more", "code"), [({}, None), ({"HTTP_CONNECTIONS_MAX": "500"}, 78), ({"SOCKETS_MAX": "2001"}, 78)])
+def test_production_makes_only_defaults_smaller(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, str], code: int | None
+) -> None:
+    """As many files as sockets: what everything else needs comes off both. Two numbers that were set must both fit."""
+    limited(monkeypatch, 2_000, 2_000)
+    environment = {"SCOREBOARD_ENV": "production", "SOCKETS_MAX": "2000", **more}
+    if code is not None:
+        ended = started({**environment, "PYTHONPATH": str(ROOT), **SECRETS}, tmp_path)
+        assert (ended.returncode, len(ended.stderr.splitlines())) == (code, 1)
+        return
+    server = ServerProcess(tmp_path, {**environment, **SECRETS}).start()
+    try:
+        assert server.log.count(WARNING) == 1
+    finally:
+        assert server.stop() == 0
 
 
 def test_the_unit_allows_what_the_defaults_need() -> None:
