@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import msgspec
 import typer
+from twisted.internet.task import deferLater
 
 from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
 from cli.outcomes import FOUND_WRONG, UNREACHABLE, Stop
@@ -20,6 +21,10 @@ from scoreboard.domain.values import Standing
 app = typer.Typer(no_args_is_help=True)
 
 _KEPT: Final = "Nothing is deleted from the history."
+#: How long players are waited for whose rows another session holds, and how often they are tried.
+HELD_S_MAX: Final = 4.5
+RETRY_S: Final = 0.1
+_NAMES_MAX: Final = 10
 
 Told = Callable[[Stores, Sequence[Standing]], Awaitable[object]]
 
@@ -43,15 +48,15 @@ def reset_user(
       scoreboard reset user user-123 --reason "cheated in quest-7, ticket 4711"
     """
     around = surroundings(ctx)
-    order = _order(around, user, operator, reason)
+    order = _order(around, (user,), operator, reason)
 
-    async def work(stores: Stores, _: Any) -> Sequence[Standing]:
+    async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
         account = await stores.ledger.account(user)
         if account is None:
             raise Stop(FOUND_WRONG, f"the ledger has no player {user}")
         if not yes:
             ask(f"{user} ({account.username}) has {account.points:,} points. Take this player back to nothing? {_KEPT}")
-        return await _reset(around, stores, order, around.load_root().project)
+        return await _reset(around, stores, reactor, order, around.load_root().project)
 
     _report(order, around.visit(work, need_board=True), as_json)
 
@@ -76,29 +81,55 @@ def reset_board(
     around = surroundings(ctx)
     order = _order(around, None, operator, reason)
 
-    async def work(stores: Stores, _: Any) -> Sequence[Standing]:
+    async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
         players = await stores.ledger.ranked_count()
         if not yes:
             ask(f"{counted(players, 'player')} on the board. Take ALL of them back to nothing? {_KEPT}")
-        return await _reset(around, stores, order, lambda stores, standings: around.load_root().redraw(stores))
+        return await _reset(around, stores, reactor, order, lambda stores, standings: around.load_root().redraw(stores))
 
     _report(order, around.visit(work, need_board=True), as_json)
 
 
-def _order(around: Surroundings, user: str | None, operator: str | None, reason: str) -> ResetOrder:
+def _order(around: Surroundings, users: tuple[str, ...] | None, operator: str | None, reason: str) -> ResetOrder:
     who = operator_of(around, operator, reason)
-    return ResetOrder(reset_id=str(uuid4()), user_id=user, operator=who, reason=reason, at_ms=around.now_ms)
+    return ResetOrder(reset_id=str(uuid4()), user_ids=users, operator=who, reason=reason, at_ms=around.now_ms)
 
 
-async def _reset(around: Surroundings, stores: Stores, order: ResetOrder, tell: Told) -> Sequence[Standing]:
-    """Commit, then tell. If we stop between the two, the ledger is ahead of the board and the server's reconcile repairs it.
+async def _reset(around: Surroundings, stores: Stores, reactor: Any, order: ResetOrder, tell: Told) -> Sequence[Standing]:
+    """Commit, then tell. If we stop between the two, the ledger is ahead of the board, and the server's next look draws it.
 
-    The reset's time is that of the commit, not of the question before it: the reconcile looks only at the last seconds, and
-    awards that came while somebody thought about the answer stand before the reset in the history.
+    The reset's time is that of the commit, not of the question before it: awards that came while somebody thought about the
+    answer stand before the reset in the history.
     """
-    changed = await stores.ledger.reset(msgspec.structs.replace(order, at_ms=around.now_ms))
-    if not changed:
-        return changed
+    changed, held = await _commit(around, stores, reactor, order)
+    if changed:
+        await _told(stores, changed, tell)
+    if held:
+        names = ", ".join(held[:_NAMES_MAX]) + (", …" if len(held) > _NAMES_MAX else "")
+        done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
+        raise Stop(UNREACHABLE, f"{done}{counted(len(held), 'player')} not, held by another session of the database: {names}")
+    return changed
+
+
+async def _commit(
+    around: Surroundings, stores: Stores, reactor: Any, order: ResetOrder
+) -> tuple[Sequence[Standing], Sequence[str]]:
+    """Who was taken back, and who could not be. An award holds its player for milliseconds: those are tried again, by name.
+
+    If we stop between two tries, the rest were not reset; the same command resets them.
+    """
+    changed: list[Standing] = []
+    until_s = reactor.seconds() + HELD_S_MAX
+    while True:
+        done = await stores.ledger.reset(msgspec.structs.replace(order, at_ms=around.now_ms))
+        changed += done.standings
+        if not done.held or reactor.seconds() >= until_s:
+            return changed, done.held
+        order = msgspec.structs.replace(order, user_ids=done.held)
+        await deferLater(reactor, RETRY_S)
+
+
+async def _told(stores: Stores, changed: Sequence[Standing], tell: Told) -> None:
     try:
         await tell(stores, changed)
     except (StoreUnavailable, StaleBoard) as error:
@@ -106,7 +137,6 @@ async def _reset(around: Surroundings, stores: Stores, order: ResetOrder, tell: 
         raise Stop(UNREACHABLE, message) from error
     if stores.board is None:
         remark("The server is not running; its board shows the reset from its next start on.")
-    return changed
 
 
 def _report(order: ResetOrder, changed: Sequence[Standing], as_json: bool) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from scoreboard.domain.absence import Absence
-from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
+from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, TakenBack
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
 from scoreboard.domain.limits import Hit, Slot
@@ -138,10 +138,10 @@ class Ledger(Protocol):
     async def sign(self, drawn_on: str) -> None:
         """Note that a server draws the newest epoch on this run of Redis; nothing happens when another is the newest's."""
 
-    async def reset(self, order: ResetOrder) -> list[Standing]:
-        """Take a player (or every player) back to nothing by entries of their own; the standings that changed.
+    async def reset(self, order: ResetOrder) -> TakenBack:
+        """Take players (or every player) back to nothing by entries of their own, by user id.
 
-        Nothing is deleted. A player already off the board gets no entry.
+        Nothing is deleted. A player already off the board gets no entry. No row that another session holds is waited for.
         """
 
     async def entries(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.values import Standing, Value
 
 
 class Entry(Value, frozen=True, kw_only=True):
@@ -35,13 +35,20 @@ class EntryFilter(Value, frozen=True, kw_only=True):
 
 
 class ResetOrder(Value, frozen=True, kw_only=True):
-    """Take one player (or, with ``user_id`` None, everyone) back to nothing; who orders it and why is kept."""
+    """Take these players (or, with ``user_ids`` None, everyone) back to nothing; who orders it and why is kept."""
 
     reset_id: str
-    user_id: str | None
+    user_ids: tuple[str, ...] | None
     operator: str
     reason: str
     at_ms: int
+
+
+class TakenBack(Value, frozen=True, kw_only=True):
+    """The standings that a reset left, and the players whose rows another session held: they are as they were."""
+
+    standings: list[Standing]
+    held: tuple[str, ...] = ()
 
 
 class Finding(Value, frozen=True, kw_only=True):

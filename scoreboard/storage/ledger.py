@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.defer import ensureDeferred, gatherResults
 
 from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Failpoint, Ledger, LedgerState, no_failpoint
-from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder
+from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, TakenBack
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.commit_order import CommitOrder
@@ -67,7 +67,7 @@ class SqlLedger:
         batch, placed = tuple(claims), tuple(receipts)
         return await self._writing.ask(seconds_max, lambda writes: writes.award(batch, placed))
 
-    async def reset(self, order: ResetOrder) -> list[Standing]:
+    async def reset(self, order: ResetOrder) -> TakenBack:
         """As boundaries.Ledger.reset."""
         return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Ledger, LedgerState, LedgerWentBack
-from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
+from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, TakenBack
 from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
 from scoreboard.domain.players import Achievement, ledger_shard
 from scoreboard.domain.values import PlacedReceipt, Standing
@@ -86,15 +86,15 @@ class MemoryLedger(Hindered):
         self.achievements.update({unlocking: achievement_of(unlocking, given) for unlocking, given in new.items()})
         return credited(verdicts, new)
 
-    async def reset(self, order: ResetOrder) -> list[Standing]:
+    async def reset(self, order: ResetOrder) -> TakenBack:
         """As boundaries.Ledger.reset."""
         await self._door()
         gone = [
             standing
             for user_id, standing in sorted(self.standings.items())
-            if standing.reached_at_ms is not None and order.user_id in (None, user_id)
+            if standing.reached_at_ms is not None and (order.user_ids is None or user_id in order.user_ids)
         ]
-        return [self._take_back(standing, order) for standing in gone]
+        return TakenBack(standings=[self._take_back(standing, order) for standing in gone])
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""

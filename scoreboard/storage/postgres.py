@@ -16,11 +16,19 @@ import psycopg
 from psycopg import pq
 
 from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
-from scoreboard.domain.entries import ResetOrder
+from scoreboard.domain.entries import ResetOrder, TakenBack
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.domain.values import PlacedReceipt
 from scoreboard.storage.postgres_session import STATEMENT_MS_MAX, WRITER_SETTINGS, PostgresSession, connect
-from scoreboard.storage.postgres_statements import LOCK_MS_MAX, NEXT_EPOCH, RESET_PLAYERS, STATEMENTS
+from scoreboard.storage.postgres_statements import (
+    ALL_ON_BOARD,
+    LOCK_MS_MAX,
+    NAMED_ON_BOARD,
+    NEXT_EPOCH,
+    RESET_ALL,
+    RESET_NAMED,
+    STATEMENTS,
+)
 from scoreboard.storage.postgres_trip import StatementFailed, make_trip
 from scoreboard.storage.writing import Step, award, epoch_parameter, reset_parameters, taken_back
 
@@ -60,18 +68,20 @@ class PostgresWrites:
                     _trip(session, [("ROLLBACK", None)])
             raise StoreUnavailable(f"other writers were faster {ATTEMPTS_MAX} times")
 
-    def reset(self, order: ResetOrder) -> list[Standing]:
+    def reset(self, order: ResetOrder) -> TakenBack:
         """As boundaries.Ledger.reset."""
         named = reset_parameters(order)
+        reset, on_board = (RESET_ALL, ALL_ON_BOARD) if order.user_ids is None else (RESET_NAMED, NAMED_ON_BOARD)
         with self._failing():
             session = self._opened()
             with session.transaction():
                 if session.local_settings is not None:
                     session.execute(session.local_settings.encode())
                 session.execute(f"SET LOCAL statement_timeout = {RESET_MS_MAX}; SET LOCAL lock_timeout = {LOCK_MS_MAX}".encode())
-                rows = session.execute(RESET_PLAYERS, named).fetchall()
+                rows = session.execute(reset, named).fetchall()
+                held = tuple(user_id for (user_id,) in session.execute(on_board, named).fetchall())
                 self._may_go_on()
-        return taken_back(rows, order)
+        return TakenBack(standings=taken_back(rows, order), held=held)
 
     def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""

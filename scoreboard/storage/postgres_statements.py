@@ -129,16 +129,18 @@ STATEMENTS: Final[Statements] = {
     """,
     "commit": "COMMIT",
 }
-RESET_PLAYERS: Final = f"""
+_ALL: Final = "reached_at IS NOT NULL"
+_NAMED: Final = f"""{_ALL} AND (ledger_shard, user_id) IN (
+            SELECT * FROM json_to_recordset(%(players)s) AS asked (ledger_shard smallint, user_id text))"""
+#: Waits for no row that another session holds.
+_RESET: Final = """
     WITH gone AS MATERIALIZED (
         SELECT ledger_shard, user_id, score, to_timestamp(%(at_ms)s / 1000::float8) AS at FROM user_scores
-        WHERE reached_at IS NOT NULL
-        AND (%(user_id)s::text IS NULL OR (ledger_shard = %(ledger_shard)s::smallint AND user_id = %(user_id)s))
-        ORDER BY ledger_shard, user_id FOR NO KEY UPDATE
+        WHERE {which} ORDER BY ledger_shard, user_id FOR NO KEY UPDATE SKIP LOCKED
     ), entered AS (
         INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
             score_awarded, timestamp, ip_address, user_agent, validated, metadata)
-        SELECT ledger_shard, user_id, gen_random_uuid(), gen_random_uuid(), '{RESET}', score, 0, -score, at, '', '', true,
+        SELECT ledger_shard, user_id, gen_random_uuid(), gen_random_uuid(), '{reset}', score, 0, -score, at, '', '', true,
             %(metadata)s::json
         FROM gone
     )
@@ -147,6 +149,9 @@ RESET_PLAYERS: Final = f"""
     FROM gone WHERE u.ledger_shard = gone.ledger_shard AND u.user_id = gone.user_id
     RETURNING u.user_id, u.username, u.avatar, u.version
 """
+RESET_ALL, RESET_NAMED = (_RESET.format(which=which, reset=RESET) for which in (_ALL, _NAMED))
+#: After a reset, in its transaction: who was held, and who came on the board while it ran.
+ALL_ON_BOARD, NAMED_ON_BOARD = (f"SELECT user_id FROM user_scores WHERE {which}" for which in (_ALL, _NAMED))
 
 NEXT_EPOCH: Final = next_epoch_statement(
     clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint",

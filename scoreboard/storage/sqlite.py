@@ -19,9 +19,9 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
 from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
-from scoreboard.domain.entries import ResetOrder
+from scoreboard.domain.entries import ResetOrder, TakenBack
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.domain.values import PlacedReceipt
 from scoreboard.storage.lane_worker import StoreSilent
 from scoreboard.storage.sqlite_statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
 from scoreboard.storage.writing import Step, award, epoch_parameter, reset_parameters, taken_back
@@ -44,7 +44,7 @@ class SqliteWrites:
         with self._failing():
             return award(functools.partial(self._ask, self._opened()), claims, receipts, self._failpoint)
 
-    def reset(self, order: ResetOrder) -> list[Standing]:
+    def reset(self, order: ResetOrder) -> TakenBack:
         """As boundaries.Ledger.reset."""
         named = reset_parameters(order)
         with self._failing():
@@ -54,7 +54,7 @@ class SqliteWrites:
             rows = handle.execute(RESET_TOTALS, named).fetchall()
             self._may_go_on()
             handle.execute("COMMIT")
-        return taken_back(rows, order)
+        return TakenBack(standings=taken_back(rows, order))
 
     def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""

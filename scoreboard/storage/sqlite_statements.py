@@ -103,7 +103,8 @@ STATEMENTS: Final[Statements] = {
     """,
     "commit": "COMMIT",
 }
-_GONE: Final = "reached_at IS NOT NULL AND (:user_id IS NULL OR (ledger_shard = :ledger_shard AND user_id = :user_id))"
+_GONE: Final = f"""reached_at IS NOT NULL AND (:players IS NULL OR (ledger_shard, user_id) IN (
+        SELECT {_member(*_PLAYER)} FROM json_each(:players)))"""
 RESET_ENTRIES: Final = f"""
     INSERT INTO score_transactions (timestamp, {", ".join(_ENTRY)})
     SELECT :at_ms, new_id(), ledger_shard, user_id, new_id(), '{RESET}', score, 0, -score, '', '', true, :metadata

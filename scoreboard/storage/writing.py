@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from scoreboard.boundaries import Failpoint
-from scoreboard.domain.entries import Entry, ResetOrder
+from scoreboard.domain.entries import Entry, ResetOrder, TakenBack
 from scoreboard.domain.judgement import (
     Account,
     Award,
@@ -76,7 +76,7 @@ class Writes(Protocol):
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
 
-    def reset(self, order: ResetOrder) -> list[Standing]:
+    def reset(self, order: ResetOrder) -> TakenBack:
         """As boundaries.Ledger.reset."""
 
     def next_epoch(self, drawn_on: str, above: int = 0) -> int:
@@ -246,8 +246,10 @@ def reset_metadata(order: ResetOrder) -> str:
 
 def reset_parameters(order: ResetOrder) -> dict[str, Any]:
     """What the statements of a reset are given, by name."""
-    shard = None if order.user_id is None else ledger_shard(order.user_id)
-    return {"ledger_shard": shard, "user_id": order.user_id, "at_ms": order.at_ms, "metadata": reset_metadata(order)}
+    players = None
+    if order.user_ids is not None:
+        players = _rows([b"%b}" % _player(user_id) for user_id in order.user_ids]).decode()
+    return {"players": players, "at_ms": order.at_ms, "metadata": reset_metadata(order)}
 
 
 def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrder) -> list[Standing]:

@@ -39,7 +39,7 @@ class MovingLedger(MemoryLedger):
     async def move(self) -> None:
         user = f"user-{self.random.randrange(30)}"
         if self.random.random() < 0.4:
-            order = ResetOrder(reset_id="r", user_id=user, operator="root", reason="", at_ms=NOW)
+            order = ResetOrder(reset_id="r", user_ids=(user,), operator="root", reason="", at_ms=NOW)
             await self.reset(order)
         else:
             await self.award([claim(user, self.random.randrange(-50, 50), at_ms=NOW + len(self._entries))], [])

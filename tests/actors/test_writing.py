@@ -251,7 +251,7 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(house: House) 
 
 def test_what_another_process_committed_and_never_drew_is_reconciled(house: House) -> None:
     house.award("amy", 1)
-    order = ResetOrder(reset_id="r", user_id="amy", operator="ops", reason="test", at_ms=house.now_ms())
+    order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=house.now_ms())
     result_of(house.ledger.reset(order))
     house.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
     assert house.drawn("amy") == [None]

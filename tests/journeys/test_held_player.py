@@ -85,3 +85,28 @@ def test_a_player_whose_account_somebody_else_opens_is_put_aside(
             assert max(others) < 1.5
             holder.rollback()
         assert waiting.result(10).status == 200
+
+
+def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+    server = new_server(DATABASE_URL=postgres_url)
+    assert server.command_line("db", "upgrade").returncode == 0
+    server.start()
+    users = [f"user-{n}" for n in range(OTHERS)]
+    for user in ("amy", *users):
+        assert server.play(user).status == 200
+    reset = ("reset", "board", "--reason", "season 4", "--operator", "ops", "--yes")
+    with ThreadPoolExecutor(OTHERS) as pool, psycopg.connect(postgres_url) as holder:
+        holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
+        playing = [pool.submit(play_on, server, user, time.monotonic() + HELD_S) for user in users]
+        ended = server.command_line(*reset)
+        told = [one.result() for one in playing]
+    assert ended.returncode == 3
+    assert "8 players taken back to nothing; 1 player not, held by another session of the database: amy" in ended.stderr
+    assert {status for one in told for status, _ in one} == {200}
+    assert max(seconds for one in told for _, seconds in one) < 1.5
+    taken_back = "SELECT user_id, count(*) FROM score_transactions WHERE action_type = 'RESET' GROUP BY 1"
+    assert dict(tell(postgres_url, taken_back)) == dict.fromkeys(users, 1), "once each, whatever came afterwards"
+    assert server.command_line("reset", "user", "amy", *reset[2:]).returncode == 0
+    server.wait_until_in_sync()
+    assert server.command_line("replay", "verify").returncode == 0
+    assert server.stop() == 0

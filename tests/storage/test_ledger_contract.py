@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.boundaries import LedgerWentBack
-from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder
+from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, TakenBack
 from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import Reason, Refusal
@@ -36,7 +36,9 @@ def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
 
 
 def order(user_id: str | None = None, at_ms: int = NOW) -> ResetOrder:
-    return ResetOrder(reset_id="reset-1", user_id=user_id, operator="root", reason="season's end", at_ms=at_ms)
+    return ResetOrder(
+        reset_id="reset-1", user_ids=None if user_id is None else (user_id,), operator="root", reason="season's end", at_ms=at_ms
+    )
 
 
 def points_of(standings: list[Standing]) -> list[tuple[str, int]]:
@@ -353,7 +355,7 @@ def test_entries_are_filtered_and_paged_in_either_direction(house: House) -> Non
 def test_a_reset_of_one_player_is_an_entry_of_its_own(house: House) -> None:
     house.do(house.ledger.award([claim("amy", 100), claim("bob", 30)], []))
     house.do(house.ledger.award([claim("amy", 50, at_ms=NOW + 5)], []))
-    (standing,) = house.do(house.ledger.reset(order("amy", NOW + 9)))
+    (standing,) = house.do(house.ledger.reset(order("amy", NOW + 9))).standings
     assert standing == house.do(house.ledger.account("amy"))
     assert (standing.points, standing.version, standing.reached_at_ms, standing.updated_at_ms) == (0, 3, None, NOW + 9)
     (entry,) = house.do(house.ledger.entries(EntryFilter(action_type=RESET), None, 10))
@@ -367,9 +369,9 @@ def test_a_reset_of_one_player_is_an_entry_of_its_own(house: House) -> None:
 def test_a_reset_of_everybody_passes_over_who_is_off_the_board(house: House) -> None:
     house.do(house.ledger.award([claim("amy", 100), claim("bob", 0), claim("cat", -4)], []))
     house.do(house.ledger.reset(order("amy")))
-    assert [standing.user_id for standing in house.do(house.ledger.reset(order()))] == ["bob", "cat"]
-    assert house.do(house.ledger.reset(order())) == []
-    assert house.do(house.ledger.reset(order("nobody"))) == []
+    assert [standing.user_id for standing in house.do(house.ledger.reset(order())).standings] == ["bob", "cat"]
+    assert house.do(house.ledger.reset(order())) == TakenBack(standings=[])
+    assert house.do(house.ledger.reset(order("nobody"))) == TakenBack(standings=[])
     assert house.do(house.ledger.top(0, 10)) == []
     assert [one.points for one in house.do(house.ledger.accounts("", 10))] == [0, 0, 0]
 

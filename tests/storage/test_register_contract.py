@@ -48,7 +48,7 @@ def test_what_the_ledger_unlocked_is_read_oldest_first(house: House) -> None:
 
 def test_what_was_unlocked_stays_after_a_reset(house: House) -> None:
     house.do(house.ledger.award([claim("amy", 100, milestones=(100,))], []))
-    house.do(house.ledger.reset(ResetOrder(reset_id="r", user_id="amy", operator="root", reason="", at_ms=NOW)))
+    house.do(house.ledger.reset(ResetOrder(reset_id="r", user_ids=("amy",), operator="root", reason="", at_ms=NOW)))
     assert [one.milestone for one in house.do(house.register.achievements("amy"))] == [100]
 
 

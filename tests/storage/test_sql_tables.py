@@ -121,7 +121,7 @@ def test_an_account_shows_its_average_and_the_rank_the_board_last_told(url: str)
     writes.award([], [placed(amys, 1), placed(bobs, 2, 9)])
     seen = "SELECT user_id, rank, total_actions, average_score_per_action FROM user_scores ORDER BY user_id"
     assert tell(url, seen) == [("amy", 1, 2, 75.5), ("bob", 2, 1, 7.0)]
-    writes.reset(ResetOrder(reset_id="r", user_id="amy", operator="root", reason="", at_ms=NOW))
+    writes.reset(ResetOrder(reset_id="r", user_ids=("amy",), operator="root", reason="", at_ms=NOW))
     assert tell(url, seen)[0] == ("amy", None, 0, 0.0)
     writes.close()
 
@@ -147,7 +147,7 @@ def test_an_achievement_says_by_which_award_and_when(url: str) -> None:
 def test_a_resets_metadata_can_be_asked_by_its_members(url: str) -> None:
     writes = open_store(url).writes
     writes.award([claim("amy")], [])
-    writes.reset(ResetOrder(reset_id="r-7", user_id=None, operator='o"hara', reason="why\0", at_ms=NOW))
+    writes.reset(ResetOrder(reset_id="r-7", user_ids=None, operator='o"hara', reason="why\0", at_ms=NOW))
     member = "metadata ->> 'resetId'" if url.startswith("postgresql") else "json_extract(metadata, '$.resetId')"
     assert tell(url, f"SELECT {member} FROM score_transactions WHERE action_type = 'RESET'") == [("r-7",)]
     writes.close()

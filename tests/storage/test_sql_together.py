@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+import psycopg
 import pytest
 
-from scoreboard.domain.entries import EntryFilter, ResetOrder
+from scoreboard.domain.entries import EntryFilter, ResetOrder, TakenBack
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.values import PlacedReceipt
@@ -104,7 +106,7 @@ def test_resets_between_awards_add_up(url: str) -> None:
     def work(number: int, store: SqlStore) -> None:
         for round_ in range(20):
             if number == 0:
-                order = ResetOrder(reset_id=str(round_), user_id=None, operator="root", reason="", at_ms=NOW)
+                order = ResetOrder(reset_id=str(round_), user_ids=None, operator="root", reason="", at_ms=NOW)
                 store.writes.reset(order)
             else:
                 judged(store.writes, [claim("amy", 5), claim(f"user-{number}", 1)], [])
@@ -155,3 +157,27 @@ def test_epochs_begun_at_once_differ(url: str) -> None:
     assert begun <= min(epochs) <= max(epochs) <= time.time_ns() // 1_000_000 + CLOCKS_APART_MS_MAX + 40
     state = open_store(url).order.state()
     assert state.epoch == max(epochs)
+
+
+def test_a_reset_waits_for_no_row_that_another_session_holds(tmp_path: Path) -> None:
+    """On PostgreSQL; SQLite has one writer at a time."""
+    url = fresh_url("postgresql", tmp_path)
+    store = open_store(url)
+    judged(store.writes, [claim("amy", 5), claim("bob", 5), claim("cat", 5)], [])
+    everyone = ResetOrder(reset_id="r", user_ids=None, operator="root", reason="", at_ms=NOW)
+    with psycopg.connect(url) as holder:
+        holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'bob' FOR UPDATE")
+        began_s = time.monotonic()
+        done = store.writes.reset(everyone)
+        assert ([one.user_id for one in done.standings], done.held) == (["amy", "cat"], ("bob",))
+        named = msgspec.structs.replace(everyone, user_ids=("amy", "bob"))
+        assert store.writes.reset(named) == TakenBack(standings=[], held=("bob",))
+        assert time.monotonic() - began_s < 1
+    judged(store.writes, [claim("amy", 7)], [])
+    assert [one.user_id for one in store.writes.reset(msgspec.structs.replace(named, user_ids=done.held)).standings] == ["bob"]
+    amy, bob = store.reads.account("amy"), store.reads.account("bob")
+    assert amy is not None
+    assert bob is not None
+    assert (amy.points, bob.points) == (7, 0), "who was taken back already keeps what came afterwards"
+    store.writes.close()
+    store.reads.close()
