@@ -21,7 +21,7 @@ PLACES_WAITING_MAX: Final = 4_096
 PAGES_AT_ONCE_MAX: Final = 8
 #: Between two questions for places, when more wait. Readers who ask again and again get so many turns of the reactor, and the
 #: rebuild has the others.
-PAUSE_S: Final = 0.25
+PAUSE_S: Final = 0.5
 COUNT_KEPT_S: Final = 30.0
 
 _TOO_MANY: Final = "too many reads wait for the ledger while the board is away"
