@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import msgspec
 import typer
-from twisted.internet.task import deferLater
 
 from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
 from cli.outcomes import FOUND_WRONG, UNREACHABLE, Stop
@@ -118,6 +117,8 @@ async def _commit(
 
     If we stop between two tries, the rest were not reset; the same command resets them.
     """
+    from twisted.internet.task import deferLater
+
     changed: list[Standing] = []
     until_s = reactor.seconds() + HELD_S_MAX
     while True:

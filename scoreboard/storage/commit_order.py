@@ -110,7 +110,7 @@ class PostgresCommitOrder(Asker):
     _AGGREGATE: Final = f"json_agg({_ROW_POSTGRES})::text"
     #: What is numbered beyond our own snapshot was copied from another database.
     _LATER: Final = "position >= CAST(:since AS xid8) AND position < pg_snapshot_xmax(pg_current_snapshot())"
-    _BEYOND_KEY: Final = "(position, ledger_shard, user_id) > (CAST(:since AS xid8), :shard, :user_id)"
+    _BEYOND: Final = "(position, ledger_shard, user_id) > (CAST(:since AS xid8), :shard, :user_id)"
     _OPEN_THEN: Final = (
         "unnest(CAST(:open_then AS xid8[])) AS open_then CROSS JOIN LATERAL ("
         "SELECT position, ledger_shard, user_id FROM score_transactions WHERE position = open_then OFFSET 0) AS entry"
@@ -164,7 +164,7 @@ class PostgresCommitOrder(Asker):
         asked = {"since": since, "shard": shard, "user_id": user_id, "limit": limit, "open_then": f"{{{open_then}}}"}
         with self.asking() as connection:
             self._refuse_what_went_back(timeline, int(later), _snapshot(connection))
-            changed = _changed(entries, f"{bounds} AND {self._BEYOND_KEY}", key, self._AGGREGATE, self._LOOKUP)
+            changed = _changed(entries, f"{bounds} AND {self._BEYOND}", key, self._AGGREGATE, self._LOOKUP)
             count, last, rows = connection.execute(changed, asked).one()
         if count < limit:
             last = '["later","0",-1,""]' if phase == "open" else ""
