@@ -276,7 +276,7 @@ def changes(house: House, position: str, limit: int = 100) -> list[list[Standing
     after = ""
     while True:
         page = house.do(house.ledger.changed_since(position, after, limit))
-        pages += [page.standings] if page.standings else []
+        pages += [list(page.standings)] if page.standings else []
         after = page.after
         if not after:
             return pages
