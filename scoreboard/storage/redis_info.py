@@ -30,7 +30,7 @@ class RedisInfo(NamedTuple):
     def eviction(self) -> str:
         """One clause that says how this Redis may evict keys, or "" when it never does.
 
-        Each policy but noeviction counts: the volatile ones would evict rate limits, tickets and a board that is being redrawn.
+        Each policy but noeviction counts: the volatile ones would evict rate limits, tickets and a board that is being rebuilt.
         """
         if self.maxmemory_bytes == 0 or self.maxmemory_policy in ("", "noeviction"):
             return ""
