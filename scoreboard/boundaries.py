@@ -283,7 +283,7 @@ class Board(Protocol):
         """Note that the ledger is drawn up to a position; StaleBoard if another epoch has begun."""
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Draw everything afresh beside the old drawing, then put it in its place at once; how many are ranked.
+        """Draw everything anew beside what is drawn, then put it in its place at once; how many are ranked.
 
         What others set on the old drawing meanwhile is not in the new one: set again what changed since the position.
         StaleBoard if another drawing took the place meanwhile.

@@ -38,7 +38,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "redis_subscription_restarts_total": ("Times that the subscription to Redis was lost and made again", ()),
     "redis_messages_unreadable_total": ("Messages of the subscription to Redis that could not be read", ()),
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),
-    "board_rebuilds_total": ("Times that the whole board was drawn afresh", ()),
+    "board_rebuilds_total": ("Times that the board was rebuilt from the ledger", ()),
     "board_gaps_total": ("Players whose total the sweep found missing or wrong on the board, and mended", ()),
     "board_refused_total": ("Times that the board was found to be another ledger's, or drawn elsewhere", ()),
     "board_sweep_failures_total": ("Steps of the sweep that failed for no known reason", ()),

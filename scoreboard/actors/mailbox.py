@@ -1,8 +1,8 @@
 """The mailbox of an actor: a bounded queue of letters, and one coroutine that handles them.
 
 A letter waits no longer than it may. The coroutine takes out as many as have come, up to a batch, and nothing else touches the
-state behind it. A *tell* wants no answer, an *ask* gets one. An error in handling goes to those who
-asked; whoever told hears nothing, the log does, and the actor lives on. A stop answers everyone who waits.
+state behind it. A *tell* wants no answer, an *ask* gets one. An error in handling goes to those who asked and to the log, and the
+actor lives on. A stop answers everyone who waits.
 """
 
 from __future__ import annotations
