@@ -29,7 +29,7 @@ def redis_conditions(link: RedisLink) -> Sequence[Condition]:
             serving=ok or name != "redis_subscription" or not link.up,
             detail="" if ok else _REDIS[name],
         )
-        for name, ok, *_ in link.conditions()
+        for name, ok, _ in link.conditions()
     ]
 
 

@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from scoreboard.storage.redis_errors import RedisUnavailable
+from scoreboard.storage.redis_errors import UNANSWERED, RedisUnavailable
 from scoreboard.storage.redis_home import Claim, RedisHome, redis_binary
 from scoreboard.storage.redis_wire import RedisWire
 
@@ -169,7 +169,7 @@ class EmbeddedRedis(Service):
             wire = cast(RedisWire, await endpoint.connect(factory))
             await wire.ask(("PING",), _ANSWER_S_MAX)
         except RedisUnavailable as trouble:
-            return trouble.kind not in ("SILENT", "LOST")
+            return trouble.kind not in UNANSWERED
         except (ConnectError, OSError):
             return False
         finally:

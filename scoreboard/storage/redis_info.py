@@ -55,9 +55,8 @@ def read_info(reply: bytes) -> RedisInfo:
 
 
 class Condition(NamedTuple):
-    """Whether one thing that the server needs of Redis holds now; if not, one sentence that says why, and for how long."""
+    """Whether one thing that the server needs of Redis holds now; if not, one sentence that says why."""
 
     name: str
     ok: bool
     reason: str = ""
-    for_s: float = 0.0
