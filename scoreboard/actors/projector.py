@@ -60,7 +60,7 @@ class BoardRefused(Exception):
 
 
 def _nobody() -> None:
-    """Nothing depends on it."""
+    """No reader remembers anything that would have to be forgotten."""
 
 
 class Projector:
