@@ -20,7 +20,7 @@ _LOOK_AGAIN_S: Final = 0.5
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """What a check found: at most FINDINGS_MAX findings of ``findings_total``. ``redrawn`` is None unless Redis was redrawn."""
+    """What a check found: at most FINDINGS_MAX findings of ``findings_total``. ``redrawn``: players of a rebuilt board."""
 
     players: int
     board_compared: bool

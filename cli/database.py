@@ -88,7 +88,7 @@ def restore(
     Never copy a file over ledger.db yourself: the write-ahead log beside it
     (ledger.db-wal) belongs to the old ledger and would undo the restore. This
     command checks the backup, ends the old log, keeps the old ledger under
-    another name, and has the board redrawn at the server's next start.
+    another name, and has the board rebuilt at the server's next start.
 
     \b
     Examples:

@@ -161,7 +161,7 @@ async def _question(stores: Stores, order: SuspensionOrder) -> str:
 async def _look_up(stores: Stores, user: str) -> _Known:
     place = None
     if stores.board is not None:
-        with suppress(StoreUnavailable, StaleBoard):  # Redis is away or about to be redrawn; all else is in SQL
+        with suppress(StoreUnavailable, StaleBoard):  # Redis is away or about to be rebuilt; all else is in SQL
             place = await stores.board.place(user)
     return _Known(
         user_id=user,

@@ -21,7 +21,7 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str) -> str:
-    """The text with everything a terminal could obey, or an eye not see, spelt as an escape (hardening, fault 54)."""
+    """The text with everything a terminal could obey, or an eye not see, spelt as an escape."""
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
     return "".join(_escaped(char) if char == "\\" or unicodedata.category(char) in _UNSEEN else char for char in text)

@@ -98,7 +98,7 @@ def _answer_json(action_id: str, entry: Entry | None) -> str:
 def verify(
     ctx: typer.Context,
     repair: Annotated[
-        bool, typer.Option("--repair", metavar="", help="Then redraw Redis from the ledger, whatever was found.")
+        bool, typer.Option("--repair", metavar="", help="Then rebuild the board in Redis from the ledger, whatever was found.")
     ] = False,
     take_over: Annotated[
         bool, typer.Option("--take-over", metavar="", help="Repair even where Redis holds the board of another ledger.")
@@ -111,8 +111,8 @@ def verify(
     Redis with it. Exit code 1 if anything differs. It may run while the server
     works: what differs is looked at again before it counts.
 
-    --repair redraws Redis. A wrong total in the ledger itself is for a person to
-    judge and is left as it is. Where Redis holds the board of another ledger, it
+    --repair rebuilds the board in Redis. A wrong total in the ledger itself is for
+    a person to judge and is left as it is. Where Redis holds the board of another ledger, it
     is left alone, unless --take-over says that this ledger replaces it.
 
     \b
@@ -151,4 +151,4 @@ def _show(report: Report) -> None:
     compared = "compared with Redis" if report.board_compared else "Redis not compared: the server is not running"
     show(verdict.append(f" {counted(report.players, 'player')}, {compared}.", "not bold default"))
     if report.redrawn is not None:
-        show(f"Redis is redrawn: {counted(report.redrawn, 'player')}.")
+        show(f"The board is rebuilt: {counted(report.redrawn, 'player')}.")

@@ -106,7 +106,8 @@ async def _reset(around: Surroundings, stores: Stores, reactor: Any, order: Rese
     if held:
         names = ", ".join(held[:_NAMES_MAX]) + (", …" if len(held) > _NAMES_MAX else "")
         done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
-        raise Stop(UNREACHABLE, f"{done}{counted(len(held), 'player')} not, held by another session of the database: {names}")
+        rest = f"{counted(len(held), 'player')} not reset, whose rows another session of the database holds: {names}"
+        raise Stop(UNREACHABLE, done + rest)
     return changed
 
 

@@ -65,7 +65,7 @@ class Root(Protocol):
         """Stores; raises StoreUnavailable."""
 
     def redraw(self, stores: Any, take_over: bool = False, /) -> Awaitable[int]:
-        """Draw the whole board afresh from the ledger under a new epoch; how many players are ranked.
+        """Rebuild the board from the ledger in a new epoch; how many players are ranked.
 
         Raises StaleBoard where the board is another ledger's, unless that is to be taken over.
         """

@@ -94,7 +94,7 @@ async def _read(stores: Stores, limit: int, around: Surroundings) -> Page:
         try:
             return await stores.board.page(0, limit)
         except (StoreUnavailable, StaleBoard):
-            pass  # Redis is away or about to be redrawn; the ledger knows the totals too
+            pass  # Redis is away or about to be rebuilt; the ledger knows the totals too
     standings, total = await stores.ledger.top(0, limit), await stores.ledger.ranked_count()
     rows = tuple(standing.row(rank) for rank, standing in enumerate(standings, 1))
     return Page(cursor=Cursor(epoch=0, seq=0), total=total, rows=rows, read_at_ms=around.now_ms, degraded=True)

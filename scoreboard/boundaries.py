@@ -1,7 +1,7 @@
 """The doors between the rooms: what each wing promises the others, and nothing of how.
 
 Every method that waits is a coroutine; whoever implements it never blocks the reactor. The twins in
-``storage/memory.py`` keep the same promises and are held to them by the same contract suites.
+memory (``storage/memory_*.py``) keep the same promises and are held to them by the same contract suites.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Register(Protocol):
         """Who is suspended, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
 
     async def private(self, after_user_id: str, limit: int) -> list[str]:
-        """Who forbids spectators, by user id ascending, from after the given one: a page of at most ``limit``."""
+        """Who forbids spectators, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
 
     async def turn(self) -> int:
         """The number of the newest change, 0 before the first."""
@@ -283,7 +283,7 @@ class Board(Protocol):
         """Note that the ledger is drawn up to a position; StaleBoard if another epoch has begun."""
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Draw everything afresh beside the old drawing, then put it in its place at once; how many are ranked.
+        """Draw everything anew beside what is drawn, then put it in its place at once; how many are ranked.
 
         What others set on the old drawing meanwhile is not in the new one: set again what changed since the position.
         StaleBoard if another drawing took the place meanwhile.
@@ -336,7 +336,7 @@ class Board(Protocol):
 
 
 class StaleBoard(Exception):
-    """The board has no epoch, or another one than it should: it must be redrawn before it can be set."""
+    """The board cannot be read or set now: it is lost, damaged, of another epoch or of another ledger, or behind the ledger."""
 
 
 class DamagedBoard(StaleBoard):
@@ -371,7 +371,7 @@ class Scorekeeper(Protocol):
     """The only writer: one lane a user, batches to the ledger, then to the board, then the answer."""
 
     async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Receipt | Refusal:
-        """The receipt of an award that is committed, or why there is none. Refuses at once when the hatch is full.
+        """The receipt of an award that is committed, or why there is none. Refuses at once when too many wait.
 
         ``grant`` is what `grants.verify` found in the submission's signature for this player.
         """

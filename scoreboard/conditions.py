@@ -21,7 +21,7 @@ _REDIS: Final[Mapping[str, str]] = {
 
 
 def redis_conditions(link: RedisLink) -> Sequence[Condition]:
-    """How Redis fares. Without it every process does its share alike; one that alone is deaf to the others does not."""
+    """How Redis fares. Without Redis all processes serve alike; one that Redis answers but that hears no messages does not."""
     return [
         Condition(
             name=name,
@@ -29,7 +29,7 @@ def redis_conditions(link: RedisLink) -> Sequence[Condition]:
             serving=ok or name != "redis_subscription" or not link.up,
             detail="" if ok else _REDIS[name],
         )
-        for name, ok, *_ in link.conditions()
+        for name, ok, _ in link.conditions()
     ]
 
 

@@ -40,7 +40,7 @@ class Stores:
 
 
 async def redraw(stores: Stores, take_over: bool = False) -> int:
-    """Draw the whole board afresh from the ledger, in a new epoch; how many players are ranked.
+    """Rebuild the board from the ledger in a new epoch; how many players are ranked.
 
     The servers draw what changed meanwhile: the board says up to where it was drawn. Raises StaleBoard where the board is another
     ledger's, unless that is to be taken over.

@@ -1,7 +1,7 @@
 """The composition root: the only file that knows everyone. Settings in, a service out; implementations are chosen here.
 
-A server is opened in one order (stores, actors, doors) and closed in the reverse: stop listening, answer what is in flight,
-say goodbye to sockets, write down the last receipts, let go of the stores.
+A server is opened in one order (stores, actors, doors) and closed in the reverse: stop listening, say goodbye to
+sockets, answer what is in flight, write down the last receipts, let go of the stores.
 """
 
 from __future__ import annotations
@@ -501,7 +501,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
             board = RedisBoard(link, reactor, now_ms)
             board.owner = owner_of(await ledger.state())
         except StoreUnavailable:
-            # The embedded one runs only while its server does; the server's next start redraws.
+            # The embedded one runs only while its server does; the server's next start draws what changed.
             if settings.redis_url is not None and not board_optional:
                 await close()
                 raise

@@ -85,7 +85,9 @@ class BoardSweep:
             await self._look_again(before, {one.user_id: one.version for one, _ in suspects})
 
     async def _look_again(self, before: str, seen: Mapping[str, int]) -> None:
-        """What the ledger had a second ago must be drawn by now. Suspects whom newcomers push off the page wait for a round."""
+        """What the ledger had a second ago must be drawn by now. Suspects that new players push off the page are left to the next
+        round.
+        """
         page = await self._ledger.accounts(before, PLAYERS_PER_STEP)
         differing = await self._board.differing([one for one in page if one.user_id in seen])
         gaps = [one for one, drawn in differing if drawn < seen[one.user_id] or drawn == one.version == seen[one.user_id]]
@@ -98,11 +100,13 @@ class BoardSweep:
             await self._projector.compare(ahead)
 
     async def _end_round(self) -> None:
-        """Whoever was on the board when the round began is in the ledger that was read since, or was reset meanwhile."""
+        """Every player who was on the board when the round began was counted in the ledger since, or was reset meanwhile. If the
+        board had more, it has players whom the ledger does not know.
+        """
         self._meter.gauge("board_sweep_round_seconds", self._clock.seconds() - self._began_s)
-        strangers = self._ranked_on_board > self._ranked
+        too_many = self._ranked_on_board > self._ranked
         self._begin_round()
-        if not strangers:
+        if not too_many:
             return
         state = await self._board.state()
         if state is not None and state.ranked > await self._ledger.ranked_count():

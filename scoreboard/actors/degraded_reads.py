@@ -19,8 +19,7 @@ from scoreboard.domain.values import Cursor, Page, Place, Standing
 PLACES_PER_READ_MAX: Final = 500
 PLACES_WAITING_MAX: Final = 4_096
 PAGES_AT_ONCE_MAX: Final = 8
-#: Between two questions for places, when more wait. Readers who ask again and again get so many turns of the reactor, and the
-#: rebuild has the others.
+#: Between two questions for places, when more wait: readers who ask again and again leave the reactor to the rebuild.
 PAUSE_S: Final = 0.5
 COUNT_KEPT_S: Final = 30.0
 

@@ -1,8 +1,8 @@
 """Fan-out pacing: how much of the reactor one tick's frames to a big room may take, and when.
 
-A fan-out is written in slices. After each slice every other event that is ready is handled, and an award that is being kept goes
-first: its steps would otherwise wait for a slice each. All in all a fan-out waits for awards no longer than it has written, so it
-gets half of the reactor while it lasts; the pause after it makes that a quarter.
+A fan-out is written in slices. After each slice the reactor handles every other event that is ready, and the next slice waits
+while an award is being kept: otherwise each step of the award would wait for a slice. A fan-out waits for awards no longer than
+it has written, so they get up to half of the time while it lasts; the pause after it makes its share a quarter.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The mailbox: the only concurrency code in the house.
+"""The mailbox of an actor: a bounded queue of letters, and one coroutine that handles them.
 
-Letters wait in a bounded line, and no longer than they may; one coroutine takes them out, as many as have come up to a batch, and
-nothing else touches the state behind it. A *tell* wants no answer, an *ask* gets one. An error in handling goes to those who
-asked; whoever told hears nothing, the log does, and the actor lives on. A stop answers everyone who waits.
+A letter waits no longer than it may. The coroutine takes out as many as have come, up to a batch, and nothing else touches the
+state behind it. A *tell* wants no answer, an *ask* gets one. An error in handling goes to those who asked and to the log, and the
+actor lives on. A stop answers everyone who waits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 
 
 class MailboxFull(Exception):
-    """No room for another letter; whoever knocks is told at once."""
+    """No room for another letter; the sender is refused at once."""
 
 
 class MailboxLate(Exception):

@@ -60,7 +60,7 @@ class BoardRefused(Exception):
 
 
 def _nobody() -> None:
-    """Nothing depends on it."""
+    """No reader remembers anything that would have to be forgotten."""
 
 
 class Projector:
@@ -241,7 +241,7 @@ class Projector:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
             raise StaleBoard(f"another server rebuilds the board: {reason}")
         self._lag(reason)
-        self._say(f"the board is rebuilt: {reason}")
+        self._say(f"it is being rebuilt, because {reason}")
         self._meter.count("board_rebuilds_total")
         keep = LoopingCall(self._board.lock, "rebuild", REBUILD_LOCK_MS)
         keep.clock = self._clock

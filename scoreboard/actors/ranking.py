@@ -157,7 +157,7 @@ class Ranking:
             raise StaleBoard("the board does not follow the ledger")
 
     def _no_older_than(self, cursor: Cursor, *pages: Page) -> None:
-        """Raise StaleBoard where the store has lost what it told us already and was not redrawn yet."""
+        """Raise StaleBoard where the store has lost what it told us already and was not rebuilt yet."""
         if any(page.cursor < cursor for page in pages):
             raise StaleBoard("the store went back")
 

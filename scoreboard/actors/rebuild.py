@@ -10,7 +10,7 @@ from twisted.internet.defer import ensureDeferred
 from scoreboard.boundaries import Board, BoardState, Ledger, StoreUnavailable
 from scoreboard.domain.values import Standing
 
-#: So many that the reading thread seldom waits for the interpreter while readers keep the reactor busy.
+#: Large pages: the reading thread meets the busy reactor only when a page begins and ends (docs/performance.md).
 PLAYERS_PER_PAGE: Final = 8_000
 #: A page that the ledger did not give is asked for again, so often in a row.
 TRIES_MAX: Final = 20
@@ -22,7 +22,7 @@ Read = Callable[[Standing | None], Awaitable[Sequence[Standing]]]
 
 
 async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause: Pause) -> tuple[int, int]:
-    """Draw the whole ledger afresh in a new epoch: (the epoch, how many players are ranked).
+    """Rebuild the board in a new epoch: (the epoch, how many players are ranked).
 
     What is committed meanwhile may be missing from it; the board's position says so.
     """
@@ -59,7 +59,7 @@ async def _pages(read: Read, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
             reading = ensureDeferred(_page(read, page[-1], pause))
             yield page
     finally:
-        reading.addErrback(_forget)  # what was begun for a drawing that was given up
+        reading.addErrback(_forget)  # a page that was asked for when the rebuild was given up
         reading.cancel()
 
 
@@ -75,4 +75,4 @@ async def _page(read: Read, last: Standing | None, pause: Pause) -> Sequence[Sta
 
 
 def _forget(_: Any) -> None:
-    """Nobody waits for this page any more."""
+    """The rebuild was given up, so the outcome of its last page is dropped."""

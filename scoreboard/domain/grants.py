@@ -2,9 +2,9 @@
 
 The signature is one opaque string, ``v1.<kid>.<claims>.<mac>``. ``claims`` (base64url of a JSON array) carries what a
 submission does not repeat: board, not-before, expiry, points and the names of the metadata members given at
-initialization. ``mac`` is HMAC-SHA256 over a domain tag and every field, each preceded by its length in four bytes
-(hardening 1), so no two different grants are ever encoded alike. Decoding is strict: one grant has one spelling
-(hardening 8, 9), and every mismatch gets the same answer (hardening 10).
+initialization. ``mac`` is HMAC-SHA256 over a domain tag and every field, each preceded by its length in four bytes,
+so no two different grants are ever encoded alike. Decoding is strict: one grant has one spelling,
+and every mismatch gets the same answer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scoreboard.domain.refusals import INVALID_ACTION, Refusal, too_early
 from scoreboard.domain.values import BOARD_ID, Metadata, Submission, Value, metadata_json
 
 _TAG: Final = b"scoreboard/action/v1\0"
-#: How far ahead of our clock another server's may be (hardening 2, 20).
+#: How far ahead of our clock another server's may be.
 SKEW_MS_MAX: Final = 2_000
 SIGNATURE_CHARS_MAX: Final = 2_048
 

@@ -1,6 +1,6 @@
 """How much of something, how often: limits as values, and the arithmetic of the two policies.
 
-Sliding window (the default): in **any** window of ``window_ms`` at most ``quota`` units are admitted (hardening 34). The
+Sliding window (the default): in **any** window of ``window_ms`` at most ``quota`` units are admitted. The
 log of a subject is a run of (slot, count) pairs; a slot is ``grain_ms`` long. Up to 128 units the grain is 1 ms and the
 log exact; beyond, the window is cut into 100 slots and a slot counts until it has left the window whole, so the limit
 still holds and a refusal lasts at most one grain too long.
@@ -61,7 +61,7 @@ class Hit(Value, frozen=True, kw_only=True):
 class Slot(Value, frozen=True, kw_only=True):
     """One of ``quota`` places that a user may hold at once, until ``ttl_ms`` have passed or it is released.
 
-    An initialized action holds one until it is awarded or expires (hardening 6).
+    An initialized action holds one until it is awarded or expires.
     """
 
     user_id: str

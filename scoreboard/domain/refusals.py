@@ -55,7 +55,7 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-#: One answer for every mismatch, so that nobody learns which part was wrong (hardening 10, 15).
+#: One answer for every mismatch, so that nobody learns which part was wrong.
 INVALID_ACTION: Final = Refusal(reason=Reason.INVALID_ACTION, message="Action signature verification failed")
 ACTION_EXPIRED: Final = Refusal(reason=Reason.ACTION_EXPIRED, message="This action has expired; initialize a new one")
 SUSPENDED: Final = Refusal(reason=Reason.FORBIDDEN, message="This account is suspended")

@@ -39,7 +39,7 @@ def points_of(weighed: float) -> int:
 
 
 def percentile(rank: int, total: int) -> float:
-    """100 × (players ranked below) / players, to one decimal: rank 45 of 310 → 85.5 (hardening 28)."""
+    """100 × (players ranked below) / players, to one decimal: rank 45 of 310 → 85.5."""
     return round(100 * (total - rank) / total, 1)
 
 

@@ -20,9 +20,9 @@ BOARD_ID: Final = "global"
 
 Role = Literal["user", "admin", "service", "spectator"]
 
-#: Hardening 47: what a user id may look like, wherever it comes from.
+#: What a user id may look like, wherever it comes from.
 USER_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
-#: Hardening 9: the one spelling of a version-4 UUID that is accepted.
+#: The one spelling of a version-4 UUID that is accepted.
 ACTION_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 
 #: How clients write a cursor: two whole numbers as we would write them, neither beyond 15 digits.
@@ -147,7 +147,7 @@ class Row(Value, frozen=True, kw_only=True):
 
 
 class Cursor(Value, frozen=True, kw_only=True, order=True):
-    """Which state of the board: ``epoch`` rises when the board is redrawn, ``seq`` with every change within it."""
+    """Which state of the board: ``epoch`` rises when the board is rebuilt or Redis was restarted, ``seq`` with every change."""
 
     epoch: int
     seq: int

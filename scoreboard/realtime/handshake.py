@@ -11,7 +11,7 @@ import msgspec
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
 
 PATHS: Final = ("/", "/ws")
-#: What a token is called where it must not be: in a URL it ends up in logs and histories (hardening 52).
+#: What a token is called where it must not be: in a URL it ends up in logs and histories.
 _TOKEN_NAMES: Final = frozenset({"token", "access_token", "jwt", "auth", "authorization"})
 _STATUS: Final = {
     Reason.MALFORMED_REQUEST: 400,
@@ -62,7 +62,7 @@ def check_page(query: Collection[str], headers: Mapping[str, str], origins: Coll
 
 
 def origin_allowed(origin: str | None, host: str, origins: Collection[str]) -> bool:
-    """Whether a page from there may speak to us: no page at all, our own page, or one that is listed (hardening 52)."""
+    """Whether a page from there may speak to us: no page at all, our own page, or one that is listed."""
     if origin is None or "*" in origins:
         return True
     origin = origin.lower()

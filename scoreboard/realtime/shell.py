@@ -194,7 +194,7 @@ class Shell(LeanSocket):
         self.rest()
 
     def onFrameBegin(self) -> None:
-        """A frame of any kind begins. Empty ones count too (hardening 55)."""
+        """A frame of any kind begins. Empty ones count too."""
         factory = self.factory
         if self._frames.hit(factory.frames, 1, int(factory.clock.seconds() * 1000))[0]:
             super().onFrameBegin()

@@ -1,4 +1,4 @@
-"""Whoever asks a SQL store in portable SQL: one connection, and none that something failed on is asked again."""
+"""SQL session: one connection for questions and changes in portable SQL, closed after any failure and opened again."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ class RedisBoard:
             raise StaleBoard("another epoch has begun")
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Draw afresh and begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
+        """Begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
         seen = await self.state()
         new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{part}" for part in ("ranking", "players")]
         run = self._link.run_id

@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from scoreboard.storage.redis_errors import RedisUnavailable
+from scoreboard.storage.redis_errors import UNANSWERED, RedisUnavailable
 from scoreboard.storage.redis_home import Claim, RedisHome, redis_binary
 from scoreboard.storage.redis_wire import RedisWire
 
@@ -133,7 +133,7 @@ class EmbeddedRedis(Service):
             self._child = None
             if self.running:
                 if child.spoiled:
-                    # Losing it loses nothing: the board is redrawn from the ledger. Kept for whoever asks why.
+                    # Losing it loses nothing: the board is rebuilt from the ledger. The file is kept for an operator to look at.
                     self._home.file.replace(self._home.file.with_suffix(".spoiled"))
                 pause_s = _RESTART_S_MIN if child.accepting else min(pause_s * 2, _RESTART_S_MAX)
                 self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=child.why, pause=pause_s)
@@ -169,7 +169,7 @@ class EmbeddedRedis(Service):
             wire = cast(RedisWire, await endpoint.connect(factory))
             await wire.ask(("PING",), _ANSWER_S_MAX)
         except RedisUnavailable as trouble:
-            return trouble.kind not in ("SILENT", "LOST")
+            return trouble.kind not in UNANSWERED
         except (ConnectError, OSError):
             return False
         finally:

@@ -112,7 +112,7 @@ class RedisGate:
 
     def _unanswered(self, failure: Failure, asks: list[Ask]) -> None:
         if not failure.check(StoreUnavailable):
-            self._log.failure("the gate's script and we disagree", failure)
+            self._log.failure("the answer of the rate limiter's script could not be used", failure)
         waiting = [(ask, ask.verdict) for ask in asks if ask.verdict is not None and not ask.verdict.called]
         self._meter.count("rate_limiter_degraded_total", len(waiting))
         for ask, verdict in waiting:

@@ -146,7 +146,7 @@ class MemoryBoard:
         self.canvas.position, self.canvas.followed_s_ago = position, 0
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Draw afresh; StaleBoard if another drawing took the place meanwhile."""
+        """As boundaries.Board.rebuild; StaleBoard if another drawing took the place meanwhile."""
         self._writable()
         seen, seen_owner = self.canvas.cursor, self.canvas.owner
         drawn = {one.user_id: one async for page in standings for one in page}

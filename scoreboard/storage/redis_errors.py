@@ -11,6 +11,8 @@ from scoreboard.boundaries import StoreUnavailable
 WRITES_REFUSED: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
 #: This connection is of no use any more: a new one may reach the master, or a Redis that is ready, or is introduced again.
 RECONNECT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOAUTH"})
+#: Redis gave no answer, not even an error.
+UNANSWERED: Final = frozenset({"SILENT", "LOST"})
 
 _KINDS: Final = (
     "READONLY|OOM|LOADING|MISCONF|NOAUTH|WRONGPASS|NOPERM|BUSY|UNKILLABLE|MASTERDOWN|NOREPLICAS|NOSCRIPT|WRONGTYPE"
@@ -48,6 +50,13 @@ def refused(reply: str) -> RedisUnavailable:
         return RedisUnavailable("NOPERM", reply)
     found = _KIND.search(reply)
     return RedisUnavailable((found[1] or found[2]) if found else "ERR", reply)
+
+
+def worded(trouble: Exception) -> str:
+    """What a log line says of a failure."""
+    if isinstance(trouble, RedisUnavailable):
+        return f"{trouble.kind}: {trouble.detail}"
+    return str(trouble) or type(trouble).__name__
 
 
 def forbidden_calls(detail: str, script: str) -> str:

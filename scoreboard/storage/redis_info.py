@@ -30,7 +30,7 @@ class RedisInfo(NamedTuple):
     def eviction(self) -> str:
         """One clause that says how this Redis may evict keys, or "" when it never does.
 
-        Each policy but noeviction counts: the volatile ones would evict rate limits, tickets and a board that is being redrawn.
+        Each policy but noeviction counts: the volatile ones would evict rate limits, tickets and a board that is being rebuilt.
         """
         if self.maxmemory_bytes == 0 or self.maxmemory_policy in ("", "noeviction"):
             return ""
@@ -55,9 +55,8 @@ def read_info(reply: bytes) -> RedisInfo:
 
 
 class Condition(NamedTuple):
-    """Whether one thing that the server needs of Redis holds now; if not, one sentence that says why, and for how long."""
+    """Whether one thing that the server needs of Redis holds now; if not, one sentence that says why."""
 
     name: str
     ok: bool
     reason: str = ""
-    for_s: float = 0.0

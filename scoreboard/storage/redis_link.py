@@ -21,7 +21,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Meter
-from scoreboard.storage.redis_errors import RECONNECT, RedisUnavailable
+from scoreboard.storage.redis_errors import RECONNECT, RedisUnavailable, worded
 from scoreboard.storage.redis_failures import RedisFailures
 from scoreboard.storage.redis_info import Condition, RedisInfo, read_info
 from scoreboard.storage.redis_line import CHECK_S_MAX, GREETING_S, RedisLine, address
@@ -60,7 +60,6 @@ class RedisLink:
         self._wire: RedisWire | None = None
         self._run_id = ""
         self._trouble = "not connected yet"
-        self._down_since_s = reactor.seconds()
         self._eviction = ""
         self._failures = RedisFailures(meter, reactor)
         self._opened = False
@@ -100,13 +99,10 @@ class RedisLink:
         ``redis`` (commands are answered), ``redis_writes`` (none was refused in the last two seconds for lack of memory, disk or
         replicas), ``redis_eviction``, and ``redis_subscription`` for each subscription.
         """
-        now_s = self._reactor.seconds()
         refused = self._failures.refused_write
         evicts = self._eviction if self._refuse_eviction else ""
         return (
-            Condition("redis", True)
-            if self.up
-            else Condition("redis", False, f"Redis cannot be asked: {self._why_down()}", now_s - self._down_since_s),
+            Condition("redis", True) if self.up else Condition("redis", False, f"Redis cannot be asked: {self._why_down()}"),
             Condition("redis_writes", not refused, refused and f"Redis takes no writes: {refused}"),
             Condition("redis_eviction", not evicts, evicts),
             *[subscription.condition() for subscription in self._subscriptions],
@@ -223,21 +219,20 @@ class RedisLink:
 
     def _sink(self, why: RedisUnavailable) -> None:
         self._wire = None
-        self._down_since_s = self._reactor.seconds()
         self._meter.gauge("redis_up", 0)
         self._complain(why)
         for told in list(self._when_down):
             told()
 
     def _complain(self, trouble: Exception) -> None:
-        said = _worded(trouble)
+        said = worded(trouble)
         if self._opened and said != self._trouble:  # once, not four times a second
             self._trouble = said
             self._log.warn("Redis cannot be asked: {trouble}", trouble=said)
 
     def _why_down(self) -> str:
         ended = self._wire and self._wire.ended  # hung up, and the transport has not said so yet
-        return _worded(ended) if ended else self._trouble
+        return worded(ended) if ended else self._trouble
 
     def _ask(self, command: tuple[Word, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
         if self._wire is None:
@@ -255,9 +250,3 @@ class RedisLink:
 
     def _unheard(self, trouble: RedisUnavailable, command: tuple[Word, ...]) -> None:
         self._failures.note(trouble, str(command[1]))
-
-
-def _worded(trouble: Exception) -> str:
-    if isinstance(trouble, RedisUnavailable):
-        return f"{trouble.kind}: {trouble.detail}"
-    return str(trouble) or type(trouble).__name__

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Meter, StoreUnavailable
-from scoreboard.storage.redis_errors import RedisUnavailable
+from scoreboard.storage.redis_errors import UNANSWERED, RedisUnavailable, worded
 from scoreboard.storage.redis_info import Condition, read_info
 from scoreboard.storage.redis_line import CHECK_S_MAX, GREETING_S, Address, RedisLine
 from scoreboard.storage.redis_wire import RedisEar, Word
@@ -87,8 +87,7 @@ class Subscription:
         """Whether messages are heard."""
         if self._down_since_s is None:
             return Condition("redis_subscription", True)
-        silent_s = self._reactor.seconds() - self._down_since_s
-        return Condition("redis_subscription", False, f"Redis' messages are not heard: {self._trouble}", silent_s)
+        return Condition("redis_subscription", False, f"Redis' messages are not heard: {self._trouble}")
 
     def follow(self, run_id: str) -> None:
         """The commands stand at this run now."""
@@ -157,7 +156,7 @@ class Subscription:
 
     def _complain(self, trouble: Exception) -> None:
         kind = trouble.kind if isinstance(trouble, RedisUnavailable) else ""
-        said = f"{kind}: {trouble.detail}" if isinstance(trouble, RedisUnavailable) else str(trouble) or type(trouble).__name__
+        said = worded(trouble)
         if self._trouble in ("closed", said):
             return
         self._trouble = said
@@ -178,4 +177,4 @@ def _answered(failure: Failure) -> bool:
     """Whether Redis answered, be it with an error (MISCONF to a PING, for one)."""
     failure.trap(RedisUnavailable)
     trouble = failure.value
-    return isinstance(trouble, RedisUnavailable) and trouble.kind not in ("SILENT", "LOST")
+    return isinstance(trouble, RedisUnavailable) and trouble.kind not in UNANSWERED

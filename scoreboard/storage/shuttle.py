@@ -1,4 +1,4 @@
-"""Carries whoever waits, together: law 5 for questions that come one by one."""
+"""Carries whoever waits, together: questions that come one by one share a round trip."""
 
 from __future__ import annotations
 

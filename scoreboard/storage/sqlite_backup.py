@@ -41,7 +41,7 @@ def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoi
     """Put a backup in the ledger's place; whether there was a ledger before, which is ``kept`` then.
 
     No server may use the ledger meanwhile. Raises LedgerUnusable, and then nothing was changed: it is in use, or the backup is no
-    ledger. The new one has a later epoch than both, so the board is redrawn from it whatever Redis shows.
+    ledger. The new one has a later epoch than both, so the board is rebuilt from it whatever Redis shows.
     """
     part = ledger.with_name(ledger.name + ".restoring")
     with _new(part):

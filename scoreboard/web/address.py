@@ -1,6 +1,6 @@
 """Whose request it is: the client's address, through proxies we trust, and the name it is counted under.
 
-`X-Forwarded-For` is a client's claim; it counts only as far as proxies of ours wrote it (hardening 36). An IPv6 client
+`X-Forwarded-For` is a client's claim; it counts only as far as proxies of ours wrote it. An IPv6 client
 owns a whole /64, so limits count that.
 """
 

@@ -59,7 +59,7 @@ _jws: Final = jwt.PyJWS(algorithms=_ALGORITHMS)
 
 
 def bearer(values: Sequence[bytes]) -> str | Refusal:
-    """The token in the values of Authorization: ``Bearer``, in any case, and exactly one token (hardening 45)."""
+    """The token in the values of Authorization: ``Bearer``, in any case, and exactly one token."""
     if not values:
         return UNAUTHORIZED
     scheme, _, token = values[0].partition(b" ")

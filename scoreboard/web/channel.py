@@ -1,6 +1,6 @@
 """One connection: bytes in, requests out, each read whole and strictly or refused at once.
 
-What twisted.web leaves open (hardening 41, 43, 44) is closed here: a body is refused by its announced length before a
+What twisted.web leaves open is closed here: a body is refused by its announced length before a
 byte of it is read, and heads and bodies have absolute deadlines, not ones that every byte renews. Names with a leading
 underscore that are not defined here are HTTPChannel's own (Twisted 26.10).
 """

@@ -2,7 +2,7 @@
 
 Every connection holds a file descriptor of the process, so their number is bounded, and so is the number of those that are only
 being told that there is no room. Loopback and our own proxies, where operators and probes come from, have places in reserve; and
-when these are used up, too, the connection that has been idle for longest makes room for them.
+when these are used up, too, the connection that came first of those that are idle is closed to make room for them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The head of a request: from its bytes to values, strictly, before anything in it is believed.
 
-Pure. Twisted's own reader takes what RFC 9112 forbids (no Host, two Hosts, folded lines, control characters in values:
-hardening 44); this one refuses it, and a head read here has one meaning only.
+Pure. Twisted's own reader takes what RFC 9112 forbids (no Host, two Hosts, folded lines, control characters in values);
+this one refuses it, and a head read here has one meaning only.
 """
 
 from __future__ import annotations

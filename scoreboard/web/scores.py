@@ -20,7 +20,7 @@ from scoreboard.web.request import Request
 from scoreboard.web.shapes import BoardAnswer, PlaceAnswer, ReceiptAnswer, board_data, encode, place_data, receipt_data
 from scoreboard.web.wire import read_stretch, read_submission
 
-#: What a wrong signature costs of the submissions a user has (hardening 38).
+#: What a wrong signature costs of the submissions a user has.
 FORGERY_COST: Final = 5
 BOARDS_REMEMBERED_MAX: Final = 256
 PLACES_REMEMBERED_MAX: Final = 10_000

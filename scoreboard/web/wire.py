@@ -15,7 +15,7 @@ from scoreboard.web.canonical import canonical
 from scoreboard.web.strict_json import RepeatedName, check_names
 
 ActionType = Annotated[str, Meta(min_length=1, max_length=64, examples=["COMPLETE_QUEST"])]
-#: The one spelling of a version-4 UUID that is accepted (values.ACTION_ID, hardening 9).
+#: The one spelling of a version-4 UUID that is accepted (values.ACTION_ID).
 ActionId = Annotated[
     str,
     Meta(
@@ -98,7 +98,7 @@ def read_stretch(query: bytes) -> tuple[int, int]:
         if name not in (b"limit", b"offset"):
             continue
         field, least, most = ("limit", 1, LIMIT_MAX) if name == b"limit" else ("offset", 0, OFFSET_MAX)
-        # Written as we would write it: no sign, no leading zero, no other digits than ASCII's (hardening 9, 23).
+        # Written as we would write it: no sign, no leading zero, no other digits than ASCII's.
         number = int(text) if text.isdigit() and len(text) <= 5 else -1
         if name in seen or b"%d" % number != text or not least <= number <= most:
             raise Refused(malformed(field, f"must be one whole number from {least} to {most}"))

@@ -230,7 +230,7 @@ def test_awards_go_on_without_the_board_and_it_catches_up_by_itself(house: House
     assert house.award("zed", 4) == Receipt(points=100, total=200, rank=2, previous_rank=2)
 
 
-def test_an_emptied_board_is_redrawn_in_a_new_epoch(house: House) -> None:
+def test_an_emptied_board_is_rebuilt_in_a_new_epoch(house: House) -> None:
     house.award("amy", 1)
     before = house.told[-1][0]
     house.board.canvas.lose()
@@ -249,7 +249,7 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(house: House) 
     assert house.drawn("amy") == [100]
 
 
-def test_what_another_process_committed_and_never_drew_is_reconciled(house: House) -> None:
+def test_a_reset_that_another_process_committed_and_never_drew_is_drawn_within_two_looks(house: House) -> None:
     house.award("amy", 1)
     order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=house.now_ms())
     result_of(house.ledger.reset(order))

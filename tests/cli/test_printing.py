@@ -1,4 +1,4 @@
-"""Strange characters are shown and never obeyed (hardening, fault 54)."""
+"""Strange characters are shown and never obeyed."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_a_board_that_shows_something_else_is_found_and_repaired(house: House) -
     ]
     repaired = house.scoreboard("replay", "verify", "--repair")
     assert repaired.exit_code == 1
-    assert "Redis is redrawn: 3 players." in repaired.stdout
+    assert "The board is rebuilt: 3 players." in repaired.stdout
     assert findings(house) == []
 
 
@@ -147,7 +147,7 @@ def test_a_board_that_cannot_be_read_is_a_finding_and_can_be_repaired(house: Hou
 
     house.root.board.drawn = spoilt
     assert [(finding["user_id"], finding["found"]) for finding in findings(house)] == [("*", "a ranked player without a record")]
-    assert "Redis is redrawn: 3 players." in house.scoreboard("replay", "verify", "--repair").stdout
+    assert "The board is rebuilt: 3 players." in house.scoreboard("replay", "verify", "--repair").stdout
 
 
 def test_a_redis_that_is_away_is_no_finding_but_3(house: House) -> None:

@@ -9,7 +9,7 @@ NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
 TEN_A_MINUTE = Limit(name="submit", quota=10, window_ms=MINUTE_MS)
 
-#: Pauses that like the edges of a window (hardening, test 32: ten at 59.9 s and ten at 60.1 s).
+#: Pauses that like the edges of a window, as ten at 59.9 s and ten at 60.1 s do.
 PAUSES_MS = st.lists(
     st.one_of(st.integers(0, 5), st.integers(0, 30_000), st.sampled_from([59_900, 59_999, 60_000, 60_001, 60_100])), max_size=80
 )

@@ -1,4 +1,4 @@
-"""Many players award in a short time on a ledger of a million: what following their commits costs PostgreSQL and the awards."""
+"""Many players of a million are awarded points in a short time: what following the commits costs PostgreSQL and the awards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READ = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'score_tra
 
 
 def test_each_of_forty_five_thousand_changes_is_read_once(tmp_path: Path) -> None:
-    figures = Figures(f"{CHANGED:,} of {KNOWN:,} players award within {SECONDS} s, postgresql")
+    figures = Figures(f"{CHANGED:,} of {KNOWN:,} players are awarded points within {SECONDS} s, postgresql")
     with crowd_of("postgresql", KNOWN, tmp_path) as crowd:
         ready = submissions(crowd.server, [f"player-{number * (KNOWN // CHANGED)}" for number in range(CHANGED)])
         spent, read_before = Spent(crowd.server, crowd.store, crowd.database), tell(crowd.url, READ)[0][0]

@@ -66,7 +66,7 @@ def test_a_restored_ledger_is_the_backup_and_the_one_before_it_is_kept(ledger: P
     assert (ledger.stat().st_mode & 0o777, (tmp_path / "backup.db").stat().st_mode & 0o777) == (0o600, 0o600)
 
 
-def test_the_board_is_redrawn_because_the_epoch_is_later_than_both(ledger: Path, tmp_path: Path) -> None:
+def test_the_board_is_rebuilt_because_the_epoch_is_later_than_both(ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "backup.db")
     with closing(connect(ledger)) as handle:
         handle.execute("INSERT INTO boards (board_id, epoch) VALUES ('global', 9000000000000)")  # ahead of the clock

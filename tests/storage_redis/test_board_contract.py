@@ -239,7 +239,7 @@ def test_a_new_epoch_keeps_the_drawing_and_an_older_one_is_refused(play: Play) -
     play(scenario)
 
 
-def test_a_redraw_replaces_everything_at_once(play: Play) -> None:
+def test_a_rebuild_replaces_everything_at_once(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
         await studio.board.set([standing("old", 999, 7), standing("ann", 5, 7)])
@@ -257,7 +257,7 @@ def test_a_redraw_replaces_everything_at_once(play: Play) -> None:
     play(scenario)
 
 
-def test_of_a_player_who_comes_twice_in_a_redraw_the_later_version_is_drawn(play: Play) -> None:
+def test_of_a_player_who_comes_twice_in_a_rebuild_the_later_version_is_drawn(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         reset_then_awarded = [standing("ann", 0, 2, None)], [standing("ann", 5, 3), standing("bob", 4)]
         moved_down = [standing("cid", 90, 1)], [standing("dan", 7), standing("cid", 1, 3)]
@@ -280,7 +280,7 @@ def test_an_empty_ledger_draws_an_empty_board(play: Play) -> None:
     play(scenario)
 
 
-def test_of_two_redraws_at_once_the_newer_epoch_stays(play: Play) -> None:
+def test_of_two_rebuilds_at_once_the_newer_epoch_stays(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         async def overtaken() -> AsyncIterator[Sequence[Standing]]:
             yield [standing("ann", 1)]

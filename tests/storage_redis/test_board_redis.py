@@ -154,7 +154,7 @@ def test_everybody_who_asks_for_a_place_learns_that_redis_is_away(own_server: Re
     run(main)
 
 
-def test_a_player_who_is_ranked_but_lost_means_that_the_board_must_be_redrawn(redis_server: RedisServer) -> None:
+def test_a_player_who_is_ranked_but_lost_means_that_the_board_must_be_rebuilt(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:

@@ -1,4 +1,4 @@
-"""The actions: what is promised, to whom, and how many at once (hardening 3–6)."""
+"""The actions: what is promised, to whom, and how many at once."""
 
 from __future__ import annotations
 

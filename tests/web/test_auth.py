@@ -1,4 +1,4 @@
-"""The cloakroom: which tokens it takes, and that it takes no others (hardening 45, 47, 48; fault 31)."""
+"""The cloakroom: which tokens it takes, and that it takes no others."""
 
 from __future__ import annotations
 

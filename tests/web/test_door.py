@@ -1,4 +1,4 @@
-"""The door: who is asked for what, how often one may ask, and how one is told (hardening 35–40, 45; faults 32, 33)."""
+"""The door: who is asked for what, how often one may ask, and how one is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The edge: what a connection may send, how slowly, and how it ends (hardening 41, 43, 44; faults 34, 35, 37)."""
+"""The edge: what a connection may send, how slowly, and how it ends."""
 
 from __future__ import annotations
 

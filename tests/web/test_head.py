@@ -1,4 +1,4 @@
-"""Heads of requests: read strictly, or not at all (hardening 44, fault 35)."""
+"""Heads of requests: read strictly, or not at all."""
 
 from __future__ import annotations
 

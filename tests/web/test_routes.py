@@ -1,4 +1,4 @@
-"""The ways in and out: what is where, what is not, and that every refusal has one answer (faults 30, 36; hardening 40)."""
+"""The ways in and out: what is where, what is not, and that every refusal has one answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scores: the specification's examples to the letter, and what is asked on the way (hardening 15, 23–24, 28–30, 38)."""
+"""The scores: the specification's examples to the letter, and what is asked on the way."""
 
 from __future__ import annotations
 

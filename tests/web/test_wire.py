@@ -1,4 +1,4 @@
-"""The translator: what JSON it takes, in which spelling it keeps it, and which member it names (hardening 9, 42; fault 38)."""
+"""The translator: what JSON it takes, in which spelling it keeps it, and which member it names."""
 
 from __future__ import annotations
 
