@@ -106,7 +106,7 @@ async def _reset(around: Surroundings, stores: Stores, reactor: Any, order: Rese
     if held:
         names = ", ".join(held[:_NAMES_MAX]) + (", …" if len(held) > _NAMES_MAX else "")
         done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
-        rest = f"{counted(len(held), 'player')} not reset, whose rows another session of the database holds: {names}"
+        rest = f"{counted(len(held), 'player')} not reset; another session of the database holds: {names}"
         raise Stop(UNREACHABLE, done + rest)
     return changed
 

@@ -102,7 +102,7 @@ def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., Serve
         told = [one.result() for one in playing]
     assert ended.returncode == 3
     assert "8 players taken back to nothing; " in ended.stderr
-    assert "1 player not reset, whose rows another session of the database holds: amy" in ended.stderr
+    assert "1 player not reset; another session of the database holds: amy" in ended.stderr
     assert {status for one in told for status, _ in one} == {200}
     assert max(seconds for one in told for _, seconds in one) < 1.5
     taken_back = "SELECT user_id, count(*) FROM score_transactions WHERE action_type = 'RESET' GROUP BY 1"
