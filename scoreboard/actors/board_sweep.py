@@ -4,7 +4,7 @@ One server at a time sweeps. A page of players is compared by a digest; where it
 looked at once more a second later, for an award may be between its commit and its drawing. A gap is counted, logged and mended. A
 board that has more than the ledger means that the ledger went back: the projector rebuilds it then.
 
-500 players every 0.28 s: a round takes 56 s at 100,000 players, 560 s at a million.
+500 players every 0.28 s: a round takes 56 s at 100,000 players, 560 s at a million. Rounds begin 5 s apart at least.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavail
 
 STEP_S: Final = 0.28
 PLAYERS_PER_STEP: Final = 500
+#: From one round's beginning to the next's: a few players are not compared again and again.
+ROUND_S_MIN: Final = 5.0
 SETTLE_S: Final = 1.0
 LOCK_MS: Final = 10_000
 
@@ -39,7 +41,7 @@ class BoardSweep:
         self._after = ""
         self._ranked = 0
         self._ranked_on_board = 0
-        self._began_s = 0.0
+        self._began_s = -ROUND_S_MIN
         self._loop = LoopingCall(self._step)
         self._loop.clock = clock
 
@@ -53,6 +55,8 @@ class BoardSweep:
             self._loop.stop()
 
     async def _step(self) -> None:
+        if not self._after and self._clock.seconds() < self._began_s + ROUND_S_MIN:
+            return
         try:
             if self._projector.abreast and await self._board.lock("sweep", LOCK_MS):
                 await self._sweep_page()
@@ -66,11 +70,12 @@ class BoardSweep:
             self._begin_round()
 
     def _begin_round(self) -> None:
-        self._after, self._ranked, self._began_s = "", 0, self._clock.seconds()
+        self._after, self._ranked = "", 0
 
     async def _sweep_page(self) -> None:
         before = self._after
         if not before:
+            self._began_s = self._clock.seconds()
             state = await self._board.state()
             self._ranked_on_board = 0 if state is None else state.ranked
         page = await self._ledger.accounts(before, PLAYERS_PER_STEP)
@@ -103,7 +108,7 @@ class BoardSweep:
         """Every player who was on the board when the round began was counted in the ledger since, or was reset meanwhile. If the
         board had more, it has players whom the ledger does not know.
         """
-        self._meter.gauge("board_sweep_round_seconds", self._clock.seconds() - self._began_s)
+        self._meter.gauge("board_sweep_round_seconds", max(ROUND_S_MIN, self._clock.seconds() - self._began_s))
         too_many = self._ranked_on_board > self._ranked
         self._begin_round()
         if not too_many:

@@ -1,14 +1,14 @@
 -- Put before every script that reads or sets the board. KEYS begin with the ranking, the players and the state; ARGV[1] is the owner.
 --
 -- The state says whose board it is and how many players it has. What another ledger drew, and what has lost a part (a key that was
--- evicted, deleted or has another type), is not read and not set: `drawn` is nil then. Else {epoch, seq, players on the board}.
+-- evicted, deleted or has another type), is not read and not set: `drawn` is nil then. Else {epoch, seq, players on the board, players known}.
 
 local function drawn()
   local there = redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'owner', 'ranked', 'players')
   if not there[1] or there[3] ~= ARGV[1] then return nil end
-  local ranked = redis.call('ZCARD', KEYS[1])
-  if ranked ~= tonumber(there[4]) or redis.call('HLEN', KEYS[2]) ~= tonumber(there[5]) then return nil end
+  local ranked, players = redis.call('ZCARD', KEYS[1]), redis.call('HLEN', KEYS[2])
+  if ranked ~= tonumber(there[4]) or players ~= tonumber(there[5]) then return nil end
   local epoch, seq = tonumber(there[1]), tonumber(there[2])
-  return epoch and seq and {epoch, seq, ranked}
+  return epoch and seq and {epoch, seq, ranked, players}
 end
 

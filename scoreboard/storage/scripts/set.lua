@@ -50,13 +50,17 @@ for i = 1, count do
     written[#written + 1] = ARGV[at + 2] .. '|' .. ARGV[at + 4]
   end
 end
-if #added > 0 then redis.call('ZADD', ranking, unpack(added)) end
-if #removed > 0 then redis.call('ZREM', ranking, unpack(removed)) end
-if #written > 0 then redis.call('HSET', players, unpack(written)) end
-local seq, ranked = now[2], now[3]
+local seq, ranked, known = now[2], now[3], now[4]
+if #added > 0 then ranked = ranked + redis.call('ZADD', ranking, unpack(added)) end
+if #removed > 0 then ranked = ranked - redis.call('ZREM', ranking, unpack(removed)) end
+if #written > 0 then known = known + redis.call('HSET', players, unpack(written)) end
 if some then
-  seq, ranked = seq + 1, redis.call('ZCARD', ranking)
-  redis.call('HSET', state, 'seq', seq, 'ranked', ranked, 'players', redis.call('HLEN', players))
+  seq = seq + 1
+  if ranked == now[3] and known == now[4] then
+    redis.call('HSET', state, 'seq', seq)
+  else
+    redis.call('HSET', state, 'seq', seq, 'ranked', ranked, 'players', known)
+  end
 end
 
 local reply = {now[1], seq, ranked}
