@@ -15,6 +15,9 @@ from twisted.internet.task import deferLater
 
 #: A quarter of the reactor is the fan-out's: for each second that it takes, three are the others'.
 OTHERS_PER_FAN_OUT: Final = 3
+#: So it is while it cannot be repeated within this time otherwise: a faster one gets a share of one in nine.
+PERIOD_S_WANTED: Final = 0.125
+OTHERS_PER_FAST_FAN_OUT: Final = 8
 #: The longest pause between two fan-outs: a room so big that it needs more than this takes more than a quarter.
 PAUSE_S_MAX: Final = 0.25
 #: How often a fan-out that waits for awards looks whether they are done.
@@ -56,5 +59,6 @@ class FanOutPace:
     def next_s(self) -> float:
         """When the next fan-out may begin, at the end of one: after a tick at least, and when the others had their share."""
         now_s = self._clock.seconds()
-        share_s = self._began_s + (1 + OTHERS_PER_FAN_OUT) * self._spent_s - now_s
+        calm_s = min((1 + OTHERS_PER_FAST_FAN_OUT) * self._spent_s, PERIOD_S_WANTED)
+        share_s = self._began_s + max((1 + OTHERS_PER_FAN_OUT) * self._spent_s, calm_s) - now_s
         return now_s + max(self._tick_s, min(share_s, PAUSE_S_MAX))

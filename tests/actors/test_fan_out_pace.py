@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from scoreboard.actors.fan_out_pace import OTHERS_PER_FAN_OUT, PAUSE_S_MAX, FanOutPace
+from scoreboard.actors.fan_out_pace import (
+    OTHERS_PER_FAN_OUT,
+    OTHERS_PER_FAST_FAN_OUT,
+    PAUSE_S_MAX,
+    PERIOD_S_WANTED,
+    FanOutPace,
+)
 
 TICK_S = 0.05
 
@@ -42,6 +49,16 @@ def test_a_big_fan_out_takes_a_quarter_of_the_reactor() -> None:
     room = Room()
     room.write(0.04)
     assert round(room.pause_s, 6) == OTHERS_PER_FAN_OUT * 0.04
+
+
+@pytest.mark.parametrize(
+    ("spent_s", "period_s"),
+    [(0.01, (1 + OTHERS_PER_FAST_FAN_OUT) * 0.01), (0.02, PERIOD_S_WANTED), (0.03, PERIOD_S_WANTED), (0.04, 0.16)],
+)
+def test_more_than_a_ninth_is_taken_only_to_keep_to_the_period(spent_s: float, period_s: float) -> None:
+    room = Room()
+    room.write(spent_s)
+    assert round(room.pause_s, 6) == round(period_s - spent_s, 6)
 
 
 def test_what_the_others_took_between_slices_counts_as_theirs() -> None:
