@@ -112,8 +112,8 @@ def verify(
     works: what differs is looked at again before it counts.
 
     --repair rebuilds the board in Redis. A wrong total in the ledger itself is for
-    a person to judge and is left as it is. Where Redis holds the board of another ledger, it
-    is left alone, unless --take-over says that this ledger replaces it.
+    a person to judge and is left as it is. Where Redis holds the board of another
+    ledger, it is left alone, unless --take-over says that this ledger replaces it.
 
     \b
     Examples:

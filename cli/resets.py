@@ -102,9 +102,9 @@ async def _reset(around: Surroundings, stores: Stores, reactor: Any, order: Rese
     """
     changed, held = await _commit(around, stores, reactor, order)
     if changed:
-        await _told(stores, changed, tell)
+        await _set_board(stores, changed, tell)
     if held:
-        names = ", ".join(held[:_NAMES_MAX]) + (", …" if len(held) > _NAMES_MAX else "")
+        names = ", ".join(held[:_NAMES_MAX]) + (", ..." if len(held) > _NAMES_MAX else "")
         done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
         rest = f"{counted(len(held), 'player')} not reset; another session of the database holds: {names}"
         raise Stop(UNREACHABLE, done + rest)
@@ -131,7 +131,7 @@ async def _commit(
         await deferLater(reactor, RETRY_S)
 
 
-async def _told(stores: Stores, changed: Sequence[Standing], tell: Told) -> None:
+async def _set_board(stores: Stores, changed: Sequence[Standing], tell: Told) -> None:
     try:
         await tell(stores, changed)
     except (StoreUnavailable, StaleBoard) as error:

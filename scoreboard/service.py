@@ -554,7 +554,7 @@ def _capacity(settings: Settings) -> Capacity:
     """How many connections fit into the limit of open files. Raises BadSettings."""
     wanted = Capacity(sockets_max=settings.sockets_max, http_connections_max=settings.http_connections_max)
     promised = 0
-    if settings.environment == "production":  # what has only a default may become less: it is nobody's wish
+    if settings.environment == "production":  # what was not set may become less
         promised = settings.sockets_max + ("http_connections_max" in settings.model_fields_set) * settings.http_connections_max
     log = Logger(namespace="scoreboard")
     try:

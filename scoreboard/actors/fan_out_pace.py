@@ -2,7 +2,8 @@
 
 A fan-out is written in slices. After each slice the reactor handles every other event that is ready, and the next slice waits
 while an award is being kept: otherwise each step of the award would wait for a slice. A fan-out waits for awards no longer than
-it has written, so they get up to half of the time while it lasts; the pause after it makes its share a quarter.
+it has written, so they get up to half of the time while it lasts. The pause after it makes its share a ninth of the reactor, or
+more where that is needed to begin a fan-out every 125 ms, up to a quarter.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-#: A quarter of the reactor is the fan-out's: for each second that it takes, three are the others'.
+#: For each second that a fan-out takes, the others have at least three, and eight where fan-outs still begin often enough.
 OTHERS_PER_FAN_OUT: Final = 3
-#: So it is while it cannot be repeated within this time otherwise: a faster one gets a share of one in nine.
-PERIOD_S_WANTED: Final = 0.125
 OTHERS_PER_FAST_FAN_OUT: Final = 8
+#: Often enough: from one fan-out's beginning to the next's.
+PERIOD_S_WANTED: Final = 0.125
 #: The longest pause between two fan-outs: a room so big that it needs more than this takes more than a quarter.
 PAUSE_S_MAX: Final = 0.25
 #: How often a fan-out that waits for awards looks whether they are done.

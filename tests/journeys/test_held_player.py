@@ -14,7 +14,18 @@ from tests.journeys.server import ServerProcess
 from tests.storage.sql_stores import tell
 
 OTHERS = 8
+USERS = [f"user-{n}" for n in range(OTHERS)]
 HELD_S = 4.0
+
+
+def serving(new_server: Callable[..., ServerProcess], url: str, *users: str) -> ServerProcess:
+    """A server on that ledger; each of these has played once."""
+    server = new_server(DATABASE_URL=url)
+    assert server.command_line("db", "upgrade").returncode == 0
+    server.start()
+    for user in users:
+        assert server.play(user).status == 200
+    return server
 
 
 def play_on(server: ServerProcess, user: str, until_s: float) -> list[tuple[int, float]]:
@@ -32,16 +43,11 @@ def p99(told: list[list[tuple[int, float]]]) -> float:
 
 
 def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
-    server = new_server(DATABASE_URL=postgres_url)
-    assert server.command_line("db", "upgrade").returncode == 0
-    server.start()
-    users = [f"user-{n}" for n in range(OTHERS)]
-    for user in ("amy", *users):
-        assert server.play(user).status == 200
+    server = serving(new_server, postgres_url, "amy", *USERS)
     with ThreadPoolExecutor(OTHERS + 2) as pool:
 
         def everyone(seconds: float) -> list[list[tuple[int, float]]]:
-            return list(pool.map(lambda user: play_on(server, user, time.monotonic() + seconds), users))
+            return list(pool.map(lambda user: play_on(server, user, time.monotonic() + seconds), USERS))
 
         before = everyone(2)
         with psycopg.connect(postgres_url) as holder:
@@ -66,10 +72,7 @@ def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProces
 def test_a_player_whose_account_somebody_else_opens_is_put_aside(
     new_server: Callable[..., ServerProcess], postgres_url: str
 ) -> None:
-    server = new_server(DATABASE_URL=postgres_url)
-    assert server.command_line("db", "upgrade").returncode == 0
-    server.start()
-    assert server.play("bob").status == 200
+    server = serving(new_server, postgres_url, "bob")
     with ThreadPoolExecutor(4) as pool:
         with psycopg.connect(postgres_url) as holder:
             holder.execute(
@@ -88,16 +91,11 @@ def test_a_player_whose_account_somebody_else_opens_is_put_aside(
 
 
 def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
-    server = new_server(DATABASE_URL=postgres_url)
-    assert server.command_line("db", "upgrade").returncode == 0
-    server.start()
-    users = [f"user-{n}" for n in range(OTHERS)]
-    for user in ("amy", *users):
-        assert server.play(user).status == 200
+    server = serving(new_server, postgres_url, "amy", *USERS)
     reset = ("reset", "board", "--reason", "season 4", "--operator", "ops", "--yes")
     with ThreadPoolExecutor(OTHERS) as pool, psycopg.connect(postgres_url) as holder:
         holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
-        playing = [pool.submit(play_on, server, user, time.monotonic() + HELD_S) for user in users]
+        playing = [pool.submit(play_on, server, user, time.monotonic() + HELD_S) for user in USERS]
         ended = server.command_line(*reset)
         told = [one.result() for one in playing]
     assert ended.returncode == 3
@@ -106,7 +104,7 @@ def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., Serve
     assert {status for one in told for status, _ in one} == {200}
     assert max(seconds for one in told for _, seconds in one) < 1.5
     taken_back = "SELECT user_id, count(*) FROM score_transactions WHERE action_type = 'RESET' GROUP BY 1"
-    assert dict(tell(postgres_url, taken_back)) == dict.fromkeys(users, 1), "once each, whatever came afterwards"
+    assert dict(tell(postgres_url, taken_back)) == dict.fromkeys(USERS, 1), "once each, whatever came afterwards"
     assert server.command_line("reset", "user", "amy", *reset[2:]).returncode == 0
     server.wait_until_in_sync()
     assert server.command_line("replay", "verify").returncode == 0
