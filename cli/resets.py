@@ -101,13 +101,14 @@ async def _reset(around: Surroundings, stores: Stores, reactor: Any, order: Rese
     answer stand before the reset in the history.
     """
     changed, held = await _commit(around, stores, reactor, order)
-    if changed:
-        await _set_board(stores, changed, tell)
+    behind = await _board_behind(stores, changed, tell) if changed else ""
     if held:
         names = ", ".join(held[:_NAMES_MAX]) + (", ..." if len(held) > _NAMES_MAX else "")
         done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
         rest = f"{counted(len(held), 'player')} not reset; another session of the database holds: {names}"
-        raise Stop(UNREACHABLE, done + rest)
+        raise Stop(UNREACHABLE, done + rest + (f"; {behind}" if behind else ""))
+    if behind:
+        raise Stop(UNREACHABLE, behind)
     return changed
 
 
@@ -131,14 +132,15 @@ async def _commit(
         await deferLater(reactor, RETRY_S)
 
 
-async def _set_board(stores: Stores, changed: Sequence[Standing], tell: Told) -> None:
+async def _board_behind(stores: Stores, changed: Sequence[Standing], tell: Told) -> str:
+    """Tell the board; why it does not show the reset yet, or nothing."""
     try:
         await tell(stores, changed)
     except (StoreUnavailable, StaleBoard) as error:
-        message = f"the reset is in the ledger, but the board could not be told ({error}); it catches up by itself"
-        raise Stop(UNREACHABLE, message) from error
+        return f"the reset is in the ledger, but the board could not be told ({error}); it catches up by itself"
     if stores.board is None:
         remark("The server is not running; its board shows the reset from its next start on.")
+    return ""
 
 
 def _report(order: ResetOrder, changed: Sequence[Standing], as_json: bool) -> None:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.entries import RESET
+from scoreboard.domain.entries import RESET, ResetOrder, TakenBack
 from scoreboard.domain.values import Standing
 from tests.awaiting import result_of
 from tests.cli.house import House
@@ -138,6 +139,29 @@ def test_a_board_that_cannot_be_told_is_3_and_the_reset_stands(house: House) -> 
     assert (ended.exit_code, ended.stdout) == (3, "")
     assert "the reset is in the ledger" in ended.stderr
     assert len(resets(house)) == 1
+
+
+def test_players_who_were_not_reset_are_named_although_the_board_cannot_be_told(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.award("user-1", number=1)
+    house.award("user-2", number=2)
+    monkeypatch.setattr("cli.resets.HELD_S_MAX", 0.0)
+    reset = house.root.ledger.reset
+
+    async def one_is_held(order: ResetOrder) -> TakenBack:
+        done = await reset(msgspec.structs.replace(order, user_ids=("user-1",)))
+        return TakenBack(standings=done.standings, held=("user-2",))
+
+    async def redraw(stores: object) -> None:
+        raise StoreUnavailable("Redis does not answer")
+
+    house.root.ledger.reset = one_is_held  # another session of the database holds user-2
+    house.root.redraw = redraw  # type: ignore[method-assign, assignment]  # and Redis is away
+    ended = house.scoreboard("reset", "board", *REASON, "--yes")
+    assert (ended.exit_code, ended.stdout) == (3, "")
+    assert "1 player taken back to nothing; 1 player not reset" in ended.stderr
+    assert "holds: user-2; the reset is in the ledger, but the board could not be told (Redis does not answer)" in ended.stderr
 
 
 @pytest.mark.parametrize("arguments", [[], ["--reason", " "], ["--reason", "x" * 501], ["--reason", "r", "--operator", "x" * 65]])
