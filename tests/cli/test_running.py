@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 
+#: Ctrl-C as at a terminal: who starts these tests in the background of a shell has them ignore it.
 BEGIN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from cli.running import interruptible, on_reactor, pause
 
 async def work(reactor):
