@@ -101,15 +101,19 @@ async def _reset(around: Surroundings, stores: Stores, reactor: Any, order: Rese
     answer stand before the reset in the history.
     """
     changed, held = await _commit(around, stores, reactor, order)
-    behind = await _board_behind(stores, changed, tell) if changed else ""
-    if held:
-        names = ", ".join(held[:_NAMES_MAX]) + (", ..." if len(held) > _NAMES_MAX else "")
-        done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
-        rest = f"{counted(len(held), 'player')} not reset; another session of the database holds: {names}"
-        raise Stop(UNREACHABLE, done + rest + (f"; {behind}" if behind else ""))
-    if behind:
-        raise Stop(UNREACHABLE, behind)
+    trouble = [_left_out(changed, held), await _board_behind(stores, changed, tell) if changed else ""]
+    if any(trouble):
+        raise Stop(UNREACHABLE, "; ".join(filter(None, trouble)))
     return changed
+
+
+def _left_out(changed: Sequence[Standing], held: Sequence[str]) -> str:
+    """Who could not be reset beside how many who were, or "" when that is no one."""
+    if not held:
+        return ""
+    names = ", ".join(held[:_NAMES_MAX]) + (", ..." if len(held) > _NAMES_MAX else "")
+    done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
+    return f"{done}{counted(len(held), 'player')} not reset; another session of the database holds: {names}"
 
 
 async def _commit(
@@ -133,7 +137,7 @@ async def _commit(
 
 
 async def _board_behind(stores: Stores, changed: Sequence[Standing], tell: Told) -> str:
-    """Tell the board; why it does not show the reset yet, or nothing."""
+    """Set the board; why it does not show the reset yet, or "" when it does."""
     try:
         await tell(stores, changed)
     except (StoreUnavailable, StaleBoard) as error:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-#: Ctrl-C as at a terminal: who starts these tests in the background of a shell has them ignore it.
+#: Ctrl-C works as at a terminal: what a shell starts in the background inherits that SIGINT is ignored.
 BEGIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
