@@ -70,7 +70,7 @@ from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.gate import RedisGate
 from scoreboard.storage.ledger import SqlLedger, open_ledger
 from scoreboard.storage.memory_gate import MemoryGate
-from scoreboard.storage.opening import LedgerUnusable
+from scoreboard.storage.opening import LedgerUnusable, place_of
 from scoreboard.storage.redis_errors import RedisUnusable
 from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
@@ -354,6 +354,7 @@ class House(Service):
     async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlRegister]:
         """The ledger, and the register in the same database."""
         url = self._settings.database_url.get_secret_value()
+        self._log.info("opening the ledger: {place}", place=place_of(url))  # whoever waits for a lock on it sees what for
         if url.startswith("sqlite:"):
             await call_in_daemon_thread(self._reactor, None, migrate, url)
         else:

@@ -12,12 +12,20 @@ from sqlalchemy.exc import SQLAlchemyError
 from scoreboard.boundaries import StoreUnavailable
 
 
-class Asker:
-    """Blocks. One thread asks; another may ``interrupt``, which ``cut`` does as the driver can."""
+def _no_check() -> None:
+    """Nothing to look at."""
 
-    def __init__(self, engine: Engine, cut: Callable[[Any], None]) -> None:
+
+class Asker:
+    """Blocks. One thread asks; another may ``interrupt``, which ``cut`` does as the driver can.
+
+    ``check`` is called before a connection is used, and raises StoreUnavailable where none should be.
+    """
+
+    def __init__(self, engine: Engine, cut: Callable[[Any], None], check: Callable[[], None] = _no_check) -> None:
         self._engine = engine
         self._cut = cut
+        self._check = check
         self._asked: Any = None
         self._interrupted = False
         # As soon as there is a connection: SQLAlchemy asks it a few things before we do.
@@ -69,6 +77,7 @@ class Asker:
     def _connection(self) -> Iterator[Connection]:
         try:
             self._may_go_on()
+            self._check()
             with self._engine.connect() as connection:
                 self._asked = connection.connection.dbapi_connection
                 self._may_go_on()

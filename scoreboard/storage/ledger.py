@@ -18,7 +18,7 @@ from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.commit_order import CommitOrder
 from scoreboard.storage.lane import Counter, Lane, Reactor
-from scoreboard.storage.opening import LaneWrites, SqlStore, open_store
+from scoreboard.storage.opening import LaneWrites, SqlStore, store_opener
 from scoreboard.storage.probes import SqlProbe
 from scoreboard.storage.reading import Reads
 
@@ -145,8 +145,7 @@ class SqlLedger:
 
 def open_ledger(url: str, reactor: Reactor, failpoint: Failpoint = no_failpoint, meter: Counter | None = None) -> SqlLedger:
     """The ledger behind ``sqlite:///path`` or ``postgresql://…``, not started yet. Raises LedgerUnusable for any other URL."""
-    open_store(url, failpoint)  # which refuses a URL at once
-    return SqlLedger(lambda: open_store(url, failpoint), reactor, meter)
+    return SqlLedger(store_opener(url, failpoint), reactor, meter)
 
 
 _conforms: type[Ledger] = SqlLedger

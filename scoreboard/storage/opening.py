@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,6 +23,8 @@ from scoreboard.storage.probes import SqlProbe
 from scoreboard.storage.reading import Reads
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
 from scoreboard.storage.sqlite import SqliteWrites
+from scoreboard.storage.sqlite_file import SqliteFile
+from scoreboard.storage.sqlite_refusal import LedgerUnusable as LedgerUnusable
 from scoreboard.storage.writing import Writes
 
 #: An audit may count millions of entries; nobody else waits for it.
@@ -29,10 +33,6 @@ AUDIT_STATEMENT_MS_MAX: Final = 30_000
 REBUILD_STATEMENT_MS_MAX: Final = 8_000
 #: A migration may rewrite a table.
 MIGRATION_STATEMENT_MS_MAX: Final = 3_600_000
-
-
-class LedgerUnusable(Exception):
-    """The ledger can be reached and is not one that this program can use: a message for the operator, in one line."""
 
 
 class LaneWrites(Writes, Blocking, Protocol):
@@ -50,17 +50,33 @@ class SqlStore:
     commit_probe: SqlProbe
 
 
-def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
-    """The store behind ``sqlite:///path`` or ``postgresql://…``, nothing connected yet; LedgerUnusable for any other URL."""
+def store_opener(url: str, failpoint: Failpoint = no_failpoint) -> Callable[[], SqlStore]:
+    """Opens as many stores as it is called behind ``sqlite:///path`` or ``postgresql://…``, nothing connected yet.
+
+    LedgerUnusable for any other URL. The stores of a SQLite file watch it together.
+    """
     place = _place(url)
     if isinstance(place, Path):
-        return SqlStore(
-            writes=SqliteWrites(place, failpoint),
-            reads=Reads(sqlite.engine(place), sqlite.cut),
-            audits=Reads(sqlite.engine(place), sqlite.cut),
-            order=SqliteCommitOrder(sqlite.engine(place), sqlite.cut),
-            commit_probe=SqlProbe(sqlite.engine(place), sqlite.cut),
-        )
+        return partial(_sqlite_store, SqliteFile(place), failpoint)
+    return partial(_postgres_store, place, failpoint)
+
+
+def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
+    """One store, as ``store_opener`` opens them."""
+    return store_opener(url, failpoint)()
+
+
+def _sqlite_store(file: SqliteFile, failpoint: Failpoint) -> SqlStore:
+    return SqlStore(
+        writes=SqliteWrites(file, failpoint),
+        reads=Reads(sqlite.engine(file), sqlite.cut, file.check),
+        audits=Reads(sqlite.engine(file), sqlite.cut, file.check),
+        order=SqliteCommitOrder(sqlite.engine(file), sqlite.cut, file.check),
+        commit_probe=SqlProbe(sqlite.engine(file), sqlite.cut, file.check),
+    )
+
+
+def _postgres_store(place: str, failpoint: Failpoint) -> SqlStore:
     return SqlStore(
         writes=PostgresWrites(place, failpoint),
         reads=Reads(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
@@ -80,13 +96,27 @@ class RegisterStore:
     changes: RegisterChanges
 
 
-def open_register_store(url: str) -> RegisterStore:
-    """The register beside the ledger of a URL, nothing connected yet; LedgerUnusable for what is no URL of a ledger."""
+def register_opener(url: str) -> Callable[[], RegisterStore]:
+    """As ``store_opener``, for the register beside the ledger."""
     place = _place(url)
     if isinstance(place, Path):
-        return RegisterStore(
-            reads=RegisterReads(sqlite.engine(place), sqlite.cut), changes=RegisterChanges(sqlite.engine(place), sqlite.cut)
-        )
+        return partial(_sqlite_register, SqliteFile(place))
+    return partial(_postgres_register, place)
+
+
+def open_register_store(url: str) -> RegisterStore:
+    """One register, as ``register_opener`` opens them."""
+    return register_opener(url)()
+
+
+def _sqlite_register(file: SqliteFile) -> RegisterStore:
+    return RegisterStore(
+        reads=RegisterReads(sqlite.engine(file), sqlite.cut, file.check),
+        changes=RegisterChanges(sqlite.engine(file), sqlite.cut, file.check),
+    )
+
+
+def _postgres_register(place: str) -> RegisterStore:
     reads, changes = (postgres_session.engine(place, STATEMENT_MS_MAX) for _ in range(2))
     return RegisterStore(reads=RegisterReads(reads, PostgresSession.cut), changes=RegisterChanges(changes, PostgresSession.cut))
 
@@ -95,7 +125,7 @@ def migration_engine(url: str) -> Engine:
     """For whoever looks at the schema or changes it."""
     place = _place(url)
     return (
-        sqlite.engine(place)
+        sqlite.engine(SqliteFile(place))
         if isinstance(place, Path)
         else postgres_session.engine(place, MIGRATION_STATEMENT_MS_MAX, explain=True)
     )
@@ -105,6 +135,15 @@ def sqlite_file(url: str) -> Path | None:
     """The file that a URL names, or None when the ledger is not in a file."""
     place = _place(url)
     return place if isinstance(place, Path) else None
+
+
+def place_of(url: str) -> str:
+    """Where the ledger of a URL is, for a message: the file, or host and database. Nothing of it is secret."""
+    place = _place(url)
+    if isinstance(place, Path):
+        return str(place)
+    parts = conninfo_to_dict(place)
+    return f"PostgreSQL at {parts.get('host', 'localhost')}, database {parts.get('dbname', '')}"
 
 
 def _place(url: str) -> Path | str:

@@ -15,7 +15,7 @@ from scoreboard.boundaries import Register
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
 from scoreboard.storage.lane import Counter, Lane, Reactor
 from scoreboard.storage.ledger import CLOSE_SECONDS_MAX
-from scoreboard.storage.opening import RegisterStore, open_register_store
+from scoreboard.storage.opening import RegisterStore, register_opener
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
 
 READ_SECONDS_MAX: Final = 3.0
@@ -84,8 +84,7 @@ class SqlRegister:
 
 def open_register(url: str, reactor: Reactor, meter: Counter | None = None) -> SqlRegister:
     """The register beside the ledger of the same URL, not started yet. Raises LedgerUnusable for what is no URL of a ledger."""
-    open_register_store(url)  # which refuses a URL at once
-    return SqlRegister(lambda: open_register_store(url), reactor, meter)
+    return SqlRegister(register_opener(url), reactor, meter)
 
 
 _conforms: type[Register] = SqlRegister

@@ -11,8 +11,7 @@ import contextlib
 import functools
 import sqlite3
 import uuid
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from sqlalchemy import Engine, create_engine
@@ -23,6 +22,7 @@ from scoreboard.domain.entries import ResetOrder, TakenBack
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt
 from scoreboard.storage.lane_worker import StoreSilent
+from scoreboard.storage.sqlite_file import FileLost, SqliteFile
 from scoreboard.storage.sqlite_statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
 from scoreboard.storage.writing import Step, award, epoch_parameter, reset_parameters, taken_back
 
@@ -33,10 +33,10 @@ LOG_BYTES_MAX: Final = 64 * 2**20
 class SqliteWrites:
     """Implements writing.Writes on one handle, opened when it is first needed and again after any failure."""
 
-    def __init__(self, path: Path, failpoint: Failpoint = no_failpoint) -> None:
-        self._path = path
+    def __init__(self, file: SqliteFile, failpoint: Failpoint = no_failpoint) -> None:
+        self._file = file
         self._failpoint = failpoint
-        self._handle: sqlite3.Connection | None = None
+        self._handle: Handle | None = None
         self._interrupted = False
 
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
@@ -98,36 +98,53 @@ class SqliteWrites:
         if self._interrupted:
             raise StoreUnavailable("interrupted")
 
-    def _opened(self) -> sqlite3.Connection:
+    def _opened(self) -> Handle:
         if self._handle is None:
-            self._handle = connect(self._path)
+            self._handle = connect(self._file)
             self._handle.create_function("new_id", 0, lambda: str(uuid.uuid4()))
         return self._handle
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
-        """A handle on which something failed is not trusted again; closing it rolls back."""
+        """A handle on which something failed is not trusted again; closing it rolls back. It is kept when its file is lost."""
         try:
             self._may_go_on()
+            self._file.check()
             yield
+        except FileLost:
+            raise
         except BaseException as error:
             self.close()
             if isinstance(error, sqlite3.Error):
                 # Locked by another process for as long as we wait: the next award would wait as long.
                 busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-                raise (StoreSilent if busy else StoreUnavailable)(f"{error} ({self._path.name})") from error
+                raise (StoreSilent if busy else StoreUnavailable)(f"{error} ({self._file.path})") from error
             raise
         finally:
             self._interrupted = False  # it was meant for this call
 
 
-def connect(path: Path) -> sqlite3.Connection:
+class Handle(sqlite3.Connection):
+    """Says when it was closed."""
+
+    on_close: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        """As sqlite3.Connection.close."""
+        super().close()
+        on_close, self.on_close = self.on_close, None
+        if on_close is not None:
+            on_close()
+
+
+def connect(file: SqliteFile) -> Handle:
     """A handle in autocommit mode. A file that is gone is an error, never a new and empty ledger."""
     handle = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw",
+        f"{file.path.absolute().as_uri()}?mode=rw",
         uri=True,
         timeout=BUSY_MS_MAX / 1000,
         isolation_level=None,
+        factory=Handle,
         check_same_thread=False,  # `interrupt` comes from another thread; all else stays in one
     )
     try:
@@ -138,14 +155,16 @@ def connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error:
         handle.close()
         raise
+    file.opened()
+    handle.on_close = file.closed
     return handle
 
 
-def engine(path: Path) -> Engine:
+def engine(file: SqliteFile) -> Engine:
     """One handle at a time, for the portable reads and for the migrations."""
     return create_engine(
         "sqlite://",
-        creator=lambda: connect(path),
+        creator=lambda: connect(file),
         poolclass=QueuePool,
         pool_size=1,
         max_overflow=0,

@@ -19,6 +19,7 @@ from scoreboard.boundaries import Failpoint, no_failpoint
 from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sqlite import SqliteWrites
+from scoreboard.storage.sqlite_file import SqliteFile
 
 _LOCK_S_MAX: Final = 1.0
 _SIDES: Final = ("-wal", "-shm", "-journal")
@@ -159,7 +160,7 @@ def _epoch(handle: sqlite3.Connection) -> int:
 
 
 def _begin_later_epoch(copy: Path, than: int) -> None:
-    writes = SqliteWrites(copy)
+    writes = SqliteWrites(SqliteFile(copy))
     try:
         writes.next_epoch("", than)
     finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from scoreboard.storage.schema import migrate
 from tests.drills.small_disk import SmallDisk, small_disk
 from tests.journeys.server import ServerProcess
+from tests.operations.test_start import GIVEN, started
 from tests.storage.postgres_server import postgres
 
 KNOWN_S_MAX = 2.0
@@ -99,3 +102,11 @@ def test_a_full_disk_of_postgresql_is_known_though_nobody_submits(
     seconds_until_ready_is(server, 503, KNOWN_S_MAX)
     disk.empty()
     seconds_until_ready_is(server, 200, KNOWN_S_MAX)
+
+
+def test_a_first_start_on_a_full_disk_ends_with_69_and_one_line(disk: SmallDisk, tmp_path: Path) -> None:
+    disk.fill()
+    ended = started({"DATABASE_URL": sqlite_on(disk), **GIVEN}, tmp_path)
+    assert re.fullmatch(rf"scoreboard: the ledger {disk.directory}/ledger\.db has no space left.*\n", ended.stderr), ended.stderr
+    assert ended.returncode == 69
+    assert "Traceback" not in ended.stdout

@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from statistics import median
 
 import pytest
 
 from tests.drills.strangers import Spectating, Strangers, awards_for
 from tests.journeys.server import ServerProcess
 
-SECONDS = 6.0
+SECONDS = 4.0
+#: Calm and beside strangers in turn, and the medians compared: at 64 awards a second, one pause of the disk of 50 ms is a
+#: hundredth of a round.
+ROUNDS = 5
 #: On a quiet machine the ratio is about 1; the floor keeps a noisy one from judging by a millisecond.
 RATIO_MAX = 2.0
 FLOOR_MS = 10.0
@@ -22,12 +26,16 @@ MANY = "1000000"
 def test_awards_do_not_notice_them(path: str, count: int, new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(RATE_LIMIT_OPEN_ACTIONS_MAX=MANY, RATE_LIMIT_INITIALIZE_MAX=MANY).start()
     awards_for(server, 2)
-    calm = awards_for(server, SECONDS)
-    with Strangers(server, path, count) as strangers:
-        awards = awards_for(server, SECONDS)
-    assert set(calm.statuses) == set(awards.statuses) == {200}
-    assert set(strangers.statuses) == {200}, "loopback is never refused"
-    assert awards.quantile_ms(0.99) < RATIO_MAX * max(FLOOR_MS, calm.quantile_ms(0.99))
+    calm_ms, beside_ms = [], []
+    for _ in range(ROUNDS):
+        calm = awards_for(server, SECONDS)
+        with Strangers(server, path, count) as strangers:
+            awards = awards_for(server, SECONDS)
+        assert set(calm.statuses) == set(awards.statuses) == {200}
+        assert set(strangers.statuses) == {200}, "loopback is never refused"
+        calm_ms.append(calm.quantile_ms(0.99))
+        beside_ms.append(awards.quantile_ms(0.99))
+    assert median(beside_ms) < RATIO_MAX * max(FLOOR_MS, median(calm_ms)), (calm_ms, beside_ms)
     assert server.stop() == 0
     assert "Traceback" not in server.log
 

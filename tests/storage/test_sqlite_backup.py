@@ -16,6 +16,7 @@ from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sqlite import connect
 from scoreboard.storage.sqlite_backup import back_up, restore
+from scoreboard.storage.sqlite_file import SqliteFile
 
 STEPS = ("copied", "checked", "kept", "restored")
 
@@ -29,7 +30,7 @@ def ledger(tmp_path: Path) -> Path:
 
 def write_epoch(path: Path, epoch: int) -> None:
     """Something to tell one ledger from another by, left in the log as by a process that was killed."""
-    handle = connect(path)
+    handle = connect(SqliteFile(path))
     handle.execute(
         "INSERT INTO boards (board_id, epoch) VALUES ('other', ?) ON CONFLICT (board_id) DO UPDATE SET epoch = ?", [epoch] * 2
     )
@@ -68,7 +69,7 @@ def test_a_restored_ledger_is_the_backup_and_the_one_before_it_is_kept(ledger: P
 
 def test_the_board_is_rebuilt_because_the_epoch_is_later_than_both(ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "backup.db")
-    with closing(connect(ledger)) as handle:
+    with closing(connect(SqliteFile(ledger))) as handle:
         handle.execute("INSERT INTO boards (board_id, epoch) VALUES ('global', 9000000000000)")  # ahead of the clock
     restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
     assert epoch_of(ledger, "global") == 9_000_000_000_001
@@ -99,7 +100,7 @@ def test_a_restore_that_is_killed_leaves_the_old_ledger_or_the_new_one(step: str
 
 
 def test_a_ledger_in_use_is_not_replaced_and_can_be_backed_up(ledger: Path, tmp_path: Path) -> None:
-    with closing(connect(ledger)) as server:
+    with closing(connect(SqliteFile(ledger))) as server:
         server.execute("INSERT INTO boards (board_id, epoch) VALUES ('other', 3)")
         back_up(ledger, tmp_path / "backup.db")
         with pytest.raises(LedgerUnusable, match="is in use: stop the server first"):

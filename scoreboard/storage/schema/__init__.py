@@ -21,11 +21,15 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.storage.opening import LedgerUnusable, migration_engine, sqlite_file
+from scoreboard.storage.opening import LedgerUnusable, migration_engine, place_of, sqlite_file
+from scoreboard.storage.sqlite_refusal import refusal
 
 #: Any number, as long as every release takes the same.
 _ADVISORY_LOCK: Final = 7_236_001
+#: Another server's upgrade of a PostgreSQL ledger may take so long.
 _LOCK_SECONDS_MAX: Final = 60
+#: A start waits so long for whoever holds a SQLite ledger; the service manager tries again.
+_FILE_LOCK_SECONDS_MAX: Final = 5
 
 
 def migrate(url: str) -> str:
@@ -35,7 +39,7 @@ def migrate(url: str) -> str:
     """
     path = sqlite_file(url)
     config, head = _config()
-    with _explained():
+    with _explained(url):
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.touch(mode=0o600)
@@ -54,14 +58,14 @@ def schema_status(url: str) -> tuple[str | None, str]:
     _, head = _config()
     if path is not None and not path.exists():
         return None, head
-    with _explained(), _connected(url) as connection:
+    with _explained(url), _connected(url) as connection:
         return MigrationContext.configure(connection).get_current_revision(), head
 
 
 def require_schema(url: str) -> None:
     """Return if the ledger has the schema that this program was written for; raise LedgerUnusable if not."""
     config, head = _config()
-    with _explained(), _connected(url) as connection:
+    with _explained(url), _connected(url) as connection:
         _refuse_newer(connection, config)
         current = MigrationContext.configure(connection).get_current_revision()
     if current != head:
@@ -92,7 +96,7 @@ def _connected(url: str) -> Iterator[Connection]:
 def _lock(connection: Connection) -> None:
     """Begin the transaction in which everything happens, alone."""
     if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {1_000 * _LOCK_SECONDS_MAX}")
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {1_000 * _FILE_LOCK_SECONDS_MAX}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         return
     connection.exec_driver_sql("BEGIN")
@@ -116,16 +120,16 @@ def _refuse_foreign_tongues(connection: Connection) -> None:
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def _explained(url: str) -> Iterator[None]:
     """Driver errors to the two things an operator can do: wait for the store, or mend what is there."""
     try:
         yield
-    except OSError as error:
-        raise LedgerUnusable(f"{error.filename}: {error.strerror}") from error
-    except SQLAlchemyError as error:
+    except (OSError, SQLAlchemyError) as error:
         cause = getattr(error, "orig", None) or error
+        path = sqlite_file(url)
+        if path is not None and isinstance(cause, OSError | sqlite3.Error):
+            raise refusal(cause, path) from error
         said = str(cause).strip().partition("\n")[0]
-        busy = isinstance(cause, sqlite3.Error) and cause.sqlite_errorcode == sqlite3.SQLITE_BUSY
-        if busy or isinstance(cause, psycopg.OperationalError):
+        if isinstance(cause, psycopg.OperationalError):
             raise StoreUnavailable(f"the ledger cannot be reached: {said}") from error
-        raise LedgerUnusable(f"this is not a ledger that can be used: {said}") from error
+        raise LedgerUnusable(f"DATABASE_URL (or DB_*): {place_of(url)} is not a ledger that can be used: {said}") from error

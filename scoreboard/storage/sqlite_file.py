@@ -1,0 +1,149 @@
+"""The file of a SQLite ledger, watched: whoever removes it, moves another in its place or writes over it is noticed before the
+next award is committed.
+
+SQLite itself goes on with the file that it has open, so awards would be acknowledged and gone with the next start. Files are
+compared by device and inode. A program that writes into the open file (``cp`` does) leaves its inode as it is, but not the time
+of its last change; in write-ahead mode only a checkpoint may change that, and checkpoints are counted in the index beside the log
+(https://www.sqlite.org/walformat.html, "WAL-Index Header"): the numbers at 32 to 40 (the log's salt), 96 (nBackfill) and 128
+(nBackfillAttempted, which is set before the first page is written).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from scoreboard.boundaries import StoreUnavailable
+
+Identity = tuple[int, int]
+_INDEX_BYTES: Final = 136
+_SALT: Final = slice(32, 40)
+_BACKFILLED: Final = slice(96, 100)
+_BACKFILLING: Final = slice(128, 132)
+
+#: Indexes that were opened to be read, by identity. To close one would take the locks that SQLite holds on it from this process
+#: (fcntl(2), F_SETLK), so it stays open until the file is gone.
+_indexes: Final[dict[Identity, int]] = {}
+_indexes_lock: Final = Lock()
+
+
+class FileLost(StoreUnavailable):
+    """The path does not lead to what is open. That may be all that is left, so it stays open until the server stops."""
+
+
+class SqliteFile:
+    """The file at a path as it was first found here. Shared by all handles of one ledger, in any thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._name, self._log_name, self._index_name = (f"{path.absolute()}{side}" for side in ("", "-wal", "-shm"))
+        self._lock = Lock()
+        self._identity: Identity | None = None
+        self._handles = 0
+        #: The log and its index, which stay what they are as long as a handle is open.
+        self._sides: tuple[Identity, Identity] | None = None
+        #: What does not become right again while handles are open.
+        self._trouble = ""
+        #: The checkpoints at the latest look, and what the file was then: nanoseconds of its last change, bytes.
+        self._looked: tuple[bytes, tuple[int, int]] | None = None
+
+    def check(self) -> None:
+        """Return if the path still leads to the file that was first found there, with its log, as only SQLite changes it.
+
+        Takes some 10 µs. Raises FileLost.
+        """
+        with self._lock:
+            if not self._trouble:
+                self._compare_identity()
+                self._compare_sides()
+            if not self._trouble:
+                self._compare_writing()
+            if self._trouble:
+                raise FileLost(self._trouble)
+
+    def opened(self) -> None:
+        """A handle was opened."""
+        with self._lock:
+            self._handles += 1
+            if self._sides is None:
+                self._sides = self._found_sides()
+            self._compare_writing()
+
+    def closed(self) -> None:
+        """A handle was closed. With the last one SQLite removes log and index, and the next one makes others."""
+        with self._lock:
+            self._handles -= 1
+            if not self._handles:
+                self._sides = self._looked = None
+
+    def _compare_identity(self) -> None:
+        found = _identity(self._name)
+        if found is None:
+            raise FileLost(f"{self.path} was removed or cannot be reached")
+        if self._identity is None:
+            self._identity = found
+        if found != self._identity:
+            raise FileLost(
+                f"{self.path} is another file than the one that the server opened: stop the server, "
+                "then put a backup in place with `scoreboard db restore`"
+            )
+
+    def _compare_sides(self) -> None:
+        if self._sides is not None and self._sides != self._found_sides():
+            self._trouble = (
+                f"{self.path}-wal or -shm was removed or replaced while the server runs: stop the server with SIGTERM, "
+                "it writes what it holds into the ledger as it ends"
+            )
+
+    def _found_sides(self) -> tuple[Identity, Identity] | None:
+        log, index = _identity(self._log_name), _identity(self._index_name)
+        return None if log is None or index is None else (log, index)
+
+    def _compare_writing(self) -> None:
+        if self._sides is None:  # no handle is open
+            return
+        try:
+            index = _opened_index(self._index_name, self._sides[1])
+            before = _checkpoints(index)
+            found = os.stat(self._name)
+            after = _checkpoints(index)
+        except OSError:  # removed at this moment: the next look says so
+            return
+        if before is None or before != after:
+            return  # a checkpoint is being made: the next look compares
+        written = found.st_mtime_ns, found.st_size
+        if self._looked is not None and self._looked[0] == before and self._looked[1] != written:
+            self._trouble = (
+                f"another program wrote into {self.path} while the server runs: stop the server, "
+                "then put a backup in place with `scoreboard db restore`"
+            )
+        self._looked = before, written
+
+
+def _identity(name: str) -> Identity | None:
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _checkpoints(index: int) -> bytes | None:
+    """Other bytes after each checkpoint; None while one is being made."""
+    read = os.pread(index, _INDEX_BYTES, 0)
+    if len(read) < _INDEX_BYTES or read[_BACKFILLED] != read[_BACKFILLING]:
+        return None
+    return read[_SALT] + read[_BACKFILLED]
+
+
+def _opened_index(name: str, identity: Identity) -> int:
+    with _indexes_lock:
+        descriptor = _indexes.get(identity)
+        if descriptor is None:
+            for other, unused in list(_indexes.items()):
+                if not os.fstat(unused).st_nlink:
+                    os.close(_indexes.pop(other))
+            descriptor = _indexes[identity] = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        return descriptor

@@ -1,0 +1,38 @@
+"""What SQLite's errors mean to an operator: what passes by itself, and what has to be mended. Each names the file."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from scoreboard.boundaries import StoreUnavailable
+
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+#: By SQLite's primary result codes (https://www.sqlite.org/rescode.html).
+_PASSING: Final = {
+    sqlite3.SQLITE_BUSY: "is locked by another program",
+    sqlite3.SQLITE_LOCKED: "is locked by another program",
+    sqlite3.SQLITE_FULL: "has no space left",
+    sqlite3.SQLITE_IOERR: "cannot be read or written",
+}
+
+
+class LedgerUnusable(Exception):
+    """The ledger can be reached and is not one that this program can use: a message for the operator, in one line."""
+
+
+def refusal(error: sqlite3.Error | OSError, path: Path) -> StoreUnavailable | LedgerUnusable:
+    """StoreUnavailable for what passes by itself (a lock, a full disk), LedgerUnusable for what does not."""
+    if isinstance(error, OSError):
+        where = error.filename or path
+        if error.errno in _NO_SPACE:
+            return StoreUnavailable(f"the ledger {where} has no space left")
+        return LedgerUnusable(f"DATABASE_URL (or SCOREBOARD_DATA_DIR): {where}: {error.strerror}")
+    # Python's own errors (a closed handle) have no code.
+    passing = _PASSING.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+    said = str(error).strip().partition("\n")[0]
+    if passing is not None:
+        return StoreUnavailable(f"the ledger {path} {passing} ({said})")
+    return LedgerUnusable(f"DATABASE_URL (or SCOREBOARD_DATA_DIR): {path} is not a ledger that can be used: {said}")

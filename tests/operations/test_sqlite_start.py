@@ -1,0 +1,64 @@
+"""A start on a SQLite file that cannot be used: one line that names it, and the code that says whether it may pass."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scoreboard.storage.schema import migrate
+from tests.operations.test_start import GIVEN, started
+
+NAMED = r"scoreboard: DATABASE_URL \(or SCOREBOARD_DATA_DIR\): "
+
+
+def test_a_locked_file_is_waited_for_five_seconds_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    migrate(f"sqlite:///{path}")
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    began_s = time.monotonic()
+    ended = started({"DATABASE_URL": f"sqlite:///{path}", **GIVEN}, tmp_path)
+    took_s = time.monotonic() - began_s
+    other.close()
+    assert ended.stderr == f"scoreboard: the ledger {path} is locked by another program (database is locked)\n"
+    assert ended.returncode == 69
+    assert took_s < 15, "with the start of Python and of the embedded Redis"
+    assert f"opening the ledger: {path}" in ended.stdout
+
+
+def a_letter(path: Path) -> None:
+    path.write_bytes(b"a letter to my landlord\n" * 100)
+
+
+def anothers_database(path: Path) -> None:
+    handle = sqlite3.connect(path)
+    handle.execute("CREATE TABLE boards (theirs integer)")
+    handle.close()
+
+
+def a_directory(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "line"),
+    [
+        (a_letter, "{path} is not a ledger that can be used: file is not a database"),
+        (anothers_database, "{path} is not a ledger that can be used: table boards already exists"),
+        (a_directory, "{path} is not a ledger that can be used: unable to open database file"),
+    ],
+)
+def test_a_file_that_is_no_ledger_ends_the_start_with_78_and_is_named(
+    make: Callable[[Path], None], line: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "ledger.db"
+    make(path)
+    ended = started({"DATABASE_URL": f"sqlite:///{path}", **GIVEN}, tmp_path)
+    assert re.fullmatch(NAMED + re.escape(line.format(path=path)) + "\n", ended.stderr), ended.stderr
+    assert ended.returncode == 78
+    assert "Traceback" not in ended.stdout
