@@ -560,6 +560,10 @@ class Health(Protocol):
     def conditions(self) -> Sequence[Condition]:
         """The condition of each thing that it depends on. Answered from memory: it asks no store and costs no I/O."""
 
+    @property
+    def ledger_serves(self) -> bool:
+        """Whether the ledger keeps awards, as far as is known from memory. True before the first probe has ended."""
+
 
 class Meter(Protocol):
     """What is measured while the house works; told, never asked."""

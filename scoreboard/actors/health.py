@@ -1,7 +1,8 @@
 """Health monitor: knows how everything fares that this process depends on, so that probes are answered from memory.
 
-The ledger is probed once a second, whatever is asked of us; a second in which an award was committed needs no probe. All other
-conditions are read from the parts that know them.
+The ledger is probed once a second, whatever is asked of us; a second in which an award was committed needs no probe. While it
+cannot commit it is probed four times a second, so that its return is known soon. All other conditions are read from the parts
+that know them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from twisted.logger import Logger
 from scoreboard.boundaries import Condition, Health, Ledger, Meter, StoreUnavailable
 
 PROBE_INTERVAL_S: Final = 1.0
+LOOK_INTERVAL_S: Final = 0.25
 #: The ledger has a deadline of its own, a little shorter; this one is for a ledger that keeps none.
 PROBE_S_MAX: Final = 0.95
 #: Batches that fail for so long, with none committed in between, say that no award can be kept, whatever the probe says.
@@ -46,14 +48,26 @@ class LedgerRecord:
         """A batch of awards was committed, or could not be."""
         if committed:
             self._committed_s, self._failing_since_s = now_s, None
+            if self._probe is _NO_COMMIT:  # this is a later commit than the probe's
+                self._probe = _OK
             return
         self._failed_s = now_s
         if self._failing_since_s is None:
             self._failing_since_s = now_s
 
     def note_probe(self, committed: bool, began_s: float) -> None:
-        """A probe that began at this time ended. A commit since then says more than a probe that had to wait for it."""
-        self._probe = _OK if committed or self._committed_s >= began_s else _NO_COMMIT
+        """A probe that began at this time ended. A commit since then says more than a probe that had to wait for it.
+
+        The first probe that commits again ends what hindered the batches before it, too.
+        """
+        before, self._probe = self._probe, _OK if committed or self._committed_s >= began_s else _NO_COMMIT
+        if before is _NO_COMMIT and self._probe is _OK and self._failed_s < began_s:
+            self._failing_since_s = None
+
+    @property
+    def can_commit(self) -> bool:
+        """Whether the latest probe could."""
+        return self._probe is _OK
 
     def has_committed_since(self, since_s: float) -> bool:
         """Whether a batch was committed at this time or later, and none has failed after it."""
@@ -65,6 +79,11 @@ class LedgerRecord:
         if self._probe is not _OK or since_s is None or now_s - self._failed_s >= FAILURE_KEPT_S:
             return self._probe
         return _NO_AWARDS if self._failed_s - since_s >= AWARDS_FAILING_S else _REFUSED_BATCH
+
+    def serves(self, now_s: float) -> bool:
+        """Whether awards can be kept. Before the first probe has ended the ledger was opened at least, and that must do."""
+        condition = self.condition(now_s)
+        return condition.serving or condition is _NOT_PROBED
 
 
 class HealthMonitor:
@@ -79,6 +98,7 @@ class HealthMonitor:
         self._record = LedgerRecord()
         self._sources: list[Source] = []
         self._known: dict[str, Condition] = {}
+        self._next_probe_s = float("-inf")
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
 
@@ -87,8 +107,8 @@ class HealthMonitor:
         self._sources.append(source)
 
     def start(self) -> None:
-        """Probe now, and then once a second."""
-        self._loop.start(PROBE_INTERVAL_S, now=True)
+        """Probe now, and then once a second, or four times while the ledger cannot commit."""
+        self._loop.start(LOOK_INTERVAL_S, now=True)
 
     async def stop(self) -> None:
         """Probe no more."""
@@ -103,9 +123,15 @@ class HealthMonitor:
         """As boundaries.Health.conditions: the ledger first, then the others in the order in which they were added."""
         return [self._record.condition(self._clock.seconds()), *[condition for source in self._sources for condition in source()]]
 
+    @property
+    def ledger_serves(self) -> bool:
+        """As boundaries.Health.ledger_serves: each initialize asks it, so it reads the ledger's record and no other source."""
+        return self._record.serves(self._clock.seconds())
+
     async def _look(self) -> None:
         try:
-            await self._probe()
+            if not self._record.can_commit or self._clock.seconds() >= self._next_probe_s:
+                await self._probe()
             self._log_changes()
         except Exception:  # the loop must not end, and what was known last must not be taken for what is
             self._record.note_probe(committed=False, began_s=self._clock.seconds())
@@ -114,6 +140,7 @@ class HealthMonitor:
 
     async def _probe(self) -> None:
         began_s = self._clock.seconds()
+        self._next_probe_s = began_s + PROBE_INTERVAL_S - LOOK_INTERVAL_S / 2  # the look that comes a second later, by any clock
         if self._record.has_committed_since(began_s - PROBE_INTERVAL_S):
             self._record.note_probe(committed=True, began_s=began_s)
             return

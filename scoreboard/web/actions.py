@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from scoreboard.boundaries import Health
 from scoreboard.domain.grants import Grant, Keyring, sign
 from scoreboard.domain.limits import Hit, Slot
-from scoreboard.domain.refusals import Refusal, Refused, malformed
+from scoreboard.domain.refusals import Refusal, Refused, malformed, unavailable
 from scoreboard.domain.rules import Catalogue, check_metadata, worth
 from scoreboard.domain.values import Player
 from scoreboard.web.answer import JSON, NO_STORE, Answer
@@ -18,6 +19,7 @@ from scoreboard.web.shapes import GrantAnswer, encode, grant_data
 from scoreboard.web.wire import read_wish
 
 _TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
+_NO_LEDGER: Final = unavailable("The ledger keeps no awards now; no action was begun")
 _LINES: Final = JSON + NO_STORE
 
 
@@ -26,6 +28,7 @@ class Actions:
     """Handlers of /actions. ``action_ttl_ms`` is how long a signed action may take; ``signing_ring`` gives the ring of now."""
 
     door: Door
+    health: Health
     catalogue: Catalogue
     signing_ring: Callable[[], Keyring]
     action_ttl_ms: int
@@ -33,8 +36,13 @@ class Actions:
     new_id: Callable[[], str]
 
     async def initialize(self, request: Request) -> Answer | Refusal:
-        """A signed action. A wish that is refused counts, but holds no place among the player's open actions."""
+        """A signed action. A wish that is refused counts, but holds no place among the player's open actions.
+
+        While no award can be kept all are refused, and no limit is charged: actions begun then only use up places for open ones.
+        """
         player = await self.door.contestant(request)
+        if not self.health.ledger_serves:
+            return _NO_LEDGER
         grant = self._grant(request, player)
         limits = self.door.limits
         slot = None

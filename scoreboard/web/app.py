@@ -35,7 +35,7 @@ from scoreboard.web.profile import Profile
 from scoreboard.web.request import Request
 from scoreboard.web.routes import Outcome, Routes
 from scoreboard.web.scores import Scores
-from scoreboard.web.shapes import FAULT, encode, refusal_shape
+from scoreboard.web.shapes import FAULT, PlainRefusal, encode, refusal_shape
 from scoreboard.web.site import Bounds, Site
 from scoreboard.web.sockets import Sockets
 from scoreboard.web.spectators import Spectators
@@ -72,10 +72,13 @@ _EVERY_ANSWER: Final = b"X-Content-Type-Options: nosniff\r\n"
 _FAULT: Final = Answer(500, encode(FAULT), JSON + NO_STORE)
 
 
-def refused(refusal: Refusal, request: Request | None = None) -> Answer:
-    """The answer that says no: in the specification's shape, with RFC 9457's members too for who accepts a problem."""
+def refused(refusal: Refusal, request: Request | None = None, shape: PlainRefusal | None = None) -> Answer:
+    """The answer that says no: in the specification's shape, with RFC 9457's members too for who accepts a problem.
+
+    ``shape`` is what it says, where that is more than the refusal does.
+    """
     status = STATUS[refusal.reason]
-    shape, kind = refusal_shape(refusal), JSON
+    shape, kind = shape or refusal_shape(refusal), JSON
     if request is not None and _PROBLEM in (request.getHeader(b"Accept") or b""):
         kind = b"Content-Type: %b\r\n" % _PROBLEM
         shape = msgspec.structs.replace(
@@ -263,6 +266,7 @@ def build_site(
         scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=ledger_ms, meter=meter),
         actions=Actions(
             door=door,
+            health=health,
             catalogue=catalogue,
             signing_ring=signing_ring,
             action_ttl_ms=action_ttl_ms,
@@ -280,6 +284,7 @@ def build_site(
             metrics=metrics,
             document=lambda: document(STATUS),
             clock=clock,
+            refused=refused,
         ),
         pages=Pages(pages, open_routes, limits.pages),
         socket=socket,

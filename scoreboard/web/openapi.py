@@ -12,13 +12,16 @@ import msgspec
 from scoreboard import __version__
 from scoreboard.domain.refusals import Reason
 from scoreboard.web.operations import OPERATIONS, REFUSALS, Operation
-from scoreboard.web.shapes import FAULT, RefusalAnswer, refusal_shape
+from scoreboard.web.shapes import FAULT, PlainRefusal, RefusalAnswer, refusal_shape
 
 
 def document(statuses: Mapping[Reason, int]) -> bytes:
     """The whole document. ``statuses`` says how reasons are said in HTTP."""
     shapes = [
-        type(one) for operation in OPERATIONS for one in (operation.body, operation.answer) if isinstance(one, msgspec.Struct)
+        type(one)
+        for operation in OPERATIONS
+        for one in (operation.body, operation.answer, operation.unready)
+        if isinstance(one, msgspec.Struct)
     ]
     refs, components = msgspec.json.schema_components([*shapes, RefusalAnswer], ref_template="#/components/schemas/{name}")
     named: dict[type, Any] = dict(zip([*shapes, RefusalAnswer], refs, strict=True))
@@ -46,6 +49,8 @@ def _described(operation: Operation, named: Mapping[type, Any], statuses: Mappin
         "security": [{"bearer": []}] if operation.secured else [],
         "responses": {"200": _granted(operation, named), **_refusals(operation.refusals, named, statuses)},
     }
+    if operation.unready is not None:
+        described["responses"]["503"] = _refused(503, {operation.unready.error: operation.unready}, named)
     if operation.tagged:
         described["responses"]["304"] = {"description": "The board reads as the If-None-Match given says"}
     if operation.body is not None:
@@ -87,9 +92,10 @@ def _refusals(reasons: Iterable[Reason], named: Mapping[type, Any], statuses: Ma
     return described | {"500": _refused(500, {FAULT.error: FAULT}, named)}
 
 
-def _refused(status: int, shapes: Mapping[str, RefusalAnswer], named: Mapping[type, Any]) -> dict[str, Any]:
+def _refused(status: int, shapes: Mapping[str, PlainRefusal], named: Mapping[type, Any]) -> dict[str, Any]:
+    (schema,) = {type(shape) for shape in shapes.values()}
     examples = {name: {"value": msgspec.to_builtins(shape)} for name, shape in shapes.items()}
     return {
         "description": HTTPStatus(status).phrase,
-        "content": {"application/json": {"schema": named[RefusalAnswer], "examples": examples}},
+        "content": {"application/json": {"schema": named[schema], "examples": examples}},
     }

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from scoreboard.boundaries import Condition
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
 from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Receipt, Value
 from scoreboard.web.auth import INVALID_TOKEN, UNAUTHORIZED
@@ -20,13 +21,12 @@ from scoreboard.web.shapes import (
     ChangeData,
     ChangesAnswer,
     ChangesData,
-    ConditionData,
     GrantAnswer,
     GrantData,
+    NotReadyAnswer,
     PlaceAnswer,
     PlaceData,
     ReadyAnswer,
-    ReadyData,
     ReceiptAnswer,
     ReceiptData,
     RowData,
@@ -37,12 +37,17 @@ from scoreboard.web.shapes import (
     TicketData,
     TokenAnswer,
     TokenData,
+    not_ready_shape,
+    ready_data,
 )
 from scoreboard.web.since import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.wire import InitializeRequest, SettingsRequest, SubmitRequest
 
 _ACTION_ID: Final = "9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"
 _TICKET: Final = "LQOxD9ZlIwtULkzDBlKj_4dYT-tvnFru"
+_LEDGER_OK: Final = Condition(name="ledger", ok=True, serving=True)
+_LEDGER_BAD: Final = Condition(name="ledger", ok=False, serving=False, detail="The ledger cannot commit")
+_REDIS_OK: Final = Condition(name="redis", ok=True, serving=True)
 _RECEIPT: Final = Receipt(points=100, total=1250, rank=5, previous_rank=7)
 
 
@@ -105,6 +110,8 @@ class Operation(Value, frozen=True, kw_only=True):
     media: str = "text/plain"
     secured: bool = True
     tagged: bool = False
+    #: What a 503 consists of, where that is more than a refusal.
+    unready: NotReadyAnswer | None = None
 
 
 def _row(rank: int, user_id: str, username: str, score: int, minute: int) -> RowData:
@@ -290,14 +297,10 @@ OPERATIONS: Final = (
         path="/readyz",
         name="readyz",
         summary="Whether this server can do its share, also degraded; ?strict: whether all is well; 503 says what is not",
-        answer=ReadyAnswer(
-            data=ReadyData(
-                stores={"ledger": True, "redis": True},
-                conditions=[
-                    ConditionData(name="ledger", ok=True, serving=True, detail=""),
-                    ConditionData(name="redis", ok=True, serving=True, detail=""),
-                ],
-            )
+        answer=ReadyAnswer(data=ready_data((_LEDGER_OK, _REDIS_OK))),
+        unready=not_ready_shape(
+            unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
+            ready_data((_LEDGER_BAD, _REDIS_OK)),
         ),
         texts=(("query", "strict", ""),),
         refusals=(*_EVERYWHERE, Reason.UNAVAILABLE),

@@ -15,7 +15,7 @@ from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.web.answer import JSON, NO_STORE, Answer
 from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.request import Request
-from scoreboard.web.shapes import AliveAnswer, ConditionData, ReadyAnswer, ReadyData, encode
+from scoreboard.web.shapes import AliveAnswer, PlainRefusal, ReadyAnswer, encode, not_ready_shape, ready_data
 
 #: How long what was measured is given out again.
 METRICS_S_MAX: Final = 1.0
@@ -25,7 +25,7 @@ _ALIVE: Final = Answer(200, encode(AliveAnswer()), _LINES)
 
 @dataclass(eq=False)
 class Ops:
-    """Handlers that need no token. ``metrics`` gives a body and its content type."""
+    """Handlers that need no token. ``metrics`` gives a body and its content type, ``refused`` a refusal's answer."""
 
     open_routes: OpenRoutes
     limit: Limit
@@ -33,6 +33,7 @@ class Ops:
     metrics: Callable[[], tuple[bytes, str]]
     document: Callable[[], bytes]
     clock: IReactorTime
+    refused: Callable[[Refusal, Request, PlainRefusal], Answer]
     _measured: Answer = field(init=False)
     _measured_s: float = field(default=float("-inf"), init=False)
 
@@ -41,16 +42,16 @@ class Ops:
         await self.open_routes.check(request, self.limit)
         return _ALIVE
 
-    async def readyz(self, request: Request) -> Answer | Refusal:
-        """Whether this process can do its share, also degraded; with ``?strict``, whether all is well. If not, what is not."""
+    async def readyz(self, request: Request) -> Answer:
+        """Whether this process can do its share, also degraded; with ``?strict``, whether all is well. Lists all conditions."""
         await self.open_routes.check(request, self.limit)
         strict = _is_strict(request.query)
         conditions = self.health.conditions()
         wrong = [one for one in conditions if not (one.ok if strict else one.serving)]
+        data = ready_data(conditions)
         if wrong:
-            return unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
-        told = [ConditionData(name=one.name, ok=one.ok, serving=one.serving, detail=one.detail) for one in conditions]
-        data = ReadyData(stores={one.name: one.ok for one in conditions}, conditions=told)
+            refusal = unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
+            return self.refused(refusal, request, not_ready_shape(refusal, data))
         return Answer(200, encode(ReadyAnswer(data=data)), _LINES)
 
     async def metrics_page(self, request: Request) -> Answer:

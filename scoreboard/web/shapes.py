@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from scoreboard.boundaries import History
+from scoreboard.boundaries import Condition, History
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.players import SCORE_MILESTONE, Achievement, PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal
@@ -231,7 +231,7 @@ class ReadyAnswer(Shape, frozen=True, kw_only=True):
     data: ReadyData
 
 
-class RefusalAnswer(Shape, frozen=True, kw_only=True):
+class PlainRefusal(Shape, frozen=True, kw_only=True):
     """A no. ``code`` is stable and so is ``error``; ``message`` is for people. The last five members are RFC 9457's."""
 
     success: Literal[False] = False
@@ -240,12 +240,23 @@ class RefusalAnswer(Shape, frozen=True, kw_only=True):
     code: int
     retry_after: int | UnsetType = UNSET
     field: str | UnsetType = UNSET
-    data: ReceiptData | UnsetType = UNSET
     type: str | UnsetType = UNSET
     title: str | UnsetType = UNSET
     status: int | UnsetType = UNSET
     detail: str | UnsetType = UNSET
     instance: str | UnsetType = UNSET
+
+
+class RefusalAnswer(PlainRefusal, frozen=True, kw_only=True):
+    """A no; with the original receipt when the action was already awarded."""
+
+    data: ReceiptData | UnsetType = UNSET
+
+
+class NotReadyAnswer(PlainRefusal, frozen=True, kw_only=True):
+    """This server cannot do its share; for ``?strict``: something is not well. ``data`` is what a 200 has."""
+
+    data: ReadyData
 
 
 #: What is said of a failure of ours: that it is ours, and nothing else.
@@ -350,6 +361,25 @@ def achievements_data(achievements: Iterable[Achievement]) -> AchievementsData:
 def settings_data(settings: PlayerSettings) -> SettingsData:
     """The data of a player's settings."""
     return SettingsData(spectators=settings.spectators)
+
+
+def ready_data(conditions: Sequence[Condition]) -> ReadyData:
+    """The data of what this server depends on."""
+    return ReadyData(
+        stores={one.name: one.ok for one in conditions},
+        conditions=[ConditionData(name=one.name, ok=one.ok, serving=one.serving, detail=one.detail) for one in conditions],
+    )
+
+
+def not_ready_shape(refusal: Refusal, data: ReadyData) -> NotReadyAnswer:
+    """The answer of a server that is not ready, with all conditions."""
+    return NotReadyAnswer(
+        error=refusal.reason.name,
+        message=refusal.message,
+        code=refusal.reason.value,
+        retry_after=UNSET if refusal.retry_after_s is None else refusal.retry_after_s,
+        data=data,
+    )
 
 
 def refusal_shape(refusal: Refusal) -> RefusalAnswer:

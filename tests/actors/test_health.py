@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, PROBE_INTERVAL_S, HealthMonitor
+from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, LOOK_INTERVAL_S, PROBE_INTERVAL_S, HealthMonitor
 from scoreboard.boundaries import Condition, StoreUnavailable
 from scoreboard.storage.memory_ledger import MemoryLedger
 from tests.actors.fakes import QuietMeter
@@ -52,7 +52,35 @@ def patient() -> Patient:
 
 
 def test_before_the_first_probe_nothing_is_known_to_be_well() -> None:
-    assert Patient().ledger_is == (False, False)
+    patient = Patient()
+    assert patient.ledger_is == (False, False)
+    patient.ledger.pause()
+    patient.health.start()
+    assert patient.health.ledger_serves, (
+        "the first actions of a healthy server are not refused while its first probe is under way"
+    )
+    patient.clock.pump([0.125] * 8)
+    assert not patient.health.ledger_serves
+
+
+def test_whether_the_ledger_serves_follows_its_condition_and_asks_no_other_source(patient: Patient) -> None:
+    asked: list[str] = []
+
+    def other() -> list[Condition]:
+        asked.append("other")
+        return []
+
+    patient.health.add(other)
+    assert patient.health.ledger_serves
+    patient.health.note_batch(False)
+    assert patient.health.ledger_serves, "one batch that failed is a warning"
+    patient.clock.advance(AWARDS_FAILING_S)
+    asked.clear()
+    patient.health.note_batch(False)
+    assert not patient.health.ledger_serves
+    patient.health.note_batch(True)
+    assert patient.health.ledger_serves
+    assert asked == []
 
 
 def test_the_ledger_is_probed_once_a_second_however_often_we_are_asked(patient: Patient) -> None:
@@ -70,6 +98,36 @@ def test_a_ledger_that_cannot_commit_is_known_within_a_second_and_so_is_its_retu
     assert patient.meter.counts == {"ledger_probes_failed_total": 1}
     patient.ledger.broken = None
     patient.clock.advance(PROBE_INTERVAL_S)
+    assert patient.ledger_is == (True, True)
+
+
+def test_while_it_cannot_commit_the_ledger_is_probed_four_times_a_second(patient: Patient) -> None:
+    patient.ledger.broken = StoreUnavailable("disk is full")
+    patient.clock.advance(PROBE_INTERVAL_S)
+    before = patient.ledger.pings
+    patient.clock.pump([0.05] * 40)
+    assert 7 <= patient.ledger.pings - before <= 9
+    patient.ledger.broken = None
+    patient.clock.advance(LOOK_INTERVAL_S)
+    assert patient.ledger_is == (True, True)
+
+
+def test_a_commit_says_at_once_that_the_ledger_commits_again(patient: Patient) -> None:
+    patient.ledger.broken = StoreUnavailable("disk is full")
+    patient.clock.advance(PROBE_INTERVAL_S)
+    assert patient.ledger_is == (False, False)
+    patient.health.note_batch(True)
+    assert patient.ledger_is == (True, True)
+
+
+def test_batches_that_failed_before_the_ledger_commits_again_take_no_server_out_any_more(patient: Patient) -> None:
+    patient.ledger.broken = StoreUnavailable("disk is full")
+    for _ in range(8):
+        patient.health.note_batch(False)
+        patient.clock.advance(LOOK_INTERVAL_S)
+    assert patient.ledger_is == (False, False)
+    patient.ledger.broken = None
+    patient.clock.advance(LOOK_INTERVAL_S)
     assert patient.ledger_is == (True, True)
 
 

@@ -24,6 +24,10 @@ class Told:
     took_s: float
 
 
+class NoLedger(Exception):
+    """No action was begun: 503, because the ledger keeps no awards now."""
+
+
 async def post(server: ServerProcess, path: str, user_id: str, body: object) -> Told:
     """One request and its answer."""
     asked_s = time.monotonic()
@@ -54,7 +58,7 @@ async def post(server: ServerProcess, path: str, user_id: str, body: object) -> 
 
 
 async def begun(server: ServerProcess, user_ids: Sequence[str], at_once_max: int = 32) -> list[dict[str, Any]]:
-    """A submission ready to be posted for each player."""
+    """A submission ready to be posted for each player. Raises NoLedger."""
     asked = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
     gate = asyncio.Semaphore(at_once_max)
 
@@ -63,6 +67,8 @@ async def begun(server: ServerProcess, user_ids: Sequence[str], at_once_max: int
             told = await post(server, "/api/v1/actions/initialize", user_id, asked)
         if told.status == 0:
             raise ConnectionError(user_id)
+        if told.status == 503:
+            raise NoLedger(told.body["message"])
         assert told.status == 200, told
         return {**asked, **{name: told.body["data"][name] for name in ("actionId", "timestamp", "signature")}}
 
@@ -84,6 +90,9 @@ async def keep_submitting(server: ServerProcess, user_id: str, until_s: float, p
                 (submission,) = await begun(server, [user_id])
             except ConnectionError:  # the server is gone
                 break
+            except NoLedger:
+                await asyncio.sleep(pause_s)
+                continue
         told.append((submission["actionId"], await submitted(server, user_id, submission)))
         if told[-1][1].status != 503:
             submission = None

@@ -1,4 +1,4 @@
-"""A full disk: whoever asks `/readyz` is told within two seconds that no award can be kept, and within two of its end."""
+"""A full disk: `/readyz` says within two seconds that no award can be kept, no action begins meanwhile, and both end with it."""
 
 from __future__ import annotations
 
@@ -68,6 +68,13 @@ def seconds_until_ready_is(server: ServerProcess, status: int, within_s: float) 
     raise AssertionError(f"/readyz was not {status} within {within_s} s: {server.get('/readyz?strict').body}")
 
 
+def begin(server: ServerProcess, user_id: str) -> tuple[int, str | None, str | None]:
+    """Initialize an action: the status, the error and Retry-After."""
+    wish = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
+    answer = server.post("/api/v1/actions/initialize", server.mint(user_id), wish)
+    return answer.status, answer.body.get("error"), answer.headers.get("retry-after")
+
+
 def test_readiness_follows_whether_awards_can_be_kept(url: str, disk: SmallDisk, new_server: NewServer) -> None:
     server = new_server(DATABASE_URL=url).start()
     waiting = [server.initialize(f"player-{n}") for n in range(400)]
@@ -87,8 +94,10 @@ def test_readiness_follows_whether_awards_can_be_kept(url: str, disk: SmallDisk,
     assert "ledger: " in answer.body["message"]
     time.sleep(5)
     assert server.get("/readyz").status == 503, "it stays so though nobody submits"
+    assert {begin(server, "keen") for _ in range(120)} == {(503, "UNAVAILABLE", "1")}
     disk.empty()
     seconds_until_ready_is(server, 200, KNOWN_S_MAX)
+    assert server.play("keen").status == 200, "who began anew all the time has used up nothing"
     assert server.submit("player-399", waiting[399]).status == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log

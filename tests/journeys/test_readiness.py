@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from scoreboard.storage.schema import migrate
-from tests.journeys.server import ServerProcess
+from tests.journeys.server import UP_S_MAX, ServerProcess
 from tests.journeys.test_redis_faults import redis_pid
 from tests.storage.postgres_server import PostgresServer
 
@@ -36,8 +36,10 @@ def test_without_redis_a_balancer_keeps_the_server_and_an_alarm_goes_off(new_ser
         for _ in range(4):  # calls that are not answered: that is how a silent Redis is noticed
             server.board()
         seconds_until(server, "/readyz?strict", 503, 5.0)
-        assert "redis: Redis cannot be asked" in server.get("/readyz?strict").body["message"]
+        strict = server.get("/readyz?strict")
+        assert "redis: Redis cannot be asked" in strict.body["message"]
         plain = server.get("/readyz")
+        assert strict.body["data"]["conditions"] == plain.body["data"]["conditions"]
         assert (plain.status, plain.body["data"]["stores"]["redis"], plain.body["data"]["stores"]["ledger"]) == (200, False, True)
         assert server.play("amy").status == 200
     finally:
@@ -46,6 +48,20 @@ def test_without_redis_a_balancer_keeps_the_server_and_an_alarm_goes_off(new_ser
     metrics = server.get("/metrics").body
     assert 'condition_ok{condition="ledger"} 1.0' in metrics
     assert 'condition_serving{condition="redis"} 1.0' in metrics
+
+
+def test_a_server_that_has_just_opened_its_ports_begins_the_first_action(new_server: Callable[..., ServerProcess]) -> None:
+    server = new_server()
+    server.launch()
+    until_s = time.monotonic() + UP_S_MAX
+    while True:
+        try:
+            server.get("/healthz")
+            break
+        except OSError:
+            assert time.monotonic() < until_s, server.log[-4000:]
+            time.sleep(0.002)
+    assert server.play("amy").status == 200
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +80,17 @@ def test_a_ledger_that_is_silent_or_gone_is_known_within_two_seconds_and_so_is_i
     try:
         database.signal(signal.SIGSTOP)
         seconds_until(server, "/readyz", 503)
-        assert server.get("/readyz").body["message"] == "Not ready: ledger: The ledger cannot commit"
+        answer = server.get("/readyz").body
+        assert answer["message"] == "Not ready: ledger: The ledger cannot commit"
+        first = answer["data"]["conditions"][0]
+        assert first == {"name": "ledger", "ok": False, "serving": False, "detail": "The ledger cannot commit"}
         database.signal(signal.SIGCONT)
         seconds_until(server, "/readyz", 200)
         database.stop()
         seconds_until(server, "/readyz", 503)
+        wish = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
+        refused = [server.post("/api/v1/actions/initialize", server.mint("amy"), wish) for _ in range(60)]
+        assert {(one.status, one.body["error"], one.headers["retry-after"]) for one in refused} == {(503, "UNAVAILABLE", "1")}
         database.start()
         seconds_until(server, "/readyz", 200)
         assert server.play("amy").status == 200

@@ -248,6 +248,10 @@ class Readings:
         self.reads += 1
         return self.shown
 
+    @property
+    def ledger_serves(self) -> bool:
+        return all(one.serving for one in self.shown if one.name == "ledger")
+
     def set(self, name: str, *, serving: bool, detail: str) -> None:
         """Something is not ok."""
         bad = Condition(name=name, ok=False, serving=serving, detail=detail)

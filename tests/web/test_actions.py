@@ -101,6 +101,36 @@ def test_nobody_stockpiles_actions() -> None:
     assert int(reply.headers["retry-after"]) == reply.json["retryAfter"]
 
 
+def test_while_the_ledger_keeps_no_awards_no_action_begins_and_no_limit_is_charged() -> None:
+    house = House()
+    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    for body in (WISH, {"actionType": "NO_SUCH_ACTION"}):
+        reply = house.ask("POST", INITIALIZE, body=body)
+        assert (reply.status, reply.json["error"], reply.json["code"]) == (503, "UNAVAILABLE", 5030)
+        assert (reply.headers["retry-after"], reply.json["retryAfter"]) == ("1", 1)
+        assert "no action was begun" in reply.json["message"]
+    assert house.gatekeeper.asked == []
+    house.health.set("ledger", serving=True, detail="The ledger did not keep the last awards")
+    assert house.ask("POST", INITIALIZE, body=WISH).status == 200
+
+
+def test_who_may_not_play_is_refused_and_counted_whatever_the_ledger_does() -> None:
+    house = House()
+    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    shown = (None, "bad", house.token(role="spectator"))
+    assert [house.ask("POST", INITIALIZE, body=WISH, token=token).status for token in shown] == [401, 401, 403]
+    assert len(house.gatekeeper.asked) == 3
+
+
+def test_who_began_anew_all_through_a_fault_of_the_ledger_begins_at_once_after_it() -> None:
+    house = House(counting=True)
+    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    assert {house.ask("POST", INITIALIZE, body=WISH).status for _ in range(120)} == {503}
+    house.health.set("ledger", serving=True, detail="The ledger did not keep the last awards")
+    reply = house.ask("POST", INITIALIZE, body=WISH)
+    assert (reply.status, reply.headers["ratelimit"]) == (200, '"initialize";r=19;t=60')
+
+
 @pytest.mark.parametrize(
     ("path", "body", "message"),
     [

@@ -54,6 +54,23 @@ def test_a_server_that_can_keep_no_award_is_not_ready_for_anyone() -> None:
     assert strict.json["message"] == "Not ready: ledger: The ledger cannot commit; redis: Redis cannot be asked"
 
 
+def test_a_server_that_is_not_ready_lists_the_conditions_as_one_that_is(interface: dict[str, Any]) -> None:
+    house = House()
+    house.health.set("redis", serving=True, detail="Redis cannot be asked")
+    ready = house.ask("GET", "/readyz", token=None)
+    strict = house.ask("GET", "/readyz?strict", token=None)
+    problem = house.ask("GET", "/readyz?strict", token=None, headers={"Accept": "application/problem+json"})
+    assert (ready.status, strict.status, problem.status) == (200, 503, 503)
+    assert strict.json["data"] == problem.json["data"] == ready.json["data"]
+    assert (problem.json["title"], problem.json["detail"]) == ("Service Unavailable", strict.json["message"])
+    assert strict.json.keys() == {"success", "error", "message", "code", "retryAfter", "data"}
+    described = interface["paths"]["/readyz"]["get"]["responses"]["503"]["content"]["application/json"]
+    assert described["schema"] == {"$ref": "#/components/schemas/NotReadyAnswer"}
+    example = described["examples"]["UNAVAILABLE"]["value"]
+    assert example.keys() == strict.json.keys()
+    assert example["data"].keys() == strict.json["data"].keys()
+
+
 def test_metrics_are_what_the_root_renders_at_most_once_a_second() -> None:
     house = House()
     reply = house.ask("GET", "/metrics", token=None)
