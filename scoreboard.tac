@@ -7,7 +7,7 @@ from twisted.application.service import Application
 from twisted.internet import reactor
 from twisted.logger import ILogObserver
 
-from config import BadSettings
+from config import BadSettings, DiskFull
 from config.settings import load_settings
 from scoreboard.monotonic import use_monotonic_time
 from scoreboard.service import make_service
@@ -22,5 +22,5 @@ try:
     make_service(settings, reactor).setServiceParent(application)
 except BadSettings as error:
     sys.stderr.write(f"scoreboard: {error}\n")
-    sys.exit(os.EX_CONFIG)
+    sys.exit(os.EX_UNAVAILABLE if isinstance(error, DiskFull) else os.EX_CONFIG)
 reactor.callWhenRunning(stop_on_signals, reactor)

@@ -6,3 +6,7 @@ class BadSettings(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(" ".join(message.split()))
+
+
+class DiskFull(BadSettings):
+    """The data directory's disk has no space for what has to be kept there. It may pass, so a start may be tried again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -9,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from config import BadSettings
+from config import BadSettings, DiskFull
 
 FILE_NAME = "secrets.json"
 _NAMES = ("JWT_SECRET", "ACTION_SIGNATURE_SECRET")
@@ -25,6 +26,10 @@ def kept_secrets(data_dir: Path) -> dict[str, str]:
             _make(path)
         return _read(path)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"no space left in {data_dir} ({error.strerror}): SCOREBOARD_DATA_DIR should lie on a disk with room"
+            ) from None
         raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} cannot be kept there ({error.strerror})") from None
 
 
@@ -45,11 +50,12 @@ def _make(path: Path) -> None:
     If we stop before the link, an unused file of mode 0600 stays behind and the next start makes another.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({name: secrets.token_hex(32) for name in _NAMES}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
+        with open(descriptor, "w") as file:
+            json.dump({name: secrets.token_hex(32) for name in _NAMES}, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         pass  # another process made them in the same moment: theirs are the ones

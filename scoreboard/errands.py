@@ -15,7 +15,8 @@ from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries import Board, Ledger, Register, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Standing
 from scoreboard.storage.opening import LedgerUnusable, sqlite_file
-from scoreboard.storage.redis_home import Claim, RedisHome
+from scoreboard.storage.redis_errors import RedisUnusable
+from scoreboard.storage.redis_home import Claim, RedisHome, using
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
 from scoreboard.storage.sqlite_backup import back_up, restore
@@ -103,7 +104,9 @@ def _ledger_file(settings: Settings) -> Path:
 def _no_server(settings: Settings) -> Iterator[None]:
     """Hold what a server with an embedded Redis holds as long as it runs."""
     home = RedisHome(settings.data_dir)
-    if settings.redis_url is not None or not home.directory.exists():
+    with using(home.directory):
+        there = settings.redis_url is None and home.directory.exists()
+    if not there:
         yield
         return
     claim = Claim(home)
@@ -120,8 +123,8 @@ def _no_server(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def unusable_is_unavailable() -> Iterator[None]:
-    """A command can do as little with a ledger that is no good as with none."""
+    """A command can do as little with a store that is no good as with none."""
     try:
         yield
-    except LedgerUnusable as trouble:
+    except (LedgerUnusable, RedisUnusable) as trouble:
         raise StoreUnavailable(str(trouble)) from trouble

@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from scoreboard.storage.redis_errors import UNANSWERED, RedisUnavailable
+from scoreboard.storage.redis_errors import UNANSWERED, RedisHasNoSpace, RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis_home import Claim, RedisHome, redis_binary
 from scoreboard.storage.redis_wire import RedisWire
 
@@ -77,6 +77,7 @@ class EmbeddedRedis(Service):
         self._keeping: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
+        self._unsigned = False
 
     @property
     def pid(self) -> int | None:
@@ -84,17 +85,29 @@ class EmbeddedRedis(Service):
         return None if self._child is None else self._child.pid
 
     def startService(self) -> None:
-        """Start the child. Raises EmbeddedRedisBusy if another server uses the directory, RedisUnusable if we cannot."""
+        """Start the child.
+
+        Raises EmbeddedRedisBusy if another server uses the directory, RedisUnusable if we cannot, RedisHasNoSpace on a full disk.
+        """
         redis_binary()
         self._home.prepare()
         claim = Claim(self._home)
-        if not claim.take():
-            owners = claim.signed()
-            if owners is not None and _lives(owners[0]):
-                claim.give_up()
-                raise EmbeddedRedisBusy(f"{self._home.directory} is in use by another server (process {owners[0]})")
+        try:
+            self._take(claim)
+        except Exception:
+            claim.give_up()
+            raise
         super().startService()
-        self._keeping = ensureDeferred(self._keep(claim))
+        self._keeping = ensureDeferred(self._keep(claim)).addErrback(self._not_kept)
+
+    def _take(self, claim: Claim) -> None:
+        """Take the lock, or find that only a dead server's child still holds it."""
+        if claim.take():
+            claim.sign(os.getpid(), 0)  # on a full disk this is known now, and not when the child runs
+            return
+        owners = claim.signed()
+        if owners is not None and _lives(owners[0]):
+            raise EmbeddedRedisBusy(f"{self._home.directory} is in use by another server (process {owners[0]})")
 
     def stopService(self) -> Deferred[None]:
         """Tell the child to stop; fires when it has ended."""
@@ -126,19 +139,48 @@ class EmbeddedRedis(Service):
         await self._outlive_orphan(claim)
         pause_s = _RESTART_S_MIN
         while self.running:
-            self._child = child = self._spawn(claim)
-            watching = ensureDeferred(self._watch(child))
-            await child.ended
-            watching.cancel()
-            self._child = None
+            was_ready, why = await self._run_child(claim)
             if self.running:
-                if child.spoiled:
-                    # Losing it loses nothing: the board is rebuilt from the ledger. The file is kept for an operator to look at.
-                    self._home.file.replace(self._home.file.with_suffix(".spoiled"))
-                pause_s = _RESTART_S_MIN if child.accepting else min(pause_s * 2, _RESTART_S_MAX)
-                self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=child.why, pause=pause_s)
+                pause_s = _RESTART_S_MIN if was_ready else min(pause_s * 2, _RESTART_S_MAX)
+                self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=why, pause=pause_s)
                 await self._pause(pause_s)
         claim.give_up()
+
+    async def _run_child(self, claim: Claim) -> tuple[bool, str]:
+        """One child, from its start to its end: whether it was ready, and why it ended or could not be started."""
+        try:
+            self._child = child = self._spawn(claim)
+        except OSError as trouble:  # no more processes or descriptors: that may pass
+            return False, f"it cannot be started ({trouble.strerror or type(trouble).__name__})"
+        self._sign(claim, child)
+        watching = ensureDeferred(self._watch(child))
+        await child.ended
+        watching.cancel()
+        self._child = None
+        if self.running and child.spoiled:
+            self._set_aside()
+        return child.accepting, child.why
+
+    def _sign(self, claim: Claim, child: _Child) -> None:
+        """Note the child's process id. Where that cannot be written, only the end of an orphan takes longer."""
+        try:
+            claim.sign(os.getpid(), child.pid)
+        except (RedisHasNoSpace, RedisUnusable) as trouble:
+            if not self._unsigned:
+                self._log.warn("{trouble}", trouble=str(trouble))
+            self._unsigned = True
+        else:
+            self._unsigned = False
+
+    def _set_aside(self) -> None:
+        """Losing the file loses nothing: the board is rebuilt from the ledger. It is kept for an operator to look at."""
+        try:
+            self._home.file.replace(self._home.file.with_suffix(".spoiled"))
+        except OSError as trouble:  # then the next child ends as this one did, and it is tried again
+            self._log.warn("{file} cannot be set aside: {why}", file=str(self._home.file), why=trouble.strerror)
+
+    def _not_kept(self, failure: Failure) -> None:
+        self._log.failure("the embedded Redis is not kept any more", failure=failure)
 
     async def _watch(self, child: _Child) -> None:
         """Kill the child if it hangs. Never raises."""
@@ -198,7 +240,6 @@ class EmbeddedRedis(Service):
         # Descriptor 3 is the lock: the claim outlasts us for as long as the child does.
         fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: claim.descriptor}
         self._reactor.spawnProcess(child, sys.executable, arguments, env={}, childFDs=fds)
-        claim.sign(os.getpid(), child.pid)
         return child
 
     def _accepting(self) -> None:

@@ -44,6 +44,10 @@ class RedisUnusable(Exception):
     """Redis can be reached, or could be started, and is not one that this program can use: one line for the operator."""
 
 
+class RedisHasNoSpace(StoreUnavailable):
+    """The disk of the embedded Redis is full: one line for the operator. It may pass, so a start may be tried again."""
+
+
 def refused(reply: str) -> RedisUnavailable:
     """The error that a reply means."""
     if _FORBIDDEN_TO_SCRIPT in reply:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import stat
@@ -19,11 +20,11 @@ from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 
 from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
-from scoreboard.storage.redis_errors import RedisUnusable
+from scoreboard.storage.redis_errors import RedisHasNoSpace, RedisUnusable
 from scoreboard.storage.redis_home import RedisHome, redis_binary
 from scoreboard.storage.redis_link import RedisLink
 from tests.awaiting import run
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor, until
+from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
 
 
 @asynccontextmanager
@@ -165,6 +166,97 @@ def test_something_else_in_the_place_is_one_line_for_the_operator(in_the_place: 
 def test_a_directory_that_cannot_be_made_is_one_line_for_the_operator() -> None:
     with pytest.raises(RedisUnusable, match=r"cannot use /dev/null/var \(Not a directory\): .* set SCOREBOARD_DATA_DIR"):
         EmbeddedRedis(Path("/dev/null/var"), the_reactor()).startService()
+
+
+def test_links_that_lead_in_a_circle_are_one_line_for_the_operator(tmp_path: Path) -> None:
+    (tmp_path / "var").symlink_to(tmp_path / "var")
+    with pytest.raises(RedisUnusable, match=r"cannot use .*/var \(Too many levels of symbolic links\): "):
+        EmbeddedRedis(tmp_path / "var", the_reactor())
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "kind"),
+    [
+        ("pathlib.Path.chmod", errno.EPERM, RedisUnusable),
+        ("pathlib.Path.lstat", errno.EIO, RedisUnusable),
+        ("pathlib.Path.mkdir", errno.ENOSPC, RedisHasNoSpace),
+        ("os.open", errno.EROFS, RedisUnusable),
+        ("os.open", errno.EDQUOT, RedisHasNoSpace),
+        ("fcntl.flock", errno.ENOLCK, RedisUnusable),
+        ("os.pwrite", errno.ENOSPC, RedisHasNoSpace),
+        ("os.pwrite", errno.EIO, RedisUnusable),
+    ],
+)
+def test_whatever_the_operating_system_refuses_is_one_line_for_the_operator(
+    call: str, number: int, kind: type[Exception], data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data_dir / "redis").mkdir(parents=True)
+    (data_dir / "redis").chmod(0o755)
+    redis = EmbeddedRedis(data_dir, the_reactor())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(call, refuse)
+        with pytest.raises(kind, match=r"\A[^\n]*SCOREBOARD_DATA_DIR[^\n]*\Z"):
+            redis.startService()
+
+
+def test_a_pid_that_cannot_be_read_is_one_line_for_the_operator(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        async with embedded(data_dir):
+            monkeypatch.setattr("os.pread", lambda *_: os.open("/nowhere/at/all", os.O_RDONLY))
+            with pytest.raises(RedisUnusable, match=r"redis/lock \(No such file or directory\)"):
+                EmbeddedRedis(data_dir, the_reactor()).startService()
+
+    watched(main)
+
+
+def test_a_child_whose_pid_cannot_be_written_is_kept_all_the_same(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async def main() -> None:
+        async with embedded(data_dir) as redis, linked(redis.url) as link:
+            monkeypatch.setattr("os.pwrite", full)
+            with logged("EmbeddedRedis") as lines:
+                for _ in range(2):
+                    first = redis.pid
+                    assert first is not None
+                    os.kill(first, signal.SIGKILL)
+                    await until(lambda: not link.up)
+                    await link.reached(5_000)
+                    assert redis.pid not in (None, first)
+            assert len([line for line in lines if line.startswith("warn no space left in ")]) == 1
+            monkeypatch.undo()
+
+    watched(main)
+
+
+def test_a_child_that_cannot_be_started_is_tried_again(data_dir: Path) -> None:
+    class NoProcesses:
+        """A reactor that has no process to spare for the first two times."""
+
+        left = 2
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(the_reactor(), name)
+
+        def spawnProcess(self, *words: Any, **more: Any) -> Any:
+            self.left -= 1
+            if self.left >= 0:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return the_reactor().spawnProcess(*words, **more)
+
+    async def main() -> None:
+        redis = EmbeddedRedis(data_dir, NoProcesses())
+        redis.startService()
+        await redis.ready()
+        assert redis.pid is not None
+        await redis.stopService()
+
+    watched(main)
 
 
 def test_the_socket_is_short_also_where_the_temporary_directory_has_a_long_path(
