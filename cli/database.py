@@ -43,12 +43,14 @@ def status(ctx: typer.Context, as_json: JsonFlag = False) -> None:
       scoreboard db status
     """
     around = surroundings(ctx)
-    current, newest = around.load_root().schema_status(around.settings())
+    settings = around.settings()
+    current, newest = around.load_root().schema_status(settings)
     if as_json:
         print_json({"current": current, "newest": newest, "up_to_date": current == newest})
     else:
         advice = "up to date" if current == newest else "run `scoreboard db upgrade`"
-        show(facts(ledger=current or "none (empty)", newest=newest, verdict=advice))
+        at = around.load_root().ledger_location(settings)
+        show(facts(at=at, ledger=current or "none (empty)", newest=newest, verdict=advice))
     if current != newest:
         raise typer.Exit(FOUND_WRONG)
 
@@ -85,6 +87,9 @@ def restore(
 ) -> None:
     """Put a backup in the place of the SQLite ledger. Stop the server first.
 
+    Asks when nothing hinders it; --yes answers. While a server uses the ledger
+    it is refused (exit code 3), and nothing is asked.
+
     Never copy a file over ledger.db yourself: the write-ahead log beside it
     (ledger.db-wal) belongs to the old ledger and would undo the restore. This
     command checks the backup, ends the old log, keeps the old ledger under
@@ -95,10 +100,12 @@ def restore(
       scoreboard db restore /backup/ledger-2026-11-26.db
     """
     around = surroundings(ctx)
-    settings = around.settings()
-    if not yes:
-        ask(f"Put {file} in the ledger's place? What was awarded since is gone from the board; the ledger before it is kept.")
-    kept = around.load_root().restore_ledger(settings, file, around.now_ms)
+
+    def confirm() -> None:
+        if not yes:
+            ask(f"Put {file} in the ledger's place? What was awarded since is gone from the board; the ledger before it is kept.")
+
+    kept = around.load_root().restore_ledger(around.settings(), file, around.now_ms, confirm)
     if as_json:
         print_json({"restored": str(file), "kept": None if kept is None else str(kept)})
     else:

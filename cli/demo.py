@@ -159,7 +159,7 @@ def demo(
 ) -> None:
     """Let simulated players move the board of a running server. Ctrl-C stops it."""
     try:
-        settings = service.settings_from(os.environ)
+        settings = service.settings_from(os.environ, signs=True)
     except BadSettings as bad:
         raise Stop(BAD_SETTINGS, str(bad)) from bad
     door, tally = Door(url or f"http://127.0.0.1:{settings.port}"), Tally()

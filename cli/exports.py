@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -14,13 +15,13 @@ from typing import Annotated, Any, Final, TextIO
 
 import msgspec
 import typer
-from rich.console import Console
 
 from cli.audit import ActionOption, SinceOption, TypeOption, UntilOption, UserOption, as_object, entry_pages, which_entries
 from cli.outcomes import UNREACHABLE, Stop
-from cli.printing import iso, json_text, remark, visible
+from cli.printing import Console, iso, json_text, remark, visible
 from cli.surroundings import Stores, surroundings
 from scoreboard.domain.entries import Entry, EntryFilter
+from scoreboard.file_errors import why_not_written
 
 #: What makes a spreadsheet take a cell for a formula; the wide forms too.
 _FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -104,22 +105,40 @@ def _progress(console: Console) -> Iterator[Advance | None]:
 
 @contextmanager
 def _sink(out: Path | None) -> Iterator[TextIO]:
-    """Stdout, or a file that takes its name when all of it is written: if we stop before, no half export bears that name."""
+    """Stdout, or a file that takes its name when all of it is written: if we stop before, no half export bears that name.
+
+    What is there and is neither a file nor a directory (a pipe, /dev/null) keeps its place and is written to.
+    """
     if out is None:
         yield sys.stdout
+        sys.stdout.flush()
         return
     try:
-        draft = NamedTemporaryFile("w", encoding="utf-8", newline="", dir=out.parent, prefix=f".{out.name}.", delete=False)  # noqa: SIM115
-    except OSError as error:
-        raise Stop(UNREACHABLE, f"{out} cannot be written: {error.strerror}") from error
-    with draft as file:
-        try:
-            yield file  # type: ignore[misc]  # typeshed's wrapper is no TextIO, but writes like one
+        if out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        with open(out, "w", encoding="utf-8", newline="") if _is_special(out) else _draft_of(out) as file:
+            yield file
             file.flush()
-            os.replace(file.name, out)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise Stop(UNREACHABLE, f"{out} cannot be written: {why_not_written(error)}") from error
+
+
+def _is_special(out: Path) -> bool:
+    return out.exists() and not out.is_file()
+
+
+@contextmanager
+def _draft_of(out: Path) -> Iterator[TextIO]:
+    draft = NamedTemporaryFile("w", encoding="utf-8", newline="", dir=out.parent, prefix=f".{out.name}.", delete=False)  # noqa: SIM115
+    try:
+        with draft as file:
+            yield file  # type: ignore[misc]  # typeshed's wrapper is no TextIO, but writes like one
+        os.replace(draft.name, out)
+    except BaseException:
+        os.unlink(draft.name)
+        raise
 
 
 def _lines(file: TextIO) -> Write:

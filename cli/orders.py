@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import sys
-from typing import Annotated
+import textwrap
+from typing import Annotated, Final, TextIO
 
 import typer
 
@@ -11,6 +13,10 @@ from cli.outcomes import USAGE, Stop
 from cli.printing import visible
 from cli.running import interruptible
 from cli.surroundings import Surroundings
+
+#: One less than a terminal has: the answer begins behind the question.
+_COLUMNS_MAX: Final = 78
+_NO_ANSWER: Final = "this asks for a yes: answer it at a terminal or give --yes; nothing was changed"
 
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the order for good.")]
 OperatorOption = Annotated[
@@ -33,9 +39,35 @@ def operator_of(around: Surroundings, operator: str | None, reason: str) -> str:
 
 
 def ask(question: str) -> None:
-    """Go on only after a yes, asked for on stderr; nobody there to say it is a no."""
-    typer.echo(f"{visible(question)} [y/N] ", err=True, nl=False)
-    with interruptible():
-        answer = sys.stdin.readline()
+    """Go on only after a yes, asked for on stderr; where none can come, nothing is asked."""
+    if sys.stdin is None or _is_at_end(sys.stdin):
+        raise Stop(USAGE, _NO_ANSWER)
+    typer.echo(_wrapped(question), err=True, nl=False)
+    try:
+        with interruptible():
+            answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        typer.echo(err=True)
+        raise
+    if not answer or not sys.stdin.isatty():  # no one pressed Enter, which would end the line on the screen
+        typer.echo(err=True)
+    if not answer:
+        raise Stop(USAGE, _NO_ANSWER)
     if answer.strip().lower() not in ("y", "yes"):
         raise Stop(USAGE, "nobody said yes, so nothing was changed; --yes does not ask")
+
+
+def _is_at_end(stream: TextIO) -> bool:
+    """Whether a stream that is no terminal has nothing to read, as /dev/null has, and whatever cron gives."""
+    if stream.isatty():
+        return False
+    try:
+        readable, _, _ = select.select([stream], [], [], 0)
+        return bool(readable) and not stream.buffer.peek(1)  # type: ignore[attr-defined]  # typeshed's buffer cannot peek
+    except (OSError, ValueError):  # no file of the system's, or closed: reading it tells
+        return False
+
+
+def _wrapped(question: str) -> str:
+    """The question in lines of at most 80 columns."""
+    return textwrap.fill(f"{visible(question)} [y/N]", _COLUMNS_MAX, break_on_hyphens=False) + " "

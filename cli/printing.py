@@ -10,9 +10,18 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.table import Table
 from rich.text import Text
+
+
+class Console(RichConsole):
+    """Rich's console, but a reader who leaves is for the root of all commands: rich would end the process with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich: called while the error is handled."""
+        raise  # the BrokenPipeError
+
 
 JsonFlag = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs, and nothing else.")]
 

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Final
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from cli.audit import find_entry
 from cli.checks import FINDINGS_MAX, Checker, Report
 from cli.outcomes import FOUND_WRONG, USAGE, Stop
-from cli.printing import JsonFlag, cell, counted, iso, json_text, print_json, remark, sheet, show, visible
+from cli.printing import Console, JsonFlag, cell, counted, iso, json_text, print_json, remark, sheet, show, visible
 from cli.surroundings import Stores, surroundings
 from scoreboard.domain.entries import Entry
 from scoreboard.domain.values import ACTION_ID

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -58,8 +59,14 @@ class Root(Protocol):
     def BadSettings(self) -> type[Exception]:  # noqa: N802  a class in a module
         """What ``settings_from`` raises: a line that names the setting at fault."""
 
-    def settings_from(self, environ: Mapping[str, str], /) -> Any:
-        """The server's settings from the environment and its TOML file."""
+    def settings_from(self, environ: Mapping[str, str], /, signs: bool = False) -> Any:
+        """The server's settings from the environment and its TOML file; with ``signs`` its secrets must be there."""
+
+    def stores_named(self, settings: Any, /) -> AbstractContextManager[None]:
+        """Within it, StoreUnavailable names the setting that leads to the store."""
+
+    def ledger_location(self, settings: Any, /) -> str:
+        """The file or the database of the ledger, in words."""
 
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         """Stores; raises StoreUnavailable."""
@@ -82,8 +89,11 @@ class Root(Protocol):
     def backup_ledger(self, settings: Any, target: Path, /) -> None:
         """Copy the SQLite ledger to a new file."""
 
-    def restore_ledger(self, settings: Any, backup: Path, at_ms: int, /) -> Path | None:
-        """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one."""
+    def restore_ledger(self, settings: Any, backup: Path, at_ms: int, confirm: Callable[[], None], /) -> Path | None:
+        """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one.
+
+        ``confirm`` is called when nothing hinders it any more, and stops it by raising.
+        """
 
     def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
         """A token that the server accepts."""
@@ -112,11 +122,11 @@ class Surroundings:
         """The time, in whole milliseconds since the Unix epoch."""
         return int(self.now_s() * 1000)
 
-    def settings(self) -> Settings:
-        """The server's settings; a bad one stops the command."""
+    def settings(self, signs: bool = False) -> Settings:
+        """The server's settings; a bad one stops the command, and for one that signs, secrets that are missing."""
         root = self.load_root()
         try:
-            settings: Settings = root.settings_from(self.environ)
+            settings: Settings = root.settings_from(self.environ, signs=signs)
             return settings
         except root.BadSettings as bad:
             raise Stop(BAD_SETTINGS, str(bad)) from bad
@@ -137,7 +147,8 @@ class Surroundings:
             finally:
                 await stores.close()
 
-        return self.run(whole)
+        with self.load_root().stores_named(settings):
+            return self.run(whole)
 
 
 def surroundings(ctx: typer.Context) -> Surroundings:

@@ -56,7 +56,7 @@ def mint(
     if len(name) > _NAME_CHARS_MAX or not name.isprintable():
         raise typer.BadParameter(f"must be at most {_NAME_CHARS_MAX} characters that can be seen", param_hint="--name")
     around = surroundings(ctx)
-    settings = around.settings()
+    settings = around.settings(signs=True)
     if settings.environment == "production" and not yes:
         raise Stop(USAGE, "this is production, where whoever holds the token plays as this player; add --yes if you mean it")
     life_s = settings.jwt_expiration_s if life is None else span_s(life, "--life")

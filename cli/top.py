@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 
-from cli.printing import JsonFlag, cell, counted, moment, one_line, print_json, sheet, show
+from cli.printing import Console, JsonFlag, cell, counted, moment, one_line, print_json, sheet, show
 from cli.running import pause
 from cli.surroundings import Stores, Surroundings, surroundings
 from scoreboard.boundaries import StaleBoard, StoreUnavailable

@@ -33,6 +33,29 @@ def kept_secrets(data_dir: Path) -> dict[str, str]:
         raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} cannot be kept there ({error.strerror})") from None
 
 
+def found_secrets(data_dir: Path) -> dict[str, str]:
+    """The secrets kept in ``data_dir``. Raises BadSettings where there are none: nothing is made."""
+    path = data_dir / FILE_NAME
+    if not _is_there(path):
+        raise BadSettings(
+            f"SCOREBOARD_DATA_DIR: no secrets at {path}: run it where the server runs, after its first start, "
+            "or set SCOREBOARD_DATA_DIR or JWT_SECRET as the server's are"
+        )
+    return kept_secrets(data_dir)
+
+
+def passing_secrets(data_dir: Path) -> dict[str, str]:
+    """The secrets kept in ``data_dir``, or other ones for who signs nothing: nothing is made."""
+    return kept_secrets(data_dir) if _is_there(data_dir / FILE_NAME) else {name: secrets.token_hex(32) for name in _NAMES}
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} cannot be read ({error.strerror})") from None
+
+
 def private_directory(path: Path) -> None:
     """Make sure that the directory exists and that nobody else can put files into it. Raises OSError or BadSettings.
 

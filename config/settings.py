@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -15,7 +15,7 @@ from pydantic import AliasGenerator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config import BadSettings
-from config.kept_secrets import kept_secrets
+from config.kept_secrets import found_secrets, kept_secrets, passing_secrets
 from config.secret_strength import weakness
 from config.shapes import (
     AbsolutePath,
@@ -220,14 +220,19 @@ def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
 VARIABLES: Final = tuple(str(field.alias or name.upper()) for name, field in Settings.model_fields.items())
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
+def load_settings(environ: Mapping[str, str], own_secrets: Literal["make", "find", "do without"] = "make") -> Settings:
     """The settings of this environment. Raises BadSettings: one line that names what is wrong and shows no value.
 
-    Outside production it may write: secrets that nobody gave are made and kept in the data directory.
+    Outside production secrets that were not given are kept in the data directory. A server makes them there ("make"). A command
+    writes nothing: one that signs needs those that a server made ("find"), the others do as well without.
     """
     given: dict[str, Any] = {
         name: environ[name] for name in VARIABLES if environ.get(name) or (name in environ and name in _EMPTY_SAYS_NONE)
     }
+    if own_secrets != "make":
+        find = found_secrets if own_secrets == "find" else passing_secrets
+        known = {**_read_config_file(given.get("SCOREBOARD_CONFIG_FILE")), **given}
+        given |= {name: secret for name, secret in _own_secrets(known, find).items() if name not in known}
     try:
         return Settings(**given)
     except ValidationError as error:
@@ -265,8 +270,8 @@ def _read_config_file(path: str | None) -> dict[str, Any]:
     return {spelled[key]: value for key, value in written.items()}
 
 
-def _own_secrets(given: Mapping[str, Any]) -> dict[str, str]:
+def _own_secrets(given: Mapping[str, Any], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> dict[str, str]:
     """Development's secrets, when it was not given both."""
     if given.get("SCOREBOARD_ENV", "development") == "production" or {"JWT_SECRET", "ACTION_SIGNATURE_SECRET"} <= given.keys():
         return {}
-    return kept_secrets(Path(str(given.get("SCOREBOARD_DATA_DIR", "var"))).absolute())
+    return keep(Path(str(given.get("SCOREBOARD_DATA_DIR", "var"))).absolute())

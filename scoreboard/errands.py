@@ -14,6 +14,7 @@ from scoreboard.actors.board_diagnosis import diagnose
 from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries import Board, Ledger, Register, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Standing
+from scoreboard.storage.ledger_location import ledger_named, location, require_directory, require_file
 from scoreboard.storage.opening import LedgerUnusable, sqlite_file
 from scoreboard.storage.redis_errors import RedisUnusable
 from scoreboard.storage.redis_home import Claim, RedisHome, using
@@ -66,37 +67,60 @@ async def project(stores: Stores, standings: Sequence[Standing]) -> None:
 
 def upgrade_schema(settings: Settings) -> str:
     """Migrate the ledger's schema to the newest revision, which is returned. Blocks. Raises StoreUnavailable."""
-    with unusable_is_unavailable():
+    with stores_named(settings):
+        require_given_directory(settings)
         return migrate(settings.database_url.get_secret_value())
+
+
+def require_given_directory(settings: Settings) -> None:
+    """Raise LedgerUnusable where DATABASE_URL was given and names a file in no directory: a typing error, not a new ledger.
+
+    The data directory, where the ledger is without it, is made.
+    """
+    if "database_url" in settings.model_fields_set:
+        require_directory(settings.database_url.get_secret_value())
 
 
 def schema_status(settings: Settings) -> tuple[str | None, str]:
     """(the revision that the ledger has, the newest there is). Blocks. Raises StoreUnavailable."""
-    with unusable_is_unavailable():
+    with stores_named(settings):
         return ledger_schema_status(settings.database_url.get_secret_value())
+
+
+def ledger_location(settings: Settings) -> str:
+    """The file or the database of the ledger, in words. Raises StoreUnavailable."""
+    with stores_named(settings):
+        return location(settings.database_url.get_secret_value())
 
 
 def backup_ledger(settings: Settings, target: Path) -> None:
     """Copy the SQLite ledger to a new file, beside a running server or without one. Blocks. Raises StoreUnavailable."""
-    with unusable_is_unavailable():
-        back_up(_ledger_file(settings), target)
+    with stores_named(settings):
+        ledger = _ledger_file(settings)
+        require_file(settings.database_url.get_secret_value())
+        back_up(ledger, target)
 
 
-def restore_ledger(settings: Settings, backup: Path, at_ms: int) -> Path | None:
+def restore_ledger(settings: Settings, backup: Path, at_ms: int, confirm: Callable[[], None]) -> Path | None:
     """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one. No server may run.
 
-    Blocks. Raises StoreUnavailable.
+    ``confirm`` is called before anything is changed, when nothing hinders it any more; it stops it by raising. Blocks. Raises
+    StoreUnavailable.
     """
-    with unusable_is_unavailable(), _no_server(settings):
+    try:
         ledger = _ledger_file(settings)
-        kept = ledger.with_name(f"{ledger.name}.before-restore-{at_ms}")
-        return kept if restore(backup, ledger, kept) else None
+        require_directory(settings.database_url.get_secret_value())
+        with _no_server(settings):
+            kept = ledger.with_name(f"{ledger.name}.before-restore-{at_ms}")
+            return kept if restore(backup, ledger, kept, confirm=confirm) else None
+    except (LedgerUnusable, RedisUnusable) as trouble:
+        raise StoreUnavailable(str(trouble)) from trouble
 
 
 def _ledger_file(settings: Settings) -> Path:
     ledger = sqlite_file(settings.database_url.get_secret_value())
     if ledger is None:
-        raise LedgerUnusable("the ledger is PostgreSQL: use pg_dump and pg_restore")
+        raise LedgerUnusable("DATABASE_URL (or DB_*): the ledger is PostgreSQL: use pg_dump and pg_restore")
     return ledger
 
 
@@ -122,9 +146,13 @@ def _no_server(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def unusable_is_unavailable() -> Iterator[None]:
-    """A command can do as little with a store that is no good as with none."""
+def stores_named(settings: Settings) -> Iterator[None]:
+    """What a command is told of a store that fails: the setting to look at first. StoreUnavailable for all of it.
+
+    A command can do as little with a ledger that is no good as with none.
+    """
     try:
-        yield
+        with ledger_named(settings.database_url.get_secret_value()):
+            yield
     except (LedgerUnusable, RedisUnusable) as trouble:
         raise StoreUnavailable(str(trouble)) from trouble

@@ -44,12 +44,14 @@ from scoreboard.domain.grants import Keyring
 from scoreboard.domain.limits import Hit, Verdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
-from scoreboard.errands import Stores, unusable_is_unavailable
+from scoreboard.errands import Stores, require_given_directory
 from scoreboard.errands import backup_ledger as backup_ledger
+from scoreboard.errands import ledger_location as ledger_location
 from scoreboard.errands import project as project
 from scoreboard.errands import redraw as redraw
 from scoreboard.errands import restore_ledger as restore_ledger
 from scoreboard.errands import schema_status as schema_status
+from scoreboard.errands import stores_named as stores_named
 from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import failpoint as make_failpoint
 from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, ring
@@ -69,8 +71,9 @@ from scoreboard.storage.daemon_thread import call_in_daemon_thread
 from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.gate import RedisGate
 from scoreboard.storage.ledger import SqlLedger, open_ledger
+from scoreboard.storage.ledger_location import ledger_named, location, require_file
 from scoreboard.storage.memory_gate import MemoryGate
-from scoreboard.storage.opening import LedgerUnusable, place_of
+from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.redis_errors import RedisUnusable
 from scoreboard.storage.redis_home import RedisHome
 from scoreboard.storage.redis_link import RedisLink
@@ -354,11 +357,13 @@ class House(Service):
     async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlRegister]:
         """The ledger, and the register in the same database."""
         url = self._settings.database_url.get_secret_value()
-        self._log.info("opening the ledger: {place}", place=place_of(url))  # whoever waits for a lock on it sees what for
-        if url.startswith("sqlite:"):
-            await call_in_daemon_thread(self._reactor, None, migrate, url)
-        else:
-            await call_in_daemon_thread(self._reactor, SCHEMA_S_MAX, require_schema, url)
+        self._log.info("opening the ledger: {place}", place=location(url))  # whoever waits for a lock on it sees what for
+        with ledger_named(url):
+            if url.startswith("sqlite:"):
+                require_given_directory(self._settings)
+                await call_in_daemon_thread(self._reactor, None, migrate, url)
+            else:
+                await call_in_daemon_thread(self._reactor, SCHEMA_S_MAX, require_schema, url)
         ledger = open_ledger(url, self._reactor, failpoint, self._telemetry)
         register = open_register(url, self._reactor, self._telemetry)
         for store in (ledger, register):
@@ -481,7 +486,8 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
     A Redis of the operator's own that does not answer is unavailable, too, unless the board is ``board_optional``.
     """
     url = settings.database_url.get_secret_value()
-    with unusable_is_unavailable():
+    with stores_named(settings):
+        require_file(url)
         await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
     ledger, register = open_ledger(url, reactor), open_register(url, reactor)
     closers = [register.close, ledger.close]
@@ -516,9 +522,9 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
     )
 
 
-def settings_from(environ: Mapping[str, str]) -> Settings:
-    """The server's settings. Raises BadSettings."""
-    return load_settings(environ)
+def settings_from(environ: Mapping[str, str], signs: bool = False) -> Settings:
+    """The server's settings, for a command: nothing is written. With ``signs`` its secrets must be there. Raises BadSettings."""
+    return load_settings(environ, own_secrets="find" if signs else "do without")
 
 
 def mint_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:

@@ -137,13 +137,11 @@ def sqlite_file(url: str) -> Path | None:
     return place if isinstance(place, Path) else None
 
 
-def place_of(url: str) -> str:
-    """Where the ledger of a URL is, for a message: the file, or host and database. Nothing of it is secret."""
+def conninfo_of(url: str) -> str:
+    """What libpq calls a conninfo, of a URL of PostgreSQL."""
     place = _place(url)
-    if isinstance(place, Path):
-        return str(place)
-    parts = conninfo_to_dict(place)
-    return f"PostgreSQL at {parts.get('host', 'localhost')}, database {parts.get('dbname', '')}"
+    assert isinstance(place, str), "a SQLite file has none"
+    return place
 
 
 def _place(url: str) -> Path | str:
@@ -151,15 +149,21 @@ def _place(url: str) -> Path | str:
     if url.startswith("sqlite:///"):
         path = url.removeprefix("sqlite:///")
         if not path or path.startswith(":memory:"):
-            raise LedgerUnusable("a ledger in memory would not be durable: name a file, sqlite:////path/to/file")
+            raise LedgerUnusable("DATABASE_URL: a ledger in memory would not be durable: name a file, sqlite:////path/to/file")
+        if "?" in path:
+            raise LedgerUnusable("DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?'")
         return Path(path)
     conninfo = re.sub(r"\Apostgres(ql)?(\+psycopg)?://", "postgresql://", url)
-    try:
-        conninfo_to_dict(conninfo)
-    except psycopg.Error:
-        conninfo = ""
-    if not conninfo.startswith("postgresql://"):
-        raise LedgerUnusable(
-            "the ledger's URL should be like postgresql://user:password@host:5432/name or sqlite:////path/to/file"
-        )
+    if not conninfo.startswith("postgresql://") or not _is_conninfo(conninfo):
+        if conninfo.startswith("postgresql://") and _is_conninfo(conninfo.partition("?")[0]):
+            raise LedgerUnusable("DATABASE_URL: what follows '?' holds an option that PostgreSQL's client does not know")
+        raise LedgerUnusable("DATABASE_URL should be like postgresql://user:password@host:5432/name or sqlite:////path/to/file")
     return conninfo
+
+
+def _is_conninfo(text: str) -> bool:
+    try:
+        conninfo_to_dict(text)
+    except psycopg.Error:
+        return False
+    return True

@@ -11,11 +11,12 @@ import os
 import secrets
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
 from scoreboard.boundaries import Failpoint, no_failpoint
+from scoreboard.file_errors import why_not_written
 from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sqlite import SqliteWrites
@@ -25,32 +26,43 @@ _LOCK_S_MAX: Final = 1.0
 _SIDES: Final = ("-wal", "-shm", "-journal")
 
 
+class TargetUnusable(LedgerUnusable):
+    """The file that is to be written cannot be: the one that is read is not at fault."""
+
+
+def _yes() -> None:
+    """Goes on without a question."""
+
+
 def back_up(ledger: Path, target: Path) -> None:
     """Copy the ledger, as it is at one moment, to a new file; beside a running server or without one. Raises LedgerUnusable."""
-    if target.exists():
-        raise LedgerUnusable(f"{target} is there already: name a new file")
+    _require_new(target)
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-    with _new(part):
+    with _new(part, target):
         _copy(ledger, part)
-        _check(part)
+        _check(part, ledger)
         _sync(part)
         part.replace(target)
         _sync(target.parent)
 
 
-def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint) -> bool:
+def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint, confirm: Callable[[], None] = _yes) -> bool:
     """Put a backup in the ledger's place; whether there was a ledger before, which is ``kept`` then.
 
     No server may use the ledger meanwhile. Raises LedgerUnusable, and then nothing was changed: it is in use, or the backup is no
-    ledger. The new one has a later epoch than both, so the board is rebuilt from it whatever Redis shows.
+    ledger. ``confirm`` is called when nothing hinders it any more, and stops it by raising. The new one has a later epoch than
+    both, so the board is rebuilt from it whatever Redis shows.
     """
     part = ledger.with_name(ledger.name + ".restoring")
-    with _new(part):
+    with _new(part, ledger):
         _copy(backup, part)
-        _check(part)
+        _check(part, backup)
         migrate(f"sqlite:///{part.absolute()}")
-        _require_our_schema(part)
+        _require_our_schema(part, backup)
         step("copied")
+        _end_log(ledger)
+        confirm()
+        # Once more: a server that uses no directory of ours may have started while the question stood.
         epoch = _end_log(ledger)
         _begin_later_epoch(part, epoch)
         _as_one_file(part)
@@ -69,24 +81,44 @@ def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoi
         return there
 
 
-@contextlib.contextmanager
-def _new(part: Path) -> Iterator[None]:
-    """A file for its owner's eyes only, and nothing left of it when it does not come to its place."""
-    _remove(part)
+def _require_new(target: Path) -> None:
     try:
+        there = target.exists() or target.is_symlink()
+    except OSError as error:
+        raise TargetUnusable(f"{target} cannot be written: {why_not_written(error)}") from error
+    if target.is_dir():
+        raise TargetUnusable(f"{target} cannot be written: it is a directory")
+    if there:
+        raise TargetUnusable(f"{target} is there already: name a new file")
+
+
+@contextlib.contextmanager
+def _new(part: Path, target: Path) -> Iterator[None]:
+    """A file for its owner's eyes only, and nothing left of it when it does not come to its place, which is ``target``."""
+    try:
+        _remove(part)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield
     except sqlite3.Error as error:
-        raise LedgerUnusable(f"the copy failed: {error}") from error
+        why = "no space left" if _is_full(error) else str(error)
+        raise TargetUnusable(f"{target} cannot be written: {why}") from error
     except OSError as error:
-        raise LedgerUnusable(f"{error.filename}: {error.strerror}") from error
+        raise TargetUnusable(f"{target} cannot be written: {why_not_written(error)}") from error
     finally:
         with contextlib.suppress(OSError):
             _remove(part)
 
 
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+
+
 def _copy(source: Path, target: Path) -> None:
-    if not source.is_file():
+    try:
+        found = source.is_file()
+    except OSError as error:
+        raise LedgerUnusable(f"{source} cannot be read: {(error.strerror or '').lower()}") from error
+    if not found:
         raise LedgerUnusable(f"{source} is not a file")
     # Without its log a backup may lie where nothing can be written; with it, SQLite must read both.
     alone = "" if source.with_name(source.name + "-wal").exists() else "&immutable=1"
@@ -97,6 +129,8 @@ def _copy(source: Path, target: Path) -> None:
         ):
             read.backup(written)
     except sqlite3.DatabaseError as error:
+        if _is_full(error):  # of the two files, only one is written
+            raise
         raise LedgerUnusable(f"{source} cannot be read as a ledger: {error}") from error
     _as_one_file(target)
 
@@ -106,17 +140,17 @@ def _as_one_file(path: Path) -> None:
         handle.execute("PRAGMA journal_mode = DELETE")
 
 
-def _check(copy: Path) -> None:
+def _check(copy: Path, source: Path) -> None:
     with contextlib.closing(sqlite3.connect(copy)) as handle:
         (found, *_) = handle.execute("PRAGMA integrity_check(1)").fetchone()
         tables = {name for (name,) in handle.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if found != "ok":
-        raise LedgerUnusable(f"it is damaged: {found}")
+        raise LedgerUnusable(f"{source} is damaged: {found}")
     if not {"alembic_version", "boards"} <= tables:
-        raise LedgerUnusable("it holds no ledger")
+        raise LedgerUnusable(f"{source} holds no ledger")
 
 
-def _require_our_schema(copy: Path) -> None:
+def _require_our_schema(copy: Path, source: Path) -> None:
     """Refuse a file whose tables, indexes and triggers are not those that our migrations make."""
     with tempfile.TemporaryDirectory() as directory:
         fresh = Path(directory) / "ledger.db"
@@ -124,7 +158,7 @@ def _require_our_schema(copy: Path) -> None:
         expected, found = _schema(fresh), _schema(copy)
     if found != expected:
         other = sorted(name for _, name, _ in found ^ expected)
-        raise LedgerUnusable(f"it is not the ledger of this release: {', '.join(other[:3])}")
+        raise LedgerUnusable(f"{source} is not the ledger of this release: {', '.join(other[:3])}")
 
 
 def _schema(path: Path) -> set[tuple[str, str, str]]:

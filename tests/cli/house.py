@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,10 +64,16 @@ class TwinRoot:
     backups: list[Path] = field(default_factory=list)
     BadSettings: type[Exception] = BadSettings
 
-    def settings_from(self, environ: Mapping[str, str], /) -> Any:
+    def settings_from(self, environ: Mapping[str, str], /, signs: bool = False) -> Any:
         if "PORT" in environ:
             raise BadSettings("PORT should be a number")
         return self.settings
+
+    def stores_named(self, settings: Any, /) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def ledger_location(self, settings: Any, /) -> str:
+        return "file var/ledger.db"
 
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         if self.unreachable:
@@ -100,9 +107,10 @@ class TwinRoot:
     def backup_ledger(self, settings: Any, target: Path, /) -> None:
         self.backups.append(target)
 
-    def restore_ledger(self, settings: Any, backup: Path, at_ms: int, /) -> Path | None:
+    def restore_ledger(self, settings: Any, backup: Path, at_ms: int, confirm: Callable[[], None], /) -> Path | None:
         if backup not in self.backups:
             raise StoreUnavailable(f"{backup} is not a file")
+        confirm()
         return Path(f"ledger.db.before-restore-{at_ms}")
 
     def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:

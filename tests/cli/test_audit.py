@@ -174,4 +174,4 @@ def test_a_bar_shows_how_far_it_is_on_a_terminal_and_only_there(house: House, tm
 def test_a_file_that_cannot_be_written_is_named_as_it_was_given(house: House, tmp_path: Path) -> None:
     ended = house.scoreboard("audit", "export", "--out", str(tmp_path / "nowhere" / "november.csv"))
     assert (ended.exit_code, ended.stdout) == (3, "")
-    assert ended.stderr == f"Error: {tmp_path}/nowhere/november.csv cannot be written: No such file or directory\n"
+    assert ended.stderr == f"Error: {tmp_path}/nowhere/november.csv cannot be written: no such directory\n"

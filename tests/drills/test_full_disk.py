@@ -116,6 +116,9 @@ def test_a_full_disk_of_postgresql_is_known_though_nobody_submits(
 def test_a_first_start_on_a_full_disk_ends_with_69_and_one_line(disk: SmallDisk, tmp_path: Path) -> None:
     disk.fill()
     ended = started({"DATABASE_URL": sqlite_on(disk), **GIVEN}, tmp_path)
-    assert re.fullmatch(rf"scoreboard: the ledger {disk.directory}/ledger\.db has no space left.*\n", ended.stderr), ended.stderr
+    assert re.fullmatch(
+        rf"scoreboard: DATABASE_URL \(or SCOREBOARD_DATA_DIR\): the ledger {disk.directory}/ledger\.db has no space left.*\n",
+        ended.stderr,
+    ), ended.stderr
     assert ended.returncode == 69
     assert "Traceback" not in ended.stdout

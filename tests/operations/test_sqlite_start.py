@@ -25,10 +25,10 @@ def test_a_locked_file_is_waited_for_five_seconds_and_named(tmp_path: Path) -> N
     ended = started({"DATABASE_URL": f"sqlite:///{path}", **GIVEN}, tmp_path)
     took_s = time.monotonic() - began_s
     other.close()
-    assert ended.stderr == f"scoreboard: the ledger {path} is locked by another program (database is locked)\n"
+    assert re.fullmatch(NAMED + rf"the ledger {path} is locked by another program \(database is locked\)\n", ended.stderr)
     assert ended.returncode == 69
     assert took_s < 15, "with the start of Python and of the embedded Redis"
-    assert f"opening the ledger: {path}" in ended.stdout
+    assert f"opening the ledger: file {path}" in ended.stdout
 
 
 def a_letter(path: Path) -> None:

@@ -47,7 +47,11 @@ def test_a_bad_setting_ends_the_start_with_one_line_and_78(environ: dict[str, st
 
 def test_a_ledger_that_is_away_ends_the_start_with_one_line_and_a_code_after_which_systemd_tries_again(tmp_path: Path) -> None:
     ended = started({"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/scores"}, tmp_path)
-    assert re.fullmatch(r"scoreboard: the ledger cannot be reached: .*Connection refused.*\n", ended.stderr)
+    assert re.fullmatch(
+        r"scoreboard: DATABASE_URL \(or DB_\*\), database 'scores' at 127\.0\.0\.1 port 1: "
+        r"the ledger cannot be reached: .*Connection refused.*\n",
+        ended.stderr,
+    )
     assert "hunter2" not in ended.stderr + ended.stdout
     unit = (ROOT / "systemd" / "scoreboard.service").read_text()
     assert ended.returncode == 69

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from tests.operations.test_start import ROOT, started
 from tests.storage.postgres_server import PostgresServer
@@ -77,7 +78,8 @@ def test_what_an_operator_has_to_mend_ends_a_start_and_a_command_with_78(
 
 def test_too_many_connections_pass_by_themselves(server: PostgresServer, tmp_path: Path) -> None:
     ended = started({"DATABASE_URL": f"postgresql://crowded@/postgres?host={server.directory}"}, tmp_path)
-    assert ended.stderr.startswith("scoreboard: the ledger cannot be reached: ")
+    named = f"DATABASE_URL (or DB_*), database 'postgres' at {server.directory}"
+    assert ended.stderr.startswith(f"scoreboard: {named}: the ledger cannot be reached: ")
     assert ended.returncode == 69
 
 
@@ -85,9 +87,12 @@ def test_who_answers_the_login_and_then_nothing_ends_the_start_soon(server: Post
     with silent_proxy(server.directory) as proxy:
         proxy.quiet = "after login"
         begun_s = time.monotonic()
-        ended = started({"DATABASE_URL": proxy.url(server.url())}, tmp_path)
+        url = proxy.url(server.url())
+        ended = started({"DATABASE_URL": url}, tmp_path)
+    named = conninfo_to_dict(url)
+    where = f"database {named['dbname']!r} at {named['host']}" + (f" port {named['port']}" if "port" in named else "")
     assert (ended.stderr, ended.returncode) == (
-        "scoreboard: the ledger cannot be reached: PostgreSQL gave no answer in 2000 ms\n",
+        f"scoreboard: DATABASE_URL (or DB_*), {where}: the ledger cannot be reached: PostgreSQL gave no answer in 2000 ms\n",
         69,
     )
     assert time.monotonic() - begun_s < 15

@@ -122,7 +122,7 @@ def test_a_backup_that_still_has_its_log_is_read_with_it(ledger: Path, tmp_path:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"", "it holds no ledger"), (b"nonsense" * 1_000, "cannot be read as a ledger"), (None, "is not a file")],
+    [(b"", r"backup\.db holds no ledger"), (b"nonsense" * 1_000, "cannot be read as a ledger"), (None, "is not a file")],
 )
 def test_what_is_no_ledger_is_not_restored(content: bytes | None, said: str, ledger: Path, tmp_path: Path) -> None:
     write_epoch(ledger, 2)

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.storage.opening import LedgerUnusable, migration_engine, place_of, sqlite_file
+from scoreboard.storage.opening import LedgerUnusable, migration_engine, sqlite_file
 from scoreboard.storage.sqlite_refusal import refusal
 
 #: Any number, as long as every release takes the same.
@@ -132,4 +132,4 @@ def _explained(url: str) -> Iterator[None]:
         said = str(cause).strip().partition("\n")[0]
         if isinstance(cause, psycopg.OperationalError):
             raise StoreUnavailable(f"the ledger cannot be reached: {said}") from error
-        raise LedgerUnusable(f"DATABASE_URL (or DB_*): {place_of(url)} is not a ledger that can be used: {said}") from error
+        raise LedgerUnusable(f"this is not a ledger that can be used: {said}") from error

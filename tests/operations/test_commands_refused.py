@@ -1,0 +1,244 @@
+"""Commands that cannot do it, as real processes: one line that names the setting or the file, a code, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scoreboard.storage.opening import open_store
+from scoreboard.storage.schema import migrate
+from tests.drills.small_disk import SmallDisk, small_disk
+from tests.operations.test_start import ROOT, started
+from tests.storage.claims import claim
+
+SCOREBOARD = Path(sys.executable).with_name("scoreboard")
+
+
+def command(directory: Path, *words: str, said: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+    """What came of a command in this directory. ``said`` is what a pipe holds for it to read."""
+    return subprocess.run(
+        [SCOREBOARD, *words],
+        cwd=directory,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "COLUMNS": "80", **environ},
+        input=said,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A directory in which a server has run: a ledger of one award in var/."""
+    (tmp_path / "var").mkdir(mode=0o700)
+    url = f"sqlite:///{tmp_path}/var/ledger.db"
+    migrate(url)
+    writes = open_store(url).writes
+    writes.award([claim("amy")], [])
+    writes.close()
+    return tmp_path
+
+
+@pytest.fixture
+def full_disk() -> Iterator[SmallDisk]:
+    with small_disk(1) as disk:
+        disk.fill()
+        yield disk
+
+
+@pytest.mark.parametrize(
+    "words", ["top", "audit list", "audit export", "replay verify", "reset board --reason r", "player show amy", "db backup b.db"]
+)
+def test_a_command_in_a_wrong_directory_names_the_file_and_makes_none(words: str, tmp_path: Path) -> None:
+    ended = command(tmp_path, *words.split())
+    assert ended.stderr == (
+        f"Error: no ledger at {tmp_path}/var/ledger.db: run it where the server runs, "
+        "or set DATABASE_URL or SCOREBOARD_DATA_DIR as the server's are\n"
+    )
+    assert (ended.returncode, ended.stdout, list(tmp_path.iterdir())) == (3, "", [])
+
+
+def test_a_token_is_not_signed_with_secrets_that_no_server_has(tmp_path: Path) -> None:
+    ended = command(tmp_path, "token", "mint", "--user", "amy")
+    assert ended.stderr.startswith(f"Error: SCOREBOARD_DATA_DIR: no secrets at {tmp_path}/var/secrets.json: ")
+    assert (ended.returncode, ended.stdout, list(tmp_path.iterdir())) == (78, "", [])
+
+
+def test_the_status_of_no_ledger_says_where_it_looked_and_makes_none(tmp_path: Path) -> None:
+    ended = command(tmp_path, "db", "status")
+    assert f"{tmp_path}/var/ledger.db" in ended.stdout.replace("\n", "").replace(" " * 9, "")
+    assert (ended.returncode, list(tmp_path.iterdir())) == (1, [])
+
+
+def test_a_file_that_is_no_ledger_is_named_with_its_setting(tmp_path: Path) -> None:
+    junk, foreign = tmp_path / "junk.db", tmp_path / "foreign.db"
+    junk.write_text("a letter\n" * 100)
+    sqlite3.connect(foreign).execute("CREATE TABLE theirs (id integer)")
+    for path in (junk, foreign):
+        ended = command(tmp_path, "audit", "list", DATABASE_URL=f"sqlite:///{path}")
+        assert ended.stderr.startswith("Error: DATABASE_URL (or SCOREBOARD_DATA_DIR)")
+        assert ended.stderr.count(str(path)) == 1
+        assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)
+
+
+def test_a_ledger_that_takes_no_writes_is_named_with_its_setting(house: Path) -> None:
+    path = house / "var" / "ledger.db"
+    with small_disk(4) as disk:
+        copy = disk.directory / "ledger.db"
+        shutil.copy(path, copy)
+        subprocess.run(["mount", "-o", "remount,ro", str(disk.directory)], check=True)
+        try:
+            ended = command(house, "reset", "board", "--reason", "r", "--yes", DATABASE_URL=f"sqlite:///{copy}")
+        finally:
+            subprocess.run(["mount", "-o", "remount,rw", str(disk.directory)], check=True)
+    assert ended.stderr.startswith("Error: DATABASE_URL (or SCOREBOARD_DATA_DIR)")
+    assert (ended.returncode, ended.stderr.count("\n"), ended.stderr.count(str(copy))) == (3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///{0}/ledger.db?bogus=1", "DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?'"),
+        (
+            "postgresql://amy:hunter2@localhost/x?bogus=1",
+            "DATABASE_URL: what follows '?' holds an option that PostgreSQL's client does not know",
+        ),
+    ],
+)
+def test_an_option_of_a_url_that_is_none_is_refused_with_the_setting(url: str, said: str, tmp_path: Path) -> None:
+    url = url.format(tmp_path)
+    assert command(tmp_path, "audit", "list", DATABASE_URL=url).stderr == f"Error: {said}\n"
+    ended = started({"DATABASE_URL": url}, tmp_path)
+    assert (ended.stderr, ended.returncode) == (f"scoreboard: {said}\n", 78)
+    assert list(tmp_path.glob("ledger*")) == []
+
+
+def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_path: Path) -> None:
+    ended = command(tmp_path, "audit", "list", DATABASE_URL="postgresql://amy:hunter2@127.0.0.1:1/scores")
+    assert ended.stderr.startswith(
+        "Error: DATABASE_URL (or DB_*), database 'scores' at 127.0.0.1 port 1: the ledger cannot be reached: "
+    )
+    assert (ended.returncode, ended.stderr.count("\n"), "hunter2" in ended.stderr) == (3, 1, False)
+
+
+@pytest.mark.parametrize("words", ["audit export --out {0}", "db backup {0}"])
+@pytest.mark.parametrize(("target", "why"), [("nowhere/a.out", "no such directory"), ("there", "it is a directory")])
+def test_a_target_that_cannot_be_is_named_as_it_was_given(words: str, target: str, why: str, house: Path) -> None:
+    (house / "there").mkdir()
+    ended = command(house, *words.format(target).split())
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert ended.stderr == f"Error: {target} cannot be written: {why}\n"
+    assert sorted(path.name for path in house.iterdir()) == ["there", "var"]
+
+
+@pytest.mark.parametrize("words", ["audit export --out {0}", "db backup {0}"])
+def test_a_target_on_a_full_disk_is_named_and_nothing_is_left(words: str, house: Path, full_disk: SmallDisk) -> None:
+    target = full_disk.directory / "a.out"
+    before = sorted(full_disk.directory.iterdir())
+    ended = command(house, *words.format(target).split())
+    assert ended.stderr == f"Error: {target} cannot be written: no space left\n"
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert sorted(full_disk.directory.iterdir()) == before
+
+
+def test_an_export_to_a_device_writes_to_it_and_does_not_replace_it(house: Path) -> None:
+    os.mkfifo(house / "pipe")
+    with subprocess.Popen(["cat", house / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        ended = command(house, "audit", "export", "--out", "pipe")
+        assert reader.stdout is not None
+        assert reader.stdout.read().startswith("at,transaction_id,")
+    assert ended.returncode == 0
+    assert (house / "pipe").is_fifo()
+
+
+def test_stdout_on_a_full_disk_is_one_line(house: Path) -> None:
+    for words in ("audit export", "audit list", "audit list --json", "db status"):
+        ended = subprocess.run(
+            ["sh", "-c", f"{SCOREBOARD} {words} > /dev/full"],
+            cwd=house,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert (ended.returncode, ended.stderr) == (3, "Error: stdout cannot be written: no space left\n"), words
+
+
+@pytest.mark.parametrize("words", ["audit export", "audit list", "audit list --json", "top", "top --json", "replay check {0}"])
+def test_a_reader_who_leaves_ends_it_quietly(words: str, house: Path) -> None:
+    written, reads = os.pipe()
+    os.close(written)  # the reader has left before a word was written
+    ended = subprocess.run(
+        [SCOREBOARD, *words.format("00000000-0000-4000-8000-000000000000").split()],
+        cwd=house,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        stdout=reads,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(reads)
+    assert ended.stderr == ""
+    assert ended.returncode == 141
+
+
+@pytest.mark.parametrize("words", ["reset board --reason r", "player suspend amy --reason r", "db restore b.db"])
+def test_a_question_that_cannot_be_answered_is_one_line_and_changes_nothing(words: str, house: Path) -> None:
+    assert command(house, "db", "backup", "b.db").returncode == 0
+    ended = command(house, *words.split())
+    assert ended.stderr == "Error: this asks for a yes: answer it at a terminal or give --yes; nothing was changed\n"
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert len(json.loads(command(house, "audit", "list", "--json").stdout)) == 1
+    assert sorted(path.name for path in (house / "var").iterdir()) == ["ledger.db"]
+
+
+def test_a_question_fits_into_80_columns(house: Path) -> None:
+    assert command(house, "db", "backup", "b.db").returncode == 0
+    long = ("--reason", "r" * 300, "--operator", "o" * 64)
+    for words in (["reset", "board", *long], ["reset", "user", "amy", *long], ["db", "restore", "b.db"]):
+        ended = command(house, *words, said="n\n")
+        question, _, answer = ended.stderr.partition("[y/N] \n")
+        assert answer == "Error: nobody said yes, so nothing was changed; --yes does not ask\n"
+        assert 0 < max(len(line) for line in f"{question}[y/N] ".splitlines()) < 80
+        assert ended.returncode == 2
+
+
+def test_a_restore_that_cannot_be_asks_nothing(house: Path) -> None:
+    assert command(house, "db", "backup", "b.db").returncode == 0
+    (house / "junk.db").write_text("a letter")
+    for file, said in (("nowhere.db", "nowhere.db is not a file"), ("junk.db", "junk.db cannot be read as a ledger")):
+        ended = command(house, "db", "restore", file, said="y\n")
+        assert (ended.returncode, ended.stderr.startswith(f"Error: {said}")) == (3, True), ended.stderr
+    handle = sqlite3.connect(house / "var" / "ledger.db")
+    handle.execute("PRAGMA journal_mode = WAL")
+    handle.execute("SELECT count(*) FROM boards").fetchall()
+    ended = command(house, "db", "restore", "b.db", said="y\n")
+    assert ended.stderr == f"Error: {house}/var/ledger.db is in use: stop the server first\n"
+    assert ended.returncode == 3
+    handle.close()
+
+
+def test_a_restore_into_no_directory_names_the_setting(house: Path) -> None:
+    assert command(house, "db", "backup", "b.db").returncode == 0
+    ended = command(house, "db", "restore", "b.db", "--yes", SCOREBOARD_DATA_DIR="elsewhere")
+    assert ended.stderr.startswith(f"Error: DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {house}/elsewhere ")
+    assert ended.returncode == 3
+
+
+def test_a_typing_error_in_the_ledgers_path_makes_no_board(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/typo/ledger.db"
+    line = (
+        f"DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {tmp_path}/typo for the ledger ledger.db: "
+        "make it, or correct the setting\n"
+    )
+    ended = started({"DATABASE_URL": url}, tmp_path)
+    assert (ended.stderr, ended.returncode) == (f"scoreboard: {line}", 78)
+    upgraded = command(tmp_path, "db", "upgrade", DATABASE_URL=url)
+    assert (upgraded.stderr, upgraded.returncode) == (f"Error: {line}", 3)
+    assert not (tmp_path / "typo").exists()
