@@ -19,6 +19,10 @@ _REDIS: Final[Mapping[str, str]] = {
     "redis_subscription": "What other servers award is not heard: this server's screens may be a second late",
 }
 
+_REFUSED: Final = (
+    "Redis refuses what REDIS_URL says (the log says what): limits are each process's own, the board is the ledger's"
+)
+
 
 def redis_conditions(link: RedisLink) -> Sequence[Condition]:
     """How Redis fares. Without Redis all processes serve alike; one that Redis answers but that hears no messages does not."""
@@ -27,7 +31,7 @@ def redis_conditions(link: RedisLink) -> Sequence[Condition]:
             name=name,
             ok=ok,
             serving=ok or name != "redis_subscription" or not link.up,
-            detail="" if ok else _REDIS[name],
+            detail="" if ok else _REFUSED if name == "redis" and link.misconfigured else _REDIS[name],
         )
         for name, ok, _ in link.conditions()
     ]

@@ -16,7 +16,7 @@ from scoreboard.boundaries import Board, Ledger, Register, StaleBoard, StoreUnav
 from scoreboard.domain.values import Standing
 from scoreboard.storage.ledger_location import ledger_named, location, require_directory, require_file
 from scoreboard.storage.opening import LedgerUnusable, sqlite_file
-from scoreboard.storage.redis_errors import RedisUnusable
+from scoreboard.storage.redis_errors import RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis_home import Claim, RedisHome, using
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
@@ -156,3 +156,7 @@ def stores_named(settings: Settings) -> Iterator[None]:
             yield
     except (LedgerUnusable, RedisUnusable) as trouble:
         raise StoreUnavailable(str(trouble)) from trouble
+    except RedisUnavailable as trouble:
+        if settings.redis_url is None or "REDIS_URL" in str(trouble):
+            raise
+        raise StoreUnavailable(f"REDIS_URL (or REDIS_HOST): {trouble}") from trouble

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.boundaries import StoreMisconfigured, StoreUnavailable
 
 #: Redis answers and reads, and takes no writes: its memory is full, it cannot write its file, its replicas are missing.
 WRITES_REFUSED: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
@@ -26,6 +26,17 @@ _FORBIDDEN_TO_SCRIPT: Final = "The user executing the script can't"
 _LINE: Final = re.compile(r"@user_script: ?(\d+)")
 _CALL: Final = re.compile(r"redis\.call\('(\w+)'")
 
+#: How a reply begins that an operator has to mend: its kind, and what to say instead. No colon stands behind a setting that
+#: names a secret: the log would take what follows for the secret.
+_WRONG_SETTINGS: Final = {
+    "NOAUTH": ("NOAUTH", "REDIS_URL (or REDIS_PASSWORD): Redis asks for a password, and none is set"),
+    "WRONGPASS": ("WRONGPASS", "REDIS_URL (or REDIS_PASSWORD): Redis refuses the user or the password"),
+    "ERR AUTH <password> called without": ("ERR", "REDIS_URL (or REDIS_PASSWORD): a password is set, and this Redis has none"),
+    "ERR DB index": ("ERR", "REDIS_URL: this Redis has no database of that number"),
+    "ERR SELECT is not allowed": ("ERR", "REDIS_URL: this Redis is a cluster: leave out the number of a database"),
+    "DENIED": ("DENIED", "REDIS_URL: this Redis is in protected mode: it takes connections from its own machine only"),
+}
+
 
 class RedisUnavailable(StoreUnavailable):
     """Redis did not do it. ``kind`` is the class of its error, or one of ours:
@@ -40,6 +51,14 @@ class RedisUnavailable(StoreUnavailable):
         self.detail = detail
 
 
+class RedisMisconfigured(RedisUnavailable, StoreMisconfigured):
+    """Redis answers and refuses what REDIS_URL says. ``detail`` names the setting, and nothing of its value."""
+
+    def __init__(self, kind: str, detail: str) -> None:
+        super().__init__(kind, detail)
+        self.args = (detail,)
+
+
 class RedisUnusable(Exception):
     """Redis can be reached, or could be started, and is not one that this program can use: one line for the operator."""
 
@@ -50,6 +69,9 @@ class RedisHasNoSpace(StoreUnavailable):
 
 def refused(reply: str) -> RedisUnavailable:
     """The error that a reply means."""
+    for beginning, (kind, words) in _WRONG_SETTINGS.items():
+        if reply.startswith(beginning):
+            return RedisMisconfigured(kind, words)
     if _FORBIDDEN_TO_SCRIPT in reply:
         return RedisUnavailable("NOPERM", reply)
     found = _KIND.search(reply)
@@ -58,6 +80,8 @@ def refused(reply: str) -> RedisUnavailable:
 
 def worded(trouble: Exception) -> str:
     """What a log line says of a failure."""
+    if isinstance(trouble, RedisMisconfigured):
+        return trouble.detail
     if isinstance(trouble, RedisUnavailable):
         return f"{trouble.kind}: {trouble.detail}"
     return str(trouble) or type(trouble).__name__

@@ -37,6 +37,8 @@ class Address(NamedTuple):
 
     endpoint: IStreamClientEndpoint
     introduction: tuple[tuple[Word, ...], ...]
+    #: The same for a log line: no user, no password.
+    words: str
 
 
 def address(url: str, reactor: Any) -> Address:
@@ -47,9 +49,11 @@ def address(url: str, reactor: Any) -> Address:
     database = asked.get("db", [""])[0]
     if parts.scheme == "unix":
         endpoint: IStreamClientEndpoint = UNIXClientEndpoint(reactor, unquote(parts.path), timeout=_CONNECT_S)
+        words = unquote(parts.path)
     elif parts.scheme in ("redis", "rediss"):
         host = parts.hostname or "127.0.0.1"
         endpoint = HostnameEndpoint(reactor, host, parts.port or 6379, timeout=_CONNECT_S)
+        words = f"REDIS_URL (or REDIS_HOST) {host} port {parts.port or 6379}"
         if parts.scheme == "rediss":
             endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
         database = database or parts.path.strip("/")
@@ -61,7 +65,7 @@ def address(url: str, reactor: Any) -> Address:
         said.append(("AUTH", *user, unquote(password)))
     if database:
         said.append(("SELECT", int(database)))
-    return Address(endpoint, tuple(said))
+    return Address(endpoint, tuple(said), words)
 
 
 class RedisLine:

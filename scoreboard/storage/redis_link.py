@@ -21,7 +21,7 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Meter
-from scoreboard.storage.redis_errors import RECONNECT, RedisUnavailable, worded
+from scoreboard.storage.redis_errors import RECONNECT, RedisMisconfigured, RedisUnavailable, worded
 from scoreboard.storage.redis_failures import RedisFailures
 from scoreboard.storage.redis_info import Condition, RedisInfo, read_info
 from scoreboard.storage.redis_line import CHECK_S_MAX, GREETING_S, RedisLine, address
@@ -60,6 +60,7 @@ class RedisLink:
         self._wire: RedisWire | None = None
         self._run_id = ""
         self._trouble = "not connected yet"
+        self._misconfigured: RedisMisconfigured | None = None
         self._eviction = ""
         self._failures = RedisFailures(meter, reactor)
         self._opened = False
@@ -108,6 +109,11 @@ class RedisLink:
             *[subscription.condition() for subscription in self._subscriptions],
         )
 
+    @property
+    def misconfigured(self) -> bool:
+        """Whether Redis answers and refuses what REDIS_URL says."""
+        return self._misconfigured is not None
+
     def on_up(self, told: Callable[[], None]) -> None:
         """Call ``told`` each time that Redis can be asked (again)."""
         self._when_up.append(told)
@@ -124,7 +130,10 @@ class RedisLink:
             subscription.start()
 
     async def reached(self, within_ms: int) -> None:
-        """Return as soon as Redis can be asked; raise RedisUnavailable if that takes too long (the link goes on trying)."""
+        """Return as soon as Redis can be asked; raise RedisUnavailable if that takes too long (the link goes on trying).
+
+        RedisMisconfigured if Redis refused what REDIS_URL says, at the latest attempt.
+        """
         if self.up:
             return
         risen: Deferred[None] = Deferred()
@@ -133,7 +142,7 @@ class RedisLink:
             risen.callback(None)
 
         self._when_up.append(told)
-        timer = self._reactor.callLater(within_ms / 1000, lambda: risen.errback(RedisUnavailable("AWAY", self._trouble)))
+        timer = self._reactor.callLater(within_ms / 1000, lambda: risen.errback(self._away()))
         try:
             await risen
         finally:
@@ -191,7 +200,7 @@ class RedisLink:
         info = read_info(await wire.ask(("INFO",), GREETING_S))
         info.require_master()
         self._run_id = info.run_id
-        self._wire, self._trouble = wire, ""
+        self._wire, self._trouble, self._misconfigured = wire, "", None
         self._log.info("Redis can be asked")
         self._meter.gauge("redis_up", 1)
         self._judge_eviction(info)
@@ -226,9 +235,13 @@ class RedisLink:
 
     def _complain(self, trouble: Exception) -> None:
         said = worded(trouble)
+        self._misconfigured = trouble if isinstance(trouble, RedisMisconfigured) else None
         if self._opened and said != self._trouble:  # once, not four times a second
             self._trouble = said
-            self._log.warn("Redis cannot be asked: {trouble}", trouble=said)
+            self._log.warn("Redis cannot be asked: {trouble} ({where})", trouble=said, where=self._where.words)
+
+    def _away(self) -> RedisUnavailable:
+        return self._misconfigured or RedisUnavailable("AWAY", f"{self._trouble} ({self._where.words})")
 
     def _why_down(self) -> str:
         ended = self._wire and self._wire.ended  # hung up, and the transport has not said so yet

@@ -16,8 +16,10 @@ import pytest
 from scoreboard.storage.opening import open_store
 from scoreboard.storage.schema import migrate
 from tests.drills.small_disk import SmallDisk, small_disk
+from tests.journeys.server import ServerProcess
 from tests.operations.test_start import ROOT, started
 from tests.storage.claims import claim
+from tests.storage_redis.redis_server import RedisServer
 
 SCOREBOARD = Path(sys.executable).with_name("scoreboard")
 
@@ -242,3 +244,36 @@ def test_a_typing_error_in_the_ledgers_path_makes_no_board(tmp_path: Path) -> No
     upgraded = command(tmp_path, "db", "upgrade", DATABASE_URL=url)
     assert (upgraded.stderr, upgraded.returncode) == (f"Error: {line}", 3)
     assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.parametrize(
+    ("login", "why"),
+    [
+        ("", "REDIS_URL (or REDIS_PASSWORD): Redis asks for a password, and none is set"),
+        ("?password=hunter2", "REDIS_URL (or REDIS_PASSWORD): Redis refuses the user or the password"),
+        ("?password=right&db=99", "REDIS_URL: this Redis has no database of that number"),
+    ],
+)
+def test_a_redis_that_refuses_us_is_named_by_a_command_and_a_server(login: str, why: str, house: Path, tmp_path: Path) -> None:
+    redis = RedisServer("--requirepass", "right")
+    try:
+        ended = command(house, "reset", "board", "--reason", "r", "--yes", REDIS_URL=redis.url + login)
+        server = ServerProcess(tmp_path / "server")
+        server.launch(REDIS_URL=redis.url + login)
+        server.wait_until_ready()
+        condition = server.get("/readyz?strict").body["message"]
+        assert server.stop() == 0
+    finally:
+        redis.close()
+    assert (ended.returncode, ended.stderr, ended.stdout) == (78, f"Error: {why}\n", "")
+    assert f"Redis cannot be asked: {why} (" in server.log
+    assert "Redis refuses what REDIS_URL says" in condition
+    for said in ("hunter2", "right&", "[redacted]"):
+        assert said not in server.log
+
+
+def test_a_redis_that_does_not_answer_is_named_by_a_command(house: Path) -> None:
+    ended = command(house, "reset", "board", "--reason", "r", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    assert ended.stderr.startswith("Error: Redis (AWAY): Connection was refused ")
+    assert ended.stderr.endswith(" (REDIS_URL (or REDIS_HOST) 127.0.0.1 port 1)\n")
+    assert (ended.returncode, ended.stderr.count("\n"), "hunter2" in ended.stderr) == (3, 1, False)

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
+from scoreboard.storage.redis_errors import RedisMisconfigured
 from scoreboard.storage.redis_line import address
 from scoreboard.storage.redis_link import RedisLink, script
 from scoreboard.storage.redis_wire import RedisUnavailable
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor, until
+from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
 
 BEGIN_KEYS = ["ranking", "players", "state", "history"]
 
@@ -163,11 +164,20 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
     server = RedisServer("--requirepass", "open sesame")
 
     async def main() -> None:
-        for wrong in (server.url, server.url + "?password=open"):
+        right = server.url + "?password=open%20sesame"
+        for wrong, why in (
+            (server.url, "REDIS_URL (or REDIS_PASSWORD): Redis asks for a password, and none is set"),
+            (server.url + "?password=open", "REDIS_URL (or REDIS_PASSWORD): Redis refuses the user or the password"),
+            (right + "&db=99", "REDIS_URL: this Redis has no database of that number"),
+        ):
             link = RedisLink(wrong, the_reactor(), CountingMeter())
-            link.open()
-            with pytest.raises(RedisUnavailable, match=r"^Redis \(AWAY\): (NOAUTH|WRONGPASS)"):
-                await link.reached(400)
+            with logged("RedisLink") as lines:
+                link.open()
+                with pytest.raises(RedisMisconfigured) as refused:
+                    await link.reached(400)
+            assert str(refused.value) == why
+            assert lines == [f"warn Redis cannot be asked: {why} ({server.socket})"]
+            assert (link.misconfigured, link.conditions()[0].reason) == (True, f"Redis cannot be asked: {why}")
             await link.close()
         async with linked(server.url + "?db=3&password=open%20sesame") as link:
             await link.call("SET", "where", "three")
@@ -178,6 +188,19 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
         run(main)
     finally:
         server.close()
+
+
+def test_a_password_for_a_redis_that_has_none_is_named(own_server: RedisServer) -> None:
+    async def main() -> None:
+        link = RedisLink(own_server.url + "?password=open", the_reactor(), CountingMeter())
+        link.open()
+        with pytest.raises(
+            RedisMisconfigured, match=r"^REDIS_URL \(or REDIS_PASSWORD\): a password is set, and this Redis has none$"
+        ):
+            await link.reached(400)
+        await link.close()
+
+    run(main)
 
 
 def test_urls_are_read_as_redis_py_writes_them() -> None:
