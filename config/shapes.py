@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from jwt.utils import is_pem_format, is_ssh_key
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
@@ -80,6 +80,9 @@ def _redis_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.startswith(("redis://", "unix://")) or not _readable(text):
         raise ValueError("should be a URL like redis://:password@host:6379/0 or unix:///path/to/socket")
+    for number in parse_qs(urlsplit(text).query).get("db", ()):
+        if re.fullmatch("[0-9]{1,9}", number) is None:
+            raise ValueError("should name a database by its number, as in unix:///path/to/socket?db=0")
     return value
 
 

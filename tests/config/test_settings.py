@@ -155,6 +155,7 @@ BAD = [
     ({"TRUSTED_PROXIES": "proxy"}, "TRUSTED_PROXIES should list networks like 10.0.0.0/8 or addresses like 127.0.0.1"),
     ({"DATABASE_URL": "mysql://h/x"}, "DATABASE_URL should be a URL like postgresql://"),
     ({"REDIS_URL": "http://h"}, "REDIS_URL should be a URL like redis://"),
+    ({"REDIS_URL": "unix:///s?db=x"}, "REDIS_URL should name a database by its number"),
     ({"LOG_LEVEL": "loud"}, "LOG_LEVEL should be 'debug', 'info', 'warn', 'error' or 'critical'"),
     ({"PUBLIC_BOARD": "perhaps"}, "PUBLIC_BOARD should be true or false"),
     ({"RATE_LIMIT_POLICY": "fixed"}, "RATE_LIMIT_POLICY should be 'sliding' or 'bucket'"),
