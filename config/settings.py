@@ -15,7 +15,7 @@ from pydantic import AliasGenerator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config import BadSettings
-from config.kept_secrets import found_secrets, kept_secrets, passing_secrets
+from config.kept_secrets import kept_secrets
 from config.secret_strength import weakness
 from config.shapes import (
     AbsolutePath,
@@ -220,19 +220,19 @@ def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
 VARIABLES: Final = tuple(str(field.alias or name.upper()) for name, field in Settings.model_fields.items())
 
 
-def load_settings(environ: Mapping[str, str], own_secrets: Literal["make", "find", "do without"] = "make") -> Settings:
+def load_settings(environ: Mapping[str, str], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> Settings:
     """The settings of this environment. Raises BadSettings: one line that names what is wrong and shows no value.
 
-    Outside production secrets that were not given are kept in the data directory. A server makes them there ("make"). A command
-    writes nothing: one that signs needs those that a server made ("find"), the others do as well without.
+    Outside production secrets that were not given come from the data directory by ``keep``. A server makes them there
+    (``kept_secrets``). A command writes nothing: one that signs needs those that a server made (``found_secrets``), the others do
+    as well without (``passing_secrets``).
     """
     given: dict[str, Any] = {
         name: environ[name] for name in VARIABLES if environ.get(name) or (name in environ and name in _EMPTY_SAYS_NONE)
     }
-    if own_secrets != "make":
-        find = found_secrets if own_secrets == "find" else passing_secrets
+    if keep is not kept_secrets:
         known = {**_read_config_file(given.get("SCOREBOARD_CONFIG_FILE")), **given}
-        given |= {name: secret for name, secret in _own_secrets(known, find).items() if name not in known}
+        given |= {name: secret for name, secret in _own_secrets(known, keep).items() if name not in known}
     try:
         return Settings(**given)
     except ValidationError as error:

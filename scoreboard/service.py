@@ -26,6 +26,7 @@ from twisted.web.resource import IResource
 
 from config import BadSettings as BadSettings
 from config.catalogue import load_catalogue
+from config.kept_secrets import found_secrets, passing_secrets
 from config.settings import Settings, load_settings
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.board_diagnosis import owner_of
@@ -524,7 +525,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
 
 def settings_from(environ: Mapping[str, str], signs: bool = False) -> Settings:
     """The server's settings, for a command: nothing is written. With ``signs`` its secrets must be there. Raises BadSettings."""
-    return load_settings(environ, own_secrets="find" if signs else "do without")
+    return load_settings(environ, found_secrets if signs else passing_secrets)
 
 
 def mint_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
