@@ -9,7 +9,7 @@ import typer
 
 from cli.orders import YesOption, ask
 from cli.outcomes import FOUND_WRONG
-from cli.printing import JsonFlag, facts, print_json, show
+from cli.printing import JsonFlag, facts, print_json, say, show
 from cli.surroundings import surroundings
 
 app = typer.Typer(no_args_is_help=True)
@@ -75,7 +75,7 @@ def backup(
     if as_json:
         print_json({"backup": str(file)})
     else:
-        show(f"The ledger is copied to {file}.")
+        say(f"The ledger is copied to {file}.")
 
 
 @app.command("restore")
@@ -109,4 +109,4 @@ def restore(
     if as_json:
         print_json({"restored": str(file), "kept": None if kept is None else str(kept)})
     else:
-        show(f"The ledger is {file}." + ("" if kept is None else f" The one before it is kept as {kept}."))
+        say(f"The ledger is {file}." + ("" if kept is None else f" The one before it is kept as {kept}."))

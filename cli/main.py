@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 import sys
 import time
 import traceback
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -77,8 +78,20 @@ def _account() -> str:
     return ""
 
 
+def _buffered(stream: TextIO) -> TextIO:
+    """The stream, with a buffer below it that writes all of a text.
+
+    PYTHONUNBUFFERED, which containers often set, leaves the buffer out. Then Python drops, without an error, what a pipe did not
+    take at the first try.
+    """
+    if not isinstance(stream.buffer, io.RawIOBase):
+        return stream
+    return io.TextIOWrapper(io.BufferedWriter(stream.buffer), encoding=stream.encoding, line_buffering=stream.isatty())
+
+
 def main() -> None:
     """Run the command that the arguments ask for, in the real world."""
+    sys.stdout = _buffered(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that cannot show a name still gets it
     try:

@@ -98,6 +98,11 @@ def show(*things: Any) -> None:
     Console(highlight=False, markup=False).print(*things, sep="\n")
 
 
+def say(message: str) -> None:
+    """Print a sentence on stdout, in one line: what it names can be copied from a narrow terminal, too."""
+    Console(highlight=False, markup=False).print(cell(message), soft_wrap=True)
+
+
 def remark(message: str) -> None:
     """Tell whoever watches stderr something that is no part of the answer."""
     _stderr(cell(message))

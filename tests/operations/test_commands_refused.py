@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -188,6 +189,34 @@ def test_a_reader_who_leaves_ends_it_quietly(words: str, house: Path) -> None:
     os.close(reads)
     assert ended.stderr == ""
     assert ended.returncode == 141
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_who_leaves_in_the_middle_ends_it_quietly(unbuffered: str, house: Path) -> None:
+    writes = open_store(f"sqlite:///{house}/var/ledger.db").writes
+    writes.award([claim(f"user-{number}") for number in range(300)], [])
+    writes.close()
+    for words in ("audit list -n 1000 --json", "audit export --until 2030-01-01 --format jsonl"):
+        with subprocess.Popen(
+            [SCOREBOARD, *words.split()],
+            cwd=house,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as ended:
+            assert ended.stdout is not None
+            assert ended.stderr is not None
+            ended.stdout.read(1)
+            ended.stdout.close()
+            assert ended.stderr.read() == b""
+        assert ended.returncode == 141, words
+
+
+def test_a_long_path_is_printed_in_one_piece(house: Path) -> None:
+    target = house / ("long-" * 16)
+    assert command(house, "db", "backup", str(target)).stdout == f"The ledger is copied to {target}.\n"
+    restored = command(house, "db", "restore", str(target), "--yes")
+    assert re.fullmatch(rf"The ledger is {target}\. The one before it is kept as {house}/var/\S+\.\n", restored.stdout)
 
 
 @pytest.mark.parametrize("words", ["reset board --reason r", "player suspend amy --reason r", "db restore b.db"])
