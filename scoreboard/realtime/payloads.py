@@ -63,6 +63,7 @@ class _Board(_Shape, frozen=True, omit_defaults=True):
     reset: bool = False
     view: _Around | _Stretch | UnsetType = UNSET
     offset: int | UnsetType = UNSET
+    degraded: bool = False
 
 
 class _Enter(_Row, frozen=True, tag_field="op", tag="enter"):
@@ -239,7 +240,8 @@ def _row(row: Row) -> _Row:
 def _board(page: Page, reset: bool, view: View | None = None) -> _Board:
     cursor = page.cursor
     rows = [_row(row) for row in page.rows]
-    return _Board(rows, page.total, moment(page.read_at_ms), cursor.epoch, cursor.seq, reset, *_viewed(page, view))
+    viewed, at = _viewed(page, view), moment(page.read_at_ms)
+    return _Board(rows, page.total, at, cursor.epoch, cursor.seq, reset, *viewed, degraded=page.degraded)
 
 
 def _viewed(page: Page, view: View | None) -> tuple[_Around | _Stretch, int] | tuple[()]:

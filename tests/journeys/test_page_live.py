@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.journeys.server import ServerProcess
+from tests.journeys.test_redis_faults import redis_pid
 from tests.pages.chromium import chromium, watching
 from tests.pages.conftest import MOVING_WHEN_FIRST, expect_live
 
@@ -44,6 +47,25 @@ def test_a_spectator_watches_a_row_move_and_its_player_the_own_place(browser: Br
         expect(page.locator(".row .points")).to_have_text(["300", "200"])
         expect(place).to_contain_text("Rank 1 Ben ahead of 50 %")
         expect(own_page.get_by_role("row", name="Ben").get_by_text("You")).to_be_visible()
+
+
+def test_the_page_says_that_it_is_delayed_while_redis_is_silent(browser: Browser, public_server: ServerProcess) -> None:
+    redis = redis_pid(public_server)
+    with watching(browser, public_server.url) as page:
+        expect_live(page)
+        os.kill(redis, signal.SIGSTOP)
+        try:
+            expect(page.locator("#connection")).to_have_text("Delayed", timeout=15_000)
+            expect(page.get_by_role("status")).to_have_text("The board may be out of date.")
+            assert public_server.play("ben").status == 200
+            page.evaluate("dispatchEvent(new Event('online'))")  # the ledger shows it meanwhile
+            expect(page.locator(".row .points")).to_have_text(["200", "200"])
+            expect(page.locator("#connection")).to_have_text("Delayed")
+        finally:
+            os.kill(redis, signal.SIGCONT)
+        expect(page.locator("#connection")).to_have_text("Live", timeout=15_000)
+        assert public_server.play("ben").status == 200
+        expect(page.locator(".row .name")).to_have_text(["Ben", "Ann"])
 
 
 def test_the_page_comes_back_when_the_server_does(browser: Browser, public_server: ServerProcess) -> None:

@@ -72,6 +72,9 @@ class FakeServer(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.is_public = True
         self.is_down = False
+        self.is_degraded = False
+        self.is_unreadable = False
+        self.joins = 0
         self.lent_life_s = 3600
         self.refused_tokens: set[str] = set()
         self.place: dict[str, Any] = {"score": 0, "rank": None, "percentile": None, "lastUpdated": None}
@@ -117,7 +120,7 @@ class FakeServer(ThreadingHTTPServer):
 
     def snapshot(self) -> dict[str, Any]:
         """The payload of a `leaderboard:update` now."""
-        return self._board | {"timestamp": iso()}
+        return self._board | {"timestamp": iso()} | ({"degraded": True} if self.is_degraded else {})
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """One port, two protocols: a WebSocket's first line is seen before anyone reads it."""
@@ -149,7 +152,11 @@ class FakeServer(ThreadingHTTPServer):
                 member.user_id = user_of(token)
                 self.taken_tokens.append(token)
             member.send(ack)
+        elif message["event"] == "join:leaderboard" and self.is_unreadable:
+            no = {"code": 5030, "error": "UNAVAILABLE", "message": "The board cannot be read now"}
+            member.send({"event": "error", "id": message["id"], "data": no})
         elif message["event"] == "join:leaderboard":
+            self.joins += 1
             with self._telling:  # who sees the ack is in the room
                 member.send(ack)
                 snapshot = {"type": "LEADERBOARD_REFRESH", "data": self.snapshot()}

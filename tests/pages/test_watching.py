@@ -88,6 +88,59 @@ class TestLine:
         expect_live(page)
 
 
+class TestDelay:
+    def test_a_board_that_may_be_out_of_date_is_delayed_until_there_is_news(self, watch: Watch, server: FakeServer) -> None:
+        page = watch()
+        expect_live(page)
+        live = page.locator(".dot").evaluate("(dot) => getComputedStyle(dot).backgroundColor")
+        server.is_degraded = True
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator("#connection")).to_have_text("Delayed")
+        expect(page.get_by_role("status")).to_have_text("The board may be out of date.")
+        assert page.locator(".dot").evaluate("(dot) => getComputedStyle(dot).backgroundColor") != live
+        server.is_degraded = False
+        server.show(rows(*BEA_LEADS))
+        expect_live(page)
+        expect(page.get_by_role("status")).to_have_text("The board is live again.")
+
+    def test_a_quiet_board_is_asked_for_within_twelve_seconds_and_players_are_not(self, watch: Watch, server: FakeServer) -> None:
+        page = watch(f"/#token={token_for(KAI, 'Kai')}")
+        expect_live(page)
+        page.clock.install()
+        page.evaluate("dispatchEvent(new Event('online'))")
+        until(page, lambda: server.joins == 2)
+        expect_live(page)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        server.is_degraded = True
+        page.clock.run_for(12_000)
+        until(page, lambda: server.joins == 3)
+        page.clock.run_for(100)
+        expect(page.locator("#connection")).to_have_text("Delayed")
+        page.clock.run_for(20_000)
+        assert asked == [], "a board that did not change moved no player"
+        server.is_degraded = False
+        page.clock.run_for(12_000)
+        expect_live(page)
+
+    def test_a_page_that_is_opened_meanwhile_says_so_too(self, watch: Watch, server: FakeServer) -> None:
+        server.is_degraded = True
+        page = watch()
+        expect(page.locator("#connection")).to_have_text("Delayed")
+        expect(page.locator(".row .name").first).to_have_text("Ada")
+
+    def test_a_board_that_cannot_be_read_is_delayed_and_the_line_stands(self, watch: Watch, server: FakeServer) -> None:
+        page = watch()
+        expect_live(page)
+        server.is_unreadable = True
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator("#connection")).to_have_text("Delayed")
+        server.is_unreadable = False
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect_live(page)
+        assert server.sockets == 1
+
+
 class TestPlayer:
     def test_sees_the_own_rank_and_hears_of_it(self, watch: Watch, server: FakeServer) -> None:
         server.place = place()

@@ -2,7 +2,10 @@
  * The switchboard: keeps one line to the server standing. It waits between attempts, never twice the same time, so that a thousand
  * screens do not come back at once.
  *
- * @typedef {{ name: "connecting" } | { name: "live" } | { name: "offline", retryAtMs: number } | { name: "locked" }} LineState
+ * Live means that the board is shown as it is now; delayed that the line stands and the server says that the board may be out of date.
+ *
+ * @typedef {{ name: "connecting" } | { name: "live" } | { name: "delayed" } | { name: "offline", retryAtMs: number }
+ *   | { name: "locked" }} LineState
  */
 
 import { Fallen, Line, Refused } from "./line.js";
@@ -10,6 +13,8 @@ import { NotNow, TokenNeeded } from "./session.js";
 
 /** A silent line is asked whether it still stands, for a dead one looks the same. */
 const PROBE_INTERVAL_MS = 30_000;
+/** A board of which nothing was heard for about so long is asked for again: a board that may be out of date sends no news. */
+const QUIET_MS = 10_000;
 /** The first wait is about 1 s, each further one about twice as long, up to 30 s; always half of it more or less, by chance. */
 const RETRY_MS = 1_000;
 const RETRY_MAX_MS = 20_000;
@@ -21,6 +26,8 @@ const RESTART_SPREAD_MS = 4_000;
 /** Close codes and codes of errors (docs/protocol-live.md): the server comes back soon; the token is not taken, or no longer. */
 const RESTARTING = 1012;
 const TOKEN_REFUSED = [4401, 4403, 4011, 4030];
+const NOT_READABLE = 5030;
+const JOINING = 4290;
 
 export class Connection {
   #url;
@@ -41,6 +48,9 @@ export class Connection {
   #phase = "trying";
   /** The next thing to do by the clock: probe or retry. @type {ReturnType<typeof setTimeout> | undefined} */
   #next;
+  /** When the board is asked for again. @type {ReturnType<typeof setTimeout> | undefined} */
+  #nextBoard;
+  #isDelayed = false;
 
   /**
    * @param {{
@@ -64,7 +74,10 @@ export class Connection {
     try {
       const token = await this.#session.token();
       if (attempt !== this.#attempt) return;
-      const line = new Line(this.#url, { hear: this.#hear, fall: (error) => this.#failed(attempt, error) });
+      const line = new Line(this.#url, {
+        hear: (event, message) => this.#heard(attempt, event, message),
+        fall: (error) => this.#failed(attempt, error),
+      });
       this.#line = line;
       await line.opened;
       await line.ask("auth", { token });
@@ -72,8 +85,9 @@ export class Connection {
       if (attempt !== this.#attempt) return;
       this.#phase = "live";
       this.#liveAtMs = this.#now();
-      this.#show({ name: "live" });
+      this.#show({ name: this.#isDelayed ? "delayed" : "live" });
       this.#probeLater(attempt);
+      this.#askBoardLater(attempt);
     } catch (error) {
       this.#failed(attempt, error);
     }
@@ -82,7 +96,54 @@ export class Connection {
   /** Something changed for the viewer (network, visibility): do now what would be done later. */
   nudge() {
     if (this.#phase === "waiting") void this.open();
-    else if (this.#phase === "live") void this.#probe(this.#attempt);
+    else if (this.#phase === "live") {
+      void this.#probe(this.#attempt);
+      void this.#askBoard(this.#attempt);
+    }
+  }
+
+  /**
+   * News. What comes of the board is the board as it is now, unless it is marked `degraded`.
+   * @param {number} attempt
+   * @param {string} event
+   * @param {any} message
+   */
+  #heard(attempt, event, message) {
+    this.#hear(event, message);
+    if (event === "leaderboard:update" || event === "score:update") {
+      this.#setDelayed(message.data.degraded === true);
+      this.#askBoardLater(attempt);
+    }
+  }
+
+  /** @param {boolean} isDelayed */
+  #setDelayed(isDelayed) {
+    const isNew = isDelayed !== this.#isDelayed;
+    this.#isDelayed = isDelayed;
+    if (isNew && this.#phase === "live") this.#show({ name: isDelayed ? "delayed" : "live" });
+  }
+
+  /** @param {number} attempt */
+  #askBoardLater(attempt) {
+    if (attempt !== this.#attempt || this.#phase !== "live") return;
+    clearTimeout(this.#nextBoard);
+    this.#nextBoard = setTimeout(() => this.#askBoard(attempt), QUIET_MS * (0.8 + 0.4 * this.#random()));
+  }
+
+  /**
+   * Join again: the server answers with the board, and with whether that may be out of date.
+   * @param {number} attempt
+   */
+  async #askBoard(attempt) {
+    clearTimeout(this.#nextBoard);
+    try {
+      await this.#line?.ask("join:leaderboard");
+    } catch (error) {
+      const code = error instanceof Refused ? error.code : 0;
+      if (code !== NOT_READABLE && code !== JOINING) this.#failed(attempt, error);
+      else if (attempt === this.#attempt && code === NOT_READABLE) this.#setDelayed(true);
+    }
+    this.#askBoardLater(attempt);
   }
 
   /** @param {number} attempt */
@@ -145,8 +206,10 @@ export class Connection {
    */
   #begin(phase) {
     clearTimeout(this.#next);
+    clearTimeout(this.#nextBoard);
     this.#attempt += 1;
     this.#phase = phase;
+    this.#isDelayed = false;
     this.#line?.hangUp();
     this.#line = null;
     return this.#attempt;

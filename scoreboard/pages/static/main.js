@@ -16,6 +16,11 @@ const SECOND_MS = 1000;
 /** Our own rank also falls when others pass us, of which we are not told one by one: so we ask, but seldom. */
 const OWN_PLACE_INTERVAL_MS = 15_000;
 const NOT_TAKEN = "The token was not accepted or has expired.";
+/** @type {Record<string, string>} */
+const WRONG = {
+  offline: "The connection is lost. Trying again by itself.",
+  delayed: "The board may be out of date.",
+};
 
 /** @param {string} id */
 const find = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
@@ -42,7 +47,8 @@ let line = { name: "connecting" };
 let isDrawDue = false;
 let isPlaceDue = false;
 let wasGiven = false;
-let isLost = false;
+/** What was last said to be wrong, "" for nothing. */
+let saidOf = "";
 
 /**
  * News from the server.
@@ -50,11 +56,11 @@ let isLost = false;
  * @param {any} message
  */
 function hear(event, { data }) {
+  if (!(event === "leaderboard:update" && scene.isAt(data))) isPlaceDue = true;
   if (event === "leaderboard:update" && scene.refresh(data, Date.now())) speech.follow(scene.rows);
   else if (event === "score:update") scene.change(data, Date.now());
   else if (event === "rank:achieved" && data.userId === scene.ownUserId) praiseRank(data.milestone);
   else if (event === "achievement:unlocked" && data.userId === scene.ownUserId) praisePoints(data.milestone);
-  isPlaceDue = true;
   drawSoon();
 }
 
@@ -71,12 +77,12 @@ function show(state) {
   scene.watchAs(session.player?.userId ?? null);
   if (state.name === "connecting") scene.startOver();
   if (state.name === "live") {
-    if (isLost) speech.say("The board is live again.");
-    isLost = false;
+    if (saidOf) speech.say("The board is live again.");
+    saidOf = "";
     void askPlace();
-  } else if (state.name === "offline" && !isLost) {
-    speech.say("The connection is lost. Trying again by itself.");
-    isLost = true;
+  } else if (state.name in WRONG && saidOf !== state.name) {
+    speech.say(WRONG[state.name]);
+    saidOf = state.name;
   }
   line = state;
   viewer.draw(session, line.name === "locked");

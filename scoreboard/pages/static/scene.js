@@ -70,6 +70,11 @@ export class Scene {
     return true;
   }
 
+  /** Whether news tells of the very state of the board that is shown. @param {Cursor} news */
+  isAt({ epoch, seq }) {
+    return epoch === this.#cursor.epoch && seq === this.#cursor.seq;
+  }
+
   /**
    * One player's new score, below the top that is shown; false if it is older than what is shown.
    * @param {Change} news

@@ -44,6 +44,8 @@ function words(line, nowMs) {
       return "Connecting…";
     case "live":
       return "Live";
+    case "delayed":
+      return "Delayed";
     case "locked":
       return "Not signed in";
     case "offline":
