@@ -14,8 +14,10 @@ from twisted.application.service import Service
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 _FIRST_FD: Final = 3
+_log: Final = Logger()
 #: Longer than the service gives what it closes: only a thread that hangs (a name server, say) keeps the process for so long.
 STOP_S_MAX: Final = 15.0
 
@@ -85,22 +87,39 @@ def _watchdog_s(environ: Mapping[str, str]) -> float:
 
 
 def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
-    """Stop in good order on SIGTERM and SIGINT and end with 0, where Twisted would end as if the signal had killed us.
+    """Stop in good order on SIGTERM, SIGINT and SIGHUP and end with 0; take no notice of SIGUSR1 and SIGUSR2.
 
-    What has not ended after ``seconds_max`` is left behind: the process ends all the same.
+    May be called before the reactor runs: a signal that comes earlier stops the reactor as soon as it runs. SIGHUP stays
+    ignored where the parent ignored it (nohup). What has not ended after ``seconds_max`` is left behind: the process ends.
     """
+    stopping = threading.Event()
 
     def stop(number: int, frame: object) -> None:
-        # A supervisor may tell us twice (make passes on what its whole group heard); a second Ctrl-C is somebody in a hurry.
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # Several signals may come (make passes on what its whole group heard). A second Ctrl-C means that somebody is in a hurry.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if stopping.is_set():
+            return
+        stopping.set()
         last = threading.Timer(seconds_max, _leave)
         last.daemon = True
         last.start()
+        reactor.callFromThread(_log.info, "stopping: {signal}", signal=signal.Signals(number).name)
         reactor.callFromThread(reactor.stop)
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    def take_no_notice(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # a second one is not even logged
+        reactor.callFromThread(_log.info, "{signal} means nothing to this server", signal=signal.Signals(number).name)
+
+    def install() -> None:
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if stopping.is_set() else stop)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, stop)
+        signal.signal(signal.SIGUSR1, take_no_notice)
+        signal.signal(signal.SIGUSR2, take_no_notice)
+
+    install()
+    reactor.callWhenRunning(install)  # the reactor takes SIGTERM when it begins to run, and would end as if it had killed us
 
 
 def _leave() -> None:

@@ -240,13 +240,14 @@ def _row(row: Row) -> _Row:
 def _board(page: Page, reset: bool, view: View | None = None) -> _Board:
     cursor = page.cursor
     rows = [_row(row) for row in page.rows]
-    viewed, at = _viewed(page, view), moment(page.read_at_ms)
-    return _Board(rows, page.total, at, cursor.epoch, cursor.seq, reset, *viewed, degraded=page.degraded)
+    shown, offset = _viewed(page, view)
+    at = moment(page.read_at_ms)
+    return _Board(rows, page.total, at, cursor.epoch, cursor.seq, reset, shown, offset, page.degraded)
 
 
-def _viewed(page: Page, view: View | None) -> tuple[_Around | _Stretch, int] | tuple[()]:
+def _viewed(page: Page, view: View | None) -> tuple[_Around | _Stretch | UnsetType, int | UnsetType]:
     """Which view it is, and how many players stand above it; nothing for the top."""
-    return () if view is None else (_view(view), offset_of(page.rows))
+    return (UNSET, UNSET) if view is None else (_view(view), offset_of(page.rows))
 
 
 def _view(view: View) -> _Around | _Stretch:

@@ -1,0 +1,111 @@
+"""Signals, as a terminal that closes, a supervisor or an operator's slip sends them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.operations.test_start import GIVEN, ROOT, TWISTD
+
+
+@contextmanager
+def serving(directory: Path, before: Callable[[], object] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A server whose log can be read from ``stdout``; killed in the end if it lives."""
+    with subprocess.Popen(
+        [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
+        cwd=directory,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "SCOREBOARD_DATA_DIR": str(directory / "var"),
+            "PORT": "0",
+            "WEBSOCKET_PORT": "",
+            **GIVEN,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=before,
+    ) as server:
+        try:
+            yield server
+        finally:
+            server.kill()
+
+
+def read_until(server: subprocess.Popen[str], said: str) -> None:
+    assert server.stdout is not None
+    assert any(said in line for line in server.stdout), said
+
+
+def rest_of(server: subprocess.Popen[str]) -> str:
+    """The log from here to the end; the server must end within its promised time."""
+    assert server.stdout is not None
+    ending_s = time.monotonic()
+    log = server.stdout.read()
+    server.wait(15)
+    assert time.monotonic() - ending_s < 15
+    return log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_means_stop_stops_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        read_until(server, "listening at")
+        server.send_signal(number)
+        log = rest_of(server)
+    assert server.returncode == 0
+    assert f"stopping: {number.name}" in log
+    assert "Traceback" not in log
+
+
+def test_other_signals_mean_nothing_and_are_logged_once(tmp_path: Path) -> None:
+    with serving(tmp_path) as server:
+        read_until(server, "listening at")
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
+            server.send_signal(number)
+            time.sleep(0.1)
+        assert server.poll() is None
+        server.terminate()
+        log = rest_of(server)
+    assert server.returncode == 0
+    assert [log.count(f"SIGUSR{n} means nothing to this server") for n in (1, 2)] == [1, 1]
+
+
+def test_nohup_keeps_the_server_when_the_terminal_closes(tmp_path: Path) -> None:
+    with serving(tmp_path, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as server:
+        read_until(server, "listening at")
+        server.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert server.poll() is None
+        server.terminate()
+        assert "stopping: SIGTERM" in rest_of(server)
+    assert server.returncode == 0
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.2, 0.5, 0.8])
+def test_a_stop_while_it_starts_ends_with_0(after_s: float, tmp_path: Path) -> None:
+    """From when Python has read the first lines of scoreboard.tac; before that the kernel ends the process."""
+    with serving(tmp_path) as server:
+        until_s = time.monotonic() + 10
+        while not catches(server.pid, signal.SIGTERM):
+            assert time.monotonic() < until_s
+            time.sleep(0.005)
+        time.sleep(after_s)
+        server.terminate()
+        log = rest_of(server)
+    assert server.returncode == 0
+    assert "Traceback" not in log
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal."""
+    (mask,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:")]
+    return bool(int(mask.split()[1], 16) >> (number - 1) & 1)
