@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from scoreboard.systemd import activated_endpoints
@@ -14,25 +16,47 @@ from scoreboard.systemd import activated_endpoints
 BACKLOG: Final = 4_096
 
 
-async def listen(
-    reactor: Any, environ: Mapping[str, str], address: str, doors: Sequence[tuple[int | None, IProtocolFactory]]
-) -> list[IListeningPort]:
-    """Open the doors, each a port (None: not at all) and its factory; systemd hands over the same, in the same order.
+class CannotListen(Exception):
+    """A port cannot be opened: one line that names the setting. ``passes`` says whether it may be otherwise later."""
 
-    Raises CannotListenError, and then none is open.
+    def __init__(self, line: str, passes: bool) -> None:
+        super().__init__(line)
+        self.passes = passes
+
+
+async def listen(
+    reactor: Any, environ: Mapping[str, str], address: str, doors: Sequence[tuple[str, int | None, IProtocolFactory]]
+) -> list[IListeningPort]:
+    """Open the doors, each a setting, its port (None: not at all) and its factory; systemd hands over the same, in that order.
+
+    Raises CannotListen, and then none is open.
     """
     handed = activated_endpoints(reactor, environ)
-    wanted = [(port, factory) for port, factory in doors if port is not None]
-    endpoints = handed or [_endpoint(reactor, address, port) for port, _ in wanted]
+    wanted = [(setting, port, factory) for setting, port, factory in doors if port is not None]
+    endpoints = handed or [_endpoint(reactor, address, port) for _, port, _ in wanted]
     opened: list[IListeningPort] = []
-    for endpoint, (_, factory) in zip(endpoints, wanted, strict=False):
+    for endpoint, (setting, _, factory) in zip(endpoints, wanted, strict=False):
         try:
             opened.append(await endpoint.listen(factory))
-        except Exception:
+        except CannotListenError as error:
             for port in opened:
                 await close(port)
-            raise
+            raise explained(error, setting) from error
     return opened
+
+
+def explained(error: CannotListenError, setting: str) -> CannotListen:
+    """What hinders it, in words. A port that is in use may be free soon, and an address may come with its network; what is forbidden stays so."""
+    number, at = getattr(error.socketError, "errno", None), f"{error.interface} port {error.port}"
+    if number == errno.EADDRNOTAVAIL:
+        return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", passes=True)
+    if number == errno.EADDRINUSE:
+        return CannotListen(f"{setting}: {at} is in use by another program", passes=True)
+    if number == errno.EACCES:
+        return CannotListen(
+            f"{setting}: {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", passes=False
+        )
+    return CannotListen(f"{setting}: cannot listen at {at}: {error.socketError}", passes=False)
 
 
 async def close(port: IListeningPort) -> None:

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, gatherResults
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -56,8 +55,8 @@ from scoreboard.errands import stores_named as stores_named
 from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import failpoint as make_failpoint
 from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, ring
+from scoreboard.listening import CannotListen, listen
 from scoreboard.listening import close as close_port
-from scoreboard.listening import listen
 from scoreboard.monotonic import monotonic_ms
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
@@ -106,7 +105,7 @@ CLI_REDIS_WAIT_MS: Final = 1_500
 #: How long PostgreSQL may take to say which schema it has.
 SCHEMA_S_MAX: Final = 10.0
 #: What may hinder a start and needs no traceback: the operator reads one line.
-EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, RedisUnusable, CannotListenError)
+EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, RedisUnusable, CannotListen)
 
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
@@ -331,7 +330,10 @@ class House(Service):
         meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
         self._closers.append(partial(_drain, (site, socket_site), reactor))
         self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))  # before HTTP: a GET that waits for news is answered so
-        doors: list[tuple[int | None, Any]] = [(settings.port, site), (settings.websocket_port, socket_site)]
+        doors: list[tuple[str, int | None, Any]] = [
+            ("PORT", settings.port, site),
+            ("WEBSOCKET_PORT", settings.websocket_port, socket_site),
+        ]
         return await listen(reactor, os.environ, settings.bind_address, doors)
 
     async def _open_redis(self) -> RedisLink:
@@ -467,9 +469,7 @@ class House(Service):
         if failure.check(*EXPECTED_TROUBLE):
             assert sys.__stderr__ is not None  # twistd keeps it open and takes sys.stderr for its log
             sys.__stderr__.write(f"scoreboard: {failure.getErrorMessage()}\n")
-            # A store that is away comes back, so whoever supervises us should try again; what is wrong in itself does not.
-            away = failure.check(StoreUnavailable) and not failure.check(StoreMisconfigured)
-            status = os.EX_UNAVAILABLE if away else os.EX_CONFIG
+            status = os.EX_UNAVAILABLE if _passes(failure.value) else os.EX_CONFIG
         else:
             self._log.failure("the server cannot start", failure=failure)
             status = os.EX_SOFTWARE
@@ -578,6 +578,13 @@ def _capacity(settings: Settings) -> Capacity:
 
 def _redis_url(settings: Settings) -> str:
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else RedisHome(settings.data_dir).url
+
+
+def _passes(trouble: BaseException | None) -> bool:
+    """Whether the service manager should try again: a store comes back and a port becomes free; what is wrong in itself stays."""
+    if isinstance(trouble, CannotListen):
+        return trouble.passes
+    return isinstance(trouble, StoreUnavailable) and not isinstance(trouble, StoreMisconfigured)
 
 
 async def _drain(sites: Sequence[Site], clock: Any) -> None:
