@@ -46,7 +46,7 @@ async def listen(
 
 
 def explained(error: CannotListenError, setting: str) -> CannotListen:
-    """What hinders it, in words. A port that is in use may be free soon, and an address may come with its network; what is forbidden stays so."""
+    """What hinders it, in words. A port may be free soon and an address may come with its network; what is forbidden stays so."""
     number, at = getattr(error.socketError, "errno", None), f"{error.interface} port {error.port}"
     if number == errno.EADDRNOTAVAIL:
         return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", passes=True)

@@ -93,6 +93,7 @@ class Projector:
         self._shared = shared
         self._failpoint = failpoint
         self._lagging_since_s: float | None = clock.seconds()
+        self._has_followed = False
         self._trouble = "the server has just started"
         self._refused = ""
         self._said_s = -SAY_AGAIN_S
@@ -241,7 +242,10 @@ class Projector:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
             raise StaleBoard(f"another server rebuilds the board: {reason}")
         self._lag(reason)
-        self._say(f"it is being rebuilt, because {reason}")
+        if board is None and not self._has_followed:  # the first start with this Redis: as it should be
+            self._log.info("the board is drawn: {reason} yet", reason=reason)
+        else:
+            self._say(f"it is being rebuilt, because {reason}")
         self._meter.count("board_rebuilds_total")
         keep = LoopingCall(self._board.lock, "rebuild", REBUILD_LOCK_MS)
         keep.clock = self._clock
@@ -280,6 +284,7 @@ class Projector:
         self._log.warn("the board could not be compared: {failure}", failure=str(failure))
 
     def _in_sync(self) -> None:
+        self._has_followed = True
         self._lagging_since_s, self._trouble, self._said_s = None, "", -SAY_AGAIN_S
         self._meter.gauge("board_abreast", 1)
 

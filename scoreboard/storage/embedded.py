@@ -44,7 +44,11 @@ if os.getppid() == int(sys.argv[1]):
 """
 #: "17809:M 23 Nov 2026 22:37:36.376 * The server is now ready …": the mark tells how grave it is, # being a warning.
 _SAID: Final = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ ([*#.-]) (.*)$")
-
+#: What it marks as a warning whenever it starts and stops. Its advice on memory is for a Redis that must not lose a key.
+_ROUTINE: Final = re.compile(
+    "^(oO0OoO|Redis version=|Configuration loaded|Server initialized|WARNING Memory overcommit|User requested shutdown"
+    "|Redis is now ready to exit)"
+)
 
 #: How often the child is asked whether it answers, how long one answer may take, and after how long without any it is killed.
 _ASK_PAUSE_S: Final = 2.0
@@ -290,7 +294,8 @@ class _Child(ProcessProtocol):
     def _read(self, line: str) -> None:
         found = _SAID.match(line)
         grave, said = found.groups() if found else ("*", line)
-        self._log.emit(LogLevel.warn if grave == "#" else LogLevel.info, "{said}", said=said)
+        warns = grave == "#" and _ROUTINE.search(said) is None
+        self._log.emit(LogLevel.warn if warns else LogLevel.info, "{said}", said=said)
         self.spoiled = self.spoiled or "Bad file format" in said
         if "ready to accept connections" in said:
             self.accepting = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -110,6 +111,24 @@ def test_nobody_else_reads_the_data_directory(given: dict[str, str], tmp_path: P
     assert serving.returncode == 0
     assert {"var", "redis", "ledger.db", "appendonly.aof"} <= modes.keys()
     assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
+
+
+def test_a_healthy_start_and_stop_warn_of_nothing(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PORT": "0", "WEBSOCKET_PORT": ""},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as serving:
+        assert serving.stdout is not None
+        lines = []
+        for line in serving.stdout:
+            lines.append(json.loads(line))
+            if "the board was rebuilt" in line:
+                serving.terminate()
+    assert serving.returncode == 0
+    assert [line["message"] for line in lines if line["level"] != "info"] == []
 
 
 def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
