@@ -28,6 +28,7 @@ from config.shapes import (
     Origins,
     Password,
     Port,
+    PortOfStore,
     PortOrNone,
     Quota,
     RedisUrl,
@@ -54,6 +55,13 @@ _SAMPLE_PASSWORDS: Final = {
 _PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
 #: Elsewhere an empty variable means "not set"; here it says "none".
 _EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN", "SCORE_MILESTONES")
+
+
+#: What may be set whole, and its parts.
+_PARTS: Final = {
+    "DATABASE_URL": ("database_url", "db_host", "db_port", "db_user", "db_password", "db_name"),
+    "REDIS_URL": ("redis_url", "redis_host", "redis_port", "redis_password"),
+}
 
 
 def _in_production(production: Any, elsewhere: Any, **more: Any) -> Any:
@@ -108,13 +116,13 @@ class Settings(BaseSettings):
     public_board: bool = _in_production(False, True)
 
     db_host: str | None = None
-    db_port: Port | None = None
+    db_port: PortOfStore | None = None
     db_name: str | None = None
     db_user: str | None = None
     db_password: Password | None = None
     database_url: DatabaseUrl = Field(default_factory=_compose_database_url)
     redis_host: str | None = None
-    redis_port: Port | None = None
+    redis_port: PortOfStore | None = None
     redis_password: Password | None = None
     redis_url: RedisUrl | None = Field(default_factory=_compose_redis_url)
 
@@ -129,7 +137,7 @@ class Settings(BaseSettings):
     score_milestones: Milestones = (100, 500, 1_000, 5_000, 10_000)
 
     rate_limit_policy: Literal["sliding", "bucket"] = "sliding"
-    rate_limit_window_s: Seconds = Field(60, alias="RATE_LIMIT_WINDOW")
+    rate_limit_window_s: Seconds = Field(60, alias="RATE_LIMIT_WINDOW", le=86_400)
     rate_limit_max_requests: Quota = 10
     rate_limit_initialize_max: Quota = Field(default_factory=lambda data: 2 * data["rate_limit_max_requests"])
     rate_limit_open_actions_max: Quota = 50
@@ -137,7 +145,7 @@ class Settings(BaseSettings):
     rate_limit_ip_max: Quota = _in_production(100, 6000)
     rate_limit_global_max: Quota = 10_000
 
-    broadcast_interval_ms: Milliseconds = 50
+    broadcast_interval_ms: Milliseconds = Field(50, le=10_000)
     score_updates_per_tick_max: Quota = 50
     sockets_per_address_max: Quota = _in_production(100, 2000)
     sockets_max: Quota = 10_000
@@ -168,6 +176,26 @@ class Settings(BaseSettings):
         if self.environment == "production":
             self._refuse_weak_secrets()
         return self
+
+    def left_out(self) -> Iterator[str]:
+        """A line for each part of a URL that says another thing than the URL, which wins."""
+        for name, (url_field, *part_fields) in _PARTS.items():
+            url: SecretStr | None = getattr(self, url_field)
+            if url is None or url_field not in self.model_fields_set:
+                continue
+            said = urlsplit(url.get_secret_value())
+            in_url = {
+                "host": said.hostname,
+                "port": said.port,
+                "user": said.username,
+                "password": said.password,
+                "name": said.path.lstrip("/"),
+            }
+            for field in part_fields:
+                given, other = getattr(self, field), in_url[field.partition("_")[2]]
+                plain = given.get_secret_value() if isinstance(given, SecretStr) else given
+                if plain is not None and str(plain) != unquote(str(other or "")):
+                    yield f"{field.upper()} is not what {name} says, and is left out"
 
     def _refuse_weak_secrets(self) -> None:
         """Production's secrets: each strong, and none with two purposes."""

@@ -42,9 +42,12 @@ def _address(text: str) -> str:
 
 def _network(value: Any) -> IPv4Network | IPv6Network:
     try:
-        return ip_network(value)
+        network = ip_network(value)
     except ValueError:
         raise ValueError("should list networks like 10.0.0.0/8 or addresses like 127.0.0.1") from None
+    if not network.prefixlen:
+        raise ValueError("should name the proxies: with every address in it, each client could say who it is")
+    return network
 
 
 def _origin(text: str) -> str:
@@ -112,16 +115,25 @@ def _ascending(numbers: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _no_port(value: Any) -> Any:
-    return None if value in ("", "0", 0) else value
+    return None if value in ("", "0", 0) and value is not False else value
 
 
-Port = Annotated[int, Field(ge=0, le=65_535)]
-PortOrNone = Annotated[Annotated[int, Field(ge=1, le=65_535)] | None, BeforeValidator(_no_port)]
-Quota = Annotated[int, Field(ge=1, le=10**12)]
+def _no_truth(value: Any) -> Any:
+    """TOML has true and false, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise ValueError("should be a whole number")
+    return value
+
+
+_Whole = Annotated[int, BeforeValidator(_no_truth)]
+Port = Annotated[_Whole, Field(ge=0, le=65_535)]
+PortOfStore = Annotated[_Whole, Field(ge=1, le=65_535)]
+PortOrNone = Annotated[Annotated[_Whole, Field(ge=1, le=65_535)] | None, BeforeValidator(_no_port)]
+Quota = Annotated[_Whole, Field(ge=1, le=10**12)]
 Milestones = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=POINTS_MAX)], ...], BeforeValidator(_listed), AfterValidator(_ascending)
+    tuple[Annotated[_Whole, Field(ge=1, le=POINTS_MAX)], ...], BeforeValidator(_listed), AfterValidator(_ascending)
 ]
-Milliseconds = Annotated[int, Field(ge=1, le=86_400_000)]
+Milliseconds = Annotated[_Whole, Field(ge=1, le=86_400_000)]
 Seconds = Annotated[int, BeforeValidator(_duration_s)]
 Address = Annotated[str, AfterValidator(_address)]
 Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], BeforeValidator(_listed)]

@@ -112,6 +112,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     """The whole server as a service. Raises BadSettings at once for what can be known to be wrong before it starts."""
     catalogue = load_catalogue(settings.actions_file, settings.action_expiration_ms)
     capacity = _capacity(settings)
+    for remark in settings.left_out():
+        Logger(namespace="scoreboard").warn("{remark}", remark=remark)
     whole = MultiService()
     telemetry = Telemetry()
     LagWatch(reactor, telemetry).setServiceParent(whole)

@@ -100,6 +100,49 @@ def test_the_boards_url_is_given_whole_or_in_parts(environ: dict[str, str], url:
     assert given.get_secret_value() == url
 
 
+@pytest.mark.parametrize(
+    ("environ", "left_out"),
+    [
+        ({"DATABASE_URL": "postgres://h/x", "DB_HOST": "elsewhere", "DB_NAME": "x"}, ["DB_HOST"]),
+        ({"DATABASE_URL": "postgres://a%20b:p%2Fw@h:5433/x", "DB_USER": "a b", "DB_PASSWORD": "p/w", "DB_PORT": "5433"}, []),
+        ({"DATABASE_URL": "postgres://a:b@h/x", "DB_PASSWORD": "c", "DB_PORT": "5432"}, ["DB_PORT", "DB_PASSWORD"]),
+        ({"REDIS_URL": "unix:///run/redis.sock", "REDIS_HOST": "h"}, ["REDIS_HOST"]),
+        ({"REDIS_URL": "redis://h:7000/1", "REDIS_HOST": "h", "REDIS_PORT": "7000"}, []),
+        ({"DB_HOST": "h", "REDIS_HOST": "h"}, []),
+    ],
+)
+def test_a_part_that_contradicts_its_url_is_named_and_no_value_is_shown(environ: dict[str, str], left_out: list[str]) -> None:
+    lines = list(load_settings({**PRODUCTION, **environ}).left_out())
+    assert [line.split()[0] for line in lines] == left_out
+    assert all(line.endswith("_URL says, and is left out") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"REDIS_PORT": "0"}, "REDIS_PORT should be greater than or equal to 1"),
+        ({"DB_PORT": "0"}, "DB_PORT should be greater than or equal to 1"),
+        ({"BROADCAST_INTERVAL_MS": "100000"}, "BROADCAST_INTERVAL_MS should be less than or equal to 10000"),
+        ({"RATE_LIMIT_WINDOW": "2d"}, "RATE_LIMIT_WINDOW should be less than or equal to 86400"),
+        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES should name the proxies: with every address in it"),
+        ({"TRUSTED_PROXIES": "10.0.0.1,::/0"}, "TRUSTED_PROXIES should name the proxies: with every address in it"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(environ: dict[str, str], line: str) -> None:
+    with pytest.raises(BadSettings) as bad:
+        load_settings({**PRODUCTION, **environ})
+    assert str(bad.value).startswith(line)
+
+
+@pytest.mark.parametrize("key", ["port", "websocket_port", "rate_limit_max_requests", "broadcast_interval_ms", "db_port"])
+@pytest.mark.parametrize("value", ["true", "false"])
+def test_true_is_no_number(key: str, value: str, tmp_path: Path) -> None:
+    file = tmp_path / "scoreboard.toml"
+    file.write_text(f"{key} = {value}\n")
+    with pytest.raises(BadSettings, match=f"{key.upper()} should be a whole number"):
+        load_settings({**PRODUCTION, "SCOREBOARD_CONFIG_FILE": str(file)})
+
+
 @pytest.mark.parametrize(("text", "seconds"), [("900", 900), ("900s", 900), ("15m", 900), ("24h", 86_400), ("7d", 604_800)])
 def test_times_are_written_with_or_without_a_unit(text: str, seconds: int) -> None:
     assert load_settings({**PRODUCTION, "JWT_EXPIRATION": text}).jwt_expiration_s == seconds
