@@ -22,6 +22,7 @@ from twisted.logger import Logger
 
 from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
 from scoreboard.actors.drawing import Drawing, Hear
+from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
 from scoreboard.boundaries import (
     Board,
@@ -46,6 +47,8 @@ LOOKS_PER_FOLLOW: Final = 2
 SIGN_S: Final = 10.0
 #: Retry while lagging; a reconnect of the store asks for it at once as well.
 RETRY_S: Final = 0.5
+#: How long after LAGGING_S_MAX what was read until then is forgotten: later than the moment itself by any clock.
+FORGET_S: Final = 0.05
 #: The same trouble is said again after so long.
 SAY_AGAIN_S: Final = 60.0
 REBUILD_LOCK_MS: Final = 5_000
@@ -104,6 +107,8 @@ class Projector:
         self._must_rebuild = ""
         self._drawing = Drawing(ledger=ledger, board=board, clock=clock, hear=hear)
         self._retrying: IDelayedCall | None = None
+        #: When what was read of the board before it began to lag is not given any more.
+        self._forgetting: IDelayedCall | None = None
         self._said = ""
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
@@ -132,6 +137,7 @@ class Projector:
 
     async def start(self) -> None:
         """Begin to catch up and to follow; nothing is waited for."""
+        self._forget_reads_later()
         self._loop.start(LOOK_S, now=True)
 
     async def stop(self) -> None:
@@ -141,6 +147,7 @@ class Projector:
         if self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
+        self._keep_reads()
         if self._catching_up is not None:
             await _joined(self._catching_up)
 
@@ -286,13 +293,28 @@ class Projector:
     def _in_sync(self) -> None:
         self._has_followed = True
         self._lagging_since_s, self._trouble, self._said_s = None, "", -SAY_AGAIN_S
+        self._keep_reads()
         self._meter.gauge("board_abreast", 1)
 
     def _lag(self, trouble: str) -> None:
         if self._lagging_since_s is None:
             self._lagging_since_s = self._clock.seconds()
+            self._forget_reads_later()
         self._trouble = trouble
         self._meter.gauge("board_abreast", 0)
+
+    def _forget_reads_later(self) -> None:
+        """Once readers are answered from the ledger they must not find what was read of the board before."""
+        self._forgetting = self._clock.callLater(LAGGING_S_MAX + FORGET_S, self._forget_reads)
+
+    def _forget_reads(self) -> None:
+        self._forgetting = None
+        self._outrun()
+
+    def _keep_reads(self) -> None:
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
 
     def _fall_behind(self, trouble: Exception) -> None:
         self._lag(str(trouble))

@@ -185,10 +185,10 @@ OPERATIONS: Final = (
         name="changes",
         summary="What changed since a cursor, at once or as soon as something does; the top where nobody knows any more",
         query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
-        texts=(("query", "since", "3.16"), ("query", "ticket", _TICKET)),
+        texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET)),
         answer=ChangesAnswer(
             data=ChangesData(
-                cursor="3.17",
+                cursor="1761120000123.17",
                 reset=False,
                 changes=[
                     ChangeData(
@@ -212,9 +212,13 @@ OPERATIONS: Final = (
         path="/api/v1/scores/stream",
         name="stream",
         summary="The board's events as server-sent events, from a cursor on",
-        texts=(("query", "since", "3.16"), ("query", "ticket", _TICKET), ("header", "Last-Event-ID", "3.16")),
+        texts=(
+            ("query", "since", "1761120000123.16"),
+            ("query", "ticket", _TICKET),
+            ("header", "Last-Event-ID", "1761120000123.16"),
+        ),
         media="text/event-stream",
-        answer='retry: 2000\n\nid: 3.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
+        answer='retry: 2000\n\nid: 1761120000123.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
         refusals=_VIEWED,
     ),
     Operation(

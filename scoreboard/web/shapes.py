@@ -105,7 +105,7 @@ class ChangeData(Shape, frozen=True, kw_only=True):
 class ChangesData(Shape, frozen=True, kw_only=True):
     """What changed up to ``cursor``. With ``reset`` nobody knows, and the top replaces whatever was seen."""
 
-    cursor: Annotated[str, Meta(examples=["3.17"])]
+    cursor: Annotated[str, Meta(examples=["1761120000123.17"])]
     reset: bool
     changes: list[ChangeData]
     leaderboard: list[RowData] | UnsetType = UNSET

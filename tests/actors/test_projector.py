@@ -241,6 +241,18 @@ def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer
     assert not result_of(server.ranking.place("amy")).degraded
 
 
+def test_what_is_read_of_a_board_that_lags_is_forgotten_when_the_ledger_answers_in_its_place(server: Server) -> None:
+    server.award("amy")
+    server.clock.advance(LOOK_S / 4)
+    server.board.read_only = True
+    server.award("amy")
+    assert not result_of(server.ranking.page(0, 10)).degraded
+    began_s = server.clock.seconds()
+    while not result_of(server.ranking.page(0, 10)).degraded:
+        server.clock.advance(0.05)
+    assert 2.0 <= server.clock.seconds() - began_s <= 2.1
+
+
 def test_a_record_that_cannot_be_read_has_the_board_rebuilt(server: Server) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)

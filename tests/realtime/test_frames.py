@@ -74,6 +74,18 @@ def test_an_event_is_what_the_specification_shows_and_its_cursor(
     }
 
 
+def test_a_board_that_was_read_from_the_ledger_says_so() -> None:
+    page = Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS, degraded=True)
+    told = json.loads(unframed(NativeWire().frame(BoardChanged(page=page))))["data"]["data"]
+    assert told["degraded"] is True
+    assert (
+        "degraded"
+        not in json.loads(
+            unframed(NativeWire().frame(BoardChanged(page=Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS))))
+        )["data"]["data"]
+    )
+
+
 def test_a_refusal_names_the_field_and_says_when_to_come_back() -> None:
     refusal = Refusal(reason=Reason.MALFORMED_REQUEST, message="is required", field="data.token", retry_after_s=3)
     assert json.loads(unframed(NativeWire().refuse(refusal, None))) == {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,14 @@ def test_the_protocols_page_lists_every_reason_with_code_and_status() -> None:
     page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
     for reason, status in STATUS.items():
         assert f"| {status} | `{reason.name}` | {reason.value} |" in page
+
+
+def test_examples_show_epochs_as_long_as_real_ones(interface: dict[str, Any]) -> None:
+    pages = "".join(page.read_text("utf-8") for page in (Path(__file__).parents[2] / "docs").glob("protocol*.md"))
+    shown = re.findall(r'"epoch": ?(\d+)|"cursor": ?"(\d+)\.|"since": ?"(\d+)\.', pages + json.dumps(interface))
+    epochs = [int(epoch) for found in shown for epoch in found if epoch]
+    assert len(epochs) > 10
+    assert 1_600_000_000_000 < min(epochs) <= max(epochs) < 2**53
 
 
 def test_the_interface_is_made_once() -> None:
