@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.conftest import new_server, postgres_url
+from tests.journeys.conftest import live_server, new_server, postgres_url
 
-__all__ = ["new_server", "postgres_url"]
+__all__ = ["live_server", "new_server", "postgres_url"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
