@@ -62,7 +62,7 @@ def test_the_page_says_that_it_is_delayed_while_redis_is_silent(browser: Browser
         os.kill(redis, signal.SIGSTOP)
         try:
             until(page, lambda: is_degraded(public_server))
-            page.evaluate("dispatchEvent(new Event('online'))")  # or ten seconds later by itself
+            page.evaluate("dispatchEvent(new Event('online'))")  # or half a minute later by itself
             expect(page.locator("#connection")).to_have_text("Delayed")
             expect(page.get_by_role("status")).to_have_text("The board may be out of date.")
             assert public_server.play("ben").status == 200

@@ -110,7 +110,7 @@ class TestDelay:
         expect_live(page)
         expect(page.get_by_role("status")).to_have_text("The board is live again.")
 
-    def test_a_quiet_board_is_asked_for_within_twelve_seconds_and_players_are_not(self, watch: Watch, server: FakeServer) -> None:
+    def test_a_quiet_board_is_asked_for_within_36_seconds_and_players_are_not(self, watch: Watch, server: FakeServer) -> None:
         page = watch("/")
         page.clock.install()
         page.goto("about:blank")
@@ -122,13 +122,13 @@ class TestDelay:
         page.on("request", lambda request: asked.append(request.url))
         server.is_degraded = True
         before = server.joins
-        let_pass(page, 13)
+        let_pass(page, 37)
         until(page, lambda: server.joins > before)
         expect(page.locator("#connection")).to_have_text("Delayed")
-        let_pass(page, 20)
+        let_pass(page, 40)
         assert asked == [], "a board that did not change moved no player"
         server.is_degraded = False
-        let_pass(page, 13)
+        let_pass(page, 37)
         expect_live(page)
 
     def test_a_page_that_is_opened_meanwhile_says_so_too(self, watch: Watch, server: FakeServer) -> None:
