@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -104,7 +105,7 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
         last.daemon = True
         last.start()
         reactor.callFromThread(_log.info, "stopping: {signal}", signal=signal.Signals(number).name)
-        reactor.callFromThread(reactor.stop)
+        reactor.callFromThread(_stop, reactor)
 
     def take_no_notice(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)  # a second one is not even logged
@@ -120,6 +121,11 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
 
     install()
     reactor.callWhenRunning(install)  # the reactor takes SIGTERM when it begins to run, and would end as if it had killed us
+
+
+def _stop(reactor: Any) -> None:
+    with suppress(ReactorNotRunning):  # it stops already: what could not be opened ends the process as well
+        reactor.stop()
 
 
 def _leave() -> None:

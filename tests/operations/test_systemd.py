@@ -182,3 +182,30 @@ def test_a_thread_that_hangs_does_not_keep_a_stop_from_ending() -> None:
         one.terminate()
         _, said = one.communicate(timeout=10)
     assert (one.returncode, said) == (0, "scoreboard: something did not end in time and is left behind\n")
+
+
+#: A server that stops by itself, as after a start that failed, and gets SIGTERM while it does.
+STOPPING = """
+import os, signal, sys
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
+from twisted.python import log
+from scoreboard.systemd import stop_on_signals
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
+    return deferLater(reactor, 0.1)
+
+log.startLogging(sys.stdout, setStdout=False)
+stop_on_signals(reactor)
+reactor.addSystemEventTrigger("before", "shutdown", terminate)
+reactor.callWhenRunning(reactor.stop)
+reactor.run()
+"""
+
+
+def test_a_signal_while_the_server_stops_by_itself_is_no_fault() -> None:
+    one = subprocess.run([sys.executable, "-c", STOPPING], cwd=ROOT, capture_output=True, text=True, timeout=20)
+    assert one.returncode == 0
+    assert "stopping: SIGTERM" in one.stdout
+    assert "Traceback" not in one.stdout + one.stderr
