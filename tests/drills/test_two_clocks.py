@@ -73,9 +73,13 @@ def test_an_action_begun_on_one_is_awarded_on_the_other_and_takes_its_time(
             assert abs(begun["timestamp"] - time.time() * 1000) < 1_000, "issued by the ledger's clock"
             assert awards.submit(player, begun).status == 200
             assert code(begins.submit(player, begun)) == "ACTION_ALREADY_USED"
+        item_s = time.monotonic()
         item = begins.initialize("cid", "COLLECT_ITEM", itemId="i-1")
-        early = awards.submit("cid", item)
-        assert (early.status, early.body["error"], early.headers["retry-after"]) == (409, "ACTION_TOO_EARLY", "1")
+        answer = awards.submit("cid", item)
+        if answer.status == 200:  # the machine stood still meanwhile
+            assert time.monotonic() - item_s > ITEM_MS / 1000 - 0.2
+            continue
+        assert (answer.status, answer.body["error"], answer.headers["retry-after"]) == (409, "ACTION_TOO_EARLY", "1")
         time.sleep(ITEM_MS / 1000)
         assert awards.submit("cid", item).status == 200
     match_s = time.monotonic()
