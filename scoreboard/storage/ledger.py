@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import ensureDeferred, gatherResults
-
 from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Failpoint, Ledger, LedgerState, no_failpoint
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, TakenBack
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.commit_order import CommitOrder
-from scoreboard.storage.lane import Counter, Lane, Reactor
+from scoreboard.storage.lane import Counter, Lane, Reactor, close_lanes
 from scoreboard.storage.opening import LaneWrites, SqlStore, store_opener
 from scoreboard.storage.probes import SqlProbe
 from scoreboard.storage.reading import Reads
@@ -58,7 +56,7 @@ class SqlLedger:
 
     async def close(self) -> None:
         """Finish what was asked, end the threads, close the connections; what is not done in time is given up."""
-        await gatherResults([ensureDeferred(lane.close(CLOSE_SECONDS_MAX)) for lane in self._lanes])
+        await close_lanes(self._lanes, CLOSE_SECONDS_MAX)
 
     async def award(
         self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import ensureDeferred, gatherResults
-
 from scoreboard.boundaries import Register
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
-from scoreboard.storage.lane import Counter, Lane, Reactor
+from scoreboard.storage.lane import Counter, Lane, Reactor, close_lanes
 from scoreboard.storage.ledger import CLOSE_SECONDS_MAX
 from scoreboard.storage.opening import RegisterStore, register_opener
 from scoreboard.storage.register_rows import RegisterChanges, RegisterReads
@@ -43,7 +41,7 @@ class SqlRegister:
 
     async def close(self) -> None:
         """Finish what was asked, end the threads, close the connections; what is not done in time is given up."""
-        await gatherResults([ensureDeferred(lane.close(CLOSE_SECONDS_MAX)) for lane in self._lanes])
+        await close_lanes(self._lanes, CLOSE_SECONDS_MAX)
 
     async def achievements(self, user_id: str) -> list[Achievement]:
         """As boundaries.Register.achievements."""

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from scoreboard.boundaries import StoreAway, StoreUnavailable
 from scoreboard.storage import lane as lane_module
-from scoreboard.storage.lane import Lane
+from scoreboard.storage.lane import Lane, close_lanes
 from scoreboard.storage.lane_worker import StoreSilent
 from tests.awaiting import run
 
@@ -161,6 +161,30 @@ def test_closing_finishes_what_waits_then_lets_go_in_the_lanes_own_thread(reacto
     run(main)
     assert workshop.done == ["held"]
     assert workshop.closed_by == "closing"
+
+
+class SlowToClose(Workshop):
+    """Notes when it begins to close and when it has closed."""
+
+    def __init__(self, name: str, steps: list[str]) -> None:
+        super().__init__()
+        self.name, self.steps = name, steps
+
+    def close(self) -> None:
+        self.steps.append(f"{self.name} closes")
+        time.sleep(0.05)
+        self.steps.append(f"{self.name} is closed")
+
+
+def test_lanes_of_one_store_close_one_after_another(reactor: Any) -> None:
+    """Two handles of SQLite that close at the same moment each leave the log to the other."""
+    steps: list[str] = []
+    lanes: list[Lane[Workshop]] = []
+    for name in "abc":
+        lanes.append(Lane(reactor, name, lambda name=name: SlowToClose(name, steps), waiting_max=3))  # type: ignore[misc]
+        lanes[-1].start()
+    run(lambda: close_lanes(lanes, 5))
+    assert steps == [f"{name} {step}" for name in "abc" for step in ("closes", "is closed")]
 
 
 class Store:
