@@ -31,8 +31,9 @@ PROBE_EVERY_S: Final = 0.5
 PROBE_S_MAX: Final = 2.5
 #: How long an interrupted thread may take to come back before it counts as one that hangs.
 RETURN_S_MAX: Final = 1.0
-#: Threads beside the one that serves: those that probe and those that hang.
-SPARE_THREADS_MAX: Final = 6
+#: Threads beside the one that serves: those that probe (five, as one lasts so long), those just given up, and those that hang.
+#: With one fewer than it needs a probe is left out, and the store's return is known half a second later.
+SPARE_THREADS_MAX: Final = 8
 _SILENT: Final = "{}: the database does not answer"
 #: What each lane has to close, however long those before it took.
 CLOSE_S_MIN: Final = 0.2
