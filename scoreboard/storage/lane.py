@@ -31,8 +31,8 @@ PROBE_EVERY_S: Final = 0.5
 PROBE_S_MAX: Final = 2.5
 #: How long an interrupted thread may take to come back before it counts as one that hangs.
 RETURN_S_MAX: Final = 1.0
-#: Threads beside the one that serves: those that probe (five, as one lasts so long), those just given up, and those that hang.
-#: With one fewer than it needs a probe is left out, and the store's return is known half a second later.
+#: Threads beside the one that serves: five probes at once (PROBE_S_MAX / PROBE_EVERY_S), those just given up, and those that
+#: hang. Where one is missing, a probe is left out, and the store's return is known half a second later.
 SPARE_THREADS_MAX: Final = 8
 _SILENT: Final = "{}: the database does not answer"
 #: What each lane has to close, however long those before it took.
@@ -281,10 +281,10 @@ class Lane(Generic[B]):
 
 
 async def close_lanes(lanes: Sequence[Lane[Any]], seconds_max: float) -> None:
-    """Close one after another. All together take little longer than ``seconds_max``.
+    """Close the lanes of a store one after another. All together take little longer than ``seconds_max``.
 
-    Whoever closes a SQLite ledger last writes its log into it, and two that close at the same moment leave that to each other.
-    Nothing is lost then, but the file alone is not all that was awarded.
+    The last connection to a SQLite file writes the log into the file as it closes. Two connections that close at the same moment
+    leave that to each other: nothing is lost, but the file alone does not hold all awards.
     """
     until_s = time.monotonic() + seconds_max
     for lane in lanes:
