@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -120,7 +121,14 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
         signal.signal(signal.SIGUSR2, take_no_notice)
 
     install()
+    atexit.register(_ignore_late_signals)
     reactor.callWhenRunning(install)  # the reactor takes SIGTERM when it begins to run, and would end as if it had killed us
+
+
+def _ignore_late_signals() -> None:
+    """As the interpreter ends it gives signals back their default, and one more SIGTERM would end what ends already with -15."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _stop(reactor: Any) -> None:

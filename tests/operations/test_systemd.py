@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -209,3 +210,28 @@ def test_a_signal_while_the_server_stops_by_itself_is_no_fault() -> None:
     assert one.returncode == 0
     assert "stopping: SIGTERM" in one.stdout
     assert "Traceback" not in one.stdout + one.stderr
+
+
+#: A server that is asked to stop as soon as it runs.
+PATIENT = """
+import sys
+import time
+from twisted.internet import reactor
+from scoreboard.systemd import stop_on_signals
+
+stop_on_signals(reactor)
+reactor.callWhenRunning(print, "runs", flush=True)
+reactor.run()
+"""
+
+
+def test_signals_until_the_process_is_gone_change_nothing() -> None:
+    """A supervisor may repeat SIGTERM; the interpreter takes a while to end after the server has."""
+    for _ in range(3):
+        with subprocess.Popen([sys.executable, "-c", PATIENT], cwd=ROOT, stdout=subprocess.PIPE, text=True) as one:
+            assert one.stdout is not None
+            assert one.stdout.readline() == "runs\n"
+            while one.poll() is None:
+                one.terminate()
+                time.sleep(0.001)
+        assert one.returncode == 0
