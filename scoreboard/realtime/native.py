@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import SUSPENDED, Announcer, Doorkeeper, Parting
 from scoreboard.domain.limits import TokenBucket, Verdict
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.realtime.frames import NativeRowsWire, NativeWire
 from scoreboard.realtime.limits import LiveSettings
 from scoreboard.realtime.lobby import Lobby
+from scoreboard.realtime.native_encoder import NativeRowsWire, NativeWire
 from scoreboard.realtime.requests import Answer, Outcome, ask, decoded
 from scoreboard.realtime.shell import Shell, ShellFactory, Stage
 from scoreboard.realtime.visitor import Visitor

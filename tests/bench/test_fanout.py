@@ -13,7 +13,7 @@ from twisted.internet import tcp
 from twisted.internet.protocol import Protocol
 
 from scoreboard.domain.values import BoardChanged
-from scoreboard.realtime.frames import NativeWire
+from scoreboard.realtime.native_encoder import NativeWire
 from scoreboard.realtime.outlet import Outlet
 from scoreboard.realtime.visitor import Visitor
 from tests.realtime.cable import Watchlist

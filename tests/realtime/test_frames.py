@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scoreboard.boundaries import Parting, Wire
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, RankAchieved, ScoreChanged
-from scoreboard.realtime.frames import NativeWire, close_frame, text_frame
+from scoreboard.realtime.frames import close_frame, text_frame
+from scoreboard.realtime.native_encoder import NativeWire
 from scoreboard.realtime.payloads import moment
 
 AT_MS = 1_761_129_015_080
