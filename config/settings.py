@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from config import BadSettings
 from config.kept_secrets import kept_secrets
 from config.secret_strength import weakness
-from config.shapes import (
+from config.setting_types import (
     AbsolutePath,
     Address,
     DatabaseUrl,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-from scoreboard.domain.absence import Absence
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, TakenBack
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
@@ -18,6 +17,7 @@ from scoreboard.domain.limits import Verdict as GateVerdict
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rotation import ServerKeys
+from scoreboard.domain.saved_session import Absence
 from scoreboard.domain.values import (
     Cursor,
     Event,

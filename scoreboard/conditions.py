@@ -10,7 +10,7 @@ from typing import Final
 
 from scoreboard.actors.projector import Projector
 from scoreboard.boundaries import Condition
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.redis.client import RedisLink
 
 _REDIS: Final[Mapping[str, str]] = {
     "redis": "Redis cannot be asked: limits are each process's own, and the board is read from the ledger",

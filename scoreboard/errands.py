@@ -14,13 +14,13 @@ from scoreboard.actors.board_diagnosis import diagnose
 from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries import Board, Ledger, Register, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Standing
-from scoreboard.storage.ledger_location import ledger_named, location, require_directory, require_file
-from scoreboard.storage.opening import LedgerUnusable, sqlite_file
-from scoreboard.storage.redis_errors import RedisUnavailable, RedisUnusable
-from scoreboard.storage.redis_home import Claim, RedisHome, using
+from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
+from scoreboard.storage.redis.paths import Claim, RedisHome, using
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
-from scoreboard.storage.sqlite_backup import back_up, restore
+from scoreboard.storage.sql.location import ledger_named, location, require_directory, require_file
+from scoreboard.storage.sql.sqlite.backup import back_up, restore
+from scoreboard.storage.sql.stores import LedgerUnusable, sqlite_file
 
 #: The embedded Redis of a server that was killed still writes its file for a moment.
 _SERVER_GONE_S_MAX: Final = 3.0

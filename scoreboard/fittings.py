@@ -14,8 +14,8 @@ from config.settings import Settings
 from scoreboard.descriptors import Capacity
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Limit
-from scoreboard.realtime.limits import LiveSettings
-from scoreboard.web.door import Limits
+from scoreboard.net.live_limits import LiveSettings
+from scoreboard.web.request_guard import Limits
 
 #: An address at routes that need no token. A balancer asks twice a second; a page is some twenty files.
 PROBES: Final = Limit(name="probes", quota=10, window_ms=1_000, policy="bucket")

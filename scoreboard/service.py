@@ -36,7 +36,7 @@ from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
-from scoreboard.actors.warden import Warden
+from scoreboard.actors.suspension_watcher import Warden
 from scoreboard.boundaries import Board, Failpoint, Parting, StoreMisconfigured, StoreUnavailable
 from scoreboard.conditions import board_conditions, redis_conditions
 from scoreboard.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
@@ -58,37 +58,37 @@ from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, 
 from scoreboard.listening import CannotListen, listen
 from scoreboard.listening import close as close_port
 from scoreboard.monotonic import monotonic_ms
+from scoreboard.net.connections import Lobby
+from scoreboard.net.http.addresses import Proxies, counted_as, plain
+from scoreboard.net.http.connections import Connections
+from scoreboard.net.http.site import Bounds, Site
+from scoreboard.net.websocket.resource import SocketResource
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
-from scoreboard.realtime.lobby import Lobby
-from scoreboard.realtime.mount import SocketResource
 from scoreboard.realtime.native import NativeFactory
-from scoreboard.realtime.socketio.mount import SOCKETIO_PATH, socketio_resource
+from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resource
 from scoreboard.realtime.sse import Streams
-from scoreboard.storage.absentees import RedisAbsentees
-from scoreboard.storage.board import RedisBoard
-from scoreboard.storage.daemon_thread import call_in_daemon_thread
-from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
-from scoreboard.storage.gate import RedisGate
-from scoreboard.storage.ledger import SqlLedger, open_ledger
-from scoreboard.storage.ledger_location import ledger_named, location, require_file
-from scoreboard.storage.memory_gate import MemoryGate
-from scoreboard.storage.opening import LedgerUnusable
-from scoreboard.storage.redis_errors import RedisUnusable
-from scoreboard.storage.redis_home import RedisHome
-from scoreboard.storage.redis_link import RedisLink
-from scoreboard.storage.register import SqlRegister, open_register
-from scoreboard.storage.roster import RedisKeyRoster
+from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisBusy
+from scoreboard.storage.redis.errors import RedisUnusable
+from scoreboard.storage.redis.key_roster import RedisKeyRoster
+from scoreboard.storage.redis.paths import RedisHome
+from scoreboard.storage.redis.rate_limiter import RedisGate
+from scoreboard.storage.redis.sessions import RedisAbsentees
+from scoreboard.storage.redis.tickets import RedisTickets
 from scoreboard.storage.schema import migrate, require_schema
-from scoreboard.storage.tickets import RedisTickets
+from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
+from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
+from scoreboard.storage.sql.location import ledger_named, location, require_file
+from scoreboard.storage.sql.players import SqlRegister, open_register
+from scoreboard.storage.sql.stores import LedgerUnusable
 from scoreboard.systemd import Notifier
 from scoreboard.telemetry import LagWatch, Telemetry
-from scoreboard.web.address import Proxies, counted_as, plain
 from scoreboard.web.app import build_site, build_socket_site
-from scoreboard.web.auth import Cloakroom
-from scoreboard.web.connections import Connections
-from scoreboard.web.door import EVERYONE, Limits
-from scoreboard.web.site import Bounds, Site
+from scoreboard.web.authenticator import Cloakroom
+from scoreboard.web.request_guard import EVERYONE, Limits
 from scoreboard.web.spectators import SPECTATOR_LIFE_S
 
 PAGES: Final = Path(__file__).parent / "pages"

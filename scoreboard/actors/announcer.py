@@ -21,9 +21,9 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from scoreboard.actors.catch_up import acted, missed, missed_own, reached
 from scoreboard.actors.fan_out_pace import FanOutPace
-from scoreboard.actors.framer import Framer
-from scoreboard.actors.missed import acted, missed, missed_own, reached
+from scoreboard.actors.frame_cache import Framer
 from scoreboard.actors.room import Room
 from scoreboard.actors.spectators import Spectators
 from scoreboard.actors.views import Views
@@ -38,7 +38,7 @@ from scoreboard.boundaries import (
     StoreUnavailable,
     no_failpoint,
 )
-from scoreboard.domain.news import every_step, follow
+from scoreboard.domain.coalesce import every_step, follow
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.values import (
     POINTS_MAX,

@@ -21,7 +21,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
-from scoreboard.actors.drawing import Drawing, Hear
+from scoreboard.actors.board_writer import Drawing, Hear
 from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
 from scoreboard.boundaries import (

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
+from scoreboard.domain.coalesce import bearing
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.news import bearing
 from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, too_early
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import crossed

@@ -15,12 +15,12 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import SUSPENDED, Announcer, Doorkeeper, Parting
 from scoreboard.domain.limits import TokenBucket, Verdict
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.realtime.limits import LiveSettings
-from scoreboard.realtime.lobby import Lobby
+from scoreboard.net.connections import Lobby
+from scoreboard.net.live_limits import LiveSettings
+from scoreboard.net.websocket.connection import Shell, ShellFactory, Stage
+from scoreboard.realtime.client_session import Visitor
 from scoreboard.realtime.native_encoder import NativeRowsWire, NativeWire
 from scoreboard.realtime.requests import Answer, Outcome, ask, decoded
-from scoreboard.realtime.shell import Shell, ShellFactory, Stage
-from scoreboard.realtime.visitor import Visitor
 
 BAD_TOKEN: Final = Parting(code=4401, reason="the token is not valid")
 TOKEN_ENDED: Final = Parting(code=4401, reason="the token ended")

@@ -9,8 +9,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from scoreboard.domain.moves import Enter, Leave, Move, Operation, Score, diff, offset_of
 from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.row_operations import Enter, Leave, Move, Operation, Score, diff, offset_of
 from scoreboard.domain.values import (
     AchievementUnlocked,
     Around,

@@ -21,8 +21,8 @@ from scoreboard.domain.values import (
     Value,
     View,
 )
+from scoreboard.realtime.client_session import Visitor
 from scoreboard.realtime.payloads import encode, view_payload
-from scoreboard.realtime.visitor import Visitor
 
 #: How many neighbours on either side a view may show.
 AROUND_MAX: Final = 50

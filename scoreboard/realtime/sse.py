@@ -19,12 +19,12 @@ from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Announcer, Listener, Parting, StoreUnavailable, Wire
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, cursor_of
+from scoreboard.net.connections import Guest, Lobby
+from scoreboard.net.live_limits import TOO_SLOW, LiveSettings
+from scoreboard.net.socket_writer import Outlet
+from scoreboard.net.websocket.handshake import http_answer, status_of
+from scoreboard.net.websocket.resource import SocketResource
 from scoreboard.realtime.expiry import warn_of_end
-from scoreboard.realtime.handshake import http_answer, status_of
-from scoreboard.realtime.limits import TOO_SLOW, LiveSettings
-from scoreboard.realtime.lobby import Guest, Lobby
-from scoreboard.realtime.mount import SocketResource
-from scoreboard.realtime.outlet import Outlet
 from scoreboard.realtime.payloads import event_name, event_payload
 
 RETRY_MS: Final = 2_000

@@ -12,11 +12,11 @@ from scoreboard.domain.limits import Hit, Slot
 from scoreboard.domain.refusals import Refusal, Refused, malformed, unavailable
 from scoreboard.domain.rules import Catalogue, check_metadata, worth
 from scoreboard.domain.values import Player
-from scoreboard.web.answer import JSON, NO_STORE, Answer
-from scoreboard.web.door import Door
-from scoreboard.web.request import Request
-from scoreboard.web.shapes import GrantAnswer, encode, grant_data
-from scoreboard.web.wire import read_wish
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.web.request_bodies import read_wish
+from scoreboard.web.request_guard import Door
+from scoreboard.web.schemas import GrantAnswer, encode, grant_data
 
 _TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
 _NO_LEDGER: Final = unavailable("The ledger keeps no awards now; no action was begun")

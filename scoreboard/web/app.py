@@ -20,24 +20,24 @@ from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, Player
+from scoreboard.net.http.addresses import Proxies
+from scoreboard.net.http.connections import Connections
+from scoreboard.net.http.cors import cors
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.resource_by_path import Sockets
+from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.net.http.site import Bounds, Site
 from scoreboard.web.actions import Actions
-from scoreboard.web.address import Proxies
-from scoreboard.web.answer import JSON, NO_STORE, Answer
-from scoreboard.web.changes import Changes
-from scoreboard.web.connections import Connections
-from scoreboard.web.cors import cors
-from scoreboard.web.door import Door, Limits
+from scoreboard.web.health import Ops
+from scoreboard.web.long_poll import Changes
 from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.openapi import document
-from scoreboard.web.ops import Ops
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import Profile
-from scoreboard.web.request import Request
+from scoreboard.web.request_guard import Door, Limits
 from scoreboard.web.routes import Outcome, Routes
+from scoreboard.web.schemas import FAULT, PlainRefusal, encode, refusal_shape
 from scoreboard.web.scores import Scores
-from scoreboard.web.shapes import FAULT, PlainRefusal, encode, refusal_shape
-from scoreboard.web.site import Bounds, Site
-from scoreboard.web.sockets import Sockets
 from scoreboard.web.spectators import Spectators
 from scoreboard.web.tickets import TicketDesk
 

@@ -14,10 +14,10 @@ from twisted.internet.task import deferLater
 from scoreboard.boundaries import Meter
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.web.address import Proxies, is_loopback
-from scoreboard.web.door import policy_of, rate_lines
-from scoreboard.web.remembered import Remembered
-from scoreboard.web.request import Request
+from scoreboard.net.http.addresses import Proxies, is_loopback
+from scoreboard.net.http.request import Request
+from scoreboard.web.caches import Remembered
+from scoreboard.web.request_guard import policy_of, rate_lines
 
 #: Addresses whose buckets are kept, for each limit. One that made room for others begins with a full bucket.
 ADDRESSES_MAX: Final = 8_192

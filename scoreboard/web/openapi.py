@@ -11,8 +11,8 @@ import msgspec
 
 from scoreboard import __version__
 from scoreboard.domain.refusals import Reason
-from scoreboard.web.operations import OPERATIONS, REFUSALS, Operation
-from scoreboard.web.shapes import FAULT, PlainRefusal, RefusalAnswer, refusal_shape
+from scoreboard.web.api_spec import OPERATIONS, REFUSALS, Operation
+from scoreboard.web.schemas import FAULT, PlainRefusal, RefusalAnswer, refusal_shape
 
 
 def document(statuses: Mapping[Reason, int]) -> bytes:

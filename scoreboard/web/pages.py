@@ -9,9 +9,9 @@ from typing import Final
 
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Reason, Refusal
-from scoreboard.web.answer import Answer
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import Answer
 from scoreboard.web.open_routes import OpenRoutes
-from scoreboard.web.request import Request
 
 #: Nothing from anywhere else, nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
 _POLICY: Final = (

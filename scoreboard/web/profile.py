@@ -10,11 +10,11 @@ from scoreboard.boundaries import Register
 from scoreboard.domain.limits import Hit
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Refusal, Refused
-from scoreboard.web.answer import JSON, Answer
-from scoreboard.web.door import Door
-from scoreboard.web.request import Request
-from scoreboard.web.shapes import AchievementsAnswer, SettingsAnswer, achievements_data, encode, settings_data
-from scoreboard.web.wire import read_settings
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import JSON, Answer
+from scoreboard.web.request_bodies import read_settings
+from scoreboard.web.request_guard import Door
+from scoreboard.web.schemas import AchievementsAnswer, SettingsAnswer, achievements_data, encode, settings_data
 
 _OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
 _TOO_MANY: Final = "Too many changes of settings. Please try again later."

@@ -22,9 +22,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
-from scoreboard.web.answer import Answer
-from scoreboard.web.cors import Cors
-from scoreboard.web.request import Request
+from scoreboard.net.http.cors import Cors
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import Answer
 
 #: None of our paths needs an escape, a dot segment or an empty one; what has one is not ours.
 _PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")

@@ -13,12 +13,12 @@ from scoreboard.domain.grants import Grant, Keyring, verify
 from scoreboard.domain.limits import Hit
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.domain.values import Cursor, Player, Submission
-from scoreboard.web.answer import JSON, NO_STORE, Answer
-from scoreboard.web.door import Door
-from scoreboard.web.remembered import Remembered
-from scoreboard.web.request import Request
-from scoreboard.web.shapes import BoardAnswer, PlaceAnswer, ReceiptAnswer, board_data, encode, place_data, receipt_data
-from scoreboard.web.wire import read_stretch, read_submission
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.web.caches import Remembered
+from scoreboard.web.request_bodies import read_stretch, read_submission
+from scoreboard.web.request_guard import Door
+from scoreboard.web.schemas import BoardAnswer, PlaceAnswer, ReceiptAnswer, board_data, encode, place_data, receipt_data
 
 #: What a wrong signature costs of the submissions a user has.
 FORGERY_COST: Final = 5

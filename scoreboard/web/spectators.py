@@ -9,11 +9,11 @@ from typing import Final
 
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import Player
-from scoreboard.web.answer import JSON, NO_STORE, Answer
-from scoreboard.web.auth import bearer
-from scoreboard.web.door import Door
-from scoreboard.web.request import Request
-from scoreboard.web.shapes import TokenAnswer, TokenData, encode
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.web.authenticator import bearer
+from scoreboard.web.request_guard import Door
+from scoreboard.web.schemas import TokenAnswer, TokenData, encode
 
 SPECTATOR_LIFE_S: Final = 600
 #: The names that we give. A player's token keeps no name here, whatever role its login service says.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from scoreboard.boundaries import TICKET_LIFE_S, Tickets
 from scoreboard.domain.refusals import Refused
 from scoreboard.domain.values import Player
-from scoreboard.web.answer import JSON, NO_STORE, Answer
-from scoreboard.web.auth import INVALID_TOKEN
-from scoreboard.web.door import Door
-from scoreboard.web.request import Request
-from scoreboard.web.shapes import TicketAnswer, TicketData, encode
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.web.authenticator import INVALID_TOKEN
+from scoreboard.web.request_guard import Door
+from scoreboard.web.schemas import TicketAnswer, TicketData, encode
 
 
 @dataclass(frozen=True, eq=False)

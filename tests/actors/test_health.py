@@ -8,7 +8,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, LOOK_INTERVAL_S, PROBE_INTERVAL_S, HealthMonitor
 from scoreboard.boundaries import Condition, StoreUnavailable
-from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import QuietMeter
 from tests.awaiting import result_of
 

@@ -14,7 +14,7 @@ from scoreboard.actors.key_watch import EXCHANGE_S, KeyWatch
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.rotation import ServerKeys, agreed, known_keys
-from scoreboard.storage.roster import MemoryKeyRoster
+from scoreboard.storage.redis.key_roster import MemoryKeyRoster
 from tests.actors.fakes import QuietMeter
 from tests.awaiting import result_of
 

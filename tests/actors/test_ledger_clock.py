@@ -20,7 +20,7 @@ from scoreboard.actors.ledger_clock import (
     Looks,
 )
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of, started
 

@@ -19,8 +19,8 @@ from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
 from scoreboard.boundaries import BoardState, DamagedBoard, LedgerState, StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.values import Cursor, ScoreChanged, Standing
-from scoreboard.storage.memory_board import Canvas, MemoryBoard
-from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory.board import Canvas, MemoryBoard
+from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of
 from tests.storage.claims import claim, granted

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from twisted.internet.task import Clock
 
-from scoreboard.actors.drawing import Drawing
+from scoreboard.actors.board_writer import Drawing
 from scoreboard.actors.rebuild import every_standing, rebuild
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.values import Standing
-from scoreboard.storage.memory_board import MemoryBoard
-from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory.board import MemoryBoard
+from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW
 from tests.awaiting import result_of
 from tests.storage.claims import claim

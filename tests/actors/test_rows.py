@@ -17,8 +17,8 @@ from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.ranking import Ranking
 from scoreboard.boundaries import History, Return
-from scoreboard.domain.moves import apply, diff, offset_of
 from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.row_operations import apply, diff, offset_of
 from scoreboard.domain.values import (
     Around,
     BoardChanged,
@@ -33,8 +33,8 @@ from scoreboard.domain.values import (
     View,
     ViewChanged,
 )
-from scoreboard.storage.memory_board import Canvas, MemoryBoard
-from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory.board import Canvas, MemoryBoard
+from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter, Screen
 from tests.awaiting import result_of, started
 

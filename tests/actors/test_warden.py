@@ -8,11 +8,11 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from scoreboard.actors import warden as module
-from scoreboard.actors.warden import KNOWN_S_MAX, LOOK_S, Warden
+from scoreboard.actors import suspension_watcher as module
+from scoreboard.actors.suspension_watcher import KNOWN_S_MAX, LOOK_S, Warden
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
-from scoreboard.storage.memory_register import MemoryRegister
+from scoreboard.storage.memory.players import MemoryRegister
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of, started
 

@@ -20,9 +20,9 @@ from scoreboard.domain.grants import Grant
 from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.values import Cursor, Origin, Player, Receipt, ScoreChanged, Submission
-from scoreboard.storage.memory_board import MemoryBoard
-from scoreboard.storage.memory_gate import MemoryGate
-from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory.board import MemoryBoard
+from scoreboard.storage.memory.ledger import MemoryLedger
+from scoreboard.storage.memory.rate_limiter import MemoryGate
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of, started
 

@@ -14,17 +14,23 @@ from tests.journeys.server import ServerProcess
 
 assert {session_attacks, suspension_attacks, ticket_attacks}  # importing them is what adds their attacks
 
-TICKETS, DOOR, ABSENTEES = "scoreboard/storage/tickets.py", "scoreboard/web/door.py", "scoreboard/storage/absentees.py"
+TICKETS, DOOR, ABSENTEES = (
+    "scoreboard/storage/redis/tickets.py",
+    "scoreboard/web/request_guard.py",
+    "scoreboard/storage/redis/sessions.py",
+)
 AMY = 'Player(user_id="amy", username="Amy", role="user", expires_at_s=2**40)'
-GETDEL = Hole("scoreboard/storage/scripts/redeem.lua", "redis.call('GETDEL', ", "redis.call('GET', ")
+GETDEL = Hole("scoreboard/storage/redis/scripts/redeem.lua", "redis.call('GETDEL', ", "redis.call('GET', ")
 TICKET_RECHECK = Hole("scoreboard/web/tickets.py", "return self.door.set_player(request, player)", "return player")
 MADE_UP = Hole(
     TICKETS, "    if _TICKET.fullmatch(ticket) is None:\n            return None", f"    if True:\n            return {AMY}"
 )
 READ_RECHECK = Hole("scoreboard/web/routes.py", "if request.method in _READS:", "if False:")
-NOT_SUSPENDED = Hole("scoreboard/web/auth.py", "return SUSPENDED if self.barred(player.user_id) else None", "return None")
+NOT_SUSPENDED = Hole(
+    "scoreboard/web/authenticator.py", "return SUSPENDED if self.barred(player.user_id) else None", "return None"
+)
 INVALID_IS_AMY = Hole(
-    "scoreboard/web/auth.py",
+    "scoreboard/web/authenticator.py",
     "            claims = self._verified(token)\n",
     '            claims = self._verified(token) or _Claims("amy", "Amy", "user", 0, 2**40)\n',
 )
@@ -57,7 +63,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     ),
     "a refresh as another player": (
         Hole(
-            "scoreboard/realtime/visitor.py",
+            "scoreboard/realtime/client_session.py",
             "elif (admitted.user_id, admitted.role) == (self.player.user_id, self.player.role):",
             "elif admitted.user_id:",
         ),
@@ -65,7 +71,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     ),
     "a refresh in another role": (
         Hole(
-            "scoreboard/realtime/visitor.py",
+            "scoreboard/realtime/client_session.py",
             "elif (admitted.user_id, admitted.role) == (self.player.user_id, self.player.role):",
             "elif admitted.user_id == self.player.user_id:",
         ),
@@ -97,7 +103,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     "a parked poll of a token that ends meanwhile": (READ_RECHECK, ["admitted"]),
     "a suspended player at every door": (NOT_SUSPENDED, [*HTTP_DOORS, *ENTRANCES]),
     "an open socket of a token that has ended": (
-        Hole("scoreboard/realtime/visitor.py", "return self.player.expires_at_s <= wall_s", "return False"),
+        Hole("scoreboard/realtime/client_session.py", "return self.player.expires_at_s <= wall_s", "return False"),
         ["/ws", "Socket.IO"],
     ),
     "an open socket of a player suspended meanwhile": (

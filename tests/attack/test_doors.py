@@ -39,7 +39,9 @@ from tests.attack.test_tokens import SLOW
 from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 
-AS_RELEASED = Hole("scoreboard/web/auth.py", "return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)')
+AS_RELEASED = Hole(
+    "scoreboard/web/authenticator.py", "return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)'
+)
 HEADERS = [None, "", "Bearer", "Bearer ", "Basic YW15OmFteQ==", "{}", "Token {}", "Bearer {}, Bearer {}", "Bearer {} {}"]
 #: Doors of a socket that has a player, whose role stays.
 REFRESHES = ("/ws auth:refresh", "Socket.IO auth", "Socket.IO auth:refresh")

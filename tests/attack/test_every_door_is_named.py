@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
+from scoreboard.net.websocket.handshake import PATHS
 from scoreboard.realtime.engineio.query import TRANSPORTS
-from scoreboard.realtime.handshake import PATHS
 from scoreboard.realtime.requests import _HANDLERS
 from scoreboard.realtime.socketio.auth import _Auth
-from scoreboard.realtime.socketio.mount import SOCKETIO_PATH
+from scoreboard.realtime.socketio.resource import SOCKETIO_PATH
+from scoreboard.web.api_spec import OPERATIONS
 from scoreboard.web.app import Api
-from scoreboard.web.operations import OPERATIONS
-from scoreboard.web.since import _NAMES
+from scoreboard.web.query_params import _NAMES
 from tests.attack.doors import EVENTS, HTTP_DOORS, OPEN_DOORS, TOKEN_DOORS
 from tests.attack.holes import ROOT
 

@@ -13,7 +13,7 @@ from hypothesis.errors import NoSuchExample
 
 from scoreboard.domain.grants import key_id, keyring
 from scoreboard.domain.values import Player
-from scoreboard.web.auth import INVALID_TOKEN, Cloakroom
+from scoreboard.web.authenticator import INVALID_TOKEN, Cloakroom
 from tests.attack.forged_tokens import FORGERS
 from tests.attack.holes import Hole, holed_module
 from tests.attack.instance import ROLES, Instance, compact, mistaken_keys
@@ -25,7 +25,7 @@ INSTANCE = Instance(
     retired="5be81f07c93d4a6290ef7d1b38c46a0e",
     action_secret="e40c9d1b72a84f5fb36d08a1c97e52f6",
 )
-AUTH = "scoreboard/web/auth.py"
+AUTH = "scoreboard/web/authenticator.py"
 pytestmark = pytest.mark.filterwarnings("ignore:The HMAC key is")  # some holes let such keys in
 SLOW = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

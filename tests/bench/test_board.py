@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from scoreboard.domain.values import Standing
-from scoreboard.storage.board import RedisBoard
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.client import RedisLink
 from tests.actors.fakes import QuietMeter
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer

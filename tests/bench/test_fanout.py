@@ -13,9 +13,9 @@ from twisted.internet import tcp
 from twisted.internet.protocol import Protocol
 
 from scoreboard.domain.values import BoardChanged
+from scoreboard.net.socket_writer import Outlet
+from scoreboard.realtime.client_session import Visitor
 from scoreboard.realtime.native_encoder import NativeWire
-from scoreboard.realtime.outlet import Outlet
-from scoreboard.realtime.visitor import Visitor
 from tests.realtime.cable import Watchlist
 from tests.realtime.house import OpenDoor, SmallAnnouncer, page
 

@@ -9,7 +9,7 @@ import pytest
 
 from scoreboard.actors.views import ROWS_PER_TICK_MAX, VIEWS_MAX, Views
 from scoreboard.domain.values import Stretch, View
-from scoreboard.storage.board import RedisBoard
+from scoreboard.storage.redis.board import RedisBoard
 from tests.actors.fakes import PlainWire, Screen, moved
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer

@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from scoreboard.domain.values import Receipt
-from scoreboard.web.head import read_head
-from scoreboard.web.shapes import ReceiptAnswer, encode, receipt_data
-from scoreboard.web.wire import read_submission
+from scoreboard.net.http.request_head import read_head
+from scoreboard.web.request_bodies import read_submission
+from scoreboard.web.schemas import ReceiptAnswer, encode, receipt_data
 from tests.web.house import House, request
 
 RECEIPT = Receipt(points=100, total=1250, rank=5, previous_rank=7)

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from twisted.internet import task
 
-from scoreboard.storage.memory_board import MemoryBoard
-from scoreboard.storage.memory_ledger import MemoryLedger
-from scoreboard.storage.memory_register import MemoryRegister
+from scoreboard.storage.memory.board import MemoryBoard
+from scoreboard.storage.memory.ledger import MemoryLedger
+from scoreboard.storage.memory.players import MemoryRegister
 from tests.cli.house import NOW_MS, House, TwinRoot
 
 

@@ -19,7 +19,7 @@ from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.values import DAY_MS, Metadata, Origin, Player, Standing
-from scoreboard.storage.memory_board import MemoryBoard
+from scoreboard.storage.memory.board import MemoryBoard
 from tests.awaiting import result_of
 
 T = TypeVar("T")

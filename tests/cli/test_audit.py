@@ -12,7 +12,7 @@ import pytest
 
 from cli.audit import PAGE_ENTRIES_MAX
 from scoreboard.domain.entries import Entry, EntryFilter
-from scoreboard.storage.memory_ledger import MemoryLedger
+from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.awaiting import result_of
 from tests.cli.house import House, a_claim, action_id
 

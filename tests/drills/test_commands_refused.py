@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from scoreboard.storage.opening import open_store
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.stores import open_store
 from tests.drills.small_disk import SmallDisk, small_disk
 from tests.journeys.server import ServerProcess
 from tests.operations.test_start import ROOT, started

@@ -11,8 +11,8 @@ from twisted.internet.task import deferLater
 
 from scoreboard.boundaries import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.storage.ledger import SqlLedger
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.ledger import SqlLedger
 from tests.awaiting import run
 from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.houses import opened

@@ -20,9 +20,9 @@ from twisted.internet.task import deferLater
 from scoreboard.boundaries import StoreAway, StoreUnavailable
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.judgement import Award
-from scoreboard.storage.ledger import REBUILD_SECONDS_MAX, SqlLedger
-from scoreboard.storage.opening import open_store
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.ledger import REBUILD_SECONDS_MAX, SqlLedger
+from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim, granted
 from tests.storage.houses import opened
@@ -274,7 +274,7 @@ def test_whatever_goes_wrong_in_a_batch_the_next_begins_afresh(dialect: Dialect,
 
 _WRITER = """
 import sys
-from scoreboard.storage.opening import open_store
+from scoreboard.storage.sql.stores import open_store
 from tests.storage.claims import claim
 writes = open_store(sys.argv[1]).writes
 while True:

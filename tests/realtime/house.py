@@ -14,8 +14,8 @@ from scoreboard.boundaries import Announcer, Doorkeeper, Listener, Return, Store
 from scoreboard.domain.limits import Verdict
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, Row, ScoreChanged
-from scoreboard.realtime.limits import LiveSettings
-from scoreboard.realtime.lobby import Lobby
+from scoreboard.net.connections import Lobby
+from scoreboard.net.live_limits import LiveSettings
 from scoreboard.realtime.native import NativeFactory
 from tests.balconies import Balcony
 from tests.realtime.cable import Cable, Client

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scoreboard.boundaries import Parting, Wire
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, RankAchieved, ScoreChanged
-from scoreboard.realtime.frames import close_frame, text_frame
+from scoreboard.net.websocket.frames import close_frame, text_frame
 from scoreboard.realtime.native_encoder import NativeWire
 from scoreboard.realtime.payloads import moment
 

@@ -6,7 +6,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from scoreboard.domain.limits import Verdict
-from scoreboard.realtime.handshake import origin_allowed
+from scoreboard.net.websocket.handshake import origin_allowed
 from tests.realtime.cable import frame
 from tests.realtime.house import GateDouble, House
 

@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from scoreboard.boundaries import Parting
-from scoreboard.realtime.limits import LiveSettings
-from scoreboard.realtime.lobby import Lobby
+from scoreboard.net.connections import Lobby
+from scoreboard.net.live_limits import LiveSettings
 from scoreboard.realtime.native import NativeFactory
 from tests.awaiting import run
 from tests.realtime.house import Gauges, OpenDoor, SmallAnnouncer

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from scoreboard.realtime.mount import SocketResource
+from scoreboard.net.websocket.resource import SocketResource
 from tests.realtime.cable import Cable, Client, frame
 from tests.realtime.house import House
 

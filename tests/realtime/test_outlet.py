@@ -12,7 +12,7 @@ from twisted.internet import main, tcp
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from scoreboard.realtime.outlet import UNSENT_BYTES_MAX, Outlet
+from scoreboard.net.socket_writer import UNSENT_BYTES_MAX, Outlet
 from tests.realtime.cable import Watchlist
 
 #: What the client's own kernel keeps for it, and what ours makes one segment of.

@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
-from scoreboard.realtime.peer_reading import SPAN_S_MAX, TAKEN_BYTES_MIN, PeerReading
+from scoreboard.net.receive_window import SPAN_S_MAX, TAKEN_BYTES_MIN, PeerReading
 
 BUFFER_BYTES = 131_072
 SECONDS = 60

@@ -16,7 +16,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.boundaries import Parting
 from scoreboard.domain.values import BoardChanged
-from scoreboard.realtime import lobby
+from scoreboard.net import connections as lobby
 from tests.awaiting import started
 from tests.realtime.cable import Cable, frame
 from tests.realtime.house import House, page

@@ -16,15 +16,15 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
+from scoreboard.net.connections import Lobby
+from scoreboard.net.live_limits import LiveSettings
+from scoreboard.realtime.engineio.connection import Engine, Line
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.engineio.line import Engine, Line
 from scoreboard.realtime.engineio.packets import SEPARATOR
 from scoreboard.realtime.engineio.polling import EngineResource
-from scoreboard.realtime.engineio.socket import EngineFactory
-from scoreboard.realtime.limits import LiveSettings
-from scoreboard.realtime.lobby import Lobby
-from scoreboard.realtime.socketio.subscriber import Doors
-from scoreboard.storage.memory_absentees import MemoryAbsentees
+from scoreboard.realtime.engineio.websocket import EngineFactory
+from scoreboard.realtime.socketio.client import Doors
+from scoreboard.storage.memory.sessions import MemoryAbsentees
 from tests.realtime.cable import Cable, Client, frame
 from tests.realtime.house import NOW_S, GateDouble, Gauges, OpenDoor, SmallAnnouncer
 

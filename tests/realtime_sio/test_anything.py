@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
+from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.engineio import session as endings
+from scoreboard.realtime.engineio.connection import Line
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.engineio.line import Line
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
-from scoreboard.realtime.frames import text_frame
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Said
 from tests.realtime.cable import frame
 from tests.realtime_sio.house import House, Request, SioClient

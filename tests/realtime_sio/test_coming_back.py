@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred
 
 from scoreboard.actors.announcer import SLOW
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.absence import Absence
+from scoreboard.domain.saved_session import Absence
 from scoreboard.domain.values import BoardChanged, Cursor, RankAchieved, ScoreChanged
 from scoreboard.service import RESTARTING
-from scoreboard.storage.memory_absentees import MemoryAbsentees
+from scoreboard.storage.memory.sessions import MemoryAbsentees
 from tests.awaiting import result_of, started
 from tests.realtime.cable import frame
 from tests.realtime.house import page

@@ -7,8 +7,8 @@ import json
 import pytest
 from twisted.web.pages import notFound
 
+from scoreboard.net.http.site import Bounds, Site
 from scoreboard.web.app import build_socket_site
-from scoreboard.web.site import Bounds, Site
 from tests.realtime_sio import house as live
 from tests.web.house import House, Line, TellingMeter, request
 

@@ -8,8 +8,8 @@ import pytest
 
 from scoreboard.boundaries import Parting
 from scoreboard.domain.limits import Verdict
-from scoreboard.realtime.engineio.line import Line
-from scoreboard.realtime.frames import binary_frame, text_frame
+from scoreboard.net.websocket.frames import binary_frame, text_frame
+from scoreboard.realtime.engineio.connection import Line
 from tests.awaiting import started
 from tests.realtime.house import GateDouble
 from tests.realtime_sio.house import House

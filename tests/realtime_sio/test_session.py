@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio import session as endings
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
-from scoreboard.realtime.frames import binary_frame, text_frame
 
 SETTINGS = EngineSettings(ping_interval_ms=300, ping_timeout_ms=200, connect_timeout_ms=None, queued_bytes_max=1_000)
 BORN_MS = 10_000

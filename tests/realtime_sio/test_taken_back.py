@@ -6,7 +6,7 @@ import pytest
 
 from scoreboard.domain.refusals import NO_SPECTATORS
 from scoreboard.domain.values import Around, Stretch, TokenExpiring
-from scoreboard.realtime.socketio.wire import RecoverableWire, sealed
+from scoreboard.realtime.socketio.encoders import RecoverableWire, sealed
 from tests.realtime_sio.house import House
 from tests.realtime_sio.test_coming_back import MOVED, arrive, come_back
 

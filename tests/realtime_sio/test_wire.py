@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.domain.values import BoardChanged, Cursor, Event, RankAchieved, ScoreChanged
-from scoreboard.realtime.frames import unframed
-from scoreboard.realtime.socketio.wire import (
+from scoreboard.net.websocket.frames import unframed
+from scoreboard.realtime.socketio.encoders import (
     RecoverableRowsWire,
     RecoverableWire,
     SocketIoRowsWire,

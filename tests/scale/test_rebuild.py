@@ -17,9 +17,9 @@ from typing import cast
 import pytest
 import redis
 
-from scoreboard.storage.board_records import read_version, weight_of
-from scoreboard.storage.opening import open_store
+from scoreboard.storage.redis.board_records import read_version, weight_of
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.stores import open_store
 from tests.drills.crowded import fill
 from tests.drills.readers import Readers
 from tests.journeys.figures import Figures, metrics

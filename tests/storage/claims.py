@@ -11,7 +11,7 @@ from scoreboard.domain.judgement import Award, Claim, Verdict
 from scoreboard.domain.refusals import HELD, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.values import Metadata, Origin, PlacedReceipt, Player, Receipt
-from scoreboard.storage.writing import Writes
+from scoreboard.storage.sql.award import Writes
 
 NOW = 1_800_000_000_123
 QUEST = ActionRule(action_type="COMPLETE_QUEST", points=100)

@@ -10,10 +10,10 @@ from typing import Any, Protocol, TypeVar
 from msgspec.structs import replace
 
 from scoreboard.boundaries import Ledger, Register
-from scoreboard.storage.ledger import SqlLedger, open_ledger
-from scoreboard.storage.memory_ledger import MemoryLedger
-from scoreboard.storage.memory_register import MemoryRegister
-from scoreboard.storage.register import SqlRegister, open_register
+from scoreboard.storage.memory.ledger import MemoryLedger
+from scoreboard.storage.memory.players import MemoryRegister
+from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
+from scoreboard.storage.sql.players import SqlRegister, open_register
 from tests.awaiting import result_of, run
 from tests.storage.sql_stores import Dialect, fresh_url, tell
 

@@ -15,8 +15,8 @@ from alembic import command
 from alembic.config import Config
 
 from scoreboard.storage import schema
-from scoreboard.storage.opening import migration_engine
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.stores import migration_engine
 from tests.storage.postgres_server import postgres
 
 Dialect = Literal["sqlite", "postgresql"]

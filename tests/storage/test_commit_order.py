@@ -18,9 +18,9 @@ from sqlalchemy import Engine, event
 
 from scoreboard.boundaries import ChangedPage, LedgerWentBack
 from scoreboard.domain.players import ledger_shard
-from scoreboard.storage.commit_order import CommitOrder
-from scoreboard.storage.opening import SqlStore, open_store
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.commit_order import CommitOrder
+from scoreboard.storage.sql.stores import SqlStore, open_store
 from tests.storage.claims import claim
 from tests.storage.postgres_server import PostgresServer
 from tests.storage.sql_stores import fresh_url, tell

@@ -17,8 +17,8 @@ import pytest
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import SUSPENDED
-from scoreboard.storage.opening import open_register_store, open_store
 from scoreboard.storage.schema import migrate, schema_status
+from scoreboard.storage.sql.stores import open_register_store, open_store
 from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.postgres_server import postgres
 from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, tell

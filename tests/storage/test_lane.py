@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
 
 from scoreboard.boundaries import StoreAway, StoreUnavailable
-from scoreboard.storage import lane as lane_module
-from scoreboard.storage.lane import Lane, close_lanes
-from scoreboard.storage.lane_worker import StoreSilent
+from scoreboard.storage.sql import thread as lane_module
+from scoreboard.storage.sql.thread import Lane, close_lanes
+from scoreboard.storage.sql.thread_worker import StoreSilent
 from tests.awaiting import run
 
 

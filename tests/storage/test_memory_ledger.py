@@ -6,8 +6,8 @@ import pytest
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings
-from scoreboard.storage.memory_ledger import MemoryLedger
-from scoreboard.storage.memory_register import MemoryRegister
+from scoreboard.storage.memory.ledger import MemoryLedger
+from scoreboard.storage.memory.players import MemoryRegister
 from tests.awaiting import result_of, started
 from tests.storage.claims import claim, granted
 

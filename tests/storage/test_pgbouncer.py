@@ -10,9 +10,9 @@ import pytest
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.players import SuspensionOrder
-from scoreboard.storage.opening import open_register_store, open_store
-from scoreboard.storage.postgres_session import connect
 from scoreboard.storage.schema import migrate, require_schema
+from scoreboard.storage.sql.postgres.session import connect
+from scoreboard.storage.sql.stores import open_register_store, open_store
 from tests.storage.claims import claim, granted
 from tests.storage.pgbouncer import PgBouncer, pgbouncer
 from tests.storage.postgres_server import postgres

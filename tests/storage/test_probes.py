@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.storage.opening import open_store
+from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim
 from tests.storage.houses import opened

@@ -15,7 +15,7 @@ import pytest
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
-from scoreboard.storage.opening import RegisterStore, open_register_store
+from scoreboard.storage.sql.stores import RegisterStore, open_register_store
 from tests.awaiting import run
 from tests.storage.claims import NOW, claim, granted
 from tests.storage.houses import opened, opened_register

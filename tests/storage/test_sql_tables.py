@@ -12,8 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from scoreboard.domain.entries import ResetOrder
-from scoreboard.storage.opening import migration_engine, open_store
-from scoreboard.storage.tables import metadata
+from scoreboard.storage.sql.stores import migration_engine, open_store
+from scoreboard.storage.sql.tables import metadata
 from tests.storage.claims import NOW, claim, granted, placed
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from scoreboard.storage.opening import LedgerUnusable
 from scoreboard.storage.schema import migrate
-from scoreboard.storage.sqlite import connect
-from scoreboard.storage.sqlite_backup import back_up, restore
-from scoreboard.storage.sqlite_file import SqliteFile
+from scoreboard.storage.sql.sqlite.backup import back_up, restore
+from scoreboard.storage.sql.sqlite.file import SqliteFile
+from scoreboard.storage.sql.sqlite.writer import connect
+from scoreboard.storage.sql.stores import LedgerUnusable
 
 STEPS = ("copied", "checked", "kept", "restored")
 
@@ -83,7 +83,7 @@ def test_a_restore_that_is_killed_leaves_the_old_ledger_or_the_new_one(step: str
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from scoreboard.storage.sqlite_backup import restore\n"
+        "from scoreboard.storage.sql.sqlite.backup import restore\n"
         "backup, ledger, kept = map(Path, sys.argv[1:4])\n"
         "restore(backup, ledger, kept, lambda step: step == sys.argv[4] and os.kill(os.getpid(), signal.SIGKILL))\n"
     )

@@ -15,8 +15,8 @@ import pytest
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import EntryFilter
-from scoreboard.storage.opening import open_store
-from scoreboard.storage.sqlite_backup import back_up
+from scoreboard.storage.sql.sqlite.backup import back_up
+from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim
 from tests.storage.houses import SqlHouse

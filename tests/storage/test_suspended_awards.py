@@ -17,7 +17,7 @@ from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder, ledger_shard
 from scoreboard.domain.refusals import HELD, SUSPENDED
-from scoreboard.storage.opening import SqlStore, open_register_store, open_store
+from scoreboard.storage.sql.stores import SqlStore, open_register_store, open_store
 from tests.storage.claims import NOW, claim, granted, judged
 from tests.storage.houses import House, house_of
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell

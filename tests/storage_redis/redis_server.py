@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from scoreboard.storage.redis_home import RedisHome
+from scoreboard.storage.redis.paths import RedisHome
 
 _libc = ctypes.CDLL(None)
 

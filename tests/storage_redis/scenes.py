@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from scoreboard.boundaries import Meter
 from scoreboard.domain.values import Standing
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.redis.client import RedisLink
 
 NOW_MS = 1_790_000_000_000
 

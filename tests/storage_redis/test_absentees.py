@@ -10,12 +10,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
 from scoreboard.boundaries import ABSENCE_S, Absentees
-from scoreboard.domain.absence import Absence, Rooms, Stay
+from scoreboard.domain.saved_session import Absence, Rooms, Stay
 from scoreboard.domain.values import Around, Cursor, Stretch
-from scoreboard.storage import absentees as module
-from scoreboard.storage.absentees import RedisAbsentees
-from scoreboard.storage.memory_absentees import MemoryAbsentees
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.memory.sessions import MemoryAbsentees
+from scoreboard.storage.redis import sessions as module
+from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.sessions import RedisAbsentees
 from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor

@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from scoreboard.boundaries import Board, BoardState, StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import points_of, weight
 from scoreboard.domain.values import POINTS_MAX, Around, Cursor, Deed, ScoreChanged, Standing, Stretch, View
-from scoreboard.storage.board import RedisBoard
-from scoreboard.storage.memory_board import Canvas, MemoryBoard
+from scoreboard.storage.memory.board import Canvas, MemoryBoard
+from scoreboard.storage.redis.board import RedisBoard
 from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, linked, passed, standing, the_reactor, until

@@ -13,8 +13,8 @@ from scoreboard.domain.judgement import Award, Claim
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import weight
 from scoreboard.domain.values import POINTS_MAX, Origin, Player, Receipt, Standing
-from scoreboard.storage.board import RedisBoard
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.client import RedisLink
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, passed, standing, the_reactor, until

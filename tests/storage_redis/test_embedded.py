@@ -19,10 +19,10 @@ import pytest
 from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 
-from scoreboard.storage.embedded import EmbeddedRedis, EmbeddedRedisBusy
-from scoreboard.storage.redis_errors import RedisHasNoSpace, RedisUnusable
-from scoreboard.storage.redis_home import RedisHome, redis_binary
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisBusy
+from scoreboard.storage.redis.errors import RedisHasNoSpace, RedisUnusable
+from scoreboard.storage.redis.paths import RedisHome, redis_binary
 from tests.awaiting import run
 from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
 
@@ -314,7 +314,7 @@ SERVER = """
 import sys
 from pathlib import Path
 from twisted.internet import reactor
-from scoreboard.storage.embedded import EmbeddedRedis
+from scoreboard.storage.redis.embedded import EmbeddedRedis
 redis = EmbeddedRedis(Path(sys.argv[1]), reactor)
 redis.startService()
 redis.ready().addCallback(lambda _: print(redis.pid, flush=True))

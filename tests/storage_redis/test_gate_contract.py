@@ -15,10 +15,10 @@ from twisted.internet.defer import Deferred, ensureDeferred
 
 from scoreboard.boundaries import Gate
 from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
-from scoreboard.storage.gate import RedisGate
-from scoreboard.storage.memory_gate import MemoryGate
-from scoreboard.storage.redis_link import RedisLink, Script
-from scoreboard.storage.redis_wire import Word
+from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.storage.redis.client import RedisLink, Script
+from scoreboard.storage.redis.protocol import Word
+from scoreboard.storage.redis.rate_limiter import RedisGate
 from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, CountingMeter, passed, the_reactor

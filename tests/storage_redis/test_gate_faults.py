@@ -10,8 +10,8 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 
 from scoreboard.domain.limits import Hit, Limit, Slot
-from scoreboard.storage.gate import RedisGate
-from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.storage.redis.rate_limiter import RedisGate
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
 from tests.storage_redis.redis_server import RedisServer

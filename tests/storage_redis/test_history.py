@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from scoreboard.boundaries import Board
 from scoreboard.domain.values import Cursor, Standing
-from scoreboard.storage import board as redis_board
-from scoreboard.storage.memory_board import STEPS_KEPT_MAX, MemoryBoard
+from scoreboard.storage.memory.board import STEPS_KEPT_MAX, MemoryBoard
+from scoreboard.storage.redis import board as redis_board
 from tests.awaiting import result_of
 from tests.storage_redis.scenes import NOW_MS, standing
 from tests.storage_redis.test_board_contract import Play, Studio

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from scoreboard.storage.redis_errors import RedisUnavailable
-from scoreboard.storage.redis_link import RedisLink, Script, script
+from scoreboard.storage.redis.client import RedisLink, Script, script
+from scoreboard.storage.redis.errors import RedisUnavailable
 from tests.awaiting import run
 from tests.programs import program
 from tests.storage_redis.redis_server import RedisServer

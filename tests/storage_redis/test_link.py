@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.storage.redis_errors import RedisMisconfigured
-from scoreboard.storage.redis_line import address
-from scoreboard.storage.redis_link import RedisLink, script
-from scoreboard.storage.redis_wire import RedisUnavailable
+from scoreboard.storage.redis.client import RedisLink, script
+from scoreboard.storage.redis.connection import address
+from scoreboard.storage.redis.errors import RedisMisconfigured
+from scoreboard.storage.redis.protocol import RedisUnavailable
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until

@@ -4,7 +4,7 @@ import pytest
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.limits import Hit, Limit, Slot
-from scoreboard.storage.memory_gate import MemoryGate
+from scoreboard.storage.memory.rate_limiter import MemoryGate
 from tests.awaiting import result_of
 
 MINUTE = Limit(name="submit", quota=1, window_ms=60_000)

@@ -10,16 +10,16 @@ import pytest
 from msgspec.structs import replace
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.absence import Absence
 from scoreboard.domain.limits import Hit, Limit, Slot
+from scoreboard.domain.saved_session import Absence
 from scoreboard.domain.values import Player, Standing
-from scoreboard.storage.absentees import RedisAbsentees
-from scoreboard.storage.board import RedisBoard
-from scoreboard.storage.gate import RedisGate
-from scoreboard.storage.memory_gate import MemoryGate
-from scoreboard.storage.redis_errors import RedisUnavailable
-from scoreboard.storage.redis_link import RedisLink, script
-from scoreboard.storage.tickets import RedisTickets
+from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.client import RedisLink, script
+from scoreboard.storage.redis.errors import RedisUnavailable
+from scoreboard.storage.redis.rate_limiter import RedisGate
+from scoreboard.storage.redis.sessions import RedisAbsentees
+from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.programs import program
 from tests.storage_redis.redis_server import RedisServer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scoreboard.domain.rotation import KnownKeys, ServerKeys
-from scoreboard.storage.roster import KEY, RECORD_LIFE_MS, RedisKeyRoster
+from scoreboard.storage.redis.key_roster import KEY, RECORD_LIFE_MS, RedisKeyRoster
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
 from tests.storage_redis.redis_server import RedisServer

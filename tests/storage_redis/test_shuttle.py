@@ -5,7 +5,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from scoreboard.storage.shuttle import Shuttle
+from scoreboard.storage.redis.batcher import Shuttle
 
 
 class Rides:

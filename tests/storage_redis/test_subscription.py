@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoreboard.storage.redis_link import RedisLink
+from scoreboard.storage.redis.client import RedisLink
 from tests.awaiting import run
 from tests.journeys.server import free_port
 from tests.storage_redis.proxy import RedisProxy, master_of

@@ -8,8 +8,8 @@ import pytest
 
 from scoreboard.boundaries import TICKET_LIFE_S, StoreUnavailable
 from scoreboard.domain.values import Player
-from scoreboard.storage.redis_link import RedisLink
-from scoreboard.storage.tickets import RedisTickets
+from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
 from tests.storage_redis.redis_server import RedisServer

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from scoreboard.storage.redis_wire import TOLD_WAITING_MAX, TOLD_WAITS_S, RedisEar, RedisUnavailable, RedisWire
+from scoreboard.storage.redis.protocol import TOLD_WAITING_MAX, TOLD_WAITS_S, RedisEar, RedisUnavailable, RedisWire
 
 
 class Line(StringTransport):

@@ -51,13 +51,13 @@ from scoreboard.domain.values import (
     Submission,
     View,
 )
-from scoreboard.storage.memory_gate import MemoryGate
-from scoreboard.storage.memory_register import MemoryRegister
+from scoreboard.net.http.channel import Channel
+from scoreboard.net.http.site import Bounds, Site
+from scoreboard.storage.memory.players import MemoryRegister
+from scoreboard.storage.memory.rate_limiter import MemoryGate
 from scoreboard.web.app import build_site
-from scoreboard.web.auth import Cloakroom
-from scoreboard.web.channel import Channel
-from scoreboard.web.door import Limits
-from scoreboard.web.site import Bounds, Site
+from scoreboard.web.authenticator import Cloakroom
+from scoreboard.web.request_guard import Limits
 from tests import balconies
 
 NOW_S = 1_761_129_000  # 2025-10-22T10:30:00Z

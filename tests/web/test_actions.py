@@ -9,7 +9,7 @@ import pytest
 
 from scoreboard.domain.grants import Grant, keyring, verify
 from scoreboard.domain.values import ACTION_ID
-from scoreboard.web.wire import read_submission
+from scoreboard.web.request_bodies import read_submission
 from tests.web.house import ACTION_SECRET, NOW_S, House
 
 INITIALIZE = "/api/v1/actions/initialize"

@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 
 from scoreboard.domain.values import Cursor, Row, ScoreChanged
-from scoreboard.web import changes
+from scoreboard.web import long_poll as changes
 from tests.web.house import NOW_S, House, Line, request
 
 PATH = "/api/v1/scores/changes"

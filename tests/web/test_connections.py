@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.logger import capturedLogs
 
-from scoreboard.web.connections import LEAVING_MAX
-from scoreboard.web.site import Bounds
+from scoreboard.net.http.connections import LEAVING_MAX
+from scoreboard.net.http.site import Bounds
 from tests.web.house import House, Line, request
 
 GET = request("GET", "/healthz")

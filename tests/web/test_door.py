@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.limits import Verdict
-from scoreboard.web.address import Proxies, plain
+from scoreboard.net.http.addresses import Proxies, plain
 from tests.web.house import House, Line, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.web.site import Bounds
+from scoreboard.net.http.site import Bounds
 from tests.awaiting import result_of
 from tests.web.house import House, Line, request
 

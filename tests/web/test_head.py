@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.web.head import BadHead, read_head
+from scoreboard.net.http.request_head import BadHead, read_head
 
 HOST = b"Host: localhost:3000"
 

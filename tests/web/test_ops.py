@@ -11,9 +11,9 @@ import pytest
 
 from scoreboard.domain.refusals import Reason
 from scoreboard.domain.values import Player
+from scoreboard.web.api_spec import REFUSALS
 from scoreboard.web.app import STATUS, Api
 from scoreboard.web.openapi import document
-from scoreboard.web.operations import REFUSALS
 from tests.web.house import NOW_S, House
 
 

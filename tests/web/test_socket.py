@@ -6,7 +6,7 @@ from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.web.resource import Resource
 
-from scoreboard.web.site import Bounds
+from scoreboard.net.http.site import Bounds
 from tests.web.house import House, request
 
 HANDSHAKE = {

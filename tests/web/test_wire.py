@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.domain.values import ACTION_ID, Submission
 from scoreboard.web.canonical import canonical
-from scoreboard.web.wire import ActionId, read_stretch, read_submission, read_wish
+from scoreboard.web.request_bodies import ActionId, read_stretch, read_submission, read_wish
 
 JSON = b"application/json"
 GOOD: dict[str, Any] = {

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Final
 
 from scoreboard.domain.values import Value
-from scoreboard.realtime.frames import text_frame, unframed
+from scoreboard.net.websocket.frames import text_frame, unframed
 
 SEPARATOR: Final = b"\x1e"
 PING: Final = text_frame(b"2")

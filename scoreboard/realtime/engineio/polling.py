@@ -16,13 +16,13 @@ from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
-from scoreboard.realtime.engineio.line import Engine, Line
+from scoreboard.net.websocket.handshake import check_page, refusal_body, status_of
+from scoreboard.net.websocket.resource import SocketResource
+from scoreboard.realtime.engineio.connection import Engine, Line
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.engineio.query import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, read_query
 from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced
-from scoreboard.realtime.engineio.socket import EngineFactory
-from scoreboard.realtime.handshake import check_page, refusal_body, status_of
-from scoreboard.realtime.mount import SocketResource
+from scoreboard.realtime.engineio.websocket import EngineFactory
 
 _FIELDS_MAX: Final = 20
 _PREFLIGHT: Final = {

@@ -7,7 +7,7 @@ from typing import Final
 
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.domain.values import Value
-from scoreboard.realtime.handshake import check_page
+from scoreboard.net.websocket.handshake import check_page
 
 TRANSPORTS: Final = ("polling", "websocket")
 

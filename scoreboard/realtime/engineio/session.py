@@ -14,6 +14,8 @@ from typing import Final
 import msgspec
 
 from scoreboard.boundaries import Parting
+from scoreboard.net.live_limits import TOO_SLOW
+from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import (
     CLOSE,
@@ -28,8 +30,6 @@ from scoreboard.realtime.engineio.packets import (
     read_packet,
     read_payload,
 )
-from scoreboard.realtime.frames import text_frame
-from scoreboard.realtime.limits import TOO_SLOW
 
 NEVER: Final = sys.maxsize
 

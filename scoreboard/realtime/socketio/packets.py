@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from scoreboard.domain.values import Value
+from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio.packets import Malformed
-from scoreboard.realtime.frames import binary_frame, text_frame
 
 MAIN: Final = "/"
 #: CVE-2026-33151: a packet announces how many binary messages follow it, and they are kept until the last one.

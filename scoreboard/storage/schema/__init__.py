@@ -21,8 +21,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.storage.opening import LedgerUnusable, migration_engine, sqlite_file
-from scoreboard.storage.sqlite_refusal import refusal
+from scoreboard.storage.sql.sqlite.refusal import refusal
+from scoreboard.storage.sql.stores import LedgerUnusable, migration_engine, sqlite_file
 
 #: Any number, as long as every release takes the same.
 _ADVISORY_LOCK: Final = 7_236_001

@@ -1,0 +1,154 @@
+"""The lobby: everyone who is connected, how many from where, and the one clock that looks after them all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from scoreboard.boundaries import Meter, Parting
+from scoreboard.domain.refusals import Reason, Refusal, unavailable
+from scoreboard.net.live_limits import LiveSettings
+
+SWEEP_S: Final = 1.0
+_STEP_S: Final = 0.05
+#: Guests looked after before the reactor gets a turn: a millisecond of it or two.
+GUESTS_PER_TURN: Final = 250
+
+_FULL: Final = unavailable("Too many sockets are open", retry_after_s=10)
+_LATE: Final = unavailable("The server is overloaded", retry_after_s=5)
+_CLOSING: Final = unavailable("The server is stopping", retry_after_s=5)
+_CROWDED: Final = Refusal(
+    reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many sockets are open from this address", retry_after_s=60
+)
+
+
+class Guest(Protocol):
+    """A connection, as the lobby sees it."""
+
+    def look(self, now_s: float, wall_s: float) -> None:
+        """See whether anything is due, at a monotonic and a Unix time."""
+
+    def part(self, parting: Parting) -> None:
+        """Say goodbye and close."""
+
+
+class Lobby:
+    """Counts sockets against their limits, and sweeps them once a second in place of several timers for each."""
+
+    _log = Logger()
+
+    def __init__(self, *, settings: LiveSettings, clock: IReactorTime, wall_ms: Callable[[], int], meter: Meter) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._meter = meter
+        self._guests: dict[Guest, str | None] = {}  # and the address that each is seated under
+        self._held_by: dict[str, int] = {}
+        self._open = 0
+        self._closing = False
+        self._lags_s = (0.0, 0.0)
+        self._due_s = 0.0
+        self._next: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._sweep_later()
+
+    def enter(self, guest: Guest) -> bool:
+        """A connection was made; False if there is not even room to tell it so."""
+        if self.passing >= self._settings.passing_max:
+            return False
+        self._guests[guest] = None
+        return True
+
+    def seat(self, guest: Guest, address: str) -> Refusal | None:
+        """Count a guest as an open socket of an address, or say why not."""
+        if self._closing:
+            return _CLOSING
+        if self._open >= self._settings.sockets_max:
+            return _FULL
+        if min(self._lags_s) > self._settings.lag_s_max:
+            return _LATE
+        held = self._held_by.get(address, 0)
+        if held >= self._settings.sockets_per_address_max:
+            return _CROWDED
+        self._guests[guest] = address
+        self._held_by[address] = held + 1
+        self._count(+1)
+        return None
+
+    def leave(self, guest: Guest) -> None:
+        """The connection is gone."""
+        address = self._guests.pop(guest, None)
+        if address is None:
+            return
+        self._held_by[address] -= 1
+        if not self._held_by[address]:
+            del self._held_by[address]
+        self._count(-1)
+
+    def succeed(self, guest: Guest, successor: Guest) -> None:
+        """The successor, who has entered, takes the guest's seat: the same client on another connection."""
+        self._guests[successor] = self._guests.pop(guest)
+
+    def note_slow(self) -> None:
+        """A guest is closed because it reads too slowly."""
+        self._meter.count("sockets_closed_slow_total")
+
+    async def empty(self, parting: Parting, over_s: float) -> None:
+        """Let nobody in any more, part from everyone evenly over a time, and return when all have gone or been cut off."""
+        self._closing = True
+        guests = list(self._guests)
+        batch = math.ceil(len(guests) * _STEP_S / max(over_s, _STEP_S)) or 1
+        for start in range(0, len(guests), batch):
+            for guest in guests[start : start + batch]:
+                if guest in self._guests:
+                    guest.part(parting)
+            await deferLater(self._clock, _STEP_S)
+        cut_off_s = self._clock.seconds() + self._settings.farewell_s_max + 2 * SWEEP_S
+        while self._guests and self._clock.seconds() < cut_off_s:  # the sweep sees to those who do not answer
+            await deferLater(self._clock, _STEP_S)
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    @property
+    def crowd(self) -> int:
+        """How many are connected, in whatever state."""
+        return len(self._guests)
+
+    @property
+    def passing(self) -> int:
+        """How many of them have no seat: they shake hands, or were refused."""
+        return len(self._guests) - self._open
+
+    def _count(self, by: int) -> None:
+        self._open += by
+        self._meter.gauge("websocket_connections_active", self._open)
+
+    def _sweep(self) -> None:
+        now_s, wall_s = self._clock.seconds(), self._wall_ms() / 1000
+        self._lags_s = (self._lags_s[1], now_s - self._due_s)
+        self._look_after(list(self._guests), now_s, wall_s)
+
+    def _look_after(self, guests: list[Guest], now_s: float, wall_s: float) -> None:
+        """The first of these now, and the others in the reactor's next turns."""
+        for guest in guests[:GUESTS_PER_TURN]:
+            try:
+                if guest in self._guests:
+                    guest.look(now_s, wall_s)
+            except Exception:  # one guest's fault is not the others'
+                self._log.failure("a guest could not be looked after")
+        if len(guests) > GUESTS_PER_TURN:
+            self._next = self._clock.callLater(0, self._look_after, guests[GUESTS_PER_TURN:], now_s, wall_s)
+        else:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        self._due_s = self._clock.seconds() + SWEEP_S
+        self._next = self._clock.callLater(SWEEP_S, self._sweep)

@@ -1,0 +1,75 @@
+"""The outlet: bytes out of one connection, the socket first. What does not fit waits in the transport; nothing waits here."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final, Protocol
+
+from twisted.internet.abstract import FileDescriptor
+
+from scoreboard.net.receive_window import PeerReading
+
+#: What the kernel takes ahead of what the client has room for (and what it makes one segment of, 64 KiB at most). By itself it
+#: takes megabytes a socket: memory that a client which does not read costs us, and old news that hide it from us.
+UNSENT_BYTES_MAX: Final = 16_384
+
+
+class Sink(Protocol):
+    """Where frames for one client go."""
+
+    def offer(self, data: bytes) -> None:
+        """Write, or keep it for when the client asks."""
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was offered has left this process."""
+
+
+class Outlet:
+    """Writes ready bytes to one transport, and tells whether they have left this process.
+
+    ``writeSomeData`` saves a trip round the reactor and two ``epoll_ctl`` for each write that the kernel can take at once, which
+    is nearly all of them. It is never used where something wraps the socket: it would pass TLS by.
+    """
+
+    __slots__ = ("_descriptor", "_direct", "_peer", "_transport")
+
+    def __init__(self, transport: Any) -> None:
+        descriptor = transport
+        while not isinstance(descriptor, FileDescriptor):
+            descriptor = descriptor.transport
+        self._transport = transport
+        self._descriptor: Any = descriptor
+        self._direct = descriptor is transport and not getattr(transport, "TLS", False)
+        handle = getattr(descriptor, "socket", None)
+        self._peer = PeerReading(handle)
+        if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
+            handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
+
+    def offer(self, data: bytes) -> None:
+        """Write: to the socket at once if nothing waits before it, through the transport's buffer otherwise."""
+        descriptor = self._descriptor
+        if self._direct and not (descriptor.dataBuffer or descriptor._tempDataBuffer):
+            sent = descriptor.writeSomeData(data)
+            if sent == len(data):
+                return
+            if isinstance(sent, int):  # else the connection is lost: writing through the reactor lets it find out and say so
+                data = data[sent:]
+        self._transport.write(data)
+
+    @property
+    def drained(self) -> bool:
+        """Whether all that was written has left this process."""
+        descriptor = self._descriptor  # Twisted has no public word for "nothing buffered"; these two are where it buffers
+        return not (descriptor.dataBuffer or descriptor._tempDataBuffer)
+
+    def unread_s(self, now_s: float) -> float:
+        """For how long the client has read nothing of what its kernel took for it, as far as that can be known."""
+        return self._peer.look(now_s)
+
+    def finish(self) -> None:
+        """No more will be written: the peer sees the end of the stream once it has what was, and may still speak."""
+        if self._direct:
+            self._transport.loseWriteConnection()
+        else:
+            self._transport.loseConnection()

@@ -1,0 +1,263 @@
+"""The board in memory: the twin of the Redis board, for tests."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard, StoreUnavailable
+from scoreboard.domain.coalesce import latest
+from scoreboard.domain.judgement import Award
+from scoreboard.domain.standings import weight
+from scoreboard.domain.values import Around, Cursor, Page, Place, Receipt, ScoreChanged, Standing, Stretch, View
+
+STEPS_KEPT_MAX = 1_024
+Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
+
+
+class Canvas:
+    """What boards draw on together: the part that Redis plays. `lose` empties it, `restart` begins another run."""
+
+    def __init__(self) -> None:
+        self.run = secrets.token_hex(20)
+        self.locks: dict[str, MemoryBoard] = {}
+        self.listeners: list[tuple[MemoryBoard, Hear]] = []
+        self.lose()
+
+    def lose(self) -> None:
+        """Forget everything that was drawn."""
+        self.cursor: Cursor | None = None
+        self.steps: list[Sequence[ScoreChanged]] = []
+        self.position = ""
+        self.origin = ""
+        self.owner = ""
+        self.damage = ""
+        self.followed_s_ago = 0
+        self.hang({})
+
+    def restart(self) -> None:
+        """Go on with what is drawn, as a Redis that was restarted."""
+        self.run = secrets.token_hex(20)
+
+    def hang(self, standings: dict[str, Standing]) -> None:
+        """Show these players, on the board or not, and nobody else."""
+        self.standings = standings
+        self.rank()
+
+    def rank(self) -> None:
+        """Put the players in order, as the sorted set does: by weight, equal weights by user id descending."""
+        weighed = [
+            (weight(one.points, one.reached_at_ms), one.user_id)
+            for one in self.standings.values()
+            if one.reached_at_ms is not None
+        ]
+        self.order = [user_id for _, user_id in sorted(weighed, reverse=True)]
+        self.ranks = {user_id: rank for rank, user_id in enumerate(self.order, 1)}
+
+    def begin(self, epoch: int) -> Cursor:
+        """Begin an epoch in this run."""
+        self.cursor, self.origin, self.steps = Cursor(epoch=epoch, seq=0), self.run, []
+        return self.cursor
+
+
+class MemoryBoard:
+    """One process's board on a canvas.
+
+    While ``broken`` it answers like a store that does not, while ``read_only`` like one that takes no writes.
+    """
+
+    def __init__(self, now_ms: Callable[[], int], canvas: Canvas | None = None) -> None:
+        self.canvas = Canvas() if canvas is None else canvas
+        self.broken = self.read_only = False
+        self.owner = ""
+        self.marked: list[tuple[Award, Receipt]] = []
+        self._now_ms = now_ms
+
+    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+        """One step: ranks before it and after it."""
+        canvas, cursor = self.canvas, self._cursor()
+        self._writable()
+        before, there, applied, overtaken = canvas.ranks, dict(canvas.standings), [], []
+        for one in standings:
+            drawn, plain = canvas.standings.get(one.user_id), msgspec.structs.replace(one, deeds=(), unlocked=())
+            applied.append(drawn is None or one.version > drawn.version or (mend and one.version == drawn.version))
+            first = there.get(one.user_id)
+            overtaken.append(
+                first is not None and (first.version > one.version or (first.version == one.version and first != plain))
+            )
+            if applied[-1]:
+                canvas.standings[one.user_id] = plain
+        canvas.rank()
+        if any(applied):
+            cursor = canvas.cursor = Cursor(epoch=cursor.epoch, seq=cursor.seq + 1)
+        placements = tuple(
+            Placement(rank=canvas.ranks.get(one.user_id), previous_rank=before.get(one.user_id), applied=news, overtaken=late)
+            for one, news, late in zip(standings, applied, overtaken, strict=True)
+        )
+        if any(applied):
+            changes = [
+                one.moved(cursor, placement.rank, placement.previous_rank)
+                for one, placement in zip(standings, placements, strict=True)
+                if placement.applied
+            ]
+            canvas.steps = [*canvas.steps, changes][-STEPS_KEPT_MAX:]
+            self._tell(cursor, changes)
+        return Projection(cursor=cursor, total=len(canvas.order), placements=placements)
+
+    async def state(self) -> BoardState | None:
+        """What is drawn."""
+        self._answering()
+        canvas = self.canvas
+        if canvas.cursor is None:
+            return None
+        return BoardState(
+            cursor=canvas.cursor,
+            position=canvas.position,
+            origin=canvas.origin,
+            run=canvas.run,
+            owner=canvas.owner,
+            ranked=len(canvas.order),
+            players=len(canvas.standings),
+            damage=canvas.damage,
+            followed_s_ago=canvas.followed_s_ago,
+        )
+
+    def run(self) -> str:
+        """The canvas's run."""
+        self._answering()
+        return self.canvas.run
+
+    async def begin(self, epoch: int) -> None:
+        """Begin an epoch; StaleBoard if a newer one has begun already."""
+        self._writable()
+        there = self.canvas
+        if there.cursor is not None and (there.cursor.epoch > epoch or there.owner != self.owner):
+            raise StaleBoard("a newer epoch has begun")
+        there.owner = self.owner
+        self._tell(there.begin(epoch), ())
+
+    async def advance(self, epoch: int, position: str) -> None:
+        """Note a position."""
+        self._writable()
+        if self._cursor().epoch != epoch:
+            raise StaleBoard("another epoch has begun")
+        self.canvas.position, self.canvas.followed_s_ago = position, 0
+
+    async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
+        """As boundaries.Board.rebuild; StaleBoard if another drawing took the place meanwhile."""
+        self._writable()
+        seen, seen_owner = self.canvas.cursor, self.canvas.owner
+        drawn = {one.user_id: one async for page in standings for one in page}
+        self._answering()
+        there = self.canvas.cursor
+        if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
+            raise StaleBoard("another board was put in its place meanwhile")
+        if there is not None and self.canvas.owner not in (self.owner, seen_owner):
+            raise StaleBoard("another board was put in its place meanwhile")
+        self.canvas.hang(drawn)
+        self.canvas.position, self.canvas.owner, self.canvas.damage, self.canvas.followed_s_ago = position, self.owner, "", 0
+        self._tell(self.canvas.begin(epoch), ())
+        return len(self.canvas.order)
+
+    async def page(self, offset: int, limit: int) -> Page:
+        """One stretch."""
+        (page,) = await self.stretches([Stretch(offset=offset, limit=limit)])
+        return page
+
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        """Stretches of the board."""
+        self._cursor()
+        return [self._page(view) for view in views]
+
+    def _page(self, view: View) -> Page:
+        cursor, canvas = self._cursor(), self.canvas
+        match view:
+            case Stretch(offset=first, limit=limit):
+                last = first + limit
+            case Around(user_id=user_id, rows=rows):
+                rank = canvas.ranks.get(user_id)
+                first, last = (0, 0) if rank is None else (max(0, rank - 1 - rows), rank + rows)
+        shown = canvas.order[first:last]
+        lines = tuple(canvas.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
+        return Page(cursor=cursor, total=len(canvas.order), rows=lines, read_at_ms=self._now_ms())
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        """The steps after a cursor of this epoch."""
+        page, steps = self._page(Stretch(offset=0, limit=limit)), self.canvas.steps
+        missed = page.cursor.seq - cursor.seq if page.cursor.epoch == cursor.epoch else -1
+        if not 0 <= missed <= len(steps):
+            return History(page=page, changes=None)
+        told = steps[len(steps) - missed :]
+        return History(page=page, changes=latest(change for step in told for change in step))
+
+    async def place(self, user_id: str) -> Place:
+        """Where one player stands."""
+        cursor, canvas = self._cursor(), self.canvas
+        total, rank = len(canvas.order), canvas.ranks.get(user_id)
+        if rank is None:
+            return Place(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
+        one = canvas.standings[user_id]
+        return Place(cursor=cursor, total=total, points=one.points, rank=rank, updated_at_ms=one.updated_at_ms)
+
+    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """(points, version) of who is on the board."""
+        self._cursor()
+        found = [self.canvas.standings[user_id] if user_id in self.canvas.ranks else None for user_id in user_ids]
+        return [None if one is None else (one.points, one.version) for one in found]
+
+    async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
+        """Which are drawn otherwise."""
+        self._cursor()
+        there = self.canvas.standings
+        pairs = [(one, there.get(one.user_id)) for one in standings]
+        return [
+            (one, -1 if drawn is None else drawn.version) for one, drawn in pairs if drawn is None or _key(drawn) != _key(one)
+        ]
+
+    async def lock(self, what: str, life_ms: int) -> bool:
+        """Held until it is given back."""
+        self._writable()
+        if not life_ms and self.canvas.locks.get(what) is self:
+            del self.canvas.locks[what]
+        return bool(life_ms) and self.canvas.locks.setdefault(what, self) is self
+
+    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+        """Remembered in ``marked``."""
+        self.marked += receipts
+
+    def listen(self, hear: Hear, missed: Callable[[], None] = lambda: None) -> None:
+        """Hear of other boards on this canvas."""
+        self.canvas.listeners.append((self, hear))
+
+    async def ping(self) -> None:
+        """Answer, unless broken."""
+        self._answering()
+
+    def _answering(self) -> None:
+        if self.broken:
+            raise StoreUnavailable("broken, as the test wished")
+
+    def _writable(self) -> None:
+        self._answering()
+        if self.read_only:
+            raise StoreUnavailable("it takes no writes, as the test wished")
+
+    def _cursor(self) -> Cursor:
+        self._answering()
+        if self.canvas.cursor is None or self.canvas.owner != self.owner or self.canvas.damage:
+            raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
+        return self.canvas.cursor
+
+    def _tell(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        for board, hear in self.canvas.listeners:
+            if board is not self:
+                hear(cursor, changes)
+
+
+def _key(one: Standing) -> tuple[int, float | None]:
+    return one.version, None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
+
+
+_conforms: type[Board] = MemoryBoard

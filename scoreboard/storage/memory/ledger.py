@@ -1,0 +1,265 @@
+"""The ledger's twin in memory: the same promises but durability, and it can be told to break or to wait."""
+
+from __future__ import annotations
+
+import copy
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+
+import msgspec
+
+from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Ledger, LedgerState, LedgerWentBack
+from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, TakenBack
+from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
+from scoreboard.domain.players import Achievement, ledger_shard
+from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.storage.memory.faults import Hindered
+from scoreboard.storage.sql.award import achievement_of, entries_of, reset_metadata, totals_of
+
+
+def _random_id() -> str:
+    return str(uuid.uuid4())
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class MemoryLedger(Hindered):
+    """Implements boundaries.Ledger.
+
+    ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
+    """
+
+    def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = _wall_ms) -> None:
+        super().__init__()
+        self._clock_ms = clock_ms
+        self.ledger_id, self.instance, self.followed_s_ago = _random_id(), "memory", 0
+        self.standings: dict[str, Standing] = {}
+        self.achievements: dict[Unlocking, Achievement] = {}
+        self._new_id = new_id
+        self.suspended: set[str] = set()
+        self._past = Past(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
+        self._entries: list[Entry] = []
+        self._epoch = 0
+        self._drawn_on = ""
+        #: How long the last batch was allowed to take.
+        self.seconds_allowed = 0.0
+
+    def backup(self) -> Callable[[], None]:
+        """What brings the ledger back to where it is now, as a restore would."""
+        kept = (dict(self.standings), dict(self.achievements), copy.deepcopy(self._past), list(self._entries), self._epoch)
+
+        def restore() -> None:
+            self.standings, self.achievements, self._past, self._entries, self._epoch = kept
+
+        return restore
+
+    async def award(
+        self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
+    ) -> list[Verdict]:
+        """As boundaries.Ledger.award."""
+        self.seconds_allowed = seconds_max
+        await self._door()
+        for user_id, action_id, receipt in receipts:
+            used = self._past.used.get((user_id, action_id))
+            if used is not None and used.receipt.degraded and receipt.rank is not None:
+                placed = msgspec.structs.replace(
+                    used.receipt, rank=receipt.rank, previous_rank=receipt.previous_rank, degraded=False
+                )
+                self._past.used[user_id, action_id] = msgspec.structs.replace(used, receipt=placed)
+        verdicts = settle(claims, self._past)
+        awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
+        self._entries += entries_of(awards)
+        for total in totals_of(awards):
+            self.standings[total.user_id] = Standing(
+                user_id=total.user_id,
+                username=total.username,
+                avatar=total.avatar,
+                points=total.score,
+                version=total.version,
+                reached_at_ms=total.at_ms,
+                updated_at_ms=total.at_ms,
+            )
+        new = {unlocking: given for unlocking, given in crossings(awards).items() if unlocking not in self.achievements}
+        self.achievements.update({unlocking: achievement_of(unlocking, given) for unlocking, given in new.items()})
+        return credited(verdicts, new)
+
+    async def reset(self, order: ResetOrder) -> TakenBack:
+        """As boundaries.Ledger.reset."""
+        await self._door()
+        gone = [
+            standing
+            for user_id, standing in sorted(self.standings.items())
+            if standing.reached_at_ms is not None and (order.user_ids is None or user_id in order.user_ids)
+        ]
+        return TakenBack(standings=[self._take_back(standing, order) for standing in gone])
+
+    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.accounts."""
+        await self._door()
+        return [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)][:limit]
+
+    async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.ranked."""
+        board = await self.top(0, len(self.standings))
+        return [one for one in board if after is None or _below(one, after)][:limit]
+
+    async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.unranked."""
+        await self._door()
+        known = [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)]
+        return [one for one in known if one.reached_at_ms is None][:limit]
+
+    async def position(self) -> str:
+        """As boundaries.Ledger.position."""
+        await self._door()
+        return str(len(self._entries))
+
+    async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
+        """As boundaries.Ledger.changed_since."""
+        await self._door()
+        if int(position) > len(self._entries):
+            raise LedgerWentBack(f"it has {len(self._entries)} entries; the board has seen {position}")
+        first = int(after or position)
+        page = self._entries[first : first + limit]
+        changed = {entry.user_id for entry in page}
+        standings = [self.standings[user_id] for user_id in sorted(changed)]
+        return ChangedPage(standings=standings, after=str(first + limit) if len(page) == limit else "")
+
+    async def top(self, offset: int, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.top."""
+        await self._door()
+        board = [standing for _, standing in sorted(self.standings.items(), reverse=True) if standing.reached_at_ms is not None]
+        board.sort(key=lambda standing: (-standing.points, standing.reached_at_ms))
+        return board[offset : offset + limit]
+
+    async def ranked_count(self) -> int:
+        """As boundaries.Ledger.ranked_count."""
+        await self._door()
+        return sum(standing.reached_at_ms is not None for standing in self.standings.values())
+
+    async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+        """As boundaries.Ledger.accounts_of."""
+        await self._door()
+        return [self.standings[user_id] for user_id in user_ids if user_id in self.standings]
+
+    async def account(self, user_id: str) -> Standing | None:
+        """As boundaries.Ledger.account."""
+        await self._door()
+        return self.standings.get(user_id)
+
+    async def state(self) -> LedgerState:
+        """As boundaries.Ledger.state."""
+        await self._door()
+        return LedgerState(
+            ledger_id=self.ledger_id,
+            instance=self.instance,
+            epoch=self._epoch,
+            drawn_on=self._drawn_on,
+            followed_s_ago=self.followed_s_ago,
+        )
+
+    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
+        """As boundaries.Ledger.next_epoch."""
+        await self._door()
+        self._epoch, self._drawn_on = max(self._epoch + 1, above + 1, self._clock_ms()), drawn_on
+        return self._epoch
+
+    async def sign(self, drawn_on: str) -> None:
+        """As boundaries.Ledger.sign."""
+        await self._door()
+
+    async def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        await self._door()
+        return self._clock_ms()
+
+    async def entries(
+        self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
+    ) -> list[Entry]:
+        """As boundaries.Ledger.entries."""
+        await self._door()
+        found = sorted((entry for entry in self._entries if _fits(entry, where)), key=_position, reverse=newest_first)
+        if after is not None:
+            found = [entry for entry in found if (_position(entry) < after if newest_first else _position(entry) > after)]
+        return found[:limit]
+
+    async def count_entries(self, where: EntryFilter) -> int:
+        """As boundaries.Ledger.count_entries."""
+        await self._door()
+        return sum(_fits(entry, where) for entry in self._entries)
+
+    async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
+        """As boundaries.Ledger.verify."""
+        page = await self.accounts(after_user_id, limit)
+        findings = []
+        for standing in page:
+            awarded = [entry.score_awarded for entry in self._entries if entry.user_id == standing.user_id]
+            expected = f"{sum(awarded)} points from {len(awarded)} entries"
+            found = f"{standing.points} points from {standing.version} entries"
+            if found != expected:
+                findings.append(Finding(user_id=standing.user_id, where="user_scores", expected=expected, found=found))
+        return (page[-1].user_id if len(page) == limit else None), findings
+
+    async def ping(self) -> None:
+        """As boundaries.Ledger.ping."""
+        await self._door()
+
+    def _take_back(self, standing: Standing, order: ResetOrder) -> Standing:
+        user_id, version = standing.user_id, standing.version + 1
+        self._entries.append(
+            Entry(
+                transaction_id=self._new_id(),
+                user_id=user_id,
+                action_id=self._new_id(),
+                action_type=RESET,
+                score_before=standing.points,
+                score_after=0,
+                score_awarded=-standing.points,
+                at_ms=order.at_ms,
+                ip_address="",
+                user_agent="",
+                validated=True,
+                metadata=reset_metadata(order),
+            )
+        )
+        created_at_ms = self._past.accounts[user_id].created_at_ms
+        self._past.accounts[user_id] = Account(version=version, created_at_ms=created_at_ms)
+        self.standings[user_id] = msgspec.structs.replace(
+            standing, points=0, version=version, reached_at_ms=None, updated_at_ms=order.at_ms
+        )
+        return self.standings[user_id]
+
+
+def beyond(user_ids: Iterable[str], after: str) -> list[str]:
+    """The ids after one ("" for all), by shard and id, as SQL has them."""
+    ordered = sorted(user_ids, key=_player_key)
+    return [user_id for user_id in ordered if not after or _player_key(user_id) > _player_key(after)]
+
+
+def _player_key(user_id: str) -> tuple[int, str]:
+    return ledger_shard(user_id), user_id
+
+
+def _below(one: Standing, other: Standing) -> bool:
+    ahead, behind = ((-each.points, each.reached_at_ms or 0) for each in (other, one))
+    return ahead < behind or (ahead == behind and one.user_id < other.user_id)
+
+
+def _position(entry: Entry) -> tuple[int, str]:
+    return entry.at_ms, entry.transaction_id
+
+
+def _fits(entry: Entry, where: EntryFilter) -> bool:
+    return (
+        where.user_id in (None, entry.user_id)
+        and where.action_id in (None, entry.action_id)
+        and where.action_type in (None, entry.action_type)
+        and (where.since_ms is None or entry.at_ms >= where.since_ms)
+        and (where.until_ms is None or entry.at_ms < where.until_ms)
+    )
+
+
+_conforms: type[Ledger] = MemoryLedger

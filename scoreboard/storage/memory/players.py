@@ -1,0 +1,89 @@
+"""The register's twin in memory: the same promises but durability, and it can be told to break or to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from scoreboard.boundaries import Register
+from scoreboard.domain.judgement import Unlocking
+from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
+from scoreboard.storage.memory.faults import Hindered
+from scoreboard.storage.memory.ledger import beyond
+from scoreboard.storage.sql.award import storable
+
+
+class MemoryRegister(Hindered):
+    """Implements boundaries.Register beside a MemoryLedger, which writes ``achievements`` and reads ``suspended``."""
+
+    def __init__(self, achievements: Mapping[Unlocking, Achievement] | None = None, suspended: set[str] | None = None) -> None:
+        super().__init__()
+        self._achievements = {} if achievements is None else achievements
+        self._suspended = set() if suspended is None else suspended
+        self._settings: dict[str, tuple[int, PlayerSettings]] = {}
+        self._orders: list[tuple[int, SuspensionOrder]] = []
+        self._number = 0
+
+    async def achievements(self, user_id: str) -> list[Achievement]:
+        """As boundaries.Register.achievements."""
+        await self._door()
+        unlocked = [one for (owner, _), one in self._achievements.items() if owner == user_id]
+        return sorted(unlocked, key=lambda one: (one.at_ms, one.milestone))
+
+    async def settings(self, user_id: str) -> PlayerSettings:
+        """As boundaries.Register.settings."""
+        await self._door()
+        return self._settings[user_id][1] if user_id in self._settings else PlayerSettings()
+
+    async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
+        """As boundaries.Register.change_settings."""
+        await self._door()
+        self._number += 1
+        self._settings[user_id] = (self._number, settings)
+        return self._number
+
+    async def suspend(self, order: SuspensionOrder) -> bool:
+        """As boundaries.Register.suspend."""
+        await self._door()
+        if (order.user_id in self._suspended) == order.suspended:
+            return False
+        (self._suspended.add if order.suspended else self._suspended.discard)(order.user_id)
+        self._number += 1
+        kept = msgspec.structs.replace(order, operator=storable(order.operator), reason=storable(order.reason))
+        self._orders.append((self._number, kept))
+        return True
+
+    async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
+        """As boundaries.Register.suspensions."""
+        await self._door()
+        return [order for _, order in reversed(self._orders) if order.user_id == user_id][:limit]
+
+    async def suspended(self, after_user_id: str, limit: int) -> list[str]:
+        """As boundaries.Register.suspended."""
+        await self._door()
+        return beyond(self._suspended, after_user_id)[:limit]
+
+    async def private(self, after_user_id: str, limit: int) -> list[str]:
+        """As boundaries.Register.private."""
+        await self._door()
+        private = {user_id for user_id, (_, settings) in self._settings.items() if not settings.spectators}
+        return beyond(private, after_user_id)[:limit]
+
+    async def turn(self) -> int:
+        """As boundaries.Register.turn."""
+        await self._door()
+        return self._number
+
+    async def turns(self, after: int, limit: int) -> list[Turn]:
+        """As boundaries.Register.turns."""
+        await self._door()
+        wished = [
+            Turn(number=number, user_id=user_id, spectators=settings.spectators)
+            for user_id, (number, settings) in self._settings.items()
+        ]
+        ordered = [Turn(number=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._orders]
+        return sorted((turn for turn in wished + ordered if turn.number > after), key=lambda turn: turn.number)[:limit]
+
+
+_conforms: type[Register] = MemoryRegister

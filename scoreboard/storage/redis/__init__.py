@@ -1,0 +1,1 @@
+"""Redis: the client, the boards, the rate limiter and the embedded server."""

@@ -1,0 +1,320 @@
+"""The board in Redis: the specification's sorted set, and beside it who the players are and which state this is.
+
+``leaderboard:global`` ranks (member = user id, score = `standings.weight`). ``{leaderboard:global}:players`` holds
+``<version>|<record>`` for each player ever drawn, ``{leaderboard:global}:state`` epoch, seq, position and origin; their names put
+them in the ranking's cluster slot. The state also says whose board it is and how many players it has: what another ledger drew,
+and what has lost a key, is not taken for ours (`scripts/drawn.lua`). Every change is told on ``{leaderboard:global}:changes``,
+who made it first, and the last 1,024 of the epoch are kept in ``{leaderboard:global}:history``, one entry for each seq.
+
+A set is one step of the board: each standing's previous rank is that before the step, its rank that after the whole step. So
+the ranks of one batch never contradict each other, and a receipt says what a reader of the board at that seq sees.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard
+from scoreboard.domain.judgement import Award
+from scoreboard.domain.values import BOARD_ID, Around, Cursor, Page, Place, Receipt, ScoreChanged, Standing, Stretch, View
+from scoreboard.storage.redis.batcher import Shuttle
+from scoreboard.storage.redis.board_records import (
+    digest_of,
+    read_changes,
+    read_drawn,
+    read_place,
+    read_row,
+    read_steps,
+    read_version,
+    weight_of,
+    written_news,
+    written_record,
+    written_time,
+    written_weight,
+)
+from scoreboard.storage.redis.client import RedisLink, Script, script
+from scoreboard.storage.redis.protocol import RedisUnavailable, Word
+
+_RANKING: Final = f"leaderboard:{BOARD_ID}"
+_PLAYERS: Final = f"{{{_RANKING}}}:players"
+_STATE: Final = f"{{{_RANKING}}}:state"
+_HISTORY: Final = f"{{{_RANKING}}}:history"
+_CHANGES: Final = f"{{{_RANKING}}}:changes"
+_BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
+_STEP_KEYS: Final = (*_BOARD_KEYS, _HISTORY)
+
+_SET, _STRETCHES, _PLACE = script("drawn", "set"), script("drawn", "stretches"), script("drawn", "place")
+_SINCE, _DIGEST, _STATE_OF = script("drawn", "since"), script("drawn", "digest"), script("state")
+_BEGIN, _ADVANCE, _SWAP_IN, _MARK = script("begin"), script("advance"), script("swap_in"), script("mark")
+_LOCK = script("lock")
+
+#: Lua unpacks a batch onto its stack, which ends at 8,000.
+_STANDINGS_PER_CALL_MAX: Final = 512
+#: The milliseconds of the year 2286: no ledger gives out such an epoch.
+_EPOCHS_END: Final = 10**13
+_CHANGES_TOLD_MAX: Final = 256
+_STEPS_KEPT_MAX: Final = 1_024
+#: More than this is not told after a gap: a snapshot is shorter.
+_MISSED_BYTES_MAX: Final = 65_536
+_PLACES_PER_CALL_MAX: Final = 256
+#: A drawing that was never put in place disappears by itself.
+_UNUSED_LIFE_S: Final = 600
+#: Each is for as many players as a call takes. All together take some 15 ms to write: at most that is drawn in a turn of the
+#: reactor, and so much in each turn when readers keep it busy.
+_DRAWS_UNDER_WAY_MAX: Final = 8
+_SOURCE_LENGTH: Final = 16
+#: What is drawn aside may take longer than a call that somebody waits for.
+_DRAW_MS_MAX: Final = 3_000
+
+
+class RedisBoard:
+    """The board of one process: what it sets is not told back to it."""
+
+    def __init__(self, link: RedisLink, reactor: IReactorTime, now_ms: Callable[[], int]) -> None:
+        self._link = link
+        self.owner = ""
+        self._now_ms = now_ms
+        self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
+        self._told_by_us = self._source.encode()
+        self._asking: Shuttle[tuple[str, Deferred[Place]]] = Shuttle(reactor, self._ask_places, _PLACES_PER_CALL_MAX)
+
+    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+        """One script call for up to 512 standings."""
+        placements: list[Placement] = []
+        for some in _cut(standings) if standings else [standings]:
+            arguments: list[Word] = [_CHANGES, self._source, int(mend), _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
+            for one in some:
+                arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
+            cursor, total, rest = await self._ask(_SET, _STEP_KEYS, arguments)
+            fours = iter(rest)
+            placements += [
+                Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)
+                for rank, previous, applied, overtaken in zip(fours, fours, fours, fours, strict=True)
+            ]
+        return Projection(cursor=cursor, total=total, placements=tuple(placements))
+
+    async def state(self) -> BoardState | None:
+        """Read, with the run of the Redis that answered."""
+        reply = await self._link.run(_STATE_OF, _BOARD_KEYS, [])
+        if not reply:
+            return None
+        epoch, seq, position, origin, owner, said_ranked, ranked, said_players, players, followed_s_ago = reply
+        readable = epoch.isdigit() and seq.isdigit() and int(epoch) < _EPOCHS_END
+        return BoardState(
+            cursor=Cursor(epoch=int(epoch), seq=int(seq)) if readable else Cursor(epoch=0, seq=0),
+            position=position.decode(errors="replace"),
+            origin=origin.decode(errors="replace"),
+            run=self._link.run_id,
+            owner=owner.decode(errors="replace"),
+            ranked=max(0, ranked),
+            players=max(0, players),
+            damage=(
+                _damage(said_ranked, ranked, "ranked")
+                or _damage(said_players, players, "known")
+                or ("" if readable else "its epoch or seq cannot be read")
+            ),
+            followed_s_ago=max(0, followed_s_ago),
+        )
+
+    def run(self) -> str:
+        """The run that the link has reached."""
+        return self._link.run_id
+
+    async def begin(self, epoch: int) -> None:
+        """Begin an epoch; StaleBoard if a newer one has begun already."""
+        if not await self._run(_BEGIN, _STEP_KEYS, [_CHANGES, self._source, epoch, self._link.run_id]):
+            raise StaleBoard("a newer epoch has begun")
+
+    async def advance(self, epoch: int, position: str) -> None:
+        """One script call."""
+        if not await self._run(_ADVANCE, [_STATE], [epoch, position]):
+            raise StaleBoard("another epoch has begun")
+
+    async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
+        """Begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
+        seen = await self.state()
+        new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{part}" for part in ("ranking", "players")]
+        run = self._link.run_id
+        added: list[tuple[int, int]] = []
+        under_way: deque[Deferred[Any]] = deque()
+        async for page in standings:
+            for some in _cut(page):
+                under_way.append(self._draw(new, some))
+                if len(under_way) > _DRAWS_UNDER_WAY_MAX:
+                    added.append(_added(await under_way.popleft()))
+        added += [_added(await answers) for answers in under_way]
+        ranked, players = sum(one[0] for one in added), sum(one[1] for one in added)
+        if self._link.run_id != run:
+            raise StaleBoard("Redis was restarted while the board was drawn")
+        there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
+        swap = [_CHANGES, self._source, epoch, self._link.run_id, position, *there, ranked, players]
+        if not await self._run(_SWAP_IN, [*_STEP_KEYS, *new], swap):
+            raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
+        return ranked
+
+    async def page(self, offset: int, limit: int) -> Page:
+        """One stretch."""
+        (page,) = await self.stretches([Stretch(offset=offset, limit=limit)])
+        return page
+
+    async def stretches(self, views: Sequence[View]) -> list[Page]:
+        """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
+        asked: list[Word] = []
+        for view in views:
+            match view:
+                case Stretch(offset=offset, limit=limit):
+                    asked += ("at", offset, limit)
+                case Around(user_id=user_id, rows=rows):
+                    asked += ("around", user_id, rows)
+        cursor, total, found = await self._ask(_STRETCHES, _BOARD_KEYS, asked)
+        return [self._read_page(cursor, total, above, rest) for above, *rest in found]
+
+    async def since(self, cursor: Cursor, limit: int) -> History:
+        """One script call. StaleBoard as `page`."""
+        asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
+        now, total, (steps, *rest) = await self._ask(_SINCE, _STEP_KEYS, asked)
+        return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
+
+    async def place(self, user_id: str) -> Place:
+        """Many who ask at once share a script call. StaleBoard when nothing is drawn."""
+        place: Deferred[Place] = Deferred()
+        self._asking.take((user_id, place))
+        return await place
+
+    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """From the sorted set and the versions beside it."""
+        found: list[tuple[int, int] | None] = []
+        for some in _cut(user_ids):
+            _, _, rest = await self._ask(_PLACE, _BOARD_KEYS, some)
+            triples = iter(rest)
+            found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
+        return found
+
+    async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
+        """A digest of all; where that differs, what is drawn of each."""
+        if not standings:
+            return []
+        user_ids = [one.user_id for one in standings]
+        _, _, (digest,) = await self._ask(_DIGEST, _BOARD_KEYS, user_ids)
+        if digest.decode() == digest_of(standings):
+            return []
+        _, _, rest = await self._ask(_PLACE, _BOARD_KEYS, user_ids)
+        triples = iter(rest)
+        drawn = [(weighed, read_version(value)) for _, weighed, value in zip(triples, triples, triples, strict=True)]
+        return [
+            (one, version)
+            for one, (weighed, version) in zip(standings, drawn, strict=True)
+            if (version, weighed and float(weighed)) != (one.version, weight_of(one))
+        ]
+
+    async def lock(self, what: str, life_ms: int) -> bool:
+        """A key that names its holder."""
+        key = f"{{{_RANKING}}}:{what}"
+        return bool(await self._link.run(_LOCK, [key], [self._source, life_ms]))
+
+    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+        """Told, not asked."""
+        keys: list[str] = []
+        arguments: list[Word] = []
+        for award, receipt in receipts:
+            claim = award.claim
+            keys += ("action:" + claim.grant.action_id, "user:score:" + award.user_id)
+            arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
+        self._link.tell(_MARK, keys, arguments)
+
+    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None) -> None:
+        """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""
+
+        def heard(message: bytes) -> None:
+            if not message.startswith(self._told_by_us):
+                hear(*read_changes(message[_SOURCE_LENGTH:]))
+
+        self._link.subscribe(_CHANGES, heard, missed)
+
+    async def ping(self) -> None:
+        """Ask Redis."""
+        await self._link.ping()
+
+    def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
+        triples = iter(rest)
+        rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
+        return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
+
+    def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
+        ranked: list[Word] = []
+        values: list[Word] = []
+        for one in some:
+            values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
+            if one.reached_at_ms is not None:
+                ranked += (written_weight(one), one.user_id)
+        commands: list[tuple[Word, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
+        if ranked:
+            commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
+        return DeferredList([self._link.call(*words, deadline_ms=_DRAW_MS_MAX) for words in commands], consumeErrors=True)
+
+    def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> Deferred[Any]:
+        """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
+
+        def wrong_type(failure: Failure) -> Failure:
+            if isinstance(failure.value, RedisUnavailable) and failure.value.kind == "WRONGTYPE":
+                raise StaleBoard("a key of the board has another type")
+            return failure
+
+        return self._link.run(what, keys, [self.owner, *arguments]).addErrback(wrong_type)
+
+    async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> tuple[Cursor, int, list[Any]]:
+        return _opened(await self._run(what, keys, arguments))
+
+    def _ask_places(self, asking: list[tuple[str, Deferred[Place]]]) -> Deferred[Any]:
+        answer = self._run(_PLACE, _BOARD_KEYS, [user_id for user_id, _ in asking])
+
+        def answered(reply: list[Any]) -> None:
+            cursor, total, rest = _opened(reply)
+            triples = iter(rest)
+            for (_, place), found in zip(asking, zip(triples, triples, triples, strict=True), strict=True):
+                place.callback(read_place(cursor, total, *found))
+
+        def failed(failure: Failure) -> None:
+            for _, place in asking:
+                if not place.called:
+                    place.errback(failure)
+
+        return answer.addCallback(answered).addErrback(failed)
+
+
+def _added(answers: list[tuple[bool, Any]]) -> tuple[int, int]:
+    """How many players a drawing added to the ranking, and how many to all; raises what went wrong."""
+    for done, answer in answers:
+        if not done:
+            answer.raiseException()
+    in_all, _, *on_board = [answer for _, answer in answers]
+    return sum(on_board[:1]), in_all
+
+
+def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for at in range(0, len(whole), _STANDINGS_PER_CALL_MAX):
+        yield whole[at : at + _STANDINGS_PER_CALL_MAX]
+
+
+def _damage(said: int, found: int, of_players: str) -> str:
+    """What is wrong with a number of players, "" when nothing is."""
+    if said == found:
+        return ""
+    return f"{max(0, found):,} players are {of_players} there, and it should be {max(0, said):,}"
+
+
+def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
+    """(cursor, players on the board, the rest) of a script's reply."""
+    if not reply:
+        raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
+    return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]
+
+
+_conforms: type[Board] = RedisBoard

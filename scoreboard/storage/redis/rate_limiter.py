@@ -1,0 +1,125 @@
+"""The gate in Redis: windows and places that all server processes share, asked for in batches.
+
+Two windows stand for each subject: the shared one in Redis and this process's own (`MemoryGate`), which counts what Redis
+admitted here. A hit must fit in both. The own window is a lower bound of the shared one, so when it is full Redis need not be
+asked, and when Redis is gone, late, was emptied or had its clock set forward (which empties its windows at once), the own window,
+whose clock is monotonic, already knows what this process let through: from one process nobody ever gets more than the quota in
+any window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Gate, Meter, StoreUnavailable
+from scoreboard.domain.limits import Hit, Slot, Verdict
+from scoreboard.storage.memory.rate_limiter import MemoryGate, Use, use_of
+from scoreboard.storage.redis.batcher import Shuttle
+from scoreboard.storage.redis.client import RedisLink, script
+from scoreboard.storage.redis.rate_batch import Ask, Batch, places_key
+
+_GATE: Final = script("gate")
+_RELEASE: Final = script("release")
+_REQUESTS_PER_BATCH_MAX: Final = 128
+#: Windows of refused requests that Redis is shown in a second.
+TOUCHED_PER_SECOND_MAX: Final = 1_000
+
+
+class RedisGate:
+    """Limits shared through Redis; judged by ``local`` alone whenever Redis does not answer within ``deadline_ms``."""
+
+    _log = Logger()
+
+    def __init__(self, link: RedisLink, local: MemoryGate, reactor: IReactorTime, meter: Meter, *, deadline_ms: int = 50) -> None:
+        self._link = link
+        self._local = local
+        self._meter = meter
+        self._deadline_ms = deadline_ms
+        self._touched: set[str] = set()
+        self._touched_s = 0
+        self._asks: Shuttle[Ask] = Shuttle(reactor, self._judge, _REQUESTS_PER_BATCH_MAX)
+
+    async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
+        """Count the hits and take the slot, or nothing, in the round trip that is about to leave."""
+        uses = [use_of(hit) for hit in hits]
+        if not self._link.up:
+            self._meter.count("rate_limiter_degraded_total")
+            return self._local.judge(uses, slot)
+        refusal = self._local.outlook(uses)
+        if refusal is not None:
+            self._touch(uses)
+            return refusal
+        verdict: Deferred[Verdict] = Deferred()
+        self._asks.take(Ask(uses, slot, verdict))
+        return await verdict
+
+    def release(self, slots: Iterable[tuple[str, str]]) -> None:
+        """Give places back; those that Redis does not hear of expire."""
+        given = list(slots)
+        self._local.release(given)
+        self._let_go(given)
+
+    def _touch(self, uses: Sequence[Use]) -> None:
+        """Show Redis the windows of a request that it is not asked about, once a second each.
+
+        If its clock was set back, this lets it know at once. It would learn of it only when our own window is free again, and a
+        user would then wait for a second window.
+        """
+        second = self._local.now_ms() // 1000
+        if second != self._touched_s:
+            self._touched_s = second
+            self._touched.clear()
+        untouched = [Use(use.key, use.limit, 0) for use in uses if use.key not in self._touched]
+        if untouched and len(self._touched) < TOUCHED_PER_SECOND_MAX:
+            self._touched.update(use.key for use in untouched)
+            self._asks.take(Ask(untouched, None, None))
+
+    def _judge(self, asks: list[Ask]) -> Deferred[Any]:
+        batch = Batch(asks)
+        answer = self._link.run(_GATE, batch.keys, batch.arguments, self._deadline_ms)
+        return answer.addCallback(self._answered, batch).addErrback(self._unanswered, asks)
+
+    def _answered(self, reply: list[int], batch: Batch) -> None:
+        verdicts = batch.verdicts(reply)
+        all_fit = self._local.charge(batch.taken)
+        for ask, verdict in zip(batch.asks, verdicts, strict=True):
+            if ask.verdict is None:
+                continue
+            if verdict.refused is None:
+                if not all_fit:
+                    verdict = self._in_both(ask, verdict)
+                elif ask.slot is not None:
+                    self._local.hold(ask.slot)
+            ask.verdict.callback(verdict)
+
+    def _in_both(self, ask: Ask, shared: Verdict) -> Verdict:
+        """The verdict of our own windows on a request that Redis admitted: Redis may have lost what it knew.
+
+        What Redis counted for it stays counted there: that is rare, and errs on the side of too few.
+        """
+        own = self._local.judge(ask.uses, ask.slot)
+        if own.refused is None:
+            return shared
+        if ask.slot is not None:
+            self._let_go([(ask.slot.user_id, ask.slot.holder)])
+        return own
+
+    def _unanswered(self, failure: Failure, asks: list[Ask]) -> None:
+        if not failure.check(StoreUnavailable):
+            self._log.failure("the answer of the rate limiter's script could not be used", failure)
+        waiting = [(ask, ask.verdict) for ask in asks if ask.verdict is not None and not ask.verdict.called]
+        self._meter.count("rate_limiter_degraded_total", len(waiting))
+        for ask, verdict in waiting:
+            verdict.callback(self._local.judge(ask.uses, ask.slot))
+
+    def _let_go(self, slots: list[tuple[str, str]]) -> None:
+        self._link.tell(_RELEASE, [places_key(user_id) for user_id, _ in slots], [holder for _, holder in slots])
+
+
+_conforms: type[Gate] = RedisGate

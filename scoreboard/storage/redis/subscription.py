@@ -1,0 +1,180 @@
+"""A subscription to a channel of Redis, on a connection of its own, that is proved again and again.
+
+What proves it is a probe: a message that we publish through the command connection and that must come back on the subscribed
+one. A PING would prove only the connection, which a Redis that was demoted, or cut off from its master, answers as before.
+While commands cannot be sent the connection is pinged.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherResults, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scoreboard.boundaries import Meter, StoreUnavailable
+from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisLine
+from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, worded
+from scoreboard.storage.redis.info import Condition, read_info
+from scoreboard.storage.redis.protocol import RedisEar, Word
+
+#: A probe channel is the channel's name, this, and a name of our own: what permits the one permits the other.
+_PROBE: Final = ":probe:"
+
+
+class Commands(Protocol):
+    """The command connection beside a subscription."""
+
+    @property
+    def up(self) -> bool:
+        """Whether commands can be sent."""
+
+    @property
+    def run_id(self) -> str:
+        """The run of Redis that answers; raises RedisUnavailable when none does."""
+
+    def call(self, *command: Word, deadline_ms: int | None = None) -> Deferred[Any]:
+        """The reply to a command."""
+
+
+class Subscription:
+    """One channel. ``hear`` gets every message; ``missed`` is called each time that the subscription stands (again).
+
+    It stands only at the run of Redis that answers the commands: when they move to another, it follows.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        commands: Commands,
+        reactor: Any,
+        meter: Meter,
+        where: Address,
+        channel: str,
+        hear: Callable[[bytes], None],
+        missed: Callable[[], None] | None,
+    ) -> None:
+        self._commands = commands
+        self._reactor = reactor
+        self._meter = meter
+        self._channel = channel
+        self._probe_channel = channel + _PROBE + secrets.token_hex(8)
+        self._hear = hear
+        self._missed = missed or (lambda: None)
+        self._run_id = ""
+        self._stood = False
+        self._unreadable = False
+        self._trouble = "not subscribed yet"
+        self._down_since_s: float | None = reactor.seconds()
+        self._line = RedisLine(
+            reactor, where, self._build, rise=self._rise, check=self._check, sink=self._sink, complain=self._complain
+        )
+
+    def start(self) -> None:
+        """Begin to subscribe."""
+        self._line.start()
+
+    async def stop(self) -> None:
+        """Hear nothing any more."""
+        self._trouble = "closed"
+        await self._line.stop()
+
+    def condition(self) -> Condition:
+        """Whether messages are heard."""
+        if self._down_since_s is None:
+            return Condition("redis_subscription", True)
+        return Condition("redis_subscription", False, f"Redis' messages are not heard: {self._trouble}")
+
+    def follow(self, run_id: str) -> None:
+        """The commands stand at this run now."""
+        if self._down_since_s is not None:
+            self._line.retry_now()
+        elif run_id != self._run_id:
+            self._line.hang_up(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
+
+    def _build(self) -> RedisEar:
+        return RedisEar(self._reactor, self._heard, self._probe_channel.encode())
+
+    async def _rise(self, ear: RedisEar) -> None:
+        run_id = self._commands.run_id
+        if read_info(await ear.ask(("INFO",), GREETING_S)).run_id != run_id:
+            raise RedisUnavailable("ELSEWHERE", "another Redis answers than the one that takes the commands")
+        for channel in (self._channel, self._probe_channel):
+            await ear.ask(("SUBSCRIBE", channel), GREETING_S)
+        await self._check(ear)
+        self._run_id, self._unreadable = run_id, False
+        for_s = self._reactor.seconds() - (self._down_since_s or 0.0)
+        self._down_since_s = None
+        self._meter.gauge("redis_subscription_up", 1)
+        if self._stood:
+            self._meter.count("redis_subscription_restarts_total")
+            self._log.info("Redis' messages are heard again after {for_s:.1f} s", for_s=for_s)
+        self._stood = True
+        self._trouble = ""
+        self._missed()
+
+    async def _check(self, ear: RedisEar) -> None:
+        """Ping and probe at once; a probe that could not be sent proves nothing."""
+        pong = ear.ask(("PING",), CHECK_S_MAX).addCallbacks(_yes, _answered)
+        try:
+            ponged, published, probed = await gatherResults([pong, self._publish(), self._probed(ear)], consumeErrors=True)
+        except FirstError as first:  # the check was cancelled
+            first.subFailure.raiseException()
+            raise
+        if not ponged:
+            raise RedisUnavailable("SILENT", "the subscribed connection did not answer in time")
+        if published and not probed:
+            raise RedisUnavailable("SILENT", "what was published did not come back in time")
+
+    def _publish(self) -> Deferred[bool]:
+        if not self._commands.up:
+            return succeed(False)
+        sent = self._commands.call("PUBLISH", self._probe_channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
+        return sent.addCallbacks(_yes, _no, errbackArgs=(StoreUnavailable,))
+
+    def _probed(self, ear: RedisEar) -> Deferred[bool]:
+        probed = ear.probed().addTimeout(CHECK_S_MAX, self._reactor)
+        return probed.addCallbacks(_yes, _no, errbackArgs=(TimeoutError,))
+
+    def _heard(self, message: bytes) -> None:
+        try:
+            self._hear(message)
+        except Exception:  # another release's message, or a stranger's
+            self._meter.count("redis_messages_unreadable_total")
+            if not self._unreadable:
+                self._unreadable = True
+                self._log.failure("a message on {channel} cannot be read", channel=self._channel)
+
+    def _sink(self, why: RedisUnavailable) -> None:
+        self._down_since_s = self._reactor.seconds()
+        self._meter.gauge("redis_subscription_up", 0)
+        self._complain(why)
+
+    def _complain(self, trouble: Exception) -> None:
+        kind = trouble.kind if isinstance(trouble, RedisUnavailable) else ""
+        said = worded(trouble)
+        if self._trouble in ("closed", said):
+            return
+        self._trouble = said
+        if kind != "AWAY":  # the link has said why commands cannot be sent
+            self._log.warn("Redis' messages are not heard: {trouble}", trouble=said)
+
+
+def _yes(_: object) -> bool:
+    return True
+
+
+def _no(failure: Failure, expected: type[Exception]) -> bool:
+    failure.trap(expected)
+    return False
+
+
+def _answered(failure: Failure) -> bool:
+    """Whether Redis answered, be it with an error (MISCONF to a PING, for one)."""
+    failure.trap(RedisUnavailable)
+    trouble = failure.value
+    return isinstance(trouble, RedisUnavailable) and trouble.kind not in UNANSWERED

@@ -1,0 +1,43 @@
+"""Tickets in Redis: who asks gets one, who brings it first is that player; whichever server process either comes to."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Final
+
+import msgspec
+
+from scoreboard.boundaries import TICKET_LIFE_S, Tickets
+from scoreboard.domain.values import Player
+from scoreboard.storage.redis.client import RedisLink, script
+
+_REDEEM: Final = script("redeem")
+_RANDOM_BYTES: Final = 24
+_TICKET: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Player).decode
+
+
+class RedisTickets:
+    """``ticket:<192 random bits>`` holds a player for 30 seconds, or until somebody takes it."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self._link = link
+
+    async def issue(self, player: Player) -> str:
+        """A new ticket."""
+        ticket = secrets.token_urlsafe(_RANDOM_BYTES)
+        await self._link.call("SET", "ticket:" + ticket, _encode(player), "EX", TICKET_LIFE_S)
+        return ticket
+
+    async def redeem(self, ticket: str) -> Player | None:
+        """The player, once."""
+        if _TICKET.fullmatch(ticket) is None:
+            return None
+        held = await self._link.run(_REDEEM, ["ticket:" + ticket], [1000 * TICKET_LIFE_S])
+        return None if held is None else _decode(held)
+
+
+_conforms: type[Tickets] = RedisTickets

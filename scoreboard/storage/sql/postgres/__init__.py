@@ -1,0 +1,1 @@
+"""PostgreSQL: the award path by libpq's pipeline, sessions and statements."""

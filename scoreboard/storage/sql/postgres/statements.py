@@ -1,0 +1,161 @@
+"""What PostgreSQL is told: the statements of an award, of a reset, and the settings of a session.
+
+A parameter is a JSON array; numbers of milliseconds become ``timestamptz`` and come back on the server's side of the wire, as
+``float8``, which is exact for them and costs a quarter of ``numeric``.
+"""
+
+# ruff: noqa: S608  only constants of ours are put into these texts
+
+from __future__ import annotations
+
+from typing import Final
+
+from scoreboard.domain.entries import RESET
+from scoreboard.domain.players import SCORE_MILESTONE
+from scoreboard.domain.values import DAY_MS
+from scoreboard.storage.sql.award import Statements, next_epoch_statement
+
+LOCK_MS_MAX: Final = 1_500
+#: An award waits for no row but one that somebody else inserts, and then puts its player aside.
+AWARD_LOCK_MS_MAX: Final = 300
+#: Judging takes a millisecond; who holds locks for longer without a word was stopped, and others wait for them.
+IDLE_MS_MAX: Final = 2_500
+
+#: What names players: their shard and their id. A statement that touches a player's rows says both.
+_PLAYERS: Final = "json_to_recordset($1) AS asked (ledger_shard smallint, user_id text"
+_TOTALS: Final = (
+    "json_to_recordset($1) AS r (ledger_shard smallint, user_id text, username text, avatar text, score bigint, version bigint,"
+    " total_actions bigint, at_ms bigint, created_at_ms bigint)"
+)
+STATEMENTS: Final[Statements] = {
+    # Whatever the database's default is: each statement must see what was committed while the one before it waited for a lock.
+    "begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "keep_receipts": f"""
+        INSERT INTO action_receipts (ledger_shard, user_id, action_id, rank, previous_rank)
+        SELECT ledger_shard, user_id, action_id, rank, previous_rank
+        FROM {_PLAYERS}, action_id uuid, rank bigint, previous_rank bigint)
+        ON CONFLICT (ledger_shard, user_id, action_id) DO NOTHING
+    """,
+    # Locks what is free and waits for nothing. Who is known and not locked is held by somebody else; mostly there is no such one,
+    # and then nothing is looked up twice.
+    "accounts": f"""
+        SELECT json_build_object('locked', coalesce(accounts, '{{}}'), 'known',
+            CASE WHEN locked < json_array_length($1) THEN (
+                SELECT json_agg(user_id) FROM {_PLAYERS}) JOIN user_scores AS u USING (ledger_shard, user_id)) END)
+        FROM (
+            SELECT count(*) AS locked, json_object_agg(user_id, json_build_object(
+                'points', score, 'version', version, 'actions', total_actions,
+                'reached_at_ms', (date_part('epoch', reached_at) * 1000)::bigint,
+                'created_at_ms', (date_part('epoch', created_at) * 1000)::bigint)) AS accounts
+            FROM (
+                SELECT u.user_id, u.score, u.version, u.total_actions, u.reached_at, u.created_at
+                FROM {_PLAYERS}) JOIN user_scores AS u USING (ledger_shard, user_id)
+                ORDER BY u.ledger_shard, u.user_id FOR NO KEY UPDATE OF u SKIP LOCKED
+            ) AS free
+        ) AS all_free
+    """,
+    # A statement of its own, after the locks: its snapshot holds every suspension that was committed before we got them.
+    "suspended": f"""
+        SELECT coalesce(json_agg(asked.user_id), '[]') FROM {_PLAYERS})
+        WHERE (
+            SELECT s.suspended FROM suspensions AS s WHERE s.ledger_shard = asked.ledger_shard AND s.user_id = asked.user_id
+            ORDER BY s.turn DESC LIMIT 1)
+    """,
+    # By the actions alone: of the indexes that begin with a player the planner may take one that walks all entries of the player.
+    "used": """
+        SELECT coalesce(json_agg(json_build_array(t.user_id, t.action_id, json_build_object(
+            'action_type', t.action_type, 'receipt', json_build_object(
+                'points', t.score_awarded, 'total', t.score_after,
+                'rank', r.rank, 'previous_rank', r.previous_rank, 'degraded', r.rank IS NULL)))), '[]')
+        FROM score_transactions AS t LEFT JOIN action_receipts AS r USING (ledger_shard, user_id, action_id)
+        WHERE t.action_id = ANY (ARRAY(SELECT json_array_elements_text($1)::uuid))
+    """,
+    "today": f"""
+        SELECT coalesce(json_agg(json_build_array(asked.user_id, asked.action_type, asked.day_ms, (
+            SELECT count(*) FROM score_transactions AS t
+            WHERE t.ledger_shard = asked.ledger_shard AND t.user_id = asked.user_id AND t.action_type = asked.action_type
+            AND t.timestamp >= to_timestamp(asked.day_ms / 1000::float8)
+            AND t.timestamp < to_timestamp((asked.day_ms + {DAY_MS}) / 1000::float8)))), '[]')
+        FROM {_PLAYERS}, action_type text, day_ms bigint)
+    """,
+    "completed": f"""
+        SELECT coalesce(json_agg(json_build_array(asked.user_id, asked.action_type)), '[]')
+        FROM {_PLAYERS}, action_type text)
+        WHERE EXISTS (
+            SELECT FROM score_transactions AS t WHERE t.ledger_shard = asked.ledger_shard
+            AND t.user_id = asked.user_id AND t.action_type = asked.action_type)
+    """,
+    "open_accounts": f"""
+        INSERT INTO user_scores (ledger_shard, user_id, username, avatar, score, version, total_actions,
+            last_updated, reached_at, last_action_at, created_at)
+        SELECT ledger_shard, user_id, username, avatar, score, version, total_actions, at, at, at,
+            to_timestamp(created_at_ms / 1000::float8)
+        FROM {_TOTALS}, to_timestamp(at_ms / 1000::float8) AS at
+        ORDER BY ledger_shard, user_id
+    """,
+    "raise_totals": f"""
+        UPDATE user_scores AS u SET username = r.username, avatar = r.avatar, score = r.score, version = r.version,
+            total_actions = r.total_actions, last_updated = at, reached_at = at, last_action_at = at
+        FROM {_TOTALS}, to_timestamp(at_ms / 1000::float8) AS at
+        WHERE u.ledger_shard = r.ledger_shard AND u.user_id = r.user_id
+    """,
+    "append": f"""
+        INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
+            score_awarded, timestamp, ip_address, user_agent, validated, metadata)
+        SELECT ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
+            score_awarded, to_timestamp(at_ms / 1000::float8), ip_address, user_agent, validated, metadata::json
+        FROM {_PLAYERS}, action_id uuid, transaction_id uuid, action_type text,
+            score_before bigint, score_after bigint, score_awarded bigint, at_ms bigint,
+            ip_address text, user_agent text, validated boolean, metadata text)
+    """,
+    # It waits for nobody: whoever else could unlock something for these players waits for their rows in user_scores.
+    "unlock": f"""
+        INSERT INTO achievements (ledger_shard, user_id, kind, milestone, action_id, unlocked_at)
+        SELECT ledger_shard, user_id, '{SCORE_MILESTONE}', milestone, action_id, to_timestamp(at_ms / 1000::float8)
+        FROM {_PLAYERS}, milestone bigint, action_id uuid, at_ms bigint)
+        ON CONFLICT DO NOTHING
+        RETURNING json_build_array(user_id, milestone)
+    """,
+    # For people who look; so it waits for nobody, and no two of us can wait for each other here.
+    "cache_ranks": f"""
+        UPDATE user_scores AS u SET rank = seen.rank
+        FROM (
+            SELECT s.ledger_shard, s.user_id, asked.rank
+            FROM {_PLAYERS}, rank bigint) JOIN user_scores AS s USING (ledger_shard, user_id)
+            WHERE s.rank IS DISTINCT FROM asked.rank
+            FOR NO KEY UPDATE OF s SKIP LOCKED
+        ) AS seen
+        WHERE u.ledger_shard = seen.ledger_shard AND u.user_id = seen.user_id
+    """,
+    "commit": "COMMIT",
+}
+_ALL: Final = "reached_at IS NOT NULL"
+_NAMED: Final = f"""{_ALL} AND (ledger_shard, user_id) IN (
+            SELECT * FROM json_to_recordset(%(players)s) AS asked (ledger_shard smallint, user_id text))"""
+#: Waits for no row that another session holds.
+_RESET: Final = """
+    WITH gone AS MATERIALIZED (
+        SELECT ledger_shard, user_id, score, to_timestamp(%(at_ms)s / 1000::float8) AS at FROM user_scores
+        WHERE {which} ORDER BY ledger_shard, user_id FOR NO KEY UPDATE SKIP LOCKED
+    ), entered AS (
+        INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
+            score_awarded, timestamp, ip_address, user_agent, validated, metadata)
+        SELECT ledger_shard, user_id, gen_random_uuid(), gen_random_uuid(), '{reset}', score, 0, -score, at, '', '', true,
+            %(metadata)s::json
+        FROM gone
+    )
+    UPDATE user_scores AS u SET score = 0, rank = NULL, version = version + 1, total_actions = 0,
+        last_updated = gone.at, reached_at = NULL
+    FROM gone WHERE u.ledger_shard = gone.ledger_shard AND u.user_id = gone.user_id
+    RETURNING u.user_id, u.username, u.avatar, u.version
+"""
+RESET_ALL, RESET_NAMED = (_RESET.format(which=which, reset=RESET) for which in (_ALL, _NAMED))
+#: After a reset, in its transaction: who was held, and who came on the board while it ran.
+ALL_ON_BOARD, NAMED_ON_BOARD = (f"SELECT user_id FROM user_scores WHERE {which}" for which in (_ALL, _NAMED))
+
+NEXT_EPOCH: Final = next_epoch_statement(
+    clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+    greatest="greatest",
+    drawn_on="$1::json ->> 'drawn_on'",
+    above="($1::json ->> 'above')::bigint",
+)

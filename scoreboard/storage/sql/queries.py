@@ -1,0 +1,157 @@
+"""What both SQL stores are asked, in portable SQL: pages of standings and entries, the board, and whether it all adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Text, cast, false, func, literal, select, tuple_
+
+from scoreboard.domain.entries import Entry, EntryFilter, Finding
+from scoreboard.domain.players import ledger_shard
+from scoreboard.domain.values import ACTION_ID, Standing
+from scoreboard.storage.sql.session import Asker
+from scoreboard.storage.sql.tables import (
+    Moment,
+    Uuid,
+    beyond_player,
+    of_player,
+    score_transactions,
+    user_scores,
+)
+
+_USER: Final = user_scores.c
+_ENTRY: Final = score_transactions.c
+#: Without accounts of version 0: a suspension inserted those (register_rows), and they have no entries.
+_STANDINGS: Final = select(
+    _USER.user_id, _USER.username, _USER.avatar, _USER.score, _USER.version, _USER.reached_at, _USER.last_updated
+).where(_USER.version > 0)
+_NOT_READ: Final = (_ENTRY.metadata, _ENTRY.ledger_shard)
+_ENTRIES: Final = select(
+    *(column for column in _ENTRY if all(column is not other for other in _NOT_READ)),
+    cast(_ENTRY.metadata, Text).label("metadata"),
+)
+#: SQLite's day 2440587.5 is 1970-01-01.
+_CLOCK_MS: Final = {
+    "sqlite": "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
+    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+}
+_ON_BOARD: Final = _USER.reached_at.is_not(None)
+
+
+class Reads(Asker):
+    """Blocking questions to a SQL store."""
+
+    def top(self, offset: int, limit: int) -> list[Standing]:
+        """As boundaries.Ledger.top. Equal points rank first-come-first, then by user id, descending, as a sorted set has it."""
+        best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
+        with self.asking() as connection:
+            return _as_standings(connection.execute(best.offset(offset).limit(limit)))
+
+    def ranked_count(self) -> int:
+        """As boundaries.Ledger.ranked_count."""
+        with self.asking() as connection:
+            return connection.scalar(select(func.count()).select_from(user_scores).where(_ON_BOARD)) or 0
+
+    def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
+        """As boundaries.Ledger.accounts_of."""
+        keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
+        with self.asking() as connection:
+            found = _as_standings(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
+        by_user = {one.user_id: one for one in found}
+        return [by_user[user_id] for user_id in user_ids if user_id in by_user]
+
+    def account(self, user_id: str) -> Standing | None:
+        """As boundaries.Ledger.account."""
+        asked = _STANDINGS.where(*of_player(_USER, user_id))
+        with self.asking() as connection:
+            found = _as_standings(connection.execute(asked))
+        return found[0] if found else None
+
+    def clock_ms(self) -> int:
+        """As boundaries.Ledger.clock_ms."""
+        with self.asking() as connection:
+            return int(connection.exec_driver_sql(_CLOCK_MS[connection.dialect.name]).scalar_one())
+
+    def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
+        """As boundaries.Ledger.entries."""
+        order = (_ENTRY.timestamp, _ENTRY.transaction_id)
+        asked = _ENTRIES.where(*_conditions(where)).limit(limit)
+        asked = asked.order_by(*(column.desc() for column in order) if newest_first else order)
+        if after is not None:
+            here, beyond = tuple_(*order), tuple_(literal(after[0], Moment), literal(after[1], Uuid))
+            asked = asked.where(here < beyond if newest_first else here > beyond)
+        with self.asking() as connection:
+            return [
+                Entry(**{"at_ms" if name == "timestamp" else name: value for name, value in row.items()})
+                for row in connection.execute(asked).mappings()
+            ]
+
+    def count_entries(self, where: EntryFilter) -> int:
+        """As boundaries.Ledger.count_entries."""
+        asked = select(func.count()).select_from(score_transactions).where(*_conditions(where))
+        with self.asking() as connection:
+            return connection.scalar(asked) or 0
+
+    def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
+        """As boundaries.Ledger.verify."""
+        players = (_USER.ledger_shard, _USER.user_id)
+        page = (
+            select(*players, _USER.score, _USER.version)
+            .where(beyond_player(_USER, after_user_id))
+            .order_by(*players)
+            .limit(limit)
+            .subquery()
+        )
+        same_player = (_ENTRY.ledger_shard == page.c.ledger_shard) & (_ENTRY.user_id == page.c.user_id)
+        asked = (
+            select(*page.c)
+            .add_columns(func.coalesce(func.sum(_ENTRY.score_awarded), 0), func.count(_ENTRY.action_id))
+            .select_from(page.outerjoin(score_transactions, same_player))
+            .group_by(*page.c)
+            .order_by(page.c.ledger_shard, page.c.user_id)
+        )
+        with self.asking() as connection:
+            rows = connection.execute(asked).all()
+        findings = [
+            Finding(
+                user_id=user_id,
+                where="user_scores",
+                expected=f"{total} points from {entries} entries",
+                found=f"{score} points from {version} entries",
+            )
+            for _shard, user_id, score, version, total, entries in rows
+            if (score, version) != (total, entries)
+        ]
+        return (rows[-1].user_id if len(rows) == limit else None), findings
+
+
+def _as_standings(rows: Iterable[Any]) -> list[Standing]:
+    return [
+        Standing(
+            user_id=user_id,
+            username=username,
+            avatar=avatar,
+            points=score,
+            version=version,
+            reached_at_ms=reached_at,
+            updated_at_ms=last_updated,
+        )
+        for user_id, username, avatar, score, version, reached_at, last_updated in rows
+    ]
+
+
+def _conditions(where: EntryFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if where.user_id is not None:
+        conditions += of_player(_ENTRY, where.user_id)
+    if where.action_id is not None:
+        known = ACTION_ID.fullmatch(where.action_id) is not None  # PostgreSQL reads no other text as an id
+        conditions.append(_ENTRY.action_id == where.action_id if known else false())
+    if where.action_type is not None:
+        conditions.append(_ENTRY.action_type == where.action_type)
+    if where.since_ms is not None:
+        conditions.append(_ENTRY.timestamp >= where.since_ms)
+    if where.until_ms is not None:
+        conditions.append(_ENTRY.timestamp < where.until_ms)
+    return conditions

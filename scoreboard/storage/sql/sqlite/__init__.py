@@ -1,0 +1,1 @@
+"""SQLite: the award path, the file's identity, backups and statements."""

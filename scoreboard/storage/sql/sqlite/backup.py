@@ -1,0 +1,229 @@
+"""Backup and restore of the SQLite ledger: whole files without a write-ahead log, put in place at once.
+
+A file that is copied over ``ledger.db`` meets the old ledger's ``-wal``, and SQLite then plays the old changes into it. So a
+restore ends the old log first: at every moment there is one ledger, the old or the new, with no log of another beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from scoreboard.boundaries import Failpoint, no_failpoint
+from scoreboard.file_errors import why_not_written
+from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.sqlite.file import SqliteFile
+from scoreboard.storage.sql.sqlite.writer import SqliteWrites
+from scoreboard.storage.sql.stores import LedgerUnusable
+
+_LOCK_S_MAX: Final = 1.0
+_SIDES: Final = ("-wal", "-shm", "-journal")
+
+
+class TargetUnusable(LedgerUnusable):
+    """The file that is to be written cannot be: the one that is read is not at fault."""
+
+
+def _yes() -> None:
+    """Goes on without a question."""
+
+
+def back_up(ledger: Path, target: Path) -> None:
+    """Copy the ledger, as it is at one moment, to a new file; beside a running server or without one. Raises LedgerUnusable."""
+    _require_new(target)
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    with _new(part, target):
+        _copy(ledger, part)
+        _check(part, ledger)
+        _sync(part)
+        part.replace(target)
+        _sync(target.parent)
+
+
+def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint, confirm: Callable[[], None] = _yes) -> bool:
+    """Put a backup in the ledger's place; whether there was a ledger before, which is ``kept`` then.
+
+    No server may use the ledger meanwhile. Raises LedgerUnusable, and then nothing was changed: it is in use, or the backup is no
+    ledger. ``confirm`` is called when nothing hinders it any more, and stops it by raising. The new one has a later epoch than
+    both, so the board is rebuilt from it whatever Redis shows.
+    """
+    part = ledger.with_name(ledger.name + ".restoring")
+    with _new(part, ledger):
+        _copy(backup, part)
+        _check(part, backup)
+        migrate(f"sqlite:///{part.absolute()}")
+        _require_our_schema(part, backup)
+        step("copied")
+        _end_log(ledger)
+        confirm()
+        # Once more: a server that uses no directory of ours may have started while the question stood.
+        epoch = _end_log(ledger)
+        _begin_later_epoch(part, epoch)
+        _as_one_file(part)
+        _own_like(part, ledger)
+        _sync(part)
+        step("checked")
+        there = ledger.exists()
+        if there:
+            os.link(ledger, kept)
+        _put_aside(ledger, kept)
+        _sync(ledger.parent)
+        step("kept")
+        part.replace(ledger)
+        _sync(ledger.parent)
+        step("restored")
+        return there
+
+
+def _require_new(target: Path) -> None:
+    try:
+        there = target.exists() or target.is_symlink()
+    except OSError as error:
+        raise TargetUnusable(f"{target} cannot be written: {why_not_written(error)}") from error
+    if target.is_dir():
+        raise TargetUnusable(f"{target} cannot be written: it is a directory")
+    if there:
+        raise TargetUnusable(f"{target} is there already: name a new file")
+
+
+@contextlib.contextmanager
+def _new(part: Path, target: Path) -> Iterator[None]:
+    """A file for its owner's eyes only, and nothing left of it when it does not come to its place, which is ``target``."""
+    try:
+        _remove(part)
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield
+    except sqlite3.Error as error:
+        why = "no space left" if _is_full(error) else str(error)
+        raise TargetUnusable(f"{target} cannot be written: {why}") from error
+    except OSError as error:
+        raise TargetUnusable(f"{target} cannot be written: {why_not_written(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            _remove(part)
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        found = source.is_file()
+    except OSError as error:
+        raise LedgerUnusable(f"{source} cannot be read: {(error.strerror or '').lower()}") from error
+    if not found:
+        raise LedgerUnusable(f"{source} is not a file")
+    # Without its log a backup may lie where nothing can be written; with it, SQLite must read both.
+    alone = "" if source.with_name(source.name + "-wal").exists() else "&immutable=1"
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro{alone}", uri=True)) as read,
+            contextlib.closing(sqlite3.connect(target)) as written,
+        ):
+            read.backup(written)
+    except sqlite3.DatabaseError as error:
+        if _is_full(error):  # of the two files, only one is written
+            raise
+        raise LedgerUnusable(f"{source} cannot be read as a ledger: {error}") from error
+    _as_one_file(target)
+
+
+def _as_one_file(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as handle:
+        handle.execute("PRAGMA journal_mode = DELETE")
+
+
+def _check(copy: Path, source: Path) -> None:
+    with contextlib.closing(sqlite3.connect(copy)) as handle:
+        (found, *_) = handle.execute("PRAGMA integrity_check(1)").fetchone()
+        tables = {name for (name,) in handle.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if found != "ok":
+        raise LedgerUnusable(f"{source} is damaged: {found}")
+    if not {"alembic_version", "boards"} <= tables:
+        raise LedgerUnusable(f"{source} holds no ledger")
+
+
+def _require_our_schema(copy: Path, source: Path) -> None:
+    """Refuse a file whose tables, indexes and triggers are not those that our migrations make."""
+    with tempfile.TemporaryDirectory() as directory:
+        fresh = Path(directory) / "ledger.db"
+        migrate(f"sqlite:///{fresh}")
+        expected, found = _schema(fresh), _schema(copy)
+    if found != expected:
+        other = sorted(name for _, name, _ in found ^ expected)
+        raise LedgerUnusable(f"{source} is not the ledger of this release: {', '.join(other[:3])}")
+
+
+def _schema(path: Path) -> set[tuple[str, str, str]]:
+    with contextlib.closing(sqlite3.connect(path)) as handle:
+        rows = handle.execute("SELECT type, name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'").fetchall()
+    return {(kind, name, " ".join(str(sql).split())) for kind, name, sql in rows}
+
+
+def _end_log(ledger: Path) -> int:
+    """Write what the log of the old ledger holds into the ledger, and the log away; its epoch, or 0 if it cannot be read.
+
+    SQLite does so only on the last open handle: a server that has the file open makes it fail.
+    """
+    if not ledger.exists():
+        return 0
+    epoch = 0
+    try:
+        uri = f"{ledger.absolute().as_uri()}?mode=rw"
+        with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_S_MAX, isolation_level=None)) as handle:
+            epoch = _epoch(handle)
+            handle.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise LedgerUnusable(f"{ledger} is in use: stop the server first") from error
+    except sqlite3.DatabaseError:  # the old one is damaged: perhaps that is why it is replaced
+        pass
+    return epoch
+
+
+def _epoch(handle: sqlite3.Connection) -> int:
+    (epoch,) = handle.execute("SELECT max(epoch) FROM boards").fetchone()
+    return epoch or 0
+
+
+def _begin_later_epoch(copy: Path, than: int) -> None:
+    writes = SqliteWrites(SqliteFile(copy))
+    try:
+        writes.next_epoch("", than)
+    finally:
+        writes.close()
+
+
+def _put_aside(ledger: Path, kept: Path) -> None:
+    """What is left of a log belongs to a ledger that is gone or damaged: it must not meet the new one."""
+    for side in _SIDES:
+        log = ledger.with_name(ledger.name + side)
+        if log.exists():
+            log.replace(kept.with_name(kept.name + side))
+
+
+def _own_like(copy: Path, ledger: Path) -> None:
+    """An operator who is root leaves the ledger to whom it, or its directory, belongs."""
+    owner = (ledger if ledger.exists() else ledger.parent).stat()
+    if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(copy, owner.st_uid, owner.st_gid)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(part: Path) -> None:
+    for side in ("", *_SIDES):
+        part.with_name(part.name + side).unlink(missing_ok=True)

@@ -1,0 +1,124 @@
+"""What SQLite is told: the statements of an award and of a reset.
+
+A parameter is a JSON array that ``json_each`` turns into rows, so that a statement is one step of the engine however many rows it
+writes: each step lets go of the interpreter and must win it back from the reactor's thread.
+"""
+
+# ruff: noqa: S608  only constants of ours are put into these texts
+
+from __future__ import annotations
+
+from typing import Final
+
+from scoreboard.domain.entries import RESET
+from scoreboard.domain.players import SCORE_MILESTONE
+from scoreboard.domain.values import DAY_MS
+from scoreboard.storage.sql.award import Statements, next_epoch_statement
+
+
+def _member(*names: str) -> str:
+    return ", ".join(f"json_extract(value, '$.{name}')" for name in names)
+
+
+def _named(*names: str) -> str:
+    return ", ".join(f"json_extract(value, '$.{name}') AS {name}" for name in names)
+
+
+def _asked(*names: str) -> str:
+    return f"(SELECT {_named(*names)} FROM json_each(?)) AS asked"
+
+
+_TOTAL: Final = ("username", "avatar", "score", "version", "total_actions", "at_ms", "at_ms", "at_ms")
+_PLAYER: Final = ("ledger_shard", "user_id")
+_ENTRY: Final = (
+    *("transaction_id", *_PLAYER, "action_id", "action_type", "score_before", "score_after"),
+    *("score_awarded", "ip_address", "user_agent", "validated", "metadata"),
+)
+
+STATEMENTS: Final[Statements] = {
+    # The one writer's lock, taken before anything is read: what was gathered stays true until the commit.
+    "begin": "BEGIN IMMEDIATE",
+    "keep_receipts": f"""
+        INSERT INTO action_receipts (ledger_shard, user_id, action_id, rank, previous_rank)
+        SELECT {_member(*_PLAYER, "action_id", "rank", "previous_rank")} FROM json_each(?) WHERE true
+        ON CONFLICT DO NOTHING
+    """,
+    "accounts": f"""
+        SELECT json_object('locked', json_group_object(user_id, json_object('points', score, 'version', version,
+            'actions', total_actions, 'reached_at_ms', reached_at, 'created_at_ms', created_at)))
+        FROM {_asked(*_PLAYER)} CROSS JOIN user_scores USING (ledger_shard, user_id)
+    """,
+    "suspended": f"""
+        SELECT json_group_array(asked.user_id) FROM {_asked(*_PLAYER)}
+        WHERE (
+            SELECT s.suspended FROM suspensions AS s WHERE s.ledger_shard = asked.ledger_shard AND s.user_id = asked.user_id
+            ORDER BY s.turn DESC LIMIT 1)
+    """,
+    "used": """
+        SELECT json_group_array(json_array(t.user_id, t.action_id, json_object(
+            'action_type', t.action_type, 'receipt', json_object(
+                'points', t.score_awarded, 'total', t.score_after, 'rank', r.rank, 'previous_rank', r.previous_rank,
+                'degraded', json(iif(r.rank IS NULL, 'true', 'false'))))))
+        FROM score_transactions AS t LEFT JOIN action_receipts AS r USING (ledger_shard, user_id, action_id)
+        WHERE t.action_id IN (SELECT value FROM json_each(?))
+    """,
+    "today": f"""
+        SELECT json_group_array(json_array(asked.user_id, asked.action_type, asked.day_ms, (
+            SELECT count(*) FROM score_transactions AS t
+            WHERE t.ledger_shard = asked.ledger_shard AND t.user_id = asked.user_id AND t.action_type = asked.action_type
+            AND t.timestamp >= asked.day_ms AND t.timestamp < asked.day_ms + {DAY_MS})))
+        FROM {_asked(*_PLAYER, "action_type", "day_ms")}
+    """,
+    "completed": f"""
+        SELECT json_group_array(json_array(asked.user_id, asked.action_type))
+        FROM {_asked(*_PLAYER, "action_type")}
+        WHERE EXISTS (
+            SELECT 1 FROM score_transactions AS t WHERE t.ledger_shard = asked.ledger_shard
+            AND t.user_id = asked.user_id AND t.action_type = asked.action_type)
+    """,
+    "open_accounts": f"""
+        INSERT INTO user_scores (ledger_shard, user_id, created_at, username, avatar, score, version, total_actions,
+            last_updated, reached_at, last_action_at)
+        SELECT {_member(*_PLAYER, "created_at_ms", *_TOTAL)} FROM json_each(?)
+    """,
+    "raise_totals": f"""
+        UPDATE user_scores SET (username, avatar, score, version, total_actions, last_updated, reached_at, last_action_at)
+            = ({_member(*_TOTAL)})
+        FROM json_each(?) AS r
+        WHERE ledger_shard = json_extract(r.value, '$.ledger_shard') AND user_id = json_extract(r.value, '$.user_id')
+    """,
+    "append": f"""
+        INSERT INTO score_transactions (timestamp, {", ".join(_ENTRY)})
+        SELECT {_member("at_ms", *_ENTRY)} FROM json_each(?)
+    """,
+    "unlock": f"""
+        INSERT INTO achievements (kind, ledger_shard, user_id, milestone, action_id, unlocked_at)
+        SELECT '{SCORE_MILESTONE}', {_member(*_PLAYER, "milestone", "action_id", "at_ms")} FROM json_each(?) WHERE true
+        ON CONFLICT DO NOTHING
+        RETURNING json_array(user_id, milestone)
+    """,
+    "cache_ranks": f"""
+        UPDATE user_scores SET rank = asked.rank FROM {_asked(*_PLAYER, "rank")}
+        WHERE user_scores.ledger_shard = asked.ledger_shard AND user_scores.user_id = asked.user_id
+    """,
+    "commit": "COMMIT",
+}
+_GONE: Final = f"""reached_at IS NOT NULL AND (:players IS NULL OR (ledger_shard, user_id) IN (
+        SELECT {_member(*_PLAYER)} FROM json_each(:players)))"""
+RESET_ENTRIES: Final = f"""
+    INSERT INTO score_transactions (timestamp, {", ".join(_ENTRY)})
+    SELECT :at_ms, new_id(), ledger_shard, user_id, new_id(), '{RESET}', score, 0, -score, '', '', true, :metadata
+    FROM user_scores WHERE {_GONE}
+"""
+RESET_TOTALS: Final = f"""
+    UPDATE user_scores SET score = 0, rank = NULL, version = version + 1, total_actions = 0,
+        last_updated = :at_ms, reached_at = NULL
+    WHERE {_GONE}
+    RETURNING user_id, username, avatar, version
+"""
+NEXT_EPOCH: Final = next_epoch_statement(
+    clock_ms="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    greatest="max",
+    drawn_on="json_extract(?1, '$.drawn_on')",
+    above="json_extract(?1, '$.above')",
+)

@@ -1,0 +1,322 @@
+"""Every operation of the interface with its examples and its refusals: what openapi.json is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from scoreboard.boundaries import Condition
+from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
+from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Receipt, Value
+from scoreboard.web.authenticator import INVALID_TOKEN, UNAUTHORIZED
+from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
+from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest
+from scoreboard.web.schemas import (
+    AchievementData,
+    AchievementsAnswer,
+    AchievementsData,
+    AliveAnswer,
+    BoardAnswer,
+    BoardData,
+    ChangeData,
+    ChangesAnswer,
+    ChangesData,
+    GrantAnswer,
+    GrantData,
+    NotReadyAnswer,
+    PlaceAnswer,
+    PlaceData,
+    ReadyAnswer,
+    ReceiptAnswer,
+    ReceiptData,
+    RowData,
+    SettingsAnswer,
+    SettingsData,
+    Shape,
+    TicketAnswer,
+    TicketData,
+    TokenAnswer,
+    TokenData,
+    not_ready_shape,
+    ready_data,
+)
+
+_ACTION_ID: Final = "9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"
+_TICKET: Final = "LQOxD9ZlIwtULkzDBlKj_4dYT-tvnFru"
+_LEDGER_OK: Final = Condition(name="ledger", ok=True, serving=True)
+_LEDGER_BAD: Final = Condition(name="ledger", ok=False, serving=False, detail="The ledger cannot commit")
+_REDIS_OK: Final = Condition(name="redis", ok=True, serving=True)
+_RECEIPT: Final = Receipt(points=100, total=1250, rank=5, previous_rank=7)
+
+
+def _sample(reason: Reason, message: str, **more: Any) -> Refusal:
+    return Refusal(reason=reason, message=message, **more)
+
+
+REFUSALS: Final[Mapping[Reason, Refusal]] = {
+    refusal.reason: refusal
+    for refusal in (
+        malformed("actionId", "Expected `str`, got `int`"),
+        INVALID_ACTION,
+        ACTION_EXPIRED,
+        _sample(Reason.ACTION_ALREADY_USED, "This action was already awarded; here is its receipt", receipt=_RECEIPT),
+        _sample(Reason.ACTION_TOO_EARLY, "This action cannot have been completed yet; submit it again later", retry_after_s=12),
+        _sample(Reason.REQUIREMENT_NOT_MET, "Complete first: COMPLETE_QUEST", field="actionType"),
+        _sample(Reason.DAILY_LIMIT, "DAILY_LOGIN counts 1 times a day (UTC)", retry_after_s=43_200),
+        _sample(Reason.SCORE_LIMIT, "The total would exceed 9007199254740991 points"),
+        UNAUTHORIZED,
+        INVALID_TOKEN,
+        SUSPENDED,
+        _sample(Reason.NOT_FOUND, "There is nothing here"),
+        _sample(Reason.METHOD_NOT_ALLOWED, "This is not done here; Allow says what is"),
+        _sample(Reason.BODY_TOO_LARGE, "The body may have at most 16384 bytes"),
+        _sample(Reason.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, not compressed"),
+        _sample(Reason.RATE_LIMIT_EXCEEDED, "Too many score submissions. Please try again later.", retry_after_s=60),
+        unavailable(),
+    )
+}
+
+_EVERYWHERE: Final = (Reason.MALFORMED_REQUEST, Reason.METHOD_NOT_ALLOWED, Reason.BODY_TOO_LARGE)
+_COUNTED: Final = (*_EVERYWHERE, Reason.RATE_LIMIT_EXCEEDED)
+_VIEWED: Final = (*_COUNTED, Reason.UNAUTHORIZED, Reason.INVALID_TOKEN, Reason.FORBIDDEN, Reason.UNAVAILABLE)
+_PLAYED: Final = (*_VIEWED, Reason.UNSUPPORTED_MEDIA_TYPE)
+_JUDGED: Final = (
+    Reason.INVALID_ACTION,
+    Reason.ACTION_EXPIRED,
+    Reason.ACTION_ALREADY_USED,
+    Reason.ACTION_TOO_EARLY,
+    Reason.REQUIREMENT_NOT_MET,
+    Reason.DAILY_LIMIT,
+    Reason.SCORE_LIMIT,
+)
+
+
+class Operation(Value, frozen=True, kw_only=True):
+    """One route: what it takes, what it gives, and every way in which it refuses."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answer: Shape | str
+    refusals: tuple[Reason, ...]
+    body: msgspec.Struct | None = None
+    query: tuple[tuple[str, int, int, int], ...] = ()
+    #: Parameters of text: where each stands, its name, and an example.
+    texts: tuple[tuple[str, str, str], ...] = ()
+    #: What a 200 consists of, where that is text.
+    media: str = "text/plain"
+    secured: bool = True
+    tagged: bool = False
+    #: What a 503 consists of, where that is more than a refusal.
+    unready: NotReadyAnswer | None = None
+
+
+def _row(rank: int, user_id: str, username: str, score: int, minute: int) -> RowData:
+    return RowData(
+        rank=rank,
+        user_id=user_id,
+        username=username,
+        score=score,
+        last_updated=f"2025-10-22T10:{minute}:00Z",
+        avatar=f"https://cdn.example.com/avatars/{user_id}.jpg",
+    )
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="post",
+        path="/api/v1/actions/initialize",
+        name="initialize",
+        summary="Begin an action: the server's signed promise of what it is worth",
+        body=InitializeRequest(action_type="COMPLETE_QUEST", metadata={"questId": "quest-123"}),
+        answer=GrantAnswer(
+            data=GrantData(
+                action_id=_ACTION_ID,
+                timestamp=1_698_012_345_678,
+                signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
+                expires_at=1_698_012_945_678,
+                expected_score=100,
+            )
+        ),
+        refusals=_PLAYED,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/scores/submit",
+        name="submit",
+        summary="Submit a completed action for its award",
+        body=SubmitRequest(
+            action_id=_ACTION_ID,
+            action_type="COMPLETE_QUEST",
+            timestamp=1_698_012_345_678,
+            metadata={"questId": "quest-123", "difficulty": "hard"},
+            signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
+        ),
+        answer=ReceiptAnswer(
+            data=ReceiptData(score_awarded=100, new_total_score=1250, current_rank=5, previous_rank=7),
+        ),
+        refusals=(*_PLAYED, *_JUDGED),
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/scores/leaderboard",
+        name="leaderboard",
+        summary="A stretch of the board; with If-None-Match, 304 while it reads the same",
+        query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
+        answer=BoardAnswer(
+            data=BoardData(
+                leaderboard=[
+                    _row(1, "user-123", "player_one", 9500, 30),
+                    _row(2, "user-456", "pro_gamer", 8700, 25),
+                ],
+                total=310,
+                timestamp="2025-10-22T10:30:15Z",
+            )
+        ),
+        refusals=_VIEWED,
+        tagged=True,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/scores/changes",
+        name="changes",
+        summary="What changed since a cursor, at once or as soon as something does; the top where nobody knows any more",
+        query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
+        texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET)),
+        answer=ChangesAnswer(
+            data=ChangesData(
+                cursor="1761120000123.17",
+                reset=False,
+                changes=[
+                    ChangeData(
+                        user_id="user-789",
+                        username="current_user",
+                        new_score=1250,
+                        new_rank=45,
+                        previous_rank=47,
+                        timestamp="2025-10-22T10:30:15Z",
+                    )
+                ],
+                leaderboard=[_row(1, "user-123", "player_one", 9500, 30)],
+                total=310,
+                timestamp="2025-10-22T10:30:15Z",
+            )
+        ),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/scores/stream",
+        name="stream",
+        summary="The board's events as server-sent events, from a cursor on",
+        texts=(
+            ("query", "since", "1761120000123.16"),
+            ("query", "ticket", _TICKET),
+            ("header", "Last-Event-ID", "1761120000123.16"),
+        ),
+        media="text/event-stream",
+        answer='retry: 2000\n\nid: 1761120000123.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/scores/me",
+        name="me",
+        summary="The asking player's score and rank",
+        answer=PlaceAnswer(
+            data=PlaceData(
+                user_id="user-789",
+                username="current_user",
+                score=1250,
+                rank=45,
+                percentile=85.5,
+                last_updated="2025-10-22T10:20:00Z",
+            )
+        ),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/me/achievements",
+        name="achievements",
+        summary="What the asking player unlocked, oldest first",
+        answer=AchievementsAnswer(
+            data=AchievementsData(
+                achievements=[
+                    AchievementData(milestone=100, unlocked_at="2025-10-21T18:04:40Z"),
+                    AchievementData(milestone=500, unlocked_at="2025-10-22T10:20:00Z"),
+                ]
+            )
+        ),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/me/settings",
+        name="settings",
+        summary="What the asking player decided, or the defaults",
+        answer=SettingsAnswer(data=SettingsData(spectators=True)),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="put",
+        path="/api/v1/me/settings",
+        name="change_settings",
+        summary="Decide whether others may follow one's actions as they happen",
+        body=SettingsRequest(spectators=False),
+        answer=SettingsAnswer(data=SettingsData(spectators=False)),
+        refusals=_PLAYED,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/auth/ticket",
+        name="ticket",
+        summary="A ticket in place of a token, for one use within 30 seconds where no header can be sent",
+        answer=TicketAnswer(data=TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
+        refusals=_VIEWED,
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/auth/spectator",
+        name="spectator",
+        summary="A token to watch with, when the operator opened the board; 404 when not",
+        answer=TokenAnswer(data=TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
+        refusals=(*_COUNTED, Reason.NOT_FOUND),
+        secured=False,
+    ),
+    Operation(
+        method="get",
+        path="/healthz",
+        name="healthz",
+        summary="Whether the server lives",
+        answer=AliveAnswer(),
+        refusals=_EVERYWHERE,
+        secured=False,
+    ),
+    Operation(
+        method="get",
+        path="/readyz",
+        name="readyz",
+        summary="Whether this server can do its share, also degraded; ?strict: whether all is well; 503 says what is not",
+        answer=ReadyAnswer(data=ready_data((_LEDGER_OK, _REDIS_OK))),
+        unready=not_ready_shape(
+            unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
+            ready_data((_LEDGER_BAD, _REDIS_OK)),
+        ),
+        texts=(("query", "strict", ""),),
+        refusals=(*_EVERYWHERE, Reason.UNAVAILABLE),
+        secured=False,
+    ),
+    Operation(
+        method="get",
+        path="/metrics",
+        name="metrics",
+        summary="What was measured, for Prometheus",
+        answer="score_updates_total 42.0\n",
+        refusals=_EVERYWHERE,
+        secured=False,
+    ),
+)

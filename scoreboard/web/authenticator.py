@@ -1,0 +1,193 @@
+"""The authenticator: tokens to players. JSON Web Tokens signed with HS256 by a ring of keys, and nothing else (RFC 8725).
+
+PyJWT checks the signature with the algorithm pinned; msgspec reads the claims, strictly typed; the times are compared here,
+with our clock. A refusal does not say which check failed. Only keys of the ring reach a verification: an earlier release verified
+unknown key ids against a constant key, for equal cost, so a forger could sign with that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Final
+
+import jwt
+import msgspec
+from jwt.utils import base64url_decode
+from msgspec import Meta
+
+from scoreboard.boundaries import Doorkeeper
+from scoreboard.domain.grants import Keyring
+from scoreboard.domain.refusals import SUSPENDED, Reason, Refusal
+from scoreboard.domain.values import USER_ID, Player, Role
+from scoreboard.web.caches import Remembered
+from scoreboard.web.strict_json import check_names
+
+TOKEN_CHARS_MAX: Final = 4_096
+TOKENS_REMEMBERED_MAX: Final = 16_384
+AVATAR_CHARS_MAX: Final = 512
+#: How far the issuer's clock may be ahead of ours. RFC 7519, 4.1.4, allows a leeway after ``exp``; we give none.
+AHEAD_S_MAX: Final = 60
+
+UNAUTHORIZED: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Send Authorization: Bearer and a token")
+INVALID_TOKEN: Final = Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid or has expired")
+
+_ALGORITHMS: Final = ["HS256"]
+#: JWS Compact Serialization (RFC 7515, 7.1) of a SHA-256 HMAC: three parts without padding, the last of 32 bytes.
+_COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}", re.ASCII)
+#: Header members that say where to get a key from, or that something unknown must be understood.
+_REFUSED_MEMBERS: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"})
+
+_Seconds = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class _Claims(msgspec.Struct, frozen=True, rename={"user_id": "userId"}):
+    user_id: str
+    username: Annotated[str, Meta(min_length=1, max_length=64)]
+    role: Role
+    iat: _Seconds
+    exp: _Seconds
+    nbf: _Seconds = 0
+    iss: str | None = None
+    aud: str | list[str] | None = None
+    avatar: Any = None
+
+
+_read_claims = msgspec.json.Decoder(_Claims).decode
+_jws: Final = jwt.PyJWS(algorithms=_ALGORITHMS)
+
+
+def bearer(values: Sequence[bytes]) -> str | Refusal:
+    """The token in the values of Authorization: ``Bearer``, in any case, and exactly one token."""
+    if not values:
+        return UNAUTHORIZED
+    scheme, _, token = values[0].partition(b" ")
+    if scheme.lower() != b"bearer":
+        return UNAUTHORIZED
+    token = token.strip(b" ")
+    if len(values) > 1 or not token or not token.isascii() or b" " in token:
+        return INVALID_TOKEN
+    return token.decode("ascii")
+
+
+@dataclass(frozen=True, eq=False)
+class Cloakroom:
+    """Implements boundaries.Doorkeeper. ``life_s_max`` is the longest that a token may say that it lives.
+
+    ``barred`` says who is suspended. It is asked at every admission, also of a token that is remembered, but only once that is
+    proved: only a valid token of the player's own shows that the player is suspended.
+    """
+
+    ring: Keyring
+    now_ms: Callable[[], int]
+    life_s_max: int
+    barred: Callable[[str], bool]
+    issuer: str | None = None
+    audience: str | None = None
+    #: The ring to sign with, where other servers have a say in it.
+    signing_ring: Callable[[], Keyring] | None = None
+    _known: Remembered[str, Player] = field(default_factory=lambda: Remembered(TOKENS_REMEMBERED_MAX), init=False, repr=False)
+
+    def admit(self, token: str) -> Player | Refusal:
+        """The player that a token proves, INVALID_TOKEN or SUSPENDED. Remembered while it is valid, and not a second longer."""
+        known = self._known.get(token)
+        if known is None:
+            claims = self._verified(token)
+            if claims is None:
+                return INVALID_TOKEN
+            known = _player(claims)
+            self._known.put(token, known)
+        refusal = self.recheck(known)
+        if refusal is INVALID_TOKEN:
+            self._known.forget(token)
+        return known if refusal is None else refusal
+
+    def recheck(self, player: Player) -> Refusal | None:
+        """As boundaries.Doorkeeper.recheck: INVALID_TOKEN or SUSPENDED."""
+        if player.expires_at_s <= self.now_ms() // 1000:
+            return INVALID_TOKEN
+        return SUSPENDED if self.barred(player.user_id) else None
+
+    def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
+        """A token of our own that `admit` accepts for ``life_s`` seconds."""
+        now_s = self.now_ms() // 1000
+        claims: dict[str, object] = {"userId": user_id, "username": username, "role": role, "iat": now_s, "exp": now_s + life_s}
+        if self.issuer is not None:
+            claims["iss"] = self.issuer
+        if self.audience is not None:
+            claims["aud"] = self.audience
+        ring = self.ring if self.signing_ring is None else self.signing_ring()
+        return jwt.encode(claims, ring.secrets[ring.current], algorithm=_ALGORITHMS[0], headers={"kid": ring.current})
+
+    def _verified(self, token: str) -> _Claims | None:
+        """The claims, if the signature holds and they are such as we accept; whether they have expired is not asked here."""
+        payload = self._signed_payload(token)
+        if payload is None:
+            return None
+        try:
+            check_names(payload)
+            claims = _read_claims(payload)
+        except (ValueError, RecursionError):
+            return None
+        return claims if self._accepts(claims) else None
+
+    def _signed_payload(self, token: str) -> bytes | None:
+        """The payload, if one of our keys signed the token and its header asks for nothing that we do not do."""
+        compact = _COMPACT.fullmatch(token) if len(token) <= TOKEN_CHARS_MAX else None
+        if compact is None:
+            return None
+        try:
+            header = _jws.get_unverified_header(token)
+            check_names(base64url_decode(compact[1]))
+        except (jwt.PyJWTError, ValueError, RecursionError):
+            return None
+        if not _REFUSED_MEMBERS.isdisjoint(header) or str(header.get("typ", "JWT")).upper() != "JWT":
+            return None
+        for secret in self._keys(header):
+            try:
+                payload: bytes = _jws.decode(token, secret, algorithms=_ALGORITHMS)
+            except jwt.PyJWTError:
+                continue
+            return payload
+        return None
+
+    def _keys(self, header: dict[str, Any]) -> Collection[bytes]:
+        """The keys that may have signed: the one that ``kid`` names, none if it is unknown, all if there is no ``kid``."""
+        if "kid" not in header:
+            return self.ring.secrets.values()
+        secret = self.ring.secrets.get(header["kid"])
+        return () if secret is None else (secret,)
+
+    def _accepts(self, claims: _Claims) -> bool:
+        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud or []
+        latest_s = self.now_ms() // 1000 + AHEAD_S_MAX
+        return (
+            USER_ID.fullmatch(claims.user_id) is not None
+            and claims.username.isprintable()
+            and 0 < claims.exp - claims.iat <= self.life_s_max
+            and claims.iat <= latest_s
+            and claims.nbf <= latest_s
+            and (self.issuer is None or claims.iss == self.issuer)
+            and (self.audience is None or self.audience in audiences)
+        )
+
+
+def _player(claims: _Claims) -> Player:
+    return Player(
+        user_id=claims.user_id,
+        username=claims.username,
+        role=claims.role,
+        expires_at_s=claims.exp,
+        avatar=_avatar(claims.avatar),
+    )
+
+
+def _avatar(claim: Any) -> str | None:
+    """A picture's address if it is one we would show, else none: a wrong avatar is no reason to turn a player away."""
+    if not isinstance(claim, str) or len(claim) > AVATAR_CHARS_MAX or not claim.startswith("https://"):
+        return None
+    return claim if claim.isprintable() and " " not in claim else None
+
+
+_conforms: type[Doorkeeper] = Cloakroom

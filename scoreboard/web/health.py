@@ -1,0 +1,79 @@
+"""For operators: whether we live, whether we are ready, what was measured, and what the interface is. All from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+
+from scoreboard.boundaries import Health
+from scoreboard.domain.limits import Limit
+from scoreboard.domain.refusals import Refusal, unavailable
+from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.schemas import AliveAnswer, PlainRefusal, ReadyAnswer, encode, not_ready_shape, ready_data
+
+#: How long what was measured is given out again.
+METRICS_S_MAX: Final = 1.0
+_LINES: Final = JSON + NO_STORE
+_ALIVE: Final = Answer(200, encode(AliveAnswer()), _LINES)
+
+
+@dataclass(eq=False)
+class Ops:
+    """Handlers that need no token. ``metrics`` gives a body and its content type, ``refused`` a refusal's answer."""
+
+    open_routes: OpenRoutes
+    limit: Limit
+    health: Health
+    metrics: Callable[[], tuple[bytes, str]]
+    document: Callable[[], bytes]
+    clock: IReactorTime
+    refused: Callable[[Refusal, Request, PlainRefusal], Answer]
+    _measured: Answer = field(init=False)
+    _measured_s: float = field(default=float("-inf"), init=False)
+
+    async def healthz(self, request: Request) -> Answer:
+        """We live; of what we depend on nothing is said, for restarting us would not mend it."""
+        await self.open_routes.check(request, self.limit)
+        return _ALIVE
+
+    async def readyz(self, request: Request) -> Answer:
+        """Whether this process can do its share, also degraded; with ``?strict``, whether all is well. Lists all conditions."""
+        await self.open_routes.check(request, self.limit)
+        strict = _is_strict(request.query)
+        conditions = self.health.conditions()
+        wrong = [one for one in conditions if not (one.ok if strict else one.serving)]
+        data = ready_data(conditions)
+        if wrong:
+            refusal = unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
+            return self.refused(refusal, request, not_ready_shape(refusal, data))
+        return Answer(200, encode(ReadyAnswer(data=data)), _LINES)
+
+    async def metrics_page(self, request: Request) -> Answer:
+        """What Prometheus scrapes, measured at most once a second."""
+        await self.open_routes.check(request, self.limit)
+        now_s = self.clock.seconds()
+        if now_s - self._measured_s >= METRICS_S_MAX:
+            body, content_type = self.metrics()
+            self._measured = Answer(200, body, b"Content-Type: %b\r\n" % content_type.encode("latin-1") + NO_STORE)
+            self._measured_s = now_s
+        return self._measured
+
+    async def openapi(self, request: Request) -> Answer:
+        """What this interface is, for machines."""
+        await self.open_routes.check(request, self.limit)
+        return self._openapi
+
+    @cached_property
+    def _openapi(self) -> Answer:
+        return Answer(200, self.document(), JSON + b"Cache-Control: public, max-age=300\r\n")
+
+
+def _is_strict(query: bytes) -> bool:
+    """Whether the query names ``strict``, with a value or without."""
+    return any(part.partition(b"=")[0] == b"strict" for part in query.split(b"&"))
