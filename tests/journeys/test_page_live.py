@@ -13,7 +13,7 @@ from tests.journeys.server import ServerProcess
 from tests.journeys.test_redis_faults import redis_pid
 from tests.pages.chromium import chromium, watching
 from tests.pages.conftest import MOVING_WHEN_FIRST, expect_live
-from tests.pages.test_watching import until
+from tests.pages.test_connection import until
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.pages.member import Member
+from tests.pages.fake_connection import Member
 
 PAGES = Path(__file__).parents[2] / "scoreboard" / "pages"
 POLICY = (

@@ -1,11 +1,11 @@
 /**
  * The board: one row a player, kept between draws so that a row can be seen to move. All text from outside goes in as text.
  *
- * @typedef {import("./scene.js").Row} Row
+ * @typedef {import("./board_state.js").Row} Row
  */
 
-import { displayName, figures, gain, hueOf, initials, ownImage } from "./names.js";
-import { glide } from "./motion.js";
+import { displayName, figures, gain, hueOf, initials, ownImage } from "./formatters.js";
+import { glide } from "./flip_animation.js";
 
 /** A score of more signs than this is written small where there is little room. */
 const FIGURES_LONG = 11;

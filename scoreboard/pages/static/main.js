@@ -3,14 +3,14 @@
  */
 
 import { Board } from "./board.js";
-import { Connection } from "./connection.js";
-import { figures } from "./names.js";
-import { OwnPlace } from "./place.js";
-import { Scene } from "./scene.js";
-import { Session } from "./session.js";
-import { Speech } from "./speech.js";
-import { Status } from "./status.js";
-import { Viewer } from "./viewer.js";
+import { Connection } from "./reconnecting_client.js";
+import { figures } from "./formatters.js";
+import { OwnPlace } from "./own_rank_panel.js";
+import { Scene } from "./board_state.js";
+import { Session } from "./token_provider.js";
+import { Speech } from "./live_region.js";
+import { Status } from "./page_header.js";
+import { Viewer } from "./viewer_panel.js";
 
 const SECOND_MS = 1000;
 /** Our own rank also falls when others pass us, of which we are not told one by one: so we ask, but seldom. */
@@ -42,7 +42,7 @@ const connection = new Connection({
   show,
 });
 
-/** @type {import("./connection.js").LineState} */
+/** @type {import("./reconnecting_client.js").LineState} */
 let line = { name: "connecting" };
 let isDrawDue = false;
 let isPlaceDue = false;
@@ -66,7 +66,7 @@ function hear(event, { data }) {
 
 /**
  * The line stands differently now.
- * @param {import("./connection.js").LineState} state
+ * @param {import("./reconnecting_client.js").LineState} state
  */
 function show(state) {
   if (wasGiven && !session.isGiven) {

@@ -1,5 +1,5 @@
 /**
- * One line to the server: a WebSocket that answers questions and tells news. It falls once and is not mended; `connection.js` opens another.
+ * One line to the server: a WebSocket that answers questions and tells news. It falls once and is not mended; `reconnecting_client.js` opens another.
  */
 
 const ANSWER_WAIT_MAX_MS = 10_000;

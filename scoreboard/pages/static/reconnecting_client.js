@@ -8,8 +8,8 @@
  *   | { name: "locked" }} LineState
  */
 
-import { Fallen, Line, Refused } from "./line.js";
-import { NotNow, TokenNeeded } from "./session.js";
+import { Fallen, Line, Refused } from "./socket_client.js";
+import { NotNow, TokenNeeded } from "./token_provider.js";
 
 /** A silent line is asked whether it still stands, for a dead one looks the same. */
 const PROBE_INTERVAL_MS = 30_000;
@@ -57,7 +57,7 @@ export class Connection {
 
   /**
    * @param {{
-   *   url: string, session: import("./session.js").Session, now: () => number, random: () => number,
+   *   url: string, session: import("./token_provider.js").Session, now: () => number, random: () => number,
    *   hear: (event: string, data: any) => void, show: (state: LineState) => void,
    * }} parts
    */

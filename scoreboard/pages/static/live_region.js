@@ -1,10 +1,10 @@
 /**
  * The announcer's box: says politely, for those who listen instead of look, what changed on the board; the sum of it, and seldom.
  *
- * @typedef {import("./scene.js").Row} Row
+ * @typedef {import("./board_state.js").Row} Row
  */
 
-import { displayName, figures } from "./names.js";
+import { displayName, figures } from "./formatters.js";
 
 const INTERVAL_MIN_MS = 10_000;
 const MOVES_MAX = 3;

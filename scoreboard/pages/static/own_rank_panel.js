@@ -1,10 +1,10 @@
 /**
  * The viewer's own seat: where the player stands as whom one watches, in the top ten or far below.
  *
- * @typedef {import("./scene.js").Scene} Scene
+ * @typedef {import("./board_state.js").Scene} Scene
  */
 
-import { displayName, figures } from "./names.js";
+import { displayName, figures } from "./formatters.js";
 
 /** How long an achievement stays in sight. */
 const PRAISE_MS = 12_000;

@@ -1,10 +1,10 @@
 /**
  * The front desk: says as whom one watches, takes a token, gives it back.
  *
- * @typedef {import("./session.js").Session} Session
+ * @typedef {import("./token_provider.js").Session} Session
  */
 
-import { displayName } from "./names.js";
+import { displayName } from "./formatters.js";
 
 const EXPLAINED = "It stays in this tab and is forgotten when the tab is closed.";
 const UNREADABLE = "This is no access token: those are three long words with dots between them.";
@@ -75,7 +75,7 @@ export class Viewer {
   }
 }
 
-/** @param {import("./session.js").Player} player */
+/** @param {import("./token_provider.js").Player} player */
 function nameOf({ username, userId }) {
   const name = document.createElement("bdi");
   name.textContent = displayName(username, userId);

@@ -1,10 +1,10 @@
 /**
  * The masthead: how the line stands, how many play, how long ago the board moved. Drawn anew every second, because time passes.
  *
- * @typedef {import("./connection.js").LineState} LineState
+ * @typedef {import("./reconnecting_client.js").LineState} LineState
  */
 
-import { ago, figures } from "./names.js";
+import { ago, figures } from "./formatters.js";
 
 export class Status {
   #sheet;
@@ -22,7 +22,7 @@ export class Status {
 
   /**
    * @param {LineState} line
-   * @param {import("./scene.js").Scene} scene
+   * @param {import("./board_state.js").Scene} scene
    * @param {number} nowMs
    */
   draw(line, { total, changedAtMs }, nowMs) {
