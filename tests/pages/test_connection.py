@@ -99,12 +99,12 @@ class TestDelay:
     def test_a_board_that_may_be_out_of_date_is_delayed_until_there_is_news(self, watch: Watch, server: FakeServer) -> None:
         page = watch()
         expect_live(page)
-        live = page.locator(".dot").evaluate("(dot) => getComputedStyle(dot).backgroundColor")
+        live = page.locator(".connection-dot").evaluate("(element) => getComputedStyle(element).backgroundColor")
         server.is_degraded = True
         page.evaluate("dispatchEvent(new Event('online'))")
         expect(page.locator("#connection")).to_have_text("Delayed")
         expect(page.get_by_role("status")).to_have_text("The board may be out of date.")
-        assert page.locator(".dot").evaluate("(dot) => getComputedStyle(dot).backgroundColor") != live
+        assert page.locator(".connection-dot").evaluate("(element) => getComputedStyle(element).backgroundColor") != live
         server.is_degraded = False
         server.show(rows(*BEA_LEADS))
         expect_live(page)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -32,7 +33,7 @@ class TestBoard:
         expect(page.locator(".row .name")).to_have_text(["Ada", "Bea", "Cai", "Dov"])
         assert page.locator(".rank-number").all_text_contents() == ["1", "2", "3", "4"]
         assert page.locator(".row .points").all_text_contents() == ["900", "800", "700", "600"]
-        expect(page.locator(".meta")).to_have_text("310 playersupdated 1 min ago")
+        expect(page.locator(".board-summary")).to_have_text("310 playersupdated 1 min ago")
 
     def test_a_change_of_ranks_moves_the_rows(self, watch: Watch, server: FakeServer) -> None:
         page = watch()
@@ -44,8 +45,8 @@ class TestBoard:
         assert upper["y"] < lower["y"]
         server.show(rows(*BEA_LEADS), total=310)
         assert page.wait_for_function(MOVING_WHEN_FIRST, arg="Bea").json_value()["moving"] == 2
-        expect(bea).to_have_class(re.compile("fresh.* risen"))
-        expect(bea.locator(".gain")).to_have_text("+150")
+        expect(bea).to_have_class(re.compile("changed.* rank-up"))
+        expect(bea.locator(".score-change")).to_have_text("+150")
         settled(page)
         assert bea.bounding_box() == upper
         assert ada.bounding_box() == lower
@@ -56,7 +57,7 @@ class TestBoard:
         settled(page)
         server.show(rows(*BEA_LEADS))
         assert page.wait_for_function(MOVING_WHEN_FIRST, arg="Bea").json_value() == {"moving": 0, "all": 0}
-        expect(page.locator(".row").first).to_have_class(re.compile("fresh"))
+        expect(page.locator(".row").first).to_have_class(re.compile("changed"))
 
     def test_a_player_who_falls_out_makes_room_for_another(self, watch: Watch, server: FakeServer) -> None:
         page = watch()
@@ -119,7 +120,7 @@ class TestHostileNames:
         server.show([ours, theirs])
         page = watch()
         expect(page.locator(".row img")).to_have_count(1)
-        expect(page.locator(".face").nth(1)).to_have_text("B")
+        expect(page.locator(".avatar").nth(1)).to_have_text("B")
 
 
 class TestEverybody:
@@ -144,14 +145,14 @@ class TestEverybody:
     @pytest.mark.parametrize("light", ["light", "dark"])
     def test_every_ink_stands_out_from_its_paper(self, watch: Watch, light: str) -> None:
         page = watch(color_scheme=light)
-        paint = page.evaluate("""() => {
-            const style = getComputedStyle(document.documentElement);
-            return Object.fromEntries(["paper", "ink", "quiet", "accent", "accent-ink", "tint", "good", "seat", "seat-ink"]
-                .map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
-        }""")
-        on_paper = [(ink, ground) for ink in ("ink", "quiet", "accent", "good") for ground in ("paper", "tint")]
-        for ink, ground in [*on_paper, ("accent-ink", "accent"), ("seat-ink", "seat")]:
-            assert contrast(paint[ink], paint[ground]) >= 4.5, (ink, ground)
+        pairs = [
+            *product(("text", "muted", "accent", "success"), ("background", "highlight")),
+            ("accent-text", "accent"),
+            ("own-rank-text", "own-rank-background"),
+        ]
+        value = "(name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim()"
+        for text, background in pairs:
+            assert contrast(page.evaluate(value, text), page.evaluate(value, background)) >= 4.5, (text, background)
 
     def test_what_is_said_aloud_is_the_sum_of_the_changes(self, watch: Watch) -> None:
         page = watch()

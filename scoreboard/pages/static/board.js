@@ -68,12 +68,12 @@ export class Board {
 
 class PlayerRow {
   #rank = make("span", "rank-number");
-  #moved = make("span", "rank-moved");
-  #face = make("span", "face");
+  #moved = make("span", "rank-change");
+  #face = make("span", "avatar");
   #name = make("bdi", "name");
-  #you = make("span", "tag");
+  #you = make("span", "badge");
   #points = make("span", "points");
-  #gain = make("span", "gain");
+  #gain = make("span", "score-change");
   /** What is shown. @type {Row | null} */
   #row = null;
   /** What was shown when the row last began to look fresh; null when it does not. @type {Row | null} */
@@ -106,7 +106,7 @@ class PlayerRow {
     this.#you.hidden = !isOwn;
     this.#rank.textContent = String(row.rank);
     this.#points.textContent = figures(row.score);
-    this.element.classList.toggle("long", this.#points.textContent.length > FIGURES_LONG);
+    this.element.classList.toggle("long-score", this.#points.textContent.length > FIGURES_LONG);
     if (was?.username !== row.username || was.avatar !== row.avatar) this.#introduce(row);
     if (was && (was.score !== row.score || was.rank !== row.rank)) this.#freshen(was, row);
   }
@@ -140,14 +140,14 @@ class PlayerRow {
     const climbed = this.#since.rank - row.rank;
     this.#gain.textContent = gained ? gain(gained) : "";
     this.#moved.textContent = climbed ? `${climbed > 0 ? "▲" : "▼"} ${Math.abs(climbed)}` : "";
-    this.element.classList.toggle("fresh", gained !== 0);
-    this.element.classList.toggle("risen", climbed > 0);
-    this.element.classList.toggle("sunk", climbed < 0);
+    this.element.classList.toggle("changed", gained !== 0);
+    this.element.classList.toggle("rank-up", climbed > 0);
+    this.element.classList.toggle("rank-down", climbed < 0);
   }
 
   #settle() {
     this.#since = null;
-    this.element.classList.remove("fresh", "risen", "sunk");
+    this.element.classList.remove("changed", "rank-up", "rank-down");
   }
 }
 

@@ -31,7 +31,7 @@ const session = new Session({ storage: sessionStorage, fetch: fetch.bind(window)
 const board = new Board(find("rows"), () => calm.matches);
 const status = new Status(find);
 const ownPlace = new OwnPlace(find);
-const speech = new Speech(find("speech"));
+const speech = new Speech(find("live-region"));
 const viewer = new Viewer(find, { use, leave });
 const connection = new Connection({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
@@ -85,7 +85,7 @@ function show(state) {
     saidOf = state.name;
   }
   line = state;
-  viewer.draw(session, line.name === "locked");
+  viewer.draw(session, line.name === "signed-out");
   drawSoon();
 }
 
@@ -147,7 +147,7 @@ function draw() {
   isDrawDue = false;
   status.draw(line, scene, Date.now());
   board.draw(scene.rows, scene.ownUserId);
-  find("blank").hidden = scene.total === null || scene.rows.length > 0;
+  find("empty-state").hidden = scene.total === null || scene.rows.length > 0;
   ownPlace.draw(scene);
 }
 

@@ -21,12 +21,12 @@ export class OwnPlace {
 
   /** @param {(id: string) => HTMLElement} find */
   constructor(find) {
-    this.#section = find("place");
-    this.#rank = find("place-rank");
-    this.#name = find("place-name");
-    this.#note = find("place-note");
-    this.#praise = find("place-praise");
-    this.#score = find("place-score");
+    this.#section = find("own-rank");
+    this.#rank = find("own-rank-number");
+    this.#name = find("own-rank-name");
+    this.#note = find("own-rank-note");
+    this.#praise = find("own-rank-milestone");
+    this.#score = find("own-rank-score");
   }
 
   /** @param {Scene} scene */

@@ -14,7 +14,7 @@ export class Status {
 
   /** @param {(id: string) => HTMLElement} find */
   constructor(find) {
-    this.#sheet = find("sheet");
+    this.#sheet = find("page");
     this.#connection = find("connection");
     this.#players = find("players");
     this.#updated = find("updated");
@@ -46,7 +46,7 @@ function words(line, nowMs) {
       return "Live";
     case "delayed":
       return "Delayed";
-    case "locked":
+    case "signed-out":
       return "Not signed in";
     case "offline":
       return `Offline · retrying in ${Math.max(1, Math.ceil((line.retryAtMs - nowMs) / 1000))} s`;

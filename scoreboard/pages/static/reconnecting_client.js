@@ -5,7 +5,7 @@
  * Live means that the board is shown as it is now; delayed that the line stands and the server says that the board may be out of date.
  *
  * @typedef {{ name: "connecting" } | { name: "live" } | { name: "delayed" } | { name: "offline", retryAtMs: number }
- *   | { name: "locked" }} LineState
+ *   | { name: "signed-out" }} LineState
  */
 
 import { Fallen, Line, Refused } from "./socket_client.js";
@@ -182,7 +182,7 @@ export class Connection {
     if (wasLive && this.#now() - this.#liveAtMs >= STEADY_MS) this.#failures = 0;
     this.#begin("waiting");
     if (error instanceof TokenNeeded) {
-      this.#show({ name: "locked" });
+      this.#show({ name: "signed-out" });
       return;
     }
     const isTokenRefused = (error instanceof Fallen || error instanceof Refused) && TOKEN_REFUSED.includes(error.code);
