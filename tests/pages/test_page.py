@@ -157,7 +157,7 @@ class TestEverybody:
     def test_what_is_said_aloud_is_the_sum_of_the_changes(self, watch: Watch) -> None:
         page = watch()
         said = page.evaluate(
-            "async ([before, after]) => (await import('/static/live_region.js')).changes(before, after)",
+            "async ([before, after]) => (await import('/static/live_region.js')).describeChanges(before, after)",
             [rows(*PLAYERS), rows(("Bea", 950), ("Ada", 900), ("Eve", 750), ("Cai", 700))],
         )
         assert said == ["Bea leads with 950 points.", "Eve enters at rank 3."]
@@ -166,7 +166,7 @@ class TestEverybody:
         page = watch()
         ages = [0, 2_999, 3_000, 59_999, 60_000, 3_600_000, 86_400_000, 200_000_000]
         said = page.evaluate(
-            "async (ages) => { const { ago } = await import('/static/formatters.js'); return ages.map(ago); }", ages
+            "async (ages) => { const { formatAge } = await import('/static/formatters.js'); return ages.map(formatAge); }", ages
         )
         assert said == ["just now", "just now", "3 s ago", "59 s ago", "1 min ago", "1 h ago", "a day ago", "2 days ago"]
 

@@ -1,73 +1,73 @@
 /**
- * The stage machinery: rows glide from where they stood to where they stand (FLIP: first, last, invert, play). Transforms only, so that
- * a glide costs no layout, and an interrupted glide goes on from where it is seen.
+ * FLIP animation (first, last, invert, play): rows move from their old positions to their new ones. It animates transforms only, which
+ * cost no layout, and an interrupted animation continues from the visible position.
  */
 
-const GLIDE_MS = 560;
+const MOVE_MS = 560;
 const ENTER_MS = 420;
 const ENTER_STAGGER_MS = 28;
-const EASE = "cubic-bezier(.22, .8, .2, 1)";
+const EASING = "cubic-bezier(.22, .8, .2, 1)";
 
 /**
- * Make a change to where the children of a stage stand, and let them glide there; at once if `calm`.
- * @param {HTMLElement} stage
- * @param {boolean} calm
+ * Run a change that reorders a container's children, and animate their moves.
+ * @param {HTMLElement} container
+ * @param {boolean} isMotionReduced whether to skip the animation
  * @param {() => void} change
  */
-export function glide(stage, calm, change) {
-  if (calm) {
+export function animateReorder(container, isMotionReduced, change) {
+  if (isMotionReduced) {
     change();
     return;
   }
-  const before = topsOf(stage);
+  const before = measureTops(container);
   change();
-  for (const child of stage.children) {
+  for (const child of container.children) {
     for (const animation of child.getAnimations()) if (!(animation instanceof CSSTransition)) animation.cancel();
   }
-  const after = topsOf(stage);
-  [...stage.children].forEach((child, index) => {
+  const after = measureTops(container);
+  [...container.children].forEach((child, index) => {
     const from = before.get(child);
-    const by = from === undefined ? 0 : from - (after.get(child) ?? from);
+    const offset = from === undefined ? 0 : from - (after.get(child) ?? from);
     if (from === undefined) enter(child, before.size ? 0 : index);
-    else if (Math.abs(by) > 0.5) move(child, by);
+    else if (Math.abs(offset) > 0.5) move(child, offset);
   });
 }
 
 /**
- * @param {HTMLElement} stage
- * @returns {Map<Element, number>} each child's distance from the top of the stage, as seen now
+ * @param {HTMLElement} container
+ * @returns {Map<Element, number>} each child's visible distance from the top of the container
  */
-function topsOf(stage) {
-  const { top } = stage.getBoundingClientRect();
-  return new Map([...stage.children].map((child) => [child, child.getBoundingClientRect().top - top]));
+function measureTops(container) {
+  const { top } = container.getBoundingClientRect();
+  return new Map([...container.children].map((child) => [child, child.getBoundingClientRect().top - top]));
 }
 
 /**
- * Who rises passes in front of who sinks.
+ * A rising child is drawn in front of a falling one.
  * @param {Element} child
- * @param {number} by pixels from the new place up to the old one
+ * @param {number} offset pixels from the new position to the old one, positive when the child rises
  */
-function move(child, by) {
-  const zIndex = by > 0 ? 2 : 1;
+function move(child, offset) {
+  const zIndex = offset > 0 ? 2 : 1;
   child.animate(
     [
-      { transform: `translateY(${by}px)`, zIndex },
+      { transform: `translateY(${offset}px)`, zIndex },
       { transform: "none", zIndex },
     ],
-    { duration: GLIDE_MS, easing: EASE },
+    { duration: MOVE_MS, easing: EASING },
   );
 }
 
 /**
  * @param {Element} child
- * @param {number} turn how many others enter before it
+ * @param {number} index how many other children enter before this one
  */
-function enter(child, turn) {
+function enter(child, index) {
   child.animate(
     [
       { transform: "translateY(40%)", opacity: 0 },
       { transform: "none", opacity: 1 },
     ],
-    { duration: ENTER_MS, delay: turn * ENTER_STAGGER_MS, easing: EASE, fill: "backwards" },
+    { duration: ENTER_MS, delay: index * ENTER_STAGGER_MS, easing: EASING, fill: "backwards" },
   );
 }

@@ -1,61 +1,62 @@
 /**
- * The announcer's box: says politely, for those who listen instead of look, what changed on the board; the sum of it, and seldom.
+ * ARIA live region: announces changes of the board to screen readers. It summarizes them at intervals, so that a busy board does not
+ * interrupt the reader all the time.
  *
  * @typedef {import("./board_state.js").Row} Row
  */
 
-import { displayName, figures } from "./formatters.js";
+import { displayName, formatNumber } from "./formatters.js";
 
 const INTERVAL_MIN_MS = 10_000;
-const MOVES_MAX = 3;
+const CHANGES_MAX = 3;
 
-export class Speech {
-  #region;
-  /** The order that was last spoken of. @type {Row[] | null} */
-  #told = null;
+export class LiveRegion {
+  #element;
+  /** The rows at the last announcement. @type {Row[] | null} */
+  #announcedRows = null;
   /** @type {Row[]} */
   #rows = [];
-  #isWaiting = false;
+  #isScheduled = false;
 
-  /** @param {HTMLElement} region a polite live region */
-  constructor(region) {
-    this.#region = region;
+  /** @param {HTMLElement} element a polite live region */
+  constructor(element) {
+    this.#element = element;
   }
 
-  /** Say this now. @param {string} text */
-  say(text) {
-    this.#region.textContent = text;
+  /** @param {string} text */
+  announce(text) {
+    this.#element.textContent = text;
   }
 
-  /** The board reads so now; what is new in it is said when the last word is long enough ago. @param {Row[]} rows */
-  follow(rows) {
+  /** Announce the changes in these rows when the minimum interval is over. @param {Row[]} rows */
+  update(rows) {
     this.#rows = rows;
-    if (this.#told === null) this.#told = rows;
-    if (this.#isWaiting) return;
-    this.#isWaiting = true;
-    setTimeout(() => this.#report(), INTERVAL_MIN_MS);
+    if (this.#announcedRows === null) this.#announcedRows = rows;
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setTimeout(() => this.#announceChanges(), INTERVAL_MIN_MS);
   }
 
-  #report() {
-    this.#isWaiting = false;
-    const news = changes(this.#told ?? [], this.#rows);
-    this.#told = this.#rows;
-    if (news.length) this.say(news.join(" "));
+  #announceChanges() {
+    this.#isScheduled = false;
+    const changes = describeChanges(this.#announcedRows ?? [], this.#rows);
+    this.#announcedRows = this.#rows;
+    if (changes.length) this.announce(changes.join(" "));
   }
 }
 
 /**
- * In a few sentences: who leads now, who came in, who climbed.
+ * Sentences about the players who lead, entered or rose, the highest first.
  * @param {Row[]} before
  * @param {Row[]} after
  * @returns {string[]}
  */
-export function changes(before, after) {
+export function describeChanges(before, after) {
   const rankBefore = new Map(before.map(({ userId, rank }) => [userId, rank]));
   const risen = after.filter(({ userId, rank }) => rank < (rankBefore.get(userId) ?? Infinity));
-  return risen.slice(0, MOVES_MAX).map((row) => {
+  return risen.slice(0, CHANGES_MAX).map((row) => {
     const name = displayName(row.username, row.userId);
-    if (row.rank === 1) return `${name} leads with ${figures(row.score)} points.`;
+    if (row.rank === 1) return `${name} leads with ${formatNumber(row.score)} points.`;
     return rankBefore.has(row.userId) ? `${name} is up to rank ${row.rank}.` : `${name} enters at rank ${row.rank}.`;
   });
 }

@@ -1,50 +1,51 @@
 /**
- * The viewer's own seat: where the player stands as whom one watches, in the top ten or far below.
+ * Panel of the signed-in player's own rank. The board shows only ten rows, so the player's row is often not among them.
  *
- * @typedef {import("./board_state.js").Scene} Scene
+ * @typedef {import("./board_state.js").BoardState} BoardState
  */
 
-import { displayName, figures } from "./formatters.js";
+import { displayName, formatNumber } from "./formatters.js";
 
-/** How long an achievement stays in sight. */
-const PRAISE_MS = 12_000;
+/** How long a milestone stays visible. */
+const MILESTONE_MS = 12_000;
 
-export class OwnPlace {
+export class OwnRankPanel {
   #section;
   #rank;
   #name;
   #note;
-  #praise;
+  #milestone;
   #score;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #fading;
+  #timer;
 
-  /** @param {(id: string) => HTMLElement} find */
-  constructor(find) {
-    this.#section = find("own-rank");
-    this.#rank = find("own-rank-number");
-    this.#name = find("own-rank-name");
-    this.#note = find("own-rank-note");
-    this.#praise = find("own-rank-milestone");
-    this.#score = find("own-rank-score");
+  /** @param {(id: string) => HTMLElement} byId */
+  constructor(byId) {
+    this.#section = byId("own-rank");
+    this.#rank = byId("own-rank-number");
+    this.#name = byId("own-rank-name");
+    this.#note = byId("own-rank-note");
+    this.#milestone = byId("own-rank-milestone");
+    this.#score = byId("own-rank-score");
   }
 
-  /** @param {Scene} scene */
-  draw({ own, percentile }) {
-    this.#section.hidden = own === null;
-    if (own === null) return;
-    this.#rank.textContent = own.rank === null ? "–" : figures(own.rank);
-    this.#name.textContent = displayName(own.username, own.userId);
-    this.#score.textContent = figures(own.score);
+  /** @param {BoardState} boardState */
+  render({ ownRank, percentile }) {
+    this.#section.hidden = ownRank === null;
+    if (ownRank === null) return;
+    const { rank, username, userId, score } = ownRank;
+    this.#rank.textContent = rank === null ? "–" : formatNumber(rank);
+    this.#name.textContent = displayName(username, userId);
+    this.#score.textContent = formatNumber(score);
     this.#note.textContent =
-      own.rank === null ? "no score yet: the first completed action counts" : percentile === null ? "" : `ahead of ${percentile} %`;
+      rank === null ? "no score yet: the first completed action counts" : percentile === null ? "" : `ahead of ${percentile} %`;
   }
 
-  /** Show for a while what the player achieved. @param {string} words */
-  praise(words) {
-    clearTimeout(this.#fading);
-    this.#praise.textContent = words;
-    this.#praise.hidden = false;
-    this.#fading = setTimeout(() => (this.#praise.hidden = true), PRAISE_MS);
+  /** Show a milestone for a while. @param {string} text */
+  showMilestone(text) {
+    clearTimeout(this.#timer);
+    this.#milestone.textContent = text;
+    this.#milestone.hidden = false;
+    this.#timer = setTimeout(() => (this.#milestone.hidden = true), MILESTONE_MS);
   }
 }

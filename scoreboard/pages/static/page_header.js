@@ -1,45 +1,46 @@
 /**
- * The masthead: how the line stands, how many play, how long ago the board moved. Drawn anew every second, because time passes.
+ * Page header: the connection state, the number of players and the time of the last change. It is rendered every second, because
+ * the age and the countdown to a retry change with time.
  *
- * @typedef {import("./reconnecting_client.js").LineState} LineState
+ * @typedef {import("./reconnecting_client.js").ConnectionState} ConnectionState
  */
 
-import { ago, figures } from "./formatters.js";
+import { formatAge, formatNumber } from "./formatters.js";
 
-export class Status {
-  #sheet;
+export class PageHeader {
+  #page;
   #connection;
   #players;
   #updated;
 
-  /** @param {(id: string) => HTMLElement} find */
-  constructor(find) {
-    this.#sheet = find("page");
-    this.#connection = find("connection");
-    this.#players = find("players");
-    this.#updated = find("updated");
+  /** @param {(id: string) => HTMLElement} byId */
+  constructor(byId) {
+    this.#page = byId("page");
+    this.#connection = byId("connection");
+    this.#players = byId("players");
+    this.#updated = byId("updated");
   }
 
   /**
-   * @param {LineState} line
-   * @param {import("./board_state.js").Scene} scene
+   * @param {ConnectionState} connection
+   * @param {import("./board_state.js").BoardState} boardState
    * @param {number} nowMs
    */
-  draw(line, { total, changedAtMs }, nowMs) {
-    this.#sheet.dataset.state = line.name;
-    write(this.#connection, words(line, nowMs));
-    write(this.#players, total === null ? "" : total === 1 ? "1 player" : `${figures(total)} players`);
-    write(this.#updated, changedAtMs === null ? "" : `updated ${ago(nowMs - changedAtMs)}`);
+  render(connection, { total, changedAtMs }, nowMs) {
+    this.#page.dataset.state = connection.name;
+    setText(this.#connection, describeConnection(connection, nowMs));
+    setText(this.#players, total === null ? "" : total === 1 ? "1 player" : `${formatNumber(total)} players`);
+    setText(this.#updated, changedAtMs === null ? "" : `updated ${formatAge(nowMs - changedAtMs)}`);
     if (changedAtMs !== null) this.#updated.setAttribute("datetime", new Date(changedAtMs).toISOString());
   }
 }
 
 /**
- * @param {LineState} line
+ * @param {ConnectionState} connection
  * @param {number} nowMs
  */
-function words(line, nowMs) {
-  switch (line.name) {
+function describeConnection(connection, nowMs) {
+  switch (connection.name) {
     case "connecting":
       return "Connecting…";
     case "live":
@@ -49,15 +50,15 @@ function words(line, nowMs) {
     case "signed-out":
       return "Not signed in";
     case "offline":
-      return `Offline · retrying in ${Math.max(1, Math.ceil((line.retryAtMs - nowMs) / 1000))} s`;
+      return `Offline · retrying in ${Math.max(1, Math.ceil((connection.retryAtMs - nowMs) / 1000))} s`;
   }
 }
 
 /**
- * Writes only what differs, so that nothing is painted or selected anew for no reason.
+ * Sets the text only if it differs, which keeps the viewer's selection and avoids a repaint.
  * @param {HTMLElement} element
  * @param {string} text
  */
-function write(element, text) {
+function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

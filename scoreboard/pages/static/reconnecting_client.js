@@ -1,121 +1,120 @@
 /**
- * The switchboard: keeps one line to the server standing. It waits between attempts, never twice the same time, so that a thousand
- * screens do not come back at once.
+ * Reconnecting WebSocket client with exponential backoff and jitter. The jitter keeps a thousand screens from reconnecting at once.
  *
- * Live means that the board is shown as it is now; delayed that the line stands and the server says that the board may be out of date.
+ * In the state `live` the page shows the present board; `delayed` means that the connection is open but the board may be out of date.
  *
  * @typedef {{ name: "connecting" } | { name: "live" } | { name: "delayed" } | { name: "offline", retryAtMs: number }
- *   | { name: "signed-out" }} LineState
+ *   | { name: "signed-out" }} ConnectionState
  */
 
-import { Fallen, Line, Refused } from "./socket_client.js";
-import { NotNow, TokenNeeded } from "./token_provider.js";
+import { ConnectionClosed, Refusal, SocketClient } from "./socket_client.js";
+import { RetryLater, TokenRequired } from "./token_provider.js";
 
-/** A silent line is asked whether it still stands, for a dead one looks the same. */
-const PROBE_INTERVAL_MS = 30_000;
+/** A heartbeat detects a dead connection, which otherwise looks like a quiet one. */
+const HEARTBEAT_INTERVAL_MS = 30_000;
 /**
- * A board of which nothing was heard for about so long is asked for again: a board that may be out of date sends no news. An answer
- * costs the server half a millisecond: 10,000 quiet pages, a fifth of a core.
+ * The client requests a snapshot after about this time without news, because the server sends no events while a board may be out of
+ * date. A snapshot costs the server half a millisecond, so 10,000 quiet pages use a fifth of a core.
  */
 const QUIET_MS = 30_000;
-/** The first wait is about 1 s, each further one about twice as long, up to 30 s; always half of it more or less, by chance. */
-const RETRY_MS = 1_000;
-const RETRY_MAX_MS = 20_000;
-/** A line that stood this long ends a row of failures. */
-const STEADY_MS = 60_000;
-/** When the server says that it restarts, everybody comes back spread over this time. */
+/** The first backoff is about 1 s, each further one about twice as long, up to 30 s; the jitter is half of it more or less. */
+const BACKOFF_MS = 1_000;
+const BACKOFF_MAX_MS = 20_000;
+/** A connection that lasted this long resets the count of failures. */
+const STABLE_MS = 60_000;
+/** After a close for a restart, clients reconnect spread over this time. */
 const RESTART_SPREAD_MS = 4_000;
 
-/** Close codes and codes of errors (docs/protocol-live.md): the server comes back soon; the token is not taken, or no longer. */
-const RESTARTING = 1012;
-const TOKEN_REFUSED = [4401, 4403, 4011, 4030];
-const NOT_READABLE = 5030;
-const JOINING = 4290;
+/** Close codes and error codes (docs/protocol-live.md). */
+const SERVICE_RESTART = 1012;
+const TOKEN_REJECTED = [4401, 4403, 4011, 4030];
+const UNAVAILABLE = 5030;
+const RATE_LIMITED = 4290;
 
-export class Connection {
+export class ReconnectingClient {
   #url;
-  #session;
+  #tokens;
   #now;
   #random;
-  #hear;
-  #show;
-  /** @type {Line | null} */
-  #line = null;
-  /** Which attempt is the present one; what an earlier one still has to say is moot. */
+  #onEvent;
+  #onState;
+  /** @type {SocketClient | null} */
+  #socket = null;
+  /** The number of the present attempt; results of earlier attempts are ignored. */
   #attempt = 0;
   /** Attempts that failed in a row. */
   #failures = 0;
-  /** When the present line began to stand. */
+  /** When the present connection became live. */
   #liveAtMs = 0;
-  /** @type {"trying" | "live" | "waiting"} */
-  #phase = "trying";
-  /** The next thing to do by the clock: probe or retry. @type {ReturnType<typeof setTimeout> | undefined} */
-  #next;
-  /** When the board is asked for again. @type {ReturnType<typeof setTimeout> | undefined} */
-  #nextBoard;
+  /** @type {"connecting" | "live" | "backoff"} */
+  #phase = "connecting";
+  /** Timer of the next heartbeat or attempt. @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** Timer of the next snapshot request. @type {ReturnType<typeof setTimeout> | undefined} */
+  #snapshotTimer;
   #isDelayed = false;
 
   /**
    * @param {{
-   *   url: string, session: import("./token_provider.js").Session, now: () => number, random: () => number,
-   *   hear: (event: string, data: any) => void, show: (state: LineState) => void,
-   * }} parts
+   *   url: string, tokens: import("./token_provider.js").TokenProvider, now: () => number, random: () => number,
+   *   onEvent: (event: string, data: any) => void, onState: (state: ConnectionState) => void,
+   * }} options
    */
-  constructor({ url, session, now, random, hear, show }) {
+  constructor({ url, tokens, now, random, onEvent, onState }) {
     this.#url = url;
-    this.#session = session;
+    this.#tokens = tokens;
     this.#now = now;
     this.#random = random;
-    this.#hear = hear;
-    this.#show = show;
+    this.#onEvent = onEvent;
+    this.#onState = onState;
   }
 
-  /** Connect now with the session's present token, whatever was before. */
+  /** Replace any present connection with a new one that uses the present token. */
   async open() {
-    const attempt = this.#begin("trying");
-    this.#show({ name: "connecting" });
+    const attempt = this.#reset("connecting");
+    this.#onState({ name: "connecting" });
     try {
-      const token = await this.#session.token();
+      const token = await this.#tokens.token();
       if (attempt !== this.#attempt) return;
-      const line = new Line(this.#url, {
-        hear: (event, message) => this.#heard(attempt, event, message),
-        fall: (error) => this.#failed(attempt, error),
+      const socket = new SocketClient(this.#url, {
+        onEvent: (event, message) => this.#receive(attempt, event, message),
+        onClose: (error) => this.#fail(attempt, error),
       });
-      this.#line = line;
-      await line.opened;
-      await line.ask("auth", { token });
-      await line.ask("join:leaderboard");
+      this.#socket = socket;
+      await socket.opened;
+      await socket.request("auth", { token });
+      await socket.request("join:leaderboard");
       if (attempt !== this.#attempt) return;
       this.#phase = "live";
       this.#liveAtMs = this.#now();
-      this.#show({ name: this.#isDelayed ? "delayed" : "live" });
-      this.#probeLater(attempt);
-      this.#askBoardLater(attempt);
+      this.#onState({ name: this.#isDelayed ? "delayed" : "live" });
+      this.#scheduleHeartbeat(attempt);
+      this.#scheduleSnapshot(attempt);
     } catch (error) {
-      this.#failed(attempt, error);
+      this.#fail(attempt, error);
     }
   }
 
-  /** Something changed for the viewer (network, visibility): do now what would be done later. */
-  nudge() {
-    if (this.#phase === "waiting") void this.open();
+  /** The network or the page's visibility changed: run the scheduled checks now. */
+  checkNow() {
+    if (this.#phase === "backoff") void this.open();
     else if (this.#phase === "live") {
-      void this.#probe(this.#attempt);
-      void this.#askBoard(this.#attempt);
+      void this.#heartbeat(this.#attempt);
+      void this.#requestSnapshot(this.#attempt);
     }
   }
 
   /**
-   * News. What comes of the board is the board as it is now, unless it is marked `degraded`.
+   * An event of the board without `degraded` proves that the board is up to date.
    * @param {number} attempt
    * @param {string} event
    * @param {any} message
    */
-  #heard(attempt, event, message) {
-    this.#hear(event, message);
+  #receive(attempt, event, message) {
+    this.#onEvent(event, message);
     if (event === "leaderboard:update" || event === "score:update") {
       this.#setDelayed(message.data.degraded === true);
-      this.#askBoardLater(attempt);
+      this.#scheduleSnapshot(attempt);
     }
   }
 
@@ -123,52 +122,52 @@ export class Connection {
   #setDelayed(isDelayed) {
     const isNew = isDelayed !== this.#isDelayed;
     this.#isDelayed = isDelayed;
-    if (isNew && this.#phase === "live") this.#show({ name: isDelayed ? "delayed" : "live" });
+    if (isNew && this.#phase === "live") this.#onState({ name: isDelayed ? "delayed" : "live" });
   }
 
   /** @param {number} attempt */
-  #askBoardLater(attempt) {
+  #scheduleSnapshot(attempt) {
     if (attempt !== this.#attempt || this.#phase !== "live") return;
-    clearTimeout(this.#nextBoard);
-    this.#nextBoard = setTimeout(() => this.#askBoard(attempt), QUIET_MS * (0.8 + 0.4 * this.#random()));
+    clearTimeout(this.#snapshotTimer);
+    this.#snapshotTimer = setTimeout(() => this.#requestSnapshot(attempt), QUIET_MS * (0.8 + 0.4 * this.#random()));
   }
 
   /**
-   * Join again: the server answers with the board, and with whether that may be out of date.
+   * Join again: the server responds with a snapshot, marked `degraded` if it may be out of date.
    * @param {number} attempt
    */
-  async #askBoard(attempt) {
-    clearTimeout(this.#nextBoard);
+  async #requestSnapshot(attempt) {
+    clearTimeout(this.#snapshotTimer);
     try {
-      await this.#line?.ask("join:leaderboard");
+      await this.#socket?.request("join:leaderboard");
     } catch (error) {
-      const code = error instanceof Refused ? error.code : 0;
-      if (code !== NOT_READABLE && code !== JOINING) this.#failed(attempt, error);
-      else if (attempt === this.#attempt && code === NOT_READABLE) this.#setDelayed(true);
+      const code = error instanceof Refusal ? error.code : 0;
+      if (code !== UNAVAILABLE && code !== RATE_LIMITED) this.#fail(attempt, error);
+      else if (attempt === this.#attempt && code === UNAVAILABLE) this.#setDelayed(true);
     }
-    this.#askBoardLater(attempt);
+    this.#scheduleSnapshot(attempt);
   }
 
   /** @param {number} attempt */
-  #probeLater(attempt) {
+  #scheduleHeartbeat(attempt) {
     if (attempt !== this.#attempt) return;
-    clearTimeout(this.#next);
-    this.#next = setTimeout(() => this.#probe(attempt), PROBE_INTERVAL_MS);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#heartbeat(attempt), HEARTBEAT_INTERVAL_MS);
   }
 
   /**
-   * Show the token again: proves that the line stands, and gives the server the fresh token before the old one ends.
+   * Send `auth` again: it checks the connection, and gives the server the new token before the old one expires.
    * @param {number} attempt
    */
-  async #probe(attempt) {
-    clearTimeout(this.#next);
+  async #heartbeat(attempt) {
+    clearTimeout(this.#timer);
     try {
-      const token = await this.#session.token();
+      const token = await this.#tokens.token();
       if (attempt !== this.#attempt) return;
-      await this.#line?.ask("auth", { token });
-      this.#probeLater(attempt);
+      await this.#socket?.request("auth", { token });
+      this.#scheduleHeartbeat(attempt);
     } catch (error) {
-      this.#failed(attempt, error);
+      this.#fail(attempt, error);
     }
   }
 
@@ -176,45 +175,45 @@ export class Connection {
    * @param {number} attempt
    * @param {unknown} error
    */
-  #failed(attempt, error) {
+  #fail(attempt, error) {
     if (attempt !== this.#attempt) return;
     const wasLive = this.#phase === "live";
-    if (wasLive && this.#now() - this.#liveAtMs >= STEADY_MS) this.#failures = 0;
-    this.#begin("waiting");
-    if (error instanceof TokenNeeded) {
-      this.#show({ name: "signed-out" });
+    if (wasLive && this.#now() - this.#liveAtMs >= STABLE_MS) this.#failures = 0;
+    this.#reset("backoff");
+    if (error instanceof TokenRequired) {
+      this.#onState({ name: "signed-out" });
       return;
     }
-    const isTokenRefused = (error instanceof Fallen || error instanceof Refused) && TOKEN_REFUSED.includes(error.code);
-    const hasAnother = isTokenRefused && (this.#session.refused() || wasLive);
-    const waitMs = hasAnother && this.#failures === 0 ? 0 : this.#waitAfter(error);
+    const isRejected = (error instanceof ConnectionClosed || error instanceof Refusal) && TOKEN_REJECTED.includes(error.code);
+    const hasOtherToken = isRejected && (this.#tokens.discard() || wasLive);
+    const waitMs = hasOtherToken && this.#failures === 0 ? 0 : this.#backoffMs(error);
     this.#failures += 1;
-    this.#next = setTimeout(() => this.open(), waitMs);
-    this.#show(waitMs ? { name: "offline", retryAtMs: this.#now() + waitMs } : { name: "connecting" });
+    this.#timer = setTimeout(() => this.open(), waitMs);
+    this.#onState(waitMs ? { name: "offline", retryAtMs: this.#now() + waitMs } : { name: "connecting" });
   }
 
   /**
-   * How long to wait before the next attempt, in milliseconds.
+   * The backoff before the next attempt, in milliseconds.
    * @param {unknown} error why the last one failed
    */
-  #waitAfter(error) {
-    if (error instanceof Fallen && error.code === RESTARTING) return RETRY_MS + this.#random() * RESTART_SPREAD_MS;
-    const waitMs = Math.min(RETRY_MAX_MS, RETRY_MS * 2 ** this.#failures) * (0.5 + this.#random());
-    return error instanceof NotNow ? Math.max(error.waitMs, waitMs) : waitMs;
+  #backoffMs(error) {
+    if (error instanceof ConnectionClosed && error.code === SERVICE_RESTART) return BACKOFF_MS + this.#random() * RESTART_SPREAD_MS;
+    const waitMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** this.#failures) * (0.5 + this.#random());
+    return error instanceof RetryLater ? Math.max(error.waitMs, waitMs) : waitMs;
   }
 
   /**
-   * Begin another attempt, or the wait for it: whatever was under way is over.
-   * @param {"trying" | "waiting"} phase
+   * Cancel the present attempt, its timers and its socket; returns the number of the next attempt.
+   * @param {"connecting" | "backoff"} phase
    */
-  #begin(phase) {
-    clearTimeout(this.#next);
-    clearTimeout(this.#nextBoard);
+  #reset(phase) {
+    clearTimeout(this.#timer);
+    clearTimeout(this.#snapshotTimer);
     this.#attempt += 1;
     this.#phase = phase;
     this.#isDelayed = false;
-    this.#line?.hangUp();
-    this.#line = null;
+    this.#socket?.close();
+    this.#socket = null;
     return this.#attempt;
   }
 }

@@ -1,20 +1,21 @@
 /**
- * One line to the server: a WebSocket that answers questions and tells news. It falls once and is not mended; `reconnecting_client.js` opens another.
+ * Request/response client over one WebSocket, which also delivers the server's events. It never reopens its socket:
+ * `reconnecting_client.js` creates a new client for each attempt.
  */
 
-const ANSWER_WAIT_MAX_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 10_000;
 
-/** The line is gone; `code` says why (RFC 6455, 7.4), 1006 if nobody said. */
-export class Fallen extends Error {
+/** The connection closed, or a request timed out; `code` is the close code (RFC 6455, 7.4), 1006 if there was no close frame. */
+export class ConnectionClosed extends Error {
   /** @param {number} code */
   constructor(code) {
-    super(`the line fell: ${code}`);
+    super(`connection closed: ${code}`);
     this.code = code;
   }
 }
 
-/** The server answered a question with no; `code` is the API's own. */
-export class Refused extends Error {
+/** The server refused a request; `code` is the API's own. */
+export class Refusal extends Error {
   /** @param {{ code: number, message: string }} error */
   constructor({ code, message }) {
     super(message);
@@ -22,81 +23,81 @@ export class Refused extends Error {
   }
 }
 
-export class Line {
+export class SocketClient {
   #socket;
-  #hear;
-  #fall;
+  #onEvent;
+  #onClose;
   #lastId = 0;
   /** @type {Map<number, { resolve: (data: any) => void, reject: (error: Error) => void }>} */
-  #asked = new Map();
+  #pending = new Map();
 
   /**
    * @param {string} url
-   * @param {{ hear: (event: string, data: any) => void, fall: (error: Fallen) => void }} ears news, and the end; `fall` is called once
+   * @param {{ onEvent: (event: string, data: any) => void, onClose: (error: ConnectionClosed) => void }} callbacks `onClose` once
    */
-  constructor(url, { hear, fall }) {
-    this.#hear = hear;
-    this.#fall = fall;
+  constructor(url, { onEvent, onClose }) {
+    this.#onEvent = onEvent;
+    this.#onClose = onClose;
     this.#socket = new WebSocket(url);
-    this.#socket.onmessage = ({ data }) => this.#read(JSON.parse(data));
-    this.#socket.onclose = ({ code }) => this.#end(code);
-    /** Resolves when questions may be asked. @type {Promise<void>} */
-    this.opened = this.#inTime((resolve, reject) => {
-      this.#asked.set(0, { resolve, reject });
+    this.#socket.onmessage = ({ data }) => this.#dispatch(JSON.parse(data));
+    this.#socket.onclose = ({ code }) => this.#finish(code);
+    /** Resolves when requests can be sent. @type {Promise<void>} */
+    this.opened = this.#withTimeout((resolve, reject) => {
+      this.#pending.set(0, { resolve, reject });
       this.#socket.onopen = () => resolve();
     });
   }
 
   /**
-   * Ask, and resolve with the answer's data. Rejects with Refused if it is no, with Fallen if none comes in time.
+   * Send a request; resolves with the data of its `ack`. Rejects with Refusal, or with ConnectionClosed after a timeout.
    * @param {string} event
    * @param {object} [data]
    * @returns {Promise<any>}
    */
-  ask(event, data) {
+  request(event, data) {
     const id = (this.#lastId += 1);
-    return this.#inTime((resolve, reject) => {
-      this.#asked.set(id, { resolve, reject });
+    return this.#withTimeout((resolve, reject) => {
+      this.#pending.set(id, { resolve, reject });
       this.#socket.send(JSON.stringify({ event, id, data }));
-    }).finally(() => this.#asked.delete(id));
+    }).finally(() => this.#pending.delete(id));
   }
 
-  /** Close it; nothing is heard from it any more. */
-  hangUp() {
-    this.#hear = () => {};
-    this.#end(1000);
+  /** Close the connection; later events are dropped. */
+  close() {
+    this.#onEvent = () => {};
+    this.#finish(1000);
     this.#socket.close();
   }
 
   /**
-   * A promise that rejects when the wait for it is over, for a dead line says nothing.
+   * A promise that rejects after the timeout, because a dead connection reports no error.
    * @param {(resolve: (data?: any) => void, reject: (error: Error) => void) => void} begin
    * @returns {Promise<any>}
    */
-  #inTime(begin) {
+  #withTimeout(begin) {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let tooLong;
-    const answer = new Promise((resolve, reject) => {
-      tooLong = setTimeout(() => reject(new Fallen(1006)), ANSWER_WAIT_MAX_MS);
+    let timer;
+    const response = new Promise((resolve, reject) => {
+      timer = setTimeout(() => reject(new ConnectionClosed(1006)), REQUEST_TIMEOUT_MS);
       begin(resolve, reject);
     });
-    return answer.finally(() => clearTimeout(tooLong));
+    return response.finally(() => clearTimeout(timer));
   }
 
   /** @param {{ event: string, data?: any, id?: number }} message */
-  #read({ event, data, id }) {
-    if (event === "ack") this.#asked.get(id ?? -1)?.resolve(data);
-    else if (event === "error") this.#asked.get(id ?? -1)?.reject(new Refused(data));
-    else this.#hear(event, data);
+  #dispatch({ event, data, id }) {
+    if (event === "ack") this.#pending.get(id ?? -1)?.resolve(data);
+    else if (event === "error") this.#pending.get(id ?? -1)?.reject(new Refusal(data));
+    else this.#onEvent(event, data);
   }
 
   /** @param {number} code */
-  #end(code) {
+  #finish(code) {
     this.#socket.onclose = null;
-    const fallen = new Fallen(code);
-    for (const { reject } of this.#asked.values()) reject(fallen);
-    const fall = this.#fall;
-    this.#fall = () => {};
-    fall(fallen);
+    const error = new ConnectionClosed(code);
+    for (const { reject } of this.#pending.values()) reject(error);
+    const onClose = this.#onClose;
+    this.#onClose = () => {};
+    onClose(error);
   }
 }

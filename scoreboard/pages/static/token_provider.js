@@ -1,37 +1,37 @@
 /**
- * The cloakroom: which token we show at the door. A player's token lives in this tab's sessionStorage and nowhere else; without one
- * the server lends us a spectator's. What a token says of itself is read only to know whom to show; the server alone judges it.
+ * Access token provider. A player's token is stored in this tab's sessionStorage and nowhere else; without one the provider fetches a
+ * spectator token. It reads a token's claims only for display: the server alone verifies them.
  *
  * @typedef {{ userId: string, username: string }} Player
  */
 
 const STORAGE_KEY = "scoreboard.token";
 const SPECTATOR_PATH = "/api/v1/auth/spectator";
-/** A lent token this close to its end is changed for a fresh one: three probes of the line, should a hidden tab's timers be slow. */
+/** A spectator token is renewed this long before it expires: three heartbeats, in case a hidden tab's timers are slow. */
 const RENEW_EARLY_MS = 90_000;
-const BORROW_WAIT_MAX_MS = 10_000;
+const FETCH_TIMEOUT_MS = 10_000;
 
-/** The server lends no spectator's token: one must be given. */
-export class TokenNeeded extends Error {}
+/** The server issues no spectator tokens: the viewer must sign in. */
+export class TokenRequired extends Error {}
 
-/** The server lends none now; `waitMs` is how long it asks us to wait. */
-export class NotNow extends Error {
+/** The server issues no spectator token now; `waitMs` is its `Retry-After`. */
+export class RetryLater extends Error {
   /** @param {Response} response */
   constructor(response) {
-    super(`no spectator's token: ${response.status}`);
+    super(`no spectator token: ${response.status}`);
     this.waitMs = Number(response.headers.get("Retry-After") ?? 0) * 1000;
   }
 }
 
-export class Session {
+export class TokenProvider {
   #storage;
   #fetch;
   #now;
-  /** @type {{ token: string, endsAtMs: number } | null} */
-  #lent = null;
+  /** @type {{ token: string, expiresAtMs: number } | null} */
+  #spectator = null;
 
   /**
-   * @param {{ storage: Storage, fetch: typeof globalThis.fetch, now: () => number }} world
+   * @param {{ storage: Storage, fetch: typeof globalThis.fetch, now: () => number }} dependencies
    */
   constructor({ storage, fetch, now }) {
     this.#storage = storage;
@@ -40,7 +40,7 @@ export class Session {
   }
 
   /**
-   * Take a token out of the address (`#token=…`), where it would be seen, into this tab's storage.
+   * Move a token from the URL's fragment (`#token=…`), where it is visible, to this tab's storage.
    * @param {Location} location
    * @param {History} history
    */
@@ -48,57 +48,57 @@ export class Session {
     const token = new URLSearchParams(location.hash.slice(1)).get("token");
     if (token === null) return;
     history.replaceState(null, "", location.pathname + location.search);
-    this.use(token);
+    this.signIn(token);
   }
 
-  /** Show this token from now on; false, and nothing changes, if it cannot be one. @param {string} token */
-  use(token) {
-    if (!claimsOf(token)) return false;
+  /** Store this token; false, and nothing changes, if it is not a JWT. @param {string} token */
+  signIn(token) {
+    if (!decodeClaims(token)) return false;
     this.#storage.setItem(STORAGE_KEY, token);
     return true;
   }
 
-  /** Forget the token that was given. */
-  leave() {
+  /** Delete the stored token. */
+  signOut() {
     this.#storage.removeItem(STORAGE_KEY);
   }
 
-  /** The server no longer takes the token we showed: it is not shown again. True if it was one that was given. */
-  refused() {
-    const wasGiven = this.isGiven;
-    this.leave();
-    this.#lent = null;
-    return wasGiven;
+  /** Delete all tokens after the server rejected one. True if the viewer was signed in. */
+  discard() {
+    const wasSignedIn = this.isSignedIn;
+    this.signOut();
+    this.#spectator = null;
+    return wasSignedIn;
   }
 
-  /** Whether the token we show was given by the viewer. */
-  get isGiven() {
-    return this.#given !== null;
+  /** Whether the viewer's own token is stored. */
+  get isSignedIn() {
+    return this.#stored !== null;
   }
 
-  /** As whom we watch; null as a spectator. @returns {Player | null} */
+  /** The player whom the stored token names; null for a spectator. @returns {Player | null} */
   get player() {
-    const { userId, username = userId, role } = claimsOf(this.#given ?? "") ?? {};
+    const { userId, username = userId, role } = decodeClaims(this.#stored ?? "") ?? {};
     return typeof userId === "string" && role !== "spectator" ? { userId, username: String(username) } : null;
   }
 
-  /** What shows the given token to the HTTP doors. */
+  /** HTTP headers with the stored token. */
   get headers() {
-    return { Authorization: `Bearer ${this.#given}` };
+    return { Authorization: `Bearer ${this.#stored}` };
   }
 
   /**
-   * A token to show: the one that was given, or a lent one with some life left. Rejects with TokenNeeded if there is none to be had.
+   * The stored token, or else a spectator token that is renewed in time. Rejects with TokenRequired if the server issues none.
    * @returns {Promise<string>}
    */
   async token() {
-    if (this.#given) return this.#given;
-    const old = this.#lent;
-    const leftMs = old ? old.endsAtMs - this.#now() : 0;
+    if (this.#stored) return this.#stored;
+    const old = this.#spectator;
+    const leftMs = old ? old.expiresAtMs - this.#now() : 0;
     if (old && leftMs > RENEW_EARLY_MS) return old.token;
     try {
-      this.#lent = await this.#borrow(old && leftMs > 0 ? old.token : null);
-      return this.#lent.token;
+      this.#spectator = await this.#fetchSpectatorToken(old && leftMs > 0 ? old.token : null);
+      return this.#spectator.token;
     } catch (error) {
       if (old && leftMs > 0) return old.token;
       throw error;
@@ -106,32 +106,32 @@ export class Session {
   }
 
   /** @returns {string | null} */
-  get #given() {
+  get #stored() {
     return this.#storage.getItem(STORAGE_KEY);
   }
 
   /**
-   * Shows the old token, while it lives, so that the fresh one is the same spectator's: an open line takes no other's.
+   * Sends a valid old token along, so that the new one names the same spectator: an open connection accepts no other.
    * @param {string | null} old
    */
-  async #borrow(old) {
+  async #fetchSpectatorToken(old) {
     const headers = new Headers(old ? { Authorization: `Bearer ${old}` } : {});
-    const response = await this.#fetch(SPECTATOR_PATH, { method: "POST", headers, signal: AbortSignal.timeout(BORROW_WAIT_MAX_MS) });
-    if (response.status === 404) throw new TokenNeeded();
-    if (!response.ok) throw new NotNow(response);
+    const response = await this.#fetch(SPECTATOR_PATH, { method: "POST", headers, signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
+    if (response.status === 404) throw new TokenRequired();
+    if (!response.ok) throw new RetryLater(response);
     const { token } = (await response.json()).data;
-    // Its whole life by its own two times, so that the viewer's clock may be wrong.
-    const { iat, exp } = claimsOf(token) ?? {};
-    return { token, endsAtMs: this.#now() + (exp - iat) * 1000 };
+    // The lifetime is the difference of two server times, so the viewer's clock may be wrong.
+    const { iat, exp } = decodeClaims(token) ?? {};
+    return { token, expiresAtMs: this.#now() + (exp - iat) * 1000 };
   }
 }
 
 /**
- * What a JSON Web Token says of itself, unproved; null if it says nothing that can be read.
+ * The unverified claims of a JSON Web Token; null if they cannot be decoded.
  * @param {string} token
  * @returns {Record<string, any> | null}
  */
-function claimsOf(token) {
+function decodeClaims(token) {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(payload), (char) => char.charCodeAt(0));

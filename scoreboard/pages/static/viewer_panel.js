@@ -1,67 +1,68 @@
 /**
- * The front desk: says as whom one watches, takes a token, gives it back.
+ * Sign-in panel: shows the viewer's identity, accepts an access token and signs the viewer out. Without it, a board that is not public
+ * could not be watched.
  *
- * @typedef {import("./token_provider.js").Session} Session
+ * @typedef {import("./token_provider.js").TokenProvider} TokenProvider
  */
 
 import { displayName } from "./formatters.js";
 
-const EXPLAINED = "It stays in this tab and is forgotten when the tab is closed.";
+const HINT = "It stays in this tab and is forgotten when the tab is closed.";
 const UNREADABLE = "This is no access token: those are three long words with dots between them.";
 
-export class Viewer {
+export class ViewerPanel {
   #text;
-  #opener;
-  #leaver;
+  #openButton;
+  #signOutButton;
   #form;
   #input;
   #hint;
   #isOpen = false;
 
   /**
-   * @param {(id: string) => any} find
-   * @param {{ use: (token: string) => boolean, leave: () => void }} desk what to do with a token (false if it is none), and when it is given back
+   * @param {(id: string) => any} byId
+   * @param {{ signIn: (token: string) => boolean, signOut: () => void }} actions `signIn` returns false if the text is not a token
    */
-  constructor(find, { use, leave }) {
-    this.#text = find("viewer-text");
-    this.#opener = find("sign-in-open");
-    this.#leaver = find("sign-out");
-    this.#form = find("sign-in");
-    this.#input = find("token");
-    this.#hint = find("token-hint");
-    this.#opener.onclick = () => {
+  constructor(byId, { signIn, signOut }) {
+    this.#text = byId("viewer-text");
+    this.#openButton = byId("sign-in-open");
+    this.#signOutButton = byId("sign-out");
+    this.#form = byId("sign-in");
+    this.#input = byId("token");
+    this.#hint = byId("token-hint");
+    this.#openButton.onclick = () => {
       this.#toggle(!this.#isOpen);
       if (!this.#isOpen) return;
       this.#input.focus();
       this.#form.scrollIntoView({ block: "nearest" });
     };
-    this.#leaver.onclick = leave;
+    this.#signOutButton.onclick = signOut;
     this.#form.onsubmit = (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
-      const isTaken = use(this.#input.value.trim());
+      const isSignedIn = signIn(this.#input.value.trim());
       this.#input.value = "";
-      if (isTaken) this.#toggle(false);
-      else this.complain(UNREADABLE);
+      if (isSignedIn) this.#toggle(false);
+      else this.showError(UNREADABLE);
     };
   }
 
   /**
-   * @param {Session} session
-   * @param {boolean} isLocked whether nothing can be seen without a token
+   * @param {TokenProvider} tokens
+   * @param {boolean} isTokenRequired whether the board is visible only with a token
    */
-  draw({ isGiven, player }, isLocked) {
-    if (isLocked) this.#text.textContent = "This board is shown to those who sign in with a token.";
-    else if (player) this.#text.replaceChildren("Watching as ", nameOf(player));
-    else this.#text.textContent = isGiven ? "Watching with a token" : "Watching as a spectator";
-    this.#opener.hidden = isGiven || isLocked;
-    this.#leaver.hidden = !isGiven;
-    this.#form.hidden = !(this.#isOpen || isLocked);
+  render({ isSignedIn, player }, isTokenRequired) {
+    if (isTokenRequired) this.#text.textContent = "This board is shown to those who sign in with a token.";
+    else if (player) this.#text.replaceChildren("Watching as ", nameElement(player));
+    else this.#text.textContent = isSignedIn ? "Watching with a token" : "Watching as a spectator";
+    this.#openButton.hidden = isSignedIn || isTokenRequired;
+    this.#signOutButton.hidden = !isSignedIn;
+    this.#form.hidden = !(this.#isOpen || isTokenRequired);
   }
 
-  /** Say why a token was not taken. @param {string} why */
-  complain(why) {
+  /** Open the form with an error message. @param {string} message */
+  showError(message) {
     this.#toggle(true);
-    this.#hint.textContent = why;
+    this.#hint.textContent = message;
     this.#input.setAttribute("aria-invalid", "true");
   }
 
@@ -69,14 +70,14 @@ export class Viewer {
   #toggle(isOpen) {
     this.#isOpen = isOpen;
     this.#form.hidden = !isOpen;
-    this.#opener.setAttribute("aria-expanded", String(isOpen));
-    this.#hint.textContent = EXPLAINED;
+    this.#openButton.setAttribute("aria-expanded", String(isOpen));
+    this.#hint.textContent = HINT;
     this.#input.removeAttribute("aria-invalid");
   }
 }
 
 /** @param {import("./token_provider.js").Player} player */
-function nameOf({ username, userId }) {
+function nameElement({ username, userId }) {
   const name = document.createElement("bdi");
   name.textContent = displayName(username, userId);
   return name;
