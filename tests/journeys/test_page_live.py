@@ -11,9 +11,8 @@ from playwright.sync_api import Browser, expect
 
 from tests.journeys.server import ServerProcess
 from tests.journeys.test_redis_faults import redis_pid
-from tests.pages.chromium import chromium, watching
-from tests.pages.conftest import MOVING_WHEN_FIRST, expect_live
-from tests.pages.test_watching import until
+from tests.pages.chromium import chromium, strict_page
+from tests.pages.conftest import ANIMATIONS_WHEN_FIRST, expect_live, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -33,20 +32,20 @@ def public_server(new_server: Callable[..., ServerProcess]) -> ServerProcess:
 
 def test_a_spectator_watches_a_row_move_and_its_player_the_own_place(browser: Browser, public_server: ServerProcess) -> None:
     with (
-        watching(browser, public_server.url) as page,
-        watching(browser, public_server.url, f"/#token={public_server.mint('ben')}") as own_page,
+        strict_page(browser, public_server.url) as page,
+        strict_page(browser, public_server.url, f"/#token={public_server.mint('ben')}") as own_page,
     ):
-        place = own_page.get_by_role("region", name="Your place")
+        own_rank = own_page.get_by_role("region", name="Your place")
         expect(page.locator(".row .name")).to_have_text(["Ann", "Ben"])
         expect(page.locator("#players")).to_have_text("2 players")
-        expect(place).to_contain_text("Rank 2 Ben ahead of 0 %")
+        expect(own_rank).to_contain_text("Rank 2 Ben ahead of 0 %")
         public_server.play("ben")
         expect(page.locator(".row .points")).to_have_text(["200", "200"])
         public_server.play("ben")
-        assert page.wait_for_function(MOVING_WHEN_FIRST, arg="Ben").json_value()["moving"] == 2
+        assert page.wait_for_function(ANIMATIONS_WHEN_FIRST, arg="Ben").json_value()["moving"] == 2
         expect(page.locator(".row .name")).to_have_text(["Ben", "Ann"])
         expect(page.locator(".row .points")).to_have_text(["300", "200"])
-        expect(place).to_contain_text("Rank 1 Ben ahead of 50 %")
+        expect(own_rank).to_contain_text("Rank 1 Ben ahead of 50 %")
         expect(own_page.get_by_role("row", name="Ben").get_by_text("You")).to_be_visible()
 
 
@@ -57,11 +56,11 @@ def is_degraded(server: ServerProcess) -> bool:
 
 def test_the_page_says_that_it_is_delayed_while_redis_is_silent(browser: Browser, public_server: ServerProcess) -> None:
     redis = redis_pid(public_server)
-    with watching(browser, public_server.url) as page:
+    with strict_page(browser, public_server.url) as page:
         expect_live(page)
         os.kill(redis, signal.SIGSTOP)
         try:
-            until(page, lambda: is_degraded(public_server))
+            wait_until(page, lambda: is_degraded(public_server))
             page.evaluate("dispatchEvent(new Event('online'))")  # or half a minute later by itself
             expect(page.locator("#connection")).to_have_text("Delayed")
             expect(page.get_by_role("status")).to_have_text("The board may be out of date.")
@@ -71,14 +70,14 @@ def test_the_page_says_that_it_is_delayed_while_redis_is_silent(browser: Browser
             expect(page.locator("#connection")).to_have_text("Delayed")
         finally:
             os.kill(redis, signal.SIGCONT)
-        until(page, lambda: not is_degraded(public_server))
+        wait_until(page, lambda: not is_degraded(public_server))
         assert public_server.play("ben").status == 200
         expect(page.locator(".row .name")).to_have_text(["Ben", "Ann"])
         expect_live(page)
 
 
 def test_the_page_comes_back_when_the_server_does(browser: Browser, public_server: ServerProcess) -> None:
-    with watching(browser, public_server.url) as page:
+    with strict_page(browser, public_server.url) as page:
         expect_live(page)
         assert public_server.stop() == 0
         expect(page.locator("#connection")).to_contain_text("Offline · retrying in")

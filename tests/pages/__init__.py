@@ -1,1 +1,1 @@
-"""The page, driven in a real browser against a server that says what it is told to."""
+"""The page in a real browser, against a fake server."""

@@ -1,4 +1,4 @@
-"""A real browser that notices what a strict page must never do."""
+"""Headless Chromium with a check of the page's security rules."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ARGUMENTS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium; where there is none the test is skipped."""
+    """A headless Chromium; the test is skipped where it is not installed."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("there is no Chromium here: apt-get install chromium")
@@ -34,33 +34,33 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def watching(browser: Browser, url: str, path: str = "/", **context: Any) -> Iterator[Page]:
-    """The page at a path of the server, which in the end has asked no other server, broken no policy and thrown nothing."""
-    wrongs: list[str] = []
+def strict_page(browser: Browser, url: str, path: str = "/", **context: Any) -> Iterator[Page]:
+    """Opens a path; at the end fails on a request to another server, a policy violation, a dialog or an exception."""
+    violations: list[str] = []
     page = browser.new_context(**context).new_page()
 
-    def logged(message: ConsoleMessage) -> None:
+    def on_console(message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
-            wrongs.append(message.text)
+            violations.append(message.text)
 
-    def asked(request: Request) -> None:
+    def on_request(request: Request) -> None:
         if not request.url.startswith(url):
-            wrongs.append(f"asked {request.url}")
+            violations.append(f"requested {request.url}")
 
-    def dialled(socket: WebSocket) -> None:
+    def on_websocket(socket: WebSocket) -> None:
         if socket.url != url.replace("http", "ws", 1) + "/ws":
-            wrongs.append(f"dialled {socket.url}")
+            violations.append(f"connected to {socket.url}")
 
-    def opened(dialog: Dialog) -> None:
-        wrongs.append(f"opened a dialog: {dialog.message}")
+    def on_dialog(dialog: Dialog) -> None:
+        violations.append(f"opened a dialog: {dialog.message}")
         dialog.dismiss()
 
-    page.on("console", logged)
-    page.on("request", asked)
-    page.on("websocket", dialled)
-    page.on("dialog", opened)
-    page.on("pageerror", lambda error: wrongs.append(f"threw {error}"))
+    page.on("console", on_console)
+    page.on("request", on_request)
+    page.on("websocket", on_websocket)
+    page.on("dialog", on_dialog)
+    page.on("pageerror", lambda error: violations.append(f"threw {error}"))
     page.goto(url + path)
     yield page
     page.context.close()
-    assert wrongs == []
+    assert violations == []

@@ -1,4 +1,4 @@
-"""What the page's tests share: one browser, and a server each."""
+"""Fixtures of the page's tests: one browser for all, one server for each test."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.pages.chromium import chromium, watching
+from tests.pages.chromium import chromium, strict_page
 from tests.pages.fake_server import FakeServer, rows
 
 PLAYERS = (("Ada", 900), ("Bea", 800), ("Cai", 700), ("Dov", 600))
 
 BEA_LEADS = (("Bea", 950), ("Ada", 900), ("Cai", 700), ("Dov", 600))
 
-#: Once the first name on the board is this one: what was moving then.
-MOVING_WHEN_FIRST = """(name) => document.querySelector(".row .name")?.textContent === name
+#: Once this name is first on the board: the number of animated rows, and of all animations.
+ANIMATIONS_WHEN_FIRST = """(name) => document.querySelector(".row .name")?.textContent === name
     && { moving: document.getAnimations().filter((a) => a.effect.target.matches(".row") && !(a instanceof CSSTransition)).length,
          all: document.getAnimations().length }"""
 
-Watch = Callable[..., Page]
+OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One browser for this package: it goes away with it, for its event loop would be in the way of others."""
+    """One browser for this package; a longer scope would leave its event loop running in other packages."""
     with chromium() as launched:
         yield launched
 
@@ -35,24 +35,33 @@ def browser() -> Iterator[Browser]:
 def server() -> Iterator[FakeServer]:
     """A server whose board shows PLAYERS."""
     serving = FakeServer()
-    serving.show(rows(*PLAYERS, age_s=90), total=310)
+    serving.set_board(rows(*PLAYERS, age_s=90), total=310)
     yield serving
     serving.close()
 
 
 @pytest.fixture
-def watch(browser: Browser, server: FakeServer) -> Iterator[Watch]:
-    """Opens the page; when the test is over it must have done nothing that a strict page never does."""
+def open_page(browser: Browser, server: FakeServer) -> Iterator[OpenPage]:
+    """Opens a strict page, whose violations fail the test at its end."""
     with ExitStack() as open_pages:
 
-        def opened(path: str = "/", **context: Any) -> Page:
-            page = open_pages.enter_context(watching(browser, server.url, path, **context))
+        def open_one(path: str = "/", **context: Any) -> Page:
+            page = open_pages.enter_context(strict_page(browser, server.url, path, **context))
             page.set_default_timeout(6_000)
             return page
 
-        yield opened
+        yield open_one
 
 
 def expect_live(page: Page) -> None:
     """The page says that it is live."""
     expect(page.locator("#connection")).to_have_text("Live")
+
+
+def wait_until(page: Page, condition: Callable[[], bool]) -> None:
+    """Run the page until the condition holds."""
+    for _ in range(300):
+        if condition():
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError("the condition did not hold within three seconds")

@@ -1,6 +1,6 @@
-"""A server as the page sees it: static files under the strict policy, tokens, and a live room that says what a test tells it to.
+"""Fake scoreboard server: static files under the strict policy, tokens, and a room whose events the test chooses.
 
-It speaks docs/protocol-live.md on a loopback port of its own.
+It implements docs/protocol-live.md on its own loopback port.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from tests.pages.member import Member
+from tests.pages.fake_connection import FakeConnection
 
 PAGES = Path(__file__).parents[2] / "scoreboard" / "pages"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-TOKEN_OVER, SUSPENDED, RESTARTING = 4401, 4403, 1012
+TOKEN_EXPIRED, SUSPENDED, SERVICE_RESTART = 4401, 4403, 1012
 
 
 def token_for(user_id: str, username: str, role: str = "user", life_s: int = 3600, number: int = 0) -> str:
-    """A token that says what a real one says; the signature is nobody's."""
+    """A token with the claims of a real one and a meaningless signature."""
 
     def part(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
@@ -38,14 +38,14 @@ def token_for(user_id: str, username: str, role: str = "user", life_s: int = 360
 
 
 def user_of(token: str) -> str:
-    """Whose token it says it is."""
+    """The user id in the token's claims."""
     payload = token.split(".")[1]
     user_id: str = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["userId"]
     return user_id
 
 
 def iso(age_s: float = 0) -> str:
-    """The time so many seconds ago, as the wire writes it."""
+    """The time so many seconds ago, in ISO 8601."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - age_s))
 
 
@@ -63,115 +63,115 @@ def user_id_of(username: str) -> str:
 
 
 class FakeServer(ThreadingHTTPServer):
-    """Serves on ``url`` until it is closed. What is told goes to every socket in the room."""
+    """Serves on ``url`` until it is closed; a broadcast goes to every connection in the room."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Door)
+        super().__init__(("127.0.0.1", 0), RequestHandler)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.is_public = True
-        self.is_down = False
+        self.refuses_connections = False
         self.is_degraded = False
-        self.is_unreadable = False
-        self.joins = 0
-        self.lent_life_s = 3600
-        self.refused_tokens: set[str] = set()
-        self.place: dict[str, Any] = {"score": 0, "rank": None, "percentile": None, "lastUpdated": None}
-        self.lent_tokens: list[str] = []
-        self.taken_tokens: list[str] = []
-        self.sockets = 0
+        self.is_unavailable = False
+        self.join_count = 0
+        self.spectator_token_s = 3600
+        self.rejected_tokens: set[str] = set()
+        self.own_rank: dict[str, Any] = {"score": 0, "rank": None, "percentile": None, "lastUpdated": None}
+        self.spectator_tokens: list[str] = []
+        self.accepted_tokens: list[str] = []
+        self.connection_count = 0
         self._board: dict[str, Any] = {"leaderboard": [], "total": 0, "epoch": 1, "seq": 0}
-        self._room: set[Member] = set()
-        self._telling = threading.Lock()
+        self._room: set[FakeConnection] = set()
+        self._lock = threading.Lock()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
-        """No more is served."""
-        self.drop(RESTARTING)
+        """Close all connections and stop."""
+        self.close_connections(SERVICE_RESTART)
         self.shutdown()
         self.server_close()
 
-    def show(self, leaderboard: list[dict[str, Any]], total: int | None = None, epoch: int = 1) -> None:
-        """The board reads so from now on, and the room is told."""
+    def set_board(self, leaderboard: list[dict[str, Any]], total: int | None = None, epoch: int = 1) -> None:
+        """Replace the board and broadcast it."""
         total = len(leaderboard) if total is None else total
         self._board = {"leaderboard": leaderboard, "total": total, "epoch": epoch, "seq": self._board["seq"] + 1}
-        self.tell("leaderboard:update", "LEADERBOARD_REFRESH", self.snapshot())
+        self.broadcast("leaderboard:update", "LEADERBOARD_REFRESH", self.snapshot())
 
-    def change(self, username: str, score: int, rank: int | None, previous_rank: int | None) -> None:
-        """A score below the top ten changed, and the room is told."""
+    def change_score(self, username: str, score: int, rank: int | None, previous_rank: int | None) -> None:
+        """Change a score below the top ten and broadcast it."""
         self._board["seq"] += 1
-        who = {"userId": user_id_of(username), "username": username}
+        player = {"userId": user_id_of(username), "username": username}
         change = {"newScore": score, "newRank": rank, "previousRank": previous_rank}
         cursor = {"timestamp": iso(), "epoch": self._board["epoch"], "seq": self._board["seq"]}
-        self.tell("score:update", "SCORE_CHANGED", who | change | cursor)
+        self.broadcast("score:update", "SCORE_CHANGED", player | change | cursor)
 
-    def tell(self, event: str, kind: str, data: dict[str, Any]) -> None:
-        """Send one event to every socket in the room."""
-        with self._telling:
-            for member in self._room:
-                member.send({"event": event, "data": {"type": kind, "data": data}})
+    def broadcast(self, event: str, kind: str, data: dict[str, Any]) -> None:
+        """Send one event to every connection in the room."""
+        with self._lock:
+            for connection in self._room:
+                connection.send({"event": event, "data": {"type": kind, "data": data}})
 
-    def drop(self, code: int) -> None:
-        """Close every socket with this code."""
-        with self._telling:
-            for member in self._room:
-                member.close(code)
+    def close_connections(self, code: int) -> None:
+        """Close every connection in the room with this code."""
+        with self._lock:
+            for connection in self._room:
+                connection.close(code)
 
     def snapshot(self) -> dict[str, Any]:
         """The payload of a `leaderboard:update` now."""
         return self._board | {"timestamp": iso()} | ({"degraded": True} if self.is_degraded else {})
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        """One port, two protocols: a WebSocket's first line is seen before anyone reads it."""
+        """Serve both protocols on one port: peek at the request line to recognize a WebSocket."""
         if request.recv(16, socket.MSG_PEEK).startswith(b"GET /ws "):
-            if not self.is_down:
-                self.sockets += 1
-                member = Member(request)
-                for message in member:
-                    self._answer(member, message)
-                with self._telling:
-                    self._room.discard(member)
+            if not self.refuses_connections:
+                self.connection_count += 1
+                connection = FakeConnection(request)
+                for message in connection:
+                    self._answer(connection, message)
+                with self._lock:
+                    self._room.discard(connection)
         else:
             super().finish_request(request, client_address)
 
-    def _answer(self, member: Member, message: dict[str, Any]) -> None:
+    def _answer(self, connection: FakeConnection, message: dict[str, Any]) -> None:
         ack: dict[str, Any] = {"event": "ack", "id": message["id"], "data": {}}
         if message["event"] == "auth":
             token = message["data"]["token"]
-            if token in self.refused_tokens:
-                member.close(TOKEN_OVER)
+            if token in self.rejected_tokens:
+                connection.close(TOKEN_EXPIRED)
                 return
-            if member.user_id not in (None, user_of(token)):
+            if connection.user_id not in (None, user_of(token)):
                 ack = {
                     "event": "error",
                     "id": message["id"],
                     "data": {"code": 4030, "error": "FORBIDDEN", "message": "another's"},
                 }
             else:
-                member.user_id = user_of(token)
-                self.taken_tokens.append(token)
-            member.send(ack)
-        elif message["event"] == "join:leaderboard" and self.is_unreadable:
-            no = {"code": 5030, "error": "UNAVAILABLE", "message": "The board cannot be read now"}
-            member.send({"event": "error", "id": message["id"], "data": no})
+                connection.user_id = user_of(token)
+                self.accepted_tokens.append(token)
+            connection.send(ack)
+        elif message["event"] == "join:leaderboard" and self.is_unavailable:
+            refusal = {"code": 5030, "error": "UNAVAILABLE", "message": "The board cannot be read now"}
+            connection.send({"event": "error", "id": message["id"], "data": refusal})
         elif message["event"] == "join:leaderboard":
-            self.joins += 1
-            with self._telling:  # who sees the ack is in the room
-                member.send(ack)
+            self.join_count += 1
+            with self._lock:  # a broadcast after the ack must reach this connection
+                connection.send(ack)
                 snapshot = {"type": "LEADERBOARD_REFRESH", "data": self.snapshot()}
-                member.send({"event": "leaderboard:update", "data": snapshot})
-                self._room.add(member)
+                connection.send({"event": "leaderboard:update", "data": snapshot})
+                self._room.add(connection)
 
 
-class Door(BaseHTTPRequestHandler):
-    """The HTTP side."""
+class RequestHandler(BaseHTTPRequestHandler):
+    """The HTTP endpoints."""
 
     server: FakeServer
 
     def do_GET(self) -> None:
         if self.path == "/api/v1/scores/me":
-            self._json(200, {"success": True, "data": self.server.place})
+            self._json(200, {"success": True, "data": self.server.own_rank})
             return
         path = PAGES / ("index.html" if self.path == "/" else self.path.lstrip("/"))
         if not path.is_file():
@@ -181,12 +181,12 @@ class Door(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.path == "/api/v1/auth/spectator" and self.server.is_public:
-            number = len(self.server.lent_tokens)
+            number = len(self.server.spectator_tokens)
             old = self.headers.get("Authorization", "").removeprefix("Bearer ")
             user_id = user_of(old) if old else f"spectator-{number}"
-            token = token_for(user_id, "spectator", "spectator", self.server.lent_life_s, number)
-            self.server.lent_tokens.append(token)
-            self._json(200, {"success": True, "data": {"token": token, "expiresAt": iso(-self.server.lent_life_s)}})
+            token = token_for(user_id, "spectator", "spectator", self.server.spectator_token_s, number)
+            self.server.spectator_tokens.append(token)
+            self._json(200, {"success": True, "data": {"token": token, "expiresAt": iso(-self.server.spectator_token_s)}})
         else:
             self._json(404, {"success": False})
 
@@ -203,4 +203,4 @@ class Door(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        """Write no log."""

@@ -1,95 +1,96 @@
 /**
- * The board: one row a player, kept between draws so that a row can be seen to move. All text from outside goes in as text.
+ * Leaderboard table with keyed rows: it reuses a player's row between renders, so that the row can be animated. All names are set as
+ * text, because they are untrusted.
  *
- * @typedef {import("./scene.js").Row} Row
+ * @typedef {import("./board_state.js").Row} Row
  */
 
-import { displayName, figures, gain, hueOf, initials, ownImage } from "./names.js";
-import { glide } from "./motion.js";
+import { animateReorder } from "./flip_animation.js";
+import { avatarHue, displayName, formatDifference, formatNumber, initials, sameOriginAvatar } from "./formatters.js";
 
-/** A score of more signs than this is written small where there is little room. */
-const FIGURES_LONG = 11;
-/** How long a row shows that it changed. */
-const FRESH_MS = 2200;
+/** A score with more characters than this gets a smaller font on a narrow screen. */
+const SCORE_LENGTH_MAX = 11;
+/** How long a changed row stays highlighted. */
+const HIGHLIGHT_MS = 2200;
 
 export class Board {
-  #stage;
-  #isCalm;
+  #tbody;
+  #isMotionReduced;
   /** @type {Map<string, PlayerRow>} */
   #rows = new Map();
 
   /**
-   * @param {HTMLElement} stage the element that holds the rows
-   * @param {() => boolean} isCalm whether the viewer asked for less motion
+   * @param {HTMLElement} tbody the parent of the rows
+   * @param {() => boolean} isMotionReduced whether the viewer prefers reduced motion
    */
-  constructor(stage, isCalm) {
-    this.#stage = stage;
-    this.#isCalm = isCalm;
+  constructor(tbody, isMotionReduced) {
+    this.#tbody = tbody;
+    this.#isMotionReduced = isMotionReduced;
   }
 
   /**
-   * Show these rows, best first; what differs from before is seen to differ.
-   * @param {Row[]} rows
-   * @param {string | null} ownUserId whose row is the viewer's own
+   * Show these rows, and animate the differences from the last render.
+   * @param {Row[]} rows best first
+   * @param {string | null} ownUserId the signed-in player
    */
-  draw(rows, ownUserId) {
+  render(rows, ownUserId) {
     const shown = [...this.#rows.keys()];
     const isSameOrder = rows.length === shown.length && rows.every(({ userId }, index) => userId === shown[index]);
-    if (isSameOrder) this.#fill(rows, ownUserId);
-    else glide(this.#stage, this.#isCalm(), () => this.#arrange(rows, ownUserId));
+    if (isSameOrder) this.#updateRows(rows, ownUserId);
+    else animateReorder(this.#tbody, this.#isMotionReduced(), () => this.#reorder(rows, ownUserId));
   }
 
   /**
    * @param {Row[]} rows
    * @param {string | null} ownUserId
    */
-  #arrange(rows, ownUserId) {
+  #reorder(rows, ownUserId) {
     const kept = new Map(rows.map(({ userId }) => [userId, this.#rows.get(userId) ?? new PlayerRow(userId)]));
     for (const [userId, row] of this.#rows) if (!kept.has(userId)) row.element.remove();
     this.#rows = kept;
     [...kept.values()].forEach((row, index) => {
-      const standing = this.#stage.children[index];
-      if (standing !== row.element) this.#stage.insertBefore(row.element, standing ?? null);
+      const present = this.#tbody.children[index];
+      if (present !== row.element) this.#tbody.insertBefore(row.element, present ?? null);
     });
-    this.#fill(rows, ownUserId);
+    this.#updateRows(rows, ownUserId);
   }
 
   /**
    * @param {Row[]} rows
    * @param {string | null} ownUserId
    */
-  #fill(rows, ownUserId) {
+  #updateRows(rows, ownUserId) {
     const best = Math.max(1, rows[0]?.score ?? 0);
     for (const row of rows) {
-      this.#rows.get(row.userId)?.fill(row, Math.min(1, Math.max(0, row.score / best)), row.userId === ownUserId);
+      this.#rows.get(row.userId)?.update(row, Math.min(1, Math.max(0, row.score / best)), row.userId === ownUserId);
     }
   }
 }
 
 class PlayerRow {
-  #rank = make("span", "rank-number");
-  #moved = make("span", "rank-moved");
-  #face = make("span", "face");
-  #name = make("bdi", "name");
-  #you = make("span", "tag");
-  #points = make("span", "points");
-  #gain = make("span", "gain");
-  /** What is shown. @type {Row | null} */
+  #rank = createElement("span", "rank-number");
+  #rankChange = createElement("span", "rank-change");
+  #avatar = createElement("span", "avatar");
+  #name = createElement("bdi", "name");
+  #you = createElement("span", "badge");
+  #points = createElement("span", "points");
+  #scoreChange = createElement("span", "score-change");
+  /** The present data. @type {Row | null} */
   #row = null;
-  /** What was shown when the row last began to look fresh; null when it does not. @type {Row | null} */
-  #since = null;
+  /** The data before the present highlight began; null without a highlight. @type {Row | null} */
+  #baseline = null;
 
   /** @param {string} userId */
   constructor(userId) {
-    this.element = make("tr", "row");
+    this.element = createElement("tr", "row");
     this.element.setAttribute("role", "row");
-    this.element.style.setProperty("--hue", String(hueOf(userId)));
-    for (const ornament of [this.#moved, this.#face, this.#gain]) ornament.setAttribute("aria-hidden", "true");
+    this.element.style.setProperty("--hue", String(avatarHue(userId)));
+    for (const decoration of [this.#rankChange, this.#avatar, this.#scoreChange]) decoration.setAttribute("aria-hidden", "true");
     this.#you.textContent = "You";
     this.element.append(
-      cell("td", "cell", "rank", this.#rank, this.#moved),
-      cell("th", "rowheader", "player", this.#face, this.#name, this.#you),
-      cell("td", "cell", "score", this.#gain, this.#points),
+      createCell("td", "cell", "rank", this.#rank, this.#rankChange),
+      createCell("th", "rowheader", "player", this.#avatar, this.#name, this.#you),
+      createCell("td", "cell", "score", this.#scoreChange, this.#points),
     );
   }
 
@@ -98,56 +99,56 @@ class PlayerRow {
    * @param {number} share of the leader's score, 0 to 1
    * @param {boolean} isOwn
    */
-  fill(row, share, isOwn) {
-    const was = this.#row;
+  update(row, share, isOwn) {
+    const before = this.#row;
     this.#row = row;
     this.element.style.setProperty("--share", share.toFixed(4));
     this.element.classList.toggle("own", isOwn);
     this.#you.hidden = !isOwn;
     this.#rank.textContent = String(row.rank);
-    this.#points.textContent = figures(row.score);
-    this.element.classList.toggle("long", this.#points.textContent.length > FIGURES_LONG);
-    if (was?.username !== row.username || was.avatar !== row.avatar) this.#introduce(row);
-    if (was && (was.score !== row.score || was.rank !== row.rank)) this.#freshen(was, row);
+    this.#points.textContent = formatNumber(row.score);
+    this.element.classList.toggle("long-score", this.#points.textContent.length > SCORE_LENGTH_MAX);
+    if (before?.username !== row.username || before.avatar !== row.avatar) this.#updatePlayer(row);
+    if (before && (before.score !== row.score || before.rank !== row.rank)) this.#highlight(before, row);
   }
 
   /** @param {Row} row */
-  #introduce(row) {
+  #updatePlayer(row) {
     const name = displayName(row.username, row.userId);
     this.#name.textContent = name;
     this.#name.title = name;
-    this.#face.textContent = initials(name);
-    const address = ownImage(row.avatar, location.origin);
-    if (!address) return;
+    this.#avatar.textContent = initials(name);
+    const url = sameOriginAvatar(row.avatar, location.origin);
+    if (!url) return;
     const image = new Image();
     image.alt = "";
-    image.src = address;
-    // The monogram stays until the image is there, and for good if it never is.
-    image.onload = () => this.#row?.avatar === row.avatar && this.#face.replaceChildren(image);
+    image.src = url;
+    // The initials stay until the image has loaded, and remain if it fails to load.
+    image.onload = () => this.#row?.avatar === row.avatar && this.#avatar.replaceChildren(image);
   }
 
   /**
-   * Show for a while by how much the score and the rank changed since the row last looked settled.
-   * @param {Row} was
+   * Show for a while the differences in score and rank since the highlight began.
+   * @param {Row} before
    * @param {Row} row
    */
-  #freshen(was, row) {
-    if (!this.#since) {
-      this.#since = was;
-      setTimeout(() => this.#settle(), FRESH_MS);
+  #highlight(before, row) {
+    if (!this.#baseline) {
+      this.#baseline = before;
+      setTimeout(() => this.#endHighlight(), HIGHLIGHT_MS);
     }
-    const gained = row.score - this.#since.score;
-    const climbed = this.#since.rank - row.rank;
-    this.#gain.textContent = gained ? gain(gained) : "";
-    this.#moved.textContent = climbed ? `${climbed > 0 ? "▲" : "▼"} ${Math.abs(climbed)}` : "";
-    this.element.classList.toggle("fresh", gained !== 0);
-    this.element.classList.toggle("risen", climbed > 0);
-    this.element.classList.toggle("sunk", climbed < 0);
+    const scoreChange = row.score - this.#baseline.score;
+    const rankChange = this.#baseline.rank - row.rank;
+    this.#scoreChange.textContent = scoreChange ? formatDifference(scoreChange) : "";
+    this.#rankChange.textContent = rankChange ? `${rankChange > 0 ? "▲" : "▼"} ${Math.abs(rankChange)}` : "";
+    this.element.classList.toggle("changed", scoreChange !== 0);
+    this.element.classList.toggle("rank-up", rankChange > 0);
+    this.element.classList.toggle("rank-down", rankChange < 0);
   }
 
-  #settle() {
-    this.#since = null;
-    this.element.classList.remove("fresh", "risen", "sunk");
+  #endHighlight() {
+    this.#baseline = null;
+    this.element.classList.remove("changed", "rank-up", "rank-down");
   }
 }
 
@@ -156,21 +157,21 @@ class PlayerRow {
  * @param {Tag} tag
  * @param {string} className
  */
-function make(tag, className) {
+function createElement(tag, className) {
   const element = document.createElement(tag);
   element.className = className;
   return element;
 }
 
 /**
- * A cell that stays one for assistive technology although the row is laid out as a grid.
+ * A cell with an explicit role, because the CSS grid layout removes the implicit one.
  * @param {"td" | "th"} tag
  * @param {"cell" | "rowheader"} role
  * @param {string} className
  * @param {...Node} content
  */
-function cell(tag, role, className, ...content) {
-  const element = make(tag, className);
+function createCell(tag, role, className, ...content) {
+  const element = createElement(tag, className);
   element.setAttribute("role", role);
   element.append(...content);
   return element;

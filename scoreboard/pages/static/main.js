@@ -1,160 +1,152 @@
 /**
- * The hall: the only module that knows the others. It hears news, keeps the scene, and has it drawn, at most once a frame.
+ * Composition root: creates the other modules and connects them. It updates the state on each event and renders at most once a frame.
  */
 
 import { Board } from "./board.js";
-import { Connection } from "./connection.js";
-import { figures } from "./names.js";
-import { OwnPlace } from "./place.js";
-import { Scene } from "./scene.js";
-import { Session } from "./session.js";
-import { Speech } from "./speech.js";
-import { Status } from "./status.js";
-import { Viewer } from "./viewer.js";
+import { BoardState } from "./board_state.js";
+import { formatNumber } from "./formatters.js";
+import { LiveRegion } from "./live_region.js";
+import { OwnRankPanel } from "./own_rank_panel.js";
+import { PageHeader } from "./page_header.js";
+import { ReconnectingClient } from "./reconnecting_client.js";
+import { TokenProvider } from "./token_provider.js";
+import { ViewerPanel } from "./viewer_panel.js";
 
 const SECOND_MS = 1000;
-/** Our own rank also falls when others pass us, of which we are not told one by one: so we ask, but seldom. */
-const OWN_PLACE_INTERVAL_MS = 15_000;
-const NOT_TAKEN = "The token was not accepted or has expired.";
+/** The own rank also falls when other players pass, and the server sends no event for that: so the page polls, at long intervals. */
+const OWN_RANK_INTERVAL_MS = 15_000;
+const TOKEN_REJECTED = "The token was not accepted or has expired.";
 /** @type {Record<string, string>} */
-const WRONG = {
+const PROBLEMS = {
   offline: "The connection is lost. Trying again by itself.",
   delayed: "The board may be out of date.",
 };
 
 /** @param {string} id */
-const find = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
-const calm = matchMedia("(prefers-reduced-motion: reduce)");
+const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
-const scene = new Scene();
-const session = new Session({ storage: sessionStorage, fetch: fetch.bind(window), now: Date.now });
-const board = new Board(find("rows"), () => calm.matches);
-const status = new Status(find);
-const ownPlace = new OwnPlace(find);
-const speech = new Speech(find("speech"));
-const viewer = new Viewer(find, { use, leave });
-const connection = new Connection({
+const boardState = new BoardState();
+const tokens = new TokenProvider({ storage: sessionStorage, fetch: fetch.bind(window), now: Date.now });
+const board = new Board(byId("rows"), () => reducedMotion.matches);
+const pageHeader = new PageHeader(byId);
+const ownRankPanel = new OwnRankPanel(byId);
+const liveRegion = new LiveRegion(byId("live-region"));
+const viewerPanel = new ViewerPanel(byId, { signIn, signOut });
+const client = new ReconnectingClient({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
-  session,
+  tokens,
   now: Date.now,
   random: Math.random,
-  hear,
-  show,
+  onEvent,
+  onState,
 });
 
-/** @type {import("./connection.js").LineState} */
-let line = { name: "connecting" };
-let isDrawDue = false;
-let isPlaceDue = false;
-let wasGiven = false;
-/** What was last said to be wrong, "" for nothing. */
-let saidOf = "";
+/** @type {import("./reconnecting_client.js").ConnectionState} */
+let connection = { name: "connecting" };
+let isRenderScheduled = false;
+let isOwnRankStale = false;
+let wasSignedIn = false;
+/** The last announced problem, a key of PROBLEMS; "" if there is none. */
+let announcedProblem = "";
 
 /**
- * News from the server.
  * @param {string} event
  * @param {any} message
  */
-function hear(event, { data }) {
-  if (!(event === "leaderboard:update" && scene.isAt(data))) isPlaceDue = true;
-  if (event === "leaderboard:update" && scene.refresh(data, Date.now())) speech.follow(scene.rows);
-  else if (event === "score:update") scene.change(data, Date.now());
-  else if (event === "rank:achieved" && data.userId === scene.ownUserId) praiseRank(data.milestone);
-  else if (event === "achievement:unlocked" && data.userId === scene.ownUserId) praisePoints(data.milestone);
-  drawSoon();
+function onEvent(event, { data }) {
+  if (!(event === "leaderboard:update" && boardState.isAt(data))) isOwnRankStale = true;
+  if (event === "leaderboard:update" && boardState.applySnapshot(data, Date.now())) liveRegion.update(boardState.rows);
+  else if (event === "score:update") boardState.applyScoreChange(data, Date.now());
+  else if (event === "rank:achieved" && data.userId === boardState.ownUserId) showRankMilestone(data.milestone);
+  else if (event === "achievement:unlocked" && data.userId === boardState.ownUserId) showScoreMilestone(data.milestone);
+  scheduleRender();
 }
 
-/**
- * The line stands differently now.
- * @param {import("./connection.js").LineState} state
- */
-function show(state) {
-  if (wasGiven && !session.isGiven) {
-    viewer.complain(NOT_TAKEN);
-    speech.say(NOT_TAKEN);
+/** @param {import("./reconnecting_client.js").ConnectionState} state */
+function onState(state) {
+  if (wasSignedIn && !tokens.isSignedIn) {
+    viewerPanel.showError(TOKEN_REJECTED);
+    liveRegion.announce(TOKEN_REJECTED);
   }
-  wasGiven = session.isGiven;
-  scene.watchAs(session.player?.userId ?? null);
-  if (state.name === "connecting") scene.startOver();
+  wasSignedIn = tokens.isSignedIn;
+  boardState.setPlayer(tokens.player?.userId ?? null);
+  if (state.name === "connecting") boardState.resetCursors();
   if (state.name === "live") {
-    if (saidOf) speech.say("The board is live again.");
-    saidOf = "";
-    void askPlace();
-  } else if (state.name in WRONG && saidOf !== state.name) {
-    speech.say(WRONG[state.name]);
-    saidOf = state.name;
+    if (announcedProblem) liveRegion.announce("The board is live again.");
+    announcedProblem = "";
+    void fetchOwnRank();
+  } else if (state.name in PROBLEMS && announcedProblem !== state.name) {
+    liveRegion.announce(PROBLEMS[state.name]);
+    announcedProblem = state.name;
   }
-  line = state;
-  viewer.draw(session, line.name === "locked");
-  drawSoon();
+  connection = state;
+  viewerPanel.render(tokens, connection.name === "signed-out");
+  scheduleRender();
 }
 
-/**
- * The viewer gave a token.
- * @param {string} token
- */
-function use(token) {
-  const isTaken = session.use(token);
-  if (isTaken) void connection.open();
-  return isTaken;
+/** @param {string} token */
+function signIn(token) {
+  const isSignedIn = tokens.signIn(token);
+  if (isSignedIn) void client.open();
+  return isSignedIn;
 }
 
-/** The viewer took the token back. */
-function leave() {
-  session.leave();
-  wasGiven = false;
-  void connection.open();
+function signOut() {
+  tokens.signOut();
+  wasSignedIn = false;
+  void client.open();
 }
 
 /** @param {number} top */
-function praiseRank(top) {
-  if (top === 1) praise("Number one", "You are number one!");
-  else praise(`Top ${top}`, `You entered the top ${top}!`);
+function showRankMilestone(top) {
+  if (top === 1) showMilestone("Number one", "You are number one!");
+  else showMilestone(`Top ${top}`, `You entered the top ${top}!`);
 }
 
 /** @param {number} points */
-function praisePoints(points) {
-  praise(`${figures(points)} points`, `You reached ${figures(points)} points!`);
+function showScoreMilestone(points) {
+  showMilestone(`${formatNumber(points)} points`, `You reached ${formatNumber(points)} points!`);
 }
 
 /**
- * @param {string} shown
- * @param {string} said
+ * @param {string} label
+ * @param {string} announcement
  */
-function praise(shown, said) {
-  ownPlace.praise(shown);
-  speech.say(said);
+function showMilestone(label, announcement) {
+  ownRankPanel.showMilestone(label);
+  liveRegion.announce(announcement);
 }
 
-/** Ask the server where we stand; it does not matter if it cannot say now. */
-async function askPlace() {
-  isPlaceDue = false;
-  if (scene.ownUserId === null) return;
-  const asked = scene.ask();
-  const response = await fetch("/api/v1/scores/me", { headers: session.headers }).catch(() => null);
+/** Fetch the player's own rank; a failure is ignored, because the next event marks the rank as stale again. */
+async function fetchOwnRank() {
+  isOwnRankStale = false;
+  if (boardState.ownUserId === null) return;
+  const cursor = boardState.ownCursor;
+  const response = await fetch("/api/v1/scores/me", { headers: tokens.headers }).catch(() => null);
   if (!response?.ok) return;
-  scene.answer(asked, (await response.json()).data);
-  drawSoon();
+  boardState.setOwnRank(cursor, (await response.json()).data);
+  scheduleRender();
 }
 
-function drawSoon() {
-  if (isDrawDue) return;
-  isDrawDue = true;
-  requestAnimationFrame(draw);
+function scheduleRender() {
+  if (isRenderScheduled) return;
+  isRenderScheduled = true;
+  requestAnimationFrame(render);
 }
 
-function draw() {
-  isDrawDue = false;
-  status.draw(line, scene, Date.now());
-  board.draw(scene.rows, scene.ownUserId);
-  find("blank").hidden = scene.total === null || scene.rows.length > 0;
-  ownPlace.draw(scene);
+function render() {
+  isRenderScheduled = false;
+  pageHeader.render(connection, boardState, Date.now());
+  board.render(boardState.rows, boardState.ownUserId);
+  byId("empty-state").hidden = boardState.total === null || boardState.rows.length > 0;
+  ownRankPanel.render(boardState);
 }
 
-setInterval(() => status.draw(line, scene, Date.now()), SECOND_MS);
-setInterval(() => isPlaceDue && line.name === "live" && askPlace(), OWN_PLACE_INTERVAL_MS);
-for (const change of ["online", "offline"]) addEventListener(change, () => connection.nudge());
-document.addEventListener("visibilitychange", () => document.hidden || connection.nudge());
-find("demo-hint").hidden = !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-session.takeFragment(location, history);
-void connection.open();
+setInterval(() => pageHeader.render(connection, boardState, Date.now()), SECOND_MS);
+setInterval(() => isOwnRankStale && connection.name === "live" && fetchOwnRank(), OWN_RANK_INTERVAL_MS);
+for (const event of ["online", "offline"]) addEventListener(event, () => client.checkNow());
+document.addEventListener("visibilitychange", () => document.hidden || client.checkNow());
+byId("demo-hint").hidden = !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+tokens.takeFragment(location, history);
+void client.open();

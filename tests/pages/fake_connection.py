@@ -1,4 +1,4 @@
-"""A WebSocket of the fake server: the sans-I/O core of `websockets` over a socket, from any thread."""
+"""Server side of a WebSocket: the sans-I/O core of `websockets` over a socket, usable from any thread."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 
-class Member:
-    """One WebSocket: iterate to hear its messages until it is closed."""
+class FakeConnection:
+    """One WebSocket; iteration yields its messages until it is closed."""
 
     user_id: str | None = None
 
     def __init__(self, transport: socket.socket) -> None:
         self._transport = transport
         self._protocol = ServerProtocol()
-        self._speaking = threading.Lock()
+        self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """What the page says, in order, until one of both has hung up."""
+        """The page's messages in order, until either side closes."""
         while not self._protocol.close_expected():
             try:
                 data = self._transport.recv(65536)
@@ -34,7 +34,7 @@ class Member:
                 data = b""
             if not data:
                 return
-            with self._speaking:
+            with self._lock:
                 self._protocol.receive_data(data)
                 events = self._protocol.events_received()
                 for event in events:
@@ -46,15 +46,15 @@ class Member:
             )
 
     def send(self, message: dict[str, Any]) -> None:
-        """Say one message, unless the page is gone."""
-        with self._speaking:
+        """Send one message, unless the connection is closed."""
+        with self._lock:
             if self._protocol.state is State.OPEN:
                 self._protocol.send_text(json.dumps(message).encode())
                 self._flush()
 
     def close(self, code: int) -> None:
-        """Say goodbye, unless the page is gone."""
-        with self._speaking:
+        """Send a close frame, unless the connection is closed."""
+        with self._lock:
             if self._protocol.state is State.OPEN:
                 self._protocol.send_close(code)
                 self._flush()

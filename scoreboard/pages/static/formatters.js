@@ -1,19 +1,19 @@
 /**
- * The name room: turns what others wrote into something fit for a wall. Pure, no document.
+ * Formatters: pure functions from data to display text. They also make untrusted names and avatars safe to show.
  */
 
 const NAME_CODE_POINTS_MAX = 80;
 const INITIALS_MAX = 2;
 
 const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
-const points = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const unsigned = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const signed = new Intl.NumberFormat("en", { maximumFractionDigits: 0, signDisplay: "exceptZero" });
 
 /**
- * A name that shows something and stays on its line: no control characters, no invisible direction marks, never empty, never endless.
- * It is still text from outside: put it into the page with `textContent`, inside a `<bdi>`.
+ * A visible name of one line and bounded length, without control characters and invisible direction marks.
+ * It is still untrusted text: put it into the page with `textContent`, inside a `<bdi>`.
  * @param {unknown} username
- * @param {string} userId what to show when nothing is left of the name
+ * @param {string} userId the result if the name has no visible character
  */
 export function displayName(username, userId) {
   const visible = String(username ?? "")
@@ -21,18 +21,17 @@ export function displayName(username, userId) {
     .replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "")
     .replace(/[\p{Cc}\p{Z}]+/gu, " ")
     .trim();
-  const shown = [...visible].slice(0, NAME_CODE_POINTS_MAX).join("");
-  return /[^\p{C}\p{Z}\p{M}]/u.test(shown) ? shown : userId;
+  const shortened = [...visible].slice(0, NAME_CODE_POINTS_MAX).join("");
+  return /[^\p{C}\p{Z}\p{M}]/u.test(shortened) ? shortened : userId;
 }
 
 /**
- * One or two initials of a name: of its first two words, or its first letter.
+ * The initials of a name's first two words, or its first letter.
  * @param {string} name
  */
 export function initials(name) {
   const words = name.split(/[\s._-]+/).filter((word) => /[\p{L}\p{N}]/u.test(word)).slice(0, INITIALS_MAX);
-  const heads = (words.length ? words : [name]).map(firstGrapheme);
-  return heads.join("").toLocaleUpperCase("en");
+  return (words.length ? words : [name]).map(firstGrapheme).join("").toLocaleUpperCase("en");
 }
 
 /** @param {string} word */
@@ -42,10 +41,10 @@ function firstGrapheme(word) {
 }
 
 /**
- * A hue in degrees that stays with a user, whatever the name.
+ * A hue in degrees: a hash of the user id, so it does not depend on the name.
  * @param {string} userId
  */
-export function hueOf(userId) {
+export function avatarHue(userId) {
   let hash = 2166136261;
   for (let i = 0; i < userId.length; i += 1) {
     hash = Math.imul(hash ^ userId.charCodeAt(i), 16777619);
@@ -55,28 +54,25 @@ export function hueOf(userId) {
 }
 
 /**
- * The avatar's address if it is our own host's. Any other would tell a stranger's server who is watching, so a monogram takes its place.
+ * The avatar's URL if it has the page's origin, else null. A request to another origin would reveal the viewer to that server.
  * @param {unknown} avatar
  * @param {string} origin the page's own
  * @returns {string | null}
  */
-export function ownImage(avatar, origin) {
+export function sameOriginAvatar(avatar, origin) {
   if (typeof avatar !== "string" || !URL.canParse(avatar, origin)) return null;
   const url = new URL(avatar, origin);
   return url.origin === origin ? url.href : null;
 }
 
-/** A number as one reads it. @param {number} number */
-export const figures = (number) => points.format(number).replace("-", "−");
+/** @param {number} number */
+export const formatNumber = (number) => unsigned.format(number).replace("-", "−");
 
-/** A difference as one reads it, its sign before it. @param {number} difference */
-export const gain = (difference) => signed.format(difference).replace("-", "−");
+/** A number with its sign. @param {number} difference */
+export const formatDifference = (difference) => signed.format(difference).replace("-", "−");
 
-/**
- * How long ago, as one says it.
- * @param {number} ageMs
- */
-export function ago(ageMs) {
+/** @param {number} ageMs */
+export function formatAge(ageMs) {
   const seconds = Math.max(0, Math.floor(ageMs / 1000));
   if (seconds < 3) return "just now";
   if (seconds < 60) return `${seconds} s ago`;
