@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.moments import moment_ms
-from cli.outcomes import FOUND_WRONG
-from cli.printing import JsonFlag, complain, facts, iso, json_text, moment, print_json, sheet, show, stacked
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.context import Stores, Surroundings, surroundings
+from cli.exit_codes import FOUND_WRONG
+from cli.output import JsonFlag, complain, facts, iso, json_text, moment, print_json, sheet, show, stacked
+from cli.time_options import moment_ms
 from scoreboard.boundaries import Ledger
 from scoreboard.domain.entries import Entry, EntryFilter
 

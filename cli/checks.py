@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from cli.running import pause
-from cli.surroundings import Stores
+from cli.context import Stores
+from cli.reactor import pause
 from scoreboard.boundaries import Board, Ledger, StaleBoard, StoreUnavailable
 from scoreboard.domain.entries import Finding
 from scoreboard.domain.values import Standing, Value

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from cli.orders import YesOption, ask
-from cli.outcomes import FOUND_WRONG
-from cli.printing import JsonFlag, facts, print_json, say, show
-from cli.surroundings import surroundings
+from cli.confirmation import YesOption, ask
+from cli.context import surroundings
+from cli.exit_codes import FOUND_WRONG
+from cli.output import JsonFlag, facts, print_json, say, show
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from cli.outcomes import BAD_SETTINGS, UNREACHABLE, Stop
-from cli.printing import complain, visible
+from cli.exit_codes import BAD_SETTINGS, UNREACHABLE, Stop
+from cli.output import complain, visible
 from config import BadSettings
 from scoreboard import service
 

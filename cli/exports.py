@@ -17,9 +17,9 @@ import msgspec
 import typer
 
 from cli.audit import ActionOption, SinceOption, TypeOption, UntilOption, UserOption, as_object, entry_pages, which_entries
-from cli.outcomes import UNREACHABLE, Stop
-from cli.printing import Console, iso, json_text, remark, visible
-from cli.surroundings import Stores, surroundings
+from cli.context import Stores, surroundings
+from cli.exit_codes import UNREACHABLE, Stop
+from cli.output import Console, iso, json_text, remark, visible
 from scoreboard.domain.entries import Entry, EntryFilter
 from scoreboard.file_errors import why_not_written
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.printing import JsonFlag, print_json, show
+from cli.output import JsonFlag, print_json, show
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -14,9 +14,9 @@ from typing import Annotated, TextIO
 import typer
 
 from cli import audit, database, exports, flags, players, replay, resets, tokens, top
-from cli.outcomes import BROKEN, Commands
-from cli.running import on_reactor
-from cli.surroundings import Root, Surroundings
+from cli.context import Root, Surroundings
+from cli.exit_codes import BROKEN, Commands
+from cli.reactor import on_reactor
 from scoreboard import __version__
 
 app = typer.Typer(

@@ -9,10 +9,10 @@ from uuid import uuid4
 import typer
 from rich.table import Table
 
-from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
-from cli.outcomes import FOUND_WRONG, Stop
-from cli.printing import JsonFlag, cell, complain, facts, moment, print_json, sheet, show
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.confirmation import OperatorOption, ReasonOption, YesOption, ask, operator_of
+from cli.context import Stores, Surroundings, surroundings
+from cli.exit_codes import FOUND_WRONG, Stop
+from cli.output import JsonFlag, cell, complain, facts, moment, print_json, sheet, show
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder
 from scoreboard.domain.values import USER_ID, Place, Standing, Value

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from cli.audit import find_entry
 from cli.checks import FINDINGS_MAX, Checker, Report
-from cli.outcomes import FOUND_WRONG, USAGE, Stop
-from cli.printing import Console, JsonFlag, cell, counted, iso, json_text, print_json, remark, sheet, show, visible
-from cli.surroundings import Stores, surroundings
+from cli.context import Stores, surroundings
+from cli.exit_codes import FOUND_WRONG, USAGE, Stop
+from cli.output import Console, JsonFlag, cell, counted, iso, json_text, print_json, remark, sheet, show, visible
 from scoreboard.domain.entries import Entry
 from scoreboard.domain.values import ACTION_ID
 

@@ -9,10 +9,10 @@ from uuid import uuid4
 import msgspec
 import typer
 
-from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
-from cli.outcomes import FOUND_WRONG, UNREACHABLE, Stop
-from cli.printing import JsonFlag, counted, print_json, remark, show
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.confirmation import OperatorOption, ReasonOption, YesOption, ask, operator_of
+from cli.context import Stores, Surroundings, surroundings
+from cli.exit_codes import FOUND_WRONG, UNREACHABLE, Stop
+from cli.output import JsonFlag, counted, print_json, remark, show
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.values import Standing

@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.moments import span_s
-from cli.outcomes import USAGE, Stop
-from cli.printing import JsonFlag, print_json
-from cli.surroundings import surroundings
+from cli.context import surroundings
+from cli.exit_codes import USAGE, Stop
+from cli.output import JsonFlag, print_json
+from cli.time_options import span_s
 from scoreboard.domain.values import USER_ID
 
 _NAME_CHARS_MAX: Final = 64

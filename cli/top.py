@@ -9,9 +9,9 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
-from cli.printing import Console, JsonFlag, cell, counted, moment, one_line, print_json, sheet, show
-from cli.running import pause
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.context import Stores, Surroundings, surroundings
+from cli.output import Console, JsonFlag, cell, counted, moment, one_line, print_json, sheet, show
+from cli.reactor import pause
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Cursor, Page, Row, ScoreChanged
 

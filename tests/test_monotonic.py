@@ -13,7 +13,7 @@ from tests.fake_clock import FakeClock
 
 CODE = """
 import os, sys, time
-from cli.running import on_reactor, pause
+from cli.reactor import on_reactor, pause
 
 async def work(reactor):
     fired = []

@@ -6,7 +6,7 @@ from twisted.internet import task
 from scoreboard.storage.memory_board import MemoryBoard
 from scoreboard.storage.memory_ledger import MemoryLedger
 from scoreboard.storage.memory_register import MemoryRegister
-from tests.cli.house import NOW_MS, House, TwinRoot
+from tests.cli.harness import NOW_MS, House, TwinRoot
 
 
 @pytest.fixture

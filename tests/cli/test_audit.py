@@ -14,7 +14,7 @@ from cli.audit import PAGE_ENTRIES_MAX
 from scoreboard.domain.entries import Entry, EntryFilter
 from scoreboard.storage.memory_ledger import MemoryLedger
 from tests.awaiting import result_of
-from tests.cli.house import House, a_claim, action_id
+from tests.cli.harness import House, a_claim, action_id
 
 
 def numbers(output: str) -> list[int]:

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.cli.house import NOW_MS, House, TwinSettings
+from tests.cli.harness import NOW_MS, House, TwinSettings
 
 EVERY_COMMAND = [
     "audit list",

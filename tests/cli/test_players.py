@@ -10,7 +10,7 @@ import pytest
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings
 from tests.awaiting import result_of
-from tests.cli.house import NOW_MS, House, action_id
+from tests.cli.harness import NOW_MS, House, action_id
 
 REASON = ("--reason", "cheated, ticket 4711")
 

@@ -8,7 +8,7 @@ import msgspec
 
 from scoreboard.boundaries import StoreUnavailable
 from tests.awaiting import result_of
-from tests.cli.house import House, action_id
+from tests.cli.harness import House, action_id
 
 
 def test_an_awarded_action_is_told_with_when_to_whom_and_from_where(house: House) -> None:

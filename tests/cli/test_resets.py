@@ -13,7 +13,7 @@ from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import RESET, ResetOrder, TakenBack
 from scoreboard.domain.values import Standing
 from tests.awaiting import result_of
-from tests.cli.house import House
+from tests.cli.harness import House
 
 REASON = ("--reason", "cheated, ticket 4711")
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
-from tests.cli.house import House
+from tests.cli.harness import House
 
 
 def test_once_prints_the_board(house: House) -> None:

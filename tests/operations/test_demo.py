@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli.demo import Answer, Door, Tally, play, take_turns
-from cli.outcomes import UNREACHABLE, Stop
+from cli.exit_codes import UNREACHABLE, Stop
 from config.catalogue import load_catalogue
 from config.settings import PACKAGED_ACTIONS
 from scoreboard.domain.rules import check_metadata

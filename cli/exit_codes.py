@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from cli.printing import complain
+from cli.output import complain
 from scoreboard.boundaries import StaleBoard, StoreMisconfigured, StoreUnavailable
 from scoreboard.file_errors import why_not_written
 

@@ -9,10 +9,10 @@ from typing import Annotated, Final, TextIO
 
 import typer
 
-from cli.outcomes import USAGE, Stop
-from cli.printing import visible
-from cli.running import interruptible
-from cli.surroundings import Surroundings
+from cli.context import Surroundings
+from cli.exit_codes import USAGE, Stop
+from cli.output import visible
+from cli.reactor import interruptible
 
 #: One less than a terminal has: the answer begins behind the question.
 _COLUMNS_MAX: Final = 78

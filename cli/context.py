@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import typer
 
-from cli.outcomes import BAD_SETTINGS, Stop
+from cli.exit_codes import BAD_SETTINGS, Stop
 from scoreboard.boundaries import Board, Ledger, Register
 from scoreboard.domain.values import Standing
 

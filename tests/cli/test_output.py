@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.printing import iso, json_text, moment, visible
+from cli.output import iso, json_text, moment, visible
 
 HOSTILE = [
     "\x1b[31mred\x1b[0m",

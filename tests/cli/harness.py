@@ -12,8 +12,8 @@ from twisted.internet import defer, task
 from twisted.python.failure import Failure
 from typer.testing import CliRunner, Result
 
+from cli.context import Root, Surroundings
 from cli.main import app
-from cli.surroundings import Root, Surroundings
 from scoreboard.boundaries import Board, Ledger, Register, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import typer
 
-from cli.moments import moment_ms, span_s
+from cli.time_options import moment_ms, span_s
 
 NOW_MS = 1_795_429_800_000
 

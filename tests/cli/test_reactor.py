@@ -10,7 +10,7 @@ import sys
 BEGIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from cli.running import interruptible, on_reactor, pause
+from cli.reactor import interruptible, on_reactor, pause
 
 async def work(reactor):
     try:
