@@ -1,4 +1,4 @@
-"""What every order that changes something has in common: who gives it, why, and a yes before it is carried out."""
+"""Confirmation prompt, with the options --reason, --operator and --yes. Every command that changes something uses them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Annotated, Final, TextIO
 
 import typer
 
-from cli.context import Surroundings
-from cli.exit_codes import USAGE, Stop
+from cli.context import CliContext
+from cli.exit_codes import USAGE_ERROR, CliError
 from cli.output import visible
-from cli.reactor import interruptible
+from cli.reactor import default_sigint
 
-#: One less than a terminal has: the answer begins behind the question.
+#: Two less than a terminal has: the answer is typed after the prompt.
 _COLUMNS_MAX: Final = 78
 _NO_ANSWER: Final = "this asks for a yes: answer it at a terminal or give --yes; nothing was changed"
 
@@ -28,46 +28,46 @@ OperatorOption = Annotated[
 YesOption = Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")]
 
 
-def operator_of(around: Surroundings, operator: str | None, reason: str) -> str:
-    """Who gives the order, which must have a reason; wrong usage if nobody is known to, or none was given."""
-    who = operator or around.environ.get("SUDO_USER") or around.environ.get("USER") or around.account
-    if not who or len(who) > 64:
-        raise typer.BadParameter("who orders this? In at most 64 characters (nothing else tells)", param_hint="--operator")
+def operator_name(ctx: CliContext, operator: str | None, reason: str) -> str:
+    """The operator's name, from the option, the environment or the account; a usage error without a name or a reason."""
+    name = operator or ctx.environ.get("SUDO_USER") or ctx.environ.get("USER") or ctx.account
+    if not name or len(name) > 64:
+        raise typer.BadParameter("name the operator, in at most 64 characters", param_hint="--operator")
     if not reason.strip() or len(reason) > 500:
         raise typer.BadParameter("say why, in at most 500 characters", param_hint="--reason")
-    return who
+    return name
 
 
-def ask(question: str) -> None:
-    """Go on only after a yes, asked for on stderr; where none can come, nothing is asked."""
-    if sys.stdin is None or _is_at_end(sys.stdin):
-        raise Stop(USAGE, _NO_ANSWER)
+def confirm(question: str) -> None:
+    """Ask on stderr and return after a yes; any other answer, or a stdin that holds none, is a CliError."""
+    if sys.stdin is None or _at_eof(sys.stdin):
+        raise CliError(USAGE_ERROR, _NO_ANSWER)
     typer.echo(_wrapped(question), err=True, nl=False)
     try:
-        with interruptible():
+        with default_sigint():
             answer = sys.stdin.readline()
     except KeyboardInterrupt:
         typer.echo(err=True)
         raise
-    if not answer or not sys.stdin.isatty():  # no one pressed Enter, which would end the line on the screen
+    if not answer or not sys.stdin.isatty():  # without Enter at a terminal, the cursor is still on the prompt's line
         typer.echo(err=True)
     if not answer:
-        raise Stop(USAGE, _NO_ANSWER)
+        raise CliError(USAGE_ERROR, _NO_ANSWER)
     if answer.strip().lower() not in ("y", "yes"):
-        raise Stop(USAGE, "nobody said yes, so nothing was changed; --yes does not ask")
+        raise CliError(USAGE_ERROR, "not confirmed, so nothing was changed; --yes does not ask")
 
 
-def _is_at_end(stream: TextIO) -> bool:
-    """Whether a stream that is no terminal has nothing to read, as /dev/null has, and whatever cron gives."""
+def _at_eof(stream: TextIO) -> bool:
+    """Whether a stream that is no terminal has nothing to read, like /dev/null and the stdin that cron gives."""
     if stream.isatty():
         return False
     try:
         readable, _, _ = select.select([stream], [], [], 0)
         return bool(readable) and not stream.buffer.peek(1)  # type: ignore[attr-defined]  # typeshed's buffer cannot peek
-    except (OSError, ValueError):  # no file of the system's, or closed: reading it tells
+    except (OSError, ValueError):  # no file descriptor, or closed: the read that follows reports it
         return False
 
 
 def _wrapped(question: str) -> str:
-    """The question in lines of at most 80 columns."""
+    """The prompt in lines of at most 80 columns."""
     return textwrap.fill(f"{visible(question)} [y/N]", _COLUMNS_MAX, break_on_hyphens=False) + " "

@@ -1,6 +1,6 @@
-"""What a command stands in: the composition root, the environment, the clock and the way to wait.
+"""The context object of a command (Typer's ``obj``): the admin API, the environment, the clock and the runner of coroutines.
 
-``main`` puts the real ones into Typer's context; tests put twins there. Nothing heavy is imported before a command asks.
+``main`` makes it with the real ones, and tests make it with fakes. It imports the server only when a command needs it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import typer
 
-from cli.exit_codes import BAD_SETTINGS, Stop
+from cli.exit_codes import BAD_SETTINGS, CliError
 from scoreboard.boundaries import Board, Ledger, Register
 from scoreboard.domain.values import Standing
 
@@ -21,27 +21,27 @@ T = TypeVar("T")
 
 
 class Stores(Protocol):
-    """The ledger, the register and the board, open. ``board`` is None while nobody runs the embedded Redis."""
+    """The open stores. ``board`` is None while no server runs the embedded Redis."""
 
     @property
     def ledger(self) -> Ledger:
-        """The truth."""
+        """The entries and totals, which decide what is right."""
 
     @property
     def register(self) -> Register:
-        """What is known of players besides points."""
+        """The players' settings, achievements and suspensions."""
 
     @property
     def board(self) -> Board | None:
-        """The drawing, if there is one to reach."""
+        """The board in Redis, if it can be reached."""
 
     @property
     def close(self) -> Callable[[], Awaitable[None]]:
-        """Let go of all of them."""
+        """Close all of them."""
 
 
 class Settings(Protocol):
-    """What the CLI itself looks at; all the rest is the server's and only passed on."""
+    """The settings that the CLI itself reads; it passes the whole object on to the admin API."""
 
     @property
     def environment(self) -> str:
@@ -49,50 +49,50 @@ class Settings(Protocol):
 
     @property
     def jwt_expiration_s(self) -> int:
-        """How long a token lives by default."""
+        """The lifetime of a token by default, and at most."""
 
 
-class Root(Protocol):
-    """What the CLI asks of the module ``scoreboard.service``."""
+class AdminApi(Protocol):
+    """What the CLI calls in the module ``scoreboard.service``."""
 
     @property
     def BadSettings(self) -> type[Exception]:  # noqa: N802  a class in a module
-        """What ``settings_from`` raises: a line that names the setting at fault."""
+        """The exception of ``settings_from``; its message names the setting at fault."""
 
     def settings_from(self, environ: Mapping[str, str], /, signs: bool = False) -> Any:
-        """The server's settings from the environment and its TOML file; with ``signs`` its secrets must be there."""
+        """The server's settings from the environment and its TOML file; with ``signs`` the secrets must be set."""
 
     def stores_named(self, settings: Any, /) -> AbstractContextManager[None]:
-        """Within it, StoreUnavailable names the setting that leads to the store."""
+        """A context in which the message of a StoreUnavailable names the setting of that store."""
 
     def ledger_location(self, settings: Any, /) -> str:
-        """The file or the database of the ledger, in words."""
+        """The ledger's file or database, for messages."""
 
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
-        """Stores; raises StoreUnavailable."""
+        """Open the stores; raises StoreUnavailable."""
 
     def redraw(self, stores: Any, take_over: bool = False, /) -> Awaitable[int]:
-        """Rebuild the board from the ledger in a new epoch; how many players are ranked.
+        """Rebuild the board from the ledger in a new epoch, and return the number of ranked players.
 
-        Raises StaleBoard where the board is another ledger's, unless that is to be taken over.
+        Raises StaleBoard where the board belongs to another ledger, unless ``take_over``.
         """
 
     def project(self, stores: Any, standings: Sequence[Standing], /) -> Awaitable[None]:
-        """Set standings on the board, if there is one; its viewers are told."""
+        """Set standings on the board, if there is one; the board publishes the changes."""
 
     def upgrade_schema(self, settings: Any, /) -> str:
-        """Migrate the ledger's schema to its newest revision, which is returned."""
+        """Migrate the ledger's schema to the newest revision, and return it."""
 
     def schema_status(self, settings: Any, /) -> tuple[str | None, str]:
-        """(the revision that the ledger has, the newest there is)."""
+        """The ledger's revision (None: empty), and the newest one."""
 
     def backup_ledger(self, settings: Any, target: Path, /) -> None:
         """Copy the SQLite ledger to a new file."""
 
     def restore_ledger(self, settings: Any, backup: Path, at_ms: int, confirm: Callable[[], None], /) -> Path | None:
-        """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one.
+        """Replace the SQLite ledger with a backup, and return where the old one is kept, if there was one.
 
-        ``confirm`` is called when nothing hinders it any more, and stops it by raising.
+        It calls ``confirm`` after all checks; an exception from it cancels the restore.
         """
 
     def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
@@ -100,21 +100,21 @@ class Root(Protocol):
 
 
 class Runner(Protocol):
-    """A way to run a coroutine that wants a reactor to its end."""
+    """Runs a coroutine function that takes a reactor."""
 
     def __call__(self, main: Callable[[Any], Coroutine[Any, Any, T]], /) -> T:
-        """What the coroutine returns or raises; KeyboardInterrupt when somebody stopped it."""
+        """Return or raise what the coroutine does; KeyboardInterrupt after Ctrl-C or SIGTERM."""
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Everything a command needs from the world."""
+class CliContext:
+    """Everything a command needs from outside."""
 
-    load_root: Callable[[], Root]
+    load_admin: Callable[[], AdminApi]
     environ: Mapping[str, str]
     now_s: Callable[[], float]
     run: Runner
-    #: The name of the account that runs this, if it has one; cron jobs and containers set no $USER.
+    #: The name of the account that runs the command, or "": cron jobs and containers may set no $USER.
     account: str = ""
 
     @property
@@ -123,36 +123,36 @@ class Surroundings:
         return int(self.now_s() * 1000)
 
     def settings(self, signs: bool = False) -> Settings:
-        """The server's settings; a bad one stops the command, and for one that signs, secrets that are missing."""
-        root = self.load_root()
+        """The server's settings; a bad one, or with ``signs`` a missing secret, ends the command."""
+        api = self.load_admin()
         try:
-            settings: Settings = root.settings_from(self.environ, signs=signs)
+            settings: Settings = api.settings_from(self.environ, signs=signs)
             return settings
-        except root.BadSettings as bad:
-            raise Stop(BAD_SETTINGS, str(bad)) from bad
+        except api.BadSettings as error:
+            raise CliError(BAD_SETTINGS, str(error)) from error
 
-    def visit(
+    def with_stores(
         self, work: Callable[[Stores, Any], Coroutine[Any, Any, T]], *, need_board: bool, board_optional: bool = False
     ) -> T:
-        """Open the stores, do the work (it is given the stores and the reactor), close them whatever happens.
+        """Open the stores, run the work with the stores and the reactor, and close the stores even after an error.
 
-        With ``board_optional`` a Redis that does not answer is no board; without it, it ends the command.
+        If Redis does not answer, ``board`` is None with ``board_optional``; otherwise the command ends.
         """
         settings = self.settings()
 
-        async def whole(reactor: Any) -> T:
-            stores = await self.load_root().open_stores(settings, reactor, need_board=need_board, board_optional=board_optional)
+        async def open_and_close(reactor: Any) -> T:
+            stores = await self.load_admin().open_stores(settings, reactor, need_board=need_board, board_optional=board_optional)
             try:
                 return await work(stores, reactor)
             finally:
                 await stores.close()
 
-        with self.load_root().stores_named(settings):
-            return self.run(whole)
+        with self.load_admin().stores_named(settings):
+            return self.run(open_and_close)
 
 
-def surroundings(ctx: typer.Context) -> Surroundings:
-    """The surroundings that ``main`` (or a test) put into the context."""
-    around = ctx.find_object(Surroundings)
-    assert around is not None, "the app is called with obj=Surroundings(...)"
-    return around
+def cli_context(typer_context: typer.Context) -> CliContext:
+    """The context object that ``main`` or a test passed to the app."""
+    ctx = typer_context.find_object(CliContext)
+    assert ctx is not None, "the app is called with obj=CliContext(...)"
+    return ctx

@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and the one place where errors become one line on stderr and a code."""
+"""Exit codes, and the command group that turns errors into one line on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -11,72 +11,72 @@ from typing import Any, Final, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from cli.output import complain
+from cli.output import print_error
 from scoreboard.boundaries import StaleBoard, StoreMisconfigured, StoreUnavailable
 from scoreboard.file_errors import why_not_written
 
 FOUND_WRONG: Final = 1
-USAGE: Final = 2
+USAGE_ERROR: Final = 2
 UNREACHABLE: Final = 3
-BROKEN: Final = 70
+INTERNAL_ERROR: Final = 70
 BAD_SETTINGS: Final = 78
-#: The reader of our output left (`| head -1`): 128 + SIGPIPE, as of other programs. Not 0: not all was looked at or written.
-PIPE_CLOSED: Final = 141
+#: The reader of our output closed the pipe (`| head -1`): 128 + SIGPIPE, as usual. Not 0: not all was checked or written.
+BROKEN_PIPE: Final = 141
 
 
-class Stop(Exception):
-    """The command ends here, with a code and a line for whoever reads stderr."""
+class CliError(Exception):
+    """Ends the command with an exit code and one line on stderr."""
 
     def __init__(self, exit_code: int, message: str) -> None:
         super().__init__(message)
         self.exit_code = exit_code
 
 
-class Commands(TyperGroup):
-    """The root of all commands: what stops one of them is told in one line, never as a traceback."""
+class CommandGroup(TyperGroup):
+    """The top-level command group. It reports an expected error of a subcommand in one line, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the subcommand."""
         try:
-            return _whole(super().invoke, ctx)
-        except Stop as stop:
-            _end(stop, stop.exit_code)
-        except StoreMisconfigured as wrong:
-            _end(wrong, BAD_SETTINGS)
-        except (StoreUnavailable, StaleBoard) as unavailable:
-            _end(unavailable, UNREACHABLE)
-        except BrokenPipeError as enough:
-            _write_no_more()
-            raise typer.Exit(PIPE_CLOSED) from enough
+            return _invoke_and_flush(super().invoke, ctx)
+        except CliError as error:
+            _exit(error, error.exit_code)
+        except StoreMisconfigured as error:
+            _exit(error, BAD_SETTINGS)
+        except (StoreUnavailable, StaleBoard) as error:
+            _exit(error, UNREACHABLE)
+        except BrokenPipeError as error:
+            _discard_stdout()
+            raise typer.Exit(BROKEN_PIPE) from error
         except OSError as error:
             if error.filename:
-                _end(OSError(f"{error.filename}: {(error.strerror or '').lower()}"), UNREACHABLE)
-            _write_no_more()
-            _end(OSError(f"stdout cannot be written: {why_not_written(error)}"), UNREACHABLE)
+                _exit(OSError(f"{error.filename}: {(error.strerror or '').lower()}"), UNREACHABLE)
+            _discard_stdout()
+            _exit(OSError(f"stdout cannot be written: {why_not_written(error)}"), UNREACHABLE)
 
 
-def _whole(command: Callable[[Any], Any], ctx: Any) -> Any:
-    """What the command returns, all of it written. Its own exit code counts more than a reader who left at its last words."""
+def _invoke_and_flush(command: Callable[[Any], Any], ctx: Any) -> Any:
+    """Run the command and flush stdout. The command's own exit code takes precedence over a pipe closed during the flush."""
     try:
         result = command(ctx)
     except typer.Exit:
         with suppress(BrokenPipeError):
             sys.stdout.flush()
             raise
-        _write_no_more()
+        _discard_stdout()
         raise
     sys.stdout.flush()
     return result
 
 
-def _write_no_more() -> None:
-    """What is still to be written goes nowhere: else Python would try once more as it ends, and say so on stderr."""
-    with suppress(OSError, ValueError):  # no file of the system's
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+def _discard_stdout() -> None:
+    """Redirect stdout to /dev/null: Python flushes it again as it exits, and would report the same error on stderr."""
+    with suppress(OSError, ValueError):  # stdout has no file descriptor
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())
+        os.close(devnull)
 
 
-def _end(error: Exception, exit_code: int) -> NoReturn:
-    complain(str(error) or type(error).__name__)
+def _exit(error: Exception, exit_code: int) -> NoReturn:
+    print_error(str(error) or type(error).__name__)
     raise typer.Exit(exit_code) from error

@@ -1,4 +1,4 @@
-"""How a command waits: one coroutine on the reactor, from start to end."""
+"""The Twisted reactor for one command: it runs one coroutine from start to end."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-    """Run to its end on the reactor (once a process). Ctrl-C or SIGTERM cancels it, lets it clean up and is KeyboardInterrupt."""
-    from twisted.internet import defer, reactor  # a quarter of a second, which --help need not pay
+def run_on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine on the reactor, once a process. Ctrl-C or SIGTERM cancels it; KeyboardInterrupt after its cleanup."""
+    from twisted.internet import defer, reactor  # importing it takes 0.25 s, which --help does not need
     from twisted.python.failure import Failure
 
     from scoreboard.monotonic import use_monotonic_time
 
     clock: Any = reactor
     use_monotonic_time(clock)
-    outcome: list[Any] = []
+    results: list[Any] = []
     interrupted: list[bool] = []
 
-    def begin() -> None:
-        finished = defer.ensureDeferred(main(clock)).addBoth(outcome.append)
+    def start() -> None:
+        finished = defer.ensureDeferred(main(clock)).addBoth(results.append)
 
         def shut_down() -> Any:
-            if outcome:
+            if results:
                 return None
             interrupted.append(True)
             finished.cancel()
@@ -35,28 +35,28 @@ def on_reactor(main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         clock.addSystemEventTrigger("before", "shutdown", shut_down)
         finished.addCallback(lambda _: None if interrupted else clock.stop())
 
-    clock.callWhenRunning(begin)
+    clock.callWhenRunning(start)
     clock.run()
     if interrupted:
         raise KeyboardInterrupt
-    if isinstance(outcome[0], Failure):
-        outcome[0].raiseException()
-    result: T = outcome[0]
+    if isinstance(results[0], Failure):
+        results[0].raiseException()
+    result: T = results[0]
     return result
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """While we wait for somebody's answer, Ctrl-C interrupts at once: the reactor, which minds it otherwise, stands still."""
-    minder = signal.signal(signal.SIGINT, signal.default_int_handler)
+def default_sigint() -> Iterator[None]:
+    """Let Ctrl-C interrupt a blocking read at once: the reactor's own handler would run only after the read."""
+    reactors_handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, minder)
+        signal.signal(signal.SIGINT, reactors_handler)
 
 
-async def pause(clock: Any, seconds: float) -> None:
-    """Let this much time pass."""
+async def sleep(clock: Any, seconds: float) -> None:
+    """Wait without blocking the reactor."""
     from twisted.internet import task
 
     await task.deferLater(clock, seconds)
