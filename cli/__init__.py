@@ -1,1 +1,1 @@
-"""What admins hold in the hand: the `scoreboard` command."""
+"""The operators' command-line client: the `scoreboard` command."""

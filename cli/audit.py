@@ -1,4 +1,4 @@
-"""`scoreboard audit`: read the ledger, page by page. Nothing here changes anything."""
+"""`scoreboard audit`: read the ledger, page by page. It changes nothing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from cli.moments import moment_ms
-from cli.outcomes import FOUND_WRONG
-from cli.printing import JsonFlag, complain, facts, iso, json_text, moment, print_json, sheet, show, stacked
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.context import CliContext, Stores, cli_context
+from cli.exit_codes import FOUND_WRONG
+from cli.output import JsonOption, fields, iso_time, json_text, print_error, print_json, show, table, two_lines, utc_time
+from cli.time_options import parse_time_ms
 from scoreboard.boundaries import Ledger
 from scoreboard.domain.entries import Entry, EntryFilter
 
@@ -32,14 +32,14 @@ UntilOption = Annotated[str | None, typer.Option("--until", metavar="TIME", help
 
 @app.command("list")
 def list_entries(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     user: UserOption = None,
     action: ActionOption = None,
     action_type: TypeOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=PAGE_ENTRIES_MAX, help="How many entries.")] = 20,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the newest ledger entries, newest first.
 
@@ -51,16 +51,16 @@ def list_entries(
       scoreboard audit list --user user-123 --since 7d
       scoreboard audit list --type RESET
     """
-    around = surroundings(ctx)
-    where = which_entries(around, user, action, action_type, since, until)
+    ctx = cli_context(typer_context)
+    where = entry_filter(ctx, user, action, action_type, since, until)
 
     async def read(stores: Stores, _: Any) -> tuple[int, list[Entry]]:
         newest = await stores.ledger.entries(where, None, limit, newest_first=True)
         return len(newest) if as_json else await stores.ledger.count_entries(where), newest
 
-    count, entries = around.visit(read, need_board=False)
+    count, entries = ctx.with_stores(read, need_board=False)
     if as_json:
-        print_json([as_object(entry) for entry in entries])
+        print_json([json_object(entry) for entry in entries])
     elif entries:
         show(_entry_table(entries), f"{len(entries):,} of {count:,} entries")
     else:
@@ -69,9 +69,9 @@ def list_entries(
 
 @app.command("show")
 def show_entry(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     action_id: Annotated[str, typer.Argument(metavar="ACTION_ID", help="The action id, as `audit list` shows it.")],
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show everything the ledger holds about one action.
 
@@ -85,75 +85,75 @@ def show_entry(
     async def read(stores: Stores, _: Any) -> Entry | None:
         return await find_entry(stores.ledger, action_id)
 
-    entry = surroundings(ctx).visit(read, need_board=False)
+    entry = cli_context(typer_context).with_stores(read, need_board=False)
     if as_json:
-        print_json(entry and as_object(entry))
+        print_json(entry and json_object(entry))
     elif entry is not None:
-        show(_entry_facts(entry))
+        show(_entry_fields(entry))
     if entry is None:
-        complain(f"the ledger has no action {action_id}")
+        print_error(f"the ledger has no action {action_id}")
         raise typer.Exit(FOUND_WRONG)
 
 
-def which_entries(
-    around: Surroundings, user: str | None, action: str | None, action_type: str | None, since: str | None, until: str | None
+def entry_filter(
+    ctx: CliContext, user: str | None, action: str | None, action_type: str | None, since: str | None, until: str | None
 ) -> EntryFilter:
-    """The filter that these options mean."""
+    """The filter for the values of these options."""
     return EntryFilter(
         user_id=user,
         action_id=action,
         action_type=action_type,
-        since_ms=None if since is None else moment_ms(since, "--since", around.now_ms),
-        until_ms=None if until is None else moment_ms(until, "--until", around.now_ms),
+        since_ms=None if since is None else parse_time_ms(since, "--since", ctx.now_ms),
+        until_ms=None if until is None else parse_time_ms(until, "--until", ctx.now_ms),
     )
 
 
 async def find_entry(ledger: Ledger, action_id: str) -> Entry | None:
-    """The entry of an action, if it was ever awarded."""
+    """The entry of an action, or None if it was never awarded."""
     found = await ledger.entries(EntryFilter(action_id=action_id), None, 1)
     return found[0] if found else None
 
 
 async def entry_pages(ledger: Ledger, where: EntryFilter) -> AsyncIterator[list[Entry]]:
-    """All entries that the filter finds, oldest first, never more than a page of them in memory."""
+    """All entries that match, oldest first, as pages: one page is in memory at a time."""
     after = None
     while page := await ledger.entries(where, after, PAGE_ENTRIES_MAX):
         yield page
         after = (page[-1].at_ms, page[-1].transaction_id)
 
 
-def as_object(entry: Entry) -> dict[str, Any]:
-    """The entry for JSON, its metadata an object (or, if someone spoilt it, the text as it is)."""
-    thing: dict[str, Any] = msgspec.to_builtins(entry)
+def json_object(entry: Entry) -> dict[str, Any]:
+    """The entry for JSON, with its metadata as an object (or, where that is not valid JSON, as text)."""
+    obj: dict[str, Any] = msgspec.to_builtins(entry)
     try:
-        thing["metadata"] = msgspec.json.decode(entry.metadata)
+        obj["metadata"] = msgspec.json.decode(entry.metadata)
     except msgspec.DecodeError:
-        thing["metadata"] = entry.metadata
-    return thing
+        obj["metadata"] = entry.metadata
+    return obj
 
 
 def _entry_table(entries: list[Entry]) -> Table:
-    table = sheet("When (UTC)", "Player", "Action", "Points", right=("Points",), whole=("When (UTC)", "Action"))
+    entry_table = table("When (UTC)", "Player", "Action", "Points", right=("Points",), no_wrap=("When (UTC)", "Action"))
     for entry in entries:
-        table.add_row(
-            stacked(*moment(entry.at_ms).split()),
-            stacked(entry.user_id, entry.ip_address),
-            stacked(entry.action_type[: len(entry.action_id)], entry.action_id),  # no wider than the id; `show` has it whole
-            stacked(f"{entry.score_awarded:+,}", f"{entry.score_after:,}", "green" if entry.score_awarded > 0 else "red"),
+        entry_table.add_row(
+            two_lines(*utc_time(entry.at_ms).split()),
+            two_lines(entry.user_id, entry.ip_address),
+            two_lines(entry.action_type[: len(entry.action_id)], entry.action_id),  # cut to the id's width; `show` has all of it
+            two_lines(f"{entry.score_awarded:+,}", f"{entry.score_after:,}", "green" if entry.score_awarded > 0 else "red"),
         )
-    return table
+    return entry_table
 
 
-def _entry_facts(entry: Entry) -> Table:
-    return facts(
+def _entry_fields(entry: Entry) -> Table:
+    return fields(
         action=entry.action_id,
         type=entry.action_type,
         player=entry.user_id,
         points=f"{entry.score_awarded:+,} ({entry.score_before:,} → {entry.score_after:,})",
-        when=iso(entry.at_ms),
+        when=iso_time(entry.at_ms),
         address=entry.ip_address,
         agent=entry.user_agent,
         validated="yes" if entry.validated else "NO",
-        metadata=Text(json_text(as_object(entry)["metadata"])),
+        metadata=Text(json_text(json_object(entry)["metadata"])),
         transaction=entry.transaction_id,
     )

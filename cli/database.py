@@ -1,4 +1,4 @@
-"""`scoreboard db`: the ledger's schema, and its backups where it is SQLite."""
+"""`scoreboard db`: schema migrations of the ledger, and backup and restore of a SQLite ledger."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from cli.orders import YesOption, ask
-from cli.outcomes import FOUND_WRONG
-from cli.printing import JsonFlag, facts, print_json, say, show
-from cli.surroundings import surroundings
+from cli.confirmation import YesOption, confirm
+from cli.context import cli_context
+from cli.exit_codes import FOUND_WRONG
+from cli.output import JsonOption, fields, print_json, print_line, show
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("upgrade")
-def upgrade(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+def upgrade(typer_context: typer.Context, as_json: JsonOption = False) -> None:
     """Bring the ledger's schema to the newest revision.
 
     Run it once after each new release, before its first server starts. The
@@ -26,8 +26,8 @@ def upgrade(ctx: typer.Context, as_json: JsonFlag = False) -> None:
     Examples:
       scoreboard db upgrade
     """
-    around = surroundings(ctx)
-    revision = around.load_root().upgrade_schema(around.settings())
+    ctx = cli_context(typer_context)
+    revision = ctx.load_admin().upgrade_schema(ctx.settings())
     if as_json:
         print_json({"revision": revision})
     else:
@@ -35,31 +35,31 @@ def upgrade(ctx: typer.Context, as_json: JsonFlag = False) -> None:
 
 
 @app.command("status")
-def status(ctx: typer.Context, as_json: JsonFlag = False) -> None:
+def status(typer_context: typer.Context, as_json: JsonOption = False) -> None:
     """Show which revision the ledger's schema has and which is the newest. Exit code 1 if they differ.
 
     \b
     Examples:
       scoreboard db status
     """
-    around = surroundings(ctx)
-    settings = around.settings()
-    current, newest = around.load_root().schema_status(settings)
+    ctx = cli_context(typer_context)
+    settings = ctx.settings()
+    current, newest = ctx.load_admin().schema_status(settings)
     if as_json:
         print_json({"current": current, "newest": newest, "up_to_date": current == newest})
     else:
         advice = "up to date" if current == newest else "run `scoreboard db upgrade`"
-        at = around.load_root().ledger_location(settings)
-        show(facts(at=at, ledger=current or "none (empty)", newest=newest, verdict=advice))
+        at = ctx.load_admin().ledger_location(settings)
+        show(fields(at=at, ledger=current or "none (empty)", newest=newest, verdict=advice))
     if current != newest:
         raise typer.Exit(FOUND_WRONG)
 
 
 @app.command("backup")
 def backup(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The new file to write.")],
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Copy the SQLite ledger to a new file, beside a running server or without one.
 
@@ -70,20 +70,20 @@ def backup(
     Examples:
       scoreboard db backup /backup/ledger-2026-11-26.db
     """
-    around = surroundings(ctx)
-    around.load_root().backup_ledger(around.settings(), file)
+    ctx = cli_context(typer_context)
+    ctx.load_admin().backup_ledger(ctx.settings(), file)
     if as_json:
         print_json({"backup": str(file)})
     else:
-        say(f"The ledger is copied to {file}.")
+        print_line(f"The ledger is copied to {file}.")
 
 
 @app.command("restore")
 def restore(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")],
     yes: YesOption = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Put a backup in the place of the SQLite ledger. Stop the server first.
 
@@ -99,14 +99,16 @@ def restore(
     Examples:
       scoreboard db restore /backup/ledger-2026-11-26.db
     """
-    around = surroundings(ctx)
+    ctx = cli_context(typer_context)
 
-    def confirm() -> None:
+    question = f"Put {file} in the ledger's place? What was awarded since is gone from the board; the ledger before it is kept."
+
+    def confirm_unless_yes() -> None:
         if not yes:
-            ask(f"Put {file} in the ledger's place? What was awarded since is gone from the board; the ledger before it is kept.")
+            confirm(question)
 
-    kept = around.load_root().restore_ledger(around.settings(), file, around.now_ms, confirm)
+    kept = ctx.load_admin().restore_ledger(ctx.settings(), file, ctx.now_ms, confirm_unless_yes)
     if as_json:
         print_json({"restored": str(file), "kept": None if kept is None else str(kept)})
     else:
-        say(f"The ledger is {file}." + ("" if kept is None else f" The one before it is kept as {kept}."))
+        print_line(f"The ledger is {file}." + ("" if kept is None else f" The one before it is kept as {kept}."))

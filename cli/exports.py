@@ -1,4 +1,4 @@
-"""`scoreboard audit export`: any number of entries as CSV or JSON lines, a page in memory at a time."""
+"""`scoreboard audit export`: write ledger entries as CSV or JSON Lines. One page of them is in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from typing import Annotated, Any, Final, TextIO
 import msgspec
 import typer
 
-from cli.audit import ActionOption, SinceOption, TypeOption, UntilOption, UserOption, as_object, entry_pages, which_entries
-from cli.outcomes import UNREACHABLE, Stop
-from cli.printing import Console, iso, json_text, remark, visible
-from cli.surroundings import Stores, surroundings
+from cli.audit import ActionOption, SinceOption, TypeOption, UntilOption, UserOption, entry_filter, entry_pages, json_object
+from cli.context import Stores, cli_context
+from cli.exit_codes import UNREACHABLE, CliError
+from cli.output import Console, iso_time, json_text, note, visible
 from scoreboard.domain.entries import Entry, EntryFilter
 from scoreboard.file_errors import why_not_written
 
-#: What makes a spreadsheet take a cell for a formula; the wide forms too.
-_FORMULA: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+#: The first characters by which a spreadsheet recognizes a formula, full-width forms among them.
+_FORMULA_PREFIXES: Final = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
-Write = Callable[[Sequence[Entry]], None]
-#: Told how many entries are written, of how many.
-Advance = Callable[[int, int], None]
+PageWriter = Callable[[Sequence[Entry]], None]
+#: Takes the number of entries written, and the total.
+ProgressCallback = Callable[[int, int], None]
 
 
 class Format(StrEnum):
-    """How an export is written."""
+    """The format of an export."""
 
     CSV = "csv"
     JSONL = "jsonl"
 
 
 def export_entries(
-    ctx: typer.Context,
-    shape: Annotated[Format, typer.Option("--format", "-f", help="csv for spreadsheets, jsonl for programs.")] = Format.CSV,
+    typer_context: typer.Context,
+    file_format: Annotated[Format, typer.Option("--format", "-f", help="csv for spreadsheets, jsonl for programs.")] = Format.CSV,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="Write to this file, not to stdout.")] = None,
     user: UserOption = None,
     action: ActionOption = None,
@@ -61,36 +61,36 @@ def export_entries(
       scoreboard audit export --since 2026-11-01 --until 2026-12-01 -o nov.csv
       scoreboard audit export --user user-123 --format jsonl | jq .score_awarded
     """
-    around = surroundings(ctx)
-    where = which_entries(around, user, action, action_type, since, until)
-    where = msgspec.structs.replace(where, until_ms=around.now_ms if where.until_ms is None else where.until_ms)
+    ctx = cli_context(typer_context)
+    where = entry_filter(ctx, user, action, action_type, since, until)
+    where = msgspec.structs.replace(where, until_ms=ctx.now_ms if where.until_ms is None else where.until_ms)
 
-    async def copy(stores: Stores, _: Any) -> int:
-        # The entries themselves on the terminal are progress enough.
+    async def export(stores: Stores, _: Any) -> int:
+        # No progress bar where the entries themselves appear on the terminal.
         console = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
-        with _sink(out) as file, _progress(console) as advance:
-            write = _lines(file) if as_json or shape is Format.JSONL else _csv(file)
-            return await _copy_pages(stores, where, write, advance)
+        with _output(out) as file, _progress(console) as on_progress:
+            write_page = _jsonl_writer(file) if as_json or file_format is Format.JSONL else _csv_writer(file)
+            return await _copy_pages(stores, where, write_page, on_progress)
 
-    written = around.visit(copy, need_board=False)
+    written = ctx.with_stores(export, need_board=False)
     if out is not None:
-        remark(f"{written:,} entries written to {out}")
+        note(f"{written:,} entries written to {out}")
 
 
-async def _copy_pages(stores: Stores, where: EntryFilter, write: Write, advance: Advance | None) -> int:
-    total = 0 if advance is None else await stores.ledger.count_entries(where)
+async def _copy_pages(stores: Stores, where: EntryFilter, write_page: PageWriter, on_progress: ProgressCallback | None) -> int:
+    total = 0 if on_progress is None else await stores.ledger.count_entries(where)
     written = 0
     async for page in entry_pages(stores.ledger, where):
-        write(page)
+        write_page(page)
         written += len(page)
-        if advance is not None:
-            advance(written, total)
+        if on_progress is not None:
+            on_progress(written, total)
     return written
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Advance | None]:
-    """A bar on stderr if that is a terminal, else nothing to advance."""
+def _progress(console: Console) -> Iterator[ProgressCallback | None]:
+    """A progress bar on stderr if that is a terminal, else None."""
     if not console.is_terminal or console.quiet:
         yield None
         return
@@ -104,10 +104,10 @@ def _progress(console: Console) -> Iterator[Advance | None]:
 
 
 @contextmanager
-def _sink(out: Path | None) -> Iterator[TextIO]:
-    """Stdout, or a file that takes its name when all of it is written: if we stop before, no half export bears that name.
+def _output(out: Path | None) -> Iterator[TextIO]:
+    """Stdout, or a temporary file that is renamed when it is complete: an interrupted export leaves no partial file.
 
-    What is there and is neither a file nor a directory (a pipe, /dev/null) keeps its place and is written to.
+    A path that exists and is neither a file nor a directory (a pipe, /dev/null) is written to directly.
     """
     if out is None:
         yield sys.stdout
@@ -116,13 +116,13 @@ def _sink(out: Path | None) -> Iterator[TextIO]:
     try:
         if out.is_dir():
             raise IsADirectoryError(errno.EISDIR, "")
-        with open(out, "w", encoding="utf-8", newline="") if _is_special(out) else _draft_of(out) as file:
+        with open(out, "w", encoding="utf-8", newline="") if _is_special(out) else _atomic_file(out) as file:
             yield file
             file.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise Stop(UNREACHABLE, f"{out} cannot be written: {why_not_written(error)}") from error
+        raise CliError(UNREACHABLE, f"{out} cannot be written: {why_not_written(error)}") from error
 
 
 def _is_special(out: Path) -> bool:
@@ -130,32 +130,32 @@ def _is_special(out: Path) -> bool:
 
 
 @contextmanager
-def _draft_of(out: Path) -> Iterator[TextIO]:
-    draft = NamedTemporaryFile("w", encoding="utf-8", newline="", dir=out.parent, prefix=f".{out.name}.", delete=False)  # noqa: SIM115
+def _atomic_file(out: Path) -> Iterator[TextIO]:
+    temporary = NamedTemporaryFile("w", encoding="utf-8", newline="", dir=out.parent, prefix=f".{out.name}.", delete=False)  # noqa: SIM115
     try:
-        with draft as file:
-            yield file  # type: ignore[misc]  # typeshed's wrapper is no TextIO, but writes like one
-        os.replace(draft.name, out)
+        with temporary as file:
+            yield file  # type: ignore[misc]  # typeshed's wrapper is no TextIO, but it has the same methods
+        os.replace(temporary.name, out)
     except BaseException:
-        os.unlink(draft.name)
+        os.unlink(temporary.name)
         raise
 
 
-def _lines(file: TextIO) -> Write:
-    return lambda entries: file.writelines(json_text(as_object(entry)) + "\n" for entry in entries)
+def _jsonl_writer(file: TextIO) -> PageWriter:
+    return lambda entries: file.writelines(json_text(json_object(entry)) + "\n" for entry in entries)
 
 
-def _csv(file: TextIO) -> Write:
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(("at", *Entry.__struct_fields__))
-    return lambda entries: table.writerows(
-        (iso(entry.at_ms), *map(_harmless, msgspec.structs.astuple(entry))) for entry in entries
+def _csv_writer(file: TextIO) -> PageWriter:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("at", *Entry.__struct_fields__))
+    return lambda entries: writer.writerows(
+        (iso_time(entry.at_ms), *map(_without_formula, msgspec.structs.astuple(entry))) for entry in entries
     )
 
 
-def _harmless(value: Any) -> Any:
-    """The value for a spreadsheet: a text is shown, never computed."""
+def _without_formula(value: Any) -> Any:
+    """The value for a CSV cell, with text escaped so that a spreadsheet does not evaluate it."""
     if not isinstance(value, str):
         return value
     text = visible(value)
-    return f"'{text}" if text.lstrip().startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip().startswith(_FORMULA_PREFIXES) else text

@@ -1,16 +1,16 @@
-"""`scoreboard flags`: what looked like fraud. Nothing raises flags yet."""
+"""`scoreboard flags`: the list of fraud flags. It is empty, as this release has no detectors."""
 
 from __future__ import annotations
 
 import typer
 
-from cli.printing import JsonFlag, print_json, show
+from cli.output import JsonOption, print_json, show
 
 app = typer.Typer(no_args_is_help=True)
 
 
 @app.command("list")
-def list_flags(as_json: JsonFlag = False) -> None:
+def list_flags(as_json: JsonOption = False) -> None:
     """List fraud flags. There are none: this release has no detectors that could raise one.
 
     \b
@@ -20,4 +20,4 @@ def list_flags(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([])
     else:
-        show("No flags: this release has no fraud detectors yet. An empty list here does not mean that nobody cheats.")
+        show("No flags: this release has no fraud detectors yet. An empty list here does not mean that there is no fraud.")

@@ -1,4 +1,4 @@
-"""The `scoreboard` command: all its parts in one place, and the real world they work in."""
+"""Entry point of the `scoreboard` command: the Typer app with all subcommands, and their real context."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from typing import Annotated, TextIO
 import typer
 
 from cli import audit, database, exports, flags, players, replay, resets, tokens, top
-from cli.outcomes import BROKEN, Commands
-from cli.running import on_reactor
-from cli.surroundings import Root, Surroundings
+from cli.context import AdminApi, CliContext
+from cli.exit_codes import INTERNAL_ERROR, CommandGroup
+from cli.reactor import run_on_reactor
 from scoreboard import __version__
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     name="scoreboard",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
-    pretty_exceptions_enable=False,  # their boxes print local variables, and settings are among them
+    pretty_exceptions_enable=False,  # they print local variables, which may hold settings
 )
 audit.app.command("export")(exports.export_entries)
 app.add_typer(audit.app, name="audit", help="Read the ledger: who was awarded what, when and from where.")
 app.command("top")(top.top)
 app.add_typer(replay.app, name="replay", help="Check single awards, or that everything adds up.")
-app.add_typer(resets.app, name="reset", help="Take a player, or everyone, back to nothing. Asks first.")
+app.add_typer(resets.app, name="reset", help="Reset a player, or everyone, to 0 points. Asks first.")
 app.add_typer(players.app, name="player", help="Look at one player, suspend or reinstate.")
 app.add_typer(flags.app, name="flags", help="What looked like fraud.")
 app.add_typer(tokens.app, name="token", help="Tokens for trying things out.")
 app.add_typer(database.app, name="db", help="The ledger's schema.")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"scoreboard {__version__}")
         raise typer.Exit
 
@@ -47,7 +47,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def scoreboard(
     version: Annotated[
-        bool, typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Inspect and mend a live scoreboard, while its server runs or not.
@@ -66,23 +66,23 @@ def scoreboard(
     """
 
 
-def _load_root() -> Root:
-    from scoreboard import service  # all of the server: what --help need not wait for
+def _load_admin() -> AdminApi:
+    from scoreboard import service  # imports all of the server, which --help does not need
 
     return service
 
 
-def _account() -> str:
-    with suppress(KeyError):  # an account without a name
+def _account_name() -> str:
+    with suppress(KeyError):  # no entry in the password database
         return pwd.getpwuid(os.getuid()).pw_name
     return ""
 
 
 def _buffered(stream: TextIO) -> TextIO:
-    """The stream, with a buffer below it that writes all of a text.
+    """The stream on a BufferedWriter, which repeats a partial write.
 
-    PYTHONUNBUFFERED, which containers often set, leaves the buffer out. Then Python drops, without an error, what a pipe did not
-    take at the first try.
+    PYTHONUNBUFFERED, which containers often set, removes the buffer. Without it, after a partial write to a pipe, Python drops
+    the rest without an error.
     """
     if not isinstance(stream.buffer, io.RawIOBase):
         return stream
@@ -90,12 +90,13 @@ def _buffered(stream: TextIO) -> TextIO:
 
 
 def main() -> None:
-    """Run the command that the arguments ask for, in the real world."""
+    """Run the command of sys.argv."""
     sys.stdout = _buffered(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that cannot show a name still gets it
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for a terminal whose encoding lacks a character
+    ctx = CliContext(load_admin=_load_admin, environ=os.environ, now_s=time.time, run=run_on_reactor, account=_account_name())
     try:
-        app(obj=Surroundings(load_root=_load_root, environ=os.environ, now_s=time.time, run=on_reactor, account=_account()))
-    except Exception:  # a fault of ours: never to be mistaken for "found something wrong" (1)
+        app(obj=ctx)
+    except Exception:  # an internal error; Python's own exit code for it would be FOUND_WRONG
         traceback.print_exc()
-        sys.exit(BROKEN)
+        sys.exit(INTERNAL_ERROR)

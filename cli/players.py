@@ -1,4 +1,4 @@
-"""`scoreboard player`: everything that is known of one player, and who may not come in."""
+"""`scoreboard player`: show one player, suspend and reinstate."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from uuid import uuid4
 import typer
 from rich.table import Table
 
-from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
-from cli.outcomes import FOUND_WRONG, Stop
-from cli.printing import JsonFlag, cell, complain, facts, moment, print_json, sheet, show
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.confirmation import OperatorOption, ReasonOption, YesOption, confirm, operator_name
+from cli.context import CliContext, Stores, cli_context
+from cli.exit_codes import FOUND_WRONG, CliError
+from cli.output import JsonOption, cell, fields, print_error, print_json, show, table, utc_time
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder
 from scoreboard.domain.values import USER_ID, Place, Standing, Value
@@ -24,8 +24,8 @@ app = typer.Typer(no_args_is_help=True)
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="The player's user id.")]
 
 
-class _Known(Value, frozen=True, kw_only=True):
-    """What there is about one player; ``place`` is None while Redis cannot be asked."""
+class _PlayerDetails(Value, frozen=True, kw_only=True):
+    """All data about one player; ``place`` is None while Redis does not answer."""
 
     user_id: str
     account: Standing | None
@@ -39,12 +39,12 @@ class _Known(Value, frozen=True, kw_only=True):
         return bool(self.suspensions) and self.suspensions[0].suspended
 
     @property
-    def nothing(self) -> bool:
+    def is_unknown(self) -> bool:
         return self.account is None and self.settings == PlayerSettings() and not self.achievements and not self.suspensions
 
 
 @app.command("show")
-def show_player(ctx: typer.Context, user: UserArgument, as_json: JsonFlag = False) -> None:
+def show_player(typer_context: typer.Context, user: UserArgument, as_json: JsonOption = False) -> None:
     """Show a player: points and place, settings, achievements, and every suspension.
 
     The place is left out while Redis does not answer. Exit code 1 if nothing is
@@ -55,29 +55,29 @@ def show_player(ctx: typer.Context, user: UserArgument, as_json: JsonFlag = Fals
       scoreboard player show user-123
     """
 
-    async def read(stores: Stores, _: Any) -> _Known:
-        return await _look_up(stores, user)
+    async def read(stores: Stores, _: Any) -> _PlayerDetails:
+        return await _read_details(stores, user)
 
-    known = surroundings(ctx).visit(read, need_board=True, board_optional=True)
+    details = cli_context(typer_context).with_stores(read, need_board=True, board_optional=True)
     if as_json:
-        print_json(_as_object(known))
-    elif not known.nothing:
-        _show(known)
-    if known.nothing:
-        complain(f"nothing is known of a player {user}")
+        print_json(_json_object(details))
+    elif not details.is_unknown:
+        _show(details)
+    if details.is_unknown:
+        print_error(f"nothing is known of a player {user}")
         raise typer.Exit(FOUND_WRONG)
 
 
 @app.command("suspend")
 def suspend(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     user: UserArgument,
     reason: ReasonOption,
     operator: OperatorOption = None,
     yes: YesOption = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Let a player in nowhere any more, until the suspension is lifted.
+    """Refuse a player's requests and connections until the suspension is lifted.
 
     Works while the server runs: every server process refuses the player within
     a second. Points and place stay; `reset user` takes those. The player need
@@ -87,61 +87,61 @@ def suspend(
     Examples:
       scoreboard player suspend user-123 --reason "cheated, ticket 4711"
     """
-    around = surroundings(ctx)
-    order = _order(around, user, True, operator, reason)
-    _carry_out(around, order, yes, as_json)
+    ctx = cli_context(typer_context)
+    order = _order(ctx, user, True, operator, reason)
+    _execute(ctx, order, yes, as_json)
 
 
 @app.command("reinstate")
 def reinstate(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     user: UserArgument,
     reason: ReasonOption,
     operator: OperatorOption = None,
     yes: YesOption = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Lift a player's suspension.
 
-    Works while the server runs: the player is let in again within a second.
+    Works while the server runs: the player is admitted again within a second.
     Exit code 1 if the player is not suspended.
 
     \b
     Examples:
       scoreboard player reinstate user-123 --reason "appeal granted, ticket 4712"
     """
-    around = surroundings(ctx)
-    order = _order(around, user, False, operator, reason)
-    _carry_out(around, order, yes, as_json)
+    ctx = cli_context(typer_context)
+    order = _order(ctx, user, False, operator, reason)
+    _execute(ctx, order, yes, as_json)
 
 
-def _order(around: Surroundings, user: str, suspended: bool, operator: str | None, reason: str) -> SuspensionOrder:
+def _order(ctx: CliContext, user: str, suspended: bool, operator: str | None, reason: str) -> SuspensionOrder:
     if USER_ID.fullmatch(user) is None:
         raise typer.BadParameter("must be 1 to 64 of A-Z a-z 0-9 _ . : -", param_hint="USER")
     return SuspensionOrder(
         suspension_id=str(uuid4()),
         user_id=user,
         suspended=suspended,
-        operator=operator_of(around, operator, reason),
+        operator=operator_name(ctx, operator, reason),
         reason=reason,
-        at_ms=around.now_ms,
+        at_ms=ctx.now_ms,
     )
 
 
-def _carry_out(around: Surroundings, order: SuspensionOrder, yes: bool, as_json: bool) -> None:
+def _execute(ctx: CliContext, order: SuspensionOrder, yes: bool, as_json: bool) -> None:
     async def work(stores: Stores, _: Any) -> bool:
         newest = await stores.register.suspensions(order.user_id, 1)
-        stands = bool(newest) and newest[0].suspended
-        if not yes and stands != order.suspended:
-            ask(await _question(stores, order))
+        is_suspended = bool(newest) and newest[0].suspended
+        if not yes and is_suspended != order.suspended:
+            confirm(await _question(stores, order))
         try:
             return await stores.register.suspend(order)
-        except StoreUnavailable as away:
-            again = f"see `scoreboard player show {order.user_id}`, and try again"
-            raise StoreUnavailable(f"{away}: it is not known whether the order was entered; {again}") from away
+        except StoreUnavailable as error:
+            hint = f"see `scoreboard player show {order.user_id}`, and try again"
+            raise StoreUnavailable(f"{error}: it is not known whether the order was entered; {hint}") from error
 
-    if not around.visit(work, need_board=False):
-        raise Stop(FOUND_WRONG, f"{order.user_id} is {'suspended already' if order.suspended else 'not suspended'}")
+    if not ctx.with_stores(work, need_board=False):
+        raise CliError(FOUND_WRONG, f"{order.user_id} is {'suspended already' if order.suspended else 'not suspended'}")
     if as_json:
         print_json(order)
     else:
@@ -152,18 +152,18 @@ def _carry_out(around: Surroundings, order: SuspensionOrder, yes: bool, as_json:
 async def _question(stores: Stores, order: SuspensionOrder) -> str:
     account = await stores.ledger.account(order.user_id)
     if account is None:
-        who = f"The ledger has no player {order.user_id} (yet)."
+        subject = f"The ledger has no player {order.user_id} (yet)."
     else:
-        who = f"{order.user_id} ({account.username}) has {account.points:,} points."
-    return f"{who} {'Suspend' if order.suspended else 'Reinstate'} this player?"
+        subject = f"{order.user_id} ({account.username}) has {account.points:,} points."
+    return f"{subject} {'Suspend' if order.suspended else 'Reinstate'} this player?"
 
 
-async def _look_up(stores: Stores, user: str) -> _Known:
+async def _read_details(stores: Stores, user: str) -> _PlayerDetails:
     place = None
     if stores.board is not None:
-        with suppress(StoreUnavailable, StaleBoard):  # Redis is away or about to be rebuilt; all else is in SQL
+        with suppress(StoreUnavailable, StaleBoard):  # without Redis or before a rebuild; the rest is in SQL
             place = await stores.board.place(user)
-    return _Known(
+    return _PlayerDetails(
         user_id=user,
         account=await stores.ledger.account(user),
         place=place,
@@ -173,59 +173,59 @@ async def _look_up(stores: Stores, user: str) -> _Known:
     )
 
 
-def _as_object(known: _Known) -> dict[str, Any]:
-    """For programs. ``rank`` and ``players`` (how many are on the board) are null while Redis cannot be asked."""
+def _json_object(details: _PlayerDetails) -> dict[str, Any]:
+    """The details for JSON. ``rank`` and ``players`` (how many are on the board) are null while Redis does not answer."""
     return {
-        "user_id": known.user_id,
-        "account": known.account,
-        "rank": known.place and known.place.rank,
-        "players": known.place and known.place.total,
-        "suspended": known.suspended,
-        "settings": known.settings,
-        "achievements": known.achievements,
-        "suspensions": known.suspensions,
+        "user_id": details.user_id,
+        "account": details.account,
+        "rank": details.place and details.place.rank,
+        "players": details.place and details.place.total,
+        "suspended": details.suspended,
+        "settings": details.settings,
+        "achievements": details.achievements,
+        "suspensions": details.suspensions,
     }
 
 
-def _show(known: _Known) -> None:
-    parts: list[Any] = [_facts(known)]
-    if known.achievements:
-        parts += ["", _achievement_table(known.achievements)]
-    if known.suspensions:
-        parts += ["", _order_table(known.suspensions)]
-    show(*parts)
+def _show(details: _PlayerDetails) -> None:
+    renderables: list[Any] = [_fields(details)]
+    if details.achievements:
+        renderables += ["", _achievement_table(details.achievements)]
+    if details.suspensions:
+        renderables += ["", _order_table(details.suspensions)]
+    show(*renderables)
 
 
-def _facts(known: _Known) -> Table:
-    account = known.account
-    return facts(
-        player=known.user_id,
+def _fields(details: _PlayerDetails) -> Table:
+    account = details.account
+    return fields(
+        player=details.user_id,
         name="–" if account is None else account.username,
         points="none: no award yet" if account is None else f"{account.points:,}",
-        rank=_rank(known),
-        changed="–" if account is None else f"{moment(account.updated_at_ms)} UTC",
-        spectators="may follow" if known.settings.spectators else "may not follow",
-        suspended="YES" if known.suspended else "no",
+        rank=_rank(details),
+        changed="–" if account is None else f"{utc_time(account.updated_at_ms)} UTC",
+        spectators="may follow" if details.settings.spectators else "may not follow",
+        suspended="YES" if details.suspended else "no",
     )
 
 
-def _rank(known: _Known) -> str:
-    if known.place is None:
+def _rank(details: _PlayerDetails) -> str:
+    if details.place is None:
         return "unknown: Redis does not answer"
-    return "not on the board" if known.place.rank is None else f"{known.place.rank:,} of {known.place.total:,}"
+    return "not on the board" if details.place.rank is None else f"{details.place.rank:,} of {details.place.total:,}"
 
 
 def _achievement_table(achievements: list[Achievement]) -> Table:
-    table = sheet("Milestone", "Unlocked (UTC)", "Action", right=("Milestone",), whole=("Unlocked (UTC)", "Action"))
-    for one in achievements:
-        table.add_row(f"{one.milestone:,}", moment(one.at_ms), cell(one.action_id))
-    return table
+    rows = table("Milestone", "Unlocked (UTC)", "Action", right=("Milestone",), no_wrap=("Unlocked (UTC)", "Action"))
+    for achievement in achievements:
+        rows.add_row(f"{achievement.milestone:,}", utc_time(achievement.at_ms), cell(achievement.action_id))
+    return rows
 
 
 def _order_table(orders: list[SuspensionOrder]) -> Table:
-    table = sheet("When (UTC)", "Order", "By", "Reason", whole=("When (UTC)", "Order"))
+    rows = table("When (UTC)", "Order", "By", "Reason", no_wrap=("When (UTC)", "Order"))
     for order in orders:
-        table.add_row(
-            moment(order.at_ms), "suspended" if order.suspended else "reinstated", cell(order.operator), cell(order.reason)
+        rows.add_row(
+            utc_time(order.at_ms), "suspended" if order.suspended else "reinstated", cell(order.operator), cell(order.reason)
         )
-    return table
+    return rows

@@ -1,4 +1,4 @@
-"""`scoreboard replay`: was this awarded, and does everything add up?"""
+"""`scoreboard replay`: check whether actions were awarded, and verify the totals and the board."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rich.text import Text
 
 from cli.audit import find_entry
 from cli.checks import FINDINGS_MAX, Checker, Report
-from cli.outcomes import FOUND_WRONG, USAGE, Stop
-from cli.printing import Console, JsonFlag, cell, counted, iso, json_text, print_json, remark, sheet, show, visible
-from cli.surroundings import Stores, surroundings
+from cli.context import Stores, cli_context
+from cli.exit_codes import FOUND_WRONG, USAGE_ERROR, CliError
+from cli.output import Console, JsonOption, cell, counted, iso_time, json_text, note, print_json, show, table, visible
 from scoreboard.domain.entries import Entry
 from scoreboard.domain.values import ACTION_ID
 
@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("check")
 def check(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     action_id: Annotated[str | None, typer.Argument(metavar="ACTION_ID", help="Left out: read from stdin, one a line.")] = None,
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object a line, and nothing else.")] = False,
 ) -> None:
@@ -42,41 +42,41 @@ def check(
     ids = [action_id] if action_id is not None else _ids_from_stdin()
     missing = 0
 
-    async def look(stores: Stores, _: Any) -> None:
+    async def check_all(stores: Stores, _: Any) -> None:
         nonlocal missing
-        for one in ids:
-            entry = await find_entry(stores.ledger, one)
+        for checked_id in ids:
+            entry = await find_entry(stores.ledger, checked_id)
             missing += entry is None
-            typer.echo(_answer_json(one, entry) if as_json else _answer(one, entry))
+            typer.echo(_json_line(checked_id, entry) if as_json else _text_line(checked_id, entry))
 
-    surroundings(ctx).visit(look, need_board=False)
+    cli_context(typer_context).with_stores(check_all, need_board=False)
     if missing:
         raise typer.Exit(FOUND_WRONG)
 
 
 def _ids_from_stdin() -> list[str]:
-    """Every id on stdin, read before we begin: while we wait for a terminal, Ctrl-C still means Ctrl-C."""
+    """Every id on stdin. They are read before the reactor starts, so that Ctrl-C interrupts the read."""
     if sys.stdin.isatty():
-        remark("Action ids, one a line; Ctrl-D ends them:")
+        note("Action ids, one a line; Ctrl-D ends them:")
     ids: list[str] = []
     while line := sys.stdin.readline(_LINE_CHARS_MAX):
         if len(ids) == _IDS_MAX:
-            raise Stop(USAGE, f"more than {_IDS_MAX:,} action ids; check them in parts")
+            raise CliError(USAGE_ERROR, f"more than {_IDS_MAX:,} action ids; check them in parts")
         if line.strip():
             ids.append(line.strip())
     return ids
 
 
-def _answer(action_id: str, entry: Entry | None) -> str:
+def _text_line(action_id: str, entry: Entry | None) -> str:
     if entry is not None:
-        where = f"to {visible(entry.user_id)} from {visible(entry.ip_address)}"
-        return f"{entry.action_id}  awarded {entry.score_awarded:+,} {where} at {iso(entry.at_ms)}"
+        details = f"to {visible(entry.user_id)} from {visible(entry.ip_address)}"
+        return f"{entry.action_id}  awarded {entry.score_awarded:+,} {details} at {iso_time(entry.at_ms)}"
     if ACTION_ID.fullmatch(action_id) is None:
         return f"{visible(action_id)}  never awarded: this is no action id (a lower-case UUID, version 4)"
     return f"{action_id}  never awarded"
 
 
-def _answer_json(action_id: str, entry: Entry | None) -> str:
+def _json_line(action_id: str, entry: Entry | None) -> str:
     if entry is None:
         return json_text({"action_id": action_id, "awarded": False})
     return json_text(
@@ -95,14 +95,14 @@ def _answer_json(action_id: str, entry: Entry | None) -> str:
 
 @app.command("verify")
 def verify(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     repair: Annotated[
         bool, typer.Option("--repair", metavar="", help="Then rebuild the board in Redis from the ledger, whatever was found.")
     ] = False,
     take_over: Annotated[
         bool, typer.Option("--take-over", metavar="", help="Repair even where Redis holds the board of another ledger.")
     ] = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check that everything adds up: entries, totals, and what Redis shows.
 
@@ -119,16 +119,16 @@ def verify(
       scoreboard replay verify
       scoreboard replay verify --repair --json
     """
-    around = surroundings(ctx)
+    ctx = cli_context(typer_context)
 
     async def work(stores: Stores, clock: Any) -> Report:
         with Console(stderr=True).status("Checking…") as status:
             report = await Checker(stores, clock, lambda players: status.update(f"Checked {players:,} players…")).check()
             if repair and stores.board is not None:
-                return msgspec.structs.replace(report, redrawn=await around.load_root().redraw(stores, take_over))
+                return msgspec.structs.replace(report, redrawn=await ctx.load_admin().redraw(stores, take_over))
             return report
 
-    report = around.visit(work, need_board=True)
+    report = ctx.with_stores(work, need_board=True)
     if as_json:
         print_json(report)
     else:
@@ -139,15 +139,15 @@ def verify(
 
 def _show(report: Report) -> None:
     if report.findings:
-        table = sheet("Player", "Where", "Should be", "Is")
+        findings = table("Player", "Where", "Should be", "Is")
         for finding in report.findings:
-            table.add_row(*(cell(text) for text in (finding.user_id, finding.where, finding.expected, finding.found)))
-        show(table)
+            findings.add_row(*(cell(text) for text in (finding.user_id, finding.where, finding.expected, finding.found)))
+        show(findings)
     if report.findings_total > FINDINGS_MAX:
         show(f"… and {report.findings_total - FINDINGS_MAX:,} more")
-    verdict = Text("All totals add up." if not report.findings_total else counted(report.findings_total, "finding") + ".")
-    verdict.stylize("bold red" if report.findings_total else "bold green")
+    summary = Text("All totals add up." if not report.findings_total else counted(report.findings_total, "finding") + ".")
+    summary.stylize("bold red" if report.findings_total else "bold green")
     compared = "compared with Redis" if report.board_compared else "Redis not compared: the server is not running"
-    show(verdict.append(f" {counted(report.players, 'player')}, {compared}.", "not bold default"))
+    show(summary.append(f" {counted(report.players, 'player')}, {compared}.", "not bold default"))
     if report.redrawn is not None:
         show(f"The board is rebuilt: {counted(report.redrawn, 'player')}.")

@@ -1,4 +1,4 @@
-"""`scoreboard reset`: take a player, or everyone, back to nothing by ledger entries of their own. Nothing is deleted."""
+"""`scoreboard reset`: reset one player or all to 0 points by entries of type RESET. Nothing is deleted from the ledger."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from uuid import uuid4
 import msgspec
 import typer
 
-from cli.orders import OperatorOption, ReasonOption, YesOption, ask, operator_of
-from cli.outcomes import FOUND_WRONG, UNREACHABLE, Stop
-from cli.printing import JsonFlag, counted, print_json, remark, show
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.confirmation import OperatorOption, ReasonOption, YesOption, confirm, operator_name
+from cli.context import CliContext, Stores, cli_context
+from cli.exit_codes import FOUND_WRONG, UNREACHABLE, CliError
+from cli.output import JsonOption, counted, note, print_json, show
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.values import Standing
 
 app = typer.Typer(no_args_is_help=True)
 
-_KEPT: Final = "Nothing is deleted from the history."
-#: How long players are waited for whose rows another session holds, and how often they are tried.
+_HISTORY_KEPT: Final = "Nothing is deleted from the history."
+#: How long the command waits for players whose rows another session has locked, and how often it tries.
 HELD_S_MAX: Final = 4.5
 RETRY_S: Final = 0.1
 _NAMES_MAX: Final = 10
 
-Told = Callable[[Stores, Sequence[Standing]], Awaitable[object]]
+UpdateBoard = Callable[[Stores, Sequence[Standing]], Awaitable[object]]
 
 
 @app.command("user")
 def reset_user(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     user: Annotated[str, typer.Argument(metavar="USER", help="The player's user id.")],
     reason: ReasonOption,
     operator: OperatorOption = None,
     yes: YesOption = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Take one player off the board: points 0, no rank, until the next award.
 
@@ -46,27 +46,27 @@ def reset_user(
     Examples:
       scoreboard reset user user-123 --reason "cheated in quest-7, ticket 4711"
     """
-    around = surroundings(ctx)
-    order = _order(around, (user,), operator, reason)
+    ctx = cli_context(typer_context)
+    order = _order(ctx, (user,), operator, reason)
 
     async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
         account = await stores.ledger.account(user)
         if account is None:
-            raise Stop(FOUND_WRONG, f"the ledger has no player {user}")
+            raise CliError(FOUND_WRONG, f"the ledger has no player {user}")
         if not yes:
-            ask(f"{user} ({account.username}) has {account.points:,} points. Take this player back to nothing? {_KEPT}")
-        return await _reset(around, stores, reactor, order, around.load_root().project)
+            confirm(f"{user} ({account.username}) has {account.points:,} points. Reset this player to 0 points? {_HISTORY_KEPT}")
+        return await _reset(ctx, stores, reactor, order, ctx.load_admin().project)
 
-    _report(order, around.visit(work, need_board=True), as_json)
+    _report(order, ctx.with_stores(work, need_board=True), as_json)
 
 
 @app.command("board")
 def reset_board(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     reason: ReasonOption,
     operator: OperatorOption = None,
     yes: YesOption = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Take every player off the board: an empty board, and everyone starts from 0.
 
@@ -77,58 +77,56 @@ def reset_board(
     Examples:
       scoreboard reset board --reason "season 4 begins"
     """
-    around = surroundings(ctx)
-    order = _order(around, None, operator, reason)
+    ctx = cli_context(typer_context)
+    order = _order(ctx, None, operator, reason)
 
     async def work(stores: Stores, reactor: Any) -> Sequence[Standing]:
         players = await stores.ledger.ranked_count()
         if not yes:
-            ask(f"{counted(players, 'player')} on the board. Take ALL of them back to nothing? {_KEPT}")
-        return await _reset(around, stores, reactor, order, lambda stores, standings: around.load_root().redraw(stores))
+            confirm(f"{counted(players, 'player')} on the board. Reset ALL of them to 0 points? {_HISTORY_KEPT}")
+        return await _reset(ctx, stores, reactor, order, lambda stores, standings: ctx.load_admin().redraw(stores))
 
-    _report(order, around.visit(work, need_board=True), as_json)
-
-
-def _order(around: Surroundings, users: tuple[str, ...] | None, operator: str | None, reason: str) -> ResetOrder:
-    who = operator_of(around, operator, reason)
-    return ResetOrder(reset_id=str(uuid4()), user_ids=users, operator=who, reason=reason, at_ms=around.now_ms)
+    _report(order, ctx.with_stores(work, need_board=True), as_json)
 
 
-async def _reset(around: Surroundings, stores: Stores, reactor: Any, order: ResetOrder, tell: Told) -> Sequence[Standing]:
-    """Commit, then tell. If we stop between the two, the ledger is ahead of the board, and the server's next look draws it.
+def _order(ctx: CliContext, users: tuple[str, ...] | None, operator: str | None, reason: str) -> ResetOrder:
+    name = operator_name(ctx, operator, reason)
+    return ResetOrder(reset_id=str(uuid4()), user_ids=users, operator=name, reason=reason, at_ms=ctx.now_ms)
 
-    The reset's time is that of the commit, not of the question before it: awards that came while somebody thought about the
-    answer stand before the reset in the history.
+
+async def _reset(ctx: CliContext, stores: Stores, reactor: Any, order: ResetOrder, update: UpdateBoard) -> Sequence[Standing]:
+    """Commit, then update the board. After a crash between the two, the ledger is ahead, and the server updates the board.
+
+    The reset has the time of its commit, not of the prompt before it: an award committed during the prompt comes before the
+    reset in the history.
     """
-    changed, held = await _commit(around, stores, reactor, order)
-    trouble = [_left_out(changed, held), await _board_behind(stores, changed, tell) if changed else ""]
-    if any(trouble):
-        raise Stop(UNREACHABLE, "; ".join(filter(None, trouble)))
+    changed, held = await _commit(ctx, stores, reactor, order)
+    problems = [_held_message(changed, held), await _update_board(stores, changed, update) if changed else ""]
+    if any(problems):
+        raise CliError(UNREACHABLE, "; ".join(filter(None, problems)))
     return changed
 
 
-def _left_out(changed: Sequence[Standing], held: Sequence[str]) -> str:
-    """Who could not be reset beside how many who were, or "" when that is no one."""
+def _held_message(changed: Sequence[Standing], held: Sequence[str]) -> str:
+    """The error message about players who could not be reset; "" if there are none."""
     if not held:
         return ""
     names = ", ".join(held[:_NAMES_MAX]) + (", ..." if len(held) > _NAMES_MAX else "")
-    done = f"{counted(len(changed), 'player')} taken back to nothing; " if changed else ""
+    done = f"{counted(len(changed), 'player')} reset to 0 points; " if changed else ""
     return f"{done}{counted(len(held), 'player')} not reset; another session of the database holds: {names}"
 
 
-async def _commit(
-    around: Surroundings, stores: Stores, reactor: Any, order: ResetOrder
-) -> tuple[Sequence[Standing], Sequence[str]]:
-    """Who was taken back, and who could not be. An award holds its player for milliseconds: those are tried again, by name.
+async def _commit(ctx: CliContext, stores: Stores, reactor: Any, order: ResetOrder) -> tuple[Sequence[Standing], Sequence[str]]:
+    """Reset in the ledger: the new standings, and the players still locked. An award locks its player for milliseconds: we retry.
 
-    If we stop between two tries, the rest were not reset; the same command resets them.
+    After a crash between two tries, the remaining players are not reset; the same command resets them.
     """
     from twisted.internet.task import deferLater
 
     changed: list[Standing] = []
     until_s = reactor.seconds() + HELD_S_MAX
     while True:
-        done = await stores.ledger.reset(msgspec.structs.replace(order, at_ms=around.now_ms))
+        done = await stores.ledger.reset(msgspec.structs.replace(order, at_ms=ctx.now_ms))
         changed += done.standings
         if not done.held or reactor.seconds() >= until_s:
             return changed, done.held
@@ -136,14 +134,14 @@ async def _commit(
         await deferLater(reactor, RETRY_S)
 
 
-async def _board_behind(stores: Stores, changed: Sequence[Standing], tell: Told) -> str:
-    """Set the board; why it does not show the reset yet, or "" when it does."""
+async def _update_board(stores: Stores, changed: Sequence[Standing], update: UpdateBoard) -> str:
+    """Update the board, and return the error message if that failed, else ""."""
     try:
-        await tell(stores, changed)
+        await update(stores, changed)
     except (StoreUnavailable, StaleBoard) as error:
-        return f"the reset is in the ledger, but the board could not be told ({error}); it catches up by itself"
+        return f"the reset is in the ledger, but the board could not be updated ({error}); it catches up by itself"
     if stores.board is None:
-        remark("The server is not running; its board shows the reset from its next start on.")
+        note("The server is not running; its board shows the reset from its next start on.")
     return ""
 
 
@@ -151,6 +149,6 @@ def _report(order: ResetOrder, changed: Sequence[Standing], as_json: bool) -> No
     if as_json:
         print_json({"reset_id": order.reset_id, "operator": order.operator, "reason": order.reason, "players": len(changed)})
     elif changed:
-        show(f"Taken back to nothing: {counted(len(changed), 'player')} (reset {order.reset_id}).")
+        show(f"Reset to 0 points: {counted(len(changed), 'player')} (reset {order.reset_id}).")
     else:
         show("Nothing to do: already off the board.")

@@ -1,4 +1,4 @@
-"""`scoreboard token`: tokens for trying things out. In production tokens come from whoever knows the players."""
+"""`scoreboard token`: issue tokens for trying things out. In production, the service that signs players in issues them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Annotated, Final
 
 import typer
 
-from cli.moments import span_s
-from cli.outcomes import USAGE, Stop
-from cli.printing import JsonFlag, print_json
-from cli.surroundings import surroundings
+from cli.context import cli_context
+from cli.exit_codes import USAGE_ERROR, CliError
+from cli.output import JsonOption, print_json
+from cli.time_options import parse_duration_s
 from scoreboard.domain.values import USER_ID
 
 _NAME_CHARS_MAX: Final = 64
@@ -29,21 +29,21 @@ class RoleName(StrEnum):
 
 @app.command("mint")
 def mint(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     user: Annotated[str, typer.Option("--user", metavar="USER", help="The user id that the token is for.")],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The name shown on the board; else the id.")] = None,
     role: Annotated[RoleName, typer.Option("--role", metavar="ROLE", help="user, admin, service or spectator.")] = RoleName.USER,
-    life: Annotated[
+    lifetime: Annotated[
         str | None, typer.Option("--life", metavar="SPAN", help="15m, 24h; JWT_EXPIRATION if left out, and at most.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Mint it in production too.")] = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Mint a token that this installation's server accepts, and print it.
 
     It is signed with JWT_SECRET (in development: the secret kept in the data
-    directory), so run it where the server runs, with the same settings. Whoever
-    holds a token is that player: in production this needs --yes.
+    directory), so run it where the server runs, with the same settings. A token
+    lets its holder act as the player: in production this needs --yes.
 
     \b
     Examples:
@@ -55,14 +55,14 @@ def mint(
     name = name or user
     if len(name) > _NAME_CHARS_MAX or not name.isprintable():
         raise typer.BadParameter(f"must be at most {_NAME_CHARS_MAX} characters that can be seen", param_hint="--name")
-    around = surroundings(ctx)
-    settings = around.settings(signs=True)
+    ctx = cli_context(typer_context)
+    settings = ctx.settings(signs=True)
     if settings.environment == "production" and not yes:
-        raise Stop(USAGE, "this is production, where whoever holds the token plays as this player; add --yes if you mean it")
-    life_s = settings.jwt_expiration_s if life is None else span_s(life, "--life")
+        raise CliError(USAGE_ERROR, "in production, the holder of this token plays as this player; add --yes if you mean it")
+    life_s = settings.jwt_expiration_s if lifetime is None else parse_duration_s(lifetime, "--life")
     if not 1 <= life_s <= settings.jwt_expiration_s:
         raise typer.BadParameter(f"must be from 1s to JWT_EXPIRATION ({settings.jwt_expiration_s}s)", param_hint="--life")
-    token = around.load_root().mint_token(settings, user, name, role.value, life_s)
+    token = ctx.load_admin().mint_token(settings, user, name, role.value, life_s)
     if as_json:
         print_json({"token": token, "user_id": user, "username": name, "role": role.value, "life_s": life_s})
     else:

@@ -1,4 +1,4 @@
-"""`scoreboard top`: the live board in the terminal."""
+"""`scoreboard top`: the leaderboard in the terminal, refreshed as it changes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import typer
 from rich.console import Group
 from rich.live import Live
 
-from cli.printing import Console, JsonFlag, cell, counted, moment, one_line, print_json, sheet, show
-from cli.running import pause
-from cli.surroundings import Stores, Surroundings, surroundings
+from cli.context import CliContext, Stores, cli_context
+from cli.output import Console, JsonOption, cell, counted, one_line, print_json, show, table, utc_time
+from cli.reactor import sleep
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Cursor, Page, Row, ScoreChanged
 
-#: However much happens, the screen is drawn at most this often.
-_PACE_S: Final = 0.1
+#: The shortest time between two refreshes.
+_REFRESH_S_MIN: Final = 0.1
 _LIMIT_MAX: Final = 100
 
 
 def top(
-    ctx: typer.Context,
+    typer_context: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=_LIMIT_MAX, help="How many players.")] = 10,
     interval: Annotated[
-        float, typer.Option("--interval", min=_PACE_S, max=3600, metavar="SECONDS", help="Look at least this often.")
+        float, typer.Option("--interval", min=_REFRESH_S_MIN, max=3600, metavar="SECONDS", help="Look at least this often.")
     ] = 2.0,
     once: Annotated[bool, typer.Option("--once", metavar="", help="Print the board once. So does a pipe, and --json.")] = False,
-    as_json: JsonFlag = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show the top of the board and follow it; Ctrl-C ends.
 
@@ -38,87 +38,87 @@ def top(
       scoreboard top
       scoreboard top --once --limit 100
     """
-    around = surroundings(ctx)
+    ctx = cli_context(typer_context)
     console = Console(highlight=False, markup=False)
 
-    async def look(stores: Stores, _: Any) -> Page:
-        return await _read(stores, limit, around)
+    async def read_once(stores: Stores, _: Any) -> Page:
+        return await _read(stores, limit, ctx)
 
     async def follow(stores: Stores, clock: Any) -> None:
-        await _follow(stores, clock, limit, interval, around, console)
+        await _follow(stores, clock, limit, interval, ctx, console)
 
     if once or as_json or not console.is_terminal:
-        page = around.visit(look, need_board=True)
+        page = ctx.with_stores(read_once, need_board=True)
         if as_json:
             print_json(page)
         else:
-            show(_drawn(page, None, None))
+            show(_render(page, None, None))
         return
     try:
-        around.visit(follow, need_board=True)
+        ctx.with_stores(follow, need_board=True)
     except KeyboardInterrupt:
         return
 
 
-async def _follow(stores: Stores, clock: Any, limit: int, interval_s: float, around: Surroundings, console: Console) -> None:
-    """Draw whenever a change is heard, at the latest after ``interval_s``; while no store answers the last state stands."""
-    heard: list[Cursor] = []
+async def _follow(stores: Stores, clock: Any, limit: int, interval_s: float, ctx: CliContext, console: Console) -> None:
+    """Refresh after each change and at least every ``interval_s``; while no store answers, the last page stays on the screen."""
+    changes_seen: list[Cursor] = []
 
-    def hear(cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
-        heard[:] = [cursor]
+    def on_change(cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        changes_seen[:] = [cursor]
 
     if stores.board is not None:
-        stores.board.listen(hear)
-    page, before = await _read(stores, limit, around), None
-    with Live(_drawn(page, None, None), console=console, auto_refresh=False) as screen:
+        stores.board.listen(on_change)
+    page, before = await _read(stores, limit, ctx), None
+    with Live(_render(page, None, None), console=console, auto_refresh=False) as live:
         while True:
             waited_s = 0.0
-            while waited_s < interval_s and not (heard and waited_s):
-                await pause(clock, _PACE_S)
-                waited_s += _PACE_S
-            heard.clear()
-            trouble = None
+            while waited_s < interval_s and not (changes_seen and waited_s):
+                await sleep(clock, _REFRESH_S_MIN)
+                waited_s += _REFRESH_S_MIN
+            changes_seen.clear()
+            error = None
             try:
-                now = await _read(stores, limit, around)
+                now = await _read(stores, limit, ctx)
                 if now.rows != page.rows:
                     before = page
                 page = now
             except StoreUnavailable as unavailable:
-                trouble = str(unavailable)
-            screen.update(_drawn(page, before, trouble), refresh=True)
+                error = str(unavailable)
+            live.update(_render(page, before, error), refresh=True)
 
 
-async def _read(stores: Stores, limit: int, around: Surroundings) -> Page:
-    """The top of the board; as the ledger sees it when there is none to ask."""
+async def _read(stores: Stores, limit: int, ctx: CliContext) -> Page:
+    """The first page of the board; where it cannot be read, the same from the ledger."""
     if stores.board is not None:
         try:
             return await stores.board.page(0, limit)
         except (StoreUnavailable, StaleBoard):
-            pass  # Redis is away or about to be rebuilt; the ledger knows the totals too
+            pass  # Redis does not answer or the board is about to be rebuilt; the ledger has the totals too
     standings, total = await stores.ledger.top(0, limit), await stores.ledger.ranked_count()
     rows = tuple(standing.row(rank) for rank, standing in enumerate(standings, 1))
-    return Page(cursor=Cursor(epoch=0, seq=0), total=total, rows=rows, read_at_ms=around.now_ms, degraded=True)
+    return Page(cursor=Cursor(epoch=0, seq=0), total=total, rows=rows, read_at_ms=ctx.now_ms, degraded=True)
 
 
-def _drawn(page: Page, before: Page | None, trouble: str | None) -> Group:
-    table = sheet("Rank", "", "Player", "User id", "Points", "Changed (UTC)", right=("Rank", "Points"), whole=("Changed (UTC)",))
+def _render(page: Page, before: Page | None, error: str | None) -> Group:
+    rows = table("Rank", "", "Player", "User id", "Points", "Changed (UTC)", right=("Rank", "Points"), no_wrap=("Changed (UTC)",))
     for row in page.rows:
-        table.add_row(
+        rows.add_row(
             str(row.rank),
-            _move(row, before),
+            _rank_arrow(row, before),
             one_line(row.username),
             one_line(row.user_id, "dim"),
             f"{row.points:,}",
-            cell(moment(row.updated_at_ms), "dim"),
+            cell(utc_time(row.updated_at_ms), "dim"),
         )
-    seen = f"{counted(page.total, 'player')} · seen {moment(page.read_at_ms)} UTC"
+    summary = f"{counted(page.total, 'player')} · seen {utc_time(page.read_at_ms)} UTC"
     if page.degraded:
-        seen += " · from the ledger, without Redis"
-    return Group(table, cell(seen if trouble is None else f"{seen} · {trouble}", "dim"))
+        summary += " · from the ledger, without Redis"
+    return Group(rows, cell(summary if error is None else f"{summary} · {error}", "dim"))
 
 
-def _move(row: Row, before: Page | None) -> str:
-    """An arrow if the player stands elsewhere than before."""
+def _rank_arrow(row: Row, before: Page | None) -> str:
+    """An arrow up or down if the player's rank changed since the page before."""
     if before is None:
         return ""
     rank = next((old.rank for old in before.rows if old.user_id == row.user_id), len(before.rows) + 1)

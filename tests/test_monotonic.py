@@ -13,7 +13,7 @@ from tests.fake_clock import FakeClock
 
 CODE = """
 import os, sys, time
-from cli.running import on_reactor, pause
+from cli.reactor import run_on_reactor, sleep
 
 async def work(reactor):
     fired = []
@@ -24,10 +24,10 @@ async def work(reactor):
         clock.write(sys.argv[1])
     assert abs(time.time() - wall_s) > 3000, "the wall clock was not set"
     for _ in range(5):
-        await pause(reactor, 0.1)
+        await sleep(reactor, 0.1)
     return fired, time.monotonic() - began_s < 3
 
-print(on_reactor(work))
+print(run_on_reactor(work))
 """
 
 

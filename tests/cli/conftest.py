@@ -6,15 +6,15 @@ from twisted.internet import task
 from scoreboard.storage.memory.board import MemoryBoard
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryRegister
-from tests.cli.house import NOW_MS, House, TwinRoot
+from tests.cli.harness import NOW_MS, CliHarness, FakeAdminApi
 
 
 @pytest.fixture
-def house() -> House:
+def cli() -> CliHarness:
     clock = task.Clock()
     clock.advance(NOW_MS / 1000)
-    server = MemoryBoard(lambda: NOW_MS)
-    server.canvas.begin(1)
+    server_board = MemoryBoard(lambda: NOW_MS)
+    server_board.canvas.begin(1)
     ledger = MemoryLedger()
-    root = TwinRoot(ledger, MemoryRegister(ledger.achievements), MemoryBoard(lambda: NOW_MS, server.canvas))
-    return House(root, clock, {"USER": "ada"}, server)
+    admin = FakeAdminApi(ledger, MemoryRegister(ledger.achievements), MemoryBoard(lambda: NOW_MS, server_board.canvas))
+    return CliHarness(admin, clock, {"USER": "ada"}, server_board)

@@ -1,4 +1,4 @@
-"""`scoreboard replay`: was it awarded, and does everything add up?"""
+"""Tests of `scoreboard replay`."""
 
 from __future__ import annotations
 
@@ -8,74 +8,74 @@ import msgspec
 
 from scoreboard.boundaries import StoreUnavailable
 from tests.awaiting import result_of
-from tests.cli.house import House, action_id
+from tests.cli.harness import CliHarness, action_id
 
 
-def test_an_awarded_action_is_told_with_when_to_whom_and_from_where(house: House) -> None:
-    house.award("user-1", number=1)
-    checked = house.scoreboard("replay", "check", action_id(1))
+def test_check_prints_player_address_and_time_of_an_awarded_action(cli: CliHarness) -> None:
+    cli.award("user-1", number=1)
+    checked = cli.run("replay", "check", action_id(1))
     assert checked.exit_code == 0
     assert checked.stdout == f"{action_id(1)}  awarded +100 to user-1 from 203.0.113.7 at 2026-11-22T10:30:01.000Z\n"
 
 
-def test_one_that_was_not_is_a_finding(house: House) -> None:
-    checked = house.scoreboard("replay", "check", action_id(1))
+def test_check_exits_with_1_for_an_action_that_was_not_awarded(cli: CliHarness) -> None:
+    checked = cli.run("replay", "check", action_id(1))
     assert (checked.exit_code, checked.stdout) == (1, f"{action_id(1)}  never awarded\n")
-    checked = house.scoreboard("replay", "check", "x\x1b")
+    checked = cli.run("replay", "check", "x\x1b")
     assert (checked.exit_code, checked.stdout.startswith("x\\x1b  never awarded: this is no action id")) == (1, True)
 
 
-def test_many_come_from_stdin_and_are_answered_in_order(house: House) -> None:
-    house.award("user-1", number=1)
-    house.award("user-1", number=3)
+def test_check_reads_ids_from_stdin_and_answers_in_order(cli: CliHarness) -> None:
+    cli.award("user-1", number=1)
+    cli.award("user-1", number=3)
     ids = [action_id(number) for number in (3, 2, 1)]
-    checked = house.scoreboard("replay", "check", "--json", answer="\n".join(ids) + "\n\n")
+    checked = cli.run("replay", "check", "--json", answer="\n".join(ids) + "\n\n")
     answers = [json.loads(line) for line in checked.stdout.splitlines()]
     assert checked.exit_code == 1
     assert [(answer["action_id"], answer["awarded"]) for answer in answers] == list(zip(ids, (True, False, True), strict=True))
     assert answers[0]["ip_address"] == "203.0.113.7"
 
 
-def test_too_many_are_refused_before_any_is_looked_up(house: House) -> None:
-    assert house.scoreboard("replay", "check", answer="x\n" * 100_001).exit_code == 2
-    assert house.root.opened == []
+def test_check_refuses_too_many_ids_before_it_opens_the_stores(cli: CliHarness) -> None:
+    assert cli.run("replay", "check", answer="x\n" * 100_001).exit_code == 2
+    assert cli.admin.opened == []
 
 
-def a_house_with_players(house: House, players: int = 3) -> House:
+def award_players(cli: CliHarness, players: int = 3) -> CliHarness:
     for number in range(players):
-        house.award(f"user-{number}", number=number)
-    return house
+        cli.award(f"user-{number}", number=number)
+    return cli
 
 
-def findings(house: House, *options: str) -> list[dict[str, str]]:
-    ended = house.scoreboard("replay", "verify", "--json", *options)
+def findings(cli: CliHarness, *options: str) -> list[dict[str, str]]:
+    ended = cli.run("replay", "verify", "--json", *options)
     report = json.loads(ended.stdout)
     assert ended.exit_code == (1 if report["findings_total"] else 0)
     found: list[dict[str, str]] = report["findings"]
     return found
 
 
-def test_what_adds_up_is_told(house: House) -> None:
-    a_house_with_players(house)
-    ended = house.scoreboard("replay", "verify")
+def test_verify_reports_a_consistent_ledger_and_board(cli: CliHarness) -> None:
+    award_players(cli)
+    ended = cli.run("replay", "verify")
     assert (ended.exit_code, ended.stdout) == (0, "All totals add up. 3 players, compared with Redis.\n")
 
 
-def test_a_tampered_total_is_found(house: House) -> None:
-    a_house_with_players(house)
-    standings = house.root.ledger.standings
+def test_verify_finds_a_tampered_total(cli: CliHarness) -> None:
+    award_players(cli)
+    standings = cli.admin.ledger.standings
     standings["user-1"] = msgspec.structs.replace(standings["user-1"], points=999)
-    assert [(finding["user_id"], finding["where"]) for finding in findings(house)] == [
+    assert [(finding["user_id"], finding["where"]) for finding in findings(cli)] == [
         ("user-1", "user_scores"),
         ("user-1", "board"),  # the board is compared with the total that is wrong now
     ]
 
 
-def test_a_board_that_shows_something_else_is_found_and_repaired(house: House) -> None:
-    a_house_with_players(house)
-    wrong = result_of(house.root.ledger.account("user-1"))
-    result_of(house.root.board.set([msgspec.structs.replace(wrong, points=9_999, version=wrong.version + 1)]))
-    assert findings(house) == [
+def test_verify_finds_and_repairs_a_board_that_differs_from_the_ledger(cli: CliHarness) -> None:
+    award_players(cli)
+    wrong = result_of(cli.admin.ledger.account("user-1"))
+    result_of(cli.admin.board.set([msgspec.structs.replace(wrong, points=9_999, version=wrong.version + 1)]))
+    assert findings(cli) == [
         {
             "user_id": "user-1",
             "where": "board",
@@ -83,75 +83,75 @@ def test_a_board_that_shows_something_else_is_found_and_repaired(house: House) -
             "found": "9,999 points (version 2)",
         }
     ]
-    repaired = house.scoreboard("replay", "verify", "--repair")
+    repaired = cli.run("replay", "verify", "--repair")
     assert repaired.exit_code == 1
     assert "The board is rebuilt: 3 players." in repaired.stdout
-    assert findings(house) == []
+    assert findings(cli) == []
 
 
-def test_a_player_whom_the_ledger_never_heard_of_is_found(house: House) -> None:
-    a_house_with_players(house)
-    stranger = msgspec.structs.replace(result_of(house.root.ledger.account("user-1")), user_id="stranger")
-    result_of(house.root.board.set([stranger]))
-    assert [finding["user_id"] for finding in findings(house)] == ["stranger"]
+def test_verify_finds_a_player_who_is_not_in_the_ledger(cli: CliHarness) -> None:
+    award_players(cli)
+    unknown = msgspec.structs.replace(result_of(cli.admin.ledger.account("user-1")), user_id="unknown")
+    result_of(cli.admin.board.set([unknown]))
+    assert [finding["user_id"] for finding in findings(cli)] == ["unknown"]
 
 
-def test_what_is_only_in_flight_is_no_finding(house: House) -> None:
-    a_house_with_players(house)
-    standing = result_of(house.root.ledger.account("user-1"))
-    house.root.ledger.standings["user-1"] = msgspec.structs.replace(standing, points=0, version=0)
-    house.clock.callLater(0.7, house.root.ledger.standings.update, {"user-1": standing})
-    assert [finding["where"] for finding in findings(house)] == ["user_scores"]
+def test_verify_rereads_the_board_before_a_difference_counts(cli: CliHarness) -> None:
+    award_players(cli)
+    standing = result_of(cli.admin.ledger.account("user-1"))
+    cli.admin.ledger.standings["user-1"] = msgspec.structs.replace(standing, points=0, version=0)
+    cli.clock.callLater(0.7, cli.admin.ledger.standings.update, {"user-1": standing})
+    assert [finding["where"] for finding in findings(cli)] == ["user_scores"]
 
 
-def test_an_empty_redis_is_one_finding_and_not_one_a_player(house: House) -> None:
-    a_house_with_players(house)
-    house.server.canvas.lose()
-    assert [(finding["user_id"], finding["found"]) for finding in findings(house)] == [("*", "nothing is drawn")]
-    findings(house, "--repair")
-    assert findings(house) == []
+def test_an_empty_redis_is_a_single_finding(cli: CliHarness) -> None:
+    award_players(cli)
+    cli.server_board.canvas.lose()
+    assert [(finding["user_id"], finding["found"]) for finding in findings(cli)] == [("*", "there is no board in Redis")]
+    findings(cli, "--repair")
+    assert findings(cli) == []
 
 
-def test_a_player_taken_off_the_board_is_due_to_be_off_it(house: House) -> None:
-    a_house_with_players(house)
-    house.scoreboard("reset", "user", "user-1", "--reason", "r", "--yes")
-    assert findings(house) == []
-    back = msgspec.structs.replace(result_of(house.root.ledger.account("user-1")), reached_at_ms=1, version=9)
-    result_of(house.server.set([back]))
-    assert [(finding["user_id"], finding["expected"]) for finding in findings(house)] == [("user-1", "not on the board")]
+def test_verify_finds_a_reset_player_who_is_still_on_the_board(cli: CliHarness) -> None:
+    award_players(cli)
+    cli.run("reset", "user", "user-1", "--reason", "r", "--yes")
+    assert findings(cli) == []
+    back = msgspec.structs.replace(result_of(cli.admin.ledger.account("user-1")), reached_at_ms=1, version=9)
+    result_of(cli.server_board.set([back]))
+    assert [(finding["user_id"], finding["expected"]) for finding in findings(cli)] == [("user-1", "not on the board")]
 
 
-def test_while_the_server_is_down_the_ledger_alone_is_checked(house: House) -> None:
-    a_house_with_players(house)
-    house.root.board = None
-    checked = house.scoreboard("replay", "verify", "--repair")
+def test_verify_checks_only_the_ledger_while_the_server_is_down(cli: CliHarness) -> None:
+    award_players(cli)
+    cli.admin.board = None
+    checked = cli.run("replay", "verify", "--repair")
     assert checked.exit_code == 0
     assert checked.stdout == "All totals add up. 3 players, Redis not compared: the server is not running.\n"
 
 
-def test_more_than_a_thousand_findings_are_counted_and_not_all_listed(house: House) -> None:
-    a_house_with_players(house, 1_100)
-    standings = house.root.ledger.standings
+def test_verify_lists_1000_findings_and_counts_all(cli: CliHarness) -> None:
+    award_players(cli, 1_100)
+    standings = cli.admin.ledger.standings
     standings.update({user_id: msgspec.structs.replace(one, points=1) for user_id, one in standings.items()})
-    house.root.board = None
-    report = json.loads(house.scoreboard("replay", "verify", "--json").stdout)
+    cli.admin.board = None
+    report = json.loads(cli.run("replay", "verify", "--json").stdout)
     assert (report["findings_total"], len(report["findings"])) == (1_100, 1_000)
-    assert "… and 100 more" in house.scoreboard("replay", "verify").stdout
+    assert "… and 100 more" in cli.run("replay", "verify").stdout
 
 
-def test_a_board_that_cannot_be_read_is_a_finding_and_can_be_repaired(house: House) -> None:
-    a_house_with_players(house)
+def test_an_unreadable_board_is_a_finding_and_can_be_repaired(cli: CliHarness) -> None:
+    award_players(cli)
 
-    async def spoilt(user_ids: object) -> list[object]:
+    async def unreadable(user_ids: object) -> list[object]:
         raise StoreUnavailable("a ranked player without a record")
 
-    house.root.board.drawn = spoilt
-    assert [(finding["user_id"], finding["found"]) for finding in findings(house)] == [("*", "a ranked player without a record")]
-    assert "The board is rebuilt: 3 players." in house.scoreboard("replay", "verify", "--repair").stdout
+    cli.admin.board.drawn = unreadable
+    assert [(finding["user_id"], finding["found"]) for finding in findings(cli)] == [("*", "a ranked player without a record")]
+    assert "The board is rebuilt: 3 players." in cli.run("replay", "verify", "--repair").stdout
 
 
-def test_a_redis_that_is_away_is_no_finding_but_3(house: House) -> None:
-    a_house_with_players(house)
-    house.root.board.broken = True
-    ended = house.scoreboard("replay", "verify", "--json")
+def test_verify_exits_with_3_while_redis_does_not_answer(cli: CliHarness) -> None:
+    award_players(cli)
+    cli.admin.board.broken = True
+    ended = cli.run("replay", "verify", "--json")
     assert (ended.exit_code, ended.stdout) == (3, "")

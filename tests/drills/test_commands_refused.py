@@ -235,7 +235,7 @@ def test_a_question_fits_into_80_columns(house: Path) -> None:
     for words in (["reset", "board", *long], ["reset", "user", "amy", *long], ["db", "restore", "b.db"]):
         ended = command(house, *words, said="n\n")
         question, _, answer = ended.stderr.partition("[y/N] \n")
-        assert answer == "Error: nobody said yes, so nothing was changed; --yes does not ask\n"
+        assert answer == "Error: not confirmed, so nothing was changed; --yes does not ask\n"
         assert 0 < max(len(line) for line in f"{question}[y/N] ".splitlines()) < 80
         assert ended.returncode == 2
 

@@ -99,7 +99,7 @@ def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., Serve
         ended = server.command_line(*reset)
         told = [one.result() for one in playing]
     assert ended.returncode == 3
-    assert "8 players taken back to nothing; " in ended.stderr
+    assert "8 players reset to 0 points; " in ended.stderr
     assert "1 player not reset; another session of the database holds: amy" in ended.stderr
     assert {status for one in told for status, _ in one} == {200}
     assert max(seconds for one in told for _, seconds in one) < 1.5

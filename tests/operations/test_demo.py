@@ -1,4 +1,4 @@
-"""The demo: players who keep to the rules of the game, and a clear word where there is nobody to play with."""
+"""Tests of the load generator behind `make demo`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cli.demo import Answer, Door, Tally, play, take_turns
-from cli.outcomes import UNREACHABLE, Stop
+from cli.demo import ApiClient, ApiResponse, Counts, play, run_scheduled
+from cli.exit_codes import UNREACHABLE, CliError
 from config.catalogue import load_catalogue
 from config.settings import PACKAGED_ACTIONS
 from scoreboard.domain.rules import check_metadata
@@ -18,47 +18,47 @@ RULES = load_catalogue(PACKAGED_ACTIONS, 600_000)
 GRANT = {"data": {"actionId": "an-action", "timestamp": 5, "signature": "signed"}}
 
 
-class ScriptedDoor(Door):
-    """Answers from a list, the last answer for ever, and remembers what was asked."""
+class ScriptedClient(ApiClient):
+    """Answers from a list, repeats the last answer, and records the requests."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: ApiResponse) -> None:
         super().__init__("http://127.0.0.1:9")
-        self.answers, self.asked = list(answers), list[tuple[str, Mapping[str, Any]]]()
+        self.answers, self.requests = list(answers), list[tuple[str, Mapping[str, Any]]]()
 
-    def ask(self, method: str, path: str, token: str, body: Mapping[str, Any] | None = None) -> Answer:
-        self.asked.append((path, body or {}))
+    def request(self, method: str, path: str, token: str, body: Mapping[str, Any] | None = None) -> ApiResponse:
+        self.requests.append((path, body or {}))
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_player_hands_in_what_was_begun_after_doing_it_and_no_faster_than_allowed(seed: int) -> None:
-    door, tally = ScriptedDoor(Answer(200, GRANT, 0)), Tally()
-    game = play(door, "token", random.Random(seed), tally)
+def test_a_player_submits_each_initialized_action_after_its_duration_and_within_the_rate_limit(seed: int) -> None:
+    client, counts = ScriptedClient(ApiResponse(200, GRANT, 0)), Counts()
+    game = play(client, "token", random.Random(seed), counts)
     waits_s = [next(game) for _ in range(41)]
-    assert tally.awarded == 20
-    for (begun_at, begun), (handed_in_at, handed_in), takes_s in zip(
-        door.asked[::2], door.asked[1::2], waits_s[1::2], strict=True
+    assert counts.awarded == 20
+    for (initialize_path, initialized), (submit_path, submitted), takes_s in zip(
+        client.requests[::2], client.requests[1::2], waits_s[1::2], strict=True
     ):
-        rule = RULES[begun["actionType"]]
-        assert (begun_at, handed_in_at) == ("/actions/initialize", "/scores/submit")
-        assert check_metadata(rule, begun["metadata"]) is None
+        rule = RULES[initialized["actionType"]]
+        assert (initialize_path, submit_path) == ("/actions/initialize", "/scores/submit")
+        assert check_metadata(rule, initialized["metadata"]) is None
         assert takes_s * 1000 >= rule.duration_ms_min
-        assert handed_in == {**begun, **GRANT["data"]}
-    assert sum(waits_s[1:]) / tally.awarded > 6, "ten submissions a minute are allowed"
+        assert submitted == {**initialized, **GRANT["data"]}
+    assert sum(waits_s[1:]) / counts.awarded > 6, "ten submissions a minute are allowed"
 
 
-def test_a_player_who_is_refused_waits_as_long_as_he_is_told() -> None:
-    refused = Answer(429, {"error": "RATE_LIMIT_EXCEEDED", "message": "Too many"}, 40)
-    tally = Tally()
-    game = play(ScriptedDoor(refused, Answer(200, GRANT, 0), refused), "token", random.Random(1), tally)
+def test_a_refused_player_waits_for_the_time_in_retry_after() -> None:
+    refused = ApiResponse(429, {"error": "RATE_LIMIT_EXCEEDED", "message": "Too many"}, 40)
+    counts = Counts()
+    game = play(ScriptedClient(refused, ApiResponse(200, GRANT, 0), refused), "token", random.Random(1), counts)
     next(game)
     assert next(game) == 40
     next(game)
     assert next(game) == 40
-    assert (tally.awarded, tally.refused, tally.last_refusal) == (0, 2, "429 RATE_LIMIT_EXCEEDED: Too many")
+    assert (counts.awarded, counts.refused, counts.last_refusal) == (0, 2, "429 RATE_LIMIT_EXCEEDED: Too many")
 
 
-def test_everybody_has_a_turn_until_the_time_is_over() -> None:
+def test_all_generators_run_until_the_time_is_up() -> None:
     turns = []
 
     def game(name: str) -> Any:
@@ -66,12 +66,12 @@ def test_everybody_has_a_turn_until_the_time_is_over() -> None:
             turns.append(name)
             yield 0.01
 
-    take_turns([game("a"), game("b")], 0.035)
+    run_scheduled([game("a"), game("b")], 0.035)
     assert turns[:4] == ["a", "b", "a", "b"]
     assert len(turns) <= 10
 
 
-def test_without_a_server_we_say_how_to_start_one() -> None:
-    with pytest.raises(Stop, match=r"no scoreboard answers at http://127.0.0.1:9 .*; start one with `make run`") as stop:
-        Door("http://127.0.0.1:9").ask("GET", "/scores/leaderboard", "token")
+def test_the_error_without_a_server_says_how_to_start_one() -> None:
+    with pytest.raises(CliError, match=r"no scoreboard answers at http://127.0.0.1:9 .*; start one with `make run`") as stop:
+        ApiClient("http://127.0.0.1:9").request("GET", "/scores/leaderboard", "token")
     assert stop.value.exit_code == UNREACHABLE

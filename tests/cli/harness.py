@@ -1,4 +1,7 @@
-"""A house of twins for the CLI: the real app, a root whose stores live in memory, and a clock that the waiting moves."""
+"""Test harness for the CLI: the real Typer app on a fake admin API with stores in memory.
+
+The clock advances while a command runs, so that no test waits.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from twisted.internet import defer, task
 from twisted.python.failure import Failure
 from typer.testing import CliRunner, Result
 
+from cli.context import AdminApi, CliContext
 from cli.main import app
-from cli.surroundings import Root, Surroundings
 from scoreboard.boundaries import Board, Ledger, Register, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
@@ -30,17 +33,17 @@ RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)
 
 
 class BadSettings(Exception):
-    """The twin of the root's."""
+    """The fake of ``config.BadSettings``."""
 
 
 @dataclass(frozen=True)
-class TwinSettings:
+class FakeSettings:
     environment: str = "development"
     jwt_expiration_s: int = 86_400
 
 
 @dataclass
-class TwinStores:
+class FakeStores:
     ledger: Ledger
     register: Register
     board: Board | None
@@ -51,15 +54,15 @@ class TwinStores:
 
 
 @dataclass
-class TwinRoot:
-    """Keeps the promises of scoreboard.service over stores in memory."""
+class FakeAdminApi:
+    """Implements what the CLI calls in scoreboard.service, on stores in memory."""
 
     ledger: Any
     register: Any
     board: Any
-    settings: TwinSettings = field(default_factory=TwinSettings)
+    settings: FakeSettings = field(default_factory=FakeSettings)
     schema: str | None = "0001"
-    opened: list[TwinStores] = field(default_factory=list)
+    opened: list[FakeStores] = field(default_factory=list)
     unreachable: bool = False
     backups: list[Path] = field(default_factory=list)
     BadSettings: type[Exception] = BadSettings
@@ -78,10 +81,10 @@ class TwinRoot:
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         if self.unreachable:
             raise StoreUnavailable("the ledger does not answer")
-        self.opened.append(TwinStores(self.ledger, self.register, self.board if need_board else None))
+        self.opened.append(FakeStores(self.ledger, self.register, self.board if need_board else None))
         return self.opened[-1]
 
-    async def redraw(self, stores: TwinStores, take_over: bool = False, /) -> int:
+    async def redraw(self, stores: FakeStores, take_over: bool = False, /) -> int:
         if stores.board is None:
             return 0
         epoch, position = await stores.ledger.next_epoch(stores.board.run()), await stores.ledger.position()
@@ -93,7 +96,7 @@ class TwinRoot:
             yield page
             after = page[-1].user_id
 
-    async def project(self, stores: TwinStores, standings: Sequence[Standing], /) -> None:
+    async def project(self, stores: FakeStores, standings: Sequence[Standing], /) -> None:
         if stores.board is not None:
             await stores.board.set(standings)
 
@@ -117,57 +120,61 @@ class TwinRoot:
         return f"token.{user_id}.{username}.{role}.{life_s}"
 
 
-_conforms: type[Root] = TwinRoot
+_conforms: type[AdminApi] = FakeAdminApi
 
 
 @dataclass
-class House:
-    """The command over twins, and a server's board on the same canvas."""
+class CliHarness:
+    """Runs commands on fakes. ``server_board`` is the board of a server that shares the memory of the command's board."""
 
-    root: TwinRoot
+    admin: FakeAdminApi
     clock: task.Clock
     environ: dict[str, str]
-    server: MemoryBoard
-    patience_s: float = 30.0
+    server_board: MemoryBoard
+    timeout_s: float = 30.0
     account: str = ""
 
-    def scoreboard(self, *arguments: str, answer: str | None = None, terminal: bool = False) -> Result:
-        around = Surroundings(
-            load_root=lambda: self.root, environ=self.environ, now_s=self.clock.seconds, run=self._run, account=self.account
+    def run(self, *arguments: str, answer: str | None = None, terminal: bool = False) -> Result:
+        ctx = CliContext(
+            load_admin=lambda: self.admin,
+            environ=self.environ,
+            now_s=self.clock.seconds,
+            run=self._run_coroutine,
+            account=self.account,
         )
         env = {"COLUMNS": "80", "TERMINAL_WIDTH": "80", "TTY_COMPATIBLE": "1" if terminal else "0", "FORCE_COLOR": None}
-        return CliRunner().invoke(app, list(arguments), obj=around, input=answer, env=env)
+        return CliRunner().invoke(app, list(arguments), obj=ctx, input=answer, env=env)
 
-    def _run(self, main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
-        """The clock goes on while somebody waits; when patience ends, somebody presses Ctrl-C."""
-        outcome: list[Any] = []
-        finished = defer.ensureDeferred(main(self.clock)).addBoth(outcome.append)
-        ends_at_s = self.clock.seconds() + self.patience_s
-        while not outcome and self.clock.seconds() < ends_at_s:
+    def _run_coroutine(self, main: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Advance the clock until the coroutine ends; cancel it after ``timeout_s``, as Ctrl-C does."""
+        results: list[Any] = []
+        finished = defer.ensureDeferred(main(self.clock)).addBoth(results.append)
+        ends_at_s = self.clock.seconds() + self.timeout_s
+        while not results and self.clock.seconds() < ends_at_s:
             self.clock.advance(0.1)
-        if not outcome:
+        if not results:
             finished.cancel()
             raise KeyboardInterrupt
-        if isinstance(outcome[0], Failure):
-            outcome[0].raiseException()
-        result: T = outcome[0]
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
+        result: T = results[0]
         return result
 
     def award(self, user_id: str, points: int = 100, *, number: int, username: str | None = None, **more: Any) -> Award:
-        """Award once, in the ledger and by the server on the board. ``number`` makes the action id and the time."""
-        claim = a_claim(user_id, points, number=number, username=username or user_id, **more)
-        verdict = result_of(self.root.ledger.award([claim], []))[0]
+        """Award once in the ledger, and set the board as the server does. ``number`` determines the action id and the time."""
+        claim = make_claim(user_id, points, number=number, username=username or user_id, **more)
+        verdict = result_of(self.admin.ledger.award([claim], []))[0]
         assert isinstance(verdict, Award)
-        result_of(self.server.set([verdict.standing()]))
+        result_of(self.server_board.set([verdict.standing()]))
         return verdict
 
 
 def action_id(number: int) -> str:
-    """The action id that this number makes."""
+    """The action id for a number."""
     return f"00000000-0000-4000-8000-{number:012x}"
 
 
-def a_claim(
+def make_claim(
     user_id: str,
     points: int = 100,
     *,

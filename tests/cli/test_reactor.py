@@ -1,4 +1,4 @@
-"""How a command waits on the real reactor, which runs once a process: so each of these has a process of its own."""
+"""Tests of the real reactor. It can run once a process, so each test starts its own."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import signal
 import subprocess
 import sys
 
-#: Ctrl-C works as at a terminal: what a shell starts in the background inherits that SIGINT is ignored.
+#: Restores SIGINT's handler: a process that a shell started in the background inherits that SIGINT is ignored.
 BEGIN = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from cli.running import interruptible, on_reactor, pause
+from cli.reactor import default_sigint, run_on_reactor, sleep
 
 async def work(reactor):
     try:
         print("working", flush=True)
         {body}
     finally:
-        await pause(reactor, 0.01)
+        await sleep(reactor, 0.01)
         print("cleaned up")
 
-print(on_reactor(work))
+print(run_on_reactor(work))
 """
 
 
@@ -34,11 +34,11 @@ def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
     return out, err.strip().rpartition("\n")[2]
 
 
-def test_what_the_work_returns_comes_out() -> None:
-    assert ended(begin("await pause(reactor, 0.01); return 42")) == ("working\ncleaned up\n42\n", "")
+def test_the_result_of_the_coroutine_is_returned() -> None:
+    assert ended(begin("await sleep(reactor, 0.01); return 42")) == ("working\ncleaned up\n42\n", "")
 
 
-def test_what_the_work_raises_comes_out() -> None:
+def test_the_exception_of_the_coroutine_is_raised() -> None:
     assert ended(begin("raise LookupError('lost')")) == ("working\ncleaned up\n", "LookupError: lost")
 
 
@@ -50,13 +50,13 @@ def interrupted(body: str, by: signal.Signals) -> tuple[str, str]:
     return ended(process)
 
 
-def test_ctrl_c_and_sigterm_let_it_clean_up() -> None:
+def test_the_coroutine_cleans_up_after_ctrl_c_and_sigterm() -> None:
     for by in (signal.SIGINT, signal.SIGTERM):
-        assert interrupted("await pause(reactor, 60)", by) == ("cleaned up\n", "KeyboardInterrupt")
+        assert interrupted("await sleep(reactor, 60)", by) == ("cleaned up\n", "KeyboardInterrupt")
 
 
-def test_ctrl_c_interrupts_a_question() -> None:
-    body = "exec('with interruptible():\\n    print(\"working\", flush=True); sys.stdin.readline()')"
+def test_ctrl_c_interrupts_a_prompt() -> None:
+    body = "exec('with default_sigint():\\n    print(\"working\", flush=True); sys.stdin.readline()')"
     process = begin(body)
     assert process.stdout is not None
     assert [process.stdout.readline() for _ in range(2)] == ["working\n", "working\n"]
