@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import typer
 
 from cli.exit_codes import BAD_SETTINGS, CliError
-from scoreboard.boundaries import Board, Ledger, Register
+from scoreboard.boundaries import Board, Ledger, PlayerStore
 from scoreboard.domain.values import Standing
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class Stores(Protocol):
         """The entries and totals, which decide what is right."""
 
     @property
-    def register(self) -> Register:
+    def player_store(self) -> PlayerStore:
         """The players' settings, achievements and suspensions."""
 
     @property
@@ -95,7 +95,7 @@ class AdminApi(Protocol):
         It calls ``confirm`` after all checks; an exception from it cancels the restore.
         """
 
-    def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
+    def issue_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
         """A token that the server accepts."""
 
 

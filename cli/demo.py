@@ -161,7 +161,7 @@ def demo(
         raise CliError(BAD_SETTINGS, str(error)) from error
     client, counts = ApiClient(url or f"http://127.0.0.1:{settings.port}"), Counts()
     names = [f"{_NAMES[number % len(_NAMES)]}{number // len(_NAMES) or ''}" for number in range(players)]
-    tokens = [service.mint_token(settings, f"demo-{name.lower()}", name, "user", _TOKEN_LIFE_S) for name in names]
+    tokens = [service.issue_token(settings, f"demo-{name.lower()}", name, "user", _TOKEN_LIFE_S) for name in names]
     probe = client.request("GET", "/scores/leaderboard?limit=1", tokens[0])
     if probe.status == http.client.UNAUTHORIZED:
         raise CliError(

@@ -15,7 +15,7 @@ from cli.exit_codes import FOUND_WRONG, CliError
 from cli.output import JsonOption, cell, fields, print_error, print_json, show, table, utc_time
 from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder
-from scoreboard.domain.values import USER_ID, Place, Standing, Value
+from scoreboard.domain.values import USER_ID, PlayerRank, Standing, Value
 
 ORDERS_SHOWN_MAX: Final = 100
 
@@ -29,7 +29,7 @@ class _PlayerDetails(Value, frozen=True, kw_only=True):
 
     user_id: str
     account: Standing | None
-    place: Place | None
+    place: PlayerRank | None
     settings: PlayerSettings
     achievements: list[Achievement]
     suspensions: list[SuspensionOrder]
@@ -130,12 +130,12 @@ def _order(ctx: CliContext, user: str, suspended: bool, operator: str | None, re
 
 def _execute(ctx: CliContext, order: SuspensionOrder, yes: bool, as_json: bool) -> None:
     async def work(stores: Stores, _: Any) -> bool:
-        newest = await stores.register.suspensions(order.user_id, 1)
+        newest = await stores.player_store.suspensions(order.user_id, 1)
         is_suspended = bool(newest) and newest[0].suspended
         if not yes and is_suspended != order.suspended:
             confirm(await _question(stores, order))
         try:
-            return await stores.register.suspend(order)
+            return await stores.player_store.suspend(order)
         except StoreUnavailable as error:
             hint = f"see `scoreboard player show {order.user_id}`, and try again"
             raise StoreUnavailable(f"{error}: it is not known whether the order was entered; {hint}") from error
@@ -162,14 +162,14 @@ async def _read_details(stores: Stores, user: str) -> _PlayerDetails:
     place = None
     if stores.board is not None:
         with suppress(StoreUnavailable, StaleBoard):  # without Redis or before a rebuild; the rest is in SQL
-            place = await stores.board.place(user)
+            place = await stores.board.rank_of(user)
     return _PlayerDetails(
         user_id=user,
         account=await stores.ledger.account(user),
         place=place,
-        settings=await stores.register.settings(user),
-        achievements=await stores.register.achievements(user),
-        suspensions=await stores.register.suspensions(user, ORDERS_SHOWN_MAX),
+        settings=await stores.player_store.settings(user),
+        achievements=await stores.player_store.achievements(user),
+        suspensions=await stores.player_store.suspensions(user, ORDERS_SHOWN_MAX),
     )
 
 

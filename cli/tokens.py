@@ -28,7 +28,7 @@ class RoleName(StrEnum):
 
 
 @app.command("mint")
-def mint(
+def issue_token(
     typer_context: typer.Context,
     user: Annotated[str, typer.Option("--user", metavar="USER", help="The user id that the token is for.")],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="The name shown on the board; else the id.")] = None,
@@ -62,7 +62,7 @@ def mint(
     life_s = settings.jwt_expiration_s if lifetime is None else parse_duration_s(lifetime, "--life")
     if not 1 <= life_s <= settings.jwt_expiration_s:
         raise typer.BadParameter(f"must be from 1s to JWT_EXPIRATION ({settings.jwt_expiration_s}s)", param_hint="--life")
-    token = ctx.load_admin().mint_token(settings, user, name, role.value, life_s)
+    token = ctx.load_admin().issue_token(settings, user, name, role.value, life_s)
     if as_json:
         print_json({"token": token, "user_id": user, "username": name, "role": role.value, "life_s": life_s})
     else:

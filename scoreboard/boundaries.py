@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Final, Protocol
 
-from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, TakenBack
+from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
-from scoreboard.domain.limits import Hit, Slot
-from scoreboard.domain.limits import Verdict as GateVerdict
-from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
+from scoreboard.domain.limits import ConcurrencySlot, Hit
+from scoreboard.domain.limits import RateVerdict as RateVerdict
+from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rotation import ServerKeys
-from scoreboard.domain.saved_session import Absence
+from scoreboard.domain.saved_session import SavedSession
 from scoreboard.domain.values import (
+    ClientInfo,
     Cursor,
     Event,
-    Origin,
     Page,
-    Place,
     PlacedReceipt,
     Player,
+    PlayerRank,
     Receipt,
     ScoreChanged,
     Standing,
@@ -138,7 +138,7 @@ class Ledger(Protocol):
     async def sign(self, drawn_on: str) -> None:
         """Note that a server draws the newest epoch on this run of Redis; nothing happens when another is the newest's."""
 
-    async def reset(self, order: ResetOrder) -> TakenBack:
+    async def reset(self, order: ResetOrder) -> ResetResult:
         """Take players (or every player) back to nothing by entries of their own, by user id.
 
         Nothing is deleted. A player already off the board gets no entry. No row that another session holds is waited for.
@@ -165,7 +165,7 @@ class Ledger(Protocol):
         """
 
 
-class Register(Protocol):
+class PlayerStore(Protocol):
     """What SQL keeps of players besides their points. Every method may raise StoreUnavailable.
 
     A player may be in it before the first score and after a reset. Changes of settings and suspensions are numbered in the
@@ -193,10 +193,10 @@ class Register(Protocol):
     async def private(self, after_user_id: str, limit: int) -> list[str]:
         """Who forbids spectators, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
 
-    async def turn(self) -> int:
+    async def revision(self) -> int:
         """The number of the newest change, 0 before the first."""
 
-    async def turns(self, after: int, limit: int) -> list[Turn]:
+    async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
         """The changes after a number, in order: at most ``limit``. Of one player's settings only the newest change is told."""
 
 
@@ -230,7 +230,7 @@ class BoardState(Value, frozen=True, kw_only=True):
 
     cursor: Cursor
     position: str
-    origin: str
+    epoch_run: str
     run: str
     owner: str = ""
     ranked: int = 0
@@ -292,7 +292,7 @@ class Board(Protocol):
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board at one cursor."""
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
         """What these views show, in their order and all at one cursor; one round trip for all."""
 
     async def since(self, cursor: Cursor, limit: int) -> History:
@@ -301,7 +301,7 @@ class Board(Protocol):
         At least the last 1,000 steps of an epoch are kept. A cursor of another epoch, or one ahead of the board, has no history.
         """
 
-    async def place(self, user_id: str) -> Place:
+    async def rank_of(self, user_id: str) -> PlayerRank:
         """Where one player stands."""
 
     async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
@@ -343,10 +343,10 @@ class DamagedBoard(StaleBoard):
     """Something on the board cannot be read as what we wrote: it must be rebuilt, whatever its state says."""
 
 
-class Gate(Protocol):
+class RateLimiter(Protocol):
     """The limits: one question for all that a request needs."""
 
-    async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> GateVerdict:
+    async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
         """Count the hits (each in a window of its own) and take the slot, all of it or nothing. Never raises, never unlimited.
 
         A request that one limit refuses is counted in no other: whatever the rate of an address, it takes from what others share
@@ -370,7 +370,7 @@ class KeyRoster(Protocol):
 class Scorekeeper(Protocol):
     """The only writer: one lane a user, batches to the ledger, then to the board, then the answer."""
 
-    async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Receipt | Refusal:
+    async def submit(self, player: Player, submission: Submission, grant: Grant, client: ClientInfo) -> Receipt | Refusal:
         """The receipt of an award that is committed, or why there is none. Refuses at once when too many wait.
 
         ``grant`` is what `grants.verify` found in the submission's signature for this player.
@@ -385,13 +385,13 @@ class Ranking(Protocol):
         """The newest state that this process has heard of."""
 
     @property
-    def outruns(self) -> int:
+    def ledger_ahead_count(self) -> int:
         """How often the ledger ran ahead of a board that could not be drawn: what was read before is no longer true."""
 
     async def page(self, offset: int, limit: int) -> Page:
         """A stretch of the board, at least as new as ``cursor`` was when asked."""
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
         """What these views show, all at one cursor, at least as new as ``cursor`` was when asked.
 
         Not remembered, and asked of the board alone: StoreUnavailable when that does not answer.
@@ -400,18 +400,18 @@ class Ranking(Protocol):
     async def since(self, cursor: Cursor, limit: int) -> History:
         """What changed after a cursor, and the first ``limit`` rows, at least as new as ``cursor`` was when asked."""
 
-    async def place(self, user_id: str) -> Place:
+    async def rank_of(self, user_id: str) -> PlayerRank:
         """Where a player stands, at least as new as ``cursor`` was when asked."""
 
 
-class Wire(Protocol):
+class EventEncoder(Protocol):
     """How one kind of client reads events: the same event, framed once for all of its sockets."""
 
     def frame(self, event: Event) -> bytes:
         """The event, ready to be written to a transport of this kind."""
 
 
-class Parting(Value, frozen=True, kw_only=True):
+class CloseReason(Value, frozen=True, kw_only=True):
     """Why we close a socket: a WebSocket close code (RFC 6455, 7.4) and a reason of at most 123 bytes."""
 
     code: int
@@ -421,7 +421,7 @@ class Parting(Value, frozen=True, kw_only=True):
 class Listener(Protocol):
     """One socket that watches, seen from the announcer. Methods return at once and never raise."""
 
-    wire: Wire
+    encoder: EventEncoder
     player: Player
 
     def offer(self, frames: bytes) -> None:
@@ -431,11 +431,11 @@ class Listener(Protocol):
     def drained(self) -> bool:
         """Whether all that was offered before has left this process."""
 
-    def part(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """Say goodbye and close; no more is offered afterwards."""
 
 
-class Return(Value, frozen=True, kw_only=True):
+class ResumeResult(Value, frozen=True, kw_only=True):
     """How a listener that was away comes back: with what it missed, or (``missed`` None) with the top alone.
 
     ``missed`` are the events that bring it to the page's cursor, which all of them carry: each player's latest, and the top.
@@ -457,7 +457,7 @@ class Announcer(Protocol):
     async def join(self, listener: Listener) -> Page:
         """Into the leaderboard room; the top of the board at a cursor not older than anything the room is told later."""
 
-    async def resume(self, listener: Listener, since: Cursor) -> Return:
+    async def resume(self, listener: Listener, since: Cursor) -> ResumeResult:
         """Into the leaderboard room as `join`, by someone who has seen everything up to a cursor."""
 
     async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
@@ -494,10 +494,10 @@ class Announcer(Protocol):
         """One step of the board changed scores: the next tick sends the latest of each."""
 
 
-class Doorkeeper(Protocol):
+class Authenticator(Protocol):
     """Who is asking: tokens to players."""
 
-    def admit(self, token: str) -> Player | Refusal:
+    def authenticate(self, token: str) -> Player | Refusal:
         """The player that a token proves, or UNAUTHORIZED / INVALID_TOKEN, or FORBIDDEN while the player is suspended.
 
         Remembered for as long as it is good.
@@ -508,7 +508,7 @@ class Doorkeeper(Protocol):
         is suspended, else None. A read that waited is checked with this before it is answered.
         """
 
-    def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
+    def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `admit` accepts for ``life_s`` seconds."""
 
 
@@ -525,16 +525,16 @@ class Tickets(Protocol):
         """Whose ticket it is, and it is no more; None if it is nobody's (any more). Raises StoreUnavailable."""
 
 
-ABSENCE_S: Final = 120
+SESSION_KEPT_S: Final = 120
 
 
-class Absentees(Protocol):
+class SessionStore(Protocol):
     """Clients that were lost: what is kept of them until they come back, in whichever server process."""
 
-    def keep(self, absence: Absence) -> None:
+    def persist(self, saved_session: SavedSession) -> None:
         """Keep it for two minutes, or until it is taken; told, not asked. What cannot be written down is not kept."""
 
-    async def take(self, pid: str, user_id: str) -> Absence | None:
+    async def restore(self, pid: str, user_id: str) -> SavedSession | None:
         """What is kept under a pid of this user's, and it is no more; None if nothing is, or nobody can say. Never raises.
 
         ``pid`` may be anything that a client says.
@@ -579,7 +579,7 @@ class Meter(Protocol):
 
 
 #: The close code of a socket whose player was suspended: it must not come back by itself.
-SUSPENDED: Final = Parting(code=4403, reason="the account is suspended")
+SUSPENDED: Final = CloseReason(code=4403, reason="the account is suspended")
 
 #: Called with the name of each step a score has just passed: validated, judged, committed, drawn, marked, telling.
 #: A test profile may stop the process dead there; otherwise it does nothing.

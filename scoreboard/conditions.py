@@ -10,7 +10,7 @@ from typing import Final
 
 from scoreboard.actors.projector import Projector
 from scoreboard.boundaries import Condition
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 
 _REDIS: Final[Mapping[str, str]] = {
     "redis": "Redis cannot be asked: limits are each process's own, and the board is read from the ledger",
@@ -24,19 +24,19 @@ _REFUSED: Final = (
 )
 
 
-def redis_conditions(link: RedisLink) -> Sequence[Condition]:
+def redis_conditions(client: RedisClient) -> Sequence[Condition]:
     """How Redis fares. Without Redis all processes serve alike; one that Redis answers but that hears no messages does not."""
     return [
         Condition(
             name=name,
             ok=ok,
-            serving=ok or name != "redis_subscription" or not link.up,
-            detail="" if ok else _REFUSED if name == "redis" and link.misconfigured else _REDIS[name],
+            serving=ok or name != "redis_subscription" or not client.up,
+            detail="" if ok else _REFUSED if name == "redis" and client.misconfigured else _REDIS[name],
         )
-        for name, ok, _ in link.conditions()
+        for name, ok, _ in client.conditions()
     ]
 
 
 def board_conditions(projector: Projector) -> Sequence[Condition]:
     """Whether the board follows the ledger. While it does not, submissions are awarded and reads come from the ledger."""
-    return [Condition(name="board", ok=projector.abreast, serving=True, detail=projector.condition)]
+    return [Condition(name="board", ok=projector.in_sync, serving=True, detail=projector.condition)]

@@ -13,7 +13,7 @@ from typing import Final
 
 #: For the process itself: stores, ports, logs, and connections that are only being closed (about 80 are in use at most).
 OWN: Final = 128
-PASSING_MAX: Final = 1_000
+HANDSHAKING_MAX: Final = 1_000
 #: With room for fewer connections than this nobody could be served.
 CONNECTIONS_MIN: Final = 64
 
@@ -24,12 +24,12 @@ class Capacity:
 
     sockets_max: int
     http_connections_max: int
-    passing_max: int = PASSING_MAX
+    handshaking_max: int = HANDSHAKING_MAX
 
     @property
     def descriptors(self) -> int:
         """How many files the process may have open then."""
-        return self.sockets_max + self.http_connections_max + self.passing_max + OWN
+        return self.sockets_max + self.http_connections_max + self.handshaking_max + OWN
 
 
 class TooFewDescriptors(Exception):
@@ -67,7 +67,7 @@ def fitted(wanted: Capacity, limit: int, *, promised: int, warn: Callable[[str],
     less = Capacity(
         sockets_max=max(1, int(wanted.sockets_max * share)),
         http_connections_max=max(1, int(wanted.http_connections_max * share)),
-        passing_max=max(1, int(wanted.passing_max * share)),
+        handshaking_max=max(1, int(wanted.handshaking_max * share)),
     )
     warn(f"{trouble}. Until then at most {less.sockets_max} sockets and {less.http_connections_max} HTTP connections are taken")
     return less

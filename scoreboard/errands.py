@@ -12,10 +12,10 @@ from typing import Final
 from config.settings import Settings
 from scoreboard.actors.board_diagnosis import diagnose
 from scoreboard.actors.rebuild import Pause, rebuild
-from scoreboard.boundaries import Board, Ledger, Register, StaleBoard, StoreUnavailable
+from scoreboard.boundaries import Board, Ledger, PlayerStore, StaleBoard, StoreUnavailable
 from scoreboard.domain.values import Standing
 from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
-from scoreboard.storage.redis.paths import Claim, RedisHome, using
+from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, using
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
 from scoreboard.storage.sql.location import ledger_named, location, require_directory, require_file
@@ -33,7 +33,7 @@ class Stores:
     """Ledger, register and board, open. ``board`` is None where none was asked for or nobody runs the embedded Redis."""
 
     ledger: Ledger
-    register: Register
+    player_store: PlayerStore
     board: Board | None
     close: Callable[[], Awaitable[None]]
     pause: Pause
@@ -127,22 +127,22 @@ def _ledger_file(settings: Settings) -> Path:
 @contextmanager
 def _no_server(settings: Settings) -> Iterator[None]:
     """Hold what a server with an embedded Redis holds as long as it runs."""
-    home = RedisHome(settings.data_dir)
-    with using(home.directory):
-        there = settings.redis_url is None and home.directory.exists()
+    paths = EmbeddedRedisPaths(settings.data_dir)
+    with using(paths.directory):
+        there = settings.redis_url is None and paths.directory.exists()
     if not there:
         yield
         return
-    claim = Claim(home)
+    directory_lock = DirectoryLock(paths)
     try:
         tried_until_s = time.monotonic() + _SERVER_GONE_S_MAX
-        while not claim.take():
+        while not directory_lock.acquire():
             if time.monotonic() > tried_until_s:
-                raise LedgerUnusable(f"{home.directory} is in use: stop the server first")
+                raise LedgerUnusable(f"{paths.directory} is in use: stop the server first")
             time.sleep(0.05)
         yield
     finally:
-        claim.give_up()
+        directory_lock.release()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from config.settings import Settings
 from scoreboard.descriptors import Capacity
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Limit
-from scoreboard.net.live_limits import LiveSettings
+from scoreboard.net.live_limits import LiveLimits
 from scoreboard.web.request_guard import Limits
 
 #: An address at routes that need no token. A balancer asks twice a second; a page is some twenty files.
@@ -61,12 +61,12 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def live_settings(settings: Settings, capacity: Capacity) -> LiveSettings:
+def live_limits(settings: Settings, capacity: Capacity) -> LiveLimits:
     """How much a socket, and all of them together, may ask for."""
-    return LiveSettings(
+    return LiveLimits(
         origins=settings.cors_origins,
         sockets_max=capacity.sockets_max,
-        passing_max=capacity.passing_max,
+        handshaking_max=capacity.handshaking_max,
         sockets_per_address_max=settings.sockets_per_address_max,
         events_per_second_max=settings.socket_events_per_second_max,
     )

@@ -36,12 +36,12 @@ from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
-from scoreboard.actors.suspension_watcher import Warden
-from scoreboard.boundaries import Board, Failpoint, Parting, StoreMisconfigured, StoreUnavailable
+from scoreboard.actors.suspension_watcher import SuspensionWatcher
+from scoreboard.boundaries import Board, CloseReason, Failpoint, StoreMisconfigured, StoreUnavailable
 from scoreboard.conditions import board_conditions, redis_conditions
 from scoreboard.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
 from scoreboard.domain.grants import Keyring
-from scoreboard.domain.limits import Hit, Verdict
+from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, ScoreChanged
 from scoreboard.errands import Stores, require_given_directory
@@ -54,40 +54,40 @@ from scoreboard.errands import schema_status as schema_status
 from scoreboard.errands import stores_named as stores_named
 from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import failpoint as make_failpoint
-from scoreboard.fittings import limits, live_settings, new_id, new_sid, now_ms, ring
+from scoreboard.fittings import limits, live_limits, new_id, new_sid, now_ms, ring
 from scoreboard.listening import CannotListen, listen
 from scoreboard.listening import close as close_port
 from scoreboard.monotonic import monotonic_ms
-from scoreboard.net.connections import Lobby
+from scoreboard.net.connections import LiveConnections
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
 from scoreboard.net.http.connections import Connections
-from scoreboard.net.http.site import Bounds, Site
-from scoreboard.net.websocket.resource import SocketResource
+from scoreboard.net.http.site import HttpLimits, Site
+from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resource
 from scoreboard.realtime.sse import Streams
-from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.redis.key_roster import RedisKeyRoster
-from scoreboard.storage.redis.paths import RedisHome
-from scoreboard.storage.redis.rate_limiter import RedisGate
-from scoreboard.storage.redis.sessions import RedisAbsentees
+from scoreboard.storage.redis.paths import EmbeddedRedisPaths
+from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
+from scoreboard.storage.redis.sessions import RedisSessionStore
 from scoreboard.storage.redis.tickets import RedisTickets
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
 from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
 from scoreboard.storage.sql.location import ledger_named, location, require_file
-from scoreboard.storage.sql.players import SqlRegister, open_register
+from scoreboard.storage.sql.players import SqlPlayerStore, open_player_store
 from scoreboard.storage.sql.stores import LedgerUnusable
 from scoreboard.systemd import Notifier
 from scoreboard.telemetry import LagWatch, Telemetry
 from scoreboard.web.app import build_site, build_socket_site
-from scoreboard.web.authenticator import Cloakroom
+from scoreboard.web.authenticator import JwtAuthenticator
 from scoreboard.web.request_guard import EVERYONE, Limits
 from scoreboard.web.spectators import SPECTATOR_LIFE_S
 
@@ -98,7 +98,7 @@ GOODBYE_S: Final = 1.0
 #: How long each thing that is closed may take, whatever its store does; once DRAIN_S and GOODBYE_S are over, only a little.
 CLOSE_S_MAX: Final = 6.0
 CLOSE_S_MIN: Final = 0.5
-RESTARTING: Final = Parting(code=1012, reason="the server is restarting; come back in a moment")
+RESTARTING: Final = CloseReason(code=1012, reason="the server is restarting; come back in a moment")
 #: How long the first connection to Redis may take before we open our ports without it.
 REDIS_WAIT_MS: Final = 500
 CLI_REDIS_WAIT_MS: Final = 1_500
@@ -130,15 +130,15 @@ class _Indoors:
     ledger: SqlLedger
     ledger_clock: LedgerClock
     board: RedisBoard
-    gate: RedisGate
+    rate_limiter: RedisRateLimiter
     key_watch: KeyWatch
     tickets: RedisTickets
-    absentees: RedisAbsentees
+    session_store: RedisSessionStore
     ranking: Ranking
     announcer: Announcer
     scorekeeper: Scorekeeper
-    register: SqlRegister
-    warden: Warden
+    player_store: SqlPlayerStore
+    suspension_watcher: SuspensionWatcher
     health: HealthMonitor
 
 
@@ -187,11 +187,11 @@ class House(Service):
         """The stores, and the actors between them."""
         settings, reactor, meter = self._settings, self._reactor, self._telemetry
         failpoint = make_failpoint(settings.failpoint)
-        link = await self._open_redis()
-        board = RedisBoard(link, reactor, now_ms)
-        gate = RedisGate(link, MemoryGate(monotonic_ms), reactor, meter)
-        key_watch = await self._open_key_watch(link)
-        ledger, register = await self._open_ledger(failpoint)
+        client = await self._open_redis()
+        board = RedisBoard(client, reactor, now_ms)
+        rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(monotonic_ms), reactor, meter)
+        key_watch = await self._open_key_watch(client)
+        ledger, player_store = await self._open_ledger(failpoint)
         ledger_clock = await self._open_ledger_clock(ledger)
         ranking = Ranking(
             board=board,
@@ -204,7 +204,7 @@ class House(Service):
         )
         announcer = Announcer(
             ranking=ranking,
-            forbids_spectators=lambda user_id: warden.forbids_spectators(user_id),
+            forbids_spectators=lambda user_id: suspension_watcher.forbids_spectators(user_id),
             clock=reactor,
             tick_ms=settings.broadcast_interval_ms,
             score_updates_per_tick_max=settings.score_updates_per_tick_max,
@@ -214,7 +214,7 @@ class House(Service):
         )
 
         def hear(cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
-            ranking.heard(cursor)
+            ranking.advance(cursor)
             announcer.tell(changes)
 
         board.listen(hear, missed=lambda: projector.doubt())
@@ -223,7 +223,7 @@ class House(Service):
             board=board,
             clock=reactor,
             hear=hear,
-            outrun=ranking.outrun,
+            note_ledger_ahead=ranking.note_ledger_ahead,
             meter=meter,
             shared=settings.redis_url is not None,
             failpoint=failpoint,
@@ -231,35 +231,35 @@ class House(Service):
         await projector.start()
         sweep = BoardSweep(ledger=ledger, board=board, projector=projector, clock=reactor, meter=meter)
         sweep.start()
-        link.on_up(lambda: _begin(projector.catch_up()))
-        warden = Warden(
-            register=register, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
+        client.on_up(lambda: _begin(projector.catch_up()))
+        suspension_watcher = SuspensionWatcher(
+            player_store=player_store, clock=reactor, meter=meter, on_suspended=announcer.expel, on_private=announcer.shut_out
         )
-        await warden.start()
+        await suspension_watcher.start()
         health = HealthMonitor(ledger=ledger, clock=reactor, meter=meter)
-        health.add(lambda: redis_conditions(link))
+        health.add(lambda: redis_conditions(client))
         health.add(lambda: board_conditions(projector))
         health.start()
         scorekeeper = Scorekeeper(
             ledger=ledger,
             projector=projector,
-            gate=gate,
+            rate_limiter=rate_limiter,
             catalogue=self._catalogue,
             milestones=settings.score_milestones,
             clock=reactor,
             now_ms=ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
-            is_suspended=warden.bars,
+            is_suspended=suspension_watcher.is_suspended,
             note_batch=health.note_batch,
             failpoint=failpoint,
         )
-        absentees = RedisAbsentees(link, reactor, meter)
+        session_store = RedisSessionStore(client, reactor, meter)
         self._closers += [
-            absentees.settled,
+            session_store.settled,
             projector.stop,
             sweep.stop,
-            warden.stop,
+            suspension_watcher.stop,
             health.stop,
             scorekeeper.stop,
             announcer.stop,
@@ -268,35 +268,40 @@ class House(Service):
             ledger=ledger,
             ledger_clock=ledger_clock,
             board=board,
-            gate=gate,
+            rate_limiter=rate_limiter,
             key_watch=key_watch,
-            tickets=RedisTickets(link),
-            absentees=absentees,
+            tickets=RedisTickets(client),
+            session_store=session_store,
             ranking=ranking,
             announcer=announcer,
             scorekeeper=scorekeeper,
-            register=register,
-            warden=warden,
+            player_store=player_store,
+            suspension_watcher=suspension_watcher,
             health=health,
         )
 
     async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
         """HTTP and everything live, on both ports."""
         settings, reactor, meter = self._settings, self._reactor, self._telemetry
-        bounds = Bounds(connections_max=self._capacity.http_connections_max)
-        connections = Connections(bounds.connections_max, bounds.connections_per_address_max)
-        doorkeeper, allowed = _doorkeeper(settings, indoors.warden.bars, indoors.key_watch.tokens.ring), limits(settings)
-        lobby, sockets, socketio = self._live_wing(indoors, doorkeeper, allowed, bounds)
+        http_limits = HttpLimits(connections_max=self._capacity.http_connections_max)
+        connections = Connections(http_limits.connections_max, http_limits.connections_per_address_max)
+        authenticator, allowed = (
+            _authenticator(settings, indoors.suspension_watcher.is_suspended, indoors.key_watch.tokens.ring),
+            limits(settings),
+        )
+        live_connections, sockets, socketio = self._live_wing(indoors, authenticator, allowed, http_limits)
         site = build_site(
-            doorkeeper=doorkeeper,
-            gate=indoors.gate,
+            authenticator=authenticator,
+            rate_limiter=indoors.rate_limiter,
             scorekeeper=indoors.scorekeeper,
             ranking=indoors.ranking,
             announcer=indoors.announcer,
             tickets=indoors.tickets,
-            register=indoors.register,
-            note_settings=indoors.warden.note_settings,
-            open_stream=Streams(announcer=indoors.announcer, lobby=lobby, settings=sockets.settings, clock=reactor).open,
+            player_store=indoors.player_store,
+            note_settings=indoors.suspension_watcher.note_settings,
+            open_stream=Streams(
+                announcer=indoors.announcer, live_connections=live_connections, settings=sockets.settings, clock=reactor
+            ).open,
             catalogue=self._catalogue,
             ring=_action_ring(settings),
             signing_ring=indoors.key_watch.actions.ring,
@@ -306,11 +311,11 @@ class House(Service):
             health=indoors.health,
             metrics=meter.render,
             pages=PAGES,
-            socket=SocketResource(sockets),
+            socket=WebSocketResource(sockets),
             socketio=socketio,
             cors_origins=settings.cors_origins,
             trusted_proxies=settings.trusted_proxies,
-            bounds=bounds,
+            http_limits=http_limits,
             clock=reactor,
             now_ms=now_ms,
             ledger_ms=indoors.ledger_clock.now_ms,
@@ -320,9 +325,9 @@ class House(Service):
         )
         socket_site = build_socket_site(
             {SOCKETIO_PATH: socketio},
-            otherwise=SocketResource(sockets),
+            otherwise=WebSocketResource(sockets),
             trusted_proxies=settings.trusted_proxies,
-            bounds=bounds,
+            http_limits=http_limits,
             clock=reactor,
             now_ms=now_ms,
             meter=meter,
@@ -331,14 +336,16 @@ class House(Service):
         meter.watch_conditions(indoors.health.conditions)
         meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
         self._closers.append(partial(_drain, (site, socket_site), reactor))
-        self._closers.append(lambda: lobby.empty(RESTARTING, GOODBYE_S))  # before HTTP: a GET that waits for news is answered so
+        self._closers.append(
+            lambda: live_connections.drain(RESTARTING, GOODBYE_S)
+        )  # before HTTP: a GET that waits for news is answered so
         doors: list[tuple[str, int | None, Any]] = [
             ("PORT", settings.port, site),
             ("WEBSOCKET_PORT", settings.websocket_port, socket_site),
         ]
         return await listen(reactor, os.environ, settings.bind_address, doors)
 
-    async def _open_redis(self) -> RedisLink:
+    async def _open_redis(self) -> RedisClient:
         settings = self._settings
         if settings.redis_url is None:
             embedded = EmbeddedRedis(settings.data_dir, self._reactor)
@@ -347,19 +354,19 @@ class House(Service):
             with suppress(TimeoutError):  # then the link says why it cannot be asked
                 await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, self._reactor)
         production = settings.environment == "production"
-        link = RedisLink(_redis_url(settings), self._reactor, self._telemetry, refuse_eviction=production)
-        link.open()
-        self._closers.append(link.close)
+        client = RedisClient(_redis_url(settings), self._reactor, self._telemetry, refuse_eviction=production)
+        client.open()
+        self._closers.append(client.close)
         try:
-            await link.reached(REDIS_WAIT_MS)
+            await client.reached(REDIS_WAIT_MS)
         except StoreUnavailable as away:
             # Submissions work without Redis; the link goes on trying, and the board is caught up when it answers.
             self._log.warn("starting without Redis: {away}", away=str(away))
-        if production and link.eviction:
-            raise RedisUnusable(f"REDIS_URL: {link.eviction}")
-        return link
+        if production and client.eviction:
+            raise RedisUnusable(f"REDIS_URL: {client.eviction}")
+        return client
 
-    async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlRegister]:
+    async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlPlayerStore]:
         """The ledger, and the register in the same database."""
         url = self._settings.database_url.get_secret_value()
         self._log.info("opening the ledger: {place}", place=location(url))  # whoever waits for a lock on it sees what for
@@ -370,17 +377,17 @@ class House(Service):
             else:
                 await call_in_daemon_thread(self._reactor, SCHEMA_S_MAX, require_schema, url)
         ledger = open_ledger(url, self._reactor, failpoint, self._telemetry)
-        register = open_register(url, self._reactor, self._telemetry)
-        for store in (ledger, register):
+        player_store = open_player_store(url, self._reactor, self._telemetry)
+        for store in (ledger, player_store):
             store.start()
             self._closers.append(store.close)
-        return ledger, register
+        return ledger, player_store
 
-    async def _open_key_watch(self, link: RedisLink) -> KeyWatch:
+    async def _open_key_watch(self, client: RedisClient) -> KeyWatch:
         """What the other servers let this one sign with, known before it signs anything."""
         settings = self._settings
         key_watch = KeyWatch(
-            roster=RedisKeyRoster(link, new_id()),
+            roster=RedisKeyRoster(client, new_id()),
             clock=self._reactor,
             meter=self._telemetry,
             actions=_action_ring(settings),
@@ -399,15 +406,15 @@ class House(Service):
         return ledger_clock
 
     def _live_wing(
-        self, indoors: _Indoors, doorkeeper: Cloakroom, allowed: Limits, bounds: Bounds
-    ) -> tuple[Lobby, NativeFactory, IResource]:
+        self, indoors: _Indoors, authenticator: JwtAuthenticator, allowed: Limits, http_limits: HttpLimits
+    ) -> tuple[LiveConnections, NativeFactory, IResource]:
         """The lobby, and who brings guests into it: WebSockets of our own, and Socket.IO."""
-        settings, proxies = live_settings(self._settings, self._capacity), Proxies(networks=self._settings.trusted_proxies)
-        lobby = Lobby(settings=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
-        lobby.start()
+        settings, proxies = live_limits(self._settings, self._capacity), Proxies(networks=self._settings.trusted_proxies)
+        live_connections = LiveConnections(settings=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
+        live_connections.start()
 
-        def knock(address: str) -> Awaitable[Verdict]:
-            return indoors.gate.admit(
+        def check_rate(address: str) -> Awaitable[RateVerdict]:
+            return indoors.rate_limiter.check(
                 [Hit(limit=allowed.address, subject=address), Hit(limit=allowed.everyone, subject=EVERYONE)]
             )
 
@@ -416,34 +423,34 @@ class House(Service):
             return counted_as(proxies.client(plain(peer), chain))
 
         sockets = NativeFactory(
-            doorkeeper=doorkeeper,
+            authenticator=authenticator,
             announcer=indoors.announcer,
-            lobby=lobby,
+            live_connections=live_connections,
             settings=settings,
             clock=self._reactor,
             address_of=address_of,
-            knock=knock,
+            check_rate=check_rate,
         )
         socketio = socketio_resource(
-            doorkeeper=doorkeeper,
+            authenticator=authenticator,
             announcer=indoors.announcer,
-            absentees=indoors.absentees,
-            lobby=lobby,
+            session_store=indoors.session_store,
+            live_connections=live_connections,
             settings=settings,
-            engine=EngineSettings(max_payload_bytes=bounds.body_bytes_max),
+            engine=EngineSettings(max_payload_bytes=http_limits.body_bytes_max),
             clock=self._reactor,
             new_sid=new_sid,
             address_of=address_of,
-            knock=knock,
+            check_rate=check_rate,
         )
-        self._watch(indoors.announcer, lobby, socketio)
-        return lobby, sockets, socketio
+        self._watch(indoors.announcer, live_connections, socketio)
+        return live_connections, sockets, socketio
 
-    def _watch(self, announcer: Announcer, lobby: Lobby, socketio: EngineResource) -> None:
+    def _watch(self, announcer: Announcer, live_connections: LiveConnections, socketio: EngineResource) -> None:
         """What is counted only when somebody asks for the metrics."""
         watch, reactor = self._telemetry.watch, self._reactor
         watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
-        watch("websocket_connections_passing", lambda: lobby.passing)
+        watch("websocket_connections_passing", lambda: live_connections.handshaking)
         watch("engine_sessions_active", lambda: socketio.sessions)
         watch("listeners_active", lambda: announcer.listeners)
         watch("room_members", lambda: announcer.members)
@@ -492,9 +499,9 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
     with stores_named(settings):
         require_file(url)
         await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
-    ledger, register = open_ledger(url, reactor), open_register(url, reactor)
-    closers = [register.close, ledger.close]
-    for store in (ledger, register):
+    ledger, player_store = open_ledger(url, reactor), open_player_store(url, reactor)
+    closers = [player_store.close, ledger.close]
+    for store in (ledger, player_store):
         store.start()
 
     async def close() -> None:
@@ -503,12 +510,12 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
 
     board: Board | None = None
     if need_board:
-        link = RedisLink(_redis_url(settings), reactor, Telemetry())
-        link.open()
-        closers.insert(0, link.close)
+        client = RedisClient(_redis_url(settings), reactor, Telemetry())
+        client.open()
+        closers.insert(0, client.close)
         try:
-            await link.reached(CLI_REDIS_WAIT_MS)
-            board = RedisBoard(link, reactor, now_ms)
+            await client.reached(CLI_REDIS_WAIT_MS)
+            board = RedisBoard(client, reactor, now_ms)
             board.owner = owner_of(await ledger.state())
         except StoreUnavailable:
             # The embedded one runs only while its server does; the server's next start draws what changed.
@@ -517,7 +524,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
                 raise
     return Stores(
         ledger=ledger,
-        register=register,
+        player_store=player_store,
         board=board,
         close=close,
         pause=partial(deferLater, reactor),
@@ -530,9 +537,9 @@ def settings_from(environ: Mapping[str, str], signs: bool = False) -> Settings:
     return load_settings(environ, found_secrets if signs else passing_secrets)
 
 
-def mint_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
+def issue_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
     """A token that the server accepts."""
-    return _doorkeeper(settings, lambda _user_id: False).mint(user_id, username, role, life_s)
+    return _authenticator(settings, lambda _user_id: False).issue_token(user_id, username, role, life_s)
 
 
 # Choices
@@ -546,17 +553,17 @@ def _token_ring(settings: Settings) -> Keyring:
     return ring(settings.jwt_secret, settings.jwt_secrets_old)
 
 
-def _doorkeeper(
-    settings: Settings, barred: Callable[[str], bool], signing_ring: Callable[[], Keyring] | None = None
-) -> Cloakroom:
-    return Cloakroom(
+def _authenticator(
+    settings: Settings, is_suspended: Callable[[str], bool], signing_ring: Callable[[], Keyring] | None = None
+) -> JwtAuthenticator:
+    return JwtAuthenticator(
         ring=_token_ring(settings),
         signing_ring=signing_ring,
         now_ms=now_ms,
         life_s_max=settings.jwt_expiration_s,
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
-        barred=barred,
+        is_suspended=is_suspended,
     )
 
 
@@ -579,7 +586,7 @@ def _capacity(settings: Settings) -> Capacity:
 
 
 def _redis_url(settings: Settings) -> str:
-    return settings.redis_url.get_secret_value() if settings.redis_url is not None else RedisHome(settings.data_dir).url
+    return settings.redis_url.get_secret_value() if settings.redis_url is not None else EmbeddedRedisPaths(settings.data_dir).url
 
 
 def _passes(trouble: BaseException | None) -> bool:

@@ -193,7 +193,7 @@ class LagWatch(Service):
         self._clock, self._meter = clock, meter
         self._late_s: deque[float] = deque(maxlen=self._WINDOW)
         self._due_s = 0.0
-        self._pace = LoopingCall(self._look)
+        self._pace = LoopingCall(self._poll)
         self._pace.clock = clock
 
     def startService(self) -> None:
@@ -207,7 +207,7 @@ class LagWatch(Service):
         self._pace.stop()
         super().stopService()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now_s = self._clock.seconds()
         self._late_s.append(max(0.0, now_s - self._due_s))
         self._due_s = now_s + self._INTERVAL_S

@@ -21,24 +21,24 @@ from twisted.internet.defer import ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from scoreboard.actors.catch_up import acted, missed, missed_own, reached
+from scoreboard.actors.catch_up import missed, missed_own, player_events, spectator_events
 from scoreboard.actors.fan_out_pace import FanOutPace
-from scoreboard.actors.frame_cache import Framer
+from scoreboard.actors.frame_cache import FrameCache
 from scoreboard.actors.room import Room
 from scoreboard.actors.spectators import Spectators
 from scoreboard.actors.views import Views
 from scoreboard.boundaries import (
     SUSPENDED,
+    CloseReason,
     Failpoint,
     Listener,
     Meter,
-    Parting,
     Ranking,
-    Return,
+    ResumeResult,
     StoreUnavailable,
     no_failpoint,
 )
-from scoreboard.domain.coalesce import every_step, follow
+from scoreboard.domain.coalesce import coalesce, every_step
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.values import (
     POINTS_MAX,
@@ -47,16 +47,16 @@ from scoreboard.domain.values import (
     Event,
     Page,
     PlayerSuspended,
+    RankRange,
     ScoreChanged,
     SpectatingEnded,
-    Stretch,
     View,
 )
 
 TOP_ROWS = 10
-TOP = Stretch(offset=0, limit=TOP_ROWS)
+TOP = RankRange(offset=0, limit=TOP_ROWS)
 STALLED_S_MAX = 10.0
-SLOW = Parting(code=4008, reason="too slow: nothing was read for 10 seconds")
+SLOW = CloseReason(code=4008, reason="too slow: nothing was read for 10 seconds")
 #: Players whose latest change waits for a tick; beyond it only the board itself is told.
 CHANGES_WAITING_MAX = 10_000
 #: Sockets served before the reactor gets a turn: two milliseconds of it, or thirty on a machine fifteen times as slow.
@@ -131,12 +131,12 @@ class Announcer:
         self._let_in(listener, page)
         return page
 
-    async def resume(self, listener: Listener, since: Cursor) -> Return:
+    async def resume(self, listener: Listener, since: Cursor) -> ResumeResult:
         """Into the leaderboard room, with what was missed since a cursor if that is still known."""
         history = await self._ranking.since(since, TOP_ROWS)
         self._let_in(listener, history.page)
         watched = self._spectators.watched_by(listener)
-        return Return(page=history.page, missed=missed(history, listener.player.user_id, watched))
+        return ResumeResult(page=history.page, missed=missed(history, listener.player.user_id, watched))
 
     async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
         """What a player in no room missed of its own news since a cursor, if that is still known."""
@@ -206,11 +206,11 @@ class Announcer:
         for listener in list(self._own.get(user_id, ())):
             self._notify(listener, suspended)
             self.leave(listener)
-            listener.part(SUSPENDED)
+            listener.close(SUSPENDED)
 
     def _notify(self, listener: Listener, event: Event) -> None:
         if listener.drained:
-            listener.offer(listener.wire.frame(event))
+            listener.offer(listener.encoder.frame(event))
 
     @property
     def listeners(self) -> int:
@@ -244,7 +244,7 @@ class Announcer:
             if earlier is None and len(waiting) >= CHANGES_WAITING_MAX:
                 self._meter.count("announcements_dropped_total")
                 continue
-            waiting[change.user_id] = follow(earlier, change)
+            waiting[change.user_id] = coalesce(earlier, change)
         self._wake()
 
     async def stop(self) -> None:
@@ -287,7 +287,7 @@ class Announcer:
             self._steps |= steps
             later, self._changes = self._changes, changes
             for change in later.values():
-                self._changes[change.user_id] = follow(self._changes.get(change.user_id), change)
+                self._changes[change.user_id] = coalesce(self._changes.get(change.user_id), change)
             return
         page = pages[0]
         if not every_step(self._told_at, page.cursor, steps):
@@ -312,7 +312,7 @@ class Announcer:
             if len(views) == 1:  # mostly: the top is remembered and shared with those who join
                 pages = [await self._ranking.page(TOP.offset, TOP.limit)]
             else:
-                pages = await self._ranking.stretches(views)
+                pages = await self._ranking.read_views(views)
         except StoreUnavailable:
             return None
         return None if pages[0].degraded or pages[0].cursor < self._shown_at else pages
@@ -336,18 +336,20 @@ class Announcer:
             for listener in self._own.get(change.user_id, ()):
                 if not (listener in self._room and change.user_id in heard):
                     extra[listener].append(change)
-                extra[listener] += reached(change)
+                extra[listener] += player_events(change)
             spectators = self._spectators.of(change.user_id)
             if spectators:
-                deeds = acted(change)
+                awards = spectator_events(change)
                 for listener in spectators:
-                    extra[listener] += deeds
+                    extra[listener] += awards
         for view, page in views:
             for listener, event in self._views.news(view, page, self._reads):
                 extra[listener].append(event)
-        frame = Framer()
+        frame = FrameCache()
         return {
-            listener: b"".join([frame(listener.wire, event) for event in events]) for listener, events in extra.items() if events
+            listener: b"".join([frame(listener.encoder, event) for event in events])
+            for listener, events in extra.items()
+            if events
         }
 
     def _reads(self, listener: Listener) -> bool:
@@ -380,18 +382,18 @@ class Announcer:
 
     def _see_to_the_stalled(self, page: Page) -> None:
         now_s = self._clock.seconds()
-        frame = Framer()
+        frame = FrameCache()
         snapshot = BoardChanged(page=page, reset=True)
         for listener, since_s in list(self._stalled.items()):
             if listener.drained:
                 del self._stalled[listener]
                 self._views.renew(listener)
                 if listener in self._room:
-                    listener.offer(frame(listener.wire, snapshot))
+                    listener.offer(frame(listener.encoder, snapshot))
             elif now_s - since_s >= STALLED_S_MAX:
                 self._meter.count("sockets_closed_slow_total")
                 self.leave(listener)
-                listener.part(SLOW)
+                listener.close(SLOW)
 
 
 def _turns(listeners: list[Listener]) -> Iterator[list[Listener]]:

@@ -48,7 +48,7 @@ def diagnose(board: BoardState | None, ledger: LedgerState, *, shared: bool) -> 
         return _of_another_epoch(board, ledger)
     if not board.position:
         return _rebuild("the board does not say up to where it was drawn")
-    if board.origin != board.run:
+    if board.epoch_run != board.run:
         return Diagnosis(action="begin", reason="Redis was restarted and may have lost its last changes")
     return FOLLOW
 
@@ -80,7 +80,7 @@ def _of_another_ledger(board: BoardState, ledger: LedgerState, shared: bool) -> 
 def _of_another_epoch(board: BoardState, ledger: LedgerState) -> Diagnosis:
     if board.cursor.epoch > ledger.epoch:
         return _rebuild(f"the ledger went back: its epoch is {ledger.epoch}, the board's {board.cursor.epoch}")
-    unharmed = board.origin == board.run
+    unharmed = board.epoch_run == board.run
     if unharmed and ledger.drawn_on != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
         return Diagnosis(
             action="refuse",

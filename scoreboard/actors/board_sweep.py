@@ -58,7 +58,7 @@ class BoardSweep:
         if not self._after and self._clock.seconds() < self._began_s + ROUND_S_MIN:
             return
         try:
-            if self._projector.abreast and await self._board.lock("sweep", LOCK_MS):
+            if self._projector.in_sync and await self._board.lock("sweep", LOCK_MS):
                 await self._sweep_page()
             else:
                 self._begin_round()
@@ -87,9 +87,9 @@ class BoardSweep:
         suspects = await self._board.differing(page)
         if suspects:
             await deferLater(self._clock, SETTLE_S)
-            await self._look_again(before, {one.user_id: one.version for one, _ in suspects})
+            await self._recheck_page(before, {one.user_id: one.version for one, _ in suspects})
 
-    async def _look_again(self, before: str, seen: Mapping[str, int]) -> None:
+    async def _recheck_page(self, before: str, seen: Mapping[str, int]) -> None:
         """What the ledger had a second ago must be drawn by now. Suspects that new players push off the page are left to the next
         round.
         """

@@ -17,7 +17,7 @@ DRAWN_VERSIONS_MAX: Final = 100_000
 Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
-class Drawing:
+class BoardWriter:
     """``hear`` is called with every cursor reached and every player's change that was drawn."""
 
     def __init__(self, *, ledger: Ledger, board: Board, clock: IReactorTime, hear: Hear) -> None:
@@ -40,7 +40,7 @@ class Drawing:
             self._epoch = epoch
             self._drawn_versions.clear()
 
-    async def draw(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+    async def write(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """Set standings, and tell what changed. Raises StoreUnavailable or StaleBoard."""
         projection = await self._board.set(standings, mend=mend)
         self.enter(projection.cursor.epoch)
@@ -50,7 +50,7 @@ class Drawing:
         for standing, placement in zip(standings, projection.placements, strict=True):
             self._drawn_versions[standing.user_id] = standing.version
             if placement.applied:
-                changes.append(standing.moved(projection.cursor, placement.rank, placement.previous_rank))
+                changes.append(standing.score_changed(projection.cursor, placement.rank, placement.previous_rank))
         self._hear(projection.cursor, changes)
         return projection
 
@@ -63,7 +63,7 @@ class Drawing:
         while True:
             page = await self._ledger.changed_since(position, after, ENTRIES_PER_PAGE)
             news = [one for one in page.standings if one.version > self._drawn_versions.get(one.user_id, -1)]
-            if news and (await self.draw(news)).cursor.epoch != epoch:
+            if news and (await self.write(news)).cursor.epoch != epoch:
                 raise StaleBoard("another epoch has begun")
             after = page.after
             if not after:

@@ -11,7 +11,7 @@ from scoreboard.domain.standings import milestone
 from scoreboard.domain.values import AchievementUnlocked, BoardChanged, Event, PlayerActed, RankAchieved, ScoreChanged
 
 
-def reached(change: ScoreChanged) -> Iterable[Event]:
+def player_events(change: ScoreChanged) -> Iterable[Event]:
     """What a player is told of a move besides the move: the best top that it entered, and the milestones that it unlocked."""
     entered = milestone(change.rank, change.previous_rank)
     if entered is not None and change.rank is not None:
@@ -29,7 +29,7 @@ def reached(change: ScoreChanged) -> Iterable[Event]:
         )
 
 
-def acted(change: ScoreChanged) -> tuple[PlayerActed, ...]:
+def spectator_events(change: ScoreChanged) -> tuple[PlayerActed, ...]:
     """What spectators are told of a move: each deed that it was made of."""
     return tuple(
         [
@@ -37,11 +37,11 @@ def acted(change: ScoreChanged) -> tuple[PlayerActed, ...]:
                 cursor=change.cursor,
                 user_id=change.user_id,
                 username=change.username,
-                deed=deed,
+                award=award,
                 rank=change.rank,
                 previous_rank=change.previous_rank,
             )
-            for deed in change.deeds
+            for award in change.awards
         ]
     )
 
@@ -76,6 +76,6 @@ def _own(history: History, user_id: str, watched: Collection[str]) -> Iterable[E
         change = msgspec.structs.replace(moved, cursor=history.page.cursor)
         if change.user_id == user_id:
             yield change
-            yield from reached(change)
+            yield from player_events(change)
         if change.user_id in watched:
-            yield from acted(change)
+            yield from spectator_events(change)

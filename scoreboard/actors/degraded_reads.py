@@ -14,10 +14,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Ledger, Meter, StoreUnavailable
-from scoreboard.domain.values import Cursor, Page, Place, Standing
+from scoreboard.domain.values import Cursor, Page, PlayerRank, Standing
 
-PLACES_PER_READ_MAX: Final = 500
-PLACES_WAITING_MAX: Final = 4_096
+RANKS_PER_READ_MAX: Final = 500
+RANKS_WAITING_MAX: Final = 4_096
 PAGES_AT_ONCE_MAX: Final = 8
 #: Between two questions for places, when more wait: readers who ask again and again leave the reactor to the rebuild.
 PAUSE_S: Final = 0.5
@@ -58,16 +58,16 @@ class DegradedReads:
         rows = tuple([standing.row(offset + at) for at, standing in enumerate(standings, 1)])
         return Page(cursor=cursor, total=max(total, len(rows)), rows=rows, read_at_ms=self._now_ms(), degraded=True)
 
-    async def place(self, cursor: Cursor, user_id: str) -> Place:
+    async def place(self, cursor: Cursor, user_id: str) -> PlayerRank:
         """A player's total, without a rank. Raises StoreUnavailable, also when too many wait."""
         self._meter.count("degraded_reads_total")
         standing = await self._standing(user_id)
         points, at_ms = (0, None) if standing is None else (standing.points, standing.updated_at_ms)
         total = await self._players()
-        return Place(cursor=cursor, total=total, points=points, rank=None, updated_at_ms=at_ms, degraded=True)
+        return PlayerRank(cursor=cursor, total=total, points=points, rank=None, updated_at_ms=at_ms, degraded=True)
 
     def _standing(self, user_id: str) -> Deferred[Standing | None]:
-        if user_id not in self._waiting and len(self._waiting) >= PLACES_WAITING_MAX:
+        if user_id not in self._waiting and len(self._waiting) >= RANKS_WAITING_MAX:
             raise StoreUnavailable(_TOO_MANY)
         standing: Deferred[Standing | None] = Deferred()
         self._waiting.setdefault(user_id, []).append(standing)
@@ -77,7 +77,7 @@ class DegradedReads:
 
     def _read(self) -> None:
         self._reading = True
-        first = list(self._waiting)[:PLACES_PER_READ_MAX]
+        first = list(self._waiting)[:RANKS_PER_READ_MAX]
         asked = {user_id: self._waiting.pop(user_id) for user_id in first}
         ensureDeferred(self._answer(asked))
 

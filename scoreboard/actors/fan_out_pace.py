@@ -22,7 +22,7 @@ PERIOD_S_WANTED: Final = 0.125
 #: The longest pause between two fan-outs: a room so big that it needs more than this takes more than a quarter.
 PAUSE_S_MAX: Final = 0.25
 #: How often a fan-out that waits for awards looks whether they are done.
-_LOOK_S: Final = 0.001
+_POLL_S: Final = 0.001
 
 
 class FanOutPace:
@@ -54,7 +54,7 @@ class FanOutPace:
         until_s = began_s + self._spent_s - self._rested_s
         await deferLater(self._clock, 0)
         while self._is_awarding() and self._clock.seconds() < until_s:
-            await deferLater(self._clock, _LOOK_S)
+            await deferLater(self._clock, _POLL_S)
         self._rested_s += self._clock.seconds() - began_s
 
     def next_s(self) -> float:

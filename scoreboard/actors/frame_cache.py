@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from scoreboard.boundaries import Wire
+from scoreboard.boundaries import EventEncoder
 from scoreboard.domain.values import Event
 
 
-class Framer:
+class FrameCache:
     """For as long as one tick takes."""
 
     def __init__(self) -> None:
-        self._framed: dict[tuple[Wire, int], bytes] = {}
+        self._framed: dict[tuple[EventEncoder, int], bytes] = {}
 
-    def __call__(self, wire: Wire, event: Event) -> bytes:
+    def __call__(self, wire: EventEncoder, event: Event) -> bytes:
         """The event's frame; whoever asks keeps the event for as long as the framer."""
         key = (wire, id(event))
         framed = self._framed.get(key)

@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from scoreboard.boundaries import Condition, Health, Ledger, Meter, StoreUnavailable
 
 PROBE_INTERVAL_S: Final = 1.0
-LOOK_INTERVAL_S: Final = 0.25
+POLL_INTERVAL_S: Final = 0.25
 #: The ledger has a deadline of its own, a little shorter; this one is for a ledger that keeps none.
 PROBE_S_MAX: Final = 0.95
 #: Batches that fail for so long, with none committed in between, say that no award can be kept, whatever the probe says.
@@ -99,7 +99,7 @@ class HealthMonitor:
         self._sources: list[Source] = []
         self._known: dict[str, Condition] = {}
         self._next_probe_s = float("-inf")
-        self._loop = LoopingCall(self._look)
+        self._loop = LoopingCall(self._poll)
         self._loop.clock = clock
 
     def add(self, source: Source) -> None:
@@ -108,7 +108,7 @@ class HealthMonitor:
 
     def start(self) -> None:
         """Probe now, and then once a second, or four times while the ledger cannot commit."""
-        self._loop.start(LOOK_INTERVAL_S, now=True)
+        self._loop.start(POLL_INTERVAL_S, now=True)
 
     async def stop(self) -> None:
         """Probe no more."""
@@ -128,7 +128,7 @@ class HealthMonitor:
         """As boundaries.Health.ledger_serves: each initialize asks it, so it reads the ledger's record and no other source."""
         return self._record.serves(self._clock.seconds())
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         try:
             if not self._record.can_commit or self._clock.seconds() >= self._next_probe_s:
                 await self._probe()
@@ -140,7 +140,7 @@ class HealthMonitor:
 
     async def _probe(self) -> None:
         began_s = self._clock.seconds()
-        self._next_probe_s = began_s + PROBE_INTERVAL_S - LOOK_INTERVAL_S / 2  # the look that comes a second later, by any clock
+        self._next_probe_s = began_s + PROBE_INTERVAL_S - POLL_INTERVAL_S / 2  # the look that comes a second later, by any clock
         if self._record.has_committed_since(began_s - PROBE_INTERVAL_S):
             self._record.note_probe(committed=True, began_s=began_s)
             return

@@ -19,11 +19,11 @@ from twisted.logger import Logger
 from scoreboard.boundaries import Ledger, Meter, StoreUnavailable
 from scoreboard.domain.values import Value
 
-LOOK_S: Final = 5.0
+POLL_S: Final = 5.0
 #: The first look of all waits for a connection too, so its round trip is long.
-FIRST_LOOKS: Final = 3
+FIRST_SAMPLES: Final = 3
 #: A minute's looks.
-LOOKS_KEPT_MAX: Final = 12
+SAMPLES_KEPT_MAX: Final = 12
 #: How far two clocks that nobody sets may drift apart within the looks kept (500 ppm, as NTP slews), and rounding.
 DRIFT_MS_MAX: Final = 50
 #: An offset between the ledger's clock and ours that an operator should hear of, and how often.
@@ -31,7 +31,7 @@ OFFSET_WARNED_MS: Final = 1_000
 WARNING_PAUSE_S: Final = 600.0
 
 
-class Look(Value, frozen=True, kw_only=True):
+class ClockSample(Value, frozen=True, kw_only=True):
     """One answer: asked and answered at monotonic times, and what the ledger's clock said in between; all in milliseconds."""
 
     asked_ms: float
@@ -48,26 +48,26 @@ class Look(Value, frozen=True, kw_only=True):
         """The ledger's clock less the monotonic one, were the ledger asked in the middle of the round trip."""
         return self.ledger_ms - (self.asked_ms + self.answered_ms) / 2
 
-    def agrees(self, other: Look) -> bool:
+    def agrees(self, other: ClockSample) -> bool:
         """Whether one offset may be true for both, by the bounds of each."""
         bounds_ms = (self.round_trip_ms + other.round_trip_ms) / 2
         return abs(self.offset_ms - other.offset_ms) <= bounds_ms + DRIFT_MS_MAX
 
 
-class Looks:
+class ClockSamples:
     """The recent looks; the one with the shortest round trip is believed."""
 
     def __init__(self) -> None:
-        self._kept: deque[Look] = deque(maxlen=LOOKS_KEPT_MAX)
+        self._kept: deque[ClockSample] = deque(maxlen=SAMPLES_KEPT_MAX)
 
-    def add(self, look: Look) -> float:
+    def add(self, look: ClockSample) -> float:
         """Learn from one more look: the offset that is believed now."""
         if self._kept and not look.agrees(self._best()):  # one of the clocks was set
             self._kept.clear()
         self._kept.append(look)
         return self._best().offset_ms
 
-    def _best(self) -> Look:
+    def _best(self) -> ClockSample:
         return min(self._kept, key=lambda look: look.round_trip_ms)
 
 
@@ -81,10 +81,10 @@ class LedgerClock:
         self._clock = clock
         self._wall_ms = wall_ms
         self._meter = meter
-        self._looks = Looks()
+        self._samples = ClockSamples()
         self._offset_ms: float | None = None
         self._warned_s: float | None = None
-        self._loop = LoopingCall(self._look)
+        self._loop = LoopingCall(self._poll)
         self._loop.clock = clock
         meter.gauge("ledger_clock_offset_seconds", 0)
 
@@ -96,16 +96,16 @@ class LedgerClock:
 
     async def start(self) -> None:
         """Look a few times (a ledger that does not answer does not hinder) and go on looking."""
-        for _ in range(FIRST_LOOKS):
-            await self._look()
-        self._loop.start(LOOK_S, now=False)
+        for _ in range(FIRST_SAMPLES):
+            await self._poll()
+        self._loop.start(POLL_S, now=False)
 
     async def stop(self) -> None:
         """Look no more."""
         if self._loop.running:
             self._loop.stop()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         asked_ms = self._clock.seconds() * 1000
         try:
             ledger_ms = await self._ledger.clock_ms()
@@ -117,8 +117,8 @@ class LedgerClock:
             self._meter.count("ledger_clock_unavailable_total")
             self._log.failure("the ledger's clock could not be read")
             return
-        look = Look(asked_ms=asked_ms, answered_ms=self._clock.seconds() * 1000, ledger_ms=ledger_ms)
-        self._offset_ms = self._looks.add(look)
+        look = ClockSample(asked_ms=asked_ms, answered_ms=self._clock.seconds() * 1000, ledger_ms=ledger_ms)
+        self._offset_ms = self._samples.add(look)
         self._report(self.now_ms() - self._wall_ms())
 
     def _report(self, ahead_ms: int) -> None:

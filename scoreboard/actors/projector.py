@@ -21,7 +21,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
-from scoreboard.actors.board_writer import Drawing, Hear
+from scoreboard.actors.board_writer import BoardWriter, Hear
 from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
 from scoreboard.boundaries import (
@@ -41,8 +41,8 @@ from scoreboard.domain.judgement import Award, standings_of, unplaced
 from scoreboard.domain.values import Cursor, Receipt, Standing
 
 #: How often the board is asked for its state, and how many of those times the ledger is followed as well.
-LOOK_S: Final = 1.0
-LOOKS_PER_FOLLOW: Final = 2
+POLL_S: Final = 1.0
+POLLS_PER_FOLLOW: Final = 2
 #: How often the ledger is given a sign that its board is drawn here.
 SIGN_S: Final = 10.0
 #: Retry while lagging; a reconnect of the store asks for it at once as well.
@@ -82,7 +82,7 @@ class Projector:
         board: Board,
         clock: IReactorTime,
         hear: Hear,
-        outrun: Callable[[], None] = _nobody,
+        note_ledger_ahead: Callable[[], None] = _nobody,
         meter: Meter,
         shared: bool = False,
         failpoint: Failpoint = no_failpoint,
@@ -91,7 +91,7 @@ class Projector:
         self._board = board
         self._clock = clock
         self._hear = hear
-        self._outrun = outrun
+        self._note_ledger_ahead = note_ledger_ahead
         self._meter = meter
         self._shared = shared
         self._failpoint = failpoint
@@ -102,19 +102,19 @@ class Projector:
         self._said_s = -SAY_AGAIN_S
         self._catching_up: Deferred[None] | None = None
         self._again = False
-        self._looks = 0
+        self._samples = 0
         self._signed_s = -SIGN_S
         self._must_rebuild = ""
-        self._drawing = Drawing(ledger=ledger, board=board, clock=clock, hear=hear)
+        self._drawing = BoardWriter(ledger=ledger, board=board, clock=clock, hear=hear)
         self._retrying: IDelayedCall | None = None
         #: When what was read of the board before it began to lag is not given any more.
         self._forgetting: IDelayedCall | None = None
         self._said = ""
-        self._loop = LoopingCall(self._look)
+        self._loop = LoopingCall(self._poll)
         self._loop.clock = clock
 
     @property
-    def abreast(self) -> bool:
+    def in_sync(self) -> bool:
         """Whether the board follows the ledger, as far as we know."""
         return self._lagging_since_s is None
 
@@ -131,14 +131,14 @@ class Projector:
     @property
     def condition(self) -> str:
         """The same for strangers: the kind of the trouble, "" while there is none."""
-        if self.abreast:
+        if self.in_sync:
             return ""
         return self._refused or "The board does not follow the ledger; reads come from the ledger"
 
     async def start(self) -> None:
         """Begin to catch up and to follow; nothing is waited for."""
         self._forget_reads_later()
-        self._loop.start(LOOK_S, now=True)
+        self._loop.start(POLL_S, now=True)
 
     async def stop(self) -> None:
         """Stop following; a catch-up under way is waited for."""
@@ -153,15 +153,15 @@ class Projector:
 
     async def project(self, awards: Sequence[Award]) -> dict[str, Receipt]:
         """Draw a committed batch: a receipt with ranks by action id, or nothing when the board cannot be drawn now."""
-        if not self.abreast:
-            self._outrun()
+        if not self.in_sync:
+            self._note_ledger_ahead()
             return {}
         standings = standings_of(awards)
         try:
-            placements = (await self._drawing.draw(standings)).placements
+            placements = (await self._drawing.write(standings)).placements
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(trouble)
-            self._outrun()
+            self._note_ledger_ahead()
             return {}
         self._failpoint("drawn")
         overtaken = [one.user_id for one, placement in zip(standings, placements, strict=True) if placement.overtaken]
@@ -200,7 +200,7 @@ class Projector:
         """A reader found the board lost, damaged or not ours: look at once instead of within a second."""
         if isinstance(trouble, DamagedBoard):
             self._must_rebuild = str(trouble)
-        if self.abreast and self._catching_up is None:
+        if self.in_sync and self._catching_up is None:
             ensureDeferred(self.catch_up())
 
     async def rebuild_because(self, reason: str) -> None:
@@ -238,7 +238,7 @@ class Projector:
         epoch = board.cursor.epoch
         self._drawing.enter(epoch)
         position = await self._drawing.follow(epoch, board.position)
-        if not self.abreast:
+        if not self.in_sync:
             # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
             self._in_sync()
             await self._drawing.follow(epoch, position)
@@ -274,7 +274,7 @@ class Projector:
 
     async def mend(self, standings: Sequence[Standing]) -> None:
         """Draw what the board should have of these players, also where it has another total of the same version."""
-        await self._drawing.draw(standings, mend=True)
+        await self._drawing.write(standings, mend=True)
 
     async def compare(self, user_ids: Sequence[str]) -> None:
         """The board seems to be ahead of the ledger. Either another process drew a later award, or the ledger went back."""
@@ -309,7 +309,7 @@ class Projector:
 
     def _forget_reads(self) -> None:
         self._forgetting = None
-        self._outrun()
+        self._note_ledger_ahead()
 
     def _keep_reads(self) -> None:
         if self._forgetting is not None:
@@ -334,23 +334,23 @@ class Projector:
 
     def _retry(self) -> None:
         self._retrying = None
-        if not self.abreast and self._catching_up is None and self._loop.running:
+        if not self.in_sync and self._catching_up is None and self._loop.running:
             ensureDeferred(self.catch_up())
 
-    async def _look(self) -> None:
-        self._looks += 1
+    async def _poll(self) -> None:
+        self._samples += 1
         try:
-            if self.abreast and self._looks % LOOKS_PER_FOLLOW:
-                await self._look_at_board()
+            if self.in_sync and self._samples % POLLS_PER_FOLLOW:
+                await self._poll_board()
             elif self._catching_up is None:
                 await self.catch_up()
         except Exception as fault:  # a loop that ends here would leave the board behind for ever
             self._log.failure("the board could not be looked at")
             self._fall_behind(fault)
-        if not self.abreast:
-            self._outrun()
+        if not self.in_sync:
+            self._note_ledger_ahead()
 
-    async def _look_at_board(self) -> None:
+    async def _poll_board(self) -> None:
         """Notice within a second that the board was lost, damaged or replaced, or that news of it did not reach us."""
         try:
             board = await self._board.state()
@@ -358,7 +358,7 @@ class Projector:
             self._fall_behind(trouble)
             return
         ours = board is not None and (board.owner, board.cursor.epoch) == (self._board.owner, self._drawing.epoch)
-        if board is None or not ours or board.damage or board.origin != board.run:
+        if board is None or not ours or board.damage or board.epoch_run != board.run:
             await self.catch_up()
         else:
             self._hear(board.cursor, ())

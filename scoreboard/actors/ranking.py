@@ -17,10 +17,10 @@ from twisted.python.failure import Failure
 
 from scoreboard.actors.degraded_reads import DegradedReads
 from scoreboard.boundaries import Board, History, Ledger, Meter, StaleBoard, StoreUnavailable
-from scoreboard.domain.values import Cursor, Page, Place, View
+from scoreboard.domain.values import Cursor, Page, PlayerRank, View
 
 PAGES_MAX = 256
-PLACES_MAX = 10_000
+RANKS_MAX = 10_000
 #: Each may hold some hundred changes.
 HISTORIES_MAX = 32
 DEGRADED_S = 0.25
@@ -28,7 +28,7 @@ DEGRADED_S = 0.25
 LAGGING_S_MAX = 2.0
 
 Key = TypeVar("Key")
-Read = TypeVar("Read", Page, Place, History)
+Read = TypeVar("Read", Page, PlayerRank, History)
 NOWHERE = Cursor(epoch=0, seq=0)
 
 
@@ -51,10 +51,10 @@ class Ranking:
         self._on_stale = on_stale
         self._degraded = DegradedReads(ledger=ledger, clock=clock, now_ms=now_ms, meter=meter)
         self._cursor = NOWHERE
-        self._outruns = 0
-        self._pages: _Shelf[tuple[int, int], Page] = _Shelf(clock, PAGES_MAX)
-        self._places: _Shelf[str, Place] = _Shelf(clock, PLACES_MAX)
-        self._histories: _Shelf[tuple[Cursor, int], History] = _Shelf(clock, HISTORIES_MAX)
+        self._ledger_ahead_count = 0
+        self._pages: _SingleFlightCache[tuple[int, int], Page] = _SingleFlightCache(clock, PAGES_MAX)
+        self._ranks: _SingleFlightCache[str, PlayerRank] = _SingleFlightCache(clock, RANKS_MAX)
+        self._histories: _SingleFlightCache[tuple[Cursor, int], History] = _SingleFlightCache(clock, HISTORIES_MAX)
 
     @property
     def cursor(self) -> Cursor:
@@ -62,24 +62,24 @@ class Ranking:
         return self._cursor
 
     @property
-    def outruns(self) -> int:
+    def ledger_ahead_count(self) -> int:
         """How often the ledger ran ahead of the board."""
-        return self._outruns
+        return self._ledger_ahead_count
 
-    def heard(self, cursor: Cursor) -> None:
+    def advance(self, cursor: Cursor) -> None:
         """The board is at least at this cursor now: what was remembered of older ones is forgotten."""
         if cursor > self._cursor:
             self._cursor = cursor
             self._forget()
 
-    def outrun(self) -> None:
+    def note_ledger_ahead(self) -> None:
         """The ledger is ahead of the board, whose cursor stands still: what was remembered of it is no longer true."""
-        self._outruns += 1
+        self._ledger_ahead_count += 1
         self._forget()
 
     def _forget(self) -> None:
         self._pages.clear()
-        self._places.clear()
+        self._ranks.clear()
         self._histories.clear()
 
     async def page(self, offset: int, limit: int) -> Page:
@@ -89,20 +89,20 @@ class Ranking:
             return kept
         page = await self._pages.fetch((offset, limit), lambda: self._read_page(offset, limit))
         if not page.degraded:
-            self.heard(page.cursor)
+            self.advance(page.cursor)
         return page
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
         """What these views show, all at one cursor, at least as new as ``cursor`` was when asked. Not remembered."""
         asked = self._cursor
         try:
-            pages = await self._board.stretches(views)
+            pages = await self._board.read_views(views)
             self._no_older_than(asked, *pages)
         except StaleBoard as stale:
             self._degrade(stale)
             raise StoreUnavailable(str(stale)) from stale
         for page in pages:
-            self.heard(page.cursor)
+            self.advance(page.cursor)
         return pages
 
     async def since(self, cursor: Cursor, limit: int) -> History:
@@ -112,17 +112,17 @@ class Ranking:
             return kept
         history = await self._histories.fetch((cursor, limit), lambda: self._read_history(cursor, limit))
         if not history.degraded:
-            self.heard(history.page.cursor)
+            self.advance(history.page.cursor)
         return history
 
-    async def place(self, user_id: str) -> Place:
+    async def rank_of(self, user_id: str) -> PlayerRank:
         """Where a player stands, at least as new as ``cursor`` was when asked."""
-        kept = self._places.get(user_id)
+        kept = self._ranks.get(user_id)
         if kept is not None:
             return kept
-        place = await self._places.fetch(user_id, lambda: self._read_place(user_id))
+        place = await self._ranks.fetch(user_id, lambda: self._read_rank(user_id))
         if not place.degraded:
-            self.heard(place.cursor)
+            self.advance(place.cursor)
         return place
 
     async def _read_page(self, offset: int, limit: int) -> Page:
@@ -161,10 +161,10 @@ class Ranking:
         if any(page.cursor < cursor for page in pages):
             raise StaleBoard("the store went back")
 
-    async def _read_place(self, user_id: str) -> Place:
+    async def _read_rank(self, user_id: str) -> PlayerRank:
         try:
             self._refuse_what_lags()
-            place = await self._board.place(user_id)
+            place = await self._board.rank_of(user_id)
         except (StoreUnavailable, StaleBoard) as trouble:
             self._degrade(trouble)
             return await self._degraded.place(self._cursor, user_id)
@@ -172,7 +172,7 @@ class Ranking:
         return place
 
 
-class _Shelf(Generic[Key, Read]):
+class _SingleFlightCache(Generic[Key, Read]):
     """What was read at the present cursor, by key, and who is waiting for what is being read."""
 
     def __init__(self, clock: IReactorTime, kept_max: int) -> None:

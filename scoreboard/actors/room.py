@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoreboard.boundaries import Listener, Wire
+from scoreboard.boundaries import EventEncoder, Listener
 from scoreboard.domain.values import BoardChanged, Event, Page, Row, ScoreChanged
 
 #: Who is still to hear something, and what.
@@ -19,13 +19,13 @@ class Room:
     """Members by wire, because each wire frames an event once for all of its own."""
 
     def __init__(self) -> None:
-        self._members: dict[Wire, dict[Listener, None]] = {}
+        self._members: dict[EventEncoder, dict[Listener, None]] = {}
         self._newcomers: dict[Listener, tuple[Row, ...]] = {}
         self._told: tuple[Row, ...] | None = None
         self._audiences: list[dict[Listener, None]] = []
 
     def __contains__(self, listener: Listener) -> bool:
-        return listener in self._members.get(listener.wire, ())
+        return listener in self._members.get(listener.encoder, ())
 
     def __len__(self) -> int:
         return sum(map(len, self._members.values()))
@@ -37,7 +37,7 @@ class Room:
 
     def let_in(self, listener: Listener, top: tuple[Row, ...]) -> None:
         """One more, who knows this top."""
-        self._members.setdefault(listener.wire, {})[listener] = None
+        self._members.setdefault(listener.encoder, {})[listener] = None
         if self._told is None:
             self._told = top
         elif top != self._told:
@@ -45,11 +45,11 @@ class Room:
 
     def leave(self, listener: Listener) -> None:
         """One less, who hears nothing more of a tick under way either."""
-        members = self._members.get(listener.wire)
+        members = self._members.get(listener.encoder)
         if members is not None:
             members.pop(listener, None)
             if not members:
-                del self._members[listener.wire]
+                del self._members[listener.encoder]
         for audience in self._audiences:
             audience.pop(listener, None)
         self._newcomers.pop(listener, None)
@@ -58,11 +58,11 @@ class Room:
         """Everyone with what they are to hear: the moves, and the top if it reads otherwise than what they know."""
         newcomers, self._newcomers = self._newcomers, {}
         told, self._told = self._told, page.rows
-        audiences: dict[tuple[Wire, tuple[Row, ...] | None], dict[Listener, None]] = {}
+        audiences: dict[tuple[EventEncoder, tuple[Row, ...] | None], dict[Listener, None]] = {}
         for wire, members in self._members.items():
             audiences[wire, told] = {one: None for one in members if one not in newcomers} if newcomers else members.copy()
         for listener, top in newcomers.items():
-            audiences.setdefault((listener.wire, top), {})[listener] = None
+            audiences.setdefault((listener.encoder, top), {})[listener] = None
         parts: list[Part] = []
         for (wire, known), audience in audiences.items():
             events: list[Event] = [*unseen]

@@ -18,14 +18,14 @@ from twisted.logger import Logger
 
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from scoreboard.actors.projector import Projector
-from scoreboard.boundaries import AWARD_S_MAX, Failpoint, Gate, Ledger, Meter, StoreAway, StoreUnavailable, no_failpoint
+from scoreboard.boundaries import AWARD_S_MAX, Failpoint, Ledger, Meter, RateLimiter, StoreAway, StoreUnavailable, no_failpoint
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
 from scoreboard.domain.refusals import HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, unavailable
 from scoreboard.domain.rules import Catalogue
-from scoreboard.domain.values import Origin, PlacedReceipt, Player, Receipt, Submission
+from scoreboard.domain.values import ClientInfo, PlacedReceipt, Player, Receipt, Submission
 
-Outcome = Receipt | Refusal
+SubmitResult = Receipt | Refusal
 _FULL = unavailable("Too many submissions are waiting; nothing was awarded")
 _STOPPING = unavailable("The server is stopping; nothing was awarded")
 _LEDGER_AWAY = unavailable()
@@ -63,7 +63,7 @@ class Scorekeeper:
         *,
         ledger: Ledger,
         projector: Projector,
-        gate: Gate,
+        rate_limiter: RateLimiter,
         catalogue: Catalogue,
         milestones: tuple[int, ...] = (),
         clock: IReactorTime,
@@ -76,7 +76,7 @@ class Scorekeeper:
     ) -> None:
         self._ledger = ledger
         self._projector = projector
-        self._gate = gate
+        self._rate_limiter = rate_limiter
         self._catalogue = catalogue
         self._milestones = milestones
         self._clock = clock
@@ -87,7 +87,7 @@ class Scorekeeper:
         self._note_batch = note_batch
         self._failpoint = failpoint
         # A letter of None asks for nothing but the receipts to be written down.
-        self._mailbox: Mailbox[Claim | None, Outcome] = Mailbox(
+        self._mailbox: Mailbox[Claim | None, SubmitResult] = Mailbox(
             self._keep,
             letters_max=CLAIMS_WAITING_MAX,
             batch_max=CLAIMS_PER_COMMIT_MAX,
@@ -103,7 +103,7 @@ class Scorekeeper:
         """Whether a batch of awards is being kept."""
         return self._mailbox.busy
 
-    async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Outcome:
+    async def submit(self, player: Player, submission: Submission, grant: Grant, client: ClientInfo) -> SubmitResult:
         """The receipt of an award that is committed, or why there is none."""
         rule = self._catalogue.get(grant.action_type)
         if rule is None:
@@ -115,14 +115,14 @@ class Scorekeeper:
             grant=grant,
             rule=rule,
             metadata=submission.metadata,
-            origin=origin,
+            client=client,
             # Another server issued it, by a clock some milliseconds ahead of ours: nothing is judged before it was issued.
             at_ms=max(self._now_ms(), grant.issued_at_ms),
             milestones=self._milestones,
         )
         return await self._judged(claim)
 
-    async def _judged(self, claim: Claim) -> Outcome:
+    async def _judged(self, claim: Claim) -> SubmitResult:
         """The outcome of a claim. While somebody else holds the player's account it is asked for again, until its time is up."""
         until_s, pause_s = self._clock.seconds() + AWARD_S_MAX, HELD_PAUSE_S_MIN
         while True:
@@ -136,7 +136,7 @@ class Scorekeeper:
                 self._held -= 1
             pause_s = min(2 * pause_s, HELD_PAUSE_S_MAX)
 
-    async def _asked(self, claim: Claim) -> Outcome:
+    async def _asked(self, claim: Claim) -> SubmitResult:
         try:
             return await self._mailbox.ask(claim)
         except MailboxFull:
@@ -153,8 +153,8 @@ class Scorekeeper:
         await self._mailbox.close()
         await self._append([], LAST_RECEIPTS_S_MAX)
 
-    async def _keep(self, batch: list[Envelope[Claim | None, Outcome]]) -> None:
-        asked: list[tuple[Envelope[Claim | None, Outcome], Claim]] = []
+    async def _keep(self, batch: list[Envelope[Claim | None, SubmitResult]]) -> None:
+        asked: list[tuple[Envelope[Claim | None, SubmitResult], Claim]] = []
         for envelope in batch:
             claim = envelope.letter
             if claim is not None and self._is_suspended(claim.player.user_id):
@@ -173,7 +173,7 @@ class Scorekeeper:
             self._failpoint("committed")
             placed = await self._projector.project(awards)
             self._failpoint("marked")
-            self._gate.release([(award.user_id, award.claim.grant.action_id) for award in awards])
+            self._rate_limiter.release([(award.user_id, award.claim.grant.action_id) for award in awards])
             ranked = ((award.user_id, award.claim.grant.action_id) for award in awards)
             self._receipts = [(*one, placed[one[1]]) for one in ranked if one[1] in placed and not placed[one[1]].degraded]
             self._schedule_flush()
@@ -212,7 +212,7 @@ class Scorekeeper:
             self._mailbox.tell(None)
 
 
-def _outcome(claim: Claim, verdict: Verdict, placed: dict[str, Receipt]) -> Outcome:
+def _outcome(claim: Claim, verdict: Verdict, placed: dict[str, Receipt]) -> SubmitResult:
     action_id = claim.grant.action_id
     if isinstance(verdict, Award):
         return placed.get(action_id) or unplaced(verdict)

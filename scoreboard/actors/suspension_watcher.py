@@ -16,18 +16,18 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from scoreboard.boundaries import Meter, Register, StoreUnavailable
-from scoreboard.domain.players import PlayerSettings, Turn
+from scoreboard.boundaries import Meter, PlayerStore, StoreUnavailable
+from scoreboard.domain.players import PlayerChange, PlayerSettings
 
-LOOK_S: Final = 0.5
+POLL_S: Final = 0.5
 #: How old what is known of settings may be: then it is not known any more who forbids spectators.
 KNOWN_S_MAX: Final = 3.0
 SUSPENDED_PER_PAGE: Final = 500
 PRIVATE_PER_PAGE: Final = 500
-TURNS_PER_PAGE: Final = 500
+CHANGES_PER_PAGE: Final = 500
 
 
-class Warden:
+class SuspensionWatcher:
     """``on_suspended`` is told of each player who is suspended from now on, ``on_private`` of who will not be watched any more.
 
     Both are told of what happens after ``start``, at least once each, and must not wait for anything.
@@ -38,13 +38,13 @@ class Warden:
     def __init__(
         self,
         *,
-        register: Register,
+        player_store: PlayerStore,
         clock: IReactorTime,
         meter: Meter,
         on_suspended: Callable[[str], None],
         on_private: Callable[[str], None],
     ) -> None:
-        self._register = register
+        self._player_store = player_store
         self._clock = clock
         self._meter = meter
         self._on_suspended = on_suspended
@@ -55,10 +55,10 @@ class Warden:
         self._noted: dict[str, int] = {}
         self._followed = 0
         self._known_s = float("-inf")
-        self._loop = LoopingCall(self._look)
+        self._loop = LoopingCall(self._poll)
         self._loop.clock = clock
 
-    def bars(self, user_id: str) -> bool:
+    def is_suspended(self, user_id: str) -> bool:
         """Whether the player is suspended, as far as we have heard."""
         return user_id in self._suspended
 
@@ -77,28 +77,28 @@ class Warden:
     async def start(self) -> None:
         """Learn who is suspended or private and go on following. Raises StoreUnavailable: without that no door should open."""
         self._known_s = self._clock.seconds()
-        self._followed = await self._register.turn()
+        self._followed = await self._player_store.revision()
         after = ""
-        while page := await self._register.suspended(after, SUSPENDED_PER_PAGE):
+        while page := await self._player_store.suspended(after, SUSPENDED_PER_PAGE):
             self._suspended.update(page)
             after = page[-1]
         after = ""
-        while page := await self._register.private(after, PRIVATE_PER_PAGE):
+        while page := await self._player_store.private(after, PRIVATE_PER_PAGE):
             self._private.update(page)
             after = page[-1]
-        self._loop.start(LOOK_S, now=False)
+        self._loop.start(POLL_S, now=False)
 
     async def stop(self) -> None:
         """Follow no more."""
         if self._loop.running:
             self._loop.stop()
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         began_s = self._clock.seconds()
         try:
-            while turns := await self._register.turns(self._followed, TURNS_PER_PAGE):
+            while turns := await self._player_store.changes_since(self._followed, CHANGES_PER_PAGE):
                 for turn in turns:
-                    self._followed = turn.number
+                    self._followed = turn.revision
                     self._follow(turn)
             self._known_s = began_s
         except StoreUnavailable as away:
@@ -108,13 +108,13 @@ class Warden:
             self._meter.count("register_unavailable_total")
             self._log.failure("the register could not be followed")
 
-    def _follow(self, turn: Turn) -> None:
+    def _follow(self, turn: PlayerChange) -> None:
         if turn.suspended is True:
             self._suspended.add(turn.user_id)
             self._tell(self._on_suspended, turn.user_id)
         elif turn.suspended is False:
             self._suspended.discard(turn.user_id)
-        if turn.spectators is not None and turn.number >= self._noted.get(turn.user_id, 0):
+        if turn.spectators is not None and turn.revision >= self._noted.get(turn.user_id, 0):
             self._noted.pop(turn.user_id, None)  # what is older was replaced here meanwhile
             self._set_spectators(turn.user_id, turn.spectators)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 from scoreboard.boundaries import Listener
-from scoreboard.domain.values import POINTS_MAX, Around, Page, Row, ScoreChanged, Stretch, View, ViewChanged
+from scoreboard.domain.values import POINTS_MAX, Around, Page, RankRange, Row, ScoreChanged, View, ViewChanged
 
 VIEWS_MAX: Final = 10_000
 VIEWS_PER_LISTENER_MAX: Final = 4
@@ -151,7 +151,7 @@ class Views:
 
 def _rows_of(view: View) -> int:
     match view:
-        case Stretch(limit=limit):
+        case RankRange(limit=limit):
             return limit
         case Around(rows=rows):
             return 2 * rows + 1
@@ -160,7 +160,7 @@ def _rows_of(view: View) -> int:
 def _range(view: View, rows: Sequence[Row]) -> Range:
     """The ranks that a view shows or would show if there were more players; none around who is not on the board."""
     match view:
-        case Stretch(offset=offset, limit=limit):
+        case RankRange(offset=offset, limit=limit):
             return offset + 1, offset + limit
         case Around(user_id=user_id, rows=reach):
             for row in rows:

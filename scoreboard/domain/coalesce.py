@@ -10,31 +10,31 @@ import msgspec
 from scoreboard.domain.values import Cursor, ScoreChanged, Standing
 
 #: Of a player's deeds so many of the latest are told together.
-DEEDS_MAX: Final = 10
+AWARDS_KEPT_MAX: Final = 10
 
 
-Bearer = TypeVar("Bearer", Standing, ScoreChanged)
+NewsBearing = TypeVar("NewsBearing", Standing, ScoreChanged)
 
 
-def bearing(earlier: Bearer, later: Bearer) -> Bearer:
+def merge_news(earlier: NewsBearing, later: NewsBearing) -> NewsBearing:
     """The later, with the latest deeds of both and every milestone."""
     return msgspec.structs.replace(
-        later, deeds=(earlier.deeds + later.deeds)[-DEEDS_MAX:], unlocked=earlier.unlocked + later.unlocked
+        later, awards=(earlier.awards + later.awards)[-AWARDS_KEPT_MAX:], unlocked=earlier.unlocked + later.unlocked
     )
 
 
-def follow(earlier: ScoreChanged | None, later: ScoreChanged) -> ScoreChanged:
+def coalesce(earlier: ScoreChanged | None, later: ScoreChanged) -> ScoreChanged:
     """The one move that two of a player make: from where the player stood before the earlier to where the later leads."""
     if earlier is None:
         return later
-    return msgspec.structs.replace(bearing(earlier, later), previous_rank=earlier.previous_rank)
+    return msgspec.structs.replace(merge_news(earlier, later), previous_rank=earlier.previous_rank)
 
 
-def latest(changes: Iterable[ScoreChanged]) -> tuple[ScoreChanged, ...]:
+def coalesce_all(changes: Iterable[ScoreChanged]) -> tuple[ScoreChanged, ...]:
     """One move for each player, in the order of the last ones."""
     moves: dict[str, ScoreChanged] = {}
     for change in changes:
-        moves[change.user_id] = follow(moves.pop(change.user_id, None), change)
+        moves[change.user_id] = coalesce(moves.pop(change.user_id, None), change)
     return tuple(moves.values())
 
 

@@ -44,7 +44,7 @@ class ResetOrder(Value, frozen=True, kw_only=True):
     at_ms: int
 
 
-class TakenBack(Value, frozen=True, kw_only=True):
+class ResetResult(Value, frozen=True, kw_only=True):
     """The standings that a reset left, and the players whose rows another session held: they are as they were."""
 
     standings: list[Standing]

@@ -66,7 +66,7 @@ class Grant(Value, frozen=True, kw_only=True):
     board_id: str = BOARD_ID
 
 
-class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+class _GrantClaims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     board_id: str
     not_before_ms: int
     expires_at_ms: int
@@ -74,7 +74,7 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     metadata_keys: tuple[str, ...]
 
 
-_decode_claims = msgspec.json.Decoder(_Claims).decode
+_decode_claims = msgspec.json.Decoder(_GrantClaims).decode
 _encode_claims = msgspec.json.Encoder().encode
 
 
@@ -99,7 +99,7 @@ def sign(grant: Grant, ring: Keyring) -> str:
     """The opaque signature of a grant, made with the ring's current key."""
     kid = ring.current
     claims = _encode_claims(
-        _Claims(
+        _GrantClaims(
             grant.board_id,
             grant.not_before_ms,
             grant.expires_at_ms,

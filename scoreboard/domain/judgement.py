@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from scoreboard.domain.coalesce import bearing
+from scoreboard.domain.coalesce import merge_news
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, too_early
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import crossed
-from scoreboard.domain.values import DAY_MS, POINTS_MAX, Deed, Metadata, Origin, Player, Receipt, Standing, Value
+from scoreboard.domain.values import DAY_MS, POINTS_MAX, AwardSummary, ClientInfo, Metadata, Player, Receipt, Standing, Value
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -29,7 +29,7 @@ class Claim(Value, frozen=True, kw_only=True):
     grant: Grant
     rule: ActionRule
     metadata: Metadata
-    origin: Origin
+    client: ClientInfo
     at_ms: int
     milestones: tuple[int, ...] = ()
 
@@ -49,7 +49,7 @@ class Account(Value, frozen=True, kw_only=True):
     created_at_ms: int | None = None
 
 
-class Used(Value, frozen=True, kw_only=True):
+class UsedAction(Value, frozen=True, kw_only=True):
     """An action of a player that the ledger already holds: what was submitted, and the receipt it got."""
 
     action_type: str
@@ -96,17 +96,19 @@ class Award(Value, frozen=True, kw_only=True):
             version=self.version,
             reached_at_ms=self.claim.at_ms,
             updated_at_ms=self.claim.at_ms,
-            deeds=(self.deed,),
+            awards=(self.summary,),
             unlocked=self.unlocked,
         )
 
     @property
-    def deed(self) -> Deed:
+    def summary(self) -> AwardSummary:
         """What may be told of it."""
-        return Deed(action_type=self.claim.grant.action_type, points=self.points, total=self.score_after, at_ms=self.claim.at_ms)
+        return AwardSummary(
+            action_type=self.claim.grant.action_type, points=self.points, total=self.score_after, at_ms=self.claim.at_ms
+        )
 
 
-class Past(Value, frozen=True, kw_only=True):
+class BatchFacts(Value, frozen=True, kw_only=True):
     """The facts of a batch, gathered in its transaction. ``held`` players' accounts are locked by somebody else.
 
     ``accounts`` by user id; ``suspended`` holds user ids; ``used`` by (user id, action id); ``today`` counts awards by
@@ -116,7 +118,7 @@ class Past(Value, frozen=True, kw_only=True):
 
     accounts: dict[str, Account]
     suspended: set[str]
-    used: dict[tuple[str, str], Used]
+    used: dict[tuple[str, str], UsedAction]
     today: dict[tuple[str, str, int], int]
     completed: set[tuple[str, str]]
     held: frozenset[str] = frozenset()
@@ -124,17 +126,17 @@ class Past(Value, frozen=True, kw_only=True):
 
 Verdict = Award | Refusal
 #: A player's milestone, by (user id, milestone): unlocked once for ever.
-Unlocking = tuple[str, int]
+MilestoneKey = tuple[str, int]
 
 
-def judge(claim: Claim, past: Past) -> Verdict:
+def judge(claim: Claim, facts: BatchFacts) -> Verdict:
     """Weigh one claim against the facts. Refusing burns nothing: the action may be submitted again."""
     grant, rule, user_id = claim.grant, claim.rule, claim.player.user_id
-    if user_id in past.held:
+    if user_id in facts.held:
         return HELD
-    if user_id in past.suspended:
+    if user_id in facts.suspended:
         return SUSPENDED
-    used = past.used.get((user_id, grant.action_id))
+    used = facts.used.get((user_id, grant.action_id))
     if used is not None:
         # A retry is answered, not punished. An action of another player is not found: its signature names that player.
         if used.action_type != grant.action_type:
@@ -148,17 +150,17 @@ def judge(claim: Claim, past: Past) -> Verdict:
         return ACTION_EXPIRED
     if claim.at_ms < grant.not_before_ms:
         return too_early(grant.not_before_ms - claim.at_ms)
-    missing = [needed for needed in rule.requires if (user_id, needed) not in past.completed]
+    missing = [needed for needed in rule.requires if (user_id, needed) not in facts.completed]
     if missing:
         return Refusal(reason=Reason.REQUIREMENT_NOT_MET, message="Complete first: " + ", ".join(missing), field="actionType")
     day = claim.day_start_ms
-    if rule.daily_max is not None and past.today.get((user_id, rule.action_type, day), 0) >= rule.daily_max:
+    if rule.daily_max is not None and facts.today.get((user_id, rule.action_type, day), 0) >= rule.daily_max:
         return Refusal(
             reason=Reason.DAILY_LIMIT,
             message=f"{rule.action_type} counts {rule.daily_max} times a day (UTC)",
             retry_after_s=max(1, (day + DAY_MS - claim.at_ms + 999) // 1000),
         )
-    account = past.accounts.get(user_id, Account())
+    account = facts.accounts.get(user_id, Account())
     total = account.points + grant.points
     if not -POINTS_MAX <= total <= POINTS_MAX:
         return Refusal(reason=Reason.SCORE_LIMIT, message="The total would exceed 9007199254740991 points")
@@ -172,7 +174,7 @@ def judge(claim: Claim, past: Past) -> Verdict:
     )
 
 
-def settle(claims: Sequence[Claim], past: Past) -> list[Verdict]:
+def judge_batch(claims: Sequence[Claim], facts: BatchFacts) -> list[Verdict]:
     """Judge a batch in order, each claim seeing what those before it brought. Updates ``past`` as it goes.
 
     A claim that repeats an action awarded earlier in the same batch is refused as used; its receipt has no ranks
@@ -180,27 +182,27 @@ def settle(claims: Sequence[Claim], past: Past) -> list[Verdict]:
     """
     verdicts: list[Verdict] = []
     for claim in claims:
-        verdict = judge(claim, past)
+        verdict = judge(claim, facts)
         verdicts.append(verdict)
         if isinstance(verdict, Award):
-            _remember(verdict, past)
+            _remember(verdict, facts)
     return verdicts
 
 
-def _remember(award: Award, past: Past) -> None:
+def _remember(award: Award, facts: BatchFacts) -> None:
     claim = award.claim
     user_id, action_type = award.user_id, claim.grant.action_type
-    past.accounts[user_id] = Account(
+    facts.accounts[user_id] = Account(
         points=award.score_after,
         version=award.version,
         actions=award.actions,
         reached_at_ms=claim.at_ms,
         created_at_ms=award.created_at_ms,
     )
-    past.used[user_id, claim.grant.action_id] = Used(action_type=action_type, receipt=unplaced(award))
+    facts.used[user_id, claim.grant.action_id] = UsedAction(action_type=action_type, receipt=unplaced(award))
     day = (user_id, action_type, claim.day_start_ms)
-    past.today[day] = past.today.get(day, 0) + 1
-    past.completed.add((user_id, action_type))
+    facts.today[day] = facts.today.get(day, 0) + 1
+    facts.completed.add((user_id, action_type))
 
 
 def unplaced(award: Award) -> Receipt:
@@ -213,7 +215,7 @@ def standings_of(awards: Iterable[Award]) -> list[Standing]:
     standings: dict[str, Standing] = {}
     for award in awards:
         earlier, later = standings.get(award.user_id), award.standing()
-        standings[award.user_id] = later if earlier is None else bearing(earlier, later)
+        standings[award.user_id] = later if earlier is None else merge_news(earlier, later)
     return list(standings.values())
 
 
@@ -222,16 +224,16 @@ def latest(awards: Iterable[Award]) -> list[Award]:
     return list({award.user_id: award for award in awards}.values())
 
 
-def crossings(awards: Iterable[Award]) -> dict[Unlocking, Award]:
+def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
     """What a batch may unlock and the first award of it that does, if the ledger does not have it already."""
-    found: dict[Unlocking, Award] = {}
+    found: dict[MilestoneKey, Award] = {}
     for award in awards:
         for milestone in award.crossed:
             found.setdefault((award.user_id, milestone), award)
     return found
 
 
-def credited(verdicts: Iterable[Verdict], new: Collection[Unlocking]) -> list[Verdict]:
+def with_unlocks(verdicts: Iterable[Verdict], new: Collection[MilestoneKey]) -> list[Verdict]:
     """The verdicts, each award with what it unlocked: of the batch's crossings those that were new to the ledger."""
     left = set(new)
     told: list[Verdict] = []

@@ -58,7 +58,7 @@ class Hit(Value, frozen=True, kw_only=True):
         return min(self.cost, self.limit.quota)
 
 
-class Slot(Value, frozen=True, kw_only=True):
+class ConcurrencySlot(Value, frozen=True, kw_only=True):
     """One of ``quota`` places that a user may hold at once, until ``ttl_ms`` have passed or it is released.
 
     An initialized action holds one until it is awarded or expires.
@@ -70,7 +70,7 @@ class Slot(Value, frozen=True, kw_only=True):
     ttl_ms: int
 
 
-class Verdict(Value, frozen=True, kw_only=True):
+class RateVerdict(Value, frozen=True, kw_only=True):
     """Whether all hits were admitted. If not, nothing was counted; ``refused`` names the limit that refuses longest, and
     ``retry_after_ms`` says when that may pass.
 

@@ -48,10 +48,10 @@ class SuspensionOrder(Value, frozen=True, kw_only=True):
     at_ms: int
 
 
-class Turn(Value, frozen=True, kw_only=True):
+class PlayerChange(Value, frozen=True, kw_only=True):
     """One change of the register, numbered in the order of commits: what it left of what it was about (None: not about that)."""
 
-    number: int
+    revision: int
     user_id: str
     suspended: bool | None = None
     spectators: bool | None = None

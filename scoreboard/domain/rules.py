@@ -50,7 +50,7 @@ class ActionRule(Value, frozen=True, kw_only=True):
 Catalogue = Mapping[str, ActionRule]
 
 
-def worth(rule: ActionRule, metadata: Mapping[str, object]) -> int:
+def points_for(rule: ActionRule, metadata: Mapping[str, object]) -> int:
     """Points that this action will bring when it is completed."""
     if rule.points_field is not None:
         chosen = metadata.get(rule.points_field)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from scoreboard.domain.values import Cursor, Value, View
 
 
-class Stay(Value, frozen=True, kw_only=True):
+class RoomSubscription(Value, frozen=True, kw_only=True):
     """In the leaderboard room: since the snapshot at a cursor, told row operations or whole tops."""
 
     since: Cursor
     rows: bool
 
 
-class Rooms(Value, frozen=True, kw_only=True):
+class Subscriptions(Value, frozen=True, kw_only=True):
     """Where a client is. One more room is one more member here, absent by default."""
 
-    leaderboard: Stay | None = None
+    leaderboard: RoomSubscription | None = None
     views: tuple[View, ...] = ()
     spectated: tuple[str, ...] = ()
 
 
-NOWHERE = Rooms()
+NO_SUBSCRIPTIONS = Subscriptions()
 
 
-class Absence(Value, frozen=True, kw_only=True):
+class SavedSession(Value, frozen=True, kw_only=True):
     """A client that was lost: its session's public and private id, whose it was, and where it was."""
 
     sid: str
     pid: str
     user_id: str
-    rooms: Rooms = NOWHERE
+    subscriptions: Subscriptions = NO_SUBSCRIPTIONS

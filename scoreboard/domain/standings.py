@@ -23,7 +23,7 @@ _FRACTION_FROM: Final = 2**51
 MILESTONE_RANKS: Final = (1, 3, 10, 50, 100)
 
 
-def weight(points: int, reached_at_ms: int) -> float:
+def sort_score(points: int, reached_at_ms: int) -> float:
     """The sorted set's score of a total reached at a time. ``points`` within ±(2⁵³−1)."""
     if not -POINTS_MAX <= points <= POINTS_MAX:
         raise ValueError("points beyond what a double holds exactly")
@@ -33,9 +33,9 @@ def weight(points: int, reached_at_ms: int) -> float:
     return points + 0.5 * (1.0 - elapsed / _SPAN_MS)
 
 
-def points_of(weighed: float) -> int:
+def points_of(written_score: float) -> int:
     """The points in a sorted set's score."""
-    return math.floor(weighed)
+    return math.floor(written_score)
 
 
 def percentile(rank: int, total: int) -> float:

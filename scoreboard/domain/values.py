@@ -51,7 +51,7 @@ class Player(Value, frozen=True, kw_only=True):
         return self.role != "spectator"
 
 
-class Origin(Value, frozen=True, kw_only=True):
+class ClientInfo(Value, frozen=True, kw_only=True):
     """Where a request came from: the client's address and what it calls itself (cut to 256 characters)."""
 
     address: str
@@ -82,7 +82,7 @@ class Receipt(Value, frozen=True, kw_only=True):
 PlacedReceipt = tuple[str, str, Receipt]
 
 
-class Deed(Value, frozen=True, kw_only=True):
+class AwardSummary(Value, frozen=True, kw_only=True):
     """One award as anybody may know it: what was done, what it brought, where that led. No address, metadata or signature."""
 
     action_type: str
@@ -106,7 +106,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
     version: int
     reached_at_ms: int | None
     updated_at_ms: int
-    deeds: tuple[Deed, ...] = ()
+    awards: tuple[AwardSummary, ...] = ()
     unlocked: tuple[int, ...] = ()
 
     def row(self, rank: int) -> Row:
@@ -120,7 +120,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
             updated_at_ms=self.updated_at_ms,
         )
 
-    def moved(self, cursor: Cursor, rank: int | None, previous_rank: int | None) -> ScoreChanged:
+    def score_changed(self, cursor: Cursor, rank: int | None, previous_rank: int | None) -> ScoreChanged:
         """What screens are told when this became the player's total."""
         return ScoreChanged(
             cursor=cursor,
@@ -130,7 +130,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
             rank=rank,
             previous_rank=previous_rank,
             at_ms=self.updated_at_ms,
-            deeds=self.deeds,
+            awards=self.awards,
             unlocked=self.unlocked,
         )
 
@@ -164,7 +164,7 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
         return None if found is None else Cursor(epoch=int(found[1]), seq=int(found[2]))
 
 
-class Stretch(Value, frozen=True, kw_only=True, tag="stretch"):
+class RankRange(Value, frozen=True, kw_only=True, tag="stretch"):
     """A view of the board: ``limit`` rows from beyond the first ``offset``."""
 
     offset: int
@@ -178,7 +178,7 @@ class Around(Value, frozen=True, kw_only=True, tag="around"):
     rows: int
 
 
-View = Stretch | Around
+View = RankRange | Around
 
 
 class Page(Value, frozen=True, kw_only=True):
@@ -191,7 +191,7 @@ class Page(Value, frozen=True, kw_only=True):
     degraded: bool = False
 
 
-class Place(Value, frozen=True, kw_only=True):
+class PlayerRank(Value, frozen=True, kw_only=True):
     """Where one player stands among ``total``; a player without a score has points 0 and neither rank nor time."""
 
     cursor: Cursor
@@ -212,7 +212,7 @@ class ScoreChanged(Value, frozen=True, kw_only=True):
     rank: int | None
     previous_rank: int | None
     at_ms: int
-    deeds: tuple[Deed, ...] = ()
+    awards: tuple[AwardSummary, ...] = ()
     unlocked: tuple[int, ...] = ()
 
 
@@ -252,7 +252,7 @@ class PlayerActed(Value, frozen=True, kw_only=True):
     cursor: Cursor
     user_id: str
     username: str
-    deed: Deed
+    award: AwardSummary
     rank: int | None
     previous_rank: int | None
 

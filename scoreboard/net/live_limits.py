@@ -11,30 +11,30 @@ from scoreboard.domain.values import Value
 TOO_SLOW: Final = 4008
 
 
-class LiveSettings(Value, frozen=True, kw_only=True):
+class LiveLimits(Value, frozen=True, kw_only=True):
     """The live wing's settings. Times are seconds of a monotonic clock; ``origins`` are as browsers spell them, ``*`` is any."""
 
     origins: tuple[str, ...]
     sockets_max: int
     sockets_per_address_max: int
     #: Connections that are still shaking hands or already saying goodbye, over and above the sockets that are open.
-    passing_max: int = 1_000
+    handshaking_max: int = 1_000
     events_per_second_max: int = 20
     frames_per_second_max: int = 100
     message_bytes_max: int = 65_536
     handshake_bytes_max: int = 16_384
     #: What a client may still send after our close frame, before we cut it off.
     ignored_bytes_max: int = 262_144
-    handshake_s_max: float = 10.0
+    handshake_timeout_s: float = 10.0
     #: From the handshake to a player.
-    stranger_s_max: float = 10.0
+    auth_timeout_s: float = 10.0
     #: How long an answer may wait for a client that does not read.
-    unread_s_max: float = 10.0
+    write_timeout_s: float = 10.0
     #: How long a client may read nothing of what its own kernel takes for it. That can be seen only once the kernel's buffer no
     #: longer grows, which takes seconds by itself: with both a client has some ten to fifteen seconds.
-    untouched_s_max: float = 8.0
+    read_timeout_s: float = 8.0
     #: From our close frame to the end of the connection.
-    farewell_s_max: float = 2.0
+    close_timeout_s: float = 2.0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
     #: A reactor later than this, twice in a row, takes no new sockets.
@@ -50,6 +50,6 @@ class LiveSettings(Value, frozen=True, kw_only=True):
         """Frames of one socket, of any kind: twice as many at once as in a second."""
         return Limit(name="socket_frames", quota=2 * self.frames_per_second_max, window_ms=2_000, policy="bucket")
 
-    def farewell_s(self, code: int) -> float:
+    def close_timeout_for(self, code: int) -> float:
         """How long a client may take over a goodbye. Who did not read for ten seconds has had its time: until the next sweep."""
-        return 0.0 if code == TOO_SLOW else self.farewell_s_max
+        return 0.0 if code == TOO_SLOW else self.close_timeout_s

@@ -26,7 +26,7 @@ TAKEN_PER_ROOM_MAX: Final = 3
 WIDEST_PER_SHUT_MIN: Final = 4
 
 
-class PeerReading:
+class ReceiveWindow:
     """One peer. Asks the kernel once a look, which takes about a microsecond."""
 
     __slots__ = ("_edge", "_handle", "_marked_s", "_taken", "_unread_s", "_widest")
@@ -38,7 +38,7 @@ class PeerReading:
         self._taken = self._edge = self._widest = 0
         self._unread_s = 0.0
 
-    def look(self, now_s: float) -> float:
+    def measure(self, now_s: float) -> float:
         """For how many seconds nothing was read; 0 where that cannot be known."""
         if self._handle is None:
             return 0.0

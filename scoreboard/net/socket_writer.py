@@ -7,14 +7,14 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.abstract import FileDescriptor
 
-from scoreboard.net.receive_window import PeerReading
+from scoreboard.net.receive_window import ReceiveWindow
 
 #: What the kernel takes ahead of what the client has room for (and what it makes one segment of, 64 KiB at most). By itself it
 #: takes megabytes a socket: memory that a client which does not read costs us, and old news that hide it from us.
 UNSENT_BYTES_MAX: Final = 16_384
 
 
-class Sink(Protocol):
+class FrameSink(Protocol):
     """Where frames for one client go."""
 
     def offer(self, data: bytes) -> None:
@@ -25,7 +25,7 @@ class Sink(Protocol):
         """Whether all that was offered has left this process."""
 
 
-class Outlet:
+class SocketWriter:
     """Writes ready bytes to one transport, and tells whether they have left this process.
 
     ``writeSomeData`` saves a trip round the reactor and two ``epoll_ctl`` for each write that the kernel can take at once, which
@@ -42,7 +42,7 @@ class Outlet:
         self._descriptor: Any = descriptor
         self._direct = descriptor is transport and not getattr(transport, "TLS", False)
         handle = getattr(descriptor, "socket", None)
-        self._peer = PeerReading(handle)
+        self._peer = ReceiveWindow(handle)
         if handle is not None and handle.family in (socket.AF_INET, socket.AF_INET6):
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
@@ -65,9 +65,9 @@ class Outlet:
 
     def unread_s(self, now_s: float) -> float:
         """For how long the client has read nothing of what its kernel took for it, as far as that can be known."""
-        return self._peer.look(now_s)
+        return self._peer.measure(now_s)
 
-    def finish(self) -> None:
+    def close_writing(self) -> None:
         """No more will be written: the peer sees the end of the stream once it has what was, and may still speak."""
         if self._direct:
             self._transport.loseWriteConnection()

@@ -7,102 +7,102 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Parting, Return, StoreUnavailable, Wire
+from scoreboard.boundaries import Announcer, Authenticator, CloseReason, EventEncoder, ResumeResult, StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
-from scoreboard.domain.saved_session import NOWHERE, Rooms, Stay
+from scoreboard.domain.saved_session import NO_SUBSCRIPTIONS, RoomSubscription, Subscriptions
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, SpectatingEnded, Value, View
-from scoreboard.net.socket_writer import Sink
+from scoreboard.net.socket_writer import FrameSink
 from scoreboard.realtime.expiry import warn_of_end
 
-Seen = TypeVar("Seen", Page, Return)
+Seen = TypeVar("Seen", Page, ResumeResult)
 One = TypeVar("One")
 
 #: Nobody in particular, for ever.
-STRANGER: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
+UNAUTHENTICATED: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
 
 _WHO_ARE_YOU: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Authenticate first")
 _SOMEBODY_ELSE: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's, or of another role")
 _JOINING: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="A join is under way; wait for its answer", retry_after_s=1)
 
 
-class Comeback(Value, frozen=True, kw_only=True):
+class RecoveryResult(Value, frozen=True, kw_only=True):
     """How a client that was lost is taken back: ``recovered`` if ``events`` are all that it missed, else they begin afresh."""
 
     recovered: bool
     events: tuple[Event, ...] = ()
 
 
-_NOT_RECOVERED: Final = Comeback(recovered=False)
+_NOT_RECOVERED: Final = RecoveryResult(recovered=False)
 
 
-class Visitor:
+class ClientSession:
     """Implements boundaries.Listener, and does what its client asks of the house."""
 
     __slots__ = (
         "_announcer",
-        "_doorkeeper",
+        "_authenticator",
+        "_encoders",
         "_hang_up",
         "_joining",
         "_warned_s",
-        "_wires",
-        "outlet",
+        "encoder",
         "player",
-        "rooms",
-        "wire",
+        "subscriptions",
+        "writer",
     )
 
     def __init__(
         self,
         *,
-        doorkeeper: Doorkeeper,
+        authenticator: Authenticator,
         announcer: Announcer,
-        wire: Wire,
-        outlet: Sink,
-        hang_up: Callable[[Parting], None],
-        rows_wire: Wire | None = None,
+        encoder: EventEncoder,
+        writer: FrameSink,
+        hang_up: Callable[[CloseReason], None],
+        rows_encoder: EventEncoder | None = None,
     ) -> None:
-        self.wire = wire
-        self._wires = (wire, rows_wire)
-        self.player = STRANGER
-        self.rooms = NOWHERE
-        self._doorkeeper = doorkeeper
+        self.encoder = encoder
+        self._encoders = (encoder, rows_encoder)
+        self.player = UNAUTHENTICATED
+        self.subscriptions = NO_SUBSCRIPTIONS
+        self._authenticator = authenticator
         self._announcer = announcer
-        self.outlet = outlet  # may be another one later: the same client on another connection
+        self.writer = writer  # may be another one later: the same client on another connection
         self._hang_up = hang_up
         self._joining = False
         self._warned_s = 0
 
     @property
-    def known(self) -> bool:
+    def is_authenticated(self) -> bool:
         """Whether a token has proved who it is."""
-        return self.player is not STRANGER
+        return self.player is not UNAUTHENTICATED
 
     def offer(self, frames: bytes) -> None:
         """Hand over all that a tick owes this client."""
-        self.outlet.offer(frames)
+        self.writer.offer(frames)
 
     def frames(self, events: Iterable[Event]) -> bytes:
         """Events for this client alone, ready to be written in one piece."""
-        return b"".join(map(self.wire.frame, events))
+        return b"".join(map(self.encoder.frame, events))
 
     @property
     def drained(self) -> bool:
         """Whether all that was offered before has left this process."""
-        return self.outlet.drained
+        return self.writer.drained
 
-    def part(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """Say goodbye and close."""
-        self._hang_up(parting)
+        self._hang_up(close_reason)
 
-    def prove(self, token: str) -> Refusal | None:
+    def authenticate(self, token: str) -> Refusal | None:
         """Become the token's player, or go on as the same one, in the same role, until the token's end.
 
         What a role gave (an admin watches whom it likes) must not outlive it, so another role is for another connection.
         """
-        admitted = self._doorkeeper.admit(token)
+        admitted = self._authenticator.authenticate(token)
         if isinstance(admitted, Refusal):
             return admitted
-        if not self.known:
+        if not self.is_authenticated:
             self.player = admitted
             self._announcer.enter(self)
         elif (admitted.user_id, admitted.role) == (self.player.user_id, self.player.role):
@@ -119,65 +119,67 @@ class Visitor:
     @property
     def reads_rows(self) -> bool:
         """Whether its transport knows row operations."""
-        return self._wires[True] is not None
+        return self._encoders[True] is not None
 
     async def join(self, *, rows: bool = False) -> Page | Refusal:
         """Into the leaderboard room, for row operations or whole tops; the top of the board to begin with."""
         page = await self._come_in(rows, self._announcer.join)
         if isinstance(page, Page):
-            self.rooms = msgspec.structs.replace(self.rooms, leaderboard=Stay(since=page.cursor, rows=rows))
+            self.subscriptions = msgspec.structs.replace(
+                self.subscriptions, leaderboard=RoomSubscription(since=page.cursor, rows=rows)
+            )
         return page
 
-    async def resume(self, since: Cursor, *, rows: bool = False) -> Return | Refusal:
+    async def resume(self, since: Cursor, *, rows: bool = False) -> ResumeResult | Refusal:
         """Into the leaderboard room, with what was missed since a cursor."""
-        back = await self._come_in(rows, lambda visitor: self._announcer.resume(visitor, since))
-        if isinstance(back, Return):
-            stay = Stay(since=back.page.cursor if back.missed is None else since, rows=rows)
-            self.rooms = msgspec.structs.replace(self.rooms, leaderboard=stay)
+        back = await self._come_in(rows, lambda client: self._announcer.resume(client, since))
+        if isinstance(back, ResumeResult):
+            stay = RoomSubscription(since=back.page.cursor if back.missed is None else since, rows=rows)
+            self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=stay)
         return back
 
-    async def take_back(self, rooms: Rooms, since: Cursor) -> Comeback:
+    async def recover(self, rooms: Subscriptions, since: Cursor) -> RecoveryResult:
         """Back to where it was when it was lost, with what it missed since a cursor; its views follow, whole."""
-        self.rooms = rooms  # all of them, should it be lost once more meanwhile
+        self.subscriptions = rooms  # all of them, should it be lost once more meanwhile
         ended = [SpectatingEnded(user_id=one) for one in rooms.spectated if self.spectate(one) is not None]
         stay = rooms.leaderboard
-        comeback = await (self._catch_up(since) if stay is None else self._return(stay, since))
+        recovery = await (self._catch_up(since) if stay is None else self._return(stay, since))
         for view in rooms.views:
             self._announcer.follow(self, view)
-        self.rooms = msgspec.structs.replace(rooms, leaderboard=self.rooms.leaderboard)
+        self.subscriptions = msgspec.structs.replace(rooms, leaderboard=self.subscriptions.leaderboard)
         for one in ended:
             self.unspectate(one.user_id)
-        return msgspec.structs.replace(comeback, events=(*ended, *comeback.events))
+        return msgspec.structs.replace(recovery, events=(*ended, *recovery.events))
 
-    async def _return(self, stay: Stay, since: Cursor) -> Comeback:
+    async def _return(self, stay: RoomSubscription, since: Cursor) -> RecoveryResult:
         back = await self.resume(since, rows=stay.rows)
         if isinstance(back, Refusal):
-            self.rooms = msgspec.structs.replace(self.rooms, leaderboard=None)
+            self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=None)
             return _NOT_RECOVERED
         top = BoardChanged(page=back.page, reset=back.missed is None)
         if back.missed is None:
-            return Comeback(recovered=False, events=(top,))
-        self.rooms = msgspec.structs.replace(self.rooms, leaderboard=stay)
+            return RecoveryResult(recovered=False, events=(top,))
+        self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=stay)
         if not back.missed and since <= stay.since:  # perhaps it was the snapshot of its join that was lost
-            return Comeback(recovered=True, events=(top,))
-        return Comeback(recovered=True, events=back.missed)
+            return RecoveryResult(recovered=True, events=(top,))
+        return RecoveryResult(recovered=True, events=back.missed)
 
-    async def _catch_up(self, since: Cursor) -> Comeback:
+    async def _catch_up(self, since: Cursor) -> RecoveryResult:
         try:
             missed = await self._announcer.catch_up(self, since)
         except StoreUnavailable:
             return _NOT_RECOVERED
-        return _NOT_RECOVERED if missed is None else Comeback(recovered=True, events=missed)
+        return _NOT_RECOVERED if missed is None else RecoveryResult(recovered=True, events=missed)
 
-    async def _come_in(self, rows: bool, enter: Callable[[Visitor], Coroutine[Any, Any, Seen]]) -> Seen | Refusal:
+    async def _come_in(self, rows: bool, enter: Callable[[ClientSession], Coroutine[Any, Any, Seen]]) -> Seen | Refusal:
         refusal = self._busy()
         if refusal is not None:
             return refusal
-        wire = self._wires[rows] or self.wire
-        if wire is not self.wire:
+        wire = self._encoders[rows] or self.encoder
+        if wire is not self.encoder:
             self._announcer.quit(self)  # rooms are kept by wire
-            self.wire = wire
-            for view in self.rooms.views:
+            self.encoder = wire
+            for view in self.subscriptions.views:
                 self._announcer.follow(self, view)
         self._joining = True
         try:
@@ -192,53 +194,55 @@ class Visitor:
         refusal = self._busy()
         if refusal is None:
             self._announcer.quit(self)
-            self.rooms = msgspec.structs.replace(self.rooms, leaderboard=None, views=())
+            self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=None, views=())
         return refusal
 
     def follow(self, view: View) -> Cursor | Refusal:
         """Be shown a view of the board, and what changes in it; a cursor that none of that is older than."""
-        if not self.known:
+        if not self.is_authenticated:
             return _WHO_ARE_YOU
         cursor = self._announcer.follow(self, view)
-        if isinstance(cursor, Cursor) and view not in self.rooms.views:
-            self.rooms = msgspec.structs.replace(self.rooms, views=(*self.rooms.views, view))
+        if isinstance(cursor, Cursor) and view not in self.subscriptions.views:
+            self.subscriptions = msgspec.structs.replace(self.subscriptions, views=(*self.subscriptions.views, view))
         return cursor
 
     def unfollow(self, view: View) -> Refusal | None:
         """No more of this view."""
-        if not self.known:
+        if not self.is_authenticated:
             return _WHO_ARE_YOU
         self._announcer.unfollow(self, view)
-        self.rooms = msgspec.structs.replace(self.rooms, views=_without(view, self.rooms.views))
+        self.subscriptions = msgspec.structs.replace(self.subscriptions, views=_without(view, self.subscriptions.views))
         return None
 
     def spectate(self, user_id: str) -> Refusal | None:
         """Hear of each of a player's awards, if the player allows it."""
-        if not self.known:
+        if not self.is_authenticated:
             return _WHO_ARE_YOU
         try:
             refusal = self._announcer.spectate(self, user_id)
         except StoreUnavailable:
             return unavailable("The player's settings cannot be read now")
-        if refusal is None and user_id not in self.rooms.spectated:
-            self.rooms = msgspec.structs.replace(self.rooms, spectated=(*self.rooms.spectated, user_id))
+        if refusal is None and user_id not in self.subscriptions.spectated:
+            self.subscriptions = msgspec.structs.replace(self.subscriptions, spectated=(*self.subscriptions.spectated, user_id))
         return refusal
 
     def unspectate(self, user_id: str) -> Refusal | None:
         """No more of this player's awards."""
-        if not self.known:
+        if not self.is_authenticated:
             return _WHO_ARE_YOU
         self._announcer.unspectate(self, user_id)
-        self.rooms = msgspec.structs.replace(self.rooms, spectated=_without(user_id, self.rooms.spectated))
+        self.subscriptions = msgspec.structs.replace(
+            self.subscriptions, spectated=_without(user_id, self.subscriptions.spectated)
+        )
         return None
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """Nothing reaches this client any more."""
-        if self.known:
+        if self.is_authenticated:
             self._announcer.leave(self)
 
     def _busy(self) -> Refusal | None:
-        if not self.known:
+        if not self.is_authenticated:
             return _WHO_ARE_YOU
         return _JOINING if self._joining else None
 

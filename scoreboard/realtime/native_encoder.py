@@ -8,7 +8,7 @@ from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.payloads import ROWS_EVENT, event_name, event_payload, refusal_payload, rows_payload
 
 
-class NativeWire:
+class NativeEncoder:
     """Implements boundaries.Wire for ``{"event": …, "data": …}`` in text frames."""
 
     def frame(self, event: Event) -> bytes:
@@ -25,7 +25,7 @@ class NativeWire:
         return text_frame(b'{"event":"error","data":%b%b' % (refusal_payload(refusal), tail))
 
 
-class NativeRowsWire(NativeWire):
+class NativeRowsEncoder(NativeEncoder):
     """The same for those who want row operations in place of a top that they can make from the one before."""
 
     def frame(self, event: Event) -> bytes:

@@ -20,10 +20,10 @@ from scoreboard.domain.values import (
     PlayerActed,
     PlayerSuspended,
     RankAchieved,
+    RankRange,
     Row,
     ScoreChanged,
     SpectatingEnded,
-    Stretch,
     TokenExpiring,
     View,
     ViewChanged,
@@ -116,7 +116,7 @@ class _Rank(_Shape, frozen=True):
     seq: int
 
 
-class _Deed(_Shape, frozen=True):
+class _AwardSummary(_Shape, frozen=True):
     user_id: str
     username: str
     action_type: str
@@ -140,7 +140,7 @@ class _Milestone(_Shape, frozen=True):
 
 class _Typed(_Shape, frozen=True):
     type: Literal["LEADERBOARD_REFRESH", "LEADERBOARD_ROWS", "SCORE_CHANGED", "RANK_ACHIEVED", "PLAYER_ACTION"]
-    data: _Board | _Rows | _Score | _Rank | _Deed
+    data: _Board | _Rows | _Score | _Rank | _AwardSummary
 
 
 class _Unlocked(_Shape, frozen=True):
@@ -200,7 +200,7 @@ def event_payload(event: Event) -> bytes:
         case RankAchieved():
             return encode(_Typed("RANK_ACHIEVED", _rank(event)))
         case PlayerActed():
-            return encode(_Typed("PLAYER_ACTION", _deed(event)))
+            return encode(_Typed("PLAYER_ACTION", _award_summary(event)))
         case AchievementUnlocked():
             return encode(_Unlocked("SCORE_MILESTONE", event.milestone, _milestone(event)))
         case SpectatingEnded() | PlayerSuspended():
@@ -254,7 +254,7 @@ def _view(view: View) -> _Around | _Stretch:
     match view:
         case Around(rows=rows):
             return _Around(rows)
-        case Stretch(offset=offset, limit=limit):
+        case RankRange(offset=offset, limit=limit):
             return _Stretch(offset, limit)
 
 
@@ -289,17 +289,17 @@ def _rank(event: RankAchieved) -> _Rank:
     return _Rank(event.user_id, event.milestone, event.rank, event.previous_rank, moment(event.at_ms), cursor.epoch, cursor.seq)
 
 
-def _deed(event: PlayerActed) -> _Deed:
-    cursor, deed = event.cursor, event.deed
-    return _Deed(
+def _award_summary(event: PlayerActed) -> _AwardSummary:
+    cursor, award = event.cursor, event.award
+    return _AwardSummary(
         event.user_id,
         event.username,
-        deed.action_type,
-        deed.points,
-        deed.total,
+        award.action_type,
+        award.points,
+        award.total,
         event.rank,
         event.previous_rank,
-        moment(deed.at_ms),
+        moment(award.at_ms),
         cursor.epoch,
         cursor.seq,
     )

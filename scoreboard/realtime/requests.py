@@ -17,11 +17,11 @@ from scoreboard.domain.values import (
     BoardChanged,
     Cursor,
     Event,
-    Stretch,
+    RankRange,
     Value,
     View,
 )
-from scoreboard.realtime.client_session import Visitor
+from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.payloads import encode, view_payload
 
 #: How many neighbours on either side a view may show.
@@ -30,7 +30,7 @@ AROUND_MAX: Final = 50
 Wanted = TypeVar("Wanted")
 
 
-class Answer(Value, frozen=True, kw_only=True):
+class Reply(Value, frozen=True, kw_only=True):
     """What was asked is done: ``data`` (JSON) for whoever wants an acknowledgement, then for this client alone what it missed
     while it was away, and ``event``.
     """
@@ -40,8 +40,8 @@ class Answer(Value, frozen=True, kw_only=True):
     event: Event | None = None
 
 
-Outcome = Answer | Refusal
-Handler = Callable[[Visitor, msgspec.Raw], Outcome | Coroutine[Any, Any, Outcome]]
+RequestResult = Reply | Refusal
+Handler = Callable[[ClientSession, msgspec.Raw], RequestResult | Coroutine[Any, Any, RequestResult]]
 
 
 class _Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,90 +96,90 @@ def decoded(decoder: msgspec.json.Decoder[Wanted], raw: bytes | msgspec.Raw, fie
         raise Refused(malformed(field, str(error))) from None
 
 
-def ask(visitor: Visitor, event: str, data: msgspec.Raw) -> Outcome | Coroutine[Any, Any, Outcome]:
+def ask(client: ClientSession, event: str, data: msgspec.Raw) -> RequestResult | Coroutine[Any, Any, RequestResult]:
     """Do what the client asks; at once where that is possible. ``data`` is JSON, empty or null for none."""
     handler = _HANDLERS.get(event)
     if handler is None:
         return malformed("event", "there is no such event")
     try:
-        return handler(visitor, data)
+        return handler(client, data)
     except Refused as refused:
         return refused.refusal
 
 
-def _auth(visitor: Visitor, data: msgspec.Raw) -> Outcome:
-    refusal = visitor.prove(decoded(_token, data or b"null", "data").token)
+def _auth(client: ClientSession, data: msgspec.Raw) -> RequestResult:
+    refusal = client.authenticate(decoded(_token, data or b"null", "data").token)
     if refusal is not None:
         return refusal
-    player = visitor.player
-    return Answer(data=encode(_Known(player.user_id, player.expires_at_s * 1000)))
+    player = client.player
+    return Reply(data=encode(_Known(player.user_id, player.expires_at_s * 1000)))
 
 
-def _join(visitor: Visitor, data: msgspec.Raw) -> Outcome | Coroutine[Any, Any, Outcome]:
+def _join(client: ClientSession, data: msgspec.Raw) -> RequestResult | Coroutine[Any, Any, RequestResult]:
     wanted = decoded(_wanted, data or b"null", "data") or _Join()
     if wanted.view is not None:
         if wanted.since is not None:
             raise Refused(malformed("data.since", "a view begins with what it shows now"))
-        return _follow(visitor, _view(visitor, wanted.view))
+        return _follow(client, _view(client, wanted.view))
     rows = wanted.mode == "rows"
-    if rows and not visitor.reads_rows:
+    if rows and not client.reads_rows:
         raise Refused(malformed("data.mode", "there are no row operations here"))
     if wanted.since is None:
-        return _joined(visitor, rows)
+        return _joined(client, rows)
     since = Cursor.read(wanted.since)
     if since is None:
         raise Refused(malformed("data.since", "must be <epoch>.<seq>"))
-    return _resumed(visitor, since, rows)
+    return _resumed(client, since, rows)
 
 
-async def _joined(visitor: Visitor, rows: bool) -> Outcome:
-    page = await visitor.join(rows=rows)
+async def _joined(client: ClientSession, rows: bool) -> RequestResult:
+    page = await client.join(rows=rows)
     if isinstance(page, Refusal):
         return page
-    return Answer(data=encode(_At(page.cursor.epoch, page.cursor.seq)), event=BoardChanged(page=page))
+    return Reply(data=encode(_At(page.cursor.epoch, page.cursor.seq)), event=BoardChanged(page=page))
 
 
-async def _resumed(visitor: Visitor, since: Cursor, rows: bool) -> Outcome:
-    back = await visitor.resume(since, rows=rows)
+async def _resumed(client: ClientSession, since: Cursor, rows: bool) -> RequestResult:
+    back = await client.resume(since, rows=rows)
     if isinstance(back, Refusal):
         return back
     page = back.page
     known = back.missed is not None
     at = _At(page.cursor.epoch, page.cursor.seq, recovered=known, reset=not known)
-    return Answer(data=encode(at), missed=back.missed or (), event=None if known else BoardChanged(page=page, reset=True))
+    return Reply(data=encode(at), missed=back.missed or (), event=None if known else BoardChanged(page=page, reset=True))
 
 
-def _follow(visitor: Visitor, view: View) -> Outcome:
-    cursor = visitor.follow(view)
+def _follow(client: ClientSession, view: View) -> RequestResult:
+    cursor = client.follow(view)
     if isinstance(cursor, Refusal):
         return cursor
-    return Answer(data=encode(_At(cursor.epoch, cursor.seq, view=msgspec.Raw(view_payload(view)))))
+    return Reply(data=encode(_At(cursor.epoch, cursor.seq, view=msgspec.Raw(view_payload(view)))))
 
 
-def _leave(visitor: Visitor, data: msgspec.Raw) -> Outcome:
+def _leave(client: ClientSession, data: msgspec.Raw) -> RequestResult:
     left = decoded(_left, data or b"null", "data") or _Leave()
-    refusal = visitor.quit() if left.view is None else visitor.unfollow(_view(visitor, left.view))
-    return refusal or Answer(data=b"{}")
+    refusal = client.quit() if left.view is None else client.unfollow(_view(client, left.view))
+    return refusal or Reply(data=b"{}")
 
 
-def _view(visitor: Visitor, asked: _View) -> View:
+def _view(client: ClientSession, asked: _View) -> View:
     """The view that is asked for, around the asker or of a stretch; raises Refused."""
     stretch = asked.offset is not None or asked.limit is not None
     if stretch == (asked.around is not None):
         raise Refused(malformed("data.view", "must have either around, or offset and limit"))
     if asked.around is not None:
-        return Around(user_id=visitor.player.user_id, rows=asked.around)
-    return Stretch(offset=asked.offset or 0, limit=asked.limit or LIMIT_DEFAULT)
+        return Around(user_id=client.player.user_id, rows=asked.around)
+    return RankRange(offset=asked.offset or 0, limit=asked.limit or LIMIT_DEFAULT)
 
 
-def _spectate(visitor: Visitor, data: msgspec.Raw) -> Outcome:
+def _spectate(client: ClientSession, data: msgspec.Raw) -> RequestResult:
     user_id = _user_id(data)
-    return visitor.spectate(user_id) or Answer(data=encode({"userId": user_id}))
+    return client.spectate(user_id) or Reply(data=encode({"userId": user_id}))
 
 
-def _unspectate(visitor: Visitor, data: msgspec.Raw) -> Outcome:
+def _unspectate(client: ClientSession, data: msgspec.Raw) -> RequestResult:
     user_id = _user_id(data)
-    return visitor.unspectate(user_id) or Answer(data=encode({"userId": user_id}))
+    return client.unspectate(user_id) or Reply(data=encode({"userId": user_id}))
 
 
 def _user_id(data: msgspec.Raw) -> str:

@@ -17,23 +17,23 @@ from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Announcer, Listener, Parting, StoreUnavailable, Wire
+from scoreboard.boundaries import Announcer, CloseReason, EventEncoder, Listener, StoreUnavailable
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, cursor_of
-from scoreboard.net.connections import Guest, Lobby
-from scoreboard.net.live_limits import TOO_SLOW, LiveSettings
-from scoreboard.net.socket_writer import Outlet
+from scoreboard.net.connections import LiveConnection, LiveConnections
+from scoreboard.net.live_limits import TOO_SLOW, LiveLimits
+from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.handshake import http_answer, status_of
-from scoreboard.net.websocket.resource import SocketResource
+from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.expiry import warn_of_end
 from scoreboard.realtime.payloads import event_name, event_payload
 
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
-TOKEN_ENDED: Final = Parting(code=4401, reason="the token ended")
-UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: nothing was read for 10 seconds")
-UNTOUCHED: Final = Parting(code=TOO_SLOW, reason="too slow: nothing is read")
-UNAVAILABLE: Final = Parting(code=1013, reason="the board cannot be read now")
-OUR_FAULT: Final = Parting(code=1011, reason="the server has a fault")
+TOKEN_ENDED: Final = CloseReason(code=4401, reason="the token ended")
+UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing was read for 10 seconds")
+NOT_READ: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing is read")
+UNAVAILABLE: Final = CloseReason(code=1013, reason="the board cannot be read now")
+OUR_FAULT: Final = CloseReason(code=1011, reason="the server has a fault")
 
 _HEAD: Final = (
     b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
@@ -43,7 +43,7 @@ _HEARTBEAT: Final = b":\n\n"
 _ID: Final = re.compile(rb"^id: .*\n", re.MULTILINE)
 
 
-class SseWire:
+class SseEncoder:
     """Implements boundaries.Wire for text/event-stream."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class SseWire:
 
 
 #: One for all streams.
-_WIRE: Final = SseWire()
+_ENCODER: Final = SseEncoder()
 
 
 class _Goodbye(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class Stream(Protocol):
     """One client. Implements boundaries.Listener and is a guest of the lobby."""
 
     transport: Any  # a TCP or unix connection; Twisted's ITransport promises less than one keeps
-    wire: Wire = _WIRE
+    encoder: EventEncoder = _ENCODER
     _log = Logger()
     _open = False
     _joined = False
@@ -97,20 +97,20 @@ class Stream(Protocol):
     def connectionMade(self) -> None:
         """The transport is ours: a seat, the head, and then the board."""
         streams = self._streams
-        self._outlet = Outlet(self.transport)
+        self._writer = SocketWriter(self.transport)
         if not isinstance(self.transport.getPeer(), UNIXAddress):
             self.transport.setTcpNoDelay(True)
         self._beat_s = self._heard_s = streams.clock.seconds()
-        if not streams.lobby.enter(self):
+        if not streams.live_connections.add(self):
             self.transport.abortConnection()
             return
-        refusal = streams.lobby.seat(self, self._address)
+        refusal = streams.live_connections.admit(self, self._address)
         if refusal is not None:
-            self._outlet.offer(http_answer(refusal, status_of(refusal), {}))
+            self._writer.offer(http_answer(refusal, status_of(refusal), {}))
             self._end()
             return
         self._open = True
-        self._outlet.offer(b"HTTP/1.1 200 OK\r\n" + self._lines + _HEAD)
+        self._writer.offer(b"HTTP/1.1 200 OK\r\n" + self._lines + _HEAD)
         streams.announcer.enter(self)
         ensureDeferred(self._begin()).addErrback(self._failed)
 
@@ -124,12 +124,12 @@ class Stream(Protocol):
                 back = await announcer.resume(self, self._since)
                 events = _afresh(back.page) if back.missed is None else back.missed
         except StoreUnavailable:
-            self.part(UNAVAILABLE)
+            self.close(UNAVAILABLE)
             return
         if self._open:
             self._joined = True
             if events:
-                self.offer(b"".join(map(_WIRE.frame, events)))
+                self.offer(b"".join(map(_ENCODER.frame, events)))
 
     def dataReceived(self, data: bytes) -> None:
         """There is nothing that a client could say here."""
@@ -140,52 +140,52 @@ class Stream(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client has gone and leaves nothing behind."""
         self._leave()
-        self._streams.lobby.leave(self)
+        self._streams.live_connections.remove(self)
 
     # For the announcer
 
     def offer(self, frames: bytes) -> None:
         """Hand over all that a tick owes this client."""
-        self._outlet.offer(_WIRE.sealed(frames))
+        self._writer.offer(_ENCODER.sealed(frames))
 
     @property
     def drained(self) -> bool:
         """Whether more may be offered."""
-        return self._joined and self._outlet.drained
+        return self._joined and self._writer.drained
 
     # For the lobby
 
-    def look(self, now_s: float, wall_s: float) -> None:
+    def check_deadlines(self, now_s: float, wall_s: float) -> None:
         """The lobby's sweep: has the token ended, does the client read, is a heartbeat due?"""
         if not self._open:
             if now_s >= self._deadline_s:
                 self.transport.abortConnection()
         elif self.player.expires_at_s <= wall_s:
-            self.part(TOKEN_ENDED)
-        elif self._outlet.unread_s(now_s) >= self._streams.settings.untouched_s_max:
-            self._streams.lobby.note_slow()
-            self.part(UNTOUCHED)
-        elif not self._outlet.drained:
-            if now_s - self._heard_s >= self._streams.settings.unread_s_max:
-                self.part(UNREAD)
+            self.close(TOKEN_ENDED)
+        elif self._writer.unread_s(now_s) >= self._streams.settings.read_timeout_s:
+            self._streams.live_connections.note_slow()
+            self.close(NOT_READ)
+        elif not self._writer.drained:
+            if now_s - self._heard_s >= self._streams.settings.write_timeout_s:
+                self.close(UNREAD)
         else:
             self._heard_s = now_s
             self._warned_s = warn_of_end(self, self._warned_s, wall_s)
             if now_s - self._beat_s >= HEARTBEAT_S:
                 self._beat_s = now_s
-                self._outlet.offer(_HEARTBEAT)
+                self._writer.offer(_HEARTBEAT)
 
-    def part(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """Say why, and let the client see the end."""
         if self._open:
-            goodbye = msgspec.json.encode(_Goodbye(parting.code, parting.reason))
-            self._outlet.offer(b"event: goodbye\ndata: %b\n\n" % goodbye)
-            self._end(parting.code)
+            goodbye = msgspec.json.encode(_Goodbye(close_reason.code, close_reason.reason))
+            self._writer.offer(b"event: goodbye\ndata: %b\n\n" % goodbye)
+            self._end(close_reason.code)
 
     def _end(self, code: int = 0) -> None:
         self._leave()
-        self._deadline_s = self._streams.clock.seconds() + self._streams.settings.farewell_s(code)
-        self._outlet.finish()
+        self._deadline_s = self._streams.clock.seconds() + self._streams.settings.close_timeout_for(code)
+        self._writer.close_writing()
 
     def _leave(self) -> None:
         if self._open:
@@ -194,21 +194,23 @@ class Stream(Protocol):
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("a stream could not begin", failure=failure)
-        self.part(OUR_FAULT)
+        self.close(OUR_FAULT)
 
 
 class Streams:
     """Opens streams. All of them, and all sockets, are in one lobby."""
 
-    def __init__(self, *, announcer: Announcer, lobby: Lobby, settings: LiveSettings, clock: IReactorTime) -> None:
+    def __init__(
+        self, *, announcer: Announcer, live_connections: LiveConnections, settings: LiveLimits, clock: IReactorTime
+    ) -> None:
         self.announcer = announcer
-        self.lobby = lobby
+        self.live_connections = live_connections
         self.settings = settings
         self.clock = clock
 
-    def open(self, player: Player, address: str, since: Cursor | None, lines: bytes) -> SocketResource:
+    def open(self, player: Player, address: str, since: Cursor | None, lines: bytes) -> WebSocketResource:
         """What takes over a request's connection. ``address`` is whom limits count, ``lines`` go into the head."""
-        return SocketResource(_Once(Stream(self, player, address, since, lines)))
+        return WebSocketResource(_Once(Stream(self, player, address, since, lines)))
 
 
 class _Once(ServerFactory):
@@ -225,4 +227,4 @@ def _afresh(page: Page) -> tuple[Event, ...]:
     return (BoardChanged(page=page, reset=True),)
 
 
-_conforms: tuple[type[Listener], type[Guest]] = (Stream, Stream)
+_conforms: tuple[type[Listener], type[LiveConnection]] = (Stream, Stream)

@@ -8,14 +8,14 @@ from typing import Final
 
 from scoreboard.boundaries import Health
 from scoreboard.domain.grants import Grant, Keyring, sign
-from scoreboard.domain.limits import Hit, Slot
+from scoreboard.domain.limits import ConcurrencySlot, Hit
 from scoreboard.domain.refusals import Refusal, Refused, malformed, unavailable
-from scoreboard.domain.rules import Catalogue, check_metadata, worth
+from scoreboard.domain.rules import Catalogue, check_metadata, points_for
 from scoreboard.domain.values import Player
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, NO_STORE, Answer
-from scoreboard.web.request_bodies import read_wish
-from scoreboard.web.request_guard import Door
+from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.web.request_bodies import read_initialize
+from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.schemas import GrantAnswer, encode, grant_data
 
 _TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
@@ -24,10 +24,10 @@ _LINES: Final = JSON + NO_STORE
 
 
 @dataclass(frozen=True, eq=False)
-class Actions:
+class ActionHandlers:
     """Handlers of /actions. ``action_ttl_ms`` is how long a signed action may take; ``signing_ring`` gives the ring of now."""
 
-    door: Door
+    guard: RequestGuard
     health: Health
     catalogue: Catalogue
     signing_ring: Callable[[], Keyring]
@@ -35,27 +35,29 @@ class Actions:
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
 
-    async def initialize(self, request: Request) -> Answer | Refusal:
+    async def initialize(self, request: Request) -> Response | Refusal:
         """A signed action. A wish that is refused counts, but holds no place among the player's open actions.
 
         While no award can be kept all are refused, and no limit is charged: actions begun then only use up places for open ones.
         """
-        player = await self.door.contestant(request)
+        player = await self.guard.require_player(request)
         if not self.health.ledger_serves:
             return _NO_LEDGER
         grant = self._grant(request, player)
-        limits = self.door.limits
+        limits = self.guard.limits
         slot = None
         if isinstance(grant, Grant):
-            slot = Slot(user_id=player.user_id, holder=grant.action_id, quota=limits.open_actions_max, ttl_ms=self.action_ttl_ms)
-        await self.door.count_play(request, Hit(limit=limits.initialize, subject=player.user_id), slot, _TOO_MANY)
+            slot = ConcurrencySlot(
+                user_id=player.user_id, holder=grant.action_id, quota=limits.open_actions_max, ttl_ms=self.action_ttl_ms
+            )
+        await self.guard.count_play(request, Hit(limit=limits.initialize, subject=player.user_id), slot, _TOO_MANY)
         if isinstance(grant, Refusal):
             return grant
-        return Answer(200, encode(GrantAnswer(data=grant_data(grant, sign(grant, self.signing_ring())))), _LINES)
+        return Response(200, encode(GrantAnswer(data=grant_data(grant, sign(grant, self.signing_ring())))), _LINES)
 
     def _grant(self, request: Request, player: Player) -> Grant | Refusal:
         try:
-            wish = read_wish(request.content_type, request.body)
+            wish = read_initialize(request.content_type, request.body)
         except Refused as refused:
             return refused.refusal
         rule = self.catalogue.get(wish.action_type)
@@ -72,6 +74,6 @@ class Actions:
             issued_at_ms=now_ms,
             not_before_ms=now_ms + rule.duration_ms_min,
             expires_at_ms=now_ms + self.action_ttl_ms,
-            points=worth(rule, wish.values),
+            points=points_for(rule, wish.values),
             metadata=wish.metadata,
         )

@@ -26,8 +26,8 @@ from scoreboard.web.schemas import (
     GrantAnswer,
     GrantData,
     NotReadyAnswer,
-    PlaceAnswer,
-    PlaceData,
+    RankAnswer,
+    RankData,
     ReadyAnswer,
     ReceiptAnswer,
     ReceiptData,
@@ -226,8 +226,8 @@ OPERATIONS: Final = (
         path="/api/v1/scores/me",
         name="me",
         summary="The asking player's score and rank",
-        answer=PlaceAnswer(
-            data=PlaceData(
+        answer=RankAnswer(
+            data=RankData(
                 user_id="user-789",
                 username="current_user",
                 score=1250,

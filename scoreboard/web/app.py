@@ -14,7 +14,7 @@ from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Gate, Health, Meter, Ranking, Register, Scorekeeper, Tickets
+from scoreboard.boundaries import Announcer, Authenticator, Health, Meter, PlayerStore, Ranking, RateLimiter, Scorekeeper, Tickets
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal
@@ -24,22 +24,22 @@ from scoreboard.net.http.addresses import Proxies
 from scoreboard.net.http.connections import Connections
 from scoreboard.net.http.cors import cors
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.resource_by_path import Sockets
-from scoreboard.net.http.response import JSON, NO_STORE, Answer
-from scoreboard.net.http.site import Bounds, Site
-from scoreboard.web.actions import Actions
-from scoreboard.web.health import Ops
-from scoreboard.web.long_poll import Changes
+from scoreboard.net.http.resource_by_path import ResourceByPath
+from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.net.http.site import HttpLimits, Site
+from scoreboard.web.actions import ActionHandlers
+from scoreboard.web.health import HealthHandlers
+from scoreboard.web.long_poll import LongPollHandlers
 from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.openapi import document
 from scoreboard.web.pages import Pages
-from scoreboard.web.profile import Profile
-from scoreboard.web.request_guard import Door, Limits
-from scoreboard.web.routes import Outcome, Routes
+from scoreboard.web.profile import ProfileHandlers
+from scoreboard.web.request_guard import Limits, RequestGuard
+from scoreboard.web.routes import HandlerResult, Routes
 from scoreboard.web.schemas import FAULT, PlainRefusal, encode, refusal_shape
-from scoreboard.web.scores import Scores
-from scoreboard.web.spectators import Spectators
-from scoreboard.web.tickets import TicketDesk
+from scoreboard.web.scores import ScoreHandlers
+from scoreboard.web.spectators import SpectatorHandlers
+from scoreboard.web.tickets import TicketHandlers
 
 #: How a refusal is said in HTTP. docs/protocol.md lists the same.
 STATUS: Final[Mapping[Reason, int]] = {
@@ -69,10 +69,10 @@ _LINES: Final[Mapping[Reason, bytes]] = {
 }
 _PROBLEM: Final = b"application/problem+json"
 _EVERY_ANSWER: Final = b"X-Content-Type-Options: nosniff\r\n"
-_FAULT: Final = Answer(500, encode(FAULT), JSON + NO_STORE)
+_FAULT: Final = Response(500, encode(FAULT), JSON + NO_STORE)
 
 
-def refused(refusal: Refusal, request: Request | None = None, shape: PlainRefusal | None = None) -> Answer:
+def refused(refusal: Refusal, request: Request | None = None, shape: PlainRefusal | None = None) -> Response:
     """The answer that says no: in the specification's shape, with RFC 9457's members too for who accepts a problem.
 
     ``shape`` is what it says, where that is more than the refusal does.
@@ -90,7 +90,7 @@ def refused(refusal: Refusal, request: Request | None = None, shape: PlainRefusa
             instance=request.path.decode("ascii"),
         )
     retry = b"" if refusal.retry_after_s is None else b"Retry-After: %d\r\n" % refusal.retry_after_s
-    return Answer(status, encode(shape), kind + NO_STORE + retry + _LINES.get(refusal.reason, b""))
+    return Response(status, encode(shape), kind + NO_STORE + retry + _LINES.get(refusal.reason, b""))
 
 
 _klein: Final = Klein()
@@ -111,13 +111,13 @@ def _any_method(path: str) -> Callable[[Handler], Handler]:
 class Api:
     """The routes. What answers stands in the rooms that are its fields."""
 
-    scores: Scores
-    actions: Actions
-    changes: Changes
-    profile: Profile
-    desk: TicketDesk
-    spectators: Spectators
-    ops: Ops
+    scores: ScoreHandlers
+    actions: ActionHandlers
+    changes: LongPollHandlers
+    profile: ProfileHandlers
+    ticket_handlers: TicketHandlers
+    spectators: SpectatorHandlers
+    ops: HealthHandlers
     pages: Pages
     socket: IResource
     socketio: IResource
@@ -125,110 +125,110 @@ class Api:
     app = _klein
 
     @_route("POST", "/api/v1/scores/submit")
-    async def submit(self, request: Request) -> Outcome:
+    async def submit(self, request: Request) -> HandlerResult:
         """Submit a completed action."""
         return await self.scores.submit(request)
 
     @_route("GET", "/api/v1/scores/leaderboard")
-    async def leaderboard(self, request: Request) -> Outcome:
+    async def leaderboard(self, request: Request) -> HandlerResult:
         """A stretch of the board."""
         return await self.scores.leaderboard(request)
 
     @_route("GET", "/api/v1/scores/me")
-    async def me(self, request: Request) -> Outcome:
+    async def me(self, request: Request) -> HandlerResult:
         """The asking player's place."""
         return await self.scores.me(request)
 
     @_route("GET", "/api/v1/scores/changes")
-    async def scores_since(self, request: Request) -> Outcome:
+    async def scores_since(self, request: Request) -> HandlerResult:
         """What changed since a cursor."""
         return await self.changes.changes(request)
 
     @_route("GET", "/api/v1/scores/stream")
-    async def stream(self, request: Request) -> Outcome:
+    async def stream(self, request: Request) -> HandlerResult:
         """What changes, as it happens."""
         return await self.changes.stream(request)
 
     @_route("GET", "/api/v1/me/achievements")
-    async def achievements(self, request: Request) -> Outcome:
+    async def achievements(self, request: Request) -> HandlerResult:
         """What the asking player unlocked."""
         return await self.profile.achievements(request)
 
     @_route("GET", "/api/v1/me/settings")
-    async def settings(self, request: Request) -> Outcome:
+    async def settings(self, request: Request) -> HandlerResult:
         """What the asking player decided."""
         return await self.profile.settings(request)
 
     @_route("PUT", "/api/v1/me/settings")
-    async def change_settings(self, request: Request) -> Outcome:
+    async def change_settings(self, request: Request) -> HandlerResult:
         """Decide."""
         return await self.profile.change_settings(request)
 
     @_route("POST", "/api/v1/auth/ticket")
-    async def ticket(self, request: Request) -> Outcome:
+    async def ticket(self, request: Request) -> HandlerResult:
         """A ticket in place of a token."""
-        return await self.desk.issue(request)
+        return await self.ticket_handlers.issue(request)
 
     @_route("POST", "/api/v1/actions/initialize")
-    async def initialize(self, request: Request) -> Outcome:
+    async def initialize(self, request: Request) -> HandlerResult:
         """Begin an action."""
         return await self.actions.initialize(request)
 
     @_route("POST", "/api/v1/auth/spectator")
-    async def spectator(self, request: Request) -> Outcome:
+    async def spectator(self, request: Request) -> HandlerResult:
         """A token to watch with."""
         return await self.spectators.enter(request)
 
     @_route("GET", "/healthz")
-    async def healthz(self, request: Request) -> Outcome:
+    async def healthz(self, request: Request) -> HandlerResult:
         """Whether we live."""
         return await self.ops.healthz(request)
 
     @_route("GET", "/readyz")
-    async def readyz(self, request: Request) -> Outcome:
+    async def readyz(self, request: Request) -> HandlerResult:
         """Whether we can do our share."""
         return await self.ops.readyz(request)
 
     @_route("GET", "/metrics")
-    async def metrics(self, request: Request) -> Outcome:
+    async def metrics(self, request: Request) -> HandlerResult:
         """What was measured."""
         return await self.ops.metrics_page(request)
 
     @_route("GET", "/openapi.json")
-    async def openapi(self, request: Request) -> Outcome:
+    async def openapi(self, request: Request) -> HandlerResult:
         """This interface, for machines."""
         return await self.ops.openapi(request)
 
     @_route("GET", "/")
-    async def index(self, request: Request) -> Outcome:
+    async def index(self, request: Request) -> HandlerResult:
         """The live board."""
         return await self.pages.page(request, "index.html")
 
     @_route("GET", "/static/<path:name>")
-    async def static(self, request: Request, name: str) -> Outcome:
+    async def static(self, request: Request, name: str) -> HandlerResult:
         """What the pages are made of."""
         return await self.pages.page(request, f"static/{name}")
 
     @_route("GET", "/ws")
-    def live(self, _: Request) -> Outcome:
+    def live(self, _: Request) -> HandlerResult:
         """The WebSocket, which takes the connection over."""
         return self.socket
 
     @_any_method("/socket.io/")
-    def socket_io(self, _: Request) -> Outcome:
+    def socket_io(self, _: Request) -> HandlerResult:
         """Socket.IO, which has its own answer to every method."""
         return self.socketio
 
 
 def build_site(
     *,
-    doorkeeper: Doorkeeper,
-    gate: Gate,
+    authenticator: Authenticator,
+    rate_limiter: RateLimiter,
     scorekeeper: Scorekeeper,
     ranking: Ranking,
     announcer: Announcer,
     tickets: Tickets,
-    register: Register,
+    player_store: PlayerStore,
     note_settings: Callable[[str, PlayerSettings, int], None],
     open_stream: Callable[[Player, str, Cursor | None, bytes], IResource],
     catalogue: Catalogue,
@@ -244,7 +244,7 @@ def build_site(
     socketio: IResource,
     cors_origins: Collection[str],
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
-    bounds: Bounds,
+    http_limits: HttpLimits,
     clock: IReactorTime,
     now_ms: Callable[[], int],
     ledger_ms: Callable[[], int],
@@ -256,16 +256,20 @@ def build_site(
 
     ``ledger_ms`` is the clock by which actions are issued and judged, ``connections`` counts those of several ports together.
     """
-    door = Door(doorkeeper=doorkeeper, gate=gate, limits=limits)
+    guard = RequestGuard(authenticator=authenticator, rate_limiter=rate_limiter, limits=limits)
     origins = cors(cors_origins)
     proxies = Proxies(networks=trusted_proxies)
     open_routes = OpenRoutes(proxies=proxies, clock=clock, meter=meter)
-    desk = TicketDesk(door=door, tickets=tickets, now_ms=now_ms)
-    changes = Changes(desk=desk, ranking=ranking, announcer=announcer, open_stream=open_stream, clock=clock)
+    ticket_handlers = TicketHandlers(guard=guard, tickets=tickets, now_ms=now_ms)
+    changes = LongPollHandlers(
+        ticket_handlers=ticket_handlers, ranking=ranking, announcer=announcer, open_stream=open_stream, clock=clock
+    )
     api = Api(
-        scores=Scores(door=door, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=ledger_ms, meter=meter),
-        actions=Actions(
-            door=door,
+        scores=ScoreHandlers(
+            guard=guard, scorekeeper=scorekeeper, ranking=ranking, ring=ring, clock=clock, now_ms=ledger_ms, meter=meter
+        ),
+        actions=ActionHandlers(
+            guard=guard,
             health=health,
             catalogue=catalogue,
             signing_ring=signing_ring,
@@ -274,10 +278,10 @@ def build_site(
             new_id=new_id,
         ),
         changes=changes,
-        profile=Profile(door=door, register=register, note_settings=note_settings, now_ms=now_ms),
-        desk=desk,
-        spectators=Spectators(door=door, life_s=spectator_life_s, now_ms=now_ms, new_id=new_id),
-        ops=Ops(
+        profile=ProfileHandlers(guard=guard, player_store=player_store, note_settings=note_settings, now_ms=now_ms),
+        ticket_handlers=ticket_handlers,
+        spectators=SpectatorHandlers(guard=guard, life_s=spectator_life_s, now_ms=now_ms, new_id=new_id),
+        ops=HealthHandlers(
             open_routes=open_routes,
             limit=limits.probes,
             health=health,
@@ -296,10 +300,10 @@ def build_site(
             refused=refused,
             fault=_FAULT,
             cors=origins,
-            recheck=door.recheck,
+            recheck=guard.recheck,
             count_stray=lambda request: open_routes.check(request, limits.pages),
         ),
-        bounds=bounds,
+        http_limits=http_limits,
         proxies=proxies,
         refused=refused,
         lines=_EVERY_ANSWER + origins.constant_lines,
@@ -316,7 +320,7 @@ def build_socket_site(
     *,
     otherwise: IResource,
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
-    bounds: Bounds,
+    http_limits: HttpLimits,
     clock: IReactorTime,
     now_ms: Callable[[], int],
     meter: Meter,
@@ -324,8 +328,8 @@ def build_socket_site(
 ) -> Site:
     """A listener for sockets alone: ``by_path`` says whose a path is, ``otherwise`` answers for all others."""
     return Site(
-        Sockets(by_path, otherwise),
-        bounds=bounds,
+        ResourceByPath(by_path, otherwise),
+        http_limits=http_limits,
         proxies=Proxies(networks=trusted_proxies),
         refused=refused,
         lines=_EVERY_ANSWER,

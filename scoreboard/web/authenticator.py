@@ -17,15 +17,15 @@ import msgspec
 from jwt.utils import base64url_decode
 from msgspec import Meta
 
-from scoreboard.boundaries import Doorkeeper
+from scoreboard.boundaries import Authenticator
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.refusals import SUSPENDED, Reason, Refusal
 from scoreboard.domain.values import USER_ID, Player, Role
-from scoreboard.web.caches import Remembered
+from scoreboard.web.caches import BoundedCache
 from scoreboard.web.strict_json import check_names
 
 TOKEN_CHARS_MAX: Final = 4_096
-TOKENS_REMEMBERED_MAX: Final = 16_384
+TOKENS_CACHED_MAX: Final = 16_384
 AVATAR_CHARS_MAX: Final = 512
 #: How far the issuer's clock may be ahead of ours. RFC 7519, 4.1.4, allows a leeway after ``exp``; we give none.
 AHEAD_S_MAX: Final = 60
@@ -72,7 +72,7 @@ def bearer(values: Sequence[bytes]) -> str | Refusal:
 
 
 @dataclass(frozen=True, eq=False)
-class Cloakroom:
+class JwtAuthenticator:
     """Implements boundaries.Doorkeeper. ``life_s_max`` is the longest that a token may say that it lives.
 
     ``barred`` says who is suspended. It is asked at every admission, also of a token that is remembered, but only once that is
@@ -82,14 +82,14 @@ class Cloakroom:
     ring: Keyring
     now_ms: Callable[[], int]
     life_s_max: int
-    barred: Callable[[str], bool]
+    is_suspended: Callable[[str], bool]
     issuer: str | None = None
     audience: str | None = None
     #: The ring to sign with, where other servers have a say in it.
     signing_ring: Callable[[], Keyring] | None = None
-    _known: Remembered[str, Player] = field(default_factory=lambda: Remembered(TOKENS_REMEMBERED_MAX), init=False, repr=False)
+    _known: BoundedCache[str, Player] = field(default_factory=lambda: BoundedCache(TOKENS_CACHED_MAX), init=False, repr=False)
 
-    def admit(self, token: str) -> Player | Refusal:
+    def authenticate(self, token: str) -> Player | Refusal:
         """The player that a token proves, INVALID_TOKEN or SUSPENDED. Remembered while it is valid, and not a second longer."""
         known = self._known.get(token)
         if known is None:
@@ -107,9 +107,9 @@ class Cloakroom:
         """As boundaries.Doorkeeper.recheck: INVALID_TOKEN or SUSPENDED."""
         if player.expires_at_s <= self.now_ms() // 1000:
             return INVALID_TOKEN
-        return SUSPENDED if self.barred(player.user_id) else None
+        return SUSPENDED if self.is_suspended(player.user_id) else None
 
-    def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
+    def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `admit` accepts for ``life_s`` seconds."""
         now_s = self.now_ms() // 1000
         claims: dict[str, object] = {"userId": user_id, "username": username, "role": role, "iat": now_s, "exp": now_s + life_s}
@@ -190,4 +190,4 @@ def _avatar(claim: Any) -> str | None:
     return claim if claim.isprintable() and " " not in claim else None
 
 
-_conforms: type[Doorkeeper] = Cloakroom
+_conforms: type[Authenticator] = JwtAuthenticator

@@ -8,7 +8,7 @@ Key = TypeVar("Key")
 Thing = TypeVar("Thing")
 
 
-class Remembered(Generic[Key, Thing]):
+class BoundedCache(Generic[Key, Thing]):
     """At most ``entries_max`` things by their keys; the one that was put in first makes room."""
 
     def __init__(self, entries_max: int) -> None:

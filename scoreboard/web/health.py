@@ -13,18 +13,18 @@ from scoreboard.boundaries import Health
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.schemas import AliveAnswer, PlainRefusal, ReadyAnswer, encode, not_ready_shape, ready_data
 
 #: How long what was measured is given out again.
 METRICS_S_MAX: Final = 1.0
 _LINES: Final = JSON + NO_STORE
-_ALIVE: Final = Answer(200, encode(AliveAnswer()), _LINES)
+_ALIVE: Final = Response(200, encode(AliveAnswer()), _LINES)
 
 
 @dataclass(eq=False)
-class Ops:
+class HealthHandlers:
     """Handlers that need no token. ``metrics`` gives a body and its content type, ``refused`` a refusal's answer."""
 
     open_routes: OpenRoutes
@@ -33,16 +33,16 @@ class Ops:
     metrics: Callable[[], tuple[bytes, str]]
     document: Callable[[], bytes]
     clock: IReactorTime
-    refused: Callable[[Refusal, Request, PlainRefusal], Answer]
-    _measured: Answer = field(init=False)
+    refused: Callable[[Refusal, Request, PlainRefusal], Response]
+    _measured: Response = field(init=False)
     _measured_s: float = field(default=float("-inf"), init=False)
 
-    async def healthz(self, request: Request) -> Answer:
+    async def healthz(self, request: Request) -> Response:
         """We live; of what we depend on nothing is said, for restarting us would not mend it."""
         await self.open_routes.check(request, self.limit)
         return _ALIVE
 
-    async def readyz(self, request: Request) -> Answer:
+    async def readyz(self, request: Request) -> Response:
         """Whether this process can do its share, also degraded; with ``?strict``, whether all is well. Lists all conditions."""
         await self.open_routes.check(request, self.limit)
         strict = _is_strict(request.query)
@@ -52,26 +52,26 @@ class Ops:
         if wrong:
             refusal = unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
             return self.refused(refusal, request, not_ready_shape(refusal, data))
-        return Answer(200, encode(ReadyAnswer(data=data)), _LINES)
+        return Response(200, encode(ReadyAnswer(data=data)), _LINES)
 
-    async def metrics_page(self, request: Request) -> Answer:
+    async def metrics_page(self, request: Request) -> Response:
         """What Prometheus scrapes, measured at most once a second."""
         await self.open_routes.check(request, self.limit)
         now_s = self.clock.seconds()
         if now_s - self._measured_s >= METRICS_S_MAX:
             body, content_type = self.metrics()
-            self._measured = Answer(200, body, b"Content-Type: %b\r\n" % content_type.encode("latin-1") + NO_STORE)
+            self._measured = Response(200, body, b"Content-Type: %b\r\n" % content_type.encode("latin-1") + NO_STORE)
             self._measured_s = now_s
         return self._measured
 
-    async def openapi(self, request: Request) -> Answer:
+    async def openapi(self, request: Request) -> Response:
         """What this interface is, for machines."""
         await self.open_routes.check(request, self.limit)
         return self._openapi
 
     @cached_property
-    def _openapi(self) -> Answer:
-        return Answer(200, self.document(), JSON + b"Cache-Control: public, max-age=300\r\n")
+    def _openapi(self) -> Response:
+        return Response(200, self.document(), JSON + b"Cache-Control: public, max-age=300\r\n")
 
 
 def _is_strict(query: bytes) -> bool:

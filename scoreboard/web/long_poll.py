@@ -14,14 +14,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Announcer, History, Listener, Parting, Ranking, Wire
+from scoreboard.boundaries import Announcer, CloseReason, EventEncoder, History, Listener, Ranking
 from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.domain.values import Cursor, Event, Player
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, NO_STORE, Answer
-from scoreboard.web.query_params import read_wanted
+from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.web.query_params import read_changes_query
 from scoreboard.web.schemas import ChangesAnswer, changes_data, encode
-from scoreboard.web.tickets import TicketDesk
+from scoreboard.web.tickets import TicketHandlers
 
 TOP_ROWS: Final = 10
 WAITING_MAX: Final = 2_000
@@ -33,30 +33,30 @@ _NO_HISTORY: Final = unavailable("The board's history cannot be read now")
 _STREAM: Final = b"Content-Type: text/event-stream\r\n" + NO_STORE
 
 
-class _Bell:
+class _NullEncoder:
     """A wire that says only that there is something."""
 
     def frame(self, event: Event) -> bytes:
         return b"!"
 
 
-_BELL: Final = _Bell()
+_NULL_ENCODER: Final = _NullEncoder()
 
 
-class _Waiter:
+class _LongPollListener:
     """Implements boundaries.Listener for one request: anything that it is offered, and any goodbye, ends its wait."""
 
     drained = True
 
     def __init__(self, player: Player) -> None:
-        self.wire: Wire = _BELL
+        self.encoder: EventEncoder = _NULL_ENCODER
         self.player = player
         self.woken: Deferred[None] = Deferred()
 
     def offer(self, frames: bytes) -> None:
         self.wake()
 
-    def part(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         self.wake()
 
     def wake(self, _: object = None) -> None:
@@ -65,21 +65,21 @@ class _Waiter:
 
 
 @dataclass(eq=False)
-class Changes:
+class LongPollHandlers:
     """Handlers of /scores/changes and /scores/stream. ``open_stream`` gives what takes a connection over."""
 
-    desk: TicketDesk
+    ticket_handlers: TicketHandlers
     ranking: Ranking
     announcer: Announcer
     open_stream: Callable[[Player, str, Cursor | None, bytes], IResource]
     clock: IReactorTime
-    _waiting: set[_Waiter] = field(default_factory=set, init=False)
+    _waiting: set[_LongPollListener] = field(default_factory=set, init=False)
     _closing: bool = field(default=False, init=False)
 
-    async def changes(self, request: Request) -> Answer | Refusal:
+    async def changes(self, request: Request) -> Response | Refusal:
         """What changed since the client's cursor, perhaps nothing; or the top, where that is not known any more."""
-        wanted = read_wanted(request.query)
-        player = await self.desk.viewer(request, wanted.ticket)
+        wanted = read_changes_query(request.query)
+        player = await self.ticket_handlers.viewer(request, wanted.ticket)
         since = wanted.since or _NOWHERE
         history = await self.ranking.since(since, TOP_ROWS)
         if history.changes == () and wanted.wait_s and not self._closing:
@@ -89,13 +89,13 @@ class Changes:
             history = await self.ranking.since(since, TOP_ROWS)
         return _NO_HISTORY if history.degraded else _told(history)
 
-    async def stream(self, request: Request) -> Answer | IResource:
+    async def stream(self, request: Request) -> Response | IResource:
         """Everything from the client's cursor on, as it happens."""
-        wanted = read_wanted(request.query, request.getHeader(b"Last-Event-ID"))
+        wanted = read_changes_query(request.query, request.getHeader(b"Last-Event-ID"))
         address, lines = request.counted_as, request.channel.site.lines  # now: the client may go while we ask who it is
-        player = await self.desk.viewer(request, wanted.ticket)
+        player = await self.ticket_handlers.viewer(request, wanted.ticket)
         if request.for_head:
-            return Answer(200, b"", _STREAM)
+            return Response(200, b"", _STREAM)
         return self.open_stream(player, address, wanted.since, lines + request.lines)
 
     def release(self) -> None:
@@ -108,9 +108,9 @@ class Changes:
         """Return when there may be something newer than the cursor, when the time is up, or when the client has gone."""
         if request.channel is None:  # it has gone already, and nobody would tell us
             return
-        waiter = _Waiter(player)
+        waiter = _LongPollListener(player)
         self._waiting.add(waiter)
-        token_s = player.expires_at_s - self.desk.now_ms() / 1000  # the wait ends with the token, whose answer is 401
+        token_s = player.expires_at_s - self.ticket_handlers.now_ms() / 1000  # the wait ends with the token, whose answer is 401
         alarm = self.clock.callLater(max(0.0, min(wait_s, token_s)), waiter.wake)
         request.notifyFinish().addErrback(waiter.wake)
         self.announcer.enter(waiter)
@@ -125,8 +125,8 @@ class Changes:
                 alarm.cancel()
 
 
-def _told(history: History) -> Answer:
-    return Answer(200, encode(ChangesAnswer(data=changes_data(history))), JSON + NO_STORE)
+def _told(history: History) -> Response:
+    return Response(200, encode(ChangesAnswer(data=changes_data(history))), JSON + NO_STORE)
 
 
-_conforms: tuple[type[Listener], type[Wire]] = (_Waiter, _Bell)
+_conforms: tuple[type[Listener], type[EventEncoder]] = (_LongPollListener, _NullEncoder)

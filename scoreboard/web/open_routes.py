@@ -16,7 +16,7 @@ from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.http.addresses import Proxies, is_loopback
 from scoreboard.net.http.request import Request
-from scoreboard.web.caches import Remembered
+from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_guard import policy_of, rate_lines
 
 #: Addresses whose buckets are kept, for each limit. One that made room for others begins with a full bucket.
@@ -35,7 +35,7 @@ class OpenRoutes:
         self._clock = clock
         self._meter = meter
         self._waits = 0
-        self._buckets: dict[str, Remembered[str, TokenBucket]] = {}
+        self._buckets: dict[str, BoundedCache[str, TokenBucket]] = {}
 
     async def check(self, request: Request, limit: Limit) -> None:
         """Count a request of this address. Raises Refused when there were too many, unless the address is ours."""
@@ -55,7 +55,7 @@ class OpenRoutes:
     def _bucket(self, address: str, limit: Limit) -> TokenBucket:
         buckets = self._buckets.get(limit.name)
         if buckets is None:
-            buckets = self._buckets[limit.name] = Remembered(ADDRESSES_MAX)
+            buckets = self._buckets[limit.name] = BoundedCache(ADDRESSES_MAX)
         bucket = buckets.get(address)
         if bucket is None:
             bucket = TokenBucket()

@@ -10,7 +10,7 @@ from typing import Final
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import Answer
+from scoreboard.net.http.response import Response
 from scoreboard.web.open_routes import OpenRoutes
 
 #: Nothing from anywhere else, nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
@@ -45,23 +45,23 @@ class Pages:
     def __init__(self, directory: Path, open_routes: OpenRoutes, limit: Limit) -> None:
         self._open_routes = open_routes
         self._limit = limit
-        self._answers: Mapping[str, tuple[bytes, Answer]] = dict(_read(directory))
+        self._answers: Mapping[str, tuple[bytes, Response]] = dict(_read(directory))
 
-    async def page(self, request: Request, name: str) -> Answer | Refusal:
+    async def page(self, request: Request, name: str) -> Response | Refusal:
         """The file of this name, or 304 to who has it."""
         await self._open_routes.check(request, self._limit)
         found = self._answers.get(name)
         if found is None:
             return _NO_PAGE
         tag, answer = found
-        return Answer(304, b"", answer.lines) if tag in (request.getHeader(b"If-None-Match") or b"") else answer
+        return Response(304, b"", answer.lines) if tag in (request.getHeader(b"If-None-Match") or b"") else answer
 
 
-def _read(directory: Path) -> Iterator[tuple[str, tuple[bytes, Answer]]]:
+def _read(directory: Path) -> Iterator[tuple[str, tuple[bytes, Response]]]:
     for file in sorted(directory.rglob("*")):
         content_type = _TYPES.get(file.suffix)
         if content_type is not None and file.is_file():
             body = file.read_bytes()
             tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
             lines = b"Content-Type: %b\r\nETag: %b\r\n" % (content_type, tag) + _LINES
-            yield file.relative_to(directory).as_posix(), (tag, Answer(200, body, lines))
+            yield file.relative_to(directory).as_posix(), (tag, Response(200, body, lines))

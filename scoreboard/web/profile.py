@@ -6,14 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scoreboard.boundaries import Register
+from scoreboard.boundaries import PlayerStore
 from scoreboard.domain.limits import Hit
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Refusal, Refused
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, Answer
+from scoreboard.net.http.response import JSON, Response
 from scoreboard.web.request_bodies import read_settings
-from scoreboard.web.request_guard import Door
+from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.schemas import AchievementsAnswer, SettingsAnswer, achievements_data, encode, settings_data
 
 _OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
@@ -21,33 +21,33 @@ _TOO_MANY: Final = "Too many changes of settings. Please try again later."
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class ProfileHandlers:
     """Handlers of /me. ``note_settings`` learns at once of what was changed here: user id, settings, number of the change."""
 
-    door: Door
-    register: Register
+    guard: RequestGuard
+    player_store: PlayerStore
     note_settings: Callable[[str, PlayerSettings, int], None]
     now_ms: Callable[[], int]
 
-    async def achievements(self, request: Request) -> Answer:
+    async def achievements(self, request: Request) -> Response:
         """All that the asking player ever unlocked."""
-        player = await self.door.viewer(request)
-        unlocked = await self.register.achievements(player.user_id)
-        return Answer(200, encode(AchievementsAnswer(data=achievements_data(unlocked))), _OWN)
+        player = await self.guard.require_viewer(request)
+        unlocked = await self.player_store.achievements(player.user_id)
+        return Response(200, encode(AchievementsAnswer(data=achievements_data(unlocked))), _OWN)
 
-    async def settings(self, request: Request) -> Answer:
+    async def settings(self, request: Request) -> Response:
         """What the asking player decided, or the defaults."""
-        player = await self.door.viewer(request)
-        return _told(await self.register.settings(player.user_id))
+        player = await self.guard.require_viewer(request)
+        return _told(await self.player_store.settings(player.user_id))
 
-    async def change_settings(self, request: Request) -> Answer | Refusal:
+    async def change_settings(self, request: Request) -> Response | Refusal:
         """Keep what the asking player decides. What cannot be read counts, too."""
-        player = await self.door.contestant(request)
+        player = await self.guard.require_player(request)
         wanted = _read(request)
-        await self.door.count_play(request, Hit(limit=self.door.limits.settings, subject=player.user_id), None, _TOO_MANY)
+        await self.guard.count_play(request, Hit(limit=self.guard.limits.settings, subject=player.user_id), None, _TOO_MANY)
         if isinstance(wanted, Refusal):
             return wanted
-        number = await self.register.change_settings(player.user_id, wanted, self.now_ms())
+        number = await self.player_store.change_settings(player.user_id, wanted, self.now_ms())
         self.note_settings(player.user_id, wanted, number)
         return _told(wanted)
 
@@ -59,5 +59,5 @@ def _read(request: Request) -> PlayerSettings | Refusal:
         return refused.refusal
 
 
-def _told(settings: PlayerSettings) -> Answer:
-    return Answer(200, encode(SettingsAnswer(data=settings_data(settings))), _OWN)
+def _told(settings: PlayerSettings) -> Response:
+    return Response(200, encode(SettingsAnswer(data=settings_data(settings))), _OWN)

@@ -13,7 +13,7 @@ _NAMES: Final = frozenset({"since", "wait", "ticket"})
 _NO_CURSOR: Final = "must be <epoch>.<seq>, once"
 
 
-class Wanted(Value, frozen=True, kw_only=True):
+class ChangesQuery(Value, frozen=True, kw_only=True):
     """A client's place, its patience in seconds, and its ticket if it has one."""
 
     since: Cursor | None
@@ -21,7 +21,7 @@ class Wanted(Value, frozen=True, kw_only=True):
     ticket: str | None
 
 
-def read_wanted(query: bytes, last_event_id: bytes | None = None) -> Wanted:
+def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> ChangesQuery:
     """From a query string and, which an EventSource that comes back sends, Last-Event-ID. Raises Refused.
 
     What an EventSource itself has seen is newer than what its URL says. Unknown parameters are nobody's business.
@@ -36,7 +36,7 @@ def read_wanted(query: bytes, last_event_id: bytes | None = None) -> Wanted:
     since = _cursor("since", found.get("since"))
     if last_event_id:
         since = _cursor("Last-Event-ID", last_event_id.decode("ascii", "replace"))
-    return Wanted(since=since, wait_s=_wait_s(found.get("wait")), ticket=found.get("ticket"))
+    return ChangesQuery(since=since, wait_s=_wait_s(found.get("wait")), ticket=found.get("ticket"))
 
 
 def _cursor(field: str, text: str | None) -> Cursor | None:

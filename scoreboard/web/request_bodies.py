@@ -50,7 +50,7 @@ class SettingsRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
     spectators: bool
 
 
-class Wish(Value, frozen=True, kw_only=True):
+class InitializeOrder(Value, frozen=True, kw_only=True):
     """The action that a player wishes to begin. ``values`` are the metadata once more, for the rules to look at."""
 
     action_type: str
@@ -65,11 +65,11 @@ _submission: Final = msgspec.json.Decoder(SubmitRequest)
 _settings: Final = msgspec.json.Decoder(SettingsRequest)
 
 
-def read_wish(content_type: bytes, body: bytes) -> Wish:
+def read_initialize(content_type: bytes, body: bytes) -> InitializeOrder:
     """The body of an initialization; raises Refused."""
     asked = _decoded(_wish, content_type, body)
     values, metadata = canonical(asked.metadata)
-    return Wish(action_type=asked.action_type, metadata=metadata, values=values)
+    return InitializeOrder(action_type=asked.action_type, metadata=metadata, values=values)
 
 
 def read_submission(content_type: bytes, body: bytes) -> Submission:
@@ -89,7 +89,7 @@ def read_settings(content_type: bytes, body: bytes) -> PlayerSettings:
     return PlayerSettings(spectators=_decoded(_settings, content_type, body).spectators)
 
 
-def read_stretch(query: bytes) -> tuple[int, int]:
+def read_range(query: bytes) -> tuple[int, int]:
     """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are nobody's business."""
     limit, offset = LIMIT_DEFAULT, 0
     seen = set()

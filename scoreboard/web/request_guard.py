@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from scoreboard.boundaries import Doorkeeper, Gate
-from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
+from scoreboard.boundaries import Authenticator, RateLimiter
+from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.domain.values import Player, Value
 from scoreboard.net.http.request import Request
@@ -35,21 +35,21 @@ class Limits(Value, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, eq=False)
-class Door:
+class RequestGuard:
     """Knows the doorkeeper and the gate, and the two limits that everybody meets."""
 
-    doorkeeper: Doorkeeper
-    gate: Gate
+    authenticator: Authenticator
+    rate_limiter: RateLimiter
     limits: Limits
 
-    async def viewer(self, request: Request) -> Player:
+    async def require_viewer(self, request: Request) -> Player:
         """Whoever shows a good token; the request is counted either way. Raises Refused."""
         player = await self._admitted(request)
         await self.count(request)
         self.recheck(request)
         return player
 
-    async def contestant(self, request: Request) -> Player:
+    async def require_player(self, request: Request) -> Player:
         """Whoever may play. Raises Refused, having counted the request; if it returns, the caller counts it."""
         player = await self._admitted(request)
         if not player.may_play:
@@ -59,16 +59,16 @@ class Door:
 
     async def count(self, request: Request) -> None:
         """Count one request of this address and of everyone. Raises Refused when there were too many."""
-        verdict = await self.gate.admit(self._common_hits(request))
+        verdict = await self.rate_limiter.check(self._common_hits(request))
         if verdict.refused is not None:
             raise Refused(self._slow_down(request, verdict, _TOO_MANY))
 
-    async def count_play(self, request: Request, hit: Hit, slot: Slot | None, complaint: str) -> None:
+    async def count_play(self, request: Request, hit: Hit, slot: ConcurrencySlot | None, complaint: str) -> None:
         """Count it against a user's limit, too, and say how much of that is left.
 
         Raises Refused when there were too many, or when the player was suspended or the token ended meanwhile.
         """
-        verdict = await self.gate.admit([*self._common_hits(request), hit], slot)
+        verdict = await self.rate_limiter.check([*self._common_hits(request), hit], slot)
         if verdict.refused is not None:
             raise Refused(self._slow_down(request, verdict, complaint))
         request.lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
@@ -82,14 +82,14 @@ class Door:
 
     def recheck(self, request: Request) -> None:
         """Raise Refused if the request's player is suspended, or if the player's token has ended."""
-        refusal = None if request.player is None else self.doorkeeper.recheck(request.player)
+        refusal = None if request.player is None else self.authenticator.recheck(request.player)
         if refusal is not None:
             raise Refused(refusal)
 
     async def _admitted(self, request: Request) -> Player:
         """The player that the request's token proves. Raises Refused, having counted the request."""
         token = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
-        player = token if isinstance(token, Refusal) else self.doorkeeper.admit(token)
+        player = token if isinstance(token, Refusal) else self.authenticator.authenticate(token)
         if isinstance(player, Refusal):
             await self.count(request)
             raise Refused(player)
@@ -102,7 +102,7 @@ class Door:
             Hit(limit=self.limits.everyone, subject=EVERYONE),
         ]
 
-    def _slow_down(self, request: Request, verdict: Verdict, complaint: str) -> Refusal:
+    def _slow_down(self, request: Request, verdict: RateVerdict, complaint: str) -> Refusal:
         """The refusal by whichever limit it was; one that is none of ours here is the number of open actions."""
         limits = self.limits
         name = verdict.refused or ""

@@ -24,7 +24,7 @@ from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
 from scoreboard.net.http.cors import Cors
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import Answer
+from scoreboard.net.http.response import Response
 
 #: None of our paths needs an escape, a dot segment or an empty one; what has one is not ours.
 _PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
@@ -36,7 +36,7 @@ _READS: Final = (b"GET", b"HEAD")
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
 
 #: What handlers return: an answer, a refusal, or a resource that takes the connection over.
-Outcome = Answer | Refusal | IResource
+HandlerResult = Response | Refusal | IResource
 
 
 class Routes(Resource):
@@ -53,8 +53,8 @@ class Routes(Resource):
         self,
         app: Klein,
         *,
-        refused: Callable[[Refusal, Request], Answer],
-        fault: Answer,
+        refused: Callable[[Refusal, Request], Response],
+        fault: Response,
         cors: Cors,
         recheck: Callable[[Request], None],
         count_stray: Callable[[Request], Coroutine[Any, Any, None]],
@@ -86,7 +86,7 @@ class Routes(Resource):
             self._fail(Failure(), request)
         return NOT_DONE_YET
 
-    def _ask(self, request: Request) -> Deferred[Outcome] | Outcome:
+    def _ask(self, request: Request) -> Deferred[HandlerResult] | HandlerResult:
         path, method = request.path, request.method
         known = self._exact.get(path)
         endpoints, arguments = (known, _NO_ARGUMENTS) if known is not None else self._match(path, method)
@@ -95,14 +95,14 @@ class Routes(Resource):
         endpoint = endpoints.get(method)
         if endpoint is not None:
             request.endpoint = endpoint
-            return cast("Deferred[Outcome] | Outcome", self._app.execute_endpoint(endpoint, request, **arguments))
+            return cast("Deferred[HandlerResult] | HandlerResult", self._app.execute_endpoint(endpoint, request, **arguments))
         methods = b", ".join(sorted([*endpoints, b"OPTIONS"]))
         if method == b"OPTIONS":
             return ensureDeferred(self._answer_stray(self._cors.preflight(methods), request))
         request.lines += b"Allow: %b\r\n" % methods
         return ensureDeferred(self._answer_stray(_WRONG_METHOD, request))
 
-    async def _answer_stray(self, outcome: Outcome, request: Request) -> Outcome:
+    async def _answer_stray(self, outcome: HandlerResult, request: Request) -> HandlerResult:
         await self._count_stray(request)
         return outcome
 
@@ -118,16 +118,16 @@ class Routes(Resource):
             return {}, _NO_ARGUMENTS
         return {known.encode(): rule.endpoint for known in rule.methods or ()}, arguments
 
-    def _say_after_wait(self, outcome: Outcome, request: Request) -> None:
+    def _say_after_wait(self, outcome: HandlerResult, request: Request) -> None:
         """Answer for a handler that may have waited. A read is checked again; a write is not, for its effect is committed."""
         if request.method in _READS:
             self._recheck(request)
         self._say(outcome, request)
 
-    def _say(self, outcome: Outcome, request: Request) -> None:
+    def _say(self, outcome: HandlerResult, request: Request) -> None:
         if isinstance(outcome, Refusal):
             outcome = self._refused(outcome, request)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Response):
             request.answer(outcome)
         else:
             request.hand_over(outcome)

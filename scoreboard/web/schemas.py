@@ -14,7 +14,7 @@ from scoreboard.domain.grants import Grant
 from scoreboard.domain.players import SCORE_MILESTONE, Achievement, PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.standings import percentile
-from scoreboard.domain.values import Page, Place, Player, Receipt
+from scoreboard.domain.values import Page, Player, PlayerRank, Receipt
 
 Time = Annotated[str, Meta(examples=["2025-10-22T10:30:00Z"])]
 #: Whether the ranks and reads come without the board's store; absent when they do not.
@@ -120,7 +120,7 @@ class ChangesAnswer(Shape, frozen=True, kw_only=True):
     data: ChangesData
 
 
-class PlaceData(Shape, frozen=True, kw_only=True):
+class RankData(Shape, frozen=True, kw_only=True):
     """Where one player stands; no rank, percentile or time without a score."""
 
     user_id: str
@@ -132,11 +132,11 @@ class PlaceData(Shape, frozen=True, kw_only=True):
     degraded: Degraded = UNSET
 
 
-class PlaceAnswer(Shape, frozen=True, kw_only=True):
+class RankAnswer(Shape, frozen=True, kw_only=True):
     """The asking player's place."""
 
     success: Literal[True] = True
-    data: PlaceData
+    data: RankData
 
 
 class AchievementData(Shape, frozen=True, kw_only=True):
@@ -338,9 +338,9 @@ def _rows(page: Page) -> list[RowData]:
     ]
 
 
-def place_data(player: Player, place: Place) -> PlaceData:
+def rank_data(player: Player, place: PlayerRank) -> RankData:
     """A place's data, under the name that the token gives."""
-    return PlaceData(
+    return RankData(
         user_id=player.user_id,
         username=player.username,
         score=place.points,

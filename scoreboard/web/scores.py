@@ -14,16 +14,16 @@ from scoreboard.domain.limits import Hit
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.domain.values import Cursor, Player, Submission
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, NO_STORE, Answer
-from scoreboard.web.caches import Remembered
-from scoreboard.web.request_bodies import read_stretch, read_submission
-from scoreboard.web.request_guard import Door
-from scoreboard.web.schemas import BoardAnswer, PlaceAnswer, ReceiptAnswer, board_data, encode, place_data, receipt_data
+from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.web.caches import BoundedCache
+from scoreboard.web.request_bodies import read_range, read_submission
+from scoreboard.web.request_guard import RequestGuard
+from scoreboard.web.schemas import BoardAnswer, RankAnswer, ReceiptAnswer, board_data, encode, rank_data, receipt_data
 
 #: What a wrong signature costs of the submissions a user has.
 FORGERY_COST: Final = 5
-BOARDS_REMEMBERED_MAX: Final = 256
-PLACES_REMEMBERED_MAX: Final = 10_000
+BOARDS_CACHED_MAX: Final = 256
+RANKS_CACHED_MAX: Final = 10_000
 
 _TOO_MANY: Final = "Too many score submissions. Please try again later."
 _SUBMITTED: Final = JSON + NO_STORE
@@ -33,70 +33,70 @@ _BOARD: Final = JSON + b"Cache-Control: private, no-cache\r\n"
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class ScoreHandlers:
     """Handlers of /scores. Bodies of reads are kept as bytes for as long as they are true: the same cursor, the same outruns."""
 
-    door: Door
+    guard: RequestGuard
     scorekeeper: Scorekeeper
     ranking: Ranking
     ring: Keyring
     clock: IReactorTime
     now_ms: Callable[[], int]
     meter: Meter
-    _boards: Remembered[tuple[Cursor, int, int, int], tuple[bytes, Answer]] = field(
-        default_factory=lambda: Remembered(BOARDS_REMEMBERED_MAX), init=False
+    _boards: BoundedCache[tuple[Cursor, int, int, int], tuple[bytes, Response]] = field(
+        default_factory=lambda: BoundedCache(BOARDS_CACHED_MAX), init=False
     )
-    _places: Remembered[tuple[str, str], tuple[Cursor, int, Answer]] = field(
-        default_factory=lambda: Remembered(PLACES_REMEMBERED_MAX), init=False
+    _ranks: BoundedCache[tuple[str, str], tuple[Cursor, int, Response]] = field(
+        default_factory=lambda: BoundedCache(RANKS_CACHED_MAX), init=False
     )
 
-    async def submit(self, request: Request) -> Answer | Refusal:
+    async def submit(self, request: Request) -> Response | Refusal:
         """An award and its receipt, or why there is none. The signature is weighed before the one question to the gate."""
         began_s = self.clock.seconds()
-        player = await self.door.contestant(request)
+        player = await self.guard.require_player(request)
         claim = self._read(request, player)
         cost = FORGERY_COST if claim is INVALID_ACTION else 1
-        hit = Hit(limit=self.door.limits.submit, subject=player.user_id, cost=cost)
-        await self.door.count_play(request, hit, None, _TOO_MANY)
+        hit = Hit(limit=self.guard.limits.submit, subject=player.user_id, cost=cost)
+        await self.guard.count_play(request, hit, None, _TOO_MANY)
         if isinstance(claim, Refusal):
             if claim.reason is Reason.ACTION_TOO_EARLY:
                 self.meter.count("submissions_refused_total", reason="issued_ahead")
             return claim
         submission, grant = claim
-        receipt = await self.scorekeeper.submit(player, submission, grant, request.origin)
+        receipt = await self.scorekeeper.submit(player, submission, grant, request.client_info)
         self.meter.observe("score_update_duration_seconds", self.clock.seconds() - began_s)
         if isinstance(receipt, Refusal):
             return receipt
-        return Answer(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _SUBMITTED)
+        return Response(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _SUBMITTED)
 
-    async def leaderboard(self, request: Request) -> Answer:
+    async def leaderboard(self, request: Request) -> Response:
         """A stretch of the board, or 304 to who has it."""
-        await self.door.viewer(request)
-        limit, offset = read_stretch(request.query)
-        outruns = self.ranking.outruns
+        await self.guard.require_viewer(request)
+        limit, offset = read_range(request.query)
+        outruns = self.ranking.ledger_ahead_count
         known = self._boards.get((self.ranking.cursor, outruns, limit, offset))
         if known is None:
             page = await self.ranking.page(offset, limit)
-            answer = Answer(200, encode(BoardAnswer(data=board_data(page))), _DEGRADED)
+            answer = Response(200, encode(BoardAnswer(data=board_data(page))), _DEGRADED)
             if page.degraded:
                 return answer
             known = _tagged(page.cursor, limit, offset, answer.body)
             self._boards.put((page.cursor, outruns, limit, offset), known)
         tag, answer = known
-        return Answer(304, b"", answer.lines) if _has(request, tag) else answer
+        return Response(304, b"", answer.lines) if _has(request, tag) else answer
 
-    async def me(self, request: Request) -> Answer:
+    async def me(self, request: Request) -> Response:
         """The asking player's score and place."""
-        player = await self.door.viewer(request)
+        player = await self.guard.require_viewer(request)
         key = (player.user_id, player.username)
-        outruns = self.ranking.outruns
-        known = self._places.get(key)
+        outruns = self.ranking.ledger_ahead_count
+        known = self._ranks.get(key)
         if known is not None and known[0] == self.ranking.cursor and known[1] == outruns:
             return known[2]
-        place = await self.ranking.place(player.user_id)
-        answer = Answer(200, encode(PlaceAnswer(data=place_data(player, place))), _OWN)
+        place = await self.ranking.rank_of(player.user_id)
+        answer = Response(200, encode(RankAnswer(data=rank_data(player, place))), _OWN)
         if not place.degraded:
-            self._places.put(key, (place.cursor, outruns, answer))
+            self._ranks.put(key, (place.cursor, outruns, answer))
         return answer
 
     def _read(self, request: Request, player: Player) -> tuple[Submission, Grant] | Refusal:
@@ -108,9 +108,9 @@ class Scores:
         return grant if isinstance(grant, Refusal) else (submission, grant)
 
 
-def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes, Answer]:
+def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes, Response]:
     tag = b'"%d-%d-%d-%d"' % (cursor.epoch, cursor.seq, limit, offset)
-    return tag, Answer(200, body, _BOARD + b"ETag: %b\r\n" % tag)
+    return tag, Response(200, body, _BOARD + b"ETag: %b\r\n" % tag)
 
 
 def _has(request: Request, tag: bytes) -> bool:

@@ -10,9 +10,9 @@ from typing import Final
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import Player
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.authenticator import bearer
-from scoreboard.web.request_guard import Door
+from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.schemas import TokenAnswer, TokenData, encode
 
 SPECTATOR_LIFE_S: Final = 600
@@ -22,26 +22,26 @@ _NO_SPECTATORS: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is 
 
 
 @dataclass(frozen=True, eq=False)
-class Spectators:
+class SpectatorHandlers:
     """The handler of /auth/spectator. ``life_s`` is how long its tokens live, None when there are none."""
 
-    door: Door
+    guard: RequestGuard
     life_s: int | None
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
 
-    async def enter(self, request: Request) -> Answer | Refusal:
+    async def enter(self, request: Request) -> Response | Refusal:
         """A token that may watch for a while."""
-        await self.door.count(request)
+        await self.guard.count(request)
         if self.life_s is None:
             return _NO_SPECTATORS
-        token = self.door.doorkeeper.mint(self._name(request), "spectator", "spectator", self.life_s)
+        token = self.guard.authenticator.issue_token(self._name(request), "spectator", "spectator", self.life_s)
         data = TokenData(token=token, expires_at=1000 * (self.now_ms() // 1000 + self.life_s))
-        return Answer(200, encode(TokenAnswer(data=data)), JSON + NO_STORE)
+        return Response(200, encode(TokenAnswer(data=data)), JSON + NO_STORE)
 
     def _name(self, request: Request) -> str:
         """A new one; but who still shows a spectator's token keeps its name, so that an open socket can go on."""
         shown = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
-        known = self.door.doorkeeper.admit(shown) if isinstance(shown, str) else shown
+        known = self.guard.authenticator.authenticate(shown) if isinstance(shown, str) else shown
         kept = isinstance(known, Player) and known.role == "spectator" and _NAME.fullmatch(known.user_id) is not None
         return known.user_id if isinstance(known, Player) and kept else f"spectator-{self.new_id()}"

@@ -9,33 +9,33 @@ from scoreboard.boundaries import TICKET_LIFE_S, Tickets
 from scoreboard.domain.refusals import Refused
 from scoreboard.domain.values import Player
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, NO_STORE, Answer
+from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.authenticator import INVALID_TOKEN
-from scoreboard.web.request_guard import Door
+from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.schemas import TicketAnswer, TicketData, encode
 
 
 @dataclass(frozen=True, eq=False)
-class TicketDesk:
+class TicketHandlers:
     """The handler of /auth/ticket, and who is asking wherever a ticket will do."""
 
-    door: Door
+    guard: RequestGuard
     tickets: Tickets
     now_ms: Callable[[], int]
 
-    async def issue(self, request: Request) -> Answer:
+    async def issue(self, request: Request) -> Response:
         """A ticket for whoever shows a token."""
-        player = await self.door.viewer(request)
+        player = await self.guard.require_viewer(request)
         ticket = await self.tickets.issue(player)
         data = TicketData(ticket=ticket, expires_at=self.now_ms() + 1000 * TICKET_LIFE_S)
-        return Answer(200, encode(TicketAnswer(data=data)), JSON + NO_STORE)
+        return Response(200, encode(TicketAnswer(data=data)), JSON + NO_STORE)
 
     async def viewer(self, request: Request, ticket: str | None) -> Player:
         """Whoever brings a ticket or, without one, shows a token; the request is counted either way. Raises Refused."""
         if ticket is None:
-            return await self.door.viewer(request)
-        await self.door.count(request)
+            return await self.guard.require_viewer(request)
+        await self.guard.count(request)
         player = await self.tickets.redeem(ticket)
         if player is None:
             raise Refused(INVALID_TOKEN)
-        return self.door.set_player(request, player)
+        return self.guard.set_player(request, player)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scoreboard.boundaries import History, Parting, StoreUnavailable, Wire
+from scoreboard.boundaries import CloseReason, EventEncoder, History, StoreUnavailable
 from scoreboard.domain.values import (
     AchievementUnlocked,
     Around,
+    AwardSummary,
     BoardChanged,
     Cursor,
-    Deed,
     Event,
     Page,
-    Place,
     Player,
     PlayerActed,
+    PlayerRank,
     PlayerSuspended,
     RankAchieved,
+    RankRange,
     Row,
     ScoreChanged,
     SpectatingEnded,
-    Stretch,
     TokenExpiring,
     View,
     ViewChanged,
@@ -49,7 +49,7 @@ class WrittenBoard:
 
     def __init__(self) -> None:
         self.cursor = Cursor(epoch=1, seq=0)
-        self.outruns = 0
+        self.ledger_ahead_count = 0
         self.rows: tuple[Row, ...] = ()
         self.degraded = False
         self.missed: tuple[ScoreChanged, ...] | None = None
@@ -66,7 +66,7 @@ class WrittenBoard:
         rows = self.rows[offset : offset + limit]
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW, degraded=self.degraded)
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
         if self.degraded:
             raise StoreUnavailable("as the test wished")
         self.read += views
@@ -74,7 +74,7 @@ class WrittenBoard:
 
     def _shown(self, view: View) -> Page:
         match view:
-            case Stretch(offset=first, limit=limit):
+            case RankRange(offset=first, limit=limit):
                 last = first + limit
             case Around(user_id=user_id, rows=reach):
                 rank = next((row.rank for row in self.rows if row.user_id == user_id), None)
@@ -84,11 +84,11 @@ class WrittenBoard:
     async def since(self, cursor: Cursor, limit: int) -> History:
         return History(page=await self.page(0, limit), changes=self.missed)
 
-    async def place(self, user_id: str) -> Place:
-        return Place(cursor=self.cursor, total=len(self.rows), points=0, rank=None, updated_at_ms=None)
+    async def rank_of(self, user_id: str) -> PlayerRank:
+        return PlayerRank(cursor=self.cursor, total=len(self.rows), points=0, rank=None, updated_at_ms=None)
 
 
-class PlainWire:
+class PlainEncoder:
     """Frames that a test can read: `S:user@seq`, `B@seq`, `V:before>after@seq`, `R:user:milestone`, each ended by a space."""
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class PlainWire:
             case RankAchieved():
                 return f"R:{event.user_id}:{event.milestone} ".encode()
             case PlayerActed():
-                return f"A:{event.user_id}:{event.deed.action_type}+{event.deed.points}@{event.cursor.seq} ".encode()
+                return f"A:{event.user_id}:{event.award.action_type}+{event.award.points}@{event.cursor.seq} ".encode()
             case AchievementUnlocked():
                 return f"U:{event.user_id}:{event.milestone} ".encode()
             case SpectatingEnded():
@@ -125,12 +125,12 @@ def _written(rows: Sequence[Row]) -> str:
 class Screen:
     """A listener that keeps what it is offered, and can stop reading."""
 
-    def __init__(self, wire: PlainWire, user_id: str) -> None:
-        self.wire: Wire = wire
+    def __init__(self, encoder: PlainEncoder, user_id: str) -> None:
+        self.encoder: EventEncoder = encoder
         self.player = Player(user_id=user_id, username=user_id, role="user", expires_at_s=2**33)
         self.offers: list[bytes] = []
         self.drained = True
-        self.parted: Parting | None = None
+        self.parted: CloseReason | None = None
         self.on_offer: Callable[[], None] = lambda: None
 
     def offer(self, frames: bytes) -> None:
@@ -138,8 +138,8 @@ class Screen:
         self.offers.append(frames)
         self.on_offer()
 
-    def part(self, parting: Parting) -> None:
-        self.parted = parting
+    def close(self, close_reason: CloseReason) -> None:
+        self.parted = close_reason
 
     @property
     def seen(self) -> str:
@@ -163,7 +163,7 @@ def moved(
         rank=rank,
         previous_rank=previous_rank,
         at_ms=NOW,
-        deeds=tuple(Deed(action_type=deed, points=10, total=100, at_ms=NOW) for deed in deeds),
+        awards=tuple(AwardSummary(action_type=award, points=10, total=100, at_ms=NOW) for award in deeds),
         unlocked=unlocked,
     )
 

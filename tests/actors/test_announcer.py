@@ -9,7 +9,7 @@ from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.values import ScoreChanged
-from tests.actors.fakes import PlainWire, QuietMeter, Screen, WrittenBoard, many, moved
+from tests.actors.fakes import PlainEncoder, QuietMeter, Screen, WrittenBoard, many, moved
 from tests.awaiting import result_of
 
 
@@ -20,7 +20,7 @@ class House:
         self.board = WrittenBoard()
         self.private: set[str] = set()
         self.unknown: StoreUnavailable | None = None
-        self.wire = PlainWire()
+        self.wire = PlainEncoder()
         self.announcer = Announcer(
             ranking=self.board,
             forbids_spectators=self._forbids_spectators,

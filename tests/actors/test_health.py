@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
-from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, LOOK_INTERVAL_S, PROBE_INTERVAL_S, HealthMonitor
+from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, POLL_INTERVAL_S, PROBE_INTERVAL_S, HealthMonitor
 from scoreboard.boundaries import Condition, StoreUnavailable
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import QuietMeter
@@ -108,7 +108,7 @@ def test_while_it_cannot_commit_the_ledger_is_probed_four_times_a_second(patient
     patient.clock.pump([0.05] * 40)
     assert 7 <= patient.ledger.pings - before <= 9
     patient.ledger.broken = None
-    patient.clock.advance(LOOK_INTERVAL_S)
+    patient.clock.advance(POLL_INTERVAL_S)
     assert patient.ledger_is == (True, True)
 
 
@@ -124,10 +124,10 @@ def test_batches_that_failed_before_the_ledger_commits_again_take_no_server_out_
     patient.ledger.broken = StoreUnavailable("disk is full")
     for _ in range(8):
         patient.health.note_batch(False)
-        patient.clock.advance(LOOK_INTERVAL_S)
+        patient.clock.advance(POLL_INTERVAL_S)
     assert patient.ledger_is == (False, False)
     patient.ledger.broken = None
-    patient.clock.advance(LOOK_INTERVAL_S)
+    patient.clock.advance(POLL_INTERVAL_S)
     assert patient.ledger_is == (True, True)
 
 

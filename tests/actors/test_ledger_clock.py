@@ -11,13 +11,13 @@ from twisted.logger import capturedLogs
 
 from scoreboard.actors.ledger_clock import (
     DRIFT_MS_MAX,
-    FIRST_LOOKS,
-    LOOK_S,
-    LOOKS_KEPT_MAX,
+    FIRST_SAMPLES,
+    POLL_S,
+    SAMPLES_KEPT_MAX,
     WARNING_PAUSE_S,
+    ClockSample,
+    ClockSamples,
     LedgerClock,
-    Look,
-    Looks,
 )
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.storage.memory.ledger import MemoryLedger
@@ -75,7 +75,7 @@ class House:
 
     def look(self) -> None:
         """Let the next look happen and be answered."""
-        self.clock.advance(LOOK_S)
+        self.clock.advance(POLL_S)
         self.clock.advance(self.ledger.out_ms / 1000)
         self.clock.advance(self.ledger.back_ms / 1000)
 
@@ -123,11 +123,11 @@ def test_a_step_of_the_ledgers_clock_is_followed_at_the_next_look(house: House, 
 def test_the_shortest_round_trip_of_the_last_minute_is_believed(house: House) -> None:
     house.ledger.out_ms = 2
     started(house.ledger_clock.start())
-    for _ in range(FIRST_LOOKS):
+    for _ in range(FIRST_SAMPLES):
         house.clock.advance(0.002)
     assert house.ledger_clock.now_ms() - house.ledger_ms() == 1
     house.ledger.out_ms, house.ledger.back_ms = 900, 0
-    for _ in range(LOOKS_KEPT_MAX - 1):
+    for _ in range(SAMPLES_KEPT_MAX - 1):
         house.look()
     assert house.ledger_clock.now_ms() - house.ledger_ms() == 1
     house.look()
@@ -157,7 +157,7 @@ def test_an_offset_beyond_a_second_is_said_now_and_then(house: House) -> None:
     warnings = [event for event in said if event["log_level"].name == "warn"]
     assert [(one["seconds"], one["way"]) for one in warnings] == [("90.5", "behind")]
     with capturedLogs() as said:
-        house.clock.pump([LOOK_S] * round(WARNING_PAUSE_S / LOOK_S))
+        house.clock.pump([POLL_S] * round(WARNING_PAUSE_S / POLL_S))
     assert len(said) == 1
 
 
@@ -175,10 +175,10 @@ def test_what_is_believed_is_within_half_of_the_shortest_recent_round_trip(
     looks: list[tuple[int, int, int]], offset_ms: int
 ) -> None:
     """Each is the time to the ledger, the time back, and a pause."""
-    known, now_ms, recent = Looks(), 0, list[int]()
+    known, now_ms, recent = ClockSamples(), 0, list[int]()
     for out_ms, back_ms, pause_ms in looks:
         believed_ms = known.add(
-            Look(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + offset_ms)
+            ClockSample(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + offset_ms)
         )
         now_ms += out_ms + back_ms + pause_ms
         recent = [*recent, out_ms + back_ms][-12:]
@@ -189,12 +189,12 @@ def test_what_is_believed_is_within_half_of_the_shortest_recent_round_trip(
 def test_after_a_step_of_the_ledgers_clock_only_looks_since_then_are_believed(
     before: list[tuple[int, int, int]], after: list[tuple[int, int, int]], offset_ms: int, way: int, beyond_ms: int
 ) -> None:
-    known, now_ms, believed_ms = Looks(), 0, 0.0
+    known, now_ms, believed_ms = ClockSamples(), 0, 0.0
     step_ms = way * (DRIFT_MS_MAX + 6_001 + beyond_ms)
     for looks, ahead_ms in ((before, offset_ms), (after, offset_ms + step_ms)):
         for out_ms, back_ms, pause_ms in looks:
             believed_ms = known.add(
-                Look(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + ahead_ms)
+                ClockSample(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + ahead_ms)
             )
             now_ms += out_ms + back_ms + pause_ms
     assert abs(believed_ms - offset_ms - step_ms) <= 3_000

@@ -13,13 +13,13 @@ from twisted.internet.task import Clock
 
 from scoreboard.actors.board_diagnosis import ELSEWHERE_SILENT_S_MAX, SILENT_S_MAX, diagnose, owner_of
 from scoreboard.actors.board_sweep import PLAYERS_PER_STEP, SETTLE_S, STEP_S, BoardSweep
-from scoreboard.actors.degraded_reads import PAUSE_S, PLACES_WAITING_MAX
-from scoreboard.actors.projector import LOOK_S, LOOKS_PER_FOLLOW, RETRY_S, Projector
+from scoreboard.actors.degraded_reads import PAUSE_S, RANKS_WAITING_MAX
+from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
 from scoreboard.boundaries import BoardState, DamagedBoard, LedgerState, StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.values import Cursor, ScoreChanged, Standing
-from scoreboard.storage.memory.board import Canvas, MemoryBoard
+from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of
@@ -41,9 +41,9 @@ class CountingLedger(MemoryLedger):
 class Server:
     """One process: its board on a canvas, its projector, its sweep; ``shared`` as a Redis of the operator's own is."""
 
-    def __init__(self, ledger: CountingLedger, canvas: Canvas, clock: Clock, *, shared: bool = True) -> None:
+    def __init__(self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, shared: bool = True) -> None:
         self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
-        self.board = MemoryBoard(lambda: NOW, canvas)
+        self.board = MemoryBoard(lambda: NOW, shared_state)
         self.heard: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,
@@ -58,7 +58,7 @@ class Server:
             board=self.board,
             clock=clock,
             hear=self.hear,
-            outrun=self.ranking.outrun,
+            note_ledger_ahead=self.ranking.note_ledger_ahead,
             meter=self.meter,
             shared=shared,
         )
@@ -67,7 +67,7 @@ class Server:
         self.sweep.start()
 
     def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
-        self.ranking.heard(cursor)
+        self.ranking.advance(cursor)
         self.heard.append((cursor, changes))
 
     def award(self, user: str, points: int = 100, *, draw: bool = True) -> Award:
@@ -87,36 +87,36 @@ def clock() -> Clock:
 
 @pytest.fixture
 def server(clock: Clock) -> Server:
-    return Server(CountingLedger(), Canvas(), clock)
+    return Server(CountingLedger(), SharedBoardState(), clock)
 
 
 def epoch_of(board: MemoryBoard) -> int:
-    assert board.canvas.cursor is not None
-    return board.canvas.cursor.epoch
+    assert board.shared_state.cursor is not None
+    return board.shared_state.cursor.epoch
 
 
 def points_on(board: MemoryBoard) -> dict[str, int]:
-    return {user_id: board.canvas.standings[user_id].points for user_id in board.canvas.order}
+    return {user_id: board.shared_state.standings[user_id].points for user_id in board.shared_state.order}
 
 
 def test_a_start_waits_for_nothing_and_the_board_follows_when_it_can(clock: Clock) -> None:
-    canvas, ledger = Canvas(), CountingLedger()
+    shared_state, ledger = SharedBoardState(), CountingLedger()
     ledger.pause()
-    server = Server(ledger, canvas, clock)  # its start has returned
-    assert not server.projector.abreast
+    server = Server(ledger, shared_state, clock)  # its start has returned
+    assert not server.projector.in_sync
     ledger.resume()
-    clock.advance(LOOK_S)
-    assert server.projector.abreast
+    clock.advance(POLL_S)
+    assert server.projector.in_sync
 
 
 @pytest.mark.parametrize("damage", ["3 players are ranked there, and it should be 5", "0 players are known there"])
 def test_a_board_that_lost_a_part_is_rebuilt_within_a_second_and_not_read_before(server: Server, damage: str) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)
-    server.board.canvas.damage = damage
-    assert result_of(server.ranking.place("amy")).degraded
-    server.clock.advance(LOOK_S)
-    place = result_of(server.ranking.place("amy"))
+    server.board.shared_state.damage = damage
+    assert result_of(server.ranking.rank_of("amy")).degraded
+    server.clock.advance(POLL_S)
+    place = result_of(server.ranking.rank_of("amy"))
     assert (place.degraded, place.rank, place.cursor.epoch > epoch) == (False, 1, True)
 
 
@@ -124,24 +124,24 @@ def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from
     server: Server, clock: Clock
 ) -> None:
     server.award("amy", 50)
-    staging = Server(CountingLedger(), server.board.canvas, clock)
+    staging = Server(CountingLedger(), server.board.shared_state, clock)
     staging.award("zed", 7)
     staging.pass_s(10)
-    assert not staging.projector.abreast
+    assert not staging.projector.in_sync
     assert "another ledger" in staging.projector.trouble
     assert "REDIS_URL" in staging.projector.trouble
     assert points_on(server.board) == {"amy": 50}
     page = result_of(staging.ranking.page(0, 10))
     assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("zed", 7)], True)
-    assert server.projector.abreast
+    assert server.projector.in_sync
     assert not result_of(server.ranking.page(0, 10)).degraded
 
 
 def test_a_redis_of_the_servers_own_is_taken_from_another_ledger(clock: Clock) -> None:
-    canvas = Canvas()
-    Server(CountingLedger(), canvas, clock, shared=False).award("amy")
-    other = Server(CountingLedger(), canvas, clock, shared=False)
-    assert other.projector.abreast
+    shared_state = SharedBoardState()
+    Server(CountingLedger(), shared_state, clock, shared=False).award("amy")
+    other = Server(CountingLedger(), shared_state, clock, shared=False)
+    assert other.projector.in_sync
     assert points_on(other.board) == {}
 
 
@@ -151,44 +151,44 @@ def test_a_copy_of_the_ledger_keeps_away_while_the_original_draws_and_takes_over
     server.award("amy", 50)
     copy = CountingLedger()
     copy.ledger_id, copy.instance = server.ledger.ledger_id, "elsewhere"
-    restored = Server(copy, server.board.canvas, clock)
+    restored = Server(copy, server.board.shared_state, clock)
     restored.pass_s(3)
     assert "a copy of this ledger" in restored.projector.trouble
     result_of(server.projector.stop())
-    server.board.canvas.followed_s_ago = SILENT_S_MAX + 1
+    server.board.shared_state.followed_s_ago = SILENT_S_MAX + 1
     restored.pass_s(2)
-    assert restored.projector.abreast
+    assert restored.projector.in_sync
     assert points_on(restored.board) == {}
 
 
 def test_two_servers_with_a_redis_each_do_not_rebuild_against_each_other(clock: Clock) -> None:
     ledger = CountingLedger()
-    first, second = Server(ledger, Canvas(), clock), Server(ledger, Canvas(), clock)
-    epochs = [server.board.canvas.cursor for server in (first, second)]
+    first, second = Server(ledger, SharedBoardState(), clock), Server(ledger, SharedBoardState(), clock)
+    epochs = [server.board.shared_state.cursor for server in (first, second)]
     first.pass_s(20)
-    assert not first.projector.abreast
+    assert not first.projector.in_sync
     assert "another Redis" in first.projector.trouble
-    assert second.projector.abreast
-    assert [server.board.canvas.cursor for server in (first, second)] == epochs
+    assert second.projector.in_sync
+    assert [server.board.shared_state.cursor for server in (first, second)] == epochs
     second.award("amy", 5)
-    assert result_of(first.ranking.place("amy")).points == 5, "it reads the ledger meanwhile"
+    assert result_of(first.ranking.rank_of("amy")).points == 5, "it reads the ledger meanwhile"
     result_of(second.projector.stop())
     ledger.followed_s_ago = ELSEWHERE_SILENT_S_MAX + 1
     first.pass_s(2)
-    assert first.projector.abreast
+    assert first.projector.in_sync
 
 
 def test_news_that_did_not_reach_this_process_are_heard_of_within_two_seconds(server: Server, clock: Clock) -> None:
-    deaf = Server(server.ledger, server.board.canvas, clock)
+    deaf = Server(server.ledger, server.board.shared_state, clock)
     server.award("amy")
     assert deaf.ranking.cursor < server.ranking.cursor
-    clock.advance(LOOK_S)
+    clock.advance(POLL_S)
     assert deaf.ranking.cursor == server.ranking.cursor
 
 
 def test_what_another_process_committed_and_did_not_draw_is_drawn_within_two_looks(server: Server) -> None:
     server.award("amy", draw=False)
-    server.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    server.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert points_on(server.board) == {"amy": 100}
 
 
@@ -196,10 +196,10 @@ def test_a_ledger_that_lost_entries_is_noticed_by_its_position(server: Server) -
     server.award("amy")
     restore = server.ledger.backup()
     server.award("bob")
-    server.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    server.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     before = epoch_of(server.board)
     restore()
-    server.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    server.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert points_on(server.board) == {"amy": 100}
     assert epoch_of(server.board) > before
     assert server.meter.counts["ledger_went_back_total"] == 1
@@ -213,7 +213,7 @@ def test_an_award_that_is_not_newer_than_the_board_proves_that_the_ledger_went_b
     server.award("amy", 30)  # again the second entry of the player
     server.clock.advance(RETRY_S)
     assert points_on(server.board) == {"amy": 130}
-    assert server.projector.abreast
+    assert server.projector.in_sync
 
 
 def test_an_award_that_another_process_overtook_proves_nothing(server: Server) -> None:
@@ -229,21 +229,21 @@ def test_an_award_that_another_process_overtook_proves_nothing(server: Server) -
 
 def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer_than_two_seconds(server: Server) -> None:
     server.award("amy", 300)
-    assert result_of(server.ranking.place("amy")).points == 300
+    assert result_of(server.ranking.rank_of("amy")).points == 300
     server.board.read_only = True
     server.award("amy", 4_800)
-    server.pass_s(LAGGING_S_MAX + LOOK_S)
-    place, page = result_of(server.ranking.place("amy")), result_of(server.ranking.page(0, 10))
+    server.pass_s(LAGGING_S_MAX + POLL_S)
+    place, page = result_of(server.ranking.rank_of("amy")), result_of(server.ranking.page(0, 10))
     assert (place.points, place.degraded) == (5_100, True)
     assert (page.rows[0].points, page.degraded) == (5_100, True)
     server.board.read_only = False
     server.pass_s(2)
-    assert not result_of(server.ranking.place("amy")).degraded
+    assert not result_of(server.ranking.rank_of("amy")).degraded
 
 
 def test_what_is_read_of_a_board_that_lags_is_forgotten_when_the_ledger_answers_in_its_place(server: Server) -> None:
     server.award("amy")
-    server.clock.advance(LOOK_S / 4)
+    server.clock.advance(POLL_S / 4)
     server.board.read_only = True
     server.award("amy")
     assert not result_of(server.ranking.page(0, 10)).degraded
@@ -258,16 +258,16 @@ def test_a_record_that_cannot_be_read_has_the_board_rebuilt(server: Server) -> N
     epoch = epoch_of(server.board)
     server.projector.doubt(DamagedBoard("a player's record cannot be read"))
     assert epoch_of(server.board) > epoch
-    assert server.projector.abreast
+    assert server.projector.in_sync
 
 
 def test_the_sweep_mends_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
     for n in range(PLAYERS_PER_STEP + 20):
         server.award(f"user-{n}", n)
-    drawn = server.board.canvas.standings
+    drawn = server.board.shared_state.standings
     drawn["user-3"] = replace(drawn["user-3"], points=77, version=0)
     drawn["user-500"] = replace(drawn["user-500"], points=9_999)
-    server.board.canvas.rank()
+    server.board.shared_state.rank()
     server.pass_s(4 * STEP_S + SETTLE_S * 3)
     shown = points_on(server.board)
     assert (shown["user-3"], shown["user-500"]) == (3, 500)
@@ -294,10 +294,10 @@ def test_the_sweep_finds_players_whom_the_ledger_does_not_know(server: Server) -
 
 def test_one_server_at_a_time_sweeps(server: Server, clock: Clock) -> None:
     server.award("amy")
-    other = Server(server.ledger, server.board.canvas, clock)
-    server.board.canvas.standings["amy"] = replace(server.board.canvas.standings["amy"], points=1)
+    other = Server(server.ledger, server.board.shared_state, clock)
+    server.board.shared_state.standings["amy"] = replace(server.board.shared_state.standings["amy"], points=1)
     server.pass_s(4)
-    assert server.board.canvas.locks["sweep"] is server.board
+    assert server.board.shared_state.locks["sweep"] is server.board
     gaps = [one.meter.counts.get("board_gaps_total", 0) for one in (server, other)]
     assert gaps == [1, 0]
 
@@ -308,14 +308,14 @@ def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_ar
     server.board.broken = True
     server.ledger.asked = 0
     server.ledger.pause()
-    places: list[Any] = [ensureDeferred(server.ranking.place(f"user-{n % 600}")) for n in range(900)]
+    places: list[Any] = [ensureDeferred(server.ranking.rank_of(f"user-{n % 600}")) for n in range(900)]
     server.ledger.resume()
     server.clock.pump([PAUSE_S] * 10)
     assert [place.result.points for place in places[:3]] == [1, 2, 3]
     assert server.ledger.asked <= 4
     server.ledger.pause()
-    waiting = [ensureDeferred(server.ranking.place(f"other-{n}")) for n in range(PLACES_WAITING_MAX + 2)]
-    late: Any = ensureDeferred(server.ranking.place("one-more"))
+    waiting = [ensureDeferred(server.ranking.rank_of(f"other-{n}")) for n in range(RANKS_WAITING_MAX + 2)]
+    late: Any = ensureDeferred(server.ranking.rank_of("one-more"))
     with pytest.raises(StoreUnavailable):
         late.result.raiseException()
     late.addErrback(lambda _: None)
@@ -326,7 +326,7 @@ def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_ar
 
 LEDGER = LedgerState(ledger_id="l-1", instance="here", epoch=7, drawn_on="run-1")
 BOARD = BoardState(
-    cursor=Cursor(epoch=7, seq=3), position="9", origin="run-1", run="run-1", owner=owner_of(LEDGER), ranked=2, players=2
+    cursor=Cursor(epoch=7, seq=3), position="9", epoch_run="run-1", run="run-1", owner=owner_of(LEDGER), ranked=2, players=2
 )
 
 

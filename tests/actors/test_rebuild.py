@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from twisted.internet.task import Clock
 
-from scoreboard.actors.board_writer import Drawing
+from scoreboard.actors.board_writer import BoardWriter
 from scoreboard.actors.rebuild import every_standing, rebuild
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.values import Standing
@@ -63,10 +63,10 @@ def test_a_board_that_moves_while_it_is_rebuilt_equals_the_ledger_after_one_foll
     ledger.moves = True
     epoch, _ = result_of(rebuild(ledger, board, None, paused))
     ledger.moves = False
-    drawing = Drawing(ledger=ledger, board=board, clock=clock, hear=lambda _cursor, _changes: None)
-    result_of(drawing.follow(epoch, board.canvas.position))
-    assert board.canvas.standings == ledger.standings
-    assert board.canvas.order == [one.user_id for one in result_of(ledger.top(0, 100))]
+    drawing = BoardWriter(ledger=ledger, board=board, clock=clock, hear=lambda _cursor, _changes: None)
+    result_of(drawing.follow(epoch, board.shared_state.position))
+    assert board.shared_state.standings == ledger.standings
+    assert board.shared_state.order == [one.user_id for one in result_of(ledger.top(0, 100))]
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -16,7 +16,7 @@ from twisted.internet.task import Clock
 from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.ranking import Ranking
-from scoreboard.boundaries import History, Return
+from scoreboard.boundaries import History, ResumeResult
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.row_operations import apply, diff, offset_of
 from scoreboard.domain.values import (
@@ -26,14 +26,14 @@ from scoreboard.domain.values import (
     Event,
     Page,
     RankAchieved,
+    RankRange,
     Row,
     ScoreChanged,
     Standing,
-    Stretch,
     View,
     ViewChanged,
 )
-from scoreboard.storage.memory.board import Canvas, MemoryBoard
+from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter, Screen
 from tests.awaiting import result_of, started
@@ -55,14 +55,14 @@ class Turns(Clock):
 class SlowBoard(MemoryBoard):
     """Answers in order, as Redis does, each when the test lets it; what it answers is of the moment when it was asked."""
 
-    def __init__(self, canvas: Canvas) -> None:
-        super().__init__(lambda: NOW, canvas)
-        self.fast = MemoryBoard(lambda: NOW, canvas)
+    def __init__(self, shared_state: SharedBoardState) -> None:
+        super().__init__(lambda: NOW, shared_state)
+        self.fast = MemoryBoard(lambda: NOW, shared_state)
         self.slow = False
         self.replies: deque[Deferred[None]] = deque()
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
-        found = await self.fast.stretches(views)
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
+        found = await self.fast.read_views(views)
         await self._turn()
         return found
 
@@ -82,7 +82,7 @@ class SlowBoard(MemoryBoard):
             self.replies.popleft().callback(None)
 
 
-class EventWire:
+class EventTextEncoder:
     """Frames that hold the whole event. ``rows`` reads tops as what is different in them."""
 
     def __init__(self, *, rows: bool = False) -> None:
@@ -111,7 +111,7 @@ def _plain(event: Event) -> Any:
 class Client:
     """A client that does what docs/protocol-live.md says, over as many connections as it takes."""
 
-    def __init__(self, user_id: str, wire: EventWire) -> None:
+    def __init__(self, user_id: str, wire: EventTextEncoder) -> None:
         self.user_id, self.wire = user_id, wire
         self.screen: Screen | None = None
         self.joining = False
@@ -155,9 +155,9 @@ class Theatre:
     def __init__(self) -> None:
         self.clock = Turns()
         self.clock.advance(1_000)
-        canvas = Canvas()
-        self.board = SlowBoard(canvas)
-        self.drawing = MemoryBoard(lambda: NOW, canvas)
+        shared_state = SharedBoardState()
+        self.board = SlowBoard(shared_state)
+        self.drawing = MemoryBoard(lambda: NOW, shared_state)
         result_of(self.drawing.begin(1))
         meter = QuietMeter()
         self.ledger = MemoryLedger()
@@ -170,14 +170,14 @@ class Theatre:
             score_updates_per_tick_max=1_000,
             meter=meter,
         )
-        self.drawing.canvas.listeners.append((self.board, self.hear))
-        self.ranking.heard(Cursor(epoch=1, seq=0))
+        self.drawing.shared_state.listeners.append((self.board, self.hear))
+        self.ranking.advance(Cursor(epoch=1, seq=0))
         self.version = 0
         self.points: dict[str, tuple[Cursor, int]] = {}
         self.failed: list[object] = []
 
     def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
-        self.ranking.heard(cursor)
+        self.ranking.advance(cursor)
         self.announcer.tell(changes)
 
     def score(self, user_id: str, points: int, *, off: bool = False) -> None:
@@ -196,8 +196,8 @@ class Theatre:
         self.points[user_id] = (result_of(self.drawing.set([one])).cursor, points)
 
     def begin(self) -> None:
-        assert self.drawing.canvas.cursor is not None
-        result_of(self.drawing.begin(self.drawing.canvas.cursor.epoch + 1))
+        assert self.drawing.shared_state.cursor is not None
+        result_of(self.drawing.begin(self.drawing.shared_state.cursor.epoch + 1))
 
     def join(self, client: Client, *, resume: bool) -> None:
         if client.joining:
@@ -213,7 +213,7 @@ class Theatre:
             if screen is not client.screen:
                 return
             client.read()
-            page, missed = (found.page, found.missed) if isinstance(found, Return) else (found, None)
+            page, missed = (found.page, found.missed) if isinstance(found, ResumeResult) else (found, None)
             if missed is None:
                 client.hear(("board", page.cursor, page.rows, None, True))
                 client.complete, client.began = True, page.cursor
@@ -257,8 +257,8 @@ PLAYERS = [f"p{n}" for n in range(14)]
 VIEWS: list[View] = [
     Around(user_id="p0", rows=2),
     Around(user_id="p3", rows=1),
-    Stretch(offset=0, limit=3),
-    Stretch(offset=4, limit=5),
+    RankRange(offset=0, limit=3),
+    RankRange(offset=4, limit=5),
 ]
 one_client = st.integers(0, 4)
 steps = st.lists(
@@ -285,7 +285,7 @@ def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, in which anything may happen
         theatre = Theatre()
-        whole, rows = EventWire(), EventWire(rows=True)
+        whole, rows = EventTextEncoder(), EventTextEncoder(rows=True)
         clients = [Client(f"p{n}", rows if n % 2 else whole) for n in range(5)]
         for client in clients:
             theatre.join(client, resume=False)
@@ -308,7 +308,7 @@ def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule:
                     news = {user: points for user, (at, points) in theatre.points.items() if at > client.began}
                     assert {user: client.points.get(user) for user in news} == news
             for view, shown in client.views.items():
-                assert shown == result_of(theatre.drawing.stretches([view]))[0].rows
+                assert shown == result_of(theatre.drawing.read_views([view]))[0].rows
         assert not theatre.announcer._room.has_newcomers
         assert not theatre.announcer._room._audiences
 
@@ -348,7 +348,7 @@ def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -
 
 def test_a_top_is_framed_once_for_each_way_of_reading_it() -> None:
     theatre = Theatre()
-    whole, rows = EventWire(), EventWire(rows=True)
+    whole, rows = EventTextEncoder(), EventTextEncoder(rows=True)
     clients = [Client(f"watcher-{n}", rows if n % 2 else whole) for n in range(20)]
     for client in clients:
         theatre.join(client, resume=False)
@@ -360,7 +360,7 @@ def test_a_top_is_framed_once_for_each_way_of_reading_it() -> None:
 
 def test_who_stalled_gets_a_snapshot_that_says_so_when_it_drains() -> None:
     theatre = Theatre()
-    client = Client("watcher", EventWire(rows=True))
+    client = Client("watcher", EventTextEncoder(rows=True))
     theatre.join(client, resume=False)
     assert client.screen is not None
     client.screen.drained = False
@@ -377,7 +377,7 @@ def test_who_stalled_gets_a_snapshot_that_says_so_when_it_drains() -> None:
 
 def test_who_comes_back_hears_what_was_missed_at_one_cursor_and_the_own_news() -> None:
     theatre = Theatre()
-    amy = Client("amy", EventWire())
+    amy = Client("amy", EventTextEncoder())
     theatre.join(amy, resume=False)
     theatre.cut(amy)
     for n in range(12):
@@ -397,7 +397,7 @@ def test_who_comes_back_hears_what_was_missed_at_one_cursor_and_the_own_news() -
 def test_who_missed_nothing_hears_nothing_and_who_was_away_too_long_is_told() -> None:
     theatre = Theatre()
     theatre.score("amy", 100)
-    screen = Screen(EventWire(), "zed")  # type: ignore[arg-type]  # any wire will do
+    screen = Screen(EventTextEncoder(), "zed")  # type: ignore[arg-type]  # any wire will do
     theatre.announcer.enter(screen)
     assert result_of(theatre.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed == ()
     theatre.begin()
@@ -408,7 +408,7 @@ def test_who_comes_back_to_no_room_hears_the_own_news_alone_at_one_cursor() -> N
     theatre = Theatre()
     theatre.score("amy", 100)
     since = Cursor(epoch=1, seq=1)
-    screen = Screen(EventWire(), "amy")  # type: ignore[arg-type]  # any wire will do
+    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any wire will do
     theatre.announcer.enter(screen)
     assert result_of(theatre.announcer.catch_up(screen, since)) == ()
     theatre.score("bob", 200)
@@ -424,10 +424,10 @@ def test_who_comes_back_to_no_room_hears_the_own_news_alone_at_one_cursor() -> N
 
 def test_who_comes_back_to_no_room_while_a_tick_is_told_does_not_hear_of_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SOCKETS_PER_TURN", 1)
-    theatre, wire = Theatre(), EventWire()
+    theatre, wire = Theatre(), EventTextEncoder()
     for n in range(3):
         theatre.join(Client(f"watcher-{n}", wire), resume=False)
-    screen = Screen(EventWire(), "amy")  # type: ignore[arg-type]  # any wire will do
+    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any wire will do
     theatre.announcer.enter(screen)
     screen.drained = False
     theatre.score("amy", 100)
@@ -442,7 +442,7 @@ def test_who_joins_again_while_a_tick_is_told_gets_the_own_news_of_it_first() ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SOCKETS_PER_TURN", 1)
         theatre = Theatre()
-        wire = EventWire()
+        wire = EventTextEncoder()
         first, amy = Client("first", wire), Client("amy", wire)
         for client in (first, amy):
             theatre.join(client, resume=False)
@@ -460,8 +460,8 @@ def test_who_joins_again_while_a_tick_is_told_gets_the_own_news_of_it_first() ->
 
 def test_a_store_that_went_back_is_not_believed() -> None:
     theatre = Theatre()
-    result_of(theatre.announcer.join(Screen(EventWire(), "zed")))  # type: ignore[arg-type]  # any wire will do
-    theatre.ranking.heard(Cursor(epoch=1, seq=9))
+    result_of(theatre.announcer.join(Screen(EventTextEncoder(), "zed")))  # type: ignore[arg-type]  # any wire will do
+    theatre.ranking.advance(Cursor(epoch=1, seq=9))
     page = result_of(theatre.ranking.page(0, 10))
     assert page.degraded
     assert page.cursor == Cursor(epoch=1, seq=9)

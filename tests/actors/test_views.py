@@ -10,12 +10,12 @@ from scoreboard.actors import views as module
 from scoreboard.actors.announcer import TOP
 from scoreboard.actors.views import Views
 from scoreboard.domain.refusals import TOO_MANY_VIEWS
-from scoreboard.domain.values import Around, Cursor, Page, Row, Stretch, View
-from tests.actors.fakes import NOW, PlainWire, Screen, many, moved
+from scoreboard.domain.values import Around, Cursor, Page, RankRange, Row, View
+from tests.actors.fakes import NOW, PlainEncoder, Screen, many, moved
 from tests.actors.test_announcer import House
 from tests.awaiting import result_of
 
-MIDDLE = Stretch(offset=2, limit=3)
+MIDDLE = RankRange(offset=2, limit=3)
 AROUND_P5 = Around(user_id="p5", rows=1)
 
 
@@ -48,7 +48,7 @@ def told(screen: Screen) -> str:
         (Around(user_id="p0", rows=2), "V:1p0,2p1,3p2@1"),
         (Around(user_id="p11", rows=2), "V:10p9,11p10,12p11@1"),
         (Around(user_id="nobody", rows=2), "V:-@1"),
-        (Stretch(offset=50, limit=10), "V:-@1"),
+        (RankRange(offset=50, limit=10), "V:-@1"),
     ],
 )
 def test_a_view_begins_with_what_it_shows_now(house: House, view: View, shown: str) -> None:
@@ -153,14 +153,14 @@ def test_while_the_board_cannot_be_read_a_view_waits(house: House) -> None:
 def test_a_fifth_view_is_refused_and_the_same_one_again_is_a_snapshot(house: House) -> None:
     screen = house.screen(joined=False)
     for offset in range(4):
-        house.announcer.follow(screen, Stretch(offset=offset, limit=1))
+        house.announcer.follow(screen, RankRange(offset=offset, limit=1))
     assert house.announcer.follow(screen, MIDDLE) is TOO_MANY_VIEWS
     house.tick()
     told(screen)
-    house.announcer.follow(screen, Stretch(offset=0, limit=1))
+    house.announcer.follow(screen, RankRange(offset=0, limit=1))
     house.tick()
     assert told(screen) == "V:1p0@1"
-    house.announcer.unfollow(screen, Stretch(offset=0, limit=1))
+    house.announcer.unfollow(screen, RankRange(offset=0, limit=1))
     assert isinstance(house.announcer.follow(screen, MIDDLE), Cursor)
 
 
@@ -176,7 +176,7 @@ def test_a_tick_reads_so_many_rows_and_the_rest_comes_in_turn(house: House, monk
     monkeypatch.setattr(module, "ROWS_PER_TICK_MAX", 6)
     screens = [house.screen(f"w{n}", joined=False) for n in range(4)]
     for n, screen in enumerate(screens):
-        house.announcer.follow(screen, Stretch(offset=n, limit=3))
+        house.announcer.follow(screen, RankRange(offset=n, limit=3))
     house.tick(ms=0)
     assert [bool(screen.offers) for screen in screens] == [True, True, False, False]
     house.tick()
@@ -201,7 +201,7 @@ def _rows(order: list[str]) -> tuple[Row, ...]:
 PLAYERS = "abcdefghij"
 anybody = st.sampled_from(PLAYERS)
 any_view: st.SearchStrategy[View] = st.one_of(
-    st.builds(Stretch, offset=st.integers(0, 8), limit=st.integers(1, 5)),
+    st.builds(RankRange, offset=st.integers(0, 8), limit=st.integers(1, 5)),
     st.builds(Around, user_id=anybody, rows=st.integers(1, 3)),
 )
 
@@ -210,13 +210,13 @@ any_view: st.SearchStrategy[View] = st.one_of(
 def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, view: View, steps: list[tuple[str, int]]) -> None:
     """Whatever moves, one step after the other: on the board, off it, past one another and back."""
     order = players[:there]
-    views, screen = Views(), Screen(PlainWire(), "watcher")
+    views, screen = Views(), Screen(PlainEncoder(), "watcher")
     views.follow(screen, view)
     assert views.take() == [view]
 
     def shown() -> tuple[Row, ...]:
         rows = _rows(order)
-        if isinstance(view, Stretch):
+        if isinstance(view, RankRange):
             return rows[view.offset : view.offset + view.limit]
         if view.user_id not in order:
             return ()

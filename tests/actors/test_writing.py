@@ -11,18 +11,18 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from scoreboard.actors import scorekeeper as module
-from scoreboard.actors.projector import LOOK_S, LOOKS_PER_FOLLOW, RETRY_S, Projector
+from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import Ranking
-from scoreboard.actors.scorekeeper import Outcome, Scorekeeper
+from scoreboard.actors.scorekeeper import Scorekeeper, SubmitResult
 from scoreboard.boundaries import AWARD_S_MAX, StoreAway, StoreUnavailable
 from scoreboard.domain.entries import EntryFilter, ResetOrder
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import Cursor, Origin, Player, Receipt, ScoreChanged, Submission
+from scoreboard.domain.values import ClientInfo, Cursor, Player, Receipt, ScoreChanged, Submission
 from scoreboard.storage.memory.board import MemoryBoard
 from scoreboard.storage.memory.ledger import MemoryLedger
-from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of, started
 
@@ -50,7 +50,7 @@ class House:
             board=self.board,
             clock=self.clock,
             hear=self.hear,
-            outrun=self.ranking.outrun,
+            note_ledger_ahead=self.ranking.note_ledger_ahead,
             meter=self.meter,
         )
         self.suspended: set[str] = set()
@@ -58,7 +58,7 @@ class House:
         self.scorekeeper = Scorekeeper(
             ledger=self.ledger,
             projector=self.projector,
-            gate=MemoryGate(self.now_ms),
+            rate_limiter=MemoryRateLimiter(self.now_ms),
             catalogue={"COMPLETE_QUEST": RULE},
             milestones=(100, 250),
             clock=self.clock,
@@ -72,10 +72,10 @@ class House:
         return NOW + int(self.clock.seconds() * 1000)
 
     def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
-        self.ranking.heard(cursor)
+        self.ranking.advance(cursor)
         self.told.append((cursor, changes))
 
-    def submit(self, user: str = "amy", action: int = 1, action_type: str = "COMPLETE_QUEST") -> Deferred[Outcome]:
+    def submit(self, user: str = "amy", action: int = 1, action_type: str = "COMPLETE_QUEST") -> Deferred[SubmitResult]:
         action_id = str(uuid.UUID(int=2**70 + action, version=4))
         grant = Grant(
             action_id=action_id,
@@ -89,7 +89,7 @@ class House:
         )
         submission = Submission(action_id=action_id, action_type=action_type, issued_at_ms=NOW, metadata=(), signature="")
         player = Player(user_id=user, username=user, role="user", expires_at_s=2**33)
-        return started(self.scorekeeper.submit(player, submission, grant, Origin(address="127.0.0.1", agent="test")))
+        return started(self.scorekeeper.submit(player, submission, grant, ClientInfo(address="127.0.0.1", agent="test")))
 
     def award(self, user: str = "amy", action: int = 1) -> Receipt:
         outcome = outcome_of(self.submit(user, action))
@@ -101,8 +101,8 @@ class House:
         return [found and found[0] for found in result_of(self.board.drawn(users))]
 
 
-def outcome_of(d: Deferred[Outcome]) -> Outcome:
-    async def wait() -> Outcome:
+def outcome_of(d: Deferred[SubmitResult]) -> SubmitResult:
+    async def wait() -> SubmitResult:
         return await d
 
     return result_of(wait())
@@ -225,7 +225,7 @@ def test_awards_go_on_without_the_board_and_it_catches_up_by_itself(house: House
     house.board.broken = False
     assert house.award("zed", 3).degraded  # still behind: nothing is drawn past the hole
     house.clock.advance(RETRY_S)
-    assert house.projector.abreast
+    assert house.projector.in_sync
     assert house.drawn("amy", "zed") == [200, 100]
     assert house.award("zed", 4) == Receipt(points=100, total=200, rank=2, previous_rank=2)
 
@@ -233,7 +233,7 @@ def test_awards_go_on_without_the_board_and_it_catches_up_by_itself(house: House
 def test_an_emptied_board_is_rebuilt_in_a_new_epoch(house: House) -> None:
     house.award("amy", 1)
     before = house.told[-1][0]
-    house.board.canvas.lose()
+    house.board.shared_state.lose()
     house.award("amy", 2)
     house.clock.advance(RETRY_S)
     assert house.drawn("amy") == [200]
@@ -243,8 +243,8 @@ def test_an_emptied_board_is_rebuilt_in_a_new_epoch(house: House) -> None:
 def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(house: House) -> None:
     house.award("amy", 1)
     before = house.told[-1][0]
-    house.board.canvas.restart()
-    house.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    house.board.shared_state.restart()
+    house.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert house.told[-1][0].epoch > before.epoch
     assert house.drawn("amy") == [100]
 
@@ -253,7 +253,7 @@ def test_a_reset_that_another_process_committed_and_never_drew_is_drawn_within_t
     house.award("amy", 1)
     order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=house.now_ms())
     result_of(house.ledger.reset(order))
-    house.clock.pump([LOOK_S] * LOOKS_PER_FOLLOW)
+    house.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert house.drawn("amy") == [None]
 
 
@@ -274,7 +274,7 @@ def test_without_the_board_reads_come_from_the_ledger_and_say_so(house: House) -
     page = result_of(house.ranking.page(0, 100))
     assert page.degraded
     assert [(row.user_id, row.rank) for row in page.rows] == [("amy", 1), ("zed", 2)]
-    place = result_of(house.ranking.place("zed"))
+    place = result_of(house.ranking.rank_of("zed"))
     assert (place.degraded, place.points, place.rank, place.total) == (True, 100, None, 2)
 
 
@@ -282,11 +282,11 @@ def test_a_player_reads_the_own_award_at_once_even_when_the_board_could_not_be_d
     house.award("amy", 1)
     house.award("zed", 2)
     assert not result_of(house.ranking.page(0, 10)).degraded  # remembered at a cursor that will stand still
-    assert result_of(house.ranking.place("amy")).points == 100
+    assert result_of(house.ranking.rank_of("amy")).points == 100
     house.board.broken = True
     for action, total in ((3, 200), (4, 300)):
         house.award("amy", action)
-        place, page = result_of(house.ranking.place("amy")), result_of(house.ranking.page(0, 10))
+        place, page = result_of(house.ranking.rank_of("amy")), result_of(house.ranking.page(0, 10))
         assert (place.points, place.degraded, place.total) == (total, True, 2)
         assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("amy", total), ("zed", 100)], True)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
 
+from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest
 from tests.attack.doors import ACTION, INITIALIZE, TICKET, TICKET_DOORS, outcome_of
-from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 
 Attack = Callable[[ServerProcess], list[str]]
@@ -36,24 +36,24 @@ def somebody(name: str) -> str:
     return f"{name}-{secrets.token_hex(4)}"
 
 
-def visitor_of(server: ServerProcess) -> Visitor:
-    return Visitor(server, honest)
+def client_of(server: ServerProcess) -> ClientSession:
+    return ClientSession(server, honest)
 
 
-def begun_action(visitor: Visitor, user_id: str) -> dict[str, Any]:
+def begun_action(client_session: ClientSession, user_id: str) -> dict[str, Any]:
     """An action of the player's, ready to be handed in."""
-    _, begun = visitor.request("POST", INITIALIZE.split(" ")[1], honest(user_id), ACTION)
+    _, begun = client_session.request("POST", INITIALIZE.split(" ")[1], honest(user_id), ACTION)
     return {**ACTION, **{key: begun["data"][key] for key in ("actionId", "timestamp", "signature")}}
 
 
 def ticket_of(server: ServerProcess, user_id: str, **claims: Any) -> str:
-    _, body = visitor_of(server).request("POST", TICKET.split(" ")[1], honest(user_id, **claims), {})
+    _, body = client_of(server).request("POST", TICKET.split(" ")[1], honest(user_id, **claims), {})
     return str(body["data"]["ticket"])
 
 
 def redeemed(server: ServerProcess, ticket: str, path: str = CHANGES) -> str:
     """The outcome of a ticket."""
-    return outcome_of(*visitor_of(server).request("GET", f"{path}?wait=0&ticket={quote(ticket)}"))
+    return outcome_of(*client_of(server).request("GET", f"{path}?wait=0&ticket={quote(ticket)}"))
 
 
 def suspend(server: ServerProcess, user_id: str) -> None:

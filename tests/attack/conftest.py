@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.attack.client_session import ClientSession
 from tests.attack.holes import Hole, holed_tree
 from tests.attack.instance import Instance
-from tests.attack.visitor import Visitor
 from tests.journeys.server import ROOT, ServerProcess
 
 TARGET = Instance(
@@ -70,8 +70,8 @@ def holed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
 
 @pytest.fixture
-def visitor(target: ServerProcess) -> Iterator[Visitor]:
+def client_session(target: ServerProcess) -> Iterator[ClientSession]:
     """One who goes from door to door."""
-    one = Visitor(target, honest)
+    one = ClientSession(target, honest)
     yield one
     one.close()

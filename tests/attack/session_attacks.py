@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from tests.attack.attacks import CHANGES, attack, begun_action, somebody, ticket_of, visitor_of
+from tests.attack.attacks import CHANGES, attack, begun_action, client_of, somebody, ticket_of
 from tests.attack.conftest import honest
 from tests.attack.doors import ADMITTED, SUBMIT
 from tests.attack.sockets import emitted, engine_socket, native_socket, told
@@ -43,7 +43,7 @@ def a_refresh_in_another_role(server: ServerProcess) -> list[str]:
 
 @attack
 def the_deeds_of_a_player_who_forbade_it(server: ServerProcess) -> list[str]:
-    amy, one, path = somebody("amy"), visitor_of(server), SUBMIT.split(" ")[1]
+    amy, one, path = somebody("amy"), client_of(server), SUBMIT.split(" ")[1]
     _, before = one.request("GET", f"{CHANGES}?wait=0", honest(amy))
     one.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
     assert one.request("POST", path, honest(amy), begun_action(one, amy))[0] == 200
@@ -112,7 +112,7 @@ def a_recovery_id_twice(server: ServerProcess) -> list[str]:
 
 @attack
 def a_session_of_engine_io_by_a_guessed_id(server: ServerProcess) -> list[str]:
-    one = visitor_of(server)
+    one = client_of(server)
     with engine_socket(server, honest("amy")):
         for sid in ("0", "*", "sid", "A" * 24, secrets.token_urlsafe(18), "%00", "x" * 5000):
             query = f"/socket.io/?EIO=4&transport=polling&sid={sid}"
@@ -126,7 +126,7 @@ def a_session_of_engine_io_by_a_guessed_id(server: ServerProcess) -> list[str]:
 @attack
 def the_next_id_from_those_before(server: ServerProcess) -> list[str]:
     """Ids that are counted, or made of a time, have much in common."""
-    amy, one = somebody("amy"), visitor_of(server)
+    amy, one = somebody("amy"), client_of(server)
     sids, pids, tickets = [], [], []
     for _ in range(12):
         _, hello = one.send("GET", "/socket.io/?EIO=4&transport=polling", {}, None)

@@ -6,17 +6,17 @@ import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.attack.attacks import CHANGES, STREAM, attack, somebody, suspend, visitor_of
+from tests.attack.attacks import CHANGES, STREAM, attack, client_of, somebody, suspend
+from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest
 from tests.attack.doors import ENTRANCES, FORBIDDEN, HTTP_DOORS, INVALID, outcome_of
 from tests.attack.sockets import closed_with, engine_socket, native_socket
-from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 
 
 @attack
 def a_parked_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> list[str]:
-    user, one = somebody("mallory"), visitor_of(server)
+    user, one = somebody("mallory"), client_of(server)
     _, body = one.request("GET", f"{CHANGES}?wait=0", honest(user))
     with ThreadPoolExecutor(1) as pool:
         parked = pool.submit(one.request, "GET", f"{CHANGES}?wait=25&since={body['data']['cursor']}", honest(user))
@@ -28,7 +28,7 @@ def a_parked_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> list
 
 @attack
 def a_parked_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[str]:
-    now_s, one = int(time.time()), visitor_of(server)
+    now_s, one = int(time.time()), client_of(server)
     token = honest("amy", iat=now_s - 5, exp=now_s + 2)
     _, body = one.request("GET", f"{CHANGES}?wait=0", token)
     outcome = outcome_of(*one.request("GET", f"{CHANGES}?wait=3&since={body['data']['cursor']}", token))
@@ -38,7 +38,7 @@ def a_parked_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[
 @attack
 def a_suspended_player_at_every_door(server: ServerProcess) -> list[str]:
     user = somebody("mallory")
-    one = Visitor(server, lambda: honest(user))
+    one = ClientSession(server, lambda: honest(user))
     suspend(server, user)
     wanted = {door: INVALID for door in ENTRANCES if door.startswith("Socket.IO CONNECT")}  # it gives no reasons
     outcomes = {door: one.show(door, honest(user)) for door in (*HTTP_DOORS, *ENTRANCES)}

@@ -21,13 +21,13 @@ TICKETS, DOOR, ABSENTEES = (
 )
 AMY = 'Player(user_id="amy", username="Amy", role="user", expires_at_s=2**40)'
 GETDEL = Hole("scoreboard/storage/redis/scripts/redeem.lua", "redis.call('GETDEL', ", "redis.call('GET', ")
-TICKET_RECHECK = Hole("scoreboard/web/tickets.py", "return self.door.set_player(request, player)", "return player")
+TICKET_RECHECK = Hole("scoreboard/web/tickets.py", "return self.guard.set_player(request, player)", "return player")
 MADE_UP = Hole(
     TICKETS, "    if _TICKET.fullmatch(ticket) is None:\n            return None", f"    if True:\n            return {AMY}"
 )
 READ_RECHECK = Hole("scoreboard/web/routes.py", "if request.method in _READS:", "if False:")
 NOT_SUSPENDED = Hole(
-    "scoreboard/web/authenticator.py", "return SUSPENDED if self.barred(player.user_id) else None", "return None"
+    "scoreboard/web/authenticator.py", "return SUSPENDED if self.is_suspended(player.user_id) else None", "return None"
 )
 INVALID_IS_AMY = Hole(
     "scoreboard/web/authenticator.py",
@@ -36,13 +36,13 @@ INVALID_IS_AMY = Hole(
 )
 TICKET_EVERYWHERE = Hole(
     DOOR,
-    "player = token if isinstance(token, Refusal) else self.doorkeeper.admit(token)",
-    f'player = {AMY} if b"ticket=" in request.query else self.doorkeeper.admit(str(token))',
+    "player = token if isinstance(token, Refusal) else self.authenticator.authenticate(token)",
+    f'player = {AMY} if b"ticket=" in request.query else self.authenticator.authenticate(str(token))',
 )
 ANY_SID = Hole(
     "scoreboard/realtime/engineio/polling.py",
-    "line = self._engine.lines.get(sid)",
-    "line = self._engine.lines.get(sid) or next(iter(self._engine.lines.values()))",
+    "connection = self._engine.connections.get(sid)",
+    "connection = self._engine.connections.get(sid) or next(iter(self._engine.connections.values()))",
 )
 KINDS = ("/ws", "Socket.IO")
 ELSEWHERE = [door for door in HTTP_DOORS if door not in TICKET_DOORS]
@@ -107,7 +107,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ["/ws", "Socket.IO"],
     ),
     "an open socket of a player suspended meanwhile": (
-        Hole("scoreboard/actors/announcer.py", "            listener.part(SUSPENDED)\n", ""),
+        Hole("scoreboard/actors/announcer.py", "            listener.close(SUSPENDED)\n", ""),
         ["/ws", "WEBSOCKET_PORT", "Socket.IO", "stream"],
     ),
 }

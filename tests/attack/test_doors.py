@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from scoreboard.domain.grants import key_id
 from tests.attack.attacks import somebody, suspend, ticket_of
+from tests.attack.client_session import ClientSession
 from tests.attack.conftest import TARGET, honest, target_server
 from tests.attack.doors import (
     ACTION,
@@ -36,7 +37,6 @@ from tests.attack.instance import ROLES, claims_of, compact, mistaken_keys, same
 from tests.attack.signatures import grant, signed_by
 from tests.attack.sockets import closed_with, connected, emitted, engine_socket, native_socket, told
 from tests.attack.test_tokens import SLOW
-from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 
 AS_RELEASED = Hole(
@@ -55,35 +55,37 @@ ASKED_OTHERWISE: list[tuple[str, object]] = [
 ]
 
 
-def spectators_token(visitor: Visitor, shown: str | None = None, body: object = None) -> str:
+def spectators_token(client_session: ClientSession, shown: str | None = None, body: object = None) -> str:
     """What POST /auth/spectator gives."""
-    _, answer = visitor.request("POST", SPECTATOR.split(" ")[1], shown, body or {})
+    _, answer = client_session.request("POST", SPECTATOR.split(" ")[1], shown, body or {})
     return str(answer["data"]["token"])
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("door", [door for door in TOKEN_DOORS if door != SPECTATOR])
-def test_every_door_admits_an_honest_token_of_a_role_that_may_come_in(door: str, role: str, visitor: Visitor) -> None:
+def test_every_door_admits_an_honest_token_of_a_role_that_may_come_in(
+    door: str, role: str, client_session: ClientSession
+) -> None:
     refused = (role == "spectator" and door in PLAYERS_ONLY) or (role != "user" and door in REFRESHES)
     wanted = FORBIDDEN if refused else ADMITTED
-    assert visitor.show(door, honest(role=role)) == wanted
-    assert visitor.show(door, honest(role=role)) == wanted, "remembered"
+    assert client_session.show(door, honest(role=role)) == wanted
+    assert client_session.show(door, honest(role=role)) == wanted, "remembered"
 
 
-def test_a_spectators_token_is_renewed_under_its_name_and_carries_nothing_else(visitor: Visitor) -> None:
+def test_a_spectators_token_is_renewed_under_its_name_and_carries_nothing_else(client_session: ClientSession) -> None:
     for body in ({}, {"userId": "amy", "role": "admin", "username": "Amy"}):
-        first = spectators_token(visitor, None, body)
+        first = spectators_token(client_session, None, body)
         claims = claims_of(first)
         assert (claims["role"], claims["username"], claims["exp"] - claims["iat"]) == ("spectator", "spectator", 600)
         assert claims["userId"].startswith("spectator-")
-        assert claims_of(spectators_token(visitor, first, body))["userId"] == claims["userId"]
+        assert claims_of(spectators_token(client_session, first, body))["userId"] == claims["userId"]
         of_a_login = honest("amy", role="spectator")  # which would live for ever if it kept its name
-        for other in (None, honest("amy"), of_a_login, ticket_of(visitor.server, "amy")):
-            assert claims_of(spectators_token(visitor, other, body))["userId"] not in ("amy", claims["userId"])
+        for other in (None, honest("amy"), of_a_login, ticket_of(client_session.server, "amy")):
+            assert claims_of(spectators_token(client_session, other, body))["userId"] not in ("amy", claims["userId"])
 
 
 @pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_no_door_admits_anything_forged(door: str, visitor: Visitor) -> None:
+def test_no_door_admits_anything_forged(door: str, client_session: ClientSession) -> None:
     instances = st.sampled_from([TARGET, replace(TARGET, role="admin"), replace(TARGET, role="spectator")])
 
     @settings(SLOW, max_examples=60)
@@ -91,7 +93,7 @@ def test_no_door_admits_anything_forged(door: str, visitor: Visitor) -> None:
     def attack(data: st.DataObject) -> None:
         instance, now_s = data.draw(instances), int(time.time())
         kind, token = data.draw(forged(instance, now_s))
-        outcome = visitor.show(door, token)
+        outcome = client_session.show(door, token)
         if time.time() - now_s > instance.slack_s:
             reject()  # a time that was just beyond a border may not be any more
         assert outcome == INVALID, (kind, token)
@@ -100,43 +102,43 @@ def test_no_door_admits_anything_forged(door: str, visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_no_door_admits_an_unknown_key_id_with_an_empty_key(door: str, visitor: Visitor) -> None:
+def test_no_door_admits_an_unknown_key_id_with_an_empty_key(door: str, client_session: ClientSession) -> None:
     now_s = int(time.time())
     for key in (b"", b"\0" * 32):
         for role in ROLES:
             token = compact({"alg": "HS256", "kid": "x"}, TARGET.claims(now_s, "eve", role=role), key)
-            assert visitor.show(door, token) == INVALID
+            assert client_session.show(door, token) == INVALID
 
 
 @pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_no_door_takes_a_key_by_mistake(door: str, visitor: Visitor) -> None:
+def test_no_door_takes_a_key_by_mistake(door: str, client_session: ClientSession) -> None:
     """Each of them, without the help of chance: also the action secret, a retired one, and digests of nothing."""
     role = "spectator" if door == SPECTATOR else "user"
     for key in mistaken_keys(TARGET):
         token = compact({"alg": "HS256"}, TARGET.claims(int(time.time()), role=role), key)
-        assert visitor.show(door, token) == INVALID, key
+        assert client_session.show(door, token) == INVALID, key
 
 
-def submitted(visitor: Visitor, key: bytes, kid: str) -> tuple[int, object]:
+def submitted(client_session: ClientSession, key: bytes, kid: str) -> tuple[int, object]:
     """What becomes of a submission that this key signed under this name."""
     of = grant(int(time.time() * 1000) - 1_000, action_id=str(uuid.uuid4()))
     body = {**ACTION, "actionId": of.action_id, "timestamp": of.issued_at_ms, "signature": signed_by(key, kid, of)}
-    status, answer = visitor.request("POST", SUBMIT.split(" ")[1], honest("amy"), body)
+    status, answer = client_session.request("POST", SUBMIT.split(" ")[1], honest("amy"), body)
     return status, answer.get("error")
 
 
-def test_no_submission_takes_a_key_by_mistake(visitor: Visitor) -> None:
+def test_no_submission_takes_a_key_by_mistake(client_session: ClientSession) -> None:
     """As for tokens; here the tokens' secrets are among those that must not count."""
     ours = TARGET.action_secret.encode()
-    assert submitted(visitor, ours, key_id(ours)) == (200, None), "by the right key it is awarded"
+    assert submitted(client_session, ours, key_id(ours)) == (200, None), "by the right key it is awarded"
     for key in [*mistaken_keys(TARGET), *TARGET.trusted]:
         for kid in ("x", key_id(key), key_id(ours)):
-            assert same_key(key, ours) or submitted(visitor, key, kid) == (400, "INVALID_ACTION"), key
+            assert same_key(key, ours) or submitted(client_session, key, kid) == (400, "INVALID_ACTION"), key
 
 
 @pytest.mark.parametrize("door", TOKEN_DOORS)
 def test_the_released_hole_shows_at_every_door(door: str, holed_server: Callable[..., ServerProcess]) -> None:
-    one = Visitor(holed_server(AS_RELEASED), honest)
+    one = ClientSession(holed_server(AS_RELEASED), honest)
     # A refresh must be the socket's own player's, and only a name of ours is kept at /auth/spectator.
     user, role = (f"spectator-{uuid.uuid4()}", "spectator") if door == SPECTATOR else ("amy", "user")
     token = compact({"alg": "HS256", "kid": "x"}, TARGET.claims(int(time.time()), user, role=role), b"")
@@ -148,29 +150,29 @@ def test_the_released_hole_shows_at_every_door(door: str, holed_server: Callable
 
 @pytest.mark.parametrize("door", HTTP_DOORS)
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_token_is_shown_as_a_bearer_or_not_at_all(door: str, header: str | None, visitor: Visitor) -> None:
+def test_a_token_is_shown_as_a_bearer_or_not_at_all(door: str, header: str | None, client_session: ClientSession) -> None:
     method, path = door.split(" ")
     lines = {} if header is None else {"Authorization": header.format(honest(), honest())}
     body = None if HTTP_DOORS[door] is None else json.dumps(HTTP_DOORS[door]).encode()
-    status, answer = visitor.send(method, path, {**lines, "Content-Type": "application/json"}, body)
+    status, answer = client_session.send(method, path, {**lines, "Content-Type": "application/json"}, body)
     assert status == 401, "this route asks for no token"
     assert answer["error"].lower() in (UNAUTHORIZED, INVALID)
 
 
 @pytest.mark.parametrize("door", HTTP_DOORS)
 @pytest.mark.parametrize("where", ["token", "access_token", "jwt", "Authorization", "auth"])
-def test_a_token_in_the_query_or_a_cookie_is_ignored(door: str, where: str, visitor: Visitor) -> None:
+def test_a_token_in_the_query_or_a_cookie_is_ignored(door: str, where: str, client_session: ClientSession) -> None:
     method, path = door.split(" ")
     body = b"{}" if method != "GET" else None
-    status, answer = visitor.send(method, f"{path}?{where}={honest()}", {"Cookie": f"{where}={honest()}"}, body)
+    status, answer = client_session.send(method, f"{path}?{where}={honest()}", {"Cookie": f"{where}={honest()}"}, body)
     assert (status, answer["error"].lower()) == (401, UNAUTHORIZED)
 
 
-def test_a_suspended_player_gets_a_strangers_token_and_no_other(target: ServerProcess, visitor: Visitor) -> None:
+def test_a_suspended_player_gets_a_strangers_token_and_no_other(target: ServerProcess, client_session: ClientSession) -> None:
     user = somebody("mallory")
     suspend(target, user)
     for token in (honest(user), honest(user, role="spectator")):
-        claims = claims_of(spectators_token(visitor, token))
+        claims = claims_of(spectators_token(client_session, token))
         assert claims["role"] == "spectator"
         assert claims["userId"] not in (user, claims_of(token)["userId"])
 
@@ -210,21 +212,21 @@ def test_a_socket_refuses_another_players_token(event: str, target: ServerProces
 
 
 @pytest.mark.parametrize("door", OWN)
-def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(door: str, visitor: Visitor) -> None:
+def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(door: str, client_session: ClientSession) -> None:
     path = door.split(" ")[1]
     amy, eve = somebody("amy"), somebody("eve")
-    visitor.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
-    own = visitor.request("GET", path, honest(eve))
+    client_session.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
+    own = client_session.request("GET", path, honest(eve))
     for query in (f"?userId={amy}", f"?user={amy}", f"?id={amy}"):
-        assert visitor.request("GET", path + query, honest(eve)) == own
-    assert visitor.send("GET", path, {"Authorization": f"Bearer {honest(eve)}", "X-User-Id": amy}, None) == own
-    assert path.endswith("achievements") or visitor.request("GET", path, honest(amy)) != own
+        assert client_session.request("GET", path + query, honest(eve)) == own
+    assert client_session.send("GET", path, {"Authorization": f"Bearer {honest(eve)}", "X-User-Id": amy}, None) == own
+    assert path.endswith("achievements") or client_session.request("GET", path, honest(amy)) != own
 
 
 def test_no_token_lives_longer_than_the_operator_allows_a_spectators_included(tmp_path: Path) -> None:
     server = target_server(tmp_path)
     server.more["JWT_EXPIRATION"] = "60s"
-    one = Visitor(server.start(), honest)
+    one = ClientSession(server.start(), honest)
     try:
         token = spectators_token(one)
         claims, now_s = claims_of(token), int(time.time())

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.attack.client_session import ClientSession
 from tests.attack.conftest import TARGET, honest
 from tests.attack.doors import OPEN_DOORS
 from tests.attack.forged_tokens import forged
 from tests.attack.test_tokens import SLOW
-from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 
 PATHS = [door.split(" ")[1].replace("<path:name>", "main.js") for door in OPEN_DOORS]
@@ -29,38 +29,38 @@ def without_figures(status: int, body: Any) -> tuple[int, object]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_token_changes_nothing_at_an_open_door_whatever_it_is(path: str, visitor: Visitor) -> None:
-    anonymous = without_figures(*visitor.request("GET", path))
+def test_a_token_changes_nothing_at_an_open_door_whatever_it_is(path: str, client_session: ClientSession) -> None:
+    anonymous = without_figures(*client_session.request("GET", path))
     assert anonymous[0] == 200
 
     @settings(SLOW, max_examples=20)
     @given(st.data())
     def attack(data: st.DataObject) -> None:
         _, token = data.draw(forged(TARGET, int(time.time())))
-        assert without_figures(*visitor.request("GET", path, token)) == anonymous
+        assert without_figures(*client_session.request("GET", path, token)) == anonymous
 
     attack()
-    assert without_figures(*visitor.request("GET", path, honest("amy", role="admin"))) == anonymous
+    assert without_figures(*client_session.request("GET", path, honest("amy", role="admin"))) == anonymous
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith("/static")])
-def test_an_open_door_names_no_player_no_address_and_no_secret(path: str, visitor: Visitor) -> None:
-    visitor.show("GET /api/v1/scores/me", honest("amy"))
-    visitor.show("POST /api/v1/actions/initialize", honest("amy"))
-    _, body = visitor.request("GET", path)
+def test_an_open_door_names_no_player_no_address_and_no_secret(path: str, client_session: ClientSession) -> None:
+    client_session.show("GET /api/v1/scores/me", honest("amy"))
+    client_session.show("POST /api/v1/actions/initialize", honest("amy"))
+    _, body = client_session.request("GET", path)
     text = body.decode() if isinstance(body, bytes) else str(body)
     assert [word for word in NEVER_TOLD if word in text and not (path == "/openapi.json" and word == "eyJ")] == []
 
 
-def test_the_log_says_nothing_of_what_was_shown(target: ServerProcess, visitor: Visitor) -> None:
+def test_the_log_says_nothing_of_what_was_shown(target: ServerProcess, client_session: ClientSession) -> None:
     token = honest("amy")
-    ticket = visitor.request("POST", "/api/v1/auth/ticket", token, {})[1]["data"]["ticket"]
+    ticket = client_session.request("POST", "/api/v1/auth/ticket", token, {})[1]["data"]["ticket"]
     for path in (
         f"/api/v1/scores/changes?wait=0&ticket={ticket}",
         f"/api/v1/scores/me?token={token}",
         "/socket.io/?EIO=4&transport=polling",
     ):
-        visitor.request("GET", path, token)
+        client_session.request("GET", path, token)
     log = target.log
     assert [secret for secret in (token, ticket, TARGET.secret, TARGET.older, TARGET.action_secret) if secret in log] == []
 
@@ -68,6 +68,6 @@ def test_the_log_says_nothing_of_what_was_shown(target: ServerProcess, visitor: 
 @pytest.mark.parametrize(
     "name", ["../../pyproject.toml", "%2e%2e/%2e%2e/pyproject.toml", "..%2f..%2fapp.py", "//etc/passwd", "main.js%00", "."]
 )
-def test_static_files_are_the_pages_and_no_others(name: str, visitor: Visitor) -> None:
-    status, _ = visitor.request("GET", f"/static/{name}")
+def test_static_files_are_the_pages_and_no_others(name: str, client_session: ClientSession) -> None:
+    status, _ = client_session.request("GET", f"/static/{name}")
     assert status in (400, 404)

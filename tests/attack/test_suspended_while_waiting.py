@@ -14,9 +14,9 @@ import pytest
 
 from scoreboard.domain.players import ledger_shard
 from tests.attack.attacks import begun_action, somebody
+from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest, target_server
 from tests.attack.doors import FORBIDDEN, outcome_of
-from tests.attack.visitor import Visitor
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_server import postgres
 
@@ -59,7 +59,7 @@ def suspension_under_way(server: ServerProcess, user_id: str) -> Iterator[None]:
 
 
 def test_no_award_commits_after_the_suspension_that_it_waited_for(server: ServerProcess) -> None:
-    one, user = Visitor(server, honest), somebody("mallory")
+    one, user = ClientSession(server, honest), somebody("mallory")
     assert one.request("POST", "/api/v1/scores/submit", honest(user), begun_action(one, user))[0] == 200
     before = one.request("GET", "/api/v1/scores/me", honest(user))[1]["data"]["score"]
     waiting = [begun_action(one, user) for _ in range(3)]
@@ -67,7 +67,7 @@ def test_no_award_commits_after_the_suspension_that_it_waited_for(server: Server
         with suspension_under_way(server, user):
             began_s = time.monotonic()
             answers = [
-                pool.submit(Visitor(server, honest).request, "POST", "/api/v1/scores/submit", honest(user), one)
+                pool.submit(ClientSession(server, honest).request, "POST", "/api/v1/scores/submit", honest(user), one)
                 for one in waiting
             ]
             time.sleep(SILENT_S)

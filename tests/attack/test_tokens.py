@@ -13,7 +13,7 @@ from hypothesis.errors import NoSuchExample
 
 from scoreboard.domain.grants import key_id, keyring
 from scoreboard.domain.values import Player
-from scoreboard.web.authenticator import INVALID_TOKEN, Cloakroom
+from scoreboard.web.authenticator import INVALID_TOKEN, JwtAuthenticator
 from tests.attack.forged_tokens import FORGERS
 from tests.attack.holes import Hole, holed_module
 from tests.attack.instance import ROLES, Instance, compact, mistaken_keys
@@ -32,14 +32,14 @@ SLOW = settings(
 )
 
 
-def authenticator(kind: Callable[..., Any] = Cloakroom, **more: Any) -> Any:
+def authenticator(kind: Callable[..., Any] = JwtAuthenticator, **more: Any) -> Any:
     """One that trusts what INSTANCE trusts, whole or with a hole."""
     ring = keyring(INSTANCE.secret.encode(), (INSTANCE.older.encode(),))
-    given = {"now_ms": lambda: NOW_S * 1000, "barred": lambda _user_id: False, **more}
+    given = {"now_ms": lambda: NOW_S * 1000, "is_suspended": lambda _user_id: False, **more}
     return kind(ring=ring, life_s_max=INSTANCE.life_s_max, issuer=INSTANCE.issuer, audience=INSTANCE.audience, **given)
 
 
-WHOLE: Cloakroom = authenticator()
+WHOLE: JwtAuthenticator = authenticator()
 
 
 @pytest.mark.parametrize("kind", FORGERS)
@@ -47,7 +47,7 @@ def test_nothing_forged_is_admitted(kind: str) -> None:
     @settings(SLOW, max_examples=200)
     @given(FORGERS[kind](INSTANCE, NOW_S))
     def attack(token: str) -> None:
-        assert WHOLE.admit(token) is INVALID_TOKEN
+        assert WHOLE.authenticate(token) is INVALID_TOKEN
 
     attack()
 
@@ -65,7 +65,7 @@ def test_what_is_honest_is_admitted_or_the_generators_would_prove_nothing(
     secret: str, named: bool, role: str, audience: object, more: dict[str, Any]
 ) -> None:
     header = {"alg": "HS256", **({"kid": key_id(secret.encode())} if named else {})}
-    player = WHOLE.admit(compact(header, INSTANCE.claims(NOW_S, role=role, aud=audience, **more), secret.encode()))
+    player = WHOLE.authenticate(compact(header, INSTANCE.claims(NOW_S, role=role, aud=audience, **more), secret.encode()))
     assert isinstance(player, Player)
     assert (player.user_id, player.role) == ("amy", role)
 
@@ -73,7 +73,7 @@ def test_what_is_honest_is_admitted_or_the_generators_would_prove_nothing(
 def test_no_mistaken_key_is_one_of_ours() -> None:
     for key in mistaken_keys(INSTANCE):
         for header in ({"alg": "HS256"}, {"alg": "HS256", "kid": "x"}, {"alg": "HS256", "kid": key_id(key)}):
-            assert WHOLE.admit(compact(header, INSTANCE.claims(NOW_S), key)) is INVALID_TOKEN
+            assert WHOLE.authenticate(compact(header, INSTANCE.claims(NOW_S), key)) is INVALID_TOKEN
 
 
 auth = partial(Hole, AUTH)
@@ -188,15 +188,15 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
 @pytest.mark.parametrize("hole", HOLES)
 def test_each_generator_finds_the_hole_that_it_is_for(hole: str) -> None:
     kind, holes = HOLES[hole]
-    holed = authenticator(holed_module(*holes).Cloakroom)
-    assert holed.admit(INSTANCE.honest(NOW_S)).user_id == "amy", "with the hole it works as well as before"
+    holed = authenticator(holed_module(*holes).JwtAuthenticator)
+    assert holed.authenticate(INSTANCE.honest(NOW_S)).user_id == "amy", "with the hole it works as well as before"
     strategy = FORGERS[kind](INSTANCE, NOW_S)
     fast = settings(SLOW, max_examples=3000, phases=[Phase.generate], database=None)
     try:
-        found = find(strategy, lambda token: not hasattr(holed.admit(token), "reason"), settings=fast)
+        found = find(strategy, lambda token: not hasattr(holed.authenticate(token), "reason"), settings=fast)
     except NoSuchExample:
         pytest.fail(f"{kind!r} does not find that {hole}")
-    assert WHOLE.admit(found) is INVALID_TOKEN
+    assert WHOLE.authenticate(found) is INVALID_TOKEN
 
 
 def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
@@ -212,13 +212,13 @@ def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
     )
 )
 def test_a_remembered_token_lives_no_longer_and_opens_nothing_for_the_suspended(steps: list[tuple[str, int]]) -> None:
-    assert _followed(Cloakroom, steps) is None
+    assert _followed(JwtAuthenticator, steps) is None
 
 
 def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | None:
     """What went wrong while a player's tokens were shown, remembered, outlived and suspended; None if nothing did."""
     now_s, suspended = NOW_S, set[str]()
-    room = authenticator(kind, now_ms=lambda: now_s * 1000, barred=suspended.__contains__)
+    room = authenticator(kind, now_ms=lambda: now_s * 1000, is_suspended=suspended.__contains__)
     ends = NOW_S + 600
     token = INSTANCE.honest(NOW_S)
     for what, seconds in [*steps, ("show", 0)]:
@@ -227,9 +227,9 @@ def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | N
         elif what in ("suspend", "reinstate"):
             (suspended.add if what == "suspend" else suspended.discard)("amy")
         elif what == "other token":
-            room.admit(INSTANCE.honest(now_s, exp=now_s + seconds))
+            room.authenticate(INSTANCE.honest(now_s, exp=now_s + seconds))
         else:
-            admitted = isinstance(room.admit(token), Player)
+            admitted = isinstance(room.authenticate(token), Player)
             if admitted != (now_s < ends and "amy" not in suspended):
                 return f"at {now_s - NOW_S} s, suspended {sorted(suspended)}: admitted is {admitted}"
     return None
@@ -239,12 +239,12 @@ def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | N
     "hole",
     [
         auth("        refusal = self.recheck(known)\n", "        refusal = None\n"),
-        auth("return SUSPENDED if self.barred(player.user_id) else None", "return None"),
+        auth("return SUSPENDED if self.is_suspended(player.user_id) else None", "return None"),
         auth("player.expires_at_s <= self.now_ms() // 1000", "False"),
     ],
     ids=["what is remembered is not asked again", "the suspended are admitted", "no token ends"],
 )
 def test_the_schedule_finds_a_hole_in_what_is_remembered(hole: Hole) -> None:
-    kind = holed_module(hole).Cloakroom
+    kind = holed_module(hole).JwtAuthenticator
     steps = st.lists(st.tuples(st.sampled_from(["show", "wait", "suspend"]), st.integers(1, 1000)), max_size=8)
     assert find(steps, lambda steps: _followed(kind, steps) is not None, settings=settings(SLOW, database=None)) is not None

@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.attack.attacks import CHANGES, STREAM, attack, begun_action, redeemed, somebody, suspend, ticket_of, visitor_of
+from tests.attack.attacks import CHANGES, STREAM, attack, begun_action, client_of, redeemed, somebody, suspend, ticket_of
 from tests.attack.conftest import honest
 from tests.attack.doors import ADMITTED, HTTP_DOORS, SUBMIT, TICKET_DOORS
 from tests.journeys.server import ServerProcess
@@ -60,7 +60,7 @@ def a_ticket_of_a_player_suspended_since(server: ServerProcess) -> list[str]:
 
 @attack
 def a_ticket_as_a_token(server: ServerProcess) -> list[str]:
-    ticket, one = ticket_of(server, "amy"), visitor_of(server)
+    ticket, one = ticket_of(server, "amy"), client_of(server)
     got = [door for door in HTTP_DOORS if one.ask(door, ticket) == ADMITTED]
     assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
     return got
@@ -73,7 +73,7 @@ def a_token_as_a_ticket(server: ServerProcess) -> list[str]:
 
 @attack
 def a_ticket_at_a_door_that_takes_none(server: ServerProcess) -> list[str]:
-    ticket, one = ticket_of(server, "amy"), visitor_of(server)
+    ticket, one = ticket_of(server, "amy"), client_of(server)
     doors = [door for door in HTTP_DOORS if door not in TICKET_DOORS]
     got = [door for door in doors if one.ask(door, None, f"?ticket={ticket}") == ADMITTED]
     assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
@@ -103,7 +103,7 @@ def a_ticket_made_up(server: ServerProcess) -> list[str]:
 @attack
 def a_grant_of_another_player(server: ServerProcess) -> list[str]:
     amy, eve = somebody("amy"), somebody("eve")
-    one, path = visitor_of(server), SUBMIT.split(" ")[1]
+    one, path = client_of(server), SUBMIT.split(" ")[1]
     granted = begun_action(one, amy)
     for more in ({}, {"userId": amy}):
         if one.request("POST", path, honest(eve), {**granted, **more})[0] == 200:

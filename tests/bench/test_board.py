@@ -10,7 +10,7 @@ import pytest
 
 from scoreboard.domain.values import Standing
 from scoreboard.storage.redis.board import RedisBoard
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 from tests.actors.fakes import QuietMeter
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
@@ -47,7 +47,7 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
     async def draw() -> int:
         from twisted.internet import reactor
 
-        link = RedisLink(redis.url, reactor, QuietMeter())
+        link = RedisClient(redis.url, reactor, QuietMeter())
         board = RedisBoard(link, reactor, lambda: NOW)
         link.open()
         await link.reached(5_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scoreboard.domain.grants import keyring, sign, verify
-from scoreboard.domain.judgement import Past, judge, settle
+from scoreboard.domain.judgement import BatchFacts, judge, judge_batch
 from tests.domain.test_grants import NOW, PLAIN, RING, submission
 from tests.domain.test_judgement import claim, nothing
 
@@ -20,10 +20,10 @@ def test_judge_one(benchmark: Any) -> None:
 def test_settle_a_batch(benchmark: Any) -> None:
     claims = [claim(f"user-{n}", n) for n in range(BATCH)]
 
-    def fresh() -> tuple[tuple[Any, Past], dict[str, Any]]:
+    def fresh() -> tuple[tuple[Any, BatchFacts], dict[str, Any]]:
         return (claims, nothing()), {}
 
-    assert len(benchmark.pedantic(settle, setup=fresh, rounds=500)) == BATCH
+    assert len(benchmark.pedantic(judge_batch, setup=fresh, rounds=500)) == BATCH
 
 
 def test_sign(benchmark: Any) -> None:

@@ -13,14 +13,14 @@ from twisted.internet import tcp
 from twisted.internet.protocol import Protocol
 
 from scoreboard.domain.values import BoardChanged
-from scoreboard.net.socket_writer import Outlet
-from scoreboard.realtime.client_session import Visitor
-from scoreboard.realtime.native_encoder import NativeWire
+from scoreboard.net.socket_writer import SocketWriter
+from scoreboard.realtime.client_session import ClientSession
+from scoreboard.realtime.native_encoder import NativeEncoder
 from tests.realtime.cable import Watchlist
 from tests.realtime.house import OpenDoor, SmallAnnouncer, page
 
 SOCKETS = 2_000
-WIRE = NativeWire()
+WIRE = NativeEncoder()
 
 
 class Crowd:
@@ -38,12 +38,12 @@ class Crowd:
                 connection.setTcpNoDelay(True)
                 self.ours.append(connection)
         self.visitors = [
-            Visitor(
-                doorkeeper=OpenDoor(),
+            ClientSession(
+                authenticator=OpenDoor(),
                 announcer=SmallAnnouncer(),
-                wire=WIRE,
-                outlet=Outlet(connection),
-                hang_up=lambda parting: None,
+                encoder=WIRE,
+                writer=SocketWriter(connection),
+                hang_up=lambda close_reason: None,
             )
             for connection in self.ours
         ]
@@ -70,9 +70,9 @@ def crowd() -> Iterator[Crowd]:
 def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
     def tick() -> None:
         frames = WIRE.frame(BoardChanged(page=page(players=2)))
-        for visitor in crowd.visitors:
-            if visitor.drained:
-                visitor.offer(frames)
+        for client in crowd.visitors:
+            if client.drained:
+                client.offer(frames)
 
     benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from scoreboard.actors.views import ROWS_PER_TICK_MAX, VIEWS_MAX, Views
-from scoreboard.domain.values import Stretch, View
+from scoreboard.domain.values import RankRange, View
 from scoreboard.storage.redis.board import RedisBoard
-from tests.actors.fakes import PlainWire, Screen, moved
+from tests.actors.fakes import PlainEncoder, Screen, moved
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, linked, standing, the_reactor
@@ -31,7 +31,7 @@ def redis() -> Iterator[RedisServer]:
 def test_a_look_at_every_view_after_ten_moves(followed: int, benchmark: Any) -> None:
     views = Views()
     for n in range(followed):
-        views.follow(Screen(PlainWire(), f"user-{n}"), Stretch(offset=n, limit=11))
+        views.follow(Screen(PlainEncoder(), f"user-{n}"), RankRange(offset=n, limit=11))
     while views.waiting:
         views.take()
     changes = [moved(f"user-{n}", 20_000 + 100 * n, 20_001 + 100 * n) for n in range(10)]
@@ -44,7 +44,7 @@ def test_a_look_at_every_view_after_ten_moves(followed: int, benchmark: Any) -> 
 
 
 def test_20_calls_for_as_many_rows_as_a_tick_may_read(redis: RedisServer, benchmark: Any) -> None:
-    views: list[View] = [Stretch(offset=37 * n, limit=ROWS) for n in range(ROWS_PER_TICK_MAX // ROWS)]
+    views: list[View] = [RankRange(offset=37 * n, limit=ROWS) for n in range(ROWS_PER_TICK_MAX // ROWS)]
 
     async def draw() -> None:
         async with linked(redis.url) as link:
@@ -56,7 +56,7 @@ def test_20_calls_for_as_many_rows_as_a_tick_may_read(redis: RedisServer, benchm
     async def read() -> int:
         async with linked(redis.url) as link:
             board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
-            return sum([len(page.rows) for _ in range(CALLS) for page in await board.stretches(views)])
+            return sum([len(page.rows) for _ in range(CALLS) for page in await board.read_views(views)])
 
     run(draw)
     assert benchmark.pedantic(lambda: run(read), rounds=5) == CALLS * ROWS_PER_TICK_MAX

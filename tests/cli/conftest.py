@@ -5,7 +5,7 @@ from twisted.internet import task
 
 from scoreboard.storage.memory.board import MemoryBoard
 from scoreboard.storage.memory.ledger import MemoryLedger
-from scoreboard.storage.memory.players import MemoryRegister
+from scoreboard.storage.memory.players import MemoryPlayerStore
 from tests.cli.harness import NOW_MS, CliHarness, FakeAdminApi
 
 
@@ -14,7 +14,7 @@ def cli() -> CliHarness:
     clock = task.Clock()
     clock.advance(NOW_MS / 1000)
     server_board = MemoryBoard(lambda: NOW_MS)
-    server_board.canvas.begin(1)
+    server_board.shared_state.begin(1)
     ledger = MemoryLedger()
-    admin = FakeAdminApi(ledger, MemoryRegister(ledger.achievements), MemoryBoard(lambda: NOW_MS, server_board.canvas))
+    admin = FakeAdminApi(ledger, MemoryPlayerStore(ledger.achievements), MemoryBoard(lambda: NOW_MS, server_board.shared_state))
     return CliHarness(admin, clock, {"USER": "ada"}, server_board)

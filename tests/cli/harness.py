@@ -17,11 +17,11 @@ from typer.testing import CliRunner, Result
 
 from cli.context import AdminApi, CliContext
 from cli.main import app
-from scoreboard.boundaries import Board, Ledger, Register, StoreUnavailable
+from scoreboard.boundaries import Board, Ledger, PlayerStore, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import DAY_MS, Metadata, Origin, Player, Standing
+from scoreboard.domain.values import DAY_MS, ClientInfo, Metadata, Player, Standing
 from scoreboard.storage.memory.board import MemoryBoard
 from tests.awaiting import result_of
 
@@ -45,7 +45,7 @@ class FakeSettings:
 @dataclass
 class FakeStores:
     ledger: Ledger
-    register: Register
+    player_store: PlayerStore
     board: Board | None
     closed: bool = False
 
@@ -58,7 +58,7 @@ class FakeAdminApi:
     """Implements what the CLI calls in scoreboard.service, on stores in memory."""
 
     ledger: Any
-    register: Any
+    player_store: Any
     board: Any
     settings: FakeSettings = field(default_factory=FakeSettings)
     schema: str | None = "0001"
@@ -81,7 +81,7 @@ class FakeAdminApi:
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         if self.unreachable:
             raise StoreUnavailable("the ledger does not answer")
-        self.opened.append(FakeStores(self.ledger, self.register, self.board if need_board else None))
+        self.opened.append(FakeStores(self.ledger, self.player_store, self.board if need_board else None))
         return self.opened[-1]
 
     async def redraw(self, stores: FakeStores, take_over: bool = False, /) -> int:
@@ -116,7 +116,7 @@ class FakeAdminApi:
         confirm()
         return Path(f"ledger.db.before-restore-{at_ms}")
 
-    def mint_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
+    def issue_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
         return f"token.{user_id}.{username}.{role}.{life_s}"
 
 
@@ -203,7 +203,7 @@ def make_claim(
         grant=grant,
         rule=RULE,
         metadata=metadata,
-        origin=Origin(address=address, agent=agent),
+        client=ClientInfo(address=address, agent=agent),
         at_ms=at_ms,
         milestones=milestones,
     )

@@ -93,13 +93,13 @@ def test_the_stores_are_closed_after_success_and_after_errors(cli: CliHarness) -
 
 
 def test_mint_prints_only_the_token(cli: CliHarness) -> None:
-    minted = cli.run("token", "mint", "--user", "user-1", "--name", "Ada", "--role", "spectator", "--life", "15m")
-    assert (minted.exit_code, minted.stdout) == (0, "token.user-1.Ada.spectator.900\n")
+    issued_token = cli.run("token", "mint", "--user", "user-1", "--name", "Ada", "--role", "spectator", "--life", "15m")
+    assert (issued_token.exit_code, issued_token.stdout) == (0, "token.user-1.Ada.spectator.900\n")
 
 
 def test_a_token_has_the_user_id_as_name_and_the_lifetime_of_the_settings_by_default(cli: CliHarness) -> None:
-    minted = cli.run("token", "mint", "--user", "user-1", "--json")
-    assert json.loads(minted.stdout) == {
+    issued_token = cli.run("token", "mint", "--user", "user-1", "--json")
+    assert json.loads(issued_token.stdout) == {
         "token": "token.user-1.user-1.user.86400",
         "user_id": "user-1",
         "username": "user-1",

@@ -16,7 +16,7 @@ REASON = ("--reason", "cheated, ticket 4711")
 
 
 def suspended(cli: CliHarness) -> list[str]:
-    return result_of(cli.admin.register.suspended("", 100))
+    return result_of(cli.admin.player_store.suspended("", 100))
 
 
 def shown(cli: CliHarness, user: str = "user-1") -> dict[str, Any]:
@@ -85,14 +85,14 @@ def test_json_output_is_the_order_as_stored(cli: CliHarness) -> None:
 )
 def test_an_order_needs_a_reason_and_a_valid_user_id(cli: CliHarness, what: str, arguments: list[str]) -> None:
     assert cli.run("player", what, *arguments, "--yes").exit_code == 2
-    assert result_of(cli.admin.register.turn()) == 0
+    assert result_of(cli.admin.player_store.revision()) == 0
 
 
 def test_show_prints_all_details_in_80_columns(cli: CliHarness) -> None:
     cli.award("user-1", 100, number=1, username="Ada\x1b[2J", milestones=(100, 500))
     cli.award("user-1", 12_345, number=2, username="Ada\x1b[2J", milestones=(100, 500))
     cli.award("user-2", 99_999, number=3)
-    result_of(cli.admin.register.change_settings("user-1", PlayerSettings(spectators=False), NOW_MS))
+    result_of(cli.admin.player_store.change_settings("user-1", PlayerSettings(spectators=False), NOW_MS))
     cli.run("player", "suspend", "user-1", "--reason", "cheated in every quest there is " * 5 + "\x1b[31m", "--yes")
     ended = cli.run("player", "show", "user-1")
     assert ended.exit_code == 0
@@ -152,7 +152,7 @@ def test_show_exits_with_1_for_an_unknown_player(cli: CliHarness) -> None:
 
 
 def test_an_unreachable_register_exits_with_3(cli: CliHarness) -> None:
-    cli.admin.register.broken = StoreUnavailable("the register does not answer")
+    cli.admin.player_store.broken = StoreUnavailable("the register does not answer")
     for arguments in (("show", "user-1"), ("suspend", "user-1", *REASON, "--yes")):
         ended = cli.run("player", *arguments)
         assert (ended.exit_code, ended.stdout, ended.stderr) == (3, "", "Error: the register does not answer\n")

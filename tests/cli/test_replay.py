@@ -106,7 +106,7 @@ def test_verify_rereads_the_board_before_a_difference_counts(cli: CliHarness) ->
 
 def test_an_empty_redis_is_a_single_finding(cli: CliHarness) -> None:
     award_players(cli)
-    cli.server_board.canvas.lose()
+    cli.server_board.shared_state.lose()
     assert [(finding["user_id"], finding["found"]) for finding in findings(cli)] == [("*", "there is no board in Redis")]
     findings(cli, "--repair")
     assert findings(cli) == []

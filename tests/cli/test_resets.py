@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.entries import RESET, ResetOrder, TakenBack
+from scoreboard.domain.entries import RESET, ResetOrder, ResetResult
 from scoreboard.domain.values import Standing
 from tests.awaiting import result_of
 from tests.cli.harness import CliHarness
@@ -147,9 +147,9 @@ def test_locked_players_are_named_even_if_the_board_cannot_be_updated(cli: CliHa
     monkeypatch.setattr("cli.resets.HELD_S_MAX", 0.0)
     reset = cli.admin.ledger.reset
 
-    async def one_is_held(order: ResetOrder) -> TakenBack:
+    async def one_is_held(order: ResetOrder) -> ResetResult:
         done = await reset(msgspec.structs.replace(order, user_ids=("user-1",)))
-        return TakenBack(standings=done.standings, held=("user-2",))
+        return ResetResult(standings=done.standings, held=("user-2",))
 
     async def redraw(stores: object) -> None:
         raise StoreUnavailable("Redis does not answer")

@@ -10,7 +10,7 @@ import pytest
 from config import BadSettings
 from config.catalogue import load_catalogue, parse_catalogue
 from config.settings import PACKAGED_ACTIONS
-from scoreboard.domain.rules import check_metadata, worth
+from scoreboard.domain.rules import check_metadata, points_for
 
 EXPIRATION_MS = 600_000
 
@@ -19,14 +19,14 @@ def test_the_specifications_own_example_is_worth_what_it_says() -> None:
     rule = load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS)["COMPLETE_QUEST"]
     metadata = {"questId": "quest-123"}
     assert check_metadata(rule, metadata) is None
-    assert worth(rule, metadata) == 100
+    assert points_for(rule, metadata) == 100
     assert rule.duration_ms_min == 0
     assert rule.daily_max is None
 
 
 def test_difficulty_decides_what_a_quest_is_worth() -> None:
     rule = load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS)["COMPLETE_QUEST"]
-    assert [worth(rule, {"difficulty": how}) for how in ("easy", "normal", "hard")] == [50, 100, 250]
+    assert [points_for(rule, {"difficulty": how}) for how in ("easy", "normal", "hard")] == [50, 100, 250]
 
 
 def test_the_packaged_catalogue_shows_every_kind_of_rule() -> None:
@@ -51,8 +51,8 @@ def test_choices_keep_their_own_type_where_toml_spells_them_as_keys() -> None:
         """,
         EXPIRATION_MS,
     )
-    assert worth(rule["CLIMB"], {"level": 2}) == 20
-    assert worth(rule["WIN"], {"ranked": False}) == 5
+    assert points_for(rule["CLIMB"], {"level": 2}) == 20
+    assert points_for(rule["WIN"], {"ranked": False}) == 5
 
 
 def test_a_catalogue_cannot_be_changed_by_who_holds_it() -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.judgement import Account, Award, Claim, Past, Used, judge, latest, settle
+from scoreboard.domain.judgement import Account, Award, BatchFacts, Claim, UsedAction, judge, judge_batch, latest
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import DAY_MS, POINTS_MAX, Origin, Player, Receipt
+from scoreboard.domain.values import DAY_MS, POINTS_MAX, ClientInfo, Player, Receipt
 
 NOW = 1_800_000_000_000
 RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)
@@ -38,13 +38,13 @@ def claim(user: str = "amy", action: int = 1, points: int = 100, rule: ActionRul
         grant=grant,
         rule=rule,
         metadata=(),
-        origin=Origin(address="127.0.0.1", agent="test"),
+        client=ClientInfo(address="127.0.0.1", agent="test"),
         at_ms=at_ms,
     )
 
 
-def nothing() -> Past:
-    return Past(suspended=set(), accounts={}, used={}, today={}, completed=set())
+def nothing() -> BatchFacts:
+    return BatchFacts(suspended=set(), accounts={}, used={}, today={}, completed=set())
 
 
 def refused(verdict: Award | Refusal) -> Refusal:
@@ -61,27 +61,27 @@ def test_a_first_award_starts_from_nothing() -> None:
 
 def test_a_retry_is_given_the_original_receipt() -> None:
     past = nothing()
-    past.used["amy", claim().grant.action_id] = Used(action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    past.used["amy", claim().grant.action_id] = UsedAction(action_type="COMPLETE_QUEST", receipt=RECEIPT)
     verdict = refused(judge(claim(), past))
     assert (verdict.reason, verdict.receipt) == (Reason.ACTION_ALREADY_USED, RECEIPT)
 
 
 def test_a_retry_is_answered_even_after_the_action_expired() -> None:
     past = nothing()
-    past.used["amy", claim().grant.action_id] = Used(action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    past.used["amy", claim().grant.action_id] = UsedAction(action_type="COMPLETE_QUEST", receipt=RECEIPT)
     assert refused(judge(claim(at_ms=NOW + DAY_MS), past)).receipt == RECEIPT
 
 
 def test_an_action_of_another_type_answers_like_a_bad_signature() -> None:
     past = nothing()
-    past.used["amy", claim().grant.action_id] = Used(action_type="FIND_KEY", receipt=RECEIPT)
+    past.used["amy", claim().grant.action_id] = UsedAction(action_type="FIND_KEY", receipt=RECEIPT)
     assert judge(claim(), past) is INVALID_ACTION
 
 
 def test_another_players_action_of_the_same_id_is_another_action() -> None:
     # A grant names its player under the signature (tests/domain/test_grants.py), so the ledger's key names both.
     past = nothing()
-    past.used["zed", claim().grant.action_id] = Used(action_type="COMPLETE_QUEST", receipt=RECEIPT)
+    past.used["zed", claim().grant.action_id] = UsedAction(action_type="COMPLETE_QUEST", receipt=RECEIPT)
     assert isinstance(judge(claim(), past), Award)
 
 
@@ -100,7 +100,7 @@ def test_too_early_says_when() -> None:
 def test_a_requirement_is_met_by_an_award_of_the_same_batch() -> None:
     boss = ActionRule(action_type="DEFEAT_BOSS", points=500, requires=("COMPLETE_QUEST",))
     assert refused(judge(claim(rule=boss), nothing())).reason is Reason.REQUIREMENT_NOT_MET
-    verdicts = settle([claim(action=1), claim(action=2, rule=boss), claim("zed", 3, rule=boss)], nothing())
+    verdicts = judge_batch([claim(action=1), claim(action=2, rule=boss), claim("zed", 3, rule=boss)], nothing())
     assert [type(verdict) for verdict in verdicts] == [Award, Award, Refusal]
 
 
@@ -109,7 +109,7 @@ def test_the_daily_limit_starts_anew_at_midnight_utc() -> None:
     midnight = NOW - NOW % DAY_MS + DAY_MS
     claims = [claim(action=n, rule=daily, at_ms=at) for n, at in enumerate([midnight - 2, midnight - 1, midnight])]
     claims = [msgspec.structs.replace(c, grant=msgspec.structs.replace(c.grant, expires_at_ms=2**45)) for c in claims]
-    verdicts = settle(claims, nothing())
+    verdicts = judge_batch(claims, nothing())
     assert [type(verdict) for verdict in verdicts] == [Award, Refusal, Award]
     assert refused(verdicts[1]).reason is Reason.DAILY_LIMIT
     assert refused(verdicts[1]).retry_after_s == 1
@@ -128,7 +128,7 @@ def test_totals_stay_where_a_double_is_exact(points: int, total: int, fits: bool
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.integers(-500, 500)), max_size=40))
 def test_a_batch_awards_each_action_once_and_totals_equal_the_sum_of_entries(told: list[tuple[str, int, int]]) -> None:
     past = nothing()
-    awards = [v for v in settle([claim(*one) for one in told], past) if isinstance(v, Award)]
+    awards = [v for v in judge_batch([claim(*one) for one in told], past) if isinstance(v, Award)]
     keys = {(award.user_id, award.claim.grant.action_id) for award in awards}
     assert len(keys) == len(awards) == len({(user, action) for user, action, _ in told})
     for user in "abc":

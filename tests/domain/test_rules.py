@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoreboard.domain.rules import ActionRule, FieldRule, check_metadata, worth
+from scoreboard.domain.rules import ActionRule, FieldRule, check_metadata, points_for
 
 QUEST = ActionRule(
     action_type="COMPLETE_QUEST",
@@ -23,7 +23,7 @@ QUEST = ActionRule(
 
 @pytest.mark.parametrize(("metadata", "points"), [({}, 100), ({"difficulty": "easy"}, 50), ({"difficulty": "hard"}, 250)])
 def test_difficulty_sets_the_worth(metadata: dict[str, object], points: int) -> None:
-    assert worth(QUEST, metadata) == points
+    assert points_for(QUEST, metadata) == points
 
 
 @pytest.mark.parametrize(

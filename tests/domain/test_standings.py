@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.domain.standings import MILESTONE_RANKS, crossed, milestone, percentile, points_of, weight
+from scoreboard.domain.standings import MILESTONE_RANKS, crossed, milestone, percentile, points_of, sort_score
 from scoreboard.domain.values import POINTS_MAX
 
 NOW_MS = 1_790_000_000_000
@@ -21,12 +21,12 @@ ANY_TIME_MS = st.integers(0, 4_000_000_000_000)
 
 @given(ANY_POINTS, ANY_TIME_MS)
 def test_points_survive_their_weight(points: int, reached_at_ms: int) -> None:
-    assert points_of(weight(points, reached_at_ms)) == points
+    assert points_of(sort_score(points, reached_at_ms)) == points
 
 
 @given(ANY_POINTS, ANY_TIME_MS)
 def test_points_survive_redis_which_keeps_seventeen_digits(points: int, reached_at_ms: int) -> None:
-    sent = repr(weight(points, reached_at_ms))
+    sent = repr(sort_score(points, reached_at_ms))
     assert points_of(float(f"{float(sent):.17g}")) == points
 
 
@@ -34,13 +34,13 @@ def test_points_survive_redis_which_keeps_seventeen_digits(points: int, reached_
 def test_more_points_rank_higher_whenever_they_were_reached(less: int, more: int, early_ms: int, late_ms: int) -> None:
     if less != more:
         low, high = sorted((less, more))
-        assert weight(low, early_ms) < weight(high, late_ms)
+        assert sort_score(low, early_ms) < sort_score(high, late_ms)
 
 
 @given(ANY_POINTS, ANY_TIME_MS, ANY_TIME_MS)
 def test_equal_points_never_rank_the_later_one_higher(points: int, one_ms: int, other_ms: int) -> None:
     early_ms, late_ms = sorted((one_ms, other_ms))
-    assert weight(points, early_ms) >= weight(points, late_ms)
+    assert sort_score(points, early_ms) >= sort_score(points, late_ms)
 
 
 @pytest.mark.parametrize(("points_max", "precision_ms"), [(10_000, 3), (1_000_000, 150)])
@@ -48,7 +48,7 @@ def test_first_come_first_within_the_stated_precision(points_max: int, precision
     """A moment is kept to ± 1 ms up to 10⁴ points and ± 75 ms at 10⁶, so two moments twice as far apart are told apart."""
     for points in (1, points_max // 3, points_max):
         for later_ms in range(NOW_MS, NOW_MS + 10 * precision_ms, precision_ms):
-            assert weight(points, later_ms) > weight(points, later_ms + precision_ms)
+            assert sort_score(points, later_ms) > sort_score(points, later_ms + precision_ms)
 
 
 @given(
@@ -58,7 +58,7 @@ def test_first_come_first_within_the_stated_precision(points_max: int, precision
     )
 )
 def test_the_order_is_that_of_an_oracle(players: list[tuple[int, int, str]]) -> None:
-    by_weight = sorted(players, key=lambda one: (weight(one[0], one[1]), one[2]), reverse=True)
+    by_weight = sorted(players, key=lambda one: (sort_score(one[0], one[1]), one[2]), reverse=True)
     oracle = sorted(sorted(players, key=lambda one: one[2], reverse=True), key=lambda one: (-one[0], one[1]))
     assert by_weight == oracle
 
@@ -66,12 +66,12 @@ def test_the_order_is_that_of_an_oracle(players: list[tuple[int, int, str]]) -> 
 def test_points_that_a_double_cannot_hold_are_refused() -> None:
     for points in (POINTS_MAX + 1, -POINTS_MAX - 1):
         with pytest.raises(ValueError, match="double"):
-            weight(points, NOW_MS)
+            sort_score(points, NOW_MS)
 
 
 def test_the_fraction_stays_above_nothing_for_ever() -> None:
     for reached_at_ms in (0, NOW_MS + TWENTY_YEARS_MS, NOW_MS * 100):
-        fraction, _ = math.modf(weight(7, reached_at_ms))
+        fraction, _ = math.modf(sort_score(7, reached_at_ms))
         assert 0 < fraction <= 0.5
 
 

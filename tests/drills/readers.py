@@ -23,7 +23,7 @@ class Readers:
 
     def __init__(self, server: ServerProcess, count: int, seconds: float, directory: Path) -> None:
         self._tokens = directory / "tokens"
-        self._tokens.write_text("\n".join(server.mint(f"player-{n}") for n in range(count)))
+        self._tokens.write_text("\n".join(server.issue_token(f"player-{n}") for n in range(count)))
         self._command = [sys.executable, "-m", "tests.drills.readers", str(server.port), str(self._tokens), str(seconds)]
         self.statuses: dict[str, int] = {}
 

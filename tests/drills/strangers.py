@@ -72,7 +72,7 @@ def _submission(server: ServerProcess, user_id: str) -> tuple[bytes, dict[str, s
     import json
 
     body = json.dumps(server.initialize(user_id)).encode()
-    return body, {"Authorization": f"Bearer {server.mint(user_id)}", "Content-Type": "application/json"}
+    return body, {"Authorization": f"Bearer {server.issue_token(user_id)}", "Content-Type": "application/json"}
 
 
 async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dict[str, str]]]]) -> Awards:
@@ -126,7 +126,9 @@ class Spectating:
         context = multiprocessing.get_context("spawn")
         self._stop: ProcessEvent = context.Event()
         self._process = context.Process(
-            target=_spectate_until, args=(server.port, server.mint("watcher"), sockets, events_per_s, self._stop), daemon=True
+            target=_spectate_until,
+            args=(server.port, server.issue_token("watcher"), sockets, events_per_s, self._stop),
+            daemon=True,
         )
 
     def __enter__(self) -> Spectating:

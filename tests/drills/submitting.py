@@ -33,8 +33,8 @@ async def post(server: ServerProcess, path: str, user_id: str, body: object) -> 
     asked_s = time.monotonic()
     payload = json.dumps(body).encode()
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: drill/1\r\nAuthorization: Bearer {server.mint(user_id)}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: drill/1\r\n"
+        f"Authorization: Bearer {server.issue_token(user_id)}\r\nContent-Type: application/json\r\nContent-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
     )
     try:
         # From a few addresses, since one may not hold so many connections.
@@ -60,10 +60,10 @@ async def post(server: ServerProcess, path: str, user_id: str, body: object) -> 
 async def begun(server: ServerProcess, user_ids: Sequence[str], at_once_max: int = 32) -> list[dict[str, Any]]:
     """A submission ready to be posted for each player. Raises NoLedger."""
     asked = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
-    gate = asyncio.Semaphore(at_once_max)
+    rate_limiter = asyncio.Semaphore(at_once_max)
 
     async def begin(user_id: str) -> dict[str, Any]:
-        async with gate:
+        async with rate_limiter:
             told = await post(server, "/api/v1/actions/initialize", user_id, asked)
         if told.status == 0:
             raise ConnectionError(user_id)

@@ -43,7 +43,7 @@ def store_of(server: ServerProcess) -> redis.Redis:
 def back_after_s(server: ServerProcess, within_s: float = 60.0) -> float:
     """How long it takes until the server gives the whole board, not degraded."""
     began = time.monotonic()
-    token = server.mint("player-7")
+    token = server.issue_token("player-7")
     while time.monotonic() - began < within_s:
         answer = server.get("/api/v1/scores/me", token)
         data = answer.body.get("data", {}) if answer.status == 200 else {}
@@ -72,7 +72,7 @@ def test_a_cold_start_listens_at_once_awards_meanwhile_and_draws_in_the_backgrou
         assert listened < LISTENS_S_MAX
         with Readers(crowded, READERS, 30, tmp_path):
             assert back_after_s(crowded) < BACK_S_MAX
-        mine = crowded.get("/api/v1/scores/me", crowded.mint("newcomer")).body["data"]
+        mine = crowded.get("/api/v1/scores/me", crowded.issue_token("newcomer")).body["data"]
         assert (mine["score"], mine["rank"]) == (100, PLAYERS - 99)  # player-100 had as many points before
     finally:
         crowded.kill()

@@ -31,7 +31,7 @@ def until(true: Callable[[], bool], within_s: float = BACK_S_MAX) -> None:
 
 def reads(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
     """What the server gives as the top of the board, and whether it says that this is degraded."""
-    data = server.get("/api/v1/scores/leaderboard", server.mint("reader")).body["data"]
+    data = server.get("/api/v1/scores/leaderboard", server.issue_token("reader")).body["data"]
     return [(row["userId"], row["score"]) for row in data["leaderboard"]], data.get("degraded", False)
 
 
@@ -99,14 +99,14 @@ def test_a_restored_ledger_gives_no_epoch_out_again_and_clients_are_reset(
         redis_file.unlink()
         server.start()
     server.play("amy")
-    cursor = server.get("/api/v1/scores/changes", server.mint("amy")).body["data"]["cursor"]
+    cursor = server.get("/api/v1/scores/changes", server.issue_token("amy")).body["data"]["cursor"]
     assert server.stop() == 0
     for name in ("ledger.db-wal", "ledger.db-shm"):
         (server.data_dir / name).unlink(missing_ok=True)
     (server.data_dir / "ledger.db").write_bytes(backup)
     redis_file.unlink()
     server.start()
-    answer = server.get(f"/api/v1/scores/changes?since={cursor}", server.mint("amy")).body["data"]
+    answer = server.get(f"/api/v1/scores/changes?since={cursor}", server.issue_token("amy")).body["data"]
     assert answer["reset"] is True
     assert int(answer["cursor"].partition(".")[0]) > int(cursor.partition(".")[0])
     assert reads(server) == ([("amy", 100)], False)

@@ -31,11 +31,11 @@ ENDED = {"ACTION_EXPIRED", "ACTION_TOO_EARLY"}
 class Machine(ServerProcess):
     """A server whose clients' tokens are good on any day that the clock is set to."""
 
-    def mint(self, user_id: str, *, role: str = "user", life_s: int = 3 * 86_400) -> str:
+    def issue_token(self, user_id: str, *, role: str = "user", life_s: int = 3 * 86_400) -> str:
         with pytest.MonkeyPatch.context() as patch:
             true_s = time.time()
             patch.setattr("tests.journeys.server.time.time", lambda: true_s - 3 * 86_400)
-            return super().mint(user_id, role=role, life_s=life_s + 3 * 86_400)
+            return super().issue_token(user_id, role=role, life_s=life_s + 3 * 86_400)
 
 
 class Background:
@@ -99,7 +99,7 @@ class Heartbeats:
     def __init__(self, server: ServerProcess) -> None:
         self._socket = Viewer(f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket").socket
         self._socket.recv(timeout=5)
-        self._socket.send("40" + json.dumps({"token": server.mint("sio")}))
+        self._socket.send("40" + json.dumps({"token": server.issue_token("sio")}))
         self.at_s = [time.monotonic()]
 
     def hear(self) -> None:
@@ -189,11 +189,11 @@ def soon_after(times_s: list[float], moment_s: float, within_s: float = SOON_S) 
 
 def suspend(server: ServerProcess, user_id: str) -> None:
     """A suspension reaches the server within a second or so, whatever its clock says."""
-    assert server.get("/api/v1/scores/me", server.mint(user_id)).status == 200
+    assert server.get("/api/v1/scores/me", server.issue_token(user_id)).status == 200
     ordered = server.command_line("player", "suspend", user_id, "--reason", "drill", "--operator", "root", "--yes")
     assert (ordered.returncode, ordered.stderr) == (0, "")
     until = time.monotonic() + SOON_S
-    while server.get("/api/v1/scores/me", server.mint(user_id)).status != 403:
+    while server.get("/api/v1/scores/me", server.issue_token(user_id)).status != 403:
         assert time.monotonic() < until, "not suspended"
         time.sleep(0.05)
 
@@ -243,6 +243,6 @@ def test_tokens_end_by_the_wall_clock(clock: FakeClock, server: Machine) -> None
         closed = fault
     assert closed is not None, "its token ended, so the socket must"
     assert time.monotonic() - began_s < 3
-    assert server.get("/api/v1/scores/me", server.mint("amy")).status == 401
+    assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 401
     clock.step(-4 * 86_400)
-    assert server.get("/api/v1/scores/me", server.mint("amy")).status == 200
+    assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 200

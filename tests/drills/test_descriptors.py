@@ -38,12 +38,12 @@ def limit_of(server: ServerProcess) -> int:
 
 
 def test_what_fits_is_taken_as_it_is_and_what_does_not_is_made_smaller() -> None:
-    wanted = Capacity(sockets_max=1_000, http_connections_max=500, passing_max=100)
+    wanted = Capacity(sockets_max=1_000, http_connections_max=500, handshaking_max=100)
     warnings: list[str] = []
     assert fitted(wanted, wanted.descriptors, promised=1_500, warn=warnings.append) is wanted
     assert warnings == []
     less = fitted(wanted, 928, promised=928, warn=warnings.append)
-    assert (less.sockets_max, less.http_connections_max, less.passing_max) == (500, 250, 50)
+    assert (less.sockets_max, less.http_connections_max, less.handshaking_max) == (500, 250, 50)
     assert less.descriptors <= 928
     assert "SOCKETS_MAX=1000 and HTTP_CONNECTIONS_MAX=500 need 1728 open files, but the limit is 928" in warnings[0]
 
@@ -52,7 +52,10 @@ def test_what_fits_is_taken_as_it_is_and_what_does_not_is_made_smaller() -> None
 def test_what_cannot_be_served_is_refused(limit: int, promised: int) -> None:
     with pytest.raises(TooFewDescriptors, match="need 1728 open files"):
         fitted(
-            Capacity(sockets_max=1_000, http_connections_max=500, passing_max=100), limit, promised=promised, warn=lambda _: None
+            Capacity(sockets_max=1_000, http_connections_max=500, handshaking_max=100),
+            limit,
+            promised=promised,
+            warn=lambda _: None,
         )
 
 

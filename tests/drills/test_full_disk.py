@@ -77,7 +77,7 @@ def seconds_until_ready_is(server: ServerProcess, status: int, within_s: float) 
 def begin(server: ServerProcess, user_id: str) -> tuple[int, str | None, str | None]:
     """Initialize an action: the status, the error and Retry-After."""
     wish = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
-    answer = server.post("/api/v1/actions/initialize", server.mint(user_id), wish)
+    answer = server.post("/api/v1/actions/initialize", server.issue_token(user_id), wish)
     return answer.status, answer.body.get("error"), answer.headers.get("retry-after")
 
 

@@ -36,10 +36,10 @@ class LoginService(ServerProcess):
 
     jwt_secret = JWT_SECRET
 
-    def mint(self, user_id: str, *, role: str = "user", life_s: int = 3600) -> str:
+    def issue_token(self, user_id: str, *, role: str = "user", life_s: int = 3600) -> str:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("tests.journeys.server.JWT_SECRET", LoginService.jwt_secret)
-            return super().mint(user_id, role=role, life_s=life_s)
+            return super().issue_token(user_id, role=role, life_s=life_s)
 
 
 @pytest.fixture

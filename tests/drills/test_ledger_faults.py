@@ -46,7 +46,7 @@ def totals(url: str) -> list[tuple[str, int]]:
 
 
 def shows(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
-    data = server.get("/api/v1/scores/leaderboard?limit=100", server.mint("reader")).body["data"]
+    data = server.get("/api/v1/scores/leaderboard?limit=100", server.issue_token("reader")).body["data"]
     return [(row["userId"], row["score"]) for row in data["leaderboard"]], data.get("degraded", False)
 
 
@@ -117,9 +117,9 @@ def test_a_redis_that_takes_no_writes_is_not_read_as_if_it_were_up_to_date(
     for _ in range(3):
         assert server.play("amy").status == 200
     time.sleep(3.2)
-    answer = server.get("/api/v1/scores/me", server.mint("amy"))
+    answer = server.get("/api/v1/scores/me", server.issue_token("amy"))
     assert (answer.body["data"]["score"], answer.body["data"]["degraded"]) == (400, True)
-    page = server.get("/api/v1/scores/leaderboard", server.mint("amy"))
+    page = server.get("/api/v1/scores/leaderboard", server.issue_token("amy"))
     assert page.body["data"]["degraded"] is True
     assert "etag" not in page.headers
     assert server.get("/readyz").status == 200

@@ -26,10 +26,10 @@ def test_every_award_is_taken_behind_pgbouncer(ignored: str, new_server: Callabl
 
     async def play(server: ServerProcess) -> Counter[int]:
         submissions = await begun(server, users)
-        gate = asyncio.Semaphore(32)
+        rate_limiter = asyncio.Semaphore(32)
 
         async def submit(user_id: str, number: int) -> int:
-            async with gate:
+            async with rate_limiter:
                 return (await submitted(server, user_id, submissions[number])).status
 
         return Counter(await asyncio.gather(*(submit(user_id, number) for number, user_id in enumerate(users))))

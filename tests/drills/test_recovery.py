@@ -77,7 +77,7 @@ def offsets(ear: Ear) -> list[tuple[int, ...]]:
 def test_socket_io_client_is_cut_off_and_recovers(new_server: Callable[..., ServerProcess], transports: str) -> None:
     server = new_server().start()
     server.play("amy")
-    with returner(server.url, transports, token=server.mint("viewer")) as (ear, cut):
+    with returner(server.url, transports, token=server.issue_token("viewer")) as (ear, cut):
         first = ear.wait("connect")
         assert first["recovered"] is False
         ear.wait("leaderboard:update", where=has("amy", 100))
@@ -101,7 +101,7 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
     try:
         server = new_server(REDIS_URL=redis.url).start()
         server.play("amy")
-        with returner(server.url, "websocket", token=server.mint("viewer")) as (ear, _):
+        with returner(server.url, "websocket", token=server.issue_token("viewer")) as (ear, _):
             first = ear.wait("connect")
             ear.wait("leaderboard:update", where=has("amy", 100))
             assert server.stop() == 0
@@ -121,7 +121,7 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
 def test_a_restart_of_redis_too_is_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     server.play("amy")
-    with returner(server.url, "polling,websocket", token=server.mint("viewer")) as (ear, _):
+    with returner(server.url, "polling,websocket", token=server.issue_token("viewer")) as (ear, _):
         first = ear.wait("connect")
         ear.wait("leaderboard:update", where=has("amy", 100))
         assert server.stop() == 0
@@ -145,7 +145,7 @@ def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[...
         assert one.command_line("db", "upgrade").returncode == 0
         one.start()
         one.play("amy")
-        with returner(one.url, "websocket", token=one.mint("viewer")) as (ear, _):
+        with returner(one.url, "websocket", token=one.issue_token("viewer")) as (ear, _):
             first = ear.wait("connect")
             ear.wait("leaderboard:update", where=has("amy", 100))
             assert one.stop() == 0
@@ -159,7 +159,7 @@ def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[...
 
 @pytest.mark.usefixtures("node_client")
 def test_socket_io_client_that_wants_no_recovery_has_none(live_server: ServerProcess) -> None:
-    with returner(live_server.url, "websocket", token=live_server.mint("viewer"), recovery=False) as (ear, cut):
+    with returner(live_server.url, "websocket", token=live_server.issue_token("viewer"), recovery=False) as (ear, cut):
         first = ear.wait("connect")
         assert len(ear.wait("leaderboard:update")) == 1
         cut()
@@ -185,7 +185,7 @@ class Returning(socketio.Client):
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
 def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str, transports: list[str]) -> None:
     player = f"back-{transports[0]}-{url[-4:]}"
-    auth: dict[str, Any] = {"token": live_server.mint(player)}
+    auth: dict[str, Any] = {"token": live_server.issue_token(player)}
     first, ear = Returning(reconnection=False), Ear()
     first.on("leaderboard:update", lambda told, offset: ear.put("leaderboard:update", [told, offset]))
     first.connect(url, auth=auth, transports=transports, wait_timeout=5)
@@ -211,7 +211,7 @@ def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str
 def test_python_socketio_with_handlers_of_one_argument_says_so(live_server: ServerProcess) -> None:
     client, ear = socketio.Client(reconnection=False), Ear()
     client.on("leaderboard:update", lambda told: ear.put("leaderboard:update", told))
-    auth = {"token": live_server.mint("viewer"), "recovery": False}
+    auth = {"token": live_server.issue_token("viewer"), "recovery": False}
     client.connect(live_server.url, auth=auth, transports=["websocket"], wait_timeout=5)
     try:
         client.call("join:leaderboard", timeout=3)

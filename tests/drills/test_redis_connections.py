@@ -124,7 +124,7 @@ def test_a_whole_server_needs_no_more_than_the_documented_user(
     while server.board() != [("ann", 300)] and time.monotonic() < until:
         time.sleep(0.1)
     assert server.board() == [("ann", 300)]
-    assert server.post("/api/v1/auth/ticket", server.mint("ann"), {}).status < 500
+    assert server.post("/api/v1/auth/ticket", server.issue_token("ann"), {}).status < 500
     metrics = server.get("/metrics").body
     assert 'redis_failures_total{kind="NOPERM"}' not in metrics
     assert "NOPERM" not in server.log

@@ -35,7 +35,7 @@ class Reader(threading.Thread):
         self.ended_s: float | None = None
         self._over = threading.Event()
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=5)
-        self._enter(server.mint(f"reader-{kind}"))
+        self._enter(server.issue_token(f"reader-{kind}"))
 
     def _enter(self, token: str) -> None:
         match self.kind:

@@ -56,7 +56,7 @@ def test_strangers_from_elsewhere_are_refused_and_an_operator_is_not(new_server:
 
 def test_nobody_elses_reads_suffer_from_those_who_spectate_all_the_time(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    token = server.mint("amy")
+    token = server.issue_token("amy")
     statuses, seconds = Counter[int](), []
     with Spectating(server, sockets=400, events_per_s=19):
         until_s = time.monotonic() + SECONDS

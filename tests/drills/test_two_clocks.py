@@ -22,11 +22,11 @@ class Skewed(ServerProcess):
 
     clock: FakeClock
 
-    def mint(self, user_id: str, *, role: str = "user", life_s: int = 3600) -> str:
+    def issue_token(self, user_id: str, *, role: str = "user", life_s: int = 3600) -> str:
         with pytest.MonkeyPatch.context() as patch:
             now_s = time.time() + self.clock.ahead_s
             patch.setattr("tests.journeys.server.time.time", lambda: now_s)
-            return super().mint(user_id, role=role, life_s=life_s)
+            return super().issue_token(user_id, role=role, life_s=life_s)
 
     def metric(self, name: str) -> float:
         page = self.get("/metrics").body

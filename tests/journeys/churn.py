@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         moves = submissions(server, [f"player-{number % 200}" for number in range(round(UPDATES_PER_S * (wanted.seconds + 2)))])
         # The ledger's connections are opened when they are first needed: before anything is counted.
         assert server.play("first").status == 200
-        assert server.get("/api/v1/me/achievements", server.mint("first")).status == 200
+        assert server.get("/api/v1/me/achievements", server.issue_token("first")).status == 200
         before = _least(server, 5)
         passers = Passers(server, wanted.seed, ENDS[:-1] if wanted.no_silent else ENDS)
         pace = Pace(server.port, moves, UPDATES_PER_S)

@@ -79,7 +79,7 @@ def asked(port: int, requests: Sequence[bytes]) -> list[tuple[int, bytes]]:
 
 def submissions(server: ServerProcess, players: Sequence[str]) -> list[bytes]:
     """One submission for each of these (who may come several times), begun already: requests ready to be sent."""
-    tokens = {player: server.mint(player) for player in players}
+    tokens = {player: server.issue_token(player) for player in players}
     begun = asked(server.port, [request_of("/api/v1/actions/initialize", tokens[player], ACTION) for player in players])
     ready = []
     for player, (status, body) in zip(players, begun, strict=True):

@@ -91,7 +91,7 @@ class Passers:
     def __init__(self, server: ServerProcess, seed: int, ends: tuple[str, ...] = ENDS) -> None:
         self.server, self.ends = server, ends
         self.random = Random(seed)
-        self.tokens = [server.mint(f"passer-{number}") for number in range(50)]
+        self.tokens = [server.issue_token(f"passer-{number}") for number in range(50)]
         self.came: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self.silent: list[Talk] = []

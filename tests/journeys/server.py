@@ -152,7 +152,7 @@ class ServerProcess:
         self.process.send_signal(how)
         return self.wait()
 
-    def mint(self, user_id: str, *, role: str = "user", life_s: int = 3600) -> str:
+    def issue_token(self, user_id: str, *, role: str = "user", life_s: int = 3600) -> str:
         now = int(time.time())
         claims = {"userId": user_id, "username": user_id.title(), "role": role, "iat": now, "exp": now + life_s}
         return jwt.encode(claims, JWT_SECRET, "HS256")
@@ -184,19 +184,19 @@ class ServerProcess:
     def initialize(self, user_id: str, action: str = "COMPLETE_QUEST", **metadata: object) -> dict[str, Any]:
         """A submission ready to be posted."""
         asked = {"actionType": action, "metadata": metadata or {"questId": "quest-123"}}
-        answer = self.post("/api/v1/actions/initialize", self.mint(user_id), asked)
+        answer = self.post("/api/v1/actions/initialize", self.issue_token(user_id), asked)
         assert answer.status == 200, answer
         data = answer.body["data"]
         return {**asked, "actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
 
     def submit(self, user_id: str, submission: dict[str, Any]) -> Answer:
-        return self.post("/api/v1/scores/submit", self.mint(user_id), submission)
+        return self.post("/api/v1/scores/submit", self.issue_token(user_id), submission)
 
     def play(self, user_id: str, action: str = "COMPLETE_QUEST", **metadata: object) -> Answer:
         """Initialize and submit."""
         return self.submit(user_id, self.initialize(user_id, action, **metadata))
 
     def board(self, limit: int = 100) -> list[tuple[str, int]]:
-        answer = self.get(f"/api/v1/scores/leaderboard?limit={limit}", self.mint("reader"))
+        answer = self.get(f"/api/v1/scores/leaderboard?limit={limit}", self.issue_token("reader"))
         assert answer.status == 200, answer
         return [(row["userId"], row["score"]) for row in answer.body["data"]["leaderboard"]]

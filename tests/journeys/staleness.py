@@ -52,7 +52,7 @@ def _round(figures: Figures, viewers: int, rate: int, seconds: float) -> tuple[f
         asked(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
         ready = submissions(server, [f"player-{number % PLAYERS}" for number in range(round(2 * rate * seconds))])
         alone, alone_cpu_s = _submit(figures, server, ready[: len(ready) // 2], rate)
-        plan = Plan(port=server.port, token=server.mint("watcher"), viewers=viewers)
+        plan = Plan(port=server.port, token=server.issue_token("watcher"), viewers=viewers)
         with crowd(plan) as gathered:
             figures.expect("viewers inside", gathered.wait_inside(viewers, 60).inside, viewers)
             time.sleep(SETTLE_S)

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with server_for(wanted.viewers, TRUSTED_PROXIES="" if wanted.one_address else "127.0.0.1") as server:
         players = [f"player-{number}" for number in range(PLAYERS)]
         asked(server.port, submissions(server, [player for number, player in enumerate(players) for _ in range(1 + number % 12)]))
-        plan = Plan(port=server.port, token=server.mint("watcher"), viewers=wanted.viewers)
+        plan = Plan(port=server.port, token=server.issue_token("watcher"), viewers=wanted.viewers)
         with crowd(plan) as gathered:
             figures.expect("viewers inside", gathered.wait_inside(wanted.viewers, 60).inside, wanted.viewers)
             board = server.board(10)

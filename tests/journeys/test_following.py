@@ -12,7 +12,7 @@ from tests.journeys.test_live import Viewer
 
 def visitor(server: ServerProcess, user_id: str, **more: Any) -> Viewer:
     """An open socket of a player, in no room."""
-    token = server.mint(user_id, **more)
+    token = server.issue_token(user_id, **more)
     return Viewer(f"ws://127.0.0.1:{server.port}/ws", additional_headers={"Authorization": f"Bearer {token}"})
 
 
@@ -83,9 +83,9 @@ def test_a_spectator_hears_each_award_and_the_player_each_milestone_once(new_ser
     spectator.say("spectate:user", "amy", 1)
     spectator.hear("ack", lambda data: data == {"userId": "amy"})
     server.play("amy", questId="secret-quest")
-    deed = spectator.hear("player:action")
-    assert deed["type"] == "PLAYER_ACTION"
-    told = {name: deed["data"][name] for name in ("userId", "actionType", "scoreAwarded", "newTotalScore", "newRank")}
+    award = spectator.hear("player:action")
+    assert award["type"] == "PLAYER_ACTION"
+    told = {name: award["data"][name] for name in ("userId", "actionType", "scoreAwarded", "newTotalScore", "newRank")}
     assert told == {"userId": "amy", "actionType": "COMPLETE_QUEST", "scoreAwarded": 100, "newTotalScore": 100, "newRank": 1}
     assert "secret-quest" not in str(spectator.heard)
     assert amy.hear("achievement:unlocked")["milestone"] == 100
@@ -94,7 +94,7 @@ def test_a_spectator_hears_each_award_and_the_player_each_milestone_once(new_ser
     for _ in range(5):
         server.play("amy")
     assert amy.hear("achievement:unlocked")["milestone"] == 500, "100 was unlocked before the reset"
-    held = server.get("/api/v1/me/achievements", server.mint("amy")).body["data"]["achievements"]
+    held = server.get("/api/v1/me/achievements", server.issue_token("amy")).body["data"]["achievements"]
     assert [one["milestone"] for one in held] == [100, 500]
 
 
@@ -104,7 +104,7 @@ def test_a_player_who_wants_no_spectators_has_none_within_a_second(new_server: C
     for viewer in (spectator, admin):
         viewer.say("spectate:user", {"userId": "amy"}, 1)
         viewer.hear("ack")
-    answer = server.request("PUT", "/api/v1/me/settings", server.mint("amy"), {"spectators": False}, {})
+    answer = server.request("PUT", "/api/v1/me/settings", server.issue_token("amy"), {"spectators": False}, {})
     assert (answer.status, answer.body["data"]) == (200, {"spectators": False})
     spectator.hear("spectate:ended", lambda data: data == {"userId": "amy"}, seconds=1)
     server.play("amy")
@@ -123,10 +123,10 @@ def test_a_suspended_player_is_told_within_a_second_and_stays_out(new_server: Ca
     amy.hear("account:suspended", seconds=1)
     assert amy.goodbye() == 4403
     assert time.monotonic() - began < 1
-    assert server.get("/api/v1/scores/me", server.mint("amy")).status == 403
+    assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 403
     assert server.command_line("player", "reinstate", "amy", *ordered).returncode == 0
     until = time.monotonic() + 1
-    while server.get("/api/v1/scores/me", server.mint("amy")).status != 200:
+    while server.get("/api/v1/scores/me", server.issue_token("amy")).status != 200:
         assert time.monotonic() < until
     other.say("leave:leaderboard", number=1)
     other.hear("ack")
@@ -136,5 +136,5 @@ def test_a_token_that_ends_is_told_before_and_a_fresh_one_prolongs(new_server: C
     server = new_server().start()
     viewer = visitor(server, "amy", life_s=20)
     viewer.hear("auth:expiring", seconds=2.5)
-    viewer.say("auth:refresh", {"token": server.mint("amy")}, 1)
+    viewer.say("auth:refresh", {"token": server.issue_token("amy")}, 1)
     assert viewer.hear("ack")["userId"] == "amy"

@@ -55,7 +55,7 @@ class Viewer:
 
 def watch(server: ServerProcess, user_id: str, url: str = "") -> Viewer:
     viewer = Viewer(url or f"ws://127.0.0.1:{server.port}/ws")
-    viewer.say("auth", {"token": server.mint(user_id)}, 1)
+    viewer.say("auth", {"token": server.issue_token(user_id)}, 1)
     viewer.hear("ack")
     viewer.say("join:leaderboard", number=2)
     viewer.hear("ack")
@@ -89,7 +89,7 @@ def test_a_viewer_sees_a_score_within_a_blink(live_server: ServerProcess, ws_url
 
 def test_a_player_hears_of_the_own_rise_without_joining(live_server: ServerProcess) -> None:
     amy = Viewer(
-        f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.mint('amy')}"}
+        f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.issue_token('amy')}"}
     )
     live_server.play("amy")
     assert amy.hear("score:update")["data"]["newScore"] == 100

@@ -33,7 +33,7 @@ def public_server(new_server: Callable[..., ServerProcess]) -> ServerProcess:
 def test_a_spectator_watches_a_row_move_and_its_player_the_own_place(browser: Browser, public_server: ServerProcess) -> None:
     with (
         strict_page(browser, public_server.url) as page,
-        strict_page(browser, public_server.url, f"/#token={public_server.mint('ben')}") as own_page,
+        strict_page(browser, public_server.url, f"/#token={public_server.issue_token('ben')}") as own_page,
     ):
         own_rank = own_page.get_by_role("region", name="Your place")
         expect(page.locator(".row .name")).to_have_text(["Ann", "Ben"])
@@ -51,7 +51,7 @@ def test_a_spectator_watches_a_row_move_and_its_player_the_own_place(browser: Br
 
 def is_degraded(server: ServerProcess) -> bool:
     """Whether reads of the board say that they come from the ledger."""
-    return bool(server.get("/api/v1/scores/leaderboard", server.mint("reader")).body["data"].get("degraded", False))
+    return bool(server.get("/api/v1/scores/leaderboard", server.issue_token("reader")).body["data"].get("degraded", False))
 
 
 def test_the_page_says_that_it_is_delayed_while_redis_is_silent(browser: Browser, public_server: ServerProcess) -> None:

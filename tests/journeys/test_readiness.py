@@ -89,7 +89,7 @@ def test_a_ledger_that_is_silent_or_gone_is_known_within_two_seconds_and_so_is_i
         database.stop()
         seconds_until(server, "/readyz", 503)
         wish = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
-        refused = [server.post("/api/v1/actions/initialize", server.mint("amy"), wish) for _ in range(60)]
+        refused = [server.post("/api/v1/actions/initialize", server.issue_token("amy"), wish) for _ in range(60)]
         assert {(one.status, one.body["error"], one.headers["retry-after"]) for one in refused} == {(503, "UNAVAILABLE", "1")}
         database.start()
         seconds_until(server, "/readyz", 200)

@@ -27,7 +27,7 @@ class EventSource:
     ) -> None:
         lines = [f"GET /api/v1/scores/stream{query} HTTP/1.1", "Host: localhost"]
         if token is not None:
-            lines.append(f"Authorization: Bearer {token or server.mint('viewer')}")
+            lines.append(f"Authorization: Bearer {token or server.issue_token('viewer')}")
         if last_event_id:
             lines.append(f"Last-Event-ID: {last_event_id}")
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=5)
@@ -161,7 +161,7 @@ def test_another_process_on_the_same_stores_fills_the_gap(new_server: Callable[.
         again = EventSource(two, last_event_id=source.last_event_id)
         assert scores(again.until(lambda name, data: "bob" in scores((name, data)))) == {"amy": 100, "bob": 100}
         assert not any(data["data"].get("reset") for _, data in again.heard)
-        ticket = two.post("/api/v1/auth/ticket", two.mint("viewer"), None).body["data"]["ticket"]
+        ticket = two.post("/api/v1/auth/ticket", two.issue_token("viewer"), None).body["data"]["ticket"]
         assert two.get(f"{CHANGES}?ticket={ticket}").status == 200
         assert ticket not in two.log
     finally:
@@ -170,7 +170,7 @@ def test_another_process_on_the_same_stores_fills_the_gap(new_server: Callable[.
 
 def test_a_long_poll_follows_the_board_step_by_step(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    token = server.mint("viewer")
+    token = server.issue_token("viewer")
     first = server.get(CHANGES, token).body["data"]
     assert (first["reset"], first["leaderboard"]) == (True, [])
     began = time.monotonic()
@@ -188,7 +188,7 @@ def test_a_long_poll_follows_the_board_step_by_step(new_server: Callable[..., Se
 
 
 def test_a_ticket_opens_one_stream_and_is_never_logged(live_server: ServerProcess) -> None:
-    ticket = live_server.post("/api/v1/auth/ticket", live_server.mint("viewer"), None).body["data"]["ticket"]
+    ticket = live_server.post("/api/v1/auth/ticket", live_server.issue_token("viewer"), None).body["data"]["ticket"]
     source = EventSource(live_server, f"?ticket={ticket}", token=None)
     assert source.next()[0] == "leaderboard:update"
     assert EventSource(live_server, f"?ticket={ticket}", token=None).head.startswith("HTTP/1.1 401 ")
@@ -206,7 +206,7 @@ def test_a_websocket_comes_back_to_its_place(new_server: Callable[..., ServerPro
     viewer.socket.close()
     server.play("bob")
     again = Viewer(f"ws://127.0.0.1:{server.port}/ws")
-    again.say("auth", {"token": server.mint("viewer")})
+    again.say("auth", {"token": server.issue_token("viewer")})
     again.say("join:leaderboard", {"since": f"{epoch}.{seq}", "mode": mode}, 1)
     assert again.hear("ack") == {"epoch": epoch, "seq": seq + 1, "recovered": True}
     assert len(again.hear("leaderboard:update")["data"]["leaderboard"]) == 2

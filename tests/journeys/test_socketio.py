@@ -91,7 +91,7 @@ def python_client(url: str, token: str, transports: list[str]) -> Iterator[tuple
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids="+".join)
 def test_python_socketio_watches(live_server: ServerProcess, url: str, transports: list[str]) -> None:
-    with python_client(url, live_server.mint("viewer"), transports) as (client, ear):
+    with python_client(url, live_server.issue_token("viewer"), transports) as (client, ear):
         assert client.transport() == transports[-1]
         assert set(client.call("join:leaderboard", timeout=3)) == {"epoch", "seq"}
         ear.wait("leaderboard:update")
@@ -102,7 +102,7 @@ def test_python_socketio_watches(live_server: ServerProcess, url: str, transport
 
 
 def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: ServerProcess) -> None:
-    with python_client(live_server.url, live_server.mint("sio-amy"), ["websocket"]) as (_, ear):
+    with python_client(live_server.url, live_server.issue_token("sio-amy"), ["websocket"]) as (_, ear):
         live_server.play("sio-amy")
         told = ear.wait("score:update", where=lambda told: told["data"]["userId"] == "sio-amy")
         assert told["type"] == "SCORE_CHANGED"
@@ -112,16 +112,16 @@ def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: Serv
 def test_python_socketio_spectates_follows_and_unlocks(live_server: ServerProcess, url: str, transports: list[str]) -> None:
     player = f"watched-{'-'.join(transports)}-{url.rpartition(':')[2]}"
     with (
-        python_client(url, live_server.mint("viewer"), transports) as (viewer, seen),
-        python_client(url, live_server.mint(player, life_s=20), transports) as (_, own),
+        python_client(url, live_server.issue_token("viewer"), transports) as (viewer, seen),
+        python_client(url, live_server.issue_token(player, life_s=20), transports) as (_, own),
     ):
         own.wait("auth:expiring")
         assert viewer.call("spectate:user", player, timeout=3) == {"userId": player}
         assert viewer.call("join:leaderboard", {"view": {"limit": 100}}, timeout=3)["view"] == {"offset": 0, "limit": 100}
         seen.wait("leaderboard:update", where=lambda told: told["data"]["view"]["limit"] == 100)
         live_server.play(player)
-        deed = seen.wait("player:action")["data"]
-        assert (deed["userId"], deed["actionType"], deed["scoreAwarded"]) == (player, "COMPLETE_QUEST", 100)
+        award = seen.wait("player:action")["data"]
+        assert (award["userId"], award["actionType"], award["scoreAwarded"]) == (player, "COMPLETE_QUEST", 100)
         entered = {"op": "enter", "userId": player, "score": 100}
         told = [rows for name, rows in seen.heard if name == "leaderboard:rows"] or [seen.wait("leaderboard:rows")]
         assert any(entered.items() <= op.items() for rows in told for op in rows["data"]["ops"])
@@ -141,13 +141,13 @@ def test_python_socketio_is_told_that_its_token_is_not_valid(live_server: Server
 
 
 def test_a_token_that_ends_puts_the_client_out(live_server: ServerProcess) -> None:
-    with python_client(live_server.url, live_server.mint("brief", life_s=2), ["polling"]) as (_, ear):
+    with python_client(live_server.url, live_server.issue_token("brief", life_s=2), ["polling"]) as (_, ear):
         ear.wait("disconnect", seconds=40)
 
 
 def test_a_stopping_server_lets_go_of_polling_clients_at_once(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    with python_client(server.url, server.mint("viewer"), ["polling"]) as (client, ear):
+    with python_client(server.url, server.issue_token("viewer"), ["polling"]) as (client, ear):
         client.call("join:leaderboard", timeout=3)
         began_s = time.monotonic()
         assert server.stop() == 0
@@ -199,7 +199,7 @@ def node_viewer(script: Path, url: str, transports: str, *tokens: str) -> Iterat
 
 @pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
 def test_socket_io_client_watches(live_server: ServerProcess, node_client: Path, url: str, transports: str) -> None:
-    with node_viewer(node_client, url, transports, live_server.mint("viewer")) as ear:
+    with node_viewer(node_client, url, transports, live_server.issue_token("viewer")) as ear:
         assert ear.wait("connect")["transport"] in transports.split(",")
         assert set(ear.wait("joined")) == {"epoch", "seq"}
         if "," in transports and not any(name == "upgrade" for name, _ in ear.heard):
@@ -208,7 +208,7 @@ def test_socket_io_client_watches(live_server: ServerProcess, node_client: Path,
 
 
 def test_socket_io_client_is_refused_and_comes_back_with_a_fresh_token(live_server: ServerProcess, node_client: Path) -> None:
-    with node_viewer(node_client, live_server.url, "websocket", "not-a-token", live_server.mint("viewer")) as ear:
+    with node_viewer(node_client, live_server.url, "websocket", "not-a-token", live_server.issue_token("viewer")) as ear:
         assert ear.wait("connect_error") == "Authentication failed"
         ear.wait("joined")
 
@@ -218,7 +218,7 @@ def test_socket_io_client_comes_back_by_itself_after_a_restart(
 ) -> None:
     server = new_server().start()
     server.play("amy")
-    with node_viewer(node_client, server.url, "polling,websocket", server.mint("viewer")) as ear:
+    with node_viewer(node_client, server.url, "polling,websocket", server.issue_token("viewer")) as ear:
         ear.wait("leaderboard:update")
         assert server.stop() == 0
         assert ear.wait("disconnect") in ("transport close", "transport error")
@@ -228,7 +228,7 @@ def test_socket_io_client_comes_back_by_itself_after_a_restart(
 
 
 def test_socket_io_client_stays_out_when_its_token_ended(live_server: ServerProcess, node_client: Path) -> None:
-    token = live_server.mint("brief", life_s=2)
+    token = live_server.issue_token("brief", life_s=2)
     with node_viewer(node_client, live_server.url, "websocket", token) as ear:
         ear.wait("joined")
         assert ear.wait("disconnect", seconds=40) == "io server disconnect"

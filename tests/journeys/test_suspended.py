@@ -33,7 +33,7 @@ def test_a_suspended_player_is_refused_within_a_second_and_let_in_again(
     if store == "postgresql":
         assert server.command_line("db", "upgrade").returncode == 0
     server.start()
-    token = server.mint("amy")
+    token = server.issue_token("amy")
     begun = server.initialize("amy")
     assert server.play("amy").status == 200
     ticket = server.post("/api/v1/auth/ticket", token, {}).body["data"]["ticket"]
@@ -71,7 +71,7 @@ def test_a_player_sees_what_was_unlocked_and_keeps_settings_across_a_restart(
 ) -> None:
     server = new_server(SCORE_MILESTONES="150,100")
     server.start()
-    token = server.mint("amy")
+    token = server.issue_token("amy")
     assert [server.play("amy").status for _ in range(2)] == [200, 200]
     assert server.request("PUT", "/api/v1/me/settings", token, {"spectators": False}, {}).status == 200
     assert server.command_line("reset", "user", "amy", *REASON).returncode == 0

@@ -10,12 +10,12 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from scoreboard.boundaries import Announcer, Doorkeeper, Listener, Return, StoreUnavailable
-from scoreboard.domain.limits import Verdict
+from scoreboard.boundaries import Announcer, Authenticator, Listener, ResumeResult, StoreUnavailable
+from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, Row, ScoreChanged
-from scoreboard.net.connections import Lobby
-from scoreboard.net.live_limits import LiveSettings
+from scoreboard.net.connections import LiveConnections
+from scoreboard.net.live_limits import LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from tests.balconies import Balcony
 from tests.realtime.cable import Cable, Client
@@ -35,7 +35,7 @@ def page(seq: int = 17, players: int = 2) -> Page:
 class OpenDoor:
     """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` is."""
 
-    def admit(self, token: str) -> Player | Refusal:
+    def authenticate(self, token: str) -> Player | Refusal:
         if token == "bad":
             return Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid")
         if token == "suspended":
@@ -43,7 +43,7 @@ class OpenDoor:
         user_id, _, life_s = token.partition("@")
         return Player(user_id=user_id, username=user_id, role="user", expires_at_s=NOW_S + int(life_s or HOUR_S))
 
-    def mint(self, user_id: str, username: str, role: str, life_s: int) -> str:
+    def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
         return f"{user_id}@{life_s}"
 
     def recheck(self, player: Player) -> Refusal | None:
@@ -78,9 +78,9 @@ class SmallAnnouncer(Balcony):
             self.room.add(listener)
         return self.page
 
-    async def resume(self, listener: Listener, since: Cursor) -> Return:
+    async def resume(self, listener: Listener, since: Cursor) -> ResumeResult:
         page = await self.join(listener)
-        return Return(page=page, missed=self.missed)
+        return ResumeResult(page=page, missed=self.missed)
 
     async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
         if self.held is not None:
@@ -98,7 +98,7 @@ class SmallAnnouncer(Balcony):
     def announce(self, event: Event) -> None:
         for listener in self.room:
             if listener.drained:
-                listener.offer(listener.wire.frame(event))
+                listener.offer(listener.encoder.frame(event))
 
 
 class Gauges:
@@ -120,7 +120,7 @@ class Gauges:
 class House:
     """The live wing with its doors."""
 
-    def __init__(self, *, gate: GateDouble | None = None, **settings: Any) -> None:
+    def __init__(self, *, rate_limiter: RateLimiterDouble | None = None, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(1_000)
         self.wall_ahead_s = 0.0
@@ -128,18 +128,18 @@ class House:
         self.meter = Gauges()
         self.announcer = SmallAnnouncer()
         self.settings = msgspec.structs.replace(
-            LiveSettings(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
+            LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
         )
-        self.lobby = Lobby(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
-        self.lobby.start()
+        self.live_connections = LiveConnections(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
+        self.live_connections.start()
         self.factory = NativeFactory(
-            doorkeeper=OpenDoor(),
+            authenticator=OpenDoor(),
             announcer=self.announcer,
-            lobby=self.lobby,
+            live_connections=self.live_connections,
             settings=self.settings,
             clock=self.clock,
             address_of=lambda peer, forwarded: forwarded or peer,
-            knock=None if gate is None else gate.ask,
+            check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
 
     def wall_ms(self) -> int:
@@ -175,17 +175,17 @@ class House:
                 cable.turn()
 
 
-class GateDouble:
+class RateLimiterDouble:
     """A gate that answers when the test says so."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.answer: Deferred[Verdict] = Deferred()
+        self.answer: Deferred[RateVerdict] = Deferred()
 
-    async def ask(self, address: str) -> Verdict:
+    async def ask(self, address: str) -> RateVerdict:
         self.asked.append(address)
         return await self.answer
 
 
-_conforms: tuple[type[Announcer], type[Doorkeeper]] = (SmallAnnouncer, OpenDoor)
-__all__ = ["GateDouble", "House", "StoreUnavailable", "page"]
+_conforms: tuple[type[Announcer], type[Authenticator]] = (SmallAnnouncer, OpenDoor)
+__all__ = ["House", "RateLimiterDouble", "StoreUnavailable", "page"]

@@ -12,13 +12,13 @@ from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_VIEWS
 from scoreboard.domain.values import (
     AchievementUnlocked,
     Around,
+    AwardSummary,
     Cursor,
-    Deed,
     Event,
     PlayerActed,
     PlayerSuspended,
+    RankRange,
     SpectatingEnded,
-    Stretch,
     View,
     ViewChanged,
 )
@@ -26,7 +26,7 @@ from tests.realtime.cable import Client
 from tests.realtime.house import NOW_S, House, page
 
 AT = Cursor(epoch=3, seq=18)
-DEED = Deed(action_type="COMPLETE_QUEST", points=100, total=1250, at_ms=NOW_S * 1000)
+DEED = AwardSummary(action_type="COMPLETE_QUEST", points=100, total=1250, at_ms=NOW_S * 1000)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def asked(client: Client, event: str, data: object) -> Any:
 
 def told(house: House, client: Client, event: Event) -> Any:
     (listener,) = house.announcer.known
-    listener.offer(listener.wire.frame(event))
+    listener.offer(listener.encoder.frame(event))
     (heard,) = client.events()
     return heard
 
@@ -52,9 +52,9 @@ def told(house: House, client: Client, event: Event) -> Any:
     ("wanted", "view", "spelt"),
     [
         ({"around": 5}, Around(user_id="amy", rows=5), {"around": 5}),
-        ({"offset": 100, "limit": 50}, Stretch(offset=100, limit=50), {"offset": 100, "limit": 50}),
-        ({"offset": 100}, Stretch(offset=100, limit=10), {"offset": 100, "limit": 10}),
-        ({"limit": 3}, Stretch(offset=0, limit=3), {"offset": 0, "limit": 3}),
+        ({"offset": 100, "limit": 50}, RankRange(offset=100, limit=50), {"offset": 100, "limit": 50}),
+        ({"offset": 100}, RankRange(offset=100, limit=10), {"offset": 100, "limit": 10}),
+        ({"limit": 3}, RankRange(offset=0, limit=3), {"offset": 0, "limit": 3}),
     ],
 )
 def test_a_view_is_followed_and_left(house: House, wanted: object, view: View, spelt: object) -> None:
@@ -173,7 +173,7 @@ def test_why_one_may_not_spectate_is_said(house: House) -> None:
 
 def test_a_deed_is_told_without_address_metadata_or_signature(house: House) -> None:
     client = house.visit("amy")
-    event = PlayerActed(cursor=AT, user_id="bob", username="Bob", deed=DEED, rank=5, previous_rank=7)
+    event = PlayerActed(cursor=AT, user_id="bob", username="Bob", award=DEED, rank=5, previous_rank=7)
     assert told(house, client, event) == {
         "event": "player:action",
         "data": {
@@ -215,5 +215,5 @@ def test_notices_say_what_happened(house: House) -> None:
     assert told(house, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
     assert told(house, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}
     (listener,) = house.announcer.known
-    listener.part(SUSPENDED)
+    listener.close(SUSPENDED)
     assert client.closed() == (4403, "the account is suspended")

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.boundaries import Parting, Wire
+from scoreboard.boundaries import CloseReason, EventEncoder
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, RankAchieved, ScoreChanged
 from scoreboard.net.websocket.frames import close_frame, text_frame
-from scoreboard.realtime.native_encoder import NativeWire
+from scoreboard.realtime.native_encoder import NativeEncoder
 from scoreboard.realtime.payloads import moment
 
 AT_MS = 1_761_129_015_080
 CURSOR = Cursor(epoch=3, seq=18)
-_conforms: type[Wire] = NativeWire
+_conforms: type[EventEncoder] = NativeEncoder
 
 
 def unframed(data: bytes) -> bytes:
@@ -69,7 +69,7 @@ def unframed(data: bytes) -> bytes:
 def test_an_event_is_what_the_specification_shows_and_its_cursor(
     event: Event, name: str, kind: str, data: dict[str, Any]
 ) -> None:
-    assert json.loads(unframed(NativeWire().frame(event))) == {
+    assert json.loads(unframed(NativeEncoder().frame(event))) == {
         "event": name,
         "data": {"type": kind, "data": {**data, "timestamp": "2025-10-22T10:30:15.080Z", "epoch": 3, "seq": 18}},
     }
@@ -77,19 +77,19 @@ def test_an_event_is_what_the_specification_shows_and_its_cursor(
 
 def test_a_board_that_was_read_from_the_ledger_says_so() -> None:
     page = Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS, degraded=True)
-    told = json.loads(unframed(NativeWire().frame(BoardChanged(page=page))))["data"]["data"]
+    told = json.loads(unframed(NativeEncoder().frame(BoardChanged(page=page))))["data"]["data"]
     assert told["degraded"] is True
     assert (
         "degraded"
         not in json.loads(
-            unframed(NativeWire().frame(BoardChanged(page=Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS))))
+            unframed(NativeEncoder().frame(BoardChanged(page=Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS))))
         )["data"]["data"]
     )
 
 
 def test_a_refusal_names_the_field_and_says_when_to_come_back() -> None:
     refusal = Refusal(reason=Reason.MALFORMED_REQUEST, message="is required", field="data.token", retry_after_s=3)
-    assert json.loads(unframed(NativeWire().refuse(refusal, None))) == {
+    assert json.loads(unframed(NativeEncoder().refuse(refusal, None))) == {
         "event": "error",
         "data": {"code": 4000, "error": "MALFORMED_REQUEST", "message": "data.token: is required", "retryAfter": 3},
     }
@@ -102,7 +102,7 @@ def test_a_frame_carries_its_payload_whatever_its_length(size: int) -> None:
 
 @given(st.text())
 def test_a_close_frame_fits_a_control_frame_whatever_the_reason(reason: str) -> None:
-    data = close_frame(Parting(code=1012, reason=reason))
+    data = close_frame(CloseReason(code=1012, reason=reason))
     assert data[:1] == b"\x88"
     assert len(data) == 2 + data[1] <= 127
     assert data[2:4] == b"\x03\xf4"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from twisted.logger import capturedLogs
 
-from scoreboard.domain.limits import Verdict
+from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.handshake import origin_allowed
 from tests.realtime.cable import frame
-from tests.realtime.house import GateDouble, House
+from tests.realtime.house import House, RateLimiterDouble
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_handshake_is_refused_in_http(
     body = client.body()
     assert (body["success"], body["error"]) == (False, error)
     assert client.cable.lost == "closed"
-    assert (house.lobby.crowd, house.announcer.known) == (0, set())
+    assert (house.live_connections.crowd, house.announcer.known) == (0, set())
     assert house.meter.values.get("websocket_connections_active", 0) == 0
 
 
@@ -83,7 +83,7 @@ def test_a_request_without_end_is_refused_at_sixteen_kib(house: House) -> None:
     for _ in range(17):
         client.send(b"x: " + b"y" * 1_000 + b"\r\n")
     assert client.head().startswith("HTTP/1.1 431 ")
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 @pytest.mark.parametrize(
@@ -156,50 +156,50 @@ def test_a_reactor_that_is_late_twice_takes_nobody_until_it_is_not(house: House)
 
 
 def test_a_listener_of_its_own_asks_the_gate_before_it_answers() -> None:
-    gate = GateDouble()
-    house = House(gate=gate)
+    rate_limiter = RateLimiterDouble()
+    house = House(rate_limiter=rate_limiter)
     client = house.plug_in()
     assert client.shake_hands(token="amy") == ""
-    assert gate.asked == ["192.0.2.7"]
+    assert rate_limiter.asked == ["192.0.2.7"]
     assert not client.cable.reading, "or a second request would be taken for another handshake"
-    gate.answer.callback(Verdict())
+    rate_limiter.answer.callback(RateVerdict())
     assert client.head().startswith("HTTP/1.1 101 ")
     client.say("join:leaderboard", number=1)
     assert len(client.events()) == 2
 
 
 def test_the_gates_refusal_says_when_to_come_back() -> None:
-    gate = GateDouble()
-    house = House(gate=gate)
+    rate_limiter = RateLimiterDouble()
+    house = House(rate_limiter=rate_limiter)
     client = house.plug_in()
     client.shake_hands()
-    gate.answer.callback(Verdict(refused="address", retry_after_ms=2_100))
+    rate_limiter.answer.callback(RateVerdict(refused="address", retry_after_ms=2_100))
     head = client.head()
     assert head.startswith("HTTP/1.1 429 ")
     assert "Retry-After: 3" in head
     client.cable.turn()
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
-    gate = GateDouble()
-    house = House(gate=gate)
+    rate_limiter = RateLimiterDouble()
+    house = House(rate_limiter=rate_limiter)
     client = house.plug_in()
     client.shake_hands()
     with capturedLogs() as logged:
-        gate.answer.errback(ZeroDivisionError("secret detail"))
+        rate_limiter.answer.errback(ZeroDivisionError("secret detail"))
     assert any("secret detail" in str(entry) for entry in logged)
     assert client.head().startswith("HTTP/1.1 500 ")
     assert client.body() == {"success": False, "error": "UNAVAILABLE", "message": "The server has a fault", "code": 5030}
 
 
-@pytest.mark.parametrize("verdict", [Verdict(), Verdict(refused="address", retry_after_ms=1)])
-def test_who_has_gone_when_the_gate_answers_is_not_let_in(verdict: Verdict) -> None:
-    gate = GateDouble()
-    house = House(gate=gate)
+@pytest.mark.parametrize("verdict", [RateVerdict(), RateVerdict(refused="address", retry_after_ms=1)])
+def test_who_has_gone_when_the_gate_answers_is_not_let_in(verdict: RateVerdict) -> None:
+    rate_limiter = RateLimiterDouble()
+    house = House(rate_limiter=rate_limiter)
     client = house.plug_in()
     client.shake_hands(token="amy")
     client.vanish()
-    gate.answer.callback(verdict)
-    assert (client.cable.sent, house.lobby.crowd, house.announcer.known) == (b"", 0, set())
+    rate_limiter.answer.callback(verdict)
+    assert (client.cable.sent, house.live_connections.crowd, house.announcer.known) == (b"", 0, set())
     assert house.meter.values == {}

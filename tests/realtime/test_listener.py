@@ -14,9 +14,9 @@ from twisted.python.threadpool import ThreadPool
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from scoreboard.boundaries import Parting
-from scoreboard.net.connections import Lobby
-from scoreboard.net.live_limits import LiveSettings
+from scoreboard.boundaries import CloseReason
+from scoreboard.net.connections import LiveConnections
+from scoreboard.net.live_limits import LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from tests.awaiting import run
 from tests.realtime.house import Gauges, OpenDoor, SmallAnnouncer
@@ -31,13 +31,15 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         from twisted.internet import reactor as _reactor
 
         reactor: Any = _reactor
-        limits = LiveSettings(origins=(), sockets_max=50, sockets_per_address_max=50, **settings)
-        lobby = Lobby(settings=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges())
-        lobby.start()
+        limits = LiveLimits(origins=(), sockets_max=50, sockets_per_address_max=50, **settings)
+        live_connections = LiveConnections(
+            settings=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges()
+        )
+        live_connections.start()
         factory = NativeFactory(
-            doorkeeper=OpenDoor(),
+            authenticator=OpenDoor(),
             announcer=SmallAnnouncer(),
-            lobby=lobby,
+            live_connections=live_connections,
             settings=limits,
             clock=reactor,
             address_of=lambda peer, forwarded: peer,
@@ -50,8 +52,8 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         finally:
             threads.stop()
             await port.stopListening()
-            await lobby.empty(Parting(code=1012, reason="stopping"), 0.1)
-            assert lobby.crowd == 0
+            await live_connections.drain(CloseReason(code=1012, reason="stopping"), 0.1)
+            assert live_connections.crowd == 0
 
     return run(main)
 

@@ -14,17 +14,17 @@ from twisted.internet.error import ConnectionDone
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
-from scoreboard.net.websocket.resource import SocketResource
+from scoreboard.net.websocket.resource import WebSocketResource
 from tests.realtime.cable import Cable, Client, frame
 from tests.realtime.house import House
 
 
 class _Root(Resource):
-    def __init__(self, child: Callable[[Any], SocketResource]) -> None:
+    def __init__(self, child: Callable[[Any], WebSocketResource]) -> None:
         super().__init__()
         self._child = child
 
-    def getChild(self, path: bytes, request: Any) -> SocketResource:
+    def getChild(self, path: bytes, request: Any) -> WebSocketResource:
         return self._child(request)
 
 
@@ -35,9 +35,9 @@ class Mounted(House):
         super().__init__(**settings)
         self.requests: list[Any] = []
         self.ends: list[Any] = []
-        mounted = SocketResource(self.factory)
+        mounted = WebSocketResource(self.factory)
 
-        def noted(request: Any) -> SocketResource:
+        def noted(request: Any) -> WebSocketResource:
             self.requests.append(ref(request))
             finished: Deferred[None] = request.notifyFinish()
             finished.addBoth(self.ends.append)
@@ -79,7 +79,7 @@ def test_a_socket_behind_http_speaks_like_any_other(house: Mounted) -> None:
     client.send(frame(8))
     assert client.closed()[0] == 1000
     client.hang_up()
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 def test_http_is_told_that_it_is_over_and_keeps_neither_request_nor_timer(house: Mounted, no_collector: None) -> None:
@@ -109,7 +109,7 @@ def test_refusals_are_the_same_behind_http(house: Mounted, headers: dict[str, An
     assert client.shake_hands(**headers).startswith(f"HTTP/1.1 {status} ")
     assert client.body()["success"] is False
     assert client.cable.lost == "closed"
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 def test_headers_given_twice_are_seen_twice(house: Mounted) -> None:

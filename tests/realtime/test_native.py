@@ -35,21 +35,21 @@ def test_a_token_in_the_first_message_does_too_and_the_ack_says_until_when(house
 def test_a_first_token_that_is_not_valid_is_said_and_closes(house: House) -> None:
     client = house.visit(token=None)
     client.say("auth", {"token": "bad"}, 1)
-    (_, error), (opcode, parting) = client.frames()
+    (_, error), (opcode, close_reason) = client.frames()
     assert json.loads(error) == {
         "event": "error",
         "data": {"code": 4011, "error": "INVALID_TOKEN", "message": "The token is not valid"},
         "id": 1,
     }
-    assert (opcode, parting) == (8, (4401).to_bytes(2, "big") + b"the token is not valid")
+    assert (opcode, close_reason) == (8, (4401).to_bytes(2, "big") + b"the token is not valid")
 
 
 def test_a_suspended_player_is_told_so_and_sent_away(house: House) -> None:
     client = house.visit(token=None)
     client.say("auth", {"token": "suspended"}, 1)
-    (_, error), (opcode, parting) = client.frames()
+    (_, error), (opcode, close_reason) = client.frames()
     assert json.loads(error)["data"]["code"] == 4030
-    assert (opcode, parting) == (8, (4403).to_bytes(2, "big") + b"the account is suspended")
+    assert (opcode, close_reason) == (8, (4403).to_bytes(2, "big") + b"the account is suspended")
 
 
 def test_who_brings_no_token_in_ten_seconds_is_sent_away(house: House) -> None:
@@ -262,7 +262,7 @@ def test_too_many_events_a_second_are_said_once_and_close(house: House) -> None:
     client = house.visit()
     for number in range(25):
         client.say("leave:leaderboard", number=number)
-    *answers, (_, error), (opcode, parting) = client.frames()
+    *answers, (_, error), (opcode, close_reason) = client.frames()
     assert len(answers) == 20
     assert json.loads(error)["data"] == {
         "code": 4290,
@@ -270,7 +270,7 @@ def test_too_many_events_a_second_are_said_once_and_close(house: House) -> None:
         "message": "Too many events a second",
         "retryAfter": 1,
     }
-    assert (opcode, parting[:2]) == (8, (1008).to_bytes(2, "big"))
+    assert (opcode, close_reason[:2]) == (8, (1008).to_bytes(2, "big"))
 
 
 def test_as_many_events_as_are_allowed_go_on_for_ever(house: House) -> None:

@@ -12,7 +12,7 @@ from twisted.internet import main, tcp
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from scoreboard.net.socket_writer import UNSENT_BYTES_MAX, Outlet
+from scoreboard.net.socket_writer import UNSENT_BYTES_MAX, SocketWriter
 from tests.realtime.cable import Watchlist
 
 #: What the client's own kernel keeps for it, and what ours makes one segment of.
@@ -20,7 +20,7 @@ CLIENTS_OWN_BYTES = 131_072
 SEGMENT_BYTES = 65_536
 
 
-class Line:
+class EngineConnection:
     """Two ends of a socket; ours is Twisted's own TCP connection, with a reactor that the test turns by hand."""
 
     def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
@@ -32,7 +32,7 @@ class Line:
         self.protocol = Ears()
         self.connection = tcp.Connection(ours, self.protocol, reactor)
         self.connection.connected = 1
-        self.outlet = Outlet(self.connection)
+        self.writer = SocketWriter(self.connection)
 
     def read(self) -> bytes:
         try:
@@ -60,51 +60,51 @@ class Ears(Protocol):
 
 
 @pytest.fixture
-def line() -> Iterator[Line]:
+def line() -> Iterator[EngineConnection]:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
-    line = Line(ours, theirs)
+    line = EngineConnection(ours, theirs)
     yield line
     line.close()
 
 
 @pytest.fixture
-def tcp_line() -> Iterator[Line]:
+def tcp_line() -> Iterator[EngineConnection]:
     """The same over TCP, as the kernel makes it."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
-    line = Line(ours, theirs)
+    line = EngineConnection(ours, theirs)
     yield line
     line.close()
 
 
-def test_what_fits_leaves_at_once_and_the_reactor_is_not_asked(line: Line) -> None:
-    line.outlet.offer(b"hello")
+def test_what_fits_leaves_at_once_and_the_reactor_is_not_asked(line: EngineConnection) -> None:
+    line.writer.offer(b"hello")
     assert line.read() == b"hello"
-    assert line.outlet.drained
+    assert line.writer.drained
     assert not line.watchlist.writers
 
 
-def test_what_does_not_fit_follows_in_order_and_whole(line: Line) -> None:
+def test_what_does_not_fit_follows_in_order_and_whole(line: EngineConnection) -> None:
     sent, heard = b"", b""
     for number in range(60):
         piece = bytes((number,)) * 4_001
-        line.outlet.offer(piece)
+        line.writer.offer(piece)
         sent += piece
-    assert not line.outlet.drained
+    assert not line.writer.drained
     for _ in range(200):
         heard += line.read()
         if line.watchlist.writers:
             line.connection.doWrite()
     assert heard == sent
-    assert line.outlet.drained
+    assert line.writer.drained
 
 
-def test_once_something_waits_nothing_overtakes_it(line: Line) -> None:
-    line.outlet.offer(b"a" * 500_000)
+def test_once_something_waits_nothing_overtakes_it(line: EngineConnection) -> None:
+    line.writer.offer(b"a" * 500_000)
     line.read()
-    line.outlet.offer(b"b")
+    line.writer.offer(b"b")
     heard = b""
     for _ in range(200):
         if line.watchlist.writers:
@@ -113,17 +113,17 @@ def test_once_something_waits_nothing_overtakes_it(line: Line) -> None:
     assert heard.endswith(b"ab")
 
 
-def test_a_broken_connection_is_found_by_the_reactor_not_by_the_writer(line: Line) -> None:
+def test_a_broken_connection_is_found_by_the_reactor_not_by_the_writer(line: EngineConnection) -> None:
     line.theirs.close()
-    line.outlet.offer(b"hello")
+    line.writer.offer(b"hello")
     assert not line.protocol.lost
     line.turn()
     assert line.protocol.lost
 
 
-def test_the_end_of_the_stream_comes_after_all_that_was_written(line: Line) -> None:
-    line.outlet.offer(b"last words")
-    line.outlet.finish()
+def test_the_end_of_the_stream_comes_after_all_that_was_written(line: EngineConnection) -> None:
+    line.writer.offer(b"last words")
+    line.writer.close_writing()
     line.turn()
     line.theirs.setblocking(True)
     assert line.theirs.recv(100) == b"last words"
@@ -131,11 +131,11 @@ def test_the_end_of_the_stream_comes_after_all_that_was_written(line: Line) -> N
     assert not line.protocol.lost, "the other side may still speak"
 
 
-def test_what_a_client_does_not_read_waits_with_us_and_not_in_the_kernel(tcp_line: Line) -> None:
+def test_what_a_client_does_not_read_waits_with_us_and_not_in_the_kernel(tcp_line: EngineConnection) -> None:
     offered = bytearray()
-    while tcp_line.outlet.drained and len(offered) < 2**22:
+    while tcp_line.writer.drained and len(offered) < 2**22:
         piece = len(offered).to_bytes(8, "big") * 100
-        tcp_line.outlet.offer(piece)
+        tcp_line.writer.offer(piece)
         offered += piece
     assert len(offered) <= CLIENTS_OWN_BYTES + UNSENT_BYTES_MAX + SEGMENT_BYTES
     heard = bytearray()

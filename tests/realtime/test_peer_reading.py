@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
-from scoreboard.net.receive_window import SPAN_S_MAX, TAKEN_BYTES_MIN, PeerReading
+from scoreboard.net.receive_window import SPAN_S_MAX, TAKEN_BYTES_MIN, ReceiveWindow
 
 BUFFER_BYTES = 131_072
 SECONDS = 60
@@ -19,7 +19,7 @@ class Peer:
 
     def __init__(self, buffer_bytes: int = BUFFER_BYTES) -> None:
         self.pair = socket.create_server(("127.0.0.1", 0))  # only its family counts
-        self.reading = PeerReading(self.pair)
+        self.reading = ReceiveWindow(self.pair)
         self.buffer_bytes = buffer_bytes
         self.taken = self.read = 0
         self.now_s = 1_000.0
@@ -98,7 +98,7 @@ def test_a_small_buffer_that_is_read_is_not_taken_for_a_shut_window() -> None:
 
 def test_a_unix_socket_cannot_be_known() -> None:
     ours, theirs = socket.socketpair()
-    assert PeerReading(ours).look(0) == 0
+    assert ReceiveWindow(ours).measure(0) == 0
     ours.close()
     theirs.close()
 
@@ -108,7 +108,7 @@ def test_the_kernel_says_what_is_read_and_what_is_not() -> None:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
     ours.setblocking(False)
-    reading = PeerReading(ours)
+    reading = ReceiveWindow(ours)
     counted = []
     for second in range(30):
         for _ in range(8):
@@ -117,7 +117,7 @@ def test_the_kernel_says_what_is_read_and_what_is_not() -> None:
             if second < 10:
                 assert theirs.recv(2**18)
         time.sleep(ACKNOWLEDGED_S)
-        counted.append(reading.look(float(second)))
+        counted.append(reading.measure(float(second)))
     ours.close()
     theirs.close()
     assert set(counted[:10]) == {0.0}

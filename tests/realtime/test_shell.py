@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
-from scoreboard.boundaries import Parting
+from scoreboard.boundaries import CloseReason
 from scoreboard.domain.values import BoardChanged
-from scoreboard.net import connections as lobby
+from scoreboard.net import connections as live_connections
 from tests.awaiting import started
 from tests.realtime.cable import Cable, frame
 from tests.realtime.house import House, page
 
-RESTART = Parting(code=1012, reason="the server is stopping")
+RESTART = CloseReason(code=1012, reason="the server is stopping")
 
 
 @pytest.fixture
@@ -100,8 +100,8 @@ def test_characters_may_be_cut_anywhere(text: str, cuts: list[int]) -> None:
     house = House()
     client = house.visit()
     said = json.dumps({"event": text}, ensure_ascii=False).encode("utf-8", "replace")
-    bounds = [0, *sorted(min(cut, len(said)) for cut in cuts), len(said)]
-    pieces = [said[start:end] for start, end in pairwise(bounds)]
+    http_limits = [0, *sorted(min(cut, len(said)) for cut in cuts), len(said)]
+    pieces = [said[start:end] for start, end in pairwise(http_limits)]
     for number, piece in enumerate(pieces):
         client.send(frame(0 if number else 1, piece, fin=number == len(pieces) - 1))
     assert [event["data"]["error"] for event in client.events()] == ["MALFORMED_REQUEST"]
@@ -121,7 +121,7 @@ def test_the_clients_close_is_answered_and_ends_the_connection(house: House) -> 
     assert client.closed()[0] == 1000
     assert house.announcer.room == set()
     client.hang_up()
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_after_the_goodbye_nothing_is_said_and_little_is_heard(house: House) -> 
     assert client.cable.lost is None, "a reset might overtake the goodbye"
     house.pass_time(3)
     assert client.cable.lost == "aborted"
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 def test_who_does_not_close_after_our_goodbye_is_cut_off_two_seconds_later(house: House) -> None:
@@ -216,7 +216,7 @@ def test_a_handshake_that_takes_ten_seconds_is_cut_off_however_it_trickles(house
 
 
 def test_who_finds_no_room_to_shake_hands_is_cut_off_without_an_answer(house: House) -> None:
-    for _ in range(house.settings.passing_max):
+    for _ in range(house.settings.handshaking_max):
         house.plug_in()
     cable = Cable()
     cable.protocol = house.factory.buildProtocol(cable.getPeer())
@@ -227,7 +227,7 @@ def test_who_finds_no_room_to_shake_hands_is_cut_off_without_an_answer(house: Ho
     )
     cable.turn()
     assert (cable.sent, cable.lost) == (b"", "aborted")
-    assert (house.lobby.crowd, house.announcer.known) == (house.settings.passing_max, set())
+    assert (house.live_connections.crowd, house.announcer.known) == (house.settings.handshaking_max, set())
 
 
 def test_who_asks_and_never_reads_is_not_heard_any_more_and_costs_no_more_than_one_answer(house: House) -> None:
@@ -292,7 +292,7 @@ def test_a_goodbye_to_a_stalled_screen_waits_behind_what_it_was_sent_and_not_for
     (listener,) = house.announcer.room
     client.cable.room = 10
     house.announcer.announce(BoardChanged(page=page(18)))
-    listener.part(Parting(code=4008, reason="too slow"))
+    listener.close(CloseReason(code=4008, reason="too slow"))
     assert not house.announcer.room
     client.cable.room = 2**20
     client.cable.turn()
@@ -305,10 +305,10 @@ def test_who_did_not_read_for_ten_seconds_is_cut_off_by_the_next_sweep(house: Ho
     (listener,) = house.announcer.room
     client.cable.room = 10
     house.announcer.announce(BoardChanged(page=page(18)))
-    listener.part(Parting(code=4008, reason="too slow"))
+    listener.close(CloseReason(code=4008, reason="too slow"))
     house.pass_time(1)
     assert client.cable.lost == "aborted"
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 def test_two_hundred_that_come_and_go_leave_nothing_behind(house: House) -> None:
@@ -329,7 +329,7 @@ def test_two_hundred_that_come_and_go_leave_nothing_behind(house: House) -> None
             case 4:
                 client.send(b"\x81")
                 client.vanish()
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
     assert house.meter.values == {"websocket_connections_active": 0}
     assert (house.announcer.known, house.announcer.room) == (set(), set())
     assert len(house.clock.getDelayedCalls()) == 1, "the sweep alone"
@@ -389,7 +389,7 @@ def test_no_sequence_of_frames_raises_or_logs_whatever_the_client_reads(frames: 
         client.cable.turn()
     assert not logged
     assert client.cable.lost is not None
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 @given(st.binary(max_size=400))
@@ -404,7 +404,7 @@ def test_no_bytes_in_place_of_a_handshake_raise_or_log(data: bytes) -> None:
 
 def test_stopping_parts_from_everyone_evenly_and_lets_nobody_in(house: House) -> None:
     clients = [house.viewer() for _ in range(100)]
-    emptied = started(house.lobby.empty(RESTART, 2.0))
+    emptied = started(house.live_connections.drain(RESTART, 2.0))
     house.pass_time(1.0, step_s=0.05)
     parted = sum(client.cable.finished for client in clients)
     assert 45 <= parted <= 70
@@ -412,17 +412,17 @@ def test_stopping_parts_from_everyone_evenly_and_lets_nobody_in(house: House) ->
     house.pass_time(6, step_s=0.05)
     assert emptied.called
     assert {client.closed() for client in clients} == {(1012, "the server is stopping")}
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
     assert not house.clock.getDelayedCalls()
 
 
 def test_stopping_an_empty_house_takes_no_time(house: House) -> None:
-    assert started(house.lobby.empty(RESTART, 5.0)).called
+    assert started(house.live_connections.drain(RESTART, 5.0)).called
 
 
 def test_one_guests_fault_in_the_sweep_is_not_the_others(house: House) -> None:
     broken, idle = house.visit(), house.visit(token=None)
-    broken.cable.protocol.outlet = None
+    broken.cable.protocol.writer = None
     with capturedLogs() as logged:
         house.pass_time(21)
     assert [entry["log_failure"].type for entry in logged] == [AttributeError] * 21, "one each second"
@@ -431,26 +431,26 @@ def test_one_guests_fault_in_the_sweep_is_not_the_others(house: House) -> None:
 
 def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(house: House) -> None:
     client, other = house.visit(), house.visit()
-    client.cable.protocol.outlet._peer = SimpleNamespace(look=lambda now_s: house.settings.untouched_s_max)
+    client.cable.protocol.writer._peer = SimpleNamespace(measure=lambda now_s: house.settings.read_timeout_s)
     house.pass_time(1)
     assert client.closed() == (4008, "too slow: nothing is read")
-    assert other.cable.protocol.parting is None
+    assert other.cable.protocol.close_reason is None
     assert house.meter.counts["sockets_closed_slow_total"] == 1
 
 
 def test_a_big_crowd_is_looked_after_in_turns_so_that_others_get_theirs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lobby, "GUESTS_PER_TURN", 2)
+    monkeypatch.setattr(live_connections, "CONNECTIONS_PER_TURN", 2)
     clients = [house.visit(token=None) for _ in range(5)]
     house.pass_time(10)
     assert [client.closed() for client in clients] == [(4401, "no token came in time")] * 5
     house.pass_time(3)
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 def test_a_crowd_at_the_door_is_cut_off(house: House) -> None:
     clients = [house.plug_in() for _ in range(1_001)]
     assert [client.cable.lost for client in clients[-2:]] == [None, "aborted"]
-    assert house.lobby.crowd == 1_000
+    assert house.live_connections.crowd == 1_000
 
 
 def test_a_connection_under_tls_is_never_written_to_directly() -> None:

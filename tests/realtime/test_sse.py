@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.boundaries import Parting, StoreUnavailable
+from scoreboard.boundaries import CloseReason, StoreUnavailable
 from scoreboard.domain.values import BoardChanged, Cursor, Player, ScoreChanged
-from scoreboard.realtime.sse import HEARTBEAT_S, SseWire, Stream, Streams
+from scoreboard.realtime.sse import HEARTBEAT_S, SseEncoder, Stream, Streams
 from tests.realtime.cable import Cable
 from tests.realtime.house import HOUR_S, NOW_S, House, page
 
@@ -30,7 +30,9 @@ class Watching:
     """One client of a stream."""
 
     def __init__(self, house: House, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7") -> None:
-        streams = Streams(announcer=house.announcer, lobby=house.lobby, settings=house.settings, clock=house.clock)
+        streams = Streams(
+            announcer=house.announcer, live_connections=house.live_connections, settings=house.settings, clock=house.clock
+        )
         player = Player(user_id="amy", username="amy", role="user", expires_at_s=NOW_S + life_s)
         self.stream = Stream(streams, player, address, since, b"X-More: lines\r\n")
         self.cable = Cable()
@@ -84,7 +86,7 @@ def test_who_comes_back_in_time_gets_only_what_was_missed(house: House) -> None:
 def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(house: House) -> None:
     client = Watching(house)
     client.heard()
-    client.stream._outlet._peer = SimpleNamespace(look=lambda now_s: house.settings.untouched_s_max)  # type: ignore[assignment]
+    client.stream._writer._peer = SimpleNamespace(measure=lambda now_s: house.settings.read_timeout_s)  # type: ignore[assignment]
     house.pass_time(1)
     assert client.events() == [(None, "goodbye", {"code": 4008, "reason": "too slow: nothing is read"})]
     assert house.meter.counts["sockets_closed_slow_total"] == 1
@@ -112,7 +114,7 @@ def test_live_news_are_the_websockets_with_an_id(house: House) -> None:
 
 
 def test_of_a_ticks_events_the_last_alone_carries_the_id() -> None:
-    wire = SseWire()
+    wire = SseEncoder()
     tick = wire.frame(moved(18, "a")) + wire.frame(moved(18, "b")) + wire.frame(BoardChanged(page=page(18)))
     assert [event[0] for event in parsed(tick)] == ["3.18"] * 3
     assert [event[0] for event in parsed(wire.sealed(tick))] == [None, None, "3.18"]
@@ -158,13 +160,13 @@ def test_who_does_not_read_is_offered_nothing_and_cut_off(house: House) -> None:
     assert not client.stream.drained
     house.pass_time(20)
     assert client.cable.lost == "aborted"
-    assert house.lobby.crowd == 0
+    assert house.live_connections.crowd == 0
 
 
 def test_a_client_that_goes_leaves_nothing_behind(house: House) -> None:
     client = Watching(house)
     client.cable.lose(ConnectionResetError(), "broken")
-    assert (house.lobby.crowd, house.announcer.room, house.announcer.known) == (0, set(), set())
+    assert (house.live_connections.crowd, house.announcer.room, house.announcer.known) == (0, set(), set())
 
 
 def test_a_client_that_goes_while_joining_is_told_nothing(house: House) -> None:
@@ -193,7 +195,7 @@ def test_without_a_board_the_client_is_sent_to_come_again(house: House) -> None:
 def test_a_stopping_server_says_goodbye(house: House) -> None:
     client = Watching(house)
     client.heard()
-    house.lobby.empty(Parting(code=1012, reason="stopping"), 0.1).send(None)
+    house.live_connections.drain(CloseReason(code=1012, reason="stopping"), 0.1).send(None)
     assert client.events()[0][1:] == ("goodbye", {"code": 1012, "reason": "stopping"})
 
 

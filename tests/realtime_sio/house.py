@@ -16,17 +16,17 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
-from scoreboard.net.connections import Lobby
-from scoreboard.net.live_limits import LiveSettings
-from scoreboard.realtime.engineio.connection import Engine, Line
+from scoreboard.net.connections import LiveConnections
+from scoreboard.net.live_limits import LiveLimits
+from scoreboard.realtime.engineio.connection import Engine, EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import SEPARATOR
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.engineio.websocket import EngineFactory
-from scoreboard.realtime.socketio.client import Doors
-from scoreboard.storage.memory.sessions import MemoryAbsentees
+from scoreboard.realtime.socketio.client import SocketIoServices
+from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.realtime.cable import Cable, Client, frame
-from tests.realtime.house import NOW_S, GateDouble, Gauges, OpenDoor, SmallAnnouncer
+from tests.realtime.house import NOW_S, Gauges, OpenDoor, RateLimiterDouble, SmallAnnouncer
 
 ADDRESS = "192.0.2.7"
 
@@ -100,26 +100,26 @@ class House:
     def __init__(
         self,
         *,
-        gate: GateDouble | None = None,
+        rate_limiter: RateLimiterDouble | None = None,
         engine: EngineSettings | None = None,
-        board: Callable[[Line], Any] | None = None,
+        board: Callable[[EngineConnection], Any] | None = None,
         **settings: Any,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_000)
         self.meter = Gauges()
         self.announcer = SmallAnnouncer()
-        self.absentees = MemoryAbsentees(self.clock.seconds)
+        self.session_store = MemorySessionStore(self.clock.seconds)
         self.settings = msgspec.structs.replace(
-            LiveSettings(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
+            LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
         )
-        self.lobby = Lobby(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
-        self.lobby.start()
+        self.live_connections = LiveConnections(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
+        self.live_connections.start()
         sids = (f"sid-{number}" for number in itertools.count(1))
-        self.doors = Doors(
-            doorkeeper=OpenDoor(),
+        self.doors = SocketIoServices(
+            authenticator=OpenDoor(),
             announcer=self.announcer,
-            absentees=self.absentees,
+            session_store=self.session_store,
             events=self.settings.events,
             clock=self.clock,
             new_sid=lambda: next(sids),
@@ -127,18 +127,18 @@ class House:
         self.engine = Engine(
             settings=engine or EngineSettings(),
             requests=self.settings.frames,
-            lobby=self.lobby,
+            live_connections=self.live_connections,
             clock=self.clock,
             new_sid=lambda: next(sids),
-            board=board or self.doors.board,
+            handler_factory=board or self.doors.make_client,
         )
         self.factory = EngineFactory(
             engine=self.engine,
-            lobby=self.lobby,
+            live_connections=self.live_connections,
             settings=self.settings,
             clock=self.clock,
             address_of=lambda peer, forwarded: forwarded or peer,
-            knock=None if gate is None else gate.ask,
+            check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
         self.resource = EngineResource(self.factory)
         self.cables: list[Cable] = []
@@ -240,8 +240,8 @@ class House:
     def is_empty(self) -> bool:
         """Whether nothing of anyone is left: no session, no guest, no timer but the lobby's own."""
         return (
-            not self.engine.lines
-            and self.lobby.crowd == 0
+            not self.engine.connections
+            and self.live_connections.crowd == 0
             and not self.announcer.known
             and len(self.clock.getDelayedCalls()) == 1
         )

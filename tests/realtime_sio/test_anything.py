@@ -14,7 +14,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.engineio import session as endings
-from scoreboard.realtime.engineio.connection import Line
+from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
@@ -72,7 +72,7 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
     session = Session("s", transport, SETTINGS, 0)
     now_ms = 0
     for step, value in steps:
-        over, held_bytes = session.parting, session.queued_bytes
+        over, held_bytes = session.close_reason, session.queued_bytes
         heard: object = None
         refused = False
         try:
@@ -83,7 +83,7 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
                 case "post", bytes(body):
                     heard = session.post(body, now_ms)
                 case "hear", (str() | bytes()) as message:
-                    heard = session.hear(message, now_ms)
+                    heard = session.receive(message, now_ms)
                 case "probe", (str() | bytes()) as message:
                     heard = session.probe(message, now_ms)
                 case "poll", _:
@@ -99,18 +99,18 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
                 case "detach", _:
                     session.detach()
                 case _:
-                    session.welcome()
+                    session.stop_connect_timer()
         except (Misplaced, Malformed):
             refused = True
         payload, frames = session.take_payload(), session.take_frames()
-        if session.parting is None:
+        if session.close_reason is None:
             assert now_ms < session.deadline_ms < NEVER
             continue
         assert frames == b"", "nothing over the WebSocket"
         assert session.deadline_ms == NEVER
         if over is not None:
             assert payload is None, "the farewell went out with the end itself"
-            assert session.parting == over
+            assert session.close_reason == over
             assert session.queued_bytes == held_bytes, "nothing is kept for it"
             assert not heard
             assert refused or step not in ("poll", "post", "probe", "attach")
@@ -177,36 +177,36 @@ def test_nothing_but_malformed_escapes_a_conversation_and_nothing_is_said_after_
 class Chatty:
     """Says and closes as the test wants, also inside of what it hears, and goes on after the end."""
 
-    def __init__(self, line: Line, replies: list[str]) -> None:
+    def __init__(self, line: EngineConnection, replies: list[str]) -> None:
         self.line, self.replies = line, replies
         self.ends = 0
 
     def act(self, what: str) -> None:
         match what:
             case "say":
-                self.line.say(text_frame(b"4said"))
+                self.line.reply(text_frame(b"4said"))
             case "offer":
                 self.line.offer(text_frame(b"4offered"))
             case "sink":
                 if not self.ends:
-                    self.line.sink.offer(text_frame(b"4told"))
+                    self.line.writer.offer(text_frame(b"4told"))
             case "welcome":
-                self.line.welcome()
+                self.line.stop_connect_timer()
             case "part":
-                self.line.part(endings.BAD_PACKET)
+                self.line.close(endings.BAD_PACKET)
 
-    def heard(self, message: str | bytes) -> None:
+    def message_received(self, message: str | bytes) -> None:
         assert not self.ends, "heard after the end"
         if self.replies:
             self.act(self.replies.pop())
 
-    def moved(self) -> None:
+    def transport_changed(self) -> None:
         assert not self.ends, "moved after the end"
 
-    def look(self, wall_s: float) -> None:
+    def check_deadlines(self, wall_s: float) -> None:
         assert not self.ends, "looked after when it is over"
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         self.ends += 1
 
 
@@ -240,7 +240,7 @@ class Wing:
 
     def say(self, packet: str) -> None:
         """Over whatever carries the session."""
-        if self.house.engine.lines[self.sid].sink is self.house.engine.lines[self.sid]:
+        if self.house.engine.connections[self.sid].writer is self.house.engine.connections[self.sid]:
             self.do("post", packet.encode())
         else:
             self.do("ws", packet)
@@ -288,7 +288,7 @@ def test_no_line_says_anything_after_its_end_whoever_ended_it(
 ) -> None:
     passengers: list[Chatty] = []
 
-    def board(line: Line) -> Chatty:
+    def board(line: EngineConnection) -> Chatty:
         passengers.append(Chatty(line, replies))
         return passengers[-1]
 
@@ -301,7 +301,7 @@ def test_no_line_says_anything_after_its_end_whoever_ended_it(
                 passenger.act(str(value))
             else:
                 wing.do(step, value)
-            assert (passenger.ends == 0) == (wing.sid in house.engine.lines)
+            assert (passenger.ends == 0) == (wing.sid in house.engine.connections)
         passenger.act("part")
         for what in ("say", "offer", "welcome", "part"):
             passenger.act(what)
@@ -309,7 +309,7 @@ def test_no_line_says_anything_after_its_end_whoever_ended_it(
         wing.check_the_end()
     assert not logged
     assert passenger.ends == 1
-    assert house.lobby.crowd == house.resource.sessions == 0
+    assert house.live_connections.crowd == house.resource.sessions == 0
     assert len(house.clock.getDelayedCalls()) == 1
 
 
@@ -327,8 +327,8 @@ def test_no_client_makes_the_board_raise_log_or_speak_after_the_end(
             wing.do(step, value)
             if step == "say":
                 house.announcer.tell([])
-            elif step == "part" and wing.sid in house.engine.lines:
-                house.engine.lines[wing.sid].part(endings.LEFT)
+            elif step == "part" and wing.sid in house.engine.connections:
+                house.engine.connections[wing.sid].close(endings.LEFT)
         house.pass_time(60)
         house.announcer.tell([])
         wing.check_the_end()

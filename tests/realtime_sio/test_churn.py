@@ -77,11 +77,11 @@ def test_after_a_minute_of_churn_no_session_timer_or_room_is_left(seed: int) -> 
         churn.act()
         house.announcer.tell([])
         house.pass_time(0.1, 0.1)
-    assert house.lobby.crowd
+    assert house.live_connections.crowd
     assert len(house.clock.getDelayedCalls()) == 1 + house.resource.sessions, "one timer a session, and the lobby's"
     house.pass_time(60)  # the half-open ones are found out
     assert house.is_empty
-    assert house.resource.sessions == house.lobby.passing == 0
+    assert house.resource.sessions == house.live_connections.handshaking == 0
     assert not house.announcer.room
     assert house.meter.values["websocket_connections_active"] == 0
     assert all(request.finished for request in churn.waiting)

@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred
 
 from scoreboard.actors.announcer import SLOW
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.saved_session import Absence
+from scoreboard.domain.saved_session import SavedSession
 from scoreboard.domain.values import BoardChanged, Cursor, RankAchieved, ScoreChanged
 from scoreboard.service import RESTARTING
-from scoreboard.storage.memory.sessions import MemoryAbsentees
+from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.awaiting import result_of, started
 from tests.realtime.cable import frame
 from tests.realtime.house import page
@@ -27,16 +27,16 @@ ROSE = RankAchieved(cursor=Cursor(epoch=3, seq=19), user_id="amy", milestone=50,
 TOP = BoardChanged(page=page(19))
 
 
-class SlowAbsentees(MemoryAbsentees):
+class SlowAbsentees(MemorySessionStore):
     """Those whose answers the test holds back."""
 
     held: Deferred[None] | None = None
 
-    async def take(self, pid: str, user_id: str) -> Absence | None:
-        absence = await super().take(pid, user_id)
+    async def restore(self, pid: str, user_id: str) -> SavedSession | None:
+        saved_session = await super().restore(pid, user_id)
         if self.held is not None:
             await self.held
-        return absence
+        return saved_session
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def house() -> House:
 
 @pytest.fixture
 def slow(house: House) -> SlowAbsentees:
-    slow = house.doors.absentees = SlowAbsentees(house.clock.seconds)
+    slow = house.doors.session_store = SlowAbsentees(house.clock.seconds)
     slow.held = Deferred()
     return slow
 
@@ -199,7 +199,7 @@ def test_a_server_that_was_restarted_or_another_one_takes_it_back(house: House) 
     _restart(house, client)
     assert client.goodbye() == 1012
     other = House()
-    other.doors.absentees = house.absentees
+    other.doors.session_store = house.session_store
     other.announcer.missed = (TOP,)
     client, now, told = come_back(other, was["pid"])
     assert now == was
@@ -294,7 +294,7 @@ def test_a_bad_token_is_refused_and_the_session_is_still_kept(house: House) -> N
 
 def test_while_nobody_can_say_what_is_kept_a_session_is_new(house: House) -> None:
     client, was = arrive(house)
-    house.absentees.broken = True
+    house.session_store.broken = True
     client.vanish()
     client, now, _ = come_back(house, was["pid"])
     assert now["pid"] != was["pid"]
@@ -337,13 +337,13 @@ def _fall_silent(house: House, client: SioClient) -> None:
 
 
 def _restart(house: House, client: SioClient) -> None:
-    started(house.lobby.empty(RESTARTING, 0.1))
+    started(house.live_connections.drain(RESTARTING, 0.1))
     house.pass_time(4, 0.05)
 
 
 def _be_slow(house: House, client: SioClient) -> None:
-    (visitor,) = house.announcer.room
-    visitor.part(SLOW)
+    (client_session,) = house.announcer.room
+    client_session.close(SLOW)
 
 
 LOSSES = [_vanish, _close_the_engine, _close_the_socket, _fall_silent, _be_slow, _restart]
@@ -354,7 +354,7 @@ def test_who_was_lost_is_kept(house: House, lose: Callable[[House, SioClient], N
     client, was = arrive(house)
     lose(house, client)
     assert not house.announcer.known
-    kept = result_of(house.absentees.take(was["pid"], "amy"))
+    kept = result_of(house.session_store.restore(was["pid"], "amy"))
     assert kept is not None
     assert kept.sid == was["sid"]
 
@@ -372,8 +372,8 @@ def test_who_was_lost_while_polling_is_kept(house: House, lose: str) -> None:
         house.pass_time(45)
     else:
         _restart(house, house.plug_in())
-    assert not house.engine.lines
-    assert result_of(house.absentees.take(was["pid"], "amy")) is not None
+    assert not house.engine.connections
+    assert result_of(house.session_store.restore(was["pid"], "amy")) is not None
 
 
 @pytest.mark.parametrize(
@@ -409,8 +409,8 @@ def test_who_posts_what_is_not_understood_is_not_kept(house: House, body: bytes)
     house.post(sid, b'40{"token":"amy"}')
     was = ids(house.packets(sid)[0])
     house.post(sid, body)
-    assert not house.engine.lines
-    assert result_of(house.absentees.take(was["pid"], "amy")) is None
+    assert not house.engine.connections
+    assert result_of(house.session_store.restore(was["pid"], "amy")) is None
 
 
 # Who does not want it
@@ -472,16 +472,16 @@ def test_nothing_is_sent_before_the_answer(house: House, slow: SlowAbsentees) ->
     client.vanish()
     house.announcer.missed, house.announcer.held = (MOVED, TOP), Deferred()
     client = ask_back(house, was["pid"])
-    (visitor,) = house.announcer.known
-    assert not visitor.drained
+    (client_session,) = house.announcer.known
+    assert not client_session.drained
     answer(slow.held)
     assert client.texts() == []
-    assert not visitor.drained
+    assert not client_session.drained
     client.text("40/other,")
     assert client.texts() == ['44/other,{"message":"Invalid namespace"}']
     answer(house.announcer.held)
     assert [text[:4] for text in client.texts()] == ['40{"', '42["', '42["']
-    assert visitor.drained
+    assert client_session.drained
 
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
@@ -543,8 +543,8 @@ def test_an_upgrade_before_the_answer_takes_the_answer_along(house: House, slow:
     socket.text("2probe")
     socket.text("5")
     assert socket.texts() == ["3probe"]
-    (visitor,) = house.announcer.known
-    assert not visitor.drained
+    (client_session,) = house.announcer.known
+    assert not client_session.drained
     answer(slow.held)
     connected, told = socket.texts()
     assert ids(connected) == was

@@ -7,10 +7,10 @@ import json
 import pytest
 from twisted.web.pages import notFound
 
-from scoreboard.net.http.site import Bounds, Site
+from scoreboard.net.http.site import HttpLimits, Site
 from scoreboard.web.app import build_socket_site
 from tests.realtime_sio import house as live
-from tests.web.house import House, Line, TellingMeter, request
+from tests.web.house import EngineConnection, House, TellingMeter, request
 
 PATH = "/socket.io/?EIO=4&transport=polling"
 
@@ -24,14 +24,14 @@ def site(request: pytest.FixtureRequest) -> Site:
         {b"/socket.io/": wing.resource},
         otherwise=notFound(),
         trusted_proxies=(),
-        bounds=Bounds(),
+        http_limits=HttpLimits(),
         clock=wing.clock,
         now_ms=wing.wall_ms,
         meter=TellingMeter(),
     )
 
 
-def opened(line: Line) -> str:
+def opened(line: EngineConnection) -> str:
     reply = line.ask(request("GET", PATH))
     assert reply.status == 200
     assert "transfer-encoding" not in reply.headers
@@ -50,11 +50,11 @@ def opened(line: Line) -> str:
     ],
 )
 def test_every_method_has_engine_ios_own_answer(site: Site, method: str, target: str, status: int) -> None:
-    assert Line(site).ask(request(method, target)).status == status
+    assert EngineConnection(site).ask(request(method, target)).status == status
 
 
 def test_a_get_waits_while_posts_come_by_another_connection(site: Site) -> None:
-    waiting, other = Line(site), Line(site)
+    waiting, other = EngineConnection(site), EngineConnection(site)
     target = opened(other)
     assert other.ask(request("POST", target, raw=b'40{"token":"amy"}')).body == b"ok"
     assert waiting.ask(request("GET", target)).body.startswith(b"40")
@@ -67,7 +67,7 @@ def test_a_get_waits_while_posts_come_by_another_connection(site: Site) -> None:
 
 
 def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None:
-    waiting, other = Line(site), Line(site)
+    waiting, other = EngineConnection(site), EngineConnection(site)
     target = opened(other)
     waiting.send(request("GET", target))
     waiting.hang_up()
@@ -75,7 +75,7 @@ def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None
 
 
 def test_a_payload_that_is_too_big_is_refused_by_its_length(site: Site) -> None:
-    line = Line(site)
+    line = EngineConnection(site)
     target = opened(line)
     line.send(request("POST", target, headers={"Content-Length": "16385"}, raw=b"4"))
     assert [reply.status for reply in line.replies()] == [413]

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from scoreboard.boundaries import Parting
-from scoreboard.domain.limits import Verdict
+from scoreboard.boundaries import CloseReason
+from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.frames import binary_frame, text_frame
-from scoreboard.realtime.engineio.connection import Line
+from scoreboard.realtime.engineio.connection import EngineConnection
 from tests.awaiting import started
-from tests.realtime.house import GateDouble
+from tests.realtime.house import RateLimiterDouble
 from tests.realtime_sio.house import House
 
 EIO = {"EIO": "4", "transport": "polling"}
@@ -215,21 +215,21 @@ def test_a_page_of_ours_may_read_the_answer(house: House, origin: str) -> None:
 
 
 def test_the_gate_is_asked_before_a_session_is_made() -> None:
-    gate = GateDouble()
-    house = House(gate=gate)
+    rate_limiter = RateLimiterDouble()
+    house = House(rate_limiter=rate_limiter)
     first = house.get()
     assert first.answer is None
-    gate.answer.callback(Verdict(refused="ip", retry_after_ms=1_500))
+    rate_limiter.answer.callback(RateVerdict(refused="ip", retry_after_ms=1_500))
     assert first.status == 429
     assert first.headers["Retry-After"] == "2"
     assert house.is_empty
 
 
 def test_who_leaves_while_the_gate_is_asked_leaves_nothing_behind() -> None:
-    gate = GateDouble()
-    house = House(gate=gate)
+    rate_limiter = RateLimiterDouble()
+    house = House(rate_limiter=rate_limiter)
     house.get().hang_up()
-    gate.answer.callback(Verdict())
+    rate_limiter.answer.callback(RateVerdict())
     assert house.is_empty
 
 
@@ -281,12 +281,12 @@ def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_tha
 def test_a_stopping_server_answers_everyone_and_takes_nobody(house: House) -> None:
     waiting = house.get(house.polls())
     emptied: list[object] = []
-    started(house.lobby.empty(Parting(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
+    started(house.live_connections.drain(CloseReason(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
     assert waiting.answer == (200, b"1")
     assert house.get().status == 503
     house.clock.pump([0.05] * 10)
     assert emptied
-    assert not house.engine.lines
+    assert not house.engine.connections
 
 
 def test_churn_leaves_nothing_behind(house: House) -> None:
@@ -307,17 +307,17 @@ def test_churn_leaves_nothing_behind(house: House) -> None:
 
 def test_messages_of_any_kind_come_back_in_order() -> None:
     class Echo:
-        def __init__(self, line: Line) -> None:
+        def __init__(self, line: EngineConnection) -> None:
             self._line = line
 
-        def heard(self, message: str | bytes) -> None:
-            self._line.say(binary_frame(message) if isinstance(message, bytes) else text_frame(b"4" + message.encode()))
+        def message_received(self, message: str | bytes) -> None:
+            self._line.reply(binary_frame(message) if isinstance(message, bytes) else text_frame(b"4" + message.encode()))
 
-        def moved(self) -> None: ...
+        def transport_changed(self) -> None: ...
 
-        def look(self, wall_s: float) -> None: ...
+        def check_deadlines(self, wall_s: float) -> None: ...
 
-        def gone(self) -> None: ...
+        def disconnected(self) -> None: ...
 
     house = House(board=Echo)
     sid = house.open()

@@ -89,7 +89,7 @@ def test_a_post_that_is_not_understood_closes_the_session(body: bytes) -> None:
     session = polling()
     with pytest.raises(Malformed):
         session.post(body, BORN_MS)
-    assert session.parting == endings.BAD_PACKET
+    assert session.close_reason == endings.BAD_PACKET
     with pytest.raises(Misplaced):
         session.poll(BORN_MS)
 
@@ -108,7 +108,7 @@ def test_a_get_that_is_given_up_closes_the_session() -> None:
     session = polling()
     session.poll(BORN_MS)
     session.abandon()
-    assert session.parting == endings.ABANDONED
+    assert session.close_reason == endings.ABANDONED
     assert session.take_payload() is None
 
 
@@ -117,7 +117,7 @@ def test_a_client_that_closes_gets_its_waiting_get_back() -> None:
     session.poll(BORN_MS)
     assert session.post(b"4last\x1e1\x1e4too late", BORN_MS) == ["last"]
     assert session.take_payload() == b"6"
-    assert session.parting == endings.LEFT
+    assert session.close_reason == endings.LEFT
 
 
 def test_nothing_to_say_answers_no_get() -> None:
@@ -133,7 +133,7 @@ def test_who_fetches_nothing_is_closed_and_never_holds_more_than_its_share() -> 
     session = polling()
     for _ in range(100):
         session.send(text_frame(b"4" + b"x" * 98))
-    assert session.parting == endings.UNREAD
+    assert session.close_reason == endings.UNREAD
     assert session.queued_bytes <= SETTINGS.queued_bytes_max + 100
 
 
@@ -151,17 +151,17 @@ def test_the_server_pings_and_a_pong_buys_another_interval() -> None:
         session.pass_time(now_ms)
         assert said(session) == b"2"
         now_ms += 199
-        assert session.hear("3", now_ms) is None
-        assert session.parting is None
+        assert session.receive("3", now_ms) is None
+        assert session.close_reason is None
 
 
 @pytest.mark.parametrize("transport", list(Transport))
 def test_without_a_pong_it_is_gone_at_interval_and_timeout_exactly(transport: Transport) -> None:
     session = polling() if transport is Transport.POLLING else websocket()
     session.pass_time(BORN_MS + 499)
-    assert session.parting is None
+    assert session.close_reason is None
     session.pass_time(BORN_MS + 500)
-    assert session.parting == endings.SILENT
+    assert session.close_reason == endings.SILENT
 
 
 def test_it_is_gone_then_even_if_no_timer_rang() -> None:
@@ -173,7 +173,7 @@ def test_it_is_gone_then_even_if_no_timer_rang() -> None:
 def test_pongs_that_nobody_asked_for_change_nothing() -> None:
     session = websocket()
     for now_ms in range(BORN_MS, BORN_MS + 300, 10):
-        session.hear("3", now_ms)
+        session.receive("3", now_ms)
         assert session.deadline_ms == BORN_MS + 300
     session.pass_time(BORN_MS + 300)
     assert said(session) == b"2"
@@ -191,10 +191,10 @@ def test_there_is_always_one_deadline_and_a_closed_session_has_none() -> None:
 def test_a_client_that_is_never_welcomed_is_closed() -> None:
     settings = EngineSettings(connect_timeout_ms=100)
     welcome, stranger = polling(settings), polling(settings)
-    welcome.welcome()
+    welcome.stop_connect_timer()
     for session in (welcome, stranger):
         session.pass_time(BORN_MS + 100)
-    assert (welcome.parting, stranger.parting) == (None, endings.UNWELCOME)
+    assert (welcome.close_reason, stranger.close_reason) == (None, endings.NO_CONNECT)
 
 
 # WebSocket
@@ -202,16 +202,16 @@ def test_a_client_that_is_never_welcomed_is_closed() -> None:
 
 def test_a_websocket_carries_text_and_binary() -> None:
     session = websocket()
-    assert session.hear("4hello", BORN_MS) == "hello"
-    assert session.hear(b"\1\2", BORN_MS) == b"\1\2"
+    assert session.receive("4hello", BORN_MS) == "hello"
+    assert session.receive(b"\1\2", BORN_MS) == b"\1\2"
 
 
 @pytest.mark.parametrize("message", ["", "abc", "7", "0", "2", "2probe", "5", "3x"])
 def test_a_websocket_is_closed_for_what_is_not_understood(message: str) -> None:
     session = websocket()
-    assert session.hear(message, BORN_MS) is None
-    assert session.parting == endings.BAD_PACKET
-    assert session.hear("4a", BORN_MS) is None
+    assert session.receive(message, BORN_MS) is None
+    assert session.close_reason == endings.BAD_PACKET
+    assert session.receive("4a", BORN_MS) is None
     session.send(text_frame(b"4late"))
     assert session.take_frames() == b""
 
@@ -257,7 +257,7 @@ def test_after_the_upgrade_nothing_polls_and_nothing_upgrades() -> None:
         session.post(b"4a", BORN_MS)
     with pytest.raises(Misplaced):
         session.attach(BORN_MS)
-    assert session.hear("4hello", BORN_MS) == "hello"
+    assert session.receive("4hello", BORN_MS) == "hello"
 
 
 @pytest.mark.parametrize("message", ["5", "4hello", "2", "", b"2probe", "2probex"])
@@ -280,4 +280,4 @@ def test_an_upgrade_has_its_time_and_one_candidate() -> None:
     assert session.attached
     session.pass_time(session.deadline_ms)
     assert not session.attached
-    assert session.parting is None
+    assert session.close_reason is None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from scoreboard.domain.refusals import NO_SPECTATORS
-from scoreboard.domain.values import Around, Stretch, TokenExpiring
-from scoreboard.realtime.socketio.encoders import RecoverableWire, sealed
+from scoreboard.domain.values import Around, RankRange, TokenExpiring
+from scoreboard.realtime.socketio.encoders import RecoverableEncoder, sealed
 from tests.realtime_sio.house import House
 from tests.realtime_sio.test_coming_back import MOVED, arrive, come_back
 
-VIEWS = [Around(user_id="amy", rows=5), Stretch(offset=100, limit=50)]
+VIEWS = [Around(user_id="amy", rows=5), RankRange(offset=100, limit=50)]
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_who_left_a_view_or_a_player_does_not_come_back_to_it(house: House) -> N
 
 
 def test_a_notice_has_no_offset_and_takes_none_from_others() -> None:
-    wire = RecoverableWire()
+    wire = RecoverableEncoder()
     notice = wire.frame(TokenExpiring(expires_at_s=5))
     first, last = wire.frame(MOVED), wire.frame(MOVED)
     assert notice.endswith(b'{"expiresAt":5000}]')

@@ -202,7 +202,7 @@ def test_a_token_that_ended_puts_its_client_out(house: House) -> None:
     assert before == [(1, b"41")], "so that it does not come back by itself with the same token"
     assert (opcode, payload[:2]) == (8, (4401).to_bytes(2, "big"))
     assert not house.announcer.known
-    assert not house.engine.lines
+    assert not house.engine.connections
 
 
 def test_too_many_events_put_a_client_out(house: House) -> None:
@@ -279,7 +279,7 @@ def test_what_is_not_understood_closes_the_engine(house: House, message: str) ->
     client.text(message)
     assert code(client) == 1008
     assert not house.announcer.known
-    assert not house.engine.lines
+    assert not house.engine.connections
 
 
 def test_a_binary_message_without_a_packet_closes_the_engine(house: House) -> None:
@@ -319,9 +319,9 @@ def test_the_server_pings_and_a_dead_peer_is_gone_in_time(house: House) -> None:
     assert alive.texts() == dead.texts() == ["2"]
     alive.text("3")
     house.pass_time(19)
-    assert len(house.engine.lines) == 2
+    assert len(house.engine.connections) == 2
     house.pass_time(1)
-    assert len(house.engine.lines) == 1
+    assert len(house.engine.connections) == 1
     house.pass_time(3)
     assert dead.cable.lost == "aborted"
     assert alive.cable.lost is None
@@ -440,7 +440,7 @@ def test_the_cable_takes_what_it_can() -> None:
     cable.protocol = house.factory.buildProtocol(cable.getPeer())
     cable.protocol.makeConnection(cable)
     client.shake_hands(WS)
-    assert house.lobby.crowd == 1
+    assert house.live_connections.crowd == 1
     house.pass_time(30)
     client.vanish()
     assert house.is_empty

@@ -13,10 +13,10 @@ from msgspec.structs import replace
 from scoreboard.domain.values import BoardChanged, Cursor, Event, RankAchieved, ScoreChanged
 from scoreboard.net.websocket.frames import unframed
 from scoreboard.realtime.socketio.encoders import (
-    RecoverableRowsWire,
-    RecoverableWire,
-    SocketIoRowsWire,
-    SocketIoWire,
+    RecoverableEncoder,
+    RecoverableRowsEncoder,
+    SocketIoEncoder,
+    SocketIoRowsEncoder,
     sealed,
 )
 from tests.realtime.house import page
@@ -39,14 +39,14 @@ def read(frames: bytes) -> list[Any]:
 
 @pytest.mark.parametrize("event", [MOVED, ROSE, TOP, CHANGED])
 def test_a_plain_wire_knows_no_offsets_and_a_recoverable_one_says_the_same_with_one(event: Event) -> None:
-    for plain, recoverable in ((SocketIoWire(), RecoverableWire()), (SocketIoRowsWire(), RecoverableRowsWire())):
+    for plain, recoverable in ((SocketIoEncoder(), RecoverableEncoder()), (SocketIoRowsEncoder(), RecoverableRowsEncoder())):
         (told,) = read(plain.frame(event))
         assert len(told) == 2
         assert read(recoverable.frame(event)) == [[*told, "3.17"]]
 
 
 def test_rows_are_rows_with_an_offset_too() -> None:
-    assert [read(wire.frame(CHANGED))[0][0] for wire in (RecoverableWire(), RecoverableRowsWire())] == [
+    assert [read(wire.frame(CHANGED))[0][0] for wire in (RecoverableEncoder(), RecoverableRowsEncoder())] == [
         "leaderboard:update",
         "leaderboard:rows",
     ]
@@ -57,7 +57,7 @@ _events = st.lists(st.sampled_from([MOVED, ROSE, TOP, CHANGED, replace(MOVED, us
 
 @given(_events)
 def test_of_what_leaves_at_once_the_last_event_alone_carries_the_offset(events: list[Event]) -> None:
-    plain, recoverable = SocketIoRowsWire(), RecoverableRowsWire()
+    plain, recoverable = SocketIoRowsEncoder(), RecoverableRowsEncoder()
     *before, last = read(sealed(b"".join(map(recoverable.frame, events))))
     *plain_before, plain_last = read(b"".join(map(plain.frame, events)))
     assert before == plain_before
@@ -65,13 +65,13 @@ def test_of_what_leaves_at_once_the_last_event_alone_carries_the_offset(events: 
 
 
 def test_nothing_and_one_event_are_sealed_already() -> None:
-    frame = RecoverableWire().frame(TOP)
+    frame = RecoverableEncoder().frame(TOP)
     assert sealed(frame) is frame
     assert sealed(b"") == b""
 
 
 def test_what_everyone_is_offered_is_sealed_once_whatever_single_players_get_besides() -> None:
-    wire = RecoverableWire()
+    wire = RecoverableEncoder()
     room, own = wire.frame(MOVED) + wire.frame(TOP), wire.frame(ROSE)
     once = sealed(room)
     assert [told[2:] for told in read(sealed(room + own))] == [[], [], ["3.17"]]

@@ -17,7 +17,7 @@ from typing import cast
 import pytest
 import redis
 
-from scoreboard.storage.redis.board_records import read_version, weight_of
+from scoreboard.storage.redis.board_records import read_version, sort_score_of
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.stores import open_store
 from tests.drills.crowded import fill
@@ -85,7 +85,7 @@ class Crowd:
         versions = [read_version(cast(bytes | None, value)) for value in self.store.hmget(KNOWN, sample)]
         drawn = list(zip(versions, self.store.zmscore(RANKING, sample), strict=True))
         figures.expect(
-            "of 1,000 drawn as the ledger has them", drawn == [(one.version, weight_of(one)) for one in standings], True
+            "of 1,000 drawn as the ledger has them", drawn == [(one.version, sort_score_of(one)) for one in standings], True
         )
 
 

@@ -10,12 +10,12 @@ from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
 from scoreboard.domain.refusals import HELD, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import Metadata, Origin, PlacedReceipt, Player, Receipt
-from scoreboard.storage.sql.award import Writes
+from scoreboard.domain.values import ClientInfo, Metadata, PlacedReceipt, Player, Receipt
+from scoreboard.storage.sql.award import AwardWriter
 
 NOW = 1_800_000_000_123
 QUEST = ActionRule(action_type="COMPLETE_QUEST", points=100)
-ORIGIN = Origin(address="192.0.2.7", agent="test/1.0 (ünïcode)")
+ORIGIN = ClientInfo(address="192.0.2.7", agent="test/1.0 (ünïcode)")
 
 
 def claim(
@@ -28,7 +28,7 @@ def claim(
     username: str | None = None,
     avatar: str | None = None,
     metadata: Metadata = (),
-    origin: Origin = ORIGIN,
+    origin: ClientInfo = ORIGIN,
     milestones: tuple[int, ...] = (),
 ) -> Claim:
     """A claim that will be granted, unless told otherwise."""
@@ -47,7 +47,7 @@ def claim(
         ),
         rule=rule,
         metadata=metadata,
-        origin=origin,
+        client=origin,
         at_ms=at_ms,
         milestones=milestones,
     )
@@ -59,7 +59,7 @@ def placed(award: Award, rank: int | None, previous_rank: int | None = None) -> 
     return award.user_id, award.claim.grant.action_id, receipt
 
 
-def judged(writes: Writes, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt] = ()) -> list[Verdict]:
+def judged(writes: AwardWriter, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt] = ()) -> list[Verdict]:
     """The verdicts of a batch. Claims of players whom another server holds are handed in again, as the scorekeeper does."""
     verdicts = writes.award(claims, receipts)
     for _ in range(10_000):

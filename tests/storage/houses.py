@@ -9,11 +9,11 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from scoreboard.boundaries import Ledger, Register
+from scoreboard.boundaries import Ledger, PlayerStore
 from scoreboard.storage.memory.ledger import MemoryLedger
-from scoreboard.storage.memory.players import MemoryRegister
+from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
-from scoreboard.storage.sql.players import SqlRegister, open_register
+from scoreboard.storage.sql.players import SqlPlayerStore, open_player_store
 from tests.awaiting import result_of, run
 from tests.storage.sql_stores import Dialect, fresh_url, tell
 
@@ -28,7 +28,7 @@ class House(Protocol):
         """The ledger itself, started."""
 
     @property
-    def register(self) -> Register:
+    def player_store(self) -> PlayerStore:
         """The register beside it, started."""
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -46,7 +46,7 @@ class MemoryHouse:
 
     def __init__(self) -> None:
         self.ledger: MemoryLedger = MemoryLedger(clock_ms=lambda: time.time_ns() // 1_000_000)
-        self.register: MemoryRegister = MemoryRegister(self.ledger.achievements, self.ledger.suspended)
+        self.player_store: MemoryPlayerStore = MemoryPlayerStore(self.ledger.achievements, self.ledger.suspended)
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return result_of(coroutine)
@@ -64,7 +64,7 @@ class SqlHouse:
     def __init__(self, dialect: Dialect, directory: Path) -> None:
         self.url = fresh_url(dialect, directory)
         self.ledger: SqlLedger = opened(self.url)
-        self.register: SqlRegister = opened_register(self.url)
+        self.player_store: SqlPlayerStore = opened_player_store(self.url)
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return run(lambda: coroutine)
@@ -73,7 +73,7 @@ class SqlHouse:
         tell(self.url, f"UPDATE user_scores SET score = {points} WHERE user_id = '{user_id}'")
 
     def close(self) -> None:
-        run(self.register.close)
+        run(self.player_store.close)
         run(self.ledger.close)
 
 
@@ -86,13 +86,13 @@ def opened(url: str) -> SqlLedger:
     return ledger
 
 
-def opened_register(url: str) -> SqlRegister:
+def opened_player_store(url: str) -> SqlPlayerStore:
     """A register on the real reactor, started."""
     from twisted.internet import reactor
 
-    register = open_register(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
-    register.start()
-    return register
+    player_store = open_player_store(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
+    player_store.start()
+    return player_store
 
 
 def house_of(kind: str, directory: Path) -> House:

@@ -18,7 +18,7 @@ from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import SUSPENDED
 from scoreboard.storage.schema import migrate, schema_status
-from scoreboard.storage.sql.stores import open_register_store, open_store
+from scoreboard.storage.sql.stores import open_player_sessions, open_store
 from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.postgres_server import postgres
 from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, tell
@@ -123,25 +123,25 @@ def test_everything_is_there_under_its_new_keys(url: str) -> None:
 
 def test_the_server_goes_on_where_it_was(url: str) -> None:
     migrate(url)
-    store, register = open_store(url), open_register_store(url)
+    store, player_store = open_store(url), open_player_sessions(url)
     state = store.order.state()
     assert (state.epoch, state.drawn_on) == (57, "")
     position = store.order.position()
     used = claim("amy", 100, action=ACTIONS["a1"])
-    retried, fresh, barred = store.writes.award([used, claim("amy", 7, milestones=(100, 155)), claim("only-suspended")], [])
+    retried, fresh, is_suspended = store.writes.award([used, claim("amy", 7, milestones=(100, 155)), claim("only-suspended")], [])
     receipt = receipt_in(retried)
     assert (receipt.points, receipt.total, receipt.rank, receipt.previous_rank) == (100, 100, 3, None)
     assert (granted(fresh).score_after, granted(fresh).version, granted(fresh).unlocked) == (157, 3, (155,))
-    assert barred == SUSPENDED
+    assert is_suspended == SUSPENDED
     page = store.order.changed_since(position, "", 10)
     assert ([one.user_id for one in page.standings], page.after) == (["amy"], "")
     assert sorted(one.user_id for one in store.order.accounts("", 10)) == sorted(PLAYERS)
     assert store.audits.verify("", 10) == (None, [])
-    assert sorted(register.reads.suspended("", 10)) == ["just-suspended", "only-suspended"]
-    assert [turn.number for turn in register.reads.turns(0, 10)] == [1, 2, 3, 4, 5, 6]
-    assert not register.reads.settings("amy").spectators
+    assert sorted(player_store.reads.suspended("", 10)) == ["just-suspended", "only-suspended"]
+    assert [turn.revision for turn in player_store.reads.turns(0, 10)] == [1, 2, 3, 4, 5, 6]
+    assert not player_store.reads.settings("amy").spectators
     assert store.writes.next_epoch("run-1") > 57
-    for each in (store.writes, store.order, store.audits, register.reads, register.changes):
+    for each in (store.writes, store.order, store.audits, player_store.reads, player_store.changes):
         each.close()
 
 

@@ -12,8 +12,8 @@ from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
 
 from scoreboard.boundaries import StoreAway, StoreUnavailable
-from scoreboard.storage.sql import thread as lane_module
-from scoreboard.storage.sql.thread import Lane, close_lanes
+from scoreboard.storage.sql import thread as thread_module
+from scoreboard.storage.sql.thread import SqlThread, close_threads
 from scoreboard.storage.sql.thread_worker import StoreSilent
 from tests.awaiting import run
 
@@ -71,58 +71,60 @@ def workshop() -> Workshop:
 
 
 @pytest.fixture
-def lane(reactor: Any, workshop: Workshop) -> Iterator[Lane[Workshop]]:
-    lane: Lane[Workshop] = Lane(reactor, "lane under test", lambda: workshop, waiting_max=3)
-    lane.start()
-    yield lane
+def sql_thread(reactor: Any, workshop: Workshop) -> Iterator[SqlThread[Workshop]]:
+    sql_thread: SqlThread[Workshop] = SqlThread(reactor, "lane under test", lambda: workshop, waiting_max=3)
+    sql_thread.start()
+    yield sql_thread
     workshop.released.set()
-    run(lambda: lane.close(5))
+    run(lambda: sql_thread.close(5))
 
 
 def later(coroutine: Any) -> Deferred[Any]:
     return ensureDeferred(coroutine)
 
 
-def test_calls_are_made_in_turn_in_one_thread_and_answered(lane: Lane[Workshop], workshop: Workshop) -> None:
+def test_calls_are_made_in_turn_in_one_thread_and_answered(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
     async def main() -> Any:
-        answers = await DeferredList([later(lane.ask(5, working(name))) for name in "abc"])
-        return answers, await lane.ask(5, lambda _: threading.current_thread())
+        answers = await DeferredList([later(sql_thread.ask(5, working(name))) for name in "abc"])
+        return answers, await sql_thread.ask(5, lambda _: threading.current_thread())
 
     answers, thread = run(main)
     assert [answer for _, answer in answers] == workshop.done == ["a", "b", "c"]
     assert thread.name == "lane under test"
 
 
-def test_an_error_of_the_work_reaches_who_asked_and_the_lane_goes_on(lane: Lane[Workshop], workshop: Workshop) -> None:
+def test_an_error_of_the_work_reaches_who_asked_and_the_lane_goes_on(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
     async def main() -> str:
         with pytest.raises(LookupError, match="of the work itself"):
-            await lane.ask(5, lambda shop: shop.fail())
-        return await lane.ask(5, working("next"))
+            await sql_thread.ask(5, lambda shop: shop.fail())
+        return await sql_thread.ask(5, working("next"))
 
     assert run(main) == "next"
 
 
-def test_who_comes_when_too_many_wait_is_refused_at_once(lane: Lane[Workshop], workshop: Workshop) -> None:
+def test_who_comes_when_too_many_wait_is_refused_at_once(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
     async def main() -> None:
-        waiting = [later(lane.ask(5, holding(name))) for name in "abc"]
+        waiting = [later(sql_thread.ask(5, holding(name))) for name in "abc"]
         with pytest.raises(StoreUnavailable, match="takes no more"):
-            await lane.ask(5, working("d"))
+            await sql_thread.ask(5, working("d"))
         workshop.released.set()
         await DeferredList(waiting)
-        await lane.ask(5, working("e"))
+        await sql_thread.ask(5, working("e"))
 
     run(main)
     assert workshop.done == ["a", "b", "c", "e"]
 
 
-def test_at_the_deadline_what_runs_is_interrupted_and_what_waits_is_never_made(lane: Lane[Workshop], workshop: Workshop) -> None:
+def test_at_the_deadline_what_runs_is_interrupted_and_what_waits_is_never_made(
+    sql_thread: SqlThread[Workshop], workshop: Workshop
+) -> None:
     async def main() -> None:
-        running = later(lane.ask(0.05, holding("running")))
-        waiting = later(lane.ask(0.04, working("waiting")))
+        running = later(sql_thread.ask(0.05, holding("running")))
+        waiting = later(sql_thread.ask(0.04, working("waiting")))
         for one in (waiting, running):
             with pytest.raises(StoreUnavailable, match=r"did not answer in 0\.0. s"):
                 await one
-        await lane.ask(5, working("after"))
+        await sql_thread.ask(5, working("after"))
 
     run(main)
     assert workshop.interrupted == 1
@@ -130,33 +132,33 @@ def test_at_the_deadline_what_runs_is_interrupted_and_what_waits_is_never_made(l
     assert "waiting" not in workshop.done
 
 
-def test_who_gives_up_waiting_does_not_stop_the_work(lane: Lane[Workshop], workshop: Workshop) -> None:
+def test_who_gives_up_waiting_does_not_stop_the_work(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
     async def main() -> None:
-        held = later(lane.ask(5, holding("held")))
-        given_up = later(lane.ask(5, working("given up")))
+        held = later(sql_thread.ask(5, holding("held")))
+        given_up = later(sql_thread.ask(5, working("given up")))
         given_up.addErrback(lambda _: None)
         given_up.cancel()
         workshop.released.set()
         await held
-        await lane.ask(5, working("after"))
+        await sql_thread.ask(5, working("after"))
 
     run(main)
     assert workshop.done == ["held", "given up", "after"]
 
 
 def test_closing_finishes_what_waits_then_lets_go_in_the_lanes_own_thread(reactor: Any, workshop: Workshop) -> None:
-    lane: Lane[Workshop] = Lane(reactor, "closing", lambda: workshop, waiting_max=3)
-    lane.start()
+    sql_thread: SqlThread[Workshop] = SqlThread(reactor, "closing", lambda: workshop, waiting_max=3)
+    sql_thread.start()
 
     async def main() -> None:
-        held = later(lane.ask(5, holding("held")))
-        closing = later(lane.close(5))
+        held = later(sql_thread.ask(5, holding("held")))
+        closing = later(sql_thread.close(5))
         with pytest.raises(StoreUnavailable, match="is closed"):
-            await lane.ask(5, working("too late"))
+            await sql_thread.ask(5, working("too late"))
         await deferLater(reactor, 0.01, workshop.released.set)
         await closing
         assert await held == "held"
-        await lane.close(5)
+        await sql_thread.close(5)
 
     run(main)
     assert workshop.done == ["held"]
@@ -179,11 +181,11 @@ class SlowToClose(Workshop):
 def test_lanes_of_one_store_close_one_after_another(reactor: Any) -> None:
     """Two handles of SQLite that close at the same moment each leave the log to the other."""
     steps: list[str] = []
-    lanes: list[Lane[Workshop]] = []
+    threads: list[SqlThread[Workshop]] = []
     for name in "abc":
-        lanes.append(Lane(reactor, name, lambda name=name: SlowToClose(name, steps), waiting_max=3))  # type: ignore[misc]
-        lanes[-1].start()
-    run(lambda: close_lanes(lanes, 5))
+        threads.append(SqlThread(reactor, name, lambda name=name: SlowToClose(name, steps), waiting_max=3))  # type: ignore[misc]
+        threads[-1].start()
+    run(lambda: close_threads(threads, 5))
     assert steps == [f"{name} {step}" for name in "abc" for step in ("closes", "is closed")]
 
 
@@ -194,14 +196,14 @@ class Store:
         self.silent = threading.Event()
         self.hangs = threading.Event()
         self.made: list[str] = []
-        self.lines: list[Line] = []
+        self.lines: list[EngineConnection] = []
 
-    def line(self) -> Line:
-        self.lines.append(Line(self))
+    def line(self) -> EngineConnection:
+        self.lines.append(EngineConnection(self))
         return self.lines[-1]
 
 
-class Line:
+class EngineConnection:
     """Waits in vain while the store is silent; cannot even be interrupted while the store ``hangs``."""
 
     def __init__(self, store: Store) -> None:
@@ -252,19 +254,19 @@ def store() -> Iterator[Store]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, seconds in [("SILENT_S_MIN", 0.05), ("PROBE_EVERY_S", 0.05), ("PROBE_S_MAX", 0.2), ("RETURN_S_MAX", 0.1)]:
-        monkeypatch.setattr(lane_module, name, seconds)
+        monkeypatch.setattr(thread_module, name, seconds)
 
 
-def silent_lane(reactor: Any, store: Store, meter: Counts | None = None) -> Lane[Line]:
-    lane: Lane[Line] = Lane(reactor, "silent", store.line, waiting_max=100, meter=meter)
-    lane.start()
-    return lane
+def silent_thread(reactor: Any, store: Store, meter: Counts | None = None) -> SqlThread[EngineConnection]:
+    sql_thread: SqlThread[EngineConnection] = SqlThread(reactor, "silent", store.line, waiting_max=100, meter=meter)
+    sql_thread.start()
+    return sql_thread
 
 
-async def refused_at_once(lane: Lane[Line]) -> None:
+async def refused_at_once(sql_thread: SqlThread[EngineConnection]) -> None:
     begun = time.monotonic()
     with pytest.raises(StoreAway, match="does not answer"):
-        await lane.ask(5, lambda line: line.ask("refused"))
+        await sql_thread.ask(5, lambda line: line.ask("refused"))
     assert time.monotonic() - begun < 0.01
 
 
@@ -272,28 +274,28 @@ async def refused_at_once(lane: Lane[Line]) -> None:
 @pytest.mark.parametrize("hangs", [False, True])
 def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers(hangs: bool, reactor: Any, store: Store) -> None:
     counts = Counts()
-    lane = silent_lane(reactor, store, counts)
+    sql_thread = silent_thread(reactor, store, counts)
 
     async def main() -> None:
         store.silent.set()
         if hangs:
             store.hangs.set()
-        first = later(lane.ask(0.2, lambda line: line.ask("first")))
-        waiting = [later(lane.ask(5, lambda line: line.ask("waiting"))) for _ in range(50)]
+        first = later(sql_thread.ask(0.2, lambda line: line.ask("first")))
+        waiting = [later(sql_thread.ask(5, lambda line: line.ask("waiting"))) for _ in range(50)]
         with pytest.raises(StoreUnavailable, match="did not answer"):
             await first
         for one in waiting:
             with pytest.raises(StoreAway, match="does not answer"):
                 await one
-        assert lane.away
-        await refused_at_once(lane)
+        assert sql_thread.away
+        await refused_at_once(sql_thread)
         await deferLater(reactor, 0.5)
-        await refused_at_once(lane)
+        await refused_at_once(sql_thread)
         store.silent.clear()
         await deferLater(reactor, 0.3)
-        assert await lane.ask(5, lambda line: line.ask("back")) == "back"
-        assert not lane.away
-        await lane.close(5)
+        assert await sql_thread.ask(5, lambda line: line.ask("back")) == "back"
+        assert not sql_thread.away
+        await sql_thread.close(5)
 
     run(main)
     assert set(store.made) == {"probe", "back"}
@@ -303,18 +305,18 @@ def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers
 
 @pytest.mark.usefixtures("quick")
 def test_a_call_that_waited_in_vain_sends_the_lane_away_before_the_next_is_made(reactor: Any, store: Store) -> None:
-    lane = silent_lane(reactor, store)
+    sql_thread = silent_thread(reactor, store)
 
     async def main() -> None:
-        in_vain = later(lane.ask(5, lambda line: line.wait_in_vain()))
-        waiting = later(lane.ask(5, lambda line: line.ask("waiting")))
+        in_vain = later(sql_thread.ask(5, lambda line: line.wait_in_vain()))
+        waiting = later(sql_thread.ask(5, lambda line: line.ask("waiting")))
         with pytest.raises(StoreSilent):
             await in_vain
         with pytest.raises(StoreAway):
             await waiting
         await deferLater(reactor, 0.1)
-        assert await lane.ask(5, lambda line: line.ask("back")) == "back"
-        await lane.close(5)
+        assert await sql_thread.ask(5, lambda line: line.ask("back")) == "back"
+        await sql_thread.close(5)
 
     run(main)
     assert store.made == ["probe", "back"]
@@ -322,35 +324,35 @@ def test_a_call_that_waited_in_vain_sends_the_lane_away_before_the_next_is_made(
 
 @pytest.mark.usefixtures("quick")
 def test_no_more_threads_hang_than_the_limit_allows(reactor: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "SPARE_THREADS_MAX", 3)
-    lane = silent_lane(reactor, store)
+    monkeypatch.setattr(thread_module, "SPARE_THREADS_MAX", 3)
+    sql_thread = silent_thread(reactor, store)
 
     async def main() -> None:
         store.silent.set()
         store.hangs.set()
         with pytest.raises(StoreUnavailable):
-            await lane.ask(0.1, lambda line: line.ask("first"))
+            await sql_thread.ask(0.1, lambda line: line.ask("first"))
         await deferLater(reactor, 1)
         assert len(store.lines) <= 1 + 3
         store.silent.clear()
         await deferLater(reactor, 0.3)
-        assert await lane.ask(5, lambda line: line.ask("back")) == "back"
-        await lane.close(5)
+        assert await sql_thread.ask(5, lambda line: line.ask("back")) == "back"
+        await sql_thread.close(5)
 
     run(main)
 
 
 @pytest.mark.parametrize("hangs", [False, True])
 def test_closing_ends_in_time_whatever_hangs(hangs: bool, reactor: Any, store: Store) -> None:
-    lane = silent_lane(reactor, store)
+    sql_thread = silent_thread(reactor, store)
 
     async def main() -> None:
         store.silent.set()
         if hangs:
             store.hangs.set()
-        waiting = [later(lane.ask(5, lambda line: line.ask("late"))) for _ in range(3)]
+        waiting = [later(sql_thread.ask(5, lambda line: line.ask("late"))) for _ in range(3)]
         begun = time.monotonic()
-        await lane.close(0.2)
+        await sql_thread.close(0.2)
         assert time.monotonic() - begun < 0.5
         store.silent.clear()
         for one in waiting[1:]:
@@ -370,9 +372,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 2) -> None:
         time.sleep(0.01)
 
 
-def test_who_asks_when_the_time_is_over_already_takes_no_place(lane: Lane[Workshop]) -> None:
+def test_who_asks_when_the_time_is_over_already_takes_no_place(sql_thread: SqlThread[Workshop]) -> None:
     """As a process that was stopped for a while does with what waited in line."""
     for _ in range(5):  # more than there are places
         with pytest.raises(StoreAway):
-            run(lambda: lane.ask(-0.3, lambda _: 1))
-    assert run(lambda: lane.ask(1.0, lambda _: 1)) == 1
+            run(lambda: sql_thread.ask(-0.3, lambda _: 1))
+    assert run(lambda: sql_thread.ask(1.0, lambda _: 1)) == 1

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.boundaries import LedgerWentBack
-from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, TakenBack
+from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import DAY_MS, POINTS_MAX, Origin, Standing
+from scoreboard.domain.values import DAY_MS, POINTS_MAX, ClientInfo, Standing
 from tests.storage.claims import NOW, claim, granted, placed, receipt_in
 from tests.storage.houses import House, MemoryHouse, house_of
 
@@ -207,7 +207,7 @@ def test_whatever_text_a_client_sends_spoils_nothing(house: House) -> None:
         "amy",
         username='q"u\\o{t},e\0\ud800',
         avatar="\0",
-        origin=Origin(address="::1", agent="a\0b\udfff'--"),
+        origin=ClientInfo(address="::1", agent="a\0b\udfff'--"),
         metadata=(("a", b'"\\u0000\\ud83d"'), ("b", b"1e400"), ("d", deep), ("ключ", b'{"x":[null,true]}')),
     )
     first, second = house.do(house.ledger.award([odd, claim("bob")], []))
@@ -376,8 +376,8 @@ def test_a_reset_of_everybody_passes_over_who_is_off_the_board(house: House) -> 
     house.do(house.ledger.award([claim("amy", 100), claim("bob", 0), claim("cat", -4)], []))
     house.do(house.ledger.reset(order("amy")))
     assert [standing.user_id for standing in house.do(house.ledger.reset(order())).standings] == ["bob", "cat"]
-    assert house.do(house.ledger.reset(order())) == TakenBack(standings=[])
-    assert house.do(house.ledger.reset(order("nobody"))) == TakenBack(standings=[])
+    assert house.do(house.ledger.reset(order())) == ResetResult(standings=[])
+    assert house.do(house.ledger.reset(order("nobody"))) == ResetResult(standings=[])
     assert house.do(house.ledger.top(0, 10)) == []
     assert [one.points for one in house.do(house.ledger.accounts("", 10))] == [0, 0, 0]
 

@@ -7,7 +7,7 @@ import pytest
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.storage.memory.ledger import MemoryLedger
-from scoreboard.storage.memory.players import MemoryRegister
+from scoreboard.storage.memory.players import MemoryPlayerStore
 from tests.awaiting import result_of, started
 from tests.storage.claims import claim, granted
 
@@ -48,9 +48,9 @@ def test_one_who_waited_meets_a_ledger_that_broke_meanwhile() -> None:
 
 
 def test_the_registers_twin_breaks_likewise() -> None:
-    register = MemoryRegister()
-    register.broken = StoreUnavailable("out for lunch")
+    player_store = MemoryPlayerStore()
+    player_store.broken = StoreUnavailable("out for lunch")
     with pytest.raises(StoreUnavailable, match="out for lunch"):
-        result_of(register.change_settings("amy", PlayerSettings(spectators=False), 0))
-    register.broken = None
-    assert result_of(register.turn()) == 0
+        result_of(player_store.change_settings("amy", PlayerSettings(spectators=False), 0))
+    player_store.broken = None
+    assert result_of(player_store.revision()) == 0

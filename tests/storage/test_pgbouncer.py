@@ -12,7 +12,7 @@ from scoreboard.domain.judgement import Award
 from scoreboard.domain.players import SuspensionOrder
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.sql.postgres.session import connect
-from scoreboard.storage.sql.stores import open_register_store, open_store
+from scoreboard.storage.sql.stores import open_player_sessions, open_store
 from tests.storage.claims import claim, granted
 from tests.storage.pgbouncer import PgBouncer, pgbouncer
 from tests.storage.postgres_server import postgres
@@ -67,16 +67,16 @@ def test_awards_of_two_servers_take_turns_in_shared_sessions(url: str) -> None:
 
 
 def test_the_register_changes_and_reads_in_shared_sessions(url: str) -> None:
-    register = open_register_store(url)
+    player_store = open_player_sessions(url)
     for number in range(8):
         suspended = number % 2 == 0
         order = SuspensionOrder(
             suspension_id=f"s{number}", user_id="amy", suspended=suspended, operator="ops", reason="test", at_ms=number
         )
-        assert register.changes.suspend(order)
-        assert register.reads.suspended("", 9) == (["amy"] if suspended else [])
-    register.changes.close()
-    register.reads.close()
+        assert player_store.changes.suspend(order)
+        assert player_store.reads.suspended("", 9) == (["amy"] if suspended else [])
+    player_store.changes.close()
+    player_store.reads.close()
 
 
 def test_an_upgrade_through_it_works(bouncer: PgBouncer) -> None:

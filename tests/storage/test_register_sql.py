@@ -15,10 +15,10 @@ import pytest
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
-from scoreboard.storage.sql.stores import RegisterStore, open_register_store
+from scoreboard.storage.sql.stores import PlayerSessions, open_player_sessions
 from tests.awaiting import run
 from tests.storage.claims import NOW, claim, granted
-from tests.storage.houses import opened, opened_register
+from tests.storage.houses import opened, opened_player_store
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
 
 WRITERS = 4
@@ -53,7 +53,7 @@ def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> Non
     seen: list[tuple[int, str, bool | None]] = []
 
     def write(number: int) -> None:
-        store = open_register_store(url)
+        store = open_player_sessions(url)
         try:
             for round_ in range(ROUNDS):
                 persistently(partial(store.changes.suspend, order(f"user-{number}", round_ % 2 == 0, round_)))
@@ -64,15 +64,15 @@ def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> Non
             store.changes.close()
 
     def follow() -> None:
-        store = open_register_store(url)
+        store = open_player_sessions(url)
         last = 0
         while True:
             ended = done.is_set()
             time.sleep(0.002)  # the interpreter is the writers', too
             for turn in store.reads.turns(last, 3):
-                assert turn.number > last
-                last = turn.number
-                seen.append((turn.number, turn.user_id, turn.suspended))
+                assert turn.revision > last
+                last = turn.revision
+                seen.append((turn.revision, turn.user_id, turn.suspended))
             if ended and last == store.reads.turn():
                 store.reads.close()
                 return
@@ -98,7 +98,7 @@ def test_two_operators_at_once_enter_one_order(url: str) -> None:
     barrier = threading.Barrier(WRITERS)
 
     def write(number: int) -> None:
-        store: RegisterStore = open_register_store(url)
+        store: PlayerSessions = open_player_sessions(url)
         barrier.wait(10)
         entered.append(store.changes.suspend(order("amy", True, number)))
         store.changes.close()
@@ -121,53 +121,57 @@ def refused_within(seconds_max: float) -> Iterator[None]:
 
 def test_a_locked_register_refuses_in_time_and_holds_up_neither_its_readers_nor_an_award(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
-    ledger, register = opened(url), opened_register(url)
+    ledger, player_store = opened(url), opened_player_store(url)
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE turns IN EXCLUSIVE MODE")
         with refused_within(2.6):
-            run(lambda: register.change_settings("amy", PRIVATE, NOW))
-        assert run(lambda: register.settings("amy")).spectators
+            run(lambda: player_store.change_settings("amy", PRIVATE, NOW))
+        assert run(lambda: player_store.settings("amy")).spectators
         assert granted(run(lambda: ledger.award([claim("amy", 100, milestones=(100,))], []))[0]).unlocked == (100,)
-        assert run(register.turn) == 0
-        assert [one.milestone for one in run(lambda: register.achievements("amy"))] == [100]
-    run(lambda: register.change_settings("amy", PRIVATE, NOW))
-    assert run(register.turn) == 1
-    run(register.close)
+        assert run(player_store.revision) == 0
+        assert [one.milestone for one in run(lambda: player_store.achievements("amy"))] == [100]
+    run(lambda: player_store.change_settings("amy", PRIVATE, NOW))
+    assert run(player_store.revision) == 1
+    run(player_store.close)
     run(ledger.close)
 
 
 def test_a_locked_sqlite_file_refuses_changes_in_time_and_answers_readers(tmp_path: Path) -> None:
     url = fresh_url("sqlite", tmp_path)
-    register = opened_register(url)
+    player_store = opened_player_store(url)
     other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with refused_within(2.6):
-        run(lambda: register.suspend(order("amy", True, 1)))
-    assert run(lambda: register.suspended("", 9)) == []
+        run(lambda: player_store.suspend(order("amy", True, 1)))
+    assert run(lambda: player_store.suspended("", 9)) == []
     other.execute("ROLLBACK")
     other.close()
-    assert run(lambda: register.suspend(order("amy", True, 1)))
-    run(register.close)
+    assert run(lambda: player_store.suspend(order("amy", True, 1)))
+    run(player_store.close)
 
 
 def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the_worse(url: str) -> None:
-    register = opened_register(url)
+    player_store = opened_player_store(url)
     tell(url, "ALTER TABLE suspensions RENAME TO pardons")
-    for use in (lambda: register.suspended("", 9), lambda: register.suspend(order("amy", True, 1)), lambda: register.turns(0, 9)):
+    for use in (
+        lambda: player_store.suspended("", 9),
+        lambda: player_store.suspend(order("amy", True, 1)),
+        lambda: player_store.changes_since(0, 9),
+    ):
         with refused_within(1.0):
             run(use)
     tell(url, "ALTER TABLE pardons RENAME TO suspensions")
-    assert run(lambda: register.suspend(order("amy", True, 2)))
-    assert run(lambda: register.suspended("", 9)) == ["amy"]
-    assert run(register.turn) == 1
-    run(register.close)
+    assert run(lambda: player_store.suspend(order("amy", True, 2)))
+    assert run(lambda: player_store.suspended("", 9)) == ["amy"]
+    assert run(player_store.revision) == 1
+    run(player_store.close)
 
 
 def test_a_change_that_was_given_up_is_not_committed(url: str) -> None:
-    store = open_register_store(url)
+    store = open_player_sessions(url)
 
     def give_up_at_the_last_moment() -> None:
-        with store.changes.changing() as connection:
+        with store.changes.writing() as connection:
             connection.exec_driver_sql("UPDATE turns SET number = 7")
             store.changes.interrupt()
 

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
-from scoreboard.domain.entries import EntryFilter, ResetOrder, TakenBack
+from scoreboard.domain.entries import EntryFilter, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.values import PlacedReceipt
@@ -171,7 +171,7 @@ def test_a_reset_waits_for_no_row_that_another_session_holds(tmp_path: Path) -> 
         done = store.writes.reset(everyone)
         assert ([one.user_id for one in done.standings], done.held) == (["amy", "cat"], ("bob",))
         named = msgspec.structs.replace(everyone, user_ids=("amy", "bob"))
-        assert store.writes.reset(named) == TakenBack(standings=[], held=("bob",))
+        assert store.writes.reset(named) == ResetResult(standings=[], held=("bob",))
         assert time.monotonic() - began_s < 1
     judged(store.writes, [claim("amy", 7)], [])
     assert [one.user_id for one in store.writes.reset(msgspec.structs.replace(named, user_ids=done.held)).standings] == ["bob"]

@@ -121,10 +121,10 @@ def test_nothing_is_acknowledged_and_the_message_names_the_file(
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nor_is_a_suspension(fault: Callable[[Path, Path], None], house: SqlHouse, tmp_path: Path) -> None:
-    run(house.register.turn)
+    run(house.player_store.revision)
     fault(path_of(house), tmp_path / "backup.db")
     with pytest.raises(StoreUnavailable, match=r"ledger\.db"):
-        run(house.register.turn)
+        run(house.player_store.revision)
 
 
 def test_a_file_that_is_put_back_is_used_again(house: SqlHouse) -> None:

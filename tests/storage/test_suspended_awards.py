@@ -17,7 +17,7 @@ from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder, ledger_shard
 from scoreboard.domain.refusals import HELD, SUSPENDED
-from scoreboard.storage.sql.stores import SqlStore, open_register_store, open_store
+from scoreboard.storage.sql.stores import SqlStore, open_player_sessions, open_store
 from tests.storage.claims import NOW, claim, granted, judged
 from tests.storage.houses import House, house_of
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
@@ -48,12 +48,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(house: House, known: bool) -> None:
     if known:
         house.do(house.ledger.award([claim("amy", 7)], []))
-    house.do(house.register.suspend(order()))
+    house.do(house.player_store.suspend(order()))
     verdicts = house.do(house.ledger.award([claim("amy"), claim("bob"), claim("amy")], []))
     assert verdicts[0] == verdicts[2] == SUSPENDED
     assert granted(verdicts[1]).score_after == 100
     assert house.do(house.ledger.count_entries(EntryFilter(user_id="amy"))) == known
-    house.do(house.register.suspend(order(suspended=False)))
+    house.do(house.player_store.suspend(order(suspended=False)))
     again = granted(house.do(house.ledger.award([claim("amy")], []))[0])
     assert (again.score_after, again.version) == ((107, 2) if known else (100, 1))
 
@@ -61,19 +61,19 @@ def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(house: Hous
 def test_the_receipt_of_a_used_action_is_not_told_while_the_player_is_suspended(house: House) -> None:
     used = claim("amy")
     house.do(house.ledger.award([used], []))
-    house.do(house.register.suspend(order()))
+    house.do(house.player_store.suspend(order()))
     assert house.do(house.ledger.award([used], [])) == [SUSPENDED]
 
 
 def test_a_suspension_alone_adds_no_player_to_the_ledger(house: House) -> None:
-    house.do(house.register.suspend(order()))
+    house.do(house.player_store.suspend(order()))
     assert house.do(house.ledger.account("amy")) is None
     assert house.do(house.ledger.accounts("", 9)) == []
     assert house.do(house.ledger.top(0, 9)) == []
     assert house.do(house.ledger.ranked_count()) == 0
     assert house.do(house.ledger.verify("", 9)) == (None, [])
     assert granted(house.do(house.ledger.award([claim("bob")], []))[0]).score_after == 100
-    house.do(house.register.suspend(order(suspended=False)))
+    house.do(house.player_store.suspend(order(suspended=False)))
     first = granted(house.do(house.ledger.award([claim("amy", username="Amy")], []))[0])
     assert (first.version, first.score_before, first.score_after) == (1, 0, 100)
     account = house.do(house.ledger.account("amy"))
@@ -115,14 +115,14 @@ class Playing(threading.Thread):
 
 def suspend(url: str, user_id: str) -> None:
     """Enter an order, and again while SQLite is busy."""
-    register = open_register_store(url)
+    player_store = open_player_sessions(url)
     for _ in range(20):
         with contextlib.suppress(StoreUnavailable):
-            assert register.changes.suspend(order(user_id))
+            assert player_store.changes.suspend(order(user_id))
             break
     else:
         pytest.fail("never got the writer's lock")
-    register.changes.close()
+    player_store.changes.close()
 
 
 def test_whatever_the_schedule_no_entry_follows_a_suspension(url: str) -> None:
@@ -189,14 +189,14 @@ def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_a
     tell(postgres_url, tell(postgres_url, named.format(isolation))[0][0])
     if known:
         assert Awarding(postgres_url, "amy", "bob").ended(5)
-    register = open_register_store(postgres_url)
+    player_store = open_player_sessions(postgres_url)
     committing = threading.Event()
     with psycopg.connect(postgres_url) as blocker:
         # The order is entered but for its last row, which waits for us: a suspension in the middle of its transaction.
         blocker.execute("LOCK TABLE suspensions IN SHARE ROW EXCLUSIVE MODE")
 
         def suspend() -> None:
-            register.changes.suspend(order())
+            player_store.changes.suspend(order())
             committing.set()
 
         suspending = threading.Thread(target=suspend, daemon=True)
@@ -213,15 +213,15 @@ def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_a
     suspending.join(5)
     assert amy.ended(5) == [SUSPENDED]
     assert tell(postgres_url, "SELECT count(*) FROM score_transactions WHERE user_id = 'amy'") == [(int(known),)]
-    register.changes.close()
-    register.reads.close()
+    player_store.changes.close()
+    player_store.reads.close()
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
 def test_a_suspension_that_meets_an_award_under_way_waits_for_its_commit(postgres_url: str, known: bool) -> None:
     if known:
         assert Awarding(postgres_url, "amy").ended(5)
-    register = open_register_store(postgres_url)
+    player_store = open_player_sessions(postgres_url)
     # What an award holds until its commit, by hand, so that it can be stopped there.
     with psycopg.connect(postgres_url) as award:
         if known:
@@ -233,23 +233,23 @@ def test_a_suspension_that_meets_an_award_under_way_waits_for_its_commit(postgre
                 " VALUES (%s, 'amy', 'Amy', 100, 1, 1, now(), now())",
                 (ledger_shard("amy"),),
             )
-        suspending = threading.Thread(target=lambda: register.changes.suspend(order()), daemon=True)
+        suspending = threading.Thread(target=lambda: player_store.changes.suspend(order()), daemon=True)
         suspending.start()
         suspending.join(0.3)
         assert suspending.is_alive(), "it waits for the award"
-        assert register.reads.suspended("", 9) == []
+        assert player_store.reads.suspended("", 9) == []
     suspending.join(5)
-    assert register.reads.suspended("", 9) == ["amy"]
-    register.changes.close()
-    register.reads.close()
+    assert player_store.reads.suspended("", 9) == ["amy"]
+    player_store.changes.close()
+    player_store.reads.close()
 
 
 def test_a_suspension_that_waits_for_its_player_holds_up_no_other_change(postgres_url: str) -> None:
     assert Awarding(postgres_url, "amy").ended(5)
-    register, other = open_register_store(postgres_url), open_register_store(postgres_url)
+    player_store, other = open_player_sessions(postgres_url), open_player_sessions(postgres_url)
     with psycopg.connect(postgres_url) as holder:
         holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
-        suspending = threading.Thread(target=lambda: register.changes.suspend(order()), daemon=True)
+        suspending = threading.Thread(target=lambda: player_store.changes.suspend(order()), daemon=True)
         suspending.start()
         began_s = time.monotonic()
         time.sleep(0.2)
@@ -259,8 +259,8 @@ def test_a_suspension_that_waits_for_its_player_holds_up_no_other_change(postgre
         time.sleep(1.6)  # longer than an award would wait: an order that stops a cheater waits on
         assert suspending.is_alive()
     suspending.join(5)
-    assert register.reads.suspended("", 9) == sorted(["amy", "cat"], key=ledger_shard)
-    for store in (register, other):
+    assert player_store.reads.suspended("", 9) == sorted(["amy", "cat"], key=ledger_shard)
+    for store in (player_store, other):
         store.changes.close()
         store.reads.close()
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from scoreboard.storage.redis.paths import RedisHome
+from scoreboard.storage.redis.paths import EmbeddedRedisPaths
 
 _libc = ctypes.CDLL(None)
 
@@ -30,7 +30,7 @@ class RedisServer:
 
     def __init__(self, *options: str, binary: str | None = None, environment: Mapping[str, str] | None = None) -> None:
         self._data_dir = Path(tempfile.mkdtemp(prefix="redis-test-"))
-        self._home = RedisHome(self._data_dir)
+        self._home = EmbeddedRedisPaths(self._data_dir)
         self._options = options
         self._binary = binary
         self._environment = {**os.environ, **(environment or {})}

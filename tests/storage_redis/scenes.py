@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from scoreboard.boundaries import Meter
 from scoreboard.domain.values import Standing
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 
 NOW_MS = 1_790_000_000_000
 
@@ -41,9 +41,9 @@ def the_reactor() -> Any:
 
 
 @asynccontextmanager
-async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisLink]:
+async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisClient]:
     """A link that is up, closed in the end."""
-    link = RedisLink(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
+    link = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
     link.open()
     try:
         await link.reached(2_000)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.boundaries import Board, BoardState, StaleBoard, StoreUnavailable
-from scoreboard.domain.standings import points_of, weight
-from scoreboard.domain.values import POINTS_MAX, Around, Cursor, Deed, ScoreChanged, Standing, Stretch, View
-from scoreboard.storage.memory.board import Canvas, MemoryBoard
+from scoreboard.domain.standings import points_of, sort_score
+from scoreboard.domain.values import POINTS_MAX, Around, AwardSummary, Cursor, RankRange, ScoreChanged, Standing, View
+from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.redis.board import RedisBoard
 from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
@@ -33,13 +33,13 @@ Play = Callable[[Callable[[Studio], Coroutine[Any, Any, None]]], None]
 
 
 def in_memory(scenario: Callable[[Studio], Coroutine[Any, Any, None]]) -> None:
-    canvas = Canvas()
+    shared_state = SharedBoardState()
 
     async def at_once(true: Callable[[], bool]) -> None:
         assert true()
 
-    board, other = MemoryBoard(lambda: NOW_MS, canvas), MemoryBoard(lambda: NOW_MS, canvas)
-    result_of(scenario(Studio(board, other, canvas.lose, at_once)))
+    board, other = MemoryBoard(lambda: NOW_MS, shared_state), MemoryBoard(lambda: NOW_MS, shared_state)
+    result_of(scenario(Studio(board, other, shared_state.lose, at_once)))
 
 
 @pytest.fixture(scope="module", params=["memory", "redis"])
@@ -82,7 +82,7 @@ def test_an_empty_store_knows_nothing_and_cannot_be_drawn_on(play: Play) -> None
         for refused in (
             studio.board.set([standing("ann", 1)]),
             studio.board.page(0, 10),
-            studio.board.place("ann"),
+            studio.board.rank_of("ann"),
             studio.board.drawn(["ann"]),
         ):
             with pytest.raises(StaleBoard):
@@ -146,7 +146,7 @@ def test_a_reset_takes_a_player_off_the_board_for_good_measure(play: Play) -> No
         gone = await studio.board.set([standing("ann", 0, 2, None)])
         assert (gone.placements[0].previous_rank, gone.placements[0].rank, gone.total) == (1, None, 1)
         assert await studio.board.drawn(["ann", "bob", "nobody"]) == [None, (200, 1), None]
-        assert (await studio.board.place("ann")).rank is None
+        assert (await studio.board.rank_of("ann")).rank is None
         late = await studio.board.set([standing("ann", 300, 1)])
         assert not late.placements[0].applied, "what was before the reset must not come back"
 
@@ -157,7 +157,7 @@ def test_a_place_says_where_and_a_page_who(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(4)
         await studio.board.set([standing(f"p{n}", 10 * n, 1, NOW_MS + n, f"Player {n} “ü|ñ”") for n in range(1, 6)])
-        place, stranger = await studio.board.place("p4"), await studio.board.place("stranger")
+        place, stranger = await studio.board.rank_of("p4"), await studio.board.rank_of("stranger")
         assert (place.cursor, place.total, place.points, place.rank) == (Cursor(epoch=4, seq=1), 5, 40, 2)
         assert place.updated_at_ms == NOW_MS + 4
         assert (stranger.total, stranger.points, stranger.rank, stranger.updated_at_ms) == (5, 0, None, None)
@@ -177,15 +177,15 @@ def test_views_are_read_together_at_one_cursor(play: Play) -> None:
         await studio.board.begin(4)
         await studio.board.set([standing(f"p{n}", 100 - n) for n in range(1, 8)])
         views: list[View] = [
-            Stretch(offset=0, limit=2),
-            Stretch(offset=5, limit=10),
-            Stretch(offset=7, limit=10),
+            RankRange(offset=0, limit=2),
+            RankRange(offset=5, limit=10),
+            RankRange(offset=7, limit=10),
             Around(user_id="p4", rows=1),
             Around(user_id="p1", rows=2),
             Around(user_id="p7", rows=2),
             Around(user_id="stranger", rows=2),
         ]
-        found = await studio.board.stretches(views)
+        found = await studio.board.read_views(views)
         assert [[(row.rank, row.user_id) for row in page.rows] for page in found] == [
             [(1, "p1"), (2, "p2")],
             [(6, "p6"), (7, "p7")],
@@ -196,7 +196,7 @@ def test_views_are_read_together_at_one_cursor(play: Play) -> None:
             [],
         ]
         assert {(page.cursor, page.total) for page in found} == {(Cursor(epoch=4, seq=1), 7)}
-        assert await studio.board.stretches([]) == []
+        assert await studio.board.read_views([]) == []
 
     play(scenario)
 
@@ -211,7 +211,7 @@ def test_to_advance_notes_a_position_and_refuses_another_epoch(play: Play) -> No
         await studio.board.set([standing("ann", 1)])
         await studio.board.set([standing("bob", 1)])
         state = await state_of(studio.board)
-        assert (state.position, state.cursor, state.origin) == ("1/700:700:", Cursor(epoch=1, seq=2), state.run)
+        assert (state.position, state.cursor, state.epoch_run) == ("1/700:700:", Cursor(epoch=1, seq=2), state.run)
         assert studio.board.run() == state.run
         for another in (0, 2):
             with pytest.raises(StaleBoard):
@@ -248,7 +248,7 @@ def test_a_rebuild_replaces_everything_at_once(play: Play) -> None:
         )
         assert drawn == 2
         state = await state_of(studio.other)
-        assert (state.cursor, state.position, state.origin) == (Cursor(epoch=2, seq=0), "7", state.run)
+        assert (state.cursor, state.position, state.epoch_run) == (Cursor(epoch=2, seq=0), "7", state.run)
         assert (state.ranked, state.players, state.damage) == (2, 3, "")
         assert await ranking(studio.other) == [("bob", 40), ("ann", 30)]
         late = await studio.board.set([standing("off", 10, 3)])
@@ -310,10 +310,10 @@ async def refused_everywhere(board: Board, epoch: int) -> None:
         board.set([ann], mend=True),
         board.set([]),
         board.page(0, 10),
-        board.stretches([Stretch(offset=0, limit=1), Around(user_id="ann", rows=1)]),
-        board.stretches([]),
+        board.read_views([RankRange(offset=0, limit=1), Around(user_id="ann", rows=1)]),
+        board.read_views([]),
         board.since(Cursor(epoch=epoch, seq=0), 10),
-        board.place("ann"),
+        board.rank_of("ann"),
         board.drawn(["ann"]),
         board.differing([ann]),
     ):
@@ -474,14 +474,17 @@ def test_others_are_heard_and_oneself_is_not(play: Play) -> None:
         assert (ann.cursor, ann.at_ms) == (first, NOW_MS)
         assert [(one.user_id, one.points, one.rank, one.previous_rank) for one in gone] == [("ann", 0, None, 2)]
         assert len(many) in (0, 299), "too many are told as none"
-        deed = Deed(action_type="QUÉST", points=10, total=60, at_ms=NOW_MS)
-        await studio.other.set([replace(standing("own", 60, 2), deeds=(deed,), unlocked=(50, 60)), standing("x", 5)])
+        award = AwardSummary(action_type="QUÉST", points=10, total=60, at_ms=NOW_MS)
+        await studio.other.set([replace(standing("own", 60, 2), awards=(award,), unlocked=(50, 60)), standing("x", 5)])
         await studio.until(lambda: len(heard) == 4)
         (own_news, none) = heard[-1][1]
-        assert (own_news.deeds, own_news.unlocked, none.deeds, none.unlocked) == ((deed,), (50, 60), (), ())
+        assert (own_news.awards, own_news.unlocked, none.awards, none.unlocked) == ((award,), (50, 60), (), ())
         history = await studio.board.since(third, 1)
         assert history.changes is not None
-        assert [(one.user_id, one.deeds, one.unlocked) for one in history.changes] == [("own", (deed,), (50, 60)), ("x", (), ())]
+        assert [(one.user_id, one.awards, one.unlocked) for one in history.changes] == [
+            ("own", (award,), (50, 60)),
+            ("x", (), ()),
+        ]
 
     play(scenario)
 
@@ -504,7 +507,7 @@ def test_a_broken_board_says_that_it_is_away() -> None:
         board = MemoryBoard(lambda: NOW_MS)
         await board.begin(1)
         board.broken = True
-        for refused in (board.set([]), board.state(), board.page(0, 1), board.place("ann"), board.ping(), board.begin(2)):
+        for refused in (board.set([]), board.state(), board.page(0, 1), board.rank_of("ann"), board.ping(), board.begin(2)):
             with pytest.raises(StoreUnavailable):
                 await refused
 
@@ -538,7 +541,7 @@ def newest_of(standings: Sequence[Standing]) -> dict[str, Standing]:
 def shown(standings: Sequence[Standing]) -> list[Standing]:
     """Who of the newest is on the board, best first."""
     newest = newest_of(standings)
-    on_board = [(weight(one.points, one.reached_at_ms), one) for one in newest.values() if one.reached_at_ms is not None]
+    on_board = [(sort_score(one.points, one.reached_at_ms), one) for one in newest.values() if one.reached_at_ms is not None]
     return [one for _, one in sorted(on_board, key=lambda pair: (pair[0], pair[1].user_id), reverse=True)]
 
 
@@ -556,18 +559,18 @@ def test_page_place_and_drawn_agree_with_an_oracle(play: Play, batches: list[lis
             (rank, one.user_id, one.points, one.updated_at_ms) for rank, one in enumerate(expected, 1)
         ][offset:]
         for rank, one in enumerate(expected, 1):
-            place = await studio.board.place(one.user_id)
+            place = await studio.board.rank_of(one.user_id)
             assert (place.rank, place.points) == (rank, one.points)
         drawn = await studio.board.drawn([one.user_id for one in expected])
         assert drawn == [(one.points, one.version) for one in expected]
-        assert all(points_of(weight(one.points, NOW_MS)) == one.points for one in expected)
+        assert all(points_of(sort_score(one.points, NOW_MS)) == one.points for one in expected)
 
     play(scenario)
 
 
 def drawn_as(one: Standing) -> tuple[int, float | None]:
     """What a player is compared by: the version, and the place in the ranking."""
-    return one.version, None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
+    return one.version, None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,10 +11,10 @@ from scoreboard.boundaries import DamagedBoard, StaleBoard, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.standings import weight
-from scoreboard.domain.values import POINTS_MAX, Origin, Player, Receipt, Standing
+from scoreboard.domain.standings import sort_score
+from scoreboard.domain.values import POINTS_MAX, ClientInfo, Player, Receipt, Standing
 from scoreboard.storage.redis.board import RedisBoard
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, passed, standing, the_reactor, until
@@ -31,7 +31,7 @@ def own_server() -> Iterator[RedisServer]:
     server.close()
 
 
-def board_on(link: RedisLink) -> RedisBoard:
+def board_on(link: RedisClient) -> RedisBoard:
     return RedisBoard(link, the_reactor(), lambda: NOW_MS)
 
 
@@ -51,13 +51,13 @@ def award() -> Award:
         ),
         rule=ActionRule(action_type="COMPLETE_QUEST", points=100),
         metadata=(),
-        origin=Origin(address="10.0.0.1", agent=""),
+        client=ClientInfo(address="10.0.0.1", agent=""),
         at_ms=1_761_128_400_007,
     )
     return Award(claim=claim, score_before=0, score_after=100, version=1, actions=1, created_at_ms=NOW_MS)
 
 
-async def calls_of(link: RedisLink) -> int:
+async def calls_of(link: RedisClient) -> int:
     return int(str(await link.call("INFO", "commandstats")).split("cmdstat_evalsha:calls=")[1].split(",")[0])
 
 
@@ -99,7 +99,7 @@ def test_the_ranking_is_the_specifications_sorted_set_with_the_exact_weight(redi
             board = board_on(link)
             await board.begin(1)
             await board.set([standing("ann", 1250), standing("top", POINTS_MAX), standing("low", -POINTS_MAX)])
-            assert float(await link.call("ZSCORE", "leaderboard:global", "ann")) == weight(1250, NOW_MS)
+            assert float(await link.call("ZSCORE", "leaderboard:global", "ann")) == sort_score(1250, NOW_MS)
             assert int(float(await link.call("ZSCORE", "leaderboard:global", "ann"))) == 1250
             assert await link.call("ZREVRANK", "leaderboard:global", "ann") == 1
             assert sorted(await link.call("KEYS", "*")) == [
@@ -133,9 +133,9 @@ def test_many_who_ask_for_their_place_at_once_share_a_round_trip(redis_server: R
             board = board_on(link)
             await board.begin(1)
             await board.set([standing(f"p{n}", n) for n in range(100)])
-            await board.place("p0")
+            await board.rank_of("p0")
             before = await calls_of(link)
-            asked = [ensureDeferred(board.place(f"p{n}")) for n in range(100)]
+            asked = [ensureDeferred(board.rank_of(f"p{n}")) for n in range(100)]
             assert [(await one).rank for one in asked] == list(range(100, 0, -1))
             assert await calls_of(link) - before == 1
 
@@ -147,7 +147,7 @@ def test_everybody_who_asks_for_a_place_learns_that_redis_is_away(own_server: Re
         async with linked(own_server.url) as link:
             board = board_on(link)
             own_server.kill()
-            for one in [ensureDeferred(board.place(f"p{n}")) for n in range(3)]:
+            for one in [ensureDeferred(board.rank_of(f"p{n}")) for n in range(3)]:
                 with pytest.raises(StoreUnavailable):
                     await one
 
@@ -289,8 +289,8 @@ def test_a_restarted_redis_is_another_run_with_what_it_had_drawn(own_server: Red
             state = await board.state()
             assert state is not None
             assert state.cursor.epoch == 3
-            assert state.origin != state.run
-            assert (await board.place("ann")).rank == 1
+            assert state.epoch_run != state.run
+            assert (await board.rank_of("ann")).rank == 1
 
     run(main)
 
@@ -319,9 +319,9 @@ def test_a_record_that_cannot_be_read_is_damage_and_no_fault(redis_server: Redis
             with pytest.raises(DamagedBoard):
                 await board.page(0, 10)
             with pytest.raises(DamagedBoard):
-                await board.place("ann")
+                await board.rank_of("ann")
             await board.rebuild(2, pages([standing("ann", 5)]), "7")
-            assert (await board.place("ann")).points == 5
+            assert (await board.rank_of("ann")).points == 5
 
     run(main)
 
@@ -342,6 +342,6 @@ def test_a_state_that_cannot_be_read_is_damage_and_is_replaced(redis_server: Red
             state = await board.state()
             assert state is not None
             assert (state.damage, state.cursor.epoch) == ("", 2)
-            assert (await board.place("ann")).points == 5
+            assert (await board.rank_of("ann")).points == 5
 
     run(main)

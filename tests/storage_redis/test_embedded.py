@@ -19,10 +19,10 @@ import pytest
 from twisted.internet.process import reapAllProcesses
 from twisted.internet.task import LoopingCall
 
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisHasNoSpace, RedisUnusable
-from scoreboard.storage.redis.paths import RedisHome, redis_binary
+from scoreboard.storage.redis.paths import EmbeddedRedisPaths, redis_binary
 from tests.awaiting import run
 from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
 
@@ -133,9 +133,9 @@ def test_a_second_server_on_the_same_directory_is_refused(data_dir: Path) -> Non
 def test_a_long_path_gets_a_short_private_socket_always_the_same(tmp_path: Path) -> None:
     async def main() -> None:
         data_dir = tmp_path / ("long" * 30) / "var"
-        home = RedisHome(data_dir)
+        home = EmbeddedRedisPaths(data_dir)
         assert len(os.fsencode(home.socket)) <= 107
-        assert home.url == RedisHome(data_dir).url
+        assert home.url == EmbeddedRedisPaths(data_dir).url
         async with embedded(data_dir) as redis, linked(redis.url) as link:
             await link.ping()
             assert stat.S_IMODE(home.socket.parent.stat().st_mode) == 0o700
@@ -268,8 +268,8 @@ def test_the_socket_is_short_also_where_the_temporary_directory_has_a_long_path(
 
     async def main() -> None:
         data_dir = long / "var"
-        home = RedisHome(data_dir)
-        assert home.url == RedisHome(data_dir).url
+        home = EmbeddedRedisPaths(data_dir)
+        assert home.url == EmbeddedRedisPaths(data_dir).url
         async with embedded(data_dir) as redis, linked(redis.url) as link:
             await link.ping()
             assert stat.S_IMODE(home.socket.parent.stat().st_mode) == 0o700
@@ -300,7 +300,7 @@ def test_a_child_that_hangs_is_killed_and_started_again(data_dir: Path) -> None:
 
 def test_a_spoiled_file_is_set_aside_because_the_ledger_has_everything(data_dir: Path) -> None:
     async def main() -> None:
-        home = RedisHome(data_dir)
+        home = EmbeddedRedisPaths(data_dir)
         home.prepare()
         home.file.write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nnonsense\r\n" * 3)
         async with embedded(data_dir) as redis, linked(redis.url) as link:
@@ -361,7 +361,7 @@ def test_stopping_while_it_waits_for_something_is_at_once(data_dir: Path) -> Non
         redis.startService()
         await redis.stopService()
         assert redis.pid is None
-        link = RedisLink(redis.url, the_reactor(), CountingMeter())
+        link = RedisClient(redis.url, the_reactor(), CountingMeter())
         assert not link.up
 
     watched(main)

@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from scoreboard.boundaries import Gate
-from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
-from scoreboard.storage.memory.rate_limiter import MemoryGate
-from scoreboard.storage.redis.client import RedisLink, Script
-from scoreboard.storage.redis.protocol import Word
-from scoreboard.storage.redis.rate_limiter import RedisGate
+from scoreboard.boundaries import RateLimiter
+from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
+from scoreboard.storage.redis.client import RedisClient, Script
+from scoreboard.storage.redis.protocol import Reply
+from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, CountingMeter, passed, the_reactor
@@ -40,14 +40,14 @@ class Moment:
         return self.ms
 
 
-class ClockedLink(RedisLink):
+class ClockedClient(RedisClient):
     """Redis, if its clock were the test's."""
 
     def __init__(self, url: str, moment: Moment) -> None:
         super().__init__(url, the_reactor(), CountingMeter())
         self._moment = moment
 
-    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word], deadline_ms: int | None = None) -> Deferred[Any]:
+    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply], deadline_ms: int | None = None) -> Deferred[Any]:
         now = f"{{{self._moment.ms // 1000}, {self._moment.ms % 1000 * 1000}}}"
         assert what.text.count(CLOCK) <= 1
         text = what.text.replace(CLOCK, now)
@@ -57,12 +57,12 @@ class ClockedLink(RedisLink):
 class Hall(NamedTuple):
     """``settle`` lets what was told, not asked, arrive."""
 
-    gate: Gate
+    rate_limiter: RateLimiter
     moment: Moment
     settle: Callable[[], Coroutine[Any, Any, None]]
 
-    async def admits(self, *hits: Hit, slot: Slot | None = None) -> Verdict:
-        return await self.gate.admit(hits, slot)
+    async def admits(self, *hits: Hit, slot: ConcurrencySlot | None = None) -> RateVerdict:
+        return await self.rate_limiter.check(hits, slot)
 
 
 Scenario = Callable[[Hall], Coroutine[Any, Any, None]]
@@ -74,19 +74,21 @@ def in_memory(scenario: Scenario) -> None:
 
     async def at_once() -> None: ...
 
-    result_of(scenario(Hall(MemoryGate(moment.now_ms), moment, at_once)))
+    result_of(scenario(Hall(MemoryRateLimiter(moment.now_ms), moment, at_once)))
 
 
 def in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: int = 1_000) -> None:
     async def main() -> None:
         server.flush()
         moment = Moment()
-        link = ClockedLink(server.url, moment)
+        link = ClockedClient(server.url, moment)
         link.open()
         await link.reached(2_000)
-        gate = RedisGate(link, MemoryGate(moment.now_ms, local_subjects_max), the_reactor(), CountingMeter())
+        rate_limiter = RedisRateLimiter(
+            link, MemoryRateLimiter(moment.now_ms, local_subjects_max), the_reactor(), CountingMeter()
+        )
         try:
-            await scenario(Hall(gate, moment, lambda: passed(10)))
+            await scenario(Hall(rate_limiter, moment, lambda: passed(10)))
         finally:
             await link.close()
 
@@ -115,11 +117,13 @@ def test_a_quota_is_admitted_and_the_next_hit_told_when_to_come_back(play: Play)
             verdicts.append(await hall.admits(hit(SUBMIT)))
             hall.moment.ms += 100
         assert verdicts == [
-            Verdict(remaining=2, reset_ms=60_000),
-            Verdict(remaining=1, reset_ms=59_900),
-            Verdict(remaining=0, reset_ms=59_800),
+            RateVerdict(remaining=2, reset_ms=60_000),
+            RateVerdict(remaining=1, reset_ms=59_900),
+            RateVerdict(remaining=0, reset_ms=59_800),
         ]
-        assert await hall.admits(hit(SUBMIT)) == Verdict(refused="submit", retry_after_ms=59_700, remaining=0, reset_ms=59_700)
+        assert await hall.admits(hit(SUBMIT)) == RateVerdict(
+            refused="submit", retry_after_ms=59_700, remaining=0, reset_ms=59_700
+        )
         hall.moment.ms += 59_699
         assert (await hall.admits(hit(SUBMIT))).refused == "submit"
         hall.moment.ms += 1
@@ -159,8 +163,8 @@ def test_requests_of_one_moment_are_each_counted_whole_or_not_at_all(play: Play)
 
 
 def test_a_request_without_a_place_is_counted_in_no_window(play: Play) -> None:
-    def place(holder: str) -> Slot:
-        return Slot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
+    def place(holder: str) -> ConcurrencySlot:
+        return ConcurrencySlot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
 
     async def scenario(hall: Hall) -> None:
         asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT), slot=place(name))) for name in "abcde"]
@@ -179,7 +183,7 @@ def test_a_verdict_has_the_numbers_of_the_last_hit_and_the_wait_of_the_refusing_
             await hall.admits(hit(SUBMIT))
         hall.moment.ms += 1_000
         verdict = await hall.admits(hit(SUBMIT), hit(ADDRESS, "10.0.0.1"))
-        assert verdict == Verdict(refused="submit", retry_after_ms=59_000, remaining=7, reset_ms=60_000)
+        assert verdict == RateVerdict(refused="submit", retry_after_ms=59_000, remaining=7, reset_ms=60_000)
 
     play(scenario)
 
@@ -207,8 +211,8 @@ def test_who_asks_in_one_moment_is_judged_one_by_one(play: Play) -> None:
 
 
 def test_places_are_held_until_released_or_expired(play: Play) -> None:
-    def place(holder: str, user_id: str = "ann") -> Slot:
-        return Slot(user_id=user_id, holder=holder, quota=2, ttl_ms=10_000)
+    def place(holder: str, user_id: str = "ann") -> ConcurrencySlot:
+        return ConcurrencySlot(user_id=user_id, holder=holder, quota=2, ttl_ms=10_000)
 
     async def scenario(hall: Hall) -> None:
         assert (await hall.admits(slot=place("a"))).refused is None
@@ -217,7 +221,7 @@ def test_places_are_held_until_released_or_expired(play: Play) -> None:
         full = await hall.admits(slot=place("c"))
         assert (full.refused, full.retry_after_ms) == ("open_actions", 6_000)
         assert (await hall.admits(slot=place("c", "bob"))).refused is None
-        hall.gate.release([("ann", "b"), ("ann", "unknown"), ("nobody", "b")])
+        hall.rate_limiter.release([("ann", "b"), ("ann", "unknown"), ("nobody", "b")])
         await hall.settle()
         assert (await hall.admits(slot=place("c"))).refused is None
         assert (await hall.admits(slot=place("d"))).refused == "open_actions"
@@ -231,18 +235,18 @@ def test_a_refused_request_takes_no_place(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         for _ in range(3):
             await hall.admits(hit(SUBMIT))
-        slot = Slot(user_id="ann", holder="a", quota=1, ttl_ms=10_000)
+        slot = ConcurrencySlot(user_id="ann", holder="a", quota=1, ttl_ms=10_000)
         asked = [
             ensureDeferred(hall.admits(hit(SUBMIT, "bob", 2), slot=slot)),
             ensureDeferred(hall.admits(hit(SUBMIT, "bob", 2))),
         ]
         assert [(await one).refused for one in asked] == [None, "submit"]
-        hall.gate.release([("ann", "a")])
+        hall.rate_limiter.release([("ann", "a")])
         await hall.settle()
         assert (await hall.admits(hit(SUBMIT), slot=slot)).refused == "submit"
         assert (await hall.admits(hit(SUBMIT, "bob", 2), slot=slot)).refused == "submit"
         await hall.settle()
-        assert (await hall.admits(slot=Slot(user_id="ann", holder="b", quota=1, ttl_ms=10_000))).refused is None
+        assert (await hall.admits(slot=ConcurrencySlot(user_id="ann", holder="b", quota=1, ttl_ms=10_000))).refused is None
 
     play(scenario)
 
@@ -319,8 +323,8 @@ def test_steps_back_let_no_more_than_the_quota_into_any_true_window_of_redis(
 
 
 def test_after_a_step_back_a_place_is_held_no_longer_than_its_life(play: Play) -> None:
-    def place(holder: str) -> Slot:
-        return Slot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
+    def place(holder: str) -> ConcurrencySlot:
+        return ConcurrencySlot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
 
     async def scenario(hall: Hall) -> None:
         assert (await hall.admits(slot=place("a"))).refused is None
@@ -337,7 +341,7 @@ def test_after_a_step_back_a_place_is_held_no_longer_than_its_life(play: Play) -
     play(scenario)
 
 
-def _timeless(verdict: Verdict) -> tuple[str | None, int, int]:
+def _timeless(verdict: RateVerdict) -> tuple[str | None, int, int]:
     return verdict.refused, verdict.retry_after_ms, verdict.remaining
 
 
@@ -356,13 +360,13 @@ SCHEDULES = st.lists(
 @given(schedule=SCHEDULES)
 def test_lua_and_python_agree_on_any_schedule(redis_server: RedisServer, schedule: list[tuple[int, Limit, int, int]]) -> None:
     async def scenario(hall: Hall) -> None:
-        twin = MemoryGate(hall.moment.now_ms)
+        twin = MemoryRateLimiter(hall.moment.now_ms)
         for wait_ms, limit, cost, at_once in schedule:
             hall.moment.ms += wait_ms
-            slot = Slot(user_id="ann", holder=f"{hall.moment.ms}", quota=3, ttl_ms=5_000) if cost % 4 == 0 else None
+            slot = ConcurrencySlot(user_id="ann", holder=f"{hall.moment.ms}", quota=3, ttl_ms=5_000) if cost % 4 == 0 else None
             hits = [(hit(COARSE, "*"), hit(limit, subject, cost)) for subject in ("ann", "bob", "ann")[:at_once]]
-            asked = [ensureDeferred(hall.gate.admit(one, slot)) for one in hits]
-            shared, own = [await one for one in asked], [await twin.admit(one, slot) for one in hits]
+            asked = [ensureDeferred(hall.rate_limiter.check(one, slot)) for one in hits]
+            shared, own = [await one for one in asked], [await twin.check(one, slot) for one in hits]
             assert shared[-1] == own[-1]
             # Who was admitted in one moment is told the reset of the whole moment: a bucket's is later for each of them.
             assert [_timeless(one) for one in shared] == [_timeless(one) for one in own]
@@ -388,7 +392,7 @@ async def _property_of_floods(hall: Hall, floods: list[tuple[str, int, int]]) ->
 
     for who, times, pause_ms in floods:
         hits = (hit(A_FEW, f"address of {who}"), hit(SHARED, "*"), hit(Limit(name="submit", quota=3, window_ms=1_000), who))
-        asked = [ensureDeferred(hall.gate.admit(hits)) for _ in range(times)]
+        asked = [ensureDeferred(hall.rate_limiter.check(hits)) for _ in range(times)]
         for one in asked:
             verdict = await one
             keys = {"ip": f"address of {who}", "everyone": "*", "submit": who}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import ensureDeferred
 
-from scoreboard.domain.limits import Hit, Limit, Slot
-from scoreboard.storage.memory.rate_limiter import MemoryGate
-from scoreboard.storage.redis.rate_limiter import RedisGate
+from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
+from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
 from tests.storage_redis.redis_server import RedisServer
@@ -68,10 +68,10 @@ def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_s
     async def main() -> None:
         meter, watch, verdicts = CountingMeter(), Watch(), list[tuple[str | None, int]]()
         async with linked(own_server.url, meter) as link:
-            gate = RedisGate(link, MemoryGate(watch.now_ms), the_reactor(), meter)
+            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(watch.now_ms), the_reactor(), meter)
 
             async def hit() -> None:
-                verdict = await gate.admit(HITS)
+                verdict = await rate_limiter.check(HITS)
                 verdicts.append((verdict.refused, watch.read_ms))
 
             async def hit_until(end_ms: int) -> None:
@@ -106,11 +106,13 @@ def test_a_clock_of_redis_that_is_set_neither_opens_a_window_nor_keeps_it_shut(t
     async def main() -> None:
         watch, admitted_ms = Watch(), list[int]()
         async with linked(server.url) as link:
-            gate = RedisGate(link, MemoryGate(watch.now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000)
+            rate_limiter = RedisRateLimiter(
+                link, MemoryRateLimiter(watch.now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000
+            )
 
             async def hit_until(end_ms: int) -> None:
                 while now_ms() < end_ms:
-                    verdict = await gate.admit(HITS)
+                    verdict = await rate_limiter.check(HITS)
                     if verdict.refused is None:
                         admitted_ms.append(watch.read_ms)
                     assert verdict.retry_after_ms <= WINDOW_MS + 10
@@ -134,20 +136,20 @@ def test_a_redis_that_is_late_is_not_waited_for(own_server: RedisServer) -> None
     async def main() -> None:
         meter = CountingMeter()
         async with linked(own_server.url, meter) as link:
-            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), meter)
+            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), meter)
             own_server.stop()
             waits = []
             for _ in range(5):
                 started = now_ms()
-                assert (await gate.admit(HITS)).refused is None
+                assert (await rate_limiter.check(HITS)).refused is None
                 waits.append(now_ms() - started)
             assert all(45 <= one < 400 for one in waits[:3]), "50 ms, then the local gate judges"
             assert all(one < 45 for one in waits[3:]), "the breaker is open: nobody waits"
-            assert (await gate.admit(HITS)).refused == "submit", "never no limit"
+            assert (await rate_limiter.check(HITS)).refused == "submit", "never no limit"
             assert meter.counts[DEGRADED] == 6
             own_server.cont()
             await link.reached(2_000)
-            assert (await gate.admit(HITS)).refused == "submit", "what was let through meanwhile is not forgotten"
+            assert (await rate_limiter.check(HITS)).refused == "submit", "what was let through meanwhile is not forgotten"
 
     run(main)
 
@@ -156,12 +158,12 @@ def test_a_window_that_is_full_here_is_refused_without_asking(redis_server: Redi
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
-            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), CountingMeter())
+            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
             minute = (Hit(limit=Limit(name="submit", quota=2, window_ms=60_000), subject="ann"),)
             for _ in range(2):
-                await gate.admit(minute)
+                await rate_limiter.check(minute)
             outcome: list[object] = []
-            ensureDeferred(gate.admit(minute)).addCallback(outcome.append)
+            ensureDeferred(rate_limiter.check(minute)).addCallback(outcome.append)
             assert len(outcome) == 1, "at once"
 
     run(main)
@@ -172,8 +174,8 @@ def test_two_processes_share_one_window(redis_server: RedisServer) -> None:
         redis_server.flush()
         limit = Limit(name="submit", quota=10, window_ms=60_000)
         async with linked(redis_server.url) as link, linked(redis_server.url) as another:
-            gates = [RedisGate(one, MemoryGate(now_ms), the_reactor(), CountingMeter()) for one in (link, another)]
-            asked = [ensureDeferred(gates[n % 2].admit([Hit(limit=limit, subject="ann")])) for n in range(40)]
+            gates = [RedisRateLimiter(one, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter()) for one in (link, another)]
+            asked = [ensureDeferred(gates[n % 2].check([Hit(limit=limit, subject="ann")])) for n in range(40)]
             assert [(await one).refused for one in asked].count(None) == 10
 
     run(main)
@@ -194,18 +196,19 @@ def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis
         redis_server.flush()
         async with linked(redis_server.url) as link, linked(redis_server.url) as another:
             gates = [
-                RedisGate(one, MemoryGate(now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000) for one in (link, another)
+                RedisRateLimiter(one, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000)
+                for one in (link, another)
             ]
-            flood = [ensureDeferred(gates[n % 2].admit(request("10.0.0.1", f"user-{n % 7}"))) for n in range(2_000)]
-            strangers = [ensureDeferred(gates[n % 2].admit(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)]
+            flood = [ensureDeferred(gates[n % 2].check(request("10.0.0.1", f"user-{n % 7}"))) for n in range(2_000)]
+            strangers = [ensureDeferred(gates[n % 2].check(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)]
             assert [(await one).refused for one in strangers] == [None] * 40
             verdicts = [await one for one in flood]
             assert [one.refused for one in verdicts].count(None) == 10
             # The limit that all share is used up now; a player whom it refuses keeps the whole of the own quota.
             for n in range(20):
-                last = await gates[0].admit(request(f"10.0.2.{n}", "late"))
+                last = await gates[0].check(request(f"10.0.2.{n}", "late"))
             assert last.refused == "everyone"
-            own = await gates[1].admit(request("10.0.3.1", "late")[2:])
+            own = await gates[1].check(request("10.0.3.1", "late")[2:])
             assert own.remaining == 49 - 10, "ten were admitted, and ten that were refused took nothing"
 
     run(main)
@@ -215,12 +218,12 @@ def test_the_keys_are_the_specifications_and_expire(redis_server: RedisServer) -
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
-            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), CountingMeter())
+            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
             limits = {name: Limit(name=name, quota=10, window_ms=60_000) for name in ("submit", "ip", "initialize", "everyone")}
             subjects = {"submit": "user-1", "ip": "10.0.0.1", "initialize": "user-1", "everyone": "*"}
-            await gate.admit(
+            await rate_limiter.check(
                 [Hit(limit=limit, subject=subjects[name]) for name, limit in limits.items()],
-                Slot(user_id="user-1", holder="action", quota=50, ttl_ms=600_000),
+                ConcurrencySlot(user_id="user-1", holder="action", quota=50, ttl_ms=600_000),
             )
             keys = sorted(await link.call("KEYS", "*"))
             assert keys == [
@@ -241,10 +244,10 @@ def test_a_log_does_not_grow_beyond_its_window(redis_server: RedisServer) -> Non
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
-            gate = RedisGate(link, MemoryGate(now_ms, subjects_max=0), the_reactor(), CountingMeter())
+            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms, subjects_max=0), the_reactor(), CountingMeter())
             limit = Limit(name="submit", quota=20, window_ms=50)
             for _ in range(200):
-                await gate.admit([Hit(limit=limit, subject="ann")])
+                await rate_limiter.check([Hit(limit=limit, subject="ann")])
                 await passed(1)
             assert await link.call("STRLEN", "rate_limit:ann") <= 10 + 12 * 2 * 21
 
@@ -256,10 +259,10 @@ def test_a_value_that_is_not_ours_is_as_good_as_none(redis_server: RedisServer) 
         redis_server.flush()
         meter = CountingMeter()
         async with linked(redis_server.url, meter) as link:
-            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), meter)
+            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), meter)
             for value in ("7", "x" * 16):
                 await link.call("SET", "rate_limit:ann", value)
-                assert (await gate.admit(HITS)).refused is None
+                assert (await rate_limiter.check(HITS)).refused is None
         assert meter.counts == {}
 
     run(main)
@@ -269,10 +272,10 @@ def test_places_are_released_in_redis_too(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
-            gate = RedisGate(link, MemoryGate(now_ms), the_reactor(), CountingMeter())
+            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
             for holder in "abc":
-                await gate.admit((), Slot(user_id="ann", holder=holder, quota=5, ttl_ms=60_000))
-            gate.release([("ann", "a"), ("ann", "c")])
+                await rate_limiter.check((), ConcurrencySlot(user_id="ann", holder=holder, quota=5, ttl_ms=60_000))
+            rate_limiter.release([("ann", "a"), ("ann", "c")])
             for _ in range(100):
                 if await link.call("ZRANGE", "open_actions:ann", 0, -1) == [b"b"]:
                     return

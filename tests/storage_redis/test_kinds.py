@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from scoreboard.storage.redis.client import RedisLink, Script, script
+from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.errors import RedisUnavailable
 from tests.awaiting import run
 from tests.programs import program
@@ -35,7 +35,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RedisServer]
         server.close()
 
 
-async def kinds_of(link: RedisLink, *command: str) -> list[str]:
+async def kinds_of(link: RedisClient, *command: str) -> list[str]:
     """How a command that writes fails, and a script that does; the link must be up again before each."""
     kinds = []
     for ask in (
@@ -162,7 +162,7 @@ def test_a_redis_that_reads_its_file_is_not_asked_until_it_has(start: Callable[.
     server.tell("EVAL", "for i = 1, 10000 do redis.call('SET', i, 'x') end", "0")
 
     async def main() -> None:
-        link = RedisLink(server.url, the_reactor(), CountingMeter())
+        link = RedisClient(server.url, the_reactor(), CountingMeter())
         server.kill()
         server.launch("--key-load-delay", "100")
         link.open()

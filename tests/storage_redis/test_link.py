@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.storage.redis.client import RedisLink, script
+from scoreboard.storage.redis.client import RedisClient, script
 from scoreboard.storage.redis.connection import address
 from scoreboard.storage.redis.errors import RedisMisconfigured
 from scoreboard.storage.redis.protocol import RedisUnavailable
@@ -41,7 +41,7 @@ async def kind_of(failing: object) -> str:
 def test_what_is_asked_while_redis_is_away_fails_at_once_and_is_never_queued(own_server: RedisServer) -> None:
     async def main() -> None:
         own_server.kill()
-        link = RedisLink(own_server.url, the_reactor(), CountingMeter())
+        link = RedisClient(own_server.url, the_reactor(), CountingMeter())
         link.open()
         started = now_ms()
         assert await kind_of(link.call("INCR", "n")) == "AWAY"
@@ -170,8 +170,8 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
             (server.url + "?password=open", "REDIS_URL (or REDIS_PASSWORD): Redis refuses the user or the password"),
             (right + "&db=99", "REDIS_URL: this Redis has no database of that number"),
         ):
-            link = RedisLink(wrong, the_reactor(), CountingMeter())
-            with logged("RedisLink") as lines:
+            link = RedisClient(wrong, the_reactor(), CountingMeter())
+            with logged("RedisClient") as lines:
                 link.open()
                 with pytest.raises(RedisMisconfigured) as refused:
                     await link.reached(400)
@@ -192,7 +192,7 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
 
 def test_a_password_for_a_redis_that_has_none_is_named(own_server: RedisServer) -> None:
     async def main() -> None:
-        link = RedisLink(own_server.url + "?password=open", the_reactor(), CountingMeter())
+        link = RedisClient(own_server.url + "?password=open", the_reactor(), CountingMeter())
         link.open()
         with pytest.raises(
             RedisMisconfigured, match=r"^REDIS_URL \(or REDIS_PASSWORD\): a password is set, and this Redis has none$"
@@ -243,10 +243,10 @@ def test_a_closed_link_leaves_nothing_behind(own_server: RedisServer) -> None:
     async def main() -> None:
         await passed(0)
         before = the_reactor().getDelayedCalls()
-        link = RedisLink(own_server.url, the_reactor(), CountingMeter())
+        link = RedisClient(own_server.url, the_reactor(), CountingMeter())
         await link.close()
         for wait_ms in (0, 5, 60):
-            link = RedisLink(own_server.url, the_reactor(), CountingMeter())
+            link = RedisClient(own_server.url, the_reactor(), CountingMeter())
             link.subscribe("news", lambda _: None)
             link.open()
             await passed(wait_ms)

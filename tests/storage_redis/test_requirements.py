@@ -10,15 +10,15 @@ import pytest
 from msgspec.structs import replace
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.limits import Hit, Limit, Slot
-from scoreboard.domain.saved_session import Absence
+from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit
+from scoreboard.domain.saved_session import SavedSession
 from scoreboard.domain.values import Player, Standing
-from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard
-from scoreboard.storage.redis.client import RedisLink, script
+from scoreboard.storage.redis.client import RedisClient, script
 from scoreboard.storage.redis.errors import RedisUnavailable
-from scoreboard.storage.redis.rate_limiter import RedisGate
-from scoreboard.storage.redis.sessions import RedisAbsentees
+from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
+from scoreboard.storage.redis.sessions import RedisSessionStore
 from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.programs import program
@@ -45,7 +45,7 @@ def setuser(server: RedisServer, *more: str) -> str:
     return server.url.replace("unix://", "unix://scoreboard:open-sesame@")
 
 
-def condition(link: RedisLink, name: str) -> tuple[bool, str]:
+def condition(link: RedisClient, name: str) -> tuple[bool, str]:
     (found,) = [one for one in link.conditions() if one.name == name]
     return found.ok, found.reason
 
@@ -54,7 +54,7 @@ def condition(link: RedisLink, name: str) -> tuple[bool, str]:
 def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: str, server: RedisServer) -> None:
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without a limit it evicts nothing
-        link = RedisLink(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
+        link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
         with logged("RedisFailures") as lines:
             link.open()
             await link.reached(2_000)
@@ -96,7 +96,7 @@ def test_the_documented_user_may_do_all_that_the_server_does(server: RedisServer
 
     async def main() -> None:
         meter, heard = CountingMeter(), list[object]()
-        with logged("RedisFailures", "RedisLink", "Subscription") as lines:
+        with logged("RedisFailures", "RedisClient", "Subscription") as lines:
             async with linked(url, meter) as link, linked(url, meter) as others:
                 board, writer = RedisBoard(link, the_reactor(), lambda: NOW_MS), RedisBoard(others, the_reactor(), lambda: NOW_MS)
                 board.listen(lambda *news: heard.append(news))
@@ -111,7 +111,7 @@ def test_the_documented_user_may_do_all_that_the_server_does(server: RedisServer
     run(main)
 
 
-async def use_everything(link: RedisLink, board: RedisBoard, meter: CountingMeter) -> None:
+async def use_everything(link: RedisClient, board: RedisBoard, meter: CountingMeter) -> None:
     """Every script and every command that the stores send."""
     await board.rebuild(1, one_page(standing("ann", 5)), "7")
     await board.begin(2)
@@ -124,23 +124,23 @@ async def use_everything(link: RedisLink, board: RedisBoard, meter: CountingMete
     assert state is not None
     await board.since(state.cursor, 10)
     await board.page(0, 10)
-    await board.place("ann")
+    await board.rank_of("ann")
     await board.drawn(["ann"])
-    link.tell(script("mark"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
-    gate = RedisGate(link, MemoryGate(lambda: NOW_MS), the_reactor(), meter, deadline_ms=1_000)
+    link.tell(script("write_caches"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
+    rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(lambda: NOW_MS), the_reactor(), meter, deadline_ms=1_000)
     sliding = Limit(name="sliding", quota=10, window_ms=1_000)
     hits = [Hit(limit=sliding, subject="ann"), Hit(limit=replace(sliding, name="bucket", policy="bucket"), subject="ann")]
-    assert (await gate.admit(hits, Slot(user_id="ann", holder="a", quota=1, ttl_ms=1_000))).refused is None
-    assert (await gate.admit(hits, Slot(user_id="ann", holder="b", quota=1, ttl_ms=1_000))).refused is not None
-    gate.release([("ann", "a")])
+    assert (await rate_limiter.check(hits, ConcurrencySlot(user_id="ann", holder="a", quota=1, ttl_ms=1_000))).refused is None
+    assert (await rate_limiter.check(hits, ConcurrencySlot(user_id="ann", holder="b", quota=1, ttl_ms=1_000))).refused is not None
+    rate_limiter.release([("ann", "a")])
     tickets = RedisTickets(link)
     assert (
         await tickets.redeem(await tickets.issue(Player(user_id="ann", username="Ann", role="user", expires_at_s=2_000_000_000)))
         is not None
     )
-    absentees = RedisAbsentees(link, the_reactor(), meter)
-    absentees.keep(Absence(pid="p", user_id="ann", sid="s"))
-    assert await absentees.take("p", "ann") is not None
+    session_store = RedisSessionStore(link, the_reactor(), meter)
+    session_store.persist(SavedSession(pid="p", user_id="ann", sid="s"))
+    assert await session_store.restore("p", "ann") is not None
 
 
 def test_every_command_of_the_scripts_is_in_the_documented_list() -> None:
@@ -157,8 +157,8 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
     url = setuser(server, forbidden)
 
     async def main() -> None:
-        with logged("RedisFailures", "RedisLink") as lines:
-            link = RedisLink(url, the_reactor(), CountingMeter())
+        with logged("RedisFailures", "RedisClient") as lines:
+            link = RedisClient(url, the_reactor(), CountingMeter())
             link.open()
             await passed(600)
             if link.up:
@@ -184,7 +184,7 @@ def test_a_channel_that_the_user_lacks_is_named_once_in_the_log(server: RedisSer
     url = setuser(server, "resetchannels", "&elsewhere")
 
     async def main() -> None:
-        with logged("Subscription") as lines:
+        with logged("RedisSubscription") as lines:
             async with linked(url) as link:
                 RedisBoard(link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
                 await passed(900)

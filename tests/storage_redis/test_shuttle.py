@@ -5,17 +5,17 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from scoreboard.storage.redis.batcher import Shuttle
+from scoreboard.storage.redis.batcher import Batcher
 
 
 class Rides:
     """Every ride that departed, with what ends it."""
 
-    def __init__(self, seats_max: int = 3) -> None:
+    def __init__(self, batch_max: int = 3) -> None:
         self.clock = Clock()
         self.departed: list[list[str]] = []
         self.under_way: list[Deferred[None]] = []
-        self.shuttle: Shuttle[str] = Shuttle(self.clock, self._ride, seats_max)
+        self.shuttle: Batcher[str] = Batcher(self.clock, self._ride, batch_max)
 
     def _ride(self, passengers: list[str]) -> Deferred[Any]:
         self.departed.append(passengers)
@@ -24,7 +24,7 @@ class Rides:
 
     def come(self, *passengers: str) -> None:
         for one in passengers:
-            self.shuttle.take(one)
+            self.shuttle.add(one)
 
 
 def test_who_comes_in_one_turn_rides_together_when_it_ends() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 from tests.awaiting import run
 from tests.journeys.server import free_port
 from tests.storage_redis.proxy import RedisProxy, master_of
@@ -38,7 +38,7 @@ class Listener:
 
 
 @asynccontextmanager
-async def subscribed(url: str, meter: CountingMeter | None = None) -> AsyncIterator[tuple[RedisLink, Listener]]:
+async def subscribed(url: str, meter: CountingMeter | None = None) -> AsyncIterator[tuple[RedisClient, Listener]]:
     """A link and a subscription that stands."""
     listener = Listener()
     async with linked(url, meter) as link:
@@ -47,7 +47,7 @@ async def subscribed(url: str, meter: CountingMeter | None = None) -> AsyncItera
         yield link, listener
 
 
-def subscription_of(link: RedisLink) -> tuple[bool, str]:
+def subscription_of(link: RedisClient) -> tuple[bool, str]:
     (condition,) = [one for one in link.conditions() if one.name == "redis_subscription"]
     return condition.ok, condition.reason
 
@@ -64,7 +64,7 @@ def test_a_subscription_that_goes_silent_is_noticed_and_made_again(proxied: Redi
         async with subscribed(proxied.url, meter) as (link, listener):
             await hears(listener, redis_server, "one")
             assert subscription_of(link) == (True, "")
-            with logged("Subscription") as lines:
+            with logged("RedisSubscription") as lines:
                 assert proxied.silence(only_subscribed=True) == 1
                 redis_server.tell("PUBLISH", "news", "lost")
                 await until(lambda: listener.missed == 2, NOTICED_MS)
@@ -102,7 +102,7 @@ def test_a_subscription_whose_messages_are_lost_is_noticed_though_it_answers_pin
     async def main() -> None:
         meter = CountingMeter()
         async with subscribed(proxied.url, meter) as (link, listener):
-            with logged("Subscription") as lines:
+            with logged("RedisSubscription") as lines:
                 proxied.drops_messages = True
                 await until(lambda: not subscription_of(link)[0], NOTICED_MS)
                 assert meter.gauges["redis_subscription_up"] == 0
@@ -203,7 +203,7 @@ def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_heard(redi
         async with linked(redis_server.url, meter) as link:
             link.subscribe("news", lambda message: heard.append(int(message)), lambda: standing.append(True))
             await until(lambda: standing != [])
-            with logged("Subscription") as lines:
+            with logged("RedisSubscription") as lines:
                 for message in ("1", "nonsense", "more nonsense", "2"):
                     redis_server.tell("PUBLISH", "news", message)
                 await until(lambda: heard == [1, 2])

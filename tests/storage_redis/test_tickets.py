@@ -8,7 +8,7 @@ import pytest
 
 from scoreboard.boundaries import TICKET_LIFE_S, StoreUnavailable
 from scoreboard.domain.values import Player
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
@@ -71,7 +71,7 @@ def test_what_is_no_ticket_is_nobodys(redis_server: RedisServer, ticket: str) ->
 
 def test_without_redis_tickets_fail_at_once() -> None:
     async def main() -> None:
-        tickets = RedisTickets(RedisLink("unix:///nowhere", the_reactor(), CountingMeter()))
+        tickets = RedisTickets(RedisClient("unix:///nowhere", the_reactor(), CountingMeter()))
         for refused in (tickets.issue(AMY), tickets.redeem("x" * 32)):
             with pytest.raises(StoreUnavailable):
                 await refused

@@ -9,10 +9,16 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from scoreboard.storage.redis.protocol import TOLD_WAITING_MAX, TOLD_WAITS_S, RedisEar, RedisUnavailable, RedisWire
+from scoreboard.storage.redis.protocol import (
+    TOLD_WAITING_MAX,
+    TOLD_WAITS_S,
+    RedisProtocol,
+    RedisSubscriptionProtocol,
+    RedisUnavailable,
+)
 
 
-class Line(StringTransport):
+class EngineConnection(StringTransport):
     """A transport that hangs up when it is told to."""
 
     aborted = False
@@ -21,8 +27,8 @@ class Line(StringTransport):
         self.aborted = True
 
 
-def wired(clock: Clock, wire: RedisWire | None = None) -> tuple[RedisWire, Line]:
-    wire, line = wire or RedisWire(clock), Line()
+def wired(clock: Clock, wire: RedisProtocol | None = None) -> tuple[RedisProtocol, EngineConnection]:
+    wire, line = wire or RedisProtocol(clock), EngineConnection()
     wire.makeConnection(line)
     return wire, line
 
@@ -153,7 +159,7 @@ def test_who_waits_when_the_connection_is_lost_is_told() -> None:
 
 def test_an_ear_hears_messages_between_replies() -> None:
     clock, heard = Clock(), list[bytes]()
-    ear, _ = wired(clock, RedisEar(clock, heard.append))
+    ear, _ = wired(clock, RedisSubscriptionProtocol(clock, heard.append))
     subscribed = outcome_of(ear.ask(("SUBSCRIBE", "news"), 1))
     ear.dataReceived(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n")
     assert subscribed == [[b"subscribe", b"news", 1]]
@@ -181,7 +187,7 @@ def test_an_error_that_comes_unasked_is_the_reason_of_the_end() -> None:
 
 def test_the_error_of_what_was_only_told_is_not_lost() -> None:
     clock, errors = Clock(), list[tuple[str, object]]()
-    wire, _ = wired(clock, RedisWire(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
+    wire, _ = wired(clock, RedisProtocol(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
     wire.tell(("A",))
     clock.advance(TOLD_WAITS_S)
     wire.dataReceived(b"-OOM command not allowed\r\n")
@@ -190,7 +196,7 @@ def test_the_error_of_what_was_only_told_is_not_lost() -> None:
 
 def test_a_probe_is_heard_apart_from_messages() -> None:
     clock, heard = Clock(), list[bytes]()
-    ear = RedisEar(clock, heard.append, b"probe")
+    ear = RedisSubscriptionProtocol(clock, heard.append, b"probe")
     wired(clock, ear)
     probed = outcome_of(ear.probed())
     message = b"*3\r\n$7\r\nmessage\r\n$%d\r\n%b\r\n$1\r\nx\r\n"

@@ -21,30 +21,30 @@ from twisted.web.resource import IResource, Resource
 from scoreboard.boundaries import (
     Announcer,
     Condition,
-    Gate,
     Health,
     History,
     Listener,
     Meter,
     Ranking,
-    Return,
+    RateLimiter,
+    ResumeResult,
     Scorekeeper,
     StoreUnavailable,
     Tickets,
 )
 from scoreboard.domain.grants import Grant, keyring
-from scoreboard.domain.limits import Hit, Limit, Slot, Verdict
+from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
 from scoreboard.domain.players import Achievement, PlayerSettings
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.values import (
     BoardChanged,
+    ClientInfo,
     Cursor,
     Event,
-    Origin,
     Page,
-    Place,
     Player,
+    PlayerRank,
     Receipt,
     Row,
     ScoreChanged,
@@ -52,11 +52,11 @@ from scoreboard.domain.values import (
     View,
 )
 from scoreboard.net.http.channel import Channel
-from scoreboard.net.http.site import Bounds, Site
-from scoreboard.storage.memory.players import MemoryRegister
-from scoreboard.storage.memory.rate_limiter import MemoryGate
+from scoreboard.net.http.site import HttpLimits, Site
+from scoreboard.storage.memory.players import MemoryPlayerStore
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.web.app import build_site
-from scoreboard.web.authenticator import Cloakroom
+from scoreboard.web.authenticator import JwtAuthenticator
 from scoreboard.web.request_guard import Limits
 from tests import balconies
 
@@ -108,11 +108,11 @@ class Gatekeeper:
     """A Gate that admits unless told otherwise, and remembers each question."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Sequence[Hit], Slot | None]] = []
-        self.verdict = Verdict(remaining=7, reset_ms=41_500)
+        self.asked: list[tuple[Sequence[Hit], ConcurrencySlot | None]] = []
+        self.verdict = RateVerdict(remaining=7, reset_ms=41_500)
         self.held: Deferred[None] | None = None
 
-    async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
+    async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
         self.asked.append((hits, slot))
         if self.held is not None:
             await self.held
@@ -127,12 +127,12 @@ class Deskkeeper:
     def __init__(self) -> None:
         self.answer: Receipt | Refusal | Exception = Receipt(points=100, total=1250, rank=5, previous_rank=7)
         self.waits: Deferred[None] | None = None
-        self.kept: list[tuple[Player, Submission, Grant, Origin]] = []
+        self.kept: list[tuple[Player, Submission, Grant, ClientInfo]] = []
 
-    async def submit(self, player: Player, submission: Submission, grant: Grant, origin: Origin) -> Receipt | Refusal:
+    async def submit(self, player: Player, submission: Submission, grant: Grant, client: ClientInfo) -> Receipt | Refusal:
         if self.waits is not None:
             await self.waits
-        self.kept.append((player, submission, grant, origin))
+        self.kept.append((player, submission, grant, client))
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -143,9 +143,9 @@ class PaintedBoard:
 
     def __init__(self) -> None:
         self.cursor = Cursor(epoch=1, seq=5)
-        self.outruns = 0
+        self.ledger_ahead_count = 0
         self.rows: tuple[Row, ...] = ()
-        self.place_now: Place | None = None
+        self.place_now: PlayerRank | None = None
         self.reads = 0
         self.degraded = False
         self.missed: tuple[ScoreChanged, ...] | None = None
@@ -157,7 +157,7 @@ class PaintedBoard:
         rows = self.rows[offset : offset + limit]
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW_S * 1000 + 15_000, degraded=self.degraded)
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
         raise StoreUnavailable("nobody asks this over HTTP")
 
     async def since(self, cursor: Cursor, limit: int) -> History:
@@ -165,9 +165,9 @@ class PaintedBoard:
             await self.held
         return History(page=await self.page(0, limit), changes=self.missed)
 
-    async def place(self, user_id: str) -> Place:
+    async def rank_of(self, user_id: str) -> PlayerRank:
         self._read()
-        return self.place_now or Place(
+        return self.place_now or PlayerRank(
             cursor=self.cursor, total=len(self.rows), points=0, rank=None, updated_at_ms=None, degraded=self.degraded
         )
 
@@ -195,12 +195,12 @@ class Balcony(balconies.Balcony):
         self.room.append(listener)
         return await self.board.page(0, 10)
 
-    async def resume(self, listener: Listener, since: Cursor) -> Return:
+    async def resume(self, listener: Listener, since: Cursor) -> ResumeResult:
         if self.held is not None:
             await self.held
         page, missed = await self.join(listener), self.board.missed
         events = None if missed is None else (*missed, *([BoardChanged(page=page)] if missed else ()))
-        return Return(page=page, missed=events)
+        return ResumeResult(page=page, missed=events)
 
     async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
         return self.board.missed
@@ -211,7 +211,7 @@ class Balcony(balconies.Balcony):
 
     def tell(self, changes: Sequence[ScoreChanged]) -> None:
         for listener in tuple(self.room):
-            listener.offer(b"".join(map(listener.wire.frame, changes)))
+            listener.offer(b"".join(map(listener.encoder.frame, changes)))
 
 
 class TicketBox:
@@ -286,7 +286,7 @@ class Reply:
         return json.loads(self.body)
 
 
-class Line:
+class EngineConnection:
     """A client's connection to the site."""
 
     def __init__(self, site: Site, peer: str = "203.0.113.9") -> None:
@@ -352,7 +352,7 @@ class House:
 
     cors_origins: tuple[str, ...] = ("*",)
     trusted: tuple[str, ...] = ()
-    bounds: Bounds = field(default_factory=Bounds)
+    http_limits: HttpLimits = field(default_factory=HttpLimits)
     spectators: bool = True
     pages: Path = Path("does-not-exist")
     socket: IResource = field(default_factory=Resource)
@@ -370,24 +370,24 @@ class House:
         self.announcer = Balcony(self.board)
         self.tickets = TicketBox()
         self.unlocked: dict[tuple[str, int], Achievement] = {}
-        self.register = MemoryRegister(self.unlocked)
+        self.player_store = MemoryPlayerStore(self.unlocked)
         self.streams: list[tuple[Player, str, Cursor | None, bytes]] = []
         self.health = Readings()
         self.suspended: set[str] = set()
-        self.cloakroom = Cloakroom(
-            ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400, barred=self.suspended.__contains__
+        self.authenticator = JwtAuthenticator(
+            ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400, is_suspended=self.suspended.__contains__
         )
         self.ids = iter(range(10**6))
         self.renderings = 0
         self.noted: list[tuple[str, PlayerSettings, int]] = []
         self.site = build_site(
-            doorkeeper=self.cloakroom,
-            gate=MemoryGate(self.now_ms) if self.counting else self.gatekeeper,
+            authenticator=self.authenticator,
+            rate_limiter=MemoryRateLimiter(self.now_ms) if self.counting else self.gatekeeper,
             scorekeeper=self.desk,
             ranking=self.board,
             announcer=self.announcer,
             tickets=self.tickets,
-            register=self.register,
+            player_store=self.player_store,
             note_settings=lambda user_id, settings, number: self.noted.append((user_id, settings, number)),
             open_stream=self._open_stream,
             catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
@@ -403,7 +403,7 @@ class House:
             socketio=self.socketio,
             cors_origins=self.cors_origins,
             trusted_proxies=tuple(ip_network(name) for name in self.trusted),
-            bounds=self.bounds,
+            http_limits=self.http_limits,
             clock=self.clock,
             now_ms=self.now_ms,
             ledger_ms=self.now_ms,
@@ -420,11 +420,11 @@ class House:
         for _ in range(int(seconds)):
             self.clock.advance(1)
 
-    def line(self, peer: str = "203.0.113.9") -> Line:
-        return Line(self.site, peer)
+    def line(self, peer: str = "203.0.113.9") -> EngineConnection:
+        return EngineConnection(self.site, peer)
 
     def token(self, user_id: str = "user-123", username: str = "player_one", role: str = "user", life_s: int = 3600) -> str:
-        return self.cloakroom.mint(user_id, username, role, life_s)
+        return self.authenticator.issue_token(user_id, username, role, life_s)
 
     def ask(
         self,
@@ -459,7 +459,9 @@ class House:
         return b"up %d\n" % self.renderings, "text/plain; version=0.0.4"
 
 
-_conforms: tuple[type[Gate], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets], type[Health]] = (
+_conforms: tuple[
+    type[RateLimiter], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets], type[Health]
+] = (
     Gatekeeper,
     Deskkeeper,
     PaintedBoard,

@@ -18,7 +18,7 @@ from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.refusals import SUSPENDED, Refusal
 from scoreboard.domain.values import Player
 from scoreboard.web import authenticator as auth
-from scoreboard.web.authenticator import INVALID_TOKEN, UNAUTHORIZED, Cloakroom, bearer
+from scoreboard.web.authenticator import INVALID_TOKEN, UNAUTHORIZED, JwtAuthenticator, bearer
 
 NOW_S = 1_761_129_000
 SECRET, OLDER = b"k" * 32, b"o" * 40
@@ -33,11 +33,11 @@ class Clock:
         return self.now_s * 1000
 
 
-def cloakroom(clock: Clock | None = None, ring: Keyring | None = None, **more: Any) -> Cloakroom:
-    return Cloakroom(
+def authenticator(clock: Clock | None = None, ring: Keyring | None = None, **more: Any) -> JwtAuthenticator:
+    return JwtAuthenticator(
         ring=ring or keyring(SECRET),
         now_ms=(clock or Clock()).now_ms,
-        **{"life_s_max": 86_400, "barred": set[str]().__contains__, **more},
+        **{"life_s_max": 86_400, "is_suspended": set[str]().__contains__, **more},
     )
 
 
@@ -55,14 +55,16 @@ def token(claims: object = None, header: object = None, secret: bytes = SECRET, 
 
 def test_our_own_tokens_are_signed_as_the_other_servers_let_us() -> None:
     old, ring = b"o" * 40, keyring(b"n" * 40, (b"o" * 40,))
-    room = cloakroom(ring=ring, signing_ring=lambda: msgspec.structs.replace(ring, current=key_id(old)))
-    minted = room.mint("amy", "Amy", "user", 60)
-    assert isinstance(cloakroom(ring=keyring(old)).admit(minted), Player), "a server that knows the former secret alone"
-    assert isinstance(room.admit(minted), Player)
+    room = authenticator(ring=ring, signing_ring=lambda: msgspec.structs.replace(ring, current=key_id(old)))
+    issued_token = room.issue_token("amy", "Amy", "user", 60)
+    assert isinstance(authenticator(ring=keyring(old)).authenticate(issued_token), Player), (
+        "a server that knows the former secret alone"
+    )
+    assert isinstance(room.authenticate(issued_token), Player)
 
 
 def test_a_good_token_proves_a_player() -> None:
-    player = cloakroom().admit(token({**CLAIMS, "avatar": "https://cdn.example.com/a.jpg", "unknown": 1}))
+    player = authenticator().authenticate(token({**CLAIMS, "avatar": "https://cdn.example.com/a.jpg", "unknown": 1}))
     assert player == Player(
         user_id="user-123", username="player_one", role="user", expires_at_s=NOW_S + 3600, avatar="https://cdn.example.com/a.jpg"
     )
@@ -70,34 +72,34 @@ def test_a_good_token_proves_a_player() -> None:
 
 @pytest.mark.parametrize("header", [{"alg": "HS256"}, {"alg": "HS256", "typ": "jwt"}, {"alg": "HS256", "kid": key_id(SECRET)}])
 def test_a_header_may_say_less(header: dict[str, str]) -> None:
-    assert isinstance(cloakroom().admit(token(header=header)), Player)
+    assert isinstance(authenticator().authenticate(token(header=header)), Player)
 
 
 def test_the_suspended_are_told_so_remembered_or_not_and_come_in_again_when_it_is_lifted() -> None:
     suspended = {"user-123"}
-    room, shown = cloakroom(barred=suspended.__contains__), token()
-    assert [room.admit(shown) for _ in range(2)] == [SUSPENDED, SUSPENDED]
+    room, shown = authenticator(is_suspended=suspended.__contains__), token()
+    assert [room.authenticate(shown) for _ in range(2)] == [SUSPENDED, SUSPENDED]
     suspended.clear()
-    assert isinstance(room.admit(shown), Player)
+    assert isinstance(room.authenticate(shown), Player)
     suspended.add("user-123")
-    assert room.admit(shown) is SUSPENDED
+    assert room.authenticate(shown) is SUSPENDED
 
 
 def test_only_a_token_that_holds_tells_who_is_suspended() -> None:
     clock, asked = Clock(), list[str]()
 
-    def barred(user_id: str) -> bool:
+    def is_suspended(user_id: str) -> bool:
         asked.append(user_id)
         return True
 
-    room = cloakroom(clock, barred=barred)
-    assert room.admit(token(secret=b"x" * 32)) is INVALID_TOKEN
-    assert room.admit(token({**CLAIMS, "exp": NOW_S - 31})) is INVALID_TOKEN
+    room = authenticator(clock, is_suspended=is_suspended)
+    assert room.authenticate(token(secret=b"x" * 32)) is INVALID_TOKEN
+    assert room.authenticate(token({**CLAIMS, "exp": NOW_S - 31})) is INVALID_TOKEN
     assert asked == []
     shown = token()
-    assert room.admit(shown) is SUSPENDED
+    assert room.authenticate(shown) is SUSPENDED
     clock.now_s += 3_631
-    assert room.admit(shown) is INVALID_TOKEN
+    assert room.authenticate(shown) is INVALID_TOKEN
     assert asked == ["user-123"]
 
 
@@ -141,7 +143,7 @@ HOSTILE_HEADERS: list[Any] = [
 
 @pytest.mark.parametrize("header", HOSTILE_HEADERS, ids=lambda header: repr(header)[:40])
 def test_a_header_that_says_something_else_is_refused(header: object) -> None:
-    assert cloakroom().admit(token(header=header if header is not None else [None])) is INVALID_TOKEN
+    assert authenticator().authenticate(token(header=header if header is not None else [None])) is INVALID_TOKEN
 
 
 HOSTILE_CLAIMS: list[Any] = [
@@ -166,7 +168,7 @@ HOSTILE_CLAIMS: list[Any] = [
 
 @pytest.mark.parametrize("claims", HOSTILE_CLAIMS, ids=lambda claims: repr(claims)[:60])
 def test_claims_that_are_not_as_we_accept_them_are_refused(claims: object) -> None:
-    assert cloakroom().admit(token(payload=json.dumps(claims).encode())) is INVALID_TOKEN
+    assert authenticator().authenticate(token(payload=json.dumps(claims).encode())) is INVALID_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -211,28 +213,28 @@ def test_claims_that_are_not_as_we_accept_them_are_refused(claims: object) -> No
 )
 def test_what_is_no_token_of_ours_is_refused_quickly(text: str) -> None:
     began = time.perf_counter()
-    assert cloakroom().admit(text) is INVALID_TOKEN
+    assert authenticator().authenticate(text) is INVALID_TOKEN
     assert time.perf_counter() - began < 0.5, "5 ms is the aim, a busy machine the reason"
 
 
 @given(st.text(max_size=100), st.binary(max_size=100), st.binary(max_size=100))
 def test_no_text_does_worse_than_an_invalid_token(text: str, header: bytes, payload: bytes) -> None:
     for one in (text, f"{b64(header)}.{b64(payload)}.{text}", token(payload=payload)):
-        assert isinstance(cloakroom().admit(one), Refusal)
+        assert isinstance(authenticator().authenticate(one), Refusal)
 
 
 def test_a_token_ends_to_the_second_and_may_begin_a_minute_from_now() -> None:
-    assert isinstance(cloakroom().admit(token({**CLAIMS, "exp": NOW_S + 1})), Player)
-    assert cloakroom().admit(token({**CLAIMS, "exp": NOW_S})) is INVALID_TOKEN
+    assert isinstance(authenticator().authenticate(token({**CLAIMS, "exp": NOW_S + 1})), Player)
+    assert authenticator().authenticate(token({**CLAIMS, "exp": NOW_S})) is INVALID_TOKEN
     for claim in ("iat", "nbf"):
-        assert isinstance(cloakroom().admit(token({**CLAIMS, claim: NOW_S + 60})), Player)
-        assert cloakroom().admit(token({**CLAIMS, claim: NOW_S + 61})) is INVALID_TOKEN
+        assert isinstance(authenticator().authenticate(token({**CLAIMS, claim: NOW_S + 60})), Player)
+        assert authenticator().authenticate(token({**CLAIMS, claim: NOW_S + 61})) is INVALID_TOKEN
 
 
 @pytest.mark.parametrize("secret", [b"", b"\0", b"\0" * 32, b"\0" * 64], ids=["empty", "one zero", "32 zeros", "64 zeros"])
 @pytest.mark.parametrize("kid", ["x", "", "0" * 8, key_id(b""), key_id(b"\0" * 32)])
 def test_an_unknown_key_id_is_refused_whatever_signed_the_token(kid: str, secret: bytes) -> None:
-    assert cloakroom().admit(token(header={"alg": "HS256", "kid": kid}, secret=secret)) is INVALID_TOKEN
+    assert authenticator().authenticate(token(header={"alg": "HS256", "kid": kid}, secret=secret)) is INVALID_TOKEN
 
 
 @pytest.mark.parametrize("secret", [b"", b"\0", b"\0" * 64])
@@ -246,9 +248,11 @@ def test_no_ring_holds_an_empty_key(secret: bytes) -> None:
 def test_a_claim_that_stands_twice_is_refused(name: str) -> None:
     once = json.dumps({**CLAIMS, "avatar": None, "unknown": 1})
     twice = f"{once[:-1]}, {json.dumps({name: CLAIMS.get(name)})[1:]}"
-    assert isinstance(cloakroom().admit(token(payload=once.encode())), Player)
-    assert cloakroom().admit(token(payload=twice.encode())) is INVALID_TOKEN
-    assert cloakroom().admit(token(payload=f'{once[:-1]}, "unknown2": [{{"a": 1, "a": 1}}]}}'.encode())) is INVALID_TOKEN
+    assert isinstance(authenticator().authenticate(token(payload=once.encode())), Player)
+    assert authenticator().authenticate(token(payload=twice.encode())) is INVALID_TOKEN
+    assert (
+        authenticator().authenticate(token(payload=f'{once[:-1]}, "unknown2": [{{"a": 1, "a": 1}}]}}'.encode())) is INVALID_TOKEN
+    )
 
 
 @pytest.mark.parametrize(
@@ -256,13 +260,13 @@ def test_a_claim_that_stands_twice_is_refused(name: str) -> None:
 )
 def test_a_header_member_that_stands_twice_is_refused(header: str) -> None:
     signed = f"{b64(header.encode())}.{b64(json.dumps(CLAIMS).encode())}"
-    assert cloakroom().admit(f"{signed}.{b64(hmac.digest(SECRET, signed.encode(), 'sha256'))}") is INVALID_TOKEN
+    assert authenticator().authenticate(f"{signed}.{b64(hmac.digest(SECRET, signed.encode(), 'sha256'))}") is INVALID_TOKEN
 
 
 def test_a_player_who_was_admitted_is_asked_for_again_by_name_and_by_time() -> None:
     clock, suspended = Clock(), set[str]()
-    room = cloakroom(clock, barred=suspended.__contains__)
-    player = room.admit(token())
+    room = authenticator(clock, is_suspended=suspended.__contains__)
+    player = room.authenticate(token())
     assert isinstance(player, Player)
     assert room.recheck(player) is None
     suspended.add(player.user_id)
@@ -273,29 +277,32 @@ def test_a_player_who_was_admitted_is_asked_for_again_by_name_and_by_time() -> N
 
 def test_a_token_may_not_live_longer_than_the_operator_says() -> None:
     claims = {**CLAIMS, "iat": NOW_S, "exp": NOW_S + 601}
-    assert cloakroom(life_s_max=600).admit(token(claims)) is INVALID_TOKEN
-    assert isinstance(cloakroom(life_s_max=601).admit(token(claims)), Player)
+    assert authenticator(life_s_max=600).authenticate(token(claims)) is INVALID_TOKEN
+    assert isinstance(authenticator(life_s_max=601).authenticate(token(claims)), Player)
 
 
 def test_keys_rotate() -> None:
     ring = keyring(SECRET, (OLDER,))
     for secret in (SECRET, OLDER):
-        assert isinstance(cloakroom(ring=ring).admit(token(secret=secret)), Player)
+        assert isinstance(authenticator(ring=ring).authenticate(token(secret=secret)), Player)
         assert isinstance(
-            cloakroom(ring=ring).admit(token(secret=secret, header={"alg": "HS256", "kid": key_id(secret)})), Player
+            authenticator(ring=ring).authenticate(token(secret=secret, header={"alg": "HS256", "kid": key_id(secret)})), Player
         )
-    assert cloakroom(ring=ring).admit(token(secret=OLDER, header={"alg": "HS256", "kid": key_id(SECRET)})) is INVALID_TOKEN
+    assert (
+        authenticator(ring=ring).authenticate(token(secret=OLDER, header={"alg": "HS256", "kid": key_id(SECRET)}))
+        is INVALID_TOKEN
+    )
 
 
 def test_issuer_and_audience_are_asked_for_when_the_operator_does() -> None:
-    strict = cloakroom(issuer="https://id.example", audience="board")
+    strict = authenticator(issuer="https://id.example", audience="board")
     good = {**CLAIMS, "iss": "https://id.example", "aud": "board"}
-    assert isinstance(strict.admit(token(good)), Player)
-    assert isinstance(strict.admit(token({**good, "aud": ["other", "board"]})), Player)
+    assert isinstance(strict.authenticate(token(good)), Player)
+    assert isinstance(strict.authenticate(token({**good, "aud": ["other", "board"]})), Player)
     wrongs: list[dict[str, Any]] = [{"iss": "x"}, {"iss": None}, {"aud": "boar"}, {"aud": []}, {"aud": None}]
     for wrong in wrongs:
-        assert strict.admit(token({**good, **wrong})) is INVALID_TOKEN
-    assert strict.admit(token()) is INVALID_TOKEN
+        assert strict.authenticate(token({**good, **wrong})) is INVALID_TOKEN
+    assert strict.authenticate(token()) is INVALID_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -314,40 +321,40 @@ def test_issuer_and_audience_are_asked_for_when_the_operator_does() -> None:
     ],
 )
 def test_an_avatar_that_we_would_not_show_is_none(avatar: object) -> None:
-    player = cloakroom().admit(token({**CLAIMS, "avatar": avatar}))
+    player = authenticator().authenticate(token({**CLAIMS, "avatar": avatar}))
     assert isinstance(player, Player)
     assert player.avatar is None
 
 
 def test_what_is_minted_is_admitted_while_it_lives() -> None:
     clock = Clock()
-    room = cloakroom(clock, issuer="us", audience="them")
-    minted = room.mint("user-1", "Ada", "spectator", 600)
-    assert room.admit(minted) == Player(user_id="user-1", username="Ada", role="spectator", expires_at_s=NOW_S + 600)
+    room = authenticator(clock, issuer="us", audience="them")
+    issued_token = room.issue_token("user-1", "Ada", "spectator", 600)
+    assert room.authenticate(issued_token) == Player(user_id="user-1", username="Ada", role="spectator", expires_at_s=NOW_S + 600)
     clock.now_s += 599
-    assert isinstance(room.admit(minted), Player)
+    assert isinstance(room.authenticate(issued_token), Player)
     clock.now_s += 1
-    assert room.admit(minted) is INVALID_TOKEN, "remembered or not"
+    assert room.authenticate(issued_token) is INVALID_TOKEN, "remembered or not"
 
 
 def test_a_good_token_is_verified_once() -> None:
-    room, good = cloakroom(), token()
-    first = room.admit(good)
-    assert room.admit(good) is first
+    room, good = authenticator(), token()
+    first = room.authenticate(good)
+    assert room.authenticate(good) is first
 
 
 def test_only_so_many_tokens_are_remembered() -> None:
-    room = cloakroom()
+    room = authenticator()
     remembered = room._known
-    for n in range(auth.TOKENS_REMEMBERED_MAX + 10):
+    for n in range(auth.TOKENS_CACHED_MAX + 10):
         remembered.put(str(n), Player(user_id="u", username="u", role="user", expires_at_s=0))
-    assert len(remembered) == auth.TOKENS_REMEMBERED_MAX
+    assert len(remembered) == auth.TOKENS_CACHED_MAX
     assert remembered.get("0") is None
-    assert remembered.get(str(auth.TOKENS_REMEMBERED_MAX)) is not None
+    assert remembered.get(str(auth.TOKENS_CACHED_MAX)) is not None
 
 
 def test_a_cloakroom_shows_no_secret() -> None:
-    assert "kkkk" not in repr(cloakroom())
+    assert "kkkk" not in repr(authenticator())
 
 
 @pytest.mark.parametrize(

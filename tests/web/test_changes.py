@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 
 from scoreboard.domain.values import Cursor, Row, ScoreChanged
 from scoreboard.web import long_poll as changes
-from tests.web.house import NOW_S, House, Line, request
+from tests.web.house import NOW_S, EngineConnection, House, request
 
 PATH = "/api/v1/scores/changes"
 STREAM = "/api/v1/scores/stream"
@@ -41,13 +41,13 @@ def house() -> House:
     return house
 
 
-def waiting(house: House, query: str = "?since=1.5") -> Line:
+def waiting(house: House, query: str = "?since=1.5") -> EngineConnection:
     line = house.line()
     line.send(request("GET", PATH + query, headers={"Authorization": f"Bearer {house.token()}"}))
     return line
 
 
-def data(line: Line) -> dict[str, Any]:
+def data(line: EngineConnection) -> dict[str, Any]:
     (reply,) = line.replies()
     assert reply.status == 200, reply
     found: dict[str, Any] = reply.json["data"]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, capturedLogs
 
-from tests.web.house import House, Line, request
+from tests.web.house import EngineConnection, House, request
 
 PATHS = st.sampled_from(
     [
@@ -51,7 +51,7 @@ def nothing_is_logged_as_a_fault() -> Iterator[None]:
     assert [event for event in told if event["log_level"] in (LogLevel.error, LogLevel.critical)] == []
 
 
-def statuses(line: Line, *, to_head: bool = False) -> list[int]:
+def statuses(line: EngineConnection, *, to_head: bool = False) -> list[int]:
     found = [reply.status for reply in line.replies(to_head=to_head)]
     assert all(status < 500 for status in found), found
     return found

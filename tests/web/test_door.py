@@ -8,9 +8,9 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.limits import Verdict
+from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.http.addresses import Proxies, plain
-from tests.web.house import House, Line, Reply, request
+from tests.web.house import EngineConnection, House, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
 VIEWED = [
@@ -51,7 +51,7 @@ def test_the_suspended_are_refused_at_every_door_and_counted(method: str, path: 
     assert house.ask("GET", "/api/v1/scores/me", token=house.token("user-2")).status == 200
 
 
-def asking(house: House, method: str, path: str, body: object = None) -> Line:
+def asking(house: House, method: str, path: str, body: object = None) -> EngineConnection:
     """A request of user-123 under way, with a token that ends in ten seconds."""
     line = house.line()
     line.send(request(method, path, body=body, headers={"Authorization": f"Bearer {house.token(life_s=10)}"}))
@@ -59,7 +59,7 @@ def asking(house: House, method: str, path: str, body: object = None) -> Line:
     return line
 
 
-def answered(line: Line) -> Reply:
+def answered(line: EngineConnection) -> Reply:
     (reply,) = line.replies()
     return reply
 
@@ -118,12 +118,12 @@ def test_a_read_that_a_store_held_up_is_checked_again_before_it_is_answered() ->
 @pytest.mark.parametrize("path", ["/api/v1/me/settings", "/api/v1/me/achievements"])
 def test_what_a_slow_register_tells_is_not_told_to_the_suspended(path: str) -> None:
     house = House()
-    house.register.pause()
+    house.player_store.pause()
     line = asking(house, "GET", path)
     house.suspended.add("user-123")
-    house.register.resume()
+    house.player_store.resume()
     assert answered(line).status == 403
-    house.register.broken = StoreUnavailable("away")
+    house.player_store.broken = StoreUnavailable("away")
     assert house.ask("GET", path, token=house.token("user-2")).status == 503
 
 
@@ -167,7 +167,7 @@ def test_a_player_is_told_what_is_left(method: str, path: str) -> None:
 def test_too_many_submissions_are_answered_to_the_letter() -> None:
     house = House()
     submission = house.initialized()
-    house.gatekeeper.verdict = Verdict(refused="submit", retry_after_ms=59_001)
+    house.gatekeeper.verdict = RateVerdict(refused="submit", retry_after_ms=59_001)
     reply = house.ask("POST", "/api/v1/scores/submit", body=submission)
     assert reply.status == 429
     assert reply.json == {
@@ -185,7 +185,7 @@ def test_too_many_submissions_are_answered_to_the_letter() -> None:
 @pytest.mark.parametrize(("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/spectator")])
 def test_too_many_requests_of_an_address_are_refused_everywhere(method: str, path: str) -> None:
     house = House()
-    house.gatekeeper.verdict = Verdict(refused="address", retry_after_ms=1)
+    house.gatekeeper.verdict = RateVerdict(refused="address", retry_after_ms=1)
     reply = house.ask(method, path, body=None if method == "GET" else {})
     assert (reply.status, reply.json["retryAfter"], reply.headers["retry-after"]) == (429, 1, "1")
     assert reply.headers["ratelimit"] == '"address";r=0;t=1'

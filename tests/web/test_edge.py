@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.net.http.site import Bounds
+from scoreboard.net.http.site import HttpLimits
 from tests.awaiting import result_of
-from tests.web.house import House, Line, request
+from tests.web.house import EngineConnection, House, request
 
 GET = request("GET", "/healthz")
 SUBMIT = "/api/v1/scores/submit"
 
 
-def is_bad(line: Line, status: int = 400) -> bool:
+def is_bad(line: EngineConnection, status: int = 400) -> bool:
     """Whether the line was answered so, once, in the shape of every refusal, and closed."""
     [reply] = line.replies()
     assert reply.json["success"] is False
@@ -154,7 +154,7 @@ def test_chunks_are_counted() -> None:
 
 
 def test_a_body_may_be_as_large_as_the_bound_and_no_larger() -> None:
-    house = House(bounds=Bounds(body_bytes_max=100))
+    house = House(http_limits=HttpLimits(body_bytes_max=100))
     assert house.ask("POST", SUBMIT, raw=b"x" * 100).json["field"] == "body"
     assert house.ask("POST", SUBMIT, raw=b"x" * 101).status == 413
 
@@ -265,7 +265,7 @@ def test_a_client_that_hangs_up_stops_no_write() -> None:
 
 
 def test_an_address_holds_so_many_connections_and_no_more() -> None:
-    house = House(bounds=Bounds(connections_per_address_max=2), trusted=("10.0.0.0/8",))
+    house = House(http_limits=HttpLimits(connections_per_address_max=2), trusted=("10.0.0.0/8",))
     first, _ = house.line(), house.line()
     third = house.line()
     [reply] = third.replies()
@@ -289,14 +289,14 @@ def test_connections_are_counted_in_and_out() -> None:
 
 
 def test_a_network_of_ipv6_counts_as_one_address() -> None:
-    house = House(bounds=Bounds(connections_per_address_max=1))
+    house = House(http_limits=HttpLimits(connections_per_address_max=1))
     assert house.line("2001:db8::1").ask(GET).status == 200
     assert house.line("2001:db8::ffff").replies()[0].status == 503
     assert house.line("2001:db8:0:1::1").ask(GET).status == 200
 
 
 def test_the_server_holds_so_many_connections_and_no_more() -> None:
-    house = House(bounds=Bounds(connections_max=3))
+    house = House(http_limits=HttpLimits(connections_max=3))
     lines = [house.line(f"192.0.2.{n}") for n in range(4)]
     assert [len(line.replies()) for line in lines] == [0, 0, 0, 1]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.net.http.request_head import BadHead, read_head
+from scoreboard.net.http.request_head import BadRequestHead, read_head
 
 HOST = b"Host: localhost:3000"
 
@@ -84,7 +84,7 @@ def test_an_ordinary_head_is_read() -> None:
     ],
 )
 def test_what_is_no_request_is_refused(raw: bytes) -> None:
-    with pytest.raises(BadHead):
+    with pytest.raises(BadRequestHead):
         read_head(raw, 100)
 
 
@@ -115,7 +115,7 @@ def test_no_bytes_do_worse_than_a_bad_head(value: bytes, line: bytes) -> None:
     for raw in (value, head(HOST, b"X: " + value), head(HOST, line), head(HOST, first=value), head(b"Host: " + line)):
         try:
             read = read_head(raw, 100)
-        except BadHead:
+        except BadRequestHead:
             continue
         joined = b"".join(part for _, parts in read.headers.getAllRawHeaders() for part in parts)
         assert not set(joined) & {0, 10, 13}

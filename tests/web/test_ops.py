@@ -202,7 +202,7 @@ def test_only_pages_are_served(pages: Path, path: str) -> None:
 def test_a_spectator_gets_a_token_for_ten_minutes() -> None:
     house = House()
     data = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
-    player = house.cloakroom.admit(data["token"])
+    player = house.authenticator.authenticate(data["token"])
     assert isinstance(player, Player)
     assert (player.role, player.expires_at_s, data["expiresAt"]) == ("spectator", NOW_S + 600, (NOW_S + 600) * 1000)
     assert [hit.limit.name for hit in house.gatekeeper.asked[0][0]] == ["address", "everyone"]
@@ -213,7 +213,7 @@ def test_a_spectator_who_renews_keeps_the_name_and_a_player_gets_another() -> No
 
     def named(token: str | None) -> str:
         data = house.ask("POST", "/api/v1/auth/spectator", token=token).json["data"]
-        player = house.cloakroom.admit(data["token"])
+        player = house.authenticator.authenticate(data["token"])
         assert isinstance(player, Player)
         return player.user_id
 
@@ -226,7 +226,7 @@ def test_the_end_that_a_spectator_is_told_is_the_tokens_own() -> None:
     house = House()
     house.clock.advance(0.75)
     data = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
-    player = house.cloakroom.admit(data["token"])
+    player = house.authenticator.authenticate(data["token"])
     assert isinstance(player, Player)
     assert data["expiresAt"] == 1000 * player.expires_at_s == 1000 * (NOW_S + 600)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.limits import Verdict
+from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.players import Achievement
 from tests.awaiting import result_of
 from tests.web.house import NOW_S, House
@@ -60,14 +60,14 @@ def test_settings_are_read_strictly_and_the_member_at_fault_is_named(body: Any, 
     reply = house.ask("PUT", SETTINGS, body=body)
     assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, field)
     assert [hit.limit.name for hit in house.gatekeeper.asked[0][0]] == ["address", "everyone", "settings"]
-    assert result_of(house.register.turn()) == 0
+    assert result_of(house.player_store.revision()) == 0
 
 
 @pytest.mark.parametrize("raw", [b"", b"spectators=false", b'{"spectators": true, "spectators": false}', b'{"spectators": NaN}'])
 def test_what_is_no_json_changes_nothing(raw: bytes) -> None:
     house = House()
     assert house.ask("PUT", SETTINGS, raw=raw).status == 400
-    assert result_of(house.register.turn()) == 0
+    assert result_of(house.player_store.revision()) == 0
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "-"])
@@ -84,12 +84,12 @@ def test_a_spectator_decides_nothing() -> None:
 
 def test_too_many_changes_are_refused_and_said_so() -> None:
     house = House()
-    house.gatekeeper.verdict = Verdict(refused="settings", retry_after_ms=30_000)
+    house.gatekeeper.verdict = RateVerdict(refused="settings", retry_after_ms=30_000)
     reply = house.ask("PUT", SETTINGS, body={"spectators": False})
     assert (reply.status, reply.json["retryAfter"]) == (429, 30)
     assert reply.json["message"] == "Too many changes of settings. Please try again later."
     assert reply.headers["ratelimit-policy"] == '"settings";q=10;w=60'
-    assert result_of(house.register.turn()) == 0
+    assert result_of(house.player_store.revision()) == 0
 
 
 def test_ten_changes_a_minute_are_admitted_and_reads_do_not_use_them_up() -> None:
@@ -102,7 +102,7 @@ def test_ten_changes_a_minute_are_admitted_and_reads_do_not_use_them_up() -> Non
 @pytest.mark.parametrize(("method", "path"), [("GET", ACHIEVEMENTS), ("GET", SETTINGS), ("PUT", SETTINGS)])
 def test_a_register_that_is_away_is_503(method: str, path: str) -> None:
     house = House()
-    house.register.broken = StoreUnavailable("postgresql://user:password@host")
+    house.player_store.broken = StoreUnavailable("postgresql://user:password@host")
     reply = house.ask(method, path, body={"spectators": False} if method == "PUT" else None)
     assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (503, 5030, "1")
     assert b"password" not in reply.body

@@ -9,7 +9,7 @@ import pytest
 
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.refusals import ACTION_EXPIRED, Reason, Refusal, unavailable
-from scoreboard.domain.values import Cursor, Origin, Place, Receipt, Row
+from scoreboard.domain.values import ClientInfo, Cursor, PlayerRank, Receipt, Row
 from tests.web.house import NOW_S, House, Reply
 
 SUBMIT = "/api/v1/scores/submit"
@@ -66,7 +66,7 @@ def test_the_scorekeeper_is_handed_the_grant_the_submission_and_where_it_came_fr
     assert (player.user_id, grant.points, grant.user_id) == ("user-123", 100, "user-123")
     assert read.metadata == (("difficulty", b'"hard"'), ("questId", b'"quest-123"'))
     assert grant.metadata == (("questId", b'"quest-123"'),)
-    assert origin == Origin(address="203.0.113.9", agent="a" * 256)
+    assert origin == ClientInfo(address="203.0.113.9", agent="a" * 256)
 
 
 def test_a_refused_submission_is_answered_to_the_letter() -> None:
@@ -253,7 +253,9 @@ def test_a_stretch_beyond_the_bounds_is_refused(query: str) -> None:
 
 def test_ones_own_place_is_answered_to_the_letter() -> None:
     house = House()
-    house.board.place_now = Place(cursor=house.board.cursor, total=310, points=1250, rank=45, updated_at_ms=(NOW_S - 600) * 1000)
+    house.board.place_now = PlayerRank(
+        cursor=house.board.cursor, total=310, points=1250, rank=45, updated_at_ms=(NOW_S - 600) * 1000
+    )
     reply = house.ask("GET", ME, token=house.token("user-789", "current_user"))
     assert reply.json == {
         "success": True,
@@ -277,7 +279,7 @@ def test_a_player_without_a_score_has_no_place() -> None:
 
 def test_milliseconds_are_shown_when_there_are_any() -> None:
     house = House()
-    house.board.place_now = Place(cursor=house.board.cursor, total=1, points=1, rank=1, updated_at_ms=NOW_S * 1000 + 7)
+    house.board.place_now = PlayerRank(cursor=house.board.cursor, total=1, points=1, rank=1, updated_at_ms=NOW_S * 1000 + 7)
     assert house.ask("GET", ME).json["data"]["lastUpdated"] == "2025-10-22T10:30:00.007Z"
 
 
@@ -307,7 +309,7 @@ def test_what_was_read_before_the_ledger_ran_ahead_is_not_shown_again(path: str)
     """The board cannot be drawn, so its cursor stands still; the award is in the ledger all the same."""
     house = House()
     tag = house.ask("GET", path).headers.get("etag", "none")
-    house.board.outruns += 1
+    house.board.ledger_ahead_count += 1
     house.board.degraded = True
     reply = house.ask("GET", path, headers={"If-None-Match": tag})
     assert (reply.status, reply.json["data"]["degraded"], house.board.reads) == (200, True, 2)

@@ -6,7 +6,7 @@ from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.web.resource import Resource
 
-from scoreboard.net.http.site import Bounds
+from scoreboard.net.http.site import HttpLimits
 from tests.web.house import House, request
 
 HANDSHAKE = {
@@ -26,7 +26,7 @@ class Echo(WebSocketServerProtocol):
 def house_with_a_socket() -> House:
     factory = WebSocketServerFactory()
     factory.protocol = Echo
-    return House(socket=WebSocketResource(factory), bounds=Bounds(connections_per_address_max=1))
+    return House(socket=WebSocketResource(factory), http_limits=HttpLimits(connections_per_address_max=1))
 
 
 def test_a_socket_is_opened_and_speaks() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.domain.values import ACTION_ID, Submission
 from scoreboard.web.canonical import canonical
-from scoreboard.web.request_bodies import ActionId, read_stretch, read_submission, read_wish
+from scoreboard.web.request_bodies import ActionId, read_initialize, read_range, read_submission
 
 JSON = b"application/json"
 GOOD: dict[str, Any] = {
@@ -47,7 +47,7 @@ def test_the_specifications_example_is_read() -> None:
 
 
 def test_metadata_may_be_left_out() -> None:
-    assert read_wish(JSON, b'{"actionType": "LOGIN"}').metadata == ()
+    assert read_initialize(JSON, b'{"actionType": "LOGIN"}').metadata == ()
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_an_action_id_has_one_spelling_in_the_domain_and_on_the_wire(text: str) 
     ],
 )
 def test_a_stretch_is_read(query: bytes, stretch: tuple[int, int]) -> None:
-    assert read_stretch(query) == stretch
+    assert read_range(query) == stretch
 
 
 @pytest.mark.parametrize("name", ["limit", "offset"])
@@ -316,11 +316,11 @@ def test_a_stretch_is_read(query: bytes, stretch: tuple[int, int]) -> None:
 )
 def test_a_stretch_is_strict_decimals_within_bounds(name: str, text: str) -> None:
     with pytest.raises(Refused) as caught:
-        read_stretch(f"{name}={text}".format(name).encode("latin-1"))
+        read_range(f"{name}={text}".format(name).encode("latin-1"))
     assert (caught.value.refusal.reason, caught.value.refusal.field) == (Reason.MALFORMED_REQUEST, name)
 
 
 def test_a_limit_of_nothing_is_not_everything() -> None:
     for query in (b"limit=0", b"limit=101"):
         with pytest.raises(Refused):
-            read_stretch(query)
+            read_range(query)

@@ -22,7 +22,7 @@ from twisted.web.resource import IResource
 from scoreboard.domain.refusals import Reason, Refusal, malformed
 from scoreboard.net.http.addresses import counted_as
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.request_head import BadHead, read_head
+from scoreboard.net.http.request_head import BadRequestHead, read_head
 
 if TYPE_CHECKING:
     from scoreboard.net.http.site import Site
@@ -51,12 +51,12 @@ class Channel(HTTPChannel):
 
     def connectionMade(self) -> None:
         """Count in, or send away."""
-        self.MAX_LENGTH = self.site.bounds.head_bytes_max
+        self.MAX_LENGTH = self.site.http_limits.head_bytes_max
         super().connectionMade()
         self._peer_address: IAddress = self.transport.getPeer()
         self._host_address: IAddress = self.transport.getHost()
         self._eager = isinstance(self.transport, FileDescriptor) and not getattr(self.transport, "TLS", False)
-        self.deadline_s = self.site.now_s + self.site.bounds.head_s_max
+        self.deadline_s = self.site.now_s + self.site.http_limits.head_s_max
         full = self.site.count_in(self)
         if full is not None and not self._closed:
             self.refuse(full)
@@ -76,19 +76,19 @@ class Channel(HTTPChannel):
             return
         if self._awaits_head:
             self._awaits_head = False
-            self.deadline_s = self.site.now_s + self.site.bounds.head_s_max
+            self.deadline_s = self.site.now_s + self.site.http_limits.head_s_max
         super(HTTPChannel, self).dataReceived(data)  # past the timeout that every byte renews
 
     def lineReceived(self, line: bytes) -> None:
         """A whole head."""
-        bounds = self.site.bounds
+        http_limits = self.site.http_limits
         try:
-            head = read_head(line.removeprefix(b"\r\n"), bounds.head_fields_max)
-        except BadHead as bad:
+            head = read_head(line.removeprefix(b"\r\n"), http_limits.head_fields_max)
+        except BadRequestHead as bad:
             self.refuse(malformed("head", str(bad)))
             return
         announced = head.body_bytes
-        if announced is not None and announced > bounds.body_bytes_max:
+        if announced is not None and announced > http_limits.body_bytes_max:
             self.refuse(self._too_large())
             return
         request = Request(self, head)
@@ -97,8 +97,8 @@ class Channel(HTTPChannel):
         if announced == 0:
             self.allContentReceived()
             return
-        most = bounds.body_bytes_max if announced is None else announced
-        self.deadline_s = self.site.now_s + bounds.body_s_max + most / bounds.body_bytes_per_s_min
+        most = http_limits.body_bytes_max if announced is None else announced
+        self.deadline_s = self.site.now_s + http_limits.body_s_max + most / http_limits.body_bytes_per_s_min
         self._transferDecoder = (
             _ChunkedTransferDecoder(self._body_came, self._finishRequestBody)
             if announced is None
@@ -110,7 +110,7 @@ class Channel(HTTPChannel):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """A head without an end."""
-        self.refuse(malformed("head", f"is longer than {self.site.bounds.head_bytes_max} bytes"))
+        self.refuse(malformed("head", f"is longer than {self.site.http_limits.head_bytes_max} bytes"))
 
     def rawDataReceived(self, data: bytes) -> None:
         """Bytes of a body, or of a later request."""
@@ -121,12 +121,14 @@ class Channel(HTTPChannel):
 
     def _body_came(self, data: bytes) -> None:
         request = self.requests[-1]
-        if request.body_bytes + len(data) > self.site.bounds.body_bytes_max:
+        if request.body_bytes + len(data) > self.site.http_limits.body_bytes_max:
             raise _BodyTooLarge
         request.handleContentChunk(data)
 
     def _too_large(self) -> Refusal:
-        return Refusal(reason=Reason.BODY_TOO_LARGE, message=f"The body may have at most {self.site.bounds.body_bytes_max} bytes")
+        return Refusal(
+            reason=Reason.BODY_TOO_LARGE, message=f"The body may have at most {self.site.http_limits.body_bytes_max} bytes"
+        )
 
     def allContentReceived(self) -> None:
         """A request is complete. From here on it is the handler's time, not the client's."""
@@ -149,9 +151,9 @@ class Channel(HTTPChannel):
 
     def requestDone(self, request: server.Request) -> None:
         """Answered: on to the next, which may have arrived meanwhile."""
-        bounds = self.site.bounds
+        http_limits = self.site.http_limits
         self._awaits_head = not self._buffer
-        self.deadline_s = self.site.now_s + (bounds.idle_s_max if self._awaits_head else bounds.head_s_max)
+        self.deadline_s = self.site.now_s + (http_limits.idle_s_max if self._awaits_head else http_limits.head_s_max)
         super().requestDone(request)
 
     def pauseProducing(self) -> None:
@@ -189,8 +191,8 @@ class Channel(HTTPChannel):
         """
         self._lingering = True
         self.clearLineBuffer()
-        self.deadline_s = self.site.now_s + self.site.bounds.linger_s_max
-        self.transport.write(self.site.refused(refusal).on_wire(self.site.lines, last=True))
+        self.deadline_s = self.site.now_s + self.site.http_limits.linger_s_max
+        self.transport.write(self.site.refused(refusal).encode(self.site.lines, last=True))
         # A transport that cannot close one half is closed whole.
         getattr(self.transport, "loseWriteConnection", self.loseConnection)()
 
@@ -202,7 +204,7 @@ class Channel(HTTPChannel):
         if self.transport.disconnecting or self._lingering:
             self.transport.abortConnection()
         else:
-            self.deadline_s = self.site.now_s + self.site.bounds.linger_s_max
+            self.deadline_s = self.site.now_s + self.site.http_limits.linger_s_max
             self.loseConnection()
 
     def close_now(self) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from scoreboard.domain.values import Value
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import Answer
+from scoreboard.net.http.response import Response
 
 _EXPOSED: Final = b"Access-Control-Expose-Headers: ETag, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed\r\n"
 _PREFLIGHT: Final = b"Access-Control-Allow-Headers: Authorization, Content-Type, If-None-Match\r\nAccess-Control-Max-Age: 600\r\n"
@@ -37,9 +37,9 @@ class Cors(Value, frozen=True, kw_only=True):
         origin = (request.getHeader(b"Origin") or b"").lower()
         return b"Access-Control-Allow-Origin: %b\r\n" % origin + _EXPOSED if origin in self.origins else b""
 
-    def preflight(self, methods: bytes) -> Answer:
+    def preflight(self, methods: bytes) -> Response:
         """The answer to OPTIONS: what may be done here."""
-        return Answer(204, b"", b"Allow: %b\r\nAccess-Control-Allow-Methods: %b\r\n" % (methods, methods) + _PREFLIGHT)
+        return Response(204, b"", b"Allow: %b\r\nAccess-Control-Allow-Methods: %b\r\n" % (methods, methods) + _PREFLIGHT)
 
 
 def cors(origins: Collection[str]) -> Cors:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from scoreboard.domain.values import Origin, Player
+from scoreboard.domain.values import ClientInfo, Player
 from scoreboard.net.http.addresses import counted_as
-from scoreboard.net.http.request_head import Head
-from scoreboard.net.http.response import Answer
+from scoreboard.net.http.request_head import RequestHead
+from scoreboard.net.http.response import Response
 
 if TYPE_CHECKING:
     from scoreboard.net.http.channel import Channel
@@ -32,7 +32,7 @@ class Request(server.Request):
     #: The player that a token or a ticket has proved.
     player: Player | None = None
 
-    def __init__(self, channel: Channel, head: Head) -> None:
+    def __init__(self, channel: Channel, head: RequestHead) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
         self.method, self.uri, self.clientproto = head.method, head.target, head.version
         self.path, _, self.query = head.target.partition(b"?")
@@ -77,10 +77,10 @@ class Request(server.Request):
         return counted_as(self.client_address)
 
     @property
-    def origin(self) -> Origin:
+    def client_info(self) -> ClientInfo:
         """Where it came from, for the ledger."""
         agent = (self.getHeader(b"User-Agent") or b"")[: 4 * _AGENT_CHARS_MAX].decode("utf-8", "replace")
-        return Origin(address=self.client_address, agent=agent[:_AGENT_CHARS_MAX])
+        return ClientInfo(address=self.client_address, agent=agent[:_AGENT_CHARS_MAX])
 
     def hand_over(self, resource: IResource) -> None:
         """Let another resource answer, or take the whole connection, as a WebSocket does."""
@@ -89,7 +89,7 @@ class Request(server.Request):
         self.content = BytesIO(self.body)
         self.channel.hand_over(self, resource)
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: Response) -> None:
         """Say it and be done. Nobody is told who has hung up, or whose connection is no longer ours: what was done stays done."""
         channel = self.channel
         if self._disconnected or channel.transport is None:
@@ -99,5 +99,5 @@ class Request(server.Request):
         channel.persistent = not last
         self.code = answer.status
         self.startedWriting = 1
-        channel.send(answer.on_wire(site.lines + self.lines, for_head=self.for_head, last=last))
+        channel.send(answer.encode(site.lines + self.lines, for_head=self.for_head, last=last))
         self.finish()

@@ -19,11 +19,11 @@ _CONTROLS: Final = bytes(code for code in range(32) if code != 9) + b"\x7f"
 _LENGTH_DIGITS_MAX: Final = 16
 
 
-class BadHead(Exception):
+class BadRequestHead(Exception):
     """This is not a request; the message says why, in words of ours only."""
 
 
-class Head(Value, frozen=True, kw_only=True):
+class RequestHead(Value, frozen=True, kw_only=True):
     """A request's head. ``body_bytes`` is the announced length of the body, None when it comes in chunks."""
 
     method: bytes
@@ -39,21 +39,21 @@ class Head(Value, frozen=True, kw_only=True):
         return self.version == b"HTTP/1.1" and _only(self.headers, b"Expect").lower() == b"100-continue"
 
 
-def read_head(raw: bytes, fields_max: int) -> Head:
+def read_head(raw: bytes, fields_max: int) -> RequestHead:
     """The head in ``raw``, which ends before the empty line; raises BadHead."""
     request_line, *lines = raw.split(b"\r\n")
     # Every CR and LF must be one of the line ends just split at, and no other control character but tab may occur.
     if len(raw.translate(None, _CONTROLS)) != len(raw) - 2 * len(lines):
-        raise BadHead("The head holds control characters")
+        raise BadRequestHead("The head holds control characters")
     match = _REQUEST_LINE.fullmatch(request_line)
     if match is None:
-        raise BadHead("The request line is not one of HTTP/1.1")
+        raise BadRequestHead("The request line is not one of HTTP/1.1")
     if len(lines) > fields_max:
-        raise BadHead(f"More than {fields_max} header fields")
+        raise BadRequestHead(f"More than {fields_max} header fields")
     method, target, version = match.groups()
     headers = _read_fields(lines)
     _check_host(headers, version)
-    return Head(
+    return RequestHead(
         method=method,
         target=target,
         version=version,
@@ -68,21 +68,21 @@ def _read_fields(lines: list[bytes]) -> Headers:
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon:
-            raise BadHead("A header line without a colon")
+            raise BadRequestHead("A header line without a colon")
         try:
             # Refuses names that are no tokens: a folded line and a space before the colon, too.
             headers.addRawHeader(name, value.strip(b" \t"))
         except ValueError:
-            raise BadHead("A header name that is no token") from None
+            raise BadRequestHead("A header name that is no token") from None
     return headers
 
 
 def _check_host(headers: Headers, version: bytes) -> None:
     hosts = headers.getRawHeaders(b"Host", ())
     if len(hosts) > 1 or (not hosts and version == b"HTTP/1.1"):
-        raise BadHead("Exactly one Host is needed")
+        raise BadRequestHead("Exactly one Host is needed")
     if hosts and _HOST.fullmatch(hosts[0]) is None:
-        raise BadHead("The Host is not valid")
+        raise BadRequestHead("The Host is not valid")
 
 
 def _body_bytes(headers: Headers, version: bytes) -> int | None:
@@ -91,12 +91,12 @@ def _body_bytes(headers: Headers, version: bytes) -> int | None:
     lengths = headers.getRawHeaders(b"Content-Length", ())
     if codings:
         if lengths or len(codings) > 1 or codings[0].lower() != b"chunked" or version != b"HTTP/1.1":
-            raise BadHead("The framing of the body is not clear")
+            raise BadRequestHead("The framing of the body is not clear")
         return None
     if not lengths:
         return 0
     if len(lengths) > 1 or not lengths[0].isdigit() or len(lengths[0]) > _LENGTH_DIGITS_MAX:
-        raise BadHead("The Content-Length is not a number")
+        raise BadRequestHead("The Content-Length is not a number")
     return int(lengths[0])
 
 

@@ -10,7 +10,7 @@ from twisted.web.server import NOT_DONE_YET
 from scoreboard.net.http.request import Request
 
 
-class Sockets(Resource):
+class ResourceByPath(Resource):
     """The root resource of such a listener: ``by_path`` says whose a path is, ``otherwise`` answers for all others."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name

@@ -17,14 +17,14 @@ _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
-class Answer(Value, frozen=True):
+class Response(Value, frozen=True):
     """What a handler returns. ``lines`` are header lines, each with its CRLF; Content-Length and Date are not theirs to say."""
 
     status: int
     body: bytes = b""
     lines: bytes = JSON
 
-    def on_wire(self, more_lines: bytes, *, for_head: bool = False, last: bool = False) -> bytes:
+    def encode(self, more_lines: bytes, *, for_head: bool = False, last: bool = False) -> bytes:
         """The whole answer; to HEAD without its body, and with a goodbye when it is the connection's last."""
         status = self.status
         return b"".join(

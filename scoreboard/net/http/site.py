@@ -20,10 +20,10 @@ from scoreboard.net.http.addresses import Proxies, is_loopback, plain
 from scoreboard.net.http.channel import Channel
 from scoreboard.net.http.connections import Connections
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import Answer
+from scoreboard.net.http.response import Response
 
 
-class Bounds(Value, frozen=True, kw_only=True):
+class HttpLimits(Value, frozen=True, kw_only=True):
     """How much a client may send, how many may, and how long they may take."""
 
     head_bytes_max: int = 16_384
@@ -50,9 +50,9 @@ class Site(server.Site):
         self,
         resource: IResource,
         *,
-        bounds: Bounds,
+        http_limits: HttpLimits,
         proxies: Proxies,
-        refused: Callable[[Refusal], Answer],
+        refused: Callable[[Refusal], Response],
         lines: bytes,
         clock: IReactorTime,
         now_ms: Callable[[], int],
@@ -61,16 +61,16 @@ class Site(server.Site):
         connections: Connections | None = None,
     ) -> None:
         super().__init__(resource, timeout=None, reactor=clock)
-        self.bounds, self.proxies, self.refused, self.meter = bounds, proxies, refused, meter
+        self.http_limits, self.proxies, self.refused, self.meter = http_limits, proxies, refused, meter
         self.draining = False
         self._release = release
         self._now_ms = now_ms
         self._constant_lines = lines
         self._channels: set[Channel] = set()
-        self._registry = connections or Connections(bounds.connections_max, bounds.connections_per_address_max)
+        self._registry = connections or Connections(http_limits.connections_max, http_limits.connections_per_address_max)
         self._tallies: Counter[tuple[str, int]] = Counter()
         self._listened = False
-        self._next_look: IDelayedCall | None = None
+        self._next_sweep: IDelayedCall | None = None
         self._drained: list[Deferred[None]] = []
         self._set_time()
 
@@ -128,17 +128,17 @@ class Site(server.Site):
     def startFactory(self) -> None:
         """Somebody listens: begin to look."""
         self._listened = True
-        if self._next_look is None:
-            self._look()
+        if self._next_sweep is None:
+            self._poll()
 
     def stopFactory(self) -> None:
         """Nobody listens any more; those who are still connected keep their deadlines."""
         self._listened = False
-        if self._next_look is not None and not self._channels:
-            self._next_look.cancel()
-            self._next_look = None
+        if self._next_sweep is not None and not self._channels:
+            self._next_sweep.cancel()
+            self._next_sweep = None
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         self._set_time()
         for channel in [channel for channel in self._channels if channel.deadline_s <= self.now_s]:
             channel.expire()
@@ -147,7 +147,7 @@ class Site(server.Site):
         self._tallies.clear()
         self._tell_refused()
         needed = self._listened or self._channels
-        self._next_look = self.reactor.callLater(1, self._look) if needed else None
+        self._next_sweep = self.reactor.callLater(1, self._poll) if needed else None
 
     def _tell_refused(self) -> None:
         """One line for all connections of a second that found no room or had to make some: strangers cause them."""

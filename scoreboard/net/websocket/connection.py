@@ -19,41 +19,41 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Parting
-from scoreboard.domain.limits import TokenBucket, Verdict
+from scoreboard.boundaries import CloseReason
+from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.net.connections import Lobby
-from scoreboard.net.live_limits import TOO_SLOW, LiveSettings
-from scoreboard.net.socket_writer import Outlet
+from scoreboard.net.connections import LiveConnections
+from scoreboard.net.live_limits import TOO_SLOW, LiveLimits
+from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.frames import PING, close_frame
-from scoreboard.net.websocket.handshake import http_answer, may_enter, refusal_of, status_of
-from scoreboard.net.websocket.slim import LeanSocket
+from scoreboard.net.websocket.handshake import check_handshake, http_answer, refusal_of, status_of
+from scoreboard.net.websocket.slim import SlimWebSocketProtocol
 
-NO_TOKEN: Final = Parting(code=4401, reason="no token came in time")
-UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: answers are not read")
-UNTOUCHED: Final = Parting(code=TOO_SLOW, reason="too slow: nothing is read")
+NO_TOKEN: Final = CloseReason(code=4401, reason="no token came in time")
+UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: answers are not read")
+NOT_READ: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing is read")
 _TOO_MANY: Final = "Too many requests. Please try again later."
-TOO_MANY_FRAMES: Final = Parting(code=1008, reason="too many frames a second")
+TOO_MANY_FRAMES: Final = CloseReason(code=1008, reason="too many frames a second")
 
 
 class Stage(Enum):
     """Where a connection is in its life. Each stage has a deadline; what is then due is told in ``_due``."""
 
-    SHAKING_HANDS = auto()
-    STRANGER = auto()
-    CALM = auto()
+    HANDSHAKE = auto()
+    UNAUTHENTICATED = auto()
+    OPEN = auto()
     PINGED = auto()
-    UNREAD = auto()  # an answer waits for a client that does not read, so nothing more is read from it
-    PARTED = auto()
+    WRITE_BLOCKED = auto()  # an answer waits for a client that does not read, so nothing more is read from it
+    CLOSING = auto()
 
 
-class Shell(LeanSocket):
+class WebSocketConnection(SlimWebSocketProtocol):
     """One WebSocket. Subclasses say what a token, a message and the end mean."""
 
-    factory: ShellFactory
+    factory: WebSocketFactory
 
     #: Why we closed it; None while it is open, and if it was not we.
-    parting: Parting | None = None
+    close_reason: CloseReason | None = None
     _refusal: Refusal | None = None
     _ignored_bytes = 0
 
@@ -64,30 +64,30 @@ class Shell(LeanSocket):
     # For subclasses
 
     @property
-    def known(self) -> bool:
+    def is_authenticated(self) -> bool:
         """Whether it is known who is at the other end."""
         return True
 
-    def may_enter(self, request: ConnectionRequest) -> str | None:
+    def check_handshake(self, request: ConnectionRequest) -> str | None:
         """The token that a proper handshake brings, if any; raises Refused."""
-        return may_enter(request.path, request.params, request.headers, self.factory.settings.origins)
+        return check_handshake(request.path, request.params, request.headers, self.factory.settings.origins)
 
-    def arrive(self, token: str | None) -> Refusal | None:
+    def authenticate(self, token: str | None) -> Refusal | None:
         """The handshake brought this token: why it cannot be let in, or None. From now on ``gone`` will be called."""
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """Nothing reaches the client any more. May be called again."""
 
     # The connection
 
     def connectionMade(self) -> None:
         """The transport is ours."""
-        self.outlet = Outlet(self.transport)
+        self.writer = SocketWriter(self.transport)
         self.message_bytes_max = self.factory.settings.message_bytes_max
         if not isinstance(self.transport.getPeer(), UNIXAddress):
             self.transport.setTcpNoDelay(True)
-        self._enter(Stage.SHAKING_HANDS, self.factory.settings.handshake_s_max)
-        if not self.factory.lobby.enter(self):
+        self._set_stage(Stage.HANDSHAKE, self.factory.settings.handshake_timeout_s)
+        if not self.factory.live_connections.add(self):
             self.state = self.STATE_CLOSED  # or the request that a mount hands over at once would still be answered
             self.transport.abortConnection()
 
@@ -99,7 +99,7 @@ class Shell(LeanSocket):
                 self.transport.pauseProducing()  # a reset might overtake our goodbye; the deadline cuts it off
             return
         if self.stage is Stage.PINGED:
-            self.rest()
+            self.set_idle_deadline()
         self.data += data
         if self.state == self.STATE_CONNECTING and len(self.data) > self.factory.settings.handshake_bytes_max:
             self.failHandshake("The request is too big", 431)
@@ -108,39 +108,39 @@ class Shell(LeanSocket):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone and leaves nothing behind."""
         self.state = self.STATE_CLOSED
-        self.gone()
-        self.factory.lobby.leave(self)
+        self.disconnected()
+        self.factory.live_connections.remove(self)
 
-    def look(self, now_s: float, wall_s: float) -> None:
+    def check_deadlines(self, now_s: float, wall_s: float) -> None:
         """The lobby's sweep: is anything due?"""
         if self._deadline_s <= now_s:
-            self._due()
-        elif self.state == self.STATE_OPEN and self.outlet.unread_s(now_s) >= self.factory.settings.untouched_s_max:
-            self.factory.lobby.note_slow()
-            self.part(UNTOUCHED)
+            self._deadline_passed()
+        elif self.state == self.STATE_OPEN and self.writer.unread_s(now_s) >= self.factory.settings.read_timeout_s:
+            self.factory.live_connections.note_slow()
+            self.close(NOT_READ)
 
-    def _due(self) -> None:
+    def _deadline_passed(self) -> None:
         match self.stage:
-            case Stage.SHAKING_HANDS | Stage.PINGED | Stage.PARTED:
+            case Stage.HANDSHAKE | Stage.PINGED | Stage.CLOSING:
                 self.transport.abortConnection()
-            case Stage.STRANGER:
-                self.part(NO_TOKEN)
-            case Stage.UNREAD:
-                self.part(UNREAD)
-            case Stage.CALM:
-                self._enter(Stage.PINGED, self.factory.settings.ping_timeout_s)
-                if self.outlet.drained:  # else the peer has something to answer TCP for
-                    self.outlet.offer(PING)
+            case Stage.UNAUTHENTICATED:
+                self.close(NO_TOKEN)
+            case Stage.WRITE_BLOCKED:
+                self.close(UNREAD)
+            case Stage.OPEN:
+                self._set_stage(Stage.PINGED, self.factory.settings.ping_timeout_s)
+                if self.writer.drained:  # else the peer has something to answer TCP for
+                    self.writer.offer(PING)
 
-    def rest(self) -> None:
+    def set_idle_deadline(self) -> None:
         """All is well, for as long as this takes: a stranger's time, or the time to the next ping."""
         settings = self.factory.settings
-        if self.known:
-            self._enter(Stage.CALM, settings.ping_interval_s)
+        if self.is_authenticated:
+            self._set_stage(Stage.OPEN, settings.ping_interval_s)
         else:
-            self._enter(Stage.STRANGER, settings.stranger_s_max)
+            self._set_stage(Stage.UNAUTHENTICATED, settings.auth_timeout_s)
 
-    def _enter(self, stage: Stage, seconds: float) -> None:
+    def _set_stage(self, stage: Stage, seconds: float) -> None:
         self.stage = stage
         self._deadline_s = self.factory.clock.seconds() + seconds
 
@@ -152,18 +152,18 @@ class Shell(LeanSocket):
         """Autobahn has a proper request: may it come in?"""
         factory = self.factory
         try:
-            token = self.may_enter(request)
+            token = self.check_handshake(request)
         except Refused as refused:
             raise self._denial(refused.refusal) from None
         peer = getattr(self.transport.getPeer(), "host", "")
         address = factory.address_of(peer, request.headers.get("x-forwarded-for"))
-        if factory.knock is None:
-            self._let_in(address, token)
+        if factory.check_rate is None:
+            self._admit(address, token)
             return None
         self.transport.pauseProducing()  # or what comes meanwhile would be taken for another handshake
-        return ensureDeferred(self._let_in_after(factory.knock(address), address, token))
+        return ensureDeferred(self._admit_after_check(factory.check_rate(address), address, token))
 
-    async def _let_in_after(self, knocked: Awaitable[Verdict], address: str, token: str | None) -> None:
+    async def _admit_after_check(self, knocked: Awaitable[RateVerdict], address: str, token: str | None) -> None:
         verdict = await knocked
         if self.state == self.STATE_CLOSED:  # it has gone; Autobahn must not open it now
             raise ConnectionDeny(ConnectionDeny.SERVICE_UNAVAILABLE, "gone")
@@ -171,10 +171,10 @@ class Shell(LeanSocket):
         if verdict.refused is not None:
             wait_s = -(-verdict.retry_after_ms // 1000)
             raise self._denial(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=wait_s))
-        self._let_in(address, token)
+        self._admit(address, token)
 
-    def _let_in(self, address: str, token: str | None) -> None:
-        refusal = self.factory.lobby.seat(self, address) or self.arrive(token)
+    def _admit(self, address: str, token: str | None) -> None:
+        refusal = self.factory.live_connections.admit(self, address) or self.authenticate(token)
         if refusal is not None:
             raise self._denial(refusal)
 
@@ -186,13 +186,13 @@ class Shell(LeanSocket):
         """Answer in HTTP, then close."""
         if self.state == self.STATE_CONNECTING:
             refusal = self._refusal or refusal_of(code, reason)
-            self.outlet.offer(http_answer(refusal, code, dict(responseHeaders or ())))
+            self.writer.offer(http_answer(refusal, code, dict(responseHeaders or ())))
             self.dropConnection()
 
     def onOpen(self) -> None:
         """The handshake is over."""
         super().onOpen()
-        self.rest()
+        self.set_idle_deadline()
 
     def onFrameBegin(self) -> None:
         """A frame of any kind begins. Empty ones count too."""
@@ -200,23 +200,23 @@ class Shell(LeanSocket):
         if self._frames.hit(factory.frames, 1, int(factory.clock.seconds() * 1000))[0]:
             super().onFrameBegin()
         else:
-            self.part(TOO_MANY_FRAMES)
+            self.close(TOO_MANY_FRAMES)
 
     # Out
 
-    def say(self, data: bytes) -> None:
+    def reply(self, data: bytes) -> None:
         """Write what answers the client. While it does not leave, we read no more, so that asking costs us nothing."""
-        self.outlet.offer(data)
-        if self.stage in (Stage.STRANGER, Stage.CALM, Stage.PINGED) and not self.outlet.drained:
-            self._enter(Stage.UNREAD, self.factory.settings.unread_s_max)
+        self.writer.offer(data)
+        if self.stage in (Stage.UNAUTHENTICATED, Stage.OPEN, Stage.PINGED) and not self.writer.drained:
+            self._set_stage(Stage.WRITE_BLOCKED, self.factory.settings.write_timeout_s)
             self.transport.pauseProducing()
             self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
         """The transport has nothing left to write (or asks a first time, see `registerProducer`)."""
-        if self.stage is Stage.UNREAD and self.outlet.drained:
+        if self.stage is Stage.WRITE_BLOCKED and self.writer.drained:
             self._read_again()
-            self.rest()
+            self.set_idle_deadline()
 
     def stopProducing(self) -> None:
         """The transport is gone; ``connectionLost`` sees to it."""
@@ -225,13 +225,13 @@ class Shell(LeanSocket):
         self.transport.unregisterProducer()
         self.transport.resumeProducing()
 
-    def part(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """Say why, let the client see the end of the stream, and give it a moment to do the same."""
         if self.state == self.STATE_OPEN:
-            self.parting = parting
-            self._end(parting.code)
-            self.outlet.offer(close_frame(parting))
-            self.outlet.finish()
+            self.close_reason = close_reason
+            self._end(close_reason.code)
+            self.writer.offer(close_frame(close_reason))
+            self.writer.close_writing()
         else:
             self.dropConnection(abort=True)
 
@@ -248,19 +248,19 @@ class Shell(LeanSocket):
         if abort:
             self.transport.abortConnection()
         elif not shaking_hands:
-            self.outlet.finish()
+            self.writer.close_writing()
         else:
             self.transport.loseConnection()
 
     def _end(self, code: int = 0) -> None:
         self.state = self.STATE_CLOSED  # for Autobahn too: it reads no further frame
-        if self.stage is Stage.UNREAD:
+        if self.stage is Stage.WRITE_BLOCKED:
             self._read_again()
-        self._enter(Stage.PARTED, self.factory.settings.farewell_s(code))
-        self.gone()
+        self._set_stage(Stage.CLOSING, self.factory.settings.close_timeout_for(code))
+        self.disconnected()
 
 
-class ShellFactory(WebSocketServerFactory):
+class WebSocketFactory(WebSocketServerFactory):
     """Makes shells of one kind, all in one lobby.
 
     ``address_of`` tells whom limits count, from the peer's address and the X-Forwarded-For header. ``knock`` asks the gate for
@@ -272,16 +272,16 @@ class ShellFactory(WebSocketServerFactory):
     def __init__(
         self,
         *,
-        lobby: Lobby,
-        settings: LiveSettings,
+        live_connections: LiveConnections,
+        settings: LiveLimits,
         clock: IReactorTime,
         address_of: Callable[[str, str | None], str],
-        knock: Callable[[str], Awaitable[Verdict]] | None = None,
+        check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
     ) -> None:
         super().__init__(reactor=clock, server="")
-        self.lobby = lobby
+        self.live_connections = live_connections
         self.settings = settings
         self.clock = clock
         self.address_of = address_of
-        self.knock = knock
+        self.check_rate = check_rate
         self.frames = settings.frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from scoreboard.boundaries import Parting
+from scoreboard.boundaries import CloseReason
 
 PING: Final = b"\x89\x00"
 _REASON_BYTES_MAX: Final = 123
@@ -45,7 +45,7 @@ def unframed(frames: bytes) -> Iterator[tuple[bool, bytes]]:
         at += size
 
 
-def close_frame(parting: Parting) -> bytes:
+def close_frame(close_reason: CloseReason) -> bytes:
     """The close frame that says why; a longer reason is cut to what a control frame holds."""
-    payload = parting.code.to_bytes(2, "big") + parting.reason.encode("ascii", "replace")[:_REASON_BYTES_MAX]
+    payload = close_reason.code.to_bytes(2, "big") + close_reason.reason.encode("ascii", "replace")[:_REASON_BYTES_MAX]
     return bytes((0x88, len(payload))) + payload

@@ -39,7 +39,7 @@ class _Body(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     retry_after: int | None = None
 
 
-def may_enter(path: str, query: Collection[str], headers: Mapping[str, str], origins: Collection[str]) -> str | None:
+def check_handshake(path: str, query: Collection[str], headers: Mapping[str, str], origins: Collection[str]) -> str | None:
     """The token that the handshake brings, or None. ``headers`` by lower-case name. Raises Refused."""
     if path not in PATHS:
         raise Refused(_NOWHERE)

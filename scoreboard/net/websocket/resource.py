@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 
 @implementer(IResource)
-class SocketResource:
+class WebSocketResource:
     """Hands the connection of any request over to a protocol of ``factory``, request head and all."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name

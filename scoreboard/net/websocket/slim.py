@@ -17,11 +17,11 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 
-from scoreboard.boundaries import Parting
+from scoreboard.boundaries import CloseReason
 
-BINARY: Final = Parting(code=1003, reason="only text is understood")
-NOT_UTF8: Final = Parting(code=1007, reason="the text is not UTF-8")
-TOO_BIG: Final = Parting(code=1009, reason="the message is too big")
+BINARY: Final = CloseReason(code=1003, reason="only text is understood")
+NOT_UTF8: Final = CloseReason(code=1007, reason="the text is not UTF-8")
+TOO_BIG: Final = CloseReason(code=1009, reason="the message is too big")
 
 #: What Autobahn notes during a handshake and nobody asks for afterwards.
 _NOTES: Final = (
@@ -31,14 +31,14 @@ _NOTES: Final = (
 )
 
 
-class _NoOne:
+class _IgnoredCallback:
     """Whom Autobahn tells that a socket is open; who needs to know is told otherwise."""
 
     def callback(self, _: object) -> None:
         pass
 
 
-class LeanSocket(WebSocketServerProtocol):
+class SlimWebSocketProtocol(WebSocketServerProtocol):
     """Messages over RFC 6455: text, and binary where it ``takes_binary``. Subclasses write, hear and part."""
 
     transport: Any  # a TCP connection; Twisted's ITransport promises less than one keeps
@@ -52,7 +52,7 @@ class LeanSocket(WebSocketServerProtocol):
     openHandshakeTimeout = closeHandshakeTimeout = autoPingInterval = maxConnections = trustXForwardedFor = 0
     openHandshakeTimeoutCall = closeHandshakeTimeoutCall = autoPingTimeoutCall = autoPingPending = None
     trackedTimings = wasNotCleanReason = _perMessageCompress = None  # type: ignore[assignment]  # as Autobahn itself begins
-    is_open = _NoOne()
+    is_open = _IgnoredCallback()
     trafficStats = TrafficStats()
     _transport_details = TransportDetails()
     allowedOriginsPatterns = (re.compile(""),)  # the origin is judged in handshake.py
@@ -71,15 +71,15 @@ class LeanSocket(WebSocketServerProtocol):
         self.state = self.STATE_CONNECTING
         self.data = b""
 
-    def heard(self, message: bytes) -> None:
+    def message_received(self, message: bytes) -> None:
         """A whole message came; if it is text, it is UTF-8."""
         raise NotImplementedError
 
-    def say(self, data: bytes) -> None:
+    def reply(self, data: bytes) -> None:
         """Write what answers the client."""
         raise NotImplementedError
 
-    def part(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """Close, saying why."""
         raise NotImplementedError
 
@@ -127,17 +127,17 @@ class LeanSocket(WebSocketServerProtocol):
         if self._half:
             self._refuse(NOT_UTF8)
         else:
-            self.heard(bytes(message))
+            self.message_received(bytes(message))
 
-    def _refuse(self, parting: Parting) -> None:
+    def _refuse(self, close_reason: CloseReason) -> None:
         """Nothing of this message is heard."""
         self._message = None
-        self.part(parting)
+        self.close(close_reason)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Whatever Autobahn writes by itself: the 101, pongs, the answer to a close frame."""
-        self.say(data)
+        self.reply(data)
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
         """What Autobahn does when the client breaks RFC 6455; its own way would go on reading."""
-        self.part(Parting(code=code, reason=reason))
+        self.close(CloseReason(code=code, reason=reason))

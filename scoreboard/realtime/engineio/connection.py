@@ -7,46 +7,46 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from scoreboard.boundaries import Parting
+from scoreboard.boundaries import CloseReason
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal
-from scoreboard.net.connections import Guest, Lobby
-from scoreboard.net.socket_writer import Outlet, Sink
+from scoreboard.net.connections import LiveConnection, LiveConnections
+from scoreboard.net.socket_writer import FrameSink, SocketWriter
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced, Session, Transport
 
-TOO_MANY: Final = Parting(code=1008, reason="too many requests or packets a second")
-UNSEATED: Final = Parting(code=1013, reason="there is no seat")
-NO_UPGRADE: Final = Parting(code=1008, reason="this session cannot be upgraded so")
+TOO_MANY: Final = CloseReason(code=1008, reason="too many requests or packets a second")
+NO_CAPACITY: Final = CloseReason(code=1013, reason="there is no seat")
+NO_UPGRADE: Final = CloseReason(code=1008, reason="this session cannot be upgraded so")
 
 
-class Carrier(Guest, Protocol):
+class WebSocketTransport(LiveConnection, Protocol):
     """A WebSocket, as the line sees it. ``outlet`` is where frames go that answer nothing."""
 
-    outlet: Outlet
+    writer: SocketWriter
 
-    def say(self, data: bytes) -> None:
+    def reply(self, data: bytes) -> None:
         """Write frames that answer the client; while they do not leave, nothing more is read from it."""
 
 
-class Passenger(Protocol):
+class MessageHandler(Protocol):
     """What speaks over a line: the application of one session."""
 
-    def heard(self, message: str | bytes) -> None:
+    def message_received(self, message: str | bytes) -> None:
         """A message came."""
 
-    def moved(self) -> None:
+    def transport_changed(self) -> None:
         """The line's ``sink`` is another one."""
 
-    def look(self, wall_s: float) -> None:
+    def check_deadlines(self, wall_s: float) -> None:
         """Once a second: is anything due?"""
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """Nothing reaches the client any more."""
 
 
 #: Waits for a GET's answer: called once with the payload.
-Answer = Callable[[bytes], None]
+PollCallback = Callable[[bytes], None]
 
 
 class Engine:
@@ -57,26 +57,26 @@ class Engine:
         *,
         settings: EngineSettings,
         requests: Limit,
-        lobby: Lobby,
+        live_connections: LiveConnections,
         clock: IReactorTime,
         new_sid: Callable[[], str],
-        board: Callable[[Line], Passenger],
+        handler_factory: Callable[[EngineConnection], MessageHandler],
     ) -> None:
         self.settings = settings
         self.requests = requests
-        self.lobby = lobby
+        self.live_connections = live_connections
         self.clock = clock
         self.new_sid = new_sid
-        self.board = board
-        self.lines: dict[str, Line] = {}
+        self.handler_factory = handler_factory
+        self.connections: dict[str, EngineConnection] = {}
 
-    def open(self, address: str) -> Line | Refusal:
+    def open(self, address: str) -> EngineConnection | Refusal:
         """A new session that polls, if there is a seat for it."""
-        line = Line(self)
-        refusal = self.lobby.seat(line, address)
+        connection = EngineConnection(self)
+        refusal = self.live_connections.admit(connection, address)
         if refusal is None:
-            return line
-        line.part(UNSEATED)
+            return connection
+        connection.close(NO_CAPACITY)
         return refusal
 
     def now_ms(self) -> int:
@@ -84,40 +84,40 @@ class Engine:
         return int(self.clock.seconds() * 1000)
 
 
-class Line:
+class EngineConnection:
     """One session. A guest of the lobby while it polls; afterwards its WebSocket is."""
 
-    __slots__ = ("_answer", "_candidate", "_carrier", "_engine", "_passenger", "_requests", "_session", "_timer")
+    __slots__ = ("_answer", "_candidate", "_engine", "_handler", "_requests", "_session", "_timer", "_websocket")
 
-    def __init__(self, engine: Engine, carrier: Carrier | None = None) -> None:
-        transport = Transport.POLLING if carrier is None else Transport.WEBSOCKET
+    def __init__(self, engine: Engine, websocket: WebSocketTransport | None = None) -> None:
+        transport = Transport.POLLING if websocket is None else Transport.WEBSOCKET
         self._engine = engine
         self._session = Session(engine.new_sid(), transport, engine.settings, engine.now_ms())
-        self._carrier = carrier
-        self._candidate: Carrier | None = None
-        self._answer: Answer | None = None
+        self._websocket = websocket
+        self._candidate: WebSocketTransport | None = None
+        self._answer: PollCallback | None = None
         self._timer: IDelayedCall | None = None
         self._requests = TokenBucket()
-        self._passenger: Passenger | None = engine.board(self)
-        engine.lines[self._session.sid] = self
+        self._handler: MessageHandler | None = engine.handler_factory(self)
+        engine.connections[self._session.sid] = self
         self._flush()
 
     # For the passenger
 
     @property
-    def sink(self) -> Sink:
+    def writer(self) -> FrameSink:
         """Where frames go that answer nothing: straight to the WebSocket, once there is one."""
-        return self if self._carrier is None else self._carrier.outlet
+        return self if self._websocket is None else self._websocket.writer
 
     def offer(self, data: bytes) -> None:
         """Keep frames for the next GET, or for the WebSocket if there is one."""
         self._session.send(data)
         self._flush()
 
-    def say(self, data: bytes) -> None:
+    def reply(self, data: bytes) -> None:
         """Write frames that answer the client."""
-        if self._carrier is not None:
-            self._carrier.say(data)
+        if self._websocket is not None:
+            self._websocket.reply(data)
         else:
             self.offer(data)
 
@@ -126,28 +126,28 @@ class Line:
         """Whether all that was offered before was fetched."""
         return not self._session.queued_bytes
 
-    def part(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """Close the session."""
-        self._session.close(parting)
+        self._session.close(close_reason)
         self._flush()
 
     @property
-    def parting(self) -> Parting | None:
+    def close_reason(self) -> CloseReason | None:
         """Why the session is over, None while it is not."""
-        return self._session.parting
+        return self._session.close_reason
 
-    def welcome(self) -> None:
+    def stop_connect_timer(self) -> None:
         """The client is one of ours: the time for its CONNECT no longer runs."""
-        self._session.welcome()
+        self._session.stop_connect_timer()
 
-    def look(self, now_s: float, wall_s: float) -> None:
+    def check_deadlines(self, now_s: float, wall_s: float) -> None:
         """The lobby's sweep."""
-        if self._passenger is not None:
-            self._passenger.look(wall_s)
+        if self._handler is not None:
+            self._handler.check_deadlines(wall_s)
 
     # From HTTP
 
-    def poll(self, answer: Answer) -> None:
+    def poll(self, answer: PollCallback) -> None:
         """A GET wants packets; raises Misplaced, having closed what must be."""
         try:
             if not self._admitted():
@@ -170,64 +170,64 @@ class Line:
                 raise Misplaced("too many requests")
             for message in self._session.post(body, self._engine.now_ms()):
                 self._hand_on(message)
-            if self._session.parting == BAD_PACKET:
+            if self._session.close_reason == BAD_PACKET:
                 raise Misplaced("the passenger understood it as little")
         finally:
             self._flush()
 
     # From WebSockets
 
-    def attach(self, candidate: Carrier) -> None:
+    def attach(self, candidate: WebSocketTransport) -> None:
         """A WebSocket offers itself in the place of polling; one that comes too late is closed."""
         try:
             self._session.attach(self._engine.now_ms())
             self._candidate = candidate
         except Misplaced:
-            candidate.part(NO_UPGRADE)
+            candidate.close(NO_UPGRADE)
         self._flush()
 
-    def hear(self, carrier: Carrier, message: str | bytes) -> None:
+    def message_received(self, websocket: WebSocketTransport, message: str | bytes) -> None:
         """A message came over this WebSocket."""
-        if carrier is self._candidate:
-            self._probe(carrier, message)
-        elif carrier is self._carrier:
-            heard = self._session.hear(message, self._engine.now_ms())
+        if websocket is self._candidate:
+            self._probe(websocket, message)
+        elif websocket is self._websocket:
+            heard = self._session.receive(message, self._engine.now_ms())
             if heard is not None:
                 self._hand_on(heard)
         self._flush()
 
-    def lose(self, carrier: Carrier, parting: Parting) -> None:
+    def transport_lost(self, websocket: WebSocketTransport, close_reason: CloseReason) -> None:
         """This WebSocket is gone, and why."""
-        if carrier is self._candidate:
+        if websocket is self._candidate:
             self._candidate = None
             self._session.detach()
-        elif carrier is self._carrier:
-            self._session.close(parting)
+        elif websocket is self._websocket:
+            self._session.close(close_reason)
         self._flush()
 
-    def _probe(self, candidate: Carrier, message: str | bytes) -> None:
+    def _probe(self, candidate: WebSocketTransport, message: str | bytes) -> None:
         try:
             answer = self._session.probe(message, self._engine.now_ms())
         except Misplaced:
             return  # the flush sees that nobody is attached any more
         if answer:
-            candidate.say(answer)
+            candidate.reply(answer)
         if self._session.transport is Transport.WEBSOCKET:
-            self._carrier, self._candidate = candidate, None
-            self._engine.lobby.succeed(self, candidate)
+            self._websocket, self._candidate = candidate, None
+            self._engine.live_connections.replace(self, candidate)
             self._flush()  # what still waits goes before what comes from now on
-            if self._passenger is not None:
-                self._passenger.moved()
+            if self._handler is not None:
+                self._handler.transport_changed()
 
     # Inside
 
     def _hand_on(self, message: str | bytes) -> None:
-        if self._admitted() and self._passenger is not None:
-            self._passenger.heard(message)
+        if self._admitted() and self._handler is not None:
+            self._handler.message_received(message)
 
     def _admitted(self) -> bool:
         """Whether the client may ask once more; closes the session if not. A WebSocket counts its frames itself."""
-        if self._carrier is not None or self._requests.hit(self._engine.requests, 1, self._engine.now_ms())[0]:
+        if self._websocket is not None or self._requests.hit(self._engine.requests, 1, self._engine.now_ms())[0]:
             return True
         self._session.close(TOO_MANY)
         return False
@@ -240,17 +240,17 @@ class Line:
             if payload is not None:
                 answer, self._answer = self._answer, None
                 answer(payload)
-        if self._carrier is not None:
+        if self._websocket is not None:
             frames = session.take_frames()
             if frames:
-                self._carrier.outlet.offer(frames)
+                self._websocket.writer.offer(frames)
         if self._candidate is not None and not session.attached:
             candidate, self._candidate = self._candidate, None
-            candidate.part(NO_UPGRADE)
-        if session.parting is None:
+            candidate.close(NO_UPGRADE)
+        if session.close_reason is None:
             self._arm()
-        elif self._passenger is not None:
-            self._end(session.parting)
+        elif self._handler is not None:
+            self._end(session.close_reason)
 
     def _arm(self) -> None:
         """One timer a session, moved only when it would ring too late."""
@@ -266,16 +266,16 @@ class Line:
         self._session.pass_time(round(self._engine.clock.seconds() * 1000))
         self._flush()
 
-    def _end(self, parting: Parting) -> None:
+    def _end(self, close_reason: CloseReason) -> None:
         """Nothing of us stays behind."""
-        passenger, self._passenger = self._passenger, None
-        carrier, self._carrier = self._carrier, None
+        handler, self._handler = self._handler, None
+        websocket, self._websocket = self._websocket, None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        del self._engine.lines[self._session.sid]
-        self._engine.lobby.leave(self)
-        if passenger is not None:
-            passenger.gone()
-        if carrier is not None:
-            carrier.part(parting)
+        del self._engine.connections[self._session.sid]
+        self._engine.live_connections.remove(self)
+        if handler is not None:
+            handler.disconnected()
+        if websocket is not None:
+            websocket.close(close_reason)

@@ -17,8 +17,8 @@ from zope.interface import implementer
 
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
 from scoreboard.net.websocket.handshake import check_page, refusal_body, status_of
-from scoreboard.net.websocket.resource import SocketResource
-from scoreboard.realtime.engineio.connection import Engine, Line
+from scoreboard.net.websocket.resource import WebSocketResource
+from scoreboard.realtime.engineio.connection import Engine, EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.engineio.query import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, read_query
 from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced
@@ -46,12 +46,12 @@ class EngineResource:
     def __init__(self, factory: EngineFactory) -> None:
         self._factory = factory
         self._engine: Engine = factory.engine
-        self._sockets = SocketResource(factory)
+        self._sockets = WebSocketResource(factory)
 
     @property
     def sessions(self) -> int:
         """How many there are, whatever carries them."""
-        return len(self._engine.lines)
+        return len(self._engine.connections)
 
     def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
         """Nothing is below this."""
@@ -89,13 +89,13 @@ class EngineResource:
             raise Refused(BAD_METHOD)
 
     def _go_on(self, request: Any, sid: str) -> None:
-        line = self._engine.lines.get(sid)
-        if line is None:
+        connection = self._engine.connections.get(sid)
+        if connection is None:
             raise Refused(UNKNOWN_SID)
         if request.method == b"GET":
-            _poll(request, line)
+            _poll(request, connection)
         elif request.method == b"POST":
-            self._post(request, line)
+            self._post(request, connection)
         else:
             raise Refused(BAD_REQUEST)
 
@@ -104,30 +104,30 @@ class EngineResource:
         factory = self._factory
         forwarded = b",".join(request.requestHeaders.getRawHeaders(b"x-forwarded-for", ())).decode("latin-1") or None
         address = factory.address_of(getattr(request.channel.getPeer(), "host", ""), forwarded)
-        if factory.knock is not None:
-            verdict = await factory.knock(address)
+        if factory.check_rate is not None:
+            verdict = await factory.check_rate(address)
             if verdict.refused is not None:
                 wait_s = -(-verdict.retry_after_ms // 1000)
                 _refuse(request, Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=wait_s))
                 return
         if request.channel is None:  # it left meanwhile, and would leave a session behind
             return
-        line = self._engine.open(address)
-        if isinstance(line, Refusal):
-            _refuse(request, line)
+        connection = self._engine.open(address)
+        if isinstance(connection, Refusal):
+            _refuse(request, connection)
         else:
-            _poll(request, line)
+            _poll(request, connection)
 
-    def _post(self, request: Any, line: Line) -> None:
+    def _post(self, request: Any, connection: EngineConnection) -> None:
         body = request.content.read()
         if len(body) > self._engine.settings.max_payload_bytes:
             raise Refused(_TOO_LARGE)
         binary = (request.getHeader("content-type") or "").lower().startswith("application/octet-stream")
         if binary or request.getHeader("content-encoding") is not None:
-            line.part(BAD_PACKET)
+            connection.close(BAD_PACKET)
             raise Refused(_NOT_TEXT if not binary else BAD_REQUEST)
         try:
-            line.post(body)
+            connection.post(body)
         except (Misplaced, Malformed):
             raise Refused(BAD_REQUEST) from None
         _answer(request, 200, b"ok")
@@ -144,10 +144,10 @@ def _query(request: Any) -> dict[str, list[str]]:
         raise Refused(BAD_REQUEST) from None
 
 
-def _poll(request: Any, line: Line) -> None:
-    request.notifyFinish().addErrback(lambda _: line.abandon())
+def _poll(request: Any, connection: EngineConnection) -> None:
+    request.notifyFinish().addErrback(lambda _: connection.abandon())
     try:
-        line.poll(partial(_answer, request, 200))
+        connection.poll(partial(_answer, request, 200))
     except Misplaced:
         raise Refused(BAD_REQUEST) from None
 

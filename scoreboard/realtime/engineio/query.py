@@ -24,14 +24,14 @@ _UNKNOWN_TRANSPORT: Final = bad_request("Transport unknown")
 _WRONG_VERSION: Final = bad_request("Unsupported protocol version")
 
 
-class Wish(Value, frozen=True):
+class EngineQuery(Value, frozen=True):
     """A transport by its name, and the id of the session that is meant, None for a new one."""
 
     transport: str
     sid: str | None
 
 
-def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], origins: Collection[str]) -> Wish:
+def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], origins: Collection[str]) -> EngineQuery:
     """The wish in a query; raises Refused, also for pages that may not ask. ``headers`` by lower-case name."""
     check_page(query, headers, origins)
     if query.get("EIO") != ["4"]:
@@ -42,4 +42,4 @@ def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], o
     sids = query.get("sid")
     if sids is not None and len(sids) > 1:
         raise Refused(UNKNOWN_SID)
-    return Wish(transport, sids[0] if sids else None)
+    return EngineQuery(transport, sids[0] if sids else None)

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.boundaries import Parting
+from scoreboard.boundaries import CloseReason
 from scoreboard.net.live_limits import TOO_SLOW
 from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.engineio.limits import EngineSettings
@@ -33,13 +33,13 @@ from scoreboard.realtime.engineio.packets import (
 
 NEVER: Final = sys.maxsize
 
-LEFT: Final = Parting(code=1000, reason="the client closed")
-SILENT: Final = Parting(code=1001, reason="no pong came in time")
-UNWELCOME: Final = Parting(code=4401, reason="no CONNECT came in time")
-BAD_PACKET: Final = Parting(code=1008, reason="a packet that is not understood")
-UNREAD: Final = Parting(code=TOO_SLOW, reason="too slow: what waits is not fetched")
-TWO_GETS: Final = Parting(code=1008, reason="two GETs at once")
-ABANDONED: Final = Parting(code=1001, reason="a GET was given up")
+LEFT: Final = CloseReason(code=1000, reason="the client closed")
+SILENT: Final = CloseReason(code=1001, reason="no pong came in time")
+NO_CONNECT: Final = CloseReason(code=4401, reason="no CONNECT came in time")
+BAD_PACKET: Final = CloseReason(code=1008, reason="a packet that is not understood")
+UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: what waits is not fetched")
+TWO_GETS: Final = CloseReason(code=1008, reason="two GETs at once")
+ABANDONED: Final = CloseReason(code=1001, reason="a GET was given up")
 
 
 class Misplaced(Exception):
@@ -74,7 +74,7 @@ class Session:
         "_upgrade_by_ms",
         "_waiting",
         "_welcome_by_ms",
-        "parting",
+        "close_reason",
         "queued_bytes",
         "sid",
         "transport",
@@ -83,7 +83,7 @@ class Session:
     def __init__(self, sid: str, transport: Transport, settings: EngineSettings, now_ms: int) -> None:
         self.sid = sid
         self.transport = transport
-        self.parting: Parting | None = None
+        self.close_reason: CloseReason | None = None
         self.queued_bytes = 0
         self._settings = settings
         self._queue: list[bytes] = []
@@ -110,8 +110,8 @@ class Session:
         if now_ms >= self._upgrade_by_ms:
             self.detach()
         if now_ms >= self._welcome_by_ms:
-            self.close(UNWELCOME)
-        while now_ms >= self._beat_ms and self.parting is None:
+            self.close(NO_CONNECT)
+        while now_ms >= self._beat_ms and self.close_reason is None:
             if self._pinged:
                 self.close(SILENT)
             else:
@@ -119,7 +119,7 @@ class Session:
                 self._beat_ms += self._settings.ping_timeout_ms
                 self.send(PING)
 
-    def welcome(self) -> None:
+    def stop_connect_timer(self) -> None:
         """The application is content with this client."""
         self._welcome_by_ms = NEVER
 
@@ -153,7 +153,7 @@ class Session:
         if not self._waiting:
             return None
         parts = [payload_of(self._take_queue())] if self._queue else []
-        if self.parting is not None:
+        if self.close_reason is not None:
             parts.append(self._farewell)
         elif not parts and self._probed:  # it must end, or the client would go on polling for ever
             parts.append(NOOP)
@@ -164,10 +164,10 @@ class Session:
 
     # WebSocket
 
-    def hear(self, message: str | bytes, now_ms: int) -> str | bytes | None:
+    def receive(self, message: str | bytes, now_ms: int) -> str | bytes | None:
         """The application's message in one from the WebSocket, if it has one; closes the session for what cannot be one."""
         self.pass_time(now_ms)
-        if self.parting is not None:
+        if self.close_reason is not None:
             return None
         try:
             packet = read_packet(message)
@@ -178,7 +178,7 @@ class Session:
 
     def take_frames(self) -> bytes:
         """What the WebSocket is to be written now."""
-        return b"" if self.transport is Transport.POLLING or self.parting is not None else self._take_queue()
+        return b"" if self.transport is Transport.POLLING or self.close_reason is not None else self._take_queue()
 
     # From polling to WebSocket
 
@@ -216,27 +216,27 @@ class Session:
 
     def send(self, frames: bytes) -> None:
         """Queue frames for the client. One that fetches nothing is closed, not waited for."""
-        if self.parting is not None or not frames:  # nothing to say is no payload, and answers no GET
+        if self.close_reason is not None or not frames:  # nothing to say is no payload, and answers no GET
             return
         self._queue.append(frames)
         self.queued_bytes += len(frames)
         if self.queued_bytes > self._settings.queued_bytes_max and self.transport is Transport.POLLING:
             self.close(UNREAD)
 
-    def close(self, parting: Parting) -> None:
+    def close(self, close_reason: CloseReason) -> None:
         """It is over. Doing it twice changes nothing."""
-        if self.parting is None:
-            self.parting = parting
+        if self.close_reason is None:
+            self.close_reason = close_reason
             self._upgrade_by_ms = self._welcome_by_ms = self._beat_ms = NEVER
 
     def _polling_at(self, now_ms: int) -> None:
         self.pass_time(now_ms)
-        if self.parting is not None or self.transport is not Transport.POLLING:
+        if self.close_reason is not None or self.transport is not Transport.POLLING:
             raise Misplaced("this session does not poll")
 
     def _receive(self, packet: Packet, now_ms: int) -> bool:
         """Obey a packet; whether it is a message for the application."""
-        if self.parting is not None:  # what follows a close packet in one POST
+        if self.close_reason is not None:  # what follows a close packet in one POST
             return False
         if packet.kind is Kind.MESSAGE:
             return True

@@ -10,22 +10,22 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.domain.limits import Verdict
+from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.refusals import Refused
-from scoreboard.net.connections import Lobby
-from scoreboard.net.live_limits import LiveSettings
-from scoreboard.net.websocket.connection import ConnectionRequest, Shell, ShellFactory, Stage
-from scoreboard.realtime.engineio.connection import NO_UPGRADE, Engine, Line
+from scoreboard.net.connections import LiveConnections
+from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.websocket.connection import ConnectionRequest, Stage, WebSocketConnection, WebSocketFactory
+from scoreboard.realtime.engineio.connection import NO_UPGRADE, Engine, EngineConnection
 from scoreboard.realtime.engineio.query import read_query
 from scoreboard.realtime.engineio.session import LEFT
 
 
-class EngineSocket(Shell):
+class EngineWebSocket(WebSocketConnection):
     """Implements line.Carrier. Heartbeats are Engine.IO's, so RFC 6455's own pings rest."""
 
     factory: EngineFactory
     takes_binary = True
-    _line: Line | None = None
+    _connection: EngineConnection | None = None
     _sid: str | None = None
 
     def connectionMade(self) -> None:
@@ -44,7 +44,7 @@ class EngineSocket(Shell):
         self._sid = wish.sid
         return None
 
-    def may_enter(self, request: ConnectionRequest) -> str | None:
+    def check_handshake(self, request: ConnectionRequest) -> str | None:
         """Tokens come with CONNECT."""
         return None
 
@@ -53,55 +53,57 @@ class EngineSocket(Shell):
         super().onOpen()
         engine = self.factory.engine
         if self._sid is None:
-            self._line = Line(engine, self)
+            self._connection = EngineConnection(engine, self)
             return
-        self._line = engine.lines.get(self._sid)
-        if self._line is None:
-            self.part(NO_UPGRADE)
+        self._connection = engine.connections.get(self._sid)
+        if self._connection is None:
+            self.close(NO_UPGRADE)
         else:
-            self._line.attach(self)
+            self._connection.attach(self)
 
-    def rest(self) -> None:
+    def set_idle_deadline(self) -> None:
         """The session has its own clock."""
-        self._enter(Stage.CALM, math.inf)
+        self._set_stage(Stage.OPEN, math.inf)
 
-    def look(self, now_s: float, wall_s: float) -> None:
+    def check_deadlines(self, now_s: float, wall_s: float) -> None:
         """The lobby's sweep."""
-        if self._line is not None:
-            self._line.look(now_s, wall_s)
-        super().look(now_s, wall_s)
+        if self._connection is not None:
+            self._connection.check_deadlines(now_s, wall_s)
+        super().check_deadlines(now_s, wall_s)
 
-    def heard(self, message: bytes) -> None:
+    def message_received(self, message: bytes) -> None:
         """A whole message came."""
-        if self._line is not None:
-            self._line.hear(self, message if self.binary else message.decode())
+        if self._connection is not None:
+            self._connection.message_received(self, message if self.binary else message.decode())
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """Nothing reaches the client any more."""
-        line, self._line = self._line, None
-        if line is not None:
-            line.lose(self, self.parting or LEFT)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.transport_lost(self, self.close_reason or LEFT)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         super().connectionLost(reason)
-        self._line = None
+        self._connection = None
 
 
-class EngineFactory(ShellFactory):
+class EngineFactory(WebSocketFactory):
     """Makes Engine.IO WebSockets; see ShellFactory for what it takes besides."""
 
-    protocol = EngineSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
+    protocol = EngineWebSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
 
     def __init__(
         self,
         *,
         engine: Engine,
-        lobby: Lobby,
-        settings: LiveSettings,
+        live_connections: LiveConnections,
+        settings: LiveLimits,
         clock: IReactorTime,
         address_of: Callable[[str, str | None], str],
-        knock: Callable[[str], Awaitable[Verdict]] | None = None,
+        check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
     ) -> None:
-        super().__init__(lobby=lobby, settings=settings, clock=clock, address_of=address_of, knock=knock)
+        super().__init__(
+            live_connections=live_connections, settings=settings, clock=clock, address_of=address_of, check_rate=check_rate
+        )
         self.engine = engine

@@ -11,23 +11,23 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import SUSPENDED, Absentees, Announcer, Doorkeeper, Parting
+from scoreboard.boundaries import SUSPENDED, Announcer, Authenticator, CloseReason, SessionStore
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal, Refused, malformed
-from scoreboard.domain.saved_session import Absence
+from scoreboard.domain.saved_session import SavedSession
 from scoreboard.domain.values import Cursor, Event
-from scoreboard.realtime.client_session import Visitor
-from scoreboard.realtime.engineio.connection import Line
+from scoreboard.realtime.client_session import ClientSession
+from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.engineio.session import BAD_PACKET
 from scoreboard.realtime.native import OUR_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.realtime.payloads import refusal_payload
-from scoreboard.realtime.requests import Answer, Outcome, ask
+from scoreboard.realtime.requests import Reply, RequestResult, ask
 from scoreboard.realtime.socketio.auth import Auth, read_auth
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left
-from scoreboard.realtime.socketio.encoders import RecoverableRowsWire, RecoverableWire, SocketIoRowsWire, SocketIoWire
+from scoreboard.realtime.socketio.encoders import RecoverableEncoder, RecoverableRowsEncoder, SocketIoEncoder, SocketIoRowsEncoder
 from scoreboard.realtime.socketio.packets import MAIN
-from scoreboard.realtime.socketio.recovery import SHUT, RecoverableVisitor, is_loss
+from scoreboard.realtime.socketio.recovery import SHUT, RecoverableClientSession, is_loss
 
 #: What a client is told when it may not come in; the specification's words.
 AUTHENTICATION_FAILED: Final = "Authentication failed"
@@ -36,60 +36,60 @@ INVALID_NAMESPACE: Final = "Invalid namespace"
 _BINARY: Final = malformed("data", "no event takes binary data")
 _TOO_MUCH: Final = malformed("data", "an event takes one argument at most")
 #: One of a kind for all subscribers: the announcer frames an event once for each wire that it meets.
-_PLAIN: Final = (Visitor, SocketIoWire(), SocketIoRowsWire())
-_RECOVERABLE: Final = (RecoverableVisitor, RecoverableWire(), RecoverableRowsWire())
+_PLAIN: Final = (ClientSession, SocketIoEncoder(), SocketIoRowsEncoder())
+_RECOVERABLE: Final = (RecoverableClientSession, RecoverableEncoder(), RecoverableRowsEncoder())
 
 
-class Doors:
+class SocketIoServices:
     """What every subscriber needs of the house."""
 
     def __init__(
         self,
         *,
-        doorkeeper: Doorkeeper,
+        authenticator: Authenticator,
         announcer: Announcer,
-        absentees: Absentees,
+        session_store: SessionStore,
         events: Limit,
         clock: IReactorTime,
         new_sid: Callable[[], str],
     ) -> None:
-        self.doorkeeper = doorkeeper
+        self.authenticator = authenticator
         self.announcer = announcer
-        self.absentees = absentees
+        self.session_store = session_store
         self.events = events
         self.clock = clock
         self.new_sid = new_sid
 
-    def board(self, line: Line) -> Subscriber:
+    def make_client(self, connection: EngineConnection) -> SocketIoClient:
         """A passenger for a new line."""
-        return Subscriber(line, self)
+        return SocketIoClient(connection, self)
 
 
-class Subscriber:
+class SocketIoClient:
     """Implements line.Passenger."""
 
-    __slots__ = ("_absence", "_conversation", "_doors", "_events", "_line", "_visitor")
+    __slots__ = ("_client", "_connection", "_conversation", "_events", "_saved_session", "_services")
     _log = Logger()
 
-    def __init__(self, line: Line, doors: Doors) -> None:
-        self._line = line
-        self._doors = doors
-        self._conversation = Conversation(doors.new_sid)
+    def __init__(self, connection: EngineConnection, services: SocketIoServices) -> None:
+        self._connection = connection
+        self._services = services
+        self._conversation = Conversation(services.new_sid)
         self._events = TokenBucket()
-        self._visitor: Visitor | None = None
-        self._absence: Absence | None = None  # what is kept of the client if it is lost now
+        self._client: ClientSession | None = None
+        self._saved_session: SavedSession | None = None  # what is kept of the client if it is lost now
 
-    def heard(self, message: str | bytes) -> None:
+    def message_received(self, message: str | bytes) -> None:
         """A message of the engine came."""
         try:
             said = self._conversation.receive(message)
         except Malformed:
-            self._line.part(BAD_PACKET)
+            self._connection.close(BAD_PACKET)
             return
         if said is None:
             return
-        doors = self._doors
-        if not self._events.hit(doors.events, 1, int(doors.clock.seconds() * 1000))[0]:
+        services = self._services
+        if not self._events.hit(services.events, 1, int(services.clock.seconds() * 1000))[0]:
             self._part(TOO_MANY_EVENTS)
             return
         match said:
@@ -100,130 +100,130 @@ class Subscriber:
             case Left():
                 self._leave()
 
-    def moved(self) -> None:
+    def transport_changed(self) -> None:
         """The client is on a WebSocket now."""
-        if self._visitor is not None and self._visitor.outlet is not SHUT:
-            self._visitor.outlet = self._line.sink
+        if self._client is not None and self._client.writer is not SHUT:
+            self._client.writer = self._connection.writer
 
-    def look(self, wall_s: float) -> None:
+    def check_deadlines(self, wall_s: float) -> None:
         """Has the token ended?"""
-        if self._visitor is not None and self._visitor.has_ended(wall_s):
+        if self._client is not None and self._client.has_ended(wall_s):
             self._part(TOKEN_ENDED)
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """Nothing reaches the client any more."""
         self._conversation.end()
-        if self._visitor is not None and self._absence is not None:
-            self._keep(msgspec.structs.replace(self._absence, rooms=self._visitor.rooms))
+        if self._client is not None and self._saved_session is not None:
+            self._persist(msgspec.structs.replace(self._saved_session, subscriptions=self._client.subscriptions))
         self._leave()
 
     def _enter(self, said: Entered) -> None:
         if said.namespace != MAIN:
-            self._line.say(self._conversation.refuse(said.namespace, INVALID_NAMESPACE))
+            self._connection.reply(self._conversation.refuse(said.namespace, INVALID_NAMESPACE))
             return
         try:
             auth = read_auth(said.auth)
         except Refused:
             auth = None
-        visitor = None if auth is None else self._visit(auth)
-        if auth is None or visitor is None:
-            self._line.say(self._conversation.refuse(MAIN, AUTHENTICATION_FAILED))
+        client = None if auth is None else self._visit(auth)
+        if auth is None or client is None:
+            self._connection.reply(self._conversation.refuse(MAIN, AUTHENTICATION_FAILED))
             return
-        self._visitor = visitor
-        self._line.welcome()
+        self._client = client
+        self._connection.stop_connect_timer()
         if not auth.recovery:
-            self._let_in(visitor)
+            self._accept(client)
         elif auth.pid is None:
-            self._begin(visitor)
+            self._begin(client)
         else:
-            ensureDeferred(self._take_back(visitor, auth.pid, auth.since)).addErrback(self._failed)
+            ensureDeferred(self._recover(client, auth.pid, auth.since)).addErrback(self._failed)
 
-    def _visit(self, auth: Auth) -> Visitor | None:
+    def _visit(self, auth: Auth) -> ClientSession | None:
         """A visitor that its token proves. Nothing is offered to it before it is let in."""
-        kind, wire, rows_wire = _RECOVERABLE if auth.recovery else _PLAIN
-        visitor = kind(
-            doorkeeper=self._doors.doorkeeper,
-            announcer=self._doors.announcer,
-            wire=wire,
-            rows_wire=rows_wire,
-            outlet=SHUT,
+        kind, wire, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
+        client = kind(
+            authenticator=self._services.authenticator,
+            announcer=self._services.announcer,
+            encoder=wire,
+            rows_encoder=rows_encoder,
+            writer=SHUT,
             hang_up=self._part,
         )
-        return visitor if visitor.prove(auth.token) is None else None
+        return client if client.authenticate(auth.token) is None else None
 
-    async def _take_back(self, visitor: Visitor, pid: str, since: Cursor) -> None:
+    async def _recover(self, client: ClientSession, pid: str, since: Cursor) -> None:
         """Let a client that was lost in again, as the one that it was if that is known."""
-        absence = await self._doors.absentees.take(pid, visitor.player.user_id)
-        if absence is None:
-            if visitor is self._visitor:
-                self._begin(visitor)
+        saved_session = await self._services.session_store.restore(pid, client.player.user_id)
+        if saved_session is None:
+            if client is self._client:
+                self._begin(client)
             return
-        if visitor is not self._visitor:  # lost again meanwhile
-            self._keep(absence)
+        if client is not self._client:  # lost again meanwhile
+            self._persist(saved_session)
             return
-        self._absence = absence
-        comeback = await visitor.take_back(absence.rooms, since)
-        if visitor is not self._visitor:  # kept already, by `gone`
+        self._saved_session = saved_session
+        recovery = await client.recover(saved_session.subscriptions, since)
+        if client is not self._client:  # kept already, by `gone`
             return
-        if comeback.recovered:
-            self._let_in(visitor, comeback.events)
+        if recovery.recovered:
+            self._accept(client, recovery.events)
         else:
-            self._begin(visitor, comeback.events)
+            self._begin(client, recovery.events)
 
-    def _begin(self, visitor: Visitor, events: Sequence[Event] = ()) -> None:
+    def _begin(self, client: ClientSession, events: Sequence[Event] = ()) -> None:
         """A new session that can be taken back later."""
-        new_sid = self._doors.new_sid
-        self._absence = Absence(sid=new_sid(), pid=new_sid(), user_id=visitor.player.user_id)
-        self._let_in(visitor, events)
+        new_sid = self._services.new_sid
+        self._saved_session = SavedSession(sid=new_sid(), pid=new_sid(), user_id=client.player.user_id)
+        self._accept(client, events)
 
-    def _let_in(self, visitor: Visitor, events: Sequence[Event] = ()) -> None:
-        visitor.outlet = self._line.sink
-        ids, talk = self._absence, self._conversation
+    def _accept(self, client: ClientSession, events: Sequence[Event] = ()) -> None:
+        client.writer = self._connection.writer
+        ids, talk = self._saved_session, self._conversation
         accepted = talk.accept(MAIN) if ids is None else talk.accept(MAIN, ids.sid, ids.pid)
-        self._line.say(accepted + visitor.frames(events))
+        self._connection.reply(accepted + client.frames(events))
 
-    def _keep(self, absence: Absence) -> None:
-        parting = self._line.parting
-        if parting is not None and is_loss(parting):
-            self._doors.absentees.keep(absence)
+    def _persist(self, saved_session: SavedSession) -> None:
+        close_reason = self._connection.close_reason
+        if close_reason is not None and is_loss(close_reason):
+            self._services.session_store.persist(saved_session)
 
     def _leave(self) -> None:
-        visitor, self._visitor, self._absence = self._visitor, None, None
-        if visitor is not None:
-            visitor.gone()
+        client, self._client, self._saved_session = self._client, None, None
+        if client is not None:
+            client.disconnected()
 
     def _emitted(self, said: Emitted) -> None:
-        visitor = self._visitor
-        if visitor is None or not said.name:  # we ask for no acknowledgements, so one means nothing
+        client = self._client
+        if client is None or not said.name:  # we ask for no acknowledgements, so one means nothing
             return
         if said.attachments or len(said.args) > 1:
-            self._answer(_BINARY if said.attachments else _TOO_MUCH, said, visitor)
+            self._answer(_BINARY if said.attachments else _TOO_MUCH, said, client)
             return
-        outcome = ask(visitor, said.name, msgspec.Raw(said.args[0] if said.args else b""))
-        if isinstance(outcome, Answer | Refusal):
-            self._answer(outcome, said, visitor)
+        outcome = ask(client, said.name, msgspec.Raw(said.args[0] if said.args else b""))
+        if isinstance(outcome, Reply | Refusal):
+            self._answer(outcome, said, client)
         else:
-            ensureDeferred(outcome).addCallback(self._answer, said, visitor).addErrback(self._failed)
+            ensureDeferred(outcome).addCallback(self._answer, said, client).addErrback(self._failed)
 
-    def _answer(self, outcome: Outcome, said: Emitted, visitor: Visitor) -> None:
+    def _answer(self, outcome: RequestResult, said: Emitted, client: ClientSession) -> None:
         """Acknowledge to whoever wants it; a refusal nobody waits for is an event."""
         data = refusal_payload(outcome) if isinstance(outcome, Refusal) else outcome.data
         frames = self._conversation.acknowledge(said, [data])
-        if visitor is not self._visitor:  # it has left meanwhile; one that came back asked nothing
+        if client is not self._client:  # it has left meanwhile; one that came back asked nothing
             return
-        if isinstance(outcome, Answer):
-            frames += visitor.frames(outcome.missed if outcome.event is None else (*outcome.missed, outcome.event))
+        if isinstance(outcome, Reply):
+            frames += client.frames(outcome.missed if outcome.event is None else (*outcome.missed, outcome.event))
         elif said.number is None:
             frames = self._conversation.emit(MAIN, "error", [data])
         if frames:
-            self._line.say(frames)
+            self._connection.reply(frames)
 
-    def _part(self, parting: Parting) -> None:
+    def _part(self, close_reason: CloseReason) -> None:
         """Close; who must change something before it comes back is put out first, so that it does not come back by itself."""
-        put_out = parting in (TOKEN_ENDED, TOO_MANY_EVENTS, SUSPENDED)
+        put_out = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, SUSPENDED)
         if put_out and (dismissal := self._conversation.dismiss(MAIN)):
-            self._line.say(dismissal)
-        self._line.part(parting)
+            self._connection.reply(dismissal)
+        self._connection.close(close_reason)
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("an event could not be answered", failure=failure)

@@ -16,7 +16,7 @@ from scoreboard.realtime.payloads import ROWS_EVENT, event_name, event_payload, 
 _SEALED_MAX: Final = 16
 
 
-class SocketIoWire:
+class SocketIoEncoder:
     """Implements boundaries.Wire for the main namespace."""
 
     def frame(self, event: Event) -> bytes:
@@ -27,7 +27,7 @@ class SocketIoWire:
         return text_frame(b'42["%b",%b]' % (name.encode(), payload))
 
 
-class SocketIoRowsWire(SocketIoWire):
+class SocketIoRowsEncoder(SocketIoEncoder):
     """The same for those who want row operations in place of a top that they can make from the one before."""
 
     def frame(self, event: Event) -> bytes:
@@ -37,7 +37,7 @@ class SocketIoRowsWire(SocketIoWire):
         return super().frame(event)
 
 
-class RecoverableWire(SocketIoWire):
+class RecoverableEncoder(SocketIoEncoder):
     """The same for those who may come back. Each event has its offset until all that leave with it are `sealed`."""
 
     def _framed(self, name: str, payload: bytes, event: Event) -> bytes:
@@ -47,7 +47,7 @@ class RecoverableWire(SocketIoWire):
         return text_frame(b'42["%b",%b,"%b"]' % (name.encode(), payload, cursor.text.encode()))
 
 
-class RecoverableRowsWire(RecoverableWire, SocketIoRowsWire):
+class RecoverableRowsEncoder(RecoverableEncoder, SocketIoRowsEncoder):
     """Both."""
 
 

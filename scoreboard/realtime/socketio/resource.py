@@ -7,15 +7,15 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from scoreboard.boundaries import Absentees, Announcer, Doorkeeper
-from scoreboard.domain.limits import Verdict
-from scoreboard.net.connections import Lobby
-from scoreboard.net.live_limits import LiveSettings
+from scoreboard.boundaries import Announcer, Authenticator, SessionStore
+from scoreboard.domain.limits import RateVerdict
+from scoreboard.net.connections import LiveConnections
+from scoreboard.net.live_limits import LiveLimits
 from scoreboard.realtime.engineio.connection import Engine
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.engineio.websocket import EngineFactory
-from scoreboard.realtime.socketio.client import Doors
+from scoreboard.realtime.socketio.client import SocketIoServices
 
 #: Where clients look for it when nobody tells them otherwise.
 SOCKETIO_PATH: Final = b"/socket.io/"
@@ -23,27 +23,41 @@ SOCKETIO_PATH: Final = b"/socket.io/"
 
 def socketio_resource(
     *,
-    doorkeeper: Doorkeeper,
+    authenticator: Authenticator,
     announcer: Announcer,
-    absentees: Absentees,
-    lobby: Lobby,
-    settings: LiveSettings,
+    session_store: SessionStore,
+    live_connections: LiveConnections,
+    settings: LiveLimits,
     engine: EngineSettings,
     clock: IReactorTime,
     new_sid: Callable[[], str],
     address_of: Callable[[str, str | None], str],
-    knock: Callable[[str], Awaitable[Verdict]] | None = None,
+    check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
 ) -> EngineResource:
     """The board for Socket.IO clients. ``new_sid`` makes ids of 128 random bits at least; see ShellFactory for the rest."""
-    doors = Doors(
-        doorkeeper=doorkeeper,
+    services = SocketIoServices(
+        authenticator=authenticator,
         announcer=announcer,
-        absentees=absentees,
+        session_store=session_store,
         events=settings.events,
         clock=clock,
         new_sid=new_sid,
     )
-    lines = Engine(settings=engine, requests=settings.frames, lobby=lobby, clock=clock, new_sid=new_sid, board=doors.board)
+    lines = Engine(
+        settings=engine,
+        requests=settings.frames,
+        live_connections=live_connections,
+        clock=clock,
+        new_sid=new_sid,
+        handler_factory=services.make_client,
+    )
     return EngineResource(
-        EngineFactory(engine=lines, lobby=lobby, settings=settings, clock=clock, address_of=address_of, knock=knock)
+        EngineFactory(
+            engine=lines,
+            live_connections=live_connections,
+            settings=settings,
+            clock=clock,
+            address_of=address_of,
+            check_rate=check_rate,
+        )
     )

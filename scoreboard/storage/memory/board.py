@@ -8,16 +8,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 import msgspec
 
 from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard, StoreUnavailable
-from scoreboard.domain.coalesce import latest
+from scoreboard.domain.coalesce import coalesce_all
 from scoreboard.domain.judgement import Award
-from scoreboard.domain.standings import weight
-from scoreboard.domain.values import Around, Cursor, Page, Place, Receipt, ScoreChanged, Standing, Stretch, View
+from scoreboard.domain.standings import sort_score
+from scoreboard.domain.values import Around, Cursor, Page, PlayerRank, RankRange, Receipt, ScoreChanged, Standing, View
 
 STEPS_KEPT_MAX = 1_024
 Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
-class Canvas:
+class SharedBoardState:
     """What boards draw on together: the part that Redis plays. `lose` empties it, `restart` begins another run."""
 
     def __init__(self) -> None:
@@ -48,12 +48,12 @@ class Canvas:
 
     def rank(self) -> None:
         """Put the players in order, as the sorted set does: by weight, equal weights by user id descending."""
-        weighed = [
-            (weight(one.points, one.reached_at_ms), one.user_id)
+        written_score = [
+            (sort_score(one.points, one.reached_at_ms), one.user_id)
             for one in self.standings.values()
             if one.reached_at_ms is not None
         ]
-        self.order = [user_id for _, user_id in sorted(weighed, reverse=True)]
+        self.order = [user_id for _, user_id in sorted(written_score, reverse=True)]
         self.ranks = {user_id: rank for rank, user_id in enumerate(self.order, 1)}
 
     def begin(self, epoch: int) -> Cursor:
@@ -68,8 +68,8 @@ class MemoryBoard:
     While ``broken`` it answers like a store that does not, while ``read_only`` like one that takes no writes.
     """
 
-    def __init__(self, now_ms: Callable[[], int], canvas: Canvas | None = None) -> None:
-        self.canvas = Canvas() if canvas is None else canvas
+    def __init__(self, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None) -> None:
+        self.shared_state = SharedBoardState() if shared_state is None else shared_state
         self.broken = self.read_only = False
         self.owner = ""
         self.marked: list[tuple[Award, Receipt]] = []
@@ -77,62 +77,64 @@ class MemoryBoard:
 
     async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """One step: ranks before it and after it."""
-        canvas, cursor = self.canvas, self._cursor()
+        shared_state, cursor = self.shared_state, self._cursor()
         self._writable()
-        before, there, applied, overtaken = canvas.ranks, dict(canvas.standings), [], []
+        before, there, applied, overtaken = shared_state.ranks, dict(shared_state.standings), [], []
         for one in standings:
-            drawn, plain = canvas.standings.get(one.user_id), msgspec.structs.replace(one, deeds=(), unlocked=())
+            drawn, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
             applied.append(drawn is None or one.version > drawn.version or (mend and one.version == drawn.version))
             first = there.get(one.user_id)
             overtaken.append(
                 first is not None and (first.version > one.version or (first.version == one.version and first != plain))
             )
             if applied[-1]:
-                canvas.standings[one.user_id] = plain
-        canvas.rank()
+                shared_state.standings[one.user_id] = plain
+        shared_state.rank()
         if any(applied):
-            cursor = canvas.cursor = Cursor(epoch=cursor.epoch, seq=cursor.seq + 1)
+            cursor = shared_state.cursor = Cursor(epoch=cursor.epoch, seq=cursor.seq + 1)
         placements = tuple(
-            Placement(rank=canvas.ranks.get(one.user_id), previous_rank=before.get(one.user_id), applied=news, overtaken=late)
+            Placement(
+                rank=shared_state.ranks.get(one.user_id), previous_rank=before.get(one.user_id), applied=news, overtaken=late
+            )
             for one, news, late in zip(standings, applied, overtaken, strict=True)
         )
         if any(applied):
             changes = [
-                one.moved(cursor, placement.rank, placement.previous_rank)
+                one.score_changed(cursor, placement.rank, placement.previous_rank)
                 for one, placement in zip(standings, placements, strict=True)
                 if placement.applied
             ]
-            canvas.steps = [*canvas.steps, changes][-STEPS_KEPT_MAX:]
+            shared_state.steps = [*shared_state.steps, changes][-STEPS_KEPT_MAX:]
             self._tell(cursor, changes)
-        return Projection(cursor=cursor, total=len(canvas.order), placements=placements)
+        return Projection(cursor=cursor, total=len(shared_state.order), placements=placements)
 
     async def state(self) -> BoardState | None:
         """What is drawn."""
         self._answering()
-        canvas = self.canvas
-        if canvas.cursor is None:
+        shared_state = self.shared_state
+        if shared_state.cursor is None:
             return None
         return BoardState(
-            cursor=canvas.cursor,
-            position=canvas.position,
-            origin=canvas.origin,
-            run=canvas.run,
-            owner=canvas.owner,
-            ranked=len(canvas.order),
-            players=len(canvas.standings),
-            damage=canvas.damage,
-            followed_s_ago=canvas.followed_s_ago,
+            cursor=shared_state.cursor,
+            position=shared_state.position,
+            epoch_run=shared_state.origin,
+            run=shared_state.run,
+            owner=shared_state.owner,
+            ranked=len(shared_state.order),
+            players=len(shared_state.standings),
+            damage=shared_state.damage,
+            followed_s_ago=shared_state.followed_s_ago,
         )
 
     def run(self) -> str:
         """The canvas's run."""
         self._answering()
-        return self.canvas.run
+        return self.shared_state.run
 
     async def begin(self, epoch: int) -> None:
         """Begin an epoch; StaleBoard if a newer one has begun already."""
         self._writable()
-        there = self.canvas
+        there = self.shared_state
         if there.cursor is not None and (there.cursor.epoch > epoch or there.owner != self.owner):
             raise StaleBoard("a newer epoch has begun")
         there.owner = self.owner
@@ -143,74 +145,79 @@ class MemoryBoard:
         self._writable()
         if self._cursor().epoch != epoch:
             raise StaleBoard("another epoch has begun")
-        self.canvas.position, self.canvas.followed_s_ago = position, 0
+        self.shared_state.position, self.shared_state.followed_s_ago = position, 0
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
         """As boundaries.Board.rebuild; StaleBoard if another drawing took the place meanwhile."""
         self._writable()
-        seen, seen_owner = self.canvas.cursor, self.canvas.owner
+        seen, seen_owner = self.shared_state.cursor, self.shared_state.owner
         drawn = {one.user_id: one async for page in standings for one in page}
         self._answering()
-        there = self.canvas.cursor
+        there = self.shared_state.cursor
         if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
             raise StaleBoard("another board was put in its place meanwhile")
-        if there is not None and self.canvas.owner not in (self.owner, seen_owner):
+        if there is not None and self.shared_state.owner not in (self.owner, seen_owner):
             raise StaleBoard("another board was put in its place meanwhile")
-        self.canvas.hang(drawn)
-        self.canvas.position, self.canvas.owner, self.canvas.damage, self.canvas.followed_s_ago = position, self.owner, "", 0
-        self._tell(self.canvas.begin(epoch), ())
-        return len(self.canvas.order)
+        self.shared_state.hang(drawn)
+        self.shared_state.position, self.shared_state.owner, self.shared_state.damage, self.shared_state.followed_s_ago = (
+            position,
+            self.owner,
+            "",
+            0,
+        )
+        self._tell(self.shared_state.begin(epoch), ())
+        return len(self.shared_state.order)
 
     async def page(self, offset: int, limit: int) -> Page:
         """One stretch."""
-        (page,) = await self.stretches([Stretch(offset=offset, limit=limit)])
+        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
         return page
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
         """Stretches of the board."""
         self._cursor()
         return [self._page(view) for view in views]
 
     def _page(self, view: View) -> Page:
-        cursor, canvas = self._cursor(), self.canvas
+        cursor, shared_state = self._cursor(), self.shared_state
         match view:
-            case Stretch(offset=first, limit=limit):
+            case RankRange(offset=first, limit=limit):
                 last = first + limit
             case Around(user_id=user_id, rows=rows):
-                rank = canvas.ranks.get(user_id)
+                rank = shared_state.ranks.get(user_id)
                 first, last = (0, 0) if rank is None else (max(0, rank - 1 - rows), rank + rows)
-        shown = canvas.order[first:last]
-        lines = tuple(canvas.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
-        return Page(cursor=cursor, total=len(canvas.order), rows=lines, read_at_ms=self._now_ms())
+        shown = shared_state.order[first:last]
+        lines = tuple(shared_state.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
+        return Page(cursor=cursor, total=len(shared_state.order), rows=lines, read_at_ms=self._now_ms())
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         """The steps after a cursor of this epoch."""
-        page, steps = self._page(Stretch(offset=0, limit=limit)), self.canvas.steps
+        page, steps = self._page(RankRange(offset=0, limit=limit)), self.shared_state.steps
         missed = page.cursor.seq - cursor.seq if page.cursor.epoch == cursor.epoch else -1
         if not 0 <= missed <= len(steps):
             return History(page=page, changes=None)
         told = steps[len(steps) - missed :]
-        return History(page=page, changes=latest(change for step in told for change in step))
+        return History(page=page, changes=coalesce_all(change for step in told for change in step))
 
-    async def place(self, user_id: str) -> Place:
+    async def rank_of(self, user_id: str) -> PlayerRank:
         """Where one player stands."""
-        cursor, canvas = self._cursor(), self.canvas
-        total, rank = len(canvas.order), canvas.ranks.get(user_id)
+        cursor, shared_state = self._cursor(), self.shared_state
+        total, rank = len(shared_state.order), shared_state.ranks.get(user_id)
         if rank is None:
-            return Place(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
-        one = canvas.standings[user_id]
-        return Place(cursor=cursor, total=total, points=one.points, rank=rank, updated_at_ms=one.updated_at_ms)
+            return PlayerRank(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
+        one = shared_state.standings[user_id]
+        return PlayerRank(cursor=cursor, total=total, points=one.points, rank=rank, updated_at_ms=one.updated_at_ms)
 
     async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         """(points, version) of who is on the board."""
         self._cursor()
-        found = [self.canvas.standings[user_id] if user_id in self.canvas.ranks else None for user_id in user_ids]
+        found = [self.shared_state.standings[user_id] if user_id in self.shared_state.ranks else None for user_id in user_ids]
         return [None if one is None else (one.points, one.version) for one in found]
 
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
         """Which are drawn otherwise."""
         self._cursor()
-        there = self.canvas.standings
+        there = self.shared_state.standings
         pairs = [(one, there.get(one.user_id)) for one in standings]
         return [
             (one, -1 if drawn is None else drawn.version) for one, drawn in pairs if drawn is None or _key(drawn) != _key(one)
@@ -219,9 +226,9 @@ class MemoryBoard:
     async def lock(self, what: str, life_ms: int) -> bool:
         """Held until it is given back."""
         self._writable()
-        if not life_ms and self.canvas.locks.get(what) is self:
-            del self.canvas.locks[what]
-        return bool(life_ms) and self.canvas.locks.setdefault(what, self) is self
+        if not life_ms and self.shared_state.locks.get(what) is self:
+            del self.shared_state.locks[what]
+        return bool(life_ms) and self.shared_state.locks.setdefault(what, self) is self
 
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Remembered in ``marked``."""
@@ -229,7 +236,7 @@ class MemoryBoard:
 
     def listen(self, hear: Hear, missed: Callable[[], None] = lambda: None) -> None:
         """Hear of other boards on this canvas."""
-        self.canvas.listeners.append((self, hear))
+        self.shared_state.listeners.append((self, hear))
 
     async def ping(self) -> None:
         """Answer, unless broken."""
@@ -246,18 +253,18 @@ class MemoryBoard:
 
     def _cursor(self) -> Cursor:
         self._answering()
-        if self.canvas.cursor is None or self.canvas.owner != self.owner or self.canvas.damage:
+        if self.shared_state.cursor is None or self.shared_state.owner != self.owner or self.shared_state.damage:
             raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
-        return self.canvas.cursor
+        return self.shared_state.cursor
 
     def _tell(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
-        for board, hear in self.canvas.listeners:
+        for board, hear in self.shared_state.listeners:
             if board is not self:
                 hear(cursor, changes)
 
 
 def _key(one: Standing) -> tuple[int, float | None]:
-    return one.version, None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
+    return one.version, None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
 
 
 _conforms: type[Board] = MemoryBoard

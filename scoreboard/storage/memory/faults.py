@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from scoreboard.boundaries import StoreUnavailable
 
 
-class Hindered:
+class FaultInjection:
     """While ``broken`` is set every call raises it, and nothing happens. Between ``pause`` and ``resume`` every call waits."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Hindered:
         for one in waiting:
             one.callback(None)
 
-    async def _door(self) -> None:
+    async def _wait_or_fail(self) -> None:
         if self._waiting is not None:
             turn: Deferred[None] = Deferred()
             self._waiting.append(turn)

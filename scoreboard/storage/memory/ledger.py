@@ -10,11 +10,21 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Ledger, LedgerState, LedgerWentBack
-from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, TakenBack
-from scoreboard.domain.judgement import Account, Award, Claim, Past, Unlocking, Verdict, credited, crossings, settle
+from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
+from scoreboard.domain.judgement import (
+    Account,
+    Award,
+    BatchFacts,
+    Claim,
+    MilestoneKey,
+    Verdict,
+    judge_batch,
+    milestones_crossed,
+    with_unlocks,
+)
 from scoreboard.domain.players import Achievement, ledger_shard
 from scoreboard.domain.values import PlacedReceipt, Standing
-from scoreboard.storage.memory.faults import Hindered
+from scoreboard.storage.memory.faults import FaultInjection
 from scoreboard.storage.sql.award import achievement_of, entries_of, reset_metadata, totals_of
 
 
@@ -26,7 +36,7 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class MemoryLedger(Hindered):
+class MemoryLedger(FaultInjection):
     """Implements boundaries.Ledger.
 
     ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
@@ -37,10 +47,10 @@ class MemoryLedger(Hindered):
         self._clock_ms = clock_ms
         self.ledger_id, self.instance, self.followed_s_ago = _random_id(), "memory", 0
         self.standings: dict[str, Standing] = {}
-        self.achievements: dict[Unlocking, Achievement] = {}
+        self.achievements: dict[MilestoneKey, Achievement] = {}
         self._new_id = new_id
         self.suspended: set[str] = set()
-        self._past = Past(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
+        self._past = BatchFacts(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
         self._epoch = 0
         self._drawn_on = ""
@@ -61,7 +71,7 @@ class MemoryLedger(Hindered):
     ) -> list[Verdict]:
         """As boundaries.Ledger.award."""
         self.seconds_allowed = seconds_max
-        await self._door()
+        await self._wait_or_fail()
         for user_id, action_id, receipt in receipts:
             used = self._past.used.get((user_id, action_id))
             if used is not None and used.receipt.degraded and receipt.rank is not None:
@@ -69,7 +79,7 @@ class MemoryLedger(Hindered):
                     used.receipt, rank=receipt.rank, previous_rank=receipt.previous_rank, degraded=False
                 )
                 self._past.used[user_id, action_id] = msgspec.structs.replace(used, receipt=placed)
-        verdicts = settle(claims, self._past)
+        verdicts = judge_batch(claims, self._past)
         awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
         self._entries += entries_of(awards)
         for total in totals_of(awards):
@@ -82,23 +92,23 @@ class MemoryLedger(Hindered):
                 reached_at_ms=total.at_ms,
                 updated_at_ms=total.at_ms,
             )
-        new = {unlocking: given for unlocking, given in crossings(awards).items() if unlocking not in self.achievements}
+        new = {unlocking: given for unlocking, given in milestones_crossed(awards).items() if unlocking not in self.achievements}
         self.achievements.update({unlocking: achievement_of(unlocking, given) for unlocking, given in new.items()})
-        return credited(verdicts, new)
+        return with_unlocks(verdicts, new)
 
-    async def reset(self, order: ResetOrder) -> TakenBack:
+    async def reset(self, order: ResetOrder) -> ResetResult:
         """As boundaries.Ledger.reset."""
-        await self._door()
+        await self._wait_or_fail()
         gone = [
             standing
             for user_id, standing in sorted(self.standings.items())
             if standing.reached_at_ms is not None and (order.user_ids is None or user_id in order.user_ids)
         ]
-        return TakenBack(standings=[self._take_back(standing, order) for standing in gone])
+        return ResetResult(standings=[self._take_back(standing, order) for standing in gone])
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.accounts."""
-        await self._door()
+        await self._wait_or_fail()
         return [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)][:limit]
 
     async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
@@ -108,18 +118,18 @@ class MemoryLedger(Hindered):
 
     async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
         """As boundaries.Ledger.unranked."""
-        await self._door()
+        await self._wait_or_fail()
         known = [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)]
         return [one for one in known if one.reached_at_ms is None][:limit]
 
     async def position(self) -> str:
         """As boundaries.Ledger.position."""
-        await self._door()
+        await self._wait_or_fail()
         return str(len(self._entries))
 
     async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
         """As boundaries.Ledger.changed_since."""
-        await self._door()
+        await self._wait_or_fail()
         if int(position) > len(self._entries):
             raise LedgerWentBack(f"it has {len(self._entries)} entries; the board has seen {position}")
         first = int(after or position)
@@ -130,29 +140,29 @@ class MemoryLedger(Hindered):
 
     async def top(self, offset: int, limit: int) -> list[Standing]:
         """As boundaries.Ledger.top."""
-        await self._door()
+        await self._wait_or_fail()
         board = [standing for _, standing in sorted(self.standings.items(), reverse=True) if standing.reached_at_ms is not None]
         board.sort(key=lambda standing: (-standing.points, standing.reached_at_ms))
         return board[offset : offset + limit]
 
     async def ranked_count(self) -> int:
         """As boundaries.Ledger.ranked_count."""
-        await self._door()
+        await self._wait_or_fail()
         return sum(standing.reached_at_ms is not None for standing in self.standings.values())
 
     async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
         """As boundaries.Ledger.accounts_of."""
-        await self._door()
+        await self._wait_or_fail()
         return [self.standings[user_id] for user_id in user_ids if user_id in self.standings]
 
     async def account(self, user_id: str) -> Standing | None:
         """As boundaries.Ledger.account."""
-        await self._door()
+        await self._wait_or_fail()
         return self.standings.get(user_id)
 
     async def state(self) -> LedgerState:
         """As boundaries.Ledger.state."""
-        await self._door()
+        await self._wait_or_fail()
         return LedgerState(
             ledger_id=self.ledger_id,
             instance=self.instance,
@@ -163,24 +173,24 @@ class MemoryLedger(Hindered):
 
     async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
-        await self._door()
+        await self._wait_or_fail()
         self._epoch, self._drawn_on = max(self._epoch + 1, above + 1, self._clock_ms()), drawn_on
         return self._epoch
 
     async def sign(self, drawn_on: str) -> None:
         """As boundaries.Ledger.sign."""
-        await self._door()
+        await self._wait_or_fail()
 
     async def clock_ms(self) -> int:
         """As boundaries.Ledger.clock_ms."""
-        await self._door()
+        await self._wait_or_fail()
         return self._clock_ms()
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:
         """As boundaries.Ledger.entries."""
-        await self._door()
+        await self._wait_or_fail()
         found = sorted((entry for entry in self._entries if _fits(entry, where)), key=_position, reverse=newest_first)
         if after is not None:
             found = [entry for entry in found if (_position(entry) < after if newest_first else _position(entry) > after)]
@@ -188,7 +198,7 @@ class MemoryLedger(Hindered):
 
     async def count_entries(self, where: EntryFilter) -> int:
         """As boundaries.Ledger.count_entries."""
-        await self._door()
+        await self._wait_or_fail()
         return sum(_fits(entry, where) for entry in self._entries)
 
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
@@ -205,7 +215,7 @@ class MemoryLedger(Hindered):
 
     async def ping(self) -> None:
         """As boundaries.Ledger.ping."""
-        await self._door()
+        await self._wait_or_fail()
 
     def _take_back(self, standing: Standing, order: ResetOrder) -> Standing:
         user_id, version = standing.user_id, standing.version + 1

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 
 import msgspec
 
-from scoreboard.boundaries import Register
-from scoreboard.domain.judgement import Unlocking
-from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
-from scoreboard.storage.memory.faults import Hindered
+from scoreboard.boundaries import PlayerStore
+from scoreboard.domain.judgement import MilestoneKey
+from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
+from scoreboard.storage.memory.faults import FaultInjection
 from scoreboard.storage.memory.ledger import beyond
-from scoreboard.storage.sql.award import storable
+from scoreboard.storage.sql.award import sanitize_text
 
 
-class MemoryRegister(Hindered):
+class MemoryPlayerStore(FaultInjection):
     """Implements boundaries.Register beside a MemoryLedger, which writes ``achievements`` and reads ``suspended``."""
 
-    def __init__(self, achievements: Mapping[Unlocking, Achievement] | None = None, suspended: set[str] | None = None) -> None:
+    def __init__(self, achievements: Mapping[MilestoneKey, Achievement] | None = None, suspended: set[str] | None = None) -> None:
         super().__init__()
         self._achievements = {} if achievements is None else achievements
         self._suspended = set() if suspended is None else suspended
@@ -27,63 +27,63 @@ class MemoryRegister(Hindered):
 
     async def achievements(self, user_id: str) -> list[Achievement]:
         """As boundaries.Register.achievements."""
-        await self._door()
+        await self._wait_or_fail()
         unlocked = [one for (owner, _), one in self._achievements.items() if owner == user_id]
         return sorted(unlocked, key=lambda one: (one.at_ms, one.milestone))
 
     async def settings(self, user_id: str) -> PlayerSettings:
         """As boundaries.Register.settings."""
-        await self._door()
+        await self._wait_or_fail()
         return self._settings[user_id][1] if user_id in self._settings else PlayerSettings()
 
     async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
         """As boundaries.Register.change_settings."""
-        await self._door()
+        await self._wait_or_fail()
         self._number += 1
         self._settings[user_id] = (self._number, settings)
         return self._number
 
     async def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
-        await self._door()
+        await self._wait_or_fail()
         if (order.user_id in self._suspended) == order.suspended:
             return False
         (self._suspended.add if order.suspended else self._suspended.discard)(order.user_id)
         self._number += 1
-        kept = msgspec.structs.replace(order, operator=storable(order.operator), reason=storable(order.reason))
+        kept = msgspec.structs.replace(order, operator=sanitize_text(order.operator), reason=sanitize_text(order.reason))
         self._orders.append((self._number, kept))
         return True
 
     async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
         """As boundaries.Register.suspensions."""
-        await self._door()
+        await self._wait_or_fail()
         return [order for _, order in reversed(self._orders) if order.user_id == user_id][:limit]
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.suspended."""
-        await self._door()
+        await self._wait_or_fail()
         return beyond(self._suspended, after_user_id)[:limit]
 
     async def private(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.private."""
-        await self._door()
+        await self._wait_or_fail()
         private = {user_id for user_id, (_, settings) in self._settings.items() if not settings.spectators}
         return beyond(private, after_user_id)[:limit]
 
-    async def turn(self) -> int:
+    async def revision(self) -> int:
         """As boundaries.Register.turn."""
-        await self._door()
+        await self._wait_or_fail()
         return self._number
 
-    async def turns(self, after: int, limit: int) -> list[Turn]:
+    async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
         """As boundaries.Register.turns."""
-        await self._door()
+        await self._wait_or_fail()
         wished = [
-            Turn(number=number, user_id=user_id, spectators=settings.spectators)
+            PlayerChange(revision=number, user_id=user_id, spectators=settings.spectators)
             for user_id, (number, settings) in self._settings.items()
         ]
-        ordered = [Turn(number=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._orders]
-        return sorted((turn for turn in wished + ordered if turn.number > after), key=lambda turn: turn.number)[:limit]
+        ordered = [PlayerChange(revision=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._orders]
+        return sorted((turn for turn in wished + ordered if turn.revision > after), key=lambda turn: turn.revision)[:limit]
 
 
-_conforms: type[Register] = MemoryRegister
+_conforms: type[PlayerStore] = MemoryPlayerStore

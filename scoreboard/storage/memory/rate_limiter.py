@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.boundaries import Gate
-from scoreboard.domain.limits import Hit, Limit, SlidingLog, Slot, TokenBucket, Verdict
+from scoreboard.boundaries import RateLimiter
+from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict, SlidingLog, TokenBucket
 
 #: What a verdict calls the limit of a `Slot`.
 OPEN_ACTIONS: Final = "open_actions"
@@ -34,7 +34,7 @@ def use_of(hit: Hit) -> Use:
     return Use(f"rate_limit:{limit.name}:{subject}", limit, hit.units)
 
 
-class MemoryGate:
+class MemoryRateLimiter:
     """Windows of the ``subjects_max`` most recently seen subjects and as many places, in this process alone.
 
     Tests may set ``broken``, which `admit` then raises.
@@ -46,10 +46,10 @@ class MemoryGate:
         self._subjects_max = subjects_max
         self._windows: OrderedDict[str, SlidingLog | TokenBucket] = OrderedDict()
         #: For each user, when each of its places will be free again.
-        self._places: OrderedDict[str, dict[str, int]] = OrderedDict()
+        self._ranks: OrderedDict[str, dict[str, int]] = OrderedDict()
         self._places_count = 0
 
-    async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
+    async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
         """Count the hits and take the slot, or nothing."""
         if self.broken is not None:
             raise self.broken
@@ -58,13 +58,13 @@ class MemoryGate:
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
         """Give back places."""
         for user_id, holder in slots:
-            places = self._places.get(user_id)
+            places = self._ranks.get(user_id)
             if places is not None and places.pop(holder, None) is not None:
                 self._places_count -= 1
                 if not places:
-                    del self._places[user_id]
+                    del self._ranks[user_id]
 
-    def judge(self, uses: Sequence[Use], slot: Slot | None) -> Verdict:
+    def judge(self, uses: Sequence[Use], slot: ConcurrencySlot | None) -> RateVerdict:
         """What `admit` answers."""
         refusal = self.outlook(uses)
         if refusal is not None:
@@ -75,9 +75,9 @@ class MemoryGate:
         left, reset_ms, now_ms = 0, 0, self.now_ms()
         for use in uses:
             _, left, reset_ms = self._window(use).hit(use.limit, use.units, now_ms)
-        return Verdict(remaining=left, reset_ms=reset_ms)
+        return RateVerdict(remaining=left, reset_ms=reset_ms)
 
-    def outlook(self, uses: Sequence[Use]) -> Verdict | None:
+    def outlook(self, uses: Sequence[Use]) -> RateVerdict | None:
         """None if all windows would admit, else the refusal; nothing is counted."""
         now_ms = self.now_ms()
         for use in uses:
@@ -97,25 +97,25 @@ class MemoryGate:
             self._window(use).hit(use.limit, units, now_ms)
         return True
 
-    def hold(self, slot: Slot) -> int:
+    def hold(self, slot: ConcurrencySlot) -> int:
         """Take a place: 0, or how many milliseconds until one is free."""
         now_ms = self.now_ms()
-        places = self._places.setdefault(slot.user_id, {})
-        self._places.move_to_end(slot.user_id)
+        places = self._ranks.setdefault(slot.user_id, {})
+        self._ranks.move_to_end(slot.user_id)
         if len(places) >= slot.quota and slot.holder not in places:
             self.release([(slot.user_id, holder) for holder, free_ms in places.items() if free_ms <= now_ms])
             if len(places) >= slot.quota:
                 for holder, free_ms in places.items():  # one that is further off was taken before the clock was set back
                     places[holder] = min(free_ms, now_ms + slot.ttl_ms)
                 return max(1, min(places.values()) - now_ms)
-            self._places[slot.user_id] = places
+            self._ranks[slot.user_id] = places
         self._places_count += slot.holder not in places
         places[slot.holder] = now_ms + slot.ttl_ms
         while self._places_count > self._subjects_max:
-            self._places_count -= len(self._places.popitem(last=False)[1])
+            self._places_count -= len(self._ranks.popitem(last=False)[1])
         return 0
 
-    def _refusal(self, uses: Sequence[Use], now_ms: int) -> Verdict:
+    def _refusal(self, uses: Sequence[Use], now_ms: int) -> RateVerdict:
         """The limit that refuses longest (None if all admit), and the numbers of the last window as it stands."""
         refused, retry_after_ms, left, ms = None, 0, 0, 0
         for use in uses:
@@ -129,7 +129,7 @@ class MemoryGate:
                 left += use.units
             elif ms > retry_after_ms:
                 refused, retry_after_ms = use.limit.name, ms
-        return Verdict(refused=refused, retry_after_ms=retry_after_ms, remaining=left, reset_ms=ms)
+        return RateVerdict(refused=refused, retry_after_ms=retry_after_ms, remaining=left, reset_ms=ms)
 
     def _window(self, use: Use) -> SlidingLog | TokenBucket:
         window = self._windows.get(use.key)
@@ -146,4 +146,4 @@ def _new_window(limit: Limit) -> SlidingLog | TokenBucket:
     return SlidingLog() if limit.policy == "sliding" else TokenBucket()
 
 
-_conforms: type[Gate] = MemoryGate
+_conforms: type[RateLimiter] = MemoryRateLimiter

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scoreboard.boundaries import ABSENCE_S, Absentees
-from scoreboard.domain.saved_session import Absence
+from scoreboard.boundaries import SESSION_KEPT_S, SessionStore
+from scoreboard.domain.saved_session import SavedSession
 
 
-class MemoryAbsentees:
+class MemorySessionStore:
     """Implements boundaries.Absentees. While ``broken`` nothing is kept and nothing is found."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self.broken = False
         self._now_s = now_s
-        self._kept: dict[tuple[str, str], tuple[Absence, float]] = {}
+        self._kept: dict[tuple[str, str], tuple[SavedSession, float]] = {}
 
-    def keep(self, absence: Absence) -> None:
+    def persist(self, saved_session: SavedSession) -> None:
         """Remember it."""
         if not self.broken:
-            self._kept[absence.pid, absence.user_id] = (absence, self._now_s() + ABSENCE_S)
+            self._kept[saved_session.pid, saved_session.user_id] = (saved_session, self._now_s() + SESSION_KEPT_S)
 
-    async def take(self, pid: str, user_id: str) -> Absence | None:
+    async def restore(self, pid: str, user_id: str) -> SavedSession | None:
         """The absence, once."""
         if self.broken:
             return None
-        absence, until_s = self._kept.pop((pid, user_id), (None, 0.0))
-        return absence if self._now_s() < until_s else None
+        saved_session, until_s = self._kept.pop((pid, user_id), (None, 0.0))
+        return saved_session if self._now_s() < until_s else None
 
 
-_conforms: type[Absentees] = MemoryAbsentees
+_conforms: type[SessionStore] = MemorySessionStore

@@ -23,24 +23,24 @@ from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard
 from scoreboard.domain.judgement import Award
-from scoreboard.domain.values import BOARD_ID, Around, Cursor, Page, Place, Receipt, ScoreChanged, Standing, Stretch, View
-from scoreboard.storage.redis.batcher import Shuttle
+from scoreboard.domain.values import BOARD_ID, Around, Cursor, Page, PlayerRank, RankRange, Receipt, ScoreChanged, Standing, View
+from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.board_records import (
     digest_of,
     read_changes,
     read_drawn,
-    read_place,
+    read_rank,
     read_row,
     read_steps,
     read_version,
-    weight_of,
+    sort_score_of,
     written_news,
     written_record,
     written_time,
     written_weight,
 )
-from scoreboard.storage.redis.client import RedisLink, Script, script
-from scoreboard.storage.redis.protocol import RedisUnavailable, Word
+from scoreboard.storage.redis.client import RedisClient, Script, script
+from scoreboard.storage.redis.protocol import RedisUnavailable, Reply
 
 _RANKING: Final = f"leaderboard:{BOARD_ID}"
 _PLAYERS: Final = f"{{{_RANKING}}}:players"
@@ -50,9 +50,9 @@ _CHANGES: Final = f"{{{_RANKING}}}:changes"
 _BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
 _STEP_KEYS: Final = (*_BOARD_KEYS, _HISTORY)
 
-_SET, _STRETCHES, _PLACE = script("drawn", "set"), script("drawn", "stretches"), script("drawn", "place")
+_SET, _READ_VIEWS, _RANKS = script("drawn", "set"), script("drawn", "read_views"), script("drawn", "ranks")
 _SINCE, _DIGEST, _STATE_OF = script("drawn", "since"), script("drawn", "digest"), script("state")
-_BEGIN, _ADVANCE, _SWAP_IN, _MARK = script("begin"), script("advance"), script("swap_in"), script("mark")
+_BEGIN, _ADVANCE, _SWAP_IN, _WRITE_CACHES = script("begin"), script("advance"), script("swap_in"), script("write_caches")
 _LOCK = script("lock")
 
 #: Lua unpacks a batch onto its stack, which ends at 8,000.
@@ -63,7 +63,7 @@ _CHANGES_TOLD_MAX: Final = 256
 _STEPS_KEPT_MAX: Final = 1_024
 #: More than this is not told after a gap: a snapshot is shorter.
 _MISSED_BYTES_MAX: Final = 65_536
-_PLACES_PER_CALL_MAX: Final = 256
+_RANKS_PER_CALL_MAX: Final = 256
 #: A drawing that was never put in place disappears by itself.
 _UNUSED_LIFE_S: Final = 600
 #: Each is for as many players as a call takes. All together take some 15 ms to write: at most that is drawn in a turn of the
@@ -77,19 +77,19 @@ _DRAW_MS_MAX: Final = 3_000
 class RedisBoard:
     """The board of one process: what it sets is not told back to it."""
 
-    def __init__(self, link: RedisLink, reactor: IReactorTime, now_ms: Callable[[], int]) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, reactor: IReactorTime, now_ms: Callable[[], int]) -> None:
+        self._client = client
         self.owner = ""
         self._now_ms = now_ms
         self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
         self._told_by_us = self._source.encode()
-        self._asking: Shuttle[tuple[str, Deferred[Place]]] = Shuttle(reactor, self._ask_places, _PLACES_PER_CALL_MAX)
+        self._asking: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(reactor, self._ask_ranks, _RANKS_PER_CALL_MAX)
 
     async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """One script call for up to 512 standings."""
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Word] = [_CHANGES, self._source, int(mend), _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
+            arguments: list[Reply] = [_CHANGES, self._source, int(mend), _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
             cursor, total, rest = await self._ask(_SET, _STEP_KEYS, arguments)
@@ -102,7 +102,7 @@ class RedisBoard:
 
     async def state(self) -> BoardState | None:
         """Read, with the run of the Redis that answered."""
-        reply = await self._link.run(_STATE_OF, _BOARD_KEYS, [])
+        reply = await self._client.run(_STATE_OF, _BOARD_KEYS, [])
         if not reply:
             return None
         epoch, seq, position, origin, owner, said_ranked, ranked, said_players, players, followed_s_ago = reply
@@ -110,8 +110,8 @@ class RedisBoard:
         return BoardState(
             cursor=Cursor(epoch=int(epoch), seq=int(seq)) if readable else Cursor(epoch=0, seq=0),
             position=position.decode(errors="replace"),
-            origin=origin.decode(errors="replace"),
-            run=self._link.run_id,
+            epoch_run=origin.decode(errors="replace"),
+            run=self._client.run_id,
             owner=owner.decode(errors="replace"),
             ranked=max(0, ranked),
             players=max(0, players),
@@ -125,11 +125,11 @@ class RedisBoard:
 
     def run(self) -> str:
         """The run that the link has reached."""
-        return self._link.run_id
+        return self._client.run_id
 
     async def begin(self, epoch: int) -> None:
         """Begin an epoch; StaleBoard if a newer one has begun already."""
-        if not await self._run(_BEGIN, _STEP_KEYS, [_CHANGES, self._source, epoch, self._link.run_id]):
+        if not await self._run(_BEGIN, _STEP_KEYS, [_CHANGES, self._source, epoch, self._client.run_id]):
             raise StaleBoard("a newer epoch has begun")
 
     async def advance(self, epoch: int, position: str) -> None:
@@ -141,7 +141,7 @@ class RedisBoard:
         """Begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
         seen = await self.state()
         new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{part}" for part in ("ranking", "players")]
-        run = self._link.run_id
+        run = self._client.run_id
         added: list[tuple[int, int]] = []
         under_way: deque[Deferred[Any]] = deque()
         async for page in standings:
@@ -151,29 +151,29 @@ class RedisBoard:
                     added.append(_added(await under_way.popleft()))
         added += [_added(await answers) for answers in under_way]
         ranked, players = sum(one[0] for one in added), sum(one[1] for one in added)
-        if self._link.run_id != run:
+        if self._client.run_id != run:
             raise StaleBoard("Redis was restarted while the board was drawn")
         there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
-        swap = [_CHANGES, self._source, epoch, self._link.run_id, position, *there, ranked, players]
+        swap = [_CHANGES, self._source, epoch, self._client.run_id, position, *there, ranked, players]
         if not await self._run(_SWAP_IN, [*_STEP_KEYS, *new], swap):
             raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
         return ranked
 
     async def page(self, offset: int, limit: int) -> Page:
         """One stretch."""
-        (page,) = await self.stretches([Stretch(offset=offset, limit=limit)])
+        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
         return page
 
-    async def stretches(self, views: Sequence[View]) -> list[Page]:
+    async def read_views(self, views: Sequence[View]) -> list[Page]:
         """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
-        asked: list[Word] = []
+        asked: list[Reply] = []
         for view in views:
             match view:
-                case Stretch(offset=offset, limit=limit):
+                case RankRange(offset=offset, limit=limit):
                     asked += ("at", offset, limit)
                 case Around(user_id=user_id, rows=rows):
                     asked += ("around", user_id, rows)
-        cursor, total, found = await self._ask(_STRETCHES, _BOARD_KEYS, asked)
+        cursor, total, found = await self._ask(_READ_VIEWS, _BOARD_KEYS, asked)
         return [self._read_page(cursor, total, above, rest) for above, *rest in found]
 
     async def since(self, cursor: Cursor, limit: int) -> History:
@@ -182,17 +182,17 @@ class RedisBoard:
         now, total, (steps, *rest) = await self._ask(_SINCE, _STEP_KEYS, asked)
         return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
 
-    async def place(self, user_id: str) -> Place:
+    async def rank_of(self, user_id: str) -> PlayerRank:
         """Many who ask at once share a script call. StaleBoard when nothing is drawn."""
-        place: Deferred[Place] = Deferred()
-        self._asking.take((user_id, place))
+        place: Deferred[PlayerRank] = Deferred()
+        self._asking.add((user_id, place))
         return await place
 
     async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         """From the sorted set and the versions beside it."""
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
-            _, _, rest = await self._ask(_PLACE, _BOARD_KEYS, some)
+            _, _, rest = await self._ask(_RANKS, _BOARD_KEYS, some)
             triples = iter(rest)
             found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
         return found
@@ -205,29 +205,29 @@ class RedisBoard:
         _, _, (digest,) = await self._ask(_DIGEST, _BOARD_KEYS, user_ids)
         if digest.decode() == digest_of(standings):
             return []
-        _, _, rest = await self._ask(_PLACE, _BOARD_KEYS, user_ids)
+        _, _, rest = await self._ask(_RANKS, _BOARD_KEYS, user_ids)
         triples = iter(rest)
-        drawn = [(weighed, read_version(value)) for _, weighed, value in zip(triples, triples, triples, strict=True)]
+        drawn = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
         return [
             (one, version)
-            for one, (weighed, version) in zip(standings, drawn, strict=True)
-            if (version, weighed and float(weighed)) != (one.version, weight_of(one))
+            for one, (written_score, version) in zip(standings, drawn, strict=True)
+            if (version, written_score and float(written_score)) != (one.version, sort_score_of(one))
         ]
 
     async def lock(self, what: str, life_ms: int) -> bool:
         """A key that names its holder."""
         key = f"{{{_RANKING}}}:{what}"
-        return bool(await self._link.run(_LOCK, [key], [self._source, life_ms]))
+        return bool(await self._client.run(_LOCK, [key], [self._source, life_ms]))
 
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Told, not asked."""
         keys: list[str] = []
-        arguments: list[Word] = []
+        arguments: list[Reply] = []
         for award, receipt in receipts:
             claim = award.claim
             keys += ("action:" + claim.grant.action_id, "user:score:" + award.user_id)
             arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
-        self._link.tell(_MARK, keys, arguments)
+        self._client.tell(_WRITE_CACHES, keys, arguments)
 
     def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None) -> None:
         """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""
@@ -236,11 +236,11 @@ class RedisBoard:
             if not message.startswith(self._told_by_us):
                 hear(*read_changes(message[_SOURCE_LENGTH:]))
 
-        self._link.subscribe(_CHANGES, heard, missed)
+        self._client.subscribe(_CHANGES, heard, missed)
 
     async def ping(self) -> None:
         """Ask Redis."""
-        await self._link.ping()
+        await self._client.ping()
 
     def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
         triples = iter(rest)
@@ -248,18 +248,18 @@ class RedisBoard:
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
     def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
-        ranked: list[Word] = []
-        values: list[Word] = []
+        ranked: list[Reply] = []
+        values: list[Reply] = []
         for one in some:
             values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
             if one.reached_at_ms is not None:
                 ranked += (written_weight(one), one.user_id)
-        commands: list[tuple[Word, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
+        commands: list[tuple[Reply, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
         if ranked:
             commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
-        return DeferredList([self._link.call(*words, deadline_ms=_DRAW_MS_MAX) for words in commands], consumeErrors=True)
+        return DeferredList([self._client.call(*words, deadline_ms=_DRAW_MS_MAX) for words in commands], consumeErrors=True)
 
-    def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> Deferred[Any]:
+    def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply]) -> Deferred[Any]:
         """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
 
         def wrong_type(failure: Failure) -> Failure:
@@ -267,19 +267,19 @@ class RedisBoard:
                 raise StaleBoard("a key of the board has another type")
             return failure
 
-        return self._link.run(what, keys, [self.owner, *arguments]).addErrback(wrong_type)
+        return self._client.run(what, keys, [self.owner, *arguments]).addErrback(wrong_type)
 
-    async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> tuple[Cursor, int, list[Any]]:
+    async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply]) -> tuple[Cursor, int, list[Any]]:
         return _opened(await self._run(what, keys, arguments))
 
-    def _ask_places(self, asking: list[tuple[str, Deferred[Place]]]) -> Deferred[Any]:
-        answer = self._run(_PLACE, _BOARD_KEYS, [user_id for user_id, _ in asking])
+    def _ask_ranks(self, asking: list[tuple[str, Deferred[PlayerRank]]]) -> Deferred[Any]:
+        answer = self._run(_RANKS, _BOARD_KEYS, [user_id for user_id, _ in asking])
 
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
             triples = iter(rest)
             for (_, place), found in zip(asking, zip(triples, triples, triples, strict=True), strict=True):
-                place.callback(read_place(cursor, total, *found))
+                place.callback(read_rank(cursor, total, *found))
 
         def failed(failure: Failure) -> None:
             for _, place in asking:

@@ -10,9 +10,9 @@ from functools import lru_cache
 import msgspec
 
 from scoreboard.boundaries import DamagedBoard, StaleBoard
-from scoreboard.domain.coalesce import latest
-from scoreboard.domain.standings import points_of, weight
-from scoreboard.domain.values import POINTS_MAX, Cursor, Deed, Place, Row, ScoreChanged, Standing
+from scoreboard.domain.coalesce import coalesce_all
+from scoreboard.domain.standings import points_of, sort_score
+from scoreboard.domain.values import POINTS_MAX, AwardSummary, Cursor, PlayerRank, Row, ScoreChanged, Standing
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
@@ -40,22 +40,22 @@ _decode_record = msgspec.json.Decoder(_Record).decode
 _decode_changes = msgspec.json.Decoder(tuple[int, int, list[_Change]]).decode
 
 
-def weight_of(one: Standing) -> float | None:
+def sort_score_of(one: Standing) -> float | None:
     """The sorted set's score; None for who is not on the board."""
-    return None if one.reached_at_ms is None else weight(one.points, one.reached_at_ms)
+    return None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
 
 
 def written_weight(one: Standing) -> str:
     """The sorted set's score, as text that loses nothing; "" for who is not on the board."""
-    return "" if one.reached_at_ms is None else repr(weight(one.points, one.reached_at_ms))
+    return "" if one.reached_at_ms is None else repr(sort_score(one.points, one.reached_at_ms))
 
 
 def digest_of(standings: Sequence[Standing]) -> str:
     """What `scripts/digest.lua` says of these players when they are drawn as they should be."""
     written = []
     for one in standings:
-        weighed = "" if one.reached_at_ms is None else f"{weight(one.points, one.reached_at_ms):.17g}"
-        written.append(f"{one.version}:{weighed};")
+        written_score = "" if one.reached_at_ms is None else f"{sort_score(one.points, one.reached_at_ms):.17g}"
+        written.append(f"{one.version}:{written_score};")
     return hashlib.sha1("".join(written).encode(), usedforsecurity=False).hexdigest()
 
 
@@ -74,9 +74,9 @@ def written_record(one: Standing) -> bytes:
 
 def written_news(one: Standing) -> bytes:
     """What is told with the record and not kept: deeds and milestones, b"" for neither."""
-    if not (one.deeds or one.unlocked):
+    if not (one.awards or one.unlocked):
         return b""
-    return _encode(([(deed.action_type, deed.points, deed.total, deed.at_ms) for deed in one.deeds], one.unlocked))
+    return _encode(([(award.action_type, award.points, award.total, award.at_ms) for award in one.awards], one.unlocked))
 
 
 def written_time(at_ms: int) -> str:
@@ -100,14 +100,14 @@ def _read_record(value: bytes) -> _Record:
         raise DamagedBoard("a player's record cannot be read") from error
 
 
-def _read_points(weighed: bytes) -> int:
-    weight = float(weighed)
+def _read_points(written_score: bytes) -> int:
+    weight = float(written_score)
     if not abs(weight) <= POINTS_MAX + 1:  # infinite ones, too
         raise DamagedBoard("a player's score is none")
     return points_of(weight)
 
 
-def read_row(rank: int, user_id: bytes, weighed: bytes, value: bytes | None) -> Row:
+def read_row(rank: int, user_id: bytes, written_score: bytes, value: bytes | None) -> Row:
     """A row of a page; StaleBoard if the ranked player was lost."""
     if value is None:
         raise StaleBoard("a ranked player without a record")
@@ -117,29 +117,29 @@ def read_row(rank: int, user_id: bytes, weighed: bytes, value: bytes | None) -> 
         user_id=user_id.decode(errors="replace"),
         username=record.username,
         avatar=record.avatar,
-        points=_read_points(weighed),
+        points=_read_points(written_score),
         updated_at_ms=record.updated_at_ms,
     )
 
 
-def read_place(cursor: Cursor, total: int, rank: int, weighed: bytes | None, value: bytes | None) -> Place:
+def read_rank(cursor: Cursor, total: int, rank: int, written_score: bytes | None, value: bytes | None) -> PlayerRank:
     """Where a player stands, or that the player does not."""
-    if weighed is None or value is None:
-        return Place(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
-    return Place(
+    if written_score is None or value is None:
+        return PlayerRank(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
+    return PlayerRank(
         cursor=cursor,
         total=total,
-        points=_read_points(weighed),
+        points=_read_points(written_score),
         rank=rank,
         updated_at_ms=_read_record(value).updated_at_ms,
     )
 
 
-def read_drawn(_rank: int, weighed: bytes | None, value: bytes | None) -> tuple[int, int] | None:
+def read_drawn(_rank: int, written_score: bytes | None, value: bytes | None) -> tuple[int, int] | None:
     """(points, version), or None for who is not on the board."""
-    if weighed is None or value is None:
+    if written_score is None or value is None:
         return None
-    return _read_points(weighed), read_version(value)
+    return _read_points(written_score), read_version(value)
 
 
 def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
@@ -155,11 +155,13 @@ def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
             rank=change.rank or None,
             previous_rank=change.previous_rank or None,
             at_ms=change.record.updated_at_ms,
-            deeds=tuple([Deed(action_type=kind, points=points, total=total, at_ms=at) for kind, points, total, at in deeds]),
+            awards=tuple(
+                [AwardSummary(action_type=kind, points=points, total=total, at_ms=at) for kind, points, total, at in awards]
+            ),
             unlocked=unlocked,
         )
         for change in changes
-        for deeds, unlocked in (change.news,)
+        for awards, unlocked in (change.news,)
     ]
 
 
@@ -169,4 +171,4 @@ def read_steps(steps: Sequence[bytes]) -> tuple[ScoreChanged, ...] | None:
         told = [read_changes(step)[1] for step in steps]
     except msgspec.DecodeError:
         return None
-    return latest(change for changes in told for change in changes) if all(told) else None
+    return coalesce_all(change for changes in told for change in changes) if all(told) else None

@@ -21,12 +21,12 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Meter
-from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, RedisLine, address
+from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, RedisConnection, address
 from scoreboard.storage.redis.errors import RECONNECT, RedisMisconfigured, RedisUnavailable, worded
 from scoreboard.storage.redis.failures import RedisFailures
 from scoreboard.storage.redis.info import Condition, RedisInfo, read_info
-from scoreboard.storage.redis.protocol import RedisWire, Word
-from scoreboard.storage.redis.subscription import Subscription
+from scoreboard.storage.redis.protocol import RedisProtocol, Reply
+from scoreboard.storage.redis.subscription import RedisSubscription
 
 
 class Script(NamedTuple):
@@ -43,7 +43,7 @@ def script(*names: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-class RedisLink:
+class RedisClient:
     """A Redis to call. ``url`` is redis://, rediss:// (TLS) or unix://, with user, password and database where needed.
 
     ``refuse_eviction`` makes a Redis that may evict keys an error, and a condition that does not hold; else it is one warning.
@@ -57,30 +57,30 @@ class RedisLink:
         self._deadline_s = deadline_ms / 1000
         self._refuse_eviction = refuse_eviction
         self._where = address(url, reactor)
-        self._wire: RedisWire | None = None
+        self._protocol: RedisProtocol | None = None
         self._run_id = ""
         self._trouble = "not connected yet"
         self._misconfigured: RedisMisconfigured | None = None
         self._eviction = ""
         self._failures = RedisFailures(meter, reactor)
         self._opened = False
-        self._line = RedisLine(
+        self._line = RedisConnection(
             reactor,
             self._where,
-            lambda: RedisWire(reactor, self._unheard),
-            rise=self._rise,
+            lambda: RedisProtocol(reactor, self._unheard),
+            on_connect=self._on_connect,
             check=self._check,
-            sink=self._sink,
+            on_disconnect=self._on_disconnect,
             complain=self._complain,
         )
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: list[RedisSubscription] = []
         self._when_up: list[Callable[[], None]] = []
         self._when_down: list[Callable[[], None]] = []
 
     @property
     def up(self) -> bool:
         """Whether a call has a chance now."""
-        return self._wire is not None and bool(self._wire.connected)
+        return self._protocol is not None and bool(self._protocol.connected)
 
     @property
     def run_id(self) -> str:
@@ -157,11 +157,11 @@ class RedisLink:
         for subscription in self._subscriptions:
             await subscription.stop()
 
-    def call(self, *command: Word, deadline_ms: int | None = None) -> Deferred[Any]:
+    def call(self, *command: Reply, deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply to one command, strings as bytes; RedisUnavailable (a StoreUnavailable) if there is none in time."""
         return self._ask(command, deadline_ms)
 
-    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Word], deadline_ms: int | None = None) -> Deferred[Any]:
+    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply], deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply of a script, as `call` gives it."""
         rest = (len(keys), *keys, *arguments)
 
@@ -173,13 +173,13 @@ class RedisLink:
 
         return self._ask(("EVALSHA", what.sha, *rest), deadline_ms, what.text).addErrback(unknown)
 
-    def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Word]) -> None:
+    def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply]) -> None:
         """Have a script run soon, without waiting for its reply: its failure is only counted; nothing happens while down.
 
         Sent in full: no caller would learn that Redis does not know it by its digest.
         """
-        if self._wire is not None:
-            self._wire.tell(("EVAL", what.text, len(keys), *keys, *arguments))
+        if self._protocol is not None:
+            self._protocol.tell(("EVAL", what.text, len(keys), *keys, *arguments))
 
     async def ping(self) -> None:
         """Return if Redis answers; raise RedisUnavailable if not."""
@@ -191,16 +191,16 @@ class RedisLink:
         What is published while that connection is down is never heard: ``missed`` is called each time that it stands (again),
         the first time as well, so that its owner can read what it may have missed.
         """
-        subscription = Subscription(self, self._reactor, self._meter, self._where, channel, hear, missed)
+        subscription = RedisSubscription(self, self._reactor, self._meter, self._where, channel, hear, missed)
         self._subscriptions.append(subscription)
         if self._opened:
             subscription.start()
 
-    async def _rise(self, wire: RedisWire) -> None:
-        info = read_info(await wire.ask(("INFO",), GREETING_S))
+    async def _on_connect(self, protocol: RedisProtocol) -> None:
+        info = read_info(await protocol.ask(("INFO",), GREETING_S))
         info.require_master()
         self._run_id = info.run_id
-        self._wire, self._trouble, self._misconfigured = wire, "", None
+        self._protocol, self._trouble, self._misconfigured = protocol, "", None
         self._log.info("Redis can be asked")
         self._meter.gauge("redis_up", 1)
         self._judge_eviction(info)
@@ -209,9 +209,9 @@ class RedisLink:
         for subscription in self._subscriptions:
             subscription.follow(self._run_id)
 
-    async def _check(self, wire: RedisWire) -> None:
+    async def _check(self, protocol: RedisProtocol) -> None:
         try:
-            info = read_info(await wire.ask(("INFO",), CHECK_S_MAX))
+            info = read_info(await protocol.ask(("INFO",), CHECK_S_MAX))
         except RedisUnavailable as trouble:
             if trouble.kind == "BUSY":  # a script runs long: it answers, and there is no other to ask
                 return
@@ -226,8 +226,8 @@ class RedisLink:
         if info.eviction:
             self._failures.once(info.eviction, LogLevel.error if self._refuse_eviction else LogLevel.warn)
 
-    def _sink(self, why: RedisUnavailable) -> None:
-        self._wire = None
+    def _on_disconnect(self, why: RedisUnavailable) -> None:
+        self._protocol = None
         self._meter.gauge("redis_up", 0)
         self._complain(why)
         for told in list(self._when_down):
@@ -244,22 +244,22 @@ class RedisLink:
         return self._misconfigured or RedisUnavailable("AWAY", f"{self._trouble} ({self._where.words})")
 
     def _why_down(self) -> str:
-        ended = self._wire and self._wire.ended  # hung up, and the transport has not said so yet
+        ended = self._protocol and self._protocol.ended  # hung up, and the transport has not said so yet
         return worded(ended) if ended else self._trouble
 
-    def _ask(self, command: tuple[Word, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
-        if self._wire is None:
+    def _ask(self, command: tuple[Reply, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
+        if self._protocol is None:
             return fail(RedisUnavailable("AWAY", self._trouble))
         deadline_s = self._deadline_s if deadline_ms is None else deadline_ms / 1000
-        return self._wire.ask(command, deadline_s).addErrback(self._failed, script_text)
+        return self._protocol.ask(command, deadline_s).addErrback(self._failed, script_text)
 
     def _failed(self, failure: Failure, script_text: str) -> Failure:
         trouble = failure.value
         if isinstance(trouble, RedisUnavailable) and trouble.kind != "NOSCRIPT":
             self._failures.note(trouble, script_text)
-            if trouble.kind in RECONNECT and self._wire is not None:
-                self._wire.hang_up(trouble)  # a failover made a replica of it: look for the master
+            if trouble.kind in RECONNECT and self._protocol is not None:
+                self._protocol.hang_up(trouble)  # a failover made a replica of it: look for the master
         return failure
 
-    def _unheard(self, trouble: RedisUnavailable, command: tuple[Word, ...]) -> None:
+    def _unheard(self, trouble: RedisUnavailable, command: tuple[Reply, ...]) -> None:
         self._failures.note(trouble, str(command[1]))

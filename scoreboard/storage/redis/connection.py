@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.storage.redis.errors import RedisUnavailable
-from scoreboard.storage.redis.protocol import RedisWire, Word
+from scoreboard.storage.redis.protocol import RedisProtocol, Reply
 
 #: How long one word of an introduction may take; and, while Redis is away, how often we knock.
 GREETING_S: Final = 0.25
@@ -36,7 +36,7 @@ class Address(NamedTuple):
     """Where a Redis is, and what it must hear before it listens to us."""
 
     endpoint: IStreamClientEndpoint
-    introduction: tuple[tuple[Word, ...], ...]
+    introduction: tuple[tuple[Reply, ...], ...]
     #: The same for a log line: no user, no password.
     words: str
 
@@ -59,7 +59,7 @@ def address(url: str, reactor: Any) -> Address:
         database = database or parts.path.strip("/")
     else:
         raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
-    said: list[tuple[Word, ...]] = []
+    said: list[tuple[Reply, ...]] = []
     if password:
         user = (unquote(parts.username),) if parts.username else ()
         said.append(("AUTH", *user, unquote(password)))
@@ -68,7 +68,7 @@ def address(url: str, reactor: Any) -> Address:
     return Address(endpoint, tuple(said), words)
 
 
-class RedisLine:
+class RedisConnection:
     """Keeps a connection.
 
     ``rise`` has each new one to itself and makes it useful; ``check`` is called again and again while it lasts and raises
@@ -82,19 +82,19 @@ class RedisLine:
         self,
         reactor: Any,
         where: Address,
-        build: Callable[[], RedisWire],
+        build: Callable[[], RedisProtocol],
         *,
-        rise: Callable[[Any], Awaitable[None]],
+        on_connect: Callable[[Any], Awaitable[None]],
         check: Callable[[Any], Awaitable[None]],
-        sink: Callable[[RedisUnavailable], None],
+        on_disconnect: Callable[[RedisUnavailable], None],
         complain: Callable[[Exception], None],
     ) -> None:
         self._reactor = reactor
         self._where = where
         self._factory = Factory.forProtocol(build)
         self._factory.noisy = False
-        self._rise, self._check, self._sink, self._complain = rise, check, sink, complain
-        self._wire: RedisWire | None = None
+        self._on_connect, self._check, self._on_disconnect, self._complain = on_connect, check, on_disconnect, complain
+        self._protocol: RedisProtocol | None = None
         self._stopped = False
         self._keeping: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
@@ -110,16 +110,16 @@ class RedisLine:
 
     def hang_up(self, why: RedisUnavailable) -> None:
         """Drop the connection, if there is one, and make another."""
-        if self._wire is not None:
-            self._wire.hang_up(why)
+        if self._protocol is not None:
+            self._protocol.hang_up(why)
 
     async def stop(self) -> None:
         """Hang up for good; returns when the connection is gone."""
         self._stopped = True
         if self._keeping is None:
             return
-        if self._wire is not None:
-            self._wire.hang_up()
+        if self._protocol is not None:
+            self._protocol.hang_up()
         else:
             self._keeping.cancel()
         with suppress(CancelledError):
@@ -129,37 +129,37 @@ class RedisLine:
         pause_s = _RETRY_FIRST_S
         while not self._stopped:
             try:
-                self._wire = wire = cast(RedisWire, await self._where.endpoint.connect(self._factory))
+                self._protocol = protocol = cast(RedisProtocol, await self._where.endpoint.connect(self._factory))
                 for word in self._where.introduction:
-                    await wire.ask(word, GREETING_S)
-                await self._rise(wire)
+                    await protocol.ask(word, GREETING_S)
+                await self._on_connect(protocol)
             except Exception as trouble:  # whatever it was: say so and try again
-                if self._wire is not None:
-                    self._wire.hang_up()
+                if self._protocol is not None:
+                    self._protocol.hang_up()
                 self._complain(trouble)
             else:
                 pause_s = _RETRY_FIRST_S
-                checking = ensureDeferred(self._keep_checking(wire))
-                await wire.lost
+                checking = ensureDeferred(self._keep_checking(protocol))
+                await protocol.lost
                 checking.cancel()
-                self._sink(wire.ended or RedisUnavailable("LOST", "the connection was lost"))
-            self._wire = None
+                self._on_disconnect(protocol.ended or RedisUnavailable("LOST", "the connection was lost"))
+            self._protocol = None
             if not self._stopped:
                 await self._pause(pause_s)
             pause_s = _RETRY_S
 
-    async def _keep_checking(self, wire: RedisWire) -> None:
+    async def _keep_checking(self, protocol: RedisProtocol) -> None:
         try:
             while True:
                 await deferLater(self._reactor, CHECK_PAUSE_S)
-                await self._check(wire)
+                await self._check(protocol)
         except CancelledError:  # the connection is gone
             pass
         except RedisUnavailable as trouble:
-            wire.hang_up(trouble)
+            protocol.hang_up(trouble)
         except Exception as fault:
             self._log.failure("the check of a connection to Redis failed")
-            wire.hang_up(RedisUnavailable("ERR", f"its check failed: {fault}"))
+            protocol.hang_up(RedisUnavailable("ERR", f"its check failed: {fault}"))
 
     async def _pause(self, seconds: float) -> None:
         self._pausing = deferLater(self._reactor, seconds)

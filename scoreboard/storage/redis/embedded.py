@@ -26,8 +26,8 @@ from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
 from scoreboard.storage.redis.errors import UNANSWERED, RedisHasNoSpace, RedisUnavailable, RedisUnusable
-from scoreboard.storage.redis.paths import Claim, RedisHome, redis_binary
-from scoreboard.storage.redis.protocol import RedisWire
+from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, redis_binary
+from scoreboard.storage.redis.protocol import RedisProtocol
 
 _RESTART_S_MIN: Final = 0.1
 _RESTART_S_MAX: Final = 5.0
@@ -72,8 +72,8 @@ class EmbeddedRedis(Service):
     _log = Logger()
 
     def __init__(self, data_dir: Path, reactor: Any, *, patience_s: float = 5.0, hung_s: float = _HUNG_S) -> None:
-        self._home = RedisHome(data_dir)
-        self.url = self._home.url
+        self._paths = EmbeddedRedisPaths(data_dir)
+        self.url = self._paths.url
         self._reactor = reactor
         self._patience_s = patience_s
         self._hung_s = hung_s
@@ -94,24 +94,24 @@ class EmbeddedRedis(Service):
         Raises EmbeddedRedisBusy if another server uses the directory, RedisUnusable if we cannot, RedisHasNoSpace on a full disk.
         """
         redis_binary()
-        self._home.prepare()
-        claim = Claim(self._home)
+        self._paths.prepare()
+        directory_lock = DirectoryLock(self._paths)
         try:
-            self._take(claim)
+            self._take(directory_lock)
         except Exception:
-            claim.give_up()
+            directory_lock.release()
             raise
         super().startService()
-        self._keeping = ensureDeferred(self._keep(claim)).addErrback(self._not_kept)
+        self._keeping = ensureDeferred(self._keep(directory_lock)).addErrback(self._not_kept)
 
-    def _take(self, claim: Claim) -> None:
+    def _take(self, directory_lock: DirectoryLock) -> None:
         """Take the lock, or find that only a dead server's child still holds it."""
-        if claim.take():
-            claim.sign(os.getpid(), 0)  # on a full disk this is known now, and not when the child runs
+        if directory_lock.acquire():
+            directory_lock.sign(os.getpid(), 0)  # on a full disk this is known now, and not when the child runs
             return
-        owners = claim.signed()
+        owners = directory_lock.signed()
         if owners is not None and _lives(owners[0]):
-            raise EmbeddedRedisBusy(f"{self._home.directory} is in use by another server (process {owners[0]})")
+            raise EmbeddedRedisBusy(f"{self._paths.directory} is in use by another server (process {owners[0]})")
 
     def stopService(self) -> Deferred[None]:
         """Tell the child to stop; fires when it has ended."""
@@ -139,24 +139,24 @@ class EmbeddedRedis(Service):
         if self._keeping is not None:
             await self._keeping
 
-    async def _keep(self, claim: Claim) -> None:
-        await self._outlive_orphan(claim)
+    async def _keep(self, directory_lock: DirectoryLock) -> None:
+        await self._outlive_orphan(directory_lock)
         pause_s = _RESTART_S_MIN
         while self.running:
-            was_ready, why = await self._run_child(claim)
+            was_ready, why = await self._run_child(directory_lock)
             if self.running:
                 pause_s = _RESTART_S_MIN if was_ready else min(pause_s * 2, _RESTART_S_MAX)
                 self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=why, pause=pause_s)
                 await self._pause(pause_s)
-        claim.give_up()
+        directory_lock.release()
 
-    async def _run_child(self, claim: Claim) -> tuple[bool, str]:
+    async def _run_child(self, directory_lock: DirectoryLock) -> tuple[bool, str]:
         """One child, from its start to its end: whether it was ready, and why it ended or could not be started."""
         try:
-            self._child = child = self._spawn(claim)
+            self._child = child = self._spawn(directory_lock)
         except OSError as trouble:  # no more processes or descriptors: that may pass
             return False, f"it cannot be started ({trouble.strerror or type(trouble).__name__})"
-        self._sign(claim, child)
+        self._sign(directory_lock, child)
         watching = ensureDeferred(self._watch(child))
         await child.ended
         watching.cancel()
@@ -165,10 +165,10 @@ class EmbeddedRedis(Service):
             self._set_aside()
         return child.accepting, child.why
 
-    def _sign(self, claim: Claim, child: _Child) -> None:
+    def _sign(self, directory_lock: DirectoryLock, child: _Child) -> None:
         """Note the child's process id. Where that cannot be written, only the end of an orphan takes longer."""
         try:
-            claim.sign(os.getpid(), child.pid)
+            directory_lock.sign(os.getpid(), child.pid)
         except (RedisHasNoSpace, RedisUnusable) as trouble:
             if not self._unsigned:
                 self._log.warn("{trouble}", trouble=str(trouble))
@@ -179,9 +179,9 @@ class EmbeddedRedis(Service):
     def _set_aside(self) -> None:
         """Losing the file loses nothing: the board is rebuilt from the ledger. It is kept for an operator to look at."""
         try:
-            self._home.file.replace(self._home.file.with_suffix(".spoiled"))
+            self._paths.file.replace(self._paths.file.with_suffix(".spoiled"))
         except OSError as trouble:  # then the next child ends as this one did, and it is tried again
-            self._log.warn("{file} cannot be set aside: {why}", file=str(self._home.file), why=trouble.strerror)
+            self._log.warn("{file} cannot be set aside: {why}", file=str(self._paths.file), why=trouble.strerror)
 
     def _not_kept(self, failure: Failure) -> None:
         self._log.failure("the embedded Redis is not kept any more", failure=failure)
@@ -207,28 +207,28 @@ class EmbeddedRedis(Service):
 
     async def _answers(self) -> bool:
         """Whether the child answers on a connection of its own; an error is an answer."""
-        endpoint = UNIXClientEndpoint(self._reactor, str(self._home.socket), timeout=_ANSWER_S_MAX)
-        factory = Factory.forProtocol(lambda: RedisWire(self._reactor))
+        endpoint = UNIXClientEndpoint(self._reactor, str(self._paths.socket), timeout=_ANSWER_S_MAX)
+        factory = Factory.forProtocol(lambda: RedisProtocol(self._reactor))
         factory.noisy = False
-        wire: RedisWire | None = None
+        protocol: RedisProtocol | None = None
         try:
-            wire = cast(RedisWire, await endpoint.connect(factory))
-            await wire.ask(("PING",), _ANSWER_S_MAX)
+            protocol = cast(RedisProtocol, await endpoint.connect(factory))
+            await protocol.ask(("PING",), _ANSWER_S_MAX)
         except RedisUnavailable as trouble:
             return trouble.kind not in UNANSWERED
         except (ConnectError, OSError):
             return False
         finally:
-            if wire is not None:
-                wire.hang_up()
+            if protocol is not None:
+                protocol.hang_up()
         return True
 
-    async def _outlive_orphan(self, claim: Claim) -> None:
+    async def _outlive_orphan(self, directory_lock: DirectoryLock) -> None:
         # Our forerunner was killed; its child was told to stop, and may still be writing its file.
         patience_s = self._patience_s
-        while self.running and not claim.take():
+        while self.running and not directory_lock.acquire():
             if patience_s <= 0:
-                _kill_redis(claim.signed(), self._home)
+                _kill_redis(directory_lock.signed(), self._paths)
             patience_s -= 0.05
             await self._pause(0.05)
 
@@ -238,11 +238,11 @@ class EmbeddedRedis(Service):
             await self._pausing
         self._pausing = None
 
-    def _spawn(self, claim: Claim) -> _Child:
+    def _spawn(self, directory_lock: DirectoryLock) -> _Child:
         child = _Child(self._accepting)
-        arguments = [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid()), *self._home.command()]
+        arguments = [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid()), *self._paths.command()]
         # Descriptor 3 is the lock: the claim outlasts us for as long as the child does.
-        fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: claim.descriptor}
+        fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: directory_lock.descriptor}
         self._reactor.spawnProcess(child, sys.executable, arguments, env={}, childFDs=fds)
         return child
 
@@ -312,10 +312,10 @@ def _lives(pid: int) -> bool:
     return True
 
 
-def _kill_redis(owners: tuple[int, int] | None, home: RedisHome) -> None:
+def _kill_redis(owners: tuple[int, int] | None, paths: EmbeddedRedisPaths) -> None:
     """End the redis-server that a forerunner left behind, if the process of that number still is that server."""
     if owners is not None:
         process = Path("/proc", str(owners[1]))
         with suppress(OSError):
-            if process.joinpath("exe").samefile(redis_binary()) and process.joinpath("cwd").samefile(home.directory):
+            if process.joinpath("exe").samefile(redis_binary()) and process.joinpath("cwd").samefile(paths.directory):
                 os.kill(owners[1], signal.SIGKILL)

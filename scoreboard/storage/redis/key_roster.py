@@ -9,7 +9,7 @@ import msgspec
 
 from scoreboard.boundaries import KeyRoster, StoreUnavailable
 from scoreboard.domain.rotation import ServerKeys
-from scoreboard.storage.redis.client import RedisLink, script
+from scoreboard.storage.redis.client import RedisClient, script
 
 KEY: Final = "servers:keys"
 #: Three of the entries that a live server makes.
@@ -23,13 +23,13 @@ _decode = msgspec.json.Decoder(ServerKeys).decode
 class RedisKeyRoster:
     """``servers:keys`` holds a record for each live server, by its id."""
 
-    def __init__(self, link: RedisLink, server_id: str) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, server_id: str) -> None:
+        self._client = client
         self._server_id = server_id
 
     async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
         """Enter our keys; those of the other servers."""
-        found = await self._link.run(_ROSTER, [KEY], [self._server_id, _encode(own), RECORD_LIFE_MS])
+        found = await self._client.run(_ROSTER, [KEY], [self._server_id, _encode(own), RECORD_LIFE_MS])
         others = []
         for record in found:
             with suppress(msgspec.MsgspecError):  # written by a release that says it otherwise
@@ -39,7 +39,7 @@ class RedisKeyRoster:
     async def leave(self) -> None:
         """We stop: nobody need regard our keys any more."""
         with suppress(StoreUnavailable):
-            await self._link.call("HDEL", KEY, self._server_id)
+            await self._client.call("HDEL", KEY, self._server_id)
 
 
 class MemoryKeyRoster:

@@ -32,7 +32,7 @@ def redis_binary() -> Path:
     return Path(spec.submodule_search_locations[0], "bin", "redis-server")
 
 
-class RedisHome:
+class EmbeddedRedisPaths:
     """The embedded Redis of one data directory: all in ``<data_dir>/redis``, which nobody but us can enter.
 
     What the operating system refuses is RedisUnusable, or RedisHasNoSpace where the disk is full: each is one line.
@@ -84,18 +84,18 @@ class RedisHome:
         return [str(redis_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
 
 
-class Claim:
+class DirectoryLock:
     """The right to use a `RedisHome`: a lock on a file, shared with whoever inherits the descriptor, and two names in it.
 
     Each method but ``give_up`` raises RedisUnusable, or RedisHasNoSpace, for what the operating system refuses.
     """
 
-    def __init__(self, home: RedisHome) -> None:
-        self._lock = home.directory / "lock"
+    def __init__(self, paths: EmbeddedRedisPaths) -> None:
+        self._lock = paths.directory / "lock"
         with using(self._lock):
             self.descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Whether it is ours now."""
         with using(self._lock):
             try:
@@ -117,7 +117,7 @@ class Claim:
             return None
         return int(words[0]), int(words[1])
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """Let others have it, as soon as whoever inherited it is gone as well."""
         os.close(self.descriptor)
 

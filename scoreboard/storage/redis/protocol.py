@@ -27,7 +27,7 @@ SILENT_CALLS_MAX: Final = 3
 TOLD_WAITS_S: Final = 0.01
 TOLD_WAITING_MAX: Final = 1_024
 
-Word = str | bytes | int | float
+Reply = str | bytes | int | float
 Unheard = Callable[[RedisUnavailable, tuple[Any, ...]], None]
 
 
@@ -46,7 +46,7 @@ class _Question:
         self.command = command
 
 
-class RedisWire(txredisapi.HiredisProtocol):
+class RedisProtocol(txredisapi.HiredisProtocol):
     """A connection. ``lost`` fires when it is gone, for the reason ``ended``; every question is answered or failed by then.
 
     What is only told travels with the next question, or by itself 10 ms later: one write and one wake-up less for each.
@@ -184,7 +184,7 @@ class RedisWire(txredisapi.HiredisProtocol):
         answer.errback(RedisUnavailable("SILENT", "no answer in time"))
 
 
-class RedisEar(RedisWire):
+class RedisSubscriptionProtocol(RedisProtocol):
     """A connection that is subscribed: messages go to ``hear``, those on ``probe_channel`` to `probed`; all else is a reply."""
 
     def __init__(self, reactor: IReactorTime, hear: Callable[[bytes], None], probe_channel: bytes = b"") -> None:

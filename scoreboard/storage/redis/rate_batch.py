@@ -1,4 +1,4 @@
-"""A batch of requests for scripts/gate.lua: what is sent, and what the reply says of each request.
+"""A batch of requests for scripts/rate_limit.lua: what is sent, and what the reply says of each request.
 
 The requests of a batch share windows (the limit of everyone, above all), so each window is sent once, with the units that the
 whole batch wants of it. When all fit, Redis does not look at single requests at all.
@@ -13,11 +13,11 @@ from typing import Final
 
 from twisted.internet.defer import Deferred
 
-from scoreboard.domain.limits import Limit, Slot, Verdict
+from scoreboard.domain.limits import ConcurrencySlot, Limit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import OPEN_ACTIONS, Use
-from scoreboard.storage.redis.protocol import Word
+from scoreboard.storage.redis.protocol import Reply
 
-#: As scripts/gate.lua unpacks them: a limit's policy, quota, window and grain; the units that are wanted of it; a request's
+#: As scripts/rate_limit.lua unpacks them: a limit's policy, quota, window and grain; the units that are wanted of it; a request's
 #: number of windows and whether it needs a place; the number of a window and the units that a request wants of it.
 _TERMS: Final = Struct("<BQQQ")
 _WANTED: Final = Struct("<Q")
@@ -31,7 +31,7 @@ class Ask:
 
     __slots__ = ("slot", "uses", "verdict")
 
-    def __init__(self, uses: Sequence[Use], slot: Slot | None, verdict: Deferred[Verdict] | None) -> None:
+    def __init__(self, uses: Sequence[Use], slot: ConcurrencySlot | None, verdict: Deferred[RateVerdict] | None) -> None:
         self.uses, self.slot, self.verdict = uses, slot, verdict
 
 
@@ -56,7 +56,7 @@ class Batch:
         self._windows: dict[str, _Window] = {}
         windows = self._windows
         packed: list[bytes] = []
-        places: list[Slot] = []
+        places: list[ConcurrencySlot] = []
         for ask in asks:
             packed.append(_ASK.pack(len(ask.uses), ask.slot is not None))
             if ask.slot is not None:
@@ -67,17 +67,17 @@ class Batch:
                     window = windows[use.key] = _Window(use, len(windows))
                 window.units += use.units
                 packed.append(_USE.pack(window.number, use.units))
-        self.keys: list[str] = [*windows, *[places_key(slot.user_id) for slot in places]]
+        self.keys: list[str] = [*windows, *[slots_key(slot.user_id) for slot in places]]
         terms = b"".join([_terms(window.use.limit) + _WANTED.pack(window.units) for window in windows.values()])
-        self.arguments: list[Word] = [terms, b"".join(packed)]
+        self.arguments: list[Reply] = [terms, b"".join(packed)]
         for slot in places:
             self.arguments += (slot.holder, slot.quota, slot.ttl_ms)
 
-    def verdicts(self, reply: Sequence[int]) -> list[Verdict]:
+    def verdicts(self, reply: Sequence[int]) -> list[RateVerdict]:
         """A verdict for each request. Those admitted in one moment are told apart by their order, the last has what is left."""
         windows = self._windows
         refusals = self._refusals(reply)
-        verdicts: list[Verdict] = []
+        verdicts: list[RateVerdict] = []
         for number in range(len(self.asks) - 1, -1, -1):
             verdict = refusals.get(number)
             if verdict is None:
@@ -87,7 +87,7 @@ class Batch:
                     remaining = reply[2 * window.number] + window.later
                     reset_ms = reply[2 * window.number + 1]
                     window.later += use.units
-                verdict = Verdict(remaining=remaining, reset_ms=reset_ms)
+                verdict = RateVerdict(remaining=remaining, reset_ms=reset_ms)
             verdicts.append(verdict)
         verdicts.reverse()
         return verdicts
@@ -97,19 +97,19 @@ class Batch:
         """What was taken of each window, once the verdicts were read."""
         return [(window.use, window.units) for window in self._windows.values() if window.units]
 
-    def _refusals(self, reply: Sequence[int]) -> dict[int, Verdict]:
-        refusals: dict[int, Verdict] = {}
+    def _refusals(self, reply: Sequence[int]) -> dict[int, RateVerdict]:
+        refusals: dict[int, RateVerdict] = {}
         for at in range(2 * len(self._windows), len(reply), _NUMBERS_PER_REFUSAL):
             number, by, wait_ms, left, reset_ms = reply[at : at + _NUMBERS_PER_REFUSAL]
             uses = self.asks[number].uses
             for use in uses:
                 self._windows[use.key].units -= use.units
             name = OPEN_ACTIONS if by == len(uses) else uses[by].limit.name
-            refusals[number] = Verdict(refused=name, retry_after_ms=wait_ms, remaining=left, reset_ms=reset_ms)
+            refusals[number] = RateVerdict(refused=name, retry_after_ms=wait_ms, remaining=left, reset_ms=reset_ms)
         return refusals
 
 
-def places_key(user_id: str) -> str:
+def slots_key(user_id: str) -> str:
     """The set of a user's places."""
     return "open_actions:" + user_id
 

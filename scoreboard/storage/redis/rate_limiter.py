@@ -17,46 +17,48 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Gate, Meter, StoreUnavailable
-from scoreboard.domain.limits import Hit, Slot, Verdict
-from scoreboard.storage.memory.rate_limiter import MemoryGate, Use, use_of
-from scoreboard.storage.redis.batcher import Shuttle
-from scoreboard.storage.redis.client import RedisLink, script
-from scoreboard.storage.redis.rate_batch import Ask, Batch, places_key
+from scoreboard.boundaries import Meter, RateLimiter, StoreUnavailable
+from scoreboard.domain.limits import ConcurrencySlot, Hit, RateVerdict
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter, Use, use_of
+from scoreboard.storage.redis.batcher import Batcher
+from scoreboard.storage.redis.client import RedisClient, script
+from scoreboard.storage.redis.rate_batch import Ask, Batch, slots_key
 
-_GATE: Final = script("gate")
+_RATE_LIMIT: Final = script("rate_limit")
 _RELEASE: Final = script("release")
 _REQUESTS_PER_BATCH_MAX: Final = 128
 #: Windows of refused requests that Redis is shown in a second.
 TOUCHED_PER_SECOND_MAX: Final = 1_000
 
 
-class RedisGate:
+class RedisRateLimiter:
     """Limits shared through Redis; judged by ``local`` alone whenever Redis does not answer within ``deadline_ms``."""
 
     _log = Logger()
 
-    def __init__(self, link: RedisLink, local: MemoryGate, reactor: IReactorTime, meter: Meter, *, deadline_ms: int = 50) -> None:
-        self._link = link
+    def __init__(
+        self, client: RedisClient, local: MemoryRateLimiter, reactor: IReactorTime, meter: Meter, *, deadline_ms: int = 50
+    ) -> None:
+        self._client = client
         self._local = local
         self._meter = meter
         self._deadline_ms = deadline_ms
         self._touched: set[str] = set()
         self._touched_s = 0
-        self._asks: Shuttle[Ask] = Shuttle(reactor, self._judge, _REQUESTS_PER_BATCH_MAX)
+        self._asks: Batcher[Ask] = Batcher(reactor, self._judge, _REQUESTS_PER_BATCH_MAX)
 
-    async def admit(self, hits: Sequence[Hit], slot: Slot | None = None) -> Verdict:
+    async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
         """Count the hits and take the slot, or nothing, in the round trip that is about to leave."""
         uses = [use_of(hit) for hit in hits]
-        if not self._link.up:
+        if not self._client.up:
             self._meter.count("rate_limiter_degraded_total")
             return self._local.judge(uses, slot)
         refusal = self._local.outlook(uses)
         if refusal is not None:
             self._touch(uses)
             return refusal
-        verdict: Deferred[Verdict] = Deferred()
-        self._asks.take(Ask(uses, slot, verdict))
+        verdict: Deferred[RateVerdict] = Deferred()
+        self._asks.add(Ask(uses, slot, verdict))
         return await verdict
 
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
@@ -78,11 +80,11 @@ class RedisGate:
         untouched = [Use(use.key, use.limit, 0) for use in uses if use.key not in self._touched]
         if untouched and len(self._touched) < TOUCHED_PER_SECOND_MAX:
             self._touched.update(use.key for use in untouched)
-            self._asks.take(Ask(untouched, None, None))
+            self._asks.add(Ask(untouched, None, None))
 
     def _judge(self, asks: list[Ask]) -> Deferred[Any]:
         batch = Batch(asks)
-        answer = self._link.run(_GATE, batch.keys, batch.arguments, self._deadline_ms)
+        answer = self._client.run(_RATE_LIMIT, batch.keys, batch.arguments, self._deadline_ms)
         return answer.addCallback(self._answered, batch).addErrback(self._unanswered, asks)
 
     def _answered(self, reply: list[int], batch: Batch) -> None:
@@ -98,7 +100,7 @@ class RedisGate:
                     self._local.hold(ask.slot)
             ask.verdict.callback(verdict)
 
-    def _in_both(self, ask: Ask, shared: Verdict) -> Verdict:
+    def _in_both(self, ask: Ask, shared: RateVerdict) -> RateVerdict:
         """The verdict of our own windows on a request that Redis admitted: Redis may have lost what it knew.
 
         What Redis counted for it stays counted there: that is rare, and errs on the side of too few.
@@ -119,7 +121,7 @@ class RedisGate:
             verdict.callback(self._local.judge(ask.uses, ask.slot))
 
     def _let_go(self, slots: list[tuple[str, str]]) -> None:
-        self._link.tell(_RELEASE, [places_key(user_id) for user_id, _ in slots], [holder for _, holder in slots])
+        self._client.tell(_RELEASE, [slots_key(user_id) for user_id, _ in slots], [holder for _, holder in slots])
 
 
-_conforms: type[Gate] = RedisGate
+_conforms: type[RateLimiter] = RedisRateLimiter

@@ -10,45 +10,47 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import ABSENCE_S, Absentees, Meter, StoreUnavailable
-from scoreboard.domain.saved_session import Absence
-from scoreboard.storage.redis.client import RedisLink
+from scoreboard.boundaries import SESSION_KEPT_S, Meter, SessionStore, StoreUnavailable
+from scoreboard.domain.saved_session import SavedSession
+from scoreboard.storage.redis.client import RedisClient
 
 #: Absences that may be on their way to Redis at once: as many as there are sockets, all lost at one stroke.
 KEEPING_MAX: Final = 10_000
-_LOOK_S: Final = 0.01
+_POLL_S: Final = 0.01
 #: Without a colon, so that no user id can continue a pid.
 _PID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Absence).decode
+_decode = msgspec.json.Decoder(SavedSession).decode
 
 
-class RedisAbsentees:
+class RedisSessionStore:
     """``absent:<pid>:<user id>`` holds an absence for two minutes, or until it is taken."""
 
-    def __init__(self, link: RedisLink, clock: IReactorTime, meter: Meter) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient, clock: IReactorTime, meter: Meter) -> None:
+        self._client = client
         self._clock = clock
         self._meter = meter
         self._under_way = 0
 
-    def keep(self, absence: Absence) -> None:
+    def persist(self, saved_session: SavedSession) -> None:
         """Write it down, soon; whoever comes back waits behind it on the same link."""
         if self._under_way >= KEEPING_MAX:
             self._meter.count("absences_dropped_total")
             return
         self._under_way += 1
-        kept = self._link.call("SET", _key(absence.pid, absence.user_id), _encode(absence), "EX", ABSENCE_S)
+        kept = self._client.call(
+            "SET", _key(saved_session.pid, saved_session.user_id), _encode(saved_session), "EX", SESSION_KEPT_S
+        )
         kept.addErrback(self._not_kept).addBoth(self._done)
 
-    async def take(self, pid: str, user_id: str) -> Absence | None:
+    async def restore(self, pid: str, user_id: str) -> SavedSession | None:
         """The absence, once."""
         if _PID.fullmatch(pid) is None:
             return None
         self._under_way += 1
         try:
-            held = await self._link.call("GETDEL", _key(pid, user_id))
+            held = await self._client.call("GETDEL", _key(pid, user_id))
             return None if held is None else _decode(held)
         except (StoreUnavailable, msgspec.MsgspecError):  # away, or written by a release that knows other rooms
             return None
@@ -58,7 +60,7 @@ class RedisAbsentees:
     async def settled(self) -> None:
         """Return when nothing is on its way any more, which each call's deadline sees to."""
         while self._under_way:  # looked at, not told of: who took one and was lost again keeps it in the same turn
-            await deferLater(self._clock, _LOOK_S)
+            await deferLater(self._clock, _POLL_S)
 
     def _not_kept(self, failure: Failure) -> None:
         failure.trap(StoreUnavailable)
@@ -73,4 +75,4 @@ def _key(pid: str, user_id: str) -> str:
     return f"absent:{pid}:{user_id}"
 
 
-_conforms: type[Absentees] = RedisAbsentees
+_conforms: type[SessionStore] = RedisSessionStore

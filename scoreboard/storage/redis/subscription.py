@@ -16,10 +16,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Meter, StoreUnavailable
-from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisLine
+from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisConnection
 from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, worded
 from scoreboard.storage.redis.info import Condition, read_info
-from scoreboard.storage.redis.protocol import RedisEar, Word
+from scoreboard.storage.redis.protocol import RedisSubscriptionProtocol, Reply
 
 #: A probe channel is the channel's name, this, and a name of our own: what permits the one permits the other.
 _PROBE: Final = ":probe:"
@@ -36,11 +36,11 @@ class Commands(Protocol):
     def run_id(self) -> str:
         """The run of Redis that answers; raises RedisUnavailable when none does."""
 
-    def call(self, *command: Word, deadline_ms: int | None = None) -> Deferred[Any]:
+    def call(self, *command: Reply, deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply to a command."""
 
 
-class Subscription:
+class RedisSubscription:
     """One channel. ``hear`` gets every message; ``missed`` is called each time that the subscription stands (again).
 
     It stands only at the run of Redis that answers the commands: when they move to another, it follows.
@@ -70,8 +70,14 @@ class Subscription:
         self._unreadable = False
         self._trouble = "not subscribed yet"
         self._down_since_s: float | None = reactor.seconds()
-        self._line = RedisLine(
-            reactor, where, self._build, rise=self._rise, check=self._check, sink=self._sink, complain=self._complain
+        self._line = RedisConnection(
+            reactor,
+            where,
+            self._build,
+            on_connect=self._on_connect,
+            check=self._check,
+            on_disconnect=self._on_disconnect,
+            complain=self._complain,
         )
 
     def start(self) -> None:
@@ -96,16 +102,16 @@ class Subscription:
         elif run_id != self._run_id:
             self._line.hang_up(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
 
-    def _build(self) -> RedisEar:
-        return RedisEar(self._reactor, self._heard, self._probe_channel.encode())
+    def _build(self) -> RedisSubscriptionProtocol:
+        return RedisSubscriptionProtocol(self._reactor, self._heard, self._probe_channel.encode())
 
-    async def _rise(self, ear: RedisEar) -> None:
+    async def _on_connect(self, connection: RedisSubscriptionProtocol) -> None:
         run_id = self._commands.run_id
-        if read_info(await ear.ask(("INFO",), GREETING_S)).run_id != run_id:
+        if read_info(await connection.ask(("INFO",), GREETING_S)).run_id != run_id:
             raise RedisUnavailable("ELSEWHERE", "another Redis answers than the one that takes the commands")
         for channel in (self._channel, self._probe_channel):
-            await ear.ask(("SUBSCRIBE", channel), GREETING_S)
-        await self._check(ear)
+            await connection.ask(("SUBSCRIBE", channel), GREETING_S)
+        await self._check(connection)
         self._run_id, self._unreadable = run_id, False
         for_s = self._reactor.seconds() - (self._down_since_s or 0.0)
         self._down_since_s = None
@@ -117,11 +123,11 @@ class Subscription:
         self._trouble = ""
         self._missed()
 
-    async def _check(self, ear: RedisEar) -> None:
+    async def _check(self, connection: RedisSubscriptionProtocol) -> None:
         """Ping and probe at once; a probe that could not be sent proves nothing."""
-        pong = ear.ask(("PING",), CHECK_S_MAX).addCallbacks(_yes, _answered)
+        pong = connection.ask(("PING",), CHECK_S_MAX).addCallbacks(_yes, _answered)
         try:
-            ponged, published, probed = await gatherResults([pong, self._publish(), self._probed(ear)], consumeErrors=True)
+            ponged, published, probed = await gatherResults([pong, self._publish(), self._probed(connection)], consumeErrors=True)
         except FirstError as first:  # the check was cancelled
             first.subFailure.raiseException()
             raise
@@ -136,8 +142,8 @@ class Subscription:
         sent = self._commands.call("PUBLISH", self._probe_channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
         return sent.addCallbacks(_yes, _no, errbackArgs=(StoreUnavailable,))
 
-    def _probed(self, ear: RedisEar) -> Deferred[bool]:
-        probed = ear.probed().addTimeout(CHECK_S_MAX, self._reactor)
+    def _probed(self, connection: RedisSubscriptionProtocol) -> Deferred[bool]:
+        probed = connection.probed().addTimeout(CHECK_S_MAX, self._reactor)
         return probed.addCallbacks(_yes, _no, errbackArgs=(TimeoutError,))
 
     def _heard(self, message: bytes) -> None:
@@ -149,7 +155,7 @@ class Subscription:
                 self._unreadable = True
                 self._log.failure("a message on {channel} cannot be read", channel=self._channel)
 
-    def _sink(self, why: RedisUnavailable) -> None:
+    def _on_disconnect(self, why: RedisUnavailable) -> None:
         self._down_since_s = self._reactor.seconds()
         self._meter.gauge("redis_subscription_up", 0)
         self._complain(why)

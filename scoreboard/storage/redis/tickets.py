@@ -10,7 +10,7 @@ import msgspec
 
 from scoreboard.boundaries import TICKET_LIFE_S, Tickets
 from scoreboard.domain.values import Player
-from scoreboard.storage.redis.client import RedisLink, script
+from scoreboard.storage.redis.client import RedisClient, script
 
 _REDEEM: Final = script("redeem")
 _RANDOM_BYTES: Final = 24
@@ -23,20 +23,20 @@ _decode = msgspec.json.Decoder(Player).decode
 class RedisTickets:
     """``ticket:<192 random bits>`` holds a player for 30 seconds, or until somebody takes it."""
 
-    def __init__(self, link: RedisLink) -> None:
-        self._link = link
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
 
     async def issue(self, player: Player) -> str:
         """A new ticket."""
         ticket = secrets.token_urlsafe(_RANDOM_BYTES)
-        await self._link.call("SET", "ticket:" + ticket, _encode(player), "EX", TICKET_LIFE_S)
+        await self._client.call("SET", "ticket:" + ticket, _encode(player), "EX", TICKET_LIFE_S)
         return ticket
 
     async def redeem(self, ticket: str) -> Player | None:
         """The player, once."""
         if _TICKET.fullmatch(ticket) is None:
             return None
-        held = await self._link.run(_REDEEM, ["ticket:" + ticket], [1000 * TICKET_LIFE_S])
+        held = await self._client.run(_REDEEM, ["ticket:" + ticket], [1000 * TICKET_LIFE_S])
         return None if held is None else _decode(held)
 
 

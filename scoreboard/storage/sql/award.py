@@ -14,19 +14,19 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from scoreboard.boundaries import Failpoint
-from scoreboard.domain.entries import Entry, ResetOrder, TakenBack
+from scoreboard.domain.entries import Entry, ResetOrder, ResetResult
 from scoreboard.domain.judgement import (
     Account,
     Award,
+    BatchFacts,
     Claim,
-    Past,
-    Unlocking,
-    Used,
+    MilestoneKey,
+    UsedAction,
     Verdict,
-    credited,
-    crossings,
+    judge_batch,
     latest,
-    settle,
+    milestones_crossed,
+    with_unlocks,
 )
 from scoreboard.domain.players import Achievement, ledger_shard
 from scoreboard.domain.values import BOARD_ID, PlacedReceipt, Standing, Value, metadata_json
@@ -70,13 +70,13 @@ def epoch_parameter(drawn_on: str, above: int) -> bytes:
     return _encode({"drawn_on": drawn_on, "above": above})
 
 
-class Writes(Protocol):
+class AwardWriter(Protocol):
     """The writing half of a SQL store. Blocks; one thread calls, but for ``interrupt``."""
 
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
 
-    def reset(self, order: ResetOrder) -> TakenBack:
+    def reset(self, order: ResetOrder) -> ResetResult:
         """As boundaries.Ledger.reset."""
 
     def next_epoch(self, drawn_on: str, above: int = 0) -> int:
@@ -89,7 +89,7 @@ class Writes(Protocol):
         """Let go of the database. A later call opens it again."""
 
 
-class Total(Value, frozen=True, kw_only=True):
+class AccountRow(Value, frozen=True, kw_only=True):
     """A row of ``user_scores`` as a batch leaves it."""
 
     ledger_shard: int
@@ -113,7 +113,7 @@ class _Accounts(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 _accounts = msgspec.json.Decoder(_Accounts).decode
 _users = msgspec.json.Decoder(set[str]).decode
-_used = msgspec.json.Decoder(list[tuple[str, str, Used]]).decode
+_used = msgspec.json.Decoder(list[tuple[str, str, UsedAction]]).decode
 _today = msgspec.json.Decoder(list[tuple[str, str, int, int]]).decode
 _completed = msgspec.json.Decoder(set[tuple[str, str]]).decode
 _unlocked = msgspec.json.Decoder(tuple[str, int]).decode_lines
@@ -137,7 +137,7 @@ def award(
         new = {claim.player.user_id for claim in claims} - past.accounts.keys()
         past = msgspec.structs.replace(past, held=past.held | new)
     known = set(past.accounts)
-    verdicts = settle(claims, past)
+    verdicts = judge_batch(claims, past)
     failpoint("judged")
     awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
     steps: list[tuple[Step, bytes | None]] = []
@@ -150,7 +150,7 @@ def award(
         if raised:
             steps.append(("raise_totals", _encode(raised)))
         steps.append(("append", _rows(map(_entry_row, entries_of(awards)))))
-        crossing = crossings(awards)
+        crossing = milestones_crossed(awards)
         if crossing:
             steps.append(("unlock", _unlock_rows(crossing)))
     if kept is not None:
@@ -158,10 +158,10 @@ def award(
     steps.append(("commit", None))
     # If we stop here, nothing was awarded; if the database stops during the commit, a retry tells.
     answers = exchange(steps)
-    return credited(verdicts, _unlocked(answers["unlock"])) if "unlock" in answers else verdicts
+    return with_unlocks(verdicts, _unlocked(answers["unlock"])) if "unlock" in answers else verdicts
 
 
-def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> Past:
+def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> BatchFacts:
     steps: list[tuple[Step, bytes | None]] = [("begin", None)]
     if kept is not None:
         steps.append(("keep_receipts", kept))
@@ -181,7 +181,7 @@ def _gather(exchange: Exchange, claims: Sequence[Claim], kept: bytes | None) -> 
         steps.append(("completed", _rows([b'%b,"action_type":%b}' % (_player(user), _encode(kind)) for user, kind in needs])))
     facts = exchange(steps)
     accounts = _accounts(facts.get("accounts", b"{}"))
-    return Past(
+    return BatchFacts(
         accounts=accounts.locked,
         held=frozenset(accounts.known or ()).difference(accounts.locked),
         suspended=_users(facts.get("suspended", b"[]")),
@@ -206,8 +206,8 @@ def entries_of(awards: Iterable[Award]) -> list[Entry]:
                 score_after=given.score_after,
                 score_awarded=given.points,
                 at_ms=claim.at_ms,
-                ip_address=storable(claim.origin.address),
-                user_agent=storable(claim.origin.agent),
+                ip_address=sanitize_text(claim.client.address),
+                user_agent=sanitize_text(claim.client.agent),
                 validated=True,
                 metadata=metadata_json(claim.metadata).decode(),
             )
@@ -215,14 +215,14 @@ def entries_of(awards: Iterable[Award]) -> list[Entry]:
     return rows
 
 
-def totals_of(awards: Iterable[Award]) -> list[Total]:
+def totals_of(awards: Iterable[Award]) -> list[AccountRow]:
     """What the awards leave in the accounts, one row a user."""
     return [
-        Total(
+        AccountRow(
             ledger_shard=ledger_shard(given.user_id),
             user_id=given.user_id,
-            username=storable(given.claim.player.username),
-            avatar=None if given.claim.player.avatar is None else storable(given.claim.player.avatar),
+            username=sanitize_text(given.claim.player.username),
+            avatar=None if given.claim.player.avatar is None else sanitize_text(given.claim.player.avatar),
             score=given.score_after,
             version=given.version,
             total_actions=given.actions,
@@ -233,7 +233,7 @@ def totals_of(awards: Iterable[Award]) -> list[Total]:
     ]
 
 
-def achievement_of(unlocking: Unlocking, given: Award) -> Achievement:
+def achievement_of(unlocking: MilestoneKey, given: Award) -> Achievement:
     """What a player has from now on for an award that was the first past a milestone."""
     return Achievement(milestone=unlocking[1], action_id=given.claim.grant.action_id, at_ms=given.claim.at_ms)
 
@@ -241,7 +241,7 @@ def achievement_of(unlocking: Unlocking, given: Award) -> Achievement:
 def reset_metadata(order: ResetOrder) -> str:
     """What a reset's entry says of itself, as a JSON object."""
     said: dict[str, Any] = {"operator": order.operator, "reason": order.reason, "resetId": order.reset_id}
-    return _encode({key: storable(value) for key, value in said.items()}).decode()
+    return _encode({key: sanitize_text(value) for key, value in said.items()}).decode()
 
 
 def reset_parameters(order: ResetOrder) -> dict[str, Any]:
@@ -252,7 +252,7 @@ def reset_parameters(order: ResetOrder) -> dict[str, Any]:
     return {"players": players, "at_ms": order.at_ms, "metadata": reset_metadata(order)}
 
 
-def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrder) -> list[Standing]:
+def reset_standings(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrder) -> list[Standing]:
     """The standings that a reset leaves, by user id, from rows of (user id, username, avatar, version)."""
     return [
         Standing(
@@ -268,7 +268,7 @@ def taken_back(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrd
     ]
 
 
-def _unlock_rows(crossing: Mapping[Unlocking, Award]) -> bytes:
+def _unlock_rows(crossing: Mapping[MilestoneKey, Award]) -> bytes:
     rows = [(user_id, achievement_of((user_id, milestone), given)) for (user_id, milestone), given in crossing.items()]
     return _rows([b"%b,%b" % (_player(user_id), _encode(achievement)[1:]) for user_id, achievement in rows])
 
@@ -298,7 +298,7 @@ def _rows(rows: Iterable[bytes]) -> bytes:
     return b"[%b]" % b",".join(rows)
 
 
-def storable(text: str) -> str:
+def sanitize_text(text: str) -> str:
     """The text as every store can hold it: PostgreSQL has no NUL, UTF-8 no lone surrogate; either would spoil a whole batch."""
     if text.isascii() and "\0" not in text:
         return text

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, TextClause, literal_column, select, text, upd
 from scoreboard.boundaries import ChangedPage, LedgerState, LedgerWentBack
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.values import BOARD_ID, POINTS_MAX, Standing
-from scoreboard.storage.sql.session import Asker
+from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import boards, ledger
 from scoreboard.storage.sql.thread_worker import Blocking
 
@@ -90,7 +90,7 @@ class CommitOrder(Blocking, Protocol):
         """As boundaries.Ledger.changed_since."""
 
 
-class PostgresCommitOrder(Asker):
+class PostgresCommitOrder(SqlSession):
     """Positions are ``<timeline>/<xmin>:<xmax>:<transactions that were open, with commas>``.
 
     The timeline changes with every failover and every restore to a time, and transaction numbers may be given out again then.
@@ -142,7 +142,7 @@ class PostgresCommitOrder(Asker):
         What the snapshot takes to be over must be so after a crash, too: the numbers of transactions that ended and whose
         records were not on the disk yet would be given out again. A commit of our own puts those records there.
         """
-        with self.changing() as connection:
+        with self.writing() as connection:
             snapshot = _snapshot(connection)
             connection.execute(text("SELECT setval('position_flush', 1)"))  # writes a record, and locks nothing
             return snapshot
@@ -159,12 +159,12 @@ class PostgresCommitOrder(Asker):
         phase, since, shard, user_id = _decode_after(after) if after else ("open" if open_then else "later", "0", -1, "")
         if phase == "later" and since == "0":
             since = later
-        entries, bounds = (self._OPEN_THEN, "true") if phase == "open" else ("score_transactions", self._LATER)
+        entries, http_limits = (self._OPEN_THEN, "true") if phase == "open" else ("score_transactions", self._LATER)
         key = f"json_build_array('{phase}', position::text, ledger_shard, user_id)::text"
         asked = {"since": since, "shard": shard, "user_id": user_id, "limit": limit, "open_then": f"{{{open_then}}}"}
-        with self.asking() as connection:
+        with self.reading() as connection:
             self._refuse_what_went_back(timeline, int(later), _snapshot(connection))
-            changed = _changed(entries, f"{bounds} AND {self._BEYOND}", key, self._AGGREGATE, self._LOOKUP)
+            changed = _changed(entries, f"{http_limits} AND {self._BEYOND}", key, self._AGGREGATE, self._LOOKUP)
             count, last, rows = connection.execute(changed, asked).one()
         if count < limit:
             last = '["later","0",-1,""]' if phase == "open" else ""
@@ -179,7 +179,7 @@ class PostgresCommitOrder(Asker):
             )
 
 
-class SqliteCommitOrder(Asker):
+class SqliteCommitOrder(SqlSession):
     """Positions are the number of the newest entry. Entries are never removed, so a vacuum does not renumber them."""
 
     _NOW: Final = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
@@ -211,7 +211,7 @@ class SqliteCommitOrder(Asker):
 
     def position(self) -> str:
         """As boundaries.Ledger.position."""
-        with self.asking() as connection:
+        with self.reading() as connection:
             return str(connection.scalar(text("SELECT coalesce(max(position), 0) FROM score_transactions")))
 
     def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
@@ -223,14 +223,14 @@ class SqliteCommitOrder(Asker):
             raise LedgerWentBack(f"its newest entry is {newest}; the board has seen {position}")
         asked = {"since": int(after or position), "limit": limit}
         changed = _changed("score_transactions", "position > :since", "position", self._AGGREGATE, self._LOOKUP)
-        with self.asking() as connection:
+        with self.reading() as connection:
             count, last, rows = connection.execute(changed, asked).one()
         return ChangedPage(standings=_standings(rows), after=str(last) if count == limit else "")
 
 
-def _state(asker: Asker, instance: str, now_ms: str) -> LedgerState:
+def _state(session: SqlSession, instance: str, now_ms: str) -> LedgerState:
     board = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == BOARD_ID)
-    with asker.asking() as connection:
+    with session.reading() as connection:
         epoch, drawn_on, followed_at = connection.execute(board).one_or_none() or (0, None, None)
         return LedgerState(
             ledger_id=connection.scalars(select(ledger.c.ledger_id)).one(),
@@ -241,23 +241,23 @@ def _state(asker: Asker, instance: str, now_ms: str) -> LedgerState:
         )
 
 
-def _sign(asker: Asker, now: str, drawn_on: str) -> None:
+def _sign(session: SqlSession, now: str, drawn_on: str) -> None:
     signed = update(boards).where(boards.c.board_id == BOARD_ID, boards.c.drawn_on == drawn_on)
-    with asker.changing() as connection:
+    with session.writing() as connection:
         connection.execute(signed.values(followed_at=literal_column(now)))
 
 
-def _accounts(asker: Asker, aggregate: str, which: str, after_user_id: str, limit: int) -> list[Standing]:
+def _accounts(session: SqlSession, aggregate: str, which: str, after_user_id: str, limit: int) -> list[Standing]:
     after = {"shard": ledger_shard(after_user_id) if after_user_id else -1, "user_id": after_user_id, "limit": limit}
-    with asker.asking() as connection:
+    with session.reading() as connection:
         return _standings(connection.scalar(text(_ACCOUNTS.format(aggregate=aggregate, which=which)), after))
 
 
-def _ranked(asker: Asker, aggregate: str, at: str, after: Standing | None, limit: int) -> list[Standing]:
+def _ranked(session: SqlSession, aggregate: str, at: str, after: Standing | None, limit: int) -> list[Standing]:
     above_all = {"points": POINTS_MAX + 1, "at_ms": 0, "user_id": ""}
     below = above_all if after is None else {"points": after.points, "at_ms": after.reached_at_ms, "user_id": after.user_id}
     asked = text(_RANKED.format(aggregate=aggregate, columns=_COLUMNS, at=at))
-    with asker.asking() as connection:
+    with session.reading() as connection:
         return _standings(connection.scalar(asked, {**below, "limit": limit}))
 
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Failpoint, Ledger, LedgerState, no_failpoint
-from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, TakenBack
+from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.sql.commit_order import CommitOrder
 from scoreboard.storage.sql.probes import SqlProbe
-from scoreboard.storage.sql.queries import Reads
-from scoreboard.storage.sql.stores import LaneWrites, SqlStore, store_opener
-from scoreboard.storage.sql.thread import Counter, Lane, Reactor, close_lanes
+from scoreboard.storage.sql.queries import LedgerQueries
+from scoreboard.storage.sql.stores import SqlStore, ThreadedAwardWriter, store_opener
+from scoreboard.storage.sql.thread import Counter, Reactor, SqlThread, close_threads
 
 WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0
@@ -39,24 +39,30 @@ class SqlLedger:
     """Implements boundaries.Ledger. ``start`` before the first call; ``close`` finishes what was asked and lets go."""
 
     def __init__(self, open_store: Callable[[], SqlStore], reactor: Reactor, meter: Counter | None = None) -> None:
-        def lane(name: str, build: Callable[[], Any], waiting_max: int) -> Lane[Any]:
-            return Lane(reactor, f"ledger {name}", build, waiting_max=waiting_max, meter=meter)
+        def sql_thread(name: str, build: Callable[[], Any], waiting_max: int) -> SqlThread[Any]:
+            return SqlThread(reactor, f"ledger {name}", build, waiting_max=waiting_max, meter=meter)
 
-        self._writing: Lane[LaneWrites] = lane("writes", lambda: open_store().writes, WRITES_WAITING_MAX)
-        self._reading: Lane[Reads] = lane("reads", lambda: open_store().reads, READS_WAITING_MAX)
-        self._auditing: Lane[Reads] = lane("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
-        self._rebuilding: Lane[CommitOrder] = lane("rebuilds", lambda: open_store().order, REBUILDS_WAITING_MAX)
-        self._probing: Lane[SqlProbe] = lane("probes", lambda: open_store().commit_probe, PROBES_WAITING_MAX)
-        self._lanes: tuple[Lane[Any], ...] = (self._writing, self._reading, self._auditing, self._rebuilding, self._probing)
+        self._writing: SqlThread[ThreadedAwardWriter] = sql_thread("writes", lambda: open_store().writes, WRITES_WAITING_MAX)
+        self._reading: SqlThread[LedgerQueries] = sql_thread("reads", lambda: open_store().reads, READS_WAITING_MAX)
+        self._auditing: SqlThread[LedgerQueries] = sql_thread("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
+        self._rebuilding: SqlThread[CommitOrder] = sql_thread("rebuilds", lambda: open_store().order, REBUILDS_WAITING_MAX)
+        self._probing: SqlThread[SqlProbe] = sql_thread("probes", lambda: open_store().commit_probe, PROBES_WAITING_MAX)
+        self._threads: tuple[SqlThread[Any], ...] = (
+            self._writing,
+            self._reading,
+            self._auditing,
+            self._rebuilding,
+            self._probing,
+        )
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
-        for lane in self._lanes:
-            lane.start()
+        for sql_thread in self._threads:
+            sql_thread.start()
 
     async def close(self) -> None:
         """Finish what was asked, end the threads, close the connections; what is not done in time is given up."""
-        await close_lanes(self._lanes, CLOSE_SECONDS_MAX)
+        await close_threads(self._threads, CLOSE_SECONDS_MAX)
 
     async def award(
         self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
@@ -65,7 +71,7 @@ class SqlLedger:
         batch, placed = tuple(claims), tuple(receipts)
         return await self._writing.ask(seconds_max, lambda writes: writes.award(batch, placed))
 
-    async def reset(self, order: ResetOrder) -> TakenBack:
+    async def reset(self, order: ResetOrder) -> ResetResult:
         """As boundaries.Ledger.reset."""
         return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 

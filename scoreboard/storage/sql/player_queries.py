@@ -7,16 +7,16 @@ from typing import Final
 from sqlalchemy import Boolean, Connection, cast, func, insert, null, select, union_all, update
 from sqlalchemy.dialects import postgresql
 
-from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn, ledger_shard
-from scoreboard.storage.sql.award import storable
-from scoreboard.storage.sql.session import Asker
+from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder, ledger_shard
+from scoreboard.storage.sql.award import sanitize_text
+from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import (
     achievements,
     beyond_player,
     of_player,
+    player_changes,
     player_settings,
     suspensions,
-    turns,
     user_scores,
 )
 
@@ -36,7 +36,7 @@ ACCOUNT_LOCK_MS_MAX: Final = 4_000
 _UNSAID: Final = cast(null(), Boolean)
 
 
-class RegisterReads(Asker):
+class PlayerQueries(SqlSession):
     """What is asked of the register."""
 
     def achievements(self, user_id: str) -> list[Achievement]:
@@ -46,7 +46,7 @@ class RegisterReads(Asker):
             .where(*of_player(_UNLOCKED, user_id))
             .order_by(_UNLOCKED.unlocked_at, _UNLOCKED.milestone)
         )
-        with self.asking() as connection:
+        with self.reading() as connection:
             return [
                 Achievement(milestone=milestone, action_id=action_id, at_ms=at_ms)
                 for milestone, action_id, at_ms in connection.execute(asked)
@@ -54,14 +54,14 @@ class RegisterReads(Asker):
 
     def settings(self, user_id: str) -> PlayerSettings:
         """As boundaries.Register.settings."""
-        with self.asking() as connection:
+        with self.reading() as connection:
             spectators = connection.scalar(select(_WISH.spectators).where(*of_player(_WISH, user_id)))
         return PlayerSettings() if spectators is None else PlayerSettings(spectators=spectators)
 
     def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
         """As boundaries.Register.suspensions."""
         asked = select(suspensions).where(*of_player(_ORDER, user_id)).order_by(_ORDER.turn.desc()).limit(limit)
-        with self.asking() as connection:
+        with self.reading() as connection:
             return [
                 SuspensionOrder(
                     suspension_id=row.suspension_id,
@@ -82,40 +82,40 @@ class RegisterReads(Asker):
             .order_by(_ORDER.ledger_shard, _ORDER.user_id)
             .limit(limit)
         )
-        with self.asking() as connection:
+        with self.reading() as connection:
             return list(connection.scalars(asked))
 
     def private(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.private."""
         private = select(_WISH.user_id).where(beyond_player(_WISH, after_user_id), ~_WISH.spectators)
         asked = private.order_by(_WISH.ledger_shard, _WISH.user_id).limit(limit)
-        with self.asking() as connection:
+        with self.reading() as connection:
             return list(connection.scalars(asked))
 
     def turn(self) -> int:
         """As boundaries.Register.turn."""
-        with self.asking() as connection:
-            return connection.scalar(select(turns.c.number)) or 0
+        with self.reading() as connection:
+            return connection.scalar(select(player_changes.c.number)) or 0
 
-    def turns(self, after: int, limit: int) -> list[Turn]:
+    def turns(self, after: int, limit: int) -> list[PlayerChange]:
         """As boundaries.Register.turns. One statement: what it sees of both tables is of one moment."""
         wished = select(_WISH.turn.label("number"), _WISH.user_id, _UNSAID.label("suspended"), _WISH.spectators)
         ordered = select(_ORDER.turn, _ORDER.user_id, _ORDER.suspended, _UNSAID)
         both = union_all(wished.where(_WISH.turn > after), ordered.where(_ORDER.turn > after))
-        with self.asking() as connection:
+        with self.reading() as connection:
             return [
-                Turn(number=number, user_id=user_id, suspended=suspended, spectators=spectators)
+                PlayerChange(revision=number, user_id=user_id, suspended=suspended, spectators=spectators)
                 for number, user_id, suspended, spectators in connection.execute(both.order_by("number").limit(limit))
             ]
 
 
-class RegisterChanges(Asker):
+class PlayerWriter(SqlSession):
     """What is entered into the register. Each change takes a number, and with it the lock that orders all changes."""
 
     def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
         """As boundaries.Register.change_settings."""
-        with self.changing() as connection:
-            turn = _next_turn(connection)
+        with self.writing() as connection:
+            turn = _next_revision(connection)
             said = {"spectators": settings.spectators, "changed_at": at_ms, "turn": turn}
             changed = connection.execute(update(player_settings).where(*of_player(_WISH, user_id)).values(said))
             if changed.rowcount == 0:  # nobody else can have entered it since: we hold the turn
@@ -124,10 +124,10 @@ class RegisterChanges(Asker):
 
     def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
-        with self.changing() as connection:
+        with self.writing() as connection:
             # The account first: who waits for a player's row must not hold up the changes of all others.
             _lock_account(connection, order.user_id, order.at_ms)
-            turn = _next_turn(connection)
+            turn = _next_revision(connection)
             stands = connection.scalar(
                 select(_ORDER.suspended).where(*of_player(_ORDER, order.user_id)).order_by(_ORDER.turn.desc()).limit(1)
             )
@@ -140,8 +140,8 @@ class RegisterChanges(Asker):
                     ledger_shard=ledger_shard(order.user_id),
                     user_id=order.user_id,
                     suspended=order.suspended,
-                    operator=storable(order.operator),
-                    reason=storable(order.reason),
+                    operator=sanitize_text(order.operator),
+                    reason=sanitize_text(order.reason),
                     at=order.at_ms,
                     turn=turn,
                 )
@@ -149,9 +149,11 @@ class RegisterChanges(Asker):
         return True
 
 
-def _next_turn(connection: Connection) -> int:
+def _next_revision(connection: Connection) -> int:
     """The number of the change that this transaction makes; until it ends nobody else gets one."""
-    number: int = connection.execute(update(turns).values(number=turns.c.number + 1).returning(turns.c.number)).scalar_one()
+    number: int = connection.execute(
+        update(player_changes).values(number=player_changes.c.number + 1).returning(player_changes.c.number)
+    ).scalar_one()
     return number
 
 

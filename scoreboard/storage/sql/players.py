@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from scoreboard.boundaries import Register
-from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder, Turn
+from scoreboard.boundaries import PlayerStore
+from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
 from scoreboard.storage.sql.ledger import CLOSE_SECONDS_MAX
-from scoreboard.storage.sql.player_queries import RegisterChanges, RegisterReads
-from scoreboard.storage.sql.stores import RegisterStore, register_opener
-from scoreboard.storage.sql.thread import Counter, Lane, Reactor, close_lanes
+from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter
+from scoreboard.storage.sql.stores import PlayerSessions, player_sessions_opener
+from scoreboard.storage.sql.thread import Counter, Reactor, SqlThread, close_threads
 
 READ_SECONDS_MAX: Final = 3.0
 CHANGE_SECONDS_MAX: Final = 5.0
@@ -22,26 +22,26 @@ READS_WAITING_MAX: Final = 256
 CHANGES_WAITING_MAX: Final = 64
 
 
-class SqlRegister:
+class SqlPlayerStore:
     """Implements boundaries.Register. ``start`` before the first call; ``close`` finishes what was asked and lets go."""
 
-    def __init__(self, open_store: Callable[[], RegisterStore], reactor: Reactor, meter: Counter | None = None) -> None:
-        self._reading: Lane[RegisterReads] = Lane(
+    def __init__(self, open_store: Callable[[], PlayerSessions], reactor: Reactor, meter: Counter | None = None) -> None:
+        self._reading: SqlThread[PlayerQueries] = SqlThread(
             reactor, "register reads", lambda: open_store().reads, waiting_max=READS_WAITING_MAX, meter=meter
         )
-        self._changing: Lane[RegisterChanges] = Lane(
+        self._changing: SqlThread[PlayerWriter] = SqlThread(
             reactor, "register changes", lambda: open_store().changes, waiting_max=CHANGES_WAITING_MAX, meter=meter
         )
-        self._lanes: tuple[Lane[Any], ...] = (self._changing, self._reading)
+        self._threads: tuple[SqlThread[Any], ...] = (self._changing, self._reading)
 
     def start(self) -> None:
         """Start the threads; connections are opened when they are first needed."""
-        for lane in self._lanes:
-            lane.start()
+        for sql_thread in self._threads:
+            sql_thread.start()
 
     async def close(self) -> None:
         """Finish what was asked, end the threads, close the connections; what is not done in time is given up."""
-        await close_lanes(self._lanes, CLOSE_SECONDS_MAX)
+        await close_threads(self._threads, CLOSE_SECONDS_MAX)
 
     async def achievements(self, user_id: str) -> list[Achievement]:
         """As boundaries.Register.achievements."""
@@ -71,18 +71,18 @@ class SqlRegister:
         """As boundaries.Register.private."""
         return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.private(after_user_id, limit))
 
-    async def turn(self) -> int:
+    async def revision(self) -> int:
         """As boundaries.Register.turn."""
         return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.turn())
 
-    async def turns(self, after: int, limit: int) -> list[Turn]:
+    async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
         """As boundaries.Register.turns."""
         return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.turns(after, limit))
 
 
-def open_register(url: str, reactor: Reactor, meter: Counter | None = None) -> SqlRegister:
+def open_player_store(url: str, reactor: Reactor, meter: Counter | None = None) -> SqlPlayerStore:
     """The register beside the ledger of the same URL, not started yet. Raises LedgerUnusable for what is no URL of a ledger."""
-    return SqlRegister(register_opener(url), reactor, meter)
+    return SqlPlayerStore(player_sessions_opener(url), reactor, meter)
 
 
-_conforms: type[Register] = SqlRegister
+_conforms: type[PlayerStore] = SqlPlayerStore

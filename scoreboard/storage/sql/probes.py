@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from scoreboard.storage.sql.session import Asker
+from scoreboard.storage.sql.session import SqlSession
 
 #: Pages of 8 KiB that a probe of PostgreSQL fills: an award needs one in each of its tables and indexes at most.
 _FILE_BYTES_MIN: Final = 16 * 8_192
@@ -35,11 +35,11 @@ SQLITE_PROBE: Final = (
 )
 
 
-class SqlProbe(Asker):
+class SqlProbe(SqlSession):
     """Shows whether a SQL store can commit, on a connection of its own."""
 
     def commit(self) -> None:
         """Commit something that needs room; raises StoreUnavailable."""
-        with self.changing() as connection:
+        with self.writing() as connection:
             statement = SQLITE_PROBE if connection.dialect.name == "sqlite" else POSTGRES_PROBE
             connection.exec_driver_sql(statement)

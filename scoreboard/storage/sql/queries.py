@@ -10,9 +10,9 @@ from sqlalchemy import ColumnElement, Text, cast, false, func, literal, select, 
 from scoreboard.domain.entries import Entry, EntryFilter, Finding
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.values import ACTION_ID, Standing
-from scoreboard.storage.sql.session import Asker
+from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import (
-    Moment,
+    TimestampMs,
     Uuid,
     beyond_player,
     of_player,
@@ -39,24 +39,24 @@ _CLOCK_MS: Final = {
 _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
-class Reads(Asker):
+class LedgerQueries(SqlSession):
     """Blocking questions to a SQL store."""
 
     def top(self, offset: int, limit: int) -> list[Standing]:
         """As boundaries.Ledger.top. Equal points rank first-come-first, then by user id, descending, as a sorted set has it."""
         best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
-        with self.asking() as connection:
+        with self.reading() as connection:
             return _as_standings(connection.execute(best.offset(offset).limit(limit)))
 
     def ranked_count(self) -> int:
         """As boundaries.Ledger.ranked_count."""
-        with self.asking() as connection:
+        with self.reading() as connection:
             return connection.scalar(select(func.count()).select_from(user_scores).where(_ON_BOARD)) or 0
 
     def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
         """As boundaries.Ledger.accounts_of."""
         keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
-        with self.asking() as connection:
+        with self.reading() as connection:
             found = _as_standings(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
         by_user = {one.user_id: one for one in found}
         return [by_user[user_id] for user_id in user_ids if user_id in by_user]
@@ -64,13 +64,13 @@ class Reads(Asker):
     def account(self, user_id: str) -> Standing | None:
         """As boundaries.Ledger.account."""
         asked = _STANDINGS.where(*of_player(_USER, user_id))
-        with self.asking() as connection:
+        with self.reading() as connection:
             found = _as_standings(connection.execute(asked))
         return found[0] if found else None
 
     def clock_ms(self) -> int:
         """As boundaries.Ledger.clock_ms."""
-        with self.asking() as connection:
+        with self.reading() as connection:
             return int(connection.exec_driver_sql(_CLOCK_MS[connection.dialect.name]).scalar_one())
 
     def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
@@ -79,9 +79,9 @@ class Reads(Asker):
         asked = _ENTRIES.where(*_conditions(where)).limit(limit)
         asked = asked.order_by(*(column.desc() for column in order) if newest_first else order)
         if after is not None:
-            here, beyond = tuple_(*order), tuple_(literal(after[0], Moment), literal(after[1], Uuid))
+            here, beyond = tuple_(*order), tuple_(literal(after[0], TimestampMs), literal(after[1], Uuid))
             asked = asked.where(here < beyond if newest_first else here > beyond)
-        with self.asking() as connection:
+        with self.reading() as connection:
             return [
                 Entry(**{"at_ms" if name == "timestamp" else name: value for name, value in row.items()})
                 for row in connection.execute(asked).mappings()
@@ -90,7 +90,7 @@ class Reads(Asker):
     def count_entries(self, where: EntryFilter) -> int:
         """As boundaries.Ledger.count_entries."""
         asked = select(func.count()).select_from(score_transactions).where(*_conditions(where))
-        with self.asking() as connection:
+        with self.reading() as connection:
             return connection.scalar(asked) or 0
 
     def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
@@ -111,7 +111,7 @@ class Reads(Asker):
             .group_by(*page.c)
             .order_by(page.c.ledger_shard, page.c.user_id)
         )
-        with self.asking() as connection:
+        with self.reading() as connection:
             rows = connection.execute(asked).all()
         findings = [
             Finding(

@@ -16,15 +16,15 @@ def _no_check() -> None:
     """Nothing to look at."""
 
 
-class Asker:
+class SqlSession:
     """Blocks. One thread asks; another may ``interrupt``, which ``cut`` does as the driver can.
 
     ``check`` is called before a connection is used, and raises StoreUnavailable where none should be.
     """
 
-    def __init__(self, engine: Engine, cut: Callable[[Any], None], check: Callable[[], None] = _no_check) -> None:
+    def __init__(self, engine: Engine, interrupt: Callable[[Any], None], check: Callable[[], None] = _no_check) -> None:
         self._engine = engine
-        self._cut = cut
+        self._interrupt = interrupt
         self._check = check
         self._asked: Any = None
         self._interrupted = False
@@ -33,7 +33,7 @@ class Asker:
 
     def probe(self) -> None:
         """As lane_worker.Blocking.probe."""
-        with self.asking() as connection:
+        with self.reading() as connection:
             connection.exec_driver_sql("SELECT version_num FROM alembic_version")
 
     def interrupt(self) -> None:
@@ -41,14 +41,14 @@ class Asker:
         self._interrupted = True
         asked = self._asked
         if asked is not None:
-            self._cut(asked)
+            self._interrupt(asked)
 
     def close(self) -> None:
         """Let go of the database. A later question opens it again."""
         self._engine.dispose()
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
         """A connection for questions that need no transaction. Raises StoreUnavailable."""
         with self._connection() as connection:
             settings = _local_settings(connection)
@@ -60,7 +60,7 @@ class Asker:
                 connection.commit()
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
         """A transaction, committed at the end; rolled back by whatever is raised. Raises StoreUnavailable."""
         with self._connection() as connection:
             # Our connections are in the drivers' autocommit mode. SQLite's lock is taken before anything is read. In PostgreSQL

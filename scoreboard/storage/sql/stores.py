@@ -14,18 +14,18 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine
 
 from scoreboard.boundaries import Failpoint, no_failpoint
-from scoreboard.storage.sql.award import Writes
+from scoreboard.storage.sql.award import AwardWriter
 from scoreboard.storage.sql.commit_order import CommitOrder, PostgresCommitOrder, SqliteCommitOrder
-from scoreboard.storage.sql.player_queries import RegisterChanges, RegisterReads
+from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter
 from scoreboard.storage.sql.postgres import session as postgres_session
 from scoreboard.storage.sql.postgres.session import FOLLOWER_SETTINGS, STATEMENT_MS_MAX, PostgresSession
-from scoreboard.storage.sql.postgres.writer import PostgresWrites
+from scoreboard.storage.sql.postgres.writer import PostgresAwardWriter
 from scoreboard.storage.sql.probes import SqlProbe
-from scoreboard.storage.sql.queries import Reads
+from scoreboard.storage.sql.queries import LedgerQueries
 from scoreboard.storage.sql.sqlite import writer as sqlite
 from scoreboard.storage.sql.sqlite.file import SqliteFile
 from scoreboard.storage.sql.sqlite.refusal import LedgerUnusable as LedgerUnusable
-from scoreboard.storage.sql.sqlite.writer import SqliteWrites
+from scoreboard.storage.sql.sqlite.writer import SqliteAwardWriter
 from scoreboard.storage.sql.thread_worker import Blocking
 
 #: An audit may count millions of entries; nobody else waits for it.
@@ -36,7 +36,7 @@ REBUILD_STATEMENT_MS_MAX: Final = 8_000
 MIGRATION_STATEMENT_MS_MAX: Final = 3_600_000
 
 
-class LaneWrites(Writes, Blocking, Protocol):
+class ThreadedAwardWriter(AwardWriter, Blocking, Protocol):
     """The writing half of a SQL store, as a lane serves it."""
 
 
@@ -44,9 +44,9 @@ class LaneWrites(Writes, Blocking, Protocol):
 class SqlStore:
     """The parts of a SQL store, each for one thread: what writes, reads, reads for long, follows commits, and probes."""
 
-    writes: LaneWrites
-    reads: Reads
-    audits: Reads
+    writes: ThreadedAwardWriter
+    reads: LedgerQueries
+    audits: LedgerQueries
     order: CommitOrder
     commit_probe: SqlProbe
 
@@ -56,10 +56,10 @@ def store_opener(url: str, failpoint: Failpoint = no_failpoint) -> Callable[[], 
 
     LedgerUnusable for any other URL. The stores of a SQLite file watch it together.
     """
-    place = _place(url)
-    if isinstance(place, Path):
-        return partial(_sqlite_store, SqliteFile(place), failpoint)
-    return partial(_postgres_store, place, failpoint)
+    database = _database(url)
+    if isinstance(database, Path):
+        return partial(_sqlite_store, SqliteFile(database), failpoint)
+    return partial(_postgres_store, database, failpoint)
 
 
 def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
@@ -69,83 +69,85 @@ def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
 
 def _sqlite_store(file: SqliteFile, failpoint: Failpoint) -> SqlStore:
     return SqlStore(
-        writes=SqliteWrites(file, failpoint),
-        reads=Reads(sqlite.engine(file), sqlite.cut, file.check),
-        audits=Reads(sqlite.engine(file), sqlite.cut, file.check),
-        order=SqliteCommitOrder(sqlite.engine(file), sqlite.cut, file.check),
-        commit_probe=SqlProbe(sqlite.engine(file), sqlite.cut, file.check),
+        writes=SqliteAwardWriter(file, failpoint),
+        reads=LedgerQueries(sqlite.engine(file), sqlite.interrupt, file.check),
+        audits=LedgerQueries(sqlite.engine(file), sqlite.interrupt, file.check),
+        order=SqliteCommitOrder(sqlite.engine(file), sqlite.interrupt, file.check),
+        commit_probe=SqlProbe(sqlite.engine(file), sqlite.interrupt, file.check),
     )
 
 
-def _postgres_store(place: str, failpoint: Failpoint) -> SqlStore:
+def _postgres_store(database: str, failpoint: Failpoint) -> SqlStore:
     return SqlStore(
-        writes=PostgresWrites(place, failpoint),
-        reads=Reads(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
-        audits=Reads(postgres_session.engine(place, AUDIT_STATEMENT_MS_MAX), PostgresSession.cut),
+        writes=PostgresAwardWriter(database, failpoint),
+        reads=LedgerQueries(postgres_session.engine(database, STATEMENT_MS_MAX), PostgresSession.interrupt),
+        audits=LedgerQueries(postgres_session.engine(database, AUDIT_STATEMENT_MS_MAX), PostgresSession.interrupt),
         order=PostgresCommitOrder(
-            postgres_session.engine(place, REBUILD_STATEMENT_MS_MAX, FOLLOWER_SETTINGS), PostgresSession.cut
+            postgres_session.engine(database, REBUILD_STATEMENT_MS_MAX, FOLLOWER_SETTINGS), PostgresSession.interrupt
         ),
-        commit_probe=SqlProbe(postgres_session.engine(place, STATEMENT_MS_MAX), PostgresSession.cut),
+        commit_probe=SqlProbe(postgres_session.engine(database, STATEMENT_MS_MAX), PostgresSession.interrupt),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class RegisterStore:
+class PlayerSessions:
     """The two halves of a SQL register, each for one thread: who reads, and who changes."""
 
-    reads: RegisterReads
-    changes: RegisterChanges
+    reads: PlayerQueries
+    changes: PlayerWriter
 
 
-def register_opener(url: str) -> Callable[[], RegisterStore]:
+def player_sessions_opener(url: str) -> Callable[[], PlayerSessions]:
     """As ``store_opener``, for the register beside the ledger."""
-    place = _place(url)
-    if isinstance(place, Path):
-        return partial(_sqlite_register, SqliteFile(place))
-    return partial(_postgres_register, place)
+    database = _database(url)
+    if isinstance(database, Path):
+        return partial(_sqlite_player_sessions, SqliteFile(database))
+    return partial(_postgres_player_sessions, database)
 
 
-def open_register_store(url: str) -> RegisterStore:
+def open_player_sessions(url: str) -> PlayerSessions:
     """One register, as ``register_opener`` opens them."""
-    return register_opener(url)()
+    return player_sessions_opener(url)()
 
 
-def _sqlite_register(file: SqliteFile) -> RegisterStore:
-    return RegisterStore(
-        reads=RegisterReads(sqlite.engine(file), sqlite.cut, file.check),
-        changes=RegisterChanges(sqlite.engine(file), sqlite.cut, file.check),
+def _sqlite_player_sessions(file: SqliteFile) -> PlayerSessions:
+    return PlayerSessions(
+        reads=PlayerQueries(sqlite.engine(file), sqlite.interrupt, file.check),
+        changes=PlayerWriter(sqlite.engine(file), sqlite.interrupt, file.check),
     )
 
 
-def _postgres_register(place: str) -> RegisterStore:
-    reads, changes = (postgres_session.engine(place, STATEMENT_MS_MAX) for _ in range(2))
-    return RegisterStore(reads=RegisterReads(reads, PostgresSession.cut), changes=RegisterChanges(changes, PostgresSession.cut))
+def _postgres_player_sessions(database: str) -> PlayerSessions:
+    reads, changes = (postgres_session.engine(database, STATEMENT_MS_MAX) for _ in range(2))
+    return PlayerSessions(
+        reads=PlayerQueries(reads, PostgresSession.interrupt), changes=PlayerWriter(changes, PostgresSession.interrupt)
+    )
 
 
 def migration_engine(url: str) -> Engine:
     """For whoever looks at the schema or changes it."""
-    place = _place(url)
+    database = _database(url)
     return (
-        sqlite.engine(SqliteFile(place))
-        if isinstance(place, Path)
-        else postgres_session.engine(place, MIGRATION_STATEMENT_MS_MAX, explain=True)
+        sqlite.engine(SqliteFile(database))
+        if isinstance(database, Path)
+        else postgres_session.engine(database, MIGRATION_STATEMENT_MS_MAX, explain=True)
     )
 
 
 def sqlite_file(url: str) -> Path | None:
     """The file that a URL names, or None when the ledger is not in a file."""
-    place = _place(url)
-    return place if isinstance(place, Path) else None
+    database = _database(url)
+    return database if isinstance(database, Path) else None
 
 
 def conninfo_of(url: str) -> str:
     """What libpq calls a conninfo, of a URL of PostgreSQL."""
-    place = _place(url)
-    assert isinstance(place, str), "a SQLite file has none"
-    return place
+    database = _database(url)
+    assert isinstance(database, str), "a SQLite file has none"
+    return database
 
 
-def _place(url: str) -> Path | str:
+def _database(url: str) -> Path | str:
     """A SQLite file, or what libpq calls a conninfo. The URL may hold a password: it is never repeated."""
     if url.startswith("sqlite:///"):
         path = url.removeprefix("sqlite:///")

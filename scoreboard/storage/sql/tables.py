@@ -39,7 +39,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)
 
 
-class Moment(TypeDecorator[int]):
+class TimestampMs(TypeDecorator[int]):
     """Milliseconds since the Unix epoch, kept as the store's people would like to read them."""
 
     impl = BigInteger
@@ -95,16 +95,16 @@ user_scores: Final = Table(
     Column("score", BigInteger, nullable=False),
     Column("rank", BigInteger, comment="cached: as the board last told, for people; nothing reads it"),
     Column("version", BigInteger, nullable=False, comment="how many entries this player has"),
-    Column("last_updated", Moment, nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("reached_at", Moment, comment="when the score was reached; null: not on the board"),
+    Column("last_updated", TimestampMs, nullable=False),
+    Column("created_at", TimestampMs, nullable=False),
+    Column("reached_at", TimestampMs, comment="when the score was reached; null: not on the board"),
     Column("total_actions", BigInteger, nullable=False, comment="awards since the start or the last reset"),
     Column(
         "average_score_per_action",
         Double,
         Computed("CASE WHEN total_actions > 0 THEN CAST(score AS DOUBLE PRECISION) / total_actions ELSE 0 END", persisted=True),
     ),
-    Column("last_action_at", Moment),
+    Column("last_action_at", TimestampMs),
     CheckConstraint(f"score BETWEEN -{POINTS_MAX} AND {POINTS_MAX}", name="score_is_exact"),
 )
 Index(
@@ -138,7 +138,7 @@ score_transactions: Final = Table(
     Column("score_before", BigInteger, nullable=False),
     Column("score_after", BigInteger, nullable=False),
     Column("score_awarded", BigInteger, nullable=False),
-    Column("timestamp", Moment, nullable=False),
+    Column("timestamp", TimestampMs, nullable=False),
     Column("ip_address", Text, nullable=False),
     Column("user_agent", Text, nullable=False),
     Column("validated", Boolean, nullable=False),
@@ -179,7 +179,7 @@ boards: Final = Table(
     Column("board_id", Text, primary_key=True),
     Column("epoch", BigInteger, nullable=False),
     Column("drawn_on", Text, comment="the run of the Redis that the epoch was begun on"),
-    Column("followed_at", Moment, comment="when a server last said that it draws there"),
+    Column("followed_at", TimestampMs, comment="when a server last said that it draws there"),
     Column(
         "checks", BigInteger, nullable=False, server_default=text("0"), comment="how often somebody tried whether we can commit"
     ),
@@ -193,13 +193,13 @@ achievements: Final = Table(
     Column("kind", Id, primary_key=True),
     Column("milestone", BigInteger, primary_key=True),
     Column("action_id", Uuid, nullable=False, comment="the award that first brought the player there"),
-    Column("unlocked_at", Moment, nullable=False),
+    Column("unlocked_at", TimestampMs, nullable=False),
 )
 
 # One row. Whoever changes settings or suspensions raises the number in the very transaction of the change, and holds the row's
 # lock until that is committed: so numbers are in the order of commits, and who asks for turns beyond n never misses one that
 # was still under way when n was seen.
-turns: Final = Table(
+player_changes: Final = Table(
     "turns",
     metadata,
     Column("counter", BigInteger, primary_key=True, autoincrement=False),
@@ -212,7 +212,7 @@ player_settings: Final = Table(
     metadata,
     *_player_key(),
     Column("spectators", Boolean, nullable=False, comment="whether others may follow this player's actions"),
-    Column("changed_at", Moment, nullable=False),
+    Column("changed_at", TimestampMs, nullable=False),
     Column("turn", BigInteger, nullable=False),
 )
 Index("idx_settings_turn", player_settings.c.turn)
@@ -226,6 +226,6 @@ suspensions: Final = Table(
     Column("suspended", Boolean, nullable=False, comment="false: a suspension was lifted"),
     Column("operator", Text, nullable=False),
     Column("reason", Text, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", TimestampMs, nullable=False),
 )
 Index("idx_suspensions_turn", suspensions.c.turn)

@@ -63,7 +63,7 @@ class NoCounter:
         """Nothing happens."""
 
 
-class Lane(Generic[B]):
+class SqlThread(Generic[B]):
     """At most ``waiting_max`` calls wait. ``build`` makes what blocks: one for each thread, used by no other."""
 
     _log = Logger()
@@ -205,9 +205,9 @@ class Lane(Generic[B]):
 
     def _count_hanging(self, worker: Worker[B]) -> None:
         if worker in self._leaving:
-            self._meter.count("sql_threads_replaced_total", lane=self._name)
+            self._meter.count("sql_threads_replaced_total", sql_thread=self._name)
             self._log.warn(
-                "{lane}: a thread hangs and was replaced ({hanging} hang)", lane=self._name, hanging=len(self._leaving)
+                "{lane}: a thread hangs and was replaced ({hanging} hang)", sql_thread=self._name, hanging=len(self._leaving)
             )
 
     def _has_ended(self, worker: Worker[B]) -> None:
@@ -216,7 +216,7 @@ class Lane(Generic[B]):
             self._ended.callback(None)
 
     def _give_up_closing(self, worker: Worker[B]) -> None:
-        self._log.warn("{lane}: could not be closed in time", lane=self._name)
+        self._log.warn("{lane}: could not be closed in time", sql_thread=self._name)
         with self._lock:
             worker.retire()
         self._refuse_waiting(worker, "{} is closed")
@@ -232,7 +232,7 @@ class Lane(Generic[B]):
             if not self._ended.called:
                 self._ended.callback(None)
             return
-        self._log.warn("{lane}: the database does not answer; calls are refused until it does", lane=self._name)
+        self._log.warn("{lane}: the database does not answer; calls are refused until it does", sql_thread=self._name)
         self._next_probe = self._reactor.callLater(0, self._probe)
 
     def _probe(self) -> None:
@@ -260,11 +260,11 @@ class Lane(Generic[B]):
             if worker in self._leaving or outcome.check(StoreSilent):
                 return  # the worker ends by itself
             if not outcome.check(StoreUnavailable):
-                self._log.failure("{lane}: a probe failed", outcome, lane=self._name)
+                self._log.failure("{lane}: a probe failed", outcome, sql_thread=self._name)
         self._stop_probing()
         self._worker = worker
         said = f": {outcome.getErrorMessage()}" if isinstance(outcome, Failure) else ""
-        self._log.info("{lane}: the database answers again{said}", lane=self._name, said=said)
+        self._log.info("{lane}: the database answers again{said}", sql_thread=self._name, said=said)
 
     def _stop_probing(self) -> None:
         if self._next_probe is not None and self._next_probe.active():
@@ -280,12 +280,12 @@ class Lane(Generic[B]):
             self._part_with(worker)
 
 
-async def close_lanes(lanes: Sequence[Lane[Any]], seconds_max: float) -> None:
+async def close_threads(threads: Sequence[SqlThread[Any]], seconds_max: float) -> None:
     """Close the lanes of a store one after another. All together take little longer than ``seconds_max``.
 
     The last connection to a SQLite file writes the log into the file as it closes. Two connections that close at the same moment
     leave that to each other: nothing is lost, but the file alone does not hold all awards.
     """
     until_s = time.monotonic() + seconds_max
-    for lane in lanes:
-        await lane.close(max(CLOSE_S_MIN, until_s - time.monotonic()))
+    for sql_thread in threads:
+        await sql_thread.close(max(CLOSE_S_MIN, until_s - time.monotonic()))

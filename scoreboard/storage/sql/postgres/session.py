@@ -74,7 +74,7 @@ class PostgresSession(psycopg.Connection[tuple[Any, ...]]):
         with self._ending:  # a descriptor that is free again may be another connection's before `cut` shuts it
             super().close()
 
-    def cut(self) -> None:
+    def interrupt(self) -> None:
         """Shut the socket under the thread that waits for it, from any thread."""
         with self._ending, contextlib.suppress(OSError, psycopg.Error):
             if not self.closed:

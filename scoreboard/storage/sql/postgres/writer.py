@@ -16,10 +16,10 @@ import psycopg
 from psycopg import pq
 
 from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
-from scoreboard.domain.entries import ResetOrder, TakenBack
+from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt
-from scoreboard.storage.sql.award import Step, award, epoch_parameter, reset_parameters, taken_back
+from scoreboard.storage.sql.award import Step, award, epoch_parameter, reset_parameters, reset_standings
 from scoreboard.storage.sql.postgres.pipeline import StatementFailed, make_trip
 from scoreboard.storage.sql.postgres.session import STATEMENT_MS_MAX, WRITER_SETTINGS, PostgresSession, connect
 from scoreboard.storage.sql.postgres.statements import (
@@ -40,7 +40,7 @@ _GATHER_AGAIN: Final = frozenset({"23505", "40001", "40P01"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
-class PostgresWrites:
+class PostgresAwardWriter:
     """Implements writing.Writes on one session, opened when it is first needed and again after any failure."""
 
     def __init__(self, conninfo: str, failpoint: Failpoint = no_failpoint) -> None:
@@ -51,7 +51,7 @@ class PostgresWrites:
 
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
-        with self._failing():
+        with self._closing_on_error():
             # One session for both trips: on another one the second would run without the first one's locks.
             session = self._opened()
             ask = functools.partial(self._ask, session)
@@ -68,11 +68,11 @@ class PostgresWrites:
                     _trip(session, [("ROLLBACK", None)])
             raise StoreUnavailable(f"other writers were faster {ATTEMPTS_MAX} times")
 
-    def reset(self, order: ResetOrder) -> TakenBack:
+    def reset(self, order: ResetOrder) -> ResetResult:
         """As boundaries.Ledger.reset."""
         named = reset_parameters(order)
         reset, on_board = (RESET_ALL, ALL_ON_BOARD) if order.user_ids is None else (RESET_NAMED, NAMED_ON_BOARD)
-        with self._failing():
+        with self._closing_on_error():
             session = self._opened()
             with session.transaction():
                 if session.local_settings is not None:
@@ -81,7 +81,7 @@ class PostgresWrites:
                 rows = session.execute(reset, named).fetchall()
                 held = tuple(user_id for (user_id,) in session.execute(on_board, named).fetchall())
                 self._may_go_on()
-        return TakenBack(standings=taken_back(rows, order), held=held)
+        return ResetResult(standings=reset_standings(rows, order), held=held)
 
     def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
@@ -96,7 +96,7 @@ class PostgresWrites:
         self._interrupted = True
         session = self._session
         if session is not None:
-            session.cut()
+            session.interrupt()
 
     def close(self) -> None:
         """As writing.Writes.close."""
@@ -135,7 +135,7 @@ class PostgresWrites:
 
     def _alone(self, statement: str, parameter: bytes | None = None) -> bytes:
         """A statement that is a transaction of its own; its first value."""
-        with self._failing():
+        with self._closing_on_error():
             session = self._opened()
             if session.local_settings is None:
                 (result,) = _trip(session, [(statement, parameter)])
@@ -145,7 +145,7 @@ class PostgresWrites:
         return result.get_value(0, 0) or b""
 
     @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _closing_on_error(self) -> Iterator[None]:
         """A session on which something failed is not trusted again; closing it rolls back."""
         try:
             self._may_go_on()

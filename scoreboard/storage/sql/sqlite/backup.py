@@ -19,7 +19,7 @@ from scoreboard.boundaries import Failpoint, no_failpoint
 from scoreboard.file_errors import why_not_written
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.sqlite.file import SqliteFile
-from scoreboard.storage.sql.sqlite.writer import SqliteWrites
+from scoreboard.storage.sql.sqlite.writer import SqliteAwardWriter
 from scoreboard.storage.sql.stores import LedgerUnusable
 
 _LOCK_S_MAX: Final = 1.0
@@ -194,7 +194,7 @@ def _epoch(handle: sqlite3.Connection) -> int:
 
 
 def _begin_later_epoch(copy: Path, than: int) -> None:
-    writes = SqliteWrites(SqliteFile(copy))
+    writes = SqliteAwardWriter(SqliteFile(copy))
     try:
         writes.next_epoch("", than)
     finally:

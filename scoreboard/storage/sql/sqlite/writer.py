@@ -18,10 +18,10 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
 from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
-from scoreboard.domain.entries import ResetOrder, TakenBack
+from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.domain.values import PlacedReceipt
-from scoreboard.storage.sql.award import Step, award, epoch_parameter, reset_parameters, taken_back
+from scoreboard.storage.sql.award import Step, award, epoch_parameter, reset_parameters, reset_standings
 from scoreboard.storage.sql.sqlite.file import FileLost, SqliteFile
 from scoreboard.storage.sql.sqlite.statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
 from scoreboard.storage.sql.thread_worker import StoreSilent
@@ -30,7 +30,7 @@ BUSY_MS_MAX: Final = 2_000
 LOG_BYTES_MAX: Final = 64 * 2**20
 
 
-class SqliteWrites:
+class SqliteAwardWriter:
     """Implements writing.Writes on one handle, opened when it is first needed and again after any failure."""
 
     def __init__(self, file: SqliteFile, failpoint: Failpoint = no_failpoint) -> None:
@@ -41,24 +41,24 @@ class SqliteWrites:
 
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
         """As boundaries.Ledger.award."""
-        with self._failing():
+        with self._closing_on_error():
             return award(functools.partial(self._ask, self._opened()), claims, receipts, self._failpoint)
 
-    def reset(self, order: ResetOrder) -> TakenBack:
+    def reset(self, order: ResetOrder) -> ResetResult:
         """As boundaries.Ledger.reset."""
         named = reset_parameters(order)
-        with self._failing():
+        with self._closing_on_error():
             handle = self._opened()
             handle.execute("BEGIN IMMEDIATE")
             handle.execute(RESET_ENTRIES, named)
             rows = handle.execute(RESET_TOTALS, named).fetchall()
             self._may_go_on()
             handle.execute("COMMIT")
-        return TakenBack(standings=taken_back(rows, order))
+        return ResetResult(standings=reset_standings(rows, order))
 
     def next_epoch(self, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
-        with self._failing():
+        with self._closing_on_error():
             ((epoch,),) = (
                 self._opened().execute(NEXT_EPOCH, (epoch_parameter(drawn_on, above).decode(),)).fetchall()
             )  # to its end: only then is it committed
@@ -66,7 +66,7 @@ class SqliteWrites:
 
     def probe(self) -> None:
         """As lane_worker.Blocking.probe: whoever gets the writer's lock could write."""
-        with self._failing():
+        with self._closing_on_error():
             handle = self._opened()
             handle.execute("BEGIN IMMEDIATE")
             handle.execute("ROLLBACK")
@@ -76,7 +76,7 @@ class SqliteWrites:
         self._interrupted = True
         handle = self._handle
         if handle is not None:
-            cut(handle)
+            interrupt(handle)
 
     def close(self) -> None:
         """As writing.Writes.close."""
@@ -105,7 +105,7 @@ class SqliteWrites:
         return self._handle
 
     @contextlib.contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _closing_on_error(self) -> Iterator[None]:
         """A handle on which something failed is not trusted again; closing it rolls back. It is kept when its file is lost."""
         try:
             self._may_go_on()
@@ -172,7 +172,7 @@ def engine(file: SqliteFile) -> Engine:
     )
 
 
-def cut(handle: sqlite3.Connection) -> None:
+def interrupt(handle: sqlite3.Connection) -> None:
     """Have whatever runs on a handle fail now, from any thread."""
     with contextlib.suppress(sqlite3.Error):  # closed in the meantime
         handle.interrupt()

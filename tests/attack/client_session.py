@@ -19,7 +19,7 @@ FRAMES_MAX: Final = 80
 CLOSE_CODES: Final = {INVALID: 4401, FORBIDDEN: 4403}
 
 
-class Visitor:
+class ClientSession:
     """``honest`` makes a good token, for sockets that must be open before a token is shown."""
 
     def __init__(self, server: ServerProcess, honest: Callable[[], str]) -> None:
