@@ -17,7 +17,7 @@ from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder
 from scoreboard.domain.values import USER_ID, PlayerRank, Standing, Value
 
-ORDERS_SHOWN_MAX: Final = 100
+SUSPENSIONS_SHOWN_MAX: Final = 100
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,7 +29,7 @@ class _PlayerDetails(Value, frozen=True, kw_only=True):
 
     user_id: str
     account: Standing | None
-    place: PlayerRank | None
+    player_rank: PlayerRank | None
     settings: PlayerSettings
     achievements: list[Achievement]
     suspensions: list[SuspensionOrder]
@@ -159,17 +159,17 @@ async def _question(stores: Stores, order: SuspensionOrder) -> str:
 
 
 async def _read_details(stores: Stores, user: str) -> _PlayerDetails:
-    place = None
+    player_rank = None
     if stores.board is not None:
         with suppress(StoreUnavailable, StaleBoard):  # without Redis or before a rebuild; the rest is in SQL
-            place = await stores.board.rank_of(user)
+            player_rank = await stores.board.rank_of(user)
     return _PlayerDetails(
         user_id=user,
         account=await stores.ledger.account(user),
-        place=place,
+        player_rank=player_rank,
         settings=await stores.player_store.settings(user),
         achievements=await stores.player_store.achievements(user),
-        suspensions=await stores.player_store.suspensions(user, ORDERS_SHOWN_MAX),
+        suspensions=await stores.player_store.suspensions(user, SUSPENSIONS_SHOWN_MAX),
     )
 
 
@@ -178,8 +178,8 @@ def _json_object(details: _PlayerDetails) -> dict[str, Any]:
     return {
         "user_id": details.user_id,
         "account": details.account,
-        "rank": details.place and details.place.rank,
-        "players": details.place and details.place.total,
+        "rank": details.player_rank and details.player_rank.rank,
+        "players": details.player_rank and details.player_rank.total,
         "suspended": details.suspended,
         "settings": details.settings,
         "achievements": details.achievements,
@@ -210,9 +210,13 @@ def _fields(details: _PlayerDetails) -> Table:
 
 
 def _rank(details: _PlayerDetails) -> str:
-    if details.place is None:
+    if details.player_rank is None:
         return "unknown: Redis does not answer"
-    return "not on the board" if details.place.rank is None else f"{details.place.rank:,} of {details.place.total:,}"
+    return (
+        "not on the board"
+        if details.player_rank.rank is None
+        else f"{details.player_rank.rank:,} of {details.player_rank.total:,}"
+    )
 
 
 def _achievement_table(achievements: list[Achievement]) -> Table:
@@ -222,9 +226,9 @@ def _achievement_table(achievements: list[Achievement]) -> Table:
     return rows
 
 
-def _order_table(orders: list[SuspensionOrder]) -> Table:
+def _order_table(shown_suspensions: list[SuspensionOrder]) -> Table:
     rows = table("When (UTC)", "Order", "By", "Reason", no_wrap=("When (UTC)", "Order"))
-    for order in orders:
+    for order in shown_suspensions:
         rows.add_row(
             utc_time(order.at_ms), "suspended" if order.suspended else "reinstated", cell(order.operator), cell(order.reason)
         )

@@ -59,11 +59,11 @@ def _ids_from_stdin() -> list[str]:
     if sys.stdin.isatty():
         note("Action ids, one a line; Ctrl-D ends them:")
     ids: list[str] = []
-    while line := sys.stdin.readline(_LINE_CHARS_MAX):
+    while text := sys.stdin.readline(_LINE_CHARS_MAX):
         if len(ids) == _IDS_MAX:
             raise CliError(USAGE_ERROR, f"more than {_IDS_MAX:,} action ids; check them in parts")
-        if line.strip():
-            ids.append(line.strip())
+        if text.strip():
+            ids.append(text.strip())
     return ids
 
 

@@ -76,7 +76,7 @@ def _action(name: str, table: object) -> ActionRule:
     rule = msgspec.structs.replace(_convert(where, given, ActionRule), fields=shaped)
     for key, points in (
         ("points", rule.points),
-        *((f"points_by.{points_field}.{value}", worth) for value, worth in rule.points_by),
+        *((f"points_by.{points_field}.{value}", action_points) for value, action_points in rule.points_by),
     ):
         if abs(points) > POINTS_MAX:
             raise BadSettings(f"{where} {key} should be within ±{POINTS_MAX}")

@@ -137,9 +137,9 @@ def _row(text: str, at: int) -> int:
     """The length of the piece of a keyboard row at this place, 0 if it is short."""
     longest = 0
     for row in _ROWS:
-        for line in (row, row[::-1]):
+        for keys in (row, row[::-1]):
             length = 0
-            while at + length < len(text) and text[at : at + length + 1].lower() in line:
+            while at + length < len(text) and text[at : at + length + 1].lower() in keys:
                 length += 1
             longest = max(longest, length)
     return longest if longest >= _PIECE_MIN else 0

@@ -21,7 +21,7 @@ _MILESTONES_MAX: Final = 100
 def _listed(value: Any) -> Any:
     """A comma-separated text as the list it stands for; a TOML array stays one."""
     if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return [item.strip() for item in value.split(",") if item.strip()]
     return value
 
 

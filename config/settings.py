@@ -215,8 +215,8 @@ class Settings(BaseSettings):
 def _named(name: str, current: SecretStr, older: tuple[SecretStr, ...]) -> list[tuple[str, SecretStr]]:
     """Each secret of a ring and how the operator knows it: by its setting, and by its place in a list of several."""
     old = f"{name.replace('SECRET', 'SECRETS')}_OLD"
-    places = [""] if len(older) == 1 else [f" (number {place})" for place in range(1, len(older) + 1)]
-    return [(name, current), *((old + place, secret) for place, secret in zip(places, older, strict=False))]
+    positions = [""] if len(older) == 1 else [f" (number {position})" for position in range(1, len(older) + 1)]
+    return [(name, current), *((old + position, secret) for position, secret in zip(positions, older, strict=False))]
 
 
 def _bare(secret: SecretStr) -> str:

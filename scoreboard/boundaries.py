@@ -325,7 +325,9 @@ class Board(Protocol):
         Nothing depends on them; never raises.
         """
 
-    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None) -> None:
+    def listen(
+        self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
+    ) -> None:
         """From now on call ``hear`` with changes that others than this process made (a CLI, another server).
 
         ``missed`` is called whenever some of them may not have been heard.

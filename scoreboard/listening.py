@@ -19,20 +19,20 @@ BACKLOG: Final = 4_096
 class CannotListen(Exception):
     """A port cannot be opened: one line that names the setting. ``passes`` says whether it may be otherwise later."""
 
-    def __init__(self, line: str, passes: bool) -> None:
-        super().__init__(line)
+    def __init__(self, message: str, passes: bool) -> None:
+        super().__init__(message)
         self.passes = passes
 
 
 async def listen(
-    reactor: Any, environ: Mapping[str, str], address: str, doors: Sequence[tuple[str, int | None, IProtocolFactory]]
+    reactor: Any, environ: Mapping[str, str], address: str, listeners: Sequence[tuple[str, int | None, IProtocolFactory]]
 ) -> list[IListeningPort]:
     """Open the doors, each a setting, its port (None: not at all) and its factory; systemd hands over the same, in that order.
 
     Raises CannotListen, and then none is open.
     """
     handed = activated_endpoints(reactor, environ)
-    wanted = [(setting, port, factory) for setting, port, factory in doors if port is not None]
+    wanted = [(setting, port, factory) for setting, port, factory in listeners if port is not None]
     endpoints = handed or [_endpoint(reactor, address, port) for _, port, _ in wanted]
     opened: list[IListeningPort] = []
     for endpoint, (setting, _, factory) in zip(endpoints, wanted, strict=False):

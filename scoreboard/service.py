@@ -119,12 +119,12 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     LagWatch(reactor, telemetry).setServiceParent(whole)
     notifier = Notifier(reactor, os.environ)
     notifier.setServiceParent(whole)
-    House(settings, catalogue, capacity, reactor, telemetry, notifier).setServiceParent(whole)
+    Harness(settings, catalogue, capacity, reactor, telemetry, notifier).setServiceParent(whole)
     return whole
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Indoors:
+class Backend:
     """The rooms that no client sees."""
 
     ledger: SqlLedger
@@ -142,7 +142,7 @@ class _Indoors:
     health: HealthMonitor
 
 
-class House(Service):
+class Harness(Service):
     """Opens everything in order, and closes it in the reverse."""
 
     _log = Logger(namespace="scoreboard")
@@ -177,13 +177,13 @@ class House(Service):
         return ensureDeferred(self._close())
 
     async def _open(self) -> None:
-        indoors = await self._open_indoors()
-        for port in await self._open_doors(indoors):
+        backend = await self._open_backend()
+        for port in await self._listen_all(backend):
             self._closers.append(partial(close_port, port))
             self._log.info("listening at {address}", address=str(port.getHost()))
         self._notifier.ready()
 
-    async def _open_indoors(self) -> _Indoors:
+    async def _open_backend(self) -> Backend:
         """The stores, and the actors between them."""
         settings, reactor, meter = self._settings, self._reactor, self._telemetry
         failpoint = make_failpoint(settings.failpoint)
@@ -213,16 +213,16 @@ class House(Service):
             failpoint=failpoint,
         )
 
-        def hear(cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        def on_changes(cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
             ranking.advance(cursor)
             announcer.tell(changes)
 
-        board.listen(hear, missed=lambda: projector.doubt())
+        board.listen(on_changes, missed=lambda: projector.doubt())
         projector = Projector(
             ledger=ledger,
             board=board,
             clock=reactor,
-            hear=hear,
+            on_changes=on_changes,
             note_ledger_ahead=ranking.note_ledger_ahead,
             meter=meter,
             shared=settings.redis_url is not None,
@@ -264,7 +264,7 @@ class House(Service):
             scorekeeper.stop,
             announcer.stop,
         ]
-        return _Indoors(
+        return Backend(
             ledger=ledger,
             ledger_clock=ledger_clock,
             board=board,
@@ -280,35 +280,35 @@ class House(Service):
             health=health,
         )
 
-    async def _open_doors(self, indoors: _Indoors) -> list[IListeningPort]:
+    async def _listen_all(self, backend: Backend) -> list[IListeningPort]:
         """HTTP and everything live, on both ports."""
         settings, reactor, meter = self._settings, self._reactor, self._telemetry
         http_limits = HttpLimits(connections_max=self._capacity.http_connections_max)
         connections = Connections(http_limits.connections_max, http_limits.connections_per_address_max)
         authenticator, allowed = (
-            _authenticator(settings, indoors.suspension_watcher.is_suspended, indoors.key_watch.tokens.ring),
+            _authenticator(settings, backend.suspension_watcher.is_suspended, backend.key_watch.tokens.ring),
             limits(settings),
         )
-        live_connections, sockets, socketio = self._live_wing(indoors, authenticator, allowed, http_limits)
+        live_connections, sockets, socketio = self._live_wing(backend, authenticator, allowed, http_limits)
         site = build_site(
             authenticator=authenticator,
-            rate_limiter=indoors.rate_limiter,
-            scorekeeper=indoors.scorekeeper,
-            ranking=indoors.ranking,
-            announcer=indoors.announcer,
-            tickets=indoors.tickets,
-            player_store=indoors.player_store,
-            note_settings=indoors.suspension_watcher.note_settings,
+            rate_limiter=backend.rate_limiter,
+            scorekeeper=backend.scorekeeper,
+            ranking=backend.ranking,
+            announcer=backend.announcer,
+            tickets=backend.tickets,
+            player_store=backend.player_store,
+            note_settings=backend.suspension_watcher.note_settings,
             open_stream=Streams(
-                announcer=indoors.announcer, live_connections=live_connections, settings=sockets.settings, clock=reactor
+                announcer=backend.announcer, live_connections=live_connections, settings=sockets.settings, clock=reactor
             ).open,
             catalogue=self._catalogue,
             ring=_action_ring(settings),
-            signing_ring=indoors.key_watch.actions.ring,
+            signing_ring=backend.key_watch.actions.ring,
             limits=allowed,
             action_ttl_ms=settings.action_expiration_ms,
             spectator_life_s=min(SPECTATOR_LIFE_S, settings.jwt_expiration_s) if settings.public_board else None,
-            health=indoors.health,
+            health=backend.health,
             metrics=meter.render,
             pages=PAGES,
             socket=WebSocketResource(sockets),
@@ -318,7 +318,7 @@ class House(Service):
             http_limits=http_limits,
             clock=reactor,
             now_ms=now_ms,
-            ledger_ms=indoors.ledger_clock.now_ms,
+            ledger_ms=backend.ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
             connections=connections,
@@ -333,17 +333,17 @@ class House(Service):
             meter=meter,
             connections=connections,
         )
-        meter.watch_conditions(indoors.health.conditions)
+        meter.watch_conditions(backend.health.conditions)
         meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
         self._closers.append(partial(_drain, (site, socket_site), reactor))
         self._closers.append(
             lambda: live_connections.drain(RESTARTING, GOODBYE_S)
         )  # before HTTP: a GET that waits for news is answered so
-        doors: list[tuple[str, int | None, Any]] = [
+        listeners: list[tuple[str, int | None, Any]] = [
             ("PORT", settings.port, site),
             ("WEBSOCKET_PORT", settings.websocket_port, socket_site),
         ]
-        return await listen(reactor, os.environ, settings.bind_address, doors)
+        return await listen(reactor, os.environ, settings.bind_address, listeners)
 
     async def _open_redis(self) -> RedisClient:
         settings = self._settings
@@ -369,7 +369,7 @@ class House(Service):
     async def _open_ledger(self, failpoint: Failpoint) -> tuple[SqlLedger, SqlPlayerStore]:
         """The ledger, and the register in the same database."""
         url = self._settings.database_url.get_secret_value()
-        self._log.info("opening the ledger: {place}", place=location(url))  # whoever waits for a lock on it sees what for
+        self._log.info("opening the ledger: {where}", where=location(url))  # whoever waits for a lock on it sees what for
         with ledger_named(url):
             if url.startswith("sqlite:"):
                 require_given_directory(self._settings)
@@ -406,7 +406,7 @@ class House(Service):
         return ledger_clock
 
     def _live_wing(
-        self, indoors: _Indoors, authenticator: JwtAuthenticator, allowed: Limits, http_limits: HttpLimits
+        self, backend: Backend, authenticator: JwtAuthenticator, allowed: Limits, http_limits: HttpLimits
     ) -> tuple[LiveConnections, NativeFactory, IResource]:
         """The lobby, and who brings guests into it: WebSockets of our own, and Socket.IO."""
         settings, proxies = live_limits(self._settings, self._capacity), Proxies(networks=self._settings.trusted_proxies)
@@ -414,7 +414,7 @@ class House(Service):
         live_connections.start()
 
         def check_rate(address: str) -> Awaitable[RateVerdict]:
-            return indoors.rate_limiter.check(
+            return backend.rate_limiter.check(
                 [Hit(limit=allowed.address, subject=address), Hit(limit=allowed.everyone, subject=EVERYONE)]
             )
 
@@ -424,7 +424,7 @@ class House(Service):
 
         sockets = NativeFactory(
             authenticator=authenticator,
-            announcer=indoors.announcer,
+            announcer=backend.announcer,
             live_connections=live_connections,
             settings=settings,
             clock=self._reactor,
@@ -433,8 +433,8 @@ class House(Service):
         )
         socketio = socketio_resource(
             authenticator=authenticator,
-            announcer=indoors.announcer,
-            session_store=indoors.session_store,
+            announcer=backend.announcer,
+            session_store=backend.session_store,
             live_connections=live_connections,
             settings=settings,
             engine=EngineSettings(max_payload_bytes=http_limits.body_bytes_max),
@@ -443,7 +443,7 @@ class House(Service):
             address_of=address_of,
             check_rate=check_rate,
         )
-        self._watch(indoors.announcer, live_connections, socketio)
+        self._watch(backend.announcer, live_connections, socketio)
         return live_connections, sockets, socketio
 
     def _watch(self, announcer: Announcer, live_connections: LiveConnections, socketio: EngineResource) -> None:

@@ -245,7 +245,7 @@ class JsonLog:
     def __call__(self, event: LogEvent) -> None:
         """Write an event down."""
         with suppress(OSError):  # whoever read us is gone, and there is nobody else to tell
-            self._stream.write(line(event) + "\n")
+            self._stream.write(json_line(event) + "\n")
             self._stream.flush()
 
 
@@ -255,7 +255,7 @@ def json_log(stream: TextIO, level: str) -> ILogObserver:
     return FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.lookupByName(level))])
 
 
-def line(event: LogEvent) -> str:
+def json_line(event: LogEvent) -> str:
     """One event as JSON of at most 8 KiB, without the line's end."""
     failed = event.get("log_failure")
     failure = failed if isinstance(failed, Failure) else None  # the name is Twisted's, but anybody may use it

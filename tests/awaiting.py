@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 def result_of(coroutine: Coroutine[Any, Any, T]) -> T:
     """What the coroutine returns (or raises), which must be known without waiting."""
-    outcome: list[Any] = []
-    defer.ensureDeferred(coroutine).addBoth(outcome.append)
-    assert outcome, "still waiting: this test was to take no time"
-    if isinstance(outcome[0], Failure):
-        outcome[0].raiseException()
-    result: T = outcome[0]
+    settled: list[Any] = []
+    defer.ensureDeferred(coroutine).addBoth(settled.append)
+    assert settled, "still waiting: this test was to take no time"
+    if isinstance(settled[0], Failure):
+        settled[0].raiseException()
+    result: T = settled[0]
     return result
 
 
@@ -32,10 +32,10 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], seconds_max: float = 30.0) -
     from twisted.internet import reactor as _reactor
 
     reactor: Any = _reactor
-    outcome: list[Any] = []
+    settled: list[Any] = []
 
     def finished(result: Any) -> None:
-        outcome.append(result)
+        settled.append(result)
         reactor.crash()
 
     def start() -> None:
@@ -45,7 +45,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], seconds_max: float = 30.0) -
 
     reactor.callWhenRunning(start)
     reactor.run(installSignalHandlers=False)
-    if isinstance(outcome[0], Failure):
-        outcome[0].raiseException()
-    result: T = outcome[0]
+    if isinstance(settled[0], Failure):
+        settled[0].raiseException()
+    result: T = settled[0]
     return result

@@ -83,5 +83,5 @@ def test_what_is_not_grave_enough_uses_up_nothing() -> None:
     log = Logger(namespace="scoreboard", observer=json_log(stream, "warn"))
     for level in [LogLevel.debug] * 100 + [LogLevel.warn] * 100:
         log.emit(level, "{what}", what="it")
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["level"] for line in lines] == ["warn"] * 30
+    text_lines = [json.loads(text_line) for text_line in stream.getvalue().splitlines()]
+    assert [text_line["level"] for text_line in text_lines] == ["warn"] * 30

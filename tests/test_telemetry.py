@@ -14,7 +14,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 
 from scoreboard.boundaries import Meter
-from scoreboard.telemetry import JsonLog, LagWatch, Telemetry, json_log, line
+from scoreboard.telemetry import JsonLog, LagWatch, Telemetry, json_line, json_log
 
 _conforms: type[Meter] = Telemetry
 
@@ -235,7 +235,7 @@ ANYTHING = st.recursive(
 @given(st.dictionaries(st.text(min_size=1, max_size=20), ANYTHING, max_size=5))
 def test_whatever_the_fields_the_line_is_one_json_object(fields: dict[str, Any]) -> None:
     event = {**fields, "log_level": LogLevel.info, "log_time": 0.0, "log_namespace": "room", "log_format": "so"}
-    text = line(event)
+    text = json_line(event)
     assert len(text.splitlines()) == 1
     json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
 
@@ -251,7 +251,7 @@ def test_what_cannot_be_shown_does_not_stop_the_log() -> None:
         def __repr__(self) -> str:
             raise RuntimeError("no")
 
-    assert "Rude instance" in written("a guest", guest=Rude())["fields"]["guest"]
+    assert "Rude instance" in written("a guest", listener=Rude())["fields"]["guest"]
     assert "MESSAGE LOST" in written("{n}", n=10**5000)["message"]
 
 

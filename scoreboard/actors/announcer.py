@@ -101,7 +101,7 @@ class Announcer:
         self._extra: dict[Listener, bytes] = {}
         self._changes: dict[str, ScoreChanged] = {}
         self._steps: set[Cursor] = set()
-        self._told_at = self._shown_at = Cursor(epoch=0, seq=0)
+        self._sent_at = self._shown_at = Cursor(epoch=0, seq=0)
         self._next: IDelayedCall | None = None
         self._ticking = False
         self._not_before_s = float("-inf")
@@ -274,7 +274,7 @@ class Announcer:
         self._room.end_tick()
         self._extra = {}
         unsaid = self._changes or self._stalled or self._room.has_newcomers or self._views.waiting
-        if unsaid or self._ranking.cursor > self._told_at:
+        if unsaid or self._ranking.cursor > self._sent_at:
             self._wake()
 
     async def _tick(self) -> None:
@@ -290,9 +290,9 @@ class Announcer:
                 self._changes[change.user_id] = coalesce(self._changes.get(change.user_id), change)
             return
         page = pages[0]
-        if not every_step(self._told_at, page.cursor, steps):
+        if not every_step(self._sent_at, page.cursor, steps):
             self._views.note_all(views)
-        self._told_at = page.cursor
+        self._sent_at = page.cursor
         self._failpoint("telling")
         news = [msgspec.structs.replace(change, cursor=page.cursor) for change in changes.values()]
         unseen = self._unseen(page, news)
@@ -331,10 +331,10 @@ class Announcer:
     ) -> dict[Listener, bytes]:
         """What single sockets get besides: their player's own news, whom they spectate, and the views that they follow."""
         extra: defaultdict[Listener, list[Event]] = defaultdict(list)
-        heard = {change.user_id for change in unseen}
+        changed_users = {change.user_id for change in unseen}
         for change in news:
             for listener in self._own.get(change.user_id, ()):
-                if not (listener in self._room and change.user_id in heard):
+                if not (listener in self._room and change.user_id in changed_users):
                     extra[listener].append(change)
                 extra[listener] += player_events(change)
             spectators = self._spectators.of(change.user_id)
@@ -358,9 +358,9 @@ class Announcer:
     async def _offer(self, audience: dict[Listener, None], frames: bytes) -> None:
         extra = self._extra
         listeners = list(audience)
-        for turn in _turns(listeners):
+        for batch in _batches(listeners):
             self._pace.begin_slice()
-            for listener in turn:
+            for listener in batch:
                 if listener not in audience or listener in self._stalled:
                     continue
                 if listener.drained:
@@ -368,7 +368,7 @@ class Announcer:
                 else:
                     self._stalled[listener] = self._clock.seconds()
             self._pace.end_slice()
-            if turn[-1] is not listeners[-1]:
+            if batch[-1] is not listeners[-1]:
                 await self._pace.rest()
 
     def _offer_rest(self) -> None:
@@ -396,6 +396,6 @@ class Announcer:
                 listener.close(SLOW)
 
 
-def _turns(listeners: list[Listener]) -> Iterator[list[Listener]]:
+def _batches(listeners: list[Listener]) -> Iterator[list[Listener]]:
     for start in range(0, len(listeners), SOCKETS_PER_TURN):
         yield listeners[start : start + SOCKETS_PER_TURN]

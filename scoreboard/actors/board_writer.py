@@ -14,17 +14,17 @@ from scoreboard.domain.values import Cursor, ScoreChanged, Standing
 ENTRIES_PER_PAGE: Final = 1_000
 DRAWN_VERSIONS_MAX: Final = 100_000
 
-Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
+OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
 class BoardWriter:
     """``hear`` is called with every cursor reached and every player's change that was drawn."""
 
-    def __init__(self, *, ledger: Ledger, board: Board, clock: IReactorTime, hear: Hear) -> None:
+    def __init__(self, *, ledger: Ledger, board: Board, clock: IReactorTime, on_changes: OnChanges) -> None:
         self._ledger = ledger
         self._board = board
         self._clock = clock
-        self._hear = hear
+        self._on_changes = on_changes
         self._epoch = 0
         #: What is known to be drawn in this epoch, by user: spares setting it again.
         self._drawn_versions: dict[str, int] = {}
@@ -51,7 +51,7 @@ class BoardWriter:
             self._drawn_versions[standing.user_id] = standing.version
             if placement.applied:
                 changes.append(standing.score_changed(projection.cursor, placement.rank, placement.previous_rank))
-        self._hear(projection.cursor, changes)
+        self._on_changes(projection.cursor, changes)
         return projection
 
     async def follow(self, epoch: int, position: str) -> str:

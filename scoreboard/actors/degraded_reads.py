@@ -58,7 +58,7 @@ class DegradedReads:
         rows = tuple([standing.row(offset + at) for at, standing in enumerate(standings, 1)])
         return Page(cursor=cursor, total=max(total, len(rows)), rows=rows, read_at_ms=self._now_ms(), degraded=True)
 
-    async def place(self, cursor: Cursor, user_id: str) -> PlayerRank:
+    async def rank_of(self, cursor: Cursor, user_id: str) -> PlayerRank:
         """A player's total, without a rank. Raises StoreUnavailable, also when too many wait."""
         self._meter.count("degraded_reads_total")
         standing = await self._standing(user_id)

@@ -12,10 +12,10 @@ class FrameCache:
     def __init__(self) -> None:
         self._framed: dict[tuple[EventEncoder, int], bytes] = {}
 
-    def __call__(self, wire: EventEncoder, event: Event) -> bytes:
+    def __call__(self, encoder: EventEncoder, event: Event) -> bytes:
         """The event's frame; whoever asks keeps the event for as long as the framer."""
-        key = (wire, id(event))
+        key = (encoder, id(event))
         framed = self._framed.get(key)
         if framed is None:
-            framed = self._framed[key] = wire.frame(event)
+            framed = self._framed[key] = encoder.frame(event)
         return framed

@@ -60,15 +60,15 @@ class ClockSamples:
     def __init__(self) -> None:
         self._kept: deque[ClockSample] = deque(maxlen=SAMPLES_KEPT_MAX)
 
-    def add(self, look: ClockSample) -> float:
+    def add(self, sample: ClockSample) -> float:
         """Learn from one more look: the offset that is believed now."""
-        if self._kept and not look.agrees(self._best()):  # one of the clocks was set
+        if self._kept and not sample.agrees(self._best()):  # one of the clocks was set
             self._kept.clear()
-        self._kept.append(look)
+        self._kept.append(sample)
         return self._best().offset_ms
 
     def _best(self) -> ClockSample:
-        return min(self._kept, key=lambda look: look.round_trip_ms)
+        return min(self._kept, key=lambda sample: sample.round_trip_ms)
 
 
 class LedgerClock:
@@ -117,8 +117,8 @@ class LedgerClock:
             self._meter.count("ledger_clock_unavailable_total")
             self._log.failure("the ledger's clock could not be read")
             return
-        look = ClockSample(asked_ms=asked_ms, answered_ms=self._clock.seconds() * 1000, ledger_ms=ledger_ms)
-        self._offset_ms = self._samples.add(look)
+        sample = ClockSample(asked_ms=asked_ms, answered_ms=self._clock.seconds() * 1000, ledger_ms=ledger_ms)
+        self._offset_ms = self._samples.add(sample)
         self._report(self.now_ms() - self._wall_ms())
 
     def _report(self, ahead_ms: int) -> None:

@@ -35,24 +35,24 @@ class MailboxClosed(Exception):
 class Envelope(Generic[Letter, Answer]):
     """A letter, when it came, and, if it was asked, whom to answer. Answered at most once."""
 
-    __slots__ = ("_asker", "came_s", "letter")
+    __slots__ = ("_caller", "came_s", "letter")
 
-    def __init__(self, letter: Letter, asker: Deferred[Answer] | None, came_s: float) -> None:
+    def __init__(self, letter: Letter, caller: Deferred[Answer] | None, came_s: float) -> None:
         self.letter = letter
         self.came_s = came_s
-        self._asker = asker
+        self._caller = caller
 
     def answer(self, answer: Answer) -> None:
         """Give the asker what was asked for."""
-        asker, self._asker = self._asker, None
-        if asker is not None:
-            asker.callback(answer)
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            caller.callback(answer)
 
     def fail(self, failure: Failure) -> None:
         """Tell the asker that it could not be done."""
-        asker, self._asker = self._asker, None
-        if asker is not None:
-            asker.errback(failure)
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            caller.errback(failure)
 
 
 class Mailbox(Generic[Letter, Answer]):
@@ -97,9 +97,9 @@ class Mailbox(Generic[Letter, Answer]):
 
     def ask(self, letter: Letter) -> Deferred[Answer]:
         """Put a letter in line and wait for its answer; raises MailboxFull or MailboxClosed at once."""
-        asker: Deferred[Answer] = Deferred()
-        self._put(letter, asker)
-        return asker
+        caller: Deferred[Answer] = Deferred()
+        self._put(letter, caller)
+        return caller
 
     async def close(self) -> None:
         """Take no more letters, and return when those in line have been handled."""
@@ -115,12 +115,12 @@ class Mailbox(Generic[Letter, Answer]):
         while self._waiting:
             self._waiting.popleft().fail(Failure(MailboxClosed()))
 
-    def _put(self, letter: Letter, asker: Deferred[Answer] | None) -> None:
+    def _put(self, letter: Letter, caller: Deferred[Answer] | None) -> None:
         if self._closed:
             raise MailboxClosed
         if len(self._waiting) >= self._letters_max:
             raise MailboxFull
-        self._waiting.append(Envelope(letter, asker, self._clock.seconds()))
+        self._waiting.append(Envelope(letter, caller, self._clock.seconds()))
         if not self._draining:
             self._draining = True
             ensureDeferred(self._drain())

@@ -21,7 +21,7 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
-from scoreboard.actors.board_writer import BoardWriter, Hear
+from scoreboard.actors.board_writer import BoardWriter, OnChanges
 from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
 from scoreboard.boundaries import (
@@ -62,7 +62,7 @@ class BoardRefused(Exception):
         self.kind = diagnosis.kind
 
 
-def _nobody() -> None:
+def _no_listener() -> None:
     """No reader remembers anything that would have to be forgotten."""
 
 
@@ -81,8 +81,8 @@ class Projector:
         ledger: Ledger,
         board: Board,
         clock: IReactorTime,
-        hear: Hear,
-        note_ledger_ahead: Callable[[], None] = _nobody,
+        on_changes: OnChanges,
+        note_ledger_ahead: Callable[[], None] = _no_listener,
         meter: Meter,
         shared: bool = False,
         failpoint: Failpoint = no_failpoint,
@@ -90,7 +90,7 @@ class Projector:
         self._ledger = ledger
         self._board = board
         self._clock = clock
-        self._hear = hear
+        self._on_changes = on_changes
         self._note_ledger_ahead = note_ledger_ahead
         self._meter = meter
         self._shared = shared
@@ -105,7 +105,7 @@ class Projector:
         self._samples = 0
         self._signed_s = -SIGN_S
         self._must_rebuild = ""
-        self._drawing = BoardWriter(ledger=ledger, board=board, clock=clock, hear=hear)
+        self._drawing = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=on_changes)
         self._retrying: IDelayedCall | None = None
         #: When what was read of the board before it began to lag is not given any more.
         self._forgetting: IDelayedCall | None = None
@@ -242,7 +242,7 @@ class Projector:
             # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
             self._in_sync()
             await self._drawing.follow(epoch, position)
-        self._hear(board.cursor, ())
+        self._on_changes(board.cursor, ())
         await self._give_sign(board.run)
 
     async def _rebuild(self, board: BoardState | None, reason: str) -> None:
@@ -264,7 +264,7 @@ class Projector:
                 keep.stop()
         self._must_rebuild = ""
         await self._board.lock("rebuild", 0)
-        self._hear(Cursor(epoch=epoch, seq=0), ())
+        self._on_changes(Cursor(epoch=epoch, seq=0), ())
         self._log.info("the board was rebuilt: {ranked} players, epoch {epoch}", ranked=ranked, epoch=epoch)
 
     async def _give_sign(self, run: str) -> None:
@@ -361,7 +361,7 @@ class Projector:
         if board is None or not ours or board.damage or board.epoch_run != board.run:
             await self.catch_up()
         else:
-            self._hear(board.cursor, ())
+            self._on_changes(board.cursor, ())
 
 
 def _contradicts(drawn: tuple[int, int], account: Standing) -> bool:

@@ -120,10 +120,10 @@ class Ranking:
         kept = self._ranks.get(user_id)
         if kept is not None:
             return kept
-        place = await self._ranks.fetch(user_id, lambda: self._read_rank(user_id))
-        if not place.degraded:
-            self.advance(place.cursor)
-        return place
+        rank = await self._ranks.fetch(user_id, lambda: self._read_rank(user_id))
+        if not rank.degraded:
+            self.advance(rank.cursor)
+        return rank
 
     async def _read_page(self, offset: int, limit: int) -> Page:
         asked = self._cursor
@@ -164,12 +164,12 @@ class Ranking:
     async def _read_rank(self, user_id: str) -> PlayerRank:
         try:
             self._refuse_what_lags()
-            place = await self._board.rank_of(user_id)
+            rank = await self._board.rank_of(user_id)
         except (StoreUnavailable, StaleBoard) as trouble:
             self._degrade(trouble)
-            return await self._degraded.place(self._cursor, user_id)
-        self._degraded.counted(place.total)
-        return place
+            return await self._degraded.rank_of(self._cursor, user_id)
+        self._degraded.counted(rank.total)
+        return rank
 
 
 class _SingleFlightCache(Generic[Key, Read]):

@@ -12,7 +12,7 @@ from scoreboard.boundaries import EventEncoder, Listener
 from scoreboard.domain.values import BoardChanged, Event, Page, Row, ScoreChanged
 
 #: Who is still to hear something, and what.
-Part = tuple[dict[Listener, None], bytes]
+Audience = tuple[dict[Listener, None], bytes]
 
 
 class Room:
@@ -21,7 +21,7 @@ class Room:
     def __init__(self) -> None:
         self._members: dict[EventEncoder, dict[Listener, None]] = {}
         self._newcomers: dict[Listener, tuple[Row, ...]] = {}
-        self._told: tuple[Row, ...] | None = None
+        self._sent: tuple[Row, ...] | None = None
         self._audiences: list[dict[Listener, None]] = []
 
     def __contains__(self, listener: Listener) -> bool:
@@ -38,9 +38,9 @@ class Room:
     def let_in(self, listener: Listener, top: tuple[Row, ...]) -> None:
         """One more, who knows this top."""
         self._members.setdefault(listener.encoder, {})[listener] = None
-        if self._told is None:
-            self._told = top
-        elif top != self._told:
+        if self._sent is None:
+            self._sent = top
+        elif top != self._sent:
             self._newcomers[listener] = top
 
     def leave(self, listener: Listener) -> None:
@@ -54,22 +54,24 @@ class Room:
             audience.pop(listener, None)
         self._newcomers.pop(listener, None)
 
-    def parts(self, page: Page, unseen: Sequence[ScoreChanged]) -> list[Part]:
+    def parts(self, page: Page, unseen: Sequence[ScoreChanged]) -> list[Audience]:
         """Everyone with what they are to hear: the moves, and the top if it reads otherwise than what they know."""
         newcomers, self._newcomers = self._newcomers, {}
-        told, self._told = self._told, page.rows
+        listener_state, self._sent = self._sent, page.rows
         audiences: dict[tuple[EventEncoder, tuple[Row, ...] | None], dict[Listener, None]] = {}
-        for wire, members in self._members.items():
-            audiences[wire, told] = {one: None for one in members if one not in newcomers} if newcomers else members.copy()
+        for encoder, members in self._members.items():
+            audiences[encoder, listener_state] = (
+                {one: None for one in members if one not in newcomers} if newcomers else members.copy()
+            )
         for listener, top in newcomers.items():
             audiences.setdefault((listener.encoder, top), {})[listener] = None
-        parts: list[Part] = []
-        for (wire, known), audience in audiences.items():
+        parts: list[Audience] = []
+        for (encoder, known), audience in audiences.items():
             events: list[Event] = [*unseen]
             if known != page.rows:
                 events.append(BoardChanged(page=page, before=known))
             if events and audience:
-                parts.append((audience, b"".join(map(wire.frame, events))))
+                parts.append((audience, b"".join(map(encoder.frame, events))))
         self._audiences = [audience for audience, _ in parts]
         return parts
 

@@ -126,9 +126,9 @@ class Scorekeeper:
         """The outcome of a claim. While somebody else holds the player's account it is asked for again, until its time is up."""
         until_s, pause_s = self._clock.seconds() + AWARD_S_MAX, HELD_PAUSE_S_MIN
         while True:
-            outcome = await self._asked(claim)
-            if outcome is not HELD or self._clock.seconds() + pause_s > until_s or self._held >= CLAIMS_HELD_MAX:
-                return outcome
+            result = await self._asked(claim)
+            if result is not HELD or self._clock.seconds() + pause_s > until_s or self._held >= CLAIMS_HELD_MAX:
+                return result
             self._held += 1
             try:
                 await deferLater(self._clock, pause_s)
@@ -179,7 +179,7 @@ class Scorekeeper:
             self._schedule_flush()
             self._meter.count("score_updates_total", len(awards))
         for (envelope, claim), verdict in zip(asked, verdicts, strict=True):
-            envelope.answer(_outcome(claim, verdict, placed))
+            envelope.answer(_submit_result(claim, verdict, placed))
 
     async def _append(self, claims: Sequence[Claim], seconds_max: float) -> list[Verdict] | Refusal:
         """The verdicts of a batch, committed, or what to answer when the ledger could not."""
@@ -212,7 +212,7 @@ class Scorekeeper:
             self._mailbox.tell(None)
 
 
-def _outcome(claim: Claim, verdict: Verdict, placed: dict[str, Receipt]) -> SubmitResult:
+def _submit_result(claim: Claim, verdict: Verdict, placed: dict[str, Receipt]) -> SubmitResult:
     action_id = claim.grant.action_id
     if isinstance(verdict, Award):
         return placed.get(action_id) or unplaced(verdict)

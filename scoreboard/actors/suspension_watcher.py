@@ -96,10 +96,10 @@ class SuspensionWatcher:
     async def _poll(self) -> None:
         began_s = self._clock.seconds()
         try:
-            while turns := await self._player_store.changes_since(self._followed, CHANGES_PER_PAGE):
-                for turn in turns:
-                    self._followed = turn.revision
-                    self._follow(turn)
+            while changes := await self._player_store.changes_since(self._followed, CHANGES_PER_PAGE):
+                for change in changes:
+                    self._followed = change.revision
+                    self._follow(change)
             self._known_s = began_s
         except StoreUnavailable as away:
             self._meter.count("register_unavailable_total")
@@ -108,15 +108,15 @@ class SuspensionWatcher:
             self._meter.count("register_unavailable_total")
             self._log.failure("the register could not be followed")
 
-    def _follow(self, turn: PlayerChange) -> None:
-        if turn.suspended is True:
-            self._suspended.add(turn.user_id)
-            self._tell(self._on_suspended, turn.user_id)
-        elif turn.suspended is False:
-            self._suspended.discard(turn.user_id)
-        if turn.spectators is not None and turn.revision >= self._noted.get(turn.user_id, 0):
-            self._noted.pop(turn.user_id, None)  # what is older was replaced here meanwhile
-            self._set_spectators(turn.user_id, turn.spectators)
+    def _follow(self, change: PlayerChange) -> None:
+        if change.suspended is True:
+            self._suspended.add(change.user_id)
+            self._tell(self._on_suspended, change.user_id)
+        elif change.suspended is False:
+            self._suspended.discard(change.user_id)
+        if change.spectators is not None and change.revision >= self._noted.get(change.user_id, 0):
+            self._noted.pop(change.user_id, None)  # what is older was replaced here meanwhile
+            self._set_spectators(change.user_id, change.spectators)
 
     def _set_spectators(self, user_id: str, wanted: bool) -> None:
         if wanted:
@@ -125,8 +125,8 @@ class SuspensionWatcher:
             self._private.add(user_id)
             self._tell(self._on_private, user_id)
 
-    def _tell(self, told: Callable[[str], None], user_id: str) -> None:
+    def _tell(self, callback: Callable[[str], None], user_id: str) -> None:
         try:
-            told(user_id)
+            callback(user_id)
         except Exception:  # whatever hinders one who is told must not keep us from following
             self._log.failure("{user_id}'s change could not be told", user_id=user_id)

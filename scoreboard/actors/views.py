@@ -30,7 +30,7 @@ class Views:
     """Who follows which view, and what each was told of it last (None: nothing, so that a snapshot is owed)."""
 
     def __init__(self) -> None:
-        self._told: dict[View, dict[Listener, tuple[Row, ...] | None]] = {}
+        self._sent: dict[View, dict[Listener, tuple[Row, ...] | None]] = {}
         self._of: dict[Listener, dict[View, None]] = {}
         self._ranges: dict[View, Range] = {}
         self._due: dict[View, None] = {}
@@ -38,7 +38,7 @@ class Views:
         self._movers: set[str] = set()
 
     def __len__(self) -> int:
-        return len(self._told)
+        return len(self._sent)
 
     @property
     def waiting(self) -> bool:
@@ -54,12 +54,12 @@ class Views:
         views = self._of.get(listener, {})
         if view not in views and len(views) >= VIEWS_PER_LISTENER_MAX:
             return False
-        if view not in self._told:
-            if len(self._told) >= VIEWS_MAX:
+        if view not in self._sent:
+            if len(self._sent) >= VIEWS_MAX:
                 return False
             self._ranges[view] = _range(view, ())
         self._of.setdefault(listener, views)[view] = None
-        self._told.setdefault(view, {})[listener] = None
+        self._sent.setdefault(view, {})[listener] = None
         self._due[view] = None
         return True
 
@@ -71,10 +71,10 @@ class Views:
         del views[view]
         if not views:
             del self._of[listener]
-        followers = self._told[view]
+        followers = self._sent[view]
         del followers[listener]
         if not followers:
-            del self._told[view], self._ranges[view]
+            del self._sent[view], self._ranges[view]
             self._due.pop(view, None)
 
     def drop_all(self, listener: Listener) -> None:
@@ -85,14 +85,14 @@ class Views:
     def renew(self, listener: Listener) -> None:
         """The listener may have missed something: it is owed snapshots."""
         for view in self.of(listener):
-            self._told[view][listener] = None
+            self._sent[view][listener] = None
             self._due[view] = None
 
     # What moves
 
     def note(self, changes: Iterable[ScoreChanged]) -> None:
         """A step of the board moved these players."""
-        if not self._told:
+        if not self._sent:
             return
         for change in changes:
             ranks = (change.rank or POINTS_MAX, change.previous_rank or POINTS_MAX)
@@ -103,7 +103,7 @@ class Views:
 
     def note_all(self, read: Collection[View] = ()) -> None:
         """Nobody knows who moved; but these views were read since."""
-        self._due.update({view: None for view in self._told if view not in read})
+        self._due.update({view: None for view in self._sent if view not in read})
 
     def take(self) -> list[View]:
         """The views that are to be read now; what is beyond the limit stays due."""
@@ -121,21 +121,21 @@ class Views:
 
     def put_back(self, views: Iterable[View]) -> None:
         """They could not be read."""
-        self._due.update({view: None for view in views if view in self._told})
+        self._due.update({view: None for view in views if view in self._sent})
 
     def news(self, view: View, page: Page, reads: Callable[[Listener], bool]) -> Iterator[tuple[Listener, ViewChanged]]:
         """What the page tells those who follow the view and read what they are told, if it is anything new to them."""
-        if view not in self._told:  # nobody follows it any more
+        if view not in self._sent:  # nobody follows it any more
             return
         self._ranges[view] = _range(view, page.rows)
-        followers = self._told[view]
+        followers = self._sent[view]
         events: dict[int, ViewChanged] = {}  # those who were told the same are told the same
-        for listener, told in followers.items():
-            if told != page.rows and reads(listener):
+        for listener, listener_state in followers.items():
+            if listener_state != page.rows and reads(listener):
                 followers[listener] = page.rows
-                known = events.get(id(told))
+                known = events.get(id(listener_state))
                 if known is None:
-                    known = events[id(told)] = ViewChanged(view=view, page=page, before=told)
+                    known = events[id(listener_state)] = ViewChanged(view=view, page=page, before=listener_state)
                 yield listener, known
 
     def _see_what_moved(self) -> None:

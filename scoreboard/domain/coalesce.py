@@ -38,8 +38,8 @@ def coalesce_all(changes: Iterable[ScoreChanged]) -> tuple[ScoreChanged, ...]:
     return tuple(moves.values())
 
 
-def every_step(since: Cursor, until: Cursor, told: Collection[Cursor]) -> bool:
+def every_step(since: Cursor, until: Cursor, published: Collection[Cursor]) -> bool:
     """Whether every step between two states of the board is among those that were told."""
-    if since.epoch != until.epoch or until.seq - since.seq > len(told):
+    if since.epoch != until.epoch or until.seq - since.seq > len(published):
         return False
-    return all(Cursor(epoch=until.epoch, seq=seq) in told for seq in range(since.seq + 1, until.seq + 1))
+    return all(Cursor(epoch=until.epoch, seq=seq) in published for seq in range(since.seq + 1, until.seq + 1))

@@ -236,11 +236,11 @@ def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
 def with_unlocks(verdicts: Iterable[Verdict], new: Collection[MilestoneKey]) -> list[Verdict]:
     """The verdicts, each award with what it unlocked: of the batch's crossings those that were new to the ledger."""
     left = set(new)
-    told: list[Verdict] = []
+    decided: list[Verdict] = []
     for verdict in verdicts:
         if left and isinstance(verdict, Award):
             mine = tuple(milestone for milestone in verdict.crossed if (verdict.user_id, milestone) in left)
             left.difference_update((verdict.user_id, milestone) for milestone in mine)
             verdict = msgspec.structs.replace(verdict, unlocked=mine) if mine else verdict
-        told.append(verdict)
-    return told
+        decided.append(verdict)
+    return decided

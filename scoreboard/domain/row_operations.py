@@ -80,16 +80,16 @@ def apply(rows: Iterable[Row], operations: Iterable[Operation], offset: int = 0)
             case Enter(row=row):
                 top.insert(row.rank - first, row)
             case Leave(user_id=user_id):
-                del top[_place(top, user_id)]
+                del top[_index_of(top, user_id)]
             case Move(user_id=user_id, rank=rank):
-                top.insert(rank - first, top.pop(_place(top, user_id)))
+                top.insert(rank - first, top.pop(_index_of(top, user_id)))
             case Score(user_id=user_id, points=points, updated_at_ms=updated_at_ms):
-                at = _place(top, user_id)
+                at = _index_of(top, user_id)
                 top[at] = msgspec.structs.replace(top[at], points=points, updated_at_ms=updated_at_ms)
     return tuple([row if row.rank == rank else msgspec.structs.replace(row, rank=rank) for rank, row in enumerate(top, first)])
 
 
-def _place(top: Sequence[Row], user_id: str) -> int:
+def _index_of(top: Sequence[Row], user_id: str) -> int:
     for at, row in enumerate(top):
         if row.user_id == user_id:
             return at
@@ -104,23 +104,23 @@ def _moves(order: list[str], wanted: Sequence[str], offset: int) -> Iterable[Mov
     for at, user_id in enumerate(wanted):
         if at not in still:
             order.remove(user_id)
-            place = order.index(wanted[at - 1]) + 1 if at else 0
-            order.insert(place, user_id)
-            yield Move(user_id=user_id, rank=offset + place + 1)
+            index = order.index(wanted[at - 1]) + 1 if at else 0
+            order.insert(index, user_id)
+            yield Move(user_id=user_id, rank=offset + index + 1)
 
 
 def _longest_rising(numbers: Sequence[int]) -> set[int]:
     """The places of a longest rising subsequence of distinct numbers."""
     ends: list[int] = []  # the smallest number that ends a subsequence of each length, and the place of it
-    places: list[int] = []
+    indexes: list[int] = []
     before: list[int | None] = []
     for at, number in enumerate(numbers):
         length = bisect_left(ends, number)
-        before.append(places[length - 1] if length else None)
-        ends[length:], places[length:] = [number, *ends[length + 1 :]], [at, *places[length + 1 :]]
+        before.append(indexes[length - 1] if length else None)
+        ends[length:], indexes[length:] = [number, *ends[length + 1 :]], [at, *indexes[length + 1 :]]
     chosen: set[int] = set()
-    place = places[-1] if places else None
-    while place is not None:
-        chosen.add(place)
-        place = before[place]
+    index = indexes[-1] if indexes else None
+    while index is not None:
+        chosen.add(index)
+        index = before[index]
     return chosen

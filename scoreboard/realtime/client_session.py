@@ -175,10 +175,10 @@ class ClientSession:
         refusal = self._busy()
         if refusal is not None:
             return refusal
-        wire = self._encoders[rows] or self.encoder
-        if wire is not self.encoder:
+        encoder = self._encoders[rows] or self.encoder
+        if encoder is not self.encoder:
             self._announcer.quit(self)  # rooms are kept by wire
-            self.encoder = wire
+            self.encoder = encoder
             for view in self.subscriptions.views:
                 self._announcer.follow(self, view)
         self._joining = True

@@ -91,11 +91,11 @@ class NativeSocket(WebSocketConnection):
         except Refused as refused:
             self._answer(refused.refusal, None)
             return
-        outcome = ask(self._client, wanted.event, wanted.data)
-        if isinstance(outcome, Reply | Refusal):
-            self._answer(outcome, wanted.id)
+        result = ask(self._client, wanted.event, wanted.data)
+        if isinstance(result, Reply | Refusal):
+            self._answer(result, wanted.id)
         else:
-            ensureDeferred(outcome).addCallback(self._answer, wanted.id).addErrback(self._failed)
+            ensureDeferred(result).addCallback(self._answer, wanted.id).addErrback(self._failed)
 
     def disconnected(self) -> None:
         """Nothing reaches the client any more."""
@@ -106,20 +106,20 @@ class NativeSocket(WebSocketConnection):
         super().connectionLost(reason)
         del self._client
 
-    def _answer(self, outcome: RequestResult, number: int | None) -> None:
+    def _answer(self, result: RequestResult, number: int | None) -> None:
         if self.state != self.STATE_OPEN:
             return
-        if isinstance(outcome, Refusal):
-            self.reply(_ENCODER.refuse(outcome, number))
-            if not self.is_authenticated and outcome.reason in _NO_ENTRY:
-                self.close(_NO_ENTRY[outcome.reason])
+        if isinstance(result, Refusal):
+            self.reply(_ENCODER.refuse(result, number))
+            if not self.is_authenticated and result.reason in _NO_ENTRY:
+                self.close(_NO_ENTRY[result.reason])
             return
         if self.stage is Stage.UNAUTHENTICATED:  # not any more: nothing else is done for strangers
             self.set_idle_deadline()
-        frames = b"" if number is None else _ENCODER.ack(number, outcome.data)
-        frames += b"".join(map(_ENCODER.frame, outcome.missed))
-        if outcome.event is not None:
-            frames += _ENCODER.frame(outcome.event)
+        frames = b"" if number is None else _ENCODER.ack(number, result.data)
+        frames += b"".join(map(_ENCODER.frame, result.missed))
+        if result.event is not None:
+            frames += _ENCODER.frame(result.event)
         if frames:
             self.reply(frames)
 

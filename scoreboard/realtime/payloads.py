@@ -49,7 +49,7 @@ class _Around(_Shape, frozen=True):
     around: int
 
 
-class _Stretch(_Shape, frozen=True):
+class _RankRange(_Shape, frozen=True):
     offset: int
     limit: int
 
@@ -61,7 +61,7 @@ class _Board(_Shape, frozen=True, omit_defaults=True):
     epoch: int
     seq: int
     reset: bool = False
-    view: _Around | _Stretch | UnsetType = UNSET
+    view: _Around | _RankRange | UnsetType = UNSET
     offset: int | UnsetType = UNSET
     degraded: bool = False
 
@@ -91,7 +91,7 @@ class _Rows(_Shape, frozen=True):
     timestamp: str
     epoch: int
     seq: int
-    view: _Around | _Stretch | UnsetType = UNSET
+    view: _Around | _RankRange | UnsetType = UNSET
     offset: int | UnsetType = UNSET
 
 
@@ -213,7 +213,7 @@ def rows_payload(page: Page, before: Sequence[Row], view: View | None = None) ->
     """How a top, or a view, differs from what it was before, as row operations (docs/protocol-live.md)."""
     cursor = page.cursor
     operations = [_operation(one) for one in diff(before, page.rows)]
-    rows = _Rows(operations, page.total, moment(page.read_at_ms), cursor.epoch, cursor.seq, *_viewed(page, view))
+    rows = _Rows(operations, page.total, time_text(page.read_at_ms), cursor.epoch, cursor.seq, *_viewed(page, view))
     return encode(_Typed("LEADERBOARD_ROWS", rows))
 
 
@@ -228,46 +228,46 @@ def refusal_payload(refusal: Refusal) -> bytes:
     return encode(_Error(refusal.reason.value, refusal.reason.name, named, refusal.retry_after_s))
 
 
-def moment(at_ms: int) -> str:
+def time_text(at_ms: int) -> str:
     """A time as ISO 8601 in UTC, to the millisecond, as JavaScript writes it."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _row(row: Row) -> _Row:
-    return _Row(row.rank, row.user_id, row.username, row.points, moment(row.updated_at_ms), row.avatar)
+    return _Row(row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar)
 
 
 def _board(page: Page, reset: bool, view: View | None = None) -> _Board:
     cursor = page.cursor
     rows = [_row(row) for row in page.rows]
     shown, offset = _viewed(page, view)
-    at = moment(page.read_at_ms)
+    at = time_text(page.read_at_ms)
     return _Board(rows, page.total, at, cursor.epoch, cursor.seq, reset, shown, offset, page.degraded)
 
 
-def _viewed(page: Page, view: View | None) -> tuple[_Around | _Stretch | UnsetType, int | UnsetType]:
+def _viewed(page: Page, view: View | None) -> tuple[_Around | _RankRange | UnsetType, int | UnsetType]:
     """Which view it is, and how many players stand above it; nothing for the top."""
     return (UNSET, UNSET) if view is None else (_view(view), offset_of(page.rows))
 
 
-def _view(view: View) -> _Around | _Stretch:
+def _view(view: View) -> _Around | _RankRange:
     match view:
         case Around(rows=rows):
             return _Around(rows)
         case RankRange(offset=offset, limit=limit):
-            return _Stretch(offset, limit)
+            return _RankRange(offset, limit)
 
 
 def _operation(operation: Operation) -> _Enter | _Leave | _Move | _Points:
     match operation:
         case Enter(row=row):
-            return _Enter(row.rank, row.user_id, row.username, row.points, moment(row.updated_at_ms), row.avatar)
+            return _Enter(row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar)
         case Leave(user_id=user_id):
             return _Leave(user_id)
         case Move(user_id=user_id, rank=rank):
             return _Move(user_id, rank)
         case Score(user_id=user_id, points=points, updated_at_ms=updated_at_ms):
-            return _Points(user_id, points, moment(updated_at_ms))
+            return _Points(user_id, points, time_text(updated_at_ms))
 
 
 def _score(event: ScoreChanged) -> _Score:
@@ -278,7 +278,7 @@ def _score(event: ScoreChanged) -> _Score:
         event.points,
         event.rank,
         event.previous_rank,
-        moment(event.at_ms),
+        time_text(event.at_ms),
         cursor.epoch,
         cursor.seq,
     )
@@ -286,7 +286,9 @@ def _score(event: ScoreChanged) -> _Score:
 
 def _rank(event: RankAchieved) -> _Rank:
     cursor = event.cursor
-    return _Rank(event.user_id, event.milestone, event.rank, event.previous_rank, moment(event.at_ms), cursor.epoch, cursor.seq)
+    return _Rank(
+        event.user_id, event.milestone, event.rank, event.previous_rank, time_text(event.at_ms), cursor.epoch, cursor.seq
+    )
 
 
 def _award_summary(event: PlayerActed) -> _AwardSummary:
@@ -299,7 +301,7 @@ def _award_summary(event: PlayerActed) -> _AwardSummary:
         award.total,
         event.rank,
         event.previous_rank,
-        moment(award.at_ms),
+        time_text(award.at_ms),
         cursor.epoch,
         cursor.seq,
     )
@@ -307,4 +309,4 @@ def _award_summary(event: PlayerActed) -> _AwardSummary:
 
 def _milestone(event: AchievementUnlocked) -> _Milestone:
     cursor = event.cursor
-    return _Milestone(event.user_id, event.milestone, event.points, moment(event.at_ms), cursor.epoch, cursor.seq)
+    return _Milestone(event.user_id, event.milestone, event.points, time_text(event.at_ms), cursor.epoch, cursor.seq)

@@ -164,8 +164,8 @@ def _leave(client: ClientSession, data: msgspec.Raw) -> RequestResult:
 
 def _view(client: ClientSession, asked: _View) -> View:
     """The view that is asked for, around the asker or of a stretch; raises Refused."""
-    stretch = asked.offset is not None or asked.limit is not None
-    if stretch == (asked.around is not None):
+    wanted_range = asked.offset is not None or asked.limit is not None
+    if wanted_range == (asked.around is not None):
         raise Refused(malformed("data.view", "must have either around, or offset and limit"))
     if asked.around is not None:
         return Around(user_id=client.player.user_id, rows=asked.around)

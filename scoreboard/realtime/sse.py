@@ -52,8 +52,8 @@ class SseEncoder:
     def frame(self, event: Event) -> bytes:
         """The event, ready to be written."""
         cursor = cursor_of(event)
-        place = b"" if cursor is None else b"id: %b\n" % cursor.text.encode()
-        return b"%bevent: %b\ndata: %b\n\n" % (place, event_name(event).encode(), event_payload(event))
+        id_line = b"" if cursor is None else b"id: %b\n" % cursor.text.encode()
+        return b"%bevent: %b\ndata: %b\n\n" % (id_line, event_name(event).encode(), event_payload(event))
 
     def sealed(self, frames: bytes) -> bytes:
         """All that a tick owes, its id on the last event alone: who is cut off in the middle comes back to before all of it."""
@@ -85,12 +85,12 @@ class Stream(Protocol):
     _warned_s = 0
     _ignored_bytes = 0
 
-    def __init__(self, streams: Streams, player: Player, address: str, since: Cursor | None, lines: bytes) -> None:
+    def __init__(self, streams: Streams, player: Player, address: str, since: Cursor | None, header_lines: bytes) -> None:
         self.player = player
         self._streams = streams
         self._address = address
         self._since = since
-        self._lines = lines
+        self._header_lines = header_lines
 
     # The connection
 
@@ -110,7 +110,7 @@ class Stream(Protocol):
             self._end()
             return
         self._open = True
-        self._writer.offer(b"HTTP/1.1 200 OK\r\n" + self._lines + _HEAD)
+        self._writer.offer(b"HTTP/1.1 200 OK\r\n" + self._header_lines + _HEAD)
         streams.announcer.enter(self)
         ensureDeferred(self._begin()).addErrback(self._failed)
 
@@ -208,9 +208,9 @@ class Streams:
         self.settings = settings
         self.clock = clock
 
-    def open(self, player: Player, address: str, since: Cursor | None, lines: bytes) -> WebSocketResource:
+    def open(self, player: Player, address: str, since: Cursor | None, header_lines: bytes) -> WebSocketResource:
         """What takes over a request's connection. ``address`` is whom limits count, ``lines`` go into the head."""
-        return WebSocketResource(_Once(Stream(self, player, address, since, lines)))
+        return WebSocketResource(_Once(Stream(self, player, address, since, header_lines)))
 
 
 class _Once(ServerFactory):

@@ -62,7 +62,7 @@ STATUS: Final[Mapping[Reason, int]] = {
     Reason.UNAVAILABLE: 503,
 }
 #: Header lines that a reason brings along.
-_LINES: Final[Mapping[Reason, bytes]] = {
+_HEADER_LINES: Final[Mapping[Reason, bytes]] = {
     Reason.ACTION_ALREADY_USED: b"Idempotent-Replayed: true\r\n",
     Reason.UNAUTHORIZED: b'WWW-Authenticate: Bearer realm="scoreboard"\r\n',
     Reason.INVALID_TOKEN: b'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"\r\n',
@@ -90,7 +90,7 @@ def refused(refusal: Refusal, request: Request | None = None, shape: PlainRefusa
             instance=request.path.decode("ascii"),
         )
     retry = b"" if refusal.retry_after_s is None else b"Retry-After: %d\r\n" % refusal.retry_after_s
-    return Response(status, encode(shape), kind + NO_STORE + retry + _LINES.get(refusal.reason, b""))
+    return Response(status, encode(shape), kind + NO_STORE + retry + _HEADER_LINES.get(refusal.reason, b""))
 
 
 _klein: Final = Klein()
@@ -306,7 +306,7 @@ def build_site(
         http_limits=http_limits,
         proxies=proxies,
         refused=refused,
-        lines=_EVERY_ANSWER + origins.constant_lines,
+        header_lines=_EVERY_ANSWER + origins.constant_lines,
         clock=clock,
         now_ms=now_ms,
         meter=meter,
@@ -332,7 +332,7 @@ def build_socket_site(
         http_limits=http_limits,
         proxies=Proxies(networks=trusted_proxies),
         refused=refused,
-        lines=_EVERY_ANSWER,
+        header_lines=_EVERY_ANSWER,
         clock=clock,
         now_ms=now_ms,
         meter=meter,

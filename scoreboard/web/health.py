@@ -19,8 +19,8 @@ from scoreboard.web.schemas import AliveAnswer, PlainRefusal, ReadyAnswer, encod
 
 #: How long what was measured is given out again.
 METRICS_S_MAX: Final = 1.0
-_LINES: Final = JSON + NO_STORE
-_ALIVE: Final = Response(200, encode(AliveAnswer()), _LINES)
+_HEADER_LINES: Final = JSON + NO_STORE
+_ALIVE: Final = Response(200, encode(AliveAnswer()), _HEADER_LINES)
 
 
 @dataclass(eq=False)
@@ -52,7 +52,7 @@ class HealthHandlers:
         if wrong:
             refusal = unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
             return self.refused(refusal, request, not_ready_shape(refusal, data))
-        return Response(200, encode(ReadyAnswer(data=data)), _LINES)
+        return Response(200, encode(ReadyAnswer(data=data)), _HEADER_LINES)
 
     async def metrics_page(self, request: Request) -> Response:
         """What Prometheus scrapes, measured at most once a second."""
@@ -76,4 +76,4 @@ class HealthHandlers:
 
 def _is_strict(query: bytes) -> bool:
     """Whether the query names ``strict``, with a value or without."""
-    return any(part.partition(b"=")[0] == b"strict" for part in query.split(b"&"))
+    return any(parameter.partition(b"=")[0] == b"strict" for parameter in query.split(b"&"))

@@ -87,16 +87,19 @@ class LongPollHandlers:
                 return _CROWDED
             await self._news(request, player, since, wanted.wait_s)
             history = await self.ranking.since(since, TOP_ROWS)
-        return _NO_HISTORY if history.degraded else _told(history)
+        return _NO_HISTORY if history.degraded else _changes_response(history)
 
     async def stream(self, request: Request) -> Response | IResource:
         """Everything from the client's cursor on, as it happens."""
         wanted = read_changes_query(request.query, request.getHeader(b"Last-Event-ID"))
-        address, lines = request.counted_as, request.channel.site.lines  # now: the client may go while we ask who it is
+        address, header_lines = (
+            request.counted_as,
+            request.channel.site.header_lines,
+        )  # now: the client may go while we ask who it is
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
         if request.for_head:
             return Response(200, b"", _STREAM)
-        return self.open_stream(player, address, wanted.since, lines + request.lines)
+        return self.open_stream(player, address, wanted.since, header_lines + request.header_lines)
 
     def release(self) -> None:
         """We are closing: whoever waits is answered now, and nobody waits any more."""
@@ -125,7 +128,7 @@ class LongPollHandlers:
                 alarm.cancel()
 
 
-def _told(history: History) -> Response:
+def _changes_response(history: History) -> Response:
     return Response(200, encode(ChangesAnswer(data=changes_data(history))), JSON + NO_STORE)
 
 

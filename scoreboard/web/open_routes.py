@@ -48,7 +48,7 @@ class OpenRoutes:
         self._waits += 1
         await deferLater(self._clock, WAIT_S_MAX * (1 - self._waits % _STEPS / _STEPS / 2))
         if not ours:
-            request.lines += rate_lines(policy_of(limit), limit.name, 0, wait_ms)
+            request.header_lines += rate_lines(policy_of(limit), limit.name, 0, wait_ms)
             retry_after_s = max(1, -(-wait_ms // 1000))
             raise Refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=retry_after_s))
 

@@ -18,7 +18,7 @@ _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     b"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_LINES: Final = (
+_HEADER_LINES: Final = (
     b"Content-Security-Policy: " + _POLICY + b"\r\n"
     b"Referrer-Policy: no-referrer\r\n"
     b"Cross-Origin-Opener-Policy: same-origin\r\n"
@@ -54,7 +54,7 @@ class Pages:
         if found is None:
             return _NO_PAGE
         tag, answer = found
-        return Response(304, b"", answer.lines) if tag in (request.getHeader(b"If-None-Match") or b"") else answer
+        return Response(304, b"", answer.header_lines) if tag in (request.getHeader(b"If-None-Match") or b"") else answer
 
 
 def _read(directory: Path) -> Iterator[tuple[str, tuple[bytes, Response]]]:
@@ -63,5 +63,5 @@ def _read(directory: Path) -> Iterator[tuple[str, tuple[bytes, Response]]]:
         if content_type is not None and file.is_file():
             body = file.read_bytes()
             tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
-            lines = b"Content-Type: %b\r\nETag: %b\r\n" % (content_type, tag) + _LINES
-            yield file.relative_to(directory).as_posix(), (tag, Response(200, body, lines))
+            header_lines = b"Content-Type: %b\r\nETag: %b\r\n" % (content_type, tag) + _HEADER_LINES
+            yield file.relative_to(directory).as_posix(), (tag, Response(200, body, header_lines))

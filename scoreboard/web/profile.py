@@ -38,7 +38,7 @@ class ProfileHandlers:
     async def settings(self, request: Request) -> Response:
         """What the asking player decided, or the defaults."""
         player = await self.guard.require_viewer(request)
-        return _told(await self.player_store.settings(player.user_id))
+        return _settings_response(await self.player_store.settings(player.user_id))
 
     async def change_settings(self, request: Request) -> Response | Refusal:
         """Keep what the asking player decides. What cannot be read counts, too."""
@@ -49,7 +49,7 @@ class ProfileHandlers:
             return wanted
         number = await self.player_store.change_settings(player.user_id, wanted, self.now_ms())
         self.note_settings(player.user_id, wanted, number)
-        return _told(wanted)
+        return _settings_response(wanted)
 
 
 def _read(request: Request) -> PlayerSettings | Refusal:
@@ -59,5 +59,5 @@ def _read(request: Request) -> PlayerSettings | Refusal:
         return refused.refusal
 
 
-def _told(settings: PlayerSettings) -> Response:
+def _settings_response(settings: PlayerSettings) -> Response:
     return Response(200, encode(SettingsAnswer(data=settings_data(settings))), _OWN)

@@ -27,8 +27,8 @@ def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> Chan
     What an EventSource itself has seen is newer than what its URL says. Unknown parameters are nobody's business.
     """
     found: dict[str, str] = {}
-    for part in query.decode("ascii", "replace").split("&") if query else ():
-        name, _, text = part.partition("=")
+    for parameter in query.decode("ascii", "replace").split("&") if query else ():
+        name, _, text = parameter.partition("=")
         if name in found:
             raise Refused(malformed(name, "must be given once"))
         if name in _NAMES:

@@ -93,8 +93,8 @@ def read_range(query: bytes) -> tuple[int, int]:
     """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are nobody's business."""
     limit, offset = LIMIT_DEFAULT, 0
     seen = set()
-    for part in query.split(b"&") if query else ():
-        name, _, text = part.partition(b"=")
+    for parameter in query.split(b"&") if query else ():
+        name, _, text = parameter.partition(b"=")
         if name not in (b"limit", b"offset"):
             continue
         field, least, most = ("limit", 1, LIMIT_MAX) if name == b"limit" else ("offset", 0, OFFSET_MAX)

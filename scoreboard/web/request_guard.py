@@ -71,7 +71,7 @@ class RequestGuard:
         verdict = await self.rate_limiter.check([*self._common_hits(request), hit], slot)
         if verdict.refused is not None:
             raise Refused(self._slow_down(request, verdict, complaint))
-        request.lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
+        request.header_lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
         self.recheck(request)
 
     def set_player(self, request: Request, player: Player) -> Player:
@@ -115,7 +115,7 @@ class RequestGuard:
             None,
         )
         policy = b'"%b";q=%d' % (name.encode(), limits.open_actions_max) if limit is None else policy_of(limit)
-        request.lines += rate_lines(policy, name, 0, verdict.retry_after_ms)
+        request.header_lines += rate_lines(policy, name, 0, verdict.retry_after_ms)
         return Refusal(
             reason=Reason.RATE_LIMIT_EXCEEDED,
             message=_TOO_MANY if limit in (limits.address, limits.everyone) else complaint,

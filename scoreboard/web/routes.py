@@ -75,13 +75,13 @@ class Routes(Resource):
 
     def render(self, request: Request) -> int:
         """Answer, now or later."""
-        request.lines = self._cors.lines(request)
+        request.header_lines = self._cors.header_lines(request)
         try:
-            outcome = self._ask(request)
-            if isinstance(outcome, Deferred):
-                outcome.addCallback(self._say_after_wait, request).addErrback(self._fail, request)
+            result = self._ask(request)
+            if isinstance(result, Deferred):
+                result.addCallback(self._say_after_wait, request).addErrback(self._fail, request)
             else:
-                self._say(outcome, request)
+                self._say(result, request)
         except Exception:
             self._fail(Failure(), request)
         return NOT_DONE_YET
@@ -99,12 +99,12 @@ class Routes(Resource):
         methods = b", ".join(sorted([*endpoints, b"OPTIONS"]))
         if method == b"OPTIONS":
             return ensureDeferred(self._answer_stray(self._cors.preflight(methods), request))
-        request.lines += b"Allow: %b\r\n" % methods
+        request.header_lines += b"Allow: %b\r\n" % methods
         return ensureDeferred(self._answer_stray(_WRONG_METHOD, request))
 
-    async def _answer_stray(self, outcome: HandlerResult, request: Request) -> HandlerResult:
+    async def _answer_stray(self, result: HandlerResult, request: Request) -> HandlerResult:
         await self._count_stray(request)
-        return outcome
+        return result
 
     def _match(self, path: bytes, method: bytes) -> tuple[dict[bytes, str], Mapping[str, Any]]:
         """(endpoints by method, the variables in the path); no endpoint if there is no such path."""
@@ -118,19 +118,19 @@ class Routes(Resource):
             return {}, _NO_ARGUMENTS
         return {known.encode(): rule.endpoint for known in rule.methods or ()}, arguments
 
-    def _say_after_wait(self, outcome: HandlerResult, request: Request) -> None:
+    def _say_after_wait(self, result: HandlerResult, request: Request) -> None:
         """Answer for a handler that may have waited. A read is checked again; a write is not, for its effect is committed."""
         if request.method in _READS:
             self._recheck(request)
-        self._say(outcome, request)
+        self._say(result, request)
 
-    def _say(self, outcome: HandlerResult, request: Request) -> None:
-        if isinstance(outcome, Refusal):
-            outcome = self._refused(outcome, request)
-        if isinstance(outcome, Response):
-            request.answer(outcome)
+    def _say(self, result: HandlerResult, request: Request) -> None:
+        if isinstance(result, Refusal):
+            result = self._refused(result, request)
+        if isinstance(result, Response):
+            request.answer(result)
         else:
-            request.hand_over(outcome)
+            request.hand_over(result)
 
     def _fail(self, failure: Failure, request: Request) -> None:
         """A refusal that was raised is an answer; a store that is away is one, too; all else is a fault of ours, told once."""

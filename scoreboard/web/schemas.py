@@ -265,8 +265,8 @@ FAULT: Final = RefusalAnswer(error="INTERNAL_ERROR", message="The server has a f
 
 def iso(at_ms: int) -> str:
     """A time as the specification writes it; milliseconds only when there are any."""
-    moment = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
-    return moment.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds")[:-6] + "Z"
+    time_utc = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
+    return time_utc.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds")[:-6] + "Z"
 
 
 def receipt_data(receipt: Receipt) -> ReceiptData:
@@ -338,16 +338,16 @@ def _rows(page: Page) -> list[RowData]:
     ]
 
 
-def rank_data(player: Player, place: PlayerRank) -> RankData:
+def rank_data(player: Player, player_rank: PlayerRank) -> RankData:
     """A place's data, under the name that the token gives."""
     return RankData(
         user_id=player.user_id,
         username=player.username,
-        score=place.points,
-        rank=place.rank,
-        percentile=None if place.rank is None else percentile(place.rank, place.total),
-        last_updated=None if place.updated_at_ms is None else iso(place.updated_at_ms),
-        degraded=place.degraded or UNSET,
+        score=player_rank.points,
+        rank=player_rank.rank,
+        percentile=None if player_rank.rank is None else percentile(player_rank.rank, player_rank.total),
+        last_updated=None if player_rank.updated_at_ms is None else iso(player_rank.updated_at_ms),
+        degraded=player_rank.degraded or UNSET,
     )
 
 

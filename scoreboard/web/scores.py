@@ -73,30 +73,30 @@ class ScoreHandlers:
         """A stretch of the board, or 304 to who has it."""
         await self.guard.require_viewer(request)
         limit, offset = read_range(request.query)
-        outruns = self.ranking.ledger_ahead_count
-        known = self._boards.get((self.ranking.cursor, outruns, limit, offset))
+        ledger_ahead_count = self.ranking.ledger_ahead_count
+        known = self._boards.get((self.ranking.cursor, ledger_ahead_count, limit, offset))
         if known is None:
             page = await self.ranking.page(offset, limit)
             answer = Response(200, encode(BoardAnswer(data=board_data(page))), _DEGRADED)
             if page.degraded:
                 return answer
             known = _tagged(page.cursor, limit, offset, answer.body)
-            self._boards.put((page.cursor, outruns, limit, offset), known)
+            self._boards.put((page.cursor, ledger_ahead_count, limit, offset), known)
         tag, answer = known
-        return Response(304, b"", answer.lines) if _has(request, tag) else answer
+        return Response(304, b"", answer.header_lines) if _has(request, tag) else answer
 
     async def me(self, request: Request) -> Response:
         """The asking player's score and place."""
         player = await self.guard.require_viewer(request)
         key = (player.user_id, player.username)
-        outruns = self.ranking.ledger_ahead_count
+        ledger_ahead_count = self.ranking.ledger_ahead_count
         known = self._ranks.get(key)
-        if known is not None and known[0] == self.ranking.cursor and known[1] == outruns:
+        if known is not None and known[0] == self.ranking.cursor and known[1] == ledger_ahead_count:
             return known[2]
-        place = await self.ranking.rank_of(player.user_id)
-        answer = Response(200, encode(RankAnswer(data=rank_data(player, place))), _OWN)
-        if not place.degraded:
-            self._ranks.put(key, (place.cursor, outruns, answer))
+        player_rank = await self.ranking.rank_of(player.user_id)
+        answer = Response(200, encode(RankAnswer(data=rank_data(player, player_rank))), _OWN)
+        if not player_rank.degraded:
+            self._ranks.put(key, (player_rank.cursor, ledger_ahead_count, answer))
         return answer
 
     def _read(self, request: Request, player: Player) -> tuple[Submission, Grant] | Refusal:

@@ -152,7 +152,7 @@ def moved(
     previous_rank: int | None,
     seq: int = 1,
     *,
-    deeds: Sequence[str] = (),
+    awards: Sequence[str] = (),
     unlocked: tuple[int, ...] = (),
 ) -> ScoreChanged:
     return ScoreChanged(
@@ -163,7 +163,7 @@ def moved(
         rank=rank,
         previous_rank=previous_rank,
         at_ms=NOW,
-        awards=tuple(AwardSummary(action_type=award, points=10, total=100, at_ms=NOW) for award in deeds),
+        awards=tuple(AwardSummary(action_type=award, points=10, total=100, at_ms=NOW) for award in awards),
         unlocked=unlocked,
     )
 

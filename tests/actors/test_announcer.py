@@ -13,14 +13,14 @@ from tests.actors.fakes import PlainEncoder, QuietMeter, Screen, WrittenBoard, m
 from tests.awaiting import result_of
 
 
-class House:
+class Harness:
     def __init__(self, score_updates_per_tick_max: int = 50) -> None:
         self.clock = Clock()
         self.clock.advance(1_000)
         self.board = WrittenBoard()
         self.private: set[str] = set()
         self.unknown: StoreUnavailable | None = None
-        self.wire = PlainEncoder()
+        self.encoder = PlainEncoder()
         self.announcer = Announcer(
             ranking=self.board,
             forbids_spectators=self._forbids_spectators,
@@ -36,7 +36,7 @@ class House:
         return user_id in self.private
 
     def screen(self, user_id: str = "watcher", *, joined: bool = True) -> Screen:
-        screen = Screen(self.wire, user_id)
+        screen = Screen(self.encoder, user_id)
         self.announcer.enter(screen)
         if joined:
             result_of(self.announcer.join(screen))
@@ -49,186 +49,186 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_the_first_change_after_a_quiet_time_is_told_at_once(house: House) -> None:
-    screen = house.screen()
-    house.board.write(1, ("amy", 100))
-    house.announcer.tell([moved("amy", 1, None)])
-    house.clock.advance(0)
+def test_the_first_change_after_a_quiet_time_is_told_at_once(harness: Harness) -> None:
+    screen = harness.screen()
+    harness.board.write(1, ("amy", 100))
+    harness.announcer.tell([moved("amy", 1, None)])
+    harness.clock.advance(0)
     assert screen.seen == "B@1"
 
 
-def test_the_top_is_told_when_it_reads_differently_and_only_then(house: House) -> None:
-    screen = house.screen()
-    house.board.write(1, *many(0, 12))
-    house.tick(moved("p3", 4, 5))
-    house.board.write(2, *many(0, 12))
-    house.tick(moved("p11", 12, 12, seq=2))
+def test_the_top_is_told_when_it_reads_differently_and_only_then(harness: Harness) -> None:
+    screen = harness.screen()
+    harness.board.write(1, *many(0, 12))
+    harness.tick(moved("p3", 4, 5))
+    harness.board.write(2, *many(0, 12))
+    harness.tick(moved("p11", 12, 12, seq=2))
     assert screen.seen == "B@1 S:p11:12>12@2"
 
 
-def test_a_player_in_the_new_top_is_told_by_the_board_alone_but_the_players_own_sockets_hear_it(house: House) -> None:
-    stranger, amy = house.screen(), house.screen("amy")
-    house.board.write(1, ("amy", 100))
-    house.tick(moved("amy", 1, 2))
-    assert stranger.seen == "B@1"
+def test_a_player_in_the_new_top_is_told_by_the_board_alone_but_the_players_own_sockets_hear_it(harness: Harness) -> None:
+    unknown_client, amy = harness.screen(), harness.screen("amy")
+    harness.board.write(1, ("amy", 100))
+    harness.tick(moved("amy", 1, 2))
+    assert unknown_client.seen == "B@1"
     assert amy.seen == "B@1 S:amy:2>1@1 R:amy:1"
 
 
-def test_a_player_hears_of_the_own_score_without_having_joined(house: House) -> None:
-    amy, zed = house.screen("amy", joined=False), house.screen("zed", joined=False)
-    house.board.write(1, *many(0, 10), ("amy", 1))
-    house.tick(moved("amy", 11, 12))
+def test_a_player_hears_of_the_own_score_without_having_joined(harness: Harness) -> None:
+    amy, zed = harness.screen("amy", joined=False), harness.screen("zed", joined=False)
+    harness.board.write(1, *many(0, 10), ("amy", 1))
+    harness.tick(moved("amy", 11, 12))
     assert amy.seen == "S:amy:12>11@1"
     assert zed.seen == ""
 
 
-def test_many_changes_of_one_player_in_a_tick_are_one_move(house: House) -> None:
-    screen = house.screen()
-    house.board.write(0, *many(0, 10))
-    house.tick(moved("x", 90, 95, seq=0))
-    house.board.write(4, *many(0, 10))
-    house.announcer.tell([moved("amy", 40, 60, seq=2)])
-    house.announcer.tell([moved("amy", 30, 40, seq=3), moved("amy", 20, 30, seq=4)])
-    house.clock.advance(0.05)
+def test_many_changes_of_one_player_in_a_tick_are_one_move(harness: Harness) -> None:
+    screen = harness.screen()
+    harness.board.write(0, *many(0, 10))
+    harness.tick(moved("x", 90, 95, seq=0))
+    harness.board.write(4, *many(0, 10))
+    harness.announcer.tell([moved("amy", 40, 60, seq=2)])
+    harness.announcer.tell([moved("amy", 30, 40, seq=3), moved("amy", 20, 30, seq=4)])
+    harness.clock.advance(0.05)
     assert screen.offers[-1] == b"S:amy:60>20@4 "
 
 
 def test_beyond_the_cap_the_best_ranked_are_told_and_own_sockets_always() -> None:
-    house = House(score_updates_per_tick_max=2)
-    screen, last = house.screen(), house.screen("u40")
-    house.board.write(1, *many(0, 10))
-    house.tick(*[moved(f"u{rank}", rank, rank + 1) for rank in (40, 30, 20, 60)])
+    harness = Harness(score_updates_per_tick_max=2)
+    screen, last = harness.screen(), harness.screen("u40")
+    harness.board.write(1, *many(0, 10))
+    harness.tick(*[moved(f"u{rank}", rank, rank + 1) for rank in (40, 30, 20, 60)])
     assert screen.seen == "S:u20:21>20@1 S:u30:31>30@1 B@1"
     assert last.seen == "S:u20:21>20@1 S:u30:31>30@1 B@1 S:u40:41>40@1"
 
 
-def test_everything_in_a_tick_carries_the_ticks_cursor(house: House) -> None:
-    screen = house.screen()
-    house.board.write(9, *many(0, 10))
-    house.tick(moved("amy", 40, 60, seq=7), moved("zed", 41, 61, seq=8))
+def test_everything_in_a_tick_carries_the_ticks_cursor(harness: Harness) -> None:
+    screen = harness.screen()
+    harness.board.write(9, *many(0, 10))
+    harness.tick(moved("amy", 40, 60, seq=7), moved("zed", 41, 61, seq=8))
     assert screen.seen == "S:amy:60>40@9 S:zed:61>41@9 B@9"
 
 
-def test_an_event_is_framed_once_for_all_sockets_of_a_wire(house: House) -> None:
-    screens = [house.screen() for _ in range(20)]
-    house.board.write(1, *many(0, 10))
-    house.tick(moved("amy", 40, 60))
-    assert house.wire.framed == 2
+def test_an_event_is_framed_once_for_all_sockets_of_a_wire(harness: Harness) -> None:
+    screens = [harness.screen() for _ in range(20)]
+    harness.board.write(1, *many(0, 10))
+    harness.tick(moved("amy", 40, 60))
+    assert harness.encoder.framed == 2
     assert {screen.seen for screen in screens} == {"S:amy:60>40@1 B@1"}
 
 
 @pytest.mark.parametrize(
     ("previous", "rank", "entered"), [(None, 400, None), (101, 100, 100), (12, 2, 3), (2, 1, 1), (1, 1, None), (None, 7, 10)]
 )
-def test_entering_a_top_is_told_to_the_player(house: House, previous: int | None, rank: int, entered: int | None) -> None:
-    amy = house.screen("amy", joined=False)
-    house.tick(moved("amy", rank, previous))
+def test_entering_a_top_is_told_to_the_player(harness: Harness, previous: int | None, rank: int, entered: int | None) -> None:
+    amy = harness.screen("amy", joined=False)
+    harness.tick(moved("amy", rank, previous))
     assert amy.seen.endswith(f"R:amy:{entered}") == (entered is not None)
 
 
-def test_a_stalled_socket_gets_nothing_until_it_drains_and_then_the_newest_board(house: House) -> None:
-    screen = house.screen()
+def test_a_stalled_socket_gets_nothing_until_it_drains_and_then_the_newest_board(harness: Harness) -> None:
+    screen = harness.screen()
     screen.drained = False
     for seq in (1, 2, 3):
-        house.board.write(seq, (f"leader{seq}", 100))
-        house.tick(moved(f"leader{seq}", 1, 2, seq=seq))
+        harness.board.write(seq, (f"leader{seq}", 100))
+        harness.tick(moved(f"leader{seq}", 1, 2, seq=seq))
     assert screen.seen == ""
     screen.drained = True
-    house.clock.advance(0.05)
+    harness.clock.advance(0.05)
     assert screen.seen == "B@3"
 
 
-def test_a_socket_stalled_for_ten_seconds_is_closed(house: House) -> None:
-    screen = house.screen()
+def test_a_socket_stalled_for_ten_seconds_is_closed(harness: Harness) -> None:
+    screen = harness.screen()
     screen.drained = False
-    house.board.write(1, ("amy", 100))
-    house.tick(moved("amy", 1, None))
-    house.clock.pump([0.05] * 190)
+    harness.board.write(1, ("amy", 100))
+    harness.tick(moved("amy", 1, None))
+    harness.clock.pump([0.05] * 190)
     assert screen.parted is None
-    house.clock.pump([0.05] * 20)
+    harness.clock.pump([0.05] * 20)
     assert screen.parted == module.SLOW
 
 
-def test_who_is_there_is_counted(house: House) -> None:
-    slow, _, guest = house.screen("slow"), house.screen(), house.screen("guest", joined=False)
+def test_who_is_there_is_counted(harness: Harness) -> None:
+    slow, _, listener = harness.screen("slow"), harness.screen(), harness.screen("guest", joined=False)
     slow.drained = False
-    house.board.write(1, ("amy", 100))
-    house.tick(moved("amy", 1, None))
-    assert (house.announcer.listeners, house.announcer.members, house.announcer.stalled) == (3, 2, 1)
-    for screen in (slow, guest):
-        house.announcer.leave(screen)
-    assert (house.announcer.listeners, house.announcer.members, house.announcer.stalled) == (1, 1, 0)
+    harness.board.write(1, ("amy", 100))
+    harness.tick(moved("amy", 1, None))
+    assert (harness.announcer.listeners, harness.announcer.members, harness.announcer.stalled) == (3, 2, 1)
+    for screen in (slow, listener):
+        harness.announcer.leave(screen)
+    assert (harness.announcer.listeners, harness.announcer.members, harness.announcer.stalled) == (1, 1, 0)
 
 
-def test_nothing_is_told_from_a_board_without_a_cursor(house: House) -> None:
-    screen = house.screen()
-    house.board.degraded = True
-    house.board.write(1, ("amy", 100))
-    house.tick(moved("amy", 1, None))
+def test_nothing_is_told_from_a_board_without_a_cursor(harness: Harness) -> None:
+    screen = harness.screen()
+    harness.board.degraded = True
+    harness.board.write(1, ("amy", 100))
+    harness.tick(moved("amy", 1, None))
     assert screen.seen == ""
 
 
-def test_what_could_not_be_told_is_told_when_the_board_can_be_asked_again(house: House) -> None:
-    screen = house.screen()
-    house.board.write(0, *many(0, 10))
-    house.tick(moved("x", 90, 95, seq=0))
-    house.board.degraded = True
-    house.board.write(3, *many(0, 10))
-    house.tick(moved("amy", 40, 60, seq=2), moved("bob", 70, 80, seq=2))
-    house.tick(moved("amy", 30, 40, seq=3))
-    house.board.degraded = False
-    house.clock.advance(0.05)
+def test_what_could_not_be_told_is_told_when_the_board_can_be_asked_again(harness: Harness) -> None:
+    screen = harness.screen()
+    harness.board.write(0, *many(0, 10))
+    harness.tick(moved("x", 90, 95, seq=0))
+    harness.board.degraded = True
+    harness.board.write(3, *many(0, 10))
+    harness.tick(moved("amy", 40, 60, seq=2), moved("bob", 70, 80, seq=2))
+    harness.tick(moved("amy", 30, 40, seq=3))
+    harness.board.degraded = False
+    harness.clock.advance(0.05)
     assert screen.offers[-1] == b"S:amy:60>30@3 S:bob:80>70@3 "
 
 
-def test_who_left_hears_nothing_and_leaves_nothing_behind(house: House) -> None:
-    screens = [house.screen(f"u{n}") for n in range(5)]
+def test_who_left_hears_nothing_and_leaves_nothing_behind(harness: Harness) -> None:
+    screens = [harness.screen(f"u{n}") for n in range(5)]
     for screen in screens:
         screen.drained = False
-    house.board.write(1, ("amy", 100))
-    house.tick(moved("u1", 1, None))
+    harness.board.write(1, ("amy", 100))
+    harness.tick(moved("u1", 1, None))
     for screen in screens:
-        house.announcer.leave(screen)
-    house.clock.advance(1)
-    assert (house.announcer._own, len(house.announcer._room), house.announcer._stalled) == ({}, 0, {})
-    assert house.clock.getDelayedCalls() == []
+        harness.announcer.leave(screen)
+    harness.clock.advance(1)
+    assert (harness.announcer._own, len(harness.announcer._room), harness.announcer._stalled) == ({}, 0, {})
+    assert harness.clock.getDelayedCalls() == []
 
 
-def test_a_quiet_house_sets_no_timer(house: House) -> None:
-    house.screen()
-    assert house.clock.getDelayedCalls() == []
+def test_a_quiet_house_sets_no_timer(harness: Harness) -> None:
+    harness.screen()
+    assert harness.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize(("took_ms", "pause_ms"), [(0, 50), (6, 50), (40, 120), (400, 250)])
-def test_the_pause_after_a_tick_grows_with_what_it_took(house: House, took_ms: int, pause_ms: int) -> None:
-    screen = house.screen()
-    house.board.write(1, ("amy", 100))
-    screen.on_offer = lambda: setattr(house.clock, "rightNow", house.clock.seconds() + took_ms / 1000)
-    house.announcer.tell([moved("amy", 1, None)])
-    house.clock.advance(0)
-    house.board.write(2, ("zed", 100))
-    house.announcer.tell([moved("zed", 1, None, seq=2)])
-    house.clock.advance(pause_ms / 1000 - 0.001)
+def test_the_pause_after_a_tick_grows_with_what_it_took(harness: Harness, took_ms: int, pause_ms: int) -> None:
+    screen = harness.screen()
+    harness.board.write(1, ("amy", 100))
+    screen.on_offer = lambda: setattr(harness.clock, "rightNow", harness.clock.seconds() + took_ms / 1000)
+    harness.announcer.tell([moved("amy", 1, None)])
+    harness.clock.advance(0)
+    harness.board.write(2, ("zed", 100))
+    harness.announcer.tell([moved("zed", 1, None, seq=2)])
+    harness.clock.advance(pause_ms / 1000 - 0.001)
     assert screen.seen == "B@1"
-    house.clock.advance(0.002)
+    harness.clock.advance(0.002)
     assert screen.seen == "B@1 B@2"
 
 
-def test_a_big_room_is_served_in_turns_so_that_others_get_theirs(house: House) -> None:
-    screens = [house.screen() for _ in range(module.SOCKETS_PER_TURN + 1)]
+def test_a_big_room_is_served_in_turns_so_that_others_get_theirs(harness: Harness) -> None:
+    screens = [harness.screen() for _ in range(module.SOCKETS_PER_TURN + 1)]
     served: list[int] = []
 
     def somebody_elses_turn() -> None:
         served.append(sum(bool(screen.seen) for screen in screens))
-        house.announcer.leave(screens[-1])
+        harness.announcer.leave(screens[-1])
 
-    house.board.write(1, ("amy", 100))
-    house.announcer.tell([moved("amy", 1, None)])
-    house.clock.callLater(0, somebody_elses_turn)
-    house.clock.advance(0)
+    harness.board.write(1, ("amy", 100))
+    harness.announcer.tell([moved("amy", 1, None)])
+    harness.clock.callLater(0, somebody_elses_turn)
+    harness.clock.advance(0)
     assert served == [module.SOCKETS_PER_TURN]
     assert screens[-1].seen == ""

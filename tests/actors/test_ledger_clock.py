@@ -48,9 +48,9 @@ class SlowLedger(MemoryLedger):
         if self.trouble is not None:
             raise self.trouble
         await self._pass(self.out_ms)
-        told = NOW + round(self._time.seconds() * 1000) + self.ahead_ms
+        answered = NOW + round(self._time.seconds() * 1000) + self.ahead_ms
         await self._pass(self.back_ms)
-        return told
+        return answered
 
     async def _pass(self, ms: int) -> None:
         if ms:
@@ -59,7 +59,7 @@ class SlowLedger(MemoryLedger):
             await passed
 
 
-class House:
+class Harness:
     def __init__(self) -> None:
         self.clock = Clock()
         self.ledger = SlowLedger(self.clock)
@@ -73,7 +73,7 @@ class House:
     def ledger_ms(self) -> int:
         return NOW + round(self.clock.seconds() * 1000) + self.ledger.ahead_ms
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Let the next look happen and be answered."""
         self.clock.advance(POLL_S)
         self.clock.advance(self.ledger.out_ms / 1000)
@@ -81,90 +81,90 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_before_a_first_answer_it_is_our_own_wall_clock(house: House) -> None:
-    assert house.ledger_clock.now_ms() == house.wall_ms()
-    house.ledger.trouble = StoreUnavailable("away")
-    result_of(house.ledger_clock.start())
-    assert house.ledger_clock.now_ms() == house.wall_ms()
-    house.ledger.trouble, house.ledger.ahead_ms = None, 300_000
-    house.look()
-    assert house.ledger_clock.now_ms() == house.ledger_ms()
+def test_before_a_first_answer_it_is_our_own_wall_clock(harness: Harness) -> None:
+    assert harness.ledger_clock.now_ms() == harness.wall_ms()
+    harness.ledger.trouble = StoreUnavailable("away")
+    result_of(harness.ledger_clock.start())
+    assert harness.ledger_clock.now_ms() == harness.wall_ms()
+    harness.ledger.trouble, harness.ledger.ahead_ms = None, 300_000
+    harness.poll()
+    assert harness.ledger_clock.now_ms() == harness.ledger_ms()
 
 
 @pytest.mark.parametrize("ahead_ms", [-300_000, -5_000, 0, 5_000, 300_000])
-def test_it_follows_the_ledger_however_far_our_clock_is_off(house: House, ahead_ms: int) -> None:
-    house.ledger.ahead_ms = ahead_ms
-    result_of(house.ledger_clock.start())
-    assert house.ledger_clock.now_ms() == house.ledger_ms()
-    house.clock.advance(3.3)
-    assert house.ledger_clock.now_ms() == house.ledger_ms()
-    assert house.meter.gauges["ledger_clock_offset_seconds"] == ahead_ms / 1000
+def test_it_follows_the_ledger_however_far_our_clock_is_off(harness: Harness, ahead_ms: int) -> None:
+    harness.ledger.ahead_ms = ahead_ms
+    result_of(harness.ledger_clock.start())
+    assert harness.ledger_clock.now_ms() == harness.ledger_ms()
+    harness.clock.advance(3.3)
+    assert harness.ledger_clock.now_ms() == harness.ledger_ms()
+    assert harness.meter.gauges["ledger_clock_offset_seconds"] == ahead_ms / 1000
 
 
-def test_a_step_of_our_wall_clock_changes_nothing(house: House) -> None:
-    result_of(house.ledger_clock.start())
-    house.wall_ahead_ms = 3_600_000
-    assert house.ledger_clock.now_ms() == house.ledger_ms()
+def test_a_step_of_our_wall_clock_changes_nothing(harness: Harness) -> None:
+    result_of(harness.ledger_clock.start())
+    harness.wall_ahead_ms = 3_600_000
+    assert harness.ledger_clock.now_ms() == harness.ledger_ms()
 
 
 @pytest.mark.parametrize("step_ms", [-86_400_000, -3_600_000, -5_000, 5_000, 3_600_000])
-def test_a_step_of_the_ledgers_clock_is_followed_at_the_next_look(house: House, step_ms: int) -> None:
-    result_of(house.ledger_clock.start())
-    house.ledger.out_ms = house.ledger.back_ms = 400  # slower than the look that is believed
-    house.ledger.ahead_ms = step_ms
-    house.look()
-    assert house.ledger_clock.now_ms() == house.ledger_ms()
+def test_a_step_of_the_ledgers_clock_is_followed_at_the_next_look(harness: Harness, step_ms: int) -> None:
+    result_of(harness.ledger_clock.start())
+    harness.ledger.out_ms = harness.ledger.back_ms = 400  # slower than the look that is believed
+    harness.ledger.ahead_ms = step_ms
+    harness.poll()
+    assert harness.ledger_clock.now_ms() == harness.ledger_ms()
 
 
-def test_the_shortest_round_trip_of_the_last_minute_is_believed(house: House) -> None:
-    house.ledger.out_ms = 2
-    started(house.ledger_clock.start())
+def test_the_shortest_round_trip_of_the_last_minute_is_believed(harness: Harness) -> None:
+    harness.ledger.out_ms = 2
+    started(harness.ledger_clock.start())
     for _ in range(FIRST_SAMPLES):
-        house.clock.advance(0.002)
-    assert house.ledger_clock.now_ms() - house.ledger_ms() == 1
-    house.ledger.out_ms, house.ledger.back_ms = 900, 0
+        harness.clock.advance(0.002)
+    assert harness.ledger_clock.now_ms() - harness.ledger_ms() == 1
+    harness.ledger.out_ms, harness.ledger.back_ms = 900, 0
     for _ in range(SAMPLES_KEPT_MAX - 1):
-        house.look()
-    assert house.ledger_clock.now_ms() - house.ledger_ms() == 1
-    house.look()
-    assert house.ledger_clock.now_ms() - house.ledger_ms() == 450, "the good look is too old"
+        harness.poll()
+    assert harness.ledger_clock.now_ms() - harness.ledger_ms() == 1
+    harness.poll()
+    assert harness.ledger_clock.now_ms() - harness.ledger_ms() == 450, "the good look is too old"
 
 
-def test_a_ledger_that_does_not_answer_leaves_what_is_known(house: House) -> None:
-    house.ledger.ahead_ms = 5_000
-    result_of(house.ledger_clock.start())
+def test_a_ledger_that_does_not_answer_leaves_what_is_known(harness: Harness) -> None:
+    harness.ledger.ahead_ms = 5_000
+    result_of(harness.ledger_clock.start())
     for trouble in (StoreUnavailable("away"), RuntimeError("a fault of ours")):
-        house.ledger.trouble = trouble
+        harness.ledger.trouble = trouble
         with capturedLogs():
-            house.look()
-        assert house.ledger_clock.now_ms() == house.ledger_ms()
-    assert house.meter.counts["ledger_clock_unavailable_total"] == 2
-    house.ledger.trouble, house.ledger.ahead_ms = None, -5_000
-    house.look()
-    assert house.ledger_clock.now_ms() == house.ledger_ms(), "the loop goes on"
+            harness.poll()
+        assert harness.ledger_clock.now_ms() == harness.ledger_ms()
+    assert harness.meter.counts["ledger_clock_unavailable_total"] == 2
+    harness.ledger.trouble, harness.ledger.ahead_ms = None, -5_000
+    harness.poll()
+    assert harness.ledger_clock.now_ms() == harness.ledger_ms(), "the loop goes on"
 
 
-def test_an_offset_beyond_a_second_is_said_now_and_then(house: House) -> None:
-    house.ledger.ahead_ms = -90_500
+def test_an_offset_beyond_a_second_is_said_now_and_then(harness: Harness) -> None:
+    harness.ledger.ahead_ms = -90_500
     with capturedLogs() as said:
-        result_of(house.ledger_clock.start())
+        result_of(harness.ledger_clock.start())
         for _ in range(20):
-            house.look()
+            harness.poll()
     warnings = [event for event in said if event["log_level"].name == "warn"]
     assert [(one["seconds"], one["way"]) for one in warnings] == [("90.5", "behind")]
     with capturedLogs() as said:
-        house.clock.pump([POLL_S] * round(WARNING_PAUSE_S / POLL_S))
+        harness.clock.pump([POLL_S] * round(WARNING_PAUSE_S / POLL_S))
     assert len(said) == 1
 
 
-def test_it_stops(house: House) -> None:
-    result_of(house.ledger_clock.start())
-    result_of(house.ledger_clock.stop())
-    assert house.clock.getDelayedCalls() == []
+def test_it_stops(harness: Harness) -> None:
+    result_of(harness.ledger_clock.start())
+    result_of(harness.ledger_clock.stop())
+    assert harness.clock.getDelayedCalls() == []
 
 
 LOOKS = st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 10_000)), min_size=1, max_size=30)

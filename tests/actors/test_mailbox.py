@@ -16,7 +16,7 @@ class Echo:
 
     def __init__(self, *, letters_max: int = 100, batch_max: int = 10) -> None:
         self.batches: list[list[int]] = []
-        self.turn: Deferred[None] | None = None
+        self.step: Deferred[None] | None = None
         self.clock = Clock()
         self.mailbox: Mailbox[int, int] = Mailbox(
             self._handle, letters_max=letters_max, batch_max=batch_max, wait_s_max=3.0, clock=self.clock
@@ -24,19 +24,19 @@ class Echo:
 
     async def _handle(self, batch: list[Envelope[int, int]]) -> None:
         self.batches.append([envelope.letter for envelope in batch])
-        if self.turn is not None:
-            await self.turn
+        if self.step is not None:
+            await self.step
         for envelope in batch:
             if envelope.letter < 0:
                 raise ValueError(envelope.letter)
             envelope.answer(envelope.letter)
 
     def hold(self) -> Deferred[None]:
-        self.turn = Deferred()
-        return self.turn
+        self.step = Deferred()
+        return self.step
 
     def let_go(self) -> None:
-        held, self.turn = self.turn, None
+        held, self.step = self.step, None
         assert held is not None
         held.callback(None)
 

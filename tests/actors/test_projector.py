@@ -44,7 +44,7 @@ class Server:
     def __init__(self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, shared: bool = True) -> None:
         self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
         self.board = MemoryBoard(lambda: NOW, shared_state)
-        self.heard: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
+        self.received: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,
             ledger=ledger,
@@ -57,7 +57,7 @@ class Server:
             ledger=ledger,
             board=self.board,
             clock=clock,
-            hear=self.hear,
+            on_changes=self.on_changes,
             note_ledger_ahead=self.ranking.note_ledger_ahead,
             meter=self.meter,
             shared=shared,
@@ -66,9 +66,9 @@ class Server:
         result_of(self.projector.start())
         self.sweep.start()
 
-    def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+    def on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self.ranking.advance(cursor)
-        self.heard.append((cursor, changes))
+        self.received.append((cursor, changes))
 
     def award(self, user: str, points: int = 100, *, draw: bool = True) -> Award:
         award = granted(result_of(self.ledger.award([claim(user, points)], []))[0])
@@ -116,8 +116,8 @@ def test_a_board_that_lost_a_part_is_rebuilt_within_a_second_and_not_read_before
     server.board.shared_state.damage = damage
     assert result_of(server.ranking.rank_of("amy")).degraded
     server.clock.advance(POLL_S)
-    place = result_of(server.ranking.rank_of("amy"))
-    assert (place.degraded, place.rank, place.cursor.epoch > epoch) == (False, 1, True)
+    player_rank = result_of(server.ranking.rank_of("amy"))
+    assert (player_rank.degraded, player_rank.rank, player_rank.cursor.epoch > epoch) == (False, 1, True)
 
 
 def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from_the_own_one(
@@ -233,8 +233,8 @@ def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer
     server.board.read_only = True
     server.award("amy", 4_800)
     server.pass_s(LAGGING_S_MAX + POLL_S)
-    place, page = result_of(server.ranking.rank_of("amy")), result_of(server.ranking.page(0, 10))
-    assert (place.points, place.degraded) == (5_100, True)
+    player_rank, page = result_of(server.ranking.rank_of("amy")), result_of(server.ranking.page(0, 10))
+    assert (player_rank.points, player_rank.degraded) == (5_100, True)
     assert (page.rows[0].points, page.degraded) == (5_100, True)
     server.board.read_only = False
     server.pass_s(2)
@@ -286,8 +286,10 @@ def test_the_sweep_does_not_count_an_award_between_its_commit_and_its_drawing(se
 
 def test_the_sweep_finds_players_whom_the_ledger_does_not_know(server: Server) -> None:
     server.award("amy")
-    stranger = Standing(user_id="stranger", username="S", avatar=None, points=9, version=1, reached_at_ms=NOW, updated_at_ms=NOW)
-    result_of(server.board.set([stranger]))
+    unknown_client = Standing(
+        user_id="stranger", username="S", avatar=None, points=9, version=1, reached_at_ms=NOW, updated_at_ms=NOW
+    )
+    result_of(server.board.set([unknown_client]))
     server.pass_s(6)
     assert points_on(server.board) == {"amy": 100}
 
@@ -308,10 +310,10 @@ def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_ar
     server.board.broken = True
     server.ledger.asked = 0
     server.ledger.pause()
-    places: list[Any] = [ensureDeferred(server.ranking.rank_of(f"user-{n % 600}")) for n in range(900)]
+    player_ranks: list[Any] = [ensureDeferred(server.ranking.rank_of(f"user-{n % 600}")) for n in range(900)]
     server.ledger.resume()
     server.clock.pump([PAUSE_S] * 10)
-    assert [place.result.points for place in places[:3]] == [1, 2, 3]
+    assert [player_rank.result.points for player_rank in player_ranks[:3]] == [1, 2, 3]
     assert server.ledger.asked <= 4
     server.ledger.pause()
     waiting = [ensureDeferred(server.ranking.rank_of(f"other-{n}")) for n in range(RANKS_WAITING_MAX + 2)]

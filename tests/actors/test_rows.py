@@ -39,10 +39,10 @@ from tests.actors.fakes import NOW, QuietMeter, Screen
 from tests.awaiting import result_of, started
 
 
-class Turns(Clock):
+class Steps(Clock):
     """A clock whose due calls are made one by one, so that anything may happen between two."""
 
-    def turn(self) -> bool:
+    def do_step(self) -> bool:
         due = [call for call in self.calls if call.getTime() <= self.seconds()]
         if due:
             first = min(due, key=lambda call: call.getTime())
@@ -63,19 +63,19 @@ class SlowBoard(MemoryBoard):
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
         found = await self.fast.read_views(views)
-        await self._turn()
+        await self._step()
         return found
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         found = await self.fast.since(cursor, limit)
-        await self._turn()
+        await self._step()
         return found
 
-    async def _turn(self) -> None:
+    async def _step(self) -> None:
         if self.slow or self.replies:  # nobody overtakes
-            turn: Deferred[None] = Deferred()
-            self.replies.append(turn)
-            await turn
+            do_step: Deferred[None] = Deferred()
+            self.replies.append(do_step)
+            await do_step
 
     def reply(self) -> None:
         if self.replies:
@@ -111,8 +111,8 @@ def _plain(event: Event) -> Any:
 class Client:
     """A client that does what docs/protocol-live.md says, over as many connections as it takes."""
 
-    def __init__(self, user_id: str, wire: EventTextEncoder) -> None:
-        self.user_id, self.wire = user_id, wire
+    def __init__(self, user_id: str, encoder: EventTextEncoder) -> None:
+        self.user_id, self.encoder = user_id, encoder
         self.screen: Screen | None = None
         self.joining = False
         self.cursor = Cursor(epoch=0, seq=0)
@@ -123,7 +123,7 @@ class Client:
         self.complete = False
         self.began = self.cursor
 
-    def hear(self, plain: Any) -> None:
+    def on_changes(self, plain: Any) -> None:
         kind, cursor, *rest = plain
         assert cursor >= self.cursor, f"went back from {self.cursor} to {cursor}"
         self.cursor = cursor
@@ -131,7 +131,7 @@ class Client:
             rows, before, reset = rest
             if reset:
                 self.complete = False
-            self.top = apply(self.top, diff(before, rows)) if self.wire.rows and before is not None else rows
+            self.top = apply(self.top, diff(before, rows)) if self.encoder.rows and before is not None else rows
             assert self.top == rows
             self.points.update({row.user_id: row.points for row in rows})
         elif kind == "score":
@@ -146,14 +146,14 @@ class Client:
     def read(self) -> None:
         if self.screen is not None:
             for offer in self.screen.offers:
-                for part in offer.split(b"\0end\0")[:-1]:
-                    self.hear(pickle.loads(part))
+                for piece in offer.split(b"\0end\0")[:-1]:
+                    self.on_changes(pickle.loads(piece))
             self.screen.offers.clear()
 
 
 class Theatre:
     def __init__(self) -> None:
-        self.clock = Turns()
+        self.clock = Steps()
         self.clock.advance(1_000)
         shared_state = SharedBoardState()
         self.board = SlowBoard(shared_state)
@@ -170,13 +170,13 @@ class Theatre:
             score_updates_per_tick_max=1_000,
             meter=meter,
         )
-        self.drawing.shared_state.listeners.append((self.board, self.hear))
+        self.drawing.shared_state.listeners.append((self.board, self.on_changes))
         self.ranking.advance(Cursor(epoch=1, seq=0))
         self.version = 0
         self.points: dict[str, tuple[Cursor, int]] = {}
         self.failed: list[object] = []
 
-    def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+    def on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self.ranking.advance(cursor)
         self.announcer.tell(changes)
 
@@ -203,7 +203,7 @@ class Theatre:
         if client.joining:
             return
         if client.screen is None:
-            client.screen = Screen(client.wire, client.user_id)  # type: ignore[arg-type]  # any wire will do
+            client.screen = Screen(client.encoder, client.user_id)  # type: ignore[arg-type]  # any wire will do
             self.announcer.enter(client.screen)
         screen, client.joining = client.screen, True
         begun = started(self.announcer.resume(screen, client.cursor) if resume else self.announcer.join(screen))
@@ -215,12 +215,12 @@ class Theatre:
             client.read()
             page, missed = (found.page, found.missed) if isinstance(found, ResumeResult) else (found, None)
             if missed is None:
-                client.hear(("board", page.cursor, page.rows, None, True))
+                client.on_changes(("board", page.cursor, page.rows, None, True))
                 client.complete, client.began = True, page.cursor
                 client.points = {row.user_id: row.points for row in page.rows}
             else:
                 for event in missed:
-                    client.hear(_plain(event))
+                    client.on_changes(_plain(event))
 
         begun.addCallback(joined)
         begun.addErrback(self.failed.append)
@@ -249,7 +249,7 @@ class Theatre:
         for _ in range(60):
             self.board.reply()
             self.clock.rightNow += 0.05
-            while self.clock.turn():
+            while self.clock.do_step():
                 pass
 
 
@@ -333,9 +333,9 @@ def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -
                 screen.drained = step == "drain"
         case "tick", _:
             theatre.clock.rightNow += 0.05
-            theatre.clock.turn()
+            theatre.clock.do_step()
         case "turn", _:
-            theatre.clock.turn()
+            theatre.clock.do_step()
         case "reply", _:
             theatre.board.reply()
         case "slow", _:
@@ -353,7 +353,7 @@ def test_a_top_is_framed_once_for_each_way_of_reading_it() -> None:
     for client in clients:
         theatre.join(client, resume=False)
     theatre.score("amy", 100)
-    theatre.clock.turn()
+    theatre.clock.do_step()
     assert (whole.framed, rows.framed) == (1, 1)
     assert {len(client.screen.offers) for client in clients if client.screen} == {1}
 
@@ -365,7 +365,7 @@ def test_who_stalled_gets_a_snapshot_that_says_so_when_it_drains() -> None:
     assert client.screen is not None
     client.screen.drained = False
     theatre.score("amy", 100)
-    theatre.clock.turn()
+    theatre.clock.do_step()
     client.screen.drained = True
     theatre.score("bob", 50)
     theatre.pass_time()
@@ -383,15 +383,15 @@ def test_who_comes_back_hears_what_was_missed_at_one_cursor_and_the_own_news() -
     for n in range(12):
         theatre.score(f"p{n}", 100 - n)
     theatre.score("amy", 50)
-    screen = Screen(amy.wire, "amy")  # type: ignore[arg-type]  # any wire will do
+    screen = Screen(amy.encoder, "amy")  # type: ignore[arg-type]  # any wire will do
     theatre.announcer.enter(screen)
     back = result_of(theatre.announcer.resume(screen, amy.cursor))
     assert back.missed is not None
-    told = [_plain(event)[:3] for event in back.missed]
+    answered = [_plain(event)[:3] for event in back.missed]
     now = Cursor(epoch=1, seq=13)
-    assert told[:2] == [("score", now, "p10"), ("score", now, "p11")]
-    assert told[2][:2] == ("board", now)
-    assert told[3:] == [("score", now, "amy"), ("rank", now)]
+    assert answered[:2] == [("score", now, "p10"), ("score", now, "p11")]
+    assert answered[2][:2] == ("board", now)
+    assert answered[3:] == [("score", now, "amy"), ("rank", now)]
 
 
 def test_who_missed_nothing_hears_nothing_and_who_was_away_too_long_is_told() -> None:
@@ -424,14 +424,14 @@ def test_who_comes_back_to_no_room_hears_the_own_news_alone_at_one_cursor() -> N
 
 def test_who_comes_back_to_no_room_while_a_tick_is_told_does_not_hear_of_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SOCKETS_PER_TURN", 1)
-    theatre, wire = Theatre(), EventTextEncoder()
+    theatre, encoder = Theatre(), EventTextEncoder()
     for n in range(3):
-        theatre.join(Client(f"watcher-{n}", wire), resume=False)
+        theatre.join(Client(f"watcher-{n}", encoder), resume=False)
     screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any wire will do
     theatre.announcer.enter(screen)
     screen.drained = False
     theatre.score("amy", 100)
-    theatre.clock.turn()
+    theatre.clock.do_step()
     assert result_of(theatre.announcer.catch_up(screen, Cursor(epoch=1, seq=0))) != ()
     screen.drained = True
     theatre.pass_time()
@@ -442,12 +442,12 @@ def test_who_joins_again_while_a_tick_is_told_gets_the_own_news_of_it_first() ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SOCKETS_PER_TURN", 1)
         theatre = Theatre()
-        wire = EventTextEncoder()
-        first, amy = Client("first", wire), Client("amy", wire)
+        encoder = EventTextEncoder()
+        first, amy = Client("first", encoder), Client("amy", encoder)
         for client in (first, amy):
             theatre.join(client, resume=False)
         theatre.score("amy", 100)
-        theatre.clock.turn()  # the tick has come to the first alone
+        theatre.clock.do_step()  # the tick has come to the first alone
         assert amy.screen is not None
         assert not amy.screen.offers
         theatre.score("bob", 50)

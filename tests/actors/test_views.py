@@ -12,7 +12,7 @@ from scoreboard.actors.views import Views
 from scoreboard.domain.refusals import TOO_MANY_VIEWS
 from scoreboard.domain.values import Around, Cursor, Page, RankRange, Row, View
 from tests.actors.fakes import NOW, PlainEncoder, Screen, many, moved
-from tests.actors.test_announcer import House
+from tests.actors.test_announcer import Harness
 from tests.awaiting import result_of
 
 MIDDLE = RankRange(offset=2, limit=3)
@@ -20,20 +20,20 @@ AROUND_P5 = Around(user_id="p5", rows=1)
 
 
 @pytest.fixture
-def house() -> House:
-    house = House()
-    house.board.write(1, *many(0, 12))
-    return house
+def harness() -> Harness:
+    harness = Harness()
+    harness.board.write(1, *many(0, 12))
+    return harness
 
 
-def follower(house: House, view: View, *, joined: bool = False) -> Screen:
-    screen = house.screen("p5", joined=joined)
-    assert house.announcer.follow(screen, view) == house.board.cursor
-    house.tick()
+def follower(harness: Harness, view: View, *, joined: bool = False) -> Screen:
+    screen = harness.screen("p5", joined=joined)
+    assert harness.announcer.follow(screen, view) == harness.board.cursor
+    harness.tick()
     return screen
 
 
-def told(screen: Screen) -> str:
+def answered(screen: Screen) -> str:
     """What came since the last look."""
     seen = screen.seen
     screen.offers.clear()
@@ -51,144 +51,144 @@ def told(screen: Screen) -> str:
         (RankRange(offset=50, limit=10), "V:-@1"),
     ],
 )
-def test_a_view_begins_with_what_it_shows_now(house: House, view: View, shown: str) -> None:
-    assert told(follower(house, view)) == shown
+def test_a_view_begins_with_what_it_shows_now(harness: Harness, view: View, shown: str) -> None:
+    assert answered(follower(harness, view)) == shown
 
 
-def test_what_changes_in_a_view_is_told_from_what_was_shown_before(house: House) -> None:
-    screen = follower(house, AROUND_P5)
-    told(screen)
-    house.board.write(2, *many(0, 4), ("p5", 996), ("p4", 995), *many(6, 12))
-    house.tick(moved("p5", 5, 6, seq=2))
-    assert told(screen) == "S:p5:6>5@2 V:5p4,6p5,7p6>4p3,5p5,6p4@2"
+def test_what_changes_in_a_view_is_told_from_what_was_shown_before(harness: Harness) -> None:
+    screen = follower(harness, AROUND_P5)
+    answered(screen)
+    harness.board.write(2, *many(0, 4), ("p5", 996), ("p4", 995), *many(6, 12))
+    harness.tick(moved("p5", 5, 6, seq=2))
+    assert answered(screen) == "S:p5:6>5@2 V:5p4,6p5,7p6>4p3,5p5,6p4@2"
 
 
-def test_nothing_is_read_for_a_view_in_which_nothing_moved(house: House) -> None:
-    screen = follower(house, MIDDLE)
-    told(screen)
-    house.board.read.clear()
-    house.board.write(2, *many(0, 12))
-    house.tick(moved("p7", 8, 9, seq=2))
-    assert house.board.read == []
-    house.board.write(3, *many(0, 12))
-    house.tick(moved("p1", 2, 3, seq=3))
-    assert house.board.read == [TOP, MIDDLE]
-    assert told(screen) == "", "it reads the same"
+def test_nothing_is_read_for_a_view_in_which_nothing_moved(harness: Harness) -> None:
+    screen = follower(harness, MIDDLE)
+    answered(screen)
+    harness.board.read.clear()
+    harness.board.write(2, *many(0, 12))
+    harness.tick(moved("p7", 8, 9, seq=2))
+    assert harness.board.read == []
+    harness.board.write(3, *many(0, 12))
+    harness.tick(moved("p1", 2, 3, seq=3))
+    assert harness.board.read == [TOP, MIDDLE]
+    assert answered(screen) == "", "it reads the same"
 
 
-def test_a_player_who_comes_onto_the_board_sees_the_neighbours(house: House) -> None:
-    screen = house.screen("zed", joined=False)
-    house.announcer.follow(screen, Around(user_id="zed", rows=1))
-    house.tick()
-    assert told(screen) == "V:-@1"
-    house.board.write(2, *many(0, 12), ("zed", 1))
-    house.tick(moved("zed", 13, None, seq=2))
-    assert told(screen) == "S:zed:None>13@2 R:zed:50 V:->12p11,13zed@2"
+def test_a_player_who_comes_onto_the_board_sees_the_neighbours(harness: Harness) -> None:
+    screen = harness.screen("zed", joined=False)
+    harness.announcer.follow(screen, Around(user_id="zed", rows=1))
+    harness.tick()
+    assert answered(screen) == "V:-@1"
+    harness.board.write(2, *many(0, 12), ("zed", 1))
+    harness.tick(moved("zed", 13, None, seq=2))
+    assert answered(screen) == "S:zed:None>13@2 R:zed:50 V:->12p11,13zed@2"
 
 
-def test_a_step_that_nobody_told_of_makes_every_view_due(house: House) -> None:
-    screen = follower(house, MIDDLE)
-    told(screen)
-    house.board.write(3, ("new", 5_000), *many(0, 12))
-    house.tick(moved("p11", 13, 13, seq=3))  # and of seq 2 nothing is known
-    house.tick(ms=50)
-    assert told(screen) == "V:3p2,4p3,5p4>3p1,4p2,5p3@3"
+def test_a_step_that_nobody_told_of_makes_every_view_due(harness: Harness) -> None:
+    screen = follower(harness, MIDDLE)
+    answered(screen)
+    harness.board.write(3, ("new", 5_000), *many(0, 12))
+    harness.tick(moved("p11", 13, 13, seq=3))  # and of seq 2 nothing is known
+    harness.tick(ms=50)
+    assert answered(screen) == "V:3p2,4p3,5p4>3p1,4p2,5p3@3"
 
 
-def test_everything_of_a_tick_has_one_cursor_and_one_piece(house: House) -> None:
-    screen = follower(house, MIDDLE, joined=True)
-    told(screen)
-    house.board.write(2, ("new", 5_000), *many(0, 12))
-    house.tick(moved("new", 1, None, seq=2))
+def test_everything_of_a_tick_has_one_cursor_and_one_piece(harness: Harness) -> None:
+    screen = follower(harness, MIDDLE, joined=True)
+    answered(screen)
+    harness.board.write(2, ("new", 5_000), *many(0, 12))
+    harness.tick(moved("new", 1, None, seq=2))
     assert len(screen.offers) == 1
     assert screen.seen == "B@2 V:3p2,4p3,5p4>3p1,4p2,5p3@2"
 
 
-def test_those_who_see_the_same_are_framed_once_and_read_once(house: House) -> None:
-    screens = [house.screen(f"w{n}", joined=False) for n in range(20)]
+def test_those_who_see_the_same_are_framed_once_and_read_once(harness: Harness) -> None:
+    screens = [harness.screen(f"w{n}", joined=False) for n in range(20)]
     for screen in screens:
-        house.announcer.follow(screen, MIDDLE)
-    house.tick()
-    assert house.wire.framed == 1
-    assert house.board.read == [TOP, MIDDLE]
+        harness.announcer.follow(screen, MIDDLE)
+    harness.tick()
+    assert harness.encoder.framed == 1
+    assert harness.board.read == [TOP, MIDDLE]
 
 
-def test_who_stalled_gets_a_snapshot_of_its_views(house: House) -> None:
-    screen = follower(house, MIDDLE)
-    told(screen)
+def test_who_stalled_gets_a_snapshot_of_its_views(harness: Harness) -> None:
+    screen = follower(harness, MIDDLE)
+    answered(screen)
     screen.drained = False
-    house.board.write(2, ("new", 5_000), *many(0, 12))
-    house.tick(moved("new", 1, None, seq=2))
-    house.board.write(3, ("newer", 6_000), ("new", 5_000), *many(0, 12))
-    house.tick(moved("newer", 1, None, seq=3))
+    harness.board.write(2, ("new", 5_000), *many(0, 12))
+    harness.tick(moved("new", 1, None, seq=2))
+    harness.board.write(3, ("newer", 6_000), ("new", 5_000), *many(0, 12))
+    harness.tick(moved("newer", 1, None, seq=3))
     screen.drained = True
-    house.tick(ms=50)
-    house.tick(ms=50)
-    assert told(screen) == "V:3p0,4p1,5p2@3"
+    harness.tick(ms=50)
+    harness.tick(ms=50)
+    assert answered(screen) == "V:3p0,4p1,5p2@3"
 
 
-def test_who_follows_a_view_and_reads_nothing_is_closed(house: House) -> None:
-    screen = follower(house, MIDDLE)
+def test_who_follows_a_view_and_reads_nothing_is_closed(harness: Harness) -> None:
+    screen = follower(harness, MIDDLE)
     screen.drained = False
-    house.board.write(2, ("new", 5_000), *many(0, 12))
-    house.tick(moved("new", 1, None, seq=2))
+    harness.board.write(2, ("new", 5_000), *many(0, 12))
+    harness.tick(moved("new", 1, None, seq=2))
     for _ in range(250):
-        house.tick()
+        harness.tick()
     assert screen.parted is not None
     assert screen.parted.code == 4008
 
 
-def test_while_the_board_cannot_be_read_a_view_waits(house: House) -> None:
-    screen = house.screen("p5", joined=False)
-    house.board.degraded = True
-    house.announcer.follow(screen, MIDDLE)
-    house.tick()
-    house.tick()
-    assert told(screen) == ""
-    house.board.degraded = False
-    house.tick()
-    assert told(screen) == "V:3p2,4p3,5p4@1"
+def test_while_the_board_cannot_be_read_a_view_waits(harness: Harness) -> None:
+    screen = harness.screen("p5", joined=False)
+    harness.board.degraded = True
+    harness.announcer.follow(screen, MIDDLE)
+    harness.tick()
+    harness.tick()
+    assert answered(screen) == ""
+    harness.board.degraded = False
+    harness.tick()
+    assert answered(screen) == "V:3p2,4p3,5p4@1"
 
 
-def test_a_fifth_view_is_refused_and_the_same_one_again_is_a_snapshot(house: House) -> None:
-    screen = house.screen(joined=False)
+def test_a_fifth_view_is_refused_and_the_same_one_again_is_a_snapshot(harness: Harness) -> None:
+    screen = harness.screen(joined=False)
     for offset in range(4):
-        house.announcer.follow(screen, RankRange(offset=offset, limit=1))
-    assert house.announcer.follow(screen, MIDDLE) is TOO_MANY_VIEWS
-    house.tick()
-    told(screen)
-    house.announcer.follow(screen, RankRange(offset=0, limit=1))
-    house.tick()
-    assert told(screen) == "V:1p0@1"
-    house.announcer.unfollow(screen, RankRange(offset=0, limit=1))
-    assert isinstance(house.announcer.follow(screen, MIDDLE), Cursor)
+        harness.announcer.follow(screen, RankRange(offset=offset, limit=1))
+    assert harness.announcer.follow(screen, MIDDLE) is TOO_MANY_VIEWS
+    harness.tick()
+    answered(screen)
+    harness.announcer.follow(screen, RankRange(offset=0, limit=1))
+    harness.tick()
+    assert answered(screen) == "V:1p0@1"
+    harness.announcer.unfollow(screen, RankRange(offset=0, limit=1))
+    assert isinstance(harness.announcer.follow(screen, MIDDLE), Cursor)
 
 
-def test_leaving_the_board_leaves_its_views_and_a_socket_that_goes_leaves_nothing(house: House) -> None:
-    one, other = follower(house, MIDDLE), follower(house, AROUND_P5)
-    house.announcer.quit(one)
-    house.announcer.leave(other)
-    assert len(house.announcer._views) == 0
-    assert not house.announcer._views.waiting
+def test_leaving_the_board_leaves_its_views_and_a_socket_that_goes_leaves_nothing(harness: Harness) -> None:
+    one, other = follower(harness, MIDDLE), follower(harness, AROUND_P5)
+    harness.announcer.quit(one)
+    harness.announcer.leave(other)
+    assert len(harness.announcer._views) == 0
+    assert not harness.announcer._views.waiting
 
 
-def test_a_tick_reads_so_many_rows_and_the_rest_comes_in_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_reads_so_many_rows_and_the_rest_comes_in_turn(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS_PER_TICK_MAX", 6)
-    screens = [house.screen(f"w{n}", joined=False) for n in range(4)]
+    screens = [harness.screen(f"w{n}", joined=False) for n in range(4)]
     for n, screen in enumerate(screens):
-        house.announcer.follow(screen, RankRange(offset=n, limit=3))
-    house.tick(ms=0)
+        harness.announcer.follow(screen, RankRange(offset=n, limit=3))
+    harness.tick(ms=0)
     assert [bool(screen.offers) for screen in screens] == [True, True, False, False]
-    house.tick()
+    harness.tick()
     assert all(screen.offers for screen in screens)
 
 
-def test_there_is_an_end_to_views_of_all(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_an_end_to_views_of_all(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VIEWS_MAX", 1)
-    first, second = house.screen(joined=False), house.screen(joined=False)
-    assert isinstance(house.announcer.follow(first, MIDDLE), Cursor)
-    assert isinstance(house.announcer.follow(second, MIDDLE), Cursor), "the same view costs nothing more"
-    assert house.announcer.follow(second, AROUND_P5) is TOO_MANY_VIEWS
+    first, second = harness.screen(joined=False), harness.screen(joined=False)
+    assert isinstance(harness.announcer.follow(first, MIDDLE), Cursor)
+    assert isinstance(harness.announcer.follow(second, MIDDLE), Cursor), "the same view costs nothing more"
+    assert harness.announcer.follow(second, AROUND_P5) is TOO_MANY_VIEWS
 
 
 # The rule by which views are due
@@ -225,12 +225,12 @@ def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, 
 
     page = Page(cursor=Cursor(epoch=1, seq=1), total=there, rows=shown(), read_at_ms=NOW)
     assert result_of(_news(views, view, page, screen)) == page.rows
-    for user, place in steps:
+    for user, player_rank in steps:
         previous = order.index(user) + 1 if user in order else None
         if previous is not None:
             order.remove(user)
-        if place < 10:
-            order.insert(place, user)
+        if player_rank < 10:
+            order.insert(player_rank, user)
         rank = order.index(user) + 1 if user in order else None
         views.note([moved(user, rank, previous)])
     if not views.take():

@@ -20,18 +20,18 @@ AWAY = StoreUnavailable("away")
 _ids = itertools.count()
 
 
-class House:
+class Harness:
     def __init__(self, player_store: MemoryPlayerStore | None = None) -> None:
         self.clock = Clock()
         self.player_store = player_store or MemoryPlayerStore()
         self.meter = QuietMeter()
-        self.told: list[tuple[str, str]] = []
+        self.answered: list[tuple[str, str]] = []
         self.suspension_watcher = SuspensionWatcher(
             player_store=self.player_store,
             clock=self.clock,
             meter=self.meter,
-            on_suspended=lambda user_id: self.told.append(("suspended", user_id)),
-            on_private=lambda user_id: self.told.append(("private", user_id)),
+            on_suspended=lambda user_id: self.answered.append(("suspended", user_id)),
+            on_private=lambda user_id: self.answered.append(("private", user_id)),
         )
 
     def order(self, user_id: str, suspended: bool = True) -> None:
@@ -61,118 +61,120 @@ def order(user_id: str, suspended: bool = True) -> SuspensionOrder:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_it_starts_knowing_everyone_and_tells_nobody_of_what_was_before(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_starts_knowing_everyone_and_tells_nobody_of_what_was_before(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SUSPENDED_PER_PAGE", 2)
     for user in ("amy", "bob", "cat", "dan", "eve"):
-        house.order(user)
-    house.order("cat", suspended=False)
-    house.wish("amy", spectators=False)
-    result_of(house.suspension_watcher.start())
-    assert house.is_suspended("amy", "bob", "cat", "dan", "eve", "nobody") == [True, True, False, True, True, False]
-    house.clock.advance(POLL_S)
-    assert house.told == []
+        harness.order(user)
+    harness.order("cat", suspended=False)
+    harness.wish("amy", spectators=False)
+    result_of(harness.suspension_watcher.start())
+    assert harness.is_suspended("amy", "bob", "cat", "dan", "eve", "nobody") == [True, True, False, True, True, False]
+    harness.clock.advance(POLL_S)
+    assert harness.answered == []
 
 
-def test_an_order_is_followed_within_a_look(house: House) -> None:
-    result_of(house.suspension_watcher.start())
-    house.order("amy")
-    assert house.is_suspended("amy") == [False]
-    house.clock.advance(POLL_S)
-    assert house.is_suspended("amy") == [True]
-    house.order("amy", suspended=False)
-    house.clock.advance(POLL_S)
-    assert house.is_suspended("amy") == [False]
-    house.order("amy")
-    house.clock.advance(POLL_S)
-    assert house.told == [("suspended", "amy"), ("suspended", "amy")]
+def test_an_order_is_followed_within_a_look(harness: Harness) -> None:
+    result_of(harness.suspension_watcher.start())
+    harness.order("amy")
+    assert harness.is_suspended("amy") == [False]
+    harness.clock.advance(POLL_S)
+    assert harness.is_suspended("amy") == [True]
+    harness.order("amy", suspended=False)
+    harness.clock.advance(POLL_S)
+    assert harness.is_suspended("amy") == [False]
+    harness.order("amy")
+    harness.clock.advance(POLL_S)
+    assert harness.answered == [("suspended", "amy"), ("suspended", "amy")]
 
 
-def test_it_tells_who_does_not_want_to_be_watched_any_more(house: House) -> None:
-    result_of(house.suspension_watcher.start())
-    house.wish("amy", spectators=False)
-    house.wish("bob", spectators=True)
-    house.clock.advance(POLL_S)
-    assert house.told == [("private", "amy")]
-    assert house.is_suspended("amy", "bob") == [False, False]
+def test_it_tells_who_does_not_want_to_be_watched_any_more(harness: Harness) -> None:
+    result_of(harness.suspension_watcher.start())
+    harness.wish("amy", spectators=False)
+    harness.wish("bob", spectators=True)
+    harness.clock.advance(POLL_S)
+    assert harness.answered == [("private", "amy")]
+    assert harness.is_suspended("amy", "bob") == [False, False]
 
 
-def test_it_starts_knowing_who_forbids_spectators_and_follows_that(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_starts_knowing_who_forbids_spectators_and_follows_that(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PRIVATE_PER_PAGE", 2)
     for user in ("amy", "bob", "cat", "dan", "eve"):
-        house.wish(user, spectators=False)
-    house.wish("cat", spectators=True)
-    result_of(house.suspension_watcher.start())
-    assert house.private("amy", "bob", "cat", "dan", "eve", "zed") == [True, True, False, True, True, False]
-    assert house.told == [], "of what was before"
-    house.wish("amy", spectators=True)
-    house.wish("zed", spectators=False)
-    assert house.private("amy", "zed") == [True, False]
-    house.clock.advance(POLL_S)
-    assert house.private("amy", "zed") == [False, True]
+        harness.wish(user, spectators=False)
+    harness.wish("cat", spectators=True)
+    result_of(harness.suspension_watcher.start())
+    assert harness.private("amy", "bob", "cat", "dan", "eve", "zed") == [True, True, False, True, True, False]
+    assert harness.answered == [], "of what was before"
+    harness.wish("amy", spectators=True)
+    harness.wish("zed", spectators=False)
+    assert harness.private("amy", "zed") == [True, False]
+    harness.clock.advance(POLL_S)
+    assert harness.private("amy", "zed") == [False, True]
 
 
-def test_a_change_of_settings_in_this_process_holds_at_once(house: House) -> None:
-    result_of(house.suspension_watcher.start())
-    house.change_here("amy", spectators=False)
-    assert house.private("amy") == [True]
-    assert house.told == [("private", "amy")]
-    house.change_here("amy", spectators=True)
-    assert house.private("amy") == [False]
-    house.clock.advance(POLL_S)
-    assert house.private("amy") == [False]
+def test_a_change_of_settings_in_this_process_holds_at_once(harness: Harness) -> None:
+    result_of(harness.suspension_watcher.start())
+    harness.change_here("amy", spectators=False)
+    assert harness.private("amy") == [True]
+    assert harness.answered == [("private", "amy")]
+    harness.change_here("amy", spectators=True)
+    assert harness.private("amy") == [False]
+    harness.clock.advance(POLL_S)
+    assert harness.private("amy") == [False]
 
 
-def test_an_older_look_does_not_undo_a_change_that_was_made_here_meanwhile(house: House) -> None:
+def test_an_older_look_does_not_undo_a_change_that_was_made_here_meanwhile(harness: Harness) -> None:
     """The look read the settings as they were, and is told so only after the change."""
-    result_of(house.suspension_watcher.start())
-    house.wish("amy", spectators=True)
-    [earlier] = result_of(house.player_store.changes_since(0, 10))
-    house.change_here("amy", spectators=False)
-    house.suspension_watcher._follow(earlier)
-    assert house.private("amy") == [True]
-    house.clock.advance(POLL_S)
-    assert house.private("amy") == [True]
-    house.wish("amy", spectators=True)
-    house.clock.advance(POLL_S)
-    assert house.private("amy") == [False], "and what comes later is followed"
-    assert house.suspension_watcher._noted == {}
+    result_of(harness.suspension_watcher.start())
+    harness.wish("amy", spectators=True)
+    [earlier] = result_of(harness.player_store.changes_since(0, 10))
+    harness.change_here("amy", spectators=False)
+    harness.suspension_watcher._follow(earlier)
+    assert harness.private("amy") == [True]
+    harness.clock.advance(POLL_S)
+    assert harness.private("amy") == [True]
+    harness.wish("amy", spectators=True)
+    harness.clock.advance(POLL_S)
+    assert harness.private("amy") == [False], "and what comes later is followed"
+    assert harness.suspension_watcher._noted == {}
 
 
-def test_a_change_that_was_followed_before_it_is_noted_changes_nothing(house: House) -> None:
-    result_of(house.suspension_watcher.start())
-    number = result_of(house.player_store.change_settings("amy", PlayerSettings(spectators=False), NOW))
-    house.wish("amy", spectators=True)
-    house.clock.advance(POLL_S)
-    house.suspension_watcher.note_settings("amy", PlayerSettings(spectators=False), number)
-    assert house.private("amy") == [False]
+def test_a_change_that_was_followed_before_it_is_noted_changes_nothing(harness: Harness) -> None:
+    result_of(harness.suspension_watcher.start())
+    number = result_of(harness.player_store.change_settings("amy", PlayerSettings(spectators=False), NOW))
+    harness.wish("amy", spectators=True)
+    harness.clock.advance(POLL_S)
+    harness.suspension_watcher.note_settings("amy", PlayerSettings(spectators=False), number)
+    assert harness.private("amy") == [False]
 
 
-def test_what_is_known_of_settings_grows_old(house: House) -> None:
-    house.wish("amy", spectators=False)
-    result_of(house.suspension_watcher.start())
-    house.player_store.broken = AWAY
-    house.clock.pump([POLL_S] * int(KNOWN_S_MAX / POLL_S))
-    assert house.private("amy", "bob") == [True, False]
-    house.clock.advance(POLL_S)
-    assert house.private("amy") == [True]
+def test_what_is_known_of_settings_grows_old(harness: Harness) -> None:
+    harness.wish("amy", spectators=False)
+    result_of(harness.suspension_watcher.start())
+    harness.player_store.broken = AWAY
+    harness.clock.pump([POLL_S] * int(KNOWN_S_MAX / POLL_S))
+    assert harness.private("amy", "bob") == [True, False]
+    harness.clock.advance(POLL_S)
+    assert harness.private("amy") == [True]
     with pytest.raises(StoreUnavailable):
-        house.private("bob")
-    house.player_store.broken = None
-    house.clock.advance(POLL_S)
-    assert house.private("amy", "bob") == [True, False]
+        harness.private("bob")
+    harness.player_store.broken = None
+    harness.clock.advance(POLL_S)
+    assert harness.private("amy", "bob") == [True, False]
 
 
-def test_more_turns_than_fit_a_page_are_followed_in_one_look(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_turns_than_fit_a_page_are_followed_in_one_look(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHANGES_PER_PAGE", 3)
-    result_of(house.suspension_watcher.start())
+    result_of(harness.suspension_watcher.start())
     for number in range(10):
-        house.order(f"user-{number}")
-    house.clock.advance(POLL_S)
-    assert [user for _, user in house.told] == [f"user-{number}" for number in range(10)]
+        harness.order(f"user-{number}")
+    harness.clock.advance(POLL_S)
+    assert [user for _, user in harness.answered] == [f"user-{number}" for number in range(10)]
 
 
 class BusyPlayerStore(MemoryPlayerStore):
@@ -187,68 +189,68 @@ class BusyPlayerStore(MemoryPlayerStore):
 
 
 def test_a_change_during_the_start_is_not_missed() -> None:
-    house = House(BusyPlayerStore())
-    house.order("mia")
-    result_of(house.suspension_watcher.start())
-    house.clock.advance(POLL_S)
-    assert house.is_suspended("aaron", "mia") == [True, False]
-    assert house.told == [("suspended", "aaron")]
+    harness = Harness(BusyPlayerStore())
+    harness.order("mia")
+    result_of(harness.suspension_watcher.start())
+    harness.clock.advance(POLL_S)
+    assert harness.is_suspended("aaron", "mia") == [True, False]
+    assert harness.answered == [("suspended", "aaron")]
 
 
-def test_while_the_register_is_away_it_keeps_what_it_knows_and_then_catches_up(house: House) -> None:
-    house.order("amy")
-    result_of(house.suspension_watcher.start())
-    house.player_store.broken = AWAY
-    house.clock.pump([POLL_S] * 3)
-    assert house.is_suspended("amy", "bob") == [True, False]
-    assert house.meter.counts == {"register_unavailable_total": 3}
-    house.player_store.broken = None
-    house.order("bob")
-    house.clock.advance(POLL_S)
-    assert house.is_suspended("amy", "bob") == [True, True]
+def test_while_the_register_is_away_it_keeps_what_it_knows_and_then_catches_up(harness: Harness) -> None:
+    harness.order("amy")
+    result_of(harness.suspension_watcher.start())
+    harness.player_store.broken = AWAY
+    harness.clock.pump([POLL_S] * 3)
+    assert harness.is_suspended("amy", "bob") == [True, False]
+    assert harness.meter.counts == {"register_unavailable_total": 3}
+    harness.player_store.broken = None
+    harness.order("bob")
+    harness.clock.advance(POLL_S)
+    assert harness.is_suspended("amy", "bob") == [True, True]
 
 
-def test_without_the_register_it_does_not_start(house: House) -> None:
-    house.player_store.broken = AWAY
+def test_without_the_register_it_does_not_start(harness: Harness) -> None:
+    harness.player_store.broken = AWAY
     with pytest.raises(StoreUnavailable):
-        result_of(house.suspension_watcher.start())
+        result_of(harness.suspension_watcher.start())
 
 
-def test_a_slow_register_is_asked_once_at_a_time(house: House) -> None:
-    result_of(house.suspension_watcher.start())
-    house.player_store.pause()
-    house.clock.pump([POLL_S] * 4)
-    house.player_store.resume()
-    house.order("amy")
-    house.clock.advance(POLL_S)
-    assert house.told == [("suspended", "amy")]
+def test_a_slow_register_is_asked_once_at_a_time(harness: Harness) -> None:
+    result_of(harness.suspension_watcher.start())
+    harness.player_store.pause()
+    harness.clock.pump([POLL_S] * 4)
+    harness.player_store.resume()
+    harness.order("amy")
+    harness.clock.advance(POLL_S)
+    assert harness.answered == [("suspended", "amy")]
 
 
-def test_one_who_stumbles_over_the_news_does_not_hinder_the_next(house: House) -> None:
+def test_one_who_stumbles_over_the_news_does_not_hinder_the_next(harness: Harness) -> None:
     def stumble(_user_id: str) -> None:
         raise LookupError("a mistake of ours")
 
     suspension_watcher = SuspensionWatcher(
-        player_store=house.player_store,
-        clock=house.clock,
-        meter=house.meter,
+        player_store=harness.player_store,
+        clock=harness.clock,
+        meter=harness.meter,
         on_suspended=stumble,
         on_private=lambda _user_id: None,
     )
     result_of(suspension_watcher.start())
-    house.order("amy")
-    house.order("bob")
+    harness.order("amy")
+    harness.order("bob")
     with capturedLogs() as logged:
-        house.clock.advance(POLL_S)
+        harness.clock.advance(POLL_S)
     assert (suspension_watcher.is_suspended("amy"), suspension_watcher.is_suspended("bob")) == (True, True)
     assert [event["log_failure"].type for event in logged if "log_failure" in event] == [LookupError, LookupError]
 
 
-def test_a_warden_that_was_stopped_looks_no_more(house: House) -> None:
-    starting = started(house.suspension_watcher.start())
-    result_of(house.suspension_watcher.stop())
-    house.order("amy")
-    house.clock.pump([POLL_S] * 3)
-    assert house.is_suspended("amy") == [False]
+def test_a_warden_that_was_stopped_looks_no_more(harness: Harness) -> None:
+    starting = started(harness.suspension_watcher.start())
+    result_of(harness.suspension_watcher.stop())
+    harness.order("amy")
+    harness.clock.pump([POLL_S] * 3)
+    assert harness.is_suspended("amy") == [False]
     assert starting.called
-    assert house.clock.getDelayedCalls() == []
+    assert harness.clock.getDelayedCalls() == []

@@ -30,13 +30,13 @@ RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)
 AWAY = StoreUnavailable("away")
 
 
-class House:
+class Harness:
     def __init__(self) -> None:
         self.clock = Clock()
         self.ledger = MemoryLedger()
         self.board = MemoryBoard(self.now_ms)
         self.meter = QuietMeter()
-        self.told: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
+        self.answered: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,
             ledger=self.ledger,
@@ -49,7 +49,7 @@ class House:
             ledger=self.ledger,
             board=self.board,
             clock=self.clock,
-            hear=self.hear,
+            on_changes=self.on_changes,
             note_ledger_ahead=self.ranking.note_ledger_ahead,
             meter=self.meter,
         )
@@ -71,9 +71,9 @@ class House:
     def now_ms(self) -> int:
         return NOW + int(self.clock.seconds() * 1000)
 
-    def hear(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+    def on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self.ranking.advance(cursor)
-        self.told.append((cursor, changes))
+        self.answered.append((cursor, changes))
 
     def submit(self, user: str = "amy", action: int = 1, action_type: str = "COMPLETE_QUEST") -> Deferred[SubmitResult]:
         action_id = str(uuid.UUID(int=2**70 + action, version=4))
@@ -92,10 +92,10 @@ class House:
         return started(self.scorekeeper.submit(player, submission, grant, ClientInfo(address="127.0.0.1", agent="test")))
 
     def award(self, user: str = "amy", action: int = 1) -> Receipt:
-        outcome = outcome_of(self.submit(user, action))
+        result = outcome_of(self.submit(user, action))
         self.clock.advance(0.001)
-        assert isinstance(outcome, Receipt), outcome
-        return outcome
+        assert isinstance(result, Receipt), result
+        return result
 
     def drawn(self, *users: str) -> list[int | None]:
         return [found and found[0] for found in result_of(self.board.drawn(users))]
@@ -109,204 +109,204 @@ def outcome_of(d: Deferred[SubmitResult]) -> SubmitResult:
 
 
 @pytest.fixture
-def house() -> House:
-    house = House()
-    result_of(house.projector.start())
-    return house
+def harness() -> Harness:
+    harness = Harness()
+    result_of(harness.projector.start())
+    return harness
 
 
-def test_an_award_is_committed_drawn_told_and_answered_with_ranks(house: House) -> None:
-    assert house.award("zed") == Receipt(points=100, total=100, rank=1, previous_rank=None)
-    assert house.award("amy", 2) == Receipt(points=100, total=100, rank=2, previous_rank=None)
-    assert house.award("amy", 3) == Receipt(points=100, total=200, rank=1, previous_rank=2)
-    assert house.drawn("amy", "zed") == [200, 100]
-    changes = [(change.user_id, change.points, change.rank) for _, told in house.told for change in told]
+def test_an_award_is_committed_drawn_told_and_answered_with_ranks(harness: Harness) -> None:
+    assert harness.award("zed") == Receipt(points=100, total=100, rank=1, previous_rank=None)
+    assert harness.award("amy", 2) == Receipt(points=100, total=100, rank=2, previous_rank=None)
+    assert harness.award("amy", 3) == Receipt(points=100, total=200, rank=1, previous_rank=2)
+    assert harness.drawn("amy", "zed") == [200, 100]
+    changes = [(change.user_id, change.points, change.rank) for _, answered in harness.answered for change in answered]
     assert changes == [("zed", 100, 1), ("amy", 100, 2), ("amy", 200, 1)]
 
 
-def test_an_action_that_another_server_issued_by_a_clock_just_ahead_of_ours_is_awarded(house: House) -> None:
-    house.clock.rightNow -= 0.1
-    house.award("amy")
-    (entry,) = result_of(house.ledger.entries(EntryFilter(), None, 10))
+def test_an_action_that_another_server_issued_by_a_clock_just_ahead_of_ours_is_awarded(harness: Harness) -> None:
+    harness.clock.rightNow -= 0.1
+    harness.award("amy")
+    (entry,) = result_of(harness.ledger.entries(EntryFilter(), None, 10))
     assert entry.at_ms == NOW, "not before it was issued"
 
 
-def test_milestones_are_unlocked_by_the_awards_that_reach_them(house: House) -> None:
+def test_milestones_are_unlocked_by_the_awards_that_reach_them(harness: Harness) -> None:
     for action in range(1, 5):
-        house.award("amy", action)
-    assert {unlocking: one.action_id[-1] for unlocking, one in house.ledger.achievements.items()} == {
+        harness.award("amy", action)
+    assert {milestone_key: one.action_id[-1] for milestone_key, one in harness.ledger.achievements.items()} == {
         ("amy", 100): "1",
         ("amy", 250): "3",
     }
 
 
-def test_fifty_of_the_same_at_once_are_one_award_and_forty_nine_times_its_receipt(house: House) -> None:
-    house.ledger.pause()
-    waiting = [house.submit() for _ in range(50)]
-    house.ledger.resume()
+def test_fifty_of_the_same_at_once_are_one_award_and_forty_nine_times_its_receipt(harness: Harness) -> None:
+    harness.ledger.pause()
+    waiting = [harness.submit() for _ in range(50)]
+    harness.ledger.resume()
     first, *rest = [outcome_of(one) for one in waiting]
     assert first == Receipt(points=100, total=100, rank=1, previous_rank=None)
     assert all(isinstance(one, Refusal) and one.reason is Reason.ACTION_ALREADY_USED and one.receipt == first for one in rest)
 
 
-def test_a_retry_long_after_is_given_the_original_receipt(house: House) -> None:
-    first = house.award("amy", 1)
-    house.clock.advance(module.RECEIPTS_WAIT_S)
-    house.award("zed", 2)
-    house.award("zed", 3)
-    again = outcome_of(house.submit("amy", 1))
+def test_a_retry_long_after_is_given_the_original_receipt(harness: Harness) -> None:
+    first = harness.award("amy", 1)
+    harness.clock.advance(module.RECEIPTS_WAIT_S)
+    harness.award("zed", 2)
+    harness.award("zed", 3)
+    again = outcome_of(harness.submit("amy", 1))
     assert isinstance(again, Refusal)
     assert again.receipt == first
 
 
-def test_an_action_that_left_the_catalogue_is_invalid(house: House) -> None:
-    assert outcome_of(house.submit(action_type="GONE")) is INVALID_ACTION
+def test_an_action_that_left_the_catalogue_is_invalid(harness: Harness) -> None:
+    assert outcome_of(harness.submit(action_type="GONE")) is INVALID_ACTION
 
 
-def test_while_the_ledger_is_away_nothing_is_awarded_and_the_asker_may_come_back(house: House) -> None:
-    house.ledger.broken = AWAY
-    refusal = outcome_of(house.submit())
+def test_while_the_ledger_is_away_nothing_is_awarded_and_the_asker_may_come_back(harness: Harness) -> None:
+    harness.ledger.broken = AWAY
+    refusal = outcome_of(harness.submit())
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.retry_after_s) == (Reason.UNAVAILABLE, 1)
-    house.ledger.broken = None
-    assert house.award().total == 100
+    harness.ledger.broken = None
+    assert harness.award().total == 100
 
 
-def test_who_waits_too_long_for_a_batch_is_refused_and_the_ledger_has_what_is_left(house: House) -> None:
-    house.ledger.pause()
-    house.submit("amy", 1)
-    early = house.submit("bob", 2)
-    house.clock.advance(1)
-    late = house.submit("cat", 3)
-    house.clock.advance(module.CLAIM_WAITS_S_MAX - 1)
+def test_who_waits_too_long_for_a_batch_is_refused_and_the_ledger_has_what_is_left(harness: Harness) -> None:
+    harness.ledger.pause()
+    harness.submit("amy", 1)
+    early = harness.submit("bob", 2)
+    harness.clock.advance(1)
+    late = harness.submit("cat", 3)
+    harness.clock.advance(module.CLAIM_WAITS_S_MAX - 1)
     refusal = outcome_of(early)
     assert isinstance(refusal, Refusal)
     assert (refusal.reason, refusal.retry_after_s) == (Reason.UNAVAILABLE, 1)
-    house.ledger.resume()
+    harness.ledger.resume()
     assert isinstance(outcome_of(late), Receipt)
-    assert house.ledger.seconds_allowed == AWARD_S_MAX - (module.CLAIM_WAITS_S_MAX - 1)
-    assert result_of(house.ledger.account("bob")) is None
+    assert harness.ledger.seconds_allowed == AWARD_S_MAX - (module.CLAIM_WAITS_S_MAX - 1)
+    assert result_of(harness.ledger.account("bob")) is None
 
 
-def test_only_who_was_not_asked_of_the_ledger_is_sure_that_nothing_was_awarded(house: House) -> None:
+def test_only_who_was_not_asked_of_the_ledger_is_sure_that_nothing_was_awarded(harness: Harness) -> None:
     for trouble, said in [(StoreAway("silent"), "nothing was awarded"), (AWAY, "submit the same action again")]:
-        house.ledger.broken = trouble
-        refusal = outcome_of(house.submit())
+        harness.ledger.broken = trouble
+        refusal = outcome_of(harness.submit())
         assert isinstance(refusal, Refusal)
         assert said in refusal.message
 
 
-def test_a_full_hatch_refuses_at_once(house: House) -> None:
-    house.ledger.pause()
-    waiting = [house.submit("amy", n) for n in range(module.CLAIMS_WAITING_MAX + 1)]  # one of them is in hand
-    refusal = outcome_of(house.submit("amy", 99_999))
+def test_a_full_hatch_refuses_at_once(harness: Harness) -> None:
+    harness.ledger.pause()
+    waiting = [harness.submit("amy", n) for n in range(module.CLAIMS_WAITING_MAX + 1)]  # one of them is in hand
+    refusal = outcome_of(harness.submit("amy", 99_999))
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.UNAVAILABLE
-    house.ledger.resume()
+    harness.ledger.resume()
     assert all(isinstance(outcome_of(one), Receipt) for one in waiting)
 
 
-def test_a_stop_answers_everyone_and_then_refuses(house: House) -> None:
-    house.ledger.pause()
-    waiting = [house.submit("amy", n) for n in range(3)]
-    stopped = started(house.scorekeeper.stop())
-    late = outcome_of(house.submit("amy", 9))
+def test_a_stop_answers_everyone_and_then_refuses(harness: Harness) -> None:
+    harness.ledger.pause()
+    waiting = [harness.submit("amy", n) for n in range(3)]
+    stopped = started(harness.scorekeeper.stop())
+    late = outcome_of(harness.submit("amy", 9))
     assert isinstance(late, Refusal)
-    house.ledger.resume()
+    harness.ledger.resume()
     assert [outcome_of(one).total for one in waiting] == [100, 200, 300]  # type: ignore[union-attr]  # receipts all
     assert stopped.called
 
 
-def test_awards_go_on_without_the_board_and_it_catches_up_by_itself(house: House) -> None:
-    house.award("amy", 1)
-    house.board.broken = True
-    degraded = house.award("amy", 2)
+def test_awards_go_on_without_the_board_and_it_catches_up_by_itself(harness: Harness) -> None:
+    harness.award("amy", 1)
+    harness.board.broken = True
+    degraded = harness.award("amy", 2)
     assert (degraded.total, degraded.rank, degraded.degraded) == (200, None, True)
-    house.board.broken = False
-    assert house.award("zed", 3).degraded  # still behind: nothing is drawn past the hole
-    house.clock.advance(RETRY_S)
-    assert house.projector.in_sync
-    assert house.drawn("amy", "zed") == [200, 100]
-    assert house.award("zed", 4) == Receipt(points=100, total=200, rank=2, previous_rank=2)
+    harness.board.broken = False
+    assert harness.award("zed", 3).degraded  # still behind: nothing is drawn past the hole
+    harness.clock.advance(RETRY_S)
+    assert harness.projector.in_sync
+    assert harness.drawn("amy", "zed") == [200, 100]
+    assert harness.award("zed", 4) == Receipt(points=100, total=200, rank=2, previous_rank=2)
 
 
-def test_an_emptied_board_is_rebuilt_in_a_new_epoch(house: House) -> None:
-    house.award("amy", 1)
-    before = house.told[-1][0]
-    house.board.shared_state.lose()
-    house.award("amy", 2)
-    house.clock.advance(RETRY_S)
-    assert house.drawn("amy") == [200]
-    assert house.told[-1][0] > before
+def test_an_emptied_board_is_rebuilt_in_a_new_epoch(harness: Harness) -> None:
+    harness.award("amy", 1)
+    before = harness.answered[-1][0]
+    harness.board.shared_state.lose()
+    harness.award("amy", 2)
+    harness.clock.advance(RETRY_S)
+    assert harness.drawn("amy") == [200]
+    assert harness.answered[-1][0] > before
 
 
-def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(house: House) -> None:
-    house.award("amy", 1)
-    before = house.told[-1][0]
-    house.board.shared_state.restart()
-    house.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
-    assert house.told[-1][0].epoch > before.epoch
-    assert house.drawn("amy") == [100]
+def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(harness: Harness) -> None:
+    harness.award("amy", 1)
+    before = harness.answered[-1][0]
+    harness.board.shared_state.restart()
+    harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
+    assert harness.answered[-1][0].epoch > before.epoch
+    assert harness.drawn("amy") == [100]
 
 
-def test_a_reset_that_another_process_committed_and_never_drew_is_drawn_within_two_looks(house: House) -> None:
-    house.award("amy", 1)
-    order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=house.now_ms())
-    result_of(house.ledger.reset(order))
-    house.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
-    assert house.drawn("amy") == [None]
+def test_a_reset_that_another_process_committed_and_never_drew_is_drawn_within_two_looks(harness: Harness) -> None:
+    harness.award("amy", 1)
+    order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=harness.now_ms())
+    result_of(harness.ledger.reset(order))
+    harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
+    assert harness.drawn("amy") == [None]
 
 
-def test_a_page_is_read_once_for_all_while_nothing_changes(house: House) -> None:
-    house.award("amy", 1)
-    first = result_of(house.ranking.page(0, 10))
-    assert result_of(house.ranking.page(0, 10)) is first
-    house.award("zed", 2)
-    second = result_of(house.ranking.page(0, 10))
+def test_a_page_is_read_once_for_all_while_nothing_changes(harness: Harness) -> None:
+    harness.award("amy", 1)
+    first = result_of(harness.ranking.page(0, 10))
+    assert result_of(harness.ranking.page(0, 10)) is first
+    harness.award("zed", 2)
+    second = result_of(harness.ranking.page(0, 10))
     assert [row.user_id for row in second.rows] == ["amy", "zed"]
-    assert second.cursor == house.ranking.cursor > first.cursor
+    assert second.cursor == harness.ranking.cursor > first.cursor
 
 
-def test_without_the_board_reads_come_from_the_ledger_and_say_so(house: House) -> None:
-    house.award("amy", 1)
-    house.board.broken = True
-    house.award("zed", 2)
-    page = result_of(house.ranking.page(0, 100))
+def test_without_the_board_reads_come_from_the_ledger_and_say_so(harness: Harness) -> None:
+    harness.award("amy", 1)
+    harness.board.broken = True
+    harness.award("zed", 2)
+    page = result_of(harness.ranking.page(0, 100))
     assert page.degraded
     assert [(row.user_id, row.rank) for row in page.rows] == [("amy", 1), ("zed", 2)]
-    place = result_of(house.ranking.rank_of("zed"))
-    assert (place.degraded, place.points, place.rank, place.total) == (True, 100, None, 2)
+    player_rank = result_of(harness.ranking.rank_of("zed"))
+    assert (player_rank.degraded, player_rank.points, player_rank.rank, player_rank.total) == (True, 100, None, 2)
 
 
-def test_a_player_reads_the_own_award_at_once_even_when_the_board_could_not_be_drawn(house: House) -> None:
-    house.award("amy", 1)
-    house.award("zed", 2)
-    assert not result_of(house.ranking.page(0, 10)).degraded  # remembered at a cursor that will stand still
-    assert result_of(house.ranking.rank_of("amy")).points == 100
-    house.board.broken = True
+def test_a_player_reads_the_own_award_at_once_even_when_the_board_could_not_be_drawn(harness: Harness) -> None:
+    harness.award("amy", 1)
+    harness.award("zed", 2)
+    assert not result_of(harness.ranking.page(0, 10)).degraded  # remembered at a cursor that will stand still
+    assert result_of(harness.ranking.rank_of("amy")).points == 100
+    harness.board.broken = True
     for action, total in ((3, 200), (4, 300)):
-        house.award("amy", action)
-        place, page = result_of(house.ranking.rank_of("amy")), result_of(house.ranking.page(0, 10))
-        assert (place.points, place.degraded, place.total) == (total, True, 2)
+        harness.award("amy", action)
+        player_rank, page = result_of(harness.ranking.rank_of("amy")), result_of(harness.ranking.page(0, 10))
+        assert (player_rank.points, player_rank.degraded, player_rank.total) == (total, True, 2)
         assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("amy", total), ("zed", 100)], True)
 
 
-def test_who_was_suspended_while_the_ledger_was_silent_is_refused_when_the_batch_is_taken(house: House) -> None:
-    house.ledger.pause()
-    under_way = house.submit("cat")
-    waiting = [house.submit("amy", 2), house.submit("bob", 3)]
-    house.suspended.add("amy")
-    house.ledger.resume()
+def test_who_was_suspended_while_the_ledger_was_silent_is_refused_when_the_batch_is_taken(harness: Harness) -> None:
+    harness.ledger.pause()
+    under_way = harness.submit("cat")
+    waiting = [harness.submit("amy", 2), harness.submit("bob", 3)]
+    harness.suspended.add("amy")
+    harness.ledger.resume()
     assert outcome_of(waiting[0]) == SUSPENDED
     assert isinstance(outcome_of(waiting[1]), Receipt)
     assert isinstance(outcome_of(under_way), Receipt)
-    assert result_of(house.ledger.account("amy")) is None
+    assert result_of(harness.ledger.account("amy")) is None
 
 
-def test_the_ledger_decides_where_the_scorekeeper_has_not_heard_of_it(house: House) -> None:
-    house.ledger.pause()
-    waiting = house.submit("amy")
-    house.ledger.suspended.add("amy")
-    house.ledger.resume()
+def test_the_ledger_decides_where_the_scorekeeper_has_not_heard_of_it(harness: Harness) -> None:
+    harness.ledger.pause()
+    waiting = harness.submit("amy")
+    harness.ledger.suspended.add("amy")
+    harness.ledger.resume()
     assert outcome_of(waiting) == SUSPENDED
-    assert [change for _, changes in house.told for change in changes] == []
+    assert [change for _, changes in harness.answered for change in changes] == []

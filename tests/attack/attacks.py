@@ -14,12 +14,12 @@ from urllib.parse import quote
 
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest
-from tests.attack.doors import ACTION, INITIALIZE, TICKET, TICKET_DOORS, outcome_of
+from tests.attack.endpoints import ACTION, INITIALIZE, TICKET, TICKET_ENDPOINTS, outcome_of
 from tests.journeys.server import ServerProcess
 
 Attack = Callable[[ServerProcess], list[str]]
 ATTACKS: dict[str, Attack] = {}
-CHANGES, STREAM = (door.split(" ")[1] for door in TICKET_DOORS)
+CHANGES, STREAM = (endpoint.split(" ")[1] for endpoint in TICKET_ENDPOINTS)
 ORDER: Final = ("--reason", "attack", "--operator", "root", "--yes")
 #: Every server process hears of a suspension within a second.
 HEARD_WITHIN_S: Final = 1.5

@@ -9,9 +9,18 @@ from typing import Any, Final
 
 from websockets.sync.client import ClientConnection
 
-from tests.attack.doors import ADMITTED, FORBIDDEN, HTTP_DOORS, INVALID, SPECTATOR, outcome_of
+from tests.attack.endpoints import ADMITTED, FORBIDDEN, HTTP_ENDPOINTS, INVALID, SPECTATOR, outcome_of
 from tests.attack.instance import claims_of
-from tests.attack.sockets import closed_with, connect_outcome, connected, emitted, engine_socket, handshake, native_socket, told
+from tests.attack.sockets import (
+    answered,
+    closed_with,
+    connect_outcome,
+    connected,
+    emitted,
+    engine_socket,
+    handshake,
+    native_socket,
+)
 from tests.journeys.server import ServerProcess
 
 #: How often one socket may be spoken to before it has said too much (LiveSettings.frames_per_second_max).
@@ -34,11 +43,11 @@ class ClientSession:
         for socket, _ in self._sockets.values():
             socket.close()
 
-    def show(self, door: str, token: str) -> str:
+    def show(self, endpoint: str, token: str) -> str:
         """The outcome of a token at a door."""
-        if door in HTTP_DOORS:
-            return self.ask(door, token)
-        match door:
+        if endpoint in HTTP_ENDPOINTS:
+            return self.ask(endpoint, token)
+        match endpoint:
             case "POST /api/v1/auth/spectator":
                 return self._spectator(token)
             case "GET /ws":
@@ -49,21 +58,21 @@ class ClientSession:
                 return self._native_auth(token)
             case "/ws auth:refresh":
                 socket = self._kept("native", lambda: native_socket(self.server, self.honest()))
-                return told(socket, "auth:refresh", {"token": token})[0]
+                return answered(socket, "auth:refresh", {"token": token})[0]
             case "Socket.IO CONNECT over polling":
                 return self._connect_polling(token)
             case "Socket.IO CONNECT over WebSocket" | "Socket.IO CONNECT (WEBSOCKET_PORT)":
-                return self._connect_socket(door, token)
+                return self._connect_socket(endpoint, token)
             case "Socket.IO auth" | "Socket.IO auth:refresh":
                 socket = self._kept("socketio", lambda: engine_socket(self.server, self.honest()))
-                return emitted(socket, door.rpartition(" ")[2], {"token": token})
-        raise LookupError(f"no way to show a token at {door}")
+                return emitted(socket, endpoint.rpartition(" ")[2], {"token": token})
+        raise LookupError(f"no way to show a token at {endpoint}")
 
-    def ask(self, door: str, token: str | None, query: str = "") -> str:
+    def ask(self, endpoint: str, token: str | None, query: str = "") -> str:
         """The outcome of a request at an HTTP door, with a token in its header or none."""
-        method, path = door.split(" ", 1)
+        method, path = endpoint.split(" ", 1)
         query = query or ("?wait=0" if path.endswith("changes") else "")
-        return outcome_of(*self.request(method, path + query, token, HTTP_DOORS.get(door)))
+        return outcome_of(*self.request(method, path + query, token, HTTP_ENDPOINTS.get(endpoint)))
 
     def request(self, method: str, path: str, token: str | None = None, body: object = None) -> tuple[int, Any]:
         """(status, JSON or bytes) of a request with a JSON body."""
@@ -98,18 +107,18 @@ class ClientSession:
 
     def _native_auth(self, token: str) -> str:
         with native_socket(self.server) as socket:
-            outcome, answer = told(socket, "auth", {"token": token})
-            if outcome in CLOSE_CODES and answer["data"]["error"] != "MALFORMED_REQUEST":
-                assert closed_with(socket) == CLOSE_CODES[outcome]
-            return outcome
+            result, answer = answered(socket, "auth", {"token": token})
+            if result in CLOSE_CODES and answer["data"]["error"] != "MALFORMED_REQUEST":
+                assert closed_with(socket) == CLOSE_CODES[result]
+            return result
 
-    def _connect_socket(self, door: str, token: str) -> str:
-        socket = self._kept(door, lambda: engine_socket(self.server, own_port="WEBSOCKET_PORT" in door))
-        outcome = connected(socket, token)
-        if outcome == ADMITTED:
-            self._sockets.pop(door)
+    def _connect_socket(self, endpoint: str, token: str) -> str:
+        socket = self._kept(endpoint, lambda: engine_socket(self.server, own_port="WEBSOCKET_PORT" in endpoint))
+        result = connected(socket, token)
+        if result == ADMITTED:
+            self._sockets.pop(endpoint)
             socket.close()
-        return outcome
+        return result
 
     def _connect_polling(self, token: str) -> str:
         query, kind = "/socket.io/?EIO=4&transport=polling", {"Content-Type": "text/plain"}

@@ -10,19 +10,19 @@ from typing import Any
 
 from tests.attack.attacks import CHANGES, attack, begun_action, client_of, somebody, ticket_of
 from tests.attack.conftest import honest
-from tests.attack.doors import ADMITTED, SUBMIT
-from tests.attack.sockets import emitted, engine_socket, native_socket, told
+from tests.attack.endpoints import ADMITTED, SUBMIT
+from tests.attack.sockets import answered, emitted, engine_socket, native_socket
 from tests.journeys.server import ServerProcess
 
 
 @attack
 def a_refresh_as_another_player(server: ServerProcess) -> list[str]:
     with native_socket(server, honest("amy")) as native, engine_socket(server, honest("amy")) as socketio:
-        outcomes = {
-            "/ws": told(native, "auth:refresh", {"token": honest("bob")})[0],
+        results = {
+            "/ws": answered(native, "auth:refresh", {"token": honest("bob")})[0],
             "Socket.IO": emitted(socketio, "auth:refresh", {"token": honest("bob")}),
         }
-    return [door for door, outcome in outcomes.items() if outcome == ADMITTED]
+    return [endpoint for endpoint, result in results.items() if result == ADMITTED]
 
 
 @attack
@@ -34,7 +34,7 @@ def a_refresh_in_another_role(server: ServerProcess) -> list[str]:
             engine_socket(server, honest("amy", role=role)) as socketio,
         ):
             token = honest("amy", role=other)
-            if told(native, "auth:refresh", {"token": token})[0] == ADMITTED:
+            if answered(native, "auth:refresh", {"token": token})[0] == ADMITTED:
                 got.append(f"/ws, {role} as {other}")
             if emitted(socketio, "auth:refresh", {"token": token}) == ADMITTED:
                 got.append(f"Socket.IO, {role} as {other}")
@@ -42,7 +42,7 @@ def a_refresh_in_another_role(server: ServerProcess) -> list[str]:
 
 
 @attack
-def the_deeds_of_a_player_who_forbade_it(server: ServerProcess) -> list[str]:
+def the_awards_of_a_player_who_forbade_it(server: ServerProcess) -> list[str]:
     amy, one, path = somebody("amy"), client_of(server), SUBMIT.split(" ")[1]
     _, before = one.request("GET", f"{CHANGES}?wait=0", honest(amy))
     one.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
@@ -54,13 +54,13 @@ def the_deeds_of_a_player_who_forbade_it(server: ServerProcess) -> list[str]:
             events = [("spectate:user", f"u{n}") for n in range(14)] + [("spectate:user", amy)]
             for event, data in [*events, ("join:leaderboard", {"since": before["data"]["cursor"]})]:
                 socket.send(json.dumps({"event": event, "data": data, "id": 1 if data == amy else 2}))
-            heard: list[str] = []
-            while len([one for one in heard if one in ("ack", "error")]) < 16:
-                heard.append(json.loads(socket.recv(timeout=5))["event"])
+            received: list[str] = []
+            while len([one for one in received if one in ("ack", "error")]) < 16:
+                received.append(json.loads(socket.recv(timeout=5))["event"])
             with suppress(TimeoutError):  # what was missed follows the last acknowledgement
                 while True:
-                    heard.append(json.loads(socket.recv(timeout=0.3))["event"])
-            got |= {"player:action"} & set(heard)
+                    received.append(json.loads(socket.recv(timeout=0.3))["event"])
+            got |= {"player:action"} & set(received)
     return sorted(got)
 
 
@@ -137,5 +137,7 @@ def the_next_id_from_those_before(server: ServerProcess) -> list[str]:
         tickets.append(ticket_of(server, amy))
     kinds = {"sid": sids, "pid": pids, "ticket": tickets}
     return [
-        kind for kind, ids in kinds.items() if len(ids[0]) < 24 or any(len(set(place)) < 5 for place in zip(*ids, strict=True))
+        kind
+        for kind, ids in kinds.items()
+        if len(ids[0]) < 24 or any(len(set(player_rank)) < 5 for player_rank in zip(*ids, strict=True))
     ]

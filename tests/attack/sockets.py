@@ -12,7 +12,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from tests.attack.doors import ADMITTED, INVALID, outcome_of
+from tests.attack.endpoints import ADMITTED, INVALID, outcome_of
 from tests.journeys.server import ServerProcess
 
 
@@ -33,25 +33,25 @@ def native_socket(server: ServerProcess, token: str | None = None, *, own_port: 
     """A socket of the native protocol, at /ws or on WEBSOCKET_PORT; with a token it is that player's. The caller closes it."""
     url = f"ws://127.0.0.1:{server.websocket_port}/" if own_port else f"ws://127.0.0.1:{server.port}/ws"
     socket = _opened(url)
-    assert token is None or told(socket, "auth", {"token": token})[0] == ADMITTED
+    assert token is None or answered(socket, "auth", {"token": token})[0] == ADMITTED
     return socket
 
 
-def told(socket: ClientConnection, event: str, data: Any) -> tuple[str, Any]:
+def answered(socket: ClientConnection, event: str, data: Any) -> tuple[str, Any]:
     """(the outcome of an event of the native protocol, the whole answer)."""
     socket.send(json.dumps({"event": event, "id": 1, **({} if data is None else {"data": data})}))
     while True:
-        heard = json.loads(socket.recv(timeout=5))
-        if heard["event"] == "ack":
-            return ADMITTED, heard
-        if heard["event"] == "error":
-            return token_outcome(heard["data"]), heard
+        received = json.loads(socket.recv(timeout=5))
+        if received["event"] == "ack":
+            return ADMITTED, received
+        if received["event"] == "error":
+            return token_outcome(received["data"]), received
 
 
 def token_outcome(refusal: dict[str, Any]) -> str:
     """A socket's refusal; what it cannot even read as a token is an invalid one."""
-    outcome = str(refusal["error"]).lower()
-    return INVALID if outcome == "malformed_request" else outcome
+    result = str(refusal["error"]).lower()
+    return INVALID if result == "malformed_request" else result
 
 
 def closed_with(socket: ClientConnection, seconds_max: float = 5.0) -> int | None:
@@ -91,9 +91,9 @@ def connect_outcome(answer: str) -> str:
 def emitted(socket: ClientConnection, event: str, data: Any) -> str:
     """The outcome of an event of Socket.IO, by its acknowledgement."""
     socket.send("421" + json.dumps([event] if data is None else [event, data]))
-    while not (heard := str(socket.recv(timeout=5))).startswith("431"):
+    while not (received := str(socket.recv(timeout=5))).startswith("431"):
         pass
-    (said,) = json.loads(heard[3:])
+    (said,) = json.loads(received[3:])
     return token_outcome(said) if "error" in said else ADMITTED
 
 

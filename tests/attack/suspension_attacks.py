@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.attack.attacks import CHANGES, STREAM, attack, client_of, somebody, suspend
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest
-from tests.attack.doors import ENTRANCES, FORBIDDEN, HTTP_DOORS, INVALID, outcome_of
+from tests.attack.endpoints import ENTRANCES, FORBIDDEN, HTTP_ENDPOINTS, INVALID, outcome_of
 from tests.attack.sockets import closed_with, engine_socket, native_socket
 from tests.journeys.server import ServerProcess
 
@@ -22,8 +22,8 @@ def a_parked_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> list
         parked = pool.submit(one.request, "GET", f"{CHANGES}?wait=25&since={body['data']['cursor']}", honest(user))
         time.sleep(0.3)
         suspend(server, user)
-        outcome = outcome_of(*parked.result(5))  # it ends with the suspension, not with its patience
-    return [] if outcome == FORBIDDEN else [outcome]
+        result = outcome_of(*parked.result(5))  # it ends with the suspension, not with its patience
+    return [] if result == FORBIDDEN else [result]
 
 
 @attack
@@ -31,18 +31,18 @@ def a_parked_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[
     now_s, one = int(time.time()), client_of(server)
     token = honest("amy", iat=now_s - 5, exp=now_s + 2)
     _, body = one.request("GET", f"{CHANGES}?wait=0", token)
-    outcome = outcome_of(*one.request("GET", f"{CHANGES}?wait=3&since={body['data']['cursor']}", token))
-    return [] if outcome == INVALID else [outcome]
+    result = outcome_of(*one.request("GET", f"{CHANGES}?wait=3&since={body['data']['cursor']}", token))
+    return [] if result == INVALID else [result]
 
 
 @attack
-def a_suspended_player_at_every_door(server: ServerProcess) -> list[str]:
+def a_suspended_player_at_every_endpoint(server: ServerProcess) -> list[str]:
     user = somebody("mallory")
     one = ClientSession(server, lambda: honest(user))
     suspend(server, user)
-    wanted = {door: INVALID for door in ENTRANCES if door.startswith("Socket.IO CONNECT")}  # it gives no reasons
-    outcomes = {door: one.show(door, honest(user)) for door in (*HTTP_DOORS, *ENTRANCES)}
-    return [door for door, outcome in outcomes.items() if outcome != wanted.get(door, FORBIDDEN)]
+    wanted = {endpoint: INVALID for endpoint in ENTRANCES if endpoint.startswith("Socket.IO CONNECT")}  # it gives no reasons
+    results = {endpoint: one.show(endpoint, honest(user)) for endpoint in (*HTTP_ENDPOINTS, *ENTRANCES)}
+    return [endpoint for endpoint, result in results.items() if result != wanted.get(endpoint, FORBIDDEN)]
 
 
 @attack

@@ -8,13 +8,13 @@ import pytest
 
 from tests.attack import session_attacks, suspension_attacks, ticket_attacks
 from tests.attack.attacks import ATTACKS, CHANGES, STREAM
-from tests.attack.doors import ENTRANCES, HTTP_DOORS, TICKET_DOORS
+from tests.attack.endpoints import ENTRANCES, HTTP_ENDPOINTS, TICKET_ENDPOINTS
 from tests.attack.holes import Hole
 from tests.journeys.server import ServerProcess
 
 assert {session_attacks, suspension_attacks, ticket_attacks}  # importing them is what adds their attacks
 
-TICKETS, DOOR, ABSENTEES = (
+TICKETS, GUARD, SESSION_STORE = (
     "scoreboard/storage/redis/tickets.py",
     "scoreboard/web/request_guard.py",
     "scoreboard/storage/redis/sessions.py",
@@ -35,7 +35,7 @@ INVALID_IS_AMY = Hole(
     '            claims = self._verified(token) or _Claims("amy", "Amy", "user", 0, 2**40)\n',
 )
 TICKET_EVERYWHERE = Hole(
-    DOOR,
+    GUARD,
     "player = token if isinstance(token, Refusal) else self.authenticator.authenticate(token)",
     f'player = {AMY} if b"ticket=" in request.query else self.authenticator.authenticate(str(token))',
 )
@@ -45,7 +45,7 @@ ANY_SID = Hole(
     "connection = self._engine.connections.get(sid) or next(iter(self._engine.connections.values()))",
 )
 KINDS = ("/ws", "Socket.IO")
-ELSEWHERE = [door for door in HTTP_DOORS if door not in TICKET_DOORS]
+ELSEWHERE = [endpoint for endpoint in HTTP_ENDPOINTS if endpoint not in TICKET_ENDPOINTS]
 PAIRS = [f"{first}, then {second}" for first in (CHANGES, STREAM) for second in (CHANGES, STREAM)]
 #: By attack: the check without which it gets in, and all that it then gets in with.
 HOLES: dict[str, tuple[Hole, list[str]]] = {
@@ -53,7 +53,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     "a ticket from two connections at once": (GETDEL, ["more than one came in"]),
     "a ticket of a token that has ended": (TICKET_RECHECK, [CHANGES, STREAM]),
     "a ticket of a player suspended since": (TICKET_RECHECK, [CHANGES, STREAM]),
-    "a ticket as a token": (INVALID_IS_AMY, list(HTTP_DOORS)),
+    "a ticket as a token": (INVALID_IS_AMY, list(HTTP_ENDPOINTS)),
     "a token as a ticket": (MADE_UP, [CHANGES, STREAM]),
     "a ticket at a door that takes none": (TICKET_EVERYWHERE, ELSEWHERE),
     "a ticket made up": (MADE_UP, []),
@@ -94,14 +94,14 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ["sid", "pid"],
     ),
     "a recovery id of another player": (
-        Hole(ABSENTEES, 'return f"absent:{pid}:{user_id}"', 'return f"absent:{pid}"'),
+        Hole(SESSION_STORE, 'return f"absent:{pid}:{user_id}"', 'return f"absent:{pid}"'),
         ["another player came back as this one"],
     ),
-    "a recovery id twice": (Hole(ABSENTEES, '"GETDEL", _key', '"GET", _key'), ["two sessions have one id"]),
+    "a recovery id twice": (Hole(SESSION_STORE, '"GETDEL", _key', '"GET", _key'), ["two sessions have one id"]),
     "a session of engine io by a guessed id": (ANY_SID, ["a session answered"]),
     "a parked poll of a player suspended meanwhile": (READ_RECHECK, ["admitted"]),
     "a parked poll of a token that ends meanwhile": (READ_RECHECK, ["admitted"]),
-    "a suspended player at every door": (NOT_SUSPENDED, [*HTTP_DOORS, *ENTRANCES]),
+    "a suspended player at every door": (NOT_SUSPENDED, [*HTTP_ENDPOINTS, *ENTRANCES]),
     "an open socket of a token that has ended": (
         Hole("scoreboard/realtime/client_session.py", "return self.player.expires_at_s <= wall_s", "return False"),
         ["/ws", "Socket.IO"],

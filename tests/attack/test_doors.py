@@ -17,25 +17,25 @@ from scoreboard.domain.grants import key_id
 from tests.attack.attacks import somebody, suspend, ticket_of
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import TARGET, honest, target_server
-from tests.attack.doors import (
+from tests.attack.endpoints import (
     ACTION,
     ADMITTED,
     EVENTS,
     FORBIDDEN,
-    HTTP_DOORS,
+    HTTP_ENDPOINTS,
     INVALID,
     OWN,
     PLAYERS_ONLY,
     SPECTATOR,
     SUBMIT,
-    TOKEN_DOORS,
+    TOKEN_ENDPOINTS,
     UNAUTHORIZED,
 )
 from tests.attack.forged_tokens import forged
 from tests.attack.holes import Hole
 from tests.attack.instance import ROLES, claims_of, compact, mistaken_keys, same_key
 from tests.attack.signatures import grant, signed_by
-from tests.attack.sockets import closed_with, connected, emitted, engine_socket, native_socket, told
+from tests.attack.sockets import answered, closed_with, connected, emitted, engine_socket, native_socket
 from tests.attack.test_tokens import SLOW
 from tests.journeys.server import ServerProcess
 
@@ -62,14 +62,14 @@ def spectators_token(client_session: ClientSession, shown: str | None = None, bo
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("door", [door for door in TOKEN_DOORS if door != SPECTATOR])
+@pytest.mark.parametrize("endpoint", [endpoint for endpoint in TOKEN_ENDPOINTS if endpoint != SPECTATOR])
 def test_every_door_admits_an_honest_token_of_a_role_that_may_come_in(
-    door: str, role: str, client_session: ClientSession
+    endpoint: str, role: str, client_session: ClientSession
 ) -> None:
-    refused = (role == "spectator" and door in PLAYERS_ONLY) or (role != "user" and door in REFRESHES)
+    refused = (role == "spectator" and endpoint in PLAYERS_ONLY) or (role != "user" and endpoint in REFRESHES)
     wanted = FORBIDDEN if refused else ADMITTED
-    assert client_session.show(door, honest(role=role)) == wanted
-    assert client_session.show(door, honest(role=role)) == wanted, "remembered"
+    assert client_session.show(endpoint, honest(role=role)) == wanted
+    assert client_session.show(endpoint, honest(role=role)) == wanted, "remembered"
 
 
 def test_a_spectators_token_is_renewed_under_its_name_and_carries_nothing_else(client_session: ClientSession) -> None:
@@ -84,8 +84,8 @@ def test_a_spectators_token_is_renewed_under_its_name_and_carries_nothing_else(c
             assert claims_of(spectators_token(client_session, other, body))["userId"] not in ("amy", claims["userId"])
 
 
-@pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_no_door_admits_anything_forged(door: str, client_session: ClientSession) -> None:
+@pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
+def test_no_door_admits_anything_forged(endpoint: str, client_session: ClientSession) -> None:
     instances = st.sampled_from([TARGET, replace(TARGET, role="admin"), replace(TARGET, role="spectator")])
 
     @settings(SLOW, max_examples=60)
@@ -93,30 +93,30 @@ def test_no_door_admits_anything_forged(door: str, client_session: ClientSession
     def attack(data: st.DataObject) -> None:
         instance, now_s = data.draw(instances), int(time.time())
         kind, token = data.draw(forged(instance, now_s))
-        outcome = client_session.show(door, token)
+        result = client_session.show(endpoint, token)
         if time.time() - now_s > instance.slack_s:
             reject()  # a time that was just beyond a border may not be any more
-        assert outcome == INVALID, (kind, token)
+        assert result == INVALID, (kind, token)
 
     attack()
 
 
-@pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_no_door_admits_an_unknown_key_id_with_an_empty_key(door: str, client_session: ClientSession) -> None:
+@pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
+def test_no_door_admits_an_unknown_key_id_with_an_empty_key(endpoint: str, client_session: ClientSession) -> None:
     now_s = int(time.time())
     for key in (b"", b"\0" * 32):
         for role in ROLES:
             token = compact({"alg": "HS256", "kid": "x"}, TARGET.claims(now_s, "eve", role=role), key)
-            assert client_session.show(door, token) == INVALID
+            assert client_session.show(endpoint, token) == INVALID
 
 
-@pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_no_door_takes_a_key_by_mistake(door: str, client_session: ClientSession) -> None:
+@pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
+def test_no_door_takes_a_key_by_mistake(endpoint: str, client_session: ClientSession) -> None:
     """Each of them, without the help of chance: also the action secret, a retired one, and digests of nothing."""
-    role = "spectator" if door == SPECTATOR else "user"
+    role = "spectator" if endpoint == SPECTATOR else "user"
     for key in mistaken_keys(TARGET):
         token = compact({"alg": "HS256"}, TARGET.claims(int(time.time()), role=role), key)
-        assert client_session.show(door, token) == INVALID, key
+        assert client_session.show(endpoint, token) == INVALID, key
 
 
 def submitted(client_session: ClientSession, key: bytes, kid: str) -> tuple[int, object]:
@@ -136,33 +136,33 @@ def test_no_submission_takes_a_key_by_mistake(client_session: ClientSession) -> 
             assert same_key(key, ours) or submitted(client_session, key, kid) == (400, "INVALID_ACTION"), key
 
 
-@pytest.mark.parametrize("door", TOKEN_DOORS)
-def test_the_released_hole_shows_at_every_door(door: str, holed_server: Callable[..., ServerProcess]) -> None:
+@pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
+def test_the_released_hole_shows_at_every_door(endpoint: str, holed_server: Callable[..., ServerProcess]) -> None:
     one = ClientSession(holed_server(AS_RELEASED), honest)
     # A refresh must be the socket's own player's, and only a name of ours is kept at /auth/spectator.
-    user, role = (f"spectator-{uuid.uuid4()}", "spectator") if door == SPECTATOR else ("amy", "user")
+    user, role = (f"spectator-{uuid.uuid4()}", "spectator") if endpoint == SPECTATOR else ("amy", "user")
     token = compact({"alg": "HS256", "kid": "x"}, TARGET.claims(int(time.time()), user, role=role), b"")
     try:
-        assert one.show(door, token) == ADMITTED
+        assert one.show(endpoint, token) == ADMITTED
     finally:
         one.close()
 
 
-@pytest.mark.parametrize("door", HTTP_DOORS)
+@pytest.mark.parametrize("endpoint", HTTP_ENDPOINTS)
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_token_is_shown_as_a_bearer_or_not_at_all(door: str, header: str | None, client_session: ClientSession) -> None:
-    method, path = door.split(" ")
-    lines = {} if header is None else {"Authorization": header.format(honest(), honest())}
-    body = None if HTTP_DOORS[door] is None else json.dumps(HTTP_DOORS[door]).encode()
-    status, answer = client_session.send(method, path, {**lines, "Content-Type": "application/json"}, body)
+def test_a_token_is_shown_as_a_bearer_or_not_at_all(endpoint: str, header: str | None, client_session: ClientSession) -> None:
+    method, path = endpoint.split(" ")
+    text_lines = {} if header is None else {"Authorization": header.format(honest(), honest())}
+    body = None if HTTP_ENDPOINTS[endpoint] is None else json.dumps(HTTP_ENDPOINTS[endpoint]).encode()
+    status, answer = client_session.send(method, path, {**text_lines, "Content-Type": "application/json"}, body)
     assert status == 401, "this route asks for no token"
     assert answer["error"].lower() in (UNAUTHORIZED, INVALID)
 
 
-@pytest.mark.parametrize("door", HTTP_DOORS)
+@pytest.mark.parametrize("endpoint", HTTP_ENDPOINTS)
 @pytest.mark.parametrize("where", ["token", "access_token", "jwt", "Authorization", "auth"])
-def test_a_token_in_the_query_or_a_cookie_is_ignored(door: str, where: str, client_session: ClientSession) -> None:
-    method, path = door.split(" ")
+def test_a_token_in_the_query_or_a_cookie_is_ignored(endpoint: str, where: str, client_session: ClientSession) -> None:
+    method, path = endpoint.split(" ")
     body = b"{}" if method != "GET" else None
     status, answer = client_session.send(method, f"{path}?{where}={honest()}", {"Cookie": f"{where}={honest()}"}, body)
     assert (status, answer["error"].lower()) == (401, UNAUTHORIZED)
@@ -181,7 +181,7 @@ def test_a_suspended_player_gets_a_strangers_token_and_no_other(target: ServerPr
 @pytest.mark.parametrize(("event", "data"), [*EVENTS.items(), *ASKED_OTHERWISE])
 def test_a_stranger_on_a_socket_is_told_to_authenticate(event: str, data: object, own_port: bool, target: ServerProcess) -> None:
     with native_socket(target, own_port=own_port) as socket:
-        assert told(socket, event, data)[0] == (INVALID if event.startswith("auth") else UNAUTHORIZED)
+        assert answered(socket, event, data)[0] == (INVALID if event.startswith("auth") else UNAUTHORIZED)
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -195,7 +195,7 @@ def test_a_stranger_on_socket_io_is_closed(event: str, target: ServerProcess) ->
 @pytest.mark.parametrize("event", [event for event in EVENTS if not event.startswith("auth")])
 def test_a_player_on_a_socket_may_ask(event: str, target: ServerProcess) -> None:
     with native_socket(target, honest("bob")) as native, engine_socket(target, honest("bob")) as socketio:
-        assert told(native, event, EVENTS[event])[0] == ADMITTED
+        assert answered(native, event, EVENTS[event])[0] == ADMITTED
         assert emitted(socketio, event, EVENTS[event]) == ADMITTED
 
 
@@ -204,16 +204,16 @@ def test_a_socket_refuses_another_players_token(event: str, target: ServerProces
     with native_socket(target, honest("amy")) as native, engine_socket(target, honest("amy")) as socketio:
         for user, role in (("bob", "user"), ("Amy", "user"), ("spectator-1", "spectator"), ("bob", "admin"), ("amy", "admin")):
             token = honest(user, role=role)
-            assert told(native, event, {"token": token})[0] == FORBIDDEN
+            assert answered(native, event, {"token": token})[0] == FORBIDDEN
             assert emitted(socketio, event, {"token": token}) == FORBIDDEN
-        _, ack = told(native, event, {"token": honest("amy")})
+        _, ack = answered(native, event, {"token": honest("amy")})
         assert ack["data"]["userId"] == "amy"
         assert emitted(socketio, event, {"token": honest("amy")}) == ADMITTED
 
 
-@pytest.mark.parametrize("door", OWN)
-def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(door: str, client_session: ClientSession) -> None:
-    path = door.split(" ")[1]
+@pytest.mark.parametrize("endpoint", OWN)
+def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(endpoint: str, client_session: ClientSession) -> None:
+    path = endpoint.split(" ")[1]
     amy, eve = somebody("amy"), somebody("eve")
     client_session.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
     own = client_session.request("GET", path, honest(eve))
@@ -232,8 +232,8 @@ def test_no_token_lives_longer_than_the_operator_allows_a_spectators_included(tm
         claims, now_s = claims_of(token), int(time.time())
         assert claims["exp"] - claims["iat"] == 60
         assert one.ask("GET /api/v1/scores/leaderboard", token) == ADMITTED
-        for life_s, outcome in ((60, ADMITTED), (61, INVALID), (600, INVALID)):
-            assert one.ask("GET /api/v1/scores/me", honest(iat=now_s, exp=now_s + life_s)) == outcome
+        for life_s, result in ((60, ADMITTED), (61, INVALID), (600, INVALID)):
+            assert one.ask("GET /api/v1/scores/me", honest(iat=now_s, exp=now_s + life_s)) == result
     finally:
         one.close()
         server.kill()

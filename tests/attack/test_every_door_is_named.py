@@ -12,7 +12,7 @@ from scoreboard.realtime.socketio.resource import SOCKETIO_PATH
 from scoreboard.web.api_spec import OPERATIONS
 from scoreboard.web.app import Api
 from scoreboard.web.query_params import _NAMES
-from tests.attack.doors import EVENTS, HTTP_DOORS, OPEN_DOORS, TOKEN_DOORS
+from tests.attack.endpoints import EVENTS, HTTP_ENDPOINTS, OPEN_ENDPOINTS, TOKEN_ENDPOINTS
 from tests.attack.holes import ROOT
 
 HOW = "docs/security.md says how to add a door: When you add a door"
@@ -42,7 +42,7 @@ def routes() -> set[str]:
 
 def unnamed(found: set[str]) -> set[str]:
     """Routes that the suite does not name."""
-    return found - set(TOKEN_DOORS) - set(OPEN_DOORS) - set(SOCKETS)
+    return found - set(TOKEN_ENDPOINTS) - set(OPEN_ENDPOINTS) - set(SOCKETS)
 
 
 def test_every_route_is_a_door_of_the_suite() -> None:
@@ -51,9 +51,13 @@ def test_every_route_is_a_door_of_the_suite() -> None:
 
 
 def test_the_suite_names_no_door_that_is_gone() -> None:
-    named = {door for door in (*TOKEN_DOORS, *OPEN_DOORS) if door.split(" ")[0].isupper() and "WEBSOCKET_PORT" not in door}
-    assert {door for door in named if door not in routes()} == set()
-    assert set().union(*SOCKETS.values()) <= set(TOKEN_DOORS)
+    named = {
+        endpoint
+        for endpoint in (*TOKEN_ENDPOINTS, *OPEN_ENDPOINTS)
+        if endpoint.split(" ")[0].isupper() and "WEBSOCKET_PORT" not in endpoint
+    }
+    assert {endpoint for endpoint in named if endpoint not in routes()} == set()
+    assert set().union(*SOCKETS.values()) <= set(TOKEN_ENDPOINTS)
 
 
 def test_every_event_is_a_door_of_the_suite() -> None:
@@ -66,7 +70,7 @@ def test_the_other_port_serves_these_two_and_nothing_else() -> None:
     found = re.search(r"build_socket_site\(\s*(\{[^}]*\}),\s*otherwise=WebSocketResource\(sockets\)", source)
     assert found is not None
     assert found[1] == "{SOCKETIO_PATH: socketio}"
-    assert {door for door in TOKEN_DOORS if "WEBSOCKET_PORT" in door} == {
+    assert {endpoint for endpoint in TOKEN_ENDPOINTS if "WEBSOCKET_PORT" in endpoint} == {
         "GET / (WEBSOCKET_PORT)",
         "Socket.IO CONNECT (WEBSOCKET_PORT)",
     }
@@ -83,5 +87,5 @@ def test_there_are_no_more_credentials_than_the_suite_forges() -> None:
 
 
 def test_what_machines_are_told_to_secure_is_what_asks_for_a_token() -> None:
-    told = {f"{one.method.upper()} {one.path}": one.secured for one in OPERATIONS}
-    assert {door for door, secured in told.items() if secured} == set(HTTP_DOORS)
+    answered = {f"{one.method.upper()} {one.path}": one.secured for one in OPERATIONS}
+    assert {endpoint for endpoint, secured in answered.items() if secured} == set(HTTP_ENDPOINTS)

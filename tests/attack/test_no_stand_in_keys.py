@@ -62,7 +62,7 @@ def stand_ins(source: str) -> Iterator[str]:
 
 def _of_secrets(name: str) -> bool:
     last = name.lower().rpartition(".")[2]
-    return any(part.rstrip("s") in SECRET for part in last.replace("(", "_").split("_"))
+    return any(piece.rstrip("s") in SECRET for piece in last.replace("(", "_").split("_"))
 
 
 def _key_in(node: ast.expr, constants: set[str]) -> bool:

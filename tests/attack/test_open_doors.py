@@ -11,20 +11,20 @@ from hypothesis import strategies as st
 
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import TARGET, honest
-from tests.attack.doors import OPEN_DOORS
+from tests.attack.endpoints import OPEN_ENDPOINTS
 from tests.attack.forged_tokens import forged
 from tests.attack.test_tokens import SLOW
 from tests.journeys.server import ServerProcess
 
-PATHS = [door.split(" ")[1].replace("<path:name>", "main.js") for door in OPEN_DOORS]
+PATHS = [endpoint.split(" ")[1].replace("<path:name>", "main.js") for endpoint in OPEN_ENDPOINTS]
 #: Words that no open door may show: a player, an address, a secret, the beginning of a token.
-NEVER_TOLD = ("amy", "Amy", "127.0.0.1", TARGET.secret, TARGET.older, TARGET.action_secret, TARGET.issuer, "eyJ")
+NEVER_SHOWN = ("amy", "Amy", "127.0.0.1", TARGET.secret, TARGET.older, TARGET.action_secret, TARGET.issuer, "eyJ")
 
 
 def without_figures(status: int, body: Any) -> tuple[int, object]:
     """An answer as it is, but the names alone of what is measured: figures change by themselves."""
     if isinstance(body, bytes) and body.startswith(b"# HELP"):
-        return status, [line.split(b" ")[0] for line in body.splitlines() if b"_total{" not in line]
+        return status, [text_line.split(b" ")[0] for text_line in body.splitlines() if b"_total{" not in text_line]
     return status, body
 
 
@@ -49,7 +49,7 @@ def test_an_open_door_names_no_player_no_address_and_no_secret(path: str, client
     client_session.show("POST /api/v1/actions/initialize", honest("amy"))
     _, body = client_session.request("GET", path)
     text = body.decode() if isinstance(body, bytes) else str(body)
-    assert [word for word in NEVER_TOLD if word in text and not (path == "/openapi.json" and word == "eyJ")] == []
+    assert [word for word in NEVER_SHOWN if word in text and not (path == "/openapi.json" and word == "eyJ")] == []
 
 
 def test_the_log_says_nothing_of_what_was_shown(target: ServerProcess, client_session: ClientSession) -> None:

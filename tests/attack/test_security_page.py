@@ -6,7 +6,7 @@ import ast
 import re
 from pathlib import Path
 
-from tests.attack.doors import OPEN_DOORS, OWN, TOKEN_DOORS
+from tests.attack.endpoints import OPEN_ENDPOINTS, OWN, TOKEN_ENDPOINTS
 from tests.attack.holes import ROOT
 from tests.attack.test_credentials import HOLES
 
@@ -19,14 +19,16 @@ NOTHING = {"–"}
 
 def rows() -> list[list[str]]:
     """The lines of the tables of doors, without their heads."""
-    lines = [line for line in TABLES.splitlines() if line.startswith("| ") and not line.startswith("| Door")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+    text_lines = [
+        text_line for text_line in TABLES.splitlines() if text_line.startswith("| ") and not text_line.startswith("| Door")
+    ]
+    return [[cell.strip() for cell in text_line.strip("|").split(" | ")] for text_line in text_lines]
 
 
 def test_every_door_of_the_suite_has_its_line() -> None:
     named = " ".join(row[0] for row in rows())
-    assert [door for door in TOKEN_DOORS if f"`{door}`" not in named] == []
-    assert [door for door in OPEN_DOORS if f"`{door}`" not in TABLES] == []
+    assert [endpoint for endpoint in TOKEN_ENDPOINTS if f"`{endpoint}`" not in named] == []
+    assert [endpoint for endpoint in OPEN_ENDPOINTS if f"`{endpoint}`" not in TABLES] == []
 
 
 def test_every_cell_names_its_test() -> None:
@@ -47,10 +49,10 @@ COLUMNS = {
 def test_every_column_says_what_its_head_allows() -> None:
     wrong = []
     for table in TABLES.split("### ")[1:3]:
-        heads, *lines = [line for line in table.splitlines() if line.startswith("| ")]
+        heads, *text_lines = [text_line for text_line in table.splitlines() if text_line.startswith("| ")]
         names = [cell.strip() for cell in heads.strip("|").split(" | ")]
-        for line in lines:
-            row = [cell.strip() for cell in line.strip("|").split(" | ")]
+        for text_line in text_lines:
+            row = [cell.strip() for cell in text_line.strip("|").split(" | ")]
             assert len(row) == len(names), f"a cell too many or too few: {row[0]}"
             for name, cell in zip(names, row, strict=True):
                 begins, marks = COLUMNS.get(name, ("", ""))
@@ -78,8 +80,8 @@ def test_every_test_that_the_page_names_exists() -> None:
 
 
 def test_every_attack_stands_on_the_page() -> None:
-    told = set(re.findall(r"test_an_attack_gets_nothing\[([^\]]+)\]", PAGE))
-    assert told == set(HOLES)
+    answered = set(re.findall(r"test_an_attack_gets_nothing\[([^\]]+)\]", PAGE))
+    assert answered == set(HOLES)
 
 
 def test_its_links_lead_somewhere() -> None:

@@ -16,7 +16,7 @@ from scoreboard.domain.players import ledger_shard
 from tests.attack.attacks import begun_action, somebody
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest, target_server
-from tests.attack.doors import FORBIDDEN, outcome_of
+from tests.attack.endpoints import FORBIDDEN, outcome_of
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_server import postgres
 
@@ -44,15 +44,15 @@ def suspension_under_way(server: ServerProcess, user_id: str) -> Iterator[None]:
     url = server.more.get("DATABASE_URL")
     if url is not None:
         with psycopg.connect(url) as order:
-            (turn,) = order.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchone() or (0,)
+            (step,) = order.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchone() or (0,)
             order.execute("SELECT 1 FROM user_scores WHERE user_id = %s FOR NO KEY UPDATE", [user_id])
-            order.execute(f"{entered}(%s, %s, %s, true, 'root', 'r', now(), %s)", [shard, str(uuid.uuid4()), user_id, turn])
+            order.execute(f"{entered}(%s, %s, %s, true, 'root', 'r', now(), %s)", [shard, str(uuid.uuid4()), user_id, step])
             yield
         return
     handle = sqlite3.connect(server.data_dir / "ledger.db", isolation_level=None)
     handle.execute("BEGIN IMMEDIATE")
-    ((turn,),) = handle.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchall()
-    handle.execute(f"{entered}(?, ?, ?, true, 'root', 'r', 0, ?)", [shard, str(uuid.uuid4()), user_id, turn])
+    ((step,),) = handle.execute("UPDATE turns SET number = number + 1 RETURNING number").fetchall()
+    handle.execute(f"{entered}(?, ?, ?, true, 'root', 'r', 0, ?)", [shard, str(uuid.uuid4()), user_id, step])
     yield
     handle.execute("COMMIT")
     handle.close()
@@ -72,9 +72,9 @@ def test_no_award_commits_after_the_suspension_that_it_waited_for(server: Server
             ]
             time.sleep(SILENT_S)
             assert not any(answer.done() for answer in answers), "they wait for the ledger"
-        outcomes = [outcome_of(*answer.result(10)) for answer in answers]
+        results = [outcome_of(*answer.result(10)) for answer in answers]
     assert time.monotonic() - began_s < SILENT_S + 5
-    assert outcomes == [FORBIDDEN] * 3
+    assert results == [FORBIDDEN] * 3
     shown = server.command_line("player", "show", user, "--json")
     assert f'"points": {before}' in shown.stdout or f'"points":{before}' in shown.stdout, shown.stdout
     assert server.command_line("replay", "verify").returncode == 0

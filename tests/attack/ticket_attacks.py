@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from tests.attack.attacks import CHANGES, STREAM, attack, begun_action, client_of, redeemed, somebody, suspend, ticket_of
 from tests.attack.conftest import honest
-from tests.attack.doors import ADMITTED, HTTP_DOORS, SUBMIT, TICKET_DOORS
+from tests.attack.endpoints import ADMITTED, HTTP_ENDPOINTS, SUBMIT, TICKET_ENDPOINTS
 from tests.journeys.server import ServerProcess
 
 
@@ -45,7 +45,7 @@ def a_ticket_from_two_connections_at_once(server: ServerProcess) -> list[str]:
 @attack
 def a_ticket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
     now_s = int(time.time())
-    tickets = [ticket_of(server, "amy", iat=now_s - 5, exp=now_s + 3) for _ in TICKET_DOORS]
+    tickets = [ticket_of(server, "amy", iat=now_s - 5, exp=now_s + 3) for _ in TICKET_ENDPOINTS]
     time.sleep(max(0.0, now_s + 3.1 - time.time()))
     return [path for ticket, path in zip(tickets, (CHANGES, STREAM), strict=True) if redeemed(server, ticket, path) == ADMITTED]
 
@@ -53,7 +53,7 @@ def a_ticket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
 @attack
 def a_ticket_of_a_player_suspended_since(server: ServerProcess) -> list[str]:
     user = somebody("mallory")
-    tickets = [ticket_of(server, user) for _ in TICKET_DOORS]
+    tickets = [ticket_of(server, user) for _ in TICKET_ENDPOINTS]
     suspend(server, user)
     return [path for ticket, path in zip(tickets, (CHANGES, STREAM), strict=True) if redeemed(server, ticket, path) == ADMITTED]
 
@@ -61,7 +61,7 @@ def a_ticket_of_a_player_suspended_since(server: ServerProcess) -> list[str]:
 @attack
 def a_ticket_as_a_token(server: ServerProcess) -> list[str]:
     ticket, one = ticket_of(server, "amy"), client_of(server)
-    got = [door for door in HTTP_DOORS if one.ask(door, ticket) == ADMITTED]
+    got = [endpoint for endpoint in HTTP_ENDPOINTS if one.ask(endpoint, ticket) == ADMITTED]
     assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
     return got
 
@@ -72,10 +72,10 @@ def a_token_as_a_ticket(server: ServerProcess) -> list[str]:
 
 
 @attack
-def a_ticket_at_a_door_that_takes_none(server: ServerProcess) -> list[str]:
+def a_ticket_at_an_endpoint_that_takes_none(server: ServerProcess) -> list[str]:
     ticket, one = ticket_of(server, "amy"), client_of(server)
-    doors = [door for door in HTTP_DOORS if door not in TICKET_DOORS]
-    got = [door for door in doors if one.ask(door, None, f"?ticket={ticket}") == ADMITTED]
+    endpoints = [endpoint for endpoint in HTTP_ENDPOINTS if endpoint not in TICKET_ENDPOINTS]
+    got = [endpoint for endpoint in endpoints if one.ask(endpoint, None, f"?ticket={ticket}") == ADMITTED]
     assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
     return got
 

@@ -52,7 +52,7 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
         link.open()
         await link.reached(5_000)
         if await board.state() is None:
-            await board.rebuild(1, _nobody(), "7")
+            await board.rebuild(1, _no_listener(), "7")
         applied = 0
         for version in itertools.islice(versions, BATCHES):
             projection = await board.set(batch_at(version))
@@ -63,6 +63,6 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
     assert benchmark.pedantic(lambda: run(draw), rounds=5) == BATCHES * batch
 
 
-async def _nobody() -> Any:
+async def _no_listener() -> Any:
     return
     yield

@@ -31,5 +31,5 @@ def test_sign(benchmark: Any) -> None:
 
 
 def test_verify(benchmark: Any) -> None:
-    told = submission(PLAIN, sign(PLAIN, RING))
-    assert benchmark(verify, told, "user-123", keyring(b"k" * 32), NOW) == PLAIN
+    answered = submission(PLAIN, sign(PLAIN, RING))
+    assert benchmark(verify, answered, "user-123", keyring(b"k" * 32), NOW) == PLAIN

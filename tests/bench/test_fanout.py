@@ -17,10 +17,10 @@ from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder
 from tests.realtime.cable import Watchlist
-from tests.realtime.house import OpenDoor, SmallAnnouncer, page
+from tests.realtime.harness import OpenAuthenticator, SmallAnnouncer, page
 
 SOCKETS = 2_000
-WIRE = NativeEncoder()
+ENCODER = NativeEncoder()
 
 
 class Crowd:
@@ -37,11 +37,11 @@ class Crowd:
                 connection.connected = 1
                 connection.setTcpNoDelay(True)
                 self.ours.append(connection)
-        self.visitors = [
+        self.clients = [
             ClientSession(
-                authenticator=OpenDoor(),
+                authenticator=OpenAuthenticator(),
                 announcer=SmallAnnouncer(),
-                encoder=WIRE,
+                encoder=ENCODER,
                 writer=SocketWriter(connection),
                 hang_up=lambda close_reason: None,
             )
@@ -69,8 +69,8 @@ def crowd() -> Iterator[Crowd]:
 
 def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
     def tick() -> None:
-        frames = WIRE.frame(BoardChanged(page=page(players=2)))
-        for client in crowd.visitors:
+        frames = ENCODER.frame(BoardChanged(page=page(players=2)))
+        for client in crowd.clients:
             if client.drained:
                 client.offer(frames)
 
@@ -78,7 +78,7 @@ def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, crowd: Crow
 
 
 def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    frames = WIRE.frame(BoardChanged(page=page(players=2)))
+    frames = ENCODER.frame(BoardChanged(page=page(players=2)))
 
     def loop() -> None:
         for connection in crowd.ours:

@@ -15,8 +15,8 @@ from twisted.internet.protocol import Protocol
 
 from scoreboard.domain.values import BoardChanged
 from tests.realtime.cable import Watchlist
-from tests.realtime.house import page
-from tests.realtime_sio.house import House
+from tests.realtime.harness import page
+from tests.realtime_sio.harness import Harness
 
 SOCKETS = 2_000
 
@@ -33,7 +33,7 @@ class Crowd:
 
     def __init__(self) -> None:
         reactor: Any = Watchlist()
-        self.house = House(sockets_max=SOCKETS, sockets_per_address_max=SOCKETS)
+        self.harness = Harness(sockets_max=SOCKETS, sockets_per_address_max=SOCKETS)
         self.ours: list[Connection] = []
         self.theirs: list[socket.socket] = []
         with socket.create_server(("127.0.0.1", 0), backlog=SOCKETS) as listener:
@@ -42,7 +42,7 @@ class Crowd:
                 connection = Connection(listener.accept()[0], Protocol(), reactor)
                 connection.connected = 1
                 self.ours.append(connection)
-                self.house.seat_viewer(connection)
+                self.harness.seat_viewer(connection)
         self.read_all()
 
     def read_all(self) -> None:
@@ -65,7 +65,7 @@ def crowd() -> Iterator[Crowd]:
 
 
 def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    viewers = list(crowd.house.announcer.room)
+    viewers = list(crowd.harness.announcer.room)
     assert len(viewers) == SOCKETS
 
     def tick() -> None:
@@ -78,7 +78,7 @@ def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, cr
 
 
 def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    viewers = list(crowd.house.announcer.room)
+    viewers = list(crowd.harness.announcer.room)
     frames = viewers[0].encoder.frame(BoardChanged(page=page(players=2)))
 
     def loop() -> None:

@@ -9,13 +9,13 @@ from scoreboard.domain.values import Receipt
 from scoreboard.net.http.request_head import read_head
 from scoreboard.web.request_bodies import read_submission
 from scoreboard.web.schemas import ReceiptAnswer, encode, receipt_data
-from tests.web.house import House, request
+from tests.web.harness import Harness, request
 
 RECEIPT = Receipt(points=100, total=1250, rank=5, previous_rank=7)
 
 
 def test_reading_a_submission_and_writing_its_receipt(benchmark: Any) -> None:
-    body = json.dumps(House().initialized()).encode()
+    body = json.dumps(Harness().initialized()).encode()
 
     def round_trip() -> bytes:
         read_submission(b"application/json", body)
@@ -25,30 +25,32 @@ def test_reading_a_submission_and_writing_its_receipt(benchmark: Any) -> None:
 
 
 def test_reading_a_head(benchmark: Any) -> None:
-    raw = request("GET", "/api/v1/scores/me", headers={"Authorization": f"Bearer {House().token()}"}).removesuffix(b"\r\n\r\n")
+    raw = request("GET", "/api/v1/scores/me", headers={"Authorization": f"Bearer {Harness().token()}"}).removesuffix(b"\r\n\r\n")
     assert benchmark(read_head, raw, 100).method == b"GET"
 
 
 def test_a_board_from_the_wire_to_the_wire(benchmark: Any) -> None:
-    house = House()
-    line = house.line()
-    ask = request("GET", "/api/v1/scores/leaderboard", headers={"Authorization": f"Bearer {house.token()}"})
+    harness = Harness()
+    text_line = harness.connection()
+    ask = request("GET", "/api/v1/scores/leaderboard", headers={"Authorization": f"Bearer {harness.token()}"})
 
     def asked() -> int:
-        house.gatekeeper.asked.clear()
-        return line.ask(ask).status
+        harness.gatekeeper.asked.clear()
+        return text_line.ask(ask).status
 
     assert benchmark(asked) == 200
 
 
 def test_a_submission_from_the_wire_to_the_wire(benchmark: Any) -> None:
-    house = House()
-    line = house.line()
-    ask = request("POST", "/api/v1/scores/submit", body=house.initialized(), headers={"Authorization": f"Bearer {house.token()}"})
+    harness = Harness()
+    text_line = harness.connection()
+    ask = request(
+        "POST", "/api/v1/scores/submit", body=harness.initialized(), headers={"Authorization": f"Bearer {harness.token()}"}
+    )
 
     def asked() -> int:
-        house.gatekeeper.asked.clear()
-        house.desk.kept.clear()
-        return line.ask(ask).status
+        harness.gatekeeper.asked.clear()
+        harness.desk.kept.clear()
+        return text_line.ask(ask).status
 
     assert benchmark(asked) == 200

@@ -42,9 +42,18 @@ def test_list_filters_by_user_action_type_and_time(cli: CliHarness) -> None:
 def test_the_table_fits_80_columns_and_cuts_nothing(cli: CliHarness) -> None:
     cli.award("user-123", 1_250, number=1)
     shown = cli.run("audit", "list")
-    assert max(len(line) for line in shown.stdout.splitlines()) <= 80
-    for part in ("2026-11-22", "10:30:01", "user-123", "203.0.113.7", "COMPLETE_QUEST", action_id(1), "+1,250", "1 of 1 entries"):
-        assert part in shown.stdout
+    assert max(len(text_line) for text_line in shown.stdout.splitlines()) <= 80
+    for piece in (
+        "2026-11-22",
+        "10:30:01",
+        "user-123",
+        "203.0.113.7",
+        "COMPLETE_QUEST",
+        action_id(1),
+        "+1,250",
+        "1 of 1 entries",
+    ):
+        assert piece in shown.stdout
 
 
 def test_list_reports_an_empty_ledger(cli: CliHarness) -> None:
@@ -81,9 +90,9 @@ def test_control_characters_in_client_text_are_escaped(cli: CliHarness, command:
 
 def test_a_jsonl_export_keeps_texts_unchanged(cli: CliHarness) -> None:
     cli.award("user-1", number=1, agent="=1+1\x1b")
-    (line,) = cli.run("audit", "export", "--format", "jsonl").stdout.splitlines()
-    assert json.loads(line)["user_agent"] == "=1+1\x1b"
-    assert cli.run("audit", "export", "--json").stdout == line + "\n"
+    (text_line,) = cli.run("audit", "export", "--format", "jsonl").stdout.splitlines()
+    assert json.loads(text_line)["user_agent"] == "=1+1\x1b"
+    assert cli.run("audit", "export", "--json").stdout == text_line + "\n"
 
 
 @pytest.mark.parametrize("cell", ["=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", " =1", "＝1", "\t=1", "\r=1"])
@@ -126,8 +135,8 @@ def with_entries(cli: CliHarness, count: int) -> PagingLedger:
 
 def test_an_export_of_10000_entries_reads_bounded_pages_and_writes_each_entry_once(cli: CliHarness) -> None:
     ledger = with_entries(cli, 10_000)
-    lines = cli.run("audit", "export", "--format", "jsonl").stdout.splitlines()
-    assert [int(json.loads(line)["action_id"][-12:], 16) for line in lines] == list(range(10_000))
+    text_lines = cli.run("audit", "export", "--format", "jsonl").stdout.splitlines()
+    assert [int(json.loads(text_line)["action_id"][-12:], 16) for text_line in text_lines] == list(range(10_000))
     assert max(ledger.pages) <= PAGE_ENTRIES_MAX
 
 

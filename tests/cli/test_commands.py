@@ -38,7 +38,7 @@ def test_the_help_of_every_command_has_an_example_and_fits_80_columns(cli: CliHa
     assert shown.exit_code == 0
     assert f"scoreboard {command}" in shown.stdout.split("Examples:")[1]
     assert "--json" in shown.stdout
-    assert max(len(line) for line in shown.stdout.splitlines()) <= 80
+    assert max(len(text_line) for text_line in shown.stdout.splitlines()) <= 80
 
 
 def test_the_help_imports_neither_the_server_nor_twisted() -> None:

@@ -32,8 +32,8 @@ def test_both_orders_are_kept_after_suspending_and_reinstating_a_player(cli: Cli
     ended = cli.run("player", "reinstate", "user-1", "--reason", "appeal granted", "--operator", "grace", "--yes")
     assert (ended.exit_code, ended.stdout.partition(" (")[0]) == (0, "Reinstated: user-1")
     assert suspended(cli) == []
-    orders = shown(cli)["suspensions"]
-    assert [(one["suspended"], one["operator"], one["reason"], one["at_ms"]) for one in orders] == [
+    shown_suspensions = shown(cli)["suspensions"]
+    assert [(one["suspended"], one["operator"], one["reason"], one["at_ms"]) for one in shown_suspensions] == [
         (False, "grace", "appeal granted", NOW_MS),
         (True, "ada", "cheated, ticket 4711", NOW_MS),
     ]
@@ -96,9 +96,9 @@ def test_show_prints_all_details_in_80_columns(cli: CliHarness) -> None:
     cli.run("player", "suspend", "user-1", "--reason", "cheated in every quest there is " * 5 + "\x1b[31m", "--yes")
     ended = cli.run("player", "show", "user-1")
     assert ended.exit_code == 0
-    lines = ended.stdout.splitlines()
-    assert max(map(len, lines)) <= 80
-    assert [" ".join(line.split()) for line in lines[:7]] == [
+    text_lines = ended.stdout.splitlines()
+    assert max(map(len, text_lines)) <= 80
+    assert [" ".join(text_line.split()) for text_line in text_lines[:7]] == [
         "player user-1",
         "name Ada\\x1b[2J",
         "points 12,445",

@@ -30,7 +30,7 @@ def test_check_reads_ids_from_stdin_and_answers_in_order(cli: CliHarness) -> Non
     cli.award("user-1", number=3)
     ids = [action_id(number) for number in (3, 2, 1)]
     checked = cli.run("replay", "check", "--json", answer="\n".join(ids) + "\n\n")
-    answers = [json.loads(line) for line in checked.stdout.splitlines()]
+    answers = [json.loads(text_line) for text_line in checked.stdout.splitlines()]
     assert checked.exit_code == 1
     assert [(answer["action_id"], answer["awarded"]) for answer in answers] == list(zip(ids, (True, False, True), strict=True))
     assert answers[0]["ip_address"] == "203.0.113.7"

@@ -15,17 +15,17 @@ def test_once_prints_the_board(cli: CliHarness) -> None:
     cli.award("user-2", 900, number=2, username="Grace\x1b[31m\u202e")
     shown = cli.run("top", "--once")
     assert shown.exit_code == 0
-    lines = [line for line in shown.stdout.splitlines() if "user-" in line]
-    assert lines[0].split() == ["1", "Ada", "user-1", "1,250", "2026-11-22", "10:30:01"]
-    assert "Grace\\x1b[31m\\u202e" in lines[1]
+    text_lines = [text_line for text_line in shown.stdout.splitlines() if "user-" in text_line]
+    assert text_lines[0].split() == ["1", "Ada", "user-1", "1,250", "2026-11-22", "10:30:01"]
+    assert "Grace\\x1b[31m\\u202e" in text_lines[1]
     assert "2 players" in shown.stdout
-    assert max(len(line) for line in shown.stdout.splitlines()) <= 80
+    assert max(len(text_line) for text_line in shown.stdout.splitlines()) <= 80
 
 
 def test_long_names_do_not_push_the_points_off_80_columns(cli: CliHarness) -> None:
     cli.award("u" * 64, 2**53 - 1, number=1, username="n" * 100)
     shown = cli.run("top")
-    assert max(len(line) for line in shown.stdout.splitlines()) <= 80
+    assert max(len(text_line) for text_line in shown.stdout.splitlines()) <= 80
     assert "9,007,199,254,740,991" in shown.stdout
 
 

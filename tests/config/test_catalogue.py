@@ -112,11 +112,11 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line"), MISTAKES)
-def test_a_mistake_is_one_line_that_names_table_and_key(text: str, line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "text_line"), MISTAKES)
+def test_a_mistake_is_one_line_that_names_table_and_key(text: str, text_line: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text)
-    with pytest.raises(BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE \(mine.toml\):? " + re.escape(line)) as refused:
+    with pytest.raises(BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE \(mine.toml\):? " + re.escape(text_line)) as refused:
         load_catalogue(file, EXPIRATION_MS)
     assert "\n" not in str(refused.value)
 

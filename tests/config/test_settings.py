@@ -112,13 +112,13 @@ def test_the_boards_url_is_given_whole_or_in_parts(environ: dict[str, str], url:
     ],
 )
 def test_a_part_that_contradicts_its_url_is_named_and_no_value_is_shown(environ: dict[str, str], left_out: list[str]) -> None:
-    lines = list(load_settings({**PRODUCTION, **environ}).left_out())
-    assert [line.split()[0] for line in lines] == left_out
-    assert all(line.endswith("_URL says, and is left out") for line in lines)
+    text_lines = list(load_settings({**PRODUCTION, **environ}).left_out())
+    assert [text_line.split()[0] for text_line in text_lines] == left_out
+    assert all(text_line.endswith("_URL says, and is left out") for text_line in text_lines)
 
 
 @pytest.mark.parametrize(
-    ("environ", "line"),
+    ("environ", "text_line"),
     [
         ({"REDIS_PORT": "0"}, "REDIS_PORT should be greater than or equal to 1"),
         ({"DB_PORT": "0"}, "DB_PORT should be greater than or equal to 1"),
@@ -128,10 +128,10 @@ def test_a_part_that_contradicts_its_url_is_named_and_no_value_is_shown(environ:
         ({"TRUSTED_PROXIES": "10.0.0.1,::/0"}, "TRUSTED_PROXIES should name the proxies: with every address in it"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(environ: dict[str, str], line: str) -> None:
+def test_what_cannot_be_meant_is_refused(environ: dict[str, str], text_line: str) -> None:
     with pytest.raises(BadSettings) as bad:
         load_settings({**PRODUCTION, **environ})
-    assert str(bad.value).startswith(line)
+    assert str(bad.value).startswith(text_line)
 
 
 @pytest.mark.parametrize("key", ["port", "websocket_port", "rate_limit_max_requests", "broadcast_interval_ms", "db_port"])
@@ -217,13 +217,13 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "line"), BAD)
+@pytest.mark.parametrize(("environ", "text_line"), BAD)
 def test_a_bad_setting_is_one_line_that_names_it_and_what_it_should_be(
-    environ: dict[str, str], line: str, tmp_path: Path
+    environ: dict[str, str], text_line: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadSettings) as refused:
         loaded(tmp_path, **environ)
-    assert str(refused.value).startswith(line)
+    assert str(refused.value).startswith(text_line)
     assert "\n" not in str(refused.value)
 
 
@@ -277,9 +277,9 @@ REFUSED_IN_PRODUCTION = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "line"), REFUSED_IN_PRODUCTION)
-def test_production_refuses_to_start_without_secrets_of_its_own(environ: dict[str, str], line: str) -> None:
-    with pytest.raises(BadSettings, match="^" + re.escape(line)):
+@pytest.mark.parametrize(("environ", "text_line"), REFUSED_IN_PRODUCTION)
+def test_production_refuses_to_start_without_secrets_of_its_own(environ: dict[str, str], text_line: str) -> None:
+    with pytest.raises(BadSettings, match="^" + re.escape(text_line)):
         load_settings({**PRODUCTION, **environ})
 
 
@@ -293,7 +293,7 @@ def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_pat
 @pytest.mark.parametrize("environment", ["development", "production", "test"])
 @pytest.mark.parametrize("name", ["jwt_secret", "action_signature_secret"])
 @pytest.mark.parametrize(
-    ("secret", "line"),
+    ("secret", "text_line"),
     [
         ("", "should not be empty"),
         ("\\u0000" * 40, "should not be empty"),
@@ -309,7 +309,7 @@ def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_pat
     ],
 )
 def test_an_empty_secret_or_a_key_of_another_kind_is_refused_in_every_environment(
-    environment: str, name: str, secret: str, line: str, tmp_path: Path
+    environment: str, name: str, secret: str, text_line: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "settings.toml"
     for written in (f'{name} = "{secret}"', f'{name}s_old = ["{OLDER}", "{secret}"]'):
@@ -317,7 +317,7 @@ def test_an_empty_secret_or_a_key_of_another_kind_is_refused_in_every_environmen
         given = {key: value for key, value in PRODUCTION.items() if key != written.split()[0].upper()}
         with pytest.raises(BadSettings) as refused:
             loaded(tmp_path, **{**given, "SCOREBOARD_ENV": environment, "SCOREBOARD_CONFIG_FILE": str(file)})
-        assert re.match(rf"{written.split()[0].upper()} .*{line}", str(refused.value)), str(refused.value)
+        assert re.match(rf"{written.split()[0].upper()} .*{text_line}", str(refused.value)), str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("text", "line"),
+    ("text", "text_line"),
     [
         ("prot = 1", "SCOREBOARD_CONFIG_FILE has an unknown key: 'prot'"),
         ("PORT = 1", "SCOREBOARD_CONFIG_FILE has an unknown key: 'PORT'"),
@@ -350,22 +350,22 @@ def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path:
         ("x = " + "[" * 5000, "SCOREBOARD_CONFIG_FILE should be TOML"),
     ],
 )
-def test_a_mistake_in_the_file_is_named(text: str, line: str, tmp_path: Path) -> None:
+def test_a_mistake_in_the_file_is_named(text: str, text_line: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
-    with pytest.raises(BadSettings, match="^" + re.escape(line)):
+    with pytest.raises(BadSettings, match="^" + re.escape(text_line)):
         loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file))
 
 
 def test_the_examples_that_we_ship_are_read_without_complaint(tmp_path: Path) -> None:
     folder = PACKAGED_ACTIONS.parent
-    lines = (folder / "env.example").read_text().splitlines()
-    given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    text_lines = (folder / "env.example").read_text().splitlines()
+    given = dict(text_line.split("=", 1) for text_line in text_lines if text_line and not text_line.startswith("#"))
     assert given.keys() <= set(VARIABLES)
     settings = load_settings({**given, **PRODUCTION, "SCOREBOARD_CONFIG_FILE": str(folder / "scoreboard.example.toml")})
     assert settings.environment == "production"
-    told = {re.match(r"#?([A-Z_]+)=", line)[1] for line in lines if re.match(r"#?[A-Z_]+=", line)}  # type: ignore[index]  # just matched
-    assert told == set(VARIABLES) - {"SCOREBOARD_FAILPOINT"}, "every setting is told of, but the one for tests"
+    answered = {re.match(r"#?([A-Z_]+)=", text_line)[1] for text_line in text_lines if re.match(r"#?[A-Z_]+=", text_line)}  # type: ignore[index]  # just matched
+    assert answered == set(VARIABLES) - {"SCOREBOARD_FAILPOINT"}, "every setting is told of, but the one for tests"
 
 
 def test_settings_do_not_change(tmp_path: Path) -> None:
@@ -454,4 +454,4 @@ def test_a_value_that_cannot_be_read_is_named_and_not_shown(name: str, value: st
     with pytest.raises(BadSettings) as refused:
         load_settings({**PRODUCTION, "SCOREBOARD_ENV": environment, name: value})
     assert re.match(rf"{name} should be ", str(refused.value)), str(refused.value)
-    assert not any(part in str(refused.value) for part in (SECRET, "\udcff", "\uff1a", "\u2100", "never"))
+    assert not any(piece in str(refused.value) for piece in (SECRET, "\udcff", "\uff1a", "\u2100", "never"))

@@ -98,8 +98,8 @@ def test_members_added_at_submission_are_allowed_and_not_part_of_the_grant() -> 
     ],
 )
 def test_any_change_gets_the_one_answer(changed: dict[str, object]) -> None:
-    told = msgspec.structs.replace(submission(PLAIN, sign(PLAIN, RING)), **changed)
-    assert verify(told, "user-123", RING, NOW) is INVALID_ACTION
+    answered = msgspec.structs.replace(submission(PLAIN, sign(PLAIN, RING)), **changed)
+    assert verify(answered, "user-123", RING, NOW) is INVALID_ACTION
 
 
 def test_another_user_gets_the_one_answer() -> None:
@@ -107,9 +107,9 @@ def test_another_user_gets_the_one_answer() -> None:
 
 
 def test_a_grant_issued_ahead_of_our_clock_is_too_early_beyond_two_seconds_of_skew() -> None:
-    told = submission(PLAIN, sign(PLAIN, RING))
-    assert verify(told, "user-123", RING, NOW - 2_000) == PLAIN
-    early = verify(told, "user-123", RING, NOW - 2_001)
+    answered = submission(PLAIN, sign(PLAIN, RING))
+    assert verify(answered, "user-123", RING, NOW - 2_000) == PLAIN
+    early = verify(answered, "user-123", RING, NOW - 2_001)
     assert isinstance(early, Refusal)
     assert (early.reason, early.retry_after_s) == (Reason.ACTION_TOO_EARLY, 3)
     later = msgspec.structs.replace(PLAIN, not_before_ms=NOW + 8_000)
@@ -128,11 +128,11 @@ def test_only_a_good_signature_is_ever_too_early(grant: Grant, other: Grant, cha
     """Whatever lies ahead of our clock: a grant that is not the signed one, in any member, is the one answer."""
     signature = sign(grant, RING)
     forged = msgspec.structs.replace(grant, **{change: getattr(other, change)})
-    told, now_ms = submission(forged, signature), -3_000
+    answered, now_ms = submission(forged, signature), -3_000
     if change in ("not_before_ms", "expires_at_ms", "points", "board_id"):  # members that the signature itself carries
         _, kid, claims, _ = sign(forged, RING).split(".")
-        told = msgspec.structs.replace(told, signature=".".join(("v1", kid, claims, signature.split(".")[3])))
-    answer = verify(told, forged.user_id, RING, now_ms)
+        answered = msgspec.structs.replace(answered, signature=".".join(("v1", kid, claims, signature.split(".")[3])))
+    answer = verify(answered, forged.user_id, RING, now_ms)
     assert isinstance(answer, Refusal)
     assert (answer.reason is Reason.ACTION_TOO_EARLY) == (forged == grant)
     version, kid, claims, mac = signature.split(".")
@@ -152,8 +152,8 @@ def test_older_keys_still_verify_and_only_the_current_one_signs() -> None:
 
 
 def test_an_unknown_key_id_is_not_the_empty_key() -> None:
-    nobody = Keyring(current="nobody", secrets={"nobody": b"\0" * 32})
-    assert verify(submission(PLAIN, sign(PLAIN, nobody)), "user-123", RING, NOW) is INVALID_ACTION
+    no_one = Keyring(current="nobody", secrets={"nobody": b"\0" * 32})
+    assert verify(submission(PLAIN, sign(PLAIN, no_one)), "user-123", RING, NOW) is INVALID_ACTION
 
 
 def respellings() -> list[str]:

@@ -126,11 +126,11 @@ def test_totals_stay_where_a_double_is_exact(points: int, total: int, fits: bool
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 12), st.integers(-500, 500)), max_size=40))
-def test_a_batch_awards_each_action_once_and_totals_equal_the_sum_of_entries(told: list[tuple[str, int, int]]) -> None:
+def test_a_batch_awards_each_action_once_and_totals_equal_the_sum_of_entries(answered: list[tuple[str, int, int]]) -> None:
     past = nothing()
-    awards = [v for v in judge_batch([claim(*one) for one in told], past) if isinstance(v, Award)]
+    awards = [v for v in judge_batch([claim(*one) for one in answered], past) if isinstance(v, Award)]
     keys = {(award.user_id, award.claim.grant.action_id) for award in awards}
-    assert len(keys) == len(awards) == len({(user, action) for user, action, _ in told})
+    assert len(keys) == len(awards) == len({(user, action) for user, action, _ in answered})
     for user in "abc":
         mine = [award for award in awards if award.user_id == user]
         assert past.accounts.get(user, Account()).points == sum(award.points for award in mine)

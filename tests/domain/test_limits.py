@@ -15,7 +15,7 @@ PAUSES_MS = st.lists(
 )
 
 
-def moments(pauses_ms: list[int]) -> list[int]:
+def times(pauses_ms: list[int]) -> list[int]:
     at_ms, found = NOW_MS, []
     for pause_ms in pauses_ms:
         at_ms += pause_ms
@@ -25,7 +25,7 @@ def moments(pauses_ms: list[int]) -> list[int]:
 
 def admitted_at(limit: Limit, pauses_ms: list[int], cost: int = 1) -> list[int]:
     log, units = SlidingLog(), Hit(limit=limit, subject="ann", cost=cost).units
-    return [at_ms for at_ms in moments(pauses_ms) if log.hit(limit, units, at_ms)[0]]
+    return [at_ms for at_ms in times(pauses_ms) if log.hit(limit, units, at_ms)[0]]
 
 
 def most_in_any_window(times_ms: list[int], window_ms: int) -> int:
@@ -41,7 +41,7 @@ def test_in_any_sixty_seconds_at_most_ten_are_admitted(pauses_ms: list[int]) -> 
 def test_a_hit_is_refused_only_if_the_window_is_full(pauses_ms: list[int]) -> None:
     taken: list[int] = []
     log = SlidingLog()
-    for at_ms in moments(pauses_ms):
+    for at_ms in times(pauses_ms):
         within = [one for one in taken if at_ms - one < MINUTE_MS]
         admitted, left, wait_ms = log.hit(TEN_A_MINUTE, 1, at_ms)
         assert admitted == (len(within) < 10)
@@ -57,7 +57,7 @@ def test_a_coarse_log_never_admits_too_much_and_refuses_a_grain_too_long_at_most
     limit = Limit(name="everyone", quota=1_000, window_ms=10_000)
     taken: list[int] = []
     log = SlidingLog()
-    for at_ms in moments(pauses_ms):
+    for at_ms in times(pauses_ms):
         surely = sum(cost for one in taken if at_ms - one < limit.window_ms)
         perhaps = sum(cost for one in taken if at_ms - one < limit.window_ms + limit.grain_ms)
         admitted = log.hit(limit, cost, at_ms)[0]
@@ -84,7 +84,7 @@ def test_who_waits_as_told_is_admitted(pauses_ms: list[int], cost: int) -> None:
 @given(PAUSES_MS, st.integers(1, 12))
 def test_peeking_tells_what_a_hit_would_and_counts_nothing(pauses_ms: list[int], cost: int) -> None:
     for window in (SlidingLog(), TokenBucket()):
-        for at_ms in moments(pauses_ms):
+        for at_ms in times(pauses_ms):
             units = Hit(limit=TEN_A_MINUTE, subject="ann", cost=cost).units
             expected = window.peek(TEN_A_MINUTE, units, at_ms)
             assert window.has_room(TEN_A_MINUTE, units, at_ms) == expected[0]
@@ -117,9 +117,9 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_window(
 ) -> None:
     limit = Limit(name="submit", quota=10, window_ms=MINUTE_MS, policy=policy)
     window = SlidingLog() if policy == "sliding" else TokenBucket()
-    for at_ms in moments(pauses_ms):
+    for at_ms in times(pauses_ms):
         window.hit(limit, 1, at_ms)
-    now_ms = (moments(pauses_ms) or [NOW_MS])[-1] - back_ms
+    now_ms = (times(pauses_ms) or [NOW_MS])[-1] - back_ms
     for units in (1, 10):
         admitted, _, wait_ms = window.peek(limit, units, now_ms)
         assert admitted or wait_ms <= MINUTE_MS
@@ -139,7 +139,7 @@ def test_a_full_bucket_gives_its_quota_at_once_and_then_one_at_a_time() -> None:
 def test_a_bucket_admits_no_more_than_its_quota_and_what_flowed_in(pauses_ms: list[int]) -> None:
     limit = Limit(name="submit", quota=10, window_ms=MINUTE_MS, policy="bucket")
     bucket = TokenBucket()
-    times_ms = [at_ms for at_ms in moments(pauses_ms) if bucket.hit(limit, 1, at_ms)[0]]
+    times_ms = [at_ms for at_ms in times(pauses_ms) if bucket.hit(limit, 1, at_ms)[0]]
     for first, start_ms in enumerate(times_ms):
         for last, end_ms in enumerate(times_ms[first:], first):
             assert last - first + 1 <= 10 + (end_ms - start_ms) * 10 / MINUTE_MS + 1e-6

@@ -41,10 +41,10 @@ async def _read(port: int, token: str, ended: asyncio.Event, statuses: Counter[s
     while not ended.is_set():
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            turn = 0
+            step = 0
             while not ended.is_set():
-                turn += 1
-                head = f"GET {paths[turn % 2]} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+                step += 1
+                head = f"GET {paths[step % 2]} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
                 writer.write(head.encode())
                 answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
                 fields = answer.lower().split(b"\r\n")

@@ -87,7 +87,7 @@ class Listener:
         self._viewer = viewer
         self.heard_s: list[float] = []
 
-    def hear(self) -> None:
+    def on_changes(self) -> None:
         with suppress(TimeoutError):
             if json.loads(self._viewer.socket.recv(timeout=0.5))["event"] in ("score:update", "leaderboard:update"):
                 self.heard_s.append(time.monotonic())
@@ -102,7 +102,7 @@ class Heartbeats:
         self._socket.send("40" + json.dumps({"token": server.issue_token("sio")}))
         self.at_s = [time.monotonic()]
 
-    def hear(self) -> None:
+    def on_changes(self) -> None:
         with suppress(TimeoutError):
             if self._socket.recv(timeout=0.5) == "2":
                 self._socket.send("3")
@@ -201,7 +201,7 @@ def suspend(server: ServerProcess, user_id: str) -> None:
 @pytest.mark.parametrize("by_s", [60, 3_600, 86_400])
 def test_only_tokens_and_actions_notice_that_the_clock_is_set(clock: FakeClock, server: Machine, by_s: int) -> None:
     players, listener, heartbeats = Players(server), Listener(watch(server, "viewer")), Heartbeats(server)
-    going_on = [Background(players.play, 0.2), Background(listener.hear), Background(heartbeats.hear)]
+    going_on = [Background(players.play, 0.2), Background(listener.on_changes), Background(heartbeats.on_changes)]
     silent: list[Silent] = []
     for number, step_s in enumerate((+by_s, -by_s, -by_s, +by_s)):
         silent.append(Silent(server))

@@ -39,7 +39,7 @@ def command(directory: Path, *words: str, said: str = "", **environ: str) -> sub
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Path:
+def harness(tmp_path: Path) -> Path:
     """A directory in which a server has run: a ledger of one award in var/."""
     (tmp_path / "var").mkdir(mode=0o700)
     url = f"sqlite:///{tmp_path}/var/ledger.db"
@@ -92,14 +92,14 @@ def test_a_file_that_is_no_ledger_is_named_with_its_setting(tmp_path: Path) -> N
         assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)
 
 
-def test_a_ledger_that_takes_no_writes_is_named_with_its_setting(house: Path) -> None:
-    path = house / "var" / "ledger.db"
+def test_a_ledger_that_takes_no_writes_is_named_with_its_setting(harness: Path) -> None:
+    path = harness / "var" / "ledger.db"
     with small_disk(4) as disk:
         copy = disk.directory / "ledger.db"
         shutil.copy(path, copy)
         subprocess.run(["mount", "-o", "remount,ro", str(disk.directory)], check=True)
         try:
-            ended = command(house, "reset", "board", "--reason", "r", "--yes", DATABASE_URL=f"sqlite:///{copy}")
+            ended = command(harness, "reset", "board", "--reason", "r", "--yes", DATABASE_URL=f"sqlite:///{copy}")
         finally:
             subprocess.run(["mount", "-o", "remount,rw", str(disk.directory)], check=True)
     assert ended.stderr.startswith("Error: DATABASE_URL (or SCOREBOARD_DATA_DIR)")
@@ -134,39 +134,39 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
 
 @pytest.mark.parametrize("words", ["audit export --out {0}", "db backup {0}"])
 @pytest.mark.parametrize(("target", "why"), [("nowhere/a.out", "no such directory"), ("there", "it is a directory")])
-def test_a_target_that_cannot_be_is_named_as_it_was_given(words: str, target: str, why: str, house: Path) -> None:
-    (house / "there").mkdir()
-    ended = command(house, *words.format(target).split())
+def test_a_target_that_cannot_be_is_named_as_it_was_given(words: str, target: str, why: str, harness: Path) -> None:
+    (harness / "there").mkdir()
+    ended = command(harness, *words.format(target).split())
     assert (ended.returncode, ended.stdout) == (3, "")
     assert ended.stderr == f"Error: {target} cannot be written: {why}\n"
-    assert sorted(path.name for path in house.iterdir()) == ["there", "var"]
+    assert sorted(path.name for path in harness.iterdir()) == ["there", "var"]
 
 
 @pytest.mark.parametrize("words", ["audit export --out {0}", "db backup {0}"])
-def test_a_target_on_a_full_disk_is_named_and_nothing_is_left(words: str, house: Path, full_disk: SmallDisk) -> None:
+def test_a_target_on_a_full_disk_is_named_and_nothing_is_left(words: str, harness: Path, full_disk: SmallDisk) -> None:
     target = full_disk.directory / "a.out"
     before = sorted(full_disk.directory.iterdir())
-    ended = command(house, *words.format(target).split())
+    ended = command(harness, *words.format(target).split())
     assert ended.stderr == f"Error: {target} cannot be written: no space left\n"
     assert (ended.returncode, ended.stdout) == (3, "")
     assert sorted(full_disk.directory.iterdir()) == before
 
 
-def test_an_export_to_a_device_writes_to_it_and_does_not_replace_it(house: Path) -> None:
-    os.mkfifo(house / "pipe")
-    with subprocess.Popen(["cat", house / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
-        ended = command(house, "audit", "export", "--out", "pipe")
+def test_an_export_to_a_device_writes_to_it_and_does_not_replace_it(harness: Path) -> None:
+    os.mkfifo(harness / "pipe")
+    with subprocess.Popen(["cat", harness / "pipe"], stdout=subprocess.PIPE, text=True) as reader:
+        ended = command(harness, "audit", "export", "--out", "pipe")
         assert reader.stdout is not None
         assert reader.stdout.read().startswith("at,transaction_id,")
     assert ended.returncode == 0
-    assert (house / "pipe").is_fifo()
+    assert (harness / "pipe").is_fifo()
 
 
-def test_stdout_on_a_full_disk_is_one_line(house: Path) -> None:
+def test_stdout_on_a_full_disk_is_one_line(harness: Path) -> None:
     for words in ("audit export", "audit list", "audit list --json", "db status"):
         ended = subprocess.run(
             ["sh", "-c", f"{SCOREBOARD} {words} > /dev/full"],
-            cwd=house,
+            cwd=harness,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -175,12 +175,12 @@ def test_stdout_on_a_full_disk_is_one_line(house: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["audit export", "audit list", "audit list --json", "top", "top --json", "replay check {0}"])
-def test_a_reader_who_leaves_ends_it_quietly(words: str, house: Path) -> None:
+def test_a_reader_who_leaves_ends_it_quietly(words: str, harness: Path) -> None:
     written, reads = os.pipe()
     os.close(written)  # the reader has left before a word was written
     ended = subprocess.run(
         [SCOREBOARD, *words.format("00000000-0000-4000-8000-000000000000").split()],
-        cwd=house,
+        cwd=harness,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         stdout=reads,
         stderr=subprocess.PIPE,
@@ -192,14 +192,14 @@ def test_a_reader_who_leaves_ends_it_quietly(words: str, house: Path) -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_who_leaves_in_the_middle_ends_it_quietly(unbuffered: str, house: Path) -> None:
-    writes = open_store(f"sqlite:///{house}/var/ledger.db").writes
+def test_a_reader_who_leaves_in_the_middle_ends_it_quietly(unbuffered: str, harness: Path) -> None:
+    writes = open_store(f"sqlite:///{harness}/var/ledger.db").writes
     writes.award([claim(f"user-{number}") for number in range(300)], [])
     writes.close()
     for words in ("audit list -n 1000 --json", "audit export --until 2030-01-01 --format jsonl"):
         with subprocess.Popen(
             [SCOREBOARD, *words.split()],
-            cwd=house,
+            cwd=harness,
             env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": unbuffered},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -212,66 +212,66 @@ def test_a_reader_who_leaves_in_the_middle_ends_it_quietly(unbuffered: str, hous
         assert ended.returncode == 141, words
 
 
-def test_a_long_path_is_printed_in_one_piece(house: Path) -> None:
-    target = house / ("long-" * 16)
-    assert command(house, "db", "backup", str(target)).stdout == f"The ledger is copied to {target}.\n"
-    restored = command(house, "db", "restore", str(target), "--yes")
-    assert re.fullmatch(rf"The ledger is {target}\. The one before it is kept as {house}/var/\S+\.\n", restored.stdout)
+def test_a_long_path_is_printed_in_one_piece(harness: Path) -> None:
+    target = harness / ("long-" * 16)
+    assert command(harness, "db", "backup", str(target)).stdout == f"The ledger is copied to {target}.\n"
+    restored = command(harness, "db", "restore", str(target), "--yes")
+    assert re.fullmatch(rf"The ledger is {target}\. The one before it is kept as {harness}/var/\S+\.\n", restored.stdout)
 
 
 @pytest.mark.parametrize("words", ["reset board --reason r", "player suspend amy --reason r", "db restore b.db"])
-def test_a_question_that_cannot_be_answered_is_one_line_and_changes_nothing(words: str, house: Path) -> None:
-    assert command(house, "db", "backup", "b.db").returncode == 0
-    ended = command(house, *words.split())
+def test_a_question_that_cannot_be_answered_is_one_line_and_changes_nothing(words: str, harness: Path) -> None:
+    assert command(harness, "db", "backup", "b.db").returncode == 0
+    ended = command(harness, *words.split())
     assert ended.stderr == "Error: this asks for a yes: answer it at a terminal or give --yes; nothing was changed\n"
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert len(json.loads(command(house, "audit", "list", "--json").stdout)) == 1
-    assert sorted(path.name for path in (house / "var").iterdir()) == ["ledger.db"]
+    assert len(json.loads(command(harness, "audit", "list", "--json").stdout)) == 1
+    assert sorted(path.name for path in (harness / "var").iterdir()) == ["ledger.db"]
 
 
-def test_a_question_fits_into_80_columns(house: Path) -> None:
-    assert command(house, "db", "backup", "b.db").returncode == 0
+def test_a_question_fits_into_80_columns(harness: Path) -> None:
+    assert command(harness, "db", "backup", "b.db").returncode == 0
     long = ("--reason", "r" * 300, "--operator", "o" * 64)
     for words in (["reset", "board", *long], ["reset", "user", "amy", *long], ["db", "restore", "b.db"]):
-        ended = command(house, *words, said="n\n")
+        ended = command(harness, *words, said="n\n")
         question, _, answer = ended.stderr.partition("[y/N] \n")
         assert answer == "Error: not confirmed, so nothing was changed; --yes does not ask\n"
-        assert 0 < max(len(line) for line in f"{question}[y/N] ".splitlines()) < 80
+        assert 0 < max(len(text_line) for text_line in f"{question}[y/N] ".splitlines()) < 80
         assert ended.returncode == 2
 
 
-def test_a_restore_that_cannot_be_asks_nothing(house: Path) -> None:
-    assert command(house, "db", "backup", "b.db").returncode == 0
-    (house / "junk.db").write_text("a letter")
+def test_a_restore_that_cannot_be_asks_nothing(harness: Path) -> None:
+    assert command(harness, "db", "backup", "b.db").returncode == 0
+    (harness / "junk.db").write_text("a letter")
     for file, said in (("nowhere.db", "nowhere.db is not a file"), ("junk.db", "junk.db cannot be read as a ledger")):
-        ended = command(house, "db", "restore", file, said="y\n")
+        ended = command(harness, "db", "restore", file, said="y\n")
         assert (ended.returncode, ended.stderr.startswith(f"Error: {said}")) == (3, True), ended.stderr
-    handle = sqlite3.connect(house / "var" / "ledger.db")
+    handle = sqlite3.connect(harness / "var" / "ledger.db")
     handle.execute("PRAGMA journal_mode = WAL")
     handle.execute("SELECT count(*) FROM boards").fetchall()
-    ended = command(house, "db", "restore", "b.db", said="y\n")
-    assert ended.stderr == f"Error: {house}/var/ledger.db is in use: stop the server first\n"
+    ended = command(harness, "db", "restore", "b.db", said="y\n")
+    assert ended.stderr == f"Error: {harness}/var/ledger.db is in use: stop the server first\n"
     assert ended.returncode == 3
     handle.close()
 
 
-def test_a_restore_into_no_directory_names_the_setting(house: Path) -> None:
-    assert command(house, "db", "backup", "b.db").returncode == 0
-    ended = command(house, "db", "restore", "b.db", "--yes", SCOREBOARD_DATA_DIR="elsewhere")
-    assert ended.stderr.startswith(f"Error: DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {house}/elsewhere ")
+def test_a_restore_into_no_directory_names_the_setting(harness: Path) -> None:
+    assert command(harness, "db", "backup", "b.db").returncode == 0
+    ended = command(harness, "db", "restore", "b.db", "--yes", SCOREBOARD_DATA_DIR="elsewhere")
+    assert ended.stderr.startswith(f"Error: DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {harness}/elsewhere ")
     assert ended.returncode == 3
 
 
 def test_a_typing_error_in_the_ledgers_path_makes_no_board(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/typo/ledger.db"
-    line = (
+    text_line = (
         f"DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {tmp_path}/typo for the ledger ledger.db: "
         "make it, or correct the setting\n"
     )
     ended = started({"DATABASE_URL": url}, tmp_path)
-    assert (ended.stderr, ended.returncode) == (f"scoreboard: {line}", 78)
+    assert (ended.stderr, ended.returncode) == (f"scoreboard: {text_line}", 78)
     upgraded = command(tmp_path, "db", "upgrade", DATABASE_URL=url)
-    assert (upgraded.stderr, upgraded.returncode) == (f"Error: {line}", 3)
+    assert (upgraded.stderr, upgraded.returncode) == (f"Error: {text_line}", 3)
     assert not (tmp_path / "typo").exists()
 
 
@@ -283,10 +283,10 @@ def test_a_typing_error_in_the_ledgers_path_makes_no_board(tmp_path: Path) -> No
         ("?password=right&db=99", "REDIS_URL: this Redis has no database of that number"),
     ],
 )
-def test_a_redis_that_refuses_us_is_named_by_a_command_and_a_server(login: str, why: str, house: Path, tmp_path: Path) -> None:
+def test_a_redis_that_refuses_us_is_named_by_a_command_and_a_server(login: str, why: str, harness: Path, tmp_path: Path) -> None:
     redis = RedisServer("--requirepass", "right")
     try:
-        ended = command(house, "reset", "board", "--reason", "r", "--yes", REDIS_URL=redis.url + login)
+        ended = command(harness, "reset", "board", "--reason", "r", "--yes", REDIS_URL=redis.url + login)
         server = ServerProcess(tmp_path / "server")
         server.launch(REDIS_URL=redis.url + login)
         server.wait_until_ready()
@@ -301,8 +301,8 @@ def test_a_redis_that_refuses_us_is_named_by_a_command_and_a_server(login: str, 
         assert said not in server.log
 
 
-def test_a_redis_that_does_not_answer_is_named_by_a_command(house: Path) -> None:
-    ended = command(house, "reset", "board", "--reason", "r", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+def test_a_redis_that_does_not_answer_is_named_by_a_command(harness: Path) -> None:
+    ended = command(harness, "reset", "board", "--reason", "r", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
     assert ended.stderr.startswith("Error: Redis (AWAY): Connection was refused ")
     assert ended.stderr.endswith(" (REDIS_URL (or REDIS_HOST) 127.0.0.1 port 1)\n")
     assert (ended.returncode, ended.stderr.count("\n"), "hunter2" in ended.stderr) == (3, 1, False)

@@ -33,11 +33,11 @@ def sqlite_on(disk: SmallDisk) -> str:
 
 def postgres_on(disk: SmallDisk) -> str:
     """A database whose tables lie on this disk; the server's own log of writes does not."""
-    place = disk.directory / "tablespace"
-    place.mkdir()
-    os.chown(place, 65534, 65534)
+    player_rank = disk.directory / "tablespace"
+    player_rank.mkdir()
+    os.chown(player_rank, 65534, 65534)
     with psycopg.connect(postgres().url(), autocommit=True) as admin:
-        admin.execute(f"CREATE TABLESPACE small LOCATION '{place}'".encode())
+        admin.execute(f"CREATE TABLESPACE small LOCATION '{player_rank}'".encode())
         admin.execute(b"CREATE DATABASE on_a_small_disk TABLESPACE small")
     url = postgres().url("on_a_small_disk")
     migrate(url)

@@ -30,16 +30,16 @@ def serving(new_server: Callable[..., ServerProcess], url: str, *users: str) -> 
 
 def play_on(server: ServerProcess, user: str, until_s: float) -> list[tuple[int, float]]:
     """(status, seconds) of submissions one after the other."""
-    told = []
+    answered = []
     while time.monotonic() < until_s:
         submission = server.initialize(user)
         began_s = time.monotonic()
-        told.append((server.submit(user, submission).status, time.monotonic() - began_s))
-    return told
+        answered.append((server.submit(user, submission).status, time.monotonic() - began_s))
+    return answered
 
 
-def p99(told: list[list[tuple[int, float]]]) -> float:
-    return statistics.quantiles([seconds for one in told for _, seconds in one], n=100)[98]
+def p99(answered: list[list[tuple[int, float]]]) -> float:
+    return statistics.quantiles([seconds for one in answered for _, seconds in one], n=100)[98]
 
 
 def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
@@ -63,7 +63,7 @@ def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProces
             assert (refused.status, refused.headers["retry-after"]) == (503, "1")
             assert "holds this player" in refused.body["message"]
             assert 3 < time.monotonic() - began_s < 6
-        assert {status for told in (before, during) for one in told for status, _ in one} == {200}
+        assert {status for answered in (before, during) for one in answered for status, _ in one} == {200}
         # Both figures are those of a busy machine with few samples; the fault made it two hundred times as long.
         assert p99(during) < 3 * p99(before) + 0.05
     assert tell(postgres_url, "SELECT version FROM user_scores WHERE user_id = 'amy'") == [(2,)]
@@ -97,12 +97,12 @@ def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., Serve
         holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
         playing = [pool.submit(play_on, server, user, time.monotonic() + HELD_S) for user in USERS]
         ended = server.command_line(*reset)
-        told = [one.result() for one in playing]
+        answered = [one.result() for one in playing]
     assert ended.returncode == 3
     assert "8 players reset to 0 points; " in ended.stderr
     assert "1 player not reset; another session of the database holds: amy" in ended.stderr
-    assert {status for one in told for status, _ in one} == {200}
-    assert max(seconds for one in told for _, seconds in one) < 1.5
+    assert {status for one in answered for status, _ in one} == {200}
+    assert max(seconds for one in answered for _, seconds in one) < 1.5
     taken_back = "SELECT user_id, count(*) FROM score_transactions WHERE action_type = 'RESET' GROUP BY 1"
     assert dict(tell(postgres_url, taken_back)) == dict.fromkeys(USERS, 1), "once each, whatever came afterwards"
     assert server.command_line("reset", "user", "amy", *reset[2:]).returncode == 0

@@ -79,7 +79,7 @@ def restart(servers: list[ServerProcess], step: dict[str, str]) -> None:
 
 def metric(server: ServerProcess, name: str) -> float:
     page: str = server.get("/metrics").body
-    return next(float(line.split()[1]) for line in page.splitlines() if line.startswith(name + " "))
+    return next(float(text_line.split()[1]) for text_line in page.splitlines() if text_line.startswith(name + " "))
 
 
 def signs_with(server: ServerProcess) -> str:

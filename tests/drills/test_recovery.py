@@ -13,7 +13,7 @@ import pytest
 import socketio  # type: ignore[import-untyped]  # it ships no types
 
 from tests.journeys.server import ServerProcess
-from tests.journeys.test_socketio import NODE, Ear, _read, node_client, url
+from tests.journeys.test_socketio import NODE, EventRecorder, _read, node_client, url
 from tests.storage_redis.redis_server import RedisServer
 
 __all__ = ["node_client", "url"]
@@ -22,15 +22,15 @@ Cut = Callable[[], None]
 
 
 @contextmanager
-def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[Ear, Cut]]:
+def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[EventRecorder, Cut]]:
     """A socket.io-client in a process of its own, and how to cut it off."""
     command = ["node", "returner.mjs", url, transports, json.dumps(auth)]
     process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    ear = Ear()
+    recorder = EventRecorder()
     assert process.stdin is not None
     assert process.stdout is not None
     stdin = process.stdin
-    reader = threading.Thread(target=_read, args=(process.stdout, ear), daemon=True)
+    reader = threading.Thread(target=_read, args=(process.stdout, recorder), daemon=True)
     reader.start()
 
     def cut() -> None:
@@ -38,7 +38,7 @@ def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[Ear, C
         stdin.flush()
 
     try:
-        yield ear, cut
+        yield recorder, cut
     finally:
         process.communicate(timeout=5)
         reader.join(5)
@@ -53,7 +53,7 @@ def has(player: str, points: int) -> Callable[[Any], bool]:
     return lambda args: scores(args).get(player) == points
 
 
-def sees(ear: Ear, player: str, points: int) -> Any:
+def sees(recorder: EventRecorder, player: str, points: int) -> Any:
     """The arguments that show it: of a whole top, or of a row in it if the client was back before it happened."""
 
     def shows(args: list[Any]) -> bool:
@@ -61,13 +61,15 @@ def sees(ear: Ear, player: str, points: int) -> Any:
         rows = data["leaderboard"] if "leaderboard" in data else data["ops"]
         return any(row["userId"] == player and row.get("score") == points for row in rows)
 
-    return ear.wait("leaderboard:update", "leaderboard:rows", where=shows)
+    return recorder.wait("leaderboard:update", "leaderboard:rows", where=shows)
 
 
-def offsets(ear: Ear) -> list[tuple[int, ...]]:
+def offsets(recorder: EventRecorder) -> list[tuple[int, ...]]:
     """The offsets that came, as numbers."""
     events = [
-        value for name, value in ear.heard if name in ("leaderboard:update", "leaderboard:rows", "score:update", "rank:achieved")
+        value
+        for name, value in recorder.received
+        if name in ("leaderboard:update", "leaderboard:rows", "score:update", "rank:achieved")
     ]
     return [tuple(map(int, args[1].split("."))) for args in events if len(args) > 1]
 
@@ -77,21 +79,21 @@ def offsets(ear: Ear) -> list[tuple[int, ...]]:
 def test_socket_io_client_is_cut_off_and_recovers(new_server: Callable[..., ServerProcess], transports: str) -> None:
     server = new_server().start()
     server.play("amy")
-    with returner(server.url, transports, token=server.issue_token("viewer")) as (ear, cut):
-        first = ear.wait("connect")
+    with returner(server.url, transports, token=server.issue_token("viewer")) as (recorder, cut):
+        first = recorder.wait("connect")
         assert first["recovered"] is False
-        ear.wait("leaderboard:update", where=has("amy", 100))
+        recorder.wait("leaderboard:update", where=has("amy", 100))
         for points in (200, 300):
             cut()
-            ear.wait("disconnect")
+            recorder.wait("disconnect")
             server.play("amy")
-            assert ear.wait("connect") == {"id": first["id"], "recovered": True}
-            args = sees(ear, "amy", points)
+            assert recorder.wait("connect") == {"id": first["id"], "recovered": True}
+            args = sees(recorder, "amy", points)
             assert "reset" not in args[0]["data"]
         server.play("bob")
-        ear.wait("leaderboard:rows", where=lambda args: "bob" in json.dumps(args))
-        assert [name for name, _ in ear.heard].count("joined") == 1
-        assert offsets(ear) == sorted(offsets(ear))
+        recorder.wait("leaderboard:rows", where=lambda args: "bob" in json.dumps(args))
+        assert [name for name, _ in recorder.received].count("joined") == 1
+        assert offsets(recorder) == sorted(offsets(recorder))
     assert "Traceback" not in server.log
 
 
@@ -101,17 +103,17 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
     try:
         server = new_server(REDIS_URL=redis.url).start()
         server.play("amy")
-        with returner(server.url, "websocket", token=server.issue_token("viewer")) as (ear, _):
-            first = ear.wait("connect")
-            ear.wait("leaderboard:update", where=has("amy", 100))
+        with returner(server.url, "websocket", token=server.issue_token("viewer")) as (recorder, _):
+            first = recorder.wait("connect")
+            recorder.wait("leaderboard:update", where=has("amy", 100))
             assert server.stop() == 0
-            ear.wait("disconnect")
+            recorder.wait("disconnect")
             server.start()
             server.play("amy")
-            assert ear.wait("connect", seconds=15) == {"id": first["id"], "recovered": True}
-            sees(ear, "amy", 200)
-            assert [name for name, _ in ear.heard].count("joined") == 1
-            assert offsets(ear) == sorted(offsets(ear))
+            assert recorder.wait("connect", seconds=15) == {"id": first["id"], "recovered": True}
+            sees(recorder, "amy", 200)
+            assert [name for name, _ in recorder.received].count("joined") == 1
+            assert offsets(recorder) == sorted(offsets(recorder))
         assert "Traceback" not in server.log
     finally:
         redis.close()
@@ -121,19 +123,19 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
 def test_a_restart_of_redis_too_is_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     server.play("amy")
-    with returner(server.url, "polling,websocket", token=server.issue_token("viewer")) as (ear, _):
-        first = ear.wait("connect")
-        ear.wait("leaderboard:update", where=has("amy", 100))
+    with returner(server.url, "polling,websocket", token=server.issue_token("viewer")) as (recorder, _):
+        first = recorder.wait("connect")
+        recorder.wait("leaderboard:update", where=has("amy", 100))
         assert server.stop() == 0
         server.start()
-        again = ear.wait("connect", seconds=15)
+        again = recorder.wait("connect", seconds=15)
         assert again["recovered"] is False
         assert again["id"] != first["id"]
-        args = ear.wait("leaderboard:update", where=has("amy", 100))
+        args = recorder.wait("leaderboard:update", where=has("amy", 100))
         assert args[0]["data"]["reset"] is True
         server.play("bob")
-        ear.wait("leaderboard:rows", where=lambda args: "bob" in json.dumps(args))
-        assert [name for name, _ in ear.heard].count("joined") == 1
+        recorder.wait("leaderboard:rows", where=lambda args: "bob" in json.dumps(args))
+        assert [name for name, _ in recorder.received].count("joined") == 1
 
 
 @pytest.mark.usefixtures("node_client")
@@ -145,25 +147,25 @@ def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[...
         assert one.command_line("db", "upgrade").returncode == 0
         one.start()
         one.play("amy")
-        with returner(one.url, "websocket", token=one.issue_token("viewer")) as (ear, _):
-            first = ear.wait("connect")
-            ear.wait("leaderboard:update", where=has("amy", 100))
+        with returner(one.url, "websocket", token=one.issue_token("viewer")) as (recorder, _):
+            first = recorder.wait("connect")
+            recorder.wait("leaderboard:update", where=has("amy", 100))
             assert one.stop() == 0
             other = new_server(**stores, PORT=str(one.port), WEBSOCKET_PORT=str(one.websocket_port))
             other.port, other.websocket_port = one.port, one.websocket_port
             other.start()
-            assert ear.wait("connect", seconds=15) == {"id": first["id"], "recovered": True}
+            assert recorder.wait("connect", seconds=15) == {"id": first["id"], "recovered": True}
     finally:
         redis.close()
 
 
 @pytest.mark.usefixtures("node_client")
 def test_socket_io_client_that_wants_no_recovery_has_none(live_server: ServerProcess) -> None:
-    with returner(live_server.url, "websocket", token=live_server.issue_token("viewer"), recovery=False) as (ear, cut):
-        first = ear.wait("connect")
-        assert len(ear.wait("leaderboard:update")) == 1
+    with returner(live_server.url, "websocket", token=live_server.issue_token("viewer"), recovery=False) as (recorder, cut):
+        first = recorder.wait("connect")
+        assert len(recorder.wait("leaderboard:update")) == 1
         cut()
-        again = ear.wait("connect")
+        again = recorder.wait("connect")
         assert again["recovered"] is False
         assert again["id"] != first["id"]
 
@@ -186,35 +188,35 @@ class Returning(socketio.Client):
 def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str, transports: list[str]) -> None:
     player = f"back-{transports[0]}-{url[-4:]}"
     auth: dict[str, Any] = {"token": live_server.issue_token(player)}
-    first, ear = Returning(reconnection=False), Ear()
-    first.on("leaderboard:update", lambda told, offset: ear.put("leaderboard:update", [told, offset]))
+    first, recorder = Returning(reconnection=False), EventRecorder()
+    first.on("leaderboard:update", lambda answered, offset: recorder.put("leaderboard:update", [answered, offset]))
     first.connect(url, auth=auth, transports=transports, wait_timeout=5)
     first.call("join:leaderboard", timeout=3)
-    _, offset = ear.wait("leaderboard:update")
+    _, offset = recorder.wait("leaderboard:update")
     sid, pid = first.get_sid(), first.pid
-    first.on("disconnect", lambda reason: ear.put("disconnect", reason))
+    first.on("disconnect", lambda reason: recorder.put("disconnect", reason))
     first.eio.disconnect()
-    ear.wait("disconnect")
+    recorder.wait("disconnect")
     live_server.play(player)
     second = Returning(reconnection=False)
     for event in ("leaderboard:update", "score:update", "rank:achieved"):
-        second.on(event, lambda *args, event=event: ear.put(event, list(args)))
+        second.on(event, lambda *args, event=event: recorder.put(event, list(args)))
     second.connect(url, auth={**auth, "pid": pid, "offset": offset}, transports=transports, wait_timeout=5)
     try:
         assert (second.get_sid(), second.pid) == (sid, pid)
-        told = ear.wait("score:update", where=lambda args: args[0]["data"]["userId"] == player)
-        assert told[0]["type"] == "SCORE_CHANGED"
+        answered = recorder.wait("score:update", where=lambda args: args[0]["data"]["userId"] == player)
+        assert answered[0]["type"] == "SCORE_CHANGED"
     finally:
         second.disconnect()
 
 
 def test_python_socketio_with_handlers_of_one_argument_says_so(live_server: ServerProcess) -> None:
-    client, ear = socketio.Client(reconnection=False), Ear()
-    client.on("leaderboard:update", lambda told: ear.put("leaderboard:update", told))
+    client, recorder = socketio.Client(reconnection=False), EventRecorder()
+    client.on("leaderboard:update", lambda answered: recorder.put("leaderboard:update", answered))
     auth = {"token": live_server.issue_token("viewer"), "recovery": False}
     client.connect(live_server.url, auth=auth, transports=["websocket"], wait_timeout=5)
     try:
         client.call("join:leaderboard", timeout=3)
-        assert ear.wait("leaderboard:update")["type"] == "LEADERBOARD_REFRESH"
+        assert recorder.wait("leaderboard:update")["type"] == "LEADERBOARD_REFRESH"
     finally:
         client.disconnect()

@@ -52,7 +52,7 @@ class Play:
         began, worst, shown = time.monotonic(), 0.0, 0
         while time.monotonic() < began + seconds:
             try:
-                update = self._viewer.hear("leaderboard:update", seconds=0.1)
+                update = self._viewer.receive("leaderboard:update", seconds=0.1)
                 shown = max(shown, leaders(update).get("ann", 0))
             except (AssertionError, TimeoutError):
                 pass
@@ -118,7 +118,7 @@ def test_a_whole_server_needs_no_more_than_the_documented_user(
     viewer = watch(server, "viewer")
     for _ in range(3):
         assert "degraded" not in server.play("ann").body["data"]
-    viewer.hear("leaderboard:update", lambda update: leaders(update).get("ann") == 300)
+    viewer.receive("leaderboard:update", lambda update: leaders(update).get("ann") == 300)
     redis_7.flush()
     until = time.monotonic() + 10
     while server.board() != [("ann", 300)] and time.monotonic() < until:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scoreboard.storage.schema import migrate
-from tests.drills.submitting import Told, acknowledged, begun, keep_submitting, never_awarded, submitted
+from tests.drills.submitting import Answered, acknowledged, begun, keep_submitting, never_awarded, submitted
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_server import PostgresServer
 from tests.storage.silent_proxy import SilentProxy, silent_proxy
@@ -48,7 +48,7 @@ def awarded(database_url: str) -> set[str]:
 
 async def _crowd(
     server: ServerProcess, stop: Callable[[], None], go_on: Callable[[], None]
-) -> tuple[list[tuple[str, Told]], float, list[tuple[str, Told]]]:
+) -> tuple[list[tuple[str, Answered]], float, list[tuple[str, Answered]]]:
     users = [f"player-{number}" for number in range(PLAYERS)]
     submissions = await begun(server, users)
     stop()
@@ -59,8 +59,8 @@ async def _crowd(
         go_on()
     ended_s = time.monotonic()
     after = await keep_submitting(server, "latecomer", ended_s + 4)
-    told = [(submission["actionId"], await one) for submission, one in zip(submissions, waiting, strict=True)]
-    return told, ended_s, after
+    answered = [(submission["actionId"], await one) for submission, one in zip(submissions, waiting, strict=True)]
+    return answered, ended_s, after
 
 
 @pytest.mark.parametrize("fault", ["stopped", "swallowed"])
@@ -84,18 +84,21 @@ def test_after_the_first_silence_those_in_line_are_refused_at_once(
 
     server = new_server(DATABASE_URL=database_url if fault == "stopped" else proxy.url(database_url)).start()
     server.play("early")
-    told, ended_s, after = asyncio.run(_crowd(server, stop, go_on))
-    seconds = sorted(one.took_s for _, one in told)
+    answered, ended_s, after = asyncio.run(_crowd(server, stop, go_on))
+    seconds = sorted(one.took_s for _, one in answered)
     first_s = min(one.asked_s + one.took_s for _, one in after if one.status == 200)
     record_property("seconds", f"p50 {seconds[PLAYERS // 2]:.2f}, max {seconds[-1]:.2f}, back after {first_s - ended_s:.2f}")
 
-    assert {(one.status, one.retry_after) for _, one in told} == {(503, "1")}
-    assert {one.body["message"][:30] for _, one in told} == {"The ledger cannot be reached; ", "The ledger did not take it in "}
+    assert {(one.status, one.retry_after) for _, one in answered} == {(503, "1")}
+    assert {one.body["message"][:30] for _, one in answered} == {
+        "The ledger cannot be reached; ",
+        "The ledger did not take it in ",
+    }
     assert seconds[-1] <= 5
     assert first_s - ended_s <= 1
     assert all(one.status == 200 for _, one in after if one.asked_s > ended_s + 1)
     kept = awarded(database_url)
     assert acknowledged(after) <= kept
-    assert not never_awarded(told) & kept
+    assert not never_awarded(answered) & kept
     assert server.stop() == 0
     assert "Traceback" not in server.log

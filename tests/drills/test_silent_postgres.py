@@ -15,7 +15,7 @@ from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.ledger import SqlLedger
 from tests.awaiting import run
 from tests.storage.claims import claim, granted, receipt_in
-from tests.storage.houses import opened
+from tests.storage.harnesses import opened
 from tests.storage.postgres_server import postgres
 from tests.storage.silent_proxy import Quiet, SilentProxy, silent_proxy
 from tests.storage.sql_stores import tell

@@ -25,7 +25,7 @@ from scoreboard.storage.sql.ledger import REBUILD_SECONDS_MAX, SqlLedger
 from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim, granted
-from tests.storage.houses import opened
+from tests.storage.harnesses import opened
 from tests.storage.postgres_server import PostgresServer
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
 
@@ -294,8 +294,8 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(dialect: Dialect,
         for _ in range(20):
             acknowledged.update(writer.stdout.readline().split())
         writer.send_signal(signal.SIGKILL)
-        for line in writer.stdout.readlines():
-            acknowledged.update(line.split() if line.endswith("\n") else ())
+        for text_line in writer.stdout.readlines():
+            acknowledged.update(text_line.split() if text_line.endswith("\n") else ())
         writer.wait(10)
     assert len(acknowledged) >= 300
     audits = open_store(url).audits

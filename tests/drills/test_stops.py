@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.drills.stores import FAULTS, store_with
-from tests.drills.submitting import Told, acknowledged, keep_submitting, never_awarded
+from tests.drills.submitting import Answered, acknowledged, keep_submitting, never_awarded
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_server import PostgresServer
 
@@ -29,14 +29,14 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.remove()
 
 
-async def _play(server: ServerProcess, seconds: float, then: Callable[[], object]) -> tuple[float, list[tuple[str, Told]]]:
+async def _play(server: ServerProcess, seconds: float, then: Callable[[], object]) -> tuple[float, list[tuple[str, Answered]]]:
     """Players submit while ``then`` is done in the midst: (when it was done, what they were told)."""
     until_s = time.monotonic() + seconds
     playing = [asyncio.ensure_future(keep_submitting(server, f"player-{number}", until_s)) for number in range(PLAYERS)]
     await asyncio.sleep(1)
     await asyncio.to_thread(then)
     done_s = time.monotonic()
-    return done_s, [one for told in await asyncio.gather(*playing) for one in told]
+    return done_s, [one for answered in await asyncio.gather(*playing) for one in answered]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -52,14 +52,14 @@ def test_a_stop_ends_in_time_whatever_the_store_does(
             begun_s = time.monotonic()
             statuses.append((store.server.stop(), time.monotonic() - begun_s))
 
-        _, told = asyncio.run(_play(store.server, 2, stop))
+        _, answered = asyncio.run(_play(store.server, 2, stop))
         store.end()
         ((status, seconds),) = statuses
         assert status == 0, store.server.log[-4000:]
         assert seconds < STOP_S_MAX
         assert "Traceback" not in store.server.log
-        assert acknowledged(told)
-        assert acknowledged(told) <= store.awarded()
+        assert acknowledged(answered)
+        assert acknowledged(answered) <= store.awarded()
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -73,13 +73,13 @@ def test_awards_flow_again_soon_after_the_store_works_again(
             time.sleep(FAULT_S)
             store.end()
 
-        ended_s, told = asyncio.run(_play(store.server, 1 + FAULT_S + BACK_S_MAX + 3, suffer))
-        assert max(one.took_s for _, one in told) <= 5.5
-        late = [one for _, one in told if one.asked_s > ended_s + BACK_S_MAX]
+        ended_s, answered = asyncio.run(_play(store.server, 1 + FAULT_S + BACK_S_MAX + 3, suffer))
+        assert max(one.took_s for _, one in answered) <= 5.5
+        late = [one for _, one in answered if one.asked_s > ended_s + BACK_S_MAX]
         assert late
         assert {one.status for one in late} == {200}
         kept = store.awarded()
-        assert acknowledged(told) <= kept
-        assert not never_awarded(told) & kept
+        assert acknowledged(answered) <= kept
+        assert not never_awarded(answered) & kept
         assert store.server.stop() == 0
         assert "Traceback" not in store.server.log

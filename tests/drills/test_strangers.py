@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.drills.strangers import Spectating, Strangers, awards_for
+from tests.drills.unknown_clients import Spectating, UnknownClients, awards_for
 from tests.journeys.server import ServerProcess
 
 SECONDS = 4.0
@@ -31,10 +31,10 @@ def test_awards_do_not_notice_them(path: str, count: int, new_server: Callable[.
     rounds_ms = []
     for _ in range(ROUNDS_MAX):
         calm = awards_for(server, SECONDS)
-        with Strangers(server, path, count) as strangers:
+        with UnknownClients(server, path, count) as unknown_clients:
             awards = awards_for(server, SECONDS)
         assert set(calm.statuses) == set(awards.statuses) == {200}
-        assert set(strangers.statuses) == {200}, "loopback is never refused"
+        assert set(unknown_clients.statuses) == {200}, "loopback is never refused"
         rounds_ms.append([(calm.quantile_ms(share), awards.quantile_ms(share)) for share in SHARES])
         if all(beside_ms < RATIO_MAX * max(FLOOR_MS, calm_ms) for calm_ms, beside_ms in rounds_ms[-1]):
             break

@@ -30,7 +30,11 @@ class Skewed(ServerProcess):
 
     def metric(self, name: str) -> float:
         page = self.get("/metrics").body
-        return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if line.startswith(name) and " " in line)
+        return sum(
+            float(text_line.rpartition(" ")[2])
+            for text_line in page.splitlines()
+            if text_line.startswith(name) and " " in text_line
+        )
 
 
 @pytest.fixture
@@ -93,7 +97,7 @@ def test_an_action_begun_on_one_is_awarded_on_the_other_and_takes_its_time(
     for server, by_s in zip(servers, ahead_s, strict=True):
         assert server.metric("ledger_clock_offset_seconds") == pytest.approx(-by_s, abs=1.1)  # libfaketime counts whole seconds
         assert server.metric("submissions_refused_total") == 0
-        said = [json.loads(line)["message"] for line in server.log.splitlines() if "the ledger's clock is" in line]
+        said = [json.loads(text_line)["message"] for text_line in server.log.splitlines() if "the ledger's clock is" in text_line]
         assert len(said) == (1 if by_s else 0), said
         assert server.stop() == 0
         assert "Traceback" not in server.log

@@ -66,7 +66,7 @@ class Report:
     went_back: int = 0
     refusals: Counter[str] = field(default_factory=Counter)
     boards: Counter[str] = field(default_factory=Counter)
-    heard: int = 0
+    received: int = 0
     cpu_s: float = 0.0
 
 
@@ -84,7 +84,7 @@ class Stage(Enum):
 class Viewer:
     """One client and its socket."""
 
-    __slots__ = ("cursor", "data", "heard", "measured", "number", "socket", "stage", "wait_s")
+    __slots__ = ("cursor", "data", "measured", "number", "received", "socket", "stage", "wait_s")
 
     def __init__(self, number: int, measured: bool) -> None:
         self.number, self.measured = number, measured
@@ -92,21 +92,21 @@ class Viewer:
         self.socket: socket.socket | None = None
         self.data = b""
         self.cursor = (0, 0)
-        self.heard = False
+        self.received = False
         self.wait_s = random.uniform(*FIRST_WAIT_S)
 
 
 class Crowd:
     """All viewers and their one loop."""
 
-    def __init__(self, plan: Plan, orders: Connection) -> None:
-        self.plan, self.orders = plan, orders
+    def __init__(self, plan: Plan, commands: Connection) -> None:
+        self.plan, self.commands = plan, commands
         self.viewers = [Viewer(number, number % plan.measured_every == 0) for number in range(plan.viewers)]
         self.by_fd: dict[int, Viewer] = {}
         self.arriving = 0
         self.at_once_max = plan.at_once_max
         self.due: list[tuple[float, int, Viewer]] = [(0.0, viewer.number, viewer) for viewer in self.viewers]
-        self.turn = itertools.count(plan.viewers)
+        self.step = itertools.count(plan.viewers)
         self.epoll = select.epoll()
         self.report = Report()
         self.began_s = time.monotonic()
@@ -122,11 +122,11 @@ class Crowd:
         """Until told to go, or nobody is there any more to tell."""
         gc.disable()
         until_s = time.monotonic() + LIFE_S_MAX
-        self.epoll.register(self.orders.fileno(), select.EPOLLIN)
+        self.epoll.register(self.commands.fileno(), select.EPOLLIN)
         while time.monotonic() < until_s:
             self._arrive()
             for fd, events in self.epoll.poll(0.05, 4_096):
-                if fd == self.orders.fileno():
+                if fd == self.commands.fileno():
                     if not self._obey():
                         return
                 elif fd in self.by_fd:
@@ -136,15 +136,15 @@ class Crowd:
 
     def _obey(self) -> bool:
         try:
-            order, value = self.orders.recv()
+            order, value = self.commands.recv()
         except EOFError:
             return False
         match order:
             case "report":
                 self.report.inside = sum(viewer.stage is Stage.INSIDE for viewer in self.viewers)
-                self.report.heard = sum(viewer.heard for viewer in self.viewers)
+                self.report.received = sum(viewer.received for viewer in self.viewers)
                 self.report.cpu_s = time.process_time()
-                self.orders.send(self.report)
+                self.commands.send(self.report)
             case "mark":
                 self.report = Report()
             case "stall":
@@ -154,7 +154,7 @@ class Crowd:
             case "listen":
                 self.needle = value
                 for viewer in self.viewers:
-                    viewer.heard = False
+                    viewer.received = False
             case "return":
                 self.began_s, self.returns, self.at_once_max = time.monotonic(), True, len(self.viewers)
                 self.due = [(0.0, viewer.number, viewer) for viewer in self.viewers if viewer.stage is Stage.AWAY]
@@ -198,7 +198,7 @@ class Crowd:
             self.report.refusals[why] += 1
             pause_s = max(wait_s, viewer.wait_s) * random.uniform(1, 1.5)
             viewer.wait_s = min(2 * viewer.wait_s, LAST_WAIT_S)
-            heapq.heappush(self.due, (time.monotonic() + pause_s, next(self.turn), viewer))
+            heapq.heappush(self.due, (time.monotonic() + pause_s, next(self.step), viewer))
 
     # What comes
 
@@ -271,7 +271,7 @@ class Crowd:
         if self.buffer.find(PING, 0, size) >= 0:
             self._say(viewer, PONG)
         if self.needle and self.buffer.find(self.needle, 0, size) >= 0:
-            viewer.heard = True
+            viewer.received = True
         if viewer.measured:
             now_ms = time.time_ns() // 1_000_000
             viewer.data += self.buffer[:size]
@@ -296,8 +296,8 @@ def _texts(data: bytes) -> Iterator[bytes]:
 
 
 @lru_cache(maxsize=4_096)
-def _ms(moment: bytes) -> int:
-    return round(datetime.fromisoformat(moment.decode()).timestamp() * 1000)
+def _ms(time_value: bytes) -> int:
+    return round(datetime.fromisoformat(time_value.decode()).timestamp() * 1000)
 
 
 # From outside
@@ -309,19 +309,19 @@ class Gathered:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         context = multiprocessing.get_context("spawn")
-        self._orders, theirs = context.Pipe()
+        self._commands, theirs = context.Pipe()
         self._process = context.Process(target=_gather, args=(plan, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
     def order(self, order: str, value: Any = None) -> None:
         """``mark``, ``stall`` (how many), ``listen`` (for which bytes), ``return`` or ``go``."""
-        self._orders.send((order, value))
+        self._commands.send((order, value))
 
     def report(self) -> Report:
         """How it is."""
         self.order("report")
-        report = self._orders.recv()
+        report = self._commands.recv()
         assert isinstance(report, Report)
         return report
 
@@ -349,5 +349,5 @@ def crowd(plan: Plan) -> Iterator[Gathered]:
         gathered.go()
 
 
-def _gather(plan: Plan, orders: Connection) -> None:
-    Crowd(plan, orders).run()
+def _gather(plan: Plan, commands: Connection) -> None:
+    Crowd(plan, commands).run()

@@ -45,8 +45,8 @@ class Figures:
         return 1 if self.broken else 0
 
 
-def _out(line: str) -> None:
-    sys.stdout.write(line + "\n")
+def _out(text_line: str) -> None:
+    sys.stdout.write(text_line + "\n")
     sys.stdout.flush()
 
 
@@ -62,8 +62,8 @@ def percentile(counted: Counter[int], share: float) -> int:
 
 def metrics(server: ServerProcess) -> dict[str, float]:
     """What the server measures of itself, without what has labels."""
-    lines = (line.split() for line in server.get("/metrics").body.splitlines() if not line.startswith("#"))
-    return {name: float(value) for name, value in lines if "{" not in name}
+    text_lines = (text_line.split() for text_line in server.get("/metrics").body.splitlines() if not text_line.startswith("#"))
+    return {name: float(value) for name, value in text_lines if "{" not in name}
 
 
 class Costs(threading.Thread):
@@ -74,7 +74,7 @@ class Costs(threading.Thread):
     def __init__(self, server: ServerProcess) -> None:
         super().__init__(daemon=True)
         assert server.process is not None
-        self._server, self._home = server, Path(f"/proc/{server.process.pid}")
+        self._server, self._paths = server, Path(f"/proc/{server.process.pid}")
         self._over = threading.Event()
         self.rss_kib = self.rss_kib_first = self._rss_kib()
         self.cpu_s_first = self._cpu_s()
@@ -97,11 +97,11 @@ class Costs(threading.Thread):
         self.lag_s = metrics(self._server)["reactor_lag_seconds"]
 
     def _rss_kib(self) -> int:
-        lines = (self._home / "status").read_text().splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+        text_lines = (self._paths / "status").read_text().splitlines()
+        return int(next(text_line.split()[1] for text_line in text_lines if text_line.startswith("VmRSS")))
 
     def _cpu_s(self) -> float:
-        fields = (self._home / "stat").read_text().rsplit(")", 1)[1].split()
+        fields = (self._paths / "stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -112,9 +112,9 @@ def server_for(crowd: int, **more: str) -> Iterator[ServerProcess]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and hard < crowd + 500:
         sys.exit(f"{crowd} sockets need more files than the {hard} that this machine allows a process (ulimit -Hn)")
-    seats = str(crowd + 1_000)
-    with tempfile.TemporaryDirectory(prefix="scoreboard-") as home:
-        server = ServerProcess(Path(home), {"SOCKETS_MAX": seats, "SOCKETS_PER_ADDRESS_MAX": seats, **more})
+    slots = str(crowd + 1_000)
+    with tempfile.TemporaryDirectory(prefix="scoreboard-") as home_dir:
+        server = ServerProcess(Path(home_dir), {"SOCKETS_MAX": slots, "SOCKETS_PER_ADDRESS_MAX": slots, **more})
         try:
             yield server.start()
         finally:

@@ -33,7 +33,7 @@ class Kept:
         while b"\r\n\r\n" not in self._data:
             self._more()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
-        fields = dict(line.lower().split(b": ", 1) for line in head.split(b"\r\n")[1:])
+        fields = dict(text_line.lower().split(b": ", 1) for text_line in head.split(b"\r\n")[1:])
         size = int(fields[b"content-length"])
         while len(self._data) < size:
             self._more()
@@ -68,10 +68,10 @@ def asked(port: int, requests: Sequence[bytes]) -> list[tuple[int, bytes]]:
     kept = [Kept(port) for _ in range(min(CONNECTIONS, len(requests)))]
     answers = []
     for start in range(0, len(requests), CONNECTIONS):
-        turn = requests[start : start + CONNECTIONS]
-        for one, request in zip(kept, turn, strict=False):
+        step = requests[start : start + CONNECTIONS]
+        for one, request in zip(kept, step, strict=False):
             one.send(request)
-        answers += [one.answer() for one, _ in zip(kept, turn, strict=False)]
+        answers += [one.answer() for one, _ in zip(kept, step, strict=False)]
     for one in kept:
         one.close()
     return answers

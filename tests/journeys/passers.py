@@ -64,7 +64,7 @@ class Talk:
         if status != 101:
             raise Refused(str(status))
 
-    async def hear(self) -> bytes:
+    async def receive(self) -> bytes:
         """The next frame's payload."""
         size = (await self.reader.readexactly(2))[1]
         if size == 126:
@@ -148,10 +148,10 @@ class Passers:
         if steps == 0:
             return
         await talk.upgrade("/socket.io/?EIO=4&transport=websocket")
-        await talk.hear()
+        await talk.receive()
         if steps > 1:
             talk.say("40" + json.dumps({"token": token}))
-            await talk.hear()
+            await talk.receive()
         if steps > 2:
             talk.say(_JOIN)
             await self._watch(talk)
@@ -186,7 +186,7 @@ class Passers:
         candidate = await self._open(talks, port)
         await candidate.upgrade(f"/socket.io/?EIO=4&transport=websocket&sid={sid}")
         candidate.say("2probe")
-        if await candidate.hear() != b"3probe":
+        if await candidate.receive() != b"3probe":
             raise Refused("no probe")
         if steps > 3:
             candidate.say("5")
@@ -209,7 +209,7 @@ class Passers:
 
     async def _watch(self, talk: Talk) -> None:
         """For a moment, at least one message."""
-        await talk.hear()
+        await talk.receive()
         await asyncio.sleep(self.random.random())
 
     def _end(self, talks: list[Talk], end: str) -> None:

@@ -10,7 +10,7 @@ from tests.journeys.server import ServerProcess
 from tests.journeys.test_live import Viewer
 
 
-def visitor(server: ServerProcess, user_id: str, **more: Any) -> Viewer:
+def passer(server: ServerProcess, user_id: str, **more: Any) -> Viewer:
     """An open socket of a player, in no room."""
     token = server.issue_token(user_id, **more)
     return Viewer(f"ws://127.0.0.1:{server.port}/ws", additional_headers={"Authorization": f"Bearer {token}"})
@@ -24,11 +24,11 @@ class Shown:
         self.rows: list[tuple[str, int]] = []
         self.offset = 0
         viewer.say("join:leaderboard", {"view": view}, 1)
-        viewer.hear("ack", lambda data: data["view"] == view)
-        self.take(viewer.hear("leaderboard:update", self._is_ours)["data"])
+        viewer.receive("ack", lambda data: data["view"] == view)
+        self.take(viewer.receive("leaderboard:update", self._is_ours)["data"])
 
-    def _is_ours(self, told: Any) -> bool:
-        return bool(told["data"].get("view") == self.view)
+    def _is_ours(self, answered: Any) -> bool:
+        return bool(answered["data"].get("view") == self.view)
 
     def take(self, data: Any) -> None:
         self.offset = data["offset"]
@@ -53,7 +53,7 @@ class Shown:
 
     def until(self, users: list[str]) -> None:
         while [user for user, _ in self.rows] != users:
-            self.take(self.viewer.hear("leaderboard:rows", self._is_ours)["data"])
+            self.take(self.viewer.receive("leaderboard:rows", self._is_ours)["data"])
 
 
 def test_views_follow_the_board(new_server: Callable[..., ServerProcess]) -> None:
@@ -61,16 +61,16 @@ def test_views_follow_the_board(new_server: Callable[..., ServerProcess]) -> Non
     for n in range(6):  # p0 has most
         for _ in range(6 - n):
             server.play(f"p{n}")
-    around = Shown(visitor(server, "p4"), {"around": 1})
+    around = Shown(passer(server, "p4"), {"around": 1})
     assert (around.rows, around.ranks) == ([("p3", 300), ("p4", 200), ("p5", 100)], [4, 5, 6])
-    middle = Shown(visitor(server, "watcher"), {"offset": 2, "limit": 2})
+    middle = Shown(passer(server, "watcher"), {"offset": 2, "limit": 2})
     assert (middle.rows, middle.ranks) == ([("p2", 400), ("p3", 300)], [3, 4])
     for _ in range(3):
         server.play("p4")
     around.until(["p1", "p4", "p2"])
     assert around.ranks == [2, 3, 4]
     middle.until(["p4", "p2"])
-    newcomer = Shown(visitor(server, "zed"), {"around": 2})
+    newcomer = Shown(passer(server, "zed"), {"around": 2})
     assert newcomer.rows == []
     server.play("zed")
     newcomer.until(["p3", "p5", "zed"])
@@ -79,48 +79,48 @@ def test_views_follow_the_board(new_server: Callable[..., ServerProcess]) -> Non
 
 def test_a_spectator_hears_each_award_and_the_player_each_milestone_once(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    spectator, amy = visitor(server, "watcher"), visitor(server, "amy")
+    spectator, amy = passer(server, "watcher"), passer(server, "amy")
     spectator.say("spectate:user", "amy", 1)
-    spectator.hear("ack", lambda data: data == {"userId": "amy"})
+    spectator.receive("ack", lambda data: data == {"userId": "amy"})
     server.play("amy", questId="secret-quest")
-    award = spectator.hear("player:action")
+    award = spectator.receive("player:action")
     assert award["type"] == "PLAYER_ACTION"
-    told = {name: award["data"][name] for name in ("userId", "actionType", "scoreAwarded", "newTotalScore", "newRank")}
-    assert told == {"userId": "amy", "actionType": "COMPLETE_QUEST", "scoreAwarded": 100, "newTotalScore": 100, "newRank": 1}
-    assert "secret-quest" not in str(spectator.heard)
-    assert amy.hear("achievement:unlocked")["milestone"] == 100
+    answered = {name: award["data"][name] for name in ("userId", "actionType", "scoreAwarded", "newTotalScore", "newRank")}
+    assert answered == {"userId": "amy", "actionType": "COMPLETE_QUEST", "scoreAwarded": 100, "newTotalScore": 100, "newRank": 1}
+    assert "secret-quest" not in str(spectator.received)
+    assert amy.receive("achievement:unlocked")["milestone"] == 100
     assert server.command_line("reset", "user", "amy", "--reason", "again", "--operator", "tests", "--yes").returncode == 0
-    amy.hear("score:update", lambda told: told["data"]["newScore"] == 0, seconds=1)
+    amy.receive("score:update", lambda answered: answered["data"]["newScore"] == 0, seconds=1)
     for _ in range(5):
         server.play("amy")
-    assert amy.hear("achievement:unlocked")["milestone"] == 500, "100 was unlocked before the reset"
+    assert amy.receive("achievement:unlocked")["milestone"] == 500, "100 was unlocked before the reset"
     held = server.get("/api/v1/me/achievements", server.issue_token("amy")).body["data"]["achievements"]
     assert [one["milestone"] for one in held] == [100, 500]
 
 
 def test_a_player_who_wants_no_spectators_has_none_within_a_second(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    spectator, admin = visitor(server, "watcher"), visitor(server, "boss", role="admin")
+    spectator, admin = passer(server, "watcher"), passer(server, "boss", role="admin")
     for viewer in (spectator, admin):
         viewer.say("spectate:user", {"userId": "amy"}, 1)
-        viewer.hear("ack")
+        viewer.receive("ack")
     answer = server.request("PUT", "/api/v1/me/settings", server.issue_token("amy"), {"spectators": False}, {})
     assert (answer.status, answer.body["data"]) == (200, {"spectators": False})
-    spectator.hear("spectate:ended", lambda data: data == {"userId": "amy"}, seconds=1)
+    spectator.receive("spectate:ended", lambda data: data == {"userId": "amy"}, seconds=1)
     server.play("amy")
-    admin.hear("player:action")
+    admin.receive("player:action")
     spectator.say("spectate:user", "amy", 2)
-    assert spectator.hear("error")["code"] == 4030
-    assert "player:action" not in [heard["event"] for heard in spectator.heard]
+    assert spectator.receive("error")["code"] == 4030
+    assert "player:action" not in [received["event"] for received in spectator.received]
 
 
 def test_a_suspended_player_is_told_within_a_second_and_stays_out(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    amy, other = visitor(server, "amy"), visitor(server, "zed")
+    amy, other = passer(server, "amy"), passer(server, "zed")
     ordered = ("--reason", "cheated", "--operator", "tests", "--yes")
     assert server.command_line("player", "suspend", "amy", *ordered).returncode == 0
     began = time.monotonic()
-    amy.hear("account:suspended", seconds=1)
+    amy.receive("account:suspended", seconds=1)
     assert amy.goodbye() == 4403
     assert time.monotonic() - began < 1
     assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 403
@@ -129,12 +129,12 @@ def test_a_suspended_player_is_told_within_a_second_and_stays_out(new_server: Ca
     while server.get("/api/v1/scores/me", server.issue_token("amy")).status != 200:
         assert time.monotonic() < until
     other.say("leave:leaderboard", number=1)
-    other.hear("ack")
+    other.receive("ack")
 
 
 def test_a_token_that_ends_is_told_before_and_a_fresh_one_prolongs(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    viewer = visitor(server, "amy", life_s=20)
-    viewer.hear("auth:expiring", seconds=2.5)
+    viewer = passer(server, "amy", life_s=20)
+    viewer.receive("auth:expiring", seconds=2.5)
     viewer.say("auth:refresh", {"token": server.issue_token("amy")}, 1)
-    assert viewer.hear("ack")["userId"] == "amy"
+    assert viewer.receive("ack")["userId"] == "amy"

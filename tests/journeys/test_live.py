@@ -20,7 +20,7 @@ class Viewer:
 
     def __init__(self, url: str, **more: Any) -> None:
         self.socket: ClientConnection = ExitStack().enter_context(connect(url, open_timeout=5, compression=None, **more))
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     def say(self, event: str, data: object = None, number: int | None = None) -> None:
         message = {
@@ -30,15 +30,15 @@ class Viewer:
         }
         self.socket.send(json.dumps(message))
 
-    def hear(self, event: str, where: Callable[[Any], bool] = lambda data: True, seconds: float = 3.0) -> Any:
+    def receive(self, event: str, where: Callable[[Any], bool] = lambda data: True, seconds: float = 3.0) -> Any:
         """The data of the next such event; everything heard on the way is kept."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             message = json.loads(self.socket.recv(timeout=until - time.monotonic()))
-            self.heard.append(message)
+            self.received.append(message)
             if message["event"] == event and where(message.get("data")):
                 return message["data"]
-        raise AssertionError(f"never heard {event}: {self.heard}")
+        raise AssertionError(f"never heard {event}: {self.received}")
 
     def goodbye(self) -> int | None:
         """The close code that the server sends, after whatever else it says."""
@@ -49,17 +49,17 @@ class Viewer:
             return closed.rcvd.code if closed.rcvd is not None else None
 
     def cursors(self) -> list[tuple[int, int]]:
-        told = [m["data"]["data"] for m in self.heard if m["event"] in ("leaderboard:update", "score:update")]
-        return [(data["epoch"], data["seq"]) for data in told]
+        answered = [m["data"]["data"] for m in self.received if m["event"] in ("leaderboard:update", "score:update")]
+        return [(data["epoch"], data["seq"]) for data in answered]
 
 
 def watch(server: ServerProcess, user_id: str, url: str = "") -> Viewer:
     viewer = Viewer(url or f"ws://127.0.0.1:{server.port}/ws")
     viewer.say("auth", {"token": server.issue_token(user_id)}, 1)
-    viewer.hear("ack")
+    viewer.receive("ack")
     viewer.say("join:leaderboard", number=2)
-    viewer.hear("ack")
-    viewer.hear("leaderboard:update")
+    viewer.receive("ack")
+    viewer.receive("leaderboard:update")
     return viewer
 
 
@@ -80,9 +80,9 @@ def test_a_viewer_sees_a_score_within_a_blink(live_server: ServerProcess, ws_url
     began = time.monotonic()
     receipt = live_server.play(player).body["data"]
     if receipt["currentRank"] <= 10:
-        viewer.hear("leaderboard:update", lambda told: leaders(told).get(player) == 100)
+        viewer.receive("leaderboard:update", lambda answered: leaders(answered).get(player) == 100)
     else:
-        viewer.hear("score:update", lambda told: told["data"]["userId"] == player)
+        viewer.receive("score:update", lambda answered: answered["data"]["userId"] == player)
     assert time.monotonic() - began < 1.0
     assert viewer.cursors() == sorted(viewer.cursors())
 
@@ -92,17 +92,17 @@ def test_a_player_hears_of_the_own_rise_without_joining(live_server: ServerProce
         f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.issue_token('amy')}"}
     )
     live_server.play("amy")
-    assert amy.hear("score:update")["data"]["newScore"] == 100
-    assert amy.hear("rank:achieved")["data"]["userId"] == "amy"
+    assert amy.receive("score:update")["data"]["newScore"] == 100
+    assert amy.receive("rank:achieved")["data"]["userId"] == "amy"
     live_server.play("amy")
-    told = amy.hear("score:update")
-    assert (told["type"], told["data"]["userId"], told["data"]["newScore"]) == ("SCORE_CHANGED", "amy", 200)
+    answered = amy.receive("score:update")
+    assert (answered["type"], answered["data"]["userId"], answered["data"]["newScore"]) == ("SCORE_CHANGED", "amy", 200)
 
 
 def test_a_stranger_is_asked_for_a_token(live_server: ServerProcess) -> None:
-    stranger = Viewer(f"ws://127.0.0.1:{live_server.port}/ws")
-    stranger.say("join:leaderboard", number=1)
-    stranger.hear("error")
+    unknown_client = Viewer(f"ws://127.0.0.1:{live_server.port}/ws")
+    unknown_client.say("join:leaderboard", number=1)
+    unknown_client.receive("error")
 
 
 def test_a_foreign_page_is_refused(new_server: Callable[..., ServerProcess]) -> None:
@@ -132,5 +132,5 @@ def test_a_restarted_server_finds_its_data_again_and_viewers_never_see_time_go_b
     assert server.stop() == 0
     server.start()
     again = watch(server, "viewer")
-    assert leaders(again.heard[-1]["data"]) == {"amy": 100}
+    assert leaders(again.received[-1]["data"]) == {"amy": 100}
     assert again.cursors()[0] > before[-1]

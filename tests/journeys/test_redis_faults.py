@@ -24,12 +24,12 @@ RECOVERY_S_MAX = 5.0
 
 def redis_pid(server: ServerProcess) -> int:
     """The embedded redis-server of this server: the process whose working directory is the server's Redis home."""
-    home = (server.data_dir / "redis").resolve()
+    home_dir = (server.data_dir / "redis").resolve()
     for process in Path("/proc").iterdir():
         try:
             if (
                 process.name.isdigit()
-                and (process / "cwd").resolve() == home
+                and (process / "cwd").resolve() == home_dir
                 and (process / "comm").read_text() == "redis-server\n"
             ):
                 return int(process.name)
@@ -55,14 +55,14 @@ def empty(server: ServerProcess) -> None:
 
 def keep_playing(server: ServerProcess, user: str) -> list[tuple[int, float, Any]]:
     """(status, seconds, data) of submissions made one after the other for a while."""
-    told = []
+    answered = []
     until = time.monotonic() + LOAD_S
     while time.monotonic() < until:
         submission = server.initialize(user)
         began = time.monotonic()
         answer = server.submit(user, submission)
-        told.append((answer.status, time.monotonic() - began, answer.body.get("data")))
-    return told
+        answered.append((answer.status, time.monotonic() - began, answer.body.get("data")))
+    return answered
 
 
 @pytest.mark.parametrize("fault", [kill, stop_for_a_while, empty])
@@ -76,21 +76,21 @@ def test_submissions_go_on_and_the_board_comes_back(
         plays = [crowd.submit(keep_playing, server, user) for user in PLAYERS]
         time.sleep(LOAD_S / 4)
         crowd.submit(fault, server).result()
-        told = [one for play in plays for one in play.result()]
+        answered = [one for play in plays for one in play.result()]
 
-    assert {status for status, _, _ in told} == {200}
-    assert max(seconds for _, seconds, _ in told) < 1.5
-    for _, _, data in told:
+    assert {status for status, _, _ in answered} == {200}
+    assert max(seconds for _, seconds, _ in answered) < 1.5
+    for _, _, data in answered:
         assert data.get("degraded", False) == (data["currentRank"] is None)
     expected = totals_in(server)
-    assert sum(expected.values()) == 100 * (len(told) + 1)
+    assert sum(expected.values()) == 100 * (len(answered) + 1)
 
     until = time.monotonic() + RECOVERY_S_MAX
     while dict(server.board()) != expected and time.monotonic() < until:
         time.sleep(0.1)
     assert dict(server.board()) == expected
     server.play("latecomer")
-    viewer.hear("leaderboard:update", lambda update: leaders(update).get("latecomer") == 100, seconds=RECOVERY_S_MAX)
+    viewer.receive("leaderboard:update", lambda update: leaders(update).get("latecomer") == 100, seconds=RECOVERY_S_MAX)
     assert viewer.cursors() == sorted(viewer.cursors())
     assert server.stop() == 0
     assert "Traceback" not in server.log

@@ -25,30 +25,30 @@ class EventSource:
     def __init__(
         self, server: ServerProcess, query: str = "", *, last_event_id: str | None = None, token: str | None = ""
     ) -> None:
-        lines = [f"GET /api/v1/scores/stream{query} HTTP/1.1", "Host: localhost"]
+        text_lines = [f"GET /api/v1/scores/stream{query} HTTP/1.1", "Host: localhost"]
         if token is not None:
-            lines.append(f"Authorization: Bearer {token or server.issue_token('viewer')}")
+            text_lines.append(f"Authorization: Bearer {token or server.issue_token('viewer')}")
         if last_event_id:
-            lines.append(f"Last-Event-ID: {last_event_id}")
+            text_lines.append(f"Last-Event-ID: {last_event_id}")
         self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=5)
-        self.socket.sendall("\r\n".join([*lines, "", ""]).encode())
+        self.socket.sendall("\r\n".join([*text_lines, "", ""]).encode())
         self._buffer = b""
         self.head = self._until(b"\r\n\r\n").decode()
         self.last_event_id = last_event_id or ""
-        self.heard: list[tuple[str, Any]] = []
+        self.received: list[tuple[str, Any]] = []
 
     def next(self) -> tuple[str, Any]:
         """The next event's name and data."""
         while True:
             fields: dict[str, str] = {}
-            for line in self._until(b"\n\n").decode().split("\n"):
-                name, _, value = line.partition(": ")
+            for text_line in self._until(b"\n\n").decode().split("\n"):
+                name, _, value = text_line.partition(": ")
                 fields[name] = value
             if "id" in fields:
                 self.last_event_id = fields["id"]
             if "data" in fields:
-                self.heard.append((fields["event"], json.loads(fields["data"])))
-                return self.heard[-1]
+                self.received.append((fields["event"], json.loads(fields["data"])))
+                return self.received[-1]
 
     def until(self, true: Callable[[str, Any], bool]) -> tuple[str, Any]:
         while True:
@@ -57,7 +57,7 @@ class EventSource:
                 return event
 
     def cursors(self) -> list[Cursor]:
-        return [(data["data"]["epoch"], data["data"]["seq"]) for name, data in self.heard if name != "goodbye"]
+        return [(data["data"]["epoch"], data["data"]["seq"]) for name, data in self.received if name != "goodbye"]
 
     def close(self) -> None:
         self.socket.close()
@@ -98,7 +98,7 @@ def test_a_stream_that_breaks_comes_back_without_a_gap(new_server: Callable[...,
     known: dict[str, int] = {}
     while not {"p11": 200, "p12": 200, "amy": 200}.items() <= known.items():
         known |= scores(again.next())
-    assert not any(data["data"].get("reset") for _, data in again.heard)
+    assert not any(data["data"].get("reset") for _, data in again.received)
     assert [*first.cursors(), *again.cursors()] == sorted([*first.cursors(), *again.cursors()])
     again.close()
 
@@ -113,7 +113,7 @@ def test_a_restart_is_a_reset_and_never_a_step_back(new_server: Callable[..., Se
     assert server.stop() == 0
     with suppress(EOFError):
         source.until(lambda name, _: name == "goodbye")
-    assert source.heard[-1] == ("goodbye", {"code": 1012, "reason": "the server is restarting; come back in a moment"})
+    assert source.received[-1] == ("goodbye", {"code": 1012, "reason": "the server is restarting; come back in a moment"})
     server.start()
     again = EventSource(server, last_event_id=source.last_event_id)
     event = again.next()
@@ -137,7 +137,7 @@ def test_a_restart_with_a_redis_that_stayed_fills_the_gap(new_server: Callable[.
         again = EventSource(server, last_event_id=source.last_event_id)
         event = again.until(lambda name, data: "cid" in scores((name, data)))
         assert scores(event) == {"amy": 100, "bob": 200, "cid": 100}
-        assert not any(data["data"].get("reset") for _, data in again.heard)
+        assert not any(data["data"].get("reset") for _, data in again.received)
         assert again.cursors() == sorted(again.cursors())
         assert again.cursors()[0] > source.cursors()[-1] or again.cursors()[0] == source.cursors()[-1]
     finally:
@@ -160,7 +160,7 @@ def test_another_process_on_the_same_stores_fills_the_gap(new_server: Callable[.
         two.play("bob")
         again = EventSource(two, last_event_id=source.last_event_id)
         assert scores(again.until(lambda name, data: "bob" in scores((name, data)))) == {"amy": 100, "bob": 100}
-        assert not any(data["data"].get("reset") for _, data in again.heard)
+        assert not any(data["data"].get("reset") for _, data in again.received)
         ticket = two.post("/api/v1/auth/ticket", two.issue_token("viewer"), None).body["data"]["ticket"]
         assert two.get(f"{CHANGES}?ticket={ticket}").status == 200
         assert ticket not in two.log
@@ -181,9 +181,9 @@ def test_a_long_poll_follows_the_board_step_by_step(new_server: Callable[..., Se
     cursor = nothing["cursor"]
     for player in ("amy", "bob", "amy"):
         server.play(player)
-        told = server.get(f"{CHANGES}?since={cursor}&wait=20", token).body["data"]
-        known |= {change["userId"]: change["newScore"] for change in told["changes"]}
-        cursor = told["cursor"]
+        answered = server.get(f"{CHANGES}?since={cursor}&wait=20", token).body["data"]
+        known |= {change["userId"]: change["newScore"] for change in answered["changes"]}
+        cursor = answered["cursor"]
     assert known == {"amy": 200, "bob": 100}
 
 
@@ -201,18 +201,18 @@ def test_a_websocket_comes_back_to_its_place(new_server: Callable[..., ServerPro
     server = new_server().start()
     viewer = watch(server, "viewer")
     server.play("amy")
-    viewer.hear("leaderboard:update")
+    viewer.receive("leaderboard:update")
     epoch, seq = viewer.cursors()[-1]
     viewer.socket.close()
     server.play("bob")
     again = Viewer(f"ws://127.0.0.1:{server.port}/ws")
     again.say("auth", {"token": server.issue_token("viewer")})
     again.say("join:leaderboard", {"since": f"{epoch}.{seq}", "mode": mode}, 1)
-    assert again.hear("ack") == {"epoch": epoch, "seq": seq + 1, "recovered": True}
-    assert len(again.hear("leaderboard:update")["data"]["leaderboard"]) == 2
+    assert again.receive("ack") == {"epoch": epoch, "seq": seq + 1, "recovered": True}
+    assert len(again.receive("leaderboard:update")["data"]["leaderboard"]) == 2
     server.play("bob")
     if mode == "rows":
-        operations = again.hear("leaderboard:rows")["data"]["ops"]
+        operations = again.receive("leaderboard:rows")["data"]["ops"]
         assert [one["op"] for one in operations] == ["move", "score"]
     else:
-        again.hear("leaderboard:update")
+        again.receive("leaderboard:update")

@@ -26,11 +26,11 @@ NODE = Path(__file__).with_name("node")
 INSTALL_S_MAX = 120
 
 
-class Ear:
+class EventRecorder:
     """What a client heard: (name, value), in order."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, Any]] = []
+        self.received: list[tuple[str, Any]] = []
         self._new: queue.Queue[tuple[str, Any]] = queue.Queue()
 
     def put(self, name: str, value: Any) -> None:
@@ -41,17 +41,17 @@ class Ear:
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             try:
-                heard = self._new.get(timeout=left)
+                received = self._new.get(timeout=left)
             except queue.Empty:
                 break
-            self.heard.append(heard)
-            if heard[0] in names and where(heard[1]):
-                return heard[1]
-        raise AssertionError(f"never heard {' or '.join(names)}: {self.heard}")
+            self.received.append(received)
+            if received[0] in names and where(received[1]):
+                return received[1]
+        raise AssertionError(f"never heard {' or '.join(names)}: {self.received}")
 
     def cursors(self) -> list[tuple[int, int]]:
-        told = [value["data"] for name, value in self.heard if name in ("leaderboard:update", "score:update")]
-        return [(data["epoch"], data["seq"]) for data in told]
+        answered = [value["data"] for name, value in self.received if name in ("leaderboard:update", "score:update")]
+        return [(data["epoch"], data["seq"]) for data in answered]
 
 
 @pytest.fixture(params=["PORT", "WEBSOCKET_PORT"])
@@ -61,51 +61,51 @@ def url(request: pytest.FixtureRequest, live_server: ServerProcess) -> str:
 
 
 def leads(player: str) -> Callable[[Any], bool]:
-    return lambda told: player in {row["userId"] for row in told["data"]["leaderboard"]}
+    return lambda answered: player in {row["userId"] for row in answered["data"]["leaderboard"]}
 
 
-def sees_a_score(server: ServerProcess, ear: Ear, player: str) -> None:
+def sees_a_score(server: ServerProcess, recorder: EventRecorder, player: str) -> None:
     """The player's score reaches the listener, as a new top or as a move below it."""
     receipt = server.play(player).body["data"]
     if receipt["currentRank"] <= 10:
-        ear.wait("leaderboard:update", where=leads(player))
+        recorder.wait("leaderboard:update", where=leads(player))
     else:
-        ear.wait("score:update", where=lambda told: told["data"]["userId"] == player)
-    assert ear.cursors() == sorted(ear.cursors())
+        recorder.wait("score:update", where=lambda answered: answered["data"]["userId"] == player)
+    assert recorder.cursors() == sorted(recorder.cursors())
 
 
 # python-socketio
 
 
 @contextmanager
-def python_client(url: str, token: str, transports: list[str]) -> Iterator[tuple[socketio.Client, Ear]]:
-    client, ear = socketio.Client(reconnection=False), Ear()
+def python_client(url: str, token: str, transports: list[str]) -> Iterator[tuple[socketio.Client, EventRecorder]]:
+    client, recorder = socketio.Client(reconnection=False), EventRecorder()
     for event in (*EVENTS, "disconnect", "connect_error"):
-        client.on(event, lambda *args, event=event: ear.put(event, args[0] if args else None))
+        client.on(event, lambda *args, event=event: recorder.put(event, args[0] if args else None))
     client.connect(url, auth={"token": token}, transports=transports, wait_timeout=5)
     try:
-        yield client, ear
+        yield client, recorder
     finally:
         client.disconnect()
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"], ["polling", "websocket"]], ids="+".join)
 def test_python_socketio_watches(live_server: ServerProcess, url: str, transports: list[str]) -> None:
-    with python_client(url, live_server.issue_token("viewer"), transports) as (client, ear):
+    with python_client(url, live_server.issue_token("viewer"), transports) as (client, recorder):
         assert client.transport() == transports[-1]
         assert set(client.call("join:leaderboard", timeout=3)) == {"epoch", "seq"}
-        ear.wait("leaderboard:update")
-        sees_a_score(live_server, ear, f"python-{'-'.join(transports)}-{len(url)}")
+        recorder.wait("leaderboard:update")
+        sees_a_score(live_server, recorder, f"python-{'-'.join(transports)}-{len(url)}")
         client.emit("nonsense")
-        assert ear.wait("error")["error"] == "MALFORMED_REQUEST"
+        assert recorder.wait("error")["error"] == "MALFORMED_REQUEST"
         assert client.call("leave:leaderboard", timeout=3) == {}
 
 
 def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: ServerProcess) -> None:
-    with python_client(live_server.url, live_server.issue_token("sio-amy"), ["websocket"]) as (_, ear):
+    with python_client(live_server.url, live_server.issue_token("sio-amy"), ["websocket"]) as (_, recorder):
         live_server.play("sio-amy")
-        told = ear.wait("score:update", where=lambda told: told["data"]["userId"] == "sio-amy")
-        assert told["type"] == "SCORE_CHANGED"
+        answered = recorder.wait("score:update", where=lambda answered: answered["data"]["userId"] == "sio-amy")
+        assert answered["type"] == "SCORE_CHANGED"
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
@@ -118,13 +118,13 @@ def test_python_socketio_spectates_follows_and_unlocks(live_server: ServerProces
         own.wait("auth:expiring")
         assert viewer.call("spectate:user", player, timeout=3) == {"userId": player}
         assert viewer.call("join:leaderboard", {"view": {"limit": 100}}, timeout=3)["view"] == {"offset": 0, "limit": 100}
-        seen.wait("leaderboard:update", where=lambda told: told["data"]["view"]["limit"] == 100)
+        seen.wait("leaderboard:update", where=lambda answered: answered["data"]["view"]["limit"] == 100)
         live_server.play(player)
         award = seen.wait("player:action")["data"]
         assert (award["userId"], award["actionType"], award["scoreAwarded"]) == (player, "COMPLETE_QUEST", 100)
         entered = {"op": "enter", "userId": player, "score": 100}
-        told = [rows for name, rows in seen.heard if name == "leaderboard:rows"] or [seen.wait("leaderboard:rows")]
-        assert any(entered.items() <= op.items() for rows in told for op in rows["data"]["ops"])
+        answered = [rows for name, rows in seen.received if name == "leaderboard:rows"] or [seen.wait("leaderboard:rows")]
+        assert any(entered.items() <= op.items() for rows in answered for op in rows["data"]["ops"])
         assert own.wait("achievement:unlocked")["milestone"] == 100
         live_server.command_line("player", "suspend", player, "--reason", "cheated", "--operator", "tests", "--yes")
         own.wait("account:suspended", seconds=1)
@@ -133,26 +133,26 @@ def test_python_socketio_spectates_follows_and_unlocks(live_server: ServerProces
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
 def test_python_socketio_is_told_that_its_token_is_not_valid(live_server: ServerProcess, transports: list[str]) -> None:
-    client, ear = socketio.Client(reconnection=False), Ear()
-    client.on("connect_error", lambda told: ear.put("connect_error", told))
+    client, recorder = socketio.Client(reconnection=False), EventRecorder()
+    client.on("connect_error", lambda answered: recorder.put("connect_error", answered))
     with pytest.raises(socketio.exceptions.ConnectionError):
         client.connect(live_server.url, auth={"token": "not-a-token"}, transports=transports)
-    assert "Authentication failed" in str(ear.wait("connect_error"))
+    assert "Authentication failed" in str(recorder.wait("connect_error"))
 
 
 def test_a_token_that_ends_puts_the_client_out(live_server: ServerProcess) -> None:
-    with python_client(live_server.url, live_server.issue_token("brief", life_s=2), ["polling"]) as (_, ear):
-        ear.wait("disconnect", seconds=40)
+    with python_client(live_server.url, live_server.issue_token("brief", life_s=2), ["polling"]) as (_, recorder):
+        recorder.wait("disconnect", seconds=40)
 
 
 def test_a_stopping_server_lets_go_of_polling_clients_at_once(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    with python_client(server.url, server.issue_token("viewer"), ["polling"]) as (client, ear):
+    with python_client(server.url, server.issue_token("viewer"), ["polling"]) as (client, recorder):
         client.call("join:leaderboard", timeout=3)
         began_s = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - began_s < 8
-        ear.wait("disconnect")
+        recorder.wait("disconnect")
     assert "Traceback" not in server.log
 
 
@@ -176,22 +176,22 @@ def node_client() -> Path:
     return NODE / "viewer.mjs"
 
 
-def _read(lines: Iterable[str], ear: Ear) -> None:
-    for line in lines:
-        ear.put(*json.loads(line))
+def _read(text_lines: Iterable[str], recorder: EventRecorder) -> None:
+    for text_line in text_lines:
+        recorder.put(*json.loads(text_line))
 
 
 @contextmanager
-def node_viewer(script: Path, url: str, transports: str, *tokens: str) -> Iterator[Ear]:
+def node_viewer(script: Path, url: str, transports: str, *tokens: str) -> Iterator[EventRecorder]:
     """A socket.io-client in a process of its own."""
     command = ["node", str(script), url, transports, *tokens]
     process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    ear = Ear()
+    recorder = EventRecorder()
     assert process.stdout is not None
-    reader = threading.Thread(target=_read, args=(process.stdout, ear), daemon=True)
+    reader = threading.Thread(target=_read, args=(process.stdout, recorder), daemon=True)
     reader.start()
     try:
-        yield ear
+        yield recorder
     finally:
         process.communicate(timeout=5)
         reader.join(5)
@@ -199,18 +199,18 @@ def node_viewer(script: Path, url: str, transports: str, *tokens: str) -> Iterat
 
 @pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
 def test_socket_io_client_watches(live_server: ServerProcess, node_client: Path, url: str, transports: str) -> None:
-    with node_viewer(node_client, url, transports, live_server.issue_token("viewer")) as ear:
-        assert ear.wait("connect")["transport"] in transports.split(",")
-        assert set(ear.wait("joined")) == {"epoch", "seq"}
-        if "," in transports and not any(name == "upgrade" for name, _ in ear.heard):
-            assert ear.wait("upgrade") == "websocket"
-        sees_a_score(live_server, ear, f"node-{transports.replace(',', '-')}-{len(url)}")
+    with node_viewer(node_client, url, transports, live_server.issue_token("viewer")) as recorder:
+        assert recorder.wait("connect")["transport"] in transports.split(",")
+        assert set(recorder.wait("joined")) == {"epoch", "seq"}
+        if "," in transports and not any(name == "upgrade" for name, _ in recorder.received):
+            assert recorder.wait("upgrade") == "websocket"
+        sees_a_score(live_server, recorder, f"node-{transports.replace(',', '-')}-{len(url)}")
 
 
 def test_socket_io_client_is_refused_and_comes_back_with_a_fresh_token(live_server: ServerProcess, node_client: Path) -> None:
-    with node_viewer(node_client, live_server.url, "websocket", "not-a-token", live_server.issue_token("viewer")) as ear:
-        assert ear.wait("connect_error") == "Authentication failed"
-        ear.wait("joined")
+    with node_viewer(node_client, live_server.url, "websocket", "not-a-token", live_server.issue_token("viewer")) as recorder:
+        assert recorder.wait("connect_error") == "Authentication failed"
+        recorder.wait("joined")
 
 
 def test_socket_io_client_comes_back_by_itself_after_a_restart(
@@ -218,17 +218,17 @@ def test_socket_io_client_comes_back_by_itself_after_a_restart(
 ) -> None:
     server = new_server().start()
     server.play("amy")
-    with node_viewer(node_client, server.url, "polling,websocket", server.issue_token("viewer")) as ear:
-        ear.wait("leaderboard:update")
+    with node_viewer(node_client, server.url, "polling,websocket", server.issue_token("viewer")) as recorder:
+        recorder.wait("leaderboard:update")
         assert server.stop() == 0
-        assert ear.wait("disconnect") in ("transport close", "transport error")
+        assert recorder.wait("disconnect") in ("transport close", "transport error")
         server.start()
-        ear.wait("leaderboard:update", where=leads("amy"), seconds=15)
-        assert ear.cursors() == sorted(ear.cursors())
+        recorder.wait("leaderboard:update", where=leads("amy"), seconds=15)
+        assert recorder.cursors() == sorted(recorder.cursors())
 
 
 def test_socket_io_client_stays_out_when_its_token_ended(live_server: ServerProcess, node_client: Path) -> None:
     token = live_server.issue_token("brief", life_s=2)
-    with node_viewer(node_client, live_server.url, "websocket", token) as ear:
-        ear.wait("joined")
-        assert ear.wait("disconnect", seconds=40) == "io server disconnect"
+    with node_viewer(node_client, live_server.url, "websocket", token) as recorder:
+        recorder.wait("joined")
+        assert recorder.wait("disconnect", seconds=40) == "io server disconnect"

@@ -59,16 +59,16 @@ def test_a_refused_player_waits_for_the_time_in_retry_after() -> None:
 
 
 def test_all_generators_run_until_the_time_is_up() -> None:
-    turns = []
+    steps = []
 
     def game(name: str) -> Any:
         while True:
-            turns.append(name)
+            steps.append(name)
             yield 0.01
 
     run_scheduled([game("a"), game("b")], 0.035)
-    assert turns[:4] == ["a", "b", "a", "b"]
-    assert len(turns) <= 10
+    assert steps[:4] == ["a", "b", "a", "b"]
+    assert len(steps) <= 10
 
 
 def test_the_error_without_a_server_says_how_to_start_one() -> None:

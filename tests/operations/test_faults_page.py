@@ -12,7 +12,7 @@ NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "faults
 
 
 def test_every_row_names_a_test() -> None:
-    rows = [line for line in (ROOT / "docs" / "faults.md").read_text().splitlines() if line.startswith("| ")]
+    rows = [text_line for text_line in (ROOT / "docs" / "faults.md").read_text().splitlines() if text_line.startswith("| ")]
     faults = [row for row in rows if not row.startswith("| Fault")]
     assert len(faults) > 30
     assert [row for row in faults if "`tests/" not in row and "the same" not in row] == []

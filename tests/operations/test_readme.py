@@ -32,7 +32,7 @@ def test_the_first_submission_brings_what_its_beginning_said(tmp_path: Path) -> 
     finally:
         server.stop()
     assert (ran.returncode, ran.stderr) == (0, "")
-    begun, receipt, me, board = (json.loads(line)["data"] for line in ran.stdout.splitlines())
+    begun, receipt, me, board = (json.loads(text_line)["data"] for text_line in ran.stdout.splitlines())
     assert begun["expectedScore"] == 250
     assert receipt["scoreAwarded"] == 250
     assert me["score"] == 250

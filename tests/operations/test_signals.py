@@ -42,7 +42,7 @@ def serving(directory: Path, before: Callable[[], object] | None = None) -> Iter
 
 def read_until(server: subprocess.Popen[str], said: str) -> None:
     assert server.stdout is not None
-    assert any(said in line for line in server.stdout), said
+    assert any(said in text_line for text_line in server.stdout), said
 
 
 def rest_of(server: subprocess.Popen[str]) -> str:
@@ -107,5 +107,5 @@ def test_a_stop_while_it_starts_ends_with_0(after_s: float, tmp_path: Path) -> N
 
 def catches(pid: int, number: signal.Signals) -> bool:
     """Whether a process has a handler of its own for a signal."""
-    (mask,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("SigCgt:")]
+    (mask,) = [text_line for text_line in Path(f"/proc/{pid}/status").read_text().splitlines() if text_line.startswith("SigCgt:")]
     return bool(int(mask.split()[1], 16) >> (number - 1) & 1)

@@ -46,7 +46,7 @@ def a_directory(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "line"),
+    ("make", "text_line"),
     [
         (a_letter, "{path} is not a ledger that can be used: file is not a database"),
         (anothers_database, "{path} is not a ledger that can be used: table boards already exists"),
@@ -54,11 +54,11 @@ def a_directory(path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_ledger_ends_the_start_with_78_and_is_named(
-    make: Callable[[Path], None], line: str, tmp_path: Path
+    make: Callable[[Path], None], text_line: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "ledger.db"
     make(path)
     ended = started({"DATABASE_URL": f"sqlite:///{path}", **GIVEN}, tmp_path)
-    assert re.fullmatch(NAMED + re.escape(line.format(path=path)) + "\n", ended.stderr), ended.stderr
+    assert re.fullmatch(NAMED + re.escape(text_line.format(path=path)) + "\n", ended.stderr), ended.stderr
     assert ended.returncode == 78
     assert "Traceback" not in ended.stdout

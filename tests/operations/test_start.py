@@ -20,7 +20,7 @@ TWISTD = Path(sys.executable).with_name("twistd")
 
 
 @pytest.mark.parametrize(
-    ("environ", "line"),
+    ("environ", "text_line"),
     [
         ({"PUBLIC_BOARD": "maybe"}, "scoreboard: PUBLIC_BOARD should be true or false\n"),
         ({"PORT": "http"}, "scoreboard: PORT should be a whole number\n"),
@@ -40,9 +40,9 @@ TWISTD = Path(sys.executable).with_name("twistd")
         ),
     ],
 )
-def test_a_bad_setting_ends_the_start_with_one_line_and_78(environ: dict[str, str], line: str, tmp_path: Path) -> None:
+def test_a_bad_setting_ends_the_start_with_one_line_and_78(environ: dict[str, str], text_line: str, tmp_path: Path) -> None:
     ended = started(environ, tmp_path)
-    assert ended.stderr == line
+    assert ended.stderr == text_line
     assert (ended.returncode, ended.stdout) == (78, "")
 
 
@@ -104,7 +104,7 @@ def test_nobody_else_reads_the_data_directory(given: dict[str, str], tmp_path: P
         text=True,
     ) as serving:
         assert serving.stdout is not None
-        assert any("listening at" in line for line in serving.stdout)
+        assert any("listening at" in text_line for text_line in serving.stdout)
         modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "var", *(tmp_path / "var").rglob("*"))}
         serving.terminate()
         serving.stdout.read()
@@ -122,13 +122,13 @@ def test_a_healthy_start_and_stop_warn_of_nothing(tmp_path: Path) -> None:
         text=True,
     ) as serving:
         assert serving.stdout is not None
-        lines = []
-        for line in serving.stdout:
-            lines.append(json.loads(line))
-            if "the board was rebuilt" in line:
+        text_lines = []
+        for text_line in serving.stdout:
+            text_lines.append(json.loads(text_line))
+            if "the board was rebuilt" in text_line:
                 serving.terminate()
     assert serving.returncode == 0
-    assert [line["message"] for line in lines if line["level"] != "info"] == []
+    assert [text_line["message"] for text_line in text_lines if text_line["level"] != "info"] == []
 
 
 def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
@@ -150,8 +150,8 @@ def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedPro
 
 def pinned() -> list[str]:
     """The names in the lock; every line of it must be a name and one version."""
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    pins = [re.fullmatch(r"([a-z0-9._-]+)==[a-z0-9.]+", line) for line in lines]
+    text_lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [re.fullmatch(r"([a-z0-9._-]+)==[a-z0-9.]+", text_line) for text_line in text_lines]
     assert None not in pins
     return [pin[1] for pin in pins if pin]
 
@@ -171,7 +171,7 @@ def test_every_direct_dependency_has_a_lower_bound() -> None:
 def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
-    told = subprocess.run(
+    answered = subprocess.run(
         ["make", "--directory", ROOT, "--no-print-directory", "help"], capture_output=True, text=True, check=True
     )
-    assert {line.split()[0] for line in told.stdout.splitlines()} == set(phony.split())
+    assert {text_line.split()[0] for text_line in answered.stdout.splitlines()} == set(phony.split())

@@ -120,7 +120,7 @@ def manager(tmp_path: Path) -> Iterator[socket.socket]:
         yield ours
 
 
-def told(manager: socket.socket) -> list[str]:
+def answered(manager: socket.socket) -> list[str]:
     said = []
     try:
         while True:
@@ -135,15 +135,15 @@ def test_the_manager_is_told_of_readiness_life_and_the_end(manager: socket.socke
         clock, {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
     )
     notifier.startService()
-    assert told(manager) == []
+    assert answered(manager) == []
     notifier.ready()
-    assert told(manager) == ["READY=1", "WATCHDOG=1"]
+    assert answered(manager) == ["READY=1", "WATCHDOG=1"]
     clock.pump([15, 15])
-    assert told(manager) == ["WATCHDOG=1"] * 2, "twice in the time that systemd waits"
+    assert answered(manager) == ["WATCHDOG=1"] * 2, "twice in the time that systemd waits"
     notifier.stopService()
-    assert told(manager) == ["STOPPING=1"]
+    assert answered(manager) == ["STOPPING=1"]
     clock.advance(15)
-    assert told(manager) == ["WATCHDOG=1"], "stopping takes its time, and must not be taken for a stall"
+    assert answered(manager) == ["WATCHDOG=1"], "stopping takes its time, and must not be taken for a stall"
 
 
 @pytest.mark.parametrize("environ", [{"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {}])
@@ -151,7 +151,7 @@ def test_no_heartbeat_is_sent_that_nobody_asked_of_us(environ: dict[str, str], m
     clock = Clock()
     notifier = Notifier(clock, {"NOTIFY_SOCKET": manager.getsockname(), **environ})
     notifier.ready()
-    assert told(manager) == ["READY=1"]
+    assert answered(manager) == ["READY=1"]
     assert not clock.getDelayedCalls()
 
 

@@ -29,12 +29,12 @@ TOKEN_EXPIRED, SUSPENDED, SERVICE_RESTART = 4401, 4403, 1012
 def token_for(user_id: str, username: str, role: str = "user", life_s: int = 3600, number: int = 0) -> str:
     """A token with the claims of a real one and a meaningless signature."""
 
-    def part(value: dict[str, Any]) -> str:
+    def piece(value: dict[str, Any]) -> str:
         return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
 
     now = int(time.time())
     claims = {"userId": user_id, "username": username, "role": role, "iat": now, "exp": now + life_s, "jti": str(number)}
-    return f"{part({'alg': 'HS256'})}.{part(claims)}.c2lnbmVk"
+    return f"{piece({'alg': 'HS256'})}.{piece(claims)}.c2lnbmVk"
 
 
 def user_of(token: str) -> str:

@@ -91,7 +91,7 @@ class Cable(FileDescriptor):
     def waiting_bytes(self) -> int:
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
-    def turn(self) -> None:
+    def step(self) -> None:
         """What a reactor does with an aborted or a writable socket, until it is done or the socket is full."""
         if self._aborting:
             self.lose(ConnectionAborted(), "aborted")
@@ -114,7 +114,7 @@ class Client:
     def send(self, data: bytes) -> None:
         if self.cable.lost is None and self.cable.reading:
             self.cable.protocol.dataReceived(data)
-        self.cable.turn()
+        self.cable.step()
 
     def vanish(self) -> None:
         """The connection breaks."""
@@ -136,8 +136,8 @@ class Client:
             "authorization": None if token is None else f"Bearer {token}",
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
-        lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
-        self.send("\r\n".join([f"GET {target} HTTP/1.1", *lines, *extra, "", ""]).encode("latin-1"))
+        text_lines = [f"{name}: {value}" for name, value in fields.items() if value is not None]
+        self.send("\r\n".join([f"GET {target} HTTP/1.1", *text_lines, *extra, "", ""]).encode("latin-1"))
         return self.head()
 
     def head(self) -> str:

@@ -23,15 +23,15 @@ from scoreboard.domain.values import (
     ViewChanged,
 )
 from tests.realtime.cable import Client
-from tests.realtime.house import NOW_S, House, page
+from tests.realtime.harness import NOW_S, Harness, page
 
 AT = Cursor(epoch=3, seq=18)
-DEED = AwardSummary(action_type="COMPLETE_QUEST", points=100, total=1250, at_ms=NOW_S * 1000)
+AWARD = AwardSummary(action_type="COMPLETE_QUEST", points=100, total=1250, at_ms=NOW_S * 1000)
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 def asked(client: Client, event: str, data: object) -> Any:
@@ -41,11 +41,11 @@ def asked(client: Client, event: str, data: object) -> Any:
     return answer["data"]
 
 
-def told(house: House, client: Client, event: Event) -> Any:
-    (listener,) = house.announcer.known
+def answered(harness: Harness, client: Client, event: Event) -> Any:
+    (listener,) = harness.announcer.known
     listener.offer(listener.encoder.frame(event))
-    (heard,) = client.events()
-    return heard
+    (received,) = client.events()
+    return received
 
 
 @pytest.mark.parametrize(
@@ -57,13 +57,13 @@ def told(house: House, client: Client, event: Event) -> Any:
         ({"limit": 3}, RankRange(offset=0, limit=3), {"offset": 0, "limit": 3}),
     ],
 )
-def test_a_view_is_followed_and_left(house: House, wanted: object, view: View, spelt: object) -> None:
-    client = house.visit("amy")
+def test_a_view_is_followed_and_left(harness: Harness, wanted: object, view: View, spelt: object) -> None:
+    client = harness.visit("amy")
     assert asked(client, "join:leaderboard", {"view": wanted}) == {"epoch": 3, "seq": 17, "view": spelt}
-    assert house.announcer.followed == [view]
-    assert not house.announcer.room, "a view is beside the room"
+    assert harness.announcer.followed == [view]
+    assert not harness.announcer.room, "a view is beside the room"
     assert asked(client, "leave:leaderboard", {"view": wanted}) == {}
-    assert house.announcer.followed == []
+    assert harness.announcer.followed == []
 
 
 @pytest.mark.parametrize(
@@ -85,19 +85,19 @@ def test_a_view_is_followed_and_left(house: House, wanted: object, view: View, s
     ],
 )
 @pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
-def test_what_is_no_view_is_refused(house: House, view: object, event: str) -> None:
-    assert asked(house.visit("amy"), event, {"view": view})["code"] == 4000
-    assert house.announcer.followed == []
+def test_what_is_no_view_is_refused(harness: Harness, view: object, event: str) -> None:
+    assert asked(harness.visit("amy"), event, {"view": view})["code"] == 4000
+    assert harness.announcer.followed == []
 
 
-def test_a_view_has_no_past(house: House) -> None:
-    refusal = asked(house.visit("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
+def test_a_view_has_no_past(harness: Harness) -> None:
+    refusal = asked(harness.visit("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
     assert refusal["message"].startswith("data.since: ")
 
 
-def test_too_many_views_are_refused(house: House) -> None:
-    house.announcer.refusal = TOO_MANY_VIEWS
-    assert asked(house.visit("amy"), "join:leaderboard", {"view": {"around": 5}})["code"] == 4290
+def test_too_many_views_are_refused(harness: Harness) -> None:
+    harness.announcer.refusal = TOO_MANY_VIEWS
+    assert asked(harness.visit("amy"), "join:leaderboard", {"view": {"around": 5}})["code"] == 4290
 
 
 @pytest.mark.parametrize(
@@ -109,19 +109,19 @@ def test_too_many_views_are_refused(house: House) -> None:
         ("unspectate:user", "bob"),
     ],
 )
-def test_strangers_follow_nothing(house: House, event: str, data: object) -> None:
-    assert asked(house.visit(token=None), event, data)["code"] == 4010
+def test_strangers_follow_nothing(harness: Harness, event: str, data: object) -> None:
+    assert asked(harness.visit(token=None), event, data)["code"] == 4010
 
 
-def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(house: House) -> None:
-    client = house.visit("amy")
+def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(harness: Harness) -> None:
+    client = harness.visit("amy")
     board = page(18, 6)
     view, rows = Around(user_id="user-4", rows=1), board.rows[2:5]
-    shown = told(house, client, ViewChanged(view=view, page=replace(board, rows=rows)))
+    shown = answered(harness, client, ViewChanged(view=view, page=replace(board, rows=rows)))
     assert shown["event"] == "leaderboard:update"
     data = shown["data"]["data"]
     assert (data["view"], data["offset"], [row["rank"] for row in data["leaderboard"]]) == ({"around": 1}, 2, [3, 4, 5])
-    changed = told(house, client, ViewChanged(view=view, page=replace(board, rows=board.rows[3:6]), before=rows))
+    changed = answered(harness, client, ViewChanged(view=view, page=replace(board, rows=board.rows[3:6]), before=rows))
     assert changed["event"] == "leaderboard:rows"
     assert changed["data"] == {
         "type": "LEADERBOARD_ROWS",
@@ -149,32 +149,32 @@ def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(house:
 
 
 @pytest.mark.parametrize("data", ["bob", {"userId": "bob"}])
-def test_a_player_is_spectated_by_id(house: House, data: object) -> None:
-    client = house.visit("amy")
+def test_a_player_is_spectated_by_id(harness: Harness, data: object) -> None:
+    client = harness.visit("amy")
     assert asked(client, "spectate:user", data) == {"userId": "bob"}
-    assert house.announcer.spectated == ["bob"]
+    assert harness.announcer.spectated == ["bob"]
     assert asked(client, "unspectate:user", data) == {"userId": "bob"}
-    assert house.announcer.spectated == []
+    assert harness.announcer.spectated == []
 
 
 @pytest.mark.parametrize("data", [None, 5, "", "two words", "leader/board", "x" * 65, "bob\n", ["bob"], {"user": "bob"}, {}])
-def test_an_id_that_is_none_makes_no_room(house: House, data: object) -> None:
-    assert asked(house.visit("amy"), "spectate:user", data)["code"] == 4000
-    assert house.announcer.spectated == []
+def test_an_id_that_is_none_makes_no_room(harness: Harness, data: object) -> None:
+    assert asked(harness.visit("amy"), "spectate:user", data)["code"] == 4000
+    assert harness.announcer.spectated == []
 
 
-def test_why_one_may_not_spectate_is_said(house: House) -> None:
-    client = house.visit("amy")
-    house.announcer.refusal = NO_SPECTATORS
+def test_why_one_may_not_spectate_is_said(harness: Harness) -> None:
+    client = harness.visit("amy")
+    harness.announcer.refusal = NO_SPECTATORS
     assert asked(client, "spectate:user", "bob")["code"] == 4030
-    house.announcer.fault = StoreUnavailable("sql")
+    harness.announcer.fault = StoreUnavailable("sql")
     assert asked(client, "spectate:user", "bob")["code"] == 5030
 
 
-def test_a_deed_is_told_without_address_metadata_or_signature(house: House) -> None:
-    client = house.visit("amy")
-    event = PlayerActed(cursor=AT, user_id="bob", username="Bob", award=DEED, rank=5, previous_rank=7)
-    assert told(house, client, event) == {
+def test_a_deed_is_told_without_address_metadata_or_signature(harness: Harness) -> None:
+    client = harness.visit("amy")
+    event = PlayerActed(cursor=AT, user_id="bob", username="Bob", award=AWARD, rank=5, previous_rank=7)
+    assert answered(harness, client, event) == {
         "event": "player:action",
         "data": {
             "type": "PLAYER_ACTION",
@@ -194,13 +194,13 @@ def test_a_deed_is_told_without_address_metadata_or_signature(house: House) -> N
     }
 
 
-def test_an_achievement_is_spelt_as_the_specification_has_it(house: House) -> None:
-    client = house.visit("amy")
+def test_an_achievement_is_spelt_as_the_specification_has_it(harness: Harness) -> None:
+    client = harness.visit("amy")
     event = AchievementUnlocked(cursor=AT, user_id="amy", milestone=500, points=520, at_ms=NOW_S * 1000)
-    heard = told(house, client, event)
-    assert heard["event"] == "achievement:unlocked"
-    assert (heard["data"]["type"], heard["data"]["milestone"]) == ("SCORE_MILESTONE", 500)
-    assert heard["data"]["data"] == {
+    received = answered(harness, client, event)
+    assert received["event"] == "achievement:unlocked"
+    assert (received["data"]["type"], received["data"]["milestone"]) == ("SCORE_MILESTONE", 500)
+    assert received["data"]["data"] == {
         "userId": "amy",
         "milestone": 500,
         "score": 520,
@@ -210,10 +210,10 @@ def test_an_achievement_is_spelt_as_the_specification_has_it(house: House) -> No
     }
 
 
-def test_notices_say_what_happened(house: House) -> None:
-    client = house.visit("amy")
-    assert told(house, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
-    assert told(house, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}
-    (listener,) = house.announcer.known
+def test_notices_say_what_happened(harness: Harness) -> None:
+    client = harness.visit("amy")
+    assert answered(harness, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
+    assert answered(harness, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}
+    (listener,) = harness.announcer.known
     listener.close(SUSPENDED)
     assert client.closed() == (4403, "the account is suspended")

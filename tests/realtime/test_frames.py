@@ -14,7 +14,7 @@ from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, RankAchieved, ScoreChanged
 from scoreboard.net.websocket.frames import close_frame, text_frame
 from scoreboard.realtime.native_encoder import NativeEncoder
-from scoreboard.realtime.payloads import moment
+from scoreboard.realtime.payloads import time_text
 
 AT_MS = 1_761_129_015_080
 CURSOR = Cursor(epoch=3, seq=18)
@@ -77,8 +77,8 @@ def test_an_event_is_what_the_specification_shows_and_its_cursor(
 
 def test_a_board_that_was_read_from_the_ledger_says_so() -> None:
     page = Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS, degraded=True)
-    told = json.loads(unframed(NativeEncoder().frame(BoardChanged(page=page))))["data"]["data"]
-    assert told["degraded"] is True
+    answered = json.loads(unframed(NativeEncoder().frame(BoardChanged(page=page))))["data"]["data"]
+    assert answered["degraded"] is True
     assert (
         "degraded"
         not in json.loads(
@@ -111,6 +111,6 @@ def test_a_close_frame_fits_a_control_frame_whatever_the_reason(reason: str) -> 
 
 @given(st.integers(0, 4_102_444_800_000))
 def test_a_moment_is_as_javascript_writes_it(at_ms: int) -> None:
-    text = moment(at_ms)
+    text = time_text(at_ms)
     assert (len(text), text[10], text[-5], text[-1]) == (24, "T", ".", "Z")
     assert int(text[20:23]) == at_ms % 1000

@@ -8,12 +8,12 @@ from twisted.logger import capturedLogs
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.handshake import origin_allowed
 from tests.realtime.cable import frame
-from tests.realtime.house import House, RateLimiterDouble
+from tests.realtime.harness import Harness, RateLimiterDouble
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 @pytest.mark.parametrize(
@@ -46,44 +46,44 @@ def house() -> House:
     ],
 )
 def test_a_handshake_is_refused_in_http(
-    house: House, target: str, extra: tuple[str, ...], headers: dict[str, str | None], status: int, error: str
+    harness: Harness, target: str, extra: tuple[str, ...], headers: dict[str, str | None], status: int, error: str
 ) -> None:
-    client = house.plug_in()
+    client = harness.plug_in()
     head = client.shake_hands(target, *extra, **headers)
     assert head.startswith(f"HTTP/1.1 {status} ")
     body = client.body()
     assert (body["success"], body["error"]) == (False, error)
     assert client.cable.lost == "closed"
-    assert (house.live_connections.crowd, house.announcer.known) == (0, set())
-    assert house.meter.values.get("websocket_connections_active", 0) == 0
+    assert (harness.live_connections.crowd, harness.announcer.known) == (0, set())
+    assert harness.meter.values.get("websocket_connections_active", 0) == 0
 
 
-def test_a_refusal_says_what_http_wants_said(house: House) -> None:
-    assert 'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"' in house.plug_in().shake_hands(token="bad")
-    assert "Upgrade: websocket" in house.plug_in().shake_hands(upgrade=None)
-    assert "Sec-WebSocket-Version: 13" in house.plug_in().shake_hands(sec_websocket_version="8")
+def test_a_refusal_says_what_http_wants_said(harness: Harness) -> None:
+    assert 'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"' in harness.plug_in().shake_hands(token="bad")
+    assert "Upgrade: websocket" in harness.plug_in().shake_hands(upgrade=None)
+    assert "Sec-WebSocket-Version: 13" in harness.plug_in().shake_hands(sec_websocket_version="8")
 
 
-def test_compression_is_offered_by_every_browser_and_never_agreed_to(house: House) -> None:
-    head = house.plug_in().shake_hands(sec_websocket_extensions="permessage-deflate; client_max_window_bits")
+def test_compression_is_offered_by_every_browser_and_never_agreed_to(harness: Harness) -> None:
+    head = harness.plug_in().shake_hands(sec_websocket_extensions="permessage-deflate; client_max_window_bits")
     assert head.startswith("HTTP/1.1 101 ")
     assert "extensions" not in head.lower()
 
 
-def test_other_methods_and_versions_are_refused(house: House) -> None:
-    for line, status in ((b"POST /ws HTTP/1.1", 405), (b"GET /ws HTTP/1.0", 505), (b"GET /ws", 400), (b"\xff\xfe", 400)):
-        client = house.plug_in()
-        client.send(line + b"\r\nHost: x\r\n\r\n")
+def test_other_methods_and_versions_are_refused(harness: Harness) -> None:
+    for text_line, status in ((b"POST /ws HTTP/1.1", 405), (b"GET /ws HTTP/1.0", 505), (b"GET /ws", 400), (b"\xff\xfe", 400)):
+        client = harness.plug_in()
+        client.send(text_line + b"\r\nHost: x\r\n\r\n")
         assert client.head().startswith(f"HTTP/1.1 {status} ")
 
 
-def test_a_request_without_end_is_refused_at_sixteen_kib(house: House) -> None:
-    client = house.plug_in()
+def test_a_request_without_end_is_refused_at_sixteen_kib(harness: Harness) -> None:
+    client = harness.plug_in()
     client.send(b"GET /ws HTTP/1.1\r\n")
     for _ in range(17):
         client.send(b"x: " + b"y" * 1_000 + b"\r\n")
     assert client.head().startswith("HTTP/1.1 431 ")
-    assert house.live_connections.crowd == 0
+    assert harness.live_connections.crowd == 0
 
 
 @pytest.mark.parametrize(
@@ -115,50 +115,50 @@ def test_without_a_host_no_page_is_ours() -> None:
     assert not origin_allowed("http://", "", ())
 
 
-def test_a_listed_origin_opens(house: House) -> None:
-    house.visit(origin="https://game.example")
-    house.visit(origin="http://board.example")
+def test_a_listed_origin_opens(harness: Harness) -> None:
+    harness.visit(origin="https://game.example")
+    harness.visit(origin="http://board.example")
 
 
 def test_an_address_holds_so_many_sockets_and_gets_room_again_when_one_goes() -> None:
-    house = House(sockets_per_address_max=2)
-    first = house.visit(x_forwarded_for="a")
-    house.visit(x_forwarded_for="a")
-    house.visit(x_forwarded_for="b")
-    refused = house.plug_in()
+    harness = Harness(sockets_per_address_max=2)
+    first = harness.visit(x_forwarded_for="a")
+    harness.visit(x_forwarded_for="a")
+    harness.visit(x_forwarded_for="b")
+    refused = harness.plug_in()
     head = refused.shake_hands(x_forwarded_for="a")
     assert head.startswith("HTTP/1.1 429 ")
     assert "Retry-After: 60" in head
     assert refused.body()["retryAfter"] == 60
     first.send(frame(8))
     first.hang_up()
-    house.visit(x_forwarded_for="a")
+    harness.visit(x_forwarded_for="a")
 
 
 def test_a_full_house_says_when_to_come_back() -> None:
-    house = House(sockets_max=3)
-    clients = [house.visit() for _ in range(3)]
-    assert house.meter.values == {"websocket_connections_active": 3}
-    head = house.plug_in().shake_hands()
+    harness = Harness(sockets_max=3)
+    clients = [harness.visit() for _ in range(3)]
+    assert harness.meter.values == {"websocket_connections_active": 3}
+    head = harness.plug_in().shake_hands()
     assert head.startswith("HTTP/1.1 503 ")
     assert "Retry-After: 10" in head
     clients[0].vanish()
-    house.visit()
+    harness.visit()
 
 
-def test_a_reactor_that_is_late_twice_takes_nobody_until_it_is_not(house: House) -> None:
-    house.clock.advance(1.5)
-    house.visit()
-    house.clock.advance(1.5)
-    assert house.plug_in().shake_hands().startswith("HTTP/1.1 503 ")
-    house.clock.advance(1.0)
-    house.visit()
+def test_a_reactor_that_is_late_twice_takes_nobody_until_it_is_not(harness: Harness) -> None:
+    harness.clock.advance(1.5)
+    harness.visit()
+    harness.clock.advance(1.5)
+    assert harness.plug_in().shake_hands().startswith("HTTP/1.1 503 ")
+    harness.clock.advance(1.0)
+    harness.visit()
 
 
 def test_a_listener_of_its_own_asks_the_gate_before_it_answers() -> None:
     rate_limiter = RateLimiterDouble()
-    house = House(rate_limiter=rate_limiter)
-    client = house.plug_in()
+    harness = Harness(rate_limiter=rate_limiter)
+    client = harness.plug_in()
     assert client.shake_hands(token="amy") == ""
     assert rate_limiter.asked == ["192.0.2.7"]
     assert not client.cable.reading, "or a second request would be taken for another handshake"
@@ -170,21 +170,21 @@ def test_a_listener_of_its_own_asks_the_gate_before_it_answers() -> None:
 
 def test_the_gates_refusal_says_when_to_come_back() -> None:
     rate_limiter = RateLimiterDouble()
-    house = House(rate_limiter=rate_limiter)
-    client = house.plug_in()
+    harness = Harness(rate_limiter=rate_limiter)
+    client = harness.plug_in()
     client.shake_hands()
     rate_limiter.answer.callback(RateVerdict(refused="address", retry_after_ms=2_100))
     head = client.head()
     assert head.startswith("HTTP/1.1 429 ")
     assert "Retry-After: 3" in head
-    client.cable.turn()
-    assert house.live_connections.crowd == 0
+    client.cable.step()
+    assert harness.live_connections.crowd == 0
 
 
 def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
     rate_limiter = RateLimiterDouble()
-    house = House(rate_limiter=rate_limiter)
-    client = house.plug_in()
+    harness = Harness(rate_limiter=rate_limiter)
+    client = harness.plug_in()
     client.shake_hands()
     with capturedLogs() as logged:
         rate_limiter.answer.errback(ZeroDivisionError("secret detail"))
@@ -196,10 +196,10 @@ def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
 @pytest.mark.parametrize("verdict", [RateVerdict(), RateVerdict(refused="address", retry_after_ms=1)])
 def test_who_has_gone_when_the_gate_answers_is_not_let_in(verdict: RateVerdict) -> None:
     rate_limiter = RateLimiterDouble()
-    house = House(rate_limiter=rate_limiter)
-    client = house.plug_in()
+    harness = Harness(rate_limiter=rate_limiter)
+    client = harness.plug_in()
     client.shake_hands(token="amy")
     client.vanish()
     rate_limiter.answer.callback(verdict)
-    assert (client.cable.sent, house.live_connections.crowd, house.announcer.known) == (b"", 0, set())
-    assert house.meter.values == {}
+    assert (client.cable.sent, harness.live_connections.crowd, harness.announcer.known) == (b"", 0, set())
+    assert harness.meter.values == {}

@@ -19,7 +19,7 @@ from scoreboard.net.connections import LiveConnections
 from scoreboard.net.live_limits import LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from tests.awaiting import run
-from tests.realtime.house import Gauges, OpenDoor, SmallAnnouncer
+from tests.realtime.harness import Gauges, OpenAuthenticator, SmallAnnouncer
 
 LATER_S = 2**31
 
@@ -37,7 +37,7 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         )
         live_connections.start()
         factory = NativeFactory(
-            authenticator=OpenDoor(),
+            authenticator=OpenAuthenticator(),
             announcer=SmallAnnouncer(),
             live_connections=live_connections,
             settings=limits,

@@ -16,7 +16,7 @@ from twisted.web.server import Site
 
 from scoreboard.net.websocket.resource import WebSocketResource
 from tests.realtime.cable import Cable, Client, frame
-from tests.realtime.house import House
+from tests.realtime.harness import Harness
 
 
 class _Root(Resource):
@@ -28,7 +28,7 @@ class _Root(Resource):
         return self._child(request)
 
 
-class Mounted(House):
+class Mounted(Harness):
     """The live wing behind a Site, as it stands on PORT."""
 
     def __init__(self, *, klein: bool = False, **settings: Any) -> None:
@@ -61,7 +61,7 @@ class Mounted(House):
 
 
 @pytest.fixture(params=[False, True], ids=["resource", "klein"])
-def house(request: pytest.FixtureRequest) -> Mounted:
+def harness(request: pytest.FixtureRequest) -> Mounted:
     return Mounted(klein=request.param)
 
 
@@ -72,30 +72,30 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def test_a_socket_behind_http_speaks_like_any_other(house: Mounted) -> None:
-    client = house.visit("amy")
+def test_a_socket_behind_http_speaks_like_any_other(harness: Mounted) -> None:
+    client = harness.visit("amy")
     client.say("join:leaderboard", number=1)
     assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
     client.send(frame(8))
     assert client.closed()[0] == 1000
     client.hang_up()
-    assert house.live_connections.crowd == 0
+    assert harness.live_connections.crowd == 0
 
 
-def test_http_is_told_that_it_is_over_and_keeps_neither_request_nor_timer(house: Mounted, no_collector: None) -> None:
-    client = house.visit("amy")
-    assert [failure.type for failure in house.ends] == [ConnectionDone]
-    house.ends.clear()
-    assert len(house.clock.getDelayedCalls()) == 1, "the sweep alone"
+def test_http_is_told_that_it_is_over_and_keeps_neither_request_nor_timer(harness: Mounted, no_collector: None) -> None:
+    client = harness.visit("amy")
+    assert [failure.type for failure in harness.ends] == [ConnectionDone]
+    harness.ends.clear()
+    assert len(harness.clock.getDelayedCalls()) == 1, "the sweep alone"
     assert client.cable.producer is None
     gc.collect()
-    assert [request() for request in house.requests] == [None]
+    assert [request() for request in harness.requests] == [None]
 
 
-def test_an_idle_socket_outlives_the_patience_of_http(house: Mounted) -> None:
-    client = house.visit("amy")
+def test_an_idle_socket_outlives_the_patience_of_http(harness: Mounted) -> None:
+    client = harness.visit("amy")
     for _ in range(10):
-        house.pass_time(15)
+        harness.pass_time(15)
         client.send(frame(10))
     assert client.cable.lost is None
 
@@ -104,22 +104,22 @@ def test_an_idle_socket_outlives_the_patience_of_http(house: Mounted) -> None:
     ("headers", "status"),
     [({"upgrade": None}, 426), ({"origin": "https://evil.example"}, 403), ({"authorization": "Bearer bad"}, 401)],
 )
-def test_refusals_are_the_same_behind_http(house: Mounted, headers: dict[str, Any], status: int) -> None:
-    client = house.plug_in()
+def test_refusals_are_the_same_behind_http(harness: Mounted, headers: dict[str, Any], status: int) -> None:
+    client = harness.plug_in()
     assert client.shake_hands(**headers).startswith(f"HTTP/1.1 {status} ")
     assert client.body()["success"] is False
     assert client.cable.lost == "closed"
-    assert house.live_connections.crowd == 0
+    assert harness.live_connections.crowd == 0
 
 
-def test_headers_given_twice_are_seen_twice(house: Mounted) -> None:
-    client = house.plug_in()
+def test_headers_given_twice_are_seen_twice(harness: Mounted) -> None:
+    client = harness.plug_in()
     client.shake_hands("/ws", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==")
     assert "appears more than once" in client.body()["message"]
 
 
-def test_a_request_with_a_body_is_never_read_as_frames(house: Mounted) -> None:
-    client = house.plug_in()
+def test_a_request_with_a_body_is_never_read_as_frames(harness: Mounted) -> None:
+    client = harness.plug_in()
     body = frame(1, b'{"event":"join:leaderboard","id":1}')
     client.shake_hands(token="amy", content_length=str(len(body)))
     client.send(body)

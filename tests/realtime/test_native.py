@@ -11,29 +11,29 @@ from twisted.logger import capturedLogs
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.values import BoardChanged
 from tests.realtime.cable import frame
-from tests.realtime.house import HOUR_S, NOW_S, House, page
+from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_a_token_in_the_handshake_makes_the_player_known(house: House) -> None:
-    house.visit("amy")
-    assert [listener.player.user_id for listener in house.announcer.known] == ["amy"]
+def test_a_token_in_the_handshake_makes_the_player_known(harness: Harness) -> None:
+    harness.visit("amy")
+    assert [listener.player.user_id for listener in harness.announcer.known] == ["amy"]
 
 
-def test_a_token_in_the_first_message_does_too_and_the_ack_says_until_when(house: House) -> None:
-    client = house.visit(token=None)
-    assert not house.announcer.known
+def test_a_token_in_the_first_message_does_too_and_the_ack_says_until_when(harness: Harness) -> None:
+    client = harness.visit(token=None)
+    assert not harness.announcer.known
     client.say("auth", {"token": "amy@60"}, 1)
     assert client.events() == [{"event": "ack", "id": 1, "data": {"userId": "amy", "expiresAt": (NOW_S + 60) * 1000}}]
-    assert len(house.announcer.known) == 1
+    assert len(harness.announcer.known) == 1
 
 
-def test_a_first_token_that_is_not_valid_is_said_and_closes(house: House) -> None:
-    client = house.visit(token=None)
+def test_a_first_token_that_is_not_valid_is_said_and_closes(harness: Harness) -> None:
+    client = harness.visit(token=None)
     client.say("auth", {"token": "bad"}, 1)
     (_, error), (opcode, close_reason) = client.frames()
     assert json.loads(error) == {
@@ -44,24 +44,24 @@ def test_a_first_token_that_is_not_valid_is_said_and_closes(house: House) -> Non
     assert (opcode, close_reason) == (8, (4401).to_bytes(2, "big") + b"the token is not valid")
 
 
-def test_a_suspended_player_is_told_so_and_sent_away(house: House) -> None:
-    client = house.visit(token=None)
+def test_a_suspended_player_is_told_so_and_sent_away(harness: Harness) -> None:
+    client = harness.visit(token=None)
     client.say("auth", {"token": "suspended"}, 1)
     (_, error), (opcode, close_reason) = client.frames()
     assert json.loads(error)["data"]["code"] == 4030
     assert (opcode, close_reason) == (8, (4403).to_bytes(2, "big") + b"the account is suspended")
 
 
-def test_who_brings_no_token_in_ten_seconds_is_sent_away(house: House) -> None:
-    client = house.visit(token=None)
-    house.pass_time(9)
+def test_who_brings_no_token_in_ten_seconds_is_sent_away(harness: Harness) -> None:
+    client = harness.visit(token=None)
+    harness.pass_time(9)
     assert client.events() == []
-    house.pass_time(2)
+    harness.pass_time(2)
     assert client.closed() == (4401, "no token came in time")
 
 
-def test_a_join_answers_with_the_cursor_and_at_once_with_the_board(house: House) -> None:
-    client = house.visit()
+def test_a_join_answers_with_the_cursor_and_at_once_with_the_board(harness: Harness) -> None:
+    client = harness.visit()
     client.say("join:leaderboard", number=7)
     ack, update = client.events()
     assert ack == {"event": "ack", "id": 7, "data": {"epoch": 3, "seq": 17}}
@@ -90,63 +90,63 @@ def test_a_join_answers_with_the_cursor_and_at_once_with_the_board(house: House)
     }
 
 
-def test_a_join_without_an_id_is_answered_by_the_board_alone(house: House) -> None:
-    client = house.visit()
+def test_a_join_without_an_id_is_answered_by_the_board_alone(harness: Harness) -> None:
+    client = harness.visit()
     client.say("join:leaderboard")
     assert [event["event"] for event in client.events()] == ["leaderboard:update"]
 
 
-def test_the_room_hears_until_it_is_left(house: House) -> None:
-    client, other = house.viewer(), house.viewer("zed")
+def test_the_room_hears_until_it_is_left(harness: Harness) -> None:
+    client, other = harness.viewer(), harness.viewer("zed")
     client.say("leave:leaderboard", number=2)
-    house.announcer.announce(BoardChanged(page=page(18)))
+    harness.announcer.announce(BoardChanged(page=page(18)))
     assert client.events() == [{"event": "ack", "id": 2, "data": {}}]
     assert [event["data"]["data"]["seq"] for event in other.events()] == [18]
-    assert len(house.announcer.known) == 2
+    assert len(harness.announcer.known) == 2
 
 
 @pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
-def test_a_stranger_is_told_to_authenticate_first(house: House, event: str) -> None:
-    client = house.visit(token=None)
+def test_a_stranger_is_told_to_authenticate_first(harness: Harness, event: str) -> None:
+    client = harness.visit(token=None)
     client.say(event, number=0)
     (error,) = client.events()
     assert (error["data"]["code"], error["id"]) == (4010, 0)
 
 
-def test_a_board_that_cannot_be_read_is_said_and_asking_again_works(house: House) -> None:
-    client = house.visit()
-    house.announcer.broken = StoreUnavailable("redis")
+def test_a_board_that_cannot_be_read_is_said_and_asking_again_works(harness: Harness) -> None:
+    client = harness.visit()
+    harness.announcer.broken = StoreUnavailable("redis")
     client.say("join:leaderboard", number=1)
     (error,) = client.events()
     assert (error["data"]["code"], error["data"]["retryAfter"], error["id"]) == (5030, 1, 1)
-    house.announcer.broken = None
+    harness.announcer.broken = None
     client.say("join:leaderboard", number=2)
     assert len(client.events()) == 2
 
 
-def test_while_a_join_is_under_way_neither_join_nor_leave_is_taken(house: House) -> None:
-    client = house.visit()
-    house.announcer.held = Deferred()
+def test_while_a_join_is_under_way_neither_join_nor_leave_is_taken(harness: Harness) -> None:
+    client = harness.visit()
+    harness.announcer.held = Deferred()
     for number, event in enumerate(("join:leaderboard", "join:leaderboard", "leave:leaderboard")):
         client.say(event, number=number)
     assert [(event["data"]["code"], event["id"]) for event in client.events()] == [(4290, 1), (4290, 2)]
-    house.announcer.held.callback(None)
+    harness.announcer.held.callback(None)
     assert [event.get("id") for event in client.events()] == [0, None]
 
 
-def test_a_join_that_ends_after_its_client_has_gone_goes_nowhere(house: House) -> None:
-    client = house.visit()
-    house.announcer.held = Deferred()
+def test_a_join_that_ends_after_its_client_has_gone_goes_nowhere(harness: Harness) -> None:
+    client = harness.visit()
+    harness.announcer.held = Deferred()
     client.say("join:leaderboard", number=1)
     client.vanish()
-    house.announcer.held.callback(None)
-    assert not house.announcer.room
+    harness.announcer.held.callback(None)
+    assert not harness.announcer.room
     assert client.frames() == []
 
 
-def test_a_fault_of_ours_is_logged_and_closes_with_1011(house: House) -> None:
-    client = house.visit()
-    house.announcer.broken = ZeroDivisionError("secret detail")
+def test_a_fault_of_ours_is_logged_and_closes_with_1011(harness: Harness) -> None:
+    client = harness.visit()
+    harness.announcer.broken = ZeroDivisionError("secret detail")
     with capturedLogs() as logged:
         client.say("join:leaderboard", number=1)
     assert [entry["log_failure"].type for entry in logged] == [ZeroDivisionError]
@@ -154,58 +154,58 @@ def test_a_fault_of_ours_is_logged_and_closes_with_1011(house: House) -> None:
     assert b"secret" not in client.cable.sent
 
 
-def test_a_socket_ends_with_its_token(house: House) -> None:
-    client = house.visit("amy@15")
-    house.pass_time(14)
+def test_a_socket_ends_with_its_token(harness: Harness) -> None:
+    client = harness.visit("amy@15")
+    harness.pass_time(14)
     assert [event["event"] for event in client.events()] == ["auth:expiring"]
-    house.pass_time(1)
+    harness.pass_time(1)
     assert client.closed() == (4401, "the token ended")
-    assert not house.announcer.known
+    assert not harness.announcer.known
 
 
-def test_a_token_that_ends_soon_is_told_of_once_and_so_is_the_next(house: House) -> None:
-    client = house.visit("amy@35")
-    house.pass_time(4)
+def test_a_token_that_ends_soon_is_told_of_once_and_so_is_the_next(harness: Harness) -> None:
+    client = harness.visit("amy@35")
+    harness.pass_time(4)
     assert client.events() == []
-    house.pass_time(3)
+    harness.pass_time(3)
     assert client.events() == [{"event": "auth:expiring", "data": {"expiresAt": (NOW_S + 35) * 1000}}]
     client.say("auth:refresh", {"token": "amy@42"})
-    house.pass_time(4)
+    harness.pass_time(4)
     assert client.events() == []
-    house.pass_time(3)
+    harness.pass_time(3)
     assert client.events() == [{"event": "auth:expiring", "data": {"expiresAt": (NOW_S + 42) * 1000}}]
 
 
-def test_a_fresh_token_of_the_same_player_moves_the_end(house: House) -> None:
-    client = house.visit("amy@60")
-    house.pass_time(15)
+def test_a_fresh_token_of_the_same_player_moves_the_end(harness: Harness) -> None:
+    client = harness.visit("amy@60")
+    harness.pass_time(15)
     client.say("auth:refresh", {"token": "amy@120"}, 1)
     assert client.events()[0]["data"]["expiresAt"] == (NOW_S + 120) * 1000
     for _ in range(10):
-        house.pass_time(10)
+        harness.pass_time(10)
         client.send(frame(10))
     assert client.cable.lost is None
-    house.pass_time(10)
+    harness.pass_time(10)
     assert client.closed() == (4401, "the token ended")
 
 
 @pytest.mark.parametrize(("token", "code"), [("zed", 4030), ("bad", 4011)])
-def test_another_players_token_or_a_bad_one_is_refused_and_the_old_one_goes_on(house: House, token: str, code: int) -> None:
-    client = house.visit("amy")
+def test_another_players_token_or_a_bad_one_is_refused_and_the_old_one_goes_on(harness: Harness, token: str, code: int) -> None:
+    client = harness.visit("amy")
     client.say("auth", {"token": token})
     assert [event["data"]["code"] for event in client.events()] == [code]
-    assert [listener.player.user_id for listener in house.announcer.known] == ["amy"]
+    assert [listener.player.user_id for listener in harness.announcer.known] == ["amy"]
     client.say("join:leaderboard", number=1)
     assert len(client.events()) == 2
 
 
-def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_nothing_off(house: House) -> None:
-    client = house.visit()
-    house.wall_ahead_s = -HOUR_S
-    house.pass_time(5)
+def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_nothing_off(harness: Harness) -> None:
+    client = harness.visit()
+    harness.wall_ahead_s = -HOUR_S
+    harness.pass_time(5)
     assert client.events() == []
-    house.wall_ahead_s = 2 * HOUR_S
-    house.pass_time(1)
+    harness.wall_ahead_s = 2 * HOUR_S
+    harness.pass_time(1)
     assert client.closed() == (4401, "the token ended")
 
 
@@ -247,8 +247,8 @@ def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_n
         '{"event":"join:leaderboard"} ,',
     ],
 )
-def test_garbage_gets_an_error_and_the_socket_goes_on(house: House, text: str) -> None:
-    client = house.visit()
+def test_garbage_gets_an_error_and_the_socket_goes_on(harness: Harness, text: str) -> None:
+    client = harness.visit()
     client.send(frame(1, text.encode()))
     (error,) = client.events()
     assert error["event"] == "error"
@@ -258,8 +258,8 @@ def test_garbage_gets_an_error_and_the_socket_goes_on(house: House, text: str) -
     assert client.events()[0]["event"] == "ack"
 
 
-def test_too_many_events_a_second_are_said_once_and_close(house: House) -> None:
-    client = house.visit()
+def test_too_many_events_a_second_are_said_once_and_close(harness: Harness) -> None:
+    client = harness.visit()
     for number in range(25):
         client.say("leave:leaderboard", number=number)
     *answers, (_, error), (opcode, close_reason) = client.frames()
@@ -273,9 +273,9 @@ def test_too_many_events_a_second_are_said_once_and_close(house: House) -> None:
     assert (opcode, close_reason[:2]) == (8, (1008).to_bytes(2, "big"))
 
 
-def test_as_many_events_as_are_allowed_go_on_for_ever(house: House) -> None:
-    client = house.visit()
+def test_as_many_events_as_are_allowed_go_on_for_ever(harness: Harness) -> None:
+    client = harness.visit()
     for number in range(200):
         client.say("leave:leaderboard", number=number)
-        house.clock.advance(0.05)
+        harness.clock.advance(0.05)
     assert len(client.events()) == 200

@@ -40,7 +40,7 @@ class EngineConnection:
         except BlockingIOError:
             return b""
 
-    def turn(self) -> None:
+    def step(self) -> None:
         while self.connection in self.watchlist.writers:
             why = self.connection.doWrite()
             if why is not None:
@@ -60,12 +60,12 @@ class Ears(Protocol):
 
 
 @pytest.fixture
-def line() -> Iterator[EngineConnection]:
+def text_line() -> Iterator[EngineConnection]:
     ours, theirs = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
-    line = EngineConnection(ours, theirs)
-    yield line
-    line.close()
+    text_line = EngineConnection(ours, theirs)
+    yield text_line
+    text_line.close()
 
 
 @pytest.fixture
@@ -74,61 +74,61 @@ def tcp_line() -> Iterator[EngineConnection]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
-    line = EngineConnection(ours, theirs)
-    yield line
-    line.close()
+    text_line = EngineConnection(ours, theirs)
+    yield text_line
+    text_line.close()
 
 
-def test_what_fits_leaves_at_once_and_the_reactor_is_not_asked(line: EngineConnection) -> None:
-    line.writer.offer(b"hello")
-    assert line.read() == b"hello"
-    assert line.writer.drained
-    assert not line.watchlist.writers
+def test_what_fits_leaves_at_once_and_the_reactor_is_not_asked(text_line: EngineConnection) -> None:
+    text_line.writer.offer(b"hello")
+    assert text_line.read() == b"hello"
+    assert text_line.writer.drained
+    assert not text_line.watchlist.writers
 
 
-def test_what_does_not_fit_follows_in_order_and_whole(line: EngineConnection) -> None:
-    sent, heard = b"", b""
+def test_what_does_not_fit_follows_in_order_and_whole(text_line: EngineConnection) -> None:
+    sent, received = b"", b""
     for number in range(60):
         piece = bytes((number,)) * 4_001
-        line.writer.offer(piece)
+        text_line.writer.offer(piece)
         sent += piece
-    assert not line.writer.drained
+    assert not text_line.writer.drained
     for _ in range(200):
-        heard += line.read()
-        if line.watchlist.writers:
-            line.connection.doWrite()
-    assert heard == sent
-    assert line.writer.drained
+        received += text_line.read()
+        if text_line.watchlist.writers:
+            text_line.connection.doWrite()
+    assert received == sent
+    assert text_line.writer.drained
 
 
-def test_once_something_waits_nothing_overtakes_it(line: EngineConnection) -> None:
-    line.writer.offer(b"a" * 500_000)
-    line.read()
-    line.writer.offer(b"b")
-    heard = b""
+def test_once_something_waits_nothing_overtakes_it(text_line: EngineConnection) -> None:
+    text_line.writer.offer(b"a" * 500_000)
+    text_line.read()
+    text_line.writer.offer(b"b")
+    received = b""
     for _ in range(200):
-        if line.watchlist.writers:
-            line.connection.doWrite()
-        heard += line.read()
-    assert heard.endswith(b"ab")
+        if text_line.watchlist.writers:
+            text_line.connection.doWrite()
+        received += text_line.read()
+    assert received.endswith(b"ab")
 
 
-def test_a_broken_connection_is_found_by_the_reactor_not_by_the_writer(line: EngineConnection) -> None:
-    line.theirs.close()
-    line.writer.offer(b"hello")
-    assert not line.protocol.lost
-    line.turn()
-    assert line.protocol.lost
+def test_a_broken_connection_is_found_by_the_reactor_not_by_the_writer(text_line: EngineConnection) -> None:
+    text_line.theirs.close()
+    text_line.writer.offer(b"hello")
+    assert not text_line.protocol.lost
+    text_line.step()
+    assert text_line.protocol.lost
 
 
-def test_the_end_of_the_stream_comes_after_all_that_was_written(line: EngineConnection) -> None:
-    line.writer.offer(b"last words")
-    line.writer.close_writing()
-    line.turn()
-    line.theirs.setblocking(True)
-    assert line.theirs.recv(100) == b"last words"
-    assert line.theirs.recv(100) == b""
-    assert not line.protocol.lost, "the other side may still speak"
+def test_the_end_of_the_stream_comes_after_all_that_was_written(text_line: EngineConnection) -> None:
+    text_line.writer.offer(b"last words")
+    text_line.writer.close_writing()
+    text_line.step()
+    text_line.theirs.setblocking(True)
+    assert text_line.theirs.recv(100) == b"last words"
+    assert text_line.theirs.recv(100) == b""
+    assert not text_line.protocol.lost, "the other side may still speak"
 
 
 def test_what_a_client_does_not_read_waits_with_us_and_not_in_the_kernel(tcp_line: EngineConnection) -> None:
@@ -138,9 +138,9 @@ def test_what_a_client_does_not_read_waits_with_us_and_not_in_the_kernel(tcp_lin
         tcp_line.writer.offer(piece)
         offered += piece
     assert len(offered) <= CLIENTS_OWN_BYTES + UNSENT_BYTES_MAX + SEGMENT_BYTES
-    heard = bytearray()
+    received = bytearray()
     until_s = time.monotonic() + 10
-    while len(heard) < len(offered) and time.monotonic() < until_s:
-        heard += tcp_line.read()
-        tcp_line.turn()
-    assert heard == offered
+    while len(received) < len(offered) and time.monotonic() < until_s:
+        received += tcp_line.read()
+        tcp_line.step()
+    assert received == offered

@@ -6,22 +6,22 @@ import pytest
 from msgspec.structs import replace
 
 from scoreboard.domain.values import BoardChanged, Cursor, ScoreChanged
-from tests.realtime.house import NOW_S, House, page
+from tests.realtime.harness import NOW_S, Harness, page
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_rows_come_as_operations_and_the_rest_as_ever(house: House) -> None:
-    rows, whole = house.visit("amy"), house.visit("bob")
+def test_rows_come_as_operations_and_the_rest_as_ever(harness: Harness) -> None:
+    rows, whole = harness.visit("amy"), harness.visit("bob")
     rows.say("join:leaderboard", {"mode": "rows"}, 1)
     whole.say("join:leaderboard", {"mode": "top"}, 1)
     for client in (rows, whole):
         assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
     before, after = page(17, 3).rows, page(18, 2)
-    house.announcer.announce(BoardChanged(page=after, before=before))
+    harness.announcer.announce(BoardChanged(page=after, before=before))
     assert rows.events() == [
         {
             "event": "leaderboard:rows",
@@ -39,21 +39,21 @@ def test_rows_come_as_operations_and_the_rest_as_ever(house: House) -> None:
     ]
     (update,) = whole.events()
     assert update["event"] == "leaderboard:update"
-    house.announcer.announce(BoardChanged(page=after, reset=True))
+    harness.announcer.announce(BoardChanged(page=after, reset=True))
     (snapshot,) = rows.events()
     assert (snapshot["event"], snapshot["data"]["data"]["reset"]) == ("leaderboard:update", True)
 
 
-def test_every_operation_is_spelt_as_the_docs_say(house: House) -> None:
-    client = house.visit("amy")
+def test_every_operation_is_spelt_as_the_docs_say(harness: Harness) -> None:
+    client = harness.visit("amy")
     client.say("join:leaderboard", {"mode": "rows"})
     client.events()
     one, two, three = page(17, 3).rows
     board = page(18, 4)
     after = (replace(board.rows[3], rank=1), replace(three, rank=2), replace(one, rank=3, points=5))
-    house.announcer.announce(BoardChanged(page=replace(board, rows=after), before=(one, two, three)))
-    (told,) = client.events()
-    assert told["data"]["data"]["ops"] == [
+    harness.announcer.announce(BoardChanged(page=replace(board, rows=after), before=(one, two, three)))
+    (answered,) = client.events()
+    assert answered["data"]["data"]["ops"] == [
         {"op": "leave", "userId": "user-2"},
         {"op": "move", "userId": "user-3", "rank": 1},
         {
@@ -69,7 +69,7 @@ def test_every_operation_is_spelt_as_the_docs_say(house: House) -> None:
     ]
 
 
-def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(house: House) -> None:
+def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(harness: Harness) -> None:
     moved = ScoreChanged(
         cursor=Cursor(epoch=3, seq=17),
         user_id="user-99",
@@ -79,16 +79,16 @@ def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(house: Hous
         previous_rank=None,
         at_ms=NOW_S * 1000,
     )
-    house.announcer.missed = (moved,)
-    client = house.visit("amy")
+    harness.announcer.missed = (moved,)
+    client = harness.visit("amy")
     client.say("join:leaderboard", {"since": "3.12"}, 1)
     ack, missed = client.events()
     assert ack == {"event": "ack", "id": 1, "data": {"epoch": 3, "seq": 17, "recovered": True}}
     assert (missed["event"], missed["data"]["data"]["userId"]) == ("score:update", "user-99")
 
 
-def test_who_was_away_too_long_is_told_and_gets_a_snapshot(house: House) -> None:
-    client = house.visit("amy")
+def test_who_was_away_too_long_is_told_and_gets_a_snapshot(harness: Harness) -> None:
+    client = harness.visit("amy")
     client.say("join:leaderboard", {"since": "2.12", "mode": "rows"}, 1)
     ack, snapshot = client.events()
     assert ack["data"] == {"epoch": 3, "seq": 17, "reset": True}
@@ -96,19 +96,19 @@ def test_who_was_away_too_long_is_told_and_gets_a_snapshot(house: House) -> None
 
 
 @pytest.mark.parametrize("since", ["", "3", "3.", "-1.0", "03.1", "1.2.3", "1e3.0", "٣.١", "9" * 20 + ".1", 3.12])
-def test_a_cursor_that_is_none_is_refused(house: House, since: object) -> None:
-    client = house.visit("amy")
+def test_a_cursor_that_is_none_is_refused(harness: Harness, since: object) -> None:
+    client = harness.visit("amy")
     client.say("join:leaderboard", {"since": since}, 1)
     (error,) = client.events()
     assert (error["event"], error["data"]["code"]) == ("error", 4000)
 
 
-def test_another_mode_takes_effect_with_the_next_join(house: House) -> None:
-    client = house.viewer("amy")
+def test_another_mode_takes_effect_with_the_next_join(harness: Harness) -> None:
+    client = harness.viewer("amy")
     client.say("join:leaderboard", {"mode": "rows"})
     client.events()
-    house.announcer.announce(BoardChanged(page=page(18), before=page(17).rows))
+    harness.announcer.announce(BoardChanged(page=page(18), before=page(17).rows))
     client.say("join:leaderboard")
-    house.announcer.announce(BoardChanged(page=page(19), before=page(18).rows))
+    harness.announcer.announce(BoardChanged(page=page(19), before=page(18).rows))
     assert [event["event"] for event in client.events()] == ["leaderboard:rows", "leaderboard:update", "leaderboard:update"]
-    assert len(house.announcer.room) == 1
+    assert len(harness.announcer.room) == 1

@@ -13,7 +13,7 @@ from scoreboard.boundaries import CloseReason, StoreUnavailable
 from scoreboard.domain.values import BoardChanged, Cursor, Player, ScoreChanged
 from scoreboard.realtime.sse import HEARTBEAT_S, SseEncoder, Stream, Streams
 from tests.realtime.cable import Cable
-from tests.realtime.house import HOUR_S, NOW_S, House, page
+from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 
 HEAD = (
     b"HTTP/1.1 200 OK\r\nX-More: lines\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
@@ -29,84 +29,86 @@ def moved(seq: int, user_id: str = "user-99") -> ScoreChanged:
 class Watching:
     """One client of a stream."""
 
-    def __init__(self, house: House, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7") -> None:
+    def __init__(
+        self, harness: Harness, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7"
+    ) -> None:
         streams = Streams(
-            announcer=house.announcer, live_connections=house.live_connections, settings=house.settings, clock=house.clock
+            announcer=harness.announcer, live_connections=harness.live_connections, settings=harness.settings, clock=harness.clock
         )
         player = Player(user_id="amy", username="amy", role="user", expires_at_s=NOW_S + life_s)
         self.stream = Stream(streams, player, address, since, b"X-More: lines\r\n")
         self.cable = Cable()
         self.cable.protocol = self.stream
-        house.cables.append(self.cable)
+        harness.cables.append(self.cable)
         self.stream.makeConnection(self.cable)
-        self.cable.turn()
+        self.cable.step()
         self._read = 0
 
-    def heard(self) -> bytes:
+    def received(self) -> bytes:
         """What came since the last look."""
-        self.cable.turn()
+        self.cable.step()
         data = self.cable.sent[self._read :]
         self._read += len(data)
         return data
 
     def events(self) -> list[tuple[str | None, str, Any]]:
         """(id, event, data) of what came since the last look, which must be nothing else."""
-        return parsed(self.heard())
+        return parsed(self.received())
 
 
 def parsed(data: bytes) -> list[tuple[str | None, str, Any]]:
     assert data == b"" or data.endswith(b"\n\n")
     events = []
     for block in data.decode().split("\n\n")[:-1]:
-        fields = dict(line.split(": ", 1) for line in block.split("\n"))
+        fields = dict(text_line.split(": ", 1) for text_line in block.split("\n"))
         events.append((fields.get("id"), fields["event"], json.loads(fields["data"])))
     return events
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_a_stream_begins_with_its_head_and_a_snapshot_that_says_reset(house: House) -> None:
-    client = Watching(house)
-    told = client.heard()
-    assert told.startswith(HEAD)
-    ((cursor, event, data),) = parsed(told.removeprefix(HEAD))
+def test_a_stream_begins_with_its_head_and_a_snapshot_that_says_reset(harness: Harness) -> None:
+    client = Watching(harness)
+    answered = client.received()
+    assert answered.startswith(HEAD)
+    ((cursor, event, data),) = parsed(answered.removeprefix(HEAD))
     assert (cursor, event, data["type"], data["data"]["reset"]) == ("3.17", "leaderboard:update", "LEADERBOARD_REFRESH", True)
 
 
-def test_who_comes_back_in_time_gets_only_what_was_missed(house: House) -> None:
-    house.announcer.missed = (moved(17),)
-    told = Watching(house, since=Cursor(epoch=3, seq=12)).heard()
-    ((cursor, event, data),) = parsed(told.removeprefix(HEAD))
+def test_who_comes_back_in_time_gets_only_what_was_missed(harness: Harness) -> None:
+    harness.announcer.missed = (moved(17),)
+    answered = Watching(harness, since=Cursor(epoch=3, seq=12)).received()
+    ((cursor, event, data),) = parsed(answered.removeprefix(HEAD))
     assert (cursor, event, data["data"]["userId"]) == ("3.17", "score:update", "user-99")
 
 
-def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(house: House) -> None:
-    client = Watching(house)
-    client.heard()
-    client.stream._writer._peer = SimpleNamespace(measure=lambda now_s: house.settings.read_timeout_s)  # type: ignore[assignment]
-    house.pass_time(1)
+def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(harness: Harness) -> None:
+    client = Watching(harness)
+    client.received()
+    client.stream._writer._peer = SimpleNamespace(measure=lambda now_s: harness.settings.read_timeout_s)  # type: ignore[assignment]
+    harness.pass_time(1)
     assert client.events() == [(None, "goodbye", {"code": 4008, "reason": "too slow: nothing is read"})]
-    assert house.meter.counts["sockets_closed_slow_total"] == 1
+    assert harness.meter.counts["sockets_closed_slow_total"] == 1
 
 
-def test_who_missed_nothing_gets_nothing(house: House) -> None:
-    house.announcer.missed = ()
-    assert Watching(house, since=Cursor(epoch=3, seq=17)).heard() == HEAD
+def test_who_missed_nothing_gets_nothing(harness: Harness) -> None:
+    harness.announcer.missed = ()
+    assert Watching(harness, since=Cursor(epoch=3, seq=17)).received() == HEAD
 
 
-def test_a_gap_that_cannot_be_filled_is_said(house: House) -> None:
-    told = Watching(house, since=Cursor(epoch=2, seq=17)).heard()
-    assert parsed(told.removeprefix(HEAD))[0][2]["data"]["reset"] is True
+def test_a_gap_that_cannot_be_filled_is_said(harness: Harness) -> None:
+    answered = Watching(harness, since=Cursor(epoch=2, seq=17)).received()
+    assert parsed(answered.removeprefix(HEAD))[0][2]["data"]["reset"] is True
 
 
-def test_live_news_are_the_websockets_with_an_id(house: House) -> None:
-    client = Watching(house)
-    client.heard()
-    house.announcer.announce(BoardChanged(page=page(18)))
-    house.announcer.announce(moved(19))
+def test_live_news_are_the_websockets_with_an_id(harness: Harness) -> None:
+    client = Watching(harness)
+    client.received()
+    harness.announcer.announce(BoardChanged(page=page(18)))
+    harness.announcer.announce(moved(19))
     first, second = client.events()
     assert first[:2] == ("3.18", "leaderboard:update")
     assert second[:2] == ("3.19", "score:update")
@@ -114,95 +116,95 @@ def test_live_news_are_the_websockets_with_an_id(house: House) -> None:
 
 
 def test_of_a_ticks_events_the_last_alone_carries_the_id() -> None:
-    wire = SseEncoder()
-    tick = wire.frame(moved(18, "a")) + wire.frame(moved(18, "b")) + wire.frame(BoardChanged(page=page(18)))
+    encoder = SseEncoder()
+    tick = encoder.frame(moved(18, "a")) + encoder.frame(moved(18, "b")) + encoder.frame(BoardChanged(page=page(18)))
     assert [event[0] for event in parsed(tick)] == ["3.18"] * 3
-    assert [event[0] for event in parsed(wire.sealed(tick))] == [None, None, "3.18"]
-    assert wire.sealed(tick) is wire.sealed(tick), "it is sealed once for all streams"
-    other = wire.frame(moved(19))
-    assert wire.sealed(other) == other
+    assert [event[0] for event in parsed(encoder.sealed(tick))] == [None, None, "3.18"]
+    assert encoder.sealed(tick) is encoder.sealed(tick), "it is sealed once for all streams"
+    other = encoder.frame(moved(19))
+    assert encoder.sealed(other) == other
 
 
-def test_what_happens_before_the_room_is_entered_is_not_told_twice(house: House) -> None:
-    house.announcer.held = Deferred()
-    client = Watching(house)
+def test_what_happens_before_the_room_is_entered_is_not_told_twice(harness: Harness) -> None:
+    harness.announcer.held = Deferred()
+    client = Watching(harness)
     assert not client.stream.drained
-    assert client.heard() == HEAD
-    house.announcer.held.callback(None)
+    assert client.received() == HEAD
+    harness.announcer.held.callback(None)
     assert client.stream.drained
     assert len(client.events()) == 1
 
 
-def test_a_heartbeat_comes_every_fifteen_seconds(house: House) -> None:
-    client = Watching(house)
-    client.heard()
-    house.pass_time(HEARTBEAT_S - 1)
-    assert client.heard() == b""
-    house.pass_time(2)
-    assert client.heard() == b":\n\n"
+def test_a_heartbeat_comes_every_fifteen_seconds(harness: Harness) -> None:
+    client = Watching(harness)
+    client.received()
+    harness.pass_time(HEARTBEAT_S - 1)
+    assert client.received() == b""
+    harness.pass_time(2)
+    assert client.received() == b":\n\n"
 
 
-def test_a_stream_ends_with_its_token(house: House) -> None:
-    client = Watching(house, life_s=5)
-    client.heard()
-    house.pass_time(4)
+def test_a_stream_ends_with_its_token(harness: Harness) -> None:
+    client = Watching(harness, life_s=5)
+    client.received()
+    harness.pass_time(4)
     assert client.events() == [(None, "auth:expiring", {"expiresAt": (NOW_S + 5) * 1000})]
-    house.pass_time(2)
+    harness.pass_time(2)
     assert client.events() == [(None, "goodbye", {"code": 4401, "reason": "the token ended"})]
     assert client.cable.finished
-    assert not house.announcer.known
+    assert not harness.announcer.known
 
 
-def test_who_does_not_read_is_offered_nothing_and_cut_off(house: House) -> None:
-    client = Watching(house)
+def test_who_does_not_read_is_offered_nothing_and_cut_off(harness: Harness) -> None:
+    client = Watching(harness)
     client.cable.room = 10
-    house.announcer.announce(BoardChanged(page=page(18)))
+    harness.announcer.announce(BoardChanged(page=page(18)))
     assert not client.stream.drained
-    house.pass_time(20)
+    harness.pass_time(20)
     assert client.cable.lost == "aborted"
-    assert house.live_connections.crowd == 0
+    assert harness.live_connections.crowd == 0
 
 
-def test_a_client_that_goes_leaves_nothing_behind(house: House) -> None:
-    client = Watching(house)
+def test_a_client_that_goes_leaves_nothing_behind(harness: Harness) -> None:
+    client = Watching(harness)
     client.cable.lose(ConnectionResetError(), "broken")
-    assert (house.live_connections.crowd, house.announcer.room, house.announcer.known) == (0, set(), set())
+    assert (harness.live_connections.crowd, harness.announcer.room, harness.announcer.known) == (0, set(), set())
 
 
-def test_a_client_that_goes_while_joining_is_told_nothing(house: House) -> None:
-    house.announcer.held = Deferred()
-    client = Watching(house)
+def test_a_client_that_goes_while_joining_is_told_nothing(harness: Harness) -> None:
+    harness.announcer.held = Deferred()
+    client = Watching(harness)
     client.cable.lose(ConnectionResetError(), "broken")
-    house.announcer.held.callback(None)
-    assert client.heard() == HEAD
+    harness.announcer.held.callback(None)
+    assert client.received() == HEAD
 
 
 def test_streams_take_seats_like_sockets() -> None:
-    house = House(sockets_per_address_max=1)
-    Watching(house)
-    refused = Watching(house).heard()
+    harness = Harness(sockets_per_address_max=1)
+    Watching(harness)
+    refused = Watching(harness).received()
     assert refused.startswith(b"HTTP/1.1 429 ")
     assert b"Retry-After: 60\r\n" in refused
-    assert Watching(house, address="192.0.2.8").heard().startswith(b"HTTP/1.1 200 ")
+    assert Watching(harness, address="192.0.2.8").received().startswith(b"HTTP/1.1 200 ")
 
 
-def test_without_a_board_the_client_is_sent_to_come_again(house: House) -> None:
-    house.announcer.broken = StoreUnavailable("no board")
-    told = Watching(house).heard()
-    assert parsed(told.removeprefix(HEAD))[0][2]["code"] == 1013
+def test_without_a_board_the_client_is_sent_to_come_again(harness: Harness) -> None:
+    harness.announcer.broken = StoreUnavailable("no board")
+    answered = Watching(harness).received()
+    assert parsed(answered.removeprefix(HEAD))[0][2]["code"] == 1013
 
 
-def test_a_stopping_server_says_goodbye(house: House) -> None:
-    client = Watching(house)
-    client.heard()
-    house.live_connections.drain(CloseReason(code=1012, reason="stopping"), 0.1).send(None)
+def test_a_stopping_server_says_goodbye(harness: Harness) -> None:
+    client = Watching(harness)
+    client.received()
+    harness.live_connections.drain(CloseReason(code=1012, reason="stopping"), 0.1).send(None)
     assert client.events()[0][1:] == ("goodbye", {"code": 1012, "reason": "stopping"})
 
 
-def test_a_client_that_talks_without_end_is_cut_off(house: House) -> None:
-    client = Watching(house)
-    client.stream.dataReceived(b"x" * house.settings.ignored_bytes_max)
+def test_a_client_that_talks_without_end_is_cut_off(harness: Harness) -> None:
+    client = Watching(harness)
+    client.stream.dataReceived(b"x" * harness.settings.ignored_bytes_max)
     assert client.cable.lost is None
     client.stream.dataReceived(b"x")
-    client.cable.turn()
+    client.cable.step()
     assert client.cable.lost == "aborted"

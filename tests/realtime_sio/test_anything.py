@@ -20,7 +20,7 @@ from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Said
 from tests.realtime.cable import frame
-from tests.realtime_sio.house import House, Request, SioClient
+from tests.realtime_sio.harness import Harness, Request, SioClient
 
 SETTINGS = EngineSettings(ping_interval_ms=300, ping_timeout_ms=200, connect_timeout_ms=1_000, queued_bytes_max=200)
 
@@ -45,8 +45,8 @@ _packet = _text | st.binary(max_size=10)
 
 
 def _posted(packets: Sequence[str | bytes]) -> bytes:
-    wires = (f"b{base64.b64encode(one).decode()}" if isinstance(one, bytes) else one for one in packets)
-    return "\x1e".join(wires).encode("utf-8", "surrogatepass")
+    encoders = (f"b{base64.b64encode(one).decode()}" if isinstance(one, bytes) else one for one in packets)
+    return "\x1e".join(encoders).encode("utf-8", "surrogatepass")
 
 
 _body = st.lists(_packet, min_size=1, max_size=5).map(_posted) | st.binary(max_size=40)
@@ -73,7 +73,7 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
     now_ms = 0
     for step, value in steps:
         over, held_bytes = session.close_reason, session.queued_bytes
-        heard: object = None
+        received: object = None
         refused = False
         try:
             match step, value:
@@ -81,11 +81,11 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
                     now_ms += ms
                     session.pass_time(now_ms)
                 case "post", bytes(body):
-                    heard = session.post(body, now_ms)
+                    received = session.post(body, now_ms)
                 case "hear", (str() | bytes()) as message:
-                    heard = session.receive(message, now_ms)
+                    received = session.receive(message, now_ms)
                 case "probe", (str() | bytes()) as message:
-                    heard = session.probe(message, now_ms)
+                    received = session.probe(message, now_ms)
                 case "poll", _:
                     session.poll(now_ms)
                 case "attach", _:
@@ -112,7 +112,7 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
             assert payload is None, "the farewell went out with the end itself"
             assert session.close_reason == over
             assert session.queued_bytes == held_bytes, "nothing is kept for it"
-            assert not heard
+            assert not received
             assert refused or step not in ("poll", "post", "probe", "attach")
 
 
@@ -177,23 +177,23 @@ def test_nothing_but_malformed_escapes_a_conversation_and_nothing_is_said_after_
 class Chatty:
     """Says and closes as the test wants, also inside of what it hears, and goes on after the end."""
 
-    def __init__(self, line: EngineConnection, replies: list[str]) -> None:
-        self.line, self.replies = line, replies
+    def __init__(self, connection: EngineConnection, replies: list[str]) -> None:
+        self.connection, self.replies = connection, replies
         self.ends = 0
 
     def act(self, what: str) -> None:
         match what:
             case "say":
-                self.line.reply(text_frame(b"4said"))
+                self.connection.reply(text_frame(b"4said"))
             case "offer":
-                self.line.offer(text_frame(b"4offered"))
+                self.connection.offer(text_frame(b"4offered"))
             case "sink":
                 if not self.ends:
-                    self.line.writer.offer(text_frame(b"4told"))
+                    self.connection.writer.offer(text_frame(b"4told"))
             case "welcome":
-                self.line.stop_connect_timer()
+                self.connection.stop_connect_timer()
             case "part":
-                self.line.close(endings.BAD_PACKET)
+                self.connection.close(endings.BAD_PACKET)
 
     def message_received(self, message: str | bytes) -> None:
         assert not self.ends, "heard after the end"
@@ -226,10 +226,10 @@ _wing_step = st.one_of(
 class Wing:
     """One client of a house, on both transports at once if it likes."""
 
-    def __init__(self, house: House, begun: str) -> None:
-        self.house = house
-        self.sid = "" if begun == "websocket" else house.open()
-        self.sockets: list[SioClient] = [] if self.sid else [house.visit()]
+    def __init__(self, harness: Harness, begun: str) -> None:
+        self.harness = harness
+        self.sid = "" if begun == "websocket" else harness.open()
+        self.sockets: list[SioClient] = [] if self.sid else [harness.visit()]
         self.sid = self.sid or self.sockets[0].sid
         self.waiting: list[Request] = []
         if begun in ("probed", "upgraded"):
@@ -240,22 +240,22 @@ class Wing:
 
     def say(self, packet: str) -> None:
         """Over whatever carries the session."""
-        if self.house.engine.connections[self.sid].writer is self.house.engine.connections[self.sid]:
+        if self.harness.engine.connections[self.sid].writer is self.harness.engine.connections[self.sid]:
             self.do("post", packet.encode())
         else:
             self.do("ws", packet)
 
     def do(self, step: str, value: object) -> None:
-        house, socket = self.house, self.sockets[-1] if self.sockets else None
+        harness, socket = self.harness, self.sockets[-1] if self.sockets else None
         match step, value:
             case "post", bytes(body):
-                house.post(self.sid, body)
+                harness.post(self.sid, body)
             case "poll", _:
-                self.waiting.append(house.get(self.sid))
+                self.waiting.append(harness.get(self.sid))
             case "hang up", _ if self.waiting and not self.waiting[-1].finished:
                 self.waiting.pop().hang_up()
             case "upgrade", _ if len(self.sockets) < 3:
-                self.sockets.append(house.visit(self.sid))
+                self.sockets.append(harness.visit(self.sid))
             case "ws", str(text) if socket is not None:
                 socket.send(frame(1, text.encode("utf-8", "surrogatepass")))
             case "ws", bytes(data) if socket is not None:
@@ -267,13 +267,13 @@ class Wing:
             case "deaf", _ if socket is not None:
                 socket.cable.room = 0
             case "wait", int(seconds):
-                house.pass_time(seconds)
+                harness.pass_time(seconds)
 
     def check_the_end(self) -> None:
         """Everything that waited was answered, and whatever comes now is refused."""
         assert all(request.finished for request in self.waiting)
-        assert [self.house.get(self.sid).status, self.house.post(self.sid, b"4late").status] == [400, 400]
-        assert self.house.get(self.sid).body.startswith(b'{"success":false')
+        assert [self.harness.get(self.sid).status, self.harness.post(self.sid, b"4late").status] == [400, 400]
+        assert self.harness.get(self.sid).body.startswith(b'{"success":false')
         for socket in self.sockets:
             if socket.cable.room:
                 opcodes = [opcode for opcode, _ in socket.frames()]
@@ -286,31 +286,31 @@ class Wing:
 def test_no_line_says_anything_after_its_end_whoever_ended_it(
     begun: str, replies: list[str], steps: list[tuple[str, object]]
 ) -> None:
-    passengers: list[Chatty] = []
+    handlers: list[Chatty] = []
 
-    def board(line: EngineConnection) -> Chatty:
-        passengers.append(Chatty(line, replies))
-        return passengers[-1]
+    def board(connection: EngineConnection) -> Chatty:
+        handlers.append(Chatty(connection, replies))
+        return handlers[-1]
 
-    house = House(board=board)
+    harness = Harness(board=board)
     with capturedLogs() as logged:
-        wing = Wing(house, begun)
-        (passenger,) = passengers
+        wing = Wing(harness, begun)
+        (handler,) = handlers
         for step, value in steps:
             if step == "act":
-                passenger.act(str(value))
+                handler.act(str(value))
             else:
                 wing.do(step, value)
-            assert (passenger.ends == 0) == (wing.sid in house.engine.connections)
-        passenger.act("part")
+            assert (handler.ends == 0) == (wing.sid in harness.engine.connections)
+        handler.act("part")
         for what in ("say", "offer", "welcome", "part"):
-            passenger.act(what)
-        house.pass_time(30)
+            handler.act(what)
+        harness.pass_time(30)
         wing.check_the_end()
     assert not logged
-    assert passenger.ends == 1
-    assert house.live_connections.crowd == house.resource.sessions == 0
-    assert len(house.clock.getDelayedCalls()) == 1
+    assert handler.ends == 1
+    assert harness.live_connections.crowd == harness.resource.sessions == 0
+    assert len(harness.clock.getDelayedCalls()) == 1
 
 
 @given(_begun, st.sampled_from([(), ("40",), _IN[:1], _IN, _IN]), st.lists(_wing_step, max_size=30))
@@ -318,19 +318,19 @@ def test_no_line_says_anything_after_its_end_whoever_ended_it(
 def test_no_client_makes_the_board_raise_log_or_speak_after_the_end(
     begun: str, said: tuple[str, ...], steps: list[tuple[str, object]]
 ) -> None:
-    house = House()
+    harness = Harness()
     with capturedLogs() as logged:
-        wing = Wing(house, begun)
+        wing = Wing(harness, begun)
         for packet in said:
             wing.say(packet)
         for step, value in steps:
             wing.do(step, value)
             if step == "say":
-                house.announcer.tell([])
-            elif step == "part" and wing.sid in house.engine.connections:
-                house.engine.connections[wing.sid].close(endings.LEFT)
-        house.pass_time(60)
-        house.announcer.tell([])
+                harness.announcer.tell([])
+            elif step == "part" and wing.sid in harness.engine.connections:
+                harness.engine.connections[wing.sid].close(endings.LEFT)
+        harness.pass_time(60)
+        harness.announcer.tell([])
         wing.check_the_end()
     assert not logged
-    assert house.is_empty
+    assert harness.is_empty

@@ -7,34 +7,34 @@ from random import Random
 import pytest
 
 from tests.realtime.cable import frame
-from tests.realtime_sio.house import House, Request, SioClient
+from tests.realtime_sio.harness import Harness, Request, SioClient
 
 
 class Churn:
     """Clients of every kind, ended in every way, or in none: those are the half-open ones."""
 
     def __init__(self, seed: int) -> None:
-        self.house = House(sockets_per_address_max=1_000)
+        self.harness = Harness(sockets_per_address_max=1_000)
         self.random = Random(seed)
         self.sockets: list[SioClient] = []
         self.polls: list[str] = []
         self.waiting: list[Request] = []
 
     def arrive(self) -> None:
-        house = self.house
+        harness = self.harness
         match self.random.randrange(5):
             case 0:
-                self.sockets.append(house.viewer(f"user-{self.random.randrange(50)}"))
+                self.sockets.append(harness.viewer(f"user-{self.random.randrange(50)}"))
             case 1:
-                self.sockets.append(house.visit())
+                self.sockets.append(harness.visit())
             case 2:
-                self.sockets.append(house.plug_in())
+                self.sockets.append(harness.plug_in())
             case 3:
-                self.polls.append(house.polls(f"user-{self.random.randrange(50)}"))
+                self.polls.append(harness.polls(f"user-{self.random.randrange(50)}"))
             case _:
-                sid = house.polls()
-                house.post(sid, b'42["join:leaderboard"]')
-                client = house.visit(sid)
+                sid = harness.polls()
+                harness.post(sid, b'42["join:leaderboard"]')
+                client = harness.visit(sid)
                 client.text("2probe")
                 client.text(self.random.choice(["5", "5", "4no", "1"]))
                 self.sockets.append(client)
@@ -59,29 +59,29 @@ class Churn:
             sid = self.polls.pop(self.random.randrange(len(self.polls)))
             match self.random.randrange(4):
                 case 0:
-                    self.house.post(sid, b"1")
+                    self.harness.post(sid, b"1")
                 case 1:
-                    self.house.get(sid).hang_up()
+                    self.harness.get(sid).hang_up()
                 case 2:
-                    self.house.post(sid, self.random.randbytes(self.random.randrange(30)))
+                    self.harness.post(sid, self.random.randbytes(self.random.randrange(30)))
                 case _:
-                    self.waiting.append(self.house.get(sid))
+                    self.waiting.append(self.harness.get(sid))
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_after_a_minute_of_churn_no_session_timer_or_room_is_left(seed: int) -> None:
     churn = Churn(seed)
-    house = churn.house
+    harness = churn.harness
     for _ in range(600):
         churn.arrive()
         churn.act()
-        house.announcer.tell([])
-        house.pass_time(0.1, 0.1)
-    assert house.live_connections.crowd
-    assert len(house.clock.getDelayedCalls()) == 1 + house.resource.sessions, "one timer a session, and the lobby's"
-    house.pass_time(60)  # the half-open ones are found out
-    assert house.is_empty
-    assert house.resource.sessions == house.live_connections.handshaking == 0
-    assert not house.announcer.room
-    assert house.meter.values["websocket_connections_active"] == 0
+        harness.announcer.tell([])
+        harness.pass_time(0.1, 0.1)
+    assert harness.live_connections.crowd
+    assert len(harness.clock.getDelayedCalls()) == 1 + harness.resource.sessions, "one timer a session, and the lobby's"
+    harness.pass_time(60)  # the half-open ones are found out
+    assert harness.is_empty
+    assert harness.resource.sessions == harness.live_connections.handshaking == 0
+    assert not harness.announcer.room
+    assert harness.meter.values["websocket_connections_active"] == 0
     assert all(request.finished for request in churn.waiting)

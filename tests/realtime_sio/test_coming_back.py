@@ -17,8 +17,8 @@ from scoreboard.service import RESTARTING
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.awaiting import result_of, started
 from tests.realtime.cable import frame
-from tests.realtime.house import page
-from tests.realtime_sio.house import House, SioClient
+from tests.realtime.harness import page
+from tests.realtime_sio.harness import Harness, SioClient
 
 MOVED = ScoreChanged(
     cursor=Cursor(epoch=3, seq=19), user_id="user-99", username="late", points=1, rank=99, previous_rank=None, at_ms=0
@@ -27,7 +27,7 @@ ROSE = RankAchieved(cursor=Cursor(epoch=3, seq=19), user_id="amy", milestone=50,
 TOP = BoardChanged(page=page(19))
 
 
-class SlowAbsentees(MemorySessionStore):
+class SlowSessionStore(MemorySessionStore):
     """Those whose answers the test holds back."""
 
     held: Deferred[None] | None = None
@@ -40,13 +40,13 @@ class SlowAbsentees(MemorySessionStore):
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 @pytest.fixture
-def slow(house: House) -> SlowAbsentees:
-    slow = house.doors.session_store = SlowAbsentees(house.clock.seconds)
+def slow(harness: Harness) -> SlowSessionStore:
+    slow = harness.endpoints.session_store = SlowSessionStore(harness.clock.seconds)
     slow.held = Deferred()
     return slow
 
@@ -60,15 +60,15 @@ def ids(connected: str | bytes) -> dict[str, str]:
 
 def event(text: str) -> list[Any]:
     assert text.startswith("42"), text
-    told: list[Any] = json.loads(text[2:])
-    return told
+    answered: list[Any] = json.loads(text[2:])
+    return answered
 
 
 def arrive(
-    house: House, *, join: str | None = '42["join:leaderboard"]', token: str = "amy", **auth: Any
+    harness: Harness, *, join: str | None = '42["join:leaderboard"]', token: str = "amy", **auth: Any
 ) -> tuple[SioClient, Any]:
     """A client on a WebSocket, in the room unless it is not to be, and its ids."""
-    client = house.visit()
+    client = harness.visit()
     client.text("40" + json.dumps({"token": token, **auth}))
     (connected,) = client.texts()
     if join is not None:
@@ -78,132 +78,138 @@ def arrive(
 
 
 def come_back(
-    house: House, pid: Any, offset: Any = "3.17", *, token: str = "amy", **auth: Any
+    harness: Harness, pid: Any, offset: Any = "3.17", *, token: str = "amy", **auth: Any
 ) -> tuple[SioClient, dict[str, str], list[Any]]:
     """A new connection that says who it was: its ids, and the events that followed at once."""
-    client = house.visit()
+    client = harness.visit()
     said = {"pid": pid, "token": token, **auth}
     client.text("40" + json.dumps(said if offset is None else {**said, "offset": offset}))
-    connected, *told = client.texts()
-    return client, ids(connected), [event(text) for text in told]
+    connected, *answered = client.texts()
+    return client, ids(connected), [event(text) for text in answered]
 
 
 # To where it was
 
 
-def test_a_lost_client_is_the_same_again_in_its_room_and_hears_what_it_missed(house: House) -> None:
-    client, was = arrive(house)
+def test_a_lost_client_is_the_same_again_in_its_room_and_hears_what_it_missed(harness: Harness) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    assert not house.announcer.known
-    house.announcer.page, house.announcer.missed = page(19), (MOVED, TOP, ROSE)
-    client, now, told = come_back(house, was["pid"])
+    assert not harness.announcer.known
+    harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP, ROSE)
+    client, now, answered = come_back(harness, was["pid"])
     assert now == was
-    assert [(name, *rest) for name, _, *rest in told] == [("score:update",), ("leaderboard:update",), ("rank:achieved", "3.19")]
-    assert "reset" not in told[1][1]["data"]
-    house.announcer.announce(BoardChanged(page=page(20)))
+    assert [(name, *rest) for name, _, *rest in answered] == [
+        ("score:update",),
+        ("leaderboard:update",),
+        ("rank:achieved", "3.19"),
+    ]
+    assert "reset" not in answered[1][1]["data"]
+    harness.announcer.announce(BoardChanged(page=page(20)))
     assert event(client.texts()[0])[2] == "3.20"
 
 
-def test_a_client_that_missed_nothing_hears_nothing(house: House) -> None:
-    client, was = arrive(house)
-    house.announcer.missed = ()
+def test_a_client_that_missed_nothing_hears_nothing(harness: Harness) -> None:
+    client, was = arrive(harness)
+    harness.announcer.missed = ()
     for _ in range(2):
         client.vanish()
-        client, now, told = come_back(house, was["pid"], "3.18")
-        assert (now, told) == (was, [])
-        assert house.announcer.room
+        client, now, answered = come_back(harness, was["pid"], "3.18")
+        assert (now, answered) == (was, [])
+        assert harness.announcer.room
 
 
 @pytest.mark.parametrize("offset", ["3.17", "3.2"])
-def test_a_snapshot_that_may_have_been_lost_is_told_again(house: House, offset: str) -> None:
-    client, was = arrive(house)
+def test_a_snapshot_that_may_have_been_lost_is_told_again(harness: Harness, offset: str) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed = ()
+    harness.announcer.missed = ()
     for _ in range(2):
-        client, now, told = come_back(house, was["pid"], offset)
+        client, now, answered = come_back(harness, was["pid"], offset)
         assert now == was
-        assert [(name, data["data"].get("reset"), *rest) for name, data, *rest in told] == [("leaderboard:update", None, "3.17")]
+        assert [(name, data["data"].get("reset"), *rest) for name, data, *rest in answered] == [
+            ("leaderboard:update", None, "3.17")
+        ]
         client.vanish()
 
 
-def test_rows_go_on_as_rows(house: House) -> None:
-    client, was = arrive(house, join='42["join:leaderboard",{"mode":"rows"}]')
+def test_rows_go_on_as_rows(harness: Harness) -> None:
+    client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
     client.vanish()
-    house.announcer.missed = ()
-    client, now, _ = come_back(house, was["pid"], "3.18")
+    harness.announcer.missed = ()
+    client, now, _ = come_back(harness, was["pid"], "3.18")
     assert now == was
-    house.announcer.announce(BoardChanged(page=page(19, 1), before=page(18, 2).rows))
+    harness.announcer.announce(BoardChanged(page=page(19, 1), before=page(18, 2).rows))
     name, _, offset = event(client.texts()[0])
     assert (name, offset) == ("leaderboard:rows", "3.19")
 
 
-def test_who_was_in_no_room_is_in_none_and_hears_its_own_news(house: House) -> None:
-    client, was = arrive(house, join=None)
+def test_who_was_in_no_room_is_in_none_and_hears_its_own_news(harness: Harness) -> None:
+    client, was = arrive(harness, join=None)
     client.vanish()
-    house.announcer.missed = (ROSE,)
-    _, now, told = come_back(house, was["pid"])
+    harness.announcer.missed = (ROSE,)
+    _, now, answered = come_back(harness, was["pid"])
     assert now == was
-    assert [(name, *rest) for name, _, *rest in told] == [("rank:achieved", "3.19")]
-    assert house.announcer.known
-    assert not house.announcer.room
+    assert [(name, *rest) for name, _, *rest in answered] == [("rank:achieved", "3.19")]
+    assert harness.announcer.known
+    assert not harness.announcer.room
 
 
-def test_who_left_the_room_is_in_none(house: House) -> None:
-    client, was = arrive(house)
+def test_who_left_the_room_is_in_none(harness: Harness) -> None:
+    client, was = arrive(harness)
     client.text('42["leave:leaderboard"]')
     client.vanish()
-    house.announcer.missed = ()
-    _, now, told = come_back(house, was["pid"])
-    assert (now, told) == (was, [])
-    assert not house.announcer.room
+    harness.announcer.missed = ()
+    _, now, answered = come_back(harness, was["pid"])
+    assert (now, answered) == (was, [])
+    assert not harness.announcer.room
 
 
-def test_who_asked_for_what_it_missed_itself_may_be_lost_again(house: House) -> None:
-    house.announcer.missed = ()
-    client, was = arrive(house, join='42["join:leaderboard",{"since":"3.15"}]')
+def test_who_asked_for_what_it_missed_itself_may_be_lost_again(harness: Harness) -> None:
+    harness.announcer.missed = ()
+    client, was = arrive(harness, join='42["join:leaderboard",{"since":"3.15"}]')
     client.vanish()
-    _, now, told = come_back(house, was["pid"], "3.16")
-    assert (now, told) == (was, [])
+    _, now, answered = come_back(harness, was["pid"], "3.16")
+    assert (now, answered) == (was, [])
 
 
-def test_polling_comes_back_as_a_websocket_does(house: House) -> None:
-    sid = house.open()
-    house.post(sid, b'40{"token":"amy"}')
-    was = ids(house.packets(sid)[0])
-    house.post(sid, b'42["join:leaderboard"]')
-    assert house.packets(sid)[0].endswith(b',"3.17"]')
-    house.get(sid).hang_up()
-    house.announcer.page, house.announcer.missed = page(19), (MOVED, TOP)
-    sid = house.open()
-    house.post(sid, json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"}).join(["40", ""]).encode())
-    connected, moved, top = house.packets(sid)
+def test_polling_comes_back_as_a_websocket_does(harness: Harness) -> None:
+    sid = harness.open()
+    harness.post(sid, b'40{"token":"amy"}')
+    was = ids(harness.packets(sid)[0])
+    harness.post(sid, b'42["join:leaderboard"]')
+    assert harness.packets(sid)[0].endswith(b',"3.17"]')
+    harness.get(sid).hang_up()
+    harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP)
+    sid = harness.open()
+    harness.post(sid, json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"}).join(["40", ""]).encode())
+    connected, moved, top = harness.packets(sid)
     assert ids(connected) == was
     assert moved.endswith(b"}]")
     assert top.endswith(b',"3.19"]')
-    house.announcer.announce(BoardChanged(page=page(20)))
-    assert house.packets(sid)[0].endswith(b',"3.20"]')
+    harness.announcer.announce(BoardChanged(page=page(20)))
+    assert harness.packets(sid)[0].endswith(b',"3.20"]')
 
 
-def test_it_may_be_lost_and_come_back_again_and_again(house: House) -> None:
-    client, was = arrive(house)
-    house.announcer.missed = (TOP,)
+def test_it_may_be_lost_and_come_back_again_and_again(harness: Harness) -> None:
+    client, was = arrive(harness)
+    harness.announcer.missed = (TOP,)
     for _ in range(5):
         client.vanish()
-        house.pass_time(119)
-        client, now, _ = come_back(house, was["pid"])
+        harness.pass_time(119)
+        client, now, _ = come_back(harness, was["pid"])
         assert now == was
 
 
-def test_a_server_that_was_restarted_or_another_one_takes_it_back(house: House) -> None:
-    client, was = arrive(house, join='42["join:leaderboard",{"mode":"rows"}]')
-    _restart(house, client)
+def test_a_server_that_was_restarted_or_another_one_takes_it_back(harness: Harness) -> None:
+    client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
+    _restart(harness, client)
     assert client.goodbye() == 1012
-    other = House()
-    other.doors.session_store = house.session_store
+    other = Harness()
+    other.endpoints.session_store = harness.session_store
     other.announcer.missed = (TOP,)
-    client, now, told = come_back(other, was["pid"])
+    client, now, answered = come_back(other, was["pid"])
     assert now == was
-    assert told[0][2] == "3.19"
+    assert answered[0][2] == "3.19"
     other.announcer.announce(BoardChanged(page=page(20, 1), before=page(19, 2).rows))
     assert event(client.texts()[0])[0] == "leaderboard:rows"
 
@@ -211,138 +217,138 @@ def test_a_server_that_was_restarted_or_another_one_takes_it_back(house: House) 
 # Or afresh
 
 
-def test_a_gap_that_cannot_be_filled_is_a_new_session_in_the_same_room(house: House) -> None:
-    client, was = arrive(house, join='42["join:leaderboard",{"mode":"rows"}]')
+def test_a_gap_that_cannot_be_filled_is_a_new_session_in_the_same_room(harness: Harness) -> None:
+    client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
     client.vanish()
-    client, now, told = come_back(house, was["pid"], "2.5")
+    client, now, answered = come_back(harness, was["pid"], "2.5")
     assert {*now.values()}.isdisjoint(was.values())
-    ((name, data, offset),) = told
+    ((name, data, offset),) = answered
     assert (name, data["data"]["reset"], offset) == ("leaderboard:update", True, "3.17")
-    house.announcer.announce(BoardChanged(page=page(19, 1), before=page(17, 2).rows))
+    harness.announcer.announce(BoardChanged(page=page(19, 1), before=page(17, 2).rows))
     assert event(client.texts()[0])[0] == "leaderboard:rows"
     client.vanish()
-    house.announcer.missed = (TOP,)
-    assert come_back(house, was["pid"])[1]["sid"] != was["sid"], "the old one is no more"
-    assert come_back(house, now["pid"])[1] == now
+    harness.announcer.missed = (TOP,)
+    assert come_back(harness, was["pid"])[1]["sid"] != was["sid"], "the old one is no more"
+    assert come_back(harness, now["pid"])[1] == now
 
 
 @pytest.mark.parametrize("offset", [None, "", "x", "3", "3.17.1", "-1.2", "9" * 100, 3.17, 317, True, [], {"a": [{}]}])
-def test_an_offset_that_is_none_is_a_gap_that_cannot_be_filled(house: House, offset: Any) -> None:
-    client, was = arrive(house)
+def test_an_offset_that_is_none_is_a_gap_that_cannot_be_filled(harness: Harness, offset: Any) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    client, now, told = come_back(house, was["pid"], offset)
+    client, now, answered = come_back(harness, was["pid"], offset)
     assert now["pid"] != was["pid"]
-    assert [(name, data["data"]["reset"]) for name, data, _ in told] == [("leaderboard:update", True)]
+    assert [(name, data["data"]["reset"]) for name, data, _ in answered] == [("leaderboard:update", True)]
 
 
-def test_who_was_in_no_room_and_cannot_be_told_what_it_missed_is_a_new_session(house: House) -> None:
-    client, was = arrive(house, join=None)
+def test_who_was_in_no_room_and_cannot_be_told_what_it_missed_is_a_new_session(harness: Harness) -> None:
+    client, was = arrive(harness, join=None)
     client.vanish()
-    client, now, told = come_back(house, was["pid"], "2.5")
+    client, now, answered = come_back(harness, was["pid"], "2.5")
     assert now["pid"] != was["pid"]
-    assert told == []
+    assert answered == []
 
 
 @pytest.mark.parametrize("pid", ["unknown", "", "x" * 65, "x" * 9_000, 7, None, True, [], {"pid": 1}, "é", "a:b", "\x00"])
-def test_a_pid_that_is_none_is_a_first_visit(house: House, pid: Any) -> None:
-    client, now, told = come_back(house, pid)
+def test_a_pid_that_is_none_is_a_first_visit(harness: Harness, pid: Any) -> None:
+    client, now, answered = come_back(harness, pid)
     assert set(now) == {"sid", "pid"}
-    assert told == []
-    assert not house.announcer.room
+    assert answered == []
+    assert not harness.announcer.room
     client.text('421["join:leaderboard"]')
     assert client.texts()[0] == '431[{"epoch":3,"seq":17}]'
 
 
-def test_a_stolen_pid_is_nothing_to_another_user_and_still_good_for_its_own(house: House) -> None:
-    client, was = arrive(house)
+def test_a_stolen_pid_is_nothing_to_another_user_and_still_good_for_its_own(harness: Harness) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed = (TOP,)
-    _, thief, told = come_back(house, was["pid"], token="bob")
+    harness.announcer.missed = (TOP,)
+    _, thief, answered = come_back(harness, was["pid"], token="bob")
     assert thief["pid"] != was["pid"]
-    assert told == []
-    assert come_back(house, was["pid"])[1] == was
+    assert answered == []
+    assert come_back(harness, was["pid"])[1] == was
 
 
-def test_a_pid_is_good_once(house: House) -> None:
-    client, was = arrive(house)
+def test_a_pid_is_good_once(harness: Harness) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed = (TOP,)
-    assert come_back(house, was["pid"])[1] == was
-    _, now, told = come_back(house, was["pid"])
+    harness.announcer.missed = (TOP,)
+    assert come_back(harness, was["pid"])[1] == was
+    _, now, answered = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
-    assert told == []
+    assert answered == []
 
 
-def test_after_two_minutes_it_is_a_first_visit(house: House) -> None:
-    client, was = arrive(house)
+def test_after_two_minutes_it_is_a_first_visit(harness: Harness) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.pass_time(120)
-    assert come_back(house, was["pid"])[1]["pid"] != was["pid"]
-    assert not house.announcer.room
+    harness.pass_time(120)
+    assert come_back(harness, was["pid"])[1]["pid"] != was["pid"]
+    assert not harness.announcer.room
 
 
-def test_a_bad_token_is_refused_and_the_session_is_still_kept(house: House) -> None:
-    client, was = arrive(house)
+def test_a_bad_token_is_refused_and_the_session_is_still_kept(harness: Harness) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    client = house.visit()
+    client = harness.visit()
     client.text(json.dumps({"token": "bad", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
     assert client.texts() == ['44{"message":"Authentication failed"}']
-    house.announcer.missed = (TOP,)
+    harness.announcer.missed = (TOP,)
     client.text(json.dumps({"token": "amy", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
     assert ids(client.texts()[0]) == was
 
 
-def test_while_nobody_can_say_what_is_kept_a_session_is_new(house: House) -> None:
-    client, was = arrive(house)
-    house.session_store.broken = True
+def test_while_nobody_can_say_what_is_kept_a_session_is_new(harness: Harness) -> None:
+    client, was = arrive(harness)
+    harness.session_store.broken = True
     client.vanish()
-    client, now, _ = come_back(house, was["pid"])
+    client, now, _ = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
     client.text('42["join:leaderboard"]')
     assert event(client.texts()[0])[0] == "leaderboard:update"
 
 
 @pytest.mark.parametrize("join", [None, '42["join:leaderboard"]'])
-def test_while_the_board_cannot_be_read_a_session_is_new_and_in_no_room(house: House, join: str | None) -> None:
-    client, was = arrive(house, join=join)
+def test_while_the_board_cannot_be_read_a_session_is_new_and_in_no_room(harness: Harness, join: str | None) -> None:
+    client, was = arrive(harness, join=join)
     client.vanish()
-    house.announcer.broken = StoreUnavailable("away")
-    client, now, told = come_back(house, was["pid"])
+    harness.announcer.broken = StoreUnavailable("away")
+    client, now, answered = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
-    assert told == []
+    assert answered == []
     client.vanish()
-    house.announcer.broken, house.announcer.missed = None, ()
-    assert come_back(house, now["pid"])[1] == now
-    assert not house.announcer.room
+    harness.announcer.broken, harness.announcer.missed = None, ()
+    assert come_back(harness, now["pid"])[1] == now
+    assert not harness.announcer.room
 
 
 # Who is kept
 
 
-def _vanish(house: House, client: SioClient) -> None:
+def _vanish(harness: Harness, client: SioClient) -> None:
     client.vanish()
 
 
-def _close_the_engine(house: House, client: SioClient) -> None:
+def _close_the_engine(harness: Harness, client: SioClient) -> None:
     client.text("1")
 
 
-def _close_the_socket(house: House, client: SioClient) -> None:
+def _close_the_socket(harness: Harness, client: SioClient) -> None:
     client.send(frame(8, b"\x03\xe8"))
 
 
-def _fall_silent(house: House, client: SioClient) -> None:
-    house.pass_time(45)
+def _fall_silent(harness: Harness, client: SioClient) -> None:
+    harness.pass_time(45)
     client.frames()
 
 
-def _restart(house: House, client: SioClient) -> None:
-    started(house.live_connections.drain(RESTARTING, 0.1))
-    house.pass_time(4, 0.05)
+def _restart(harness: Harness, client: SioClient) -> None:
+    started(harness.live_connections.drain(RESTARTING, 0.1))
+    harness.pass_time(4, 0.05)
 
 
-def _be_slow(house: House, client: SioClient) -> None:
-    (client_session,) = house.announcer.room
+def _be_slow(harness: Harness, client: SioClient) -> None:
+    (client_session,) = harness.announcer.room
     client_session.close(SLOW)
 
 
@@ -350,113 +356,113 @@ LOSSES = [_vanish, _close_the_engine, _close_the_socket, _fall_silent, _be_slow,
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_who_was_lost_is_kept(house: House, lose: Callable[[House, SioClient], None]) -> None:
-    client, was = arrive(house)
-    lose(house, client)
-    assert not house.announcer.known
-    kept = result_of(house.session_store.restore(was["pid"], "amy"))
+def test_who_was_lost_is_kept(harness: Harness, lose: Callable[[Harness, SioClient], None]) -> None:
+    client, was = arrive(harness)
+    lose(harness, client)
+    assert not harness.announcer.known
+    kept = result_of(harness.session_store.restore(was["pid"], "amy"))
     assert kept is not None
     assert kept.sid == was["sid"]
 
 
 @pytest.mark.parametrize("lose", ["hang up", "close", "silence", "restart"])
-def test_who_was_lost_while_polling_is_kept(house: House, lose: str) -> None:
-    sid = house.open()
-    house.post(sid, b'40{"token":"amy"}')
-    was = ids(house.packets(sid)[0])
+def test_who_was_lost_while_polling_is_kept(harness: Harness, lose: str) -> None:
+    sid = harness.open()
+    harness.post(sid, b'40{"token":"amy"}')
+    was = ids(harness.packets(sid)[0])
     if lose == "hang up":
-        house.get(sid).hang_up()
+        harness.get(sid).hang_up()
     elif lose == "close":
-        house.post(sid, b"1")
+        harness.post(sid, b"1")
     elif lose == "silence":
-        house.pass_time(45)
+        harness.pass_time(45)
     else:
-        _restart(house, house.plug_in())
-    assert not house.engine.connections
-    assert result_of(house.session_store.restore(was["pid"], "amy")) is not None
+        _restart(harness, harness.plug_in())
+    assert not harness.engine.connections
+    assert result_of(harness.session_store.restore(was["pid"], "amy")) is not None
 
 
 @pytest.mark.parametrize(
     "ending",
     [
-        lambda house, client: client.text("41"),
-        lambda house, client: client.text("42"),
-        lambda house, client: client.text("7"),
-        lambda house, client: client.text("40"),
-        lambda house, client: client.text("x" * 20_000),
-        lambda house, client: client.send(frame(1, b"\xff")),
-        lambda house, client: client.send(frame(1, b"2", masked=False)),
-        lambda house, client: client.send(frame(9) * 300),
-        lambda house, client: [client.text('42["leave:leaderboard"]') for _ in range(30)],
-        lambda house, client: house.pass_time(30),  # the token ends
+        lambda harness, client: client.text("41"),
+        lambda harness, client: client.text("42"),
+        lambda harness, client: client.text("7"),
+        lambda harness, client: client.text("40"),
+        lambda harness, client: client.text("x" * 20_000),
+        lambda harness, client: client.send(frame(1, b"\xff")),
+        lambda harness, client: client.send(frame(1, b"2", masked=False)),
+        lambda harness, client: client.send(frame(9) * 300),
+        lambda harness, client: [client.text('42["leave:leaderboard"]') for _ in range(30)],
+        lambda harness, client: harness.pass_time(30),  # the token ends
     ],
     ids=["left", "malformed", "unknown", "twice", "too big", "not text", "unmasked", "frames", "events", "token"],
 )
-def test_who_left_or_was_put_out_is_not_kept(house: House, ending: Callable[[House, SioClient], object]) -> None:
-    client, was = arrive(house, token="amy@30")
-    ending(house, client)
+def test_who_left_or_was_put_out_is_not_kept(harness: Harness, ending: Callable[[Harness, SioClient], object]) -> None:
+    client, was = arrive(harness, token="amy@30")
+    ending(harness, client)
     client.vanish()
-    house.announcer.missed = ()
-    _, now, told = come_back(house, was["pid"])
+    harness.announcer.missed = ()
+    _, now, answered = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
-    assert told == []
-    assert not house.announcer.room
+    assert answered == []
+    assert not harness.announcer.room
 
 
 @pytest.mark.parametrize("body", [b"42", b"4" * 20, b"\x1e".join([b"3"] * 101), b"\xff"])
-def test_who_posts_what_is_not_understood_is_not_kept(house: House, body: bytes) -> None:
-    sid = house.open()
-    house.post(sid, b'40{"token":"amy"}')
-    was = ids(house.packets(sid)[0])
-    house.post(sid, body)
-    assert not house.engine.connections
-    assert result_of(house.session_store.restore(was["pid"], "amy")) is None
+def test_who_posts_what_is_not_understood_is_not_kept(harness: Harness, body: bytes) -> None:
+    sid = harness.open()
+    harness.post(sid, b'40{"token":"amy"}')
+    was = ids(harness.packets(sid)[0])
+    harness.post(sid, body)
+    assert not harness.engine.connections
+    assert result_of(harness.session_store.restore(was["pid"], "amy")) is None
 
 
 # Who does not want it
 
 
-def test_who_wants_no_recovery_gets_neither_pid_nor_offsets_and_is_not_kept(house: House) -> None:
-    client, was = arrive(house, recovery=False, join=None)
+def test_who_wants_no_recovery_gets_neither_pid_nor_offsets_and_is_not_kept(harness: Harness) -> None:
+    client, was = arrive(harness, recovery=False, join=None)
     assert set(was) == {"sid"}
     client.text('42["join:leaderboard"]')
-    house.announcer.announce(TOP)
+    harness.announcer.announce(TOP)
     assert [len(event(text)) for text in client.texts()] == [2, 2]
     client.vanish()
-    other, was = arrive(house)
+    other, was = arrive(harness)
     other.vanish()
-    client, now, told = come_back(house, was["pid"], recovery=False)
-    assert (set(now), told) == ({"sid"}, [])
-    assert not house.announcer.room
+    client, now, answered = come_back(harness, was["pid"], recovery=False)
+    assert (set(now), answered) == ({"sid"}, [])
+    assert not harness.announcer.room
 
 
 @pytest.mark.parametrize("recovery", [True, None, 0, "false", [False], {}])
-def test_only_false_is_no(house: House, recovery: Any) -> None:
-    assert set(arrive(house, recovery=recovery)[1]) == {"sid", "pid"}
+def test_only_false_is_no(harness: Harness, recovery: Any) -> None:
+    assert set(arrive(harness, recovery=recovery)[1]) == {"sid", "pid"}
 
 
-def test_what_answers_one_client_carries_no_offset(house: House) -> None:
-    client, _ = arrive(house)
+def test_what_answers_one_client_carries_no_offset(harness: Harness) -> None:
+    client, _ = arrive(harness)
     client.text('42["nonsense"]')
     client.text('427["leave:leaderboard"]')
     error, ack = client.texts()
     assert (len(event(error)), ack) == (2, "437[{}]")
 
 
-def test_of_a_join_that_brings_several_events_the_last_carries_the_offset(house: House) -> None:
-    client, _ = arrive(house, join=None)
-    house.announcer.page, house.announcer.missed = page(19), (MOVED, TOP)
+def test_of_a_join_that_brings_several_events_the_last_carries_the_offset(harness: Harness) -> None:
+    client, _ = arrive(harness, join=None)
+    harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP)
     client.text('421["join:leaderboard",{"since":"3.17"}]')
-    ack, *told = client.texts()
+    ack, *answered = client.texts()
     assert ack == '431[{"epoch":3,"seq":19,"recovered":true}]'
-    assert [event(text)[2:] for text in told] == [[], ["3.19"]]
+    assert [event(text)[2:] for text in answered] == [[], ["3.19"]]
 
 
 # While it is not known
 
 
-def ask_back(house: House, pid: str, offset: str = "3.17") -> SioClient:
-    client = house.visit()
+def ask_back(harness: Harness, pid: str, offset: str = "3.17") -> SioClient:
+    client = harness.visit()
     client.text("40" + json.dumps({"pid": pid, "offset": offset, "token": "amy"}))
     assert client.texts() == []
     return client
@@ -467,107 +473,107 @@ def answer(deferred: Deferred[None] | None) -> None:
     deferred.callback(None)
 
 
-def test_nothing_is_sent_before_the_answer(house: House, slow: SlowAbsentees) -> None:
-    client, was = arrive(house)
+def test_nothing_is_sent_before_the_answer(harness: Harness, slow: SlowSessionStore) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed, house.announcer.held = (MOVED, TOP), Deferred()
-    client = ask_back(house, was["pid"])
-    (client_session,) = house.announcer.known
+    harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
+    client = ask_back(harness, was["pid"])
+    (client_session,) = harness.announcer.known
     assert not client_session.drained
     answer(slow.held)
     assert client.texts() == []
     assert not client_session.drained
     client.text("40/other,")
     assert client.texts() == ['44/other,{"message":"Invalid namespace"}']
-    answer(house.announcer.held)
+    answer(harness.announcer.held)
     assert [text[:4] for text in client.texts()] == ['40{"', '42["', '42["']
     assert client_session.drained
 
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
-def test_who_is_lost_again_before_the_answer_is_kept_again_and_once(house: House, slow: SlowAbsentees, stage: str) -> None:
-    client, was = arrive(house)
+def test_who_is_lost_again_before_the_answer_is_kept_again_and_once(harness: Harness, slow: SlowSessionStore, stage: str) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed, house.announcer.held = (MOVED, TOP), Deferred()
-    client = ask_back(house, was["pid"])
+    harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
+    client = ask_back(harness, was["pid"])
     if stage == "announcer":
         answer(slow.held)
     client.vanish()
     if stage == "absentees":
         answer(slow.held)
-    answer(house.announcer.held)
-    assert not house.announcer.known
-    assert not house.announcer.room
-    slow.held = house.announcer.held = None
-    _, now, told = come_back(house, was["pid"])
-    assert (now, len(told)) == (was, 2)
-    assert come_back(house, was["pid"])[1] != was
+    answer(harness.announcer.held)
+    assert not harness.announcer.known
+    assert not harness.announcer.room
+    slow.held = harness.announcer.held = None
+    _, now, answered = come_back(harness, was["pid"])
+    assert (now, len(answered)) == (was, 2)
+    assert come_back(harness, was["pid"])[1] != was
 
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
 @pytest.mark.parametrize("packet", ['42["join:leaderboard"]', "41", "40", "7"])
-def test_who_speaks_before_the_answer_is_put_out(house: House, slow: SlowAbsentees, stage: str, packet: str) -> None:
-    client, was = arrive(house)
+def test_who_speaks_before_the_answer_is_put_out(harness: Harness, slow: SlowSessionStore, stage: str, packet: str) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed, house.announcer.held = (MOVED, TOP), Deferred()
-    client = ask_back(house, was["pid"])
+    harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
+    client = ask_back(harness, was["pid"])
     if stage == "announcer":
         answer(slow.held)
     client.text(packet)
     assert client.goodbye() == 1008
     if stage == "absentees":
         answer(slow.held)
-    answer(house.announcer.held)
-    slow.held = house.announcer.held = None
-    assert not house.announcer.known
-    assert come_back(house, was["pid"])[1]["pid"] != was["pid"]
+    answer(harness.announcer.held)
+    slow.held = harness.announcer.held = None
+    assert not harness.announcer.known
+    assert come_back(harness, was["pid"])[1]["pid"] != was["pid"]
 
 
-def test_two_who_come_at_once_with_one_pid_are_not_both_it(house: House, slow: SlowAbsentees) -> None:
-    client, was = arrive(house)
+def test_two_who_come_at_once_with_one_pid_are_not_both_it(harness: Harness, slow: SlowSessionStore) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed = (TOP,)
-    one, two = ask_back(house, was["pid"]), ask_back(house, was["pid"])
+    harness.announcer.missed = (TOP,)
+    one, two = ask_back(harness, was["pid"]), ask_back(harness, was["pid"])
     answer(slow.held)
     found = [ids(client.texts()[0]) for client in (one, two)]
     assert [now == was for now in found] == [True, False]
 
 
-def test_an_upgrade_before_the_answer_takes_the_answer_along(house: House, slow: SlowAbsentees) -> None:
-    client, was = arrive(house)
+def test_an_upgrade_before_the_answer_takes_the_answer_along(harness: Harness, slow: SlowSessionStore) -> None:
+    client, was = arrive(harness)
     client.vanish()
-    house.announcer.missed = (TOP,)
-    sid = house.open()
-    house.post(sid, ("40" + json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"})).encode())
-    socket = house.visit(sid)
+    harness.announcer.missed = (TOP,)
+    sid = harness.open()
+    harness.post(sid, ("40" + json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"})).encode())
+    socket = harness.visit(sid)
     socket.text("2probe")
     socket.text("5")
     assert socket.texts() == ["3probe"]
-    (client_session,) = house.announcer.known
+    (client_session,) = harness.announcer.known
     assert not client_session.drained
     answer(slow.held)
-    connected, told = socket.texts()
+    connected, answered = socket.texts()
     assert ids(connected) == was
-    assert event(told)[2] == "3.19"
-    house.announcer.announce(BoardChanged(page=page(20)))
+    assert event(answered)[2] == "3.19"
+    harness.announcer.announce(BoardChanged(page=page(20)))
     assert event(socket.texts()[0])[2] == "3.20"
 
 
-def test_a_token_that_ends_before_the_answer_ends_it(house: House, slow: SlowAbsentees) -> None:
-    client = house.visit()
+def test_a_token_that_ends_before_the_answer_ends_it(harness: Harness, slow: SlowSessionStore) -> None:
+    client = harness.visit()
     client.text('40{"pid":"x","token":"amy@5"}')
-    house.pass_time(6)
+    harness.pass_time(6)
     assert client.goodbye() == 4401
     answer(slow.held)
-    assert not house.announcer.known
+    assert not harness.announcer.known
 
 
-def test_nothing_of_those_who_came_back_and_went_is_left(house: House) -> None:
-    client, was = arrive(house)
-    house.announcer.missed = (TOP,)
+def test_nothing_of_those_who_came_back_and_went_is_left(harness: Harness) -> None:
+    client, was = arrive(harness)
+    harness.announcer.missed = (TOP,)
     for _ in range(3):
         client.vanish()
-        client, _, _ = come_back(house, was["pid"])
+        client, _, _ = come_back(harness, was["pid"])
     client.text("41")
     client.vanish()
-    assert house.is_empty
+    assert harness.is_empty

@@ -101,12 +101,12 @@ class Site:
     def connected(self, namespace: str = "") -> ClientConnection:
         opened = self.engine()
         opened.send("40" + namespace)
-        assert str(hear(opened)).startswith("40")
-        assert '["auth",{}]' in str(hear(opened))
+        assert str(receive(opened)).startswith("40")
+        assert '["auth",{}]' in str(receive(opened))
         return opened
 
 
-def hear(opened: ClientConnection) -> str | bytes:
+def receive(opened: ClientConnection) -> str | bytes:
     """The next message that is no ping; pings are answered."""
     while True:
         message = opened.recv(2)
@@ -146,9 +146,9 @@ def test_a_session_opens_by_polling_and_by_websocket(either: Site) -> None:
     with either.socket() as opened:
         over_websocket = str(opened.recv(2))
     for hello, upgrades in ((text, ["websocket"]), (over_websocket, [])):
-        told = json.loads(hello.removeprefix("0"))
-        assert len(told.pop("sid")) >= 22
-        assert told == {"upgrades": upgrades, "pingInterval": 300, "pingTimeout": 200, "maxPayload": 1_000_000}
+        answered = json.loads(hello.removeprefix("0"))
+        assert len(answered.pop("sid")) >= 22
+        assert answered == {"upgrades": upgrades, "pingInterval": 300, "pingTimeout": 200, "maxPayload": 1_000_000}
     assert status == 200
 
 
@@ -203,7 +203,7 @@ def test_a_cancelled_get_ends_the_session(either: Site) -> None:
 def test_messages_come_back(eio: Site, message: str | bytes) -> None:
     with eio.engine() as opened:
         opened.send(message)
-        assert hear(opened) == message
+        assert receive(opened) == message
 
 
 def test_an_invalid_message_closes(either: Site) -> None:
@@ -262,11 +262,11 @@ def test_an_upgrade(eio: Site) -> None:
         assert eio.poll(sid) == (200, "6")
         opened.send("5")
         opened.send("4hello")
-        assert hear(opened) == "4hello"
+        assert receive(opened) == "4hello"
         assert eio.poll(sid)[0] == 400
         assert closes(eio.socket(f"EIO=4&transport=websocket&sid={sid}"))
         opened.send("4still here")
-        assert hear(opened) == "4still here"
+        assert receive(opened) == "4still here"
 
 
 # Events
@@ -277,32 +277,32 @@ def test_an_upgrade(eio: Site) -> None:
 def test_a_client_connects(sio: Site, namespace: str, auth: str) -> None:
     with sio.engine() as opened:
         opened.send(f"40{namespace}{auth}")
-        told = str(hear(opened)).removeprefix(f"40{namespace}")
-        assert set(json.loads(told)) == {"sid"}
-        assert hear(opened) == f'42{namespace}["auth",{auth or "{}"}]'
+        answered = str(receive(opened)).removeprefix(f"40{namespace}")
+        assert set(json.loads(answered)) == {"sid"}
+        assert receive(opened) == f'42{namespace}["auth",{auth or "{}"}]'
 
 
 def test_the_greeting_is_not_read_together_with_the_answer_to_connect(sio: Site) -> None:
     """Or the official suite's client, which takes one message a turn of its loop, would miss it."""
     with sio.engine() as opened:
         opened.send("40")
-        hear(opened)
+        receive(opened)
         answered_s = time.monotonic()
-        hear(opened)
+        receive(opened)
         assert 0.005 < time.monotonic() - answered_s < 0.2
 
 
 def test_an_unknown_namespace_is_refused(sio: Site) -> None:
     with sio.engine() as opened:
         opened.send("40/random")
-        assert hear(opened) == '44/random,{"message":"Invalid namespace"}'
+        assert receive(opened) == '44/random,{"message":"Invalid namespace"}'
 
 
 def test_who_never_connects_is_closed(sio: Site) -> None:
     opened = sio.engine()
     began_s = time.monotonic()
     with pytest.raises(ConnectionClosed):
-        hear(opened)
+        receive(opened)
     assert 0.9 < time.monotonic() - began_s < 1.3
 
 
@@ -317,11 +317,11 @@ def test_leaving_the_main_namespace_leaves_the_engine_open(sio: Site) -> None:
 def test_leaving_another_namespace_leaves_the_main_one(sio: Site) -> None:
     with sio.connected() as opened:
         opened.send("40/custom")
-        assert str(hear(opened)).startswith("40/custom,")
-        assert hear(opened) == '42/custom,["auth",{}]'
+        assert str(receive(opened)).startswith("40/custom,")
+        assert receive(opened) == '42/custom,["auth",{}]'
         opened.send("41/custom")
         opened.send('42["message","to the main one"]')
-        assert hear(opened) == '42["message-back","to the main one"]'
+        assert receive(opened) == '42["message-back","to the main one"]'
 
 
 HOLDERS = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
@@ -340,7 +340,7 @@ def test_events_come_back(sio: Site, sent: list[str | bytes], expected: list[str
     with sio.connected() as opened:
         for message in sent:
             opened.send(message)
-        assert [hear(opened) for _ in expected] == expected
+        assert [receive(opened) for _ in expected] == expected
 
 
 @pytest.mark.parametrize("message", ["4abc", "42{}", '42abc["message-with-ack",1]', '42["connect"]', "451-[]", "4511-[]"])

@@ -14,13 +14,13 @@ from scoreboard.realtime.socketio.conversation import NAMESPACES_MAX, OWED_MAX, 
 from scoreboard.realtime.socketio.packets import Kind, Packet, read_packet
 
 
-def stranger() -> Conversation:
+def unknown_client() -> Conversation:
     sids = (f"c{number}" for number in itertools.count(1))
     return Conversation(lambda: next(sids))
 
 
 def inside(*namespaces: str) -> Conversation:
-    talk = stranger()
+    talk = unknown_client()
     for namespace in namespaces or ("/",):
         talk.receive("0" if namespace == "/" else f"0{namespace},")
         talk.accept(namespace)
@@ -83,7 +83,7 @@ def test_what_is_no_packet_ends_the_conversation(text: str) -> None:
 
 
 def test_who_connects_is_let_in_or_refused_and_may_ask_again() -> None:
-    talk = stranger()
+    talk = unknown_client()
     assert talk.receive('0{"token":"a"}') == Entered("/", b'{"token":"a"}')
     assert payload_of(talk.refuse("/", "Authentication failed")) == b'44{"message":"Authentication failed"}'
     talk.receive("0")
@@ -104,7 +104,7 @@ def test_what_fits_no_state_ends_it(text: str) -> None:
 
 @pytest.mark.parametrize("text", ['2["a"]', "1", "31[]"])
 def test_nothing_is_heard_of_who_is_not_let_in_yet(text: str) -> None:
-    talk = stranger()
+    talk = unknown_client()
     talk.receive("0")
     with pytest.raises(Malformed):
         talk.receive(text)

@@ -18,7 +18,7 @@ from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, read_payload
 from scoreboard.realtime.socketio.packets import read_packet
 from tests.realtime.cable import frame
-from tests.realtime_sio.house import House, SioClient
+from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
 MIB = 2**20
@@ -27,8 +27,8 @@ SOON_S = 1.0
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 def handshake(target: str) -> bytes:
@@ -69,17 +69,17 @@ def test_a_packet_is_refused_in_linear_time(text: str) -> None:  # CVE-2020-3604
 @pytest.mark.parametrize("bad", [frame(1, b"4", rsv=3), frame(3), frame(1, b"4", masked=False), frame(8, b"x")])
 @pytest.mark.parametrize("session", ["new", "polling", "unknown"])
 def test_a_bad_frame_right_behind_the_handshake_hurts_nobody_else(
-    house: House, session: str, bad: bytes
+    harness: Harness, session: str, bad: bytes
 ) -> None:  # CVE-2022-21676
-    sid, other = house.polls(), house.viewer()
+    sid, other = harness.polls(), harness.viewer()
     target = {"new": WS, "polling": f"{WS}&sid={sid}", "unknown": f"{WS}&sid=unknown"}[session]
-    client = house.plug_in()
+    client = harness.plug_in()
     with capturedLogs() as logged:
         client.send(handshake(target) + bad)
     assert client.head().startswith("HTTP/1.1 101 ")
     assert client.closed()[0] == (1008 if session == "unknown" else 1002)
     assert not logged
-    assert house.post(sid, b"3").answer == (200, b"ok")
+    assert harness.post(sid, b"3").answer == (200, b"ok")
     other.text('421["leave:leaderboard"]')
     assert other.texts() == ["431[{}]"]
 
@@ -87,28 +87,28 @@ def test_a_bad_frame_right_behind_the_handshake_hurts_nobody_else(
 @pytest.mark.parametrize(
     "transport", ["", "constructor", "__proto__", "handlesUpgrades", "polling\0", "Polling", "websocket,polling"]
 )
-def test_a_transport_is_one_of_two_names(house: House, transport: str) -> None:  # CVE-2023-31125
-    assert house.request("GET", {"EIO": "4", "transport": transport}).status == 400
-    assert house.plug_in().shake_hands(f"/socket.io/?EIO=4&transport={transport.strip(chr(0))}x").startswith("HTTP/1.1 400 ")
-    house.pass_time(3)
-    assert house.is_empty
+def test_a_transport_is_one_of_two_names(harness: Harness, transport: str) -> None:  # CVE-2023-31125
+    assert harness.request("GET", {"EIO": "4", "transport": transport}).status == 400
+    assert harness.plug_in().shake_hands(f"/socket.io/?EIO=4&transport={transport.strip(chr(0))}x").startswith("HTTP/1.1 400 ")
+    harness.pass_time(3)
+    assert harness.is_empty
 
 
-def test_acknowledgements_that_were_given_are_owed_no_more(house: House) -> None:  # socket.io 37aad114
-    client = house.viewer()
+def test_acknowledgements_that_were_given_are_owed_no_more(harness: Harness) -> None:  # socket.io 37aad114
+    client = harness.viewer()
     for start, end in pairwise(range(0, 300, 15)):
         for number in range(start, end):
             client.text(f'42{number}["leave:leaderboard"]')
         assert client.texts() == [f"43{number}[{{}}]" for number in range(start, end)]
-        house.pass_time(1)
+        harness.pass_time(1)
 
 
-def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(house: House) -> None:
+def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(harness: Harness) -> None:
     sids = {new_sid() for _ in range(1_000)}
     assert len(sids) == 1_000
     assert min(map(len, sids)) * 6 >= 128
     with capturedLogs() as logged:
-        client = house.visit()
+        client = harness.visit()
         client.text('40{"token":"amy"}')
         connected = client.texts()
         client.text("nonsense")
@@ -117,22 +117,22 @@ def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(house: H
     assert client.sid not in str(logged)
 
 
-def test_a_session_is_not_taken_over_by_a_foreign_page(house: House) -> None:
-    sid = house.polls()
-    taker = house.plug_in()
+def test_a_session_is_not_taken_over_by_a_foreign_page(harness: Harness) -> None:
+    sid = harness.polls()
+    taker = harness.plug_in()
     assert taker.shake_hands(f"{WS}&sid={sid}", origin="https://evil.example").startswith("HTTP/1.1 403 ")
-    assert house.post(sid, b"3").answer == (200, b"ok")
+    assert harness.post(sid, b"3").answer == (200, b"ok")
 
 
-def test_one_who_has_been_upgraded_is_not_taken_over_by_polling_or_another_socket(house: House) -> None:
-    sid = house.polls()
-    client: SioClient = house.visit(sid)
+def test_one_who_has_been_upgraded_is_not_taken_over_by_polling_or_another_socket(harness: Harness) -> None:
+    sid = harness.polls()
+    client: SioClient = harness.visit(sid)
     client.text("2probe")
     client.text("5")
     assert client.texts() == ["3probe"]
-    assert house.get(sid).status == 400
-    assert house.post(sid, b"1").status == 400
-    second = house.visit(sid)
+    assert harness.get(sid).status == 400
+    assert harness.post(sid, b"1").status == 400
+    second = harness.visit(sid)
     second.text("5")
     assert second.closed()[0] == 1008
     client.text('421["leave:leaderboard"]')

@@ -9,17 +9,17 @@ from twisted.web.pages import notFound
 
 from scoreboard.net.http.site import HttpLimits, Site
 from scoreboard.web.app import build_socket_site
-from tests.realtime_sio import house as live
-from tests.web.house import EngineConnection, House, TellingMeter, request
+from tests.realtime_sio import harness as live
+from tests.web.harness import EngineConnection, Harness, TellingMeter, request
 
 PATH = "/socket.io/?EIO=4&transport=polling"
 
 
 @pytest.fixture(params=["api", "sockets"])
 def site(request: pytest.FixtureRequest) -> Site:
-    wing = live.House()
+    wing = live.Harness()
     if request.param == "api":
-        return House(socketio=wing.resource).site
+        return Harness(socketio=wing.resource).site
     return build_socket_site(
         {b"/socket.io/": wing.resource},
         otherwise=notFound(),
@@ -31,8 +31,8 @@ def site(request: pytest.FixtureRequest) -> Site:
     )
 
 
-def opened(line: EngineConnection) -> str:
-    reply = line.ask(request("GET", PATH))
+def opened(connection: EngineConnection) -> str:
+    reply = connection.ask(request("GET", PATH))
     assert reply.status == 200
     assert "transfer-encoding" not in reply.headers
     return f"{PATH}&sid={json.loads(reply.body[1:])['sid']}"
@@ -75,7 +75,7 @@ def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None
 
 
 def test_a_payload_that_is_too_big_is_refused_by_its_length(site: Site) -> None:
-    line = EngineConnection(site)
-    target = opened(line)
-    line.send(request("POST", target, headers={"Content-Length": "16385"}, raw=b"4"))
-    assert [reply.status for reply in line.replies()] == [413]
+    connection = EngineConnection(site)
+    target = opened(connection)
+    connection.send(request("POST", target, headers={"Content-Length": "16385"}, raw=b"4"))
+    assert [reply.status for reply in connection.replies()] == [413]

@@ -11,19 +11,19 @@ from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio.connection import EngineConnection
 from tests.awaiting import started
-from tests.realtime.house import RateLimiterDouble
-from tests.realtime_sio.house import House
+from tests.realtime.harness import RateLimiterDouble
+from tests.realtime_sio.harness import Harness
 
 EIO = {"EIO": "4", "transport": "polling"}
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
-def test_a_session_opens(house: House) -> None:
-    request = house.get()
+def test_a_session_opens(harness: Harness) -> None:
+    request = harness.get()
     assert request.answer is not None
     assert request.answer[0] == 200
     assert request.headers["Content-Type"].startswith("text/plain")
@@ -48,270 +48,272 @@ def test_a_session_opens(house: House) -> None:
         ("GET", {**EIO, "token": "amy"}),
     ],
 )
-def test_what_engine_io_does_not_allow_is_a_bad_request(house: House, method: str, query: dict[str, str]) -> None:
-    answer = house.request(method, query).answer
+def test_what_engine_io_does_not_allow_is_a_bad_request(harness: Harness, method: str, query: dict[str, str]) -> None:
+    answer = harness.request(method, query).answer
     assert answer is not None
     assert answer[0] == 400
     assert json.loads(answer[1])["success"] is False
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_a_query_without_end_is_a_bad_request(house: House) -> None:
-    assert house.request("GET", {**EIO, **{f"a{n}": "1" for n in range(100)}}).status == 400
+def test_a_query_without_end_is_a_bad_request(harness: Harness) -> None:
+    assert harness.request("GET", {**EIO, **{f"a{n}": "1" for n in range(100)}}).status == 400
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD"])
-def test_a_session_is_only_asked_by_get_and_post(house: House, method: str) -> None:
-    sid = house.open()
-    assert house.request(method, {**EIO, "sid": sid}).status == 400
-    assert house.polls(), "and the others go on"
+def test_a_session_is_only_asked_by_get_and_post(harness: Harness, method: str) -> None:
+    sid = harness.open()
+    assert harness.request(method, {**EIO, "sid": sid}).status == 400
+    assert harness.polls(), "and the others go on"
 
 
-def test_events_come_with_the_get_that_waits(house: House) -> None:
-    sid = house.polls()
-    assert house.post(sid, b'42["join:leaderboard"]').answer == (200, b"ok")
-    (snapshot,) = house.packets(sid)
+def test_events_come_with_the_get_that_waits(harness: Harness) -> None:
+    sid = harness.polls()
+    assert harness.post(sid, b'42["join:leaderboard"]').answer == (200, b"ok")
+    (snapshot,) = harness.packets(sid)
     assert snapshot.startswith(b'42["leaderboard:update",{')
-    waiting = house.get(sid)
+    waiting = harness.get(sid)
     assert waiting.answer is None
-    house.announcer.tell([])
+    harness.announcer.tell([])
     assert waiting.answer is not None
     assert json.loads(waiting.body[2:])[1]["data"]["leaderboard"][0]["userId"] == "user-1"
 
 
-def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(house: House) -> None:
-    sid = house.polls()
-    house.post(sid, b'42["join:leaderboard"]')
-    (listener,) = house.announcer.room
+def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(harness: Harness) -> None:
+    sid = harness.polls()
+    harness.post(sid, b'42["join:leaderboard"]')
+    (listener,) = harness.announcer.room
     assert not listener.drained
     for _ in range(1_000):
-        house.announcer.tell([])
-    assert len(house.packets(sid)) == 1
+        harness.announcer.tell([])
+    assert len(harness.packets(sid)) == 1
     assert listener.drained
 
 
-def test_two_gets_at_once_end_the_session(house: House) -> None:
-    sid = house.polls()
-    first, second = house.get(sid), house.get(sid)
+def test_two_gets_at_once_end_the_session(harness: Harness) -> None:
+    sid = harness.polls()
+    first, second = harness.get(sid), harness.get(sid)
     assert first.answer == (200, b"1")
     assert second.status == 400
-    assert house.get(sid).status == 400
-    assert house.is_empty
+    assert harness.get(sid).status == 400
+    assert harness.is_empty
 
 
-def test_a_get_that_is_given_up_ends_the_session(house: House) -> None:
-    sid = house.polls()
-    house.get(sid).hang_up()
-    assert house.post(sid, b"4hello").status == 400
-    assert house.is_empty
+def test_a_get_that_is_given_up_ends_the_session(harness: Harness) -> None:
+    sid = harness.polls()
+    harness.get(sid).hang_up()
+    assert harness.post(sid, b"4hello").status == 400
+    assert harness.is_empty
 
 
-def test_a_get_that_was_answered_may_lose_its_connection(house: House) -> None:
-    sid = house.open()
-    assert house.post(sid, b"3").status == 200
+def test_a_get_that_was_answered_may_lose_its_connection(harness: Harness) -> None:
+    sid = harness.open()
+    assert harness.post(sid, b"3").status == 200
 
 
-def test_closing_answers_the_waiting_get(house: House) -> None:
-    sid = house.polls()
-    waiting = house.get(sid)
-    assert house.post(sid, b"1").answer == (200, b"ok")
+def test_closing_answers_the_waiting_get(harness: Harness) -> None:
+    sid = harness.polls()
+    waiting = harness.get(sid)
+    assert harness.post(sid, b"1").answer == (200, b"ok")
     assert waiting.answer == (200, b"6")
-    assert house.get(sid).status == 400
-    assert house.is_empty
+    assert harness.get(sid).status == 400
+    assert harness.is_empty
 
 
 @pytest.mark.parametrize(
     "body",
     [b"abc", b"", b"4\x1e" * 500_000, b"4\xff", b"b64", b"4abc", b"2", b'42["connect"]', b"451000000-[]", b"bAQID", b'43["x"]'],
 )
-def test_what_is_not_understood_ends_the_session(house: House, body: bytes) -> None:
-    sid = house.polls()
-    assert house.post(sid, body[:16_000]).status == 400
-    assert house.get(sid).status == 400
-    assert house.is_empty
+def test_what_is_not_understood_ends_the_session(harness: Harness, body: bytes) -> None:
+    sid = harness.polls()
+    assert harness.post(sid, body[:16_000]).status == 400
+    assert harness.get(sid).status == 400
+    assert harness.is_empty
 
 
-def test_a_payload_that_is_too_big_is_refused_and_nothing_of_it_counts(house: House) -> None:
-    sid = house.polls()
-    assert house.post(sid, b"4" + b"x" * 16_384).status == 413
-    assert house.post(sid, b"3").status == 200
+def test_a_payload_that_is_too_big_is_refused_and_nothing_of_it_counts(harness: Harness) -> None:
+    sid = harness.polls()
+    assert harness.post(sid, b"4" + b"x" * 16_384).status == 413
+    assert harness.post(sid, b"3").status == 200
 
 
 @pytest.mark.parametrize(
     ("header", "status"), [({"Content_Type": "application/octet-stream"}, 400), ({"Content_Encoding": "gzip"}, 415)]
 )
-def test_a_payload_that_is_no_text_is_answered_and_ends_the_session(house: House, header: dict[str, str], status: int) -> None:
-    sid = house.polls()
-    waiting = house.get(sid)
-    assert house.post(sid, b"3", **header).status == status
+def test_a_payload_that_is_no_text_is_answered_and_ends_the_session(
+    harness: Harness, header: dict[str, str], status: int
+) -> None:
+    sid = harness.polls()
+    waiting = harness.get(sid)
+    assert harness.post(sid, b"3", **header).status == status
     assert waiting.answer == (200, b"1"), "it is not left open (engine.io fc11285e)"
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_too_many_requests_end_the_session(house: House) -> None:
-    sid = house.polls()
-    statuses = [house.post(sid, b"3").status for _ in range(250)]
+def test_too_many_requests_end_the_session(harness: Harness) -> None:
+    sid = harness.polls()
+    statuses = [harness.post(sid, b"3").status for _ in range(250)]
     assert statuses[:150] == [200] * 150
     assert statuses[-1] == 400
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_a_full_post_counts_packet_by_packet(house: House) -> None:
-    sid = house.polls()
+def test_a_full_post_counts_packet_by_packet(harness: Harness) -> None:
+    sid = harness.polls()
     for _ in range(5):
-        house.post(sid, b"\x1e".join([b"42[]"] * 100))
-    assert house.is_empty
+        harness.post(sid, b"\x1e".join([b"42[]"] * 100))
+    assert harness.is_empty
 
 
-def test_without_a_pong_a_polling_client_is_gone_in_time(house: House) -> None:
-    sid = house.polls()
-    waiting = house.get(sid)
-    house.pass_time(25)
+def test_without_a_pong_a_polling_client_is_gone_in_time(harness: Harness) -> None:
+    sid = harness.polls()
+    waiting = harness.get(sid)
+    harness.pass_time(25)
     assert waiting.answer == (200, b"2")
-    waiting = house.get(sid)
-    house.pass_time(19.5, 0.5)
+    waiting = harness.get(sid)
+    harness.pass_time(19.5, 0.5)
     assert waiting.answer is None
-    house.pass_time(0.5, 0.5)
+    harness.pass_time(0.5, 0.5)
     assert waiting.answer == (200, b"1")
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_pongs_keep_a_polling_client(house: House) -> None:
-    sid = house.polls()
+def test_pongs_keep_a_polling_client(harness: Harness) -> None:
+    sid = harness.polls()
     for _ in range(5):
-        waiting = house.get(sid)
-        house.pass_time(25)
+        waiting = harness.get(sid)
+        harness.pass_time(25)
         assert waiting.answer == (200, b"2")
-        assert house.post(sid, b"3").answer == (200, b"ok")
-    assert len(house.clock.getDelayedCalls()) == 2, "one timer a session, and the lobby's"
+        assert harness.post(sid, b"3").answer == (200, b"ok")
+    assert len(harness.clock.getDelayedCalls()) == 2, "one timer a session, and the lobby's"
 
 
-def test_who_never_connects_is_gone_after_ten_seconds(house: House) -> None:
-    sid = house.open()
-    house.pass_time(10)
-    assert house.get(sid).status == 400
-    assert house.is_empty
+def test_who_never_connects_is_gone_after_ten_seconds(harness: Harness) -> None:
+    sid = harness.open()
+    harness.pass_time(10)
+    assert harness.get(sid).status == 400
+    assert harness.is_empty
 
 
 # Who may come
 
 
-def test_a_foreign_page_may_not_ask(house: House) -> None:
-    sid = house.polls()
+def test_a_foreign_page_may_not_ask(harness: Harness) -> None:
+    sid = harness.polls()
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}):
-        assert house.get(None, **headers).status == 403
-        assert house.get(sid, **headers).status == 403
-    assert house.post(sid, b"3").answer == (200, b"ok")
+        assert harness.get(None, **headers).status == 403
+        assert harness.get(sid, **headers).status == 403
+    assert harness.post(sid, b"3").answer == (200, b"ok")
 
 
 @pytest.mark.parametrize("origin", ["https://game.example", "https://board.example"])
-def test_a_page_of_ours_may_read_the_answer(house: House, origin: str) -> None:
-    request = house.get(None, Origin=origin)
+def test_a_page_of_ours_may_read_the_answer(harness: Harness, origin: str) -> None:
+    request = harness.get(None, Origin=origin)
     assert request.headers["Access-Control-Allow-Origin"] == origin
     assert request.headers["Vary"] == "Origin"
-    preflight = house.request("OPTIONS", EIO, headers={"Origin": origin})
+    preflight = harness.request("OPTIONS", EIO, headers={"Origin": origin})
     assert preflight.answer == (204, b"")
     assert preflight.headers["Access-Control-Allow-Methods"] == "GET, POST"
 
 
 def test_the_gate_is_asked_before_a_session_is_made() -> None:
     rate_limiter = RateLimiterDouble()
-    house = House(rate_limiter=rate_limiter)
-    first = house.get()
+    harness = Harness(rate_limiter=rate_limiter)
+    first = harness.get()
     assert first.answer is None
     rate_limiter.answer.callback(RateVerdict(refused="ip", retry_after_ms=1_500))
     assert first.status == 429
     assert first.headers["Retry-After"] == "2"
-    assert house.is_empty
+    assert harness.is_empty
 
 
 def test_who_leaves_while_the_gate_is_asked_leaves_nothing_behind() -> None:
     rate_limiter = RateLimiterDouble()
-    house = House(rate_limiter=rate_limiter)
-    house.get().hang_up()
+    harness = Harness(rate_limiter=rate_limiter)
+    harness.get().hang_up()
     rate_limiter.answer.callback(RateVerdict())
-    assert house.is_empty
+    assert harness.is_empty
 
 
 def test_seats_are_counted_over_both_transports() -> None:
-    house = House(sockets_per_address_max=2)
-    sid = house.polls()
-    house.visit()
-    refused = house.get()
+    harness = Harness(sockets_per_address_max=2)
+    sid = harness.polls()
+    harness.visit()
+    refused = harness.get()
     assert refused.status == 429
-    assert house.meter.values["websocket_connections_active"] == 2
-    house.post(sid, b"1")
-    house.open()
+    assert harness.meter.values["websocket_connections_active"] == 2
+    harness.post(sid, b"1")
+    harness.open()
 
 
 # The end
 
 
-def test_a_token_that_ended_puts_a_polling_client_out(house: House) -> None:
-    sid = house.polls("amy@5")
-    waiting = house.get(sid)
-    house.pass_time(6)
+def test_a_token_that_ended_puts_a_polling_client_out(harness: Harness) -> None:
+    sid = harness.polls("amy@5")
+    waiting = harness.get(sid)
+    harness.pass_time(6)
     assert waiting.answer is not None
     assert waiting.answer[1].startswith(b'42["auth:expiring",')
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_a_polling_client_is_put_out_with_its_token(house: House) -> None:
-    sid = house.polls("amy@5")
-    house.pass_time(2)
-    assert house.get(sid).body.startswith(b'42["auth:expiring",')
-    waiting = house.get(sid)
-    house.pass_time(4)
+def test_a_polling_client_is_put_out_with_its_token(harness: Harness) -> None:
+    sid = harness.polls("amy@5")
+    harness.pass_time(2)
+    assert harness.get(sid).body.startswith(b'42["auth:expiring",')
+    waiting = harness.get(sid)
+    harness.pass_time(4)
     assert waiting.answer is not None
     assert waiting.answer[1].startswith(b"41"), "so that it does not come back by itself"
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_that_is_one(house: House) -> None:
-    sid = house.open()
+def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_that_is_one(harness: Harness) -> None:
+    sid = harness.open()
     for _ in range(20):
-        house.post(sid, b'40{"token":"bad"}')
-    assert house.get(sid).answer == (200, b"\x1e".join([b'44{"message":"Authentication failed"}'] * 20))
-    waiting = house.get(sid)
-    house.post(sid, b'40{"token":"bad"}')
+        harness.post(sid, b'40{"token":"bad"}')
+    assert harness.get(sid).answer == (200, b"\x1e".join([b'44{"message":"Authentication failed"}'] * 20))
+    waiting = harness.get(sid)
+    harness.post(sid, b'40{"token":"bad"}')
     assert waiting.answer == (200, b"1")
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_a_stopping_server_answers_everyone_and_takes_nobody(house: House) -> None:
-    waiting = house.get(house.polls())
+def test_a_stopping_server_answers_everyone_and_takes_nobody(harness: Harness) -> None:
+    waiting = harness.get(harness.polls())
     emptied: list[object] = []
-    started(house.live_connections.drain(CloseReason(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
+    started(harness.live_connections.drain(CloseReason(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
     assert waiting.answer == (200, b"1")
-    assert house.get().status == 503
-    house.clock.pump([0.05] * 10)
+    assert harness.get().status == 503
+    harness.clock.pump([0.05] * 10)
     assert emptied
-    assert not house.engine.connections
+    assert not harness.engine.connections
 
 
-def test_churn_leaves_nothing_behind(house: House) -> None:
+def test_churn_leaves_nothing_behind(harness: Harness) -> None:
     for number in range(300):
-        sid = house.polls(f"user-{number}")
+        sid = harness.polls(f"user-{number}")
         match number % 4:
             case 0:
-                house.post(sid, b"1")
+                harness.post(sid, b"1")
             case 1:
-                house.get(sid).hang_up()
+                harness.get(sid).hang_up()
             case 2:
-                house.get(sid)
-                house.get(sid)
+                harness.get(sid)
+                harness.get(sid)
             case _:
-                house.post(sid, b"nonsense")
-    assert house.is_empty
+                harness.post(sid, b"nonsense")
+    assert harness.is_empty
 
 
 def test_messages_of_any_kind_come_back_in_order() -> None:
     class Echo:
-        def __init__(self, line: EngineConnection) -> None:
-            self._line = line
+        def __init__(self, connection: EngineConnection) -> None:
+            self._connection = connection
 
         def message_received(self, message: str | bytes) -> None:
-            self._line.reply(binary_frame(message) if isinstance(message, bytes) else text_frame(b"4" + message.encode()))
+            self._connection.reply(binary_frame(message) if isinstance(message, bytes) else text_frame(b"4" + message.encode()))
 
         def transport_changed(self) -> None: ...
 
@@ -319,7 +321,7 @@ def test_messages_of_any_kind_come_back_in_order() -> None:
 
         def disconnected(self) -> None: ...
 
-    house = House(board=Echo)
-    sid = house.open()
-    house.post(sid, b"4hello\x1ebAQIDBA==\x1e4again")
-    assert house.get(sid).answer == (200, b"4hello\x1ebAQIDBA==\x1e4again")
+    harness = Harness(board=Echo)
+    sid = harness.open()
+    harness.post(sid, b"4hello\x1ebAQIDBA==\x1e4again")
+    assert harness.get(sid).answer == (200, b"4hello\x1ebAQIDBA==\x1e4again")

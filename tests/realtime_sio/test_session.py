@@ -190,11 +190,11 @@ def test_there_is_always_one_deadline_and_a_closed_session_has_none() -> None:
 
 def test_a_client_that_is_never_welcomed_is_closed() -> None:
     settings = EngineSettings(connect_timeout_ms=100)
-    welcome, stranger = polling(settings), polling(settings)
+    welcome, unknown_client = polling(settings), polling(settings)
     welcome.stop_connect_timer()
-    for session in (welcome, stranger):
+    for session in (welcome, unknown_client):
         session.pass_time(BORN_MS + 100)
-    assert (welcome.close_reason, stranger.close_reason) == (None, endings.NO_CONNECT)
+    assert (welcome.close_reason, unknown_client.close_reason) == (None, endings.NO_CONNECT)
 
 
 # WebSocket

@@ -7,73 +7,73 @@ import pytest
 from scoreboard.domain.refusals import NO_SPECTATORS
 from scoreboard.domain.values import Around, RankRange, TokenExpiring
 from scoreboard.realtime.socketio.encoders import RecoverableEncoder, sealed
-from tests.realtime_sio.house import House
+from tests.realtime_sio.harness import Harness
 from tests.realtime_sio.test_coming_back import MOVED, arrive, come_back
 
 VIEWS = [Around(user_id="amy", rows=5), RankRange(offset=100, limit=50)]
 
 
 @pytest.fixture
-def house() -> House:
-    house = House()
-    house.announcer.missed = ()
-    return house
+def harness() -> Harness:
+    harness = Harness()
+    harness.announcer.missed = ()
+    return harness
 
 
-def follow(house: House, *, join: str | None = None) -> dict[str, str]:
+def follow(harness: Harness, *, join: str | None = None) -> dict[str, str]:
     """A client that follows two views and two players, and is lost: its ids."""
     was: dict[str, str]
-    client, was = arrive(house, join=join)
+    client, was = arrive(harness, join=join)
     client.text('42["join:leaderboard",{"view":{"around":5}}]')
     client.text('42["join:leaderboard",{"view":{"offset":100,"limit":50}}]')
     client.text('42["spectate:user","bob"]')
     client.text('42["spectate:user",{"userId":"cid"}]')
     client.vanish()
-    assert (house.announcer.followed, house.announcer.spectated) == (VIEWS, ["bob", "cid"])
-    house.announcer.followed, house.announcer.spectated = [], []
+    assert (harness.announcer.followed, harness.announcer.spectated) == (VIEWS, ["bob", "cid"])
+    harness.announcer.followed, harness.announcer.spectated = [], []
     return was
 
 
 @pytest.mark.parametrize("join", [None, '42["join:leaderboard"]'])
-def test_views_and_spectated_players_come_back_however_often(house: House, join: str | None) -> None:
-    was = follow(house, join=join)
+def test_views_and_spectated_players_come_back_however_often(harness: Harness, join: str | None) -> None:
+    was = follow(harness, join=join)
     for _ in range(2):
-        client, now, told = come_back(house, was["pid"], "3.18")
-        assert (now, told) == (was, [])
-        assert (house.announcer.followed, house.announcer.spectated) == (VIEWS, ["bob", "cid"])
-        assert bool(house.announcer.room) == (join is not None)
+        client, now, answered = come_back(harness, was["pid"], "3.18")
+        assert (now, answered) == (was, [])
+        assert (harness.announcer.followed, harness.announcer.spectated) == (VIEWS, ["bob", "cid"])
+        assert bool(harness.announcer.room) == (join is not None)
         client.vanish()
-        house.announcer.followed, house.announcer.spectated = [], []
+        harness.announcer.followed, harness.announcer.spectated = [], []
 
 
-def test_a_player_who_forbade_it_meanwhile_is_told_of_first(house: House) -> None:
-    was = follow(house)
-    house.announcer.refusal, house.announcer.missed = NO_SPECTATORS, (MOVED,)
-    client, now, told = come_back(house, was["pid"], "3.18")
+def test_a_player_who_forbade_it_meanwhile_is_told_of_first(harness: Harness) -> None:
+    was = follow(harness)
+    harness.announcer.refusal, harness.announcer.missed = NO_SPECTATORS, (MOVED,)
+    client, now, answered = come_back(harness, was["pid"], "3.18")
     assert now == was
-    assert [(name, *rest) for name, _, *rest in told] == [("spectate:ended",), ("spectate:ended",), ("score:update", "3.19")]
-    house.announcer.refusal = None
+    assert [(name, *rest) for name, _, *rest in answered] == [("spectate:ended",), ("spectate:ended",), ("score:update", "3.19")]
+    harness.announcer.refusal = None
     client.vanish()
-    come_back(house, was["pid"], "3.19")
-    assert house.announcer.spectated == [], "it is not asked for again"
+    come_back(harness, was["pid"], "3.19")
+    assert harness.announcer.spectated == [], "it is not asked for again"
 
 
-def test_who_left_a_view_or_a_player_does_not_come_back_to_it(house: House) -> None:
-    client, was = arrive(house)
+def test_who_left_a_view_or_a_player_does_not_come_back_to_it(harness: Harness) -> None:
+    client, was = arrive(harness)
     client.text('42["join:leaderboard",{"view":{"around":5}}]')
     client.text('42["spectate:user","bob"]')
     client.text('42["leave:leaderboard",{"view":{"around":5}}]')
     client.text('42["unspectate:user","bob"]')
     client.vanish()
-    come_back(house, was["pid"], "3.18")
-    assert (house.announcer.followed, house.announcer.spectated) == ([], [])
-    assert house.announcer.room, "the room it did not leave"
+    come_back(harness, was["pid"], "3.18")
+    assert (harness.announcer.followed, harness.announcer.spectated) == ([], [])
+    assert harness.announcer.room, "the room it did not leave"
 
 
 def test_a_notice_has_no_offset_and_takes_none_from_others() -> None:
-    wire = RecoverableEncoder()
-    notice = wire.frame(TokenExpiring(expires_at_s=5))
-    first, last = wire.frame(MOVED), wire.frame(MOVED)
+    encoder = RecoverableEncoder()
+    notice = encoder.frame(TokenExpiring(expires_at_s=5))
+    first, last = encoder.frame(MOVED), encoder.frame(MOVED)
     assert notice.endswith(b'{"expiresAt":5000}]')
     assert sealed(notice) == notice
     assert sealed(notice + last) == notice + last

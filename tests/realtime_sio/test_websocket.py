@@ -11,22 +11,22 @@ from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.values import ScoreChanged
 from scoreboard.realtime.engineio.limits import EngineSettings
 from tests.realtime.cable import Cable, frame
-from tests.realtime_sio.house import House, SioClient
+from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def harness() -> Harness:
+    return Harness()
 
 
 def code(client: SioClient) -> int:
     return client.closed()[0]
 
 
-def upgrade(house: House, sid: str) -> SioClient:
-    client = house.visit(sid)
+def upgrade(harness: Harness, sid: str) -> SioClient:
+    client = harness.visit(sid)
     client.text("2probe")
     assert client.texts() == ["3probe"]
     client.text("5")
@@ -36,14 +36,14 @@ def upgrade(house: House, sid: str) -> SioClient:
 # The handshake
 
 
-def test_a_session_opens_with_the_socket(house: House) -> None:
-    client = house.plug_in()
+def test_a_session_opens_with_the_socket(harness: Harness) -> None:
+    client = harness.plug_in()
     assert client.shake_hands(WS).startswith("HTTP/1.1 101 ")
     (hello,) = client.texts()
     assert hello[0] == "0"
-    told = json.loads(hello[1:])
-    assert set(told) == {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
-    assert told["upgrades"] == []
+    answered = json.loads(hello[1:])
+    assert set(answered) == {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
+    assert answered["upgrades"] == []
 
 
 @pytest.mark.parametrize(
@@ -58,40 +58,40 @@ def test_a_session_opens_with_the_socket(house: House) -> None:
         "/socket.io/",
     ],
 )
-def test_what_engine_io_does_not_allow_is_a_bad_request(house: House, target: str) -> None:
-    client = house.plug_in()
+def test_what_engine_io_does_not_allow_is_a_bad_request(harness: Harness, target: str) -> None:
+    client = harness.plug_in()
     assert client.shake_hands(target).startswith("HTTP/1.1 400 ")  # CVE-2023-31125: a missing EIO
-    house.pass_time(3)
-    assert house.is_empty
+    harness.pass_time(3)
+    assert harness.is_empty
 
 
-def test_a_foreign_page_may_not_open_one(house: House) -> None:
-    assert house.plug_in().shake_hands(WS, origin="https://evil.example").startswith("HTTP/1.1 403 ")
-    assert house.plug_in().shake_hands(WS, origin="https://game.example").startswith("HTTP/1.1 101 ")
+def test_a_foreign_page_may_not_open_one(harness: Harness) -> None:
+    assert harness.plug_in().shake_hands(WS, origin="https://evil.example").startswith("HTTP/1.1 403 ")
+    assert harness.plug_in().shake_hands(WS, origin="https://game.example").startswith("HTTP/1.1 101 ")
 
 
-def test_two_thousand_headers_are_too_many_bytes(house: House) -> None:  # CVE-2024-37890
-    client = house.plug_in()
+def test_two_thousand_headers_are_too_many_bytes(harness: Harness) -> None:  # CVE-2024-37890
+    client = harness.plug_in()
     client.send(f"GET {WS} HTTP/1.1\r\n".encode() + b"".join(b"X-%d: 1\r\n" % number for number in range(2_000)))
     assert client.head().startswith("HTTP/1.1 431 ")
 
 
-def test_who_vanishes_during_the_handshake_or_the_upgrade_hurts_nobody(house: House) -> None:  # CVE-2022-41940
-    house.plug_in().vanish()
-    sid = house.polls()
-    half = house.plug_in()
+def test_who_vanishes_during_the_handshake_or_the_upgrade_hurts_nobody(harness: Harness) -> None:  # CVE-2022-41940
+    harness.plug_in().vanish()
+    sid = harness.polls()
+    half = harness.plug_in()
     half.send(f"GET {WS}&sid={sid} HTTP/1.1\r\nUpg".encode())
     half.vanish()
-    house.visit(sid).vanish()
-    assert house.post(sid, b"3").answer == (200, b"ok")
-    assert upgrade(house, sid).texts() == []
+    harness.visit(sid).vanish()
+    assert harness.post(sid, b"3").answer == (200, b"ok")
+    assert upgrade(harness, sid).texts() == []
 
 
 # Into the main namespace
 
 
-def test_connect_is_answered_before_any_event(house: House) -> None:
-    client = house.visit()
+def test_connect_is_answered_before_any_event(harness: Harness) -> None:
+    client = harness.visit()
     client.text('40{"token":"amy"}')
     (connected,) = client.texts()
     ids = json.loads(connected.removeprefix("40"))
@@ -100,77 +100,77 @@ def test_connect_is_answered_before_any_event(house: House) -> None:
 
 
 @pytest.mark.parametrize("auth", ["", "{}", '{"token":"bad"}', '{"token":7}', '{"token":""}', '{"token":"a b"}', '{"jwt":"amy"}'])
-def test_who_proves_nothing_is_told_so_and_may_try_again(house: House, auth: str) -> None:
-    client = house.visit()
+def test_who_proves_nothing_is_told_so_and_may_try_again(harness: Harness, auth: str) -> None:
+    client = harness.visit()
     client.text(f"40{auth}")
     assert client.texts() == ['44{"message":"Authentication failed"}']
     client.text('40{"token":"amy"}')
     assert client.texts()[0].startswith("40")
 
 
-def test_other_namespaces_are_refused(house: House) -> None:
-    client = house.visit()
+def test_other_namespaces_are_refused(harness: Harness) -> None:
+    client = harness.visit()
     client.text('40/admin,{"token":"amy"}')
     assert client.texts() == ['44/admin,{"message":"Invalid namespace"}']
 
 
-def test_who_never_connects_is_closed(house: House) -> None:
-    client = house.visit()
+def test_who_never_connects_is_closed(harness: Harness) -> None:
+    client = harness.visit()
     client.text("40/admin,")
     client.texts()
-    house.pass_time(10)
+    harness.pass_time(10)
     assert code(client) == 4401
 
 
-def test_guessing_tokens_is_slow_and_soon_over(house: House) -> None:
-    client = house.visit()
+def test_guessing_tokens_is_slow_and_soon_over(harness: Harness) -> None:
+    client = harness.visit()
     for _ in range(30):
         client.text('40{"token":"bad"}')
     assert code(client) == 1008
 
 
-def test_leaving_and_coming_back(house: House) -> None:
-    client = house.viewer()
+def test_leaving_and_coming_back(harness: Harness) -> None:
+    client = harness.viewer()
     client.text("41")
-    assert not house.announcer.known
+    assert not harness.announcer.known
     assert client.texts() == []
     client.text('40{"token":"amy"}')
     assert client.texts()[0].startswith("40")
-    assert house.announcer.known
+    assert harness.announcer.known
 
 
 # Events
 
 
-def test_a_join_is_acknowledged_and_brings_a_snapshot(house: House) -> None:
-    client = house.visit()
+def test_a_join_is_acknowledged_and_brings_a_snapshot(harness: Harness) -> None:
+    client = harness.visit()
     client.text('40{"token":"amy"}')
     client.text('4212["join:leaderboard"]')
     _, ack, snapshot = client.texts()
     assert ack == '4312[{"epoch":3,"seq":17}]'
-    name, told, offset = json.loads(snapshot.removeprefix("42"))
-    assert (name, told["type"], told["data"]["seq"], offset) == ("leaderboard:update", "LEADERBOARD_REFRESH", 17, "3.17")
+    name, answered, offset = json.loads(snapshot.removeprefix("42"))
+    assert (name, answered["type"], answered["data"]["seq"], offset) == ("leaderboard:update", "LEADERBOARD_REFRESH", 17, "3.17")
 
 
-def test_nothing_is_acknowledged_by_itself(house: House) -> None:
-    client = house.viewer()
+def test_nothing_is_acknowledged_by_itself(harness: Harness) -> None:
+    client = harness.viewer()
     client.text('42["leave:leaderboard"]')
     assert client.texts() == []
-    assert not house.announcer.room
+    assert not harness.announcer.room
 
 
-def test_events_flow_to_the_room(house: House) -> None:
-    client = house.viewer()
+def test_events_flow_to_the_room(harness: Harness) -> None:
+    client = harness.viewer()
     changed = ScoreChanged(
-        cursor=house.announcer.page.cursor, user_id="u", username="U", points=9, rank=11, previous_rank=None, at_ms=0
+        cursor=harness.announcer.page.cursor, user_id="u", username="U", points=9, rank=11, previous_rank=None, at_ms=0
     )
-    house.announcer.announce(changed)
-    name, told, offset = json.loads(client.texts()[0].removeprefix("42"))
-    assert (name, told["type"], told["data"]["newScore"], offset) == ("score:update", "SCORE_CHANGED", 9, "3.17")
+    harness.announcer.announce(changed)
+    name, answered, offset = json.loads(client.texts()[0].removeprefix("42"))
+    assert (name, answered["type"], answered["data"]["newScore"], offset) == ("score:update", "SCORE_CHANGED", 9, "3.17")
 
 
-def test_a_refusal_is_the_acknowledgement_or_an_event(house: House) -> None:
-    client = house.viewer()
+def test_a_refusal_is_the_acknowledgement_or_an_event(harness: Harness) -> None:
+    client = harness.viewer()
     client.text('42["nonsense"]')  # also `error` as a name, which brought socket.io down (CVE-2024-38355)
     client.text('42["error"]')
     client.text('427["nonsense"]')
@@ -178,35 +178,35 @@ def test_a_refusal_is_the_acknowledgement_or_an_event(house: House) -> None:
     client.text('42["join:leaderboard",1,2]')
     client.text('451-["auth:refresh",{"_placeholder":true,"num":0}]')
     client.binary(b"token")
-    told = client.texts()
-    assert [one[:9] for one in told] == ['42["error', '42["error', '437[{"cod', '438[{"cod', '42["error', '42["error']
-    assert json.loads(told[2][3:])[0]["error"] == "MALFORMED_REQUEST"
+    answered = client.texts()
+    assert [one[:9] for one in answered] == ['42["error', '42["error', '437[{"cod', '438[{"cod', '42["error', '42["error']
+    assert json.loads(answered[2][3:])[0]["error"] == "MALFORMED_REQUEST"
 
 
-def test_a_fresh_token_moves_the_end(house: House) -> None:
-    client = house.viewer("amy@5")
+def test_a_fresh_token_moves_the_end(harness: Harness) -> None:
+    client = harness.viewer("amy@5")
     client.text('421["auth:refresh",{"token":"bob@100"}]')
     client.text('422["auth:refresh",{"token":"amy@100"}]')
     refused, accepted = client.texts()
     assert '"FORBIDDEN"' in refused
     assert '"userId":"amy"' in accepted
-    house.pass_time(40)
-    assert house.announcer.known
+    harness.pass_time(40)
+    assert harness.announcer.known
 
 
-def test_a_token_that_ended_puts_its_client_out(house: House) -> None:
-    client = house.viewer("amy@5")
-    house.pass_time(6)
+def test_a_token_that_ended_puts_its_client_out(harness: Harness) -> None:
+    client = harness.viewer("amy@5")
+    harness.pass_time(6)
     (_, expiring), *before, (opcode, payload) = client.frames()
     assert expiring.startswith(b'42["auth:expiring",')
     assert before == [(1, b"41")], "so that it does not come back by itself with the same token"
     assert (opcode, payload[:2]) == (8, (4401).to_bytes(2, "big"))
-    assert not house.announcer.known
-    assert not house.engine.connections
+    assert not harness.announcer.known
+    assert not harness.engine.connections
 
 
-def test_too_many_events_put_a_client_out(house: House) -> None:
-    client = house.viewer()
+def test_too_many_events_put_a_client_out(harness: Harness) -> None:
+    client = harness.viewer()
     for _ in range(30):
         client.text('42["leave:leaderboard"]')
     *_, last_but_one, (opcode, payload) = client.frames()
@@ -214,8 +214,8 @@ def test_too_many_events_put_a_client_out(house: House) -> None:
     assert (opcode, payload[:2]) == (8, (1008).to_bytes(2, "big"))
 
 
-def test_a_flood_of_acknowledgements_is_heard_out_and_means_nothing(house: House) -> None:
-    client = house.viewer()
+def test_a_flood_of_acknowledgements_is_heard_out_and_means_nothing(harness: Harness) -> None:
+    client = harness.viewer()
     for number in range(15):
         client.text(f"43{number}[1]")
     assert client.texts() == []
@@ -225,9 +225,9 @@ def test_a_flood_of_acknowledgements_is_heard_out_and_means_nothing(house: House
 
 
 @pytest.mark.parametrize("broken", [StoreUnavailable("away"), ZeroDivisionError()])
-def test_a_join_that_fails_is_told_or_ends_the_session(house: House, broken: Exception) -> None:
-    client = house.viewer()
-    house.announcer.broken = broken
+def test_a_join_that_fails_is_told_or_ends_the_session(harness: Harness, broken: Exception) -> None:
+    client = harness.viewer()
+    harness.announcer.broken = broken
     client.text('421["join:leaderboard"]')
     if isinstance(broken, StoreUnavailable):
         assert '"UNAVAILABLE"' in client.texts()[0]
@@ -235,15 +235,15 @@ def test_a_join_that_fails_is_told_or_ends_the_session(house: House, broken: Exc
         assert code(client) == 1011
 
 
-def test_an_answer_for_who_has_left_is_dropped(house: House) -> None:
-    client = house.viewer()
-    house.announcer.held = Deferred()
+def test_an_answer_for_who_has_left_is_dropped(harness: Harness) -> None:
+    client = harness.viewer()
+    harness.announcer.held = Deferred()
     client.text('421["join:leaderboard"]')
     client.text("41")
     client.text('40{"token":"amy"}')
-    house.announcer.held.callback(None)
+    harness.announcer.held.callback(None)
     assert [one[:2] for one in client.texts()] == ["40"], "the one that came back asked nothing"
-    assert not house.announcer.room
+    assert not harness.announcer.room
 
 
 # What ends it
@@ -274,79 +274,79 @@ def test_an_answer_for_who_has_left_is_dropped(house: House) -> None:
         *('451-["a",{"_placeholder":true,"num":1000000000}]', "42" + "9" * 5_000 + '["a"]', "42[" + "[" * 10_000, ""),
     ],
 )
-def test_what_is_not_understood_closes_the_engine(house: House, message: str) -> None:
-    client = house.viewer()
+def test_what_is_not_understood_closes_the_engine(harness: Harness, message: str) -> None:
+    client = harness.viewer()
     client.text(message)
     assert code(client) == 1008
-    assert not house.announcer.known
-    assert not house.engine.connections
+    assert not harness.announcer.known
+    assert not harness.engine.connections
 
 
-def test_a_binary_message_without_a_packet_closes_the_engine(house: House) -> None:
-    client = house.viewer()
+def test_a_binary_message_without_a_packet_closes_the_engine(harness: Harness) -> None:
+    client = harness.viewer()
     client.binary(b"x")
     assert code(client) == 1008
 
 
-def test_a_client_may_close_the_engine(house: House) -> None:
-    client = house.viewer()
+def test_a_client_may_close_the_engine(harness: Harness) -> None:
+    client = harness.viewer()
     client.text("1")
     assert code(client) == 1000
-    house.pass_time(3)
-    assert house.is_empty
+    harness.pass_time(3)
+    assert harness.is_empty
 
 
-def test_rfc_6455_is_still_kept(house: House) -> None:
+def test_rfc_6455_is_still_kept(harness: Harness) -> None:
     for message, expected in (
         (frame(1, b"4\xff"), 1007),
         (frame(2, b"x" * 16_385), 1009),
         (frame(1, b"x", masked=False), 1002),
     ):
-        client = house.viewer()
+        client = harness.viewer()
         client.send(message)
         assert code(client) == expected
 
 
-def test_a_million_tiny_fragments_are_too_many(house: House) -> None:  # CVE-2026-48779
-    client = house.viewer()
+def test_a_million_tiny_fragments_are_too_many(harness: Harness) -> None:  # CVE-2026-48779
+    client = harness.viewer()
     client.send(frame(1, b"4", fin=False) + frame(0, b"", fin=False) * 10_000)
     assert code(client) == 1008
 
 
-def test_the_server_pings_and_a_dead_peer_is_gone_in_time(house: House) -> None:
-    alive, dead = house.viewer(), house.viewer()
-    house.pass_time(25)
+def test_the_server_pings_and_a_dead_peer_is_gone_in_time(harness: Harness) -> None:
+    alive, dead = harness.viewer(), harness.viewer()
+    harness.pass_time(25)
     assert alive.texts() == dead.texts() == ["2"]
     alive.text("3")
-    house.pass_time(19)
-    assert len(house.engine.connections) == 2
-    house.pass_time(1)
-    assert len(house.engine.connections) == 1
-    house.pass_time(3)
+    harness.pass_time(19)
+    assert len(harness.engine.connections) == 2
+    harness.pass_time(1)
+    assert len(harness.engine.connections) == 1
+    harness.pass_time(3)
     assert dead.cable.lost == "aborted"
     assert alive.cable.lost is None
 
 
-def test_one_timer_a_session_however_many_pongs(house: House) -> None:  # python-engineio CVE-2026-48802
-    client = house.viewer()
+def test_one_timer_a_session_however_many_pongs(harness: Harness) -> None:  # python-engineio CVE-2026-48802
+    client = harness.viewer()
     for _ in range(50):
         client.text("3")
-    assert len(house.clock.getDelayedCalls()) == 2
+    assert len(harness.clock.getDelayedCalls()) == 2
     client.vanish()
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_a_slow_reader_is_offered_nothing_more(house: House) -> None:
-    client = house.viewer()
+def test_a_slow_reader_is_offered_nothing_more(harness: Harness) -> None:
+    client = harness.viewer()
     client.cable.room = 10
     for _ in range(1_000):
-        house.announcer.tell([])
+        harness.announcer.tell([])
     assert client.cable.waiting_bytes < 2_000
 
 
-def test_churn_leaves_nothing_behind(house: House) -> None:
+def test_churn_leaves_nothing_behind(harness: Harness) -> None:
     for number in range(200):
-        client = house.viewer(f"user-{number}")
+        client = harness.viewer(f"user-{number}")
         match number % 4:
             case 0:
                 client.vanish()
@@ -356,91 +356,91 @@ def test_churn_leaves_nothing_behind(house: House) -> None:
                 client.text("nonsense")
             case _:
                 client.send(frame(8, b"\x03\xe8"))
-    house.pass_time(5)
-    assert house.is_empty
+    harness.pass_time(5)
+    assert harness.is_empty
 
 
 # From polling to a WebSocket
 
 
-def test_an_upgrade_keeps_the_client_in_its_room(house: House) -> None:
-    sid = house.polls()
-    house.post(sid, b'42["join:leaderboard"]')
-    waiting = house.get(sid)  # brings the snapshot
+def test_an_upgrade_keeps_the_client_in_its_room(harness: Harness) -> None:
+    sid = harness.polls()
+    harness.post(sid, b'42["join:leaderboard"]')
+    waiting = harness.get(sid)  # brings the snapshot
     assert waiting.answer is not None
-    waiting = house.get(sid)
-    client = house.visit(sid)
+    waiting = harness.get(sid)
+    client = harness.visit(sid)
     client.text("2probe")
     assert client.texts() == ["3probe"]
     assert waiting.answer == (200, b"6")
-    house.announcer.tell([])
+    harness.announcer.tell([])
     client.text("5")
     (while_between,) = client.texts()
     assert while_between.startswith('42["leaderboard:update"')
-    house.announcer.tell([])
+    harness.announcer.tell([])
     assert len(client.texts()) == 1
-    assert house.get(sid).status == 400
-    assert house.meter.values["websocket_connections_active"] == 1
-    house.pass_time(1)
+    assert harness.get(sid).status == 400
+    assert harness.meter.values["websocket_connections_active"] == 1
+    harness.pass_time(1)
     client.vanish()
-    assert house.is_empty
+    assert harness.is_empty
 
 
-def test_a_second_socket_for_an_upgraded_session_is_accepted_and_closed(house: House) -> None:
-    sid = house.polls()
-    first = upgrade(house, sid)
-    second = house.visit(sid)
+def test_a_second_socket_for_an_upgraded_session_is_accepted_and_closed(harness: Harness) -> None:
+    sid = harness.polls()
+    first = upgrade(harness, sid)
+    second = harness.visit(sid)
     assert code(second) == 1008
     first.text('421["join:leaderboard"]')
     assert len(first.texts()) == 2
 
 
 @pytest.mark.parametrize("sid", ["unknown", "\u00e9", "x" * 1_000])
-def test_a_socket_for_no_session_is_accepted_and_closed(house: House, sid: str) -> None:
-    client = house.plug_in()
+def test_a_socket_for_no_session_is_accepted_and_closed(harness: Harness, sid: str) -> None:
+    client = harness.plug_in()
     assert client.shake_hands(f"{WS}&sid={sid.encode('ascii', 'ignore').decode() or '%C3%A9'}").startswith("HTTP/1.1 101 ")
     assert code(client) == 1008
 
 
-def test_a_failed_upgrade_leaves_polling_alive(house: House) -> None:
-    sid = house.polls()
-    waiting = house.get(sid)
+def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
+    sid = harness.polls()
+    waiting = harness.get(sid)
     for message in ("5", "4hello", "2probex"):
-        client = house.visit(sid)
+        client = harness.visit(sid)
         client.text(message)
         assert code(client) == 1008
     assert waiting.answer is None
-    slow = house.visit(sid)
-    house.pass_time(10)
+    slow = harness.visit(sid)
+    harness.pass_time(10)
     assert code(slow) == 1008
-    house.post(sid, b'42["join:leaderboard"]')
+    harness.post(sid, b'42["join:leaderboard"]')
     assert waiting.answer is not None
     assert waiting.body.startswith(b"42")
 
 
-def test_a_token_that_ended_puts_an_upgraded_client_out(house: House) -> None:
-    client = upgrade(house, house.polls("amy@5"))
-    house.pass_time(6)
+def test_a_token_that_ended_puts_an_upgraded_client_out(harness: Harness) -> None:
+    client = upgrade(harness, harness.polls("amy@5"))
+    harness.pass_time(6)
     assert [payload[:18] for _, payload in client.frames()][:2] == [b'42["auth:expiring"', b"41"]
 
 
 def test_candidates_have_no_seat_and_little_time() -> None:
-    house = House(sockets_max=1, engine=EngineSettings(upgrade_timeout_ms=500))
-    sid = house.polls()
-    client = house.visit(sid)
-    house.pass_time(1)
+    harness = Harness(sockets_max=1, engine=EngineSettings(upgrade_timeout_ms=500))
+    sid = harness.polls()
+    client = harness.visit(sid)
+    harness.pass_time(1)
     assert code(client) == 1008
-    assert upgrade(house, sid).texts() == []
+    assert upgrade(harness, sid).texts() == []
 
 
 def test_the_cable_takes_what_it_can() -> None:
-    house = House()
+    harness = Harness()
     cable = Cable(room=0)
     client = SioClient(cable)
-    cable.protocol = house.factory.buildProtocol(cable.getPeer())
+    cable.protocol = harness.factory.buildProtocol(cable.getPeer())
     cable.protocol.makeConnection(cable)
     client.shake_hands(WS)
-    assert house.live_connections.crowd == 1
-    house.pass_time(30)
+    assert harness.live_connections.crowd == 1
+    harness.pass_time(30)
     client.vanish()
-    assert house.is_empty
+    assert harness.is_empty

@@ -19,7 +19,7 @@ from scoreboard.realtime.socketio.encoders import (
     SocketIoRowsEncoder,
     sealed,
 )
-from tests.realtime.house import page
+from tests.realtime.harness import page
 
 CURSOR = Cursor(epoch=3, seq=17)
 MOVED = ScoreChanged(cursor=CURSOR, user_id="u", username='",]"', points=9, rank=11, previous_rank=None, at_ms=0)
@@ -29,24 +29,24 @@ CHANGED = BoardChanged(page=page(17, 1), before=page(16, 2).rows)
 
 
 def read(frames: bytes) -> list[Any]:
-    told = []
+    answered = []
     for is_text, text in unframed(frames):
         assert is_text
         assert text.startswith(b"42")
-        told.append(json.loads(text[2:]))
-    return told
+        answered.append(json.loads(text[2:]))
+    return answered
 
 
 @pytest.mark.parametrize("event", [MOVED, ROSE, TOP, CHANGED])
 def test_a_plain_wire_knows_no_offsets_and_a_recoverable_one_says_the_same_with_one(event: Event) -> None:
     for plain, recoverable in ((SocketIoEncoder(), RecoverableEncoder()), (SocketIoRowsEncoder(), RecoverableRowsEncoder())):
-        (told,) = read(plain.frame(event))
-        assert len(told) == 2
-        assert read(recoverable.frame(event)) == [[*told, "3.17"]]
+        (answered,) = read(plain.frame(event))
+        assert len(answered) == 2
+        assert read(recoverable.frame(event)) == [[*answered, "3.17"]]
 
 
 def test_rows_are_rows_with_an_offset_too() -> None:
-    assert [read(wire.frame(CHANGED))[0][0] for wire in (RecoverableEncoder(), RecoverableRowsEncoder())] == [
+    assert [read(encoder.frame(CHANGED))[0][0] for encoder in (RecoverableEncoder(), RecoverableRowsEncoder())] == [
         "leaderboard:update",
         "leaderboard:rows",
     ]
@@ -71,8 +71,8 @@ def test_nothing_and_one_event_are_sealed_already() -> None:
 
 
 def test_what_everyone_is_offered_is_sealed_once_whatever_single_players_get_besides() -> None:
-    wire = RecoverableEncoder()
-    room, own = wire.frame(MOVED) + wire.frame(TOP), wire.frame(ROSE)
+    encoder = RecoverableEncoder()
+    room, own = encoder.frame(MOVED) + encoder.frame(TOP), encoder.frame(ROSE)
     once = sealed(room)
-    assert [told[2:] for told in read(sealed(room + own))] == [[], [], ["3.17"]]
+    assert [answered[2:] for answered in read(sealed(room + own))] == [[], [], ["3.17"]]
     assert sealed(room) is once

@@ -45,8 +45,8 @@ def pgbouncer(server: Path, *, pool_mode: str = "transaction", **settings: str) 
     directory = Path(tempfile.mkdtemp(prefix="scoreboard-pgbouncer-"))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
-    lines = {"listen_addr": "127.0.0.1", "listen_port": str(port), "unix_socket_dir": "", "auth_type": "trust"}
-    lines |= {
+    text_lines = {"listen_addr": "127.0.0.1", "listen_port": str(port), "unix_socket_dir": "", "auth_type": "trust"}
+    text_lines |= {
         "auth_file": str(directory / "users"),
         "pool_mode": pool_mode,
         "default_pool_size": "4",
@@ -55,7 +55,7 @@ def pgbouncer(server: Path, *, pool_mode: str = "transaction", **settings: str) 
     (directory / "users").write_text('"postgres" ""\n')
     ini = directory / "pgbouncer.ini"
     ini.write_text(
-        f"[databases]\n* = host={server}\n[pgbouncer]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items())
+        f"[databases]\n* = host={server}\n[pgbouncer]\n" + "".join(f"{key} = {value}\n" for key, value in text_lines.items())
     )
     directory.chmod(0o755)
     as_user = ["-u", "nobody"] if os.geteuid() == 0 else []

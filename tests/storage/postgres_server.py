@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-_NOBODY = 65534
+_NO_ONE = 65534
 _START_SECONDS_MAX = 20.0
 _PR_SET_PDEATHSIG = 1
 
@@ -33,7 +33,7 @@ class PostgresServer:
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="scoreboard-pg-"))
-        self._user = _NOBODY if os.geteuid() == 0 else None
+        self._user = _NO_ONE if os.geteuid() == 0 else None
         self._binaries = self._reachable(_wheel_binaries())
         self._process: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)

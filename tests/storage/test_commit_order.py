@@ -101,7 +101,7 @@ class Follower:
         self._entries_per_page = entries_per_page
         self._position = order.position()
 
-    def look(self, between_pages: Callable[[], object] = lambda: None) -> list[str]:
+    def poll(self, between_pages: Callable[[], object] = lambda: None) -> list[str]:
         """The players of all pages, in the order that they came."""
         seen: list[str] = []
         position, after = self._order.position(), ""
@@ -154,14 +154,14 @@ def test_an_entry_that_was_open_when_the_position_was_taken_is_read_once_it_is_c
         assert len(position.split(":")[2].split(",")) == 2, "both are named"
         follower = Follower(store.order)
         early.commit()
-        assert follower.look() == [users[0]]
+        assert follower.poll() == [users[0]]
         late.begin()
         users.append(late.enter())
         late.commit()
-        assert follower.look() == [users[2]]
+        assert follower.poll() == [users[2]]
         slow.commit()
-        assert follower.look() == [users[1]]
-        assert follower.look() == []
+        assert follower.poll() == [users[1]]
+        assert follower.poll() == []
 
 
 def test_a_transaction_that_began_first_and_commits_long_after_is_read(url: str, store: SqlStore) -> None:
@@ -171,13 +171,13 @@ def test_a_transaction_that_began_first_and_commits_long_after_is_read(url: str,
         for _ in range(50):
             other.begin()
             other.enter()
-            assert follower.look() == other.commit()[:0]
-            assert len(follower.look()) == 1
+            assert follower.poll() == other.commit()[:0]
+            assert len(follower.poll()) == 1
         mine = first.enter()
-        assert follower.look() == []
+        assert follower.poll() == []
         first.commit()
-        assert follower.look() == [mine]
-        assert follower.look() == []
+        assert follower.poll() == [mine]
+        assert follower.poll() == []
 
 
 def test_a_writer_that_stays_open_elsewhere_neither_hides_nor_repeats_anything(url: str, store: SqlStore) -> None:
@@ -191,10 +191,10 @@ def test_a_writer_that_stays_open_elsewhere_neither_hides_nor_repeats_anything(u
                 writer.begin()
                 entered.append(writer.enter())
                 writer.commit()
-            seen += follower.look()
+            seen += follower.poll()
             assert sorted(seen) == sorted(entered)
         elsewhere.commit()
-        assert follower.look() == []
+        assert follower.poll() == []
 
 
 def test_a_dump_that_takes_long_holds_nothing_up(url: str, store: SqlStore) -> None:
@@ -206,7 +206,7 @@ def test_a_dump_that_takes_long_holds_nothing_up(url: str, store: SqlStore) -> N
             writer.begin()
             user = writer.enter()
             writer.commit()
-            assert follower.look() == [user]
+            assert follower.poll() == [user]
         assert dump.execute("SELECT count(*) FROM score_transactions").fetchone() == before
 
 
@@ -216,10 +216,10 @@ def test_entries_from_beyond_the_servers_counter_are_not_read_and_hide_nothing(u
         writer.begin()
         copied = writer.enter(position=NO_SUCH_TRANSACTION_YET)
         writer.commit()
-        assert follower.look() == []
+        assert follower.poll() == []
         store.writes.award([claim(f"new-{number}") for number in range(5)], [])
-        assert sorted(follower.look()) == [f"new-{number}" for number in range(5)]
-        assert follower.look() == []
+        assert sorted(follower.poll()) == [f"new-{number}" for number in range(5)]
+        assert follower.poll() == []
     in_order = store.order.accounts("", 100_000)
     assert copied in {one.user_id for one in in_order}, "a rebuild has it"
 
@@ -257,7 +257,7 @@ def test_however_many_pages_there_are_each_entry_is_read_once(tmp_path: Path) ->
             store.writes.award([claim(f"player-{number}") for number in range(begin, begin + batch)], [])
         store.writes.close()
         slow.commit()
-        seen = follower.look()
+        seen = follower.poll()
     assert (len(seen), mine in seen) == (entries + 1, True)
     store.order.close()  # a session that ends tells what it read
     read = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'score_transactions'"
@@ -350,10 +350,10 @@ def test_each_committed_entry_is_read_exactly_once_and_none_before_its_commit(
             if what != "look":
                 interleaved.step(number, what)
                 continue
-            seen += follower.look()
+            seen += follower.poll()
             assert sorted(seen) == sorted(interleaved.committed)
         interleaved.end()
-        seen += follower.look()
+        seen += follower.poll()
         assert sorted(seen) == sorted(interleaved.committed)
 
 
@@ -374,12 +374,12 @@ def test_no_entry_is_missed_though_others_commit_between_the_pages(
         for _ in range(looks):
             some_steps()
             before = list(interleaved.committed)
-            seen += follower.look(some_steps)
+            seen += follower.poll(some_steps)
             assert set(before) <= set(seen) <= set(interleaved.committed)
         for step in due:
             interleaved.step(*step)
         interleaved.end()
-        seen += follower.look()
+        seen += follower.poll()
         assert set(seen) == set(interleaved.committed)
 
 
@@ -424,15 +424,15 @@ def test_what_changed_is_found_by_the_index_of_positions(large_url: str, since: 
     }[since]
     asked: list[tuple[str, Any]] = []
 
-    def heard(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
+    def received(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
         if "score_transactions" in statement:
             asked.append((statement, parameters))
 
-    event.listen(Engine, "before_cursor_execute", heard)
+    event.listen(Engine, "before_cursor_execute", received)
     try:
         order.changed_since(position, "", 500)
     finally:
-        event.remove(Engine, "before_cursor_execute", heard)
+        event.remove(Engine, "before_cursor_execute", received)
         order.close()
     ((statement, parameters),) = asked
     with psycopg.connect(large_url) as connection:

@@ -138,7 +138,7 @@ def test_the_server_goes_on_where_it_was(url: str) -> None:
     assert sorted(one.user_id for one in store.order.accounts("", 10)) == sorted(PLAYERS)
     assert store.audits.verify("", 10) == (None, [])
     assert sorted(player_store.reads.suspended("", 10)) == ["just-suspended", "only-suspended"]
-    assert [turn.revision for turn in player_store.reads.turns(0, 10)] == [1, 2, 3, 4, 5, 6]
+    assert [step.revision for step in player_store.reads.changes_since(0, 10)] == [1, 2, 3, 4, 5, 6]
     assert not player_store.reads.settings("amy").spectators
     assert store.writes.next_epoch("run-1") > 57
     for each in (store.writes, store.order, store.audits, player_store.reads, player_store.changes):
@@ -201,13 +201,13 @@ def test_an_upgrade_that_was_killed_changed_nothing_and_can_be_run_again(url: st
 def test_an_upgrade_whose_connection_was_ended_in_the_middle_changed_nothing_and_can_be_run_again() -> None:
     url = old_ledger(postgres().fresh())
     before = contents(url)
-    outcomes: list[BaseException | str] = []
+    results: list[BaseException | str] = []
 
     def upgrade() -> None:
         try:
-            outcomes.append(migrate(url))
+            results.append(migrate(url))
         except BaseException as error:  # it is compared below
-            outcomes.append(error)
+            results.append(error)
 
     waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(url) as reader:
@@ -216,11 +216,11 @@ def test_an_upgrade_whose_connection_was_ended_in_the_middle_changed_nothing_and
         upgrading.start()
         until_s = time.monotonic() + 20
         while not tell(url, f"SELECT pid {waiting} AND query LIKE 'DROP TABLE suspensions%'"):
-            assert time.monotonic() < until_s, outcomes
+            assert time.monotonic() < until_s, results
             time.sleep(0.02)
         tell(url, f"SELECT pg_terminate_backend(pid, 5000) {waiting}")
         upgrading.join(20)
-    assert [type(one) for one in outcomes] == [StoreUnavailable]
+    assert [type(one) for one in results] == [StoreUnavailable]
     assert schema_status(url) == ("0002", "0003")
     assert contents(url) == before
     assert migrate(url) == "0003"

@@ -196,11 +196,11 @@ class Store:
         self.silent = threading.Event()
         self.hangs = threading.Event()
         self.made: list[str] = []
-        self.lines: list[EngineConnection] = []
+        self.text_lines: list[EngineConnection] = []
 
-    def line(self) -> EngineConnection:
-        self.lines.append(EngineConnection(self))
-        return self.lines[-1]
+    def text_line(self) -> EngineConnection:
+        self.text_lines.append(EngineConnection(self))
+        return self.text_lines[-1]
 
 
 class EngineConnection:
@@ -258,7 +258,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def silent_thread(reactor: Any, store: Store, meter: Counts | None = None) -> SqlThread[EngineConnection]:
-    sql_thread: SqlThread[EngineConnection] = SqlThread(reactor, "silent", store.line, waiting_max=100, meter=meter)
+    sql_thread: SqlThread[EngineConnection] = SqlThread(reactor, "silent", store.text_line, waiting_max=100, meter=meter)
     sql_thread.start()
     return sql_thread
 
@@ -266,7 +266,7 @@ def silent_thread(reactor: Any, store: Store, meter: Counts | None = None) -> Sq
 async def refused_at_once(sql_thread: SqlThread[EngineConnection]) -> None:
     begun = time.monotonic()
     with pytest.raises(StoreAway, match="does not answer"):
-        await sql_thread.ask(5, lambda line: line.ask("refused"))
+        await sql_thread.ask(5, lambda text_line: text_line.ask("refused"))
     assert time.monotonic() - begun < 0.01
 
 
@@ -280,8 +280,8 @@ def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers
         store.silent.set()
         if hangs:
             store.hangs.set()
-        first = later(sql_thread.ask(0.2, lambda line: line.ask("first")))
-        waiting = [later(sql_thread.ask(5, lambda line: line.ask("waiting"))) for _ in range(50)]
+        first = later(sql_thread.ask(0.2, lambda text_line: text_line.ask("first")))
+        waiting = [later(sql_thread.ask(5, lambda text_line: text_line.ask("waiting"))) for _ in range(50)]
         with pytest.raises(StoreUnavailable, match="did not answer"):
             await first
         for one in waiting:
@@ -293,14 +293,14 @@ def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers
         await refused_at_once(sql_thread)
         store.silent.clear()
         await deferLater(reactor, 0.3)
-        assert await sql_thread.ask(5, lambda line: line.ask("back")) == "back"
+        assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
         assert not sql_thread.away
         await sql_thread.close(5)
 
     run(main)
     assert set(store.made) == {"probe", "back"}
     assert (counts.replaced > 0) is hangs
-    wait_for(lambda: all(line.closed.is_set() for line in store.lines))
+    wait_for(lambda: all(text_line.closed.is_set() for text_line in store.text_lines))
 
 
 @pytest.mark.usefixtures("quick")
@@ -308,14 +308,14 @@ def test_a_call_that_waited_in_vain_sends_the_lane_away_before_the_next_is_made(
     sql_thread = silent_thread(reactor, store)
 
     async def main() -> None:
-        in_vain = later(sql_thread.ask(5, lambda line: line.wait_in_vain()))
-        waiting = later(sql_thread.ask(5, lambda line: line.ask("waiting")))
+        in_vain = later(sql_thread.ask(5, lambda text_line: text_line.wait_in_vain()))
+        waiting = later(sql_thread.ask(5, lambda text_line: text_line.ask("waiting")))
         with pytest.raises(StoreSilent):
             await in_vain
         with pytest.raises(StoreAway):
             await waiting
         await deferLater(reactor, 0.1)
-        assert await sql_thread.ask(5, lambda line: line.ask("back")) == "back"
+        assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
         await sql_thread.close(5)
 
     run(main)
@@ -331,12 +331,12 @@ def test_no_more_threads_hang_than_the_limit_allows(reactor: Any, store: Store, 
         store.silent.set()
         store.hangs.set()
         with pytest.raises(StoreUnavailable):
-            await sql_thread.ask(0.1, lambda line: line.ask("first"))
+            await sql_thread.ask(0.1, lambda text_line: text_line.ask("first"))
         await deferLater(reactor, 1)
-        assert len(store.lines) <= 1 + 3
+        assert len(store.text_lines) <= 1 + 3
         store.silent.clear()
         await deferLater(reactor, 0.3)
-        assert await sql_thread.ask(5, lambda line: line.ask("back")) == "back"
+        assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
         await sql_thread.close(5)
 
     run(main)
@@ -350,7 +350,7 @@ def test_closing_ends_in_time_whatever_hangs(hangs: bool, reactor: Any, store: S
         store.silent.set()
         if hangs:
             store.hangs.set()
-        waiting = [later(sql_thread.ask(5, lambda line: line.ask("late"))) for _ in range(3)]
+        waiting = [later(sql_thread.ask(5, lambda text_line: text_line.ask("late"))) for _ in range(3)]
         begun = time.monotonic()
         await sql_thread.close(0.2)
         assert time.monotonic() - begun < 0.5

@@ -22,17 +22,17 @@ from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.values import DAY_MS, POINTS_MAX, ClientInfo, Standing
 from tests.storage.claims import NOW, claim, granted, placed, receipt_in
-from tests.storage.houses import House, MemoryHouse, house_of
+from tests.storage.harnesses import Harness, MemoryHarness, harness_of
 
 KINDS = ("memory", "sqlite", "postgresql")
 EVERYTHING = EntryFilter()
 
 
 @pytest.fixture(params=KINDS)
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    house = house_of(request.param, tmp_path)
-    yield house
-    house.close()
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
+    harness = harness_of(request.param, tmp_path)
+    yield harness
+    harness.close()
 
 
 def order(user_id: str | None = None, at_ms: int = NOW) -> ResetOrder:
@@ -50,10 +50,10 @@ def reason(verdict: Verdict) -> Reason:
     return verdict.reason
 
 
-def test_a_first_award_opens_an_account(house: House) -> None:
-    (verdict,) = house.do(house.ledger.award([claim("amy", 100, username="Amy", avatar="https://cdn.example/a.png")], []))
+def test_a_first_award_opens_an_account(harness: Harness) -> None:
+    (verdict,) = harness.do(harness.ledger.award([claim("amy", 100, username="Amy", avatar="https://cdn.example/a.png")], []))
     assert granted(verdict).score_after == 100
-    assert house.do(house.ledger.account("amy")) == Standing(
+    assert harness.do(harness.ledger.account("amy")) == Standing(
         user_id="amy",
         username="Amy",
         avatar="https://cdn.example/a.png",
@@ -64,35 +64,35 @@ def test_a_first_award_opens_an_account(house: House) -> None:
     )
 
 
-def test_nobody_has_heard_of_a_player_without_an_award(house: House) -> None:
-    assert house.do(house.ledger.account("amy")) is None
-    assert house.do(house.ledger.accounts("", 10)) == []
-    assert house.do(house.ledger.top(0, 10)) == []
+def test_nobody_has_heard_of_a_player_without_an_award(harness: Harness) -> None:
+    assert harness.do(harness.ledger.account("amy")) is None
+    assert harness.do(harness.ledger.accounts("", 10)) == []
+    assert harness.do(harness.ledger.top(0, 10)) == []
 
 
-def test_the_ledgers_clock_is_read_while_it_is_asked(house: House) -> None:
+def test_the_ledgers_clock_is_read_while_it_is_asked(harness: Harness) -> None:
     for _ in range(3):
         before_ms = time.time_ns() // 1_000_000
-        told_ms = house.do(house.ledger.clock_ms())
-        assert before_ms - 1 <= told_ms <= time.time_ns() // 1_000_000 + 1
+        answered_ms = harness.do(harness.ledger.clock_ms())
+        assert before_ms - 1 <= answered_ms <= time.time_ns() // 1_000_000 + 1
         time.sleep(0.01)
 
 
-def test_awards_add_up_within_a_batch_and_across_batches(house: House) -> None:
-    first = house.do(house.ledger.award([claim("amy", 100), claim("bob", 5), claim("amy", 50)], []))
-    second = house.do(house.ledger.award([claim("bob", 7, at_ms=NOW + 1, username="Robert"), claim("cat", 0)], []))
+def test_awards_add_up_within_a_batch_and_across_batches(harness: Harness) -> None:
+    first = harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 5), claim("amy", 50)], []))
+    second = harness.do(harness.ledger.award([claim("bob", 7, at_ms=NOW + 1, username="Robert"), claim("cat", 0)], []))
     assert [granted(verdict).score_after for verdict in first + second] == [100, 5, 150, 12, 0]
-    amy, bob, cat = house.do(house.ledger.accounts_of(["amy", "bob", "cat"]))
+    amy, bob, cat = harness.do(harness.ledger.accounts_of(["amy", "bob", "cat"]))
     assert (amy.points, amy.version) == (150, 2)
     assert (bob.points, bob.version, bob.username, bob.reached_at_ms) == (12, 2, "Robert", NOW + 1)
     assert (cat.points, cat.version) == (0, 1)
 
 
-def test_an_entry_says_what_was_awarded_to_whom_and_from_where(house: House) -> None:
+def test_an_entry_says_what_was_awarded_to_whom_and_from_where(harness: Harness) -> None:
     given = claim("amy", 100, metadata=(("difficulty", b'"hard"'), ("questId", b'"quest-123"')))
-    house.do(house.ledger.award([claim("amy", 11)], []))
-    house.do(house.ledger.award([given], []))
-    assert house.do(house.ledger.entries(EntryFilter(action_id=given.grant.action_id), None, 10)) == [
+    harness.do(harness.ledger.award([claim("amy", 11)], []))
+    harness.do(harness.ledger.award([given], []))
+    assert harness.do(harness.ledger.entries(EntryFilter(action_id=given.grant.action_id), None, 10)) == [
         Entry(
             transaction_id=given.transaction_id,
             user_id="amy",
@@ -110,81 +110,81 @@ def test_an_entry_says_what_was_awarded_to_whom_and_from_where(house: House) -> 
     ]
 
 
-def test_an_action_is_awarded_once_and_a_retry_gets_its_receipt(house: House) -> None:
+def test_an_action_is_awarded_once_and_a_retry_gets_its_receipt(harness: Harness) -> None:
     given = claim("amy", 100)
-    (award,) = house.do(house.ledger.award([given], []))
-    (early,) = house.do(house.ledger.award([given], []))
+    (award,) = harness.do(harness.ledger.award([given], []))
+    (early,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(early) == placed(granted(award), None)[2]  # the board has not told its ranks
-    house.do(house.ledger.award([claim("bob")], [placed(granted(award), 3, 7)]))
-    (late,) = house.do(house.ledger.award([given], []))
+    harness.do(harness.ledger.award([claim("bob")], [placed(granted(award), 3, 7)]))
+    (late,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(late) == placed(granted(award), 3, 7)[2]
-    assert house.do(house.ledger.count_entries(EntryFilter(user_id="amy"))) == 1
+    assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == 1
 
 
-def test_receipts_may_come_with_the_retry_they_answer_and_more_than_once(house: House) -> None:
+def test_receipts_may_come_with_the_retry_they_answer_and_more_than_once(harness: Harness) -> None:
     given = claim("amy", 100)
-    (award,) = house.do(house.ledger.award([given], []))
-    (retried,) = house.do(house.ledger.award([given], [placed(granted(award), 3)]))
+    (award,) = harness.do(harness.ledger.award([given], []))
+    (retried,) = harness.do(harness.ledger.award([given], [placed(granted(award), 3)]))
     assert receipt_in(retried).rank == 3
-    assert house.do(house.ledger.award([], [placed(granted(award), 9)])) == []
-    (again,) = house.do(house.ledger.award([given], []))
+    assert harness.do(harness.ledger.award([], [placed(granted(award), 9)])) == []
+    (again,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(again).rank == 3  # the original one
 
 
-def test_a_receipt_without_ranks_is_nothing_to_keep(house: House) -> None:
+def test_a_receipt_without_ranks_is_nothing_to_keep(harness: Harness) -> None:
     given = claim("amy", 100)
-    (award,) = house.do(house.ledger.award([given], []))
-    house.do(house.ledger.award([], [placed(granted(award), None)]))
-    house.do(house.ledger.award([], [placed(granted(award), 2)]))
-    (retried,) = house.do(house.ledger.award([given], []))
+    (award,) = harness.do(harness.ledger.award([given], []))
+    harness.do(harness.ledger.award([], [placed(granted(award), None)]))
+    harness.do(harness.ledger.award([], [placed(granted(award), 2)]))
+    (retried,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(retried).rank == 2
 
 
-def test_an_action_is_bound_to_its_player_so_another_players_action_of_the_same_id_is_another_action(house: House) -> None:
+def test_an_action_is_bound_to_its_player_so_another_players_action_of_the_same_id_is_another_action(harness: Harness) -> None:
     # The signature names the player: nobody but a holder of the key makes two valid actions of one id.
     mine, yours = claim("amy", 100), claim("bob", 7)
     yours = replace(yours, grant=replace(yours.grant, action_id=mine.grant.action_id))
-    house.do(house.ledger.award([mine], []))
-    granted(house.do(house.ledger.award([yours], []))[0])
-    assert receipt_in(house.do(house.ledger.award([mine], []))[0]).points == 100
-    assert receipt_in(house.do(house.ledger.award([yours], []))[0]).points == 7
+    harness.do(harness.ledger.award([mine], []))
+    granted(harness.do(harness.ledger.award([yours], []))[0])
+    assert receipt_in(harness.do(harness.ledger.award([mine], []))[0]).points == 100
+    assert receipt_in(harness.do(harness.ledger.award([yours], []))[0]).points == 7
 
 
-def test_the_same_action_twice_in_a_batch_is_awarded_once(house: House) -> None:
+def test_the_same_action_twice_in_a_batch_is_awarded_once(harness: Harness) -> None:
     given = claim("amy", 100)
-    first, second = house.do(house.ledger.award([given, given], []))
+    first, second = harness.do(harness.ledger.award([given, given], []))
     assert receipt_in(second).total == granted(first).score_after == 100
 
 
-def test_refusals_leave_nothing_behind(house: House) -> None:
+def test_refusals_leave_nothing_behind(harness: Harness) -> None:
     too_late = claim("amy")
     too_late = replace(too_late, at_ms=too_late.grant.expires_at_ms)
-    (verdict,) = house.do(house.ledger.award([too_late], []))
+    (verdict,) = harness.do(harness.ledger.award([too_late], []))
     assert reason(verdict) is Reason.ACTION_EXPIRED
-    assert house.do(house.ledger.account("amy")) is None
-    assert house.do(house.ledger.count_entries(EVERYTHING)) == 0
+    assert harness.do(harness.ledger.account("amy")) is None
+    assert harness.do(harness.ledger.count_entries(EVERYTHING)) == 0
 
 
-def test_a_daily_maximum_counts_this_type_this_player_and_this_utc_day(house: House) -> None:
+def test_a_daily_maximum_counts_this_type_this_player_and_this_utc_day(harness: Harness) -> None:
     rule = ActionRule(action_type="DAILY_LOGIN", points=10, daily_max=2)
     midnight = NOW - NOW % DAY_MS
-    house.do(house.ledger.award([claim("amy", rule=rule, at_ms=midnight - 1), claim("amy", at_ms=midnight)], []))
-    house.do(house.ledger.award([claim("amy", rule=rule, at_ms=midnight)], []))
+    harness.do(harness.ledger.award([claim("amy", rule=rule, at_ms=midnight - 1), claim("amy", at_ms=midnight)], []))
+    harness.do(harness.ledger.award([claim("amy", rule=rule, at_ms=midnight)], []))
     day = [claim("amy", rule=rule, at_ms=midnight + 1), claim("amy", rule=rule, at_ms=midnight + 2), claim("bob", rule=rule)]
-    second, third, other = house.do(house.ledger.award(day, []))
+    second, third, other = harness.do(harness.ledger.award(day, []))
     assert isinstance(second, Award)
     assert reason(third) is Reason.DAILY_LIMIT
     assert isinstance(other, Award)
-    (tomorrow,) = house.do(house.ledger.award([claim("amy", rule=rule, at_ms=midnight + DAY_MS)], []))
+    (tomorrow,) = harness.do(harness.ledger.award([claim("amy", rule=rule, at_ms=midnight + DAY_MS)], []))
     assert isinstance(tomorrow, Award)
 
 
-def test_a_requirement_is_met_by_an_award_of_ones_own_then_or_earlier(house: House) -> None:
+def test_a_requirement_is_met_by_an_award_of_ones_own_then_or_earlier(harness: Harness) -> None:
     boss = ActionRule(action_type="DEFEAT_BOSS", points=500, requires=("COMPLETE_QUEST", "FIND_KEY"))
     key = ActionRule(action_type="FIND_KEY", points=1)
-    house.do(house.ledger.award([claim("amy"), claim("bob"), claim("bob", rule=key)], []))
-    early, keyed, late, bobs = house.do(
-        house.ledger.award(
+    harness.do(harness.ledger.award([claim("amy"), claim("bob"), claim("bob", rule=key)], []))
+    early, keyed, late, bobs = harness.do(
+        harness.ledger.award(
             [claim("amy", rule=boss), claim("amy", rule=key), claim("amy", rule=boss), claim("bob", rule=boss)], []
         )
     )
@@ -192,16 +192,16 @@ def test_a_requirement_is_met_by_an_award_of_ones_own_then_or_earlier(house: Hou
     assert all(isinstance(verdict, Award) for verdict in (keyed, late, bobs))
 
 
-def test_totals_stay_within_what_a_double_holds(house: House) -> None:
-    full, over, less = house.do(house.ledger.award([claim("amy", POINTS_MAX), claim("amy", 1), claim("amy", -1)], []))
+def test_totals_stay_within_what_a_double_holds(harness: Harness) -> None:
+    full, over, less = harness.do(harness.ledger.award([claim("amy", POINTS_MAX), claim("amy", 1), claim("amy", -1)], []))
     assert isinstance(full, Award)
     assert reason(over) is Reason.SCORE_LIMIT
     assert granted(less).score_after == POINTS_MAX - 1
-    assert granted(house.do(house.ledger.award([claim("bob", -POINTS_MAX)], []))[0]).score_after == -POINTS_MAX
-    assert sorted(points_of(house.do(house.ledger.accounts("", 10)))) == [("amy", POINTS_MAX - 1), ("bob", -POINTS_MAX)]
+    assert granted(harness.do(harness.ledger.award([claim("bob", -POINTS_MAX)], []))[0]).score_after == -POINTS_MAX
+    assert sorted(points_of(harness.do(harness.ledger.accounts("", 10)))) == [("amy", POINTS_MAX - 1), ("bob", -POINTS_MAX)]
 
 
-def test_whatever_text_a_client_sends_spoils_nothing(house: House) -> None:
+def test_whatever_text_a_client_sends_spoils_nothing(harness: Harness) -> None:
     deep = b"[" * 500 + b"]" * 500
     odd = claim(
         "amy",
@@ -210,256 +210,258 @@ def test_whatever_text_a_client_sends_spoils_nothing(house: House) -> None:
         origin=ClientInfo(address="::1", agent="a\0b\udfff'--"),
         metadata=(("a", b'"\\u0000\\ud83d"'), ("b", b"1e400"), ("d", deep), ("ключ", b'{"x":[null,true]}')),
     )
-    first, second = house.do(house.ledger.award([odd, claim("bob")], []))
+    first, second = harness.do(harness.ledger.award([odd, claim("bob")], []))
     assert isinstance(first, Award)
     assert isinstance(second, Award)
-    (entry,) = house.do(house.ledger.entries(EntryFilter(user_id="amy"), None, 1))
+    (entry,) = harness.do(harness.ledger.entries(EntryFilter(user_id="amy"), None, 1))
     assert entry.user_agent == "a\ufffdb?'--"
     assert entry.metadata == '{"a":"\\u0000\\ud83d","b":1e400,"d":' + deep.decode() + ',"ключ":{"x":[null,true]}}'
-    standing = house.do(house.ledger.account("amy"))
+    standing = harness.do(harness.ledger.account("amy"))
     assert standing is not None
     assert (standing.username, standing.avatar) == ('q"u\\o{t},e\ufffd?', "\ufffd")
 
 
-def test_a_full_batch_is_one_commit(house: House) -> None:
+def test_a_full_batch_is_one_commit(harness: Harness) -> None:
     claims = [claim(f"user-{number % 100:03}", number) for number in range(256)]
-    verdicts = house.do(house.ledger.award(claims, []))
+    verdicts = harness.do(harness.ledger.award(claims, []))
     receipts = [placed(granted(verdict), rank) for rank, verdict in enumerate(verdicts, 1)]
-    retried = house.do(house.ledger.award(claims, receipts))
+    retried = harness.do(harness.ledger.award(claims, receipts))
     assert [receipt_in(verdict).rank for verdict in retried] == list(range(1, 257))
-    assert house.do(house.ledger.count_entries(EVERYTHING)) == 256
+    assert harness.do(harness.ledger.count_entries(EVERYTHING)) == 256
 
 
-def test_accounts_come_in_pages_by_shard_and_then_by_code_point(house: House) -> None:
+def test_accounts_come_in_pages_by_shard_and_then_by_code_point(harness: Harness) -> None:
     users = ["Zed", "_x", "a-b", "a.b", "a_b", "ab", "b", *(f"user-{n}" for n in range(200))]
-    house.do(house.ledger.award([claim(user, 1) for user in reversed(users)], []))
+    harness.do(harness.ledger.award([claim(user, 1) for user in reversed(users)], []))
     seen: list[str] = []
-    while page := house.do(house.ledger.accounts(seen[-1] if seen else "", 40)):
+    while page := harness.do(harness.ledger.accounts(seen[-1] if seen else "", 40)):
         assert len(page) <= 40
         seen += [standing.user_id for standing in page]
     assert seen == sorted(users, key=lambda user: (ledger_shard(user), user))
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
-def test_the_board_comes_in_pages_from_its_top_down_and_those_off_it_by_themselves(house: House, limit: int) -> None:
+def test_the_board_comes_in_pages_from_its_top_down_and_those_off_it_by_themselves(harness: Harness, limit: int) -> None:
     entered = [
         (f"user-{n}", n % 3 - 1, NOW + n % 4) for n in range(40)
     ]  # many with equal points, or in the same millisecond as well
-    house.do(house.ledger.award([claim(user, points, at_ms=at_ms) for user, points, at_ms in entered], []))
+    harness.do(harness.ledger.award([claim(user, points, at_ms=at_ms) for user, points, at_ms in entered], []))
     off = sorted(["user-3", "user-17", "user-38"], key=lambda user: (ledger_shard(user), user))
     for user in off:
-        house.do(house.ledger.reset(order(user)))
+        harness.do(harness.ledger.reset(order(user)))
     ranked: list[Standing] = []
-    while page := house.do(house.ledger.ranked(ranked[-1] if ranked else None, limit)):
+    while page := harness.do(harness.ledger.ranked(ranked[-1] if ranked else None, limit)):
         assert len(page) <= limit
         ranked += page
-    assert ranked == house.do(house.ledger.top(0, 100))
+    assert ranked == harness.do(harness.ledger.top(0, 100))
     assert len(ranked) == 37
     unranked: list[str] = []
-    while page := house.do(house.ledger.unranked(unranked[-1] if unranked else "", limit)):
+    while page := harness.do(harness.ledger.unranked(unranked[-1] if unranked else "", limit)):
         assert len(page) <= limit
         assert {(one.points, one.version, one.reached_at_ms) for one in page} == {(0, 2, None)}
         unranked += [one.user_id for one in page]
     assert unranked == off
 
 
-def test_accounts_of_some_players_are_told_together(house: House) -> None:
-    house.do(house.ledger.award([claim(user, points) for user, points in [("amy", 1), ("bob", 2), ("cat", 3)]], []))
-    found = house.do(house.ledger.accounts_of(["cat", "stranger", "amy"]))
+def test_accounts_of_some_players_are_told_together(harness: Harness) -> None:
+    harness.do(harness.ledger.award([claim(user, points) for user, points in [("amy", 1), ("bob", 2), ("cat", 3)]], []))
+    found = harness.do(harness.ledger.accounts_of(["cat", "stranger", "amy"]))
     assert sorted((one.user_id, one.points) for one in found) == [("amy", 1), ("cat", 3)]
-    assert house.do(house.ledger.accounts_of([])) == []
+    assert harness.do(harness.ledger.accounts_of([])) == []
 
 
-def changes(house: House, position: str, limit: int = 100) -> list[list[Standing]]:
+def changes(harness: Harness, position: str, limit: int = 100) -> list[list[Standing]]:
     """Who changed since a position, page by page; without the empty page that comes first if any transaction was open then."""
     pages: list[list[Standing]] = []
     after = ""
     while True:
-        page = house.do(house.ledger.changed_since(position, after, limit))
+        page = harness.do(harness.ledger.changed_since(position, after, limit))
         pages += [list(page.standings)] if page.standings else []
         after = page.after
         if not after:
             return pages
 
 
-def changed(house: House, position: str, limit: int = 100) -> list[list[str]]:
+def changed(harness: Harness, position: str, limit: int = 100) -> list[list[str]]:
     """The same by their ids."""
-    return [sorted(one.user_id for one in page) for page in changes(house, position, limit)]
+    return [sorted(one.user_id for one in page) for page in changes(harness, position, limit)]
 
 
-def test_what_changed_since_a_position_is_who_has_an_entry_that_was_committed_later_whatever_its_time(house: House) -> None:
-    first = house.do(house.ledger.position())
-    house.do(house.ledger.award([claim("amy"), claim("bob")], []))
-    second = house.do(house.ledger.position())
-    house.do(house.ledger.award([claim("cat", at_ms=NOW - 3_600_000)], []))
-    third = house.do(house.ledger.position())
-    house.do(house.ledger.reset(order("amy", NOW - 1)))
-    assert changed(house, first) == [["amy", "bob", "cat"]]
-    assert changed(house, second) == [["amy", "cat"]]
-    assert changed(house, third) == [["amy"]]
-    assert changed(house, house.do(house.ledger.position())) == []
-    (page,) = changes(house, third)
-    assert page == [house.do(house.ledger.account("amy"))]
+def test_what_changed_since_a_position_is_who_has_an_entry_that_was_committed_later_whatever_its_time(harness: Harness) -> None:
+    first = harness.do(harness.ledger.position())
+    harness.do(harness.ledger.award([claim("amy"), claim("bob")], []))
+    second = harness.do(harness.ledger.position())
+    harness.do(harness.ledger.award([claim("cat", at_ms=NOW - 3_600_000)], []))
+    third = harness.do(harness.ledger.position())
+    harness.do(harness.ledger.reset(order("amy", NOW - 1)))
+    assert changed(harness, first) == [["amy", "bob", "cat"]]
+    assert changed(harness, second) == [["amy", "cat"]]
+    assert changed(harness, third) == [["amy"]]
+    assert changed(harness, harness.do(harness.ledger.position())) == []
+    (page,) = changes(harness, third)
+    assert page == [harness.do(harness.ledger.account("amy"))]
 
 
-def test_each_entry_is_read_once_however_small_the_pages(house: House) -> None:
-    before = house.do(house.ledger.position())
+def test_each_entry_is_read_once_however_small_the_pages(harness: Harness) -> None:
+    before = harness.do(harness.ledger.position())
     users = [f"user-{n:02}" for n in range(23)]
-    house.do(house.ledger.award([claim(user) for user in users[:20]], []))
-    house.do(house.ledger.award([claim(user) for user in users[20:]], []))
-    pages = changed(house, before, 4)
+    harness.do(harness.ledger.award([claim(user) for user in users[:20]], []))
+    harness.do(harness.ledger.award([claim(user) for user in users[20:]], []))
+    pages = changed(harness, before, 4)
     assert all(len(page) <= 4 for page in pages)
     assert sorted(user for page in pages for user in page) == users
 
 
-def test_a_position_that_the_ledger_has_not_reached_means_that_it_went_back(house: House) -> None:
-    house.do(house.ledger.award([claim("amy")], []))
-    position = house.do(house.ledger.position())
+def test_a_position_that_the_ledger_has_not_reached_means_that_it_went_back(harness: Harness) -> None:
+    harness.do(harness.ledger.award([claim("amy")], []))
+    position = harness.do(harness.ledger.position())
     if "/" in position:  # PostgreSQL: a timeline and a snapshot
         timeline, _, snapshot = position.partition("/")
         later = f"{timeline}/{int(snapshot.split(':')[0]) + 1000}:{int(snapshot.split(':')[1]) + 1000}:"
         ahead = [later, f"{int(timeline) + 1}/{snapshot}"]
     else:
         ahead = [str(int(position) + 1)]
-    if not isinstance(house, MemoryHouse):
+    if not isinstance(harness, MemoryHarness):
         ahead += ["zzz", "-1", "1/2", "1/2:x:", "1/2:3:4;5", "\u0661"]
     for one in ahead:
         with pytest.raises(LedgerWentBack):
-            house.do(house.ledger.changed_since(one, "", 10))
+            harness.do(harness.ledger.changed_since(one, "", 10))
 
 
-def test_the_top_is_best_first_then_first_come_then_by_user_id_descending(house: House) -> None:
+def test_the_top_is_best_first_then_first_come_then_by_user_id_descending(harness: Harness) -> None:
     scores = [("amy", 50, 0), ("bob", 70, 9), ("cat", 70, 3), ("dan", -5, 0), ("eve", 70, 9), ("gus", 99, 0)]
-    house.do(house.ledger.award([claim(user, points, at_ms=NOW + at) for user, points, at in scores], []))
-    house.do(house.ledger.reset(order("gus")))
-    best = house.do(house.ledger.top(0, 4))
-    assert house.do(house.ledger.ranked_count()) == 5
+    harness.do(harness.ledger.award([claim(user, points, at_ms=NOW + at) for user, points, at in scores], []))
+    harness.do(harness.ledger.reset(order("gus")))
+    best = harness.do(harness.ledger.top(0, 4))
+    assert harness.do(harness.ledger.ranked_count()) == 5
     assert [standing.user_id for standing in best] == ["cat", "eve", "bob", "amy"]
-    assert [standing.user_id for standing in house.do(house.ledger.top(4, 4))] == ["dan"]
-    assert house.do(house.ledger.top(9, 4)) == []
+    assert [standing.user_id for standing in harness.do(harness.ledger.top(4, 4))] == ["dan"]
+    assert harness.do(harness.ledger.top(9, 4)) == []
 
 
-def test_entries_are_filtered_and_paged_in_either_direction(house: House) -> None:
+def test_entries_are_filtered_and_paged_in_either_direction(harness: Harness) -> None:
     other = ActionRule(action_type="FIND_KEY", points=1)
     claims = [
         claim("amy" if n % 2 else "bob", n, at_ms=NOW + n // 3, rule=other if n % 5 == 0 else claim().rule) for n in range(20)
     ]
-    house.do(house.ledger.award(claims, []))
+    harness.do(harness.ledger.award(claims, []))
     in_order = sorted((one.at_ms, one.transaction_id) for one in claims)
     for newest_first in (False, True):
         seen: list[tuple[int, str]] = []
-        while page := house.do(house.ledger.entries(EVERYTHING, seen[-1] if seen else None, 3, newest_first)):
+        while page := harness.do(harness.ledger.entries(EVERYTHING, seen[-1] if seen else None, 3, newest_first)):
             seen += [(entry.at_ms, entry.transaction_id) for entry in page]
         assert seen == (in_order[::-1] if newest_first else in_order)
     window = EntryFilter(user_id="amy", since_ms=NOW + 2, until_ms=NOW + 4)
     expected = [n for n in range(20) if n % 2 and 2 <= n // 3 < 4]
-    assert sorted(entry.score_awarded for entry in house.do(house.ledger.entries(window, None, 100))) == expected
-    assert house.do(house.ledger.count_entries(window)) == len(expected)
-    assert house.do(house.ledger.count_entries(EntryFilter(action_type="FIND_KEY"))) == 4
+    assert sorted(entry.score_awarded for entry in harness.do(harness.ledger.entries(window, None, 100))) == expected
+    assert harness.do(harness.ledger.count_entries(window)) == len(expected)
+    assert harness.do(harness.ledger.count_entries(EntryFilter(action_type="FIND_KEY"))) == 4
 
 
-def test_a_reset_of_one_player_is_an_entry_of_its_own(house: House) -> None:
-    house.do(house.ledger.award([claim("amy", 100), claim("bob", 30)], []))
-    house.do(house.ledger.award([claim("amy", 50, at_ms=NOW + 5)], []))
-    (standing,) = house.do(house.ledger.reset(order("amy", NOW + 9))).standings
-    assert standing == house.do(house.ledger.account("amy"))
+def test_a_reset_of_one_player_is_an_entry_of_its_own(harness: Harness) -> None:
+    harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 30)], []))
+    harness.do(harness.ledger.award([claim("amy", 50, at_ms=NOW + 5)], []))
+    (standing,) = harness.do(harness.ledger.reset(order("amy", NOW + 9))).standings
+    assert standing == harness.do(harness.ledger.account("amy"))
     assert (standing.points, standing.version, standing.reached_at_ms, standing.updated_at_ms) == (0, 3, None, NOW + 9)
-    (entry,) = house.do(house.ledger.entries(EntryFilter(action_type=RESET), None, 10))
+    (entry,) = harness.do(harness.ledger.entries(EntryFilter(action_type=RESET), None, 10))
     assert (entry.user_id, entry.score_before, entry.score_after, entry.score_awarded) == ("amy", 150, 0, -150)
     assert (entry.at_ms, entry.validated) == (NOW + 9, True)
     assert uuid.UUID(entry.action_id).version == 4
     assert json.loads(entry.metadata) == {"operator": "root", "reason": "season's end", "resetId": "reset-1"}
-    assert house.do(house.ledger.count_entries(EntryFilter(user_id="amy"))) == 3
+    assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == 3
 
 
-def test_a_reset_of_everybody_passes_over_who_is_off_the_board(house: House) -> None:
-    house.do(house.ledger.award([claim("amy", 100), claim("bob", 0), claim("cat", -4)], []))
-    house.do(house.ledger.reset(order("amy")))
-    assert [standing.user_id for standing in house.do(house.ledger.reset(order())).standings] == ["bob", "cat"]
-    assert house.do(house.ledger.reset(order())) == ResetResult(standings=[])
-    assert house.do(house.ledger.reset(order("nobody"))) == ResetResult(standings=[])
-    assert house.do(house.ledger.top(0, 10)) == []
-    assert [one.points for one in house.do(house.ledger.accounts("", 10))] == [0, 0, 0]
+def test_a_reset_of_everybody_passes_over_who_is_off_the_board(harness: Harness) -> None:
+    harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 0), claim("cat", -4)], []))
+    harness.do(harness.ledger.reset(order("amy")))
+    assert [standing.user_id for standing in harness.do(harness.ledger.reset(order())).standings] == ["bob", "cat"]
+    assert harness.do(harness.ledger.reset(order())) == ResetResult(standings=[])
+    assert harness.do(harness.ledger.reset(order("nobody"))) == ResetResult(standings=[])
+    assert harness.do(harness.ledger.top(0, 10)) == []
+    assert [one.points for one in harness.do(harness.ledger.accounts("", 10))] == [0, 0, 0]
 
 
-def test_after_a_reset_awards_begin_again_and_old_actions_stay_used(house: House) -> None:
+def test_after_a_reset_awards_begin_again_and_old_actions_stay_used(harness: Harness) -> None:
     old = claim("amy", 100)
-    house.do(house.ledger.award([old], []))
-    house.do(house.ledger.reset(order("amy")))
-    retried, fresh = house.do(house.ledger.award([old, claim("amy", 7, at_ms=NOW + 1)], []))
+    harness.do(harness.ledger.award([old], []))
+    harness.do(harness.ledger.reset(order("amy")))
+    retried, fresh = harness.do(harness.ledger.award([old, claim("amy", 7, at_ms=NOW + 1)], []))
     assert receipt_in(retried).total == 100
     assert (granted(fresh).score_after, granted(fresh).version, granted(fresh).actions) == (7, 3, 1)
     assert granted(fresh).created_at_ms == NOW
 
 
-def test_epochs_only_rise_and_begin_at_the_clock(house: House) -> None:
-    assert (house.do(house.ledger.state()).epoch, house.do(house.ledger.state()).drawn_on) == (0, "")
-    house.do(house.ledger.ping())
-    assert house.do(house.ledger.state()).epoch == 0
-    first, second = (house.do(house.ledger.next_epoch(run)) for run in ("run-1", "run-2"))
+def test_epochs_only_rise_and_begin_at_the_clock(harness: Harness) -> None:
+    assert (harness.do(harness.ledger.state()).epoch, harness.do(harness.ledger.state()).drawn_on) == (0, "")
+    harness.do(harness.ledger.ping())
+    assert harness.do(harness.ledger.state()).epoch == 0
+    first, second = (harness.do(harness.ledger.next_epoch(run)) for run in ("run-1", "run-2"))
     assert 1_790_000_000 < first < second
-    house.do(house.ledger.ping())
-    state = house.do(house.ledger.state())
+    harness.do(harness.ledger.ping())
+    state = harness.do(harness.ledger.state())
     assert (state.epoch, state.drawn_on) == (second, "run-2")
-    assert house.do(house.ledger.next_epoch("run-3", 9_000_000_000_000)) == 9_000_000_000_001
-    assert house.do(house.ledger.next_epoch("run-2", 5)) == 9_000_000_000_002
-    state = house.do(house.ledger.state())
-    assert house.do(house.ledger.state()) == state
+    assert harness.do(harness.ledger.next_epoch("run-3", 9_000_000_000_000)) == 9_000_000_000_001
+    assert harness.do(harness.ledger.next_epoch("run-2", 5)) == 9_000_000_000_002
+    state = harness.do(harness.ledger.state())
+    assert harness.do(harness.ledger.state()) == state
 
 
-def test_a_server_signs_for_the_run_of_the_newest_epoch_alone(house: House) -> None:
-    house.do(house.ledger.next_epoch("run-1"))
-    house.do(house.ledger.sign("another"))
-    house.do(house.ledger.sign("run-1"))
-    assert house.do(house.ledger.state()).followed_s_ago <= 2
+def test_a_server_signs_for_the_run_of_the_newest_epoch_alone(harness: Harness) -> None:
+    harness.do(harness.ledger.next_epoch("run-1"))
+    harness.do(harness.ledger.sign("another"))
+    harness.do(harness.ledger.sign("run-1"))
+    assert harness.do(harness.ledger.state()).followed_s_ago <= 2
 
 
-def test_verify_finds_a_total_that_was_tampered_with_and_nothing_else(house: House) -> None:
-    house.do(house.ledger.award([claim(user, points) for user in ("amy", "bob", "cat", "dan") for points in (5, 6)], []))
-    house.do(house.ledger.reset(order("bob")))
-    assert house.do(house.ledger.verify("", 10)) == (None, [])
-    house.tamper("cat", 1_000_000)
+def test_verify_finds_a_total_that_was_tampered_with_and_nothing_else(harness: Harness) -> None:
+    harness.do(harness.ledger.award([claim(user, points) for user in ("amy", "bob", "cat", "dan") for points in (5, 6)], []))
+    harness.do(harness.ledger.reset(order("bob")))
+    assert harness.do(harness.ledger.verify("", 10)) == (None, [])
+    harness.tamper("cat", 1_000_000)
     in_order = sorted(("amy", "bob", "cat", "dan"), key=lambda user: (ledger_shard(user), user))
-    middle, first = house.do(house.ledger.verify("", 2))
-    last, second = house.do(house.ledger.verify(in_order[1], 2))
+    middle, first = harness.do(harness.ledger.verify("", 2))
+    last, second = harness.do(harness.ledger.verify(in_order[1], 2))
     assert (middle, last) == (in_order[1], in_order[3])
     (finding,) = first + second
     assert (finding.user_id, finding.where) == ("cat", "user_scores")
     assert (finding.expected, finding.found) == ("11 points from 2 entries", "1000000 points from 2 entries")
-    assert house.do(house.ledger.verify(in_order[3], 2)) == (None, [])
+    assert harness.do(harness.ledger.verify(in_order[3], 2)) == (None, [])
 
 
 def unlocked(verdicts: list[Verdict]) -> list[tuple[int, ...]]:
     return [granted(verdict).unlocked for verdict in verdicts]
 
 
-def test_a_milestone_is_unlocked_by_the_award_that_reaches_it(house: House) -> None:
+def test_a_milestone_is_unlocked_by_the_award_that_reaches_it(harness: Harness) -> None:
     marks = (100, 500, 1_000)
     first = [claim("amy", 99, milestones=marks), claim("amy", 1, milestones=marks), claim("bob", 100, milestones=marks)]
-    assert unlocked(house.do(house.ledger.award(first, []))) == [(), (100,), (100,)]
+    assert unlocked(harness.do(harness.ledger.award(first, []))) == [(), (100,), (100,)]
     second = [claim("amy", 1, milestones=marks), claim("amy", 900, milestones=marks), claim("amy", 0, milestones=marks)]
-    assert unlocked(house.do(house.ledger.award(second, []))) == [(), (500, 1_000), ()]
+    assert unlocked(harness.do(harness.ledger.award(second, []))) == [(), (500, 1_000), ()]
 
 
-def test_without_milestones_nothing_is_unlocked(house: House) -> None:
-    assert unlocked(house.do(house.ledger.award([claim("amy", 1_000)], []))) == [()]
-    assert unlocked(house.do(house.ledger.award([claim("amy", 1_000, milestones=(500,))], []))) == [()]  # it was passed before
+def test_without_milestones_nothing_is_unlocked(harness: Harness) -> None:
+    assert unlocked(harness.do(harness.ledger.award([claim("amy", 1_000)], []))) == [()]
+    assert unlocked(harness.do(harness.ledger.award([claim("amy", 1_000, milestones=(500,))], []))) == [
+        ()
+    ]  # it was passed before
 
 
-def test_a_milestone_passed_again_unlocks_nothing(house: House) -> None:
+def test_a_milestone_passed_again_unlocks_nothing(harness: Harness) -> None:
     marks = (100, 200)
     down_and_up = [claim("amy", points, milestones=marks) for points in (150, -100, 60, 100)]
-    assert unlocked(house.do(house.ledger.award(down_and_up, []))) == [(100,), (), (), (200,)]
-    house.do(house.ledger.reset(order("amy")))
-    assert unlocked(house.do(house.ledger.award([claim("amy", 300, milestones=(100, 200, 300))], []))) == [(300,)]
+    assert unlocked(harness.do(harness.ledger.award(down_and_up, []))) == [(100,), (), (), (200,)]
+    harness.do(harness.ledger.reset(order("amy")))
+    assert unlocked(harness.do(harness.ledger.award([claim("amy", 300, milestones=(100, 200, 300))], []))) == [(300,)]
 
 
-def test_a_retry_unlocks_nothing(house: House) -> None:
+def test_a_retry_unlocks_nothing(harness: Harness) -> None:
     given = claim("amy", 100, milestones=(100,))
-    first, second = house.do(house.ledger.award([given, given], []))
+    first, second = harness.do(harness.ledger.award([given, given], []))
     assert granted(first).unlocked == (100,)
     assert receipt_in(second).total == 100
-    (late,) = house.do(house.ledger.award([given], []))
+    (late,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(late).total == 100
 
 
@@ -475,21 +477,21 @@ _steps = st.lists(
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def shared_harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """One house for all examples, which keep apart by the names of their users."""
-    house = house_of(request.param, tmp_path_factory.mktemp("house"))
-    yield house
-    house.close()
+    harness = harness_of(request.param, tmp_path_factory.mktemp("house"))
+    yield harness
+    harness.close()
 
 
 def action_id(name: str) -> str:
     return str(uuid.UUID(bytes=uuid.uuid5(uuid.NAMESPACE_OID, name).bytes, version=4))
 
 
-def all_findings(house: House) -> list[Finding]:
+def all_findings(harness: Harness) -> list[Finding]:
     findings, after = [], ""
     while True:
-        last, found = house.do(house.ledger.verify(after, 100))
+        last, found = harness.do(harness.ledger.verify(after, 100))
         findings += found
         if last is None:
             return findings
@@ -499,21 +501,21 @@ def all_findings(house: House) -> list[Finding]:
 @settings(max_examples=25, deadline=None)
 @given(_steps)
 def test_totals_equal_the_sum_of_entries_whatever_happens(
-    shared_house: House, steps: list[list[tuple[int, int, int]] | int]
+    shared_harness: Harness, steps: list[list[tuple[int, int, int]] | int]
 ) -> None:
-    house, name = shared_house, f"example-{next(_examples)}"
+    harness, name = shared_harness, f"example-{next(_examples)}"
     totals: dict[str, int] = {}
     used: set[str] = set()
     for at, step in enumerate(steps):
         if isinstance(step, int):
-            house.do(house.ledger.reset(order(f"{name}.{step}", NOW + at)))
+            harness.do(harness.ledger.reset(order(f"{name}.{step}", NOW + at)))
             totals[f"{name}.{step}"] = 0
             continue
         claims = [
             claim(f"{name}.{user}", points, action=action_id(f"{name}.{user}.{action}"), at_ms=NOW + at)
             for user, points, action in step
         ]
-        for given_claim, verdict in zip(claims, house.do(house.ledger.award(claims, [])), strict=True):
+        for given_claim, verdict in zip(claims, harness.do(harness.ledger.award(claims, [])), strict=True):
             user_id, total = given_claim.player.user_id, totals.get(given_claim.player.user_id, 0)
             fits = abs(total + given_claim.grant.points) <= POINTS_MAX
             assert isinstance(verdict, Award) == (given_claim.grant.action_id not in used and fits)
@@ -522,11 +524,11 @@ def test_totals_equal_the_sum_of_entries_whatever_happens(
                 totals[user_id] = total + given_claim.grant.points
     for user in range(3):
         user_id = f"{name}.{user}"
-        standing = house.do(house.ledger.account(user_id))
-        entries = house.do(house.ledger.entries(EntryFilter(user_id=user_id), None, 100))
+        standing = harness.do(harness.ledger.account(user_id))
+        entries = harness.do(harness.ledger.entries(EntryFilter(user_id=user_id), None, 100))
         assert (standing.points if standing else 0) == sum(one.score_awarded for one in entries) == totals.get(user_id, 0)
         assert (standing.version if standing else 0) == len(entries)
-    assert all_findings(house) == []
+    assert all_findings(harness) == []
 
 
 @settings(max_examples=25, deadline=None)
@@ -538,18 +540,18 @@ def test_totals_equal_the_sum_of_entries_whatever_happens(
     st.sets(st.integers(1, 600), max_size=5),
 )
 def test_each_player_unlocks_each_milestone_once_and_only_if_it_was_reached_from_below(
-    shared_house: House, steps: list[list[tuple[int, int]] | int], chosen: set[int]
+    shared_harness: Harness, steps: list[list[tuple[int, int]] | int], chosen: set[int]
 ) -> None:
-    house, name, marks = shared_house, f"climber-{next(_examples)}", tuple(sorted(chosen))
+    harness, name, marks = shared_harness, f"climber-{next(_examples)}", tuple(sorted(chosen))
     totals: dict[str, int] = {}
     reached: set[tuple[str, int]] = set()
     for at, step in enumerate(steps):
         if isinstance(step, int):
-            house.do(house.ledger.reset(order(f"{name}.{step}", NOW + at)))
+            harness.do(harness.ledger.reset(order(f"{name}.{step}", NOW + at)))
             totals[f"{name}.{step}"] = 0
             continue
         claims = [claim(f"{name}.{user}", points, at_ms=NOW + at, milestones=marks) for user, points in step]
-        for verdict in house.do(house.ledger.award(claims, [])):
+        for verdict in harness.do(harness.ledger.award(claims, [])):
             award = granted(verdict)
             before, after = totals.get(award.user_id, 0), totals.get(award.user_id, 0) + award.points
             new = {mark for mark in marks if before < mark <= after and (award.user_id, mark) not in reached}

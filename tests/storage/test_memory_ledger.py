@@ -26,13 +26,13 @@ def test_while_broken_every_call_fails_and_nothing_is_awarded() -> None:
 def test_while_paused_calls_wait_and_go_on_in_the_order_of_their_coming() -> None:
     ledger = MemoryLedger()
     ledger.pause()
-    outcomes: list[int] = []
+    results: list[int] = []
     for _ in range(3):
         waiting = started(ledger.award([claim("amy", 10)], []))
-        waiting.addCallback(lambda verdicts: outcomes.append(granted(verdicts[0]).score_after))
-    assert outcomes == []
+        waiting.addCallback(lambda verdicts: results.append(granted(verdicts[0]).score_after))
+    assert results == []
     ledger.resume()
-    assert outcomes == [10, 20, 30]
+    assert results == [10, 20, 30]
     assert granted(result_of(ledger.award([claim("amy", 10)], []))[0]).score_after == 40
 
 

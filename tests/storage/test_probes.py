@@ -12,7 +12,7 @@ from scoreboard.boundaries import StoreUnavailable
 from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim
-from tests.storage.houses import opened
+from tests.storage.harnesses import opened
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
 
 #: What tells how much a ledger holds.

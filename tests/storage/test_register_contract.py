@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder, ledger_shard
 from tests.storage.claims import NOW, claim
-from tests.storage.houses import House, house_of
+from tests.storage.harnesses import Harness, harness_of
 
 KINDS = ("memory", "sqlite", "postgresql")
 SHOWN, PRIVATE = PlayerSettings(spectators=True), PlayerSettings(spectators=False)
@@ -21,10 +21,10 @@ _ids = itertools.count(1)
 
 
 @pytest.fixture(params=KINDS)
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    house = house_of(request.param, tmp_path)
-    yield house
-    house.close()
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
+    harness = harness_of(request.param, tmp_path)
+    yield harness
+    harness.close()
 
 
 def order(user_id: str = "amy", suspended: bool = True, at_ms: int = NOW, reason: str = "cheated") -> SuspensionOrder:
@@ -33,119 +33,119 @@ def order(user_id: str = "amy", suspended: bool = True, at_ms: int = NOW, reason
     )
 
 
-def test_what_the_ledger_unlocked_is_read_oldest_first(house: House) -> None:
+def test_what_the_ledger_unlocked_is_read_oldest_first(harness: Harness) -> None:
     marks = (100, 500, 1_000)
     later, first = claim("amy", 900, milestones=marks, at_ms=NOW + 5), claim("amy", 100, milestones=marks)
-    house.do(house.ledger.award([first, claim("bob", 100, milestones=marks)], []))
-    house.do(house.ledger.award([later], []))
-    assert house.do(house.player_store.achievements("amy")) == [
+    harness.do(harness.ledger.award([first, claim("bob", 100, milestones=marks)], []))
+    harness.do(harness.ledger.award([later], []))
+    assert harness.do(harness.player_store.achievements("amy")) == [
         Achievement(milestone=100, action_id=first.grant.action_id, at_ms=NOW),
         Achievement(milestone=500, action_id=later.grant.action_id, at_ms=NOW + 5),
         Achievement(milestone=1_000, action_id=later.grant.action_id, at_ms=NOW + 5),
     ]
-    assert house.do(house.player_store.achievements("nobody")) == []
+    assert harness.do(harness.player_store.achievements("nobody")) == []
 
 
-def test_what_was_unlocked_stays_after_a_reset(house: House) -> None:
-    house.do(house.ledger.award([claim("amy", 100, milestones=(100,))], []))
-    house.do(house.ledger.reset(ResetOrder(reset_id="r", user_ids=("amy",), operator="root", reason="", at_ms=NOW)))
-    assert [one.milestone for one in house.do(house.player_store.achievements("amy"))] == [100]
+def test_what_was_unlocked_stays_after_a_reset(harness: Harness) -> None:
+    harness.do(harness.ledger.award([claim("amy", 100, milestones=(100,))], []))
+    harness.do(harness.ledger.reset(ResetOrder(reset_id="r", user_ids=("amy",), operator="root", reason="", at_ms=NOW)))
+    assert [one.milestone for one in harness.do(harness.player_store.achievements("amy"))] == [100]
 
 
-def test_a_player_who_said_nothing_may_be_watched(house: House) -> None:
-    assert house.do(house.player_store.settings("amy")) == SHOWN
-    assert house.do(house.player_store.revision()) == 0
-    assert house.do(house.player_store.changes_since(0, 10)) == []
+def test_a_player_who_said_nothing_may_be_watched(harness: Harness) -> None:
+    assert harness.do(harness.player_store.settings("amy")) == SHOWN
+    assert harness.do(harness.player_store.revision()) == 0
+    assert harness.do(harness.player_store.changes_since(0, 10)) == []
 
 
-def test_the_last_word_about_settings_counts(house: House) -> None:
+def test_the_last_word_about_settings_counts(harness: Harness) -> None:
     for wish in (PRIVATE, SHOWN, PRIVATE):
-        house.do(house.player_store.change_settings("amy", wish, NOW))
-        assert house.do(house.player_store.settings("amy")) == wish
-    assert house.do(house.player_store.settings("bob")) == SHOWN
+        harness.do(harness.player_store.change_settings("amy", wish, NOW))
+        assert harness.do(harness.player_store.settings("amy")) == wish
+    assert harness.do(harness.player_store.settings("bob")) == SHOWN
 
 
-def test_a_player_is_suspended_until_it_is_lifted(house: House) -> None:
+def test_a_player_is_suspended_until_it_is_lifted(harness: Harness) -> None:
     first, lifted, again = order(), order(suspended=False, at_ms=NOW + 1), order(at_ms=NOW + 2)
-    assert house.do(house.player_store.suspend(first))
-    assert house.do(house.player_store.suspended("", 10)) == ["amy"]
-    assert house.do(house.player_store.suspend(lifted))
-    assert house.do(house.player_store.suspended("", 10)) == []
-    assert house.do(house.player_store.suspend(again))
-    assert house.do(house.player_store.suspended("", 10)) == ["amy"]
-    assert house.do(house.player_store.suspensions("amy", 10)) == [again, lifted, first]
-    assert house.do(house.player_store.suspensions("amy", 2)) == [again, lifted]
-    assert house.do(house.player_store.suspensions("bob", 10)) == []
+    assert harness.do(harness.player_store.suspend(first))
+    assert harness.do(harness.player_store.suspended("", 10)) == ["amy"]
+    assert harness.do(harness.player_store.suspend(lifted))
+    assert harness.do(harness.player_store.suspended("", 10)) == []
+    assert harness.do(harness.player_store.suspend(again))
+    assert harness.do(harness.player_store.suspended("", 10)) == ["amy"]
+    assert harness.do(harness.player_store.suspensions("amy", 10)) == [again, lifted, first]
+    assert harness.do(harness.player_store.suspensions("amy", 2)) == [again, lifted]
+    assert harness.do(harness.player_store.suspensions("bob", 10)) == []
 
 
-def test_an_order_that_changes_nothing_is_not_entered(house: House) -> None:
-    assert not house.do(house.player_store.suspend(order(suspended=False)))
-    assert house.do(house.player_store.suspend(order()))
-    assert not house.do(house.player_store.suspend(order(reason="once more")))
-    assert [one.reason for one in house.do(house.player_store.suspensions("amy", 10))] == ["cheated"]
-    assert house.do(house.player_store.revision()) == 1
+def test_an_order_that_changes_nothing_is_not_entered(harness: Harness) -> None:
+    assert not harness.do(harness.player_store.suspend(order(suspended=False)))
+    assert harness.do(harness.player_store.suspend(order()))
+    assert not harness.do(harness.player_store.suspend(order(reason="once more")))
+    assert [one.reason for one in harness.do(harness.player_store.suspensions("amy", 10))] == ["cheated"]
+    assert harness.do(harness.player_store.revision()) == 1
 
 
-def test_whatever_an_operator_types_is_kept(house: House) -> None:
-    house.do(house.player_store.suspend(order(reason="n\0 \ud800 ' \" \\ ü; DROP TABLE suspensions")))
-    assert house.do(house.player_store.suspensions("amy", 1))[0].reason == "n\ufffd ? ' \" \\ ü; DROP TABLE suspensions"
+def test_whatever_an_operator_types_is_kept(harness: Harness) -> None:
+    harness.do(harness.player_store.suspend(order(reason="n\0 \ud800 ' \" \\ ü; DROP TABLE suspensions")))
+    assert harness.do(harness.player_store.suspensions("amy", 1))[0].reason == "n\ufffd ? ' \" \\ ü; DROP TABLE suspensions"
 
 
-def test_the_suspended_come_in_pages_by_shard_and_then_by_code_point(house: House) -> None:
+def test_the_suspended_come_in_pages_by_shard_and_then_by_code_point(harness: Harness) -> None:
     users = ["Zed", "_x", "a-b", "a.b", "a_b", "ab", "b", "user-10", "user-9"]
     for user in reversed(users):
-        house.do(house.player_store.suspend(order(user)))
-    house.do(house.player_store.suspend(order("ab", suspended=False)))
+        harness.do(harness.player_store.suspend(order(user)))
+    harness.do(harness.player_store.suspend(order("ab", suspended=False)))
     seen: list[str] = []
-    while page := house.do(house.player_store.suspended(seen[-1] if seen else "", 3)):
+    while page := harness.do(harness.player_store.suspended(seen[-1] if seen else "", 3)):
         assert len(page) <= 3
         seen += page
     assert seen == sorted((user for user in users if user != "ab"), key=lambda user: (ledger_shard(user), user))
 
 
-def test_who_forbids_spectators_comes_in_pages_by_shard_and_then_by_code_point(house: House) -> None:
+def test_who_forbids_spectators_comes_in_pages_by_shard_and_then_by_code_point(harness: Harness) -> None:
     users = ["Zed", "_x", "a-b", "a.b", "a_b", "ab", "b"]
-    numbers = [house.do(house.player_store.change_settings(user, PRIVATE, NOW)) for user in reversed(users)]
+    numbers = [harness.do(harness.player_store.change_settings(user, PRIVATE, NOW)) for user in reversed(users)]
     assert numbers == list(range(1, 8))
-    assert house.do(house.player_store.change_settings("ab", SHOWN, NOW)) == 8
-    assert house.do(house.player_store.change_settings("open", SHOWN, NOW)) == 9
+    assert harness.do(harness.player_store.change_settings("ab", SHOWN, NOW)) == 8
+    assert harness.do(harness.player_store.change_settings("open", SHOWN, NOW)) == 9
     seen: list[str] = []
-    while page := house.do(house.player_store.private(seen[-1] if seen else "", 3)):
+    while page := harness.do(harness.player_store.private(seen[-1] if seen else "", 3)):
         assert len(page) <= 3
         seen += page
     assert seen == sorted([user for user in users if user != "ab"], key=lambda user: (ledger_shard(user), user))
 
 
-def test_changes_are_numbered_and_told_in_order(house: House) -> None:
-    house.do(house.player_store.suspend(order("amy")))
-    house.do(house.player_store.change_settings("bob", PRIVATE, NOW))
-    house.do(house.player_store.suspend(order("amy", suspended=False)))
-    house.do(house.player_store.change_settings("cat", PRIVATE, NOW))
-    house.do(house.player_store.change_settings("bob", SHOWN, NOW))
-    told = [
+def test_changes_are_numbered_and_told_in_order(harness: Harness) -> None:
+    harness.do(harness.player_store.suspend(order("amy")))
+    harness.do(harness.player_store.change_settings("bob", PRIVATE, NOW))
+    harness.do(harness.player_store.suspend(order("amy", suspended=False)))
+    harness.do(harness.player_store.change_settings("cat", PRIVATE, NOW))
+    harness.do(harness.player_store.change_settings("bob", SHOWN, NOW))
+    answered = [
         PlayerChange(revision=1, user_id="amy", suspended=True),
         PlayerChange(revision=3, user_id="amy", suspended=False),
         PlayerChange(revision=4, user_id="cat", spectators=False),
         PlayerChange(revision=5, user_id="bob", spectators=True),  # and no more of 2, which it replaced
     ]
-    assert house.do(house.player_store.changes_since(0, 10)) == told
-    assert house.do(house.player_store.changes_since(0, 2)) == told[:2]
-    assert house.do(house.player_store.changes_since(3, 10)) == told[2:]
-    assert house.do(house.player_store.changes_since(5, 10)) == []
-    assert house.do(house.player_store.revision()) == 5
+    assert harness.do(harness.player_store.changes_since(0, 10)) == answered
+    assert harness.do(harness.player_store.changes_since(0, 2)) == answered[:2]
+    assert harness.do(harness.player_store.changes_since(3, 10)) == answered[2:]
+    assert harness.do(harness.player_store.changes_since(5, 10)) == []
+    assert harness.do(harness.player_store.revision()) == 5
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def shared_harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """One house for all examples, which keep apart by the names of their users."""
-    house = house_of(request.param, tmp_path_factory.mktemp("house"))
-    yield house
-    house.close()
+    harness = harness_of(request.param, tmp_path_factory.mktemp("house"))
+    yield harness
+    harness.close()
 
 
-def all_suspended(house: House) -> list[str]:
+def all_suspended(harness: Harness) -> list[str]:
     seen: list[str] = []
-    while page := house.do(house.player_store.suspended(seen[-1] if seen else "", 100)):
+    while page := harness.do(harness.player_store.suspended(seen[-1] if seen else "", 100)):
         seen += page
     return seen
 
@@ -154,24 +154,24 @@ def all_suspended(house: House) -> list[str]:
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["suspend", "reinstate", "show", "hide"]), st.booleans()), max_size=15)
 )
-def test_who_follows_the_turns_knows_what_the_register_knows(shared_house: House, steps: list[tuple[int, str, bool]]) -> None:
-    player_store, do, name = shared_house.player_store, shared_house.do, f"example-{next(_ids)}"
+def test_who_follows_the_turns_knows_what_the_register_knows(shared_harness: Harness, steps: list[tuple[int, str, bool]]) -> None:
+    player_store, do, name = shared_harness.player_store, shared_harness.do, f"example-{next(_ids)}"
     seen = do(player_store.revision())
     suspended: set[str] = set()
     private: set[str] = set()
-    for number, what, look in [*steps, (0, "suspend", True)]:
+    for number, what, poll in [*steps, (0, "suspend", True)]:
         user = f"{name}.{number}"
         if what in ("suspend", "reinstate"):
             do(player_store.suspend(order(user, what == "suspend")))
         else:
             do(player_store.change_settings(user, PlayerSettings(spectators=what == "show"), NOW))
-        while look and (news := do(player_store.changes_since(seen, 2))):
-            assert [turn.revision for turn in news] == sorted({turn.revision for turn in news})
+        while poll and (news := do(player_store.changes_since(seen, 2))):
+            assert [revision.revision for revision in news] == sorted({revision.revision for revision in news})
             seen = news[-1].revision
-            for turn in news:
-                if turn.suspended is not None:
-                    (suspended.add if turn.suspended else suspended.discard)(turn.user_id)
-                if turn.spectators is not None:
-                    (private.discard if turn.spectators else private.add)(turn.user_id)
-    assert suspended == {user for user in all_suspended(shared_house) if user.startswith(f"{name}.")}
+            for revision in news:
+                if revision.suspended is not None:
+                    (suspended.add if revision.suspended else suspended.discard)(revision.user_id)
+                if revision.spectators is not None:
+                    (private.discard if revision.spectators else private.add)(revision.user_id)
+    assert suspended == {user for user in all_suspended(shared_harness) if user.startswith(f"{name}.")}
     assert private == {f"{name}.{number}" for number in range(3) if do(player_store.settings(f"{name}.{number}")) == PRIVATE}

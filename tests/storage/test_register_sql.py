@@ -18,7 +18,7 @@ from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.storage.sql.stores import PlayerSessions, open_player_sessions
 from tests.awaiting import run
 from tests.storage.claims import NOW, claim, granted
-from tests.storage.houses import opened, opened_player_store
+from tests.storage.harnesses import opened, opened_player_store
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
 
 WRITERS = 4
@@ -69,11 +69,11 @@ def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> Non
         while True:
             ended = done.is_set()
             time.sleep(0.002)  # the interpreter is the writers', too
-            for turn in store.reads.turns(last, 3):
-                assert turn.revision > last
-                last = turn.revision
-                seen.append((turn.revision, turn.user_id, turn.suspended))
-            if ended and last == store.reads.turn():
+            for revision in store.reads.changes_since(last, 3):
+                assert revision.revision > last
+                last = revision.revision
+                seen.append((revision.revision, revision.user_id, revision.suspended))
+            if ended and last == store.reads.revision():
                 store.reads.close()
                 return
 
@@ -177,7 +177,7 @@ def test_a_change_that_was_given_up_is_not_committed(url: str) -> None:
 
     with pytest.raises(StoreUnavailable):
         give_up_at_the_last_moment()
-    assert store.reads.turn() == 0
+    assert store.reads.revision() == 0
     assert store.changes.suspend(order("amy", True, 1))
     store.changes.close()
     store.reads.close()

@@ -81,20 +81,20 @@ def test_only_the_owner_may_read_a_ledger_file(tmp_path: Path) -> None:
 
 def test_two_servers_that_start_at_once_upgrade_once(dialect: Dialect, tmp_path: Path) -> None:
     url = empty_url(dialect, tmp_path)
-    outcomes: list[object] = []
+    results: list[object] = []
 
     def start() -> None:
         try:
-            outcomes.append(migrate(url))
+            results.append(migrate(url))
         except Exception as error:  # it is compared below
-            outcomes.append(error)
+            results.append(error)
 
     threads = [threading.Thread(target=start) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert outcomes == [NEWEST] * 4
+    assert results == [NEWEST] * 4
 
 
 def test_an_upgrade_waits_for_another_servers_longer_than_an_award_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,33 +19,33 @@ from scoreboard.storage.sql.sqlite.backup import back_up
 from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim
-from tests.storage.houses import SqlHouse
+from tests.storage.harnesses import SqlHarness
 from tests.storage.sql_stores import tell
 
 OTHER_PROGRAM = "import sqlite3, sys; sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2]).fetchall()"
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[SqlHouse]:
-    house = SqlHouse("sqlite", tmp_path)
-    run(lambda: house.ledger.award([claim("amy")], []))
-    back_up(path_of(house), tmp_path / "backup.db")
-    run(lambda: house.ledger.award([claim("bob")], []))
+def harness(tmp_path: Path) -> Iterator[SqlHarness]:
+    harness = SqlHarness("sqlite", tmp_path)
+    run(lambda: harness.ledger.award([claim("amy")], []))
+    back_up(path_of(harness), tmp_path / "backup.db")
+    run(lambda: harness.ledger.award([claim("bob")], []))
     time.sleep(0.02)  # the time of a change is as fine as the kernel's clock: a few milliseconds
-    yield house
-    house.close()
+    yield harness
+    harness.close()
 
 
-def path_of(house: SqlHouse) -> Path:
-    return Path(house.url.removeprefix("sqlite:///"))
+def path_of(harness: SqlHarness) -> Path:
+    return Path(harness.url.removeprefix("sqlite:///"))
 
 
-def uses(house: SqlHouse) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
+def uses(harness: SqlHarness) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
     return {
-        "award": lambda: house.ledger.award([claim("cid")], []),
-        "probe": house.ledger.ping,
-        "read": lambda: house.ledger.top(0, 9),
-        "rebuild": lambda: house.ledger.accounts("", 9),
+        "award": lambda: harness.ledger.award([claim("cid")], []),
+        "probe": harness.ledger.ping,
+        "read": lambda: harness.ledger.top(0, 9),
+        "rebuild": lambda: harness.ledger.accounts("", 9),
     }
 
 
@@ -109,58 +109,58 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_nothing_is_acknowledged_and_the_message_names_the_file(
-    fault: Callable[[Path, Path], None], house: SqlHouse, tmp_path: Path
+    fault: Callable[[Path, Path], None], harness: SqlHarness, tmp_path: Path
 ) -> None:
-    run(house.ledger.ping)
-    fault(path_of(house), tmp_path / "backup.db")
+    run(harness.ledger.ping)
+    fault(path_of(harness), tmp_path / "backup.db")
     for _ in range(2):
-        for use in uses(house).values():
+        for use in uses(harness).values():
             with pytest.raises(StoreUnavailable, match=r"ledger\.db"):
                 run(use)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_nor_is_a_suspension(fault: Callable[[Path, Path], None], house: SqlHouse, tmp_path: Path) -> None:
-    run(house.player_store.revision)
-    fault(path_of(house), tmp_path / "backup.db")
+def test_nor_is_a_suspension(fault: Callable[[Path, Path], None], harness: SqlHarness, tmp_path: Path) -> None:
+    run(harness.player_store.revision)
+    fault(path_of(harness), tmp_path / "backup.db")
     with pytest.raises(StoreUnavailable, match=r"ledger\.db"):
-        run(house.player_store.revision)
+        run(harness.player_store.revision)
 
 
-def test_a_file_that_is_put_back_is_used_again(house: SqlHouse) -> None:
-    path = path_of(house)
+def test_a_file_that_is_put_back_is_used_again(harness: SqlHarness) -> None:
+    path = path_of(harness)
     path.rename(path.with_suffix(".away"))
     with pytest.raises(StoreUnavailable):
-        run(uses(house)["award"])
+        run(uses(harness)["award"])
     path.with_suffix(".away").rename(path)
-    run(uses(house)["award"])
-    assert run(lambda: house.ledger.count_entries(EntryFilter())) == 3
+    run(uses(harness)["award"])
+    assert run(lambda: harness.ledger.count_entries(EntryFilter())) == 3
 
 
 @pytest.mark.parametrize("fault", [remove_the_log, remove_the_index])
 def test_a_stop_keeps_what_was_in_a_log_that_was_removed(
-    fault: Callable[[Path, Path], None], house: SqlHouse, tmp_path: Path
+    fault: Callable[[Path, Path], None], harness: SqlHarness, tmp_path: Path
 ) -> None:
-    fault(path_of(house), tmp_path / "backup.db")
+    fault(path_of(harness), tmp_path / "backup.db")
     with pytest.raises(StoreUnavailable):
-        run(uses(house)["award"])
-    house.close()
-    assert tell(house.url, "SELECT user_id FROM user_scores ORDER BY user_id") == [("amy",), ("bob",)]
-    assert tell(house.url, "PRAGMA integrity_check") == [("ok",)]
+        run(uses(harness)["award"])
+    harness.close()
+    assert tell(harness.url, "SELECT user_id FROM user_scores ORDER BY user_id") == [("amy",), ("bob",)]
+    assert tell(harness.url, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_our_own_checkpoints_are_not_taken_for_another_program(house: SqlHouse) -> None:
-    store = open_store(house.url)
+def test_our_own_checkpoints_are_not_taken_for_another_program(harness: SqlHarness) -> None:
+    store = open_store(harness.url)
     for n in range(40):
         store.writes.award([claim(f"player-{n}-{m}") for m in range(60)], [])
         store.commit_probe.commit()
-        house.do(house.ledger.ping())
-    assert path_of(house).stat().st_size > 2**20, "checkpoints were made"
+        harness.do(harness.ledger.ping())
+    assert path_of(harness).stat().st_size > 2**20, "checkpoints were made"
     store.writes.close()
 
 
-def another_program(house: SqlHouse, statement: str) -> None:
-    subprocess.run([sys.executable, "-c", OTHER_PROGRAM, str(path_of(house)), statement], check=True, timeout=30)
+def another_program(harness: SqlHarness, statement: str) -> None:
+    subprocess.run([sys.executable, "-c", OTHER_PROGRAM, str(path_of(harness)), statement], check=True, timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -173,24 +173,24 @@ def another_program(house: SqlHouse, statement: str) -> None:
         "PRAGMA integrity_check",
     ],
 )
-def test_nor_is_what_another_program_does_through_sqlite(statement: str, house: SqlHouse) -> None:
+def test_nor_is_what_another_program_does_through_sqlite(statement: str, harness: SqlHarness) -> None:
     for _ in range(3):
-        for use in uses(house).values():
+        for use in uses(harness).values():
             run(use)
-        another_program(house, statement)
-        for use in uses(house).values():
+        another_program(harness, statement)
+        for use in uses(harness).values():
             run(use)
 
 
-def test_nor_is_a_backup_or_a_change_of_its_mode(house: SqlHouse, tmp_path: Path) -> None:
-    run(uses(house)["award"])
-    back_up(path_of(house), tmp_path / "another.db")
-    path_of(house).chmod(0o640)
-    for use in uses(house).values():
+def test_nor_is_a_backup_or_a_change_of_its_mode(harness: SqlHarness, tmp_path: Path) -> None:
+    run(uses(harness)["award"])
+    back_up(path_of(harness), tmp_path / "another.db")
+    path_of(harness).chmod(0o640)
+    for use in uses(harness).values():
         run(use)
 
 
-def test_a_look_while_others_write_and_checkpoint_refuses_nothing(house: SqlHouse) -> None:
+def test_a_look_while_others_write_and_checkpoint_refuses_nothing(harness: SqlHarness) -> None:
     statement = "PRAGMA wal_checkpoint(TRUNCATE)"
     program = (
         "import sqlite3, sys, time\n"
@@ -200,11 +200,11 @@ def test_a_look_while_others_write_and_checkpoint_refuses_nothing(house: SqlHous
         "    handle.execute(\"UPDATE user_scores SET username = hex(randomblob(3000)) WHERE user_id = 'bob'\")\n"
         f"    handle.execute('{statement}').fetchall()\n"
     )
-    other = subprocess.Popen([sys.executable, "-c", program, str(path_of(house))])
+    other = subprocess.Popen([sys.executable, "-c", program, str(path_of(harness))])
     try:
         looks = 0
         while other.poll() is None:
-            run(lambda: house.ledger.account("amy"))
+            run(lambda: harness.ledger.account("amy"))
             looks += 1
         assert looks > 100
         assert other.returncode == 0
@@ -216,18 +216,18 @@ def test_a_look_while_others_write_and_checkpoint_refuses_nothing(house: SqlHous
 def test_the_index_is_closed_when_its_file_is_gone(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
-        house = SqlHouse("sqlite", tmp_path)
-        house.do(house.ledger.ping())
-        house.do(house.ledger.ping())
-        house.close()
+        harness = SqlHarness("sqlite", tmp_path)
+        harness.do(harness.ledger.ping())
+        harness.do(harness.ledger.ping())
+        harness.close()
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
-def test_sqlite_still_holds_its_locks_after_a_look(house: SqlHouse) -> None:
+def test_sqlite_still_holds_its_locks_after_a_look(harness: SqlHarness) -> None:
     """SQLite holds byte 128 of the index for as long as a handle is open; who finds it free takes the index for a dead one."""
-    run(house.ledger.ping)
-    run(house.ledger.ping)
+    run(harness.ledger.ping)
+    run(harness.ledger.ping)
     program = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)"
-    index = path_of(house).with_name("ledger.db-shm")
+    index = path_of(harness).with_name("ledger.db-shm")
     tried = subprocess.run([sys.executable, "-c", program, str(index)], capture_output=True, text=True, timeout=30)
     assert "BlockingIOError" in tried.stderr

@@ -19,7 +19,7 @@ from scoreboard.domain.players import PlayerSettings, SuspensionOrder, ledger_sh
 from scoreboard.domain.refusals import HELD, SUSPENDED
 from scoreboard.storage.sql.stores import SqlStore, open_player_sessions, open_store
 from tests.storage.claims import NOW, claim, granted, judged
-from tests.storage.houses import House, house_of
+from tests.storage.harnesses import Harness, harness_of
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
 
 _ids = itertools.count()
@@ -32,10 +32,10 @@ def order(user_id: str = "amy", suspended: bool = True) -> SuspensionOrder:
 
 
 @pytest.fixture(params=("memory", "sqlite", "postgresql"))
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    house = house_of(request.param, tmp_path)
-    yield house
-    house.close()
+def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
+    harness = harness_of(request.param, tmp_path)
+    yield harness
+    harness.close()
 
 
 @pytest.fixture(params=DIALECTS)
@@ -45,41 +45,41 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
-def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(house: House, known: bool) -> None:
+def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(harness: Harness, known: bool) -> None:
     if known:
-        house.do(house.ledger.award([claim("amy", 7)], []))
-    house.do(house.player_store.suspend(order()))
-    verdicts = house.do(house.ledger.award([claim("amy"), claim("bob"), claim("amy")], []))
+        harness.do(harness.ledger.award([claim("amy", 7)], []))
+    harness.do(harness.player_store.suspend(order()))
+    verdicts = harness.do(harness.ledger.award([claim("amy"), claim("bob"), claim("amy")], []))
     assert verdicts[0] == verdicts[2] == SUSPENDED
     assert granted(verdicts[1]).score_after == 100
-    assert house.do(house.ledger.count_entries(EntryFilter(user_id="amy"))) == known
-    house.do(house.player_store.suspend(order(suspended=False)))
-    again = granted(house.do(house.ledger.award([claim("amy")], []))[0])
+    assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == known
+    harness.do(harness.player_store.suspend(order(suspended=False)))
+    again = granted(harness.do(harness.ledger.award([claim("amy")], []))[0])
     assert (again.score_after, again.version) == ((107, 2) if known else (100, 1))
 
 
-def test_the_receipt_of_a_used_action_is_not_told_while_the_player_is_suspended(house: House) -> None:
+def test_the_receipt_of_a_used_action_is_not_told_while_the_player_is_suspended(harness: Harness) -> None:
     used = claim("amy")
-    house.do(house.ledger.award([used], []))
-    house.do(house.player_store.suspend(order()))
-    assert house.do(house.ledger.award([used], [])) == [SUSPENDED]
+    harness.do(harness.ledger.award([used], []))
+    harness.do(harness.player_store.suspend(order()))
+    assert harness.do(harness.ledger.award([used], [])) == [SUSPENDED]
 
 
-def test_a_suspension_alone_adds_no_player_to_the_ledger(house: House) -> None:
-    house.do(house.player_store.suspend(order()))
-    assert house.do(house.ledger.account("amy")) is None
-    assert house.do(house.ledger.accounts("", 9)) == []
-    assert house.do(house.ledger.top(0, 9)) == []
-    assert house.do(house.ledger.ranked_count()) == 0
-    assert house.do(house.ledger.verify("", 9)) == (None, [])
-    assert granted(house.do(house.ledger.award([claim("bob")], []))[0]).score_after == 100
-    house.do(house.player_store.suspend(order(suspended=False)))
-    first = granted(house.do(house.ledger.award([claim("amy", username="Amy")], []))[0])
+def test_a_suspension_alone_adds_no_player_to_the_ledger(harness: Harness) -> None:
+    harness.do(harness.player_store.suspend(order()))
+    assert harness.do(harness.ledger.account("amy")) is None
+    assert harness.do(harness.ledger.accounts("", 9)) == []
+    assert harness.do(harness.ledger.top(0, 9)) == []
+    assert harness.do(harness.ledger.ranked_count()) == 0
+    assert harness.do(harness.ledger.verify("", 9)) == (None, [])
+    assert granted(harness.do(harness.ledger.award([claim("bob")], []))[0]).score_after == 100
+    harness.do(harness.player_store.suspend(order(suspended=False)))
+    first = granted(harness.do(harness.ledger.award([claim("amy", username="Amy")], []))[0])
     assert (first.version, first.score_before, first.score_after) == (1, 0, 100)
-    account = house.do(house.ledger.account("amy"))
+    account = harness.do(harness.ledger.account("amy"))
     assert account is not None
     assert (account.username, account.version) == ("Amy", 1)
-    assert house.do(house.ledger.verify("", 9)) == (None, [])
+    assert harness.do(harness.ledger.verify("", 9)) == (None, [])
 
 
 PLAYERS = 6

@@ -30,12 +30,12 @@ class RedisServer:
 
     def __init__(self, *options: str, binary: str | None = None, environment: Mapping[str, str] | None = None) -> None:
         self._data_dir = Path(tempfile.mkdtemp(prefix="redis-test-"))
-        self._home = EmbeddedRedisPaths(self._data_dir)
+        self._paths = EmbeddedRedisPaths(self._data_dir)
         self._options = options
         self._binary = binary
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = self._home.url
+        self.url = self._paths.url
         try:
             self.start()
         except BaseException:
@@ -49,7 +49,7 @@ class RedisServer:
 
     @property
     def socket(self) -> Path:
-        return self._home.socket
+        return self._paths.socket
 
     def start(self) -> None:
         """Start it (again) and wait until it answers."""
@@ -61,8 +61,8 @@ class RedisServer:
 
     def launch(self, *more_options: str) -> None:
         """Start it (again), and wait for nothing."""
-        self._home.prepare()
-        command = [*self._home.command(), *self._options, *more_options]
+        self._paths.prepare()
+        command = [*self._paths.command(), *self._options, *more_options]
         command[0] = self._binary or command[0]
         self._process = subprocess.Popen(
             command,
@@ -97,7 +97,7 @@ class RedisServer:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(within_s)
             try:
-                connection.connect(str(self._home.socket))
+                connection.connect(str(self._paths.socket))
                 connection.sendall(said.encode())
                 return connection.recv(65_536).decode()
             except OSError:
@@ -112,8 +112,8 @@ class RedisServer:
         """End it and leave nothing behind."""
         self.kill()
         shutil.rmtree(self._data_dir, ignore_errors=True)
-        if self._data_dir not in self._home.socket.parents:
-            shutil.rmtree(self._home.socket.parent, ignore_errors=True)
+        if self._data_dir not in self._paths.socket.parents:
+            shutil.rmtree(self._paths.socket.parent, ignore_errors=True)
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:

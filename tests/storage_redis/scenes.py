@@ -25,8 +25,8 @@ class CountingMeter:
         self.gauges: dict[str, float] = {}
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
-        told = " ".join([name, *labels.values()])
-        self.counts[told] = self.counts.get(told, 0) + by
+        answered = " ".join([name, *labels.values()])
+        self.counts[answered] = self.counts.get(answered, 0) + by
 
     def observe(self, name: str, seconds: float) -> None: ...
 
@@ -55,16 +55,16 @@ async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400
 @contextmanager
 def logged(*namespaces: str) -> Iterator[list[str]]:
     """What is logged meanwhile, "level text" each; only of loggers whose namespace ends with one of these, if any is given."""
-    lines: list[str] = []
+    text_lines: list[str] = []
 
     @implementer(ILogObserver)
     def observe(event: LogEvent) -> None:
         if not namespaces or str(event.get("log_namespace")).endswith(namespaces):
-            lines.append(f"{event['log_level'].name} {formatEvent(event)}")
+            text_lines.append(f"{event['log_level'].name} {formatEvent(event)}")
 
     globalLogPublisher.addObserver(observe)
     try:
-        yield lines
+        yield text_lines
     finally:
         globalLogPublisher.removeObserver(observe)
 

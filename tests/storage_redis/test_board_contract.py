@@ -157,10 +157,15 @@ def test_a_place_says_where_and_a_page_who(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(4)
         await studio.board.set([standing(f"p{n}", 10 * n, 1, NOW_MS + n, f"Player {n} “ü|ñ”") for n in range(1, 6)])
-        place, stranger = await studio.board.rank_of("p4"), await studio.board.rank_of("stranger")
-        assert (place.cursor, place.total, place.points, place.rank) == (Cursor(epoch=4, seq=1), 5, 40, 2)
-        assert place.updated_at_ms == NOW_MS + 4
-        assert (stranger.total, stranger.points, stranger.rank, stranger.updated_at_ms) == (5, 0, None, None)
+        player_rank, unknown_client = await studio.board.rank_of("p4"), await studio.board.rank_of("stranger")
+        assert (player_rank.cursor, player_rank.total, player_rank.points, player_rank.rank) == (Cursor(epoch=4, seq=1), 5, 40, 2)
+        assert player_rank.updated_at_ms == NOW_MS + 4
+        assert (unknown_client.total, unknown_client.points, unknown_client.rank, unknown_client.updated_at_ms) == (
+            5,
+            0,
+            None,
+            None,
+        )
         page = await studio.board.page(1, 2)
         assert (page.cursor, page.total, page.read_at_ms) == (Cursor(epoch=4, seq=1), 5, NOW_MS)
         assert [(row.rank, row.user_id, row.username) for row in page.rows] == [
@@ -456,18 +461,18 @@ def test_what_was_lost_is_noticed(play: Play) -> None:
 
 def test_others_are_heard_and_oneself_is_not(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
-        heard: list[tuple[Cursor, list[ScoreChanged]]] = []
-        studio.board.listen(lambda cursor, changes: heard.append((cursor, list(changes))))
+        received: list[tuple[Cursor, list[ScoreChanged]]] = []
+        studio.board.listen(lambda cursor, changes: received.append((cursor, list(changes))))
         own: list[Cursor] = []
         studio.other.listen(lambda cursor, _: own.append(cursor))
-        await _both_listen(studio, heard, own)
-        heard.clear()
+        await _both_listen(studio, received, own)
+        received.clear()
         await studio.board.set([standing("own", 50)])
         await studio.other.set([standing("ann", 10, 1, NOW_MS, "Ann “ü”"), standing("own", 50)])
         await studio.other.set([standing("ann", 0, 2, None)])
         await studio.other.set([standing(f"p{n}", n) for n in range(1, 300)])
-        await studio.until(lambda: len(heard) == 3)
-        (first, changes), (second, gone), (third, many) = heard
+        await studio.until(lambda: len(received) == 3)
+        (first, changes), (second, gone), (third, many) = received
         assert [first.seq, second.seq, third.seq] == [2, 3, 4]
         (ann,) = changes
         assert (ann.user_id, ann.username, ann.points, ann.rank, ann.previous_rank) == ("ann", "Ann “ü”", 10, 2, None)
@@ -476,8 +481,8 @@ def test_others_are_heard_and_oneself_is_not(play: Play) -> None:
         assert len(many) in (0, 299), "too many are told as none"
         award = AwardSummary(action_type="QUÉST", points=10, total=60, at_ms=NOW_MS)
         await studio.other.set([replace(standing("own", 60, 2), awards=(award,), unlocked=(50, 60)), standing("x", 5)])
-        await studio.until(lambda: len(heard) == 4)
-        (own_news, none) = heard[-1][1]
+        await studio.until(lambda: len(received) == 4)
+        (own_news, none) = received[-1][1]
         assert (own_news.awards, own_news.unlocked, none.awards, none.unlocked) == ((award,), (50, 60), (), ())
         history = await studio.board.since(third, 1)
         assert history.changes is not None
@@ -489,17 +494,17 @@ def test_others_are_heard_and_oneself_is_not(play: Play) -> None:
     play(scenario)
 
 
-async def _both_listen(studio: Studio, heard: list[Any], own: list[Any]) -> None:
+async def _both_listen(studio: Studio, received: list[Any], own: list[Any]) -> None:
     """Subscribing takes a moment: begin epochs until both boards hear of the other's."""
     epoch = 0
-    while not heard or not own:
+    while not received or not own:
         epoch += 2
         assert epoch < 2_000
         await studio.board.begin(epoch)
         await studio.other.begin(epoch + 1)
-        if not heard or not own:
+        if not received or not own:
             await passed(5)
-    await studio.until(lambda: heard[-1][0].epoch == epoch + 1)  # the last one may still be on its way
+    await studio.until(lambda: received[-1][0].epoch == epoch + 1)  # the last one may still be on its way
 
 
 def test_a_broken_board_says_that_it_is_away() -> None:
@@ -559,8 +564,8 @@ def test_page_place_and_drawn_agree_with_an_oracle(play: Play, batches: list[lis
             (rank, one.user_id, one.points, one.updated_at_ms) for rank, one in enumerate(expected, 1)
         ][offset:]
         for rank, one in enumerate(expected, 1):
-            place = await studio.board.rank_of(one.user_id)
-            assert (place.rank, place.points) == (rank, one.points)
+            player_rank = await studio.board.rank_of(one.user_id)
+            assert (player_rank.rank, player_rank.points) == (rank, one.points)
         drawn = await studio.board.drawn([one.user_id for one in expected])
         assert drawn == [(one.points, one.version) for one in expected]
         assert all(points_of(sort_score(one.points, NOW_MS)) == one.points for one in expected)

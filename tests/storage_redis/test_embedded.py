@@ -77,9 +77,9 @@ def test_it_keeps_its_data_in_a_private_directory_and_finds_it_again(data_dir: P
         async with embedded(data_dir) as redis, linked(redis.url) as link:
             await link.call("SET", "kept", "yes")
             settings = await link.call("CONFIG", "GET", "*")
-            told = dict(zip(settings[::2], settings[1::2], strict=True))
-            assert (told[b"port"], told[b"appendonly"], told[b"appendfsync"]) == (b"0", b"yes", b"everysec")
-            assert (told[b"save"], told[b"maxmemory-policy"]) == (b"", b"noeviction")
+            answered = dict(zip(settings[::2], settings[1::2], strict=True))
+            assert (answered[b"port"], answered[b"appendonly"], answered[b"appendfsync"]) == (b"0", b"yes", b"everysec")
+            assert (answered[b"save"], answered[b"maxmemory-policy"]) == (b"", b"noeviction")
             pid = redis.pid
             assert pid is not None
             assert os.getpgid(pid) != os.getpgrp(), "a Ctrl-C in our terminal is not for Redis"
@@ -133,13 +133,13 @@ def test_a_second_server_on_the_same_directory_is_refused(data_dir: Path) -> Non
 def test_a_long_path_gets_a_short_private_socket_always_the_same(tmp_path: Path) -> None:
     async def main() -> None:
         data_dir = tmp_path / ("long" * 30) / "var"
-        home = EmbeddedRedisPaths(data_dir)
-        assert len(os.fsencode(home.socket)) <= 107
-        assert home.url == EmbeddedRedisPaths(data_dir).url
+        home_dir = EmbeddedRedisPaths(data_dir)
+        assert len(os.fsencode(home_dir.socket)) <= 107
+        assert home_dir.url == EmbeddedRedisPaths(data_dir).url
         async with embedded(data_dir) as redis, linked(redis.url) as link:
             await link.ping()
-            assert stat.S_IMODE(home.socket.parent.stat().st_mode) == 0o700
-        home.socket.parent.rmdir()
+            assert stat.S_IMODE(home_dir.socket.parent.stat().st_mode) == 0o700
+        home_dir.socket.parent.rmdir()
 
     watched(main)
 
@@ -220,7 +220,7 @@ def test_a_child_whose_pid_cannot_be_written_is_kept_all_the_same(data_dir: Path
     async def main() -> None:
         async with embedded(data_dir) as redis, linked(redis.url) as link:
             monkeypatch.setattr("os.pwrite", full)
-            with logged("EmbeddedRedis") as lines:
+            with logged("EmbeddedRedis") as text_lines:
                 for _ in range(2):
                     first = redis.pid
                     assert first is not None
@@ -228,7 +228,7 @@ def test_a_child_whose_pid_cannot_be_written_is_kept_all_the_same(data_dir: Path
                     await until(lambda: not link.up)
                     await link.reached(5_000)
                     assert redis.pid not in (None, first)
-            assert len([line for line in lines if line.startswith("warn no space left in ")]) == 1
+            assert len([text_line for text_line in text_lines if text_line.startswith("warn no space left in ")]) == 1
             monkeypatch.undo()
 
     watched(main)
@@ -268,12 +268,12 @@ def test_the_socket_is_short_also_where_the_temporary_directory_has_a_long_path(
 
     async def main() -> None:
         data_dir = long / "var"
-        home = EmbeddedRedisPaths(data_dir)
-        assert home.url == EmbeddedRedisPaths(data_dir).url
+        home_dir = EmbeddedRedisPaths(data_dir)
+        assert home_dir.url == EmbeddedRedisPaths(data_dir).url
         async with embedded(data_dir) as redis, linked(redis.url) as link:
             await link.ping()
-            assert stat.S_IMODE(home.socket.parent.stat().st_mode) == 0o700
-        home.socket.parent.rmdir()
+            assert stat.S_IMODE(home_dir.socket.parent.stat().st_mode) == 0o700
+        home_dir.socket.parent.rmdir()
 
     watched(main)
 
@@ -300,12 +300,12 @@ def test_a_child_that_hangs_is_killed_and_started_again(data_dir: Path) -> None:
 
 def test_a_spoiled_file_is_set_aside_because_the_ledger_has_everything(data_dir: Path) -> None:
     async def main() -> None:
-        home = EmbeddedRedisPaths(data_dir)
-        home.prepare()
-        home.file.write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nnonsense\r\n" * 3)
+        home_dir = EmbeddedRedisPaths(data_dir)
+        home_dir.prepare()
+        home_dir.file.write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nnonsense\r\n" * 3)
         async with embedded(data_dir) as redis, linked(redis.url) as link:
             assert await link.call("DBSIZE") == 0
-        assert home.file.with_suffix(".spoiled").read_bytes().endswith(b"nonsense\r\n")
+        assert home_dir.file.with_suffix(".spoiled").read_bytes().endswith(b"nonsense\r\n")
 
     watched(main)
 

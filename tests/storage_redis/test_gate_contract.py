@@ -17,7 +17,7 @@ from scoreboard.boundaries import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.client import RedisClient, Script
-from scoreboard.storage.redis.protocol import Reply
+from scoreboard.storage.redis.protocol import Argument
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
@@ -30,7 +30,7 @@ COARSE = Limit(name="everyone", quota=200, window_ms=10_000)
 BUCKET = Limit(name="initialize", quota=5, window_ms=6_000, policy="bucket")
 
 
-class Moment:
+class FakeTime:
     """A clock that stands still until it is told to go on."""
 
     def __init__(self) -> None:
@@ -43,12 +43,14 @@ class Moment:
 class ClockedClient(RedisClient):
     """Redis, if its clock were the test's."""
 
-    def __init__(self, url: str, moment: Moment) -> None:
+    def __init__(self, url: str, fake_time: FakeTime) -> None:
         super().__init__(url, the_reactor(), CountingMeter())
-        self._moment = moment
+        self._fake_time = fake_time
 
-    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply], deadline_ms: int | None = None) -> Deferred[Any]:
-        now = f"{{{self._moment.ms // 1000}, {self._moment.ms % 1000 * 1000}}}"
+    def run(
+        self, what: Script, keys: Sequence[str], arguments: Sequence[Argument], deadline_ms: int | None = None
+    ) -> Deferred[Any]:
+        now = f"{{{self._fake_time.ms // 1000}, {self._fake_time.ms % 1000 * 1000}}}"
         assert what.text.count(CLOCK) <= 1
         text = what.text.replace(CLOCK, now)
         return self.call("EVAL", text, len(keys), *keys, *arguments, deadline_ms=5_000)
@@ -58,7 +60,7 @@ class Hall(NamedTuple):
     """``settle`` lets what was told, not asked, arrive."""
 
     rate_limiter: RateLimiter
-    moment: Moment
+    fake_time: FakeTime
     settle: Callable[[], Coroutine[Any, Any, None]]
 
     async def admits(self, *hits: Hit, slot: ConcurrencySlot | None = None) -> RateVerdict:
@@ -70,25 +72,25 @@ Play = Callable[[Scenario], None]
 
 
 def in_memory(scenario: Scenario) -> None:
-    moment = Moment()
+    fake_time = FakeTime()
 
     async def at_once() -> None: ...
 
-    result_of(scenario(Hall(MemoryRateLimiter(moment.now_ms), moment, at_once)))
+    result_of(scenario(Hall(MemoryRateLimiter(fake_time.now_ms), fake_time, at_once)))
 
 
 def in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: int = 1_000) -> None:
     async def main() -> None:
         server.flush()
-        moment = Moment()
-        link = ClockedClient(server.url, moment)
+        fake_time = FakeTime()
+        link = ClockedClient(server.url, fake_time)
         link.open()
         await link.reached(2_000)
         rate_limiter = RedisRateLimiter(
-            link, MemoryRateLimiter(moment.now_ms, local_subjects_max), the_reactor(), CountingMeter()
+            link, MemoryRateLimiter(fake_time.now_ms, local_subjects_max), the_reactor(), CountingMeter()
         )
         try:
-            await scenario(Hall(rate_limiter, moment, lambda: passed(10)))
+            await scenario(Hall(rate_limiter, fake_time, lambda: passed(10)))
         finally:
             await link.close()
 
@@ -115,7 +117,7 @@ def test_a_quota_is_admitted_and_the_next_hit_told_when_to_come_back(play: Play)
         verdicts = []
         for _ in range(3):
             verdicts.append(await hall.admits(hit(SUBMIT)))
-            hall.moment.ms += 100
+            hall.fake_time.ms += 100
         assert verdicts == [
             RateVerdict(remaining=2, reset_ms=60_000),
             RateVerdict(remaining=1, reset_ms=59_900),
@@ -124,9 +126,9 @@ def test_a_quota_is_admitted_and_the_next_hit_told_when_to_come_back(play: Play)
         assert await hall.admits(hit(SUBMIT)) == RateVerdict(
             refused="submit", retry_after_ms=59_700, remaining=0, reset_ms=59_700
         )
-        hall.moment.ms += 59_699
+        hall.fake_time.ms += 59_699
         assert (await hall.admits(hit(SUBMIT))).refused == "submit"
-        hall.moment.ms += 1
+        hall.fake_time.ms += 1
         assert (await hall.admits(hit(SUBMIT))).refused is None
 
     play(scenario)
@@ -163,11 +165,11 @@ def test_requests_of_one_moment_are_each_counted_whole_or_not_at_all(play: Play)
 
 
 def test_a_request_without_a_place_is_counted_in_no_window(play: Play) -> None:
-    def place(holder: str) -> ConcurrencySlot:
+    def slot(holder: str) -> ConcurrencySlot:
         return ConcurrencySlot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
 
     async def scenario(hall: Hall) -> None:
-        asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT), slot=place(name))) for name in "abcde"]
+        asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT), slot=slot(name))) for name in "abcde"]
         verdicts = [await one for one in asked]
         assert [one.refused for one in verdicts] == [None, None, "open_actions", "open_actions", "open_actions"]
         assert [one.remaining for one in verdicts] == [2, 1, 1, 1, 1]
@@ -181,7 +183,7 @@ def test_a_verdict_has_the_numbers_of_the_last_hit_and_the_wait_of_the_refusing_
     async def scenario(hall: Hall) -> None:
         for _ in range(3):
             await hall.admits(hit(SUBMIT))
-        hall.moment.ms += 1_000
+        hall.fake_time.ms += 1_000
         verdict = await hall.admits(hit(SUBMIT), hit(ADDRESS, "10.0.0.1"))
         assert verdict == RateVerdict(refused="submit", retry_after_ms=59_000, remaining=7, reset_ms=60_000)
 
@@ -211,22 +213,22 @@ def test_who_asks_in_one_moment_is_judged_one_by_one(play: Play) -> None:
 
 
 def test_places_are_held_until_released_or_expired(play: Play) -> None:
-    def place(holder: str, user_id: str = "ann") -> ConcurrencySlot:
+    def slot(holder: str, user_id: str = "ann") -> ConcurrencySlot:
         return ConcurrencySlot(user_id=user_id, holder=holder, quota=2, ttl_ms=10_000)
 
     async def scenario(hall: Hall) -> None:
-        assert (await hall.admits(slot=place("a"))).refused is None
-        hall.moment.ms += 4_000
-        assert (await hall.admits(slot=place("b"))).refused is None
-        full = await hall.admits(slot=place("c"))
+        assert (await hall.admits(slot=slot("a"))).refused is None
+        hall.fake_time.ms += 4_000
+        assert (await hall.admits(slot=slot("b"))).refused is None
+        full = await hall.admits(slot=slot("c"))
         assert (full.refused, full.retry_after_ms) == ("open_actions", 6_000)
-        assert (await hall.admits(slot=place("c", "bob"))).refused is None
+        assert (await hall.admits(slot=slot("c", "bob"))).refused is None
         hall.rate_limiter.release([("ann", "b"), ("ann", "unknown"), ("nobody", "b")])
         await hall.settle()
-        assert (await hall.admits(slot=place("c"))).refused is None
-        assert (await hall.admits(slot=place("d"))).refused == "open_actions"
-        hall.moment.ms += 6_000
-        assert (await hall.admits(slot=place("d"))).refused is None
+        assert (await hall.admits(slot=slot("c"))).refused is None
+        assert (await hall.admits(slot=slot("d"))).refused == "open_actions"
+        hall.fake_time.ms += 6_000
+        assert (await hall.admits(slot=slot("d"))).refused is None
 
     play(scenario)
 
@@ -256,9 +258,9 @@ def test_a_bucket_refills_evenly(play: Play) -> None:
         for left in (4, 3, 2, 1, 0):
             assert (await hall.admits(hit(BUCKET))).remaining == left
         assert (await hall.admits(hit(BUCKET))).retry_after_ms == 1_200
-        hall.moment.ms += 1_200
+        hall.fake_time.ms += 1_200
         assert (await hall.admits(hit(BUCKET))).refused is None
-        hall.moment.ms += 60_000
+        hall.fake_time.ms += 60_000
         assert (await hall.admits(hit(BUCKET))).remaining == 4
 
     play(scenario)
@@ -268,7 +270,7 @@ def test_a_clock_that_steps_back_admits_no_more(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         for _ in range(3):
             await hall.admits(hit(SUBMIT))
-            hall.moment.ms -= 10_000
+            hall.fake_time.ms -= 10_000
         assert (await hall.admits(hit(SUBMIT))).refused == "submit"
 
     play(scenario)
@@ -279,16 +281,16 @@ def test_a_clock_that_steps_back_admits_no_more(play: Play) -> None:
 def test_after_a_step_back_nobody_waits_longer_than_a_window(play: Play, limit: Limit, step_ms: int) -> None:
     async def scenario(hall: Hall) -> None:
         while (await hall.admits(hit(limit))).refused is None:
-            hall.moment.ms += 1
-        hall.moment.ms -= step_ms
+            hall.fake_time.ms += 1
+        hall.fake_time.ms -= step_ms
         first = await hall.admits(hit(limit))
         assert first.refused == limit.name
         assert first.retry_after_ms <= limit.window_ms + limit.grain_ms
         await hall.settle()
         for _ in range(5):  # asking in between does not prolong the wait
-            hall.moment.ms += first.retry_after_ms // 6
+            hall.fake_time.ms += first.retry_after_ms // 6
             await hall.admits(hit(limit))
-        hall.moment.ms += first.retry_after_ms // 6 + 6
+        hall.fake_time.ms += first.retry_after_ms // 6 + 6
         assert (await hall.admits(hit(limit))).refused is None
 
     play(scenario)
@@ -312,7 +314,7 @@ def test_steps_back_let_no_more_than_the_quota_into_any_true_window_of_redis(
         true_ms, admitted = 0, list[int]()
         for pause_ms, step_ms in steps:
             true_ms += pause_ms
-            hall.moment.ms += pause_ms - step_ms
+            hall.fake_time.ms += pause_ms - step_ms
             verdict = await hall.admits(hit(SUBMIT))
             assert verdict.retry_after_ms <= SUBMIT.window_ms
             if verdict.refused is None:
@@ -323,20 +325,20 @@ def test_steps_back_let_no_more_than_the_quota_into_any_true_window_of_redis(
 
 
 def test_after_a_step_back_a_place_is_held_no_longer_than_its_life(play: Play) -> None:
-    def place(holder: str) -> ConcurrencySlot:
+    def slot(holder: str) -> ConcurrencySlot:
         return ConcurrencySlot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
 
     async def scenario(hall: Hall) -> None:
-        assert (await hall.admits(slot=place("a"))).refused is None
-        hall.moment.ms -= 3_600_000
-        assert (await hall.admits(slot=place("b"))).refused is None
-        full = await hall.admits(slot=place("c"))
+        assert (await hall.admits(slot=slot("a"))).refused is None
+        hall.fake_time.ms -= 3_600_000
+        assert (await hall.admits(slot=slot("b"))).refused is None
+        full = await hall.admits(slot=slot("c"))
         assert (full.refused, full.retry_after_ms) == ("open_actions", 10_000)
-        hall.moment.ms += 9_999
-        assert (await hall.admits(slot=place("c"))).refused == "open_actions"
-        hall.moment.ms += 1
-        assert (await hall.admits(slot=place("c"))).refused is None
-        assert (await hall.admits(slot=place("d"))).refused is None
+        hall.fake_time.ms += 9_999
+        assert (await hall.admits(slot=slot("c"))).refused == "open_actions"
+        hall.fake_time.ms += 1
+        assert (await hall.admits(slot=slot("c"))).refused is None
+        assert (await hall.admits(slot=slot("d"))).refused is None
 
     play(scenario)
 
@@ -360,10 +362,10 @@ SCHEDULES = st.lists(
 @given(schedule=SCHEDULES)
 def test_lua_and_python_agree_on_any_schedule(redis_server: RedisServer, schedule: list[tuple[int, Limit, int, int]]) -> None:
     async def scenario(hall: Hall) -> None:
-        twin = MemoryRateLimiter(hall.moment.now_ms)
+        twin = MemoryRateLimiter(hall.fake_time.now_ms)
         for wait_ms, limit, cost, at_once in schedule:
-            hall.moment.ms += wait_ms
-            slot = ConcurrencySlot(user_id="ann", holder=f"{hall.moment.ms}", quota=3, ttl_ms=5_000) if cost % 4 == 0 else None
+            hall.fake_time.ms += wait_ms
+            slot = ConcurrencySlot(user_id="ann", holder=f"{hall.fake_time.ms}", quota=3, ttl_ms=5_000) if cost % 4 == 0 else None
             hits = [(hit(COARSE, "*"), hit(limit, subject, cost)) for subject in ("ann", "bob", "ann")[:at_once]]
             asked = [ensureDeferred(hall.rate_limiter.check(one, slot)) for one in hits]
             shared, own = [await one for one in asked], [await twin.check(one, slot) for one in hits]
@@ -388,7 +390,7 @@ async def _property_of_floods(hall: Hall, floods: list[tuple[str, int, int]]) ->
     taken: dict[str, list[int]] = {}
 
     def within(key: str) -> int:
-        return sum(hall.moment.ms - at_ms < 1_000 for at_ms in taken.get(key, ()))
+        return sum(hall.fake_time.ms - at_ms < 1_000 for at_ms in taken.get(key, ()))
 
     for who, times, pause_ms in floods:
         hits = (hit(A_FEW, f"address of {who}"), hit(SHARED, "*"), hit(Limit(name="submit", quota=3, window_ms=1_000), who))
@@ -400,8 +402,8 @@ async def _property_of_floods(hall: Hall, floods: list[tuple[str, int, int]]) ->
             assert (verdict.refused in full) if full else (verdict.refused is None)
             if verdict.refused is None:
                 for key in keys.values():
-                    taken.setdefault(key, []).append(hall.moment.ms)
-        hall.moment.ms += pause_ms
+                    taken.setdefault(key, []).append(hall.fake_time.ms)
+        hall.fake_time.ms += pause_ms
 
 
 @settings(max_examples=60, deadline=None)

@@ -162,9 +162,9 @@ def test_a_window_that_is_full_here_is_refused_without_asking(redis_server: Redi
             minute = (Hit(limit=Limit(name="submit", quota=2, window_ms=60_000), subject="ann"),)
             for _ in range(2):
                 await rate_limiter.check(minute)
-            outcome: list[object] = []
-            ensureDeferred(rate_limiter.check(minute)).addCallback(outcome.append)
-            assert len(outcome) == 1, "at once"
+            result: list[object] = []
+            ensureDeferred(rate_limiter.check(minute)).addCallback(result.append)
+            assert len(result) == 1, "at once"
 
     run(main)
 
@@ -200,8 +200,8 @@ def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis
                 for one in (link, another)
             ]
             flood = [ensureDeferred(gates[n % 2].check(request("10.0.0.1", f"user-{n % 7}"))) for n in range(2_000)]
-            strangers = [ensureDeferred(gates[n % 2].check(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)]
-            assert [(await one).refused for one in strangers] == [None] * 40
+            unknown_clients = [ensureDeferred(gates[n % 2].check(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)]
+            assert [(await one).refused for one in unknown_clients] == [None] * 40
             verdicts = [await one for one in flood]
             assert [one.refused for one in verdicts].count(None) == 10
             # The limit that all share is used up now; a player whom it refuses keeps the whole of the own quota.

@@ -26,7 +26,7 @@ async def climb(board: Board, steps: int, user_id: str = "ann") -> None:
         await board.set([standing(user_id, 10 * step, step)])
 
 
-async def nobody() -> AsyncIterator[Sequence[Standing]]:
+async def no_one() -> AsyncIterator[Sequence[Standing]]:
     return
     yield
 
@@ -43,8 +43,8 @@ def test_what_was_missed_is_the_latest_of_each_player_and_the_top_of_the_same_mo
         assert [(row.rank, row.user_id, row.points) for row in history.page.rows] == [(1, "bob", 150), (2, "ann", 100)]
         assert history.page.total == 3
         assert history.changes is not None
-        told = [(one.cursor, one.user_id, one.points, one.previous_rank, one.rank) for one in history.changes]
-        assert told == [(at(3), "cid", 60, None, 3), (at(4), "bob", 150, 2, 1)]
+        answered = [(one.cursor, one.user_id, one.points, one.previous_rank, one.rank) for one in history.changes]
+        assert answered == [(at(3), "cid", 60, None, 3), (at(4), "bob", 150, 2, 1)]
 
     play(scenario)
 
@@ -64,8 +64,8 @@ def test_a_cursor_of_another_epoch_or_from_the_future_has_no_history(play: Play)
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(2)
         await climb(studio.board, 3)
-        for stranger in (at(1, 1), at(1, 3), at(4, 2)):
-            history = await studio.board.since(stranger, 10)
+        for unknown_client in (at(1, 1), at(1, 3), at(4, 2)):
+            history = await studio.board.since(unknown_client, 10)
             assert history.changes is None
             assert [row.user_id for row in history.page.rows] == ["ann"]
 
@@ -80,7 +80,7 @@ def test_a_new_epoch_forgets_the_history_of_the_old(play: Play) -> None:
         assert (await studio.board.since(at(0, 2), 10)).changes == ()
         await studio.board.set([standing("ann", 60, 6)])
         assert [one.points for one in (await studio.board.since(at(0, 2), 10)).changes or ()] == [60]
-        await studio.board.rebuild(3, nobody(), "7")
+        await studio.board.rebuild(3, no_one(), "7")
         assert (await studio.board.since(at(0, 3), 10)).changes == ()
 
     play(scenario)
@@ -101,7 +101,7 @@ def test_a_thousand_steps_are_kept_and_not_many_more(play: Play) -> None:
 def test_a_step_too_big_to_be_told_leaves_a_gap(play: Play) -> None:
     async def scenario(studio: Studio) -> None:
         await studio.board.begin(1)
-        many = redis_board._CHANGES_TOLD_MAX + 1
+        many = redis_board._CHANGES_PUBLISHED_MAX + 1
         await studio.board.set([standing(f"u{n}", n) for n in range(many)])
         await studio.board.set([standing("ann", 1)])
         missed = (await studio.board.since(at(0), 10)).changes

@@ -58,10 +58,10 @@ def test_what_is_asked_while_redis_is_away_fails_at_once_and_is_never_queued(own
 
 def test_after_a_crash_it_reconnects_within_a_second_and_says_so(own_server: RedisServer) -> None:
     async def main() -> None:
-        told: list[str] = []
+        answered: list[str] = []
         async with linked(own_server.url) as link:
-            link.on_up(lambda: told.append("up"))
-            link.on_down(lambda: told.append("down"))
+            link.on_up(lambda: answered.append("up"))
+            link.on_down(lambda: answered.append("down"))
             run_before = link.run_id
             own_server.kill()
             await until(lambda: not link.up)
@@ -74,7 +74,7 @@ def test_after_a_crash_it_reconnects_within_a_second_and_says_so(own_server: Red
             assert now_ms() - started < 1_000
             assert link.run_id != run_before
             await link.ping()
-        assert told == ["down", "up", "down"]
+        assert answered == ["down", "up", "down"]
 
     run(main)
 
@@ -171,12 +171,12 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
             (right + "&db=99", "REDIS_URL: this Redis has no database of that number"),
         ):
             link = RedisClient(wrong, the_reactor(), CountingMeter())
-            with logged("RedisClient") as lines:
+            with logged("RedisClient") as text_lines:
                 link.open()
                 with pytest.raises(RedisMisconfigured) as refused:
                     await link.reached(400)
             assert str(refused.value) == why
-            assert lines == [f"warn Redis cannot be asked: {why} ({server.socket})"]
+            assert text_lines == [f"warn Redis cannot be asked: {why} ({server.socket})"]
             assert (link.misconfigured, link.conditions()[0].reason) == (True, f"Redis cannot be asked: {why}")
             await link.close()
         async with linked(server.url + "?db=3&password=open%20sesame") as link:
@@ -215,17 +215,17 @@ def test_urls_are_read_as_redis_py_writes_them() -> None:
 
 def test_a_subscriber_hears_again_after_a_restart(own_server: RedisServer) -> None:
     async def main() -> None:
-        heard: list[bytes] = []
+        received: list[bytes] = []
         falls: list[str] = []
         async with linked(own_server.url) as link:
-            link.subscribe("news", heard.append)
+            link.subscribe("news", received.append)
             link.on_down(lambda: falls.append("down"))
             for message in ("one", "two"):
                 await until(lambda: own_server.tell("PUBSUB", "NUMSUB", "news") != "" and _subscribed(own_server))
                 await link.call("PUBLISH", "news", message)
-                await until(lambda: heard != [])
-                assert heard == [message.encode()]
-                heard.clear()
+                await until(lambda: received != [])
+                assert received == [message.encode()]
+                received.clear()
                 own_server.kill()
                 own_server.start()
                 await until(lambda: falls != [])  # or what is asked next may still be asked of the one that was killed

@@ -55,7 +55,7 @@ def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: s
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without a limit it evicts nothing
         link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
-        with logged("RedisFailures") as lines:
+        with logged("RedisFailures") as text_lines:
             link.open()
             await link.reached(2_000)
             assert (link.eviction, condition(link, "redis_eviction")) == ("", (True, ""))
@@ -66,7 +66,7 @@ def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: s
             )
             assert condition(link, "redis_eviction") == (False, expected)
             await passed(1_000)
-            assert lines == [f"error {expected}"]
+            assert text_lines == [f"error {expected}"]
             server.tell("CONFIG", "SET", "maxmemory-policy", "noeviction")
             await until(lambda: link.eviction == "")
             await link.close()
@@ -78,11 +78,11 @@ def test_in_development_a_redis_that_may_evict_keys_is_one_warning(server: Redis
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory", "1gb")
         server.tell("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
-        with logged("RedisFailures") as lines:
+        with logged("RedisFailures") as text_lines:
             async with linked(server.url) as link:
                 assert condition(link, "redis_eviction") == (True, "")
                 assert link.eviction != ""
-        assert [line.split(" (")[0] for line in lines] == ["warn Redis may evict keys"]
+        assert [text_line.split(" (")[0] for text_line in text_lines] == ["warn Redis may evict keys"]
 
     run(main)
 
@@ -95,18 +95,18 @@ def test_the_documented_user_may_do_all_that_the_server_does(server: RedisServer
     url = setuser(server)
 
     async def main() -> None:
-        meter, heard = CountingMeter(), list[object]()
-        with logged("RedisFailures", "RedisClient", "Subscription") as lines:
+        meter, received = CountingMeter(), list[object]()
+        with logged("RedisFailures", "RedisClient", "Subscription") as text_lines:
             async with linked(url, meter) as link, linked(url, meter) as others:
                 board, writer = RedisBoard(link, the_reactor(), lambda: NOW_MS), RedisBoard(others, the_reactor(), lambda: NOW_MS)
-                board.listen(lambda *news: heard.append(news))
+                board.listen(lambda *news: received.append(news))
                 await until(lambda: condition(link, "redis_subscription")[0])
                 await use_everything(link, writer, meter)
-                await until(lambda: heard != [])
+                await until(lambda: received != [])
                 await board.ping()
                 await passed(50)
         assert {name: count for name, count in meter.counts.items() if name.startswith("redis_failures")} == {}
-        assert [line for line in lines if not line.startswith("info")] == []
+        assert [text_line for text_line in text_lines if not text_line.startswith("info")] == []
 
     run(main)
 
@@ -157,7 +157,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
     url = setuser(server, forbidden)
 
     async def main() -> None:
-        with logged("RedisFailures", "RedisClient") as lines:
+        with logged("RedisFailures", "RedisClient") as text_lines:
             link = RedisClient(url, the_reactor(), CountingMeter())
             link.open()
             await passed(600)
@@ -169,8 +169,8 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
                     assert isinstance(refused.value, RedisUnavailable)
                     assert refused.value.kind == "NOPERM"
             await link.close()
-        found = [line for line in lines if named in line]
-        assert len(found) == 1, lines
+        found = [text_line for text_line in text_lines if named in text_line]
+        assert len(found) == 1, text_lines
 
     run(main)
 
@@ -184,13 +184,13 @@ def test_a_channel_that_the_user_lacks_is_named_once_in_the_log(server: RedisSer
     url = setuser(server, "resetchannels", "&elsewhere")
 
     async def main() -> None:
-        with logged("RedisSubscription") as lines:
+        with logged("RedisSubscription") as text_lines:
             async with linked(url) as link:
                 RedisBoard(link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
                 await passed(900)
                 assert "NOPERM" in condition(link, "redis_subscription")[1]
-        assert len(lines) == 1
-        assert "NOPERM" in lines[0]
-        assert "channel" in lines[0]
+        assert len(text_lines) == 1
+        assert "NOPERM" in text_lines[0]
+        assert "channel" in text_lines[0]
 
     run(main)

@@ -15,16 +15,16 @@ class Rides:
         self.clock = Clock()
         self.departed: list[list[str]] = []
         self.under_way: list[Deferred[None]] = []
-        self.shuttle: Batcher[str] = Batcher(self.clock, self._ride, batch_max)
+        self.batcher: Batcher[str] = Batcher(self.clock, self._flush, batch_max)
 
-    def _ride(self, passengers: list[str]) -> Deferred[Any]:
-        self.departed.append(passengers)
+    def _flush(self, items: list[str]) -> Deferred[Any]:
+        self.departed.append(items)
         self.under_way.append(Deferred())
         return self.under_way[-1]
 
-    def come(self, *passengers: str) -> None:
-        for one in passengers:
-            self.shuttle.add(one)
+    def come(self, *items: str) -> None:
+        for one in items:
+            self.batcher.add(one)
 
 
 def test_who_comes_in_one_turn_rides_together_when_it_ends() -> None:

@@ -30,7 +30,7 @@ class Listener:
     """Subscribed to "news": what it heard, and how often it may have missed some."""
 
     def __init__(self) -> None:
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self.missed = 0
 
     def miss(self) -> None:
@@ -42,7 +42,7 @@ async def subscribed(url: str, meter: CountingMeter | None = None) -> AsyncItera
     """A link and a subscription that stands."""
     listener = Listener()
     async with linked(url, meter) as link:
-        link.subscribe("news", listener.heard.append, listener.miss)
+        link.subscribe("news", listener.received.append, listener.miss)
         await until(lambda: listener.missed == 1)
         yield link, listener
 
@@ -53,9 +53,9 @@ def subscription_of(link: RedisClient) -> tuple[bool, str]:
 
 
 async def hears(listener: Listener, server: RedisServer, message: str) -> None:
-    listener.heard.clear()
+    listener.received.clear()
     server.tell("PUBLISH", "news", message)
-    await until(lambda: listener.heard == [message.encode()])
+    await until(lambda: listener.received == [message.encode()])
 
 
 def test_a_subscription_that_goes_silent_is_noticed_and_made_again(proxied: RedisProxy, redis_server: RedisServer) -> None:
@@ -64,14 +64,14 @@ def test_a_subscription_that_goes_silent_is_noticed_and_made_again(proxied: Redi
         async with subscribed(proxied.url, meter) as (link, listener):
             await hears(listener, redis_server, "one")
             assert subscription_of(link) == (True, "")
-            with logged("RedisSubscription") as lines:
+            with logged("RedisSubscription") as text_lines:
                 assert proxied.silence(only_subscribed=True) == 1
                 redis_server.tell("PUBLISH", "news", "lost")
                 await until(lambda: listener.missed == 2, NOTICED_MS)
                 await hears(listener, redis_server, "two")
                 await passed(1_000)
             assert link.up
-            assert [line.split(":")[0].split(" after")[0] for line in lines] == [
+            assert [text_line.split(":")[0].split(" after")[0] for text_line in text_lines] == [
                 "warn Redis' messages are not heard",
                 "info Redis' messages are heard again",
             ]
@@ -102,7 +102,7 @@ def test_a_subscription_whose_messages_are_lost_is_noticed_though_it_answers_pin
     async def main() -> None:
         meter = CountingMeter()
         async with subscribed(proxied.url, meter) as (link, listener):
-            with logged("RedisSubscription") as lines:
+            with logged("RedisSubscription") as text_lines:
                 proxied.drops_messages = True
                 await until(lambda: not subscription_of(link)[0], NOTICED_MS)
                 assert meter.gauges["redis_subscription_up"] == 0
@@ -113,7 +113,7 @@ def test_a_subscription_whose_messages_are_lost_is_noticed_though_it_answers_pin
                 await passed(3_000)  # it is tried again, and not said again
                 proxied.drops_messages = False
                 await until(lambda: subscription_of(link)[0], NOTICED_MS)
-            assert (len(lines), listener.missed) == (2, 2)
+            assert (len(text_lines), listener.missed) == (2, 2)
             await hears(listener, redis_server, "again")
 
     run(main)
@@ -181,7 +181,7 @@ def test_a_subscription_that_reaches_another_redis_than_the_commands_does_not_st
         listener = Listener()
         async with linked(proxy.url) as link:
             led_to[0] = other.socket
-            link.subscribe("news", listener.heard.append, listener.miss)
+            link.subscribe("news", listener.received.append, listener.miss)
             await passed(700)
             assert listener.missed == 0
             assert "another Redis answers" in subscription_of(link)[1]
@@ -198,17 +198,17 @@ def test_a_subscription_that_reaches_another_redis_than_the_commands_does_not_st
 
 def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_heard(redis_server: RedisServer) -> None:
     async def main() -> None:
-        meter, heard = CountingMeter(), list[int]()
+        meter, received = CountingMeter(), list[int]()
         standing: list[bool] = []
         async with linked(redis_server.url, meter) as link:
-            link.subscribe("news", lambda message: heard.append(int(message)), lambda: standing.append(True))
+            link.subscribe("news", lambda message: received.append(int(message)), lambda: standing.append(True))
             await until(lambda: standing != [])
-            with logged("RedisSubscription") as lines:
+            with logged("RedisSubscription") as text_lines:
                 for message in ("1", "nonsense", "more nonsense", "2"):
                     redis_server.tell("PUBLISH", "news", message)
-                await until(lambda: heard == [1, 2])
+                await until(lambda: received == [1, 2])
             assert meter.counts["redis_messages_unreadable_total"] == 2
-            assert (len(lines), len(standing)) == (1, 1)
+            assert (len(text_lines), len(standing)) == (1, 1)
 
     run(main)
 

@@ -10,8 +10,8 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
 from scoreboard.storage.redis.protocol import (
-    TOLD_WAITING_MAX,
-    TOLD_WAITS_S,
+    UNAWAITED_MAX,
+    UNAWAITED_WAIT_S,
     RedisProtocol,
     RedisSubscriptionProtocol,
     RedisUnavailable,
@@ -27,25 +27,25 @@ class EngineConnection(StringTransport):
         self.aborted = True
 
 
-def wired(clock: Clock, wire: RedisProtocol | None = None) -> tuple[RedisProtocol, EngineConnection]:
-    wire, line = wire or RedisProtocol(clock), EngineConnection()
-    wire.makeConnection(line)
-    return wire, line
+def wired(clock: Clock, protocol: RedisProtocol | None = None) -> tuple[RedisProtocol, EngineConnection]:
+    protocol, text_line = protocol or RedisProtocol(clock), EngineConnection()
+    protocol.makeConnection(text_line)
+    return protocol, text_line
 
 
 def outcome_of(answer: Deferred[Any]) -> list[Any]:
-    outcome: list[Any] = []
-    answer.addCallbacks(outcome.append, lambda failure: outcome.append(failure.value.kind))
-    return outcome
+    result: list[Any] = []
+    answer.addCallbacks(result.append, lambda failure: result.append(failure.value.kind))
+    return result
 
 
 def test_replies_come_in_the_order_of_the_commands_as_bytes_and_integers() -> None:
-    wire, line = wired(Clock())
-    first, second = outcome_of(wire.ask(("GET", "ключ", b"\xff"), 1)), outcome_of(wire.ask(("ZCARD", 7), 1))
-    assert line.value() == "*3\r\n$3\r\nGET\r\n$8\r\nключ\r\n$1\r\n".encode() + b"\xff\r\n*2\r\n$5\r\nZCARD\r\n$1\r\n7\r\n"
-    wire.dataReceived(b"*4\r\n$2\r\n12\r\n:34\r\n$-1\r\n*1\r\n")
+    protocol, text_line = wired(Clock())
+    first, second = outcome_of(protocol.ask(("GET", "ключ", b"\xff"), 1)), outcome_of(protocol.ask(("ZCARD", 7), 1))
+    assert text_line.value() == "*3\r\n$3\r\nGET\r\n$8\r\nключ\r\n$1\r\n".encode() + b"\xff\r\n*2\r\n$5\r\nZCARD\r\n$1\r\n7\r\n"
+    protocol.dataReceived(b"*4\r\n$2\r\n12\r\n:34\r\n$-1\r\n*1\r\n")
     assert first == []
-    wire.dataReceived(b":1\r\n:5\r\n")
+    protocol.dataReceived(b":1\r\n:5\r\n")
     assert (first, second) == ([[b"12", 34, None, [1]]], [5])
 
 
@@ -70,140 +70,140 @@ def test_replies_come_in_the_order_of_the_commands_as_bytes_and_integers() -> No
     ],
 )
 def test_an_error_is_named_by_its_class(said: str, kind: str) -> None:
-    wire, _ = wired(Clock())
-    outcome = outcome_of(wire.ask(("PING",), 1))
-    wire.dataReceived(f"-{said}\r\n".encode())
-    assert outcome == [kind]
+    protocol, _ = wired(Clock())
+    result = outcome_of(protocol.ask(("PING",), 1))
+    protocol.dataReceived(f"-{said}\r\n".encode())
+    assert result == [kind]
 
 
 def test_a_call_waits_no_longer_than_its_deadline_and_its_late_reply_is_nobodys() -> None:
     clock = Clock()
-    wire, line = wired(clock)
-    late, patient = outcome_of(wire.ask(("A",), 0.05)), outcome_of(wire.ask(("B",), 1.0))
+    protocol, text_line = wired(clock)
+    late, patient = outcome_of(protocol.ask(("A",), 0.05)), outcome_of(protocol.ask(("B",), 1.0))
     clock.pump([0.05, 0])
-    assert (late, patient, line.aborted) == (["SILENT"], [], False)
-    wire.dataReceived(b"+late\r\n+B\r\n")
+    assert (late, patient, text_line.aborted) == (["SILENT"], [], False)
+    protocol.dataReceived(b"+late\r\n+B\r\n")
     assert (late, patient) == (["SILENT"], [b"B"])
     assert clock.getDelayedCalls() == []
 
 
 def test_after_three_silent_calls_in_a_row_it_hangs_up_and_nothing_is_asked_any_more() -> None:
     clock = Clock()
-    wire, line = wired(clock)
+    protocol, text_line = wired(clock)
     for _ in range(2):
-        outcome_of(wire.ask(("A",), 0.05))
+        outcome_of(protocol.ask(("A",), 0.05))
         clock.pump([0.05, 0])
-    assert not line.aborted
-    waiting = outcome_of(wire.ask(("B",), 10))
-    outcome_of(wire.ask(("A",), 0.05))
+    assert not text_line.aborted
+    waiting = outcome_of(protocol.ask(("B",), 10))
+    outcome_of(protocol.ask(("A",), 0.05))
     clock.pump([0.05, 0])
-    assert line.aborted
-    assert outcome_of(wire.ask(("C",), 1)) == ["LOST"]
-    wire.connectionLost(Failure(ConnectionDone()))
+    assert text_line.aborted
+    assert outcome_of(protocol.ask(("C",), 1)) == ["LOST"]
+    protocol.connectionLost(Failure(ConnectionDone()))
     assert waiting == ["LOST"]
     assert clock.getDelayedCalls() == []
 
 
 def test_what_is_told_travels_with_the_next_question_and_its_reply_is_nobodys() -> None:
     clock = Clock()
-    wire, line = wired(clock)
-    wire.tell(("A",))
-    wire.tell(("B",))
-    assert line.value() == b""
-    asked = outcome_of(wire.ask(("C",), 1))
-    assert line.value() == b"*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n*1\r\n$1\r\nC\r\n"
-    wire.dataReceived(b"+a\r\n-ERR b\r\n+c\r\n")
+    protocol, text_line = wired(clock)
+    protocol.tell(("A",))
+    protocol.tell(("B",))
+    assert text_line.value() == b""
+    asked = outcome_of(protocol.ask(("C",), 1))
+    assert text_line.value() == b"*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n*1\r\n$1\r\nC\r\n"
+    protocol.dataReceived(b"+a\r\n-ERR b\r\n+c\r\n")
     assert asked == [b"c"]
     assert clock.getDelayedCalls() == []
 
 
 def test_what_is_told_goes_by_itself_when_nobody_asks() -> None:
     clock = Clock()
-    wire, line = wired(clock)
-    wire.tell(("A",))
-    clock.advance(TOLD_WAITS_S)
-    assert line.value() == b"*1\r\n$1\r\nA\r\n"
-    wire.tell(("B",))
-    wire.connectionLost(Failure(ConnectionDone()))
+    protocol, text_line = wired(clock)
+    protocol.tell(("A",))
+    clock.advance(UNAWAITED_WAIT_S)
+    assert text_line.value() == b"*1\r\n$1\r\nA\r\n"
+    protocol.tell(("B",))
+    protocol.connectionLost(Failure(ConnectionDone()))
     assert clock.getDelayedCalls() == []
 
 
 def test_what_is_told_is_bounded() -> None:
-    wire, line = wired(Clock())
-    for _ in range(TOLD_WAITING_MAX + 5):
-        wire.tell(("A",))
-    outcome_of(wire.ask(("C",), 1))
-    assert line.value().count(b"A") == TOLD_WAITING_MAX
+    protocol, text_line = wired(Clock())
+    for _ in range(UNAWAITED_MAX + 5):
+        protocol.tell(("A",))
+    outcome_of(protocol.ask(("C",), 1))
+    assert text_line.value().count(b"A") == UNAWAITED_MAX
 
 
 def test_silent_calls_with_an_answer_between_them_are_forgiven() -> None:
     clock = Clock()
-    wire, line = wired(clock)
+    protocol, text_line = wired(clock)
     for _ in range(5):
-        outcome_of(wire.ask(("A",), 0.05))
+        outcome_of(protocol.ask(("A",), 0.05))
         clock.pump([0.05, 0])
-        wire.dataReceived(b"+late\r\n")
-        answered = outcome_of(wire.ask(("B",), 0.05))
-        wire.dataReceived(b"+B\r\n")
+        protocol.dataReceived(b"+late\r\n")
+        answered = outcome_of(protocol.ask(("B",), 0.05))
+        protocol.dataReceived(b"+B\r\n")
         assert answered == [b"B"]
-    assert not line.aborted
+    assert not text_line.aborted
 
 
 def test_who_waits_when_the_connection_is_lost_is_told() -> None:
-    wire, _ = wired(Clock())
-    outcome, lost = outcome_of(wire.ask(("A",), 1)), outcome_of(wire.lost)
-    wire.connectionLost(Failure(ConnectionDone()))
-    assert (outcome, lost) == (["LOST"], [None])
-    assert outcome_of(wire.ask(("B",), 1)) == ["LOST"]
+    protocol, _ = wired(Clock())
+    result, lost = outcome_of(protocol.ask(("A",), 1)), outcome_of(protocol.lost)
+    protocol.connectionLost(Failure(ConnectionDone()))
+    assert (result, lost) == (["LOST"], [None])
+    assert outcome_of(protocol.ask(("B",), 1)) == ["LOST"]
 
 
 def test_an_ear_hears_messages_between_replies() -> None:
-    clock, heard = Clock(), list[bytes]()
-    ear, _ = wired(clock, RedisSubscriptionProtocol(clock, heard.append))
-    subscribed = outcome_of(ear.ask(("SUBSCRIBE", "news"), 1))
-    ear.dataReceived(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n")
+    clock, received = Clock(), list[bytes]()
+    recorder, _ = wired(clock, RedisSubscriptionProtocol(clock, received.append))
+    subscribed = outcome_of(recorder.ask(("SUBSCRIBE", "news"), 1))
+    recorder.dataReceived(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n")
     assert subscribed == [[b"subscribe", b"news", 1]]
-    assert heard == [b"hi"]
+    assert received == [b"hi"]
 
 
 def test_what_does_not_speak_redis_is_hung_up_on() -> None:
-    wire, line = wired(Clock())
-    asked = outcome_of(wire.ask(("PING",), 1))
-    wire.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    assert line.aborted
-    wire.connectionLost(Failure(ConnectionDone()))
+    protocol, text_line = wired(Clock())
+    asked = outcome_of(protocol.ask(("PING",), 1))
+    protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    assert text_line.aborted
+    protocol.connectionLost(Failure(ConnectionDone()))
     assert asked == ["LOST"]
-    assert wire.ended is not None
-    assert wire.ended.kind == "PROTOCOL"
+    assert protocol.ended is not None
+    assert protocol.ended.kind == "PROTOCOL"
 
 
 def test_an_error_that_comes_unasked_is_the_reason_of_the_end() -> None:
-    wire, line = wired(Clock())
-    wire.dataReceived(b"-ERR max number of clients reached\r\n")
-    assert line.aborted
-    assert wire.ended is not None
-    assert wire.ended.detail == "ERR max number of clients reached"
+    protocol, text_line = wired(Clock())
+    protocol.dataReceived(b"-ERR max number of clients reached\r\n")
+    assert text_line.aborted
+    assert protocol.ended is not None
+    assert protocol.ended.detail == "ERR max number of clients reached"
 
 
 def test_the_error_of_what_was_only_told_is_not_lost() -> None:
     clock, errors = Clock(), list[tuple[str, object]]()
-    wire, _ = wired(clock, RedisProtocol(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
-    wire.tell(("A",))
-    clock.advance(TOLD_WAITS_S)
-    wire.dataReceived(b"-OOM command not allowed\r\n")
+    protocol, _ = wired(clock, RedisProtocol(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
+    protocol.tell(("A",))
+    clock.advance(UNAWAITED_WAIT_S)
+    protocol.dataReceived(b"-OOM command not allowed\r\n")
     assert errors == [("OOM", "A")]
 
 
 def test_a_probe_is_heard_apart_from_messages() -> None:
-    clock, heard = Clock(), list[bytes]()
-    ear = RedisSubscriptionProtocol(clock, heard.append, b"probe")
-    wired(clock, ear)
-    probed = outcome_of(ear.probed())
+    clock, received = Clock(), list[bytes]()
+    recorder = RedisSubscriptionProtocol(clock, received.append, b"probe")
+    wired(clock, recorder)
+    probed = outcome_of(recorder.probed())
     message = b"*3\r\n$7\r\nmessage\r\n$%d\r\n%b\r\n$1\r\nx\r\n"
-    ear.dataReceived(message % (4, b"news"))
-    assert (heard, probed) == ([b"x"], [])
-    ear.dataReceived(message % (5, b"probe") * 2)
-    assert (heard, probed) == ([b"x"], [None])
+    recorder.dataReceived(message % (4, b"news"))
+    assert (received, probed) == ([b"x"], [])
+    recorder.dataReceived(message % (5, b"probe") * 2)
+    assert (received, probed) == ([b"x"], [None])
 
 
 def test_what_redis_refused_tells_no_more_than_it_said() -> None:

@@ -10,15 +10,15 @@ import pytest
 from scoreboard.domain.grants import Grant, keyring, verify
 from scoreboard.domain.values import ACTION_ID
 from scoreboard.web.request_bodies import read_submission
-from tests.web.house import ACTION_SECRET, NOW_S, House
+from tests.web.harness import ACTION_SECRET, NOW_S, Harness
 
 INITIALIZE = "/api/v1/actions/initialize"
 WISH = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
 
 
 def test_an_initialization_is_answered_to_the_letter() -> None:
-    house = House()
-    reply = house.ask("POST", INITIALIZE, body=WISH)
+    harness = Harness()
+    reply = harness.ask("POST", INITIALIZE, body=WISH)
     data = reply.json["data"]
     assert reply.status == 200
     assert reply.json == {
@@ -35,20 +35,20 @@ def test_an_initialization_is_answered_to_the_letter() -> None:
 
 
 def test_the_signature_proves_the_promise() -> None:
-    house = House()
-    submission = house.initialized()
+    harness = Harness()
+    submission = harness.initialized()
     read = read_submission(b"application/json", json.dumps(submission).encode())
-    grant = verify(read, "user-123", keyring(ACTION_SECRET), house.now_ms())
+    grant = verify(read, "user-123", keyring(ACTION_SECRET), harness.now_ms())
     assert isinstance(grant, Grant)
     assert (grant.points, grant.expires_at_ms - grant.issued_at_ms) == (100, 600_000)
 
 
 def test_an_action_takes_its_time() -> None:
-    house = House()
-    data = house.ask("POST", INITIALIZE, body={"actionType": "RAID"}).json["data"]
+    harness = Harness()
+    data = harness.ask("POST", INITIALIZE, body={"actionType": "RAID"}).json["data"]
     wish = {"actionType": "RAID", "actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
-    house.ask("POST", "/api/v1/scores/submit", body=wish)
-    [(_, _, grant, _)] = house.desk.kept
+    harness.ask("POST", "/api/v1/scores/submit", body=wish)
+    [(_, _, grant, _)] = harness.desk.kept
     assert grant.not_before_ms == NOW_S * 1000 + 30_000
 
 
@@ -68,66 +68,66 @@ def test_an_action_takes_its_time() -> None:
     ids=repr,
 )
 def test_a_wish_that_cannot_be_granted_names_the_member_and_holds_no_place(wish: dict[str, Any], field: str) -> None:
-    house = House()
-    reply = house.ask("POST", INITIALIZE, body=wish)
+    harness = Harness()
+    reply = harness.ask("POST", INITIALIZE, body=wish)
     assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, field)
-    [(_, slot)] = house.gatekeeper.asked
+    [(_, slot)] = harness.gatekeeper.asked
     assert slot is None
 
 
 def test_an_integral_number_is_an_integer_however_it_is_spelt() -> None:
     raw = b'{"actionType": "COMPLETE_QUEST", "metadata": {"questId": "q", "level": 7.0}}'
-    assert House().ask("POST", INITIALIZE, raw=raw).status == 200
+    assert Harness().ask("POST", INITIALIZE, raw=raw).status == 200
 
 
 def test_an_open_action_holds_a_place_until_it_expires() -> None:
-    house = House()
-    action_id = house.initialized()["actionId"]
-    [(_, slot)] = house.gatekeeper.asked
+    harness = Harness()
+    action_id = harness.initialized()["actionId"]
+    [(_, slot)] = harness.gatekeeper.asked
     assert slot is not None
     assert (slot.user_id, slot.holder, slot.quota, slot.ttl_ms) == ("user-123", action_id, 50, 600_000)
 
 
 def test_nobody_stockpiles_actions() -> None:
-    house = House(counting=True)
+    harness = Harness(counting=True)
     statuses = []
     for _ in range(4):
-        statuses += [house.ask("POST", INITIALIZE, body=WISH, token=house.token(life_s=9000)).status for _ in range(15)]
-        house.clock.advance(61)
+        statuses += [harness.ask("POST", INITIALIZE, body=WISH, token=harness.token(life_s=9000)).status for _ in range(15)]
+        harness.clock.advance(61)
     assert statuses.count(200) == 50
-    reply = house.ask("POST", INITIALIZE, body=WISH)
+    reply = harness.ask("POST", INITIALIZE, body=WISH)
     assert (reply.status, reply.json["error"]) == (429, "RATE_LIMIT_EXCEEDED")
     assert reply.headers["ratelimit-policy"] == '"open_actions";q=50'
     assert int(reply.headers["retry-after"]) == reply.json["retryAfter"]
 
 
 def test_while_the_ledger_keeps_no_awards_no_action_begins_and_no_limit_is_charged() -> None:
-    house = House()
-    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    harness = Harness()
+    harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
     for body in (WISH, {"actionType": "NO_SUCH_ACTION"}):
-        reply = house.ask("POST", INITIALIZE, body=body)
+        reply = harness.ask("POST", INITIALIZE, body=body)
         assert (reply.status, reply.json["error"], reply.json["code"]) == (503, "UNAVAILABLE", 5030)
         assert (reply.headers["retry-after"], reply.json["retryAfter"]) == ("1", 1)
         assert "no action was begun" in reply.json["message"]
-    assert house.gatekeeper.asked == []
-    house.health.set("ledger", serving=True, detail="The ledger did not keep the last awards")
-    assert house.ask("POST", INITIALIZE, body=WISH).status == 200
+    assert harness.gatekeeper.asked == []
+    harness.health.set("ledger", serving=True, detail="The ledger did not keep the last awards")
+    assert harness.ask("POST", INITIALIZE, body=WISH).status == 200
 
 
 def test_who_may_not_play_is_refused_and_counted_whatever_the_ledger_does() -> None:
-    house = House()
-    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
-    shown = (None, "bad", house.token(role="spectator"))
-    assert [house.ask("POST", INITIALIZE, body=WISH, token=token).status for token in shown] == [401, 401, 403]
-    assert len(house.gatekeeper.asked) == 3
+    harness = Harness()
+    harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    shown = (None, "bad", harness.token(role="spectator"))
+    assert [harness.ask("POST", INITIALIZE, body=WISH, token=token).status for token in shown] == [401, 401, 403]
+    assert len(harness.gatekeeper.asked) == 3
 
 
 def test_who_began_anew_all_through_a_fault_of_the_ledger_begins_at_once_after_it() -> None:
-    house = House(counting=True)
-    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
-    assert {house.ask("POST", INITIALIZE, body=WISH).status for _ in range(120)} == {503}
-    house.health.set("ledger", serving=True, detail="The ledger did not keep the last awards")
-    reply = house.ask("POST", INITIALIZE, body=WISH)
+    harness = Harness(counting=True)
+    harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    assert {harness.ask("POST", INITIALIZE, body=WISH).status for _ in range(120)} == {503}
+    harness.health.set("ledger", serving=True, detail="The ledger did not keep the last awards")
+    reply = harness.ask("POST", INITIALIZE, body=WISH)
     assert (reply.status, reply.headers["ratelimit"]) == (200, '"initialize";r=19;t=60')
 
 
@@ -140,4 +140,4 @@ def test_who_began_anew_all_through_a_fault_of_the_ledger_begins_at_once_after_i
     ],
 )
 def test_a_message_alone_tells_what_is_wrong_with_which_member(path: str, body: dict[str, str], message: str) -> None:
-    assert House().ask("POST", path, body=body).json["message"] == message
+    assert Harness().ask("POST", path, body=body).json["message"] == message

@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 
 from scoreboard.domain.values import Cursor, Row, ScoreChanged
 from scoreboard.web import long_poll as changes
-from tests.web.house import NOW_S, EngineConnection, House, request
+from tests.web.harness import NOW_S, EngineConnection, Harness, request
 
 PATH = "/api/v1/scores/changes"
 STREAM = "/api/v1/scores/stream"
@@ -34,29 +34,29 @@ class Opened(Resource):
 
 
 @pytest.fixture
-def house() -> House:
-    house = House(socket=Opened())
-    house.board.rows = (Row(rank=1, user_id="amy", username="Amy", avatar=None, points=100, updated_at_ms=NOW_S * 1000),)
-    house.board.missed = ()
-    return house
+def harness() -> Harness:
+    harness = Harness(socket=Opened())
+    harness.board.rows = (Row(rank=1, user_id="amy", username="Amy", avatar=None, points=100, updated_at_ms=NOW_S * 1000),)
+    harness.board.missed = ()
+    return harness
 
 
-def waiting(house: House, query: str = "?since=1.5") -> EngineConnection:
-    line = house.line()
-    line.send(request("GET", PATH + query, headers={"Authorization": f"Bearer {house.token()}"}))
-    return line
+def waiting(harness: Harness, query: str = "?since=1.5") -> EngineConnection:
+    connection = harness.connection()
+    connection.send(request("GET", PATH + query, headers={"Authorization": f"Bearer {harness.token()}"}))
+    return connection
 
 
-def data(line: EngineConnection) -> dict[str, Any]:
-    (reply,) = line.replies()
+def data(connection: EngineConnection) -> dict[str, Any]:
+    (reply,) = connection.replies()
     assert reply.status == 200, reply
     found: dict[str, Any] = reply.json["data"]
     return found
 
 
-def test_what_is_newer_is_answered_at_once_with_the_top(house: House) -> None:
-    house.board.missed = (MOVED,)
-    reply = house.ask("GET", PATH + "?since=1.4")
+def test_what_is_newer_is_answered_at_once_with_the_top(harness: Harness) -> None:
+    harness.board.missed = (MOVED,)
+    reply = harness.ask("GET", PATH + "?since=1.4")
     assert reply.headers["cache-control"] == "no-store"
     assert reply.json["data"] == {
         "cursor": "1.5",
@@ -80,93 +80,93 @@ def test_what_is_newer_is_answered_at_once_with_the_top(house: House) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?since=0.3", "?since=1.4&wait=30"])
-def test_where_the_gap_cannot_be_filled_the_top_comes_with_reset(house: House, query: str) -> None:
-    house.board.missed = None
-    found = house.ask("GET", PATH + query).json["data"]
+def test_where_the_gap_cannot_be_filled_the_top_comes_with_reset(harness: Harness, query: str) -> None:
+    harness.board.missed = None
+    found = harness.ask("GET", PATH + query).json["data"]
     assert (found["reset"], found["changes"], [row["userId"] for row in found["leaderboard"]]) == (True, [], ["amy"])
 
 
-def test_a_wait_ends_as_soon_as_something_changes(house: House) -> None:
-    line = waiting(house)
-    house.pass_time(3)
-    assert line.replies() == []
-    house.board.missed, house.board.cursor = (MOVED,), Cursor(epoch=1, seq=6)
-    house.announcer.tell([MOVED])
-    found = data(line)
+def test_a_wait_ends_as_soon_as_something_changes(harness: Harness) -> None:
+    connection = waiting(harness)
+    harness.pass_time(3)
+    assert connection.replies() == []
+    harness.board.missed, harness.board.cursor = (MOVED,), Cursor(epoch=1, seq=6)
+    harness.announcer.tell([MOVED])
+    found = data(connection)
     assert (found["cursor"], len(found["changes"])) == ("1.6", 1)
-    assert house.announcer.room == []
+    assert harness.announcer.room == []
 
 
-def test_what_changes_between_the_look_and_the_wait_is_not_waited_for(house: House) -> None:
-    house.announcer.held = Deferred()
-    line = waiting(house)
-    house.board.missed = (MOVED,)
-    house.announcer.held.callback(None)
-    assert len(data(line)["changes"]) == 1
+def test_what_changes_between_the_look_and_the_wait_is_not_waited_for(harness: Harness) -> None:
+    harness.announcer.held = Deferred()
+    connection = waiting(harness)
+    harness.board.missed = (MOVED,)
+    harness.announcer.held.callback(None)
+    assert len(data(connection)["changes"]) == 1
 
 
 @pytest.mark.parametrize(("query", "seconds"), [("", 25), ("&wait=2", 2)])
-def test_a_wait_in_vain_ends_with_an_empty_list_and_the_cursor(house: House, query: str, seconds: int) -> None:
-    line = waiting(house, "?since=1.5" + query)
-    house.pass_time(seconds - 1)
-    assert line.replies() == []
-    house.pass_time(1)
-    found = data(line)
+def test_a_wait_in_vain_ends_with_an_empty_list_and_the_cursor(harness: Harness, query: str, seconds: int) -> None:
+    connection = waiting(harness, "?since=1.5" + query)
+    harness.pass_time(seconds - 1)
+    assert connection.replies() == []
+    harness.pass_time(1)
+    found = data(connection)
     assert (found["cursor"], found["reset"], found["changes"], "leaderboard" in found) == ("1.5", False, [], False)
 
 
-def test_who_does_not_want_to_wait_is_answered_at_once(house: House) -> None:
-    assert data(waiting(house, "?since=1.5&wait=0"))["changes"] == []
+def test_who_does_not_want_to_wait_is_answered_at_once(harness: Harness) -> None:
+    assert data(waiting(harness, "?since=1.5&wait=0"))["changes"] == []
 
 
-def test_a_client_that_hangs_up_frees_its_place(house: House) -> None:
-    line = waiting(house)
-    assert len(house.announcer.room) == 1
-    before = len(house.clock.getDelayedCalls())
-    line.hang_up()
-    assert house.announcer.room == []
-    assert len(house.clock.getDelayedCalls()) == before - 1, "nor is there an alarm left"
+def test_a_client_that_hangs_up_frees_its_place(harness: Harness) -> None:
+    connection = waiting(harness)
+    assert len(harness.announcer.room) == 1
+    before = len(harness.clock.getDelayedCalls())
+    connection.hang_up()
+    assert harness.announcer.room == []
+    assert len(harness.clock.getDelayedCalls()) == before - 1, "nor is there an alarm left"
 
 
-def test_a_client_that_goes_while_we_ask_never_takes_a_place(house: House) -> None:
-    house.board.held = Deferred()
-    line = waiting(house)
-    line.hang_up()
-    house.board.held.callback(None)
-    assert house.announcer.room == []
+def test_a_client_that_goes_while_we_ask_never_takes_a_place(harness: Harness) -> None:
+    harness.board.held = Deferred()
+    connection = waiting(harness)
+    connection.hang_up()
+    harness.board.held.callback(None)
+    assert harness.announcer.room == []
 
 
-def test_a_client_that_goes_while_its_ticket_is_looked_at_harms_nobody(house: House) -> None:
-    house.ask("POST", "/api/v1/auth/ticket")
-    house.tickets.held_back = Deferred()
-    line = house.line()
-    line.send(request("GET", STREAM + "?ticket=ticket-0"))
-    line.hang_up()
+def test_a_client_that_goes_while_its_ticket_is_looked_at_harms_nobody(harness: Harness) -> None:
+    harness.ask("POST", "/api/v1/auth/ticket")
+    harness.tickets.held_back = Deferred()
+    connection = harness.connection()
+    connection.send(request("GET", STREAM + "?ticket=ticket-0"))
+    connection.hang_up()
     with capturedLogs() as logs:
-        house.tickets.held_back.callback(None)
+        harness.tickets.held_back.callback(None)
     assert logs == []
 
 
-def test_only_so_many_may_wait(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_may_wait(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "WAITING_MAX", 2)
-    lines = [waiting(house) for _ in range(3)]
-    assert [[reply.status for reply in line.replies()] for line in lines] == [[], [], [503]]
-    lines[0].hang_up()
-    assert waiting(house).replies() == []
+    header_lines = [waiting(harness) for _ in range(3)]
+    assert [[reply.status for reply in connection.replies()] for connection in header_lines] == [[], [], [503]]
+    header_lines[0].hang_up()
+    assert waiting(harness).replies() == []
 
 
-def test_who_waits_is_answered_when_the_server_stops(house: House) -> None:
-    line = waiting(house)
+def test_who_waits_is_answered_when_the_server_stops(harness: Harness) -> None:
+    connection = waiting(harness)
     drained: list[object] = []
-    house.site.drain().addCallback(drained.append)
-    assert data(line)["changes"] == []
-    line.hang_up()
+    harness.site.drain().addCallback(drained.append)
+    assert data(connection)["changes"] == []
+    connection.hang_up()
     assert drained
 
 
-def test_without_a_history_there_is_nothing_to_say(house: House) -> None:
-    house.board.degraded, house.board.missed = True, None
-    reply = house.ask("GET", PATH + "?since=1.5")
+def test_without_a_history_there_is_nothing_to_say(harness: Harness) -> None:
+    harness.board.degraded, harness.board.missed = True, None
+    reply = harness.ask("GET", PATH + "?since=1.5")
     assert (reply.status, reply.json["error"], reply.headers["retry-after"]) == (503, "UNAVAILABLE", "1")
 
 
@@ -188,75 +188,75 @@ def test_without_a_history_there_is_nothing_to_say(house: House) -> None:
         ("since=\xb2.1", "since"),
     ],
 )
-def test_a_query_is_read_strictly(house: House, query: str, field: str) -> None:
-    reply = house.ask("GET", f"{PATH}?{query}")
+def test_a_query_is_read_strictly(harness: Harness, query: str, field: str) -> None:
+    reply = harness.ask("GET", f"{PATH}?{query}")
     assert (reply.status, reply.json["error"]) == (400, "MALFORMED_REQUEST")
     if "\xb2" not in query:
         assert reply.json["field"] == field
 
 
 @pytest.mark.parametrize("path", [PATH, STREAM])
-def test_nobody_reads_without_a_token(house: House, path: str) -> None:
-    assert house.ask("GET", path, token=None).status == 401
-    assert house.ask("GET", path, token="bad").status == 401
-    assert house.streams == []
+def test_nobody_reads_without_a_token(harness: Harness, path: str) -> None:
+    assert harness.ask("GET", path, token=None).status == 401
+    assert harness.ask("GET", path, token="bad").status == 401
+    assert harness.streams == []
 
 
-def test_a_stream_is_opened_for_the_player_from_the_cursor_on(house: House) -> None:
-    house.ask("GET", STREAM + "?since=3.17")
-    house.ask("GET", STREAM + "?since=3.17", headers={"Last-Event-ID": "3.20"})
-    house.ask("GET", STREAM)
-    cursors = [None if since is None else since.text for _, _, since, _ in house.streams]
+def test_a_stream_is_opened_for_the_player_from_the_cursor_on(harness: Harness) -> None:
+    harness.ask("GET", STREAM + "?since=3.17")
+    harness.ask("GET", STREAM + "?since=3.17", headers={"Last-Event-ID": "3.20"})
+    harness.ask("GET", STREAM)
+    cursors = [None if since is None else since.text for _, _, since, _ in harness.streams]
     assert cursors == ["3.17", "3.20", None]
-    player, address, _, lines = house.streams[0]
+    player, address, _, header_lines = harness.streams[0]
     assert (player.user_id, address) == ("user-123", "203.0.113.9")
-    assert b"Access-Control-Allow-Origin: *\r\n" in lines
+    assert b"Access-Control-Allow-Origin: *\r\n" in header_lines
 
 
-def test_a_last_event_id_that_is_none_is_refused(house: House) -> None:
-    reply = house.ask("GET", STREAM, headers={"Last-Event-ID": "yesterday"})
+def test_a_last_event_id_that_is_none_is_refused(harness: Harness) -> None:
+    reply = harness.ask("GET", STREAM, headers={"Last-Event-ID": "yesterday"})
     assert (reply.status, reply.json["field"]) == (400, "Last-Event-ID")
 
 
-def test_head_of_a_stream_ends(house: House) -> None:
-    reply = house.ask("HEAD", STREAM)
+def test_head_of_a_stream_ends(harness: Harness) -> None:
+    reply = harness.ask("HEAD", STREAM)
     assert (reply.status, reply.headers["content-type"]) == (200, "text/event-stream")
-    assert house.streams == []
+    assert harness.streams == []
 
 
-def test_a_ticket_stands_for_its_player_once(house: House) -> None:
-    issued = house.ask("POST", "/api/v1/auth/ticket").json["data"]
+def test_a_ticket_stands_for_its_player_once(harness: Harness) -> None:
+    issued = harness.ask("POST", "/api/v1/auth/ticket").json["data"]
     assert issued == {"ticket": "ticket-0", "expiresAt": (NOW_S + 30) * 1000}
-    house.ask("GET", f"{STREAM}?ticket={issued['ticket']}", token=None)
-    assert house.streams[0][0].user_id == "user-123"
-    again = house.ask("GET", f"{STREAM}?ticket={issued['ticket']}", token=None)
+    harness.ask("GET", f"{STREAM}?ticket={issued['ticket']}", token=None)
+    assert harness.streams[0][0].user_id == "user-123"
+    again = harness.ask("GET", f"{STREAM}?ticket={issued['ticket']}", token=None)
     assert (again.status, again.json["error"]) == (401, "INVALID_TOKEN")
-    assert len(house.streams) == 1
+    assert len(harness.streams) == 1
 
 
-def test_a_ticket_does_not_outlive_its_token(house: House) -> None:
-    house.ask("POST", "/api/v1/auth/ticket", token=house.token(life_s=10))
-    house.pass_time(11)
-    assert house.ask("GET", PATH + "?ticket=ticket-0", token=None).status == 401
+def test_a_ticket_does_not_outlive_its_token(harness: Harness) -> None:
+    harness.ask("POST", "/api/v1/auth/ticket", token=harness.token(life_s=10))
+    harness.pass_time(11)
+    assert harness.ask("GET", PATH + "?ticket=ticket-0", token=None).status == 401
 
 
 @pytest.mark.parametrize("path", [PATH, STREAM])
-def test_a_ticket_lets_nobody_in_who_was_suspended_since(house: House, path: str) -> None:
-    house.ask("POST", "/api/v1/auth/ticket")
-    house.suspended.add("user-123")
-    reply = house.ask("GET", path + "?ticket=ticket-0", token=None)
+def test_a_ticket_lets_nobody_in_who_was_suspended_since(harness: Harness, path: str) -> None:
+    harness.ask("POST", "/api/v1/auth/ticket")
+    harness.suspended.add("user-123")
+    reply = harness.ask("GET", path + "?ticket=ticket-0", token=None)
     assert (reply.status, reply.json["code"], reply.json["message"]) == (403, 4030, "This account is suspended")
-    house.suspended.clear()
-    assert house.ask("GET", path + "?ticket=ticket-0", token=None).status == 401, "and it was used up"
-    assert house.streams == []
+    harness.suspended.clear()
+    assert harness.ask("GET", path + "?ticket=ticket-0", token=None).status == 401, "and it was used up"
+    assert harness.streams == []
 
 
-def test_without_redis_there_are_no_tickets(house: House) -> None:
-    house.tickets.broken = True
-    assert house.ask("POST", "/api/v1/auth/ticket").status == 503
-    assert house.ask("GET", PATH + "?ticket=ticket-0", token=None).status == 503
+def test_without_redis_there_are_no_tickets(harness: Harness) -> None:
+    harness.tickets.broken = True
+    assert harness.ask("POST", "/api/v1/auth/ticket").status == 503
+    assert harness.ask("GET", PATH + "?ticket=ticket-0", token=None).status == 503
 
 
-def test_a_ticket_is_no_ticket_without_a_token(house: House) -> None:
-    assert house.ask("POST", "/api/v1/auth/ticket", token=None).status == 401
-    assert house.tickets.held == {}
+def test_a_ticket_is_no_ticket_without_a_token(harness: Harness) -> None:
+    assert harness.ask("POST", "/api/v1/auth/ticket", token=None).status == 401
+    assert harness.tickets.held == {}

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, capturedLogs
 
-from tests.web.house import EngineConnection, House, request
+from tests.web.harness import EngineConnection, Harness, request
 
 PATHS = st.sampled_from(
     [
@@ -46,38 +46,38 @@ VALUES = st.sampled_from(["application/json", "chunked", "5", "100-continue", "c
 
 @pytest.fixture(autouse=True)
 def nothing_is_logged_as_a_fault() -> Iterator[None]:
-    with capturedLogs() as told:
+    with capturedLogs() as answered:
         yield
-    assert [event for event in told if event["log_level"] in (LogLevel.error, LogLevel.critical)] == []
+    assert [event for event in answered if event["log_level"] in (LogLevel.error, LogLevel.critical)] == []
 
 
-def statuses(line: EngineConnection, *, to_head: bool = False) -> list[int]:
-    found = [reply.status for reply in line.replies(to_head=to_head)]
+def statuses(connection: EngineConnection, *, to_head: bool = False) -> list[int]:
+    found = [reply.status for reply in connection.replies(to_head=to_head)]
     assert all(status < 500 for status in found), found
     return found
 
 
 @given(st.binary(max_size=400))
 def test_random_bytes(data: bytes) -> None:
-    line = House().line()
-    line.send(data)
-    line.send(b"\r\n\r\n")
-    statuses(line)
+    connection = Harness().connection()
+    connection.send(data)
+    connection.send(b"\r\n\r\n")
+    statuses(connection)
 
 
 @given(METHODS, PATHS, st.lists(st.tuples(NAMES, VALUES), max_size=6), st.binary(max_size=200), st.booleans())
 @settings(max_examples=300)
 def test_random_requests(method: str, path: str, headers: list[tuple[str, str]], body: bytes, trusted: bool) -> None:
-    house = House(trusted=("203.0.113.0/24",) if trusted else (), cors_origins=("https://a.example",))
-    line = house.line()
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-    line.send(f"{method} {path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n".encode("utf-8", "surrogatepass") + body)
-    statuses(line, to_head=method == "HEAD")
+    harness = Harness(trusted=("203.0.113.0/24",) if trusted else (), cors_origins=("https://a.example",))
+    connection = harness.connection()
+    header_lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+    connection.send(f"{method} {path} HTTP/1.1\r\nHost: a\r\n{header_lines}\r\n".encode("utf-8", "surrogatepass") + body)
+    statuses(connection, to_head=method == "HEAD")
 
 
 @given(st.sampled_from(["/api/v1/scores/submit", "/api/v1/actions/initialize"]), st.binary(max_size=300))
 def test_random_bodies_with_a_good_token(path: str, body: bytes) -> None:
-    assert House().ask("POST", path, raw=body).status in (400, 413)
+    assert Harness().ask("POST", path, raw=body).status in (400, 413)
 
 
 JSON = st.recursive(
@@ -89,39 +89,39 @@ JSON = st.recursive(
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(("actionId", "actionType", "timestamp", "metadata", "signature"), JSON)))
 def test_random_json_in_the_place_of_each_member(changes: dict[str, object]) -> None:
-    house = House()
-    submission = house.initialized()
-    assert house.ask("POST", "/api/v1/scores/submit", body=submission | changes).status in (200, 400)
+    harness = Harness()
+    submission = harness.initialized()
+    assert harness.ask("POST", "/api/v1/scores/submit", body=submission | changes).status in (200, 400)
 
 
 @given(JSON)
 def test_random_metadata_at_initialization(metadata: object) -> None:
     wish = {"actionType": "COMPLETE_QUEST", "metadata": metadata}
-    assert House().ask("POST", "/api/v1/actions/initialize", body=wish).status in (200, 400)
+    assert Harness().ask("POST", "/api/v1/actions/initialize", body=wish).status in (200, 400)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_random_queries_and_validators(query: str, tag: str) -> None:
-    line = House().line()
-    head = request("GET", "/api/v1/scores/leaderboard?", headers={"Authorization": f"Bearer {House().token()}"})
-    line.send(
+    connection = Harness().connection()
+    head = request("GET", "/api/v1/scores/leaderboard?", headers={"Authorization": f"Bearer {Harness().token()}"})
+    connection.send(
         head.replace(b"leaderboard?", b"leaderboard?" + query.encode()).replace(
             b"\r\n\r\n", b"\r\nIf-None-Match: " + tag.encode() + b"\r\n\r\n"
         )
     )
-    line.send(b"\r\n\r\n")
-    statuses(line)
+    connection.send(b"\r\n\r\n")
+    statuses(connection)
 
 
 @given(st.lists(st.integers(1, 400), max_size=12))
 def test_however_the_network_cuts_a_stream_of_requests(cuts: list[int]) -> None:
-    house = House()
+    harness = Harness()
     submission = request(
-        "POST", "/api/v1/scores/submit", body=house.initialized(), headers={"Authorization": f"Bearer {house.token()}"}
+        "POST", "/api/v1/scores/submit", body=harness.initialized(), headers={"Authorization": f"Bearer {harness.token()}"}
     )
     stream = submission + request("GET", "/healthz") + submission + request("GET", "/nothing")
-    line = house.line()
+    connection = harness.connection()
     for size in [*cuts, len(stream)]:
-        line.send(stream[:size])
+        connection.send(stream[:size])
         stream = stream[size:]
-    assert statuses(line) == [200, 200, 200, 404]
+    assert statuses(connection) == [200, 200, 200, 404]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.house import House
+from tests.web.harness import Harness
 
 ME = "/api/v1/scores/me"
 EXPOSED = "ETag, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed"
@@ -12,7 +12,7 @@ EXPOSED = "ETag, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed"
 
 @pytest.mark.parametrize("path", [ME, "/nothing", "/healthz"])
 def test_a_star_lets_every_page_read(path: str) -> None:
-    headers = House(cors_origins=("*",)).ask("GET", path).headers
+    headers = Harness(cors_origins=("*",)).ask("GET", path).headers
     assert headers["access-control-allow-origin"] == "*"
     assert headers["access-control-expose-headers"] == EXPOSED
     assert "access-control-allow-credentials" not in headers
@@ -20,9 +20,9 @@ def test_a_star_lets_every_page_read(path: str) -> None:
 
 @pytest.mark.parametrize("token", ["", None])
 def test_a_listed_page_may_read_and_refusals_too(token: str | None) -> None:
-    house = House(cors_origins=("https://a.example", "https://B.example"))
+    harness = Harness(cors_origins=("https://a.example", "https://B.example"))
     for origin in ("https://a.example", "https://b.example"):
-        headers = house.ask("GET", ME, token=token, headers={"Origin": origin}).headers
+        headers = harness.ask("GET", ME, token=token, headers={"Origin": origin}).headers
         assert (headers["access-control-allow-origin"], headers["vary"]) == (origin, "Origin")
         assert headers["access-control-expose-headers"] == EXPOSED
 
@@ -31,37 +31,37 @@ def test_a_listed_page_may_read_and_refusals_too(token: str | None) -> None:
     "origin", ["https://evil.example", "null", "", "https://a.example.evil", "http://a.example", "https://a.example:8443"]
 )
 def test_another_page_may_not(origin: str) -> None:
-    headers = House(cors_origins=("https://a.example",)).ask("GET", ME, headers={"Origin": origin}).headers
+    headers = Harness(cors_origins=("https://a.example",)).ask("GET", ME, headers={"Origin": origin}).headers
     assert "access-control-allow-origin" not in headers
     assert headers["vary"] == "Origin"
 
 
 def test_without_origins_nothing_is_said() -> None:
-    headers = House(cors_origins=()).ask("GET", ME, headers={"Origin": "https://a.example"}).headers
+    headers = Harness(cors_origins=()).ask("GET", ME, headers={"Origin": "https://a.example"}).headers
     assert not [name for name in headers if name.startswith("access-control") or name == "vary"]
 
 
 def test_a_page_may_ask_before_it_submits() -> None:
-    house = House(cors_origins=("https://a.example",))
+    harness = Harness(cors_origins=("https://a.example",))
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
-    reply = house.ask("OPTIONS", "/api/v1/scores/submit", token=None, headers={"Origin": "https://a.example", **asks})
+    reply = harness.ask("OPTIONS", "/api/v1/scores/submit", token=None, headers={"Origin": "https://a.example", **asks})
     assert (reply.status, reply.body) == (204, b"")
     assert reply.headers["access-control-allow-origin"] == "https://a.example"
     assert reply.headers["access-control-allow-methods"] == "OPTIONS, POST"
     assert reply.headers["access-control-allow-headers"] == "Authorization, Content-Type, If-None-Match"
     assert reply.headers["access-control-max-age"] == "600"
     assert "content-length" not in reply.headers
-    foreign = house.ask("OPTIONS", "/api/v1/scores/submit", token=None, headers={"Origin": "https://evil.example", **asks})
+    foreign = harness.ask("OPTIONS", "/api/v1/scores/submit", token=None, headers={"Origin": "https://evil.example", **asks})
     assert (foreign.status, "access-control-allow-origin" in foreign.headers) == (204, False)
 
 
 def test_a_page_may_ask_before_it_changes_settings() -> None:
     asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,content-type"}
-    reply = House().ask("OPTIONS", "/api/v1/me/settings", token=None, headers={"Origin": "https://a.example", **asks})
+    reply = Harness().ask("OPTIONS", "/api/v1/me/settings", token=None, headers={"Origin": "https://a.example", **asks})
     assert (reply.status, reply.headers["access-control-allow-methods"]) == (204, "GET, HEAD, OPTIONS, PUT")
 
 
 def test_asking_before_costs_nothing_at_the_gate() -> None:
-    house = House()
-    house.ask("OPTIONS", "/api/v1/scores/submit", headers={"Origin": "https://a.example"})
-    assert house.gatekeeper.asked == []
+    harness = Harness()
+    harness.ask("OPTIONS", "/api/v1/scores/submit", headers={"Origin": "https://a.example"})
+    assert harness.gatekeeper.asked == []

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.http.addresses import Proxies, plain
-from tests.web.house import EngineConnection, House, Reply, request
+from tests.web.harness import EngineConnection, Harness, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
 VIEWED = [
@@ -22,19 +22,19 @@ QUOTAS = {"submit": 10, "initialize": 20, "settings": 10}
 
 @pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)
 def test_no_token_no_answer(method: str, path: str) -> None:
-    house = House()
-    reply = house.ask(method, path, token=None)
+    harness = Harness()
+    reply = harness.ask(method, path, token=None)
     assert (reply.status, reply.json["code"]) == (401, 4010)
     assert reply.headers["www-authenticate"] == 'Bearer realm="scoreboard"'
-    reply = house.ask(method, path, token="not.a.token")
+    reply = harness.ask(method, path, token="not.a.token")
     assert (reply.status, reply.json["code"]) == (401, 4011)
     assert reply.headers["www-authenticate"] == 'Bearer realm="scoreboard", error="invalid_token"'
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED)
 def test_spectators_watch_and_do_not_play(method: str, path: str) -> None:
-    house = House()
-    reply = house.ask(method, path, token=house.token(role="spectator"))
+    harness = Harness()
+    reply = harness.ask(method, path, token=harness.token(role="spectator"))
     assert (reply.status, reply.json["code"]) == (403, 4030)
 
 
@@ -42,25 +42,25 @@ def test_spectators_watch_and_do_not_play(method: str, path: str) -> None:
     ("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/ticket"), ("GET", "/api/v1/scores/changes")]
 )
 def test_the_suspended_are_refused_at_every_door_and_counted(method: str, path: str) -> None:
-    house = House()
-    house.suspended.add("user-123")
-    reply = house.ask(method, path, body=None if method == "GET" else {})
+    harness = Harness()
+    harness.suspended.add("user-123")
+    reply = harness.ask(method, path, body=None if method == "GET" else {})
     assert (reply.status, reply.json["error"], reply.json["code"]) == (403, "FORBIDDEN", 4030)
     assert reply.json["message"] == "This account is suspended"
-    assert len(house.gatekeeper.asked) == 1
-    assert house.ask("GET", "/api/v1/scores/me", token=house.token("user-2")).status == 200
+    assert len(harness.gatekeeper.asked) == 1
+    assert harness.ask("GET", "/api/v1/scores/me", token=harness.token("user-2")).status == 200
 
 
-def asking(house: House, method: str, path: str, body: object = None) -> EngineConnection:
+def asking(harness: Harness, method: str, path: str, body: object = None) -> EngineConnection:
     """A request of user-123 under way, with a token that ends in ten seconds."""
-    line = house.line()
-    line.send(request(method, path, body=body, headers={"Authorization": f"Bearer {house.token(life_s=10)}"}))
-    assert line.replies() == []
-    return line
+    text_line = harness.connection()
+    text_line.send(request(method, path, body=body, headers={"Authorization": f"Bearer {harness.token(life_s=10)}"}))
+    assert text_line.replies() == []
+    return text_line
 
 
-def answered(line: EngineConnection) -> Reply:
-    (reply,) = line.replies()
+def answered(text_line: EngineConnection) -> Reply:
+    (reply,) = text_line.replies()
     return reply
 
 
@@ -75,80 +75,80 @@ BODIES: dict[tuple[str, str], object] = {
 )
 @pytest.mark.parametrize(("event", "status"), [("suspended", 403), ("token ended", 401)])
 def test_a_player_is_checked_again_after_a_slow_rate_limiter(method: str, path: str, event: str, status: int) -> None:
-    house = House()
-    body = house.initialized() if path.endswith("submit") else BODIES.get((method, path))
-    house.gatekeeper.held = Deferred()
-    line = asking(house, method, path, body)
+    harness = Harness()
+    body = harness.initialized() if path.endswith("submit") else BODIES.get((method, path))
+    harness.gatekeeper.held = Deferred()
+    text_line = asking(harness, method, path, body)
     if event == "suspended":
-        house.suspended.add("user-123")
+        harness.suspended.add("user-123")
     else:
-        house.pass_time(10)
-    house.gatekeeper.held.callback(None)
-    assert answered(line).status == status
-    assert (house.desk.kept, house.tickets.held, house.streams) == ([], {}, [])
+        harness.pass_time(10)
+    harness.gatekeeper.held.callback(None)
+    assert answered(text_line).status == status
+    assert (harness.desk.kept, harness.tickets.held, harness.streams) == ([], {}, [])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("event", ["suspended", "token ended", None])
 def test_a_parked_read_is_checked_again_before_it_is_answered(event: str | None, method: str) -> None:
-    house = House()
-    house.board.missed = ()
-    line = asking(house, method, "/api/v1/scores/changes?since=1.5")
+    harness = Harness()
+    harness.board.missed = ()
+    text_line = asking(harness, method, "/api/v1/scores/changes?since=1.5")
     if event == "suspended":
-        house.suspended.add("user-123")
-        house.announcer.tell([])  # as Announcer.expel does: it parts, and so wakes, whoever waits
+        harness.suspended.add("user-123")
+        harness.announcer.tell([])  # as Announcer.expel does: it parts, and so wakes, whoever waits
     elif event == "token ended":
-        house.pass_time(10)  # nothing happens on the board: the wait ends with the token
+        harness.pass_time(10)  # nothing happens on the board: the wait ends with the token
     else:
-        house.pass_time(9)
-        house.announcer.tell([])
-    (reply,) = line.replies(to_head=method == "HEAD")
+        harness.pass_time(9)
+        harness.announcer.tell([])
+    (reply,) = text_line.replies(to_head=method == "HEAD")
     assert reply.status == {"suspended": 403, "token ended": 401, None: 200}[event]
 
 
 def test_a_read_that_a_store_held_up_is_checked_again_before_it_is_answered() -> None:
-    house = House()
-    house.board.held = Deferred()
-    line = asking(house, "GET", "/api/v1/scores/changes?since=1.4&wait=0")
-    house.suspended.add("user-123")
-    house.board.held.callback(None)
-    assert answered(line).status == 403
+    harness = Harness()
+    harness.board.held = Deferred()
+    text_line = asking(harness, "GET", "/api/v1/scores/changes?since=1.4&wait=0")
+    harness.suspended.add("user-123")
+    harness.board.held.callback(None)
+    assert answered(text_line).status == 403
 
 
 @pytest.mark.parametrize("path", ["/api/v1/me/settings", "/api/v1/me/achievements"])
 def test_what_a_slow_register_tells_is_not_told_to_the_suspended(path: str) -> None:
-    house = House()
-    house.player_store.pause()
-    line = asking(house, "GET", path)
-    house.suspended.add("user-123")
-    house.player_store.resume()
-    assert answered(line).status == 403
-    house.player_store.broken = StoreUnavailable("away")
-    assert house.ask("GET", path, token=house.token("user-2")).status == 503
+    harness = Harness()
+    harness.player_store.pause()
+    text_line = asking(harness, "GET", path)
+    harness.suspended.add("user-123")
+    harness.player_store.resume()
+    assert answered(text_line).status == 403
+    harness.player_store.broken = StoreUnavailable("away")
+    assert harness.ask("GET", path, token=harness.token("user-2")).status == 503
 
 
 def test_an_award_that_is_committed_is_told_though_the_player_was_suspended_meanwhile() -> None:
-    house = House()
-    submission = house.initialized()
-    house.desk.waits = Deferred()
-    line = asking(house, "POST", "/api/v1/scores/submit", submission)
-    house.suspended.add("user-123")
-    house.desk.waits.callback(None)
-    assert answered(line).status == 200
+    harness = Harness()
+    submission = harness.initialized()
+    harness.desk.waits = Deferred()
+    text_line = asking(harness, "POST", "/api/v1/scores/submit", submission)
+    harness.suspended.add("user-123")
+    harness.desk.waits.callback(None)
+    assert answered(text_line).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), VIEWED)
 def test_spectators_may_look(method: str, path: str) -> None:
-    house = House()
-    assert house.ask(method, path, token=house.token(role="spectator")).status == 200
+    harness = Harness()
+    assert harness.ask(method, path, token=harness.token(role="spectator")).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)
 @pytest.mark.parametrize("token", [None, "bad", "", "spectator"])
 def test_the_gate_is_asked_once_whoever_comes(method: str, path: str, token: str | None) -> None:
-    house = House()
-    house.ask(method, path, token=house.token(role="spectator") if token == "spectator" else token)
-    [(hits, _)] = house.gatekeeper.asked
+    harness = Harness()
+    harness.ask(method, path, token=harness.token(role="spectator") if token == "spectator" else token)
+    [(hits, _)] = harness.gatekeeper.asked
     named = [(hit.limit.name, hit.subject, hit.cost) for hit in hits]
     assert named[:2] == [("address", "203.0.113.9", 1), ("everyone", "*", 1)]
     played = (method, path) in PLAYED and token == ""
@@ -157,18 +157,18 @@ def test_the_gate_is_asked_once_whoever_comes(method: str, path: str, token: str
 
 @pytest.mark.parametrize(("method", "path"), PLAYED)
 def test_a_player_is_told_what_is_left(method: str, path: str) -> None:
-    house = House()
-    headers = house.ask(method, path, body={}).headers
+    harness = Harness()
+    headers = harness.ask(method, path, body={}).headers
     name = path.rpartition("/")[2]
     assert headers["ratelimit-policy"] == f'"{name}";q={QUOTAS[name]};w=60'
     assert headers["ratelimit"] == f'"{name}";r=7;t=42'
 
 
 def test_too_many_submissions_are_answered_to_the_letter() -> None:
-    house = House()
-    submission = house.initialized()
-    house.gatekeeper.verdict = RateVerdict(refused="submit", retry_after_ms=59_001)
-    reply = house.ask("POST", "/api/v1/scores/submit", body=submission)
+    harness = Harness()
+    submission = harness.initialized()
+    harness.gatekeeper.verdict = RateVerdict(refused="submit", retry_after_ms=59_001)
+    reply = harness.ask("POST", "/api/v1/scores/submit", body=submission)
     assert reply.status == 429
     assert reply.json == {
         "success": False,
@@ -179,32 +179,32 @@ def test_too_many_submissions_are_answered_to_the_letter() -> None:
     }
     assert reply.headers["retry-after"] == "60"
     assert (reply.headers["ratelimit-policy"], reply.headers["ratelimit"]) == ('"submit";q=10;w=60', '"submit";r=0;t=60')
-    assert house.desk.kept == []
+    assert harness.desk.kept == []
 
 
 @pytest.mark.parametrize(("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/spectator")])
 def test_too_many_requests_of_an_address_are_refused_everywhere(method: str, path: str) -> None:
-    house = House()
-    house.gatekeeper.verdict = RateVerdict(refused="address", retry_after_ms=1)
-    reply = house.ask(method, path, body=None if method == "GET" else {})
+    harness = Harness()
+    harness.gatekeeper.verdict = RateVerdict(refused="address", retry_after_ms=1)
+    reply = harness.ask(method, path, body=None if method == "GET" else {})
     assert (reply.status, reply.json["retryAfter"], reply.headers["retry-after"]) == (429, 1, "1")
     assert reply.headers["ratelimit"] == '"address";r=0;t=1'
     assert reply.json["message"] == "Too many requests. Please try again later."
 
 
 def test_in_any_sixty_seconds_ten_submissions_are_admitted_and_two_forgeries_use_them_up() -> None:
-    house = House(counting=True)
-    forged = house.initialized() | {"signature": "forged"}
-    assert [house.ask("POST", "/api/v1/scores/submit", body=forged).status for _ in range(3)] == [400, 400, 429]
+    harness = Harness(counting=True)
+    forged = harness.initialized() | {"signature": "forged"}
+    assert [harness.ask("POST", "/api/v1/scores/submit", body=forged).status for _ in range(3)] == [400, 400, 429]
 
 
 def test_every_request_counts_against_the_address_good_token_or_not() -> None:
-    house = House(counting=True)
-    statuses = [house.ask("GET", "/api/v1/scores/me", token=None).status for _ in range(100)]
+    harness = Harness(counting=True)
+    statuses = [harness.ask("GET", "/api/v1/scores/me", token=None).status for _ in range(100)]
     assert set(statuses) == {401}
-    assert house.ask("GET", "/api/v1/scores/me").status == 429
-    assert house.ask("GET", "/api/v1/scores/me", peer="198.51.100.1").status == 200
-    assert house.ask("GET", "/healthz").status == 200
+    assert harness.ask("GET", "/api/v1/scores/me").status == 429
+    assert harness.ask("GET", "/api/v1/scores/me", peer="198.51.100.1").status == 200
+    assert harness.ask("GET", "/healthz").status == 200
 
 
 @pytest.mark.parametrize(
@@ -236,9 +236,9 @@ def test_every_request_counts_against_the_address_good_token_or_not() -> None:
     ],
 )
 def test_a_client_is_whom_a_proxy_of_ours_saw(peer: str, forwarded: str | None, counted: str) -> None:
-    house = House(trusted=("10.0.0.0/8",))
-    house.ask("GET", "/api/v1/scores/me", peer=peer, headers={} if forwarded is None else {"X-Forwarded-For": forwarded})
-    assert house.gatekeeper.asked[0][0][0].subject == counted
+    harness = Harness(trusted=("10.0.0.0/8",))
+    harness.ask("GET", "/api/v1/scores/me", peer=peer, headers={} if forwarded is None else {"X-Forwarded-For": forwarded})
+    assert harness.gatekeeper.asked[0][0][0].subject == counted
 
 
 def test_a_claim_is_believed_of_proxies_only_whoever_asks() -> None:
@@ -249,7 +249,7 @@ def test_a_claim_is_believed_of_proxies_only_whoever_asks() -> None:
 
 
 def test_the_ledger_is_told_the_address_and_not_its_network() -> None:
-    house = House(trusted=("10.0.0.0/8",))
-    submission = house.initialized()
-    house.ask("POST", "/api/v1/scores/submit", body=submission, peer="10.0.0.1", headers={"X-Forwarded-For": "2001:db8::1"})
-    assert house.desk.kept[0][3].address == "2001:db8::1"
+    harness = Harness(trusted=("10.0.0.0/8",))
+    submission = harness.initialized()
+    harness.ask("POST", "/api/v1/scores/submit", body=submission, peer="10.0.0.1", headers={"X-Forwarded-For": "2001:db8::1"})
+    assert harness.desk.kept[0][3].address == "2001:db8::1"

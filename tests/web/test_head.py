@@ -11,8 +11,8 @@ from scoreboard.net.http.request_head import BadRequestHead, read_head
 HOST = b"Host: localhost:3000"
 
 
-def head(*lines: bytes, first: bytes = b"GET / HTTP/1.1") -> bytes:
-    return b"\r\n".join([first, *lines])
+def head(*header_lines: bytes, first: bytes = b"GET / HTTP/1.1") -> bytes:
+    return b"\r\n".join([first, *header_lines])
 
 
 def test_an_ordinary_head_is_read() -> None:
@@ -111,11 +111,11 @@ def test_the_body_is_framed_in_one_way() -> None:
 
 
 @given(st.binary(max_size=200), st.binary(max_size=50))
-def test_no_bytes_do_worse_than_a_bad_head(value: bytes, line: bytes) -> None:
-    for raw in (value, head(HOST, b"X: " + value), head(HOST, line), head(HOST, first=value), head(b"Host: " + line)):
+def test_no_bytes_do_worse_than_a_bad_head(value: bytes, field_line: bytes) -> None:
+    for raw in (value, head(HOST, b"X: " + value), head(HOST, field_line), head(HOST, first=value), head(b"Host: " + field_line)):
         try:
             read = read_head(raw, 100)
         except BadRequestHead:
             continue
-        joined = b"".join(part for _, parts in read.headers.getAllRawHeaders() for part in parts)
+        joined = b"".join(piece for _, parts in read.headers.getAllRawHeaders() for piece in parts)
         assert not set(joined) & {0, 10, 13}

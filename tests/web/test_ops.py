@@ -14,28 +14,28 @@ from scoreboard.domain.values import Player
 from scoreboard.web.api_spec import REFUSALS
 from scoreboard.web.app import STATUS, Api
 from scoreboard.web.openapi import document
-from tests.web.house import NOW_S, House
+from tests.web.harness import NOW_S, Harness
 
 
 def test_we_live_whatever_the_stores_do() -> None:
-    house = House()
-    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
-    reply = house.ask("GET", "/healthz", token=None)
+    harness = Harness()
+    harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    reply = harness.ask("GET", "/healthz", token=None)
     assert (reply.status, reply.json) == (200, {"success": True, "message": "Alive"})
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/readyz?strict", "/readyz?strict=1"])
 def test_we_are_ready_when_all_is_well(path: str) -> None:
-    reply = House().ask("GET", path, token=None)
+    reply = Harness().ask("GET", path, token=None)
     conditions = [{"name": name, "ok": True, "serving": True, "detail": ""} for name in ("ledger", "redis")]
     data = {"stores": {"ledger": True, "redis": True}, "conditions": conditions}
     assert (reply.status, reply.json) == (200, {"success": True, "data": data})
 
 
 def test_a_degraded_server_is_ready_for_a_balancer_and_not_for_an_alarm() -> None:
-    house = House()
-    house.health.set("redis", serving=True, detail="Redis cannot be asked")
-    plain, strict = (house.ask("GET", path, token=None) for path in ("/readyz", "/readyz?strict"))
+    harness = Harness()
+    harness.health.set("redis", serving=True, detail="Redis cannot be asked")
+    plain, strict = (harness.ask("GET", path, token=None) for path in ("/readyz", "/readyz?strict"))
     assert (plain.status, plain.json["data"]["stores"]) == (200, {"ledger": True, "redis": False})
     assert plain.json["data"]["conditions"][1] == {
         "name": "redis",
@@ -47,21 +47,21 @@ def test_a_degraded_server_is_ready_for_a_balancer_and_not_for_an_alarm() -> Non
 
 
 def test_a_server_that_can_keep_no_award_is_not_ready_for_anyone() -> None:
-    house = House()
-    house.health.set("redis", serving=True, detail="Redis cannot be asked")
-    house.health.set("ledger", serving=False, detail="The ledger cannot commit")
-    plain, strict = (house.ask("GET", path, token=None) for path in ("/readyz", "/readyz?strict"))
+    harness = Harness()
+    harness.health.set("redis", serving=True, detail="Redis cannot be asked")
+    harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
+    plain, strict = (harness.ask("GET", path, token=None) for path in ("/readyz", "/readyz?strict"))
     assert (plain.status, plain.json["message"]) == (503, "Not ready: ledger: The ledger cannot commit")
     assert plain.headers["retry-after"] == "1"
     assert strict.json["message"] == "Not ready: ledger: The ledger cannot commit; redis: Redis cannot be asked"
 
 
 def test_a_server_that_is_not_ready_lists_the_conditions_as_one_that_is(interface: dict[str, Any]) -> None:
-    house = House()
-    house.health.set("redis", serving=True, detail="Redis cannot be asked")
-    ready = house.ask("GET", "/readyz", token=None)
-    strict = house.ask("GET", "/readyz?strict", token=None)
-    problem = house.ask("GET", "/readyz?strict", token=None, headers={"Accept": "application/problem+json"})
+    harness = Harness()
+    harness.health.set("redis", serving=True, detail="Redis cannot be asked")
+    ready = harness.ask("GET", "/readyz", token=None)
+    strict = harness.ask("GET", "/readyz?strict", token=None)
+    problem = harness.ask("GET", "/readyz?strict", token=None, headers={"Accept": "application/problem+json"})
     assert (ready.status, strict.status, problem.status) == (200, 503, 503)
     assert strict.json["data"] == problem.json["data"] == ready.json["data"]
     assert (problem.json["title"], problem.json["detail"]) == ("Service Unavailable", strict.json["message"])
@@ -74,25 +74,25 @@ def test_a_server_that_is_not_ready_lists_the_conditions_as_one_that_is(interfac
 
 
 def test_metrics_are_what_the_root_renders_at_most_once_a_second() -> None:
-    house = House()
-    reply = house.ask("GET", "/metrics", token=None)
+    harness = Harness()
+    reply = harness.ask("GET", "/metrics", token=None)
     assert (reply.status, reply.headers["content-type"], reply.body) == (200, "text/plain; version=0.0.4", b"up 1\n")
-    house.clock.advance(0.9)
-    assert house.ask("GET", "/metrics", token=None).body == b"up 1\n"
-    house.clock.advance(0.1)
-    assert house.ask("GET", "/metrics", token=None).body == b"up 2\n"
+    harness.clock.advance(0.9)
+    assert harness.ask("GET", "/metrics", token=None).body == b"up 1\n"
+    harness.clock.advance(0.1)
+    assert harness.ask("GET", "/metrics", token=None).body == b"up 2\n"
 
 
 def test_operators_are_not_counted() -> None:
-    house = House()
+    harness = Harness()
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
-        house.ask("GET", path, token=None)
-    assert house.gatekeeper.asked == []
+        harness.ask("GET", path, token=None)
+    assert harness.gatekeeper.asked == []
 
 
 @pytest.fixture
 def interface() -> dict[str, Any]:
-    described: dict[str, Any] = House().ask("GET", "/openapi.json", token=None).json
+    described: dict[str, Any] = Harness().ask("GET", "/openapi.json", token=None).json
     return described
 
 
@@ -130,11 +130,11 @@ def test_the_interface_names_every_reason_under_its_status(interface: dict[str, 
 def test_the_interface_refers_to_nothing_that_is_not_there(interface: dict[str, Any]) -> None:
     schemas = interface["components"]["schemas"]
 
-    def references(part: Any) -> set[str]:
-        if isinstance(part, dict):
-            own = {part["$ref"]} if "$ref" in part else set()
-            return own.union(*[references(value) for value in part.values()])
-        return set().union(*[references(item) for item in part]) if isinstance(part, list) else set()
+    def references(piece: Any) -> set[str]:
+        if isinstance(piece, dict):
+            own = {piece["$ref"]} if "$ref" in piece else set()
+            return own.union(*[references(value) for value in piece.values()])
+        return set().union(*[references(item) for item in piece]) if isinstance(piece, list) else set()
 
     assert references(interface) == {f"#/components/schemas/{name}" for name in schemas}
     assert schemas["SubmitRequest"]["additionalProperties"] is False
@@ -157,8 +157,8 @@ def test_examples_show_epochs_as_long_as_real_ones(interface: dict[str, Any]) ->
 
 
 def test_the_interface_is_made_once() -> None:
-    house = House()
-    first, second = (house.ask("GET", "/openapi.json").body for _ in range(2))
+    harness = Harness()
+    first, second = (harness.ask("GET", "/openapi.json").body for _ in range(2))
     assert first == second == document(STATUS)
 
 
@@ -182,55 +182,55 @@ def pages(tmp_path: Path) -> Path:
     ],
 )
 def test_pages_are_served_strictly(pages: Path, path: str, content_type: str) -> None:
-    house = House(pages=pages)
-    reply = house.ask("GET", path, token=None)
+    harness = Harness(pages=pages)
+    reply = harness.ask("GET", path, token=None)
     assert (reply.status, reply.headers["content-type"]) == (200, content_type)
     policy = reply.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; ")
     assert "unsafe" not in policy
     assert "http" not in policy
     assert reply.headers["cache-control"] == "no-cache"
-    again = house.ask("GET", path, token=None, headers={"If-None-Match": reply.headers["etag"]})
+    again = harness.ask("GET", path, token=None, headers={"If-None-Match": reply.headers["etag"]})
     assert (again.status, again.body) == (304, b"")
 
 
 @pytest.mark.parametrize("path", ["/static/notes.secret", "/secret.txt", "/static/secret.txt", "/static/parts", "/index.html"])
 def test_only_pages_are_served(pages: Path, path: str) -> None:
-    assert House(pages=pages).ask("GET", path).status == 404
+    assert Harness(pages=pages).ask("GET", path).status == 404
 
 
 def test_a_spectator_gets_a_token_for_ten_minutes() -> None:
-    house = House()
-    data = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
-    player = house.authenticator.authenticate(data["token"])
+    harness = Harness()
+    data = harness.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
+    player = harness.authenticator.authenticate(data["token"])
     assert isinstance(player, Player)
     assert (player.role, player.expires_at_s, data["expiresAt"]) == ("spectator", NOW_S + 600, (NOW_S + 600) * 1000)
-    assert [hit.limit.name for hit in house.gatekeeper.asked[0][0]] == ["address", "everyone"]
+    assert [hit.limit.name for hit in harness.gatekeeper.asked[0][0]] == ["address", "everyone"]
 
 
 def test_a_spectator_who_renews_keeps_the_name_and_a_player_gets_another() -> None:
-    house = House()
+    harness = Harness()
 
     def named(token: str | None) -> str:
-        data = house.ask("POST", "/api/v1/auth/spectator", token=token).json["data"]
-        player = house.authenticator.authenticate(data["token"])
+        data = harness.ask("POST", "/api/v1/auth/spectator", token=token).json["data"]
+        player = harness.authenticator.authenticate(data["token"])
         assert isinstance(player, Player)
         return player.user_id
 
-    first = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]["token"]
+    first = harness.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]["token"]
     assert named(first) == named(first)
-    assert len({named(first), named(None), named("bad"), named(house.token("user-123"))}) == 4
+    assert len({named(first), named(None), named("bad"), named(harness.token("user-123"))}) == 4
 
 
 def test_the_end_that_a_spectator_is_told_is_the_tokens_own() -> None:
-    house = House()
-    house.clock.advance(0.75)
-    data = house.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
-    player = house.authenticator.authenticate(data["token"])
+    harness = Harness()
+    harness.clock.advance(0.75)
+    data = harness.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
+    player = harness.authenticator.authenticate(data["token"])
     assert isinstance(player, Player)
     assert data["expiresAt"] == 1000 * player.expires_at_s == 1000 * (NOW_S + 600)
 
 
 def test_spectators_are_turned_away_when_the_board_is_not_public() -> None:
-    reply = House(spectators=False).ask("POST", "/api/v1/auth/spectator", token=None)
+    reply = Harness(spectators=False).ask("POST", "/api/v1/auth/spectator", token=None)
     assert (reply.status, reply.json["code"]) == (404, 4040)

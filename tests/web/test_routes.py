@@ -10,7 +10,7 @@ from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import Receipt
 from scoreboard.web.app import STATUS
-from tests.web.house import House, request
+from tests.web.harness import Harness, request
 
 ROUTES = {
     "/api/v1/scores/submit": "OPTIONS, POST",
@@ -32,14 +32,14 @@ ROUTES = {
 
 @pytest.mark.parametrize(("path", "allowed"), ROUTES.items())
 def test_what_is_not_done_here_is_told_with_what_is(path: str, allowed: str) -> None:
-    house = House()
+    harness = Harness()
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "get", "X"):
         if method in allowed.split(", "):
             continue
-        reply = house.ask(method, path)
+        reply = harness.ask(method, path)
         assert (reply.status, reply.headers["allow"]) == (405, allowed)
         assert (reply.json["error"], reply.json["code"]) == ("METHOD_NOT_ALLOWED", 4050)
-    reply = house.ask("OPTIONS", path)
+    reply = harness.ask("OPTIONS", path)
     assert (reply.status, reply.headers["allow"], reply.body) == (204, allowed, b"")
 
 
@@ -86,7 +86,7 @@ def test_what_is_not_done_here_is_told_with_what_is(path: str, allowed: str) -> 
     ],
 )
 def test_there_is_nothing_anywhere_else(path: str) -> None:
-    reply = House().ask("GET", path)
+    reply = Harness().ask("GET", path)
     assert reply.status == (400 if "\x80" in path else 404)
     assert reply.json["success"] is False
     assert "location" not in reply.headers
@@ -94,15 +94,15 @@ def test_there_is_nothing_anywhere_else(path: str) -> None:
 
 
 def test_a_query_does_not_hide_a_path() -> None:
-    assert House().ask("GET", "/healthz?x=/../y").status == 200
+    assert Harness().ask("GET", "/healthz?x=/../y").status == 200
 
 
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_status_and_its_answer_says_it(reason: Reason) -> None:
-    house = House()
+    harness = Harness()
     receipt = Receipt(points=1, total=1, rank=1, previous_rank=None)
-    house.desk.answer = Refusal(reason=reason, message="No", field="x", retry_after_s=5, receipt=receipt)
-    reply = house.ask("POST", "/api/v1/scores/submit", body=house.initialized())
+    harness.desk.answer = Refusal(reason=reason, message="No", field="x", retry_after_s=5, receipt=receipt)
+    reply = harness.ask("POST", "/api/v1/scores/submit", body=harness.initialized())
     assert reply.status == STATUS[reason]
     assert reply.headers["retry-after"] == "5"
     assert reply.headers["cache-control"] == "no-store"
@@ -118,7 +118,7 @@ def test_every_reason_has_a_status_and_its_answer_says_it(reason: Reason) -> Non
 
 
 def test_who_accepts_a_problem_gets_one_in_the_same_object() -> None:
-    reply = House().ask("GET", "/api/v1/scores/me", token=None, headers={"Accept": "application/problem+json, */*;q=0.1"})
+    reply = Harness().ask("GET", "/api/v1/scores/me", token=None, headers={"Accept": "application/problem+json, */*;q=0.1"})
     assert reply.headers["content-type"] == "application/problem+json"
     assert reply.json == {
         "success": False,
@@ -135,33 +135,37 @@ def test_who_accepts_a_problem_gets_one_in_the_same_object() -> None:
 
 @pytest.mark.parametrize("later", [False, True])
 def test_a_fault_of_ours_is_answered_without_detail_and_logged_once(later: bool) -> None:
-    house = House()
-    submission = house.initialized()
-    house.desk.answer = ZeroDivisionError("a secret detail")
+    harness = Harness()
+    submission = harness.initialized()
+    harness.desk.answer = ZeroDivisionError("a secret detail")
     waits: Deferred[None] = Deferred()
-    house.desk.waits = waits if later else None
+    harness.desk.waits = waits if later else None
     if later:
-        house.clock.callLater(1, waits.callback, None)
-    with capturedLogs() as told:
-        line = house.line()
-        line.send(request("POST", "/api/v1/scores/submit", body=submission, headers={"Authorization": f"Bearer {house.token()}"}))
-        house.clock.advance(1)
-        [reply] = line.replies()
+        harness.clock.callLater(1, waits.callback, None)
+    with capturedLogs() as answered:
+        text_line = harness.connection()
+        text_line.send(
+            request("POST", "/api/v1/scores/submit", body=submission, headers={"Authorization": f"Bearer {harness.token()}"})
+        )
+        harness.clock.advance(1)
+        [reply] = text_line.replies()
     assert reply.status == 500
     assert reply.json == {"success": False, "error": "INTERNAL_ERROR", "message": "The server has a fault", "code": 5000}
-    failures = [event["log_failure"] for event in told if "log_failure" in event]
+    failures = [event["log_failure"] for event in answered if "log_failure" in event]
     assert [failure.type for failure in failures] == [ZeroDivisionError]
 
 
 def test_a_store_that_is_away_is_told_as_503_and_not_logged_as_a_fault() -> None:
-    house = House()
-    house.desk.answer = StoreUnavailable("postgresql://user:password@host")
-    reply = house.ask("POST", "/api/v1/scores/submit", body=house.initialized())
+    harness = Harness()
+    harness.desk.answer = StoreUnavailable("postgresql://user:password@host")
+    reply = harness.ask("POST", "/api/v1/scores/submit", body=harness.initialized())
     assert (reply.status, reply.json["code"]) == (503, 5030)
     assert b"password" not in reply.body
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
 def test_a_compressed_body_is_not_unpacked(encoding: str) -> None:
-    reply = House().ask("POST", "/api/v1/actions/initialize", raw=b"\x1f\x8b" + b"x" * 50, headers={"Content-Encoding": encoding})
+    reply = Harness().ask(
+        "POST", "/api/v1/actions/initialize", raw=b"\x1f\x8b" + b"x" * 50, headers={"Content-Encoding": encoding}
+    )
     assert (reply.status, reply.json["code"]) == (415, 4150)

@@ -10,15 +10,15 @@ import pytest
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.refusals import ACTION_EXPIRED, Reason, Refusal, unavailable
 from scoreboard.domain.values import ClientInfo, Cursor, PlayerRank, Receipt, Row
-from tests.web.house import NOW_S, House, Reply
+from tests.web.harness import NOW_S, Harness, Reply
 
 SUBMIT = "/api/v1/scores/submit"
 BOARD = "/api/v1/scores/leaderboard"
 ME = "/api/v1/scores/me"
 
 
-def submit(house: House, submission: dict[str, Any], **more: Any) -> Reply:
-    return house.ask("POST", SUBMIT, body=submission, **more)
+def submit(harness: Harness, submission: dict[str, Any], **more: Any) -> Reply:
+    return harness.ask("POST", SUBMIT, body=submission, **more)
 
 
 def row(rank: int, user_id: str, username: str, points: int, minutes_ago: int, avatar: str | None = None) -> Row:
@@ -27,8 +27,8 @@ def row(rank: int, user_id: str, username: str, points: int, minutes_ago: int, a
 
 
 def test_a_submission_is_answered_to_the_letter() -> None:
-    house = House()
-    reply = submit(house, house.initialized())
+    harness = Harness()
+    reply = submit(harness, harness.initialized())
     assert reply.status == 200
     assert reply.json == {
         "success": True,
@@ -40,15 +40,15 @@ def test_a_submission_is_answered_to_the_letter() -> None:
 
 
 def test_a_first_score_has_no_previous_rank() -> None:
-    house = House()
-    house.desk.answer = Receipt(points=100, total=100, rank=9, previous_rank=None)
-    assert submit(house, house.initialized()).json["data"]["previousRank"] is None
+    harness = Harness()
+    harness.desk.answer = Receipt(points=100, total=100, rank=9, previous_rank=None)
+    assert submit(harness, harness.initialized()).json["data"]["previousRank"] is None
 
 
 def test_a_receipt_without_ranks_says_that_it_is_degraded() -> None:
-    house = House()
-    house.desk.answer = Receipt(points=100, total=100, rank=None, previous_rank=None, degraded=True)
-    assert submit(house, house.initialized()).json["data"] == {
+    harness = Harness()
+    harness.desk.answer = Receipt(points=100, total=100, rank=None, previous_rank=None, degraded=True)
+    assert submit(harness, harness.initialized()).json["data"] == {
         "scoreAwarded": 100,
         "newTotalScore": 100,
         "currentRank": None,
@@ -58,11 +58,11 @@ def test_a_receipt_without_ranks_says_that_it_is_degraded() -> None:
 
 
 def test_the_scorekeeper_is_handed_the_grant_the_submission_and_where_it_came_from() -> None:
-    house = House()
-    submission = house.initialized()
+    harness = Harness()
+    submission = harness.initialized()
     submission["metadata"]["difficulty"] = "hard"  # added after initialization, as in the specification
-    submit(house, submission, headers={"User-Agent": "a" * 300})
-    [(player, read, grant, origin)] = house.desk.kept
+    submit(harness, submission, headers={"User-Agent": "a" * 300})
+    [(player, read, grant, origin)] = harness.desk.kept
     assert (player.user_id, grant.points, grant.user_id) == ("user-123", 100, "user-123")
     assert read.metadata == (("difficulty", b'"hard"'), ("questId", b'"quest-123"'))
     assert grant.metadata == (("questId", b'"quest-123"'),)
@@ -70,8 +70,8 @@ def test_the_scorekeeper_is_handed_the_grant_the_submission_and_where_it_came_fr
 
 
 def test_a_refused_submission_is_answered_to_the_letter() -> None:
-    house = House()
-    reply = submit(house, house.initialized() | {"signature": "server-generated-signature"})
+    harness = Harness()
+    reply = submit(harness, harness.initialized() | {"signature": "server-generated-signature"})
     assert reply.status == 400
     assert reply.json == {
         "success": False,
@@ -99,54 +99,54 @@ def test_a_refused_submission_is_answered_to_the_letter() -> None:
     ids=repr,
 )
 def test_every_mismatch_gets_one_answer_and_costs_five(changes: dict[str, Any]) -> None:
-    house = House()
-    reply = submit(house, house.initialized() | changes)
+    harness = Harness()
+    reply = submit(harness, harness.initialized() | changes)
     assert (reply.status, reply.json["code"]) == (400, 4001)
-    assert house.gatekeeper.asked[-1][0][-1].cost == 5
-    assert house.desk.kept == []
+    assert harness.gatekeeper.asked[-1][0][-1].cost == 5
+    assert harness.desk.kept == []
 
 
 def test_another_users_action_is_a_mismatch() -> None:
-    house = House()
-    assert submit(house, house.initialized(), token=house.token("user-456")).json["code"] == 4001
+    harness = Harness()
+    assert submit(harness, harness.initialized(), token=harness.token("user-456")).json["code"] == 4001
 
 
 def test_a_good_or_unreadable_submission_costs_one() -> None:
-    house = House()
-    submit(house, house.initialized())
-    submit(house, {})
-    assert [asked[0][-1].cost for asked in house.gatekeeper.asked[1:]] == [1, 1]
+    harness = Harness()
+    submit(harness, harness.initialized())
+    submit(harness, {})
+    assert [asked[0][-1].cost for asked in harness.gatekeeper.asked[1:]] == [1, 1]
 
 
 def test_a_good_signature_from_a_clock_ahead_of_ours_is_too_early_costs_one_and_is_counted() -> None:
-    house = House()
-    begun = house.initialized()
-    house.clock.rightNow -= 5
-    reply = submit(house, begun)
+    harness = Harness()
+    begun = harness.initialized()
+    harness.clock.rightNow -= 5
+    reply = submit(harness, begun)
     assert (reply.status, reply.json["code"], reply.json["retryAfter"]) == (409, 4004, 5)
     assert reply.headers["retry-after"] == "5"
-    assert house.gatekeeper.asked[-1][0][-1].cost == 1
-    assert house.meter.counts["submissions_refused_total", "issued_ahead"] == 1
-    assert house.desk.kept == []
-    house.clock.rightNow += 5
-    assert submit(house, begun).status == 200
+    assert harness.gatekeeper.asked[-1][0][-1].cost == 1
+    assert harness.meter.counts["submissions_refused_total", "issued_ahead"] == 1
+    assert harness.desk.kept == []
+    harness.clock.rightNow += 5
+    assert submit(harness, begun).status == 200
 
 
 def test_metadata_may_come_back_in_another_spelling_of_the_same_value() -> None:
-    house = House()
-    submission = house.initialized(level=7)
+    harness = Harness()
+    submission = harness.initialized(level=7)
     raw = json.dumps(submission).replace('"level": 7', '"level": 7.0').encode()
-    assert house.ask("POST", SUBMIT, raw=raw).status == 200
+    assert harness.ask("POST", SUBMIT, raw=raw).status == 200
 
 
 def test_a_retry_is_answered_with_the_original_receipt() -> None:
-    house = House()
-    house.desk.answer = Refusal(
+    harness = Harness()
+    harness.desk.answer = Refusal(
         reason=Reason.ACTION_ALREADY_USED,
         message="This action was already awarded; here is its receipt",
         receipt=Receipt(points=100, total=1250, rank=5, previous_rank=7),
     )
-    reply = submit(house, house.initialized())
+    reply = submit(harness, harness.initialized())
     assert (reply.status, reply.headers["idempotent-replayed"]) == (409, "true")
     assert reply.json == {
         "success": False,
@@ -158,27 +158,27 @@ def test_a_retry_is_answered_with_the_original_receipt() -> None:
 
 
 def test_the_refusals_of_the_scorekeeper_are_passed_on() -> None:
-    house = House()
-    house.desk.answer = ACTION_EXPIRED
-    assert submit(house, house.initialized()).json["code"] == 4002
-    house.desk.answer = unavailable(retry_after_s=3)
-    reply = submit(house, house.initialized())
+    harness = Harness()
+    harness.desk.answer = ACTION_EXPIRED
+    assert submit(harness, harness.initialized()).json["code"] == 4002
+    harness.desk.answer = unavailable(retry_after_s=3)
+    reply = submit(harness, harness.initialized())
     assert (reply.status, reply.json["retryAfter"], reply.headers["retry-after"]) == (503, 3, "3")
 
 
 def test_a_submission_is_timed() -> None:
-    house = House()
-    submit(house, house.initialized())
-    assert house.meter.durations == {"score_update_duration_seconds": [0.0]}
+    harness = Harness()
+    submit(harness, harness.initialized())
+    assert harness.meter.durations == {"score_update_duration_seconds": [0.0]}
 
 
 def test_the_leaderboard_is_answered_to_the_letter() -> None:
-    house = House()
-    house.board.rows = (
+    harness = Harness()
+    harness.board.rows = (
         row(1, "user-123", "player_one", 9500, 0, "https://cdn.example.com/avatars/user-123.jpg"),
         row(2, "user-456", "pro_gamer", 8700, 5),
     )
-    reply = house.ask("GET", BOARD + "?limit=10")
+    reply = harness.ask("GET", BOARD + "?limit=10")
     assert reply.status == 200
     assert reply.json == {
         "success": True,
@@ -210,53 +210,53 @@ def test_the_leaderboard_is_answered_to_the_letter() -> None:
 
 
 def test_the_leaderboard_is_read_once_while_nothing_changes() -> None:
-    house = House()
-    bodies = {house.ask("GET", BOARD).body for _ in range(3)}
-    assert (len(bodies), house.board.reads) == (1, 1)
-    house.board.cursor = Cursor(epoch=1, seq=6)
-    assert house.ask("GET", BOARD).headers["etag"] == '"1-6-10-0"'
-    assert house.board.reads == 2
-    house.board.cursor = Cursor(epoch=2, seq=0)
-    assert house.ask("GET", BOARD + "?offset=5&limit=3").headers["etag"] == '"2-0-3-5"'
+    harness = Harness()
+    bodies = {harness.ask("GET", BOARD).body for _ in range(3)}
+    assert (len(bodies), harness.board.reads) == (1, 1)
+    harness.board.cursor = Cursor(epoch=1, seq=6)
+    assert harness.ask("GET", BOARD).headers["etag"] == '"1-6-10-0"'
+    assert harness.board.reads == 2
+    harness.board.cursor = Cursor(epoch=2, seq=0)
+    assert harness.ask("GET", BOARD + "?offset=5&limit=3").headers["etag"] == '"2-0-3-5"'
 
 
 def test_who_has_the_board_is_told_so() -> None:
-    house = House()
-    tag = house.ask("GET", BOARD).headers["etag"]
+    harness = Harness()
+    tag = harness.ask("GET", BOARD).headers["etag"]
     for held in (tag, f"W/{tag}", f'"x", {tag}', "*"):
-        reply = house.ask("GET", BOARD, headers={"If-None-Match": held})
+        reply = harness.ask("GET", BOARD, headers={"If-None-Match": held})
         assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
     for held in ('"1-5-10-1"', '"1-5-100-0"', "1-5-10-0", ""):
-        assert house.ask("GET", BOARD, headers={"If-None-Match": held}).status == 200
-    house.board.cursor = Cursor(epoch=1, seq=6)
-    assert house.ask("GET", BOARD, headers={"If-None-Match": tag}).status == 200
+        assert harness.ask("GET", BOARD, headers={"If-None-Match": held}).status == 200
+    harness.board.cursor = Cursor(epoch=1, seq=6)
+    assert harness.ask("GET", BOARD, headers={"If-None-Match": tag}).status == 200
 
 
 def test_a_degraded_board_says_so_and_is_not_kept() -> None:
-    house = House()
-    house.board.degraded = True
+    harness = Harness()
+    harness.board.degraded = True
     for reads in (1, 2):
-        reply = house.ask("GET", BOARD)
+        reply = harness.ask("GET", BOARD)
         assert reply.json["data"]["degraded"] is True
         assert "etag" not in reply.headers
         assert reply.headers["cache-control"] == "no-store"
-        assert house.board.reads == reads
+        assert harness.board.reads == reads
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=-5", "limit=101", "limit=ten", "offset=-1", "offset=10001", "limit=1&limit=2"]
 )
 def test_a_stretch_beyond_the_bounds_is_refused(query: str) -> None:
-    reply = House().ask("GET", f"{BOARD}?{query}")
+    reply = Harness().ask("GET", f"{BOARD}?{query}")
     assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, query.partition("=")[0])
 
 
 def test_ones_own_place_is_answered_to_the_letter() -> None:
-    house = House()
-    house.board.place_now = PlayerRank(
-        cursor=house.board.cursor, total=310, points=1250, rank=45, updated_at_ms=(NOW_S - 600) * 1000
+    harness = Harness()
+    harness.board.place_now = PlayerRank(
+        cursor=harness.board.cursor, total=310, points=1250, rank=45, updated_at_ms=(NOW_S - 600) * 1000
     )
-    reply = house.ask("GET", ME, token=house.token("user-789", "current_user"))
+    reply = harness.ask("GET", ME, token=harness.token("user-789", "current_user"))
     assert reply.json == {
         "success": True,
         "data": {
@@ -272,52 +272,52 @@ def test_ones_own_place_is_answered_to_the_letter() -> None:
 
 
 def test_a_player_without_a_score_has_no_place() -> None:
-    data = House().ask("GET", ME).json["data"]
+    data = Harness().ask("GET", ME).json["data"]
     assert (data["score"], data["rank"], data["percentile"], data["lastUpdated"]) == (0, None, None, None)
     assert "degraded" not in data
 
 
 def test_milliseconds_are_shown_when_there_are_any() -> None:
-    house = House()
-    house.board.place_now = PlayerRank(cursor=house.board.cursor, total=1, points=1, rank=1, updated_at_ms=NOW_S * 1000 + 7)
-    assert house.ask("GET", ME).json["data"]["lastUpdated"] == "2025-10-22T10:30:00.007Z"
+    harness = Harness()
+    harness.board.place_now = PlayerRank(cursor=harness.board.cursor, total=1, points=1, rank=1, updated_at_ms=NOW_S * 1000 + 7)
+    assert harness.ask("GET", ME).json["data"]["lastUpdated"] == "2025-10-22T10:30:00.007Z"
 
 
 def test_a_place_is_read_once_while_nothing_changes_and_never_shown_to_another() -> None:
-    house = House()
-    first, second = house.token("user-1", "one"), house.token("user-2", "two")
+    harness = Harness()
+    first, second = harness.token("user-1", "one"), harness.token("user-2", "two")
     for _ in range(2):
-        assert house.ask("GET", ME, token=first).json["data"]["userId"] == "user-1"
-        assert house.ask("GET", ME, token=second).json["data"]["username"] == "two"
-    assert house.board.reads == 2
-    assert house.ask("GET", ME, token=house.token("user-1", "renamed")).json["data"]["username"] == "renamed"
-    house.board.cursor = Cursor(epoch=1, seq=6)
-    house.ask("GET", ME, token=first)
-    assert house.board.reads == 4
+        assert harness.ask("GET", ME, token=first).json["data"]["userId"] == "user-1"
+        assert harness.ask("GET", ME, token=second).json["data"]["username"] == "two"
+    assert harness.board.reads == 2
+    assert harness.ask("GET", ME, token=harness.token("user-1", "renamed")).json["data"]["username"] == "renamed"
+    harness.board.cursor = Cursor(epoch=1, seq=6)
+    harness.ask("GET", ME, token=first)
+    assert harness.board.reads == 4
 
 
 def test_a_degraded_place_says_so_and_is_not_kept() -> None:
-    house = House()
-    house.board.degraded = True
+    harness = Harness()
+    harness.board.degraded = True
     for reads in (1, 2):
-        assert house.ask("GET", ME).json["data"]["degraded"] is True
-        assert house.board.reads == reads
+        assert harness.ask("GET", ME).json["data"]["degraded"] is True
+        assert harness.board.reads == reads
 
 
 @pytest.mark.parametrize("path", [BOARD, ME])
 def test_what_was_read_before_the_ledger_ran_ahead_is_not_shown_again(path: str) -> None:
     """The board cannot be drawn, so its cursor stands still; the award is in the ledger all the same."""
-    house = House()
-    tag = house.ask("GET", path).headers.get("etag", "none")
-    house.board.ledger_ahead_count += 1
-    house.board.degraded = True
-    reply = house.ask("GET", path, headers={"If-None-Match": tag})
-    assert (reply.status, reply.json["data"]["degraded"], house.board.reads) == (200, True, 2)
+    harness = Harness()
+    tag = harness.ask("GET", path).headers.get("etag", "none")
+    harness.board.ledger_ahead_count += 1
+    harness.board.degraded = True
+    reply = harness.ask("GET", path, headers={"If-None-Match": tag})
+    assert (reply.status, reply.json["data"]["degraded"], harness.board.reads) == (200, True, 2)
 
 
 @pytest.mark.parametrize("path", [BOARD, ME])
 def test_a_store_that_is_away_is_no_fault(path: str) -> None:
-    house = House()
-    house.board.fault = StoreUnavailable("gone")
-    reply = house.ask("GET", path)
+    harness = Harness()
+    harness.board.fault = StoreUnavailable("gone")
+    reply = harness.ask("GET", path)
     assert (reply.status, reply.json["error"], reply.headers["retry-after"]) == (503, "UNAVAILABLE", "1")

@@ -7,7 +7,7 @@ from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerPr
 from twisted.web.resource import Resource
 
 from scoreboard.net.http.site import HttpLimits
-from tests.web.house import House, request
+from tests.web.harness import Harness, request
 
 HANDSHAKE = {
     "Upgrade": "websocket",
@@ -23,33 +23,33 @@ class Echo(WebSocketServerProtocol):
         self.sendMessage(payload, isBinary)
 
 
-def house_with_a_socket() -> House:
+def harness_with_a_socket() -> Harness:
     factory = WebSocketServerFactory()
     factory.protocol = Echo
-    return House(socket=WebSocketResource(factory), http_limits=HttpLimits(connections_per_address_max=1))
+    return Harness(socket=WebSocketResource(factory), http_limits=HttpLimits(connections_per_address_max=1))
 
 
 def test_a_socket_is_opened_and_speaks() -> None:
-    line = house_with_a_socket().line()
-    line.send(request("GET", "/ws", headers=HANDSHAKE))
-    head, _, rest = line.cable.value().partition(b"\r\n\r\n")
+    connection = harness_with_a_socket().connection()
+    connection.send(request("GET", "/ws", headers=HANDSHAKE))
+    head, _, rest = connection.cable.value().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")
     assert rest == b""
-    line.cable.clear()
-    line.cable.protocol.dataReceived(HELLO)
-    assert line.cable.value() == b"\x81\x05hello"
+    connection.cable.clear()
+    connection.cable.protocol.dataReceived(HELLO)
+    assert connection.cable.value() == b"\x81\x05hello"
 
 
 def test_a_socket_is_no_longer_counted_nor_timed_by_http() -> None:
-    house = house_with_a_socket()
-    line = house.line()
-    line.send(request("GET", "/ws", headers=HANDSHAKE))
-    assert line.cable.producer is None
-    house.pass_time(120)
-    assert not line.cable.disconnecting
-    assert house.line().ask(request("GET", "/healthz")).status == 200
+    harness = harness_with_a_socket()
+    connection = harness.connection()
+    connection.send(request("GET", "/ws", headers=HANDSHAKE))
+    assert connection.cable.producer is None
+    harness.pass_time(120)
+    assert not connection.cable.disconnecting
+    assert harness.connection().ask(request("GET", "/healthz")).status == 200
     drained: list[object] = []
-    house.site.drain().addCallback(drained.append)
+    harness.site.drain().addCallback(drained.append)
     assert not drained, "the one that asked for its health is still there"
 
 
@@ -60,7 +60,7 @@ def test_a_resource_that_answers_in_http_may() -> None:
         def render_GET(self, request: object) -> bytes:
             return b"no upgrade"
 
-    house = House(socket=Plain())
-    line = house.line()
-    assert line.ask(request("GET", "/ws")).body == b"no upgrade"
-    assert line.ask(request("GET", "/healthz")).status == 200, "the connection goes on"
+    harness = Harness(socket=Plain())
+    connection = harness.connection()
+    assert connection.ask(request("GET", "/ws")).body == b"no upgrade"
+    assert connection.ask(request("GET", "/healthz")).status == 200, "the connection goes on"

@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from tests.awaiting import run
-from tests.web.house import House, request
+from tests.web.harness import Harness, request
 
 
 class Client(Protocol):
@@ -37,9 +37,9 @@ def reactor() -> Any:
     return reactor
 
 
-async def connected(house: House) -> Client:
+async def connected(harness: Harness) -> Client:
     """A client of the house on a loopback port of its own."""
-    port = await TCP4ServerEndpoint(reactor(), 0, interface="127.0.0.1").listen(house.site)
+    port = await TCP4ServerEndpoint(reactor(), 0, interface="127.0.0.1").listen(harness.site)
     client: Client = await connectProtocol(TCP4ClientEndpoint(reactor(), "127.0.0.1", port.getHost().port), Client())
     client.ended.addBoth(lambda _: port.stopListening())
     return client
@@ -50,7 +50,7 @@ def test_a_slow_reader_gets_all_of_it_in_order(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_bytes(large)
 
     async def read_slowly() -> bytes:
-        client = await connected(House(pages=tmp_path))
+        client = await connected(Harness(pages=tmp_path))
         client.transport.pauseProducing()
         client.transport.write(
             request("GET", "/") + request("GET", "/healthz") + request("GET", "/", headers={"Connection": "close"})
@@ -68,10 +68,10 @@ def test_a_slow_reader_gets_all_of_it_in_order(tmp_path: Path) -> None:
 def test_a_hundred_mebibytes_are_refused_at_their_announcement() -> None:
     def resident_kib() -> int:
         status = Path("/proc/self/status").read_text()
-        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+        return int(next(connection.split()[1] for connection in status.splitlines() if connection.startswith("VmRSS")))
 
     async def flood() -> tuple[bytes, int]:
-        client = await connected(House())
+        client = await connected(Harness())
         before = resident_kib()
         client.transport.write(b"POST /api/v1/scores/submit HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n")
         block = b"x" * 65_536
@@ -93,18 +93,18 @@ def test_a_hundred_mebibytes_are_refused_at_their_announcement() -> None:
 
 def test_a_client_that_vanishes_in_the_middle_harms_nobody() -> None:
     async def vanish() -> int:
-        house = House()
-        house.desk.waits = Deferred()
-        submission = house.initialized()
-        client = await connected(house)
+        harness = Harness()
+        harness.desk.waits = Deferred()
+        submission = harness.initialized()
+        client = await connected(harness)
         client.transport.write(
-            request("POST", "/api/v1/scores/submit", body=submission, headers={"Authorization": f"Bearer {house.token()}"})
+            request("POST", "/api/v1/scores/submit", body=submission, headers={"Authorization": f"Bearer {harness.token()}"})
         )
         await deferLater(reactor(), 0.05)
         client.transport.abortConnection()
         await client.ended
         await deferLater(reactor(), 0.05)
-        house.desk.waits.callback(None)
-        return len(house.desk.kept)
+        harness.desk.waits.callback(None)
+        return len(harness.desk.kept)
 
     assert run(vanish) == 1

@@ -278,7 +278,7 @@ def test_an_action_id_has_one_spelling_in_the_domain_and_on_the_wire(text: str) 
 
 
 @pytest.mark.parametrize(
-    ("query", "stretch"),
+    ("query", "rank_range"),
     [
         (b"", (10, 0)),
         (b"limit=1", (1, 0)),
@@ -288,8 +288,8 @@ def test_an_action_id_has_one_spelling_in_the_domain_and_on_the_wire(text: str) 
         (b"&", (10, 0)),
     ],
 )
-def test_a_stretch_is_read(query: bytes, stretch: tuple[int, int]) -> None:
-    assert read_range(query) == stretch
+def test_a_stretch_is_read(query: bytes, rank_range: tuple[int, int]) -> None:
+    assert read_range(query) == rank_range
 
 
 @pytest.mark.parametrize("name", ["limit", "offset"])

@@ -35,7 +35,7 @@ class _BodyTooLarge(Exception):
 class Channel(HTTPChannel):
     """One connection. Its deadline is a number that the site looks at once a second, so that moving it costs nothing."""
 
-    #: A whole head is one "line": it arrives at `lineReceived` complete, or not at all.
+    #: A whole head is one "line" to Twisted: it arrives at `lineReceived` complete, or not at all.
     delimiter = b"\r\n\r\n"
     site: Site
     transport: Any  # a TCP or unix connection, or None once a WebSocket has taken it
@@ -79,11 +79,11 @@ class Channel(HTTPChannel):
             self.deadline_s = self.site.now_s + self.site.http_limits.head_s_max
         super(HTTPChannel, self).dataReceived(data)  # past the timeout that every byte renews
 
-    def lineReceived(self, line: bytes) -> None:
+    def lineReceived(self, raw: bytes) -> None:
         """A whole head."""
         http_limits = self.site.http_limits
         try:
-            head = read_head(line.removeprefix(b"\r\n"), http_limits.head_fields_max)
+            head = read_head(raw.removeprefix(b"\r\n"), http_limits.head_fields_max)
         except BadRequestHead as bad:
             self.refuse(malformed("head", str(bad)))
             return
@@ -108,7 +108,7 @@ class Channel(HTTPChannel):
         if head.expects_continue:
             self._send100Continue()
 
-    def lineLengthExceeded(self, line: bytes) -> None:
+    def lineLengthExceeded(self, raw: bytes) -> None:
         """A head without an end."""
         self.refuse(malformed("head", f"is longer than {self.site.http_limits.head_bytes_max} bytes"))
 
@@ -192,7 +192,7 @@ class Channel(HTTPChannel):
         self._lingering = True
         self.clearLineBuffer()
         self.deadline_s = self.site.now_s + self.site.http_limits.linger_s_max
-        self.transport.write(self.site.refused(refusal).encode(self.site.lines, last=True))
+        self.transport.write(self.site.refused(refusal).encode(self.site.header_lines, last=True))
         # A transport that cannot close one half is closed whole.
         getattr(self.transport, "loseWriteConnection", self.loseConnection)()
 

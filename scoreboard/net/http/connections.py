@@ -49,7 +49,7 @@ class Connections:
 
     def __init__(self, connections_max: int, per_address_max: int) -> None:
         self._max = connections_max
-        self._max_for_strangers = connections_max - min(RESERVED_MAX, connections_max // 8)
+        self._unreserved_max = connections_max - min(RESERVED_MAX, connections_max // 8)
         self._per_address_max = per_address_max
         self._all: dict[Connection, None] = {}
         self._leaving: set[Connection] = set()
@@ -82,7 +82,7 @@ class Connections:
         self._give_up_place(connection)
 
     def _refusal(self, connection: Connection) -> Refusal | None:
-        if len(self._all) >= (self._max if connection.ours else self._max_for_strangers):
+        if len(self._all) >= (self._max if connection.ours else self._unreserved_max):
             return FULL
         if not connection.trusted and self._by_address[connection.counted_as] >= self._per_address_max:
             return FULL_ADDRESS

@@ -30,7 +30,7 @@ class Cors(Value, frozen=True, kw_only=True):
             return b"Access-Control-Allow-Origin: *\r\n" + _EXPOSED
         return b"Vary: Origin\r\n" if self.origins else b""
 
-    def lines(self, request: Request) -> bytes:
+    def header_lines(self, request: Request) -> bytes:
         """What the answer to this request carries besides."""
         if self.everyone or not self.origins:
             return b""

@@ -40,7 +40,7 @@ class Request(server.Request):
         self.for_head = head.method == b"HEAD"
         self.body = b""
         #: Header lines that this request's answer will carry, whichever it is.
-        self.lines = b""
+        self.header_lines = b""
         self._body_parts = bytearray()
 
     def handleContentChunk(self, data: bytes) -> None:
@@ -99,5 +99,5 @@ class Request(server.Request):
         channel.persistent = not last
         self.code = answer.status
         self.startedWriting = 1
-        channel.send(answer.encode(site.lines + self.lines, for_head=self.for_head, last=last))
+        channel.send(answer.encode(site.header_lines + self.header_lines, for_head=self.for_head, last=last))
         self.finish()

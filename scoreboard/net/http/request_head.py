@@ -41,17 +41,17 @@ class RequestHead(Value, frozen=True, kw_only=True):
 
 def read_head(raw: bytes, fields_max: int) -> RequestHead:
     """The head in ``raw``, which ends before the empty line; raises BadHead."""
-    request_line, *lines = raw.split(b"\r\n")
+    request_line, *field_lines = raw.split(b"\r\n")
     # Every CR and LF must be one of the line ends just split at, and no other control character but tab may occur.
-    if len(raw.translate(None, _CONTROLS)) != len(raw) - 2 * len(lines):
+    if len(raw.translate(None, _CONTROLS)) != len(raw) - 2 * len(field_lines):
         raise BadRequestHead("The head holds control characters")
     match = _REQUEST_LINE.fullmatch(request_line)
     if match is None:
         raise BadRequestHead("The request line is not one of HTTP/1.1")
-    if len(lines) > fields_max:
+    if len(field_lines) > fields_max:
         raise BadRequestHead(f"More than {fields_max} header fields")
     method, target, version = match.groups()
-    headers = _read_fields(lines)
+    headers = _read_fields(field_lines)
     _check_host(headers, version)
     return RequestHead(
         method=method,
@@ -63,10 +63,10 @@ def read_head(raw: bytes, fields_max: int) -> RequestHead:
     )
 
 
-def _read_fields(lines: list[bytes]) -> Headers:
+def _read_fields(field_lines: list[bytes]) -> Headers:
     headers = Headers()
-    for line in lines:
-        name, colon, value = line.partition(b":")
+    for field_line in field_lines:
+        name, colon, value = field_line.partition(b":")
         if not colon:
             raise BadRequestHead("A header line without a colon")
         try:

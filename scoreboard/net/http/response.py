@@ -22,7 +22,7 @@ class Response(Value, frozen=True):
 
     status: int
     body: bytes = b""
-    lines: bytes = JSON
+    header_lines: bytes = JSON
 
     def encode(self, more_lines: bytes, *, for_head: bool = False, last: bool = False) -> bytes:
         """The whole answer; to HEAD without its body, and with a goodbye when it is the connection's last."""
@@ -31,7 +31,7 @@ class Response(Value, frozen=True):
             (
                 _STATUS_LINES[status],
                 more_lines,
-                self.lines,
+                self.header_lines,
                 b"" if status in _WITHOUT_BODY else b"Content-Length: %d\r\n" % len(self.body),
                 b"Connection: close\r\n\r\n" if last else b"\r\n",
                 b"" if for_head or status in _WITHOUT_BODY else self.body,

@@ -53,7 +53,7 @@ class Site(server.Site):
         http_limits: HttpLimits,
         proxies: Proxies,
         refused: Callable[[Refusal], Response],
-        lines: bytes,
+        header_lines: bytes,
         clock: IReactorTime,
         now_ms: Callable[[], int],
         meter: Meter,
@@ -65,7 +65,7 @@ class Site(server.Site):
         self.draining = False
         self._release = release
         self._now_ms = now_ms
-        self._constant_lines = lines
+        self._constant_lines = header_lines
         self._channels: set[Channel] = set()
         self._registry = connections or Connections(http_limits.connections_max, http_limits.connections_per_address_max)
         self._tallies: Counter[tuple[str, int]] = Counter()
@@ -159,4 +159,4 @@ class Site(server.Site):
     def _set_time(self) -> None:
         """The time, to the second: for deadlines, and for Date."""
         self.now_s = self.reactor.seconds()
-        self.lines = b"Date: " + datetimeToString(self._now_ms() / 1000) + b"\r\n" + self._constant_lines
+        self.header_lines = b"Date: " + datetimeToString(self._now_ms() / 1000) + b"\r\n" + self._constant_lines

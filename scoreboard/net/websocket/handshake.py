@@ -92,16 +92,16 @@ def http_answer(refusal: Refusal, status: int, headers: Mapping[str, str]) -> by
     """The refusal as a whole HTTP answer after which the connection closes."""
     answer = HTTPStatus(status)
     body = refusal_body(refusal)
-    lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store", **headers}
+    header_lines = {"Content-Type": "application/json", "Content-Length": str(len(body)), "Cache-Control": "no-store", **headers}
     if answer == HTTPStatus.UNAUTHORIZED:
         fault = ', error="invalid_token"' if refusal.reason is Reason.INVALID_TOKEN else ""
-        lines["WWW-Authenticate"] = 'Bearer realm="scoreboard"' + fault
+        header_lines["WWW-Authenticate"] = 'Bearer realm="scoreboard"' + fault
     if answer == HTTPStatus.METHOD_NOT_ALLOWED:
-        lines["Allow"] = "GET"
+        header_lines["Allow"] = "GET"
     if refusal.retry_after_s is not None:
-        lines["Retry-After"] = str(refusal.retry_after_s)
+        header_lines["Retry-After"] = str(refusal.retry_after_s)
     if answer == HTTPStatus.UPGRADE_REQUIRED:
-        lines["Upgrade"] = "websocket"
-    lines["Connection"] = "close" if "Upgrade" not in lines else "Upgrade, close"
-    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        header_lines["Upgrade"] = "websocket"
+    header_lines["Connection"] = "close" if "Upgrade" not in header_lines else "Upgrade, close"
+    head = "".join(f"{name}: {value}\r\n" for name, value in header_lines.items())
     return f"HTTP/1.1 {answer.value} {answer.phrase}\r\n{head}\r\n".encode("latin-1") + body

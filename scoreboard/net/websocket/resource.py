@@ -65,6 +65,6 @@ def _leave_http(channel: Any) -> Any:
 
 def _head(request: Any) -> bytes:
     """The request line and headers as they came, for the protocol to read."""
-    lines = [b"%b %b %b" % (request.method, request.uri, request.clientproto)]
-    lines += [b"%b: %b" % (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
+    header_lines = [b"%b %b %b" % (request.method, request.uri, request.clientproto)]
+    header_lines += [b"%b: %b" % (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
+    return b"\r\n".join(header_lines) + b"\r\n\r\n"

@@ -191,9 +191,9 @@ class EngineConnection:
         if websocket is self._candidate:
             self._probe(websocket, message)
         elif websocket is self._websocket:
-            heard = self._session.receive(message, self._engine.now_ms())
-            if heard is not None:
-                self._hand_on(heard)
+            payload = self._session.receive(message, self._engine.now_ms())
+            if payload is not None:
+                self._hand_on(payload)
         self._flush()
 
     def transport_lost(self, websocket: WebSocketTransport, close_reason: CloseReason) -> None:

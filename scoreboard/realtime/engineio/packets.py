@@ -46,14 +46,14 @@ class Packet(Value, frozen=True):
 _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
-def read_packet(wire: str | bytes) -> Packet:
+def read_packet(encoded: str | bytes) -> Packet:
     """The packet in a WebSocket message; raises Malformed."""
-    if isinstance(wire, bytes):
-        return Packet(Kind.MESSAGE, wire)
-    kind = _KINDS.get(wire[:1])
+    if isinstance(encoded, bytes):
+        return Packet(Kind.MESSAGE, encoded)
+    kind = _KINDS.get(encoded[:1])
     if kind is None:
         raise Malformed("no such type")
-    return Packet(kind, wire[1:])
+    return Packet(kind, encoded[1:])
 
 
 def read_payload(body: bytes, packets_max: int) -> list[Packet]:
@@ -61,7 +61,7 @@ def read_payload(body: bytes, packets_max: int) -> list[Packet]:
     if body.count(SEPARATOR) >= packets_max:
         raise Malformed("too many packets")
     try:
-        return [_read_polled(wire) for wire in body.decode().split("\x1e")]
+        return [_read_polled(encoded) for encoded in body.decode().split("\x1e")]
     except ValueError:  # not UTF-8, or not base64
         raise Malformed("not UTF-8") from None
 
@@ -72,7 +72,7 @@ def payload_of(frames: bytes) -> bytes:
     return SEPARATOR.join(packets)
 
 
-def _read_polled(wire: str) -> Packet:
-    if wire.startswith("b"):
-        return Packet(Kind.MESSAGE, binascii.a2b_base64(wire[1:], strict_mode=True))
-    return read_packet(wire)
+def _read_polled(encoded: str) -> Packet:
+    if encoded.startswith("b"):
+        return Packet(Kind.MESSAGE, binascii.a2b_base64(encoded[1:], strict_mode=True))
+    return read_packet(encoded)

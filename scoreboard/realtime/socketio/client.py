@@ -90,7 +90,7 @@ class SocketIoClient:
             return
         services = self._services
         if not self._events.hit(services.events, 1, int(services.clock.seconds() * 1000))[0]:
-            self._part(TOO_MANY_EVENTS)
+            self._close(TOO_MANY_EVENTS)
             return
         match said:
             case Entered():
@@ -108,7 +108,7 @@ class SocketIoClient:
     def check_deadlines(self, wall_s: float) -> None:
         """Has the token ended?"""
         if self._client is not None and self._client.has_ended(wall_s):
-            self._part(TOKEN_ENDED)
+            self._close(TOKEN_ENDED)
 
     def disconnected(self) -> None:
         """Nothing reaches the client any more."""
@@ -140,14 +140,14 @@ class SocketIoClient:
 
     def _visit(self, auth: Auth) -> ClientSession | None:
         """A visitor that its token proves. Nothing is offered to it before it is let in."""
-        kind, wire, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
+        kind, encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
         client = kind(
             authenticator=self._services.authenticator,
             announcer=self._services.announcer,
-            encoder=wire,
+            encoder=encoder,
             rows_encoder=rows_encoder,
             writer=SHUT,
-            hang_up=self._part,
+            hang_up=self._close,
         )
         return client if client.authenticate(auth.token) is None else None
 
@@ -199,26 +199,26 @@ class SocketIoClient:
         if said.attachments or len(said.args) > 1:
             self._answer(_BINARY if said.attachments else _TOO_MUCH, said, client)
             return
-        outcome = ask(client, said.name, msgspec.Raw(said.args[0] if said.args else b""))
-        if isinstance(outcome, Reply | Refusal):
-            self._answer(outcome, said, client)
+        result = ask(client, said.name, msgspec.Raw(said.args[0] if said.args else b""))
+        if isinstance(result, Reply | Refusal):
+            self._answer(result, said, client)
         else:
-            ensureDeferred(outcome).addCallback(self._answer, said, client).addErrback(self._failed)
+            ensureDeferred(result).addCallback(self._answer, said, client).addErrback(self._failed)
 
-    def _answer(self, outcome: RequestResult, said: Emitted, client: ClientSession) -> None:
+    def _answer(self, result: RequestResult, said: Emitted, client: ClientSession) -> None:
         """Acknowledge to whoever wants it; a refusal nobody waits for is an event."""
-        data = refusal_payload(outcome) if isinstance(outcome, Refusal) else outcome.data
+        data = refusal_payload(result) if isinstance(result, Refusal) else result.data
         frames = self._conversation.acknowledge(said, [data])
         if client is not self._client:  # it has left meanwhile; one that came back asked nothing
             return
-        if isinstance(outcome, Reply):
-            frames += client.frames(outcome.missed if outcome.event is None else (*outcome.missed, outcome.event))
+        if isinstance(result, Reply):
+            frames += client.frames(result.missed if result.event is None else (*result.missed, result.event))
         elif said.number is None:
             frames = self._conversation.emit(MAIN, "error", [data])
         if frames:
             self._connection.reply(frames)
 
-    def _part(self, close_reason: CloseReason) -> None:
+    def _close(self, close_reason: CloseReason) -> None:
         """Close; who must change something before it comes back is put out first, so that it does not come back by itself."""
         put_out = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, SUSPENDED)
         if put_out and (dismissal := self._conversation.dismiss(MAIN)):
@@ -227,4 +227,4 @@ class SocketIoClient:
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("an event could not be answered", failure=failure)
-        self._part(OUR_FAULT)
+        self._close(OUR_FAULT)

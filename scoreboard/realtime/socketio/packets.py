@@ -27,7 +27,7 @@ RESERVED: Final = frozenset(
 _DEPTH_MAX: Final = 64
 
 #: Type, attachments, namespace, ack id, JSON: each as often as it may be, and nothing else.
-_WIRE: Final = re.compile(
+_PACKET: Final = re.compile(
     r"([0-6])(?:(\d{1,2})-)?(/[^,\x00-\x1f\ud800-\udfff]{0,127}(?:,|\Z))?(\d{1,16})?(.*)", re.ASCII | re.DOTALL
 )
 _list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -74,7 +74,7 @@ class Packet(Value, frozen=True):
 
 def read_packet(text: str) -> Packet:
     """The packet in a text message; raises Malformed."""
-    match = _WIRE.fullmatch(text)
+    match = _PACKET.fullmatch(text)
     if match is None:
         raise Malformed("no packet")
     kind = Kind(match[1])

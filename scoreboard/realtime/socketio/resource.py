@@ -43,7 +43,7 @@ def socketio_resource(
         clock=clock,
         new_sid=new_sid,
     )
-    lines = Engine(
+    connections = Engine(
         settings=engine,
         requests=settings.frames,
         live_connections=live_connections,
@@ -53,7 +53,7 @@ def socketio_resource(
     )
     return EngineResource(
         EngineFactory(
-            engine=lines,
+            engine=connections,
             live_connections=live_connections,
             settings=settings,
             clock=clock,

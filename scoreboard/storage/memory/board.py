@@ -14,7 +14,7 @@ from scoreboard.domain.standings import sort_score
 from scoreboard.domain.values import Around, Cursor, Page, PlayerRank, RankRange, Receipt, ScoreChanged, Standing, View
 
 STEPS_KEPT_MAX = 1_024
-Hear = Callable[[Cursor, Sequence[ScoreChanged]], None]
+OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
 class SharedBoardState:
@@ -23,7 +23,7 @@ class SharedBoardState:
     def __init__(self) -> None:
         self.run = secrets.token_hex(20)
         self.locks: dict[str, MemoryBoard] = {}
-        self.listeners: list[tuple[MemoryBoard, Hear]] = []
+        self.listeners: list[tuple[MemoryBoard, OnChanges]] = []
         self.lose()
 
     def lose(self) -> None:
@@ -187,8 +187,8 @@ class MemoryBoard:
                 rank = shared_state.ranks.get(user_id)
                 first, last = (0, 0) if rank is None else (max(0, rank - 1 - rows), rank + rows)
         shown = shared_state.order[first:last]
-        lines = tuple(shared_state.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
-        return Page(cursor=cursor, total=len(shared_state.order), rows=lines, read_at_ms=self._now_ms())
+        page_rows = tuple(shared_state.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
+        return Page(cursor=cursor, total=len(shared_state.order), rows=page_rows, read_at_ms=self._now_ms())
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         """The steps after a cursor of this epoch."""
@@ -196,8 +196,8 @@ class MemoryBoard:
         missed = page.cursor.seq - cursor.seq if page.cursor.epoch == cursor.epoch else -1
         if not 0 <= missed <= len(steps):
             return History(page=page, changes=None)
-        told = steps[len(steps) - missed :]
-        return History(page=page, changes=coalesce_all(change for step in told for change in step))
+        missed_steps = steps[len(steps) - missed :]
+        return History(page=page, changes=coalesce_all(change for step in missed_steps for change in step))
 
     async def rank_of(self, user_id: str) -> PlayerRank:
         """Where one player stands."""
@@ -234,9 +234,9 @@ class MemoryBoard:
         """Remembered in ``marked``."""
         self.marked += receipts
 
-    def listen(self, hear: Hear, missed: Callable[[], None] = lambda: None) -> None:
+    def listen(self, on_changes: OnChanges, missed: Callable[[], None] = lambda: None) -> None:
         """Hear of other boards on this canvas."""
-        self.shared_state.listeners.append((self, hear))
+        self.shared_state.listeners.append((self, on_changes))
 
     async def ping(self) -> None:
         """Answer, unless broken."""
@@ -258,9 +258,9 @@ class MemoryBoard:
         return self.shared_state.cursor
 
     def _tell(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
-        for board, hear in self.shared_state.listeners:
+        for board, on_changes in self.shared_state.listeners:
             if board is not self:
-                hear(cursor, changes)
+                on_changes(cursor, changes)
 
 
 def _key(one: Standing) -> tuple[int, float | None]:

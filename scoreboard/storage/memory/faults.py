@@ -26,8 +26,8 @@ class FaultInjection:
 
     async def _wait_or_fail(self) -> None:
         if self._waiting is not None:
-            turn: Deferred[None] = Deferred()
-            self._waiting.append(turn)
-            await turn
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append(waiter)
+            await waiter
         if self.broken is not None:
             raise self.broken

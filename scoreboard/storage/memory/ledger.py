@@ -92,8 +92,12 @@ class MemoryLedger(FaultInjection):
                 reached_at_ms=total.at_ms,
                 updated_at_ms=total.at_ms,
             )
-        new = {unlocking: given for unlocking, given in milestones_crossed(awards).items() if unlocking not in self.achievements}
-        self.achievements.update({unlocking: achievement_of(unlocking, given) for unlocking, given in new.items()})
+        new = {
+            milestone_key: given
+            for milestone_key, given in milestones_crossed(awards).items()
+            if milestone_key not in self.achievements
+        }
+        self.achievements.update({milestone_key: achievement_of(milestone_key, given) for milestone_key, given in new.items()})
         return with_unlocks(verdicts, new)
 
     async def reset(self, order: ResetOrder) -> ResetResult:

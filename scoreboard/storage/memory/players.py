@@ -22,7 +22,7 @@ class MemoryPlayerStore(FaultInjection):
         self._achievements = {} if achievements is None else achievements
         self._suspended = set() if suspended is None else suspended
         self._settings: dict[str, tuple[int, PlayerSettings]] = {}
-        self._orders: list[tuple[int, SuspensionOrder]] = []
+        self._suspensions: list[tuple[int, SuspensionOrder]] = []
         self._number = 0
 
     async def achievements(self, user_id: str) -> list[Achievement]:
@@ -51,13 +51,13 @@ class MemoryPlayerStore(FaultInjection):
         (self._suspended.add if order.suspended else self._suspended.discard)(order.user_id)
         self._number += 1
         kept = msgspec.structs.replace(order, operator=sanitize_text(order.operator), reason=sanitize_text(order.reason))
-        self._orders.append((self._number, kept))
+        self._suspensions.append((self._number, kept))
         return True
 
     async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
         """As boundaries.Register.suspensions."""
         await self._wait_or_fail()
-        return [order for _, order in reversed(self._orders) if order.user_id == user_id][:limit]
+        return [order for _, order in reversed(self._suspensions) if order.user_id == user_id][:limit]
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """As boundaries.Register.suspended."""
@@ -82,8 +82,12 @@ class MemoryPlayerStore(FaultInjection):
             PlayerChange(revision=number, user_id=user_id, spectators=settings.spectators)
             for user_id, (number, settings) in self._settings.items()
         ]
-        ordered = [PlayerChange(revision=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._orders]
-        return sorted((turn for turn in wished + ordered if turn.revision > after), key=lambda turn: turn.revision)[:limit]
+        ordered = [
+            PlayerChange(revision=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._suspensions
+        ]
+        return sorted((change for change in wished + ordered if change.revision > after), key=lambda change: change.revision)[
+            :limit
+        ]
 
 
 _conforms: type[PlayerStore] = MemoryPlayerStore

@@ -46,8 +46,8 @@ class MemoryRateLimiter:
         self._subjects_max = subjects_max
         self._windows: OrderedDict[str, SlidingLog | TokenBucket] = OrderedDict()
         #: For each user, when each of its places will be free again.
-        self._ranks: OrderedDict[str, dict[str, int]] = OrderedDict()
-        self._places_count = 0
+        self._slots: OrderedDict[str, dict[str, int]] = OrderedDict()
+        self._slots_count = 0
 
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
         """Count the hits and take the slot, or nothing."""
@@ -58,11 +58,11 @@ class MemoryRateLimiter:
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
         """Give back places."""
         for user_id, holder in slots:
-            places = self._ranks.get(user_id)
-            if places is not None and places.pop(holder, None) is not None:
-                self._places_count -= 1
-                if not places:
-                    del self._ranks[user_id]
+            held = self._slots.get(user_id)
+            if held is not None and held.pop(holder, None) is not None:
+                self._slots_count -= 1
+                if not held:
+                    del self._slots[user_id]
 
     def judge(self, uses: Sequence[Use], slot: ConcurrencySlot | None) -> RateVerdict:
         """What `admit` answers."""
@@ -100,19 +100,19 @@ class MemoryRateLimiter:
     def hold(self, slot: ConcurrencySlot) -> int:
         """Take a place: 0, or how many milliseconds until one is free."""
         now_ms = self.now_ms()
-        places = self._ranks.setdefault(slot.user_id, {})
-        self._ranks.move_to_end(slot.user_id)
-        if len(places) >= slot.quota and slot.holder not in places:
-            self.release([(slot.user_id, holder) for holder, free_ms in places.items() if free_ms <= now_ms])
-            if len(places) >= slot.quota:
-                for holder, free_ms in places.items():  # one that is further off was taken before the clock was set back
-                    places[holder] = min(free_ms, now_ms + slot.ttl_ms)
-                return max(1, min(places.values()) - now_ms)
-            self._ranks[slot.user_id] = places
-        self._places_count += slot.holder not in places
-        places[slot.holder] = now_ms + slot.ttl_ms
-        while self._places_count > self._subjects_max:
-            self._places_count -= len(self._ranks.popitem(last=False)[1])
+        slots = self._slots.setdefault(slot.user_id, {})
+        self._slots.move_to_end(slot.user_id)
+        if len(slots) >= slot.quota and slot.holder not in slots:
+            self.release([(slot.user_id, holder) for holder, free_ms in slots.items() if free_ms <= now_ms])
+            if len(slots) >= slot.quota:
+                for holder, free_ms in slots.items():  # one that is further off was taken before the clock was set back
+                    slots[holder] = min(free_ms, now_ms + slot.ttl_ms)
+                return max(1, min(slots.values()) - now_ms)
+            self._slots[slot.user_id] = slots
+        self._slots_count += slot.holder not in slots
+        slots[slot.holder] = now_ms + slot.ttl_ms
+        while self._slots_count > self._subjects_max:
+            self._slots_count -= len(self._slots.popitem(last=False)[1])
         return 0
 
     def _refusal(self, uses: Sequence[Use], now_ms: int) -> RateVerdict:

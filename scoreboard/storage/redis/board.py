@@ -40,7 +40,7 @@ from scoreboard.storage.redis.board_records import (
     written_weight,
 )
 from scoreboard.storage.redis.client import RedisClient, Script, script
-from scoreboard.storage.redis.protocol import RedisUnavailable, Reply
+from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
 
 _RANKING: Final = f"leaderboard:{BOARD_ID}"
 _PLAYERS: Final = f"{{{_RANKING}}}:players"
@@ -59,7 +59,7 @@ _LOCK = script("lock")
 _STANDINGS_PER_CALL_MAX: Final = 512
 #: The milliseconds of the year 2286: no ledger gives out such an epoch.
 _EPOCHS_END: Final = 10**13
-_CHANGES_TOLD_MAX: Final = 256
+_CHANGES_PUBLISHED_MAX: Final = 256
 _STEPS_KEPT_MAX: Final = 1_024
 #: More than this is not told after a gap: a snapshot is shorter.
 _MISSED_BYTES_MAX: Final = 65_536
@@ -82,14 +82,14 @@ class RedisBoard:
         self.owner = ""
         self._now_ms = now_ms
         self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
-        self._told_by_us = self._source.encode()
+        self._published_by_us = self._source.encode()
         self._asking: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(reactor, self._ask_ranks, _RANKS_PER_CALL_MAX)
 
     async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """One script call for up to 512 standings."""
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Reply] = [_CHANGES, self._source, int(mend), _CHANGES_TOLD_MAX, _STEPS_KEPT_MAX]
+            arguments: list[Argument] = [_CHANGES, self._source, int(mend), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
             cursor, total, rest = await self._ask(_SET, _STEP_KEYS, arguments)
@@ -140,7 +140,7 @@ class RedisBoard:
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
         """Begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
         seen = await self.state()
-        new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{part}" for part in ("ranking", "players")]
+        new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{key_part}" for key_part in ("ranking", "players")]
         run = self._client.run_id
         added: list[tuple[int, int]] = []
         under_way: deque[Deferred[Any]] = deque()
@@ -166,7 +166,7 @@ class RedisBoard:
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
         """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
-        asked: list[Reply] = []
+        asked: list[Argument] = []
         for view in views:
             match view:
                 case RankRange(offset=offset, limit=limit):
@@ -184,9 +184,9 @@ class RedisBoard:
 
     async def rank_of(self, user_id: str) -> PlayerRank:
         """Many who ask at once share a script call. StaleBoard when nothing is drawn."""
-        place: Deferred[PlayerRank] = Deferred()
-        self._asking.add((user_id, place))
-        return await place
+        player_rank: Deferred[PlayerRank] = Deferred()
+        self._asking.add((user_id, player_rank))
+        return await player_rank
 
     async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         """From the sorted set and the versions beside it."""
@@ -222,21 +222,23 @@ class RedisBoard:
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Told, not asked."""
         keys: list[str] = []
-        arguments: list[Reply] = []
+        arguments: list[Argument] = []
         for award, receipt in receipts:
             claim = award.claim
             keys += ("action:" + claim.grant.action_id, "user:score:" + award.user_id)
             arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
         self._client.tell(_WRITE_CACHES, keys, arguments)
 
-    def listen(self, hear: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None) -> None:
+    def listen(
+        self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
+    ) -> None:
         """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""
 
-        def heard(message: bytes) -> None:
-            if not message.startswith(self._told_by_us):
-                hear(*read_changes(message[_SOURCE_LENGTH:]))
+        def on_message(message: bytes) -> None:
+            if not message.startswith(self._published_by_us):
+                on_changes(*read_changes(message[_SOURCE_LENGTH:]))
 
-        self._client.subscribe(_CHANGES, heard, missed)
+        self._client.subscribe(_CHANGES, on_message, missed)
 
     async def ping(self) -> None:
         """Ask Redis."""
@@ -248,18 +250,18 @@ class RedisBoard:
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
     def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
-        ranked: list[Reply] = []
-        values: list[Reply] = []
+        ranked: list[Argument] = []
+        values: list[Argument] = []
         for one in some:
             values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
             if one.reached_at_ms is not None:
                 ranked += (written_weight(one), one.user_id)
-        commands: list[tuple[Reply, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
+        commands: list[tuple[Argument, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
         if ranked:
             commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
         return DeferredList([self._client.call(*words, deadline_ms=_DRAW_MS_MAX) for words in commands], consumeErrors=True)
 
-    def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply]) -> Deferred[Any]:
+    def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Deferred[Any]:
         """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
 
         def wrong_type(failure: Failure) -> Failure:
@@ -269,7 +271,7 @@ class RedisBoard:
 
         return self._client.run(what, keys, [self.owner, *arguments]).addErrback(wrong_type)
 
-    async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply]) -> tuple[Cursor, int, list[Any]]:
+    async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Cursor, int, list[Any]]:
         return _opened(await self._run(what, keys, arguments))
 
     def _ask_ranks(self, asking: list[tuple[str, Deferred[PlayerRank]]]) -> Deferred[Any]:
@@ -278,13 +280,13 @@ class RedisBoard:
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
             triples = iter(rest)
-            for (_, place), found in zip(asking, zip(triples, triples, triples, strict=True), strict=True):
-                place.callback(read_rank(cursor, total, *found))
+            for (_, player_rank), found in zip(asking, zip(triples, triples, triples, strict=True), strict=True):
+                player_rank.callback(read_rank(cursor, total, *found))
 
         def failed(failure: Failure) -> None:
-            for _, place in asking:
-                if not place.called:
-                    place.errback(failure)
+            for _, player_rank in asking:
+                if not player_rank.called:
+                    player_rank.errback(failure)
 
         return answer.addCallback(answered).addErrback(failed)
 

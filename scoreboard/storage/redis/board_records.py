@@ -101,10 +101,10 @@ def _read_record(value: bytes) -> _Record:
 
 
 def _read_points(written_score: bytes) -> int:
-    weight = float(written_score)
-    if not abs(weight) <= POINTS_MAX + 1:  # infinite ones, too
+    score = float(written_score)
+    if not abs(score) <= POINTS_MAX + 1:  # infinite ones, too
         raise DamagedBoard("a player's score is none")
-    return points_of(weight)
+    return points_of(score)
 
 
 def read_row(rank: int, user_id: bytes, written_score: bytes, value: bytes | None) -> Row:
@@ -168,7 +168,7 @@ def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
 def read_steps(steps: Sequence[bytes]) -> tuple[ScoreChanged, ...] | None:
     """The latest change of each player in the steps, oldest first; None if one was too big to be told, or cannot be read."""
     try:
-        told = [read_changes(step)[1] for step in steps]
+        steps_changes = [read_changes(step)[1] for step in steps]
     except msgspec.DecodeError:
         return None
-    return coalesce_all(change for changes in told for change in changes) if all(told) else None
+    return coalesce_all(change for changes in steps_changes for change in changes) if all(steps_changes) else None

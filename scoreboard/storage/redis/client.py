@@ -25,7 +25,7 @@ from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, RedisCo
 from scoreboard.storage.redis.errors import RECONNECT, RedisMisconfigured, RedisUnavailable, worded
 from scoreboard.storage.redis.failures import RedisFailures
 from scoreboard.storage.redis.info import Condition, RedisInfo, read_info
-from scoreboard.storage.redis.protocol import RedisProtocol, Reply
+from scoreboard.storage.redis.protocol import Argument, RedisProtocol
 from scoreboard.storage.redis.subscription import RedisSubscription
 
 
@@ -64,7 +64,7 @@ class RedisClient:
         self._eviction = ""
         self._failures = RedisFailures(meter, reactor)
         self._opened = False
-        self._line = RedisConnection(
+        self._connection = RedisConnection(
             reactor,
             self._where,
             lambda: RedisProtocol(reactor, self._unheard),
@@ -114,18 +114,18 @@ class RedisClient:
         """Whether Redis answers and refuses what REDIS_URL says."""
         return self._misconfigured is not None
 
-    def on_up(self, told: Callable[[], None]) -> None:
-        """Call ``told`` each time that Redis can be asked (again)."""
-        self._when_up.append(told)
+    def on_up(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` each time that Redis can be asked (again)."""
+        self._when_up.append(callback)
 
-    def on_down(self, told: Callable[[], None]) -> None:
-        """Call ``told`` each time that Redis can be asked no more."""
-        self._when_down.append(told)
+    def on_down(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` each time that Redis can be asked no more."""
+        self._when_down.append(callback)
 
     def open(self) -> None:
         """Begin to connect, and stay connected until `close`."""
         self._opened = True
-        self._line.start()
+        self._connection.start()
         for subscription in self._subscriptions:
             subscription.start()
 
@@ -138,30 +138,32 @@ class RedisClient:
             return
         risen: Deferred[None] = Deferred()
 
-        def told() -> None:
+        def callback() -> None:
             risen.callback(None)
 
-        self._when_up.append(told)
+        self._when_up.append(callback)
         timer = self._reactor.callLater(within_ms / 1000, lambda: risen.errback(self._away()))
         try:
             await risen
         finally:
-            self._when_up.remove(told)
+            self._when_up.remove(callback)
             if timer.active():
                 timer.cancel()
 
     async def close(self) -> None:
         """Hang up for good."""
         self._opened = False
-        await self._line.stop()
+        await self._connection.stop()
         for subscription in self._subscriptions:
             await subscription.stop()
 
-    def call(self, *command: Reply, deadline_ms: int | None = None) -> Deferred[Any]:
+    def call(self, *command: Argument, deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply to one command, strings as bytes; RedisUnavailable (a StoreUnavailable) if there is none in time."""
         return self._ask(command, deadline_ms)
 
-    def run(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply], deadline_ms: int | None = None) -> Deferred[Any]:
+    def run(
+        self, what: Script, keys: Sequence[str], arguments: Sequence[Argument], deadline_ms: int | None = None
+    ) -> Deferred[Any]:
         """The reply of a script, as `call` gives it."""
         rest = (len(keys), *keys, *arguments)
 
@@ -173,7 +175,7 @@ class RedisClient:
 
         return self._ask(("EVALSHA", what.sha, *rest), deadline_ms, what.text).addErrback(unknown)
 
-    def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Reply]) -> None:
+    def tell(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> None:
         """Have a script run soon, without waiting for its reply: its failure is only counted; nothing happens while down.
 
         Sent in full: no caller would learn that Redis does not know it by its digest.
@@ -185,13 +187,13 @@ class RedisClient:
         """Return if Redis answers; raise RedisUnavailable if not."""
         await self.call("PING")
 
-    def subscribe(self, channel: str, hear: Callable[[bytes], None], missed: Callable[[], None] | None = None) -> None:
+    def subscribe(self, channel: str, on_message: Callable[[bytes], None], missed: Callable[[], None] | None = None) -> None:
         """Hand every message on a channel to ``hear``, from `open` until `close`, on a connection of its own.
 
         What is published while that connection is down is never heard: ``missed`` is called each time that it stands (again),
         the first time as well, so that its owner can read what it may have missed.
         """
-        subscription = RedisSubscription(self, self._reactor, self._meter, self._where, channel, hear, missed)
+        subscription = RedisSubscription(self, self._reactor, self._meter, self._where, channel, on_message, missed)
         self._subscriptions.append(subscription)
         if self._opened:
             subscription.start()
@@ -204,8 +206,8 @@ class RedisClient:
         self._log.info("Redis can be asked")
         self._meter.gauge("redis_up", 1)
         self._judge_eviction(info)
-        for told in list(self._when_up):
-            told()
+        for callback in list(self._when_up):
+            callback()
         for subscription in self._subscriptions:
             subscription.follow(self._run_id)
 
@@ -230,8 +232,8 @@ class RedisClient:
         self._protocol = None
         self._meter.gauge("redis_up", 0)
         self._complain(why)
-        for told in list(self._when_down):
-            told()
+        for callback in list(self._when_down):
+            callback()
 
     def _complain(self, trouble: Exception) -> None:
         said = worded(trouble)
@@ -247,7 +249,7 @@ class RedisClient:
         ended = self._protocol and self._protocol.ended  # hung up, and the transport has not said so yet
         return worded(ended) if ended else self._trouble
 
-    def _ask(self, command: tuple[Reply, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
+    def _ask(self, command: tuple[Argument, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
         if self._protocol is None:
             return fail(RedisUnavailable("AWAY", self._trouble))
         deadline_s = self._deadline_s if deadline_ms is None else deadline_ms / 1000
@@ -261,5 +263,5 @@ class RedisClient:
                 self._protocol.hang_up(trouble)  # a failover made a replica of it: look for the master
         return failure
 
-    def _unheard(self, trouble: RedisUnavailable, command: tuple[Reply, ...]) -> None:
+    def _unheard(self, trouble: RedisUnavailable, command: tuple[Argument, ...]) -> None:
         self._failures.note(trouble, str(command[1]))

@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.storage.redis.errors import RedisUnavailable
-from scoreboard.storage.redis.protocol import RedisProtocol, Reply
+from scoreboard.storage.redis.protocol import Argument, RedisProtocol
 
 #: How long one word of an introduction may take; and, while Redis is away, how often we knock.
 GREETING_S: Final = 0.25
@@ -36,7 +36,7 @@ class Address(NamedTuple):
     """Where a Redis is, and what it must hear before it listens to us."""
 
     endpoint: IStreamClientEndpoint
-    introduction: tuple[tuple[Reply, ...], ...]
+    introduction: tuple[tuple[Argument, ...], ...]
     #: The same for a log line: no user, no password.
     words: str
 
@@ -59,7 +59,7 @@ def address(url: str, reactor: Any) -> Address:
         database = database or parts.path.strip("/")
     else:
         raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
-    said: list[tuple[Reply, ...]] = []
+    said: list[tuple[Argument, ...]] = []
     if password:
         user = (unquote(parts.username),) if parts.username else ()
         said.append(("AUTH", *user, unquote(password)))

@@ -278,9 +278,9 @@ class _Child(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         """Twisted: Redis wrote to its log."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._read(line.decode("utf-8", "replace"))
+        *log_lines, self._rest = (self._rest + data).split(b"\n")
+        for log_line in log_lines:
+            self._read(log_line.decode("utf-8", "replace"))
 
     def errReceived(self, data: bytes) -> None:
         """Twisted: so did whoever failed to become Redis."""
@@ -291,9 +291,9 @@ class _Child(ProcessProtocol):
         self.why = reason.getErrorMessage()
         self.ended.callback(None)
 
-    def _read(self, line: str) -> None:
-        found = _SAID.match(line)
-        grave, said = found.groups() if found else ("*", line)
+    def _read(self, log_line: str) -> None:
+        found = _SAID.match(log_line)
+        grave, said = found.groups() if found else ("*", log_line)
         warns = grave == "#" and _ROUTINE.search(said) is None
         self._log.emit(LogLevel.warn if warns else LogLevel.info, "{said}", said=said)
         self.spoiled = self.spoiled or "Bad file format" in said

@@ -23,7 +23,7 @@ _KINDS: Final = (
 _KIND: Final = re.compile(rf"^-?({_KINDS})\b|(?:-|: )({_KINDS}) ")
 #: What an ACL forbids to a script has no class of its own: "ERR The user executing the script can't run this command …".
 _FORBIDDEN_TO_SCRIPT: Final = "The user executing the script can't"
-_LINE: Final = re.compile(r"@user_script: ?(\d+)")
+_SCRIPT_LINE: Final = re.compile(r"@user_script: ?(\d+)")
 _CALL: Final = re.compile(r"redis\.call\('(\w+)'")
 
 #: How a reply begins that an operator has to mend: its kind, and what to say instead. No colon stands behind a setting that
@@ -89,8 +89,8 @@ def worded(trouble: Exception) -> str:
 
 def forbidden_calls(detail: str, script: str) -> str:
     """The commands on the line of a script where Redis forbade something, which its error does not name: "ZADD, HSET"."""
-    found = _LINE.search(detail)
-    lines = script.splitlines()
-    if found is None or not 0 < int(found[1]) <= len(lines):
+    found = _SCRIPT_LINE.search(detail)
+    source_lines = script.splitlines()
+    if found is None or not 0 < int(found[1]) <= len(source_lines):
         return ""
-    return ", ".join(_CALL.findall(lines[int(found[1]) - 1]))
+    return ", ".join(_CALL.findall(source_lines[int(found[1]) - 1]))

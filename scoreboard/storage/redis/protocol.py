@@ -24,10 +24,10 @@ from scoreboard.storage.redis.errors import refused
 SILENT_CALLS_MAX: Final = 3
 
 #: How long what is told may wait for company, and how many may wait.
-TOLD_WAITS_S: Final = 0.01
-TOLD_WAITING_MAX: Final = 1_024
+UNAWAITED_WAIT_S: Final = 0.01
+UNAWAITED_MAX: Final = 1_024
 
-Reply = str | bytes | int | float
+Argument = str | bytes | int | float
 Unheard = Callable[[RedisUnavailable, tuple[Any, ...]], None]
 
 
@@ -62,7 +62,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         self._questions: deque[_Question] = deque()
         self._silent = 0
         self._socket_first = False
-        self._told: list[tuple[Any, ...]] = []
+        self._unawaited: list[tuple[Any, ...]] = []
         self._telling: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -80,33 +80,33 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         if not self.connected:
             answer.errback(RedisUnavailable("LOST", "the connection is closing"))
             return answer
-        told = self._take_told()
+        unawaited = self._take_unawaited()
         self._questions.append(question)
         question.timer = self._reactor.callLater(deadline_s, self._overdue, question)
-        self._write(told + pack_command(command))
+        self._write(unawaited + pack_command(command))
         return answer
 
     def tell(self, command: tuple[Any, ...]) -> None:
         """Send a command soon, before any later question; nobody waits for its reply. Dropped when too much waits already."""
-        if self.connected and len(self._told) < TOLD_WAITING_MAX:
-            self._told.append(command)
+        if self.connected and len(self._unawaited) < UNAWAITED_MAX:
+            self._unawaited.append(command)
             if self._telling is None:
-                self._telling = self._reactor.callLater(TOLD_WAITS_S, self._send_told)
+                self._telling = self._reactor.callLater(UNAWAITED_WAIT_S, self._send_unawaited)
 
-    def _send_told(self) -> None:
-        told = self._take_told()
-        if told and self.connected:
-            self._write(told)
+    def _send_unawaited(self) -> None:
+        unawaited = self._take_unawaited()
+        if unawaited and self.connected:
+            self._write(unawaited)
 
-    def _take_told(self) -> bytes:
-        if not self._told:
+    def _take_unawaited(self) -> bytes:
+        if not self._unawaited:
             return b""
-        told, self._told = self._told, []
-        self._questions.extend([_Question(command) for command in told])
+        unawaited, self._unawaited = self._unawaited, []
+        self._questions.extend([_Question(command) for command in unawaited])
         if self._telling is not None and self._telling.active():
             self._telling.cancel()
         self._telling = None
-        return b"".join([pack_command(command) for command in told])
+        return b"".join([pack_command(command) for command in unawaited])
 
     def hang_up(self, why: RedisUnavailable | None = None) -> None:
         """Drop the connection without waiting for what is under way. ``why`` becomes the reason of its end, if it has none."""
@@ -187,9 +187,9 @@ class RedisProtocol(txredisapi.HiredisProtocol):
 class RedisSubscriptionProtocol(RedisProtocol):
     """A connection that is subscribed: messages go to ``hear``, those on ``probe_channel`` to `probed`; all else is a reply."""
 
-    def __init__(self, reactor: IReactorTime, hear: Callable[[bytes], None], probe_channel: bytes = b"") -> None:
+    def __init__(self, reactor: IReactorTime, on_message: Callable[[bytes], None], probe_channel: bytes = b"") -> None:
         super().__init__(reactor)
-        self._hear = hear
+        self._on_message = on_message
         self._probe_channel = probe_channel
         self._probed: Deferred[None] | None = None
 
@@ -203,7 +203,7 @@ class RedisSubscriptionProtocol(RedisProtocol):
         if reply.__class__ is not list or reply[0] != b"message":
             super().replyReceived(reply)
         elif reply[1] != self._probe_channel:
-            self._hear(reply[2])
+            self._on_message(reply[2])
         elif self._probed is not None:
             probed, self._probed = self._probed, None
             probed.callback(None)

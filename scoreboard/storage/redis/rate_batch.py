@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 
 from scoreboard.domain.limits import ConcurrencySlot, Limit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import OPEN_ACTIONS, Use
-from scoreboard.storage.redis.protocol import Reply
+from scoreboard.storage.redis.protocol import Argument
 
 #: As scripts/rate_limit.lua unpacks them: a limit's policy, quota, window and grain; the units that are wanted of it; a request's
 #: number of windows and whether it needs a place; the number of a window and the units that a request wants of it.
@@ -56,21 +56,21 @@ class Batch:
         self._windows: dict[str, _Window] = {}
         windows = self._windows
         packed: list[bytes] = []
-        places: list[ConcurrencySlot] = []
+        slots: list[ConcurrencySlot] = []
         for ask in asks:
             packed.append(_ASK.pack(len(ask.uses), ask.slot is not None))
             if ask.slot is not None:
-                places.append(ask.slot)
+                slots.append(ask.slot)
             for use in ask.uses:
                 window = windows.get(use.key)
                 if window is None:
                     window = windows[use.key] = _Window(use, len(windows))
                 window.units += use.units
                 packed.append(_USE.pack(window.number, use.units))
-        self.keys: list[str] = [*windows, *[slots_key(slot.user_id) for slot in places]]
+        self.keys: list[str] = [*windows, *[slots_key(slot.user_id) for slot in slots]]
         terms = b"".join([_terms(window.use.limit) + _WANTED.pack(window.units) for window in windows.values()])
-        self.arguments: list[Reply] = [terms, b"".join(packed)]
-        for slot in places:
+        self.arguments: list[Argument] = [terms, b"".join(packed)]
+        for slot in slots:
             self.arguments += (slot.holder, slot.quota, slot.ttl_ms)
 
     def verdicts(self, reply: Sequence[int]) -> list[RateVerdict]:

@@ -19,7 +19,7 @@ from scoreboard.boundaries import Meter, StoreUnavailable
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisConnection
 from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, worded
 from scoreboard.storage.redis.info import Condition, read_info
-from scoreboard.storage.redis.protocol import RedisSubscriptionProtocol, Reply
+from scoreboard.storage.redis.protocol import Argument, RedisSubscriptionProtocol
 
 #: A probe channel is the channel's name, this, and a name of our own: what permits the one permits the other.
 _PROBE: Final = ":probe:"
@@ -36,7 +36,7 @@ class Commands(Protocol):
     def run_id(self) -> str:
         """The run of Redis that answers; raises RedisUnavailable when none does."""
 
-    def call(self, *command: Reply, deadline_ms: int | None = None) -> Deferred[Any]:
+    def call(self, *command: Argument, deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply to a command."""
 
 
@@ -55,7 +55,7 @@ class RedisSubscription:
         meter: Meter,
         where: Address,
         channel: str,
-        hear: Callable[[bytes], None],
+        on_message: Callable[[bytes], None],
         missed: Callable[[], None] | None,
     ) -> None:
         self._commands = commands
@@ -63,14 +63,14 @@ class RedisSubscription:
         self._meter = meter
         self._channel = channel
         self._probe_channel = channel + _PROBE + secrets.token_hex(8)
-        self._hear = hear
+        self._on_message = on_message
         self._missed = missed or (lambda: None)
         self._run_id = ""
         self._stood = False
         self._unreadable = False
         self._trouble = "not subscribed yet"
         self._down_since_s: float | None = reactor.seconds()
-        self._line = RedisConnection(
+        self._connection = RedisConnection(
             reactor,
             where,
             self._build,
@@ -82,12 +82,12 @@ class RedisSubscription:
 
     def start(self) -> None:
         """Begin to subscribe."""
-        self._line.start()
+        self._connection.start()
 
     async def stop(self) -> None:
         """Hear nothing any more."""
         self._trouble = "closed"
-        await self._line.stop()
+        await self._connection.stop()
 
     def condition(self) -> Condition:
         """Whether messages are heard."""
@@ -98,12 +98,12 @@ class RedisSubscription:
     def follow(self, run_id: str) -> None:
         """The commands stand at this run now."""
         if self._down_since_s is not None:
-            self._line.retry_now()
+            self._connection.retry_now()
         elif run_id != self._run_id:
-            self._line.hang_up(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
+            self._connection.hang_up(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
 
     def _build(self) -> RedisSubscriptionProtocol:
-        return RedisSubscriptionProtocol(self._reactor, self._heard, self._probe_channel.encode())
+        return RedisSubscriptionProtocol(self._reactor, self._message_received, self._probe_channel.encode())
 
     async def _on_connect(self, connection: RedisSubscriptionProtocol) -> None:
         run_id = self._commands.run_id
@@ -146,9 +146,9 @@ class RedisSubscription:
         probed = connection.probed().addTimeout(CHECK_S_MAX, self._reactor)
         return probed.addCallbacks(_yes, _no, errbackArgs=(TimeoutError,))
 
-    def _heard(self, message: bytes) -> None:
+    def _message_received(self, message: bytes) -> None:
         try:
-            self._hear(message)
+            self._on_message(message)
         except Exception:  # another release's message, or a stranger's
             self._meter.count("redis_messages_unreadable_total")
             if not self._unreadable:

@@ -233,9 +233,9 @@ def totals_of(awards: Iterable[Award]) -> list[AccountRow]:
     ]
 
 
-def achievement_of(unlocking: MilestoneKey, given: Award) -> Achievement:
+def achievement_of(milestone_key: MilestoneKey, given: Award) -> Achievement:
     """What a player has from now on for an award that was the first past a milestone."""
-    return Achievement(milestone=unlocking[1], action_id=given.claim.grant.action_id, at_ms=given.claim.at_ms)
+    return Achievement(milestone=milestone_key[1], action_id=given.claim.grant.action_id, at_ms=given.claim.at_ms)
 
 
 def reset_metadata(order: ResetOrder) -> str:

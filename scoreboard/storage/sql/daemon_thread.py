@@ -19,16 +19,16 @@ async def call_in_daemon_thread(reactor: Reactor, seconds_max: float | None, wor
     """What the work returns or raises; StoreUnavailable if it takes longer, and then its outcome is of no interest."""
     answer: Deferred[Any] = Deferred()
 
-    def tell(outcome: Any) -> None:
+    def tell(returned: Any) -> None:
         if not answer.called:
-            answer.callback(outcome)  # a Failure goes down the errback's way
+            answer.callback(returned)  # a Failure goes down the errback's way
 
     def make() -> None:
         try:
-            outcome: Any = work(*arguments)
+            returned: Any = work(*arguments)
         except Exception:
-            outcome = Failure()
-        reactor.callFromThread(tell, outcome)
+            returned = Failure()
+        reactor.callFromThread(tell, returned)
 
     def give_up() -> None:
         tell(Failure(StoreUnavailable(f"the ledger did not answer in {seconds_max:g} s")))

@@ -26,8 +26,8 @@ _UNLOCKED: Final = achievements.c
 _LATER: Final = suspensions.alias("later")
 #: Every suspension that no later order about the same player has replaced.
 _STANDS: Final = (
-    _ORDER.turn
-    == select(func.max(_LATER.c.turn))
+    _ORDER.revision
+    == select(func.max(_LATER.c.revision))
     .where(_LATER.c.ledger_shard == _ORDER.ledger_shard, _LATER.c.user_id == _ORDER.user_id)
     .scalar_subquery()
 )
@@ -60,7 +60,7 @@ class PlayerQueries(SqlSession):
 
     def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
         """As boundaries.Register.suspensions."""
-        asked = select(suspensions).where(*of_player(_ORDER, user_id)).order_by(_ORDER.turn.desc()).limit(limit)
+        asked = select(suspensions).where(*of_player(_ORDER, user_id)).order_by(_ORDER.revision.desc()).limit(limit)
         with self.reading() as connection:
             return [
                 SuspensionOrder(
@@ -92,16 +92,16 @@ class PlayerQueries(SqlSession):
         with self.reading() as connection:
             return list(connection.scalars(asked))
 
-    def turn(self) -> int:
-        """As boundaries.Register.turn."""
+    def revision(self) -> int:
+        """As boundaries.PlayerStore.revision."""
         with self.reading() as connection:
             return connection.scalar(select(player_changes.c.number)) or 0
 
-    def turns(self, after: int, limit: int) -> list[PlayerChange]:
+    def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
         """As boundaries.Register.turns. One statement: what it sees of both tables is of one moment."""
-        wished = select(_WISH.turn.label("number"), _WISH.user_id, _UNSAID.label("suspended"), _WISH.spectators)
-        ordered = select(_ORDER.turn, _ORDER.user_id, _ORDER.suspended, _UNSAID)
-        both = union_all(wished.where(_WISH.turn > after), ordered.where(_ORDER.turn > after))
+        wished = select(_WISH.revision.label("number"), _WISH.user_id, _UNSAID.label("suspended"), _WISH.spectators)
+        ordered = select(_ORDER.revision, _ORDER.user_id, _ORDER.suspended, _UNSAID)
+        both = union_all(wished.where(_WISH.revision > after), ordered.where(_ORDER.revision > after))
         with self.reading() as connection:
             return [
                 PlayerChange(revision=number, user_id=user_id, suspended=suspended, spectators=spectators)
@@ -115,21 +115,21 @@ class PlayerWriter(SqlSession):
     def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
         """As boundaries.Register.change_settings."""
         with self.writing() as connection:
-            turn = _next_revision(connection)
-            said = {"spectators": settings.spectators, "changed_at": at_ms, "turn": turn}
+            revision = _next_revision(connection)
+            said = {"spectators": settings.spectators, "changed_at": at_ms, "revision": revision}
             changed = connection.execute(update(player_settings).where(*of_player(_WISH, user_id)).values(said))
-            if changed.rowcount == 0:  # nobody else can have entered it since: we hold the turn
+            if changed.rowcount == 0:  # nobody else can have entered it since: we hold the revision
                 connection.execute(insert(player_settings).values(ledger_shard=ledger_shard(user_id), user_id=user_id, **said))
-        return turn
+        return revision
 
     def suspend(self, order: SuspensionOrder) -> bool:
         """As boundaries.Register.suspend."""
         with self.writing() as connection:
             # The account first: who waits for a player's row must not hold up the changes of all others.
             _lock_account(connection, order.user_id, order.at_ms)
-            turn = _next_revision(connection)
+            revision = _next_revision(connection)
             stands = connection.scalar(
-                select(_ORDER.suspended).where(*of_player(_ORDER, order.user_id)).order_by(_ORDER.turn.desc()).limit(1)
+                select(_ORDER.suspended).where(*of_player(_ORDER, order.user_id)).order_by(_ORDER.revision.desc()).limit(1)
             )
             if bool(stands) == order.suspended:
                 connection.rollback()  # the number, too, is given back
@@ -143,7 +143,7 @@ class PlayerWriter(SqlSession):
                     operator=sanitize_text(order.operator),
                     reason=sanitize_text(order.reason),
                     at=order.at_ms,
-                    turn=turn,
+                    revision=revision,
                 )
             )
         return True

@@ -73,11 +73,11 @@ class SqlPlayerStore:
 
     async def revision(self) -> int:
         """As boundaries.Register.turn."""
-        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.turn())
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.revision())
 
     async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
         """As boundaries.Register.turns."""
-        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.turns(after, limit))
+        return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.changes_since(after, limit))
 
 
 def open_player_store(url: str, reactor: Reactor, meter: Counter | None = None) -> SqlPlayerStore:

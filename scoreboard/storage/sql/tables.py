@@ -213,19 +213,19 @@ player_settings: Final = Table(
     *_player_key(),
     Column("spectators", Boolean, nullable=False, comment="whether others may follow this player's actions"),
     Column("changed_at", TimestampMs, nullable=False),
-    Column("turn", BigInteger, nullable=False),
+    Column("turn", BigInteger, key="revision", nullable=False),
 )
-Index("idx_settings_turn", player_settings.c.turn)
+Index("idx_settings_turn", player_settings.c.revision)
 
 suspensions: Final = Table(
     "suspensions",
     metadata,
     *_player_key(),
-    Column("turn", BigInteger, primary_key=True, autoincrement=False),
+    Column("turn", BigInteger, key="revision", primary_key=True, autoincrement=False),
     Column("suspension_id", Id, nullable=False),
     Column("suspended", Boolean, nullable=False, comment="false: a suspension was lifted"),
     Column("operator", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", TimestampMs, nullable=False),
 )
-Index("idx_suspensions_turn", suspensions.c.turn)
+Index("idx_suspensions_turn", suspensions.c.revision)

@@ -146,12 +146,12 @@ class SqlThread(Generic[B]):
 
     # What a call comes to
 
-    def _answer(self, worker: Worker[B], call: Call[B], outcome: Any) -> None:
+    def _answer(self, worker: Worker[B], call: Call[B], result: Any) -> None:
         self._let_go(call)
-        if worker is self._worker and isinstance(outcome, Failure) and outcome.check(StoreSilent):
+        if worker is self._worker and isinstance(result, Failure) and result.check(StoreSilent):
             self._go_away(worker)
         if not call.answer.called:
-            call.answer.callback(outcome)  # a Failure goes down the errback's way
+            call.answer.callback(result)  # a Failure goes down the errback's way
 
     def _give_up(self, call: Call[B], seconds_max: float) -> None:
         """The deadline of a call has come."""
@@ -244,26 +244,26 @@ class SqlThread(Generic[B]):
         call.waits = False
         alarm = self._probing[worker] = self._reactor.callLater(PROBE_S_MAX, self._give_up, call, PROBE_S_MAX)
 
-        def probed(outcome: Any) -> None:
+        def probed(result: Any) -> None:
             if self._probing.pop(worker, None) is None:
                 return  # another one was faster
             if alarm.active():
                 alarm.cancel()
-            self._probed(worker, outcome)
+            self._probed(worker, result)
 
         call.answer.addBoth(probed)
         worker.calls.put(call)
 
-    def _probed(self, worker: Worker[B], outcome: Any) -> None:
+    def _probed(self, worker: Worker[B], result: Any) -> None:
         """Any answer is one: what is refused or wrong fails by itself, and quickly."""
-        if isinstance(outcome, Failure):
-            if worker in self._leaving or outcome.check(StoreSilent):
+        if isinstance(result, Failure):
+            if worker in self._leaving or result.check(StoreSilent):
                 return  # the worker ends by itself
-            if not outcome.check(StoreUnavailable):
-                self._log.failure("{lane}: a probe failed", outcome, sql_thread=self._name)
+            if not result.check(StoreUnavailable):
+                self._log.failure("{lane}: a probe failed", result, sql_thread=self._name)
         self._stop_probing()
         self._worker = worker
-        said = f": {outcome.getErrorMessage()}" if isinstance(outcome, Failure) else ""
+        said = f": {result.getErrorMessage()}" if isinstance(result, Failure) else ""
         self._log.info("{lane}: the database answers again{said}", sql_thread=self._name, said=said)
 
     def _stop_probing(self) -> None:

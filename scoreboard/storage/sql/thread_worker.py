@@ -112,12 +112,12 @@ class Worker(Generic[B]):
     def _serve(self) -> None:
         """The thread's own life."""
         while (call := self.calls.get()) is not None and self._begin(call):
-            outcome = call.made(self._blocking) if not call.abandoned else None
+            result = call.made(self._blocking) if not call.abandoned else None
             with self._lock:
                 self._running = None
                 # Who waited in vain makes no other call: the lane decides first what becomes of those that wait.
-                over = self._retired or (isinstance(outcome, Failure) and isinstance(outcome.value, StoreSilent))
-            self._answered(self, call, outcome)
+                over = self._retired or (isinstance(result, Failure) and isinstance(result.value, StoreSilent))
+            self._answered(self, call, result)
             if over:
                 break
         try:

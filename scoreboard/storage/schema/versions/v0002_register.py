@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("action_id", _ID, nullable=False, comment="the award that first brought the player there"),
         sa.Column("unlocked_at", _MOMENT, nullable=False),
     )
-    _turns()
+    _batches()
     op.create_table(
         "player_settings",
         sa.Column("user_id", _ID, primary_key=True),
@@ -55,7 +55,7 @@ def upgrade() -> None:
         _refuse_changes_in_sqlite()
 
 
-def _turns() -> None:
+def _batches() -> None:
     """One row, which whoever changes the register locks and raises: so numbers are in the order of commits."""
     turns = op.create_table(
         "turns",

@@ -35,13 +35,13 @@ def make_trip(
     pgconn.enter_pipeline_mode()
     send(pgconn)
     pgconn.pipeline_sync()
-    line = select.poll()
-    line.register(pgconn.socket, select.POLLIN | select.POLLOUT)
+    poller = select.poll()
+    poller.register(pgconn.socket, select.POLLIN | select.POLLOUT)
     while pgconn.flush():  # a large batch and a full socket
-        _wait(pgconn, line, silence_ms_max)
-    line.modify(pgconn.socket, select.POLLIN)
-    results = [_result(pgconn, line, silence_ms_max) for _ in range(results_due)]
-    synced = _result(pgconn, line, silence_ms_max)  # which also tells of a commit that failed
+        _wait(pgconn, poller, silence_ms_max)
+    poller.modify(pgconn.socket, select.POLLIN)
+    results = [_result(pgconn, poller, silence_ms_max) for _ in range(results_due)]
+    synced = _result(pgconn, poller, silence_ms_max)  # which also tells of a commit that failed
     pgconn.exit_pipeline_mode()
     for result in (*results, synced):
         if result.status == pq.ExecStatus.FATAL_ERROR:
@@ -49,10 +49,10 @@ def make_trip(
     return results
 
 
-def _result(pgconn: pq.abc.PGconn, line: select.poll, silence_ms_max: int) -> pq.abc.PGresult:
+def _result(pgconn: pq.abc.PGconn, poller: select.poll, silence_ms_max: int) -> pq.abc.PGresult:
     while True:
         while pgconn.is_busy():
-            _wait(pgconn, line, silence_ms_max)
+            _wait(pgconn, poller, silence_ms_max)
         result = pgconn.get_result()  # None between the statements of a pipeline
         if result is not None:
             return result
@@ -60,8 +60,8 @@ def _result(pgconn: pq.abc.PGconn, line: select.poll, silence_ms_max: int) -> pq
             raise psycopg.OperationalError(pgconn.get_error_message())
 
 
-def _wait(pgconn: pq.abc.PGconn, line: select.poll, silence_ms_max: int) -> None:
+def _wait(pgconn: pq.abc.PGconn, poller: select.poll, silence_ms_max: int) -> None:
     """The only place where a trip waits, and where it lets the reactor's thread go on."""
-    if not line.poll(silence_ms_max):
+    if not poller.poll(silence_ms_max):
         raise StoreSilent(f"the ledger cannot be reached: PostgreSQL gave no answer in {silence_ms_max} ms")
     pgconn.consume_input()

@@ -59,8 +59,8 @@ def _poll(pgconn: pq.abc.PGconn, until_s: float) -> None:
     """Connect, or be refused, or let the time pass."""
     waits = {pq.PollingStatus.READING: select.POLLIN, pq.PollingStatus.WRITING: select.POLLOUT}
     while (wait := waits.get(pq.PollingStatus(pgconn.connect_poll()))) is not None:
-        line = select.poll()
-        line.register(pgconn.socket, wait)
+        poller = select.poll()
+        poller.register(pgconn.socket, wait)
         left_ms = int(1_000 * (until_s - time.monotonic()))
-        if left_ms <= 0 or not line.poll(left_ms):
+        if left_ms <= 0 or not poller.poll(left_ms):
             return

@@ -78,8 +78,8 @@ class PostgresSession(psycopg.Connection[tuple[Any, ...]]):
         """Shut the socket under the thread that waits for it, from any thread."""
         with self._ending, contextlib.suppress(OSError, psycopg.Error):
             if not self.closed:
-                with socket.socket(fileno=os.dup(self.fileno())) as line:
-                    line.shutdown(socket.SHUT_RDWR)
+                with socket.socket(fileno=os.dup(self.fileno())) as reader:
+                    reader.shutdown(socket.SHUT_RDWR)
 
     def is_open(self) -> bool:
         """Whether the server left an idle connection open, as far as we know: asks for nothing, waits for nothing."""

@@ -37,12 +37,12 @@ def _yes() -> None:
 def back_up(ledger: Path, target: Path) -> None:
     """Copy the ledger, as it is at one moment, to a new file; beside a running server or without one. Raises LedgerUnusable."""
     _require_new(target)
-    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-    with _new(part, target):
-        _copy(ledger, part)
-        _check(part, ledger)
-        _sync(part)
-        part.replace(target)
+    unfinished = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    with _new(unfinished, target):
+        _copy(ledger, unfinished)
+        _check(unfinished, ledger)
+        _sync(unfinished)
+        unfinished.replace(target)
         _sync(target.parent)
 
 
@@ -53,21 +53,21 @@ def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoi
     ledger. ``confirm`` is called when nothing hinders it any more, and stops it by raising. The new one has a later epoch than
     both, so the board is rebuilt from it whatever Redis shows.
     """
-    part = ledger.with_name(ledger.name + ".restoring")
-    with _new(part, ledger):
-        _copy(backup, part)
-        _check(part, backup)
-        migrate(f"sqlite:///{part.absolute()}")
-        _require_our_schema(part, backup)
+    unfinished = ledger.with_name(ledger.name + ".restoring")
+    with _new(unfinished, ledger):
+        _copy(backup, unfinished)
+        _check(unfinished, backup)
+        migrate(f"sqlite:///{unfinished.absolute()}")
+        _require_our_schema(unfinished, backup)
         step("copied")
         _end_log(ledger)
         confirm()
         # Once more: a server that uses no directory of ours may have started while the question stood.
         epoch = _end_log(ledger)
-        _begin_later_epoch(part, epoch)
-        _as_one_file(part)
-        _own_like(part, ledger)
-        _sync(part)
+        _begin_later_epoch(unfinished, epoch)
+        _as_one_file(unfinished)
+        _own_like(unfinished, ledger)
+        _sync(unfinished)
         step("checked")
         there = ledger.exists()
         if there:
@@ -75,7 +75,7 @@ def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoi
         _put_aside(ledger, kept)
         _sync(ledger.parent)
         step("kept")
-        part.replace(ledger)
+        unfinished.replace(ledger)
         _sync(ledger.parent)
         step("restored")
         return there
@@ -93,11 +93,11 @@ def _require_new(target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _new(part: Path, target: Path) -> Iterator[None]:
+def _new(unfinished: Path, target: Path) -> Iterator[None]:
     """A file for its owner's eyes only, and nothing left of it when it does not come to its place, which is ``target``."""
     try:
-        _remove(part)
-        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        _remove(unfinished)
+        os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield
     except sqlite3.Error as error:
         why = "no space left" if _is_full(error) else str(error)
@@ -106,7 +106,7 @@ def _new(part: Path, target: Path) -> Iterator[None]:
         raise TargetUnusable(f"{target} cannot be written: {why_not_written(error)}") from error
     finally:
         with contextlib.suppress(OSError):
-            _remove(part)
+            _remove(unfinished)
 
 
 def _is_full(error: sqlite3.Error) -> bool:
@@ -224,6 +224,6 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove(part: Path) -> None:
+def _remove(unfinished: Path) -> None:
     for side in ("", *_SIDES):
-        part.with_name(part.name + side).unlink(missing_ok=True)
+        unfinished.with_name(unfinished.name + side).unlink(missing_ok=True)

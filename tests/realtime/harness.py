@@ -32,7 +32,7 @@ def page(seq: int = 17, players: int = 2) -> Page:
     return Page(cursor=Cursor(epoch=3, seq=seq), total=players, rows=rows, read_at_ms=NOW_S * 1000)
 
 
-class OpenDoor:
+class OpenAuthenticator:
     """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` is."""
 
     def authenticate(self, token: str) -> Player | Refusal:
@@ -117,7 +117,7 @@ class Gauges:
         self.values[name] = value
 
 
-class House:
+class Harness:
     """The live wing with its doors."""
 
     def __init__(self, *, rate_limiter: RateLimiterDouble | None = None, **settings: Any) -> None:
@@ -133,7 +133,7 @@ class House:
         self.live_connections = LiveConnections(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
         self.live_connections.start()
         self.factory = NativeFactory(
-            authenticator=OpenDoor(),
+            authenticator=OpenAuthenticator(),
             announcer=self.announcer,
             live_connections=self.live_connections,
             settings=self.settings,
@@ -151,7 +151,7 @@ class House:
         self.cables.append(cable)
         cable.protocol = self.factory.buildProtocol(cable.getPeer())
         cable.protocol.makeConnection(cable)
-        cable.turn()
+        cable.step()
         return Client(cable)
 
     def visit(self, token: str | None = "amy", **headers: Any) -> Client:
@@ -172,7 +172,7 @@ class House:
         for _ in range(int(seconds / step_s)):
             self.clock.advance(step_s)
             for cable in self.cables:
-                cable.turn()
+                cable.step()
 
 
 class RateLimiterDouble:
@@ -187,5 +187,5 @@ class RateLimiterDouble:
         return await self.answer
 
 
-_conforms: tuple[type[Announcer], type[Authenticator]] = (SmallAnnouncer, OpenDoor)
-__all__ = ["House", "RateLimiterDouble", "StoreUnavailable", "page"]
+_conforms: tuple[type[Announcer], type[Authenticator]] = (SmallAnnouncer, OpenAuthenticator)
+__all__ = ["Harness", "RateLimiterDouble", "StoreUnavailable", "page"]

@@ -20,7 +20,7 @@ from tests.storage.sql_stores import Dialect, fresh_url, tell
 T = TypeVar("T")
 
 
-class House(Protocol):
+class Harness(Protocol):
     """One ledger, one register, and how to wait for them."""
 
     @property
@@ -41,7 +41,7 @@ class House(Protocol):
         """Leave."""
 
 
-class MemoryHouse:
+class MemoryHarness:
     """The twins."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class MemoryHouse:
         pass
 
 
-class SqlHouse:
+class SqlHarness:
     """A real database, fresh."""
 
     def __init__(self, dialect: Dialect, directory: Path) -> None:
@@ -95,8 +95,8 @@ def opened_player_store(url: str) -> SqlPlayerStore:
     return player_store
 
 
-def house_of(kind: str, directory: Path) -> House:
+def harness_of(kind: str, directory: Path) -> Harness:
     """memory, sqlite or postgresql."""
     if kind == "memory":
-        return MemoryHouse()
-    return SqlHouse("sqlite" if kind == "sqlite" else "postgresql", directory)
+        return MemoryHarness()
+    return SqlHarness("sqlite" if kind == "sqlite" else "postgresql", directory)

@@ -26,7 +26,7 @@ from scoreboard.realtime.engineio.websocket import EngineFactory
 from scoreboard.realtime.socketio.client import SocketIoServices
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.realtime.cable import Cable, Client, frame
-from tests.realtime.house import NOW_S, Gauges, OpenDoor, RateLimiterDouble, SmallAnnouncer
+from tests.realtime.harness import NOW_S, Gauges, OpenAuthenticator, RateLimiterDouble, SmallAnnouncer
 
 ADDRESS = "192.0.2.7"
 
@@ -94,7 +94,7 @@ class Request:
         return self.status, self.body
 
 
-class House:
+class Harness:
     """The wing with its doors; ``board`` makes other passengers than the board's subscribers."""
 
     def __init__(
@@ -116,8 +116,8 @@ class House:
         self.live_connections = LiveConnections(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
         self.live_connections.start()
         sids = (f"sid-{number}" for number in itertools.count(1))
-        self.doors = SocketIoServices(
-            authenticator=OpenDoor(),
+        self.endpoints = SocketIoServices(
+            authenticator=OpenAuthenticator(),
             announcer=self.announcer,
             session_store=self.session_store,
             events=self.settings.events,
@@ -130,7 +130,7 @@ class House:
             live_connections=self.live_connections,
             clock=self.clock,
             new_sid=lambda: next(sids),
-            handler_factory=board or self.doors.make_client,
+            handler_factory=board or self.endpoints.make_client,
         )
         self.factory = EngineFactory(
             engine=self.engine,
@@ -194,7 +194,7 @@ class House:
         self.cables.append(cable)
         cable.protocol = self.factory.buildProtocol(cable.getPeer())
         cable.protocol.makeConnection(cable)
-        cable.turn()
+        cable.step()
         return SioClient(cable)
 
     def visit(self, sid: str | None = None) -> SioClient:
@@ -213,8 +213,8 @@ class House:
         client = self.visit()
         client.text(f'40{{"token":"{token}"}}')
         client.text('42["join:leaderboard"]')
-        told = client.texts()
-        assert [one[:2] for one in told] == ["40", "42"], told
+        answered = client.texts()
+        assert [one[:2] for one in answered] == ["40", "42"], answered
         return client
 
     def seat_viewer(self, transport: Any) -> None:
@@ -234,7 +234,7 @@ class House:
         for _ in range(round(seconds / step_s)):
             self.clock.advance(step_s)
             for cable in self.cables:
-                cable.turn()
+                cable.step()
 
     @property
     def is_empty(self) -> bool:

@@ -310,10 +310,10 @@ class EngineConnection:
         found = []
         while data:
             head, _, data = data.partition(b"\r\n\r\n")
-            status_line, *lines = head.decode("latin-1").split("\r\n")
+            status_line, *header_lines = head.decode("latin-1").split("\r\n")
             headers: dict[str, str] = {}
-            for line in lines:
-                name, _, value = line.partition(": ")
+            for connection in header_lines:
+                name, _, value = connection.partition(": ")
                 name = name.lower()
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
             assert status_line.startswith("HTTP/1.1 "), head
@@ -338,16 +338,18 @@ def request(
 ) -> bytes:
     """A well-behaved client's request; ``body`` is made JSON, ``raw`` is sent as it is."""
     data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
-    lines = {"Host": "localhost:3000"}
+    header_lines = {"Host": "localhost:3000"}
     if data or method in ("POST", "PUT"):
-        lines |= {"Content-Type": "application/json", "Content-Length": str(len(data))}
-    lines |= headers or {}
-    head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items() if value != "-")
+        header_lines |= {"Content-Type": "application/json", "Content-Length": str(len(data))}
+    header_lines |= headers or {}
+    head = f"{method} {path} HTTP/1.1\r\n" + "".join(
+        f"{name}: {value}\r\n" for name, value in header_lines.items() if value != "-"
+    )
     return head.encode("latin-1") + b"\r\n" + data
 
 
 @dataclass
-class House:
+class Harness:
     """The site and everything around it. ``counting`` puts a real gate in the place of the one that always admits."""
 
     cors_origins: tuple[str, ...] = ("*",)
@@ -420,7 +422,7 @@ class House:
         for _ in range(int(seconds)):
             self.clock.advance(1)
 
-    def line(self, peer: str = "203.0.113.9") -> EngineConnection:
+    def connection(self, peer: str = "203.0.113.9") -> EngineConnection:
         return EngineConnection(self.site, peer)
 
     def token(self, user_id: str = "user-123", username: str = "player_one", role: str = "user", life_s: int = 3600) -> str:
@@ -439,9 +441,9 @@ class House:
     ) -> Reply:
         """One request on a connection of its own, with a good token unless told otherwise."""
         shown = {} if token is None else {"Authorization": f"Bearer {token or self.token()}"}
-        line = self.line(peer)
-        reply = line.ask(request(method, path, body=body, headers=shown | (headers or {}), raw=raw))
-        line.hang_up()
+        connection = self.connection(peer)
+        reply = connection.ask(request(method, path, body=body, headers=shown | (headers or {}), raw=raw))
+        connection.hang_up()
         return reply
 
     def initialized(self, **metadata: object) -> dict[str, Any]:
@@ -450,8 +452,8 @@ class House:
         data = self.ask("POST", "/api/v1/actions/initialize", body=wish).json["data"]
         return wish | {"actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
 
-    def _open_stream(self, player: Player, address: str, since: Cursor | None, lines: bytes) -> IResource:
-        self.streams.append((player, address, since, lines))
+    def _open_stream(self, player: Player, address: str, since: Cursor | None, header_lines: bytes) -> IResource:
+        self.streams.append((player, address, since, header_lines))
         return self.socket
 
     def _metrics(self) -> tuple[bytes, str]:

@@ -38,7 +38,7 @@ def awards_for(server: ServerProcess, seconds: float) -> Awards:
     return asyncio.run(_submit(server, submissions))
 
 
-class Strangers:
+class UnknownClients:
     """A context in which ``count`` connections ask ``path`` without a token, each as soon as it was answered.
 
     ``addresses`` are loopback addresses to ask from, in turn. Afterwards ``statuses`` says what they were answered.
@@ -53,7 +53,7 @@ class Strangers:
         )
         self.statuses: Counter[int] = Counter()
 
-    def __enter__(self) -> Strangers:
+    def __enter__(self) -> UnknownClients:
         self._process.start()
         time.sleep(1.5)  # until all of them are connected
         return self

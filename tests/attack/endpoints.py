@@ -19,7 +19,7 @@ SPECTATOR: Final = "POST /api/v1/auth/spectator"
 ACTION: Final[dict[str, Any]] = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-1"}}
 SUBMISSION: Final = {**ACTION, "actionId": "6f1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d", "timestamp": 1, "signature": "v1.x.e30.e30"}
 #: Routes that want a token, and a body that is good enough to be judged.
-HTTP_DOORS: Final[dict[str, object]] = {
+HTTP_ENDPOINTS: Final[dict[str, object]] = {
     SUBMIT: SUBMISSION,
     INITIALIZE: ACTION,
     TICKET: {},
@@ -36,9 +36,9 @@ PLAYERS_ONLY: Final = (SUBMIT, INITIALIZE, "PUT /api/v1/me/settings")
 #: Doors that answer what is the player's own.
 OWN: Final = ("GET /api/v1/scores/me", "GET /api/v1/me/achievements", "GET /api/v1/me/settings")
 #: Doors of HTTP that take a ticket in place of a token.
-TICKET_DOORS: Final = ("GET /api/v1/scores/changes", "GET /api/v1/scores/stream")
+TICKET_ENDPOINTS: Final = ("GET /api/v1/scores/changes", "GET /api/v1/scores/stream")
 #: Doors of sockets, each with a method of `visitor.Visitor`.
-LIVE_DOORS: Final = (
+LIVE_ENDPOINTS: Final = (
     "GET /ws",
     "GET / (WEBSOCKET_PORT)",
     "/ws auth",
@@ -50,10 +50,12 @@ LIVE_DOORS: Final = (
     "Socket.IO auth:refresh",
 )
 #: Those of them at which a player comes in anew.
-ENTRANCES: Final = tuple(door for door in LIVE_DOORS if not door.endswith("refresh") and door != "Socket.IO auth")
-TOKEN_DOORS: Final = (*HTTP_DOORS, SPECTATOR, *LIVE_DOORS)
+ENTRANCES: Final = tuple(
+    endpoint for endpoint in LIVE_ENDPOINTS if not endpoint.endswith("refresh") and endpoint != "Socket.IO auth"
+)
+TOKEN_ENDPOINTS: Final = (*HTTP_ENDPOINTS, SPECTATOR, *LIVE_ENDPOINTS)
 #: Routes that ask for no token.
-OPEN_DOORS: Final = ("GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /", "GET /static/<path:name>")
+OPEN_ENDPOINTS: Final = ("GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /", "GET /static/<path:name>")
 #: Events that a socket may send over either protocol, with data that they take.
 EVENTS: Final[dict[str, Any]] = {
     "auth": {"token": "x"},
