@@ -326,6 +326,7 @@ class Harness(Service):
         socket_site = build_socket_site(
             {SOCKETIO_PATH: socketio},
             otherwise=WebSocketResource(sockets),
+            cors_origins=settings.cors_origins,
             trusted_proxies=settings.trusted_proxies,
             http_limits=http_limits,
             clock=reactor,

@@ -20,9 +20,9 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import Announcer, CloseReason, EventEncoder, Listener, StoreUnavailable
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, cursor_of
 from scoreboard.net.connections import LiveConnection, LiveConnections
+from scoreboard.net.http.refusals import refused
 from scoreboard.net.live_limits import TOO_SLOW, LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
-from scoreboard.net.websocket.handshake import http_answer, status_of
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.expiry import warn_of_end
 from scoreboard.realtime.payloads import event_name, event_payload
@@ -106,7 +106,7 @@ class Stream(Protocol):
             return
         refusal = streams.live_connections.admit(self, self._address)
         if refusal is not None:
-            self._writer.offer(http_answer(refusal, status_of(refusal), {}))
+            self._writer.offer(refused(refusal).encode(b"", last=True))
             self._end()
             return
         self._open = True

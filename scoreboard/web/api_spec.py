@@ -10,7 +10,7 @@ import msgspec
 from scoreboard.boundaries import Condition
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
 from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Receipt, Value
-from scoreboard.web.authenticator import INVALID_TOKEN, UNAUTHORIZED
+from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED
 from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest
 from scoreboard.web.schemas import (
@@ -39,7 +39,7 @@ from scoreboard.web.schemas import (
     TicketData,
     TokenAnswer,
     TokenData,
-    not_ready_shape,
+    not_ready,
     ready_data,
 )
 
@@ -302,7 +302,7 @@ OPERATIONS: Final = (
         name="readyz",
         summary="Whether this server can do its share, also degraded; ?strict: whether all is well; 503 says what is not",
         answer=ReadyAnswer(data=ready_data((_LEDGER_OK, _REDIS_OK))),
-        unready=not_ready_shape(
+        unready=not_ready(
             unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
             ready_data((_LEDGER_BAD, _REDIS_OK)),
         ),

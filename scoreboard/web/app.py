@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
-import msgspec
 from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
@@ -17,7 +15,6 @@ from twisted.web.resource import IResource
 from scoreboard.boundaries import Announcer, Authenticator, Health, Meter, PlayerStore, Ranking, RateLimiter, Scorekeeper, Tickets
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.players import PlayerSettings
-from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, Player
 from scoreboard.net.http.addresses import Proxies
@@ -25,7 +22,6 @@ from scoreboard.net.http.connections import Connections
 from scoreboard.net.http.cors import cors
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.resource_by_path import ResourceByPath
-from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.net.http.site import HttpLimits, Site
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.health import HealthHandlers
@@ -36,63 +32,11 @@ from scoreboard.web.pages import Pages
 from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.request_guard import Limits, RequestGuard
 from scoreboard.web.routes import HandlerResult, Routes
-from scoreboard.web.schemas import FAULT, PlainRefusal, encode, refusal_shape
 from scoreboard.web.scores import ScoreHandlers
 from scoreboard.web.spectators import SpectatorHandlers
 from scoreboard.web.tickets import TicketHandlers
 
-#: How a refusal is said in HTTP. docs/protocol.md lists the same.
-STATUS: Final[Mapping[Reason, int]] = {
-    Reason.MALFORMED_REQUEST: 400,
-    Reason.INVALID_ACTION: 400,
-    Reason.ACTION_EXPIRED: 400,
-    Reason.ACTION_ALREADY_USED: 409,
-    Reason.ACTION_TOO_EARLY: 409,
-    Reason.REQUIREMENT_NOT_MET: 409,
-    Reason.DAILY_LIMIT: 429,
-    Reason.SCORE_LIMIT: 409,
-    Reason.UNAUTHORIZED: 401,
-    Reason.INVALID_TOKEN: 401,
-    Reason.FORBIDDEN: 403,
-    Reason.NOT_FOUND: 404,
-    Reason.METHOD_NOT_ALLOWED: 405,
-    Reason.BODY_TOO_LARGE: 413,
-    Reason.UNSUPPORTED_MEDIA_TYPE: 415,
-    Reason.RATE_LIMIT_EXCEEDED: 429,
-    Reason.UNAVAILABLE: 503,
-}
-#: Header lines that a reason brings along.
-_HEADER_LINES: Final[Mapping[Reason, bytes]] = {
-    Reason.ACTION_ALREADY_USED: b"Idempotent-Replayed: true\r\n",
-    Reason.UNAUTHORIZED: b'WWW-Authenticate: Bearer realm="scoreboard"\r\n',
-    Reason.INVALID_TOKEN: b'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"\r\n',
-}
-_PROBLEM: Final = b"application/problem+json"
 _EVERY_ANSWER: Final = b"X-Content-Type-Options: nosniff\r\n"
-_FAULT: Final = Response(500, encode(FAULT), JSON + NO_STORE)
-
-
-def refused(refusal: Refusal, request: Request | None = None, shape: PlainRefusal | None = None) -> Response:
-    """The answer that says no: in the specification's shape, with RFC 9457's members too for who accepts a problem.
-
-    ``shape`` is what it says, where that is more than the refusal does.
-    """
-    status = STATUS[refusal.reason]
-    shape, kind = shape or refusal_shape(refusal), JSON
-    if request is not None and _PROBLEM in (request.getHeader(b"Accept") or b""):
-        kind = b"Content-Type: %b\r\n" % _PROBLEM
-        shape = msgspec.structs.replace(
-            shape,
-            type="about:blank",
-            title=HTTPStatus(status).phrase,
-            status=status,
-            detail=refusal.message,
-            instance=request.path.decode("ascii"),
-        )
-    retry = b"" if refusal.retry_after_s is None else b"Retry-After: %d\r\n" % refusal.retry_after_s
-    return Response(status, encode(shape), kind + NO_STORE + retry + _HEADER_LINES.get(refusal.reason, b""))
-
-
 _klein: Final = Klein()
 Handler = TypeVar("Handler", bound=Callable[..., object])
 
@@ -286,9 +230,8 @@ def build_site(
             limit=limits.probes,
             health=health,
             metrics=metrics,
-            document=lambda: document(STATUS),
+            document=document,
             clock=clock,
-            refused=refused,
         ),
         pages=Pages(pages, open_routes, limits.pages),
         socket=socket,
@@ -297,15 +240,12 @@ def build_site(
     return Site(
         Routes(
             api.app,
-            refused=refused,
-            fault=_FAULT,
             cors=origins,
             recheck=guard.recheck,
             count_stray=lambda request: open_routes.check(request, limits.pages),
         ),
         http_limits=http_limits,
         proxies=proxies,
-        refused=refused,
         header_lines=_EVERY_ANSWER + origins.constant_lines,
         clock=clock,
         now_ms=now_ms,
@@ -319,6 +259,7 @@ def build_socket_site(
     by_path: Mapping[bytes, IResource],
     *,
     otherwise: IResource,
+    cors_origins: Collection[str],
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...],
     http_limits: HttpLimits,
     clock: IReactorTime,
@@ -331,8 +272,7 @@ def build_socket_site(
         ResourceByPath(by_path, otherwise),
         http_limits=http_limits,
         proxies=Proxies(networks=trusted_proxies),
-        refused=refused,
-        header_lines=_EVERY_ANSWER,
+        header_lines=_EVERY_ANSWER + cors(cors_origins).constant_lines,
         clock=clock,
         now_ms=now_ms,
         meter=meter,

@@ -8,7 +8,7 @@ unknown key ids against a constant key, for equal cost, so a forger could sign w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
@@ -19,8 +19,9 @@ from msgspec import Meta
 
 from scoreboard.boundaries import Authenticator
 from scoreboard.domain.grants import Keyring
-from scoreboard.domain.refusals import SUSPENDED, Reason, Refusal
+from scoreboard.domain.refusals import SUSPENDED, Refusal
 from scoreboard.domain.values import USER_ID, Player, Role
+from scoreboard.net.http.bearer import INVALID_TOKEN
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.strict_json import check_names
 
@@ -29,9 +30,6 @@ TOKENS_CACHED_MAX: Final = 16_384
 AVATAR_CHARS_MAX: Final = 512
 #: How far the issuer's clock may be ahead of ours. RFC 7519, 4.1.4, allows a leeway after ``exp``; we give none.
 AHEAD_S_MAX: Final = 60
-
-UNAUTHORIZED: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Send Authorization: Bearer and a token")
-INVALID_TOKEN: Final = Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid or has expired")
 
 _ALGORITHMS: Final = ["HS256"]
 #: JWS Compact Serialization (RFC 7515, 7.1) of a SHA-256 HMAC: three parts without padding, the last of 32 bytes.
@@ -56,19 +54,6 @@ class _Claims(msgspec.Struct, frozen=True, rename={"user_id": "userId"}):
 
 _read_claims = msgspec.json.Decoder(_Claims).decode
 _jws: Final = jwt.PyJWS(algorithms=_ALGORITHMS)
-
-
-def bearer(values: Sequence[bytes]) -> str | Refusal:
-    """The token in the values of Authorization: ``Bearer``, in any case, and exactly one token."""
-    if not values:
-        return UNAUTHORIZED
-    scheme, _, token = values[0].partition(b" ")
-    if scheme.lower() != b"bearer":
-        return UNAUTHORIZED
-    token = token.strip(b" ")
-    if len(values) > 1 or not token or not token.isascii() or b" " in token:
-        return INVALID_TOKEN
-    return token.decode("ascii")
 
 
 @dataclass(frozen=True, eq=False)

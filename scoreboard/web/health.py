@@ -11,11 +11,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from scoreboard.boundaries import Health
 from scoreboard.domain.limits import Limit
-from scoreboard.domain.refusals import Refusal, unavailable
+from scoreboard.domain.refusals import unavailable
+from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.open_routes import OpenRoutes
-from scoreboard.web.schemas import AliveAnswer, PlainRefusal, ReadyAnswer, encode, not_ready_shape, ready_data
+from scoreboard.web.schemas import AliveAnswer, ReadyAnswer, encode, not_ready, ready_data
 
 #: How long what was measured is given out again.
 METRICS_S_MAX: Final = 1.0
@@ -25,7 +26,7 @@ _ALIVE: Final = Response(200, encode(AliveAnswer()), _HEADER_LINES)
 
 @dataclass(eq=False)
 class HealthHandlers:
-    """Handlers that need no token. ``metrics`` gives a body and its content type, ``refused`` a refusal's answer."""
+    """Handlers that need no token. ``metrics`` gives a body and its content type."""
 
     open_routes: OpenRoutes
     limit: Limit
@@ -33,7 +34,6 @@ class HealthHandlers:
     metrics: Callable[[], tuple[bytes, str]]
     document: Callable[[], bytes]
     clock: IReactorTime
-    refused: Callable[[Refusal, Request, PlainRefusal], Response]
     _measured: Response = field(init=False)
     _measured_s: float = field(default=float("-inf"), init=False)
 
@@ -51,7 +51,7 @@ class HealthHandlers:
         data = ready_data(conditions)
         if wrong:
             refusal = unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
-            return self.refused(refusal, request, not_ready_shape(refusal, data))
+            return refused(refusal, request, body=not_ready(refusal, data))
         return Response(200, encode(ReadyAnswer(data=data)), _HEADER_LINES)
 
     async def metrics_page(self, request: Request) -> Response:

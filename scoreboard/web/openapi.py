@@ -11,12 +11,13 @@ import msgspec
 
 from scoreboard import __version__
 from scoreboard.domain.refusals import Reason
+from scoreboard.net.http.refusals import FAULT, STATUS, RefusalBody
 from scoreboard.web.api_spec import OPERATIONS, REFUSALS, Operation
-from scoreboard.web.schemas import FAULT, PlainRefusal, RefusalAnswer, refusal_shape
+from scoreboard.web.schemas import RefusalAnswer, already_used
 
 
-def document(statuses: Mapping[Reason, int]) -> bytes:
-    """The whole document. ``statuses`` says how reasons are said in HTTP."""
+def document() -> bytes:
+    """The whole document."""
     shapes = [
         type(one)
         for operation in OPERATIONS
@@ -27,7 +28,7 @@ def document(statuses: Mapping[Reason, int]) -> bytes:
     named: dict[type, Any] = dict(zip([*shapes, RefusalAnswer], refs, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation, named, statuses)
+        paths.setdefault(operation.path, {})[operation.method] = _described(operation, named)
     return msgspec.json.encode(
         {
             "openapi": "3.1.0",
@@ -42,12 +43,12 @@ def document(statuses: Mapping[Reason, int]) -> bytes:
     )
 
 
-def _described(operation: Operation, named: Mapping[type, Any], statuses: Mapping[Reason, int]) -> dict[str, Any]:
+def _described(operation: Operation, named: Mapping[type, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
         "security": [{"bearer": []}] if operation.secured else [],
-        "responses": {"200": _granted(operation, named), **_refusals(operation.refusals, named, statuses)},
+        "responses": {"200": _granted(operation, named), **_refusals(operation.refusals, named)},
     }
     if operation.unready is not None:
         described["responses"]["503"] = _refused(503, {operation.unready.error: operation.unready}, named)
@@ -83,16 +84,16 @@ def _content(example: msgspec.Struct, named: Mapping[type, Any]) -> dict[str, An
     return {"application/json": {"schema": named[type(example)], "example": msgspec.to_builtins(example)}}
 
 
-def _refusals(reasons: Iterable[Reason], named: Mapping[type, Any], statuses: Mapping[Reason, int]) -> dict[str, dict[str, Any]]:
+def _refusals(reasons: Iterable[Reason], named: Mapping[type, Any]) -> dict[str, dict[str, Any]]:
     """By status: every reason that is said with it, an example each; and 500, which should never be seen."""
     described = {}
-    for status, together in groupby(sorted(reasons, key=lambda reason: (statuses[reason], reason.value)), statuses.__getitem__):
-        shapes = {reason.name: refusal_shape(REFUSALS[reason]) for reason in together}
+    for status, together in groupby(sorted(reasons, key=lambda reason: (STATUS[reason], reason.value)), STATUS.__getitem__):
+        shapes = {reason.name: already_used(REFUSALS[reason]) for reason in together}
         described[str(status)] = _refused(status, shapes, named)
-    return described | {"500": _refused(500, {FAULT.error: FAULT}, named)}
+    return described | {"500": _refused(500, {FAULT.error: RefusalAnswer(**msgspec.structs.asdict(FAULT))}, named)}
 
 
-def _refused(status: int, shapes: Mapping[str, PlainRefusal], named: Mapping[type, Any]) -> dict[str, Any]:
+def _refused(status: int, shapes: Mapping[str, RefusalBody], named: Mapping[type, Any]) -> dict[str, Any]:
     (schema,) = {type(shape) for shape in shapes.values()}
     examples = {name: {"value": msgspec.to_builtins(shape)} for name, shape in shapes.items()}
     return {

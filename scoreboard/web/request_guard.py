@@ -9,8 +9,8 @@ from scoreboard.boundaries import Authenticator, RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.domain.values import Player, Value
+from scoreboard.net.http.bearer import bearer
 from scoreboard.net.http.request import Request
-from scoreboard.web.authenticator import bearer
 
 EVERYONE: Final = "*"
 _FORBIDDEN: Final = Refusal(reason=Reason.FORBIDDEN, message="This token may watch, not play")

@@ -23,6 +23,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
 from scoreboard.net.http.cors import Cors
+from scoreboard.net.http.refusals import FAULT_RESPONSE, refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
 
@@ -40,7 +41,7 @@ HandlerResult = Response | Refusal | IResource
 
 
 class Routes(Resource):
-    """The root resource. ``app`` is a Klein bound to its handlers; ``fault`` is what is said of a failure of ours.
+    """The root resource. ``app`` is a Klein bound to its handlers.
 
     ``recheck`` raises Refused when the request's player may no longer be answered; it runs before the answer of each read that
     may have waited. ``count_stray`` counts a request that reaches no handler and raises Refused when there were too many of them.
@@ -53,16 +54,12 @@ class Routes(Resource):
         self,
         app: Klein,
         *,
-        refused: Callable[[Refusal, Request], Response],
-        fault: Response,
         cors: Cors,
         recheck: Callable[[Request], None],
         count_stray: Callable[[Request], Coroutine[Any, Any, None]],
     ) -> None:
         super().__init__()
         self._app = app
-        self._refused = refused
-        self._fault = fault
         self._cors = cors
         self._recheck = recheck
         self._count_stray = count_stray
@@ -75,7 +72,7 @@ class Routes(Resource):
 
     def render(self, request: Request) -> int:
         """Answer, now or later."""
-        request.header_lines = self._cors.header_lines(request)
+        request.header_lines = self._cors.lines(request)
         try:
             result = self._ask(request)
             if isinstance(result, Deferred):
@@ -126,9 +123,9 @@ class Routes(Resource):
 
     def _say(self, result: HandlerResult, request: Request) -> None:
         if isinstance(result, Refusal):
-            result = self._refused(result, request)
+            result = refused(result, request)
         if isinstance(result, Response):
-            request.answer(result)
+            request.respond(result)
         else:
             request.hand_over(result)
 
@@ -140,4 +137,4 @@ class Routes(Resource):
             self._say(_STORE_AWAY, request)
         else:
             self._log.failure("A handler failed at {route}", failure, route=request.endpoint)
-            request.answer(self._fault)
+            request.respond(FAULT_RESPONSE)

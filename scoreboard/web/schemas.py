@@ -12,9 +12,10 @@ from msgspec import UNSET, Meta, UnsetType
 from scoreboard.boundaries import Condition, History
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.players import SCORE_MILESTONE, Achievement, PlayerSettings
-from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.standings import percentile
 from scoreboard.domain.values import Page, Player, PlayerRank, Receipt
+from scoreboard.net.http.refusals import RefusalBody, refusal_body
 
 Time = Annotated[str, Meta(examples=["2025-10-22T10:30:00Z"])]
 #: Whether the ranks and reads come without the board's store; absent when they do not.
@@ -231,36 +232,16 @@ class ReadyAnswer(Shape, frozen=True, kw_only=True):
     data: ReadyData
 
 
-class PlainRefusal(Shape, frozen=True, kw_only=True):
-    """A no. ``code`` is stable and so is ``error``; ``message`` is for people. The last five members are RFC 9457's."""
-
-    success: Literal[False] = False
-    error: str
-    message: str
-    code: int
-    retry_after: int | UnsetType = UNSET
-    field: str | UnsetType = UNSET
-    type: str | UnsetType = UNSET
-    title: str | UnsetType = UNSET
-    status: int | UnsetType = UNSET
-    detail: str | UnsetType = UNSET
-    instance: str | UnsetType = UNSET
-
-
-class RefusalAnswer(PlainRefusal, frozen=True, kw_only=True):
+class RefusalAnswer(RefusalBody, frozen=True, kw_only=True):
     """A no; with the original receipt when the action was already awarded."""
 
     data: ReceiptData | UnsetType = UNSET
 
 
-class NotReadyAnswer(PlainRefusal, frozen=True, kw_only=True):
+class NotReadyAnswer(RefusalBody, frozen=True, kw_only=True):
     """This server cannot do its share; for ``?strict``: something is not well. ``data`` is what a 200 has."""
 
     data: ReadyData
-
-
-#: What is said of a failure of ours: that it is ours, and nothing else.
-FAULT: Final = RefusalAnswer(error="INTERNAL_ERROR", message="The server has a fault", code=5000)
 
 
 def iso(at_ms: int) -> str:
@@ -371,25 +352,12 @@ def ready_data(conditions: Sequence[Condition]) -> ReadyData:
     )
 
 
-def not_ready_shape(refusal: Refusal, data: ReadyData) -> NotReadyAnswer:
+def not_ready(refusal: Refusal, data: ReadyData) -> NotReadyAnswer:
     """The answer of a server that is not ready, with all conditions."""
-    return NotReadyAnswer(
-        error=refusal.reason.name,
-        message=refusal.message,
-        code=refusal.reason.value,
-        retry_after=UNSET if refusal.retry_after_s is None else refusal.retry_after_s,
-        data=data,
-    )
+    return NotReadyAnswer(**msgspec.structs.asdict(refusal_body(refusal)), data=data)
 
 
-def refusal_shape(refusal: Refusal) -> RefusalAnswer:
-    """A refusal's answer. A malformed request's message names the field itself: many clients show the message alone."""
-    named = refusal.field is not None and refusal.reason is Reason.MALFORMED_REQUEST
-    return RefusalAnswer(
-        error=refusal.reason.name,
-        message=f"{refusal.field}: {refusal.message}" if named else refusal.message,
-        code=refusal.reason.value,
-        retry_after=UNSET if refusal.retry_after_s is None else refusal.retry_after_s,
-        field=UNSET if refusal.field is None else refusal.field,
-        data=UNSET if refusal.receipt is None else receipt_data(refusal.receipt),
-    )
+def already_used(refusal: Refusal) -> RefusalAnswer:
+    """The answer to an action that was awarded already, with the original receipt if the refusal has it."""
+    data = UNSET if refusal.receipt is None else receipt_data(refusal.receipt)
+    return RefusalAnswer(**msgspec.structs.asdict(refusal_body(refusal)), data=data)

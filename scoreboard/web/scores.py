@@ -13,12 +13,22 @@ from scoreboard.domain.grants import Grant, Keyring, verify
 from scoreboard.domain.limits import Hit
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.domain.values import Cursor, Player, Submission
+from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_bodies import read_range, read_submission
 from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import BoardAnswer, RankAnswer, ReceiptAnswer, board_data, encode, rank_data, receipt_data
+from scoreboard.web.schemas import (
+    BoardAnswer,
+    RankAnswer,
+    ReceiptAnswer,
+    already_used,
+    board_data,
+    encode,
+    rank_data,
+    receipt_data,
+)
 
 #: What a wrong signature costs of the submissions a user has.
 FORGERY_COST: Final = 5
@@ -66,7 +76,7 @@ class ScoreHandlers:
         receipt = await self.scorekeeper.submit(player, submission, grant, request.client_info)
         self.meter.observe("score_update_duration_seconds", self.clock.seconds() - began_s)
         if isinstance(receipt, Refusal):
-            return receipt
+            return receipt if receipt.receipt is None else refused(receipt, request, body=already_used(receipt))
         return Response(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _SUBMITTED)
 
     async def leaderboard(self, request: Request) -> Response:

@@ -9,9 +9,9 @@ from typing import Final
 
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import Player
+from scoreboard.net.http.bearer import bearer
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
-from scoreboard.web.authenticator import bearer
 from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.schemas import TokenAnswer, TokenData, encode
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from scoreboard.boundaries import TICKET_LIFE_S, Tickets
 from scoreboard.domain.refusals import Refused
 from scoreboard.domain.values import Player
+from scoreboard.net.http.bearer import INVALID_TOKEN
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
-from scoreboard.web.authenticator import INVALID_TOKEN
 from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.schemas import TicketAnswer, TicketData, encode
 

@@ -13,7 +13,8 @@ from hypothesis.errors import NoSuchExample
 
 from scoreboard.domain.grants import key_id, keyring
 from scoreboard.domain.values import Player
-from scoreboard.web.authenticator import INVALID_TOKEN, JwtAuthenticator
+from scoreboard.net.http.bearer import INVALID_TOKEN
+from scoreboard.web.authenticator import JwtAuthenticator
 from tests.attack.forged_tokens import FORGERS
 from tests.attack.holes import Hole, holed_module
 from tests.attack.instance import ROLES, Instance, compact, mistaken_keys

@@ -6,7 +6,7 @@ import pytest
 from twisted.logger import capturedLogs
 
 from scoreboard.domain.limits import RateVerdict
-from scoreboard.net.websocket.handshake import origin_allowed
+from scoreboard.net.http.cors import cors
 from tests.realtime.cable import frame
 from tests.realtime.harness import Harness, RateLimiterDouble
 
@@ -39,9 +39,9 @@ def harness() -> Harness:
         ("/ws", (), {"origin": "not an origin"}, 400, "MALFORMED_REQUEST"),
         ("/ws", ("origin: https://game.example",), {"origin": "https://game.example"}, 400, "MALFORMED_REQUEST"),
         ("/ws", (), {"authorization": "Basic YTpi"}, 401, "UNAUTHORIZED"),
-        ("/ws", (), {"authorization": "Bearer"}, 401, "UNAUTHORIZED"),
-        ("/ws", (), {"authorization": "Bearer a b"}, 401, "UNAUTHORIZED"),
-        ("/ws", ("authorization: Bearer zed",), {"authorization": "Bearer amy"}, 401, "UNAUTHORIZED"),
+        ("/ws", (), {"authorization": "Bearer"}, 401, "INVALID_TOKEN"),
+        ("/ws", (), {"authorization": "Bearer a b"}, 401, "INVALID_TOKEN"),
+        ("/ws", ("authorization: Bearer zed",), {"authorization": "Bearer amy"}, 401, "INVALID_TOKEN"),
         ("/ws", (), {"authorization": "Bearer bad"}, 401, "INVALID_TOKEN"),
     ],
 )
@@ -108,11 +108,11 @@ def test_a_request_without_end_is_refused_at_sixteen_kib(harness: Harness) -> No
 def test_a_page_may_come_from_nowhere_from_us_or_from_where_is_listed(
     origin: str | None, origins: tuple[str, ...], allowed: bool
 ) -> None:
-    assert origin_allowed(origin, "board.example:3000", origins) is allowed
+    assert cors(origins).allows(origin, "board.example:3000") is allowed
 
 
 def test_without_a_host_no_page_is_ours() -> None:
-    assert not origin_allowed("http://", "", ())
+    assert not cors(()).allows("http://", "")
 
 
 def test_a_listed_origin_opens(harness: Harness) -> None:

@@ -252,7 +252,7 @@ class Wing:
                 harness.post(self.sid, body)
             case "poll", _:
                 self.waiting.append(harness.get(self.sid))
-            case "hang up", _ if self.waiting and not self.waiting[-1].finished:
+            case "hang up", _ if self.waiting and self.waiting[-1].answer is None:
                 self.waiting.pop().hang_up()
             case "upgrade", _ if len(self.sockets) < 3:
                 self.sockets.append(harness.visit(self.sid))
@@ -271,9 +271,9 @@ class Wing:
 
     def check_the_end(self) -> None:
         """Everything that waited was answered, and whatever comes now is refused."""
-        assert all(request.finished for request in self.waiting)
+        assert all(request.answer is not None for request in self.waiting)
         assert [self.harness.get(self.sid).status, self.harness.post(self.sid, b"4late").status] == [400, 400]
-        assert self.harness.get(self.sid).body.startswith(b'{"success":false')
+        assert self.harness.get(self.sid).answered.startswith(b'{"success":false')
         for socket in self.sockets:
             if socket.cable.room:
                 opcodes = [opcode for opcode, _ in socket.frames()]

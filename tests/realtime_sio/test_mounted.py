@@ -23,6 +23,7 @@ def site(request: pytest.FixtureRequest) -> Site:
     return build_socket_site(
         {b"/socket.io/": wing.resource},
         otherwise=notFound(),
+        cors_origins=(),
         trusted_proxies=(),
         http_limits=HttpLimits(),
         clock=wing.clock,

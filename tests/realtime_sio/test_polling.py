@@ -27,7 +27,7 @@ def test_a_session_opens(harness: Harness) -> None:
     assert request.answer is not None
     assert request.answer[0] == 200
     assert request.headers["Content-Type"].startswith("text/plain")
-    hello = json.loads(request.body[1:])
+    hello = json.loads(request.answered[1:])
     assert set(hello) == {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
 
 
@@ -76,7 +76,7 @@ def test_events_come_with_the_get_that_waits(harness: Harness) -> None:
     assert waiting.answer is None
     harness.announcer.tell([])
     assert waiting.answer is not None
-    assert json.loads(waiting.body[2:])[1]["data"]["leaderboard"][0]["userId"] == "user-1"
+    assert json.loads(waiting.answered[2:])[1]["data"]["leaderboard"][0]["userId"] == "user-1"
 
 
 def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(harness: Harness) -> None:
@@ -261,7 +261,7 @@ def test_a_token_that_ended_puts_a_polling_client_out(harness: Harness) -> None:
 def test_a_polling_client_is_put_out_with_its_token(harness: Harness) -> None:
     sid = harness.polls("amy@5")
     harness.pass_time(2)
-    assert harness.get(sid).body.startswith(b'42["auth:expiring",')
+    assert harness.get(sid).answered.startswith(b'42["auth:expiring",')
     waiting = harness.get(sid)
     harness.pass_time(4)
     assert waiting.answer is not None

@@ -415,7 +415,7 @@ def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
     assert code(slow) == 1008
     harness.post(sid, b'42["join:leaderboard"]')
     assert waiting.answer is not None
-    assert waiting.body.startswith(b"42")
+    assert waiting.answered.startswith(b"42")
 
 
 def test_a_token_that_ended_puts_an_upgraded_client_out(harness: Harness) -> None:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.refusals import SUSPENDED, Refusal
 from scoreboard.domain.values import Player
+from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED, bearer
 from scoreboard.web import authenticator as auth
-from scoreboard.web.authenticator import INVALID_TOKEN, UNAUTHORIZED, JwtAuthenticator, bearer
+from scoreboard.web.authenticator import JwtAuthenticator
 
 NOW_S = 1_761_129_000
 SECRET, OLDER = b"k" * 32, b"o" * 40

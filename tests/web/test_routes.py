@@ -9,7 +9,7 @@ from twisted.logger import capturedLogs
 from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import Receipt
-from scoreboard.web.app import STATUS
+from scoreboard.net.http.refusals import STATUS
 from tests.web.harness import Harness, request
 
 ROUTES = {

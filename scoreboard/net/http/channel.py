@@ -21,6 +21,7 @@ from twisted.web.resource import IResource
 
 from scoreboard.domain.refusals import Reason, Refusal, malformed
 from scoreboard.net.http.addresses import counted_as
+from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.request_head import BadRequestHead, read_head
 
@@ -192,7 +193,7 @@ class Channel(HTTPChannel):
         self._lingering = True
         self.clearLineBuffer()
         self.deadline_s = self.site.now_s + self.site.http_limits.linger_s_max
-        self.transport.write(self.site.refused(refusal).encode(self.site.header_lines, last=True))
+        self.transport.write(refused(refusal).encode(self.site.header_lines, last=True))
         # A transport that cannot close one half is closed whole.
         getattr(self.transport, "loseWriteConnection", self.loseConnection)()
 

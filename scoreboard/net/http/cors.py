@@ -1,47 +1,69 @@
-"""Who else's pages may call us: CORS, for the origins that the operator named."""
+"""CORS and WebSocket origins: which pages may call us, by the list of the operator."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, Protocol
 
 from scoreboard.domain.values import Value
-from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
 
 _EXPOSED: Final = b"Access-Control-Expose-Headers: ETag, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed\r\n"
 _PREFLIGHT: Final = b"Access-Control-Allow-Headers: Authorization, Content-Type, If-None-Match\r\nAccess-Control-Max-Age: 600\r\n"
+_VARY: Final = b"Vary: Origin\r\n"
+
+
+class Headers(Protocol):
+    """A request, as far as CORS reads it."""
+
+    def getHeader(self, key: bytes) -> bytes | None:
+        """The value of a header, None without one."""
 
 
 class Cors(Value, frozen=True, kw_only=True):
-    """The origins that may read our answers: ``*`` for all, none for nobody but our own pages."""
+    """The origins that may read our responses, in lower case: ``*`` for all, none for our own pages alone."""
 
-    origins: frozenset[bytes]
+    origins: frozenset[str]
 
     @property
     def everyone(self) -> bool:
         """Whether any page may."""
-        return b"*" in self.origins
+        return "*" in self.origins
 
     @property
     def constant_lines(self) -> bytes:
-        """What every answer carries. One that depends on who asks says so, for caches."""
+        """What every response of a listener carries. One that depends on the origin says so, for caches."""
         if self.everyone:
             return b"Access-Control-Allow-Origin: *\r\n" + _EXPOSED
-        return b"Vary: Origin\r\n" if self.origins else b""
+        return _VARY if self.origins else b""
 
-    def header_lines(self, request: Request) -> bytes:
-        """What the answer to this request carries besides."""
+    def lines(self, request: Headers) -> bytes:
+        """What the response to this request carries besides."""
         if self.everyone or not self.origins:
             return b""
         origin = (request.getHeader(b"Origin") or b"").lower()
-        return b"Access-Control-Allow-Origin: %b\r\n" % origin + _EXPOSED if origin in self.origins else b""
+        listed = origin.decode("latin-1") in self.origins
+        return b"Access-Control-Allow-Origin: %b\r\n" % origin + _EXPOSED if listed else b""
+
+    def lines_for_page(self, request: Headers) -> bytes:
+        """The same where our own pages may be of another origin: behind a proxy that speaks TLS, say. `allows` comes first."""
+        origin = request.getHeader(b"Origin")
+        if self.everyone or origin is None:
+            return b""
+        return b"Access-Control-Allow-Origin: %b\r\n" % origin + (b"" if self.origins else _VARY)
+
+    def allows(self, origin: str | None, host: str) -> bool:
+        """Whether a page of this origin may speak to us: no page at all, our own page, or one that is listed."""
+        if origin is None or self.everyone:
+            return True
+        origin = origin.lower()
+        return origin in self.origins or (host != "" and origin in (f"http://{host.lower()}", f"https://{host.lower()}"))
 
     def preflight(self, methods: bytes) -> Response:
-        """The answer to OPTIONS: what may be done here."""
+        """The response to OPTIONS: what may be done here."""
         return Response(204, b"", b"Allow: %b\r\nAccess-Control-Allow-Methods: %b\r\n" % (methods, methods) + _PREFLIGHT)
 
 
 def cors(origins: Collection[str]) -> Cors:
-    """From the operator's list, in lower case as origins are."""
-    return Cors(origins=frozenset(origin.lower().encode() for origin in origins))
+    """From the operator's list."""
+    return Cors(origins=frozenset(origin.lower() for origin in origins))

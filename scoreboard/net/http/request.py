@@ -82,22 +82,27 @@ class Request(server.Request):
         agent = (self.getHeader(b"User-Agent") or b"")[: 4 * _AGENT_CHARS_MAX].decode("utf-8", "replace")
         return ClientInfo(address=self.client_address, agent=agent[:_AGENT_CHARS_MAX])
 
+    @property
+    def has_left(self) -> bool:
+        """Whether the client has closed the connection, or the connection is no longer HTTP."""
+        return self._disconnected or self.channel.transport is None
+
     def hand_over(self, resource: IResource) -> None:
         """Let another resource answer, or take the whole connection, as a WebSocket does."""
-        if self._disconnected:  # while somebody asked who is asking
+        if self.has_left:
             return
         self.content = BytesIO(self.body)
         self.channel.hand_over(self, resource)
 
-    def answer(self, answer: Response) -> None:
+    def respond(self, response: Response) -> None:
         """Say it and be done. Nobody is told who has hung up, or whose connection is no longer ours: what was done stays done."""
-        channel = self.channel
-        if self._disconnected or channel.transport is None:
+        if self.has_left:
             return
+        channel = self.channel
         site = channel.site
         last = not channel.persistent or site.draining
         channel.persistent = not last
-        self.code = answer.status
+        self.code = response.status
         self.startedWriting = 1
-        channel.send(answer.encode(site.header_lines + self.header_lines, for_head=self.for_head, last=last))
+        channel.send(response.encode(site.header_lines + self.header_lines, for_head=self.for_head, last=last))
         self.finish()

@@ -20,7 +20,6 @@ from scoreboard.net.http.addresses import Proxies, is_loopback, plain
 from scoreboard.net.http.channel import Channel
 from scoreboard.net.http.connections import Connections
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import Response
 
 
 class HttpLimits(Value, frozen=True, kw_only=True):
@@ -39,7 +38,7 @@ class HttpLimits(Value, frozen=True, kw_only=True):
 
 
 class Site(server.Site):
-    """The connections of a port. ``lines`` are the header lines of every answer; ``refused`` makes the answer of a refusal;
+    """The connections of a port. ``lines`` are the header lines of every answer;
     ``release`` is called when we drain, so that nobody waits for what may happen; ``connections`` counts other ports', too.
     """
 
@@ -52,7 +51,6 @@ class Site(server.Site):
         *,
         http_limits: HttpLimits,
         proxies: Proxies,
-        refused: Callable[[Refusal], Response],
         header_lines: bytes,
         clock: IReactorTime,
         now_ms: Callable[[], int],
@@ -61,7 +59,7 @@ class Site(server.Site):
         connections: Connections | None = None,
     ) -> None:
         super().__init__(resource, timeout=None, reactor=clock)
-        self.http_limits, self.proxies, self.refused, self.meter = http_limits, proxies, refused, meter
+        self.http_limits, self.proxies, self.meter = http_limits, proxies, meter
         self.draining = False
         self._release = release
         self._now_ms = now_ms

@@ -23,10 +23,12 @@ from scoreboard.boundaries import CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.connections import LiveConnections
+from scoreboard.net.http.cors import cors
+from scoreboard.net.http.refusals import STATUS
 from scoreboard.net.live_limits import TOO_SLOW, LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.frames import PING, close_frame
-from scoreboard.net.websocket.handshake import check_handshake, http_answer, refusal_of, status_of
+from scoreboard.net.websocket.handshake import check_handshake, refusal_of, refused_handshake
 from scoreboard.net.websocket.slim import SlimWebSocketProtocol
 
 NO_TOKEN: Final = CloseReason(code=4401, reason="no token came in time")
@@ -70,7 +72,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
 
     def check_handshake(self, request: ConnectionRequest) -> str | None:
         """The token that a proper handshake brings, if any; raises Refused."""
-        return check_handshake(request.path, request.params, request.headers, self.factory.settings.origins)
+        return check_handshake(request.path, request.params, request.headers, self.factory.cors)
 
     def authenticate(self, token: str | None) -> Refusal | None:
         """The handshake brought this token: why it cannot be let in, or None. From now on ``gone`` will be called."""
@@ -180,13 +182,13 @@ class WebSocketConnection(SlimWebSocketProtocol):
 
     def _denial(self, refusal: Refusal) -> ConnectionDeny:
         self._refusal = refusal
-        return ConnectionDeny(status_of(refusal), refusal.message)
+        return ConnectionDeny(STATUS[refusal.reason], refusal.message)
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
         """Answer in HTTP, then close."""
         if self.state == self.STATE_CONNECTING:
             refusal = self._refusal or refusal_of(code, reason)
-            self.writer.offer(http_answer(refusal, code, dict(responseHeaders or ())))
+            self.writer.offer(refused_handshake(refusal, code, dict(responseHeaders or ())))
             self.dropConnection()
 
     def onOpen(self) -> None:
@@ -285,3 +287,4 @@ class WebSocketFactory(WebSocketServerFactory):
         self.address_of = address_of
         self.check_rate = check_rate
         self.frames = settings.frames
+        self.cors = cors(settings.origins)

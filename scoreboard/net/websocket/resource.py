@@ -8,28 +8,18 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import ServerFactory
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
-from twisted.web.pages import notFound
-from twisted.web.resource import IResource
+from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
-from zope.interface import implementer
 
 
-@implementer(IResource)
-class WebSocketResource:
+class WebSocketResource(Resource):
     """Hands the connection of any request over to a protocol of ``factory``, request head and all."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
 
     def __init__(self, factory: ServerFactory) -> None:
+        super().__init__()
         self._factory = factory
-
-    def getChildWithDefault(self, name: bytes, request: Any) -> IResource:
-        """Nothing is below a socket."""
-        return notFound()
-
-    def putChild(self, path: bytes, child: IResource) -> None:
-        """Nothing is below a socket."""
-        raise NotImplementedError("a socket has no children")
 
     def render(self, request: Any) -> int:
         """The protocol answers from here on, also where it refuses."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.domain.values import Value
+from scoreboard.net.http.cors import Cors
 from scoreboard.net.websocket.handshake import check_page
 
 TRANSPORTS: Final = ("polling", "websocket")
@@ -31,9 +32,9 @@ class EngineQuery(Value, frozen=True):
     sid: str | None
 
 
-def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], origins: Collection[str]) -> EngineQuery:
+def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], cors: Cors) -> EngineQuery:
     """The wish in a query; raises Refused, also for pages that may not ask. ``headers`` by lower-case name."""
-    check_page(query, headers, origins)
+    check_page(query, headers, cors)
     if query.get("EIO") != ["4"]:
         raise Refused(_WRONG_VERSION)
     transport, *more = query.get("transport", ("",))

@@ -36,7 +36,7 @@ class EngineWebSocket(WebSocketConnection):
     def onConnect(self, request: ConnectionRequest) -> Deferred[None] | None:  # type: ignore[override]  # see Shell
         """A candidate needs no seat: its session has one, and the session's id is its ticket."""
         try:
-            wish = read_query(request.params, request.headers, self.factory.settings.origins)
+            wish = read_query(request.params, request.headers, self.factory.cors)
         except Refused as refused:
             raise self._denial(refused.refusal) from None
         if wish.sid is None:

@@ -1,0 +1,24 @@
+"""Bearer tokens (RFC 6750): the one reader of Authorization, for requests and for handshakes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from scoreboard.domain.refusals import Reason, Refusal
+
+UNAUTHORIZED: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Send Authorization: Bearer and a token")
+INVALID_TOKEN: Final = Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid or has expired")
+
+
+def bearer(values: Sequence[bytes]) -> str | Refusal:
+    """The token in the values of Authorization: ``Bearer``, in any case, and exactly one token."""
+    if not values:
+        return UNAUTHORIZED
+    scheme, _, token = values[0].partition(b" ")
+    if scheme.lower() != b"bearer":
+        return UNAUTHORIZED
+    token = token.strip(b" ")
+    if len(values) > 1 or not token or not token.isascii() or b" " in token:
+        return INVALID_TOKEN
+    return token.decode("ascii")

@@ -1,0 +1,109 @@
+"""Refusals in HTTP: one table from reasons to statuses, one JSON object, and the response made of both.
+
+docs/protocol.md lists the same reasons and statuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final, Literal, Protocol
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.net.http.response import JSON, NO_STORE, Response
+
+STATUS: Final[Mapping[Reason, int]] = {
+    Reason.MALFORMED_REQUEST: 400,
+    Reason.INVALID_ACTION: 400,
+    Reason.ACTION_EXPIRED: 400,
+    Reason.ACTION_ALREADY_USED: 409,
+    Reason.ACTION_TOO_EARLY: 409,
+    Reason.REQUIREMENT_NOT_MET: 409,
+    Reason.DAILY_LIMIT: 429,
+    Reason.SCORE_LIMIT: 409,
+    Reason.UNAUTHORIZED: 401,
+    Reason.INVALID_TOKEN: 401,
+    Reason.FORBIDDEN: 403,
+    Reason.NOT_FOUND: 404,
+    Reason.METHOD_NOT_ALLOWED: 405,
+    Reason.BODY_TOO_LARGE: 413,
+    Reason.UNSUPPORTED_MEDIA_TYPE: 415,
+    Reason.RATE_LIMIT_EXCEEDED: 429,
+    Reason.UNAVAILABLE: 503,
+}
+#: Header lines that a reason brings along.
+_HEADER_LINES: Final[Mapping[Reason, bytes]] = {
+    Reason.ACTION_ALREADY_USED: b"Idempotent-Replayed: true\r\n",
+    Reason.UNAUTHORIZED: b'WWW-Authenticate: Bearer realm="scoreboard"\r\n',
+    Reason.INVALID_TOKEN: b'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"\r\n',
+}
+_PROBLEM: Final = b"application/problem+json"
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class RefusalBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A no. ``code`` is stable and so is ``error``; ``message`` is for people. The last five members are RFC 9457's."""
+
+    success: Literal[False] = False
+    error: str
+    message: str
+    code: int
+    retry_after: int | UnsetType = UNSET
+    field: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    status: int | UnsetType = UNSET
+    detail: str | UnsetType = UNSET
+    instance: str | UnsetType = UNSET
+
+
+#: What a client learns of a failure of ours: that it is ours, and nothing else.
+FAULT: Final = RefusalBody(error="INTERNAL_ERROR", message="The server has a fault", code=5000)
+FAULT_RESPONSE: Final = Response(500, _encode(FAULT), JSON + NO_STORE)
+
+
+class Asked(Protocol):
+    """The request that is refused, as far as the refusal depends on it."""
+
+    path: bytes
+
+    def getHeader(self, key: bytes) -> bytes | None:
+        """The value of a header, None without one."""
+
+
+def refusal_body(refusal: Refusal) -> RefusalBody:
+    """A refusal as JSON. A malformed request's message names the field itself: many clients show the message alone."""
+    named = refusal.field is not None and refusal.reason is Reason.MALFORMED_REQUEST
+    return RefusalBody(
+        error=refusal.reason.name,
+        message=f"{refusal.field}: {refusal.message}" if named else refusal.message,
+        code=refusal.reason.value,
+        retry_after=UNSET if refusal.retry_after_s is None else refusal.retry_after_s,
+        field=UNSET if refusal.field is None else refusal.field,
+    )
+
+
+def refused(
+    refusal: Refusal, request: Asked | None = None, *, body: RefusalBody | None = None, status: int | None = None
+) -> Response:
+    """The response to a request that is refused; a client that accepts a problem gets the members of RFC 9457 besides.
+
+    ``body`` is what it says where that is more than the refusal, ``status`` another one than the reason's.
+    """
+    status = status or STATUS[refusal.reason]
+    body, content_type = body or refusal_body(refusal), JSON
+    if request is not None and _PROBLEM in (request.getHeader(b"Accept") or b""):
+        content_type = b"Content-Type: %b\r\n" % _PROBLEM
+        body = msgspec.structs.replace(
+            body,
+            type="about:blank",
+            title=HTTPStatus(status).phrase,
+            status=status,
+            detail=refusal.message,
+            instance=request.path.decode("ascii"),
+        )
+    retry = b"" if refusal.retry_after_s is None else b"Retry-After: %d\r\n" % refusal.retry_after_s
+    return Response(status, _encode(body), content_type + NO_STORE + retry + _HEADER_LINES.get(refusal.reason, b""))
