@@ -36,8 +36,8 @@ def code_lines(text: str) -> int:
     for node in ast.walk(tree):
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             docstrings.update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
-    lines = enumerate(text.splitlines(), start=1)
-    return sum(number not in docstrings and _COMMENT_OR_BLANK.match(line) is None for number, line in lines)
+    numbered = enumerate(text.splitlines(), start=1)
+    return sum(number not in docstrings and _COMMENT_OR_BLANK.match(written) is None for number, written in numbered)
 
 
 def functions(text: str) -> list[Function]:

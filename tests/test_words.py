@@ -17,7 +17,7 @@ SOURCES: Final = sorted(
 )
 
 #: Words that no identifier may hold, whatever stands beside them.
-OLD_PARTS: Final = frozenset(
+OLD_WORDS: Final = frozenset(
     re.findall(
         r"[a-z]+",
         """absence absentee absentees abreast asker canvas carrier cloakroom comeback contestant deed deeds door doorkeeper doors
@@ -34,17 +34,17 @@ OLD_NAMES: Final = frozenset(
         places ride rise seat seats sink turn wire wires worth weight""",
     )
 )
-_PART: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
+_WORD: Final = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+")
 
 
-def parts(name: str) -> set[str]:
+def words_of(name: str) -> set[str]:
     """The words that a name is made of, in lower case."""
-    return {part.lower() for part in _PART.findall(name)}
+    return {word.lower() for word in _WORD.findall(name)}
 
 
 def is_old(name: str) -> bool:
     """Whether a name is, or holds, a word of an earlier release."""
-    return name.strip("_").lower() in OLD_NAMES or not OLD_PARTS.isdisjoint(parts(name))
+    return name.strip("_").lower() in OLD_NAMES or not OLD_WORDS.isdisjoint(words_of(name))
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -67,9 +67,9 @@ def identifiers(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 def test_no_identifier_is_a_word_of_an_earlier_release() -> None:
     found = {
-        (str(path.relative_to(ROOT)), line, name)
+        (str(path.relative_to(ROOT)), number, name)
         for path in SOURCES
-        for name, line in identifiers(ast.parse(path.read_text("utf-8")))
+        for name, number in identifiers(ast.parse(path.read_text("utf-8")))
         if is_old(name)
     }
     assert not found
