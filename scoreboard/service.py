@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -58,10 +58,9 @@ from scoreboard.fittings import limits, live_limits, new_id, new_sid, now_ms, ri
 from scoreboard.listening import CannotListen, listen
 from scoreboard.listening import close as close_port
 from scoreboard.monotonic import monotonic_ms
-from scoreboard.net.connections import LiveConnections
+from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
-from scoreboard.net.http.connections import Connections
-from scoreboard.net.http.site import HttpLimits, Site
+from scoreboard.net.limits import HttpLimits
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
@@ -284,12 +283,11 @@ class Harness(Service):
         """HTTP and everything live, on both ports."""
         settings, reactor, meter = self._settings, self._reactor, self._telemetry
         http_limits = HttpLimits(connections_max=self._capacity.http_connections_max)
-        connections = Connections(http_limits.connections_max, http_limits.connections_per_address_max)
         authenticator, allowed = (
             _authenticator(settings, backend.suspension_watcher.is_suspended, backend.key_watch.tokens.ring),
             limits(settings),
         )
-        live_connections, sockets, socketio = self._live_wing(backend, authenticator, allowed, http_limits)
+        registry, sockets, socketio = self._live_wing(backend, authenticator, allowed, http_limits)
         site = build_site(
             authenticator=authenticator,
             rate_limiter=backend.rate_limiter,
@@ -299,9 +297,7 @@ class Harness(Service):
             tickets=backend.tickets,
             player_store=backend.player_store,
             note_settings=backend.suspension_watcher.note_settings,
-            open_stream=Streams(
-                announcer=backend.announcer, live_connections=live_connections, settings=sockets.settings, clock=reactor
-            ).open,
+            open_stream=Streams(announcer=backend.announcer, registry=registry, settings=sockets.settings, clock=reactor).open,
             catalogue=self._catalogue,
             ring=_action_ring(settings),
             signing_ring=backend.key_watch.actions.ring,
@@ -321,7 +317,7 @@ class Harness(Service):
             ledger_ms=backend.ledger_clock.now_ms,
             new_id=new_id,
             meter=meter,
-            connections=connections,
+            registry=registry,
         )
         socket_site = build_socket_site(
             {SOCKETIO_PATH: socketio},
@@ -332,14 +328,11 @@ class Harness(Service):
             clock=reactor,
             now_ms=now_ms,
             meter=meter,
-            connections=connections,
+            registry=registry,
         )
         meter.watch_conditions(backend.health.conditions)
-        meter.watch("http_connections_active", lambda: site.connections + socket_site.connections)
-        self._closers.append(partial(_drain, (site, socket_site), reactor))
-        self._closers.append(
-            lambda: live_connections.drain(RESTARTING, GOODBYE_S)
-        )  # before HTTP: a GET that waits for news is answered so
+        meter.watch("http_connections_active", lambda: len(registry.http))
+        self._closers.append(partial(_drain, registry, reactor))
         listeners: list[tuple[str, int | None, Any]] = [
             ("PORT", settings.port, site),
             ("WEBSOCKET_PORT", settings.websocket_port, socket_site),
@@ -408,11 +401,12 @@ class Harness(Service):
 
     def _live_wing(
         self, backend: Backend, authenticator: JwtAuthenticator, allowed: Limits, http_limits: HttpLimits
-    ) -> tuple[LiveConnections, NativeFactory, IResource]:
+    ) -> tuple[ConnectionRegistry, NativeFactory, IResource]:
         """The lobby, and who brings guests into it: WebSockets of our own, and Socket.IO."""
         settings, proxies = live_limits(self._settings, self._capacity), Proxies(networks=self._settings.trusted_proxies)
-        live_connections = LiveConnections(settings=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry)
-        live_connections.start()
+        registry = ConnectionRegistry(
+            http_limits=http_limits, limits=settings, clock=self._reactor, wall_ms=now_ms, meter=self._telemetry
+        )
 
         def check_rate(address: str) -> Awaitable[RateVerdict]:
             return backend.rate_limiter.check(
@@ -426,7 +420,7 @@ class Harness(Service):
         sockets = NativeFactory(
             authenticator=authenticator,
             announcer=backend.announcer,
-            live_connections=live_connections,
+            registry=registry,
             settings=settings,
             clock=self._reactor,
             address_of=address_of,
@@ -436,7 +430,7 @@ class Harness(Service):
             authenticator=authenticator,
             announcer=backend.announcer,
             session_store=backend.session_store,
-            live_connections=live_connections,
+            registry=registry,
             settings=settings,
             engine=EngineSettings(max_payload_bytes=http_limits.body_bytes_max),
             clock=self._reactor,
@@ -444,14 +438,14 @@ class Harness(Service):
             address_of=address_of,
             check_rate=check_rate,
         )
-        self._watch(backend.announcer, live_connections, socketio)
-        return live_connections, sockets, socketio
+        self._watch(backend.announcer, registry, socketio)
+        return registry, sockets, socketio
 
-    def _watch(self, announcer: Announcer, live_connections: LiveConnections, socketio: EngineResource) -> None:
+    def _watch(self, announcer: Announcer, registry: ConnectionRegistry, socketio: EngineResource) -> None:
         """What is counted only when somebody asks for the metrics."""
         watch, reactor = self._telemetry.watch, self._reactor
         watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
-        watch("websocket_connections_passing", lambda: live_connections.handshaking)
+        watch("websocket_connections_passing", lambda: registry.handshaking)
         watch("engine_sessions_active", lambda: socketio.sessions)
         watch("listeners_active", lambda: announcer.listeners)
         watch("room_members", lambda: announcer.members)
@@ -465,7 +459,7 @@ class Harness(Service):
         while self._closers:
             close = self._closers.pop()
             left_s = max(CLOSE_S_MIN, ends_s - self._reactor.seconds())
-            most_s = DRAIN_S if isinstance(close, partial) and close.func is _drain else CLOSE_S_MAX
+            most_s = DRAIN_S + GOODBYE_S if isinstance(close, partial) and close.func is _drain else CLOSE_S_MAX
             try:
                 await ensureDeferred(_awaited(close)).addTimeout(min(left_s, most_s), self._reactor)
             except TimeoutError:
@@ -597,10 +591,10 @@ def _passes(trouble: BaseException | None) -> bool:
     return isinstance(trouble, StoreUnavailable) and not isinstance(trouble, StoreMisconfigured)
 
 
-async def _drain(sites: Sequence[Site], clock: Any) -> None:
-    """Let what has been asked be answered, but do not wait for ever."""
+async def _drain(registry: ConnectionRegistry, clock: Any) -> None:
+    """Say goodbye to live clients and let what has been asked be answered, but do not wait for ever."""
     with suppress(TimeoutError):
-        await gatherResults([site.drain() for site in sites]).addTimeout(DRAIN_S, clock)
+        await ensureDeferred(registry.drain(RESTARTING, GOODBYE_S)).addTimeout(DRAIN_S + GOODBYE_S, clock)
 
 
 async def _awaited(close: Callable[[], Awaitable[object]]) -> None:

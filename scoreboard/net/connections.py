@@ -1,154 +1,335 @@
-"""The lobby: everyone who is connected, how many from where, and the one clock that looks after them all."""
+"""Connection registry: every connection of the process, the quotas of each kind, and the one sweep that keeps their deadlines.
+
+Each connection holds a file descriptor, so their number is bounded, and so is the number of those that are being refused. The
+sweep checks all of them once a second in place of timers of their own, a few hundred in each turn of the reactor.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Final, Generic, Protocol, TypeVar
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.boundaries import CloseReason, Meter
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
-from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.limits import HttpLimits, LiveLimits
 
 SWEEP_S: Final = 1.0
 _STEP_S: Final = 0.05
-#: Guests looked after before the reactor gets a turn: a millisecond of it or two.
+#: Connections that are checked before the reactor gets a turn: a millisecond of it or two.
 CONNECTIONS_PER_TURN: Final = 250
+#: HTTP connections that are being refused for want of room. Beyond it they are closed without a response.
+REFUSING_MAX: Final = 32
+#: HTTP connections kept free for loopback and our own proxies: so many, or an eighth of all when there are few.
+RESERVED_MAX: Final = 64
 
+FULL: Final = unavailable("The server has no connection left")
+FULL_ADDRESS: Final = unavailable("Your address holds too many connections")
 _FULL: Final = unavailable("Too many sockets are open", retry_after_s=10)
 _LATE: Final = unavailable("The server is overloaded", retry_after_s=5)
 _CLOSING: Final = unavailable("The server is stopping", retry_after_s=5)
-_CROWDED: Final = Refusal(
+_FULL_ADDRESS: Final = Refusal(
     reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many sockets are open from this address", retry_after_s=60
 )
 
 
-class LiveConnection(Protocol):
-    """A connection, as the lobby sees it."""
+class Connection(Protocol):
+    """A connection of any kind, as the sweep sees it."""
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
-        """See whether anything is due, at a monotonic and a Unix time."""
+        """Do what is due at a monotonic and a Unix time."""
+
+
+class HttpConnection(Connection, Protocol):
+    """A connection that speaks HTTP."""
+
+    @property
+    def counted_as(self) -> str:
+        """The name under which its peer's address is limited."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the peer is a proxy of ours, which speaks for many."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it comes from a proxy of ours or from loopback."""
+
+    @property
+    def asking(self) -> bool:
+        """Whether a request of it is being read or answered."""
+
+    def finish(self) -> None:
+        """Close if nothing has been asked that is not answered; the next response is the connection's last."""
+
+    def close_now(self) -> None:
+        """Close without a word: when it returns, the descriptor is free."""
+
+
+class LiveConnection(Connection, Protocol):
+    """A WebSocket, an event stream or a polling session."""
 
     def close(self, close_reason: CloseReason) -> None:
-        """Say goodbye and close."""
+        """Say why, and close."""
 
 
-class LiveConnections:
-    """Counts sockets against their limits, and sweeps them once a second in place of several timers for each."""
+One = TypeVar("One", bound=Connection)
+
+
+class Quota(Generic[One]):
+    """Connections of one kind in the order in which they came, and how many each address holds."""
+
+    def __init__(self) -> None:
+        self._address_of: dict[One, str] = {}
+        self._held_by: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._address_of)
+
+    def __iter__(self) -> Iterator[One]:
+        return iter(self._address_of)
+
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._address_of
+
+    def held_by(self, address: str) -> int:
+        """How many an address holds."""
+        return self._held_by[address]
+
+    def add(self, connection: One, address: str) -> None:
+        """Count one in."""
+        self._address_of[connection] = address
+        self._held_by[address] += 1
+
+    def remove(self, connection: One) -> bool:
+        """Count one out; False if it was not in."""
+        address = self._address_of.pop(connection, None)
+        if address is None:
+            return False
+        self._held_by[address] -= 1
+        if not self._held_by[address]:
+            del self._held_by[address]
+        return True
+
+    def replace(self, connection: One, successor: One) -> None:
+        """Let another connection of the same client have its place."""
+        self._address_of[successor] = self._address_of.pop(connection)
+
+
+class ConnectionRegistry:
+    """Admits connections, sweeps them, and drains them when the server stops.
+
+    ``every_second`` are called at the beginning of each sweep, ``on_drain`` when HTTP begins to drain.
+    """
 
     _log = Logger()
 
-    def __init__(self, *, settings: LiveLimits, clock: IReactorTime, wall_ms: Callable[[], int], meter: Meter) -> None:
-        self._settings = settings
+    def __init__(
+        self, *, http_limits: HttpLimits, limits: LiveLimits, clock: IReactorTime, wall_ms: Callable[[], int], meter: Meter
+    ) -> None:
+        self.http: Quota[HttpConnection] = Quota()
+        self.live: Quota[LiveConnection] = Quota()
+        self.every_second: list[Callable[[], None]] = []
+        self.on_drain: list[Callable[[], None]] = []
+        self.draining_http = False
+        self._handshaking: dict[LiveConnection, None] = {}
+        self._refusing: set[HttpConnection] = set()
+        self._refused = 0
+        self._http_limits = http_limits
+        self._unreserved_max = http_limits.connections_max - min(RESERVED_MAX, http_limits.connections_max // 8)
+        self._limits = limits
         self._clock = clock
         self._wall_ms = wall_ms
         self._meter = meter
-        self._connections: dict[LiveConnection, str | None] = {}  # and the address that each is seated under
-        self._held_by: dict[str, int] = {}
-        self._open = 0
-        self._closing = False
+        self._draining = False
+        self._drained: list[Deferred[None]] = []
+        self._users = 0
         self._lags_s = (0.0, 0.0)
         self._due_s = 0.0
         self._next: IDelayedCall | None = None
 
     def start(self) -> None:
-        """Begin to sweep."""
-        self._sweep_later()
+        """Begin to sweep: for each listener once."""
+        self._users += 1
+        if self._next is None:
+            self._sweep_later()
+
+    def stop(self) -> None:
+        """A listener is closed. The sweep goes on while there are connections."""
+        self._users = max(0, self._users - 1)
+        self._rest()
+
+    # HTTP
+
+    def admit_http(self, connection: HttpConnection) -> Refusal | None:
+        """Count a connection in, or say why not. Our proxies have no limit each; loopback and they may displace an idle one.
+
+        A refused connection is closed already if too many are being refused; else it must `remove` itself.
+        """
+        refusal = self._http_refusal(connection)
+        if refusal is None or (connection.ours and self._make_room(connection, refusal)):
+            self.http.add(connection, connection.counted_as)
+            return None
+        self._refused += 1
+        if len(self._refusing) >= REFUSING_MAX:
+            connection.close_now()
+        else:
+            self._refusing.add(connection)
+        return refusal
+
+    def remove_http(self, connection: HttpConnection) -> None:
+        """The connection is gone, or is no longer HTTP. Doing it twice changes nothing."""
+        self._refusing.discard(connection)
+        if self.http.remove(connection):
+            self._check_drained()
+
+    def _http_refusal(self, connection: HttpConnection) -> Refusal | None:
+        limits = self._http_limits
+        if len(self.http) >= (limits.connections_max if connection.ours else self._unreserved_max):
+            return FULL
+        if not connection.trusted and self.http.held_by(connection.counted_as) >= limits.connections_per_address_max:
+            return FULL_ADDRESS
+        return None
+
+    def _make_room(self, newcomer: HttpConnection, refusal: Refusal) -> bool:
+        """Close the connection that came first of those that are idle, if there is one."""
+        address = newcomer.counted_as if refusal is FULL_ADDRESS else None
+        for connection in self.http:
+            if not connection.asking and address in (None, connection.counted_as):
+                self._refused += 1
+                connection.close_now()
+                self.http.remove(connection)
+                return True
+        return False
+
+    # Live
 
     def add(self, connection: LiveConnection) -> bool:
-        """A connection was made; False if there is not even room to tell it so."""
-        if self.handshaking >= self._settings.handshaking_max:
+        """A connection begins its handshake; False if there is not even room to refuse it."""
+        if self.handshaking >= self._limits.handshaking_max:
             return False
-        self._connections[connection] = None
+        self._handshaking[connection] = None
         return True
 
     def admit(self, connection: LiveConnection, address: str) -> Refusal | None:
-        """Count a guest as an open socket of an address, or say why not."""
-        if self._closing:
+        """Count a connection as an open one of an address, or say why not."""
+        if self._draining:
             return _CLOSING
-        if self._open >= self._settings.sockets_max:
+        if len(self.live) >= self._limits.sockets_max:
             return _FULL
-        if min(self._lags_s) > self._settings.lag_s_max:
+        if min(self._lags_s) > self._limits.lag_s_max:
             return _LATE
-        held = self._held_by.get(address, 0)
-        if held >= self._settings.sockets_per_address_max:
-            return _CROWDED
-        self._connections[connection] = address
-        self._held_by[address] = held + 1
-        self._count(+1)
+        if self.live.held_by(address) >= self._limits.sockets_per_address_max:
+            return _FULL_ADDRESS
+        self._handshaking.pop(connection, None)
+        self.live.add(connection, address)
+        self._show_live()
         return None
 
     def remove(self, connection: LiveConnection) -> None:
         """The connection is gone."""
-        address = self._connections.pop(connection, None)
-        if address is None:
-            return
-        self._held_by[address] -= 1
-        if not self._held_by[address]:
-            del self._held_by[address]
-        self._count(-1)
+        self._handshaking.pop(connection, None)
+        if self.live.remove(connection):
+            self._show_live()
 
     def replace(self, connection: LiveConnection, successor: LiveConnection) -> None:
-        """The successor, who has entered, takes the guest's seat: the same client on another connection."""
-        self._connections[successor] = self._connections.pop(connection)
+        """The successor, which was added, takes a connection's place: the same client over another transport."""
+        self._handshaking.pop(successor, None)
+        self.live.replace(connection, successor)
 
     def note_slow(self) -> None:
-        """A guest is closed because it reads too slowly."""
+        """A connection is closed because its client reads too slowly."""
         self._meter.count("sockets_closed_slow_total")
-
-    async def drain(self, close_reason: CloseReason, over_s: float) -> None:
-        """Let nobody in any more, part from everyone evenly over a time, and return when all have gone or been cut off."""
-        self._closing = True
-        connections = list(self._connections)
-        batch = math.ceil(len(connections) * _STEP_S / max(over_s, _STEP_S)) or 1
-        for start in range(0, len(connections), batch):
-            for connection in connections[start : start + batch]:
-                if connection in self._connections:
-                    connection.close(close_reason)
-            await deferLater(self._clock, _STEP_S)
-        cut_off_s = self._clock.seconds() + self._settings.close_timeout_s + 2 * SWEEP_S
-        while self._connections and self._clock.seconds() < cut_off_s:  # the sweep sees to those who do not answer
-            await deferLater(self._clock, _STEP_S)
-        if self._next is not None:
-            self._next.cancel()
-            self._next = None
-
-    @property
-    def crowd(self) -> int:
-        """How many are connected, in whatever state."""
-        return len(self._connections)
 
     @property
     def handshaking(self) -> int:
-        """How many of them have no seat: they shake hands, or were refused."""
-        return len(self._connections) - self._open
+        """How many live connections are not open: they do their handshake, or were refused."""
+        return len(self._handshaking)
 
-    def _count(self, by: int) -> None:
-        self._open += by
-        self._meter.gauge("websocket_connections_active", self._open)
+    def _show_live(self) -> None:
+        self._meter.gauge("websocket_connections_active", len(self.live))
+
+    # The end
+
+    async def drain(self, close_reason: CloseReason, over_s: float) -> None:
+        """Close the live connections evenly over a time, then let HTTP requests be answered; return when all have gone.
+
+        Live ones come first: a GET that waits for events is answered so. One that does not close in time is cut off.
+        """
+        self._draining = True
+        await self._close_live(close_reason, over_s)
+        self.draining_http = True
+        for connection in tuple(self.http):
+            connection.finish()
+        for release in self.on_drain:
+            release()
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        self._check_drained()
+        await drained
+        self._users = 0
+        self._rest()
+
+    async def _close_live(self, close_reason: CloseReason, over_s: float) -> None:
+        connections = [*self._handshaking, *self.live]
+        batch = math.ceil(len(connections) * _STEP_S / max(over_s, _STEP_S)) or 1
+        for start in range(0, len(connections), batch):
+            for connection in connections[start : start + batch]:
+                if connection in self._handshaking or connection in self.live:
+                    connection.close(close_reason)
+            await deferLater(self._clock, _STEP_S)
+        cut_off_s = self._clock.seconds() + self._limits.close_timeout_s + 2 * SWEEP_S
+        while (self._handshaking or len(self.live)) and self._clock.seconds() < cut_off_s:  # the sweep cuts off those that stay
+            await deferLater(self._clock, _STEP_S)
+
+    def _check_drained(self) -> None:
+        while self._drained and not len(self.http):
+            self._drained.pop().callback(None)
+
+    # The sweep
 
     def _sweep(self) -> None:
+        self._next = None
         now_s, wall_s = self._clock.seconds(), self._wall_ms() / 1000
         self._lags_s = (self._lags_s[1], now_s - self._due_s)
-        self._check_some(list(self._connections), now_s, wall_s)
+        for call in self.every_second:
+            call()
+        self._count_refused()
+        self._check_some([*self._handshaking, *self.live, *self.http], now_s, wall_s)
 
-    def _check_some(self, connections: list[LiveConnection], now_s: float, wall_s: float) -> None:
-        """The first of these now, and the others in the reactor's next turns."""
+    def _check_some(self, connections: list[Connection], now_s: float, wall_s: float) -> None:
+        """Check the first of these now, and the others in the reactor's next turns."""
         for connection in connections[:CONNECTIONS_PER_TURN]:
             try:
-                if connection in self._connections:
+                if connection in self.live or connection in self.http or connection in self._handshaking:
                     connection.check_deadlines(now_s, wall_s)
-            except Exception:  # one guest's fault is not the others'
-                self._log.failure("a guest could not be looked after")
+            except Exception:  # one connection's fault is not the others'
+                self._log.failure("a connection's deadlines could not be checked")
         if len(connections) > CONNECTIONS_PER_TURN:
             self._next = self._clock.callLater(0, self._check_some, connections[CONNECTIONS_PER_TURN:], now_s, wall_s)
         else:
             self._sweep_later()
+            self._rest()
 
     def _sweep_later(self) -> None:
         self._due_s = self._clock.seconds() + SWEEP_S
         self._next = self._clock.callLater(SWEEP_S, self._sweep)
+
+    def _rest(self) -> None:
+        """End the sweep if there is nothing to check and nothing will come."""
+        if self._next is not None and not (self._users or len(self.http) or len(self.live) or self._handshaking):
+            self._next.cancel()
+            self._next = None
+
+    def _count_refused(self) -> None:
+        """One line for all connections of a second that found no room or had to make some: any client can cause them."""
+        refused, self._refused = self._refused, 0
+        if refused:
+            self._meter.count("http_connections_refused_total", refused)
+            self._log.warn("too many connections: {refused} were refused or closed within a second", refused=refused)

@@ -15,8 +15,8 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import SUSPENDED, Announcer, Authenticator, CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.net.connections import LiveConnections
-from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.limits import LiveLimits
 from scoreboard.net.websocket.connection import Stage, WebSocketConnection, WebSocketFactory
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder, NativeRowsEncoder
@@ -138,15 +138,13 @@ class NativeFactory(WebSocketFactory):
         *,
         authenticator: Authenticator,
         announcer: Announcer,
-        live_connections: LiveConnections,
+        registry: ConnectionRegistry,
         settings: LiveLimits,
         clock: IReactorTime,
         address_of: Callable[[str, str | None], str],
         check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
     ) -> None:
-        super().__init__(
-            live_connections=live_connections, settings=settings, clock=clock, address_of=address_of, check_rate=check_rate
-        )
+        super().__init__(registry=registry, settings=settings, clock=clock, address_of=address_of, check_rate=check_rate)
         self.authenticator = authenticator
         self.announcer = announcer
         self.events = settings.events

@@ -19,9 +19,9 @@ from twisted.python.failure import Failure
 
 from scoreboard.boundaries import Announcer, CloseReason, EventEncoder, Listener, StoreUnavailable
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, cursor_of
-from scoreboard.net.connections import LiveConnection, LiveConnections
+from scoreboard.net.connections import ConnectionRegistry, LiveConnection
 from scoreboard.net.http.refusals import refused
-from scoreboard.net.live_limits import TOO_SLOW, LiveLimits
+from scoreboard.net.limits import TOO_SLOW, LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.expiry import warn_of_end
@@ -101,10 +101,10 @@ class Stream(Protocol):
         if not isinstance(self.transport.getPeer(), UNIXAddress):
             self.transport.setTcpNoDelay(True)
         self._beat_s = self._heard_s = streams.clock.seconds()
-        if not streams.live_connections.add(self):
+        if not streams.registry.add(self):
             self.transport.abortConnection()
             return
-        refusal = streams.live_connections.admit(self, self._address)
+        refusal = streams.registry.admit(self, self._address)
         if refusal is not None:
             self._writer.offer(refused(refusal).encode(b"", last=True))
             self._end()
@@ -140,7 +140,7 @@ class Stream(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client has gone and leaves nothing behind."""
         self._leave()
-        self._streams.live_connections.remove(self)
+        self._streams.registry.remove(self)
 
     # For the announcer
 
@@ -163,7 +163,7 @@ class Stream(Protocol):
         elif self.player.expires_at_s <= wall_s:
             self.close(TOKEN_ENDED)
         elif self._writer.unread_s(now_s) >= self._streams.settings.read_timeout_s:
-            self._streams.live_connections.note_slow()
+            self._streams.registry.note_slow()
             self.close(NOT_READ)
         elif not self._writer.drained:
             if now_s - self._heard_s >= self._streams.settings.write_timeout_s:
@@ -200,11 +200,9 @@ class Stream(Protocol):
 class Streams:
     """Opens streams. All of them, and all sockets, are in one lobby."""
 
-    def __init__(
-        self, *, announcer: Announcer, live_connections: LiveConnections, settings: LiveLimits, clock: IReactorTime
-    ) -> None:
+    def __init__(self, *, announcer: Announcer, registry: ConnectionRegistry, settings: LiveLimits, clock: IReactorTime) -> None:
         self.announcer = announcer
-        self.live_connections = live_connections
+        self.registry = registry
         self.settings = settings
         self.clock = clock
 

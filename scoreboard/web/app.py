@@ -17,12 +17,13 @@ from scoreboard.domain.grants import Keyring
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.rules import Catalogue
 from scoreboard.domain.values import Cursor, Player
+from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies
-from scoreboard.net.http.connections import Connections
 from scoreboard.net.http.cors import cors
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.resource_by_path import ResourceByPath
-from scoreboard.net.http.site import HttpLimits, Site
+from scoreboard.net.http.site import Site
+from scoreboard.net.limits import HttpLimits
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
@@ -194,11 +195,11 @@ def build_site(
     ledger_ms: Callable[[], int],
     new_id: Callable[[], str],
     meter: Meter,
-    connections: Connections | None = None,
+    registry: ConnectionRegistry,
 ) -> Site:
     """The whole HTTP wing, ready to be listened with.
 
-    ``ledger_ms`` is the clock by which actions are issued and judged, ``connections`` counts those of several ports together.
+    ``ledger_ms`` is the clock by which actions are issued and judged.
     """
     guard = RequestGuard(authenticator=authenticator, rate_limiter=rate_limiter, limits=limits)
     origins = cors(cors_origins)
@@ -237,6 +238,7 @@ def build_site(
         socket=socket,
         socketio=socketio,
     )
+    registry.on_drain.append(changes.release)
     return Site(
         Routes(
             api.app,
@@ -244,14 +246,13 @@ def build_site(
             recheck=guard.recheck,
             count_stray=lambda request: open_routes.check(request, limits.pages),
         ),
+        registry=registry,
         http_limits=http_limits,
         proxies=proxies,
         header_lines=_EVERY_ANSWER + origins.constant_lines,
         clock=clock,
         now_ms=now_ms,
         meter=meter,
-        release=changes.release,
-        connections=connections,
     )
 
 
@@ -265,16 +266,16 @@ def build_socket_site(
     clock: IReactorTime,
     now_ms: Callable[[], int],
     meter: Meter,
-    connections: Connections | None = None,
+    registry: ConnectionRegistry,
 ) -> Site:
     """A listener for sockets alone: ``by_path`` says whose a path is, ``otherwise`` answers for all others."""
     return Site(
         ResourceByPath(by_path, otherwise),
+        registry=registry,
         http_limits=http_limits,
         proxies=Proxies(networks=trusted_proxies),
         header_lines=_EVERY_ANSWER + cors(cors_origins).constant_lines,
         clock=clock,
         now_ms=now_ms,
         meter=meter,
-        connections=connections,
     )

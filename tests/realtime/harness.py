@@ -14,8 +14,8 @@ from scoreboard.boundaries import Announcer, Authenticator, Listener, ResumeResu
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, Row, ScoreChanged
-from scoreboard.net.connections import LiveConnections
-from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from tests.balconies import Balcony
 from tests.realtime.cable import Cable, Client
@@ -130,17 +130,24 @@ class Harness:
         self.settings = msgspec.structs.replace(
             LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
         )
-        self.live_connections = LiveConnections(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
-        self.live_connections.start()
+        self.registry = ConnectionRegistry(
+            http_limits=HttpLimits(), limits=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter
+        )
+        self.registry.start()
         self.factory = NativeFactory(
             authenticator=OpenAuthenticator(),
             announcer=self.announcer,
-            live_connections=self.live_connections,
+            registry=self.registry,
             settings=self.settings,
             clock=self.clock,
             address_of=lambda peer, forwarded: forwarded or peer,
             check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
+
+    @property
+    def connected(self) -> int:
+        """How many live connections there are, in whatever state."""
+        return self.registry.handshaking + len(self.registry.live)
 
     def wall_ms(self) -> int:
         return int((NOW_S + self.clock.seconds() - 1_000 + self.wall_ahead_s) * 1000)

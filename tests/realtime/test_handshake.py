@@ -54,7 +54,7 @@ def test_a_handshake_is_refused_in_http(
     body = client.body()
     assert (body["success"], body["error"]) == (False, error)
     assert client.cable.lost == "closed"
-    assert (harness.live_connections.crowd, harness.announcer.known) == (0, set())
+    assert (harness.connected, harness.announcer.known) == (0, set())
     assert harness.meter.values.get("websocket_connections_active", 0) == 0
 
 
@@ -83,7 +83,7 @@ def test_a_request_without_end_is_refused_at_sixteen_kib(harness: Harness) -> No
     for _ in range(17):
         client.send(b"x: " + b"y" * 1_000 + b"\r\n")
     assert client.head().startswith("HTTP/1.1 431 ")
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_the_gates_refusal_says_when_to_come_back() -> None:
     assert head.startswith("HTTP/1.1 429 ")
     assert "Retry-After: 3" in head
     client.cable.step()
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
@@ -201,5 +201,5 @@ def test_who_has_gone_when_the_gate_answers_is_not_let_in(verdict: RateVerdict) 
     client.shake_hands(token="amy")
     client.vanish()
     rate_limiter.answer.callback(verdict)
-    assert (client.cable.sent, harness.live_connections.crowd, harness.announcer.known) == (b"", 0, set())
+    assert (client.cable.sent, harness.connected, harness.announcer.known) == (b"", 0, set())
     assert harness.meter.values == {}

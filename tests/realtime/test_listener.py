@@ -15,8 +15,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from scoreboard.boundaries import CloseReason
-from scoreboard.net.connections import LiveConnections
-from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from tests.awaiting import run
 from tests.realtime.harness import Gauges, OpenAuthenticator, SmallAnnouncer
@@ -32,14 +32,14 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
 
         reactor: Any = _reactor
         limits = LiveLimits(origins=(), sockets_max=50, sockets_per_address_max=50, **settings)
-        live_connections = LiveConnections(
-            settings=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges()
+        registry = ConnectionRegistry(
+            http_limits=HttpLimits(), limits=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges()
         )
-        live_connections.start()
+        registry.start()
         factory = NativeFactory(
             authenticator=OpenAuthenticator(),
             announcer=SmallAnnouncer(),
-            live_connections=live_connections,
+            registry=registry,
             settings=limits,
             clock=reactor,
             address_of=lambda peer, forwarded: peer,
@@ -52,8 +52,8 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         finally:
             threads.stop()
             await port.stopListening()
-            await live_connections.drain(CloseReason(code=1012, reason="stopping"), 0.1)
-            assert live_connections.crowd == 0
+            await registry.drain(CloseReason(code=1012, reason="stopping"), 0.1)
+            assert registry.handshaking + len(registry.live) == 0
 
     return run(main)
 

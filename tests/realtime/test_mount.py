@@ -79,7 +79,7 @@ def test_a_socket_behind_http_speaks_like_any_other(harness: Mounted) -> None:
     client.send(frame(8))
     assert client.closed()[0] == 1000
     client.hang_up()
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 def test_http_is_told_that_it_is_over_and_keeps_neither_request_nor_timer(harness: Mounted, no_collector: None) -> None:
@@ -109,7 +109,7 @@ def test_refusals_are_the_same_behind_http(harness: Mounted, headers: dict[str, 
     assert client.shake_hands(**headers).startswith(f"HTTP/1.1 {status} ")
     assert client.body()["success"] is False
     assert client.cable.lost == "closed"
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 def test_headers_given_twice_are_seen_twice(harness: Mounted) -> None:

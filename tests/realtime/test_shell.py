@@ -16,7 +16,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.boundaries import CloseReason
 from scoreboard.domain.values import BoardChanged
-from scoreboard.net import connections as live_connections
+from scoreboard.net import connections as registry
 from tests.awaiting import started
 from tests.realtime.cable import Cable, frame
 from tests.realtime.harness import Harness, page
@@ -121,7 +121,7 @@ def test_the_clients_close_is_answered_and_ends_the_connection(harness: Harness)
     assert client.closed()[0] == 1000
     assert harness.announcer.room == set()
     client.hang_up()
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_after_the_goodbye_nothing_is_said_and_little_is_heard(harness: Harness)
     assert client.cable.lost is None, "a reset might overtake the goodbye"
     harness.pass_time(3)
     assert client.cable.lost == "aborted"
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 def test_who_does_not_close_after_our_goodbye_is_cut_off_two_seconds_later(harness: Harness) -> None:
@@ -227,7 +227,7 @@ def test_who_finds_no_room_to_shake_hands_is_cut_off_without_an_answer(harness: 
     )
     cable.step()
     assert (cable.sent, cable.lost) == (b"", "aborted")
-    assert (harness.live_connections.crowd, harness.announcer.known) == (harness.settings.handshaking_max, set())
+    assert (harness.connected, harness.announcer.known) == (harness.settings.handshaking_max, set())
 
 
 def test_who_asks_and_never_reads_is_not_heard_any_more_and_costs_no_more_than_one_answer(harness: Harness) -> None:
@@ -308,7 +308,7 @@ def test_who_did_not_read_for_ten_seconds_is_cut_off_by_the_next_sweep(harness: 
     listener.close(CloseReason(code=4008, reason="too slow"))
     harness.pass_time(1)
     assert client.cable.lost == "aborted"
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 def test_two_hundred_that_come_and_go_leave_nothing_behind(harness: Harness) -> None:
@@ -329,7 +329,7 @@ def test_two_hundred_that_come_and_go_leave_nothing_behind(harness: Harness) -> 
             case 4:
                 client.send(b"\x81")
                 client.vanish()
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
     assert harness.meter.values == {"websocket_connections_active": 0}
     assert (harness.announcer.known, harness.announcer.room) == (set(), set())
     assert len(harness.clock.getDelayedCalls()) == 1, "the sweep alone"
@@ -389,7 +389,7 @@ def test_no_sequence_of_frames_raises_or_logs_whatever_the_client_reads(frames: 
         client.cable.step()
     assert not logged
     assert client.cable.lost is not None
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 @given(st.binary(max_size=400))
@@ -404,7 +404,7 @@ def test_no_bytes_in_place_of_a_handshake_raise_or_log(data: bytes) -> None:
 
 def test_stopping_parts_from_everyone_evenly_and_lets_nobody_in(harness: Harness) -> None:
     clients = [harness.viewer() for _ in range(100)]
-    emptied = started(harness.live_connections.drain(RESTART, 2.0))
+    emptied = started(harness.registry.drain(RESTART, 2.0))
     harness.pass_time(1.0, step_s=0.05)
     parted = sum(client.cable.finished for client in clients)
     assert 45 <= parted <= 70
@@ -412,12 +412,12 @@ def test_stopping_parts_from_everyone_evenly_and_lets_nobody_in(harness: Harness
     harness.pass_time(6, step_s=0.05)
     assert emptied.called
     assert {client.closed() for client in clients} == {(1012, "the server is stopping")}
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
     assert not harness.clock.getDelayedCalls()
 
 
 def test_stopping_an_empty_house_takes_no_time(harness: Harness) -> None:
-    assert started(harness.live_connections.drain(RESTART, 5.0)).called
+    assert started(harness.registry.drain(RESTART, 5.0)).called
 
 
 def test_one_guests_fault_in_the_sweep_is_not_the_others(harness: Harness) -> None:
@@ -441,18 +441,18 @@ def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(harness: Harness) 
 def test_a_big_crowd_is_looked_after_in_turns_so_that_others_get_theirs(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_connections, "CONNECTIONS_PER_TURN", 2)
+    monkeypatch.setattr(registry, "CONNECTIONS_PER_TURN", 2)
     clients = [harness.visit(token=None) for _ in range(5)]
     harness.pass_time(10)
     assert [client.closed() for client in clients] == [(4401, "no token came in time")] * 5
     harness.pass_time(3)
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 def test_a_crowd_at_the_door_is_cut_off(harness: Harness) -> None:
     clients = [harness.plug_in() for _ in range(1_001)]
     assert [client.cable.lost for client in clients[-2:]] == [None, "aborted"]
-    assert harness.live_connections.crowd == 1_000
+    assert harness.connected == 1_000
 
 
 def test_a_connection_under_tls_is_never_written_to_directly() -> None:

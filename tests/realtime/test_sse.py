@@ -32,9 +32,7 @@ class Watching:
     def __init__(
         self, harness: Harness, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7"
     ) -> None:
-        streams = Streams(
-            announcer=harness.announcer, live_connections=harness.live_connections, settings=harness.settings, clock=harness.clock
-        )
+        streams = Streams(announcer=harness.announcer, registry=harness.registry, settings=harness.settings, clock=harness.clock)
         player = Player(user_id="amy", username="amy", role="user", expires_at_s=NOW_S + life_s)
         self.stream = Stream(streams, player, address, since, b"X-More: lines\r\n")
         self.cable = Cable()
@@ -162,13 +160,13 @@ def test_who_does_not_read_is_offered_nothing_and_cut_off(harness: Harness) -> N
     assert not client.stream.drained
     harness.pass_time(20)
     assert client.cable.lost == "aborted"
-    assert harness.live_connections.crowd == 0
+    assert harness.connected == 0
 
 
 def test_a_client_that_goes_leaves_nothing_behind(harness: Harness) -> None:
     client = Watching(harness)
     client.cable.lose(ConnectionResetError(), "broken")
-    assert (harness.live_connections.crowd, harness.announcer.room, harness.announcer.known) == (0, set(), set())
+    assert (harness.connected, harness.announcer.room, harness.announcer.known) == (0, set(), set())
 
 
 def test_a_client_that_goes_while_joining_is_told_nothing(harness: Harness) -> None:
@@ -197,7 +195,7 @@ def test_without_a_board_the_client_is_sent_to_come_again(harness: Harness) -> N
 def test_a_stopping_server_says_goodbye(harness: Harness) -> None:
     client = Watching(harness)
     client.received()
-    harness.live_connections.drain(CloseReason(code=1012, reason="stopping"), 0.1).send(None)
+    harness.registry.drain(CloseReason(code=1012, reason="stopping"), 0.1).send(None)
     assert client.events()[0][1:] == ("goodbye", {"code": 1012, "reason": "stopping"})
 
 

@@ -15,9 +15,9 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
-from scoreboard.net.connections import LiveConnections
+from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.response import Response
-from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.engineio.connection import Engine, EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import SEPARATOR
@@ -123,8 +123,10 @@ class Harness:
         self.settings = msgspec.structs.replace(
             LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
         )
-        self.live_connections = LiveConnections(settings=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter)
-        self.live_connections.start()
+        self.registry = ConnectionRegistry(
+            http_limits=HttpLimits(), limits=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter
+        )
+        self.registry.start()
         sids = (f"sid-{number}" for number in itertools.count(1))
         self.endpoints = SocketIoServices(
             authenticator=OpenAuthenticator(),
@@ -137,14 +139,14 @@ class Harness:
         self.engine = Engine(
             settings=engine or EngineSettings(),
             requests=self.settings.frames,
-            live_connections=self.live_connections,
+            registry=self.registry,
             clock=self.clock,
             new_sid=lambda: next(sids),
             handler_factory=board or self.endpoints.make_client,
         )
         self.factory = EngineFactory(
             engine=self.engine,
-            live_connections=self.live_connections,
+            registry=self.registry,
             settings=self.settings,
             clock=self.clock,
             address_of=lambda peer, forwarded: forwarded or peer,
@@ -152,6 +154,11 @@ class Harness:
         )
         self.resource = EngineResource(self.factory)
         self.cables: list[Cable] = []
+
+    @property
+    def connected(self) -> int:
+        """How many live connections there are, in whatever state."""
+        return self.registry.handshaking + len(self.registry.live)
 
     def wall_ms(self) -> int:
         return int((NOW_S + self.clock.seconds() - 1_000) * 1000)
@@ -252,7 +259,7 @@ class Harness:
         """Whether nothing of anyone is left: no session, no guest, no timer but the lobby's own."""
         return (
             not self.engine.connections
-            and self.live_connections.crowd == 0
+            and self.connected == 0
             and not self.announcer.known
             and len(self.clock.getDelayedCalls()) == 1
         )

@@ -309,7 +309,7 @@ def test_no_line_says_anything_after_its_end_whoever_ended_it(
         wing.check_the_end()
     assert not logged
     assert handler.ends == 1
-    assert harness.live_connections.crowd == harness.resource.sessions == 0
+    assert harness.connected == harness.resource.sessions == 0
     assert len(harness.clock.getDelayedCalls()) == 1
 
 

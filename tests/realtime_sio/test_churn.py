@@ -77,11 +77,11 @@ def test_after_a_minute_of_churn_no_session_timer_or_room_is_left(seed: int) -> 
         churn.act()
         harness.announcer.tell([])
         harness.pass_time(0.1, 0.1)
-    assert harness.live_connections.crowd
+    assert harness.connected
     assert len(harness.clock.getDelayedCalls()) == 1 + harness.resource.sessions, "one timer a session, and the lobby's"
     harness.pass_time(60)  # the half-open ones are found out
     assert harness.is_empty
-    assert harness.resource.sessions == harness.live_connections.handshaking == 0
+    assert harness.resource.sessions == harness.registry.handshaking == 0
     assert not harness.announcer.room
     assert harness.meter.values["websocket_connections_active"] == 0
     assert all(request.answer is not None for request in churn.waiting)

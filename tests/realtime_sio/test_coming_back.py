@@ -343,7 +343,7 @@ def _fall_silent(harness: Harness, client: SioClient) -> None:
 
 
 def _restart(harness: Harness, client: SioClient) -> None:
-    started(harness.live_connections.drain(RESTARTING, 0.1))
+    started(harness.registry.drain(RESTARTING, 0.1))
     harness.pass_time(4, 0.05)
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 from twisted.web.pages import notFound
 
-from scoreboard.net.http.site import HttpLimits, Site
+from scoreboard.net.http.site import Site
+from scoreboard.net.limits import HttpLimits
 from scoreboard.web.app import build_socket_site
 from tests.realtime_sio import harness as live
 from tests.web.harness import EngineConnection, Harness, TellingMeter, request
@@ -25,6 +26,7 @@ def site(request: pytest.FixtureRequest) -> Site:
         otherwise=notFound(),
         cors_origins=(),
         trusted_proxies=(),
+        registry=wing.registry,
         http_limits=HttpLimits(),
         clock=wing.clock,
         now_ms=wing.wall_ms,

@@ -283,7 +283,7 @@ def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_tha
 def test_a_stopping_server_answers_everyone_and_takes_nobody(harness: Harness) -> None:
     waiting = harness.get(harness.polls())
     emptied: list[object] = []
-    started(harness.live_connections.drain(CloseReason(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
+    started(harness.registry.drain(CloseReason(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
     assert waiting.answer == (200, b"1")
     assert harness.get().status == 503
     harness.clock.pump([0.05] * 10)

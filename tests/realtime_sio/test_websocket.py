@@ -440,7 +440,7 @@ def test_the_cable_takes_what_it_can() -> None:
     cable.protocol = harness.factory.buildProtocol(cable.getPeer())
     cable.protocol.makeConnection(cable)
     client.shake_hands(WS)
-    assert harness.live_connections.crowd == 1
+    assert harness.connected == 1
     harness.pass_time(30)
     client.vanish()
     assert harness.is_empty

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -20,6 +20,7 @@ from twisted.web.resource import IResource, Resource
 
 from scoreboard.boundaries import (
     Announcer,
+    CloseReason,
     Condition,
     Health,
     History,
@@ -51,8 +52,10 @@ from scoreboard.domain.values import (
     Submission,
     View,
 )
+from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.channel import Channel
-from scoreboard.net.http.site import HttpLimits, Site
+from scoreboard.net.http.site import Site
+from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.web.app import build_site
@@ -60,6 +63,7 @@ from scoreboard.web.authenticator import JwtAuthenticator
 from scoreboard.web.request_guard import Limits
 from tests import balconies
 
+LIVE = LiveLimits(origins=(), sockets_max=100, sockets_per_address_max=100)
 NOW_S = 1_761_129_000  # 2025-10-22T10:30:00Z
 JWT_SECRET = b"a secret of the tests that is long enough"
 ACTION_SECRET = b"another secret of the tests, long enough"
@@ -379,6 +383,9 @@ class Harness:
         self.authenticator = JwtAuthenticator(
             ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400, is_suspended=self.suspended.__contains__
         )
+        self.registry = ConnectionRegistry(
+            http_limits=self.http_limits, limits=LIVE, clock=self.clock, wall_ms=self.now_ms, meter=self.meter
+        )
         self.ids = iter(range(10**6))
         self.renderings = 0
         self.noted: list[tuple[str, PlayerSettings, int]] = []
@@ -411,8 +418,12 @@ class Harness:
             ledger_ms=self.now_ms,
             new_id=lambda: f"00000000-0000-4000-8000-{next(self.ids):012x}",
             meter=self.meter,
+            registry=self.registry,
         )
         self.site.doStart()
+
+    def drain(self) -> Deferred[None]:
+        return ensureDeferred(self.registry.drain(CloseReason(code=1012, reason="bye"), 0.0))
 
     def now_ms(self) -> int:
         return int(self.clock.seconds() * 1000)

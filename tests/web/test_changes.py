@@ -158,7 +158,7 @@ def test_only_so_many_may_wait(harness: Harness, monkeypatch: pytest.MonkeyPatch
 def test_who_waits_is_answered_when_the_server_stops(harness: Harness) -> None:
     connection = waiting(harness)
     drained: list[object] = []
-    harness.site.drain().addCallback(drained.append)
+    harness.drain().addCallback(drained.append)
     assert data(connection)["changes"] == []
     connection.hang_up()
     assert drained

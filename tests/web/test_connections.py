@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from twisted.logger import capturedLogs
 
-from scoreboard.net.http.connections import LEAVING_MAX
-from scoreboard.net.http.site import HttpLimits
+from scoreboard.net.connections import REFUSING_MAX
+from scoreboard.net.limits import HttpLimits
 from tests.web.harness import EngineConnection, Harness, request
 
 GET = request("GET", "/healthz")
@@ -55,8 +55,8 @@ def test_when_everyone_on_loopback_is_asking_something_even_it_is_refused() -> N
 
 def test_those_who_are_being_refused_are_bounded_too_and_then_nothing_is_said() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=0))
-    header_lines = unknown_clients(harness, LEAVING_MAX)
-    assert refused(header_lines) == [True] * LEAVING_MAX
+    header_lines = unknown_clients(harness, REFUSING_MAX)
+    assert refused(header_lines) == [True] * REFUSING_MAX
     one_more = harness.connection("192.0.2.99")
     assert (one_more.replies(), one_more.cable.disconnecting) == ([], True)
     header_lines[0].hang_up()
@@ -72,4 +72,4 @@ def test_refused_connections_are_one_line_a_second_and_are_counted() -> None:
         harness.pass_time(3)
     assert [event["refused"] for event in logged] == [20, 5]
     assert harness.meter.counts["http_connections_refused_total",] == 25
-    assert harness.site.connections == 0
+    assert len(harness.registry.http) == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.net.http.site import HttpLimits
+from scoreboard.net.limits import HttpLimits
 from tests.awaiting import result_of
 from tests.web.harness import EngineConnection, Harness, request
 
@@ -287,7 +287,7 @@ def test_connections_are_counted_in_and_out() -> None:
     for connection in (idle, gone):
         connection.ask(GET)
     gone.hang_up()
-    assert harness.site.connections == 1
+    assert len(harness.registry.http) == 1
 
 
 def test_a_network_of_ipv6_counts_as_one_address() -> None:
@@ -310,7 +310,7 @@ def test_draining_closes_the_idle_at_once_and_the_busy_with_their_answer() -> No
     submission = harness.initialized()
     busy.send(request("POST", SUBMIT, body=submission, headers={"Authorization": f"Bearer {harness.token()}"}))
     drained: list[object] = []
-    harness.site.drain().addCallback(drained.append)
+    harness.drain().addCallback(drained.append)
     assert (idle.cable.disconnecting, busy.cable.disconnecting) == (True, False)
     harness.desk.waits.callback(None)
     [reply] = busy.replies()
@@ -324,7 +324,7 @@ def test_draining_closes_the_idle_at_once_and_the_busy_with_their_answer() -> No
 
 def test_draining_an_empty_house_takes_no_time() -> None:
     async def drain() -> None:
-        await Harness().site.drain()
+        await Harness().drain()
 
     result_of(drain())
 

@@ -6,7 +6,7 @@ from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from twisted.web.resource import Resource
 
-from scoreboard.net.http.site import HttpLimits
+from scoreboard.net.limits import HttpLimits
 from tests.web.harness import Harness, request
 
 HANDSHAKE = {
@@ -49,7 +49,7 @@ def test_a_socket_is_no_longer_counted_nor_timed_by_http() -> None:
     assert not connection.cable.disconnecting
     assert harness.connection().ask(request("GET", "/healthz")).status == 200
     drained: list[object] = []
-    harness.site.drain().addCallback(drained.append)
+    harness.drain().addCallback(drained.append)
     assert not drained, "the one that asked for its health is still there"
 
 

@@ -8,7 +8,7 @@ underscore that are not defined here are HTTPChannel's own (Twisted 26.10).
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
@@ -22,11 +22,9 @@ from twisted.web.resource import IResource
 from scoreboard.domain.refusals import Reason, Refusal, malformed
 from scoreboard.net.http.addresses import counted_as
 from scoreboard.net.http.refusals import refused
-from scoreboard.net.http.request import Request
+from scoreboard.net.http.request import Listener, Request
 from scoreboard.net.http.request_head import BadRequestHead, read_head
-
-if TYPE_CHECKING:
-    from scoreboard.net.http.site import Site
+from scoreboard.net.socket_writer import is_bare, write_socket_first
 
 
 class _BodyTooLarge(Exception):
@@ -38,7 +36,7 @@ class Channel(HTTPChannel):
 
     #: A whole head is one "line" to Twisted: it arrives at `lineReceived` complete, or not at all.
     delimiter = b"\r\n\r\n"
-    site: Site
+    site: Listener
     transport: Any  # a TCP or unix connection, or None once a WebSocket has taken it
     peer: str
     trusted = False
@@ -47,7 +45,7 @@ class Channel(HTTPChannel):
     deadline_s = inf
     _awaits_head = True
     _lingering = False
-    _eager = False
+    _direct = False
     _closed = False
 
     def connectionMade(self) -> None:
@@ -56,12 +54,12 @@ class Channel(HTTPChannel):
         super().connectionMade()
         self._peer_address: IAddress = self.transport.getPeer()
         self._host_address: IAddress = self.transport.getHost()
-        self._eager = isinstance(self.transport, FileDescriptor) and not getattr(self.transport, "TLS", False)
+        self._direct = is_bare(self.transport)
         self.deadline_s = self.site.now_s + self.site.http_limits.head_s_max
-        full = self.site.count_in(self)
+        full = self.site.registry.admit_http(self)
         if full is not None and not self._closed:
             self.refuse(full)
-            self.transport.loseConnection()  # nobody looks after who is not counted in
+            self.transport.loseConnection()  # the sweep does not check a connection that was not admitted
 
     def getPeer(self) -> IAddress:
         """The other end, asked of the kernel once."""
@@ -146,7 +144,7 @@ class Channel(HTTPChannel):
         if self.transport is None:
             self.requests.clear()
             self.clearLineBuffer()
-            self.site.count_out(self)
+            self.site.registry.remove_http(self)
         elif not self.transport.disconnecting:
             self.transport.registerProducer(self, True)
 
@@ -170,19 +168,11 @@ class Channel(HTTPChannel):
             self.dataReceived(b"")
 
     def send(self, data: bytes) -> None:
-        """Write now what the socket takes now.
-
-        `transport.write` alone waits for the next turn of the reactor and costs two epoll_ctl calls an answer: 6 µs of 42 for
-        a read of the board. A socket that still holds something, and TLS, get it in order through the transport.
-        """
-        transport = self.transport
-        if self._eager and transport.connected and not (transport.dataBuffer or transport._tempDataBuffer):
-            sent = transport.writeSomeData(data)
-            if sent == len(data):
-                return
-            if isinstance(sent, int):  # else the connection is gone, and the transport will find out by itself
-                data = data[sent:]
-        transport.write(data)
+        """Write now what the socket takes now; TLS gets it in order through the transport."""
+        if self._direct:
+            write_socket_first(self.transport, data)
+        else:
+            self.transport.write(data)
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer what is no request (any more) and close.
@@ -200,12 +190,19 @@ class Channel(HTTPChannel):
     def _respondToBadRequestAndDisconnect(self) -> None:
         self.refuse(malformed("body", "its chunks are malformed"))
 
-    def expire(self) -> None:
-        """The deadline has passed: close, and if that takes too long, abort."""
+    def check_deadlines(self, now_s: float, wall_s: float) -> None:
+        """Close a connection whose deadline has passed; if closing takes too long, abort."""
+        if self.deadline_s > now_s:
+            return
         if self.transport.disconnecting or self._lingering:
             self.transport.abortConnection()
         else:
-            self.deadline_s = self.site.now_s + self.site.http_limits.linger_s_max
+            self.deadline_s = now_s + self.site.http_limits.linger_s_max
+            self.loseConnection()
+
+    def finish(self) -> None:
+        """Close if nothing has been asked that is not answered."""
+        if not self.requests and not self._buffer:
             self.loseConnection()
 
     def close_now(self) -> None:
@@ -220,11 +217,6 @@ class Channel(HTTPChannel):
             transport.abortConnection()
 
     @property
-    def idle(self) -> bool:
-        """Whether nothing has been asked that is not answered."""
-        return not self.requests and not self._buffer
-
-    @property
     def asking(self) -> bool:
         """Whether a request is being read or answered. Whoever sends a head for ever is not asking yet."""
         return bool(self.requests)
@@ -236,5 +228,5 @@ class Channel(HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Count out; whoever is still at work for this client finishes all the same."""
-        self.site.count_out(self)
+        self.site.registry.remove_http(self)
         super().connectionLost(reason)

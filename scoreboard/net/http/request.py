@@ -3,20 +3,47 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from twisted.web import server
 from twisted.web.resource import IResource
 
 from scoreboard.domain.values import ClientInfo, Player
-from scoreboard.net.http.addresses import counted_as
+from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.http.addresses import Proxies, counted_as
 from scoreboard.net.http.request_head import RequestHead
 from scoreboard.net.http.response import Response
-
-if TYPE_CHECKING:
-    from scoreboard.net.http.channel import Channel
+from scoreboard.net.limits import HttpLimits
 
 _AGENT_CHARS_MAX = 256
+
+
+class Listener(Protocol):
+    """What a connection uses of the port that it came to."""
+
+    registry: ConnectionRegistry
+    http_limits: HttpLimits
+    proxies: Proxies
+    resource: IResource
+    #: What every response carries, and the monotonic time; both change once a second.
+    header_lines: bytes
+    now_s: float
+
+
+class Connection(Protocol):
+    """What a request uses of its connection."""
+
+    site: Listener
+    transport: Any
+    peer: str
+    trusted: bool
+    persistent: int
+
+    def send(self, data: bytes) -> None:
+        """Write."""
+
+    def hand_over(self, request: Request, resource: IResource) -> None:
+        """Let a resource answer, which may take the transport."""
 
 
 class Request(server.Request):
@@ -26,13 +53,13 @@ class Request(server.Request):
     which took a fifth of the reactor's time in a prototype's submissions.
     """
 
-    channel: Channel
+    channel: Connection  # type: ignore[assignment]  # Twisted names its own channel, ours is one
     #: The Klein endpoint that answers, for the tallies.
     endpoint = "none"
     #: The player that a token or a ticket has proved.
     player: Player | None = None
 
-    def __init__(self, channel: Channel, head: RequestHead) -> None:
+    def __init__(self, channel: Connection, head: RequestHead) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
         self.method, self.uri, self.clientproto = head.method, head.target, head.version
         self.path, _, self.query = head.target.partition(b"?")
@@ -55,8 +82,9 @@ class Request(server.Request):
     def process(self) -> None:
         """All of it is here."""
         self.body = bytes(self._body_parts)
-        self.site = self.channel.site
-        self.site.resource.render(self)
+        site: Any = self.channel.site
+        self.site = site
+        site.resource.render(self)
 
     @property
     def content_type(self) -> bytes:
@@ -100,7 +128,7 @@ class Request(server.Request):
             return
         channel = self.channel
         site = channel.site
-        last = not channel.persistent or site.draining
+        last = not channel.persistent or site.registry.draining_http
         channel.persistent = not last
         self.code = response.status
         self.startedWriting = 1

@@ -22,10 +22,10 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries import CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.net.connections import LiveConnections
+from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.cors import cors
 from scoreboard.net.http.refusals import STATUS
-from scoreboard.net.live_limits import TOO_SLOW, LiveLimits
+from scoreboard.net.limits import TOO_SLOW, LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.frames import PING, close_frame
 from scoreboard.net.websocket.handshake import check_handshake, refusal_of, refused_handshake
@@ -89,7 +89,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
         if not isinstance(self.transport.getPeer(), UNIXAddress):
             self.transport.setTcpNoDelay(True)
         self._set_stage(Stage.HANDSHAKE, self.factory.settings.handshake_timeout_s)
-        if not self.factory.live_connections.add(self):
+        if not self.factory.registry.add(self):
             self.state = self.STATE_CLOSED  # or the request that a mount hands over at once would still be answered
             self.transport.abortConnection()
 
@@ -111,14 +111,14 @@ class WebSocketConnection(SlimWebSocketProtocol):
         """The connection is gone and leaves nothing behind."""
         self.state = self.STATE_CLOSED
         self.disconnected()
-        self.factory.live_connections.remove(self)
+        self.factory.registry.remove(self)
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
         """The lobby's sweep: is anything due?"""
         if self._deadline_s <= now_s:
             self._deadline_passed()
         elif self.state == self.STATE_OPEN and self.writer.unread_s(now_s) >= self.factory.settings.read_timeout_s:
-            self.factory.live_connections.note_slow()
+            self.factory.registry.note_slow()
             self.close(NOT_READ)
 
     def _deadline_passed(self) -> None:
@@ -176,7 +176,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
         self._admit(address, token)
 
     def _admit(self, address: str, token: str | None) -> None:
-        refusal = self.factory.live_connections.admit(self, address) or self.authenticate(token)
+        refusal = self.factory.registry.admit(self, address) or self.authenticate(token)
         if refusal is not None:
             raise self._denial(refusal)
 
@@ -274,14 +274,14 @@ class WebSocketFactory(WebSocketServerFactory):
     def __init__(
         self,
         *,
-        live_connections: LiveConnections,
+        registry: ConnectionRegistry,
         settings: LiveLimits,
         clock: IReactorTime,
         address_of: Callable[[str, str | None], str],
         check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
     ) -> None:
         super().__init__(reactor=clock, server="")
-        self.live_connections = live_connections
+        self.registry = registry
         self.settings = settings
         self.clock = clock
         self.address_of = address_of

@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from scoreboard.boundaries import CloseReason
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal
-from scoreboard.net.connections import LiveConnection, LiveConnections
+from scoreboard.net.connections import ConnectionRegistry, LiveConnection
 from scoreboard.net.socket_writer import FrameSink, SocketWriter
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced, Session, Transport
@@ -57,14 +57,14 @@ class Engine:
         *,
         settings: EngineSettings,
         requests: Limit,
-        live_connections: LiveConnections,
+        registry: ConnectionRegistry,
         clock: IReactorTime,
         new_sid: Callable[[], str],
         handler_factory: Callable[[EngineConnection], MessageHandler],
     ) -> None:
         self.settings = settings
         self.requests = requests
-        self.live_connections = live_connections
+        self.registry = registry
         self.clock = clock
         self.new_sid = new_sid
         self.handler_factory = handler_factory
@@ -73,7 +73,7 @@ class Engine:
     def open(self, address: str) -> EngineConnection | Refusal:
         """A new session that polls, if there is a seat for it."""
         connection = EngineConnection(self)
-        refusal = self.live_connections.admit(connection, address)
+        refusal = self.registry.admit(connection, address)
         if refusal is None:
             return connection
         connection.close(NO_CAPACITY)
@@ -214,7 +214,7 @@ class EngineConnection:
             candidate.reply(answer)
         if self._session.transport is Transport.WEBSOCKET:
             self._websocket, self._candidate = candidate, None
-            self._engine.live_connections.replace(self, candidate)
+            self._engine.registry.replace(self, candidate)
             self._flush()  # what still waits goes before what comes from now on
             if self._handler is not None:
                 self._handler.transport_changed()
@@ -274,7 +274,7 @@ class EngineConnection:
             self._timer.cancel()
             self._timer = None
         del self._engine.connections[self._session.sid]
-        self._engine.live_connections.remove(self)
+        self._engine.registry.remove(self)
         if handler is not None:
             handler.disconnected()
         if websocket is not None:

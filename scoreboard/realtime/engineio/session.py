@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from scoreboard.boundaries import CloseReason
-from scoreboard.net.live_limits import TOO_SLOW
+from scoreboard.net.limits import TOO_SLOW
 from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import (

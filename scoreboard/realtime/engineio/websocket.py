@@ -12,8 +12,8 @@ from twisted.python.failure import Failure
 
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.refusals import Refused
-from scoreboard.net.connections import LiveConnections
-from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.limits import LiveLimits
 from scoreboard.net.websocket.connection import ConnectionRequest, Stage, WebSocketConnection, WebSocketFactory
 from scoreboard.realtime.engineio.connection import NO_UPGRADE, Engine, EngineConnection
 from scoreboard.realtime.engineio.query import read_query
@@ -97,13 +97,11 @@ class EngineFactory(WebSocketFactory):
         self,
         *,
         engine: Engine,
-        live_connections: LiveConnections,
+        registry: ConnectionRegistry,
         settings: LiveLimits,
         clock: IReactorTime,
         address_of: Callable[[str, str | None], str],
         check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
     ) -> None:
-        super().__init__(
-            live_connections=live_connections, settings=settings, clock=clock, address_of=address_of, check_rate=check_rate
-        )
+        super().__init__(registry=registry, settings=settings, clock=clock, address_of=address_of, check_rate=check_rate)
         self.engine = engine

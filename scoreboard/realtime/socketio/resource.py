@@ -9,8 +9,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from scoreboard.boundaries import Announcer, Authenticator, SessionStore
 from scoreboard.domain.limits import RateVerdict
-from scoreboard.net.connections import LiveConnections
-from scoreboard.net.live_limits import LiveLimits
+from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.limits import LiveLimits
 from scoreboard.realtime.engineio.connection import Engine
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.polling import EngineResource
@@ -26,7 +26,7 @@ def socketio_resource(
     authenticator: Authenticator,
     announcer: Announcer,
     session_store: SessionStore,
-    live_connections: LiveConnections,
+    registry: ConnectionRegistry,
     settings: LiveLimits,
     engine: EngineSettings,
     clock: IReactorTime,
@@ -46,7 +46,7 @@ def socketio_resource(
     connections = Engine(
         settings=engine,
         requests=settings.frames,
-        live_connections=live_connections,
+        registry=registry,
         clock=clock,
         new_sid=new_sid,
         handler_factory=services.make_client,
@@ -54,7 +54,7 @@ def socketio_resource(
     return EngineResource(
         EngineFactory(
             engine=connections,
-            live_connections=live_connections,
+            registry=registry,
             settings=settings,
             clock=clock,
             address_of=address_of,

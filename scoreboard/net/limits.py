@@ -1,4 +1,4 @@
-"""How much the live wing takes from one client, and from all of them together."""
+"""Limits of the edge: how much one client may send, how many may, and how long they may take."""
 
 from __future__ import annotations
 
@@ -11,8 +11,23 @@ from scoreboard.domain.values import Value
 TOO_SLOW: Final = 4008
 
 
+class HttpLimits(Value, frozen=True, kw_only=True):
+    """HTTP: sizes in bytes, times in seconds of a monotonic clock."""
+
+    head_bytes_max: int = 16_384
+    head_fields_max: int = 100
+    body_bytes_max: int = 16_384
+    connections_max: int = 8_000
+    connections_per_address_max: int = 512
+    head_s_max: float = 10.0
+    body_s_max: float = 20.0
+    body_bytes_per_s_min: int = 1_024
+    idle_s_max: float = 60.0
+    linger_s_max: float = 2.0
+
+
 class LiveLimits(Value, frozen=True, kw_only=True):
-    """The live wing's settings. Times are seconds of a monotonic clock; ``origins`` are as browsers spell them, ``*`` is any."""
+    """The live protocols. Times are seconds of a monotonic clock; ``origins`` are as browsers spell them, ``*`` is any."""
 
     origins: tuple[str, ...]
     sockets_max: int
