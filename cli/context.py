@@ -15,7 +15,7 @@ import typer
 
 from cli.exit_codes import BAD_SETTINGS, CliError
 from scoreboard.boundaries import Board, Ledger, PlayerStore
-from scoreboard.domain.values import Standing
+from scoreboard.domain.standings import Standing
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scoreboard.boundaries import EventEncoder
-from scoreboard.domain.values import Event
+from scoreboard.domain.events import Event
 
 
 class FrameCache:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from scoreboard.boundaries import Listener
-from scoreboard.domain.values import TokenExpiring
+from scoreboard.domain.events import TokenExpiring
 
 EXPIRING_S: Final = 30
 

@@ -15,11 +15,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
 from scoreboard.boundaries import Announcer, Authenticator, Health, Meter, PlayerStore, Ranking, RateLimiter, Scorekeeper, Tickets
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.grants import Keyring
-from scoreboard.domain.players import PlayerSettings
+from scoreboard.domain.players import Player, PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import Catalogue
-from scoreboard.domain.values import Cursor, Player
 from scoreboard.net.http.addresses import Proxies
 from scoreboard.net.http.connections import Connections
 from scoreboard.net.http.cors import cors

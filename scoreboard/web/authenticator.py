@@ -19,8 +19,8 @@ from msgspec import Meta
 
 from scoreboard.boundaries import Authenticator
 from scoreboard.domain.grants import Keyring
+from scoreboard.domain.players import USER_ID, Player, Role
 from scoreboard.domain.refusals import SUSPENDED, Reason, Refusal
-from scoreboard.domain.values import USER_ID, Player, Role
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.strict_json import check_names
 

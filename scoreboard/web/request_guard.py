@@ -7,8 +7,9 @@ from typing import Final
 
 from scoreboard.boundaries import Authenticator, RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.domain.values import Player, Value
+from scoreboard.domain.value import Value
 from scoreboard.net.http.request import Request
 from scoreboard.web.authenticator import bearer
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from scoreboard.domain.grants import key_id, keyring
-from scoreboard.domain.values import Player
+from scoreboard.domain.players import Player
 from scoreboard.web.authenticator import INVALID_TOKEN, JwtAuthenticator
 from tests.attack.forged_tokens import FORGERS
 from tests.attack.holes import Hole, holed_module

@@ -11,7 +11,7 @@ from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublish
 from zope.interface import implementer
 
 from scoreboard.boundaries import Meter
-from scoreboard.domain.values import Standing
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.client import RedisClient
 
 NOW_MS = 1_790_000_000_000

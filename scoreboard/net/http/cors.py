@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from scoreboard.domain.values import ClientInfo, Player
+from scoreboard.domain.actions import ClientInfo
+from scoreboard.domain.players import Player
 from scoreboard.net.http.addresses import counted_as
 from scoreboard.net.http.request_head import RequestHead
 from scoreboard.net.http.response import Response

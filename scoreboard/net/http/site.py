@@ -15,7 +15,7 @@ from twisted.web.resource import IResource
 
 from scoreboard.boundaries import Meter
 from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.net.http.addresses import Proxies, is_loopback, plain
 from scoreboard.net.http.channel import Channel
 from scoreboard.net.http.connections import Connections

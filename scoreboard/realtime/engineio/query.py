@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.net.websocket.handshake import check_page
 
 TRANSPORTS: Final = ("polling", "websocket")
