@@ -14,7 +14,7 @@ from cli.context import CliContext, Stores, cli_context
 from cli.exit_codes import FOUND_WRONG
 from cli.output import JsonOption, fields, iso_time, json_text, print_error, print_json, show, table, two_lines, utc_time
 from cli.time_options import parse_time_ms
-from scoreboard.boundaries import Ledger
+from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.entries import Entry, EntryFilter
 
 PAGE_ENTRIES_MAX: Final = 1000

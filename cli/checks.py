@@ -8,9 +8,12 @@ from typing import Any, Final
 
 from cli.context import Stores
 from cli.reactor import sleep
-from scoreboard.boundaries import Board, Ledger, StaleBoard, StoreUnavailable
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.entries import Finding
-from scoreboard.domain.values import Standing, Value
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.standings import Standing
+from scoreboard.domain.value import Value
 
 FINDINGS_MAX: Final = 1000
 _PAGE_PLAYERS_MAX: Final = 500

@@ -14,8 +14,10 @@ from typing import Any, Protocol, TypeVar
 import typer
 
 from cli.exit_codes import BAD_SETTINGS, CliError
-from scoreboard.boundaries import Board, Ledger, PlayerStore
-from scoreboard.domain.values import Standing
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.standings import Standing
 
 T = TypeVar("T")
 

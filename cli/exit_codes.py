@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli.output import print_error
-from scoreboard.boundaries import StaleBoard, StoreMisconfigured, StoreUnavailable
+from scoreboard.domain.errors import StaleBoard, StoreMisconfigured, StoreUnavailable
 from scoreboard.file_errors import why_not_written
 
 FOUND_WRONG: Final = 1

@@ -13,9 +13,11 @@ from cli.confirmation import OperatorOption, ReasonOption, YesOption, confirm, o
 from cli.context import CliContext, Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, CliError
 from cli.output import JsonOption, cell, fields, print_error, print_json, show, table, utc_time
-from scoreboard.boundaries import StaleBoard, StoreUnavailable
-from scoreboard.domain.players import Achievement, PlayerSettings, SuspensionOrder
-from scoreboard.domain.values import USER_ID, PlayerRank, Standing, Value
+from scoreboard.domain.board_pages import PlayerRank
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.players import USER_ID, Achievement, PlayerSettings, SuspensionOrder
+from scoreboard.domain.standings import Standing
+from scoreboard.domain.value import Value
 
 SUSPENSIONS_SHOWN_MAX: Final = 100
 

@@ -14,8 +14,8 @@ from cli.checks import FINDINGS_MAX, Checker, Report
 from cli.context import Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, USAGE_ERROR, CliError
 from cli.output import Console, JsonOption, cell, counted, iso_time, json_text, note, print_json, show, table, visible
+from scoreboard.domain.actions import ACTION_ID
 from scoreboard.domain.entries import Entry
-from scoreboard.domain.values import ACTION_ID
 
 _IDS_MAX: Final = 100_000
 _LINE_CHARS_MAX: Final = 1024

@@ -13,9 +13,9 @@ from cli.confirmation import OperatorOption, ReasonOption, YesOption, confirm, o
 from cli.context import CliContext, Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, UNREACHABLE, CliError
 from cli.output import JsonOption, counted, note, print_json, show
-from scoreboard.boundaries import StaleBoard, StoreUnavailable
 from scoreboard.domain.entries import ResetOrder
-from scoreboard.domain.values import Standing
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.standings import Standing
 
 app = typer.Typer(no_args_is_help=True)
 

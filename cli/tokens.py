@@ -11,7 +11,7 @@ from cli.context import cli_context
 from cli.exit_codes import USAGE_ERROR, CliError
 from cli.output import JsonOption, print_json
 from cli.time_options import parse_duration_s
-from scoreboard.domain.values import USER_ID
+from scoreboard.domain.players import USER_ID
 
 _NAME_CHARS_MAX: Final = 64
 

@@ -12,8 +12,10 @@ from rich.live import Live
 from cli.context import CliContext, Stores, cli_context
 from cli.output import Console, JsonOption, cell, counted, one_line, print_json, show, table, utc_time
 from cli.reactor import sleep
-from scoreboard.boundaries import StaleBoard, StoreUnavailable
-from scoreboard.domain.values import Cursor, Page, Row, ScoreChanged
+from scoreboard.domain.board_pages import Page, Row
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
 
 #: The shortest time between two refreshes.
 _REFRESH_S_MIN: Final = 0.1

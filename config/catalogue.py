@@ -15,7 +15,7 @@ import msgspec
 from config import BadSettings
 from scoreboard.domain.entries import RESET
 from scoreboard.domain.rules import ActionRule, FieldRule, Scalar
-from scoreboard.domain.values import POINTS_MAX
+from scoreboard.domain.standings import POINTS_MAX
 
 _ACTION_TYPE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)

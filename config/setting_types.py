@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from jwt.utils import is_pem_format, is_ssh_key
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from scoreboard.domain.values import POINTS_MAX
+from scoreboard.domain.standings import POINTS_MAX
 
 _UNITS_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION_S_MAX: Final = 366 * 86_400

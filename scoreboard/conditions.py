@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from scoreboard.actors.projector import Projector
-from scoreboard.boundaries import Condition
+from scoreboard.domain.health import Condition
 from scoreboard.storage.redis.client import RedisClient
 
 _REDIS: Final[Mapping[str, str]] = {

@@ -12,8 +12,11 @@ from typing import Final
 from config.settings import Settings
 from scoreboard.actors.board_diagnosis import diagnose
 from scoreboard.actors.rebuild import Pause, rebuild
-from scoreboard.boundaries import Board, Ledger, PlayerStore, StaleBoard, StoreUnavailable
-from scoreboard.domain.values import Standing
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, using
 from scoreboard.storage.schema import migrate

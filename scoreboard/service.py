@@ -37,13 +37,16 @@ from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.suspension_watcher import SuspensionWatcher
-from scoreboard.boundaries import Board, CloseReason, Failpoint, StoreMisconfigured, StoreUnavailable
+from scoreboard.boundaries.board import Board
 from scoreboard.conditions import board_conditions, redis_conditions
 from scoreboard.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.domain.rules import Catalogue
-from scoreboard.domain.values import Cursor, ScoreChanged
 from scoreboard.errands import Stores, require_given_directory
 from scoreboard.errands import backup_ledger as backup_ledger
 from scoreboard.errands import ledger_location as ledger_location
@@ -53,6 +56,7 @@ from scoreboard.errands import restore_ledger as restore_ledger
 from scoreboard.errands import schema_status as schema_status
 from scoreboard.errands import stores_named as stores_named
 from scoreboard.errands import upgrade_schema as upgrade_schema
+from scoreboard.failpoints import Failpoint
 from scoreboard.failpoints import failpoint as make_failpoint
 from scoreboard.fittings import limits, live_limits, new_id, new_sid, now_ms, ring
 from scoreboard.listening import CannotListen, listen

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from scoreboard.boundaries import Listener
+from scoreboard.boundaries.announcer import Listener
+from scoreboard.domain.board_pages import View
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.values import Cursor, View
 
 
 class Balcony:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 
-from scoreboard.boundaries import Meter
+from scoreboard.boundaries.health import Meter
 from scoreboard.telemetry import JsonLog, LagWatch, Telemetry, json_line, json_log
 
 _conforms: type[Meter] = Telemetry

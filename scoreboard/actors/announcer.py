@@ -27,36 +27,23 @@ from scoreboard.actors.frame_cache import FrameCache
 from scoreboard.actors.room import Room
 from scoreboard.actors.spectators import Spectators
 from scoreboard.actors.views import Views
-from scoreboard.boundaries import (
-    SUSPENDED,
-    CloseReason,
-    Failpoint,
-    Listener,
-    Meter,
-    Ranking,
-    ResumeResult,
-    StoreUnavailable,
-    no_failpoint,
-)
+from scoreboard.boundaries.announcer import Listener
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ranking import Ranking
+from scoreboard.domain.board_pages import Page, RankRange, View
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, STALLED
 from scoreboard.domain.coalesce import coalesce, every_step
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged, Event, PlayerSuspended, ScoreChanged, SpectatingEnded
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
-from scoreboard.domain.values import (
-    POINTS_MAX,
-    BoardChanged,
-    Cursor,
-    Event,
-    Page,
-    PlayerSuspended,
-    RankRange,
-    ScoreChanged,
-    SpectatingEnded,
-    View,
-)
+from scoreboard.domain.saved_session import ResumeResult
+from scoreboard.domain.standings import POINTS_MAX
+from scoreboard.failpoints import Failpoint, no_failpoint
 
 TOP_ROWS = 10
 TOP = RankRange(offset=0, limit=TOP_ROWS)
 STALLED_S_MAX = 10.0
-SLOW = CloseReason(code=4008, reason="too slow: nothing was read for 10 seconds")
 #: Players whose latest change waits for a tick; beyond it only the board itself is told.
 CHANGES_WAITING_MAX = 10_000
 #: Sockets served before the reactor gets a turn: two milliseconds of it, or thirty on a machine fifteen times as slow.
@@ -206,7 +193,7 @@ class Announcer:
         for listener in list(self._own.get(user_id, ())):
             self._notify(listener, suspended)
             self.leave(listener)
-            listener.close(SUSPENDED)
+            listener.close(ACCOUNT_SUSPENDED)
 
     def _notify(self, listener: Listener, event: Event) -> None:
         if listener.drained:
@@ -393,7 +380,7 @@ class Announcer:
             elif now_s - since_s >= STALLED_S_MAX:
                 self._meter.count("sockets_closed_slow_total")
                 self.leave(listener)
-                listener.close(SLOW)
+                listener.close(STALLED)
 
 
 def _batches(listeners: list[Listener]) -> Iterator[list[Listener]]:

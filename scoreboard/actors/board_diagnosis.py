@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from scoreboard.boundaries import BoardState, LedgerState
-from scoreboard.domain.values import Value
+from scoreboard.domain.board_state import BoardState
+from scoreboard.domain.ledger_state import LedgerState
+from scoreboard.domain.value import Value
 
 #: After so long without a sign of life, whoever drew elsewhere is taken to have gone. Signs come every two seconds.
 SILENT_S_MAX: Final = 4

@@ -17,7 +17,10 @@ from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.projector import Projector
-from scoreboard.boundaries import Board, Ledger, Meter, StaleBoard, StoreUnavailable
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 STEP_S: Final = 0.28
 PLAYERS_PER_STEP: Final = 500

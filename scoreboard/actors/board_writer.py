@@ -8,8 +8,13 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from scoreboard.boundaries import Board, Ledger, Projection, StaleBoard
-from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.board_state import Projection
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StaleBoard
+from scoreboard.domain.events import ScoreChanged
+from scoreboard.domain.standings import Standing
 
 ENTRIES_PER_PAGE: Final = 1_000
 DRAWN_VERSIONS_MAX: Final = 100_000

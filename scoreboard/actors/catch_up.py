@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable
 
 import msgspec
 
-from scoreboard.boundaries import History
+from scoreboard.domain.board_state import History
+from scoreboard.domain.events import AchievementUnlocked, BoardChanged, Event, PlayerActed, RankAchieved, ScoreChanged
 from scoreboard.domain.standings import milestone
-from scoreboard.domain.values import AchievementUnlocked, BoardChanged, Event, PlayerActed, RankAchieved, ScoreChanged
 
 
 def player_events(change: ScoreChanged) -> Iterable[Event]:

@@ -13,8 +13,12 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Ledger, Meter, StoreUnavailable
-from scoreboard.domain.values import Cursor, Page, PlayerRank, Standing
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.board_pages import Page, PlayerRank
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.standings import Standing
 
 RANKS_PER_READ_MAX: Final = 500
 RANKS_WAITING_MAX: Final = 4_096

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scoreboard.boundaries import EventEncoder
-from scoreboard.domain.values import Event
+from scoreboard.boundaries.announcer import EventEncoder
+from scoreboard.domain.events import Event
 
 
 class FrameCache:

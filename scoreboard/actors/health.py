@@ -15,7 +15,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from scoreboard.boundaries import Condition, Health, Ledger, Meter, StoreUnavailable
+from scoreboard.boundaries.health import Health, Meter
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.health import Condition
 
 PROBE_INTERVAL_S: Final = 1.0
 POLL_INTERVAL_S: Final = 0.25

@@ -14,7 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from scoreboard.boundaries import KeyRoster, Meter, StoreUnavailable
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.keys import KeyRoster
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.rotation import KnownKeys, ServerKeys, agreed, known_keys
 

@@ -16,8 +16,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from scoreboard.boundaries import Ledger, Meter, StoreUnavailable
-from scoreboard.domain.values import Value
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.value import Value
 
 POLL_S: Final = 5.0
 #: The first look of all waits for a connection too, so its round trip is long.

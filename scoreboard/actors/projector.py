@@ -24,21 +24,16 @@ from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
 from scoreboard.actors.board_writer import BoardWriter, OnChanges
 from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
-from scoreboard.boundaries import (
-    Board,
-    BoardState,
-    DamagedBoard,
-    Failpoint,
-    Ledger,
-    LedgerWentBack,
-    Meter,
-    Placement,
-    StaleBoard,
-    StoreUnavailable,
-    no_failpoint,
-)
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.actions import Receipt
+from scoreboard.domain.board_state import BoardState, Placement
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import DamagedBoard, LedgerWentBack, StaleBoard, StoreUnavailable
 from scoreboard.domain.judgement import Award, standings_of, unplaced
-from scoreboard.domain.values import Cursor, Receipt, Standing
+from scoreboard.domain.standings import Standing
+from scoreboard.failpoints import Failpoint, no_failpoint
 
 #: How often the board is asked for its state, and how many of those times the ledger is followed as well.
 POLL_S: Final = 1.0

@@ -16,8 +16,13 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from scoreboard.actors.degraded_reads import DegradedReads
-from scoreboard.boundaries import Board, History, Ledger, Meter, StaleBoard, StoreUnavailable
-from scoreboard.domain.values import Cursor, Page, PlayerRank, View
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.board_pages import Page, PlayerRank, View
+from scoreboard.domain.board_state import History
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 PAGES_MAX = 256
 RANKS_MAX = 10_000

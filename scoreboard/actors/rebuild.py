@@ -7,8 +7,11 @@ from typing import Any, Final
 
 from twisted.internet.defer import ensureDeferred
 
-from scoreboard.boundaries import Board, BoardState, Ledger, StoreUnavailable
-from scoreboard.domain.values import Standing
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.board_state import BoardState
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.standings import Standing
 
 #: Large pages: the reading thread meets the busy reactor only when a page begins and ends (docs/performance.md).
 PLAYERS_PER_PAGE: Final = 8_000

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoreboard.boundaries import EventEncoder, Listener
-from scoreboard.domain.values import BoardChanged, Event, Page, Row, ScoreChanged
+from scoreboard.boundaries.announcer import EventEncoder, Listener
+from scoreboard.domain.board_pages import Page, Row
+from scoreboard.domain.events import BoardChanged, Event, ScoreChanged
 
 #: Who is still to hear something, and what.
 Audience = tuple[dict[Listener, None], bytes]

@@ -18,12 +18,17 @@ from twisted.logger import Logger
 
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from scoreboard.actors.projector import Projector
-from scoreboard.boundaries import AWARD_S_MAX, Failpoint, Ledger, Meter, RateLimiter, StoreAway, StoreUnavailable, no_failpoint
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.boundaries.rate_limiter import RateLimiter
+from scoreboard.domain.actions import ClientInfo, PlacedReceipt, Receipt, Submission
+from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.judgement import Award, Claim, Verdict, unplaced
+from scoreboard.domain.judgement import AWARD_S_MAX, Award, Claim, Verdict, unplaced
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, unavailable
 from scoreboard.domain.rules import Catalogue
-from scoreboard.domain.values import ClientInfo, PlacedReceipt, Player, Receipt, Submission
+from scoreboard.failpoints import Failpoint, no_failpoint
 
 SubmitResult = Receipt | Refusal
 _FULL = unavailable("Too many submissions are waiting; nothing was awarded")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final, TypeVar
 
-from scoreboard.boundaries import Listener
+from scoreboard.boundaries.announcer import Listener
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED, Refusal
 
 SPECTATED_PER_LISTENER_MAX: Final = 32

@@ -16,7 +16,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from scoreboard.boundaries import Meter, PlayerStore, StoreUnavailable
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerChange, PlayerSettings
 
 POLL_S: Final = 0.5

@@ -12,8 +12,10 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from scoreboard.boundaries import Listener
-from scoreboard.domain.values import POINTS_MAX, Around, Page, RankRange, Row, ScoreChanged, View, ViewChanged
+from scoreboard.boundaries.announcer import Listener
+from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
+from scoreboard.domain.events import ScoreChanged, ViewChanged
+from scoreboard.domain.standings import POINTS_MAX
 
 VIEWS_MAX: Final = 10_000
 VIEWS_PER_LISTENER_MAX: Final = 4

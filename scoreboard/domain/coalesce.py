@@ -7,7 +7,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import ScoreChanged
+from scoreboard.domain.standings import Standing
 
 #: Of a player's deeds so many of the latest are told together.
 AWARDS_KEPT_MAX: Final = 10

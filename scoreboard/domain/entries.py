@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from scoreboard.domain.values import Standing, Value
+from scoreboard.domain.standings import Standing
+from scoreboard.domain.value import Value
 
 
 class Entry(Value, frozen=True, kw_only=True):

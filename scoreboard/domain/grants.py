@@ -18,8 +18,10 @@ from typing import Final
 
 import msgspec
 
+from scoreboard.domain.actions import Metadata, Submission, metadata_json
+from scoreboard.domain.boards import BOARD_ID
 from scoreboard.domain.refusals import INVALID_ACTION, Refusal, too_early
-from scoreboard.domain.values import BOARD_ID, Metadata, Submission, Value, metadata_json
+from scoreboard.domain.value import Value
 
 _TAG: Final = b"scoreboard/action/v1\0"
 #: How far ahead of our clock another server's may be.

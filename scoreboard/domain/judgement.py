@@ -7,15 +7,22 @@ in one transaction; so memory, SQLite and PostgreSQL judge alike because they do
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
 
 import msgspec
 
+from scoreboard.domain.actions import AwardSummary, ClientInfo, Metadata, Receipt
 from scoreboard.domain.coalesce import merge_news
 from scoreboard.domain.grants import Grant
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, too_early
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.standings import crossed
-from scoreboard.domain.values import DAY_MS, POINTS_MAX, AwardSummary, ClientInfo, Metadata, Player, Receipt, Standing, Value
+from scoreboard.domain.standings import POINTS_MAX, Standing, crossed
+from scoreboard.domain.value import Value
+
+#: How long a batch may take, and how long a submission may from its arrival until the ledger has answered.
+AWARD_S_MAX: Final = 4.5
+DAY_MS: Final = 86_400_000
 
 
 class Claim(Value, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, Literal
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 Policy = Literal["sliding", "bucket"]
 _EXACT_QUOTA_MAX: Final = 128

@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import Final, Literal
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
+
+#: What a user id may look like, wherever it comes from.
+USER_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
+
+TICKET_LIFE_S: Final = 30
+
+Role = Literal["user", "admin", "service", "spectator"]
+
+
+class Player(Value, frozen=True, kw_only=True):
+    """Who a verified token says is asking; ``expires_at_s`` is the token's own end, in Unix seconds."""
+
+    user_id: str
+    username: str
+    role: Role
+    expires_at_s: int
+    avatar: str | None = None
+
+    @property
+    def may_play(self) -> bool:
+        """Whether this role may initialize and submit actions."""
+        return self.role != "spectator"
+
 
 #: What kind of achievement a milestone of one's total is.
 SCORE_MILESTONE: Final[Literal["SCORE_MILESTONE"]] = "SCORE_MILESTONE"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from scoreboard.domain.values import Receipt, Value
+from scoreboard.domain.actions import Receipt
+from scoreboard.domain.value import Value
 
 
 class Reason(Enum):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from scoreboard.domain.grants import Keyring
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 
 class KnownKeys(Value, frozen=True, kw_only=True):

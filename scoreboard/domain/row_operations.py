@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from scoreboard.domain.values import Row, Value
+from scoreboard.domain.board_pages import Row
+from scoreboard.domain.value import Value
 
 
 class Enter(Value, frozen=True, kw_only=True):

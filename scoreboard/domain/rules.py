@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from scoreboard.domain.refusals import Refusal, malformed
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 Kind = Literal["string", "integer", "number", "boolean"]
 Scalar = str | int | float | bool

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from scoreboard.domain.values import Cursor, Value, View
+from typing import Final
+
+from scoreboard.domain.board_pages import Page, View
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import Event
+from scoreboard.domain.value import Value
+
+SESSION_KEPT_S: Final = 120
+
+
+class ResumeResult(Value, frozen=True, kw_only=True):
+    """How a listener that was away comes back: with what it missed, or (``missed`` None) with the top alone.
+
+    ``missed`` are the events that bring it to the page's cursor, which all of them carry: each player's latest, and the top.
+    """
+
+    page: Page
+    missed: tuple[Event, ...] | None
 
 
 class RoomSubscription(Value, frozen=True, kw_only=True):

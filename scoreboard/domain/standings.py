@@ -13,7 +13,58 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final
 
-from scoreboard.domain.values import POINTS_MAX
+from scoreboard.domain.actions import AwardSummary
+from scoreboard.domain.board_pages import Row
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import ScoreChanged
+from scoreboard.domain.value import Value
+
+POINTS_MAX: Final = 2**53 - 1
+
+
+class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
+    """A player's total as the ledger has it, complete enough to draw.
+
+    ``version`` rises by one with every ledger entry of the player. ``reached_at_ms`` is when the total was
+    reached; null means the player is not on the board (never scored, or was reset). ``deeds`` led here and ``unlocked`` these
+    milestones, as far as whoever tells the standing knows: both are news, told once and never read back.
+    """
+
+    user_id: str
+    username: str
+    avatar: str | None
+    points: int
+    version: int
+    reached_at_ms: int | None
+    updated_at_ms: int
+    awards: tuple[AwardSummary, ...] = ()
+    unlocked: tuple[int, ...] = ()
+
+    def row(self, rank: int) -> Row:
+        """The line that this player has on the board at a rank."""
+        return Row(
+            rank=rank,
+            user_id=self.user_id,
+            username=self.username,
+            avatar=self.avatar,
+            points=self.points,
+            updated_at_ms=self.updated_at_ms,
+        )
+
+    def score_changed(self, cursor: Cursor, rank: int | None, previous_rank: int | None) -> ScoreChanged:
+        """What screens are told when this became the player's total."""
+        return ScoreChanged(
+            cursor=cursor,
+            user_id=self.user_id,
+            username=self.username,
+            points=self.points,
+            rank=rank,
+            previous_rank=previous_rank,
+            at_ms=self.updated_at_ms,
+            awards=self.awards,
+            unlocked=self.unlocked,
+        )
+
 
 #: 2025-01-01T00:00:00Z, where f begins to fall; it reaches 0⁺ twenty years later and stays.
 _ORIGIN_MS: Final = 1_735_689_600_000

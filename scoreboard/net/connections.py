@@ -16,7 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from scoreboard.boundaries import CloseReason, Meter
+from scoreboard.boundaries.health import Meter
+from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
 from scoreboard.net.limits import HttpLimits, LiveLimits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from scoreboard.domain.limits import Limit
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 #: The closing code of those who do not read what they are sent.
 TOO_SLOW: Final = 4008

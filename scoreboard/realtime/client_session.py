@@ -7,10 +7,17 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from scoreboard.boundaries import Announcer, Authenticator, CloseReason, EventEncoder, ResumeResult, StoreUnavailable
+from scoreboard.boundaries.announcer import Announcer, EventEncoder
+from scoreboard.boundaries.authentication import Authenticator
+from scoreboard.domain.board_pages import Page, View
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged, Event, SpectatingEnded
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
-from scoreboard.domain.saved_session import NO_SUBSCRIPTIONS, RoomSubscription, Subscriptions
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, SpectatingEnded, Value, View
+from scoreboard.domain.saved_session import NO_SUBSCRIPTIONS, ResumeResult, RoomSubscription, Subscriptions
+from scoreboard.domain.value import Value
 from scoreboard.net.socket_writer import FrameSink
 from scoreboard.realtime.expiry import warn_of_end
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from scoreboard.boundaries import Listener
-from scoreboard.domain.values import TokenExpiring
+from scoreboard.boundaries.announcer import Listener
+from scoreboard.domain.events import TokenExpiring
 
 EXPIRING_S: Final = 30
 

@@ -12,7 +12,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import SUSPENDED, Announcer, Authenticator, CloseReason
+from scoreboard.boundaries.announcer import Announcer
+from scoreboard.boundaries.authentication import Authenticator
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.connections import ConnectionRegistry
@@ -29,7 +31,7 @@ OUR_FAULT: Final = CloseReason(code=1011, reason="the server has a fault")
 
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
 #: Why a first token closes the socket; another first token would say the same.
-_NO_ENTRY: Final = {Reason.INVALID_TOKEN: BAD_TOKEN, Reason.FORBIDDEN: SUSPENDED}
+_NO_ENTRY: Final = {Reason.INVALID_TOKEN: BAD_TOKEN, Reason.FORBIDDEN: ACCOUNT_SUSPENDED}
 #: One for all sockets: the announcer frames an event once for each wire that it meets.
 _ENCODER: Final = NativeEncoder()
 _ROWS_ENCODER: Final = NativeRowsEncoder()

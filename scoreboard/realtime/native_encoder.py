@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from scoreboard.domain.events import BoardChanged, Event
 from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.values import BoardChanged, Event
 from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.payloads import ROWS_EVENT, event_name, event_payload, refusal_payload, rows_payload
 

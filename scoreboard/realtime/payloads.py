@@ -9,25 +9,21 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.row_operations import Enter, Leave, Move, Operation, Score, diff, offset_of
-from scoreboard.domain.values import (
+from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
+from scoreboard.domain.events import (
     AchievementUnlocked,
-    Around,
     BoardChanged,
     Event,
-    Page,
     PlayerActed,
     PlayerSuspended,
     RankAchieved,
-    RankRange,
-    Row,
     ScoreChanged,
     SpectatingEnded,
     TokenExpiring,
-    View,
     ViewChanged,
 )
+from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.row_operations import Enter, Leave, Move, Operation, Score, diff, offset_of
 
 encode = msgspec.json.Encoder().encode
 

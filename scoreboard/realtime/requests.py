@@ -7,20 +7,12 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
+from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Around, RankRange, View
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import BoardChanged, Event
+from scoreboard.domain.players import USER_ID
 from scoreboard.domain.refusals import Refusal, Refused, malformed
-from scoreboard.domain.values import (
-    LIMIT_DEFAULT,
-    LIMIT_MAX,
-    OFFSET_MAX,
-    USER_ID,
-    Around,
-    BoardChanged,
-    Cursor,
-    Event,
-    RankRange,
-    Value,
-    View,
-)
+from scoreboard.domain.value import Value
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.payloads import encode, view_payload
 

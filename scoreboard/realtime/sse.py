@@ -17,8 +17,13 @@ from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Announcer, CloseReason, EventEncoder, Listener, StoreUnavailable
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, cursor_of
+from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
+from scoreboard.domain.board_pages import Page
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged, Event, cursor_of
+from scoreboard.domain.players import Player
 from scoreboard.net.connections import ConnectionRegistry, LiveConnection
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.limits import TOO_SLOW, LiveLimits

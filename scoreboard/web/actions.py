@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scoreboard.boundaries import Health
+from scoreboard.boundaries.health import Health
 from scoreboard.domain.grants import Grant, Keyring, sign
 from scoreboard.domain.limits import ConcurrencySlot, Hit
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal, Refused, malformed, unavailable
 from scoreboard.domain.rules import Catalogue, check_metadata, points_for
-from scoreboard.domain.values import Player
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_bodies import read_initialize

@@ -7,9 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from scoreboard.boundaries import Condition
+from scoreboard.domain.actions import Receipt
+from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
+from scoreboard.domain.health import Condition
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
-from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Receipt, Value
+from scoreboard.domain.value import Value
 from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED
 from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest

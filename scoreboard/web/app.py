@@ -12,11 +12,17 @@ from klein import Klein
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Announcer, Authenticator, Health, Meter, PlayerStore, Ranking, RateLimiter, Scorekeeper, Tickets
+from scoreboard.boundaries.announcer import Announcer
+from scoreboard.boundaries.authentication import Authenticator, Tickets
+from scoreboard.boundaries.health import Health, Meter
+from scoreboard.boundaries.players import PlayerStore
+from scoreboard.boundaries.ranking import Ranking
+from scoreboard.boundaries.rate_limiter import RateLimiter
+from scoreboard.boundaries.scorekeeper import Scorekeeper
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.grants import Keyring
-from scoreboard.domain.players import PlayerSettings
+from scoreboard.domain.players import Player, PlayerSettings
 from scoreboard.domain.rules import Catalogue
-from scoreboard.domain.values import Cursor, Player
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies
 from scoreboard.net.http.cors import cors

@@ -17,10 +17,10 @@ import msgspec
 from jwt.utils import base64url_decode
 from msgspec import Meta
 
-from scoreboard.boundaries import Authenticator
+from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.domain.grants import Keyring
+from scoreboard.domain.players import USER_ID, Player, Role
 from scoreboard.domain.refusals import SUSPENDED, Refusal
-from scoreboard.domain.values import USER_ID, Player, Role
 from scoreboard.net.http.bearer import INVALID_TOKEN
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.strict_json import check_names

@@ -10,8 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
+from scoreboard.domain.actions import Metadata
 from scoreboard.domain.refusals import Refused, malformed
-from scoreboard.domain.values import POINTS_MAX, Metadata
+from scoreboard.domain.standings import POINTS_MAX
 
 DEPTH_MAX: Final = 16
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from scoreboard.boundaries import Health
+from scoreboard.boundaries.health import Health
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import unavailable
 from scoreboard.net.http.refusals import refused

@@ -14,9 +14,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Announcer, CloseReason, EventEncoder, History, Listener, Ranking
+from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
+from scoreboard.boundaries.ranking import Ranking
+from scoreboard.domain.board_state import History
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import Event
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal, unavailable
-from scoreboard.domain.values import Cursor, Event, Player
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.query_params import read_changes_query

@@ -11,7 +11,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from scoreboard.boundaries import Meter
+from scoreboard.boundaries.health import Meter
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.http.addresses import Proxies, is_loopback

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scoreboard.boundaries import PlayerStore
+from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.limits import Hit
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Refusal, Refused

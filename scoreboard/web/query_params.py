@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import Refused, malformed
-from scoreboard.domain.values import Cursor, Value
+from scoreboard.domain.value import Value
 
 WAIT_S_DEFAULT: Final = 25
 WAIT_S_MAX: Final = 30

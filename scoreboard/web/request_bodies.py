@@ -8,14 +8,17 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from scoreboard.domain.actions import Metadata, Submission
+from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
-from scoreboard.domain.values import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, POINTS_MAX, Metadata, Submission, Value
+from scoreboard.domain.standings import POINTS_MAX
+from scoreboard.domain.value import Value
 from scoreboard.web.canonical import canonical
 from scoreboard.web.strict_json import RepeatedName, check_names
 
 ActionType = Annotated[str, Meta(min_length=1, max_length=64, examples=["COMPLETE_QUEST"])]
-#: The one spelling of a version-4 UUID that is accepted (values.ACTION_ID).
+#: The one spelling of a version-4 UUID that is accepted (actions.ACTION_ID).
 ActionId = Annotated[
     str,
     Meta(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from scoreboard.boundaries import Authenticator, RateLimiter
+from scoreboard.boundaries.authentication import Authenticator
+from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.domain.values import Player, Value
+from scoreboard.domain.value import Value
 from scoreboard.net.http.bearer import bearer
 from scoreboard.net.http.request import Request
 

@@ -20,7 +20,7 @@ from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
 from scoreboard.net.http.cors import Cors
 from scoreboard.net.http.refusals import FAULT_RESPONSE, refused

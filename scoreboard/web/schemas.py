@@ -9,12 +9,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from scoreboard.boundaries import Condition, History
+from scoreboard.domain.actions import Receipt
+from scoreboard.domain.board_pages import Page, PlayerRank
+from scoreboard.domain.board_state import History
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.players import SCORE_MILESTONE, Achievement, PlayerSettings
+from scoreboard.domain.health import Condition
+from scoreboard.domain.players import SCORE_MILESTONE, Achievement, Player, PlayerSettings
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.standings import percentile
-from scoreboard.domain.values import Page, Player, PlayerRank, Receipt
 from scoreboard.net.http.refusals import RefusalBody, refusal_body
 
 Time = Annotated[str, Meta(examples=["2025-10-22T10:30:00Z"])]

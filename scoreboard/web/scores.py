@@ -8,11 +8,15 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from scoreboard.boundaries import Meter, Ranking, Scorekeeper
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.ranking import Ranking
+from scoreboard.boundaries.scorekeeper import Scorekeeper
+from scoreboard.domain.actions import Submission
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.grants import Grant, Keyring, verify
 from scoreboard.domain.limits import Hit
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
-from scoreboard.domain.values import Cursor, Player, Submission
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response

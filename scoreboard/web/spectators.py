@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason, Refusal
-from scoreboard.domain.values import Player
 from scoreboard.net.http.bearer import bearer
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scoreboard.boundaries import TICKET_LIFE_S, Tickets
+from scoreboard.boundaries.authentication import Tickets
+from scoreboard.domain.players import TICKET_LIFE_S, Player
 from scoreboard.domain.refusals import Refused
-from scoreboard.domain.values import Player
 from scoreboard.net.http.bearer import INVALID_TOKEN
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response

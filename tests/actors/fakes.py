@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from scoreboard.boundaries import CloseReason, EventEncoder, History, StoreUnavailable
-from scoreboard.domain.values import (
+from scoreboard.boundaries.announcer import EventEncoder
+from scoreboard.domain.actions import AwardSummary
+from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, Row, View
+from scoreboard.domain.board_state import History
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import (
     AchievementUnlocked,
-    Around,
-    AwardSummary,
     BoardChanged,
-    Cursor,
     Event,
-    Page,
-    Player,
     PlayerActed,
-    PlayerRank,
     PlayerSuspended,
     RankAchieved,
-    RankRange,
-    Row,
     ScoreChanged,
     SpectatingEnded,
     TokenExpiring,
-    View,
     ViewChanged,
 )
+from scoreboard.domain.players import Player
 
 NOW = 1_800_000_000_000
 

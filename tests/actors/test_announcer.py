@@ -7,8 +7,9 @@ from twisted.internet.task import Clock
 
 from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
-from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.values import ScoreChanged
+from scoreboard.domain.close_reasons import STALLED
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
 from tests.actors.fakes import PlainEncoder, QuietMeter, Screen, WrittenBoard, many, moved
 from tests.awaiting import result_of
 
@@ -150,7 +151,7 @@ def test_a_socket_stalled_for_ten_seconds_is_closed(harness: Harness) -> None:
     harness.clock.pump([0.05] * 190)
     assert screen.parted is None
     harness.clock.pump([0.05] * 20)
-    assert screen.parted == module.SLOW
+    assert screen.parted == STALLED
 
 
 def test_who_is_there_is_counted(harness: Harness) -> None:

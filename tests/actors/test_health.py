@@ -7,7 +7,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, POLL_INTERVAL_S, PROBE_INTERVAL_S, HealthMonitor
-from scoreboard.boundaries import Condition, StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.health import Condition
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import QuietMeter
 from tests.awaiting import result_of

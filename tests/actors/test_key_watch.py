@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from scoreboard.actors.key_watch import EXCHANGE_S, KeyWatch
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.rotation import ServerKeys, agreed, known_keys
 from scoreboard.storage.redis.key_roster import MemoryKeyRoster

@@ -19,7 +19,7 @@ from scoreboard.actors.ledger_clock import (
     ClockSamples,
     LedgerClock,
 )
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of, started

@@ -16,9 +16,13 @@ from scoreboard.actors.board_sweep import PLAYERS_PER_STEP, SETTLE_S, STEP_S, Bo
 from scoreboard.actors.degraded_reads import PAUSE_S, RANKS_WAITING_MAX
 from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
-from scoreboard.boundaries import BoardState, DamagedBoard, LedgerState, StoreUnavailable
+from scoreboard.domain.board_state import BoardState
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import DamagedBoard, StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
-from scoreboard.domain.values import Cursor, ScoreChanged, Standing
+from scoreboard.domain.ledger_state import LedgerState
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from scoreboard.actors.board_writer import BoardWriter
 from scoreboard.actors.rebuild import every_standing, rebuild
 from scoreboard.domain.entries import ResetOrder
-from scoreboard.domain.values import Standing
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW

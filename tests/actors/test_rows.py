@@ -16,23 +16,14 @@ from twisted.internet.task import Clock
 from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.ranking import Ranking
-from scoreboard.boundaries import History, ResumeResult
+from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
+from scoreboard.domain.board_state import History
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged, ViewChanged
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.row_operations import apply, diff, offset_of
-from scoreboard.domain.values import (
-    Around,
-    BoardChanged,
-    Cursor,
-    Event,
-    Page,
-    RankAchieved,
-    RankRange,
-    Row,
-    ScoreChanged,
-    Standing,
-    View,
-    ViewChanged,
-)
+from scoreboard.domain.saved_session import ResumeResult
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter, Screen

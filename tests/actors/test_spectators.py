@@ -6,9 +6,10 @@ import pytest
 from msgspec.structs import replace
 
 from scoreboard.actors.spectators import SPECTATED_PER_LISTENER_MAX
-from scoreboard.boundaries import SUSPENDED, StoreUnavailable
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import PlayerActed
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED
-from scoreboard.domain.values import PlayerActed
 from tests.actors.fakes import Screen, many, moved
 from tests.actors.test_announcer import Harness
 from tests.awaiting import result_of
@@ -139,7 +140,7 @@ def test_a_suspended_player_is_told_and_every_socket_closed(harness: Harness) ->
     sockets[1].drained = False
     harness.announcer.expel("amy")
     assert [screen.seen for screen in sockets] == ["X:amy", ""]
-    assert [screen.parted for screen in sockets] == [SUSPENDED, SUSPENDED]
+    assert [screen.parted for screen in sockets] == [ACCOUNT_SUSPENDED, ACCOUNT_SUSPENDED]
     harness.board.write(2, ("amy", 1))
     harness.tick(moved("amy", 1, 2, seq=2))
     assert sockets[0].seen == "X:amy"

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scoreboard.actors import views as module
 from scoreboard.actors.announcer import TOP
 from scoreboard.actors.views import Views
+from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import TOO_MANY_VIEWS
-from scoreboard.domain.values import Around, Cursor, Page, RankRange, Row, View
 from tests.actors.fakes import NOW, PlainEncoder, Screen, many, moved
 from tests.actors.test_announcer import Harness
 from tests.awaiting import result_of

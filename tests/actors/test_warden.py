@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.actors import suspension_watcher as module
 from scoreboard.actors.suspension_watcher import KNOWN_S_MAX, POLL_S, SuspensionWatcher
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from tests.actors.fakes import NOW, QuietMeter

@@ -14,12 +14,16 @@ from scoreboard.actors import scorekeeper as module
 from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper, SubmitResult
-from scoreboard.boundaries import AWARD_S_MAX, StoreAway, StoreUnavailable
+from scoreboard.domain.actions import ClientInfo, Receipt, Submission
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.entries import EntryFilter, ResetOrder
+from scoreboard.domain.errors import StoreAway, StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.grants import Grant
+from scoreboard.domain.judgement import AWARD_S_MAX
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import INVALID_ACTION, SUSPENDED, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import ClientInfo, Cursor, Player, Receipt, ScoreChanged, Submission
 from scoreboard.storage.memory.board import MemoryBoard
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter

@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 from hypothesis import strategies as st
 
+from scoreboard.domain.actions import Submission
 from scoreboard.domain.grants import Grant, encode, key_id, keyring, sign
-from scoreboard.domain.values import POINTS_MAX, Submission
+from scoreboard.domain.standings import POINTS_MAX
 from tests.attack.generators import Generators
 from tests.attack.instance import BASE64URL, Instance, b64, mistaken_keys, same_key
 

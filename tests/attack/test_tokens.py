@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from scoreboard.domain.grants import key_id, keyring
-from scoreboard.domain.values import Player
+from scoreboard.domain.players import Player
 from scoreboard.net.http.bearer import INVALID_TOKEN
 from scoreboard.web.authenticator import JwtAuthenticator
 from tests.attack.forged_tokens import FORGERS

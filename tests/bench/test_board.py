@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scoreboard.domain.values import Standing
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
 from tests.actors.fakes import QuietMeter

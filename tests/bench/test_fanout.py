@@ -12,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from twisted.internet import tcp
 from twisted.internet.protocol import Protocol
 
-from scoreboard.domain.values import BoardChanged
+from scoreboard.domain.events import BoardChanged
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder

@@ -13,7 +13,7 @@ from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Protocol
 
-from scoreboard.domain.values import BoardChanged
+from scoreboard.domain.events import BoardChanged
 from tests.realtime.cable import Watchlist
 from tests.realtime.harness import page
 from tests.realtime_sio.harness import Harness

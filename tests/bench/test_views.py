@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scoreboard.actors.views import ROWS_PER_TICK_MAX, VIEWS_MAX, Views
-from scoreboard.domain.values import RankRange, View
+from scoreboard.domain.board_pages import RankRange, View
 from scoreboard.storage.redis.board import RedisBoard
 from tests.actors.fakes import PlainEncoder, Screen, moved
 from tests.awaiting import run

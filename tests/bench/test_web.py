@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from scoreboard.domain.values import Receipt
+from scoreboard.domain.actions import Receipt
 from scoreboard.net.http.request_head import read_head
 from scoreboard.web.request_bodies import read_submission
 from scoreboard.web.schemas import ReceiptAnswer, encode, receipt_data

@@ -17,11 +17,16 @@ from typer.testing import CliRunner, Result
 
 from cli.context import AdminApi, CliContext
 from cli.main import app
-from scoreboard.boundaries import Board, Ledger, PlayerStore, StoreUnavailable
+from scoreboard.boundaries.board import Board
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.actions import ClientInfo, Metadata
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.judgement import Award, Claim
+from scoreboard.domain.judgement import DAY_MS, Award, Claim
+from scoreboard.domain.players import Player
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import DAY_MS, ClientInfo, Metadata, Player, Standing
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard
 from tests.awaiting import result_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings
 from tests.awaiting import result_of
 from tests.cli.harness import NOW_MS, CliHarness, action_id

@@ -6,7 +6,7 @@ import json
 
 import msgspec
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from tests.awaiting import result_of
 from tests.cli.harness import CliHarness, action_id
 

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import RESET, ResetOrder, ResetResult
-from scoreboard.domain.values import Standing
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.standings import Standing
 from tests.awaiting import result_of
 from tests.cli.harness import CliHarness
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from tests.cli.harness import CliHarness
 
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreboard.domain import grants
+from scoreboard.domain.actions import Metadata, Submission
 from scoreboard.domain.grants import Grant, Keyring, keyring, sign, verify
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal
-from scoreboard.domain.values import POINTS_MAX, Metadata, Submission
+from scoreboard.domain.standings import POINTS_MAX
 
 RING = keyring(b"k" * 32)
 NOW = 1_800_000_000_000

@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoreboard.domain.actions import ClientInfo, Receipt
 from scoreboard.domain.grants import Grant
-from scoreboard.domain.judgement import Account, Award, BatchFacts, Claim, UsedAction, judge, judge_batch, latest
+from scoreboard.domain.judgement import DAY_MS, Account, Award, BatchFacts, Claim, UsedAction, judge, judge_batch, latest
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import DAY_MS, POINTS_MAX, ClientInfo, Player, Receipt
+from scoreboard.domain.standings import POINTS_MAX
 
 NOW = 1_800_000_000_000
 RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.domain.standings import MILESTONE_RANKS, crossed, milestone, percentile, points_of, sort_score
-from scoreboard.domain.values import POINTS_MAX
+from scoreboard.domain.standings import MILESTONE_RANKS, POINTS_MAX, crossed, milestone, percentile, points_of, sort_score
 
 NOW_MS = 1_790_000_000_000
 TWENTY_YEARS_MS = 20 * 365 * 86_400_000

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import deferLater
 
-from scoreboard.boundaries import StoreAway, StoreUnavailable
+from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.ledger import SqlLedger

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 from twisted.internet.task import deferLater
 
-from scoreboard.boundaries import StoreAway, StoreUnavailable
 from scoreboard.domain.entries import EntryFilter
+from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.ledger import REBUILD_SECONDS_MAX, SqlLedger

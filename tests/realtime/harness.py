@@ -10,10 +10,16 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from scoreboard.boundaries import Announcer, Authenticator, Listener, ResumeResult, StoreUnavailable
+from scoreboard.boundaries.announcer import Announcer, Listener
+from scoreboard.boundaries.authentication import Authenticator
+from scoreboard.domain.board_pages import Page, Row
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged, Event, ScoreChanged
 from scoreboard.domain.limits import RateVerdict
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason, Refusal
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, Player, Row, ScoreChanged
+from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory

@@ -7,21 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from scoreboard.boundaries import SUSPENDED, StoreUnavailable
+from scoreboard.domain.actions import AwardSummary
+from scoreboard.domain.board_pages import Around, RankRange, View
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import AchievementUnlocked, Event, PlayerActed, PlayerSuspended, SpectatingEnded, ViewChanged
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_VIEWS
-from scoreboard.domain.values import (
-    AchievementUnlocked,
-    Around,
-    AwardSummary,
-    Cursor,
-    Event,
-    PlayerActed,
-    PlayerSuspended,
-    RankRange,
-    SpectatingEnded,
-    View,
-    ViewChanged,
-)
 from tests.realtime.cable import Client
 from tests.realtime.harness import NOW_S, Harness, page
 
@@ -215,5 +207,5 @@ def test_notices_say_what_happened(harness: Harness) -> None:
     assert answered(harness, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
     assert answered(harness, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}
     (listener,) = harness.announcer.known
-    listener.close(SUSPENDED)
+    listener.close(ACCOUNT_SUSPENDED)
     assert client.closed() == (4403, "the account is suspended")

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.boundaries import CloseReason, EventEncoder
+from scoreboard.boundaries.announcer import EventEncoder
+from scoreboard.domain.board_pages import Page
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged
 from scoreboard.domain.refusals import Reason, Refusal
-from scoreboard.domain.values import BoardChanged, Cursor, Event, Page, RankAchieved, ScoreChanged
 from scoreboard.net.websocket.frames import close_frame, text_frame
 from scoreboard.realtime.native_encoder import NativeEncoder
 from scoreboard.realtime.payloads import time_text

@@ -14,7 +14,7 @@ from twisted.python.threadpool import ThreadPool
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from scoreboard.boundaries import CloseReason
+from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory

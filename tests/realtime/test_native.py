@@ -8,8 +8,8 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.values import BoardChanged
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged
 from tests.realtime.cable import frame
 from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from scoreboard.domain.values import BoardChanged, Cursor, ScoreChanged
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import BoardChanged, ScoreChanged
 from tests.realtime.harness import NOW_S, Harness, page
 
 

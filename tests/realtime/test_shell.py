@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
-from scoreboard.boundaries import CloseReason
-from scoreboard.domain.values import BoardChanged
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.events import BoardChanged
 from scoreboard.net import connections as registry
 from tests.awaiting import started
 from tests.realtime.cable import Cable, frame

@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.boundaries import CloseReason, StoreUnavailable
-from scoreboard.domain.values import BoardChanged, Cursor, Player, ScoreChanged
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged, ScoreChanged
+from scoreboard.domain.players import Player
 from scoreboard.realtime.sse import HEARTBEAT_S, SseEncoder, Stream, Streams
 from tests.realtime.cable import Cable
 from tests.realtime.harness import HOUR_S, NOW_S, Harness, page

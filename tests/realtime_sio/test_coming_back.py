@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.actors.announcer import SLOW
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.close_reasons import STALLED
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged, RankAchieved, ScoreChanged
 from scoreboard.domain.saved_session import SavedSession
-from scoreboard.domain.values import BoardChanged, Cursor, RankAchieved, ScoreChanged
 from scoreboard.service import RESTARTING
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.awaiting import result_of, started
@@ -349,7 +350,7 @@ def _restart(harness: Harness, client: SioClient) -> None:
 
 def _be_slow(harness: Harness, client: SioClient) -> None:
     (client_session,) = harness.announcer.room
-    client_session.close(SLOW)
+    client_session.close(STALLED)
 
 
 LOSSES = [_vanish, _close_the_engine, _close_the_socket, _fall_silent, _be_slow, _restart]

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from scoreboard.boundaries import CloseReason
+from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio.connection import EngineConnection

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from scoreboard.domain.board_pages import Around, RankRange
+from scoreboard.domain.events import TokenExpiring
 from scoreboard.domain.refusals import NO_SPECTATORS
-from scoreboard.domain.values import Around, RankRange, TokenExpiring
 from scoreboard.realtime.socketio.encoders import RecoverableEncoder, sealed
 from tests.realtime_sio.harness import Harness
 from tests.realtime_sio.test_coming_back import MOVED, arrive, come_back

@@ -7,8 +7,8 @@ import json
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.boundaries import StoreUnavailable
-from scoreboard.domain.values import ScoreChanged
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
 from scoreboard.realtime.engineio.limits import EngineSettings
 from tests.realtime.cable import Cable, frame
 from tests.realtime_sio.harness import Harness, SioClient

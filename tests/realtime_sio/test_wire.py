@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from scoreboard.domain.values import BoardChanged, Cursor, Event, RankAchieved, ScoreChanged
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged
 from scoreboard.net.websocket.frames import unframed
 from scoreboard.realtime.socketio.encoders import (
     RecoverableEncoder,

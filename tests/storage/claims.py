@@ -6,11 +6,12 @@ import time
 import uuid
 from collections.abc import Sequence
 
+from scoreboard.domain.actions import ClientInfo, Metadata, PlacedReceipt, Receipt
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim, Verdict
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import HELD, Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import ClientInfo, Metadata, PlacedReceipt, Player, Receipt
 from scoreboard.storage.sql.award import AwardWriter
 
 NOW = 1_800_000_000_123

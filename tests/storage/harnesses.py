@@ -9,7 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from scoreboard.boundaries import Ledger, PlayerStore
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.boundaries.players import PlayerStore
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.sql.ledger import SqlLedger, open_ledger

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, event
 
-from scoreboard.boundaries import ChangedPage, LedgerWentBack
+from scoreboard.domain.errors import LedgerWentBack
+from scoreboard.domain.ledger_state import ChangedPage
 from scoreboard.domain.players import ledger_shard
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.commit_order import CommitOrder

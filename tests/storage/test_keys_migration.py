@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import SUSPENDED
 from scoreboard.storage.schema import migrate, schema_status

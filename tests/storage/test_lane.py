@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import Deferred, DeferredList, ensureDeferred
 from twisted.internet.task import deferLater
 
-from scoreboard.boundaries import StoreAway, StoreUnavailable
+from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.storage.sql import thread as thread_module
 from scoreboard.storage.sql.thread import SqlThread, close_threads
 from scoreboard.storage.sql.thread_worker import StoreSilent

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from scoreboard.boundaries import LedgerWentBack
+from scoreboard.domain.actions import ClientInfo
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
-from scoreboard.domain.judgement import Award, Verdict
+from scoreboard.domain.errors import LedgerWentBack
+from scoreboard.domain.judgement import DAY_MS, Award, Verdict
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import DAY_MS, POINTS_MAX, ClientInfo, Standing
+from scoreboard.domain.standings import POINTS_MAX, Standing
 from tests.storage.claims import NOW, claim, granted, placed, receipt_in
 from tests.storage.harnesses import Harness, MemoryHarness, harness_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryPlayerStore

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.players import SuspensionOrder
 from scoreboard.storage.schema import migrate, require_schema

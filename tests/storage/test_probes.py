@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.storage.sql.stores import PlayerSessions, open_player_sessions
 from tests.awaiting import run

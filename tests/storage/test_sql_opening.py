@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.schema import migrate, require_schema, schema_status
 from scoreboard.storage.sql.sqlite import writer as sqlite
 from scoreboard.storage.sql.stores import LedgerUnusable, open_store

@@ -12,10 +12,10 @@ import msgspec
 import psycopg
 import pytest
 
+from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import EntryFilter, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.values import PlacedReceipt
 from scoreboard.storage.sql.stores import SqlStore, open_store
 from tests.storage.claims import NOW, claim, granted, judged, placed, receipt_in
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url

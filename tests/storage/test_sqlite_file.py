@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import EntryFilter
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.sqlite.backup import back_up
 from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run

@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
 from scoreboard.domain.entries import EntryFilter
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder, ledger_shard
 from scoreboard.domain.refusals import HELD, SUSPENDED

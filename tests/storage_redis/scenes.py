@@ -10,8 +10,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
-from scoreboard.boundaries import Meter
-from scoreboard.domain.values import Standing
+from scoreboard.boundaries.health import Meter
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.client import RedisClient
 
 NOW_MS = 1_790_000_000_000

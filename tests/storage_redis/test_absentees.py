@@ -9,9 +9,10 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from scoreboard.boundaries import SESSION_KEPT_S, SessionStore
-from scoreboard.domain.saved_session import RoomSubscription, SavedSession, Subscriptions
-from scoreboard.domain.values import Around, Cursor, RankRange
+from scoreboard.boundaries.sessions import SessionStore
+from scoreboard.domain.board_pages import Around, RankRange
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.saved_session import SESSION_KEPT_S, RoomSubscription, SavedSession, Subscriptions
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from scoreboard.storage.redis import sessions as module
 from scoreboard.storage.redis.client import RedisClient

@@ -10,9 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from scoreboard.boundaries import Board, BoardState, StaleBoard, StoreUnavailable
-from scoreboard.domain.standings import points_of, sort_score
-from scoreboard.domain.values import POINTS_MAX, Around, AwardSummary, Cursor, RankRange, ScoreChanged, Standing, View
+from scoreboard.boundaries.board import Board
+from scoreboard.domain.actions import AwardSummary
+from scoreboard.domain.board_pages import Around, RankRange, View
+from scoreboard.domain.board_state import BoardState
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
+from scoreboard.domain.standings import POINTS_MAX, Standing, points_of, sort_score
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.redis.board import RedisBoard
 from tests.awaiting import result_of, run

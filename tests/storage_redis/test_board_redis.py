@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import pytest
 from twisted.internet.defer import ensureDeferred
 
-from scoreboard.boundaries import DamagedBoard, StaleBoard, StoreUnavailable
+from scoreboard.domain.actions import ClientInfo, Receipt
+from scoreboard.domain.errors import DamagedBoard, StaleBoard, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
+from scoreboard.domain.players import Player
 from scoreboard.domain.rules import ActionRule
-from scoreboard.domain.standings import sort_score
-from scoreboard.domain.values import POINTS_MAX, ClientInfo, Player, Receipt, Standing
+from scoreboard.domain.standings import POINTS_MAX, Standing, sort_score
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
 from tests.awaiting import run

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, ensureDeferred
 
-from scoreboard.boundaries import RateLimiter
+from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.client import RedisClient, Script

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoreboard.boundaries import Board
-from scoreboard.domain.values import Cursor, Standing
+from scoreboard.boundaries.board import Board
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import STEPS_KEPT_MAX, MemoryBoard
 from scoreboard.storage.redis import board as redis_board
 from tests.awaiting import result_of

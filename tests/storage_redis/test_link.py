@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.redis.client import RedisClient, script
 from scoreboard.storage.redis.connection import address
 from scoreboard.storage.redis.errors import RedisMisconfigured

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from tests.awaiting import result_of

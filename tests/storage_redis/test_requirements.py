@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit
+from scoreboard.domain.players import Player
 from scoreboard.domain.saved_session import SavedSession
-from scoreboard.domain.values import Player, Standing
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient, script

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scoreboard.boundaries import TICKET_LIFE_S, StoreUnavailable
-from scoreboard.domain.values import Player
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.players import TICKET_LIFE_S, Player
 from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run

@@ -18,40 +18,26 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 
-from scoreboard.boundaries import (
-    Announcer,
-    CloseReason,
-    Condition,
-    Health,
-    History,
-    Listener,
-    Meter,
-    Ranking,
-    RateLimiter,
-    ResumeResult,
-    Scorekeeper,
-    StoreUnavailable,
-    Tickets,
-)
+from scoreboard.boundaries.announcer import Announcer, Listener
+from scoreboard.boundaries.authentication import Tickets
+from scoreboard.boundaries.health import Health, Meter
+from scoreboard.boundaries.ranking import Ranking
+from scoreboard.boundaries.rate_limiter import RateLimiter
+from scoreboard.boundaries.scorekeeper import Scorekeeper
+from scoreboard.domain.actions import ClientInfo, Receipt, Submission
+from scoreboard.domain.board_pages import Page, PlayerRank, Row, View
+from scoreboard.domain.board_state import History
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.events import BoardChanged, Event, ScoreChanged
 from scoreboard.domain.grants import Grant, keyring
+from scoreboard.domain.health import Condition
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
-from scoreboard.domain.players import Achievement, PlayerSettings
+from scoreboard.domain.players import Achievement, Player, PlayerSettings
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
-from scoreboard.domain.values import (
-    BoardChanged,
-    ClientInfo,
-    Cursor,
-    Event,
-    Page,
-    Player,
-    PlayerRank,
-    Receipt,
-    Row,
-    ScoreChanged,
-    Submission,
-    View,
-)
+from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.channel import Channel
 from scoreboard.net.http.site import Site

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from scoreboard.domain.actions import ACTION_ID
 from scoreboard.domain.grants import Grant, keyring, verify
-from scoreboard.domain.values import ACTION_ID
 from scoreboard.web.request_bodies import read_submission
 from tests.web.harness import ACTION_SECRET, NOW_S, Harness
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreboard.domain.grants import Keyring, key_id, keyring
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import SUSPENDED, Refusal
-from scoreboard.domain.values import Player
 from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED, bearer
 from scoreboard.web import authenticator as auth
 from scoreboard.web.authenticator import JwtAuthenticator

@@ -9,7 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 
-from scoreboard.domain.values import Cursor, Row, ScoreChanged
+from scoreboard.domain.board_pages import Row
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import ScoreChanged
 from scoreboard.web import long_poll as changes
 from tests.web.harness import NOW_S, EngineConnection, Harness, request
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.http.addresses import Proxies, plain
 from tests.web.harness import EngineConnection, Harness, Reply, request

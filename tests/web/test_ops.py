@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason
-from scoreboard.domain.values import Player
 from scoreboard.net.http.refusals import STATUS
 from scoreboard.web.api_spec import REFUSALS
 from scoreboard.web.app import Api

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.players import Achievement
 from tests.awaiting import result_of

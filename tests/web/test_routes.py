@@ -6,9 +6,9 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.actions import Receipt
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal
-from scoreboard.domain.values import Receipt
 from scoreboard.net.http.refusals import STATUS
 from tests.web.harness import Harness, request
 

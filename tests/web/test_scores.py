@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.actions import ClientInfo, Receipt
+from scoreboard.domain.board_pages import PlayerRank, Row
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.refusals import ACTION_EXPIRED, Reason, Refusal, unavailable
-from scoreboard.domain.values import ClientInfo, Cursor, PlayerRank, Receipt, Row
 from tests.web.harness import NOW_S, Harness, Reply
 
 SUBMIT = "/api/v1/scores/submit"

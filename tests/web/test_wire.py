@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scoreboard.domain.actions import ACTION_ID, Submission
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.domain.values import ACTION_ID, Submission
 from scoreboard.web.canonical import canonical
 from scoreboard.web.request_bodies import ActionId, read_initialize, read_range, read_submission
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 #: What a peer on a unix socket is called. Its file mode has said who may connect.
 UNIX: Final = "unix"

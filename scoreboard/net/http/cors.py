@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final, Protocol
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.net.http.response import Response
 
 _EXPOSED: Final = b"Access-Control-Expose-Headers: ETag, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed\r\n"

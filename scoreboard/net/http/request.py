@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from twisted.web import server
 from twisted.web.resource import IResource
 
-from scoreboard.domain.values import ClientInfo, Player
+from scoreboard.domain.actions import ClientInfo
+from scoreboard.domain.players import Player
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as
 from scoreboard.net.http.request_head import RequestHead

@@ -11,7 +11,7 @@ from typing import Final
 
 from twisted.web.http_headers import Headers
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) (HTTP/1\.[01])")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 JSON: Final = b"Content-Type: application/json\r\n"
 NO_STORE: Final = b"Cache-Control: no-store\r\n"

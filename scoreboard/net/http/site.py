@@ -11,7 +11,7 @@ from twisted.web import server
 from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 
-from scoreboard.boundaries import Meter
+from scoreboard.boundaries.health import Meter
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, is_loopback, plain
 from scoreboard.net.http.channel import Channel

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import CloseReason
+from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.connections import ConnectionRegistry

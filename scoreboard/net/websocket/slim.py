@@ -17,7 +17,7 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 
-from scoreboard.boundaries import CloseReason
+from scoreboard.domain.close_reasons import CloseReason
 
 BINARY: Final = CloseReason(code=1003, reason="only text is understood")
 NOT_UTF8: Final = CloseReason(code=1007, reason="the text is not UTF-8")

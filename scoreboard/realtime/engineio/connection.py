@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from scoreboard.boundaries import CloseReason
+from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal
 from scoreboard.net.connections import ConnectionRegistry, LiveConnection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 
 
 class EngineSettings(Value, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import binascii
 from enum import Enum
 from typing import Final
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.net.websocket.frames import text_frame, unframed
 
 SEPARATOR: Final = b"\x1e"

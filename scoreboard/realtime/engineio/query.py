@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.net.http.cors import Cors
 from scoreboard.net.websocket.handshake import check_page
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.boundaries import CloseReason
+from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.net.limits import TOO_SLOW
 from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.engineio.limits import EngineSettings

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from scoreboard.domain.values import Cursor, Value
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.value import Value
 from scoreboard.realtime.requests import decoded
 
 #: Of no board, so nothing is known of the time since.

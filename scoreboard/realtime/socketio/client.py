@@ -11,11 +11,15 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import SUSPENDED, Announcer, Authenticator, CloseReason, SessionStore
+from scoreboard.boundaries.announcer import Announcer
+from scoreboard.boundaries.authentication import Authenticator
+from scoreboard.boundaries.sessions import SessionStore
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import Event
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refusal, Refused, malformed
 from scoreboard.domain.saved_session import SavedSession
-from scoreboard.domain.values import Cursor, Event
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
@@ -220,7 +224,7 @@ class SocketIoClient:
 
     def _close(self, close_reason: CloseReason) -> None:
         """Close; who must change something before it comes back is put out first, so that it does not come back by itself."""
-        put_out = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, SUSPENDED)
+        put_out = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, ACCOUNT_SUSPENDED)
         if put_out and (dismissal := self._conversation.dismiss(MAIN)):
             self._connection.reply(dismissal)
         self._connection.close(close_reason)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.socketio import packets
 from scoreboard.realtime.socketio.packets import Kind, Packet, read_packet

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from scoreboard.domain.values import BoardChanged, Event, cursor_of
+from scoreboard.domain.events import BoardChanged, Event, cursor_of
 from scoreboard.net.websocket.frames import text_frame, unframed
 from scoreboard.realtime.payloads import ROWS_EVENT, event_name, event_payload, rows_payload
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from scoreboard.domain.values import Value
+from scoreboard.domain.value import Value
 from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio.packets import Malformed
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from scoreboard.boundaries import CloseReason
-from scoreboard.domain.values import Event
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.events import Event
 from scoreboard.net.socket_writer import FrameSink
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.socketio.encoders import sealed

@@ -7,7 +7,9 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
-from scoreboard.boundaries import Announcer, Authenticator, SessionStore
+from scoreboard.boundaries.announcer import Announcer
+from scoreboard.boundaries.authentication import Authenticator
+from scoreboard.boundaries.sessions import SessionStore
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import LiveLimits

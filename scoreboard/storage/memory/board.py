@@ -7,11 +7,16 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
-from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard, StoreUnavailable
+from scoreboard.boundaries.board import Board
+from scoreboard.domain.actions import Receipt
+from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
+from scoreboard.domain.board_state import BoardState, History, Placement, Projection
 from scoreboard.domain.coalesce import coalesce_all
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
-from scoreboard.domain.standings import sort_score
-from scoreboard.domain.values import Around, Cursor, Page, PlayerRank, RankRange, Receipt, ScoreChanged, Standing, View
+from scoreboard.domain.standings import Standing, sort_score
 
 STEPS_KEPT_MAX = 1_024
 OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]

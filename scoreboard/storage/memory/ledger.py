@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Ledger, LedgerState, LedgerWentBack
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
+from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.judgement import (
+    AWARD_S_MAX,
     Account,
     Award,
     BatchFacts,
@@ -22,8 +25,9 @@ from scoreboard.domain.judgement import (
     milestones_crossed,
     with_unlocks,
 )
+from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.players import Achievement, ledger_shard
-from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.faults import FaultInjection
 from scoreboard.storage.sql.award import achievement_of, entries_of, reset_metadata, totals_of
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from scoreboard.boundaries import PlayerStore
+from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.judgement import MilestoneKey
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
 from scoreboard.storage.memory.faults import FaultInjection

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.boundaries import RateLimiter
+from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict, SlidingLog, TokenBucket
 
 #: What a verdict calls the limit of a `Slot`.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from scoreboard.boundaries import SESSION_KEPT_S, SessionStore
-from scoreboard.domain.saved_session import SavedSession
+from scoreboard.boundaries.sessions import SessionStore
+from scoreboard.domain.saved_session import SESSION_KEPT_S, SavedSession
 
 
 class MemorySessionStore:

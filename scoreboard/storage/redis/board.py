@@ -21,9 +21,16 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Board, BoardState, History, Placement, Projection, StaleBoard
+from scoreboard.boundaries.board import Board
+from scoreboard.domain.actions import Receipt
+from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
+from scoreboard.domain.board_state import BoardState, History, Placement, Projection
+from scoreboard.domain.boards import BOARD_ID
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import StaleBoard
+from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
-from scoreboard.domain.values import BOARD_ID, Around, Cursor, Page, PlayerRank, RankRange, Receipt, ScoreChanged, Standing, View
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.board_records import (
     digest_of,

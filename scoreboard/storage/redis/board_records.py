@@ -9,10 +9,13 @@ from functools import lru_cache
 
 import msgspec
 
-from scoreboard.boundaries import DamagedBoard, StaleBoard
+from scoreboard.domain.actions import AwardSummary
+from scoreboard.domain.board_pages import PlayerRank, Row
 from scoreboard.domain.coalesce import coalesce_all
-from scoreboard.domain.standings import points_of, sort_score
-from scoreboard.domain.values import POINTS_MAX, AwardSummary, Cursor, PlayerRank, Row, ScoreChanged, Standing
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.errors import DamagedBoard, StaleBoard
+from scoreboard.domain.events import ScoreChanged
+from scoreboard.domain.standings import POINTS_MAX, Standing, points_of, sort_score
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):

@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Meter
+from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, RedisConnection, address
 from scoreboard.storage.redis.errors import RECONNECT, RedisMisconfigured, RedisUnavailable, worded
 from scoreboard.storage.redis.failures import RedisFailures

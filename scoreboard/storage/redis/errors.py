@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from scoreboard.boundaries import StoreMisconfigured, StoreUnavailable
+from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
 
 #: Redis answers and reads, and takes no writes: its memory is full, it cannot write its file, its replicas are missing.
 WRITES_REFUSED: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})

@@ -7,7 +7,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger, LogLevel
 
-from scoreboard.boundaries import Meter
+from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.errors import WRITES_REFUSED, RedisUnavailable, forbidden_calls
 
 #: How long after a refused write it still counts: what must be written is tried again within this time.

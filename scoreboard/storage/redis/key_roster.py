@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.boundaries import KeyRoster, StoreUnavailable
+from scoreboard.boundaries.keys import KeyRoster
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.rotation import ServerKeys
 from scoreboard.storage.redis.client import RedisClient, script
 

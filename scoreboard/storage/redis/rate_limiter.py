@@ -17,7 +17,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Meter, RateLimiter, StoreUnavailable
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.rate_limiter import RateLimiter
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import ConcurrencySlot, Hit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter, Use, use_of
 from scoreboard.storage.redis.batcher import Batcher

@@ -10,8 +10,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import SESSION_KEPT_S, Meter, SessionStore, StoreUnavailable
-from scoreboard.domain.saved_session import SavedSession
+from scoreboard.boundaries.health import Meter
+from scoreboard.boundaries.sessions import SessionStore
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.saved_session import SESSION_KEPT_S, SavedSession
 from scoreboard.storage.redis.client import RedisClient
 
 #: Absences that may be on their way to Redis at once: as many as there are sockets, all lost at one stroke.

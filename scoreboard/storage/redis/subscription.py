@@ -15,7 +15,8 @@ from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherRes
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import Meter, StoreUnavailable
+from scoreboard.boundaries.health import Meter
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisConnection
 from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, worded
 from scoreboard.storage.redis.info import Condition, read_info

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.boundaries import TICKET_LIFE_S, Tickets
-from scoreboard.domain.values import Player
+from scoreboard.boundaries.authentication import Tickets
+from scoreboard.domain.players import TICKET_LIFE_S, Player
 from scoreboard.storage.redis.client import RedisClient, script
 
 _REDEEM: Final = script("redeem")

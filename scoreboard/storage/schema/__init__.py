@@ -20,7 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.sqlite.refusal import refusal
 from scoreboard.storage.sql.stores import LedgerUnusable, migration_engine, sqlite_file
 

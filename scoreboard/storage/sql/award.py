@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
-from scoreboard.boundaries import Failpoint
+from scoreboard.domain.actions import PlacedReceipt, metadata_json
+from scoreboard.domain.boards import BOARD_ID
 from scoreboard.domain.entries import Entry, ResetOrder, ResetResult
 from scoreboard.domain.judgement import (
     Account,
@@ -29,7 +30,9 @@ from scoreboard.domain.judgement import (
     with_unlocks,
 )
 from scoreboard.domain.players import Achievement, ledger_shard
-from scoreboard.domain.values import BOARD_ID, PlacedReceipt, Standing, Value, metadata_json
+from scoreboard.domain.standings import Standing
+from scoreboard.domain.value import Value
+from scoreboard.failpoints import Failpoint
 
 Step = Literal[
     "begin",

@@ -14,9 +14,11 @@ from typing import Any, Final, Protocol
 import msgspec
 from sqlalchemy import Connection, TextClause, literal_column, select, text, update
 
-from scoreboard.boundaries import ChangedPage, LedgerState, LedgerWentBack
+from scoreboard.domain.boards import BOARD_ID
+from scoreboard.domain.errors import LedgerWentBack
+from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.players import ledger_shard
-from scoreboard.domain.values import BOARD_ID, POINTS_MAX, Standing
+from scoreboard.domain.standings import POINTS_MAX, Standing
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import boards, ledger
 from scoreboard.storage.sql.thread_worker import Blocking

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.thread import Reactor
 
 T = TypeVar("T")

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from scoreboard.boundaries import AWARD_S_MAX, ChangedPage, Failpoint, Ledger, LedgerState, no_failpoint
+from scoreboard.boundaries.ledger import Ledger
+from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
-from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import PlacedReceipt, Standing
+from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
+from scoreboard.domain.ledger_state import ChangedPage, LedgerState
+from scoreboard.domain.standings import Standing
+from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.commit_order import CommitOrder
 from scoreboard.storage.sql.probes import SqlProbe
 from scoreboard.storage.sql.queries import LedgerQueries

@@ -9,7 +9,7 @@ from typing import Final
 
 from psycopg.conninfo import conninfo_to_dict
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.file_errors import why_not_written
 from scoreboard.storage.redis.errors import RedisUnavailable
 from scoreboard.storage.sql.sqlite.backup import TargetUnusable

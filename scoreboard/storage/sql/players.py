@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from scoreboard.boundaries import PlayerStore
+from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
 from scoreboard.storage.sql.ledger import CLOSE_SECONDS_MAX
 from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Text, cast, false, func, literal, select, tuple_
 
+from scoreboard.domain.actions import ACTION_ID
 from scoreboard.domain.entries import Entry, EntryFilter, Finding
 from scoreboard.domain.players import ledger_shard
-from scoreboard.domain.values import ACTION_ID, Standing
+from scoreboard.domain.standings import Standing
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import (
     TimestampMs,

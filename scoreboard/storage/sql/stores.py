@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine
 
-from scoreboard.boundaries import Failpoint, no_failpoint
+from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import AwardWriter
 from scoreboard.storage.sql.commit_order import CommitOrder, PostgresCommitOrder, SqliteCommitOrder
 from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter

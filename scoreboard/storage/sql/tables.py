@@ -33,7 +33,7 @@ from sqlalchemy.sql.base import ReadOnlyColumnCollection
 from sqlalchemy.types import TypeDecorator
 
 from scoreboard.domain.players import ledger_shard
-from scoreboard.domain.values import POINTS_MAX
+from scoreboard.domain.standings import POINTS_MAX
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MS: Final = timedelta(milliseconds=1)

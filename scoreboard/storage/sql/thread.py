@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries import StoreAway, StoreUnavailable
+from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.storage.sql.thread_worker import B, Call, StoreSilent, Worker
 
 T = TypeVar("T")

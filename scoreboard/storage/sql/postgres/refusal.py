@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from scoreboard.boundaries import StoreMisconfigured
+from scoreboard.domain.errors import StoreMisconfigured
 
 _FOUND: Final = re.compile(rb'ErrorResponse\s.*? C "(\w{5})"')
 

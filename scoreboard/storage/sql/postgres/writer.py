@@ -15,10 +15,11 @@ from typing import Final
 import psycopg
 from psycopg import pq
 
-from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
+from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import ResetOrder, ResetResult
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import PlacedReceipt
+from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import Step, award, epoch_parameter, reset_parameters, reset_standings
 from scoreboard.storage.sql.postgres.pipeline import StatementFailed, make_trip
 from scoreboard.storage.sql.postgres.session import STATEMENT_MS_MAX, WRITER_SETTINGS, PostgresSession, connect

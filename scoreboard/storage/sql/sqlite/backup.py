@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from scoreboard.boundaries import Failpoint, no_failpoint
+from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.file_errors import why_not_written
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.sqlite.file import SqliteFile

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from scoreboard.boundaries import StoreUnavailable
+from scoreboard.domain.errors import StoreUnavailable
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 #: By SQLite's primary result codes (https://www.sqlite.org/rescode.html).

@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 from scoreboard.domain.entries import RESET
+from scoreboard.domain.judgement import DAY_MS
 from scoreboard.domain.players import SCORE_MILESTONE
-from scoreboard.domain.values import DAY_MS
 from scoreboard.storage.sql.award import Statements, next_epoch_statement
 
 

@@ -17,10 +17,11 @@ from typing import Final
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import QueuePool
 
-from scoreboard.boundaries import Failpoint, StoreUnavailable, no_failpoint
+from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import ResetOrder, ResetResult
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
-from scoreboard.domain.values import PlacedReceipt
+from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import Step, award, epoch_parameter, reset_parameters, reset_standings
 from scoreboard.storage.sql.sqlite.file import FileLost, SqliteFile
 from scoreboard.storage.sql.sqlite.statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
