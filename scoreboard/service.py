@@ -450,7 +450,7 @@ class Harness(Service):
         """What is counted only when somebody asks for the metrics."""
         watch, reactor = self._telemetry.watch, self._reactor
         watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
-        watch("websocket_connections_passing", lambda: live_connections.handshaking)
+        watch("websocket_connections_handshaking", lambda: live_connections.handshaking)
         watch("engine_sessions_active", lambda: socketio.sessions)
         watch("listeners_active", lambda: announcer.listeners)
         watch("room_members", lambda: announcer.members)
