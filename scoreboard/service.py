@@ -37,6 +37,15 @@ from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.suspension_watcher import SuspensionWatcher
+from scoreboard.admin import Stores, require_given_directory
+from scoreboard.admin import backup_ledger as backup_ledger
+from scoreboard.admin import ledger_location as ledger_location
+from scoreboard.admin import project as project
+from scoreboard.admin import redraw as redraw
+from scoreboard.admin import restore_ledger as restore_ledger
+from scoreboard.admin import schema_status as schema_status
+from scoreboard.admin import stores_named as stores_named
+from scoreboard.admin import upgrade_schema as upgrade_schema
 from scoreboard.boundaries.board import Board
 from scoreboard.conditions import board_conditions, redis_conditions
 from scoreboard.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
@@ -47,18 +56,8 @@ from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.domain.rules import Catalogue
-from scoreboard.errands import Stores, require_given_directory
-from scoreboard.errands import backup_ledger as backup_ledger
-from scoreboard.errands import ledger_location as ledger_location
-from scoreboard.errands import project as project
-from scoreboard.errands import redraw as redraw
-from scoreboard.errands import restore_ledger as restore_ledger
-from scoreboard.errands import schema_status as schema_status
-from scoreboard.errands import stores_named as stores_named
-from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import Failpoint
 from scoreboard.failpoints import failpoint as make_failpoint
-from scoreboard.fittings import limits, live_limits, new_id, new_sid, now_ms, ring
 from scoreboard.listening import CannotListen, listen
 from scoreboard.listening import close as close_port
 from scoreboard.monotonic import monotonic_ms
@@ -93,6 +92,7 @@ from scoreboard.web.app import build_site, build_socket_site
 from scoreboard.web.authenticator import JwtAuthenticator
 from scoreboard.web.request_guard import EVERYONE, Limits
 from scoreboard.web.spectators import SPECTATOR_LIFE_S
+from scoreboard.wiring import limits, live_limits, new_id, new_sid, now_ms, ring
 
 PAGES: Final = Path(__file__).parent / "pages"
 #: How long what is in flight has to end after SIGTERM, and over how much of it goodbyes are spread.
