@@ -8,7 +8,7 @@ LOCK_ALSO := 'setuptools>=77' 'async-timeout>=5'
 # Imported once by whoever installs, so that its bytecode is there for those who may not write it: a service's own user, a container.
 NEEDED := 'import twisted.scripts.twistd, twisted.internet.epollreactor, cli.main, scoreboard.service'
 
-.PHONY: test drills scale install run demo bench style types contracts scan tests format lock clean help
+.PHONY: test drills scale install run demo bench house style types contracts scan tests format lock clean help
 
 test: style types contracts scan tests ## Check style, types and import contracts, scan the source, and run all tests
 
@@ -34,6 +34,9 @@ demo: install ## Let simulated players move the board of a running server (DEMO=
 
 bench: install ## Run the microbenchmarks
 	$(BIN)/python -m pytest --override-ini addopts= --benchmark-only --benchmark-columns=min,median,ops tests/bench
+
+house: install ## Print the sizes that a review asks about: long modules, long functions, wide signatures
+	@$(BIN)/python -m tests.sizes
 
 style: install ## Check style (ruff)
 	$(BIN)/ruff check .

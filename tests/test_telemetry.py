@@ -251,7 +251,7 @@ def test_what_cannot_be_shown_does_not_stop_the_log() -> None:
         def __repr__(self) -> str:
             raise RuntimeError("no")
 
-    assert "Rude instance" in written("a guest", listener=Rude())["fields"]["listener"]
+    assert "Rude instance" in written("a {listener}", listener=Rude())["fields"]["listener"]
     assert "MESSAGE LOST" in written("{n}", n=10**5000)["message"]
 
 

@@ -1,6 +1,6 @@
 """Every door of the server: where a token may be shown, where none is asked for, and what counts as admitted.
 
-`test_every_door_is_named.py` holds these lists to the routes, the events and the ways to open a socket.
+`test_every_endpoint_is_named.py` holds these lists to the routes, the events and the ways to open a socket.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     "a ticket of a player suspended since": (TICKET_RECHECK, [CHANGES, STREAM]),
     "a ticket as a token": (INVALID_IS_AMY, list(HTTP_ENDPOINTS)),
     "a token as a ticket": (MADE_UP, [CHANGES, STREAM]),
-    "a ticket at a door that takes none": (TICKET_EVERYWHERE, ELSEWHERE),
+    "a ticket at an endpoint that takes none": (TICKET_EVERYWHERE, ELSEWHERE),
     "a ticket made up": (MADE_UP, []),
     "a grant of another player": (
         Hole("scoreboard/domain/grants.py", "        grant.user_id.encode(),\n", '        b"",\n'),
@@ -81,7 +81,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
             for kind in ("/ws", "Socket.IO")
         ],
     ),
-    "the deeds of a player who forbade it": (
+    "the awards of a player who forbade it": (
         Hole(
             "scoreboard/actors/spectators.py",
             "if not _may_always(listener, user_id) and self._forbids(user_id):",
@@ -101,7 +101,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     "a session of engine io by a guessed id": (ANY_SID, ["a session answered"]),
     "a parked poll of a player suspended meanwhile": (READ_RECHECK, ["admitted"]),
     "a parked poll of a token that ends meanwhile": (READ_RECHECK, ["admitted"]),
-    "a suspended player at every door": (NOT_SUSPENDED, [*HTTP_ENDPOINTS, *ENTRANCES]),
+    "a suspended player at every endpoint": (NOT_SUSPENDED, [*HTTP_ENDPOINTS, *ENTRANCES]),
     "an open socket of a token that has ended": (
         Hole("scoreboard/realtime/client_session.py", "return self.player.expires_at_s <= wall_s", "return False"),
         ["/ws", "Socket.IO"],
@@ -111,7 +111,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ["/ws", "WEBSOCKET_PORT", "Socket.IO", "stream"],
     ),
 }
-THIRD = ("a recovery id of another player", "the deeds of a player who forbade it")
+THIRD = ("a recovery id of another player", "the awards of a player who forbade it")
 FOURTH = (
     "an open socket of a player suspended meanwhile",
     "an open socket of a token that has ended",
