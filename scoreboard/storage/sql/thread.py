@@ -207,7 +207,9 @@ class SqlThread(Generic[B]):
         if worker in self._leaving:
             self._meter.count("sql_threads_replaced_total", thread=self._name)
             self._log.warn(
-                "{sql_thread}: a thread hangs and was replaced ({hanging} hang)", sql_thread=self._name, hanging=len(self._leaving)
+                "{sql_thread}: a thread hangs and was replaced ({hanging} hang)",
+                sql_thread=self._name,
+                hanging=len(self._leaving),
             )
 
     def _has_ended(self, worker: Worker[B]) -> None:
