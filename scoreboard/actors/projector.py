@@ -5,8 +5,8 @@ States: *lagging* (awards are answered without ranks) and *in sync* (each batch 
 away from a board that is not ours. To follow is to draw whose totals changed since the board's position in the ledger's order of
 commits, and then to note the new position; so what any process committed and did not live to draw is drawn within two seconds.
 
-Setting is idempotent (docs/rooms.md), so repeats are harmless. Any failure to draw leads back to lagging. If we stop between a
-commit and its drawing, the position is before the commit, and whichever process follows next draws it.
+Setting is idempotent (docs/architecture.md), so repeats are harmless. Any failure to draw leads back to lagging. If we stop
+between a commit and its drawing, the position is before the commit, and whichever process follows next draws it.
 """
 
 from __future__ import annotations

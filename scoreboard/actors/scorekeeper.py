@@ -1,6 +1,6 @@
 """The scorekeeper: the only writer. Claims wait in a bounded mailbox; a batch of them becomes one commit, one drawing.
 
-The order never changes: commit, then project, then tell (docs/rooms.md). If we crash after the commit and before the
+The order never changes: commit, then project, then tell (docs/architecture.md). If we crash after the commit and before the
 drawing, the ledger is ahead of the board, and the server that follows next draws what changed; the player who was not
 answered retries and is given the receipt. Ranks are known only after the drawing, so a placed receipt goes into
 the ledger with the commit after its award; a crash between those two leaves a receipt whose ranks are null.
