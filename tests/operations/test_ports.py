@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.error import CannotListenError
 
-from scoreboard.listening import explained
+from scoreboard.service.endpoints import explained
 from tests.operations.test_start import GIVEN, started
 
 

@@ -13,10 +13,10 @@ from itertools import pairwise
 import pytest
 from twisted.logger import capturedLogs
 
-from scoreboard.fittings import new_sid
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, read_payload
 from scoreboard.realtime.socketio.packets import read_packet
+from scoreboard.service.wiring import new_sid
 from tests.realtime.cable import frame
 from tests.realtime_sio.harness import Harness, SioClient
 

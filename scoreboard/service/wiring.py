@@ -11,10 +11,10 @@ from typing import Final
 from pydantic import SecretStr
 
 from config.settings import Settings
-from scoreboard.descriptors import Capacity
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Limit
 from scoreboard.net.limits import LiveLimits
+from scoreboard.service.descriptors import Capacity
 from scoreboard.web.request_guard import Limits
 
 #: An address at routes that need no token. A balancer asks twice a second; a page is some twenty files.

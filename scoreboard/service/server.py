@@ -23,7 +23,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 
-from config import BadSettings as BadSettings
+from config import BadSettings
 from config.catalogue import load_catalogue
 from config.kept_secrets import found_secrets, passing_secrets
 from config.settings import Settings, load_settings
@@ -38,8 +38,6 @@ from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.suspension_watcher import SuspensionWatcher
 from scoreboard.boundaries.board import Board
-from scoreboard.conditions import board_conditions, redis_conditions
-from scoreboard.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
@@ -47,20 +45,8 @@ from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.domain.rules import Catalogue
-from scoreboard.errands import Stores, require_given_directory
-from scoreboard.errands import backup_ledger as backup_ledger
-from scoreboard.errands import ledger_location as ledger_location
-from scoreboard.errands import project as project
-from scoreboard.errands import redraw as redraw
-from scoreboard.errands import restore_ledger as restore_ledger
-from scoreboard.errands import schema_status as schema_status
-from scoreboard.errands import stores_named as stores_named
-from scoreboard.errands import upgrade_schema as upgrade_schema
 from scoreboard.failpoints import Failpoint
 from scoreboard.failpoints import failpoint as make_failpoint
-from scoreboard.fittings import limits, live_limits, new_id, new_sid, now_ms, ring
-from scoreboard.listening import CannotListen, listen
-from scoreboard.listening import close as close_port
 from scoreboard.monotonic import monotonic_ms
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
@@ -71,6 +57,12 @@ from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resource
 from scoreboard.realtime.sse import Streams
+from scoreboard.service.admin import Stores, require_given_directory, stores_named
+from scoreboard.service.conditions import board_conditions, redis_conditions
+from scoreboard.service.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
+from scoreboard.service.endpoints import CannotListen, listen
+from scoreboard.service.endpoints import close as close_port
+from scoreboard.service.wiring import limits, live_limits, new_id, new_sid, now_ms, ring
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
@@ -94,7 +86,7 @@ from scoreboard.web.authenticator import JwtAuthenticator
 from scoreboard.web.request_guard import EVERYONE, Limits
 from scoreboard.web.spectators import SPECTATOR_LIFE_S
 
-PAGES: Final = Path(__file__).parent / "pages"
+PAGES: Final = Path(__file__).parents[1] / "pages"
 #: How long what is in flight has to end after SIGTERM, and over how much of it goodbyes are spread.
 DRAIN_S: Final = 10.0
 GOODBYE_S: Final = 1.0

@@ -1,0 +1,33 @@
+"""Composition root: the only package that chooses implementations. Settings in, a service out.
+
+``make_service`` is for twistd (scoreboard.tac); the other functions are the admin API that the CLI calls.
+"""
+
+from config import BadSettings
+from scoreboard.service.admin import (
+    backup_ledger,
+    ledger_location,
+    project,
+    redraw,
+    restore_ledger,
+    schema_status,
+    stores_named,
+    upgrade_schema,
+)
+from scoreboard.service.server import issue_token, make_service, open_stores, settings_from
+
+__all__ = (
+    "BadSettings",
+    "backup_ledger",
+    "issue_token",
+    "ledger_location",
+    "make_service",
+    "open_stores",
+    "project",
+    "redraw",
+    "restore_ledger",
+    "schema_status",
+    "settings_from",
+    "stores_named",
+    "upgrade_schema",
+)
