@@ -289,14 +289,14 @@ class Projector:
         self._has_followed = True
         self._lagging_since_s, self._trouble, self._said_s = None, "", -SAY_AGAIN_S
         self._keep_reads()
-        self._meter.gauge("board_abreast", 1)
+        self._meter.gauge("board_in_sync", 1)
 
     def _lag(self, trouble: str) -> None:
         if self._lagging_since_s is None:
             self._lagging_since_s = self._clock.seconds()
             self._forget_reads_later()
         self._trouble = trouble
-        self._meter.gauge("board_abreast", 0)
+        self._meter.gauge("board_in_sync", 0)
 
     def _forget_reads_later(self) -> None:
         """Once readers are answered from the ledger they must not find what was read of the board before."""

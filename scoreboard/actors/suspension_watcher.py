@@ -104,10 +104,10 @@ class SuspensionWatcher:
                     self._follow(change)
             self._known_s = began_s
         except StoreUnavailable as away:
-            self._meter.count("register_unavailable_total")
+            self._meter.count("player_store_unavailable_total")
             self._log.debug("the register could not be followed: {away}", away=str(away))
         except Exception:  # a loop that ends here would miss every suspension from now on
-            self._meter.count("register_unavailable_total")
+            self._meter.count("player_store_unavailable_total")
             self._log.failure("the register could not be followed")
 
     def _follow(self, change: PlayerChange) -> None:

@@ -114,7 +114,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     LagWatch(reactor, telemetry).setServiceParent(whole)
     notifier = Notifier(reactor, os.environ)
     notifier.setServiceParent(whole)
-    Harness(settings, catalogue, capacity, reactor, telemetry, notifier).setServiceParent(whole)
+    ScoreboardService(settings, catalogue, capacity, reactor, telemetry, notifier).setServiceParent(whole)
     return whole
 
 
@@ -137,7 +137,7 @@ class Backend:
     health: HealthMonitor
 
 
-class Harness(Service):
+class ScoreboardService(Service):
     """Opens everything in order, and closes it in the reverse."""
 
     _log = Logger(namespace="scoreboard")
@@ -441,7 +441,7 @@ class Harness(Service):
         """What is counted only when somebody asks for the metrics."""
         watch, reactor = self._telemetry.watch, self._reactor
         watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
-        watch("websocket_connections_passing", lambda: registry.handshaking)
+        watch("websocket_connections_handshaking", lambda: registry.handshaking)
         watch("engine_sessions_active", lambda: socketio.sessions)
         watch("listeners_active", lambda: announcer.listeners)
         watch("room_members", lambda: announcer.members)

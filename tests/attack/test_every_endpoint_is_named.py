@@ -15,7 +15,7 @@ from scoreboard.web.query_params import _NAMES
 from tests.attack.endpoints import EVENTS, HTTP_ENDPOINTS, OPEN_ENDPOINTS, TOKEN_ENDPOINTS
 from tests.attack.holes import ROOT
 
-HOW = "docs/security.md says how to add a door: When you add a door"
+HOW = "docs/security.md says how to add an endpoint: When you add an endpoint"
 #: Routes whose resource asks for itself, and the doors that it has.
 SOCKETS = {
     "GET /ws": {"GET /ws", "/ws auth", "/ws auth:refresh"},

@@ -20,7 +20,7 @@ NOTHING = {"–"}
 def rows() -> list[list[str]]:
     """The lines of the tables of doors, without their heads."""
     text_lines = [
-        text_line for text_line in TABLES.splitlines() if text_line.startswith("| ") and not text_line.startswith("| Door")
+        text_line for text_line in TABLES.splitlines() if text_line.startswith("| ") and not text_line.startswith("| Endpoint")
     ]
     return [[cell.strip() for cell in text_line.strip("|").split(" | ")] for text_line in text_lines]
 
@@ -38,7 +38,7 @@ def test_every_cell_names_its_test() -> None:
 
 #: By the head of a column: how its cells begin, and marks of which each cell has one.
 COLUMNS = {
-    "no token": (r"401|400|refused|closed|a stranger|a token under a new name|–", "BRQNLI1"),
+    "no token": (r"401|400|refused|closed|no player|a token under a new name|–", "BRQNLI1"),
     "forged": (r"401|refused|closed|as no token|–", "FRQ"),
     "a suspended player's token": (r"403|refused|closed|as no token", "SOVEP"),
     "a ticket": (r"401|its player, once|as no token", "TKN"),

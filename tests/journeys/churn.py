@@ -25,7 +25,7 @@ from tests.journeys.server import ServerProcess
 #: Everything that a client may have of the server.
 COUNTED = (
     "websocket_connections_active",
-    "websocket_connections_passing",
+    "websocket_connections_handshaking",
     "engine_sessions_active",
     "listeners_active",
     "room_members",

@@ -38,7 +38,7 @@ class RedisSessionStore:
     def persist(self, saved_session: SavedSession) -> None:
         """Write it down, soon; whoever comes back waits behind it on the same link."""
         if self._under_way >= KEEPING_MAX:
-            self._meter.count("absences_dropped_total")
+            self._meter.count("saved_sessions_dropped_total")
             return
         self._under_way += 1
         kept = self._client.call(
@@ -66,7 +66,7 @@ class RedisSessionStore:
 
     def _not_kept(self, failure: Failure) -> None:
         failure.trap(StoreUnavailable)
-        self._meter.count("absences_dropped_total")
+        self._meter.count("saved_sessions_dropped_total")
 
     def _done(self, result: object) -> object:
         self._under_way -= 1

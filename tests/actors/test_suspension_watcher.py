@@ -203,7 +203,7 @@ def test_while_the_register_is_away_it_keeps_what_it_knows_and_then_catches_up(h
     harness.player_store.broken = AWAY
     harness.clock.pump([POLL_S] * 3)
     assert harness.is_suspended("amy", "bob") == [True, False]
-    assert harness.meter.counts == {"register_unavailable_total": 3}
+    assert harness.meter.counts == {"player_store_unavailable_total": 3}
     harness.player_store.broken = None
     harness.order("bob")
     harness.clock.advance(POLL_S)
