@@ -6,15 +6,18 @@
 from config import BadSettings
 from scoreboard.service.admin import (
     backup_ledger,
+    issue_token,
     ledger_location,
+    open_stores,
     project,
     redraw,
     restore_ledger,
     schema_status,
+    settings_from,
     stores_named,
     upgrade_schema,
 )
-from scoreboard.service.server import issue_token, make_service, open_stores, settings_from
+from scoreboard.service.server import make_service
 
 __all__ = (
     "BadSettings",

@@ -1,33 +1,47 @@
-"""What the CLI does with stores that the root opened for it. Chooses nothing; the root hands it on."""
+"""Admin API: what the CLI does with the stores of a configuration, beside a running server or without one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from config.settings import Settings
-from scoreboard.actors.board_diagnosis import diagnose
+from twisted.internet.task import deferLater
+
+from config.kept_secrets import found_secrets, passing_secrets
+from config.settings import Settings, load_settings
+from scoreboard.actors.board_diagnosis import diagnose, owner_of
 from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import Standing
+from scoreboard.service.wiring import jwt_authenticator, now_ms, redis_url
+from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, using
-from scoreboard.storage.schema import migrate
+from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.schema import schema_status as ledger_schema_status
+from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
+from scoreboard.storage.sql.ledger import open_ledger
 from scoreboard.storage.sql.location import ledger_named, location, require_directory, require_file
+from scoreboard.storage.sql.players import open_player_store
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
 from scoreboard.storage.sql.stores import LedgerUnusable, sqlite_file
+from scoreboard.telemetry import Telemetry
 
 #: The embedded Redis of a server that was killed still writes its file for a moment.
 _SERVER_GONE_S_MAX: Final = 3.0
 
+#: How long PostgreSQL may take to say which schema it has.
+SCHEMA_S_MAX: Final = 10.0
+REDIS_WAIT_MS: Final = 1_500
 STANDINGS_PER_CALL: Final = 500
 
 
@@ -42,6 +56,58 @@ class Stores:
     pause: Pause
     #: Whether other ledgers may draw in the same Redis.
     shared: bool
+
+
+async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True, board_optional: bool = False) -> Stores:
+    """Open the stores of this configuration. Raises StoreUnavailable.
+
+    A Redis of the operator's own that does not answer is unavailable, too, unless the board is ``board_optional``.
+    """
+    url = settings.database_url.get_secret_value()
+    with stores_named(settings):
+        require_file(url)
+        await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
+    ledger, player_store = open_ledger(url, reactor), open_player_store(url, reactor)
+    closers = [player_store.close, ledger.close]
+    for store in (ledger, player_store):
+        store.start()
+
+    async def close() -> None:
+        for close_one in closers:
+            await close_one()
+
+    board: Board | None = None
+    if need_board:
+        client = RedisClient(redis_url(settings), reactor, Telemetry())
+        client.open()
+        closers.insert(0, client.close)
+        try:
+            await client.reached(REDIS_WAIT_MS)
+            board = RedisBoard(client, reactor, now_ms)
+            board.owner = owner_of(await ledger.state())
+        except StoreUnavailable:
+            # The embedded one runs only while its server does; the server's next start draws what changed.
+            if settings.redis_url is not None and not board_optional:
+                await close()
+                raise
+    return Stores(
+        ledger=ledger,
+        player_store=player_store,
+        board=board,
+        close=close,
+        pause=partial(deferLater, reactor),
+        shared=settings.redis_url is not None,
+    )
+
+
+def settings_from(environ: Mapping[str, str], signs: bool = False) -> Settings:
+    """The server's settings; nothing is written. With ``signs`` its secrets must be there. Raises BadSettings."""
+    return load_settings(environ, found_secrets if signs else passing_secrets)
+
+
+def issue_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
+    """A token that the server accepts."""
+    return jwt_authenticator(settings, lambda _user_id: False).issue_token(user_id, username, role, life_s)
 
 
 async def redraw(stores: Stores, take_over: bool = False) -> int:

@@ -17,11 +17,11 @@ BACKLOG: Final = 4_096
 
 
 class CannotListen(Exception):
-    """A port cannot be opened: one line that names the setting. ``passes`` says whether it may be otherwise later."""
+    """A port cannot be opened: one line that names the setting. ``is_temporary`` says whether it may be otherwise later."""
 
-    def __init__(self, message: str, passes: bool) -> None:
+    def __init__(self, message: str, is_temporary: bool) -> None:
         super().__init__(message)
-        self.passes = passes
+        self.is_temporary = is_temporary
 
 
 async def listen(
@@ -49,14 +49,14 @@ def explained(error: CannotListenError, setting: str) -> CannotListen:
     """What hinders it, in words. A port may be free soon and an address may come with its network; what is forbidden stays so."""
     number, at = getattr(error.socketError, "errno", None), f"{error.interface} port {error.port}"
     if number == errno.EADDRNOTAVAIL:
-        return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", passes=True)
+        return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", is_temporary=True)
     if number == errno.EADDRINUSE:
-        return CannotListen(f"{setting}: {at} is in use by another program", passes=True)
+        return CannotListen(f"{setting}: {at} is in use by another program", is_temporary=True)
     if number == errno.EACCES:
         return CannotListen(
-            f"{setting}: {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", passes=False
+            f"{setting}: {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", is_temporary=False
         )
-    return CannotListen(f"{setting}: cannot listen at {at}: {error.socketError}", passes=False)
+    return CannotListen(f"{setting}: cannot listen at {at}: {error.socketError}", is_temporary=False)
 
 
 async def close(port: IListeningPort) -> None:

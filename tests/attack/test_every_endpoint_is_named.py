@@ -66,10 +66,10 @@ def test_every_event_is_a_door_of_the_suite() -> None:
 
 def test_the_other_port_serves_these_two_and_nothing_else() -> None:
     """WEBSOCKET_PORT has no routes: what the root hands it is all that is there."""
-    source = (ROOT / "scoreboard" / "service" / "server.py").read_text()
-    found = re.search(r"build_socket_site\(\s*(\{[^}]*\}),\s*otherwise=WebSocketResource\(sockets\)", source)
+    source = (ROOT / "scoreboard" / "service" / "edge.py").read_text()
+    found = re.search(r"build_socket_site\(\s*(\{[^}]*\}),\s*otherwise=WebSocketResource\(realtime\.native\)", source)
     assert found is not None
-    assert found[1] == "{SOCKETIO_PATH: socketio}"
+    assert found[1] == "{SOCKETIO_PATH: realtime.socketio}"
     assert {endpoint for endpoint in TOKEN_ENDPOINTS if "WEBSOCKET_PORT" in endpoint} == {
         "GET / (WEBSOCKET_PORT)",
         "Socket.IO CONNECT (WEBSOCKET_PORT)",

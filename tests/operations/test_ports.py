@@ -32,4 +32,4 @@ def test_a_port_that_is_not_allowed_is_not_tried_again() -> None:
     """As root no port is forbidden, so this is the error that others get."""
     refused = explained(CannotListenError("127.0.0.1", 80, OSError(errno.EACCES, "Permission denied")), "PORT")
     assert str(refused) == "PORT: 127.0.0.1 port 80 may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)"
-    assert not refused.passes
+    assert not refused.is_temporary

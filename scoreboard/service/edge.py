@@ -1,0 +1,193 @@
+"""Network edge of the server: the HTTP API and the live protocols on the backend, and the two ports that serve them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from twisted.internet.defer import TimeoutError, ensureDeferred
+from twisted.logger import Logger
+
+from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.limits import Hit, RateVerdict
+from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.http.addresses import Proxies, counted_as, plain
+from scoreboard.net.http.site import Site
+from scoreboard.net.limits import HttpLimits
+from scoreboard.net.websocket.resource import WebSocketResource
+from scoreboard.realtime.engineio.limits import EngineSettings
+from scoreboard.realtime.engineio.polling import EngineResource
+from scoreboard.realtime.native import NativeFactory
+from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resource
+from scoreboard.realtime.sse import Streams
+from scoreboard.service.backend import Backend
+from scoreboard.service.context import ServerContext
+from scoreboard.service.endpoints import close, listen
+from scoreboard.service.lifecycle import DRAIN_S, GOODBYE_S
+from scoreboard.service.wiring import action_ring, jwt_authenticator, limits, live_limits, new_id, new_sid, now_ms
+from scoreboard.web.app import build_site, build_socket_site
+from scoreboard.web.request_guard import EVERYONE
+from scoreboard.web.spectators import SPECTATOR_LIFE_S
+
+PAGES: Final = Path(__file__).parents[1] / "pages"
+RESTARTING: Final = CloseReason(code=1012, reason="the server is restarting; come back in a moment")
+
+_log: Final = Logger(namespace="scoreboard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Realtime:
+    """The live protocols."""
+
+    native: NativeFactory
+    socketio: EngineResource
+    streams: Streams
+
+
+async def open_ports(context: ServerContext, backend: Backend) -> None:
+    """Serve HTTP and the live protocols on both ports. Raises CannotListen."""
+    await _EdgeBuilder(context, backend).open()
+
+
+class _EdgeBuilder:
+    """Builder of the sites of both ports, which share one registry of connections."""
+
+    def __init__(self, context: ServerContext, backend: Backend) -> None:
+        settings, stores = context.settings, backend.stores
+        self._context = context
+        self._backend = backend
+        self._limits = limits(settings)
+        self._live_limits = live_limits(settings, context.capacity)
+        self._http_limits = HttpLimits(connections_max=context.capacity.http_connections_max)
+        self._proxies = Proxies(networks=settings.trusted_proxies)
+        self._authenticator = jwt_authenticator(settings, backend.suspension_watcher.is_suspended, stores.key_watch.tokens.ring)
+        self._registry = ConnectionRegistry(
+            http_limits=self._http_limits,
+            limits=self._live_limits,
+            clock=context.reactor,
+            wall_ms=now_ms,
+            meter=context.meter,
+        )
+
+    async def open(self) -> None:
+        """Build the sites and listen."""
+        context = self._context
+        realtime = self._build_realtime()
+        site, socket_site = self._build_site(realtime), self._build_socket_site(realtime)
+        self._watch(realtime)
+        context.lifecycle.add("ConnectionRegistry", self._drain, DRAIN_S + GOODBYE_S)
+        listeners = [("PORT", context.settings.port, site), ("WEBSOCKET_PORT", context.settings.websocket_port, socket_site)]
+        for port in await listen(context.reactor, os.environ, context.settings.bind_address, listeners):
+            context.lifecycle.add("Port", partial(close, port))
+            _log.info("listening at {address}", address=str(port.getHost()))
+
+    def _build_realtime(self) -> Realtime:
+        announcer, reactor = self._backend.announcer, self._context.reactor
+        native = NativeFactory(
+            authenticator=self._authenticator,
+            announcer=announcer,
+            registry=self._registry,
+            settings=self._live_limits,
+            clock=reactor,
+            address_of=self._address_of,
+            check_rate=self._check_rate,
+        )
+        socketio = socketio_resource(
+            authenticator=self._authenticator,
+            announcer=announcer,
+            session_store=self._backend.stores.session_store,
+            registry=self._registry,
+            settings=self._live_limits,
+            engine=EngineSettings(max_payload_bytes=self._http_limits.body_bytes_max),
+            clock=reactor,
+            new_sid=new_sid,
+            address_of=self._address_of,
+            check_rate=self._check_rate,
+        )
+        streams = Streams(announcer=announcer, registry=self._registry, settings=self._live_limits, clock=reactor)
+        return Realtime(native=native, socketio=socketio, streams=streams)
+
+    def _build_site(self, realtime: Realtime) -> Site:
+        context, backend, settings = self._context, self._backend, self._context.settings
+        return build_site(
+            authenticator=self._authenticator,
+            rate_limiter=backend.stores.rate_limiter,
+            scorekeeper=backend.scorekeeper,
+            ranking=backend.ranking,
+            announcer=backend.announcer,
+            tickets=backend.stores.tickets,
+            player_store=backend.stores.player_store,
+            note_settings=backend.suspension_watcher.note_settings,
+            open_stream=realtime.streams.open,
+            catalogue=context.catalogue,
+            ring=action_ring(settings),
+            signing_ring=backend.stores.key_watch.actions.ring,
+            limits=self._limits,
+            action_ttl_ms=settings.action_expiration_ms,
+            spectator_life_s=min(SPECTATOR_LIFE_S, settings.jwt_expiration_s) if settings.public_board else None,
+            health=backend.health,
+            metrics=context.meter.render,
+            pages=PAGES,
+            socket=WebSocketResource(realtime.native),
+            socketio=realtime.socketio,
+            cors_origins=settings.cors_origins,
+            trusted_proxies=settings.trusted_proxies,
+            http_limits=self._http_limits,
+            clock=context.reactor,
+            now_ms=now_ms,
+            ledger_ms=backend.stores.ledger_clock.now_ms,
+            new_id=new_id,
+            meter=context.meter,
+            registry=self._registry,
+        )
+
+    def _build_socket_site(self, realtime: Realtime) -> Site:
+        return build_socket_site(
+            {SOCKETIO_PATH: realtime.socketio},
+            otherwise=WebSocketResource(realtime.native),
+            cors_origins=self._context.settings.cors_origins,
+            trusted_proxies=self._context.settings.trusted_proxies,
+            http_limits=self._http_limits,
+            clock=self._context.reactor,
+            now_ms=now_ms,
+            meter=self._context.meter,
+            registry=self._registry,
+        )
+
+    def _watch(self, realtime: Realtime) -> None:
+        """Gauges that are read only when a client asks for the metrics."""
+        watch, reactor, announcer, registry = (
+            self._context.meter.watch,
+            self._context.reactor,
+            self._backend.announcer,
+            self._registry,
+        )
+        self._context.meter.watch_conditions(self._backend.health.conditions)
+        watch("http_connections_active", lambda: len(registry.http))
+        watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
+        watch("websocket_connections_handshaking", lambda: registry.handshaking)
+        watch("engine_sessions_active", lambda: realtime.socketio.sessions)
+        watch("listeners_active", lambda: announcer.listeners)
+        watch("room_members", lambda: announcer.members)
+        watch("room_members_stalled", lambda: announcer.stalled)
+        watch("views_followed", lambda: announcer.views)
+
+    async def _drain(self) -> None:
+        """Say goodbye to live clients and let what has been asked be answered, within a bounded time."""
+        with suppress(TimeoutError):
+            drained = ensureDeferred(self._registry.drain(RESTARTING, GOODBYE_S))
+            await drained.addTimeout(DRAIN_S + GOODBYE_S, self._context.reactor)
+
+    def _check_rate(self, address: str) -> Awaitable[RateVerdict]:
+        return self._backend.stores.rate_limiter.check(
+            [Hit(limit=self._limits.address, subject=address), Hit(limit=self._limits.everyone, subject=EVERYONE)]
+        )
+
+    def _address_of(self, peer: str, forwarded: str | None) -> str:
+        chain = [] if forwarded is None else [forwarded.encode("latin-1", "replace")]
+        return counted_as(self._proxies.client(plain(peer), chain))
