@@ -72,7 +72,7 @@ class Routes(Resource):
 
     def render(self, request: Request) -> int:
         """Answer, now or later."""
-        request.header_lines = self._cors.lines(request)
+        request.header_lines = self._cors.lines_for(request)
         try:
             result = self._ask(request)
             if isinstance(result, Deferred):

@@ -91,8 +91,8 @@ class Request:
     @property
     def headers(self) -> dict[str, str]:
         assert self.response is not None
-        lines = (self._site_lines + self.header_lines + self.response.header_lines).decode().splitlines()
-        return dict(line.split(": ", 1) for line in lines)
+        pairs = (self._site_lines + self.header_lines + self.response.header_lines).decode().splitlines()
+        return dict(pair.split(": ", 1) for pair in pairs)
 
     @property
     def answered(self) -> bytes:

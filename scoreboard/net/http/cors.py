@@ -37,7 +37,7 @@ class Cors(Value, frozen=True, kw_only=True):
             return b"Access-Control-Allow-Origin: *\r\n" + _EXPOSED
         return _VARY if self.origins else b""
 
-    def lines(self, request: Headers) -> bytes:
+    def lines_for(self, request: Headers) -> bytes:
         """What the response to this request carries besides."""
         if self.everyone or not self.origins:
             return b""

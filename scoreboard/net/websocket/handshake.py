@@ -59,6 +59,6 @@ def refusal_of(status: int, message: str) -> Refusal:
 
 def refused_handshake(refusal: Refusal, status: int, headers: Mapping[str, str]) -> bytes:
     """The whole response to a refused handshake, with the headers that Autobahn wants; the connection closes after it."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
+    extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
     response = refused(refusal, status=status)
-    return response.encode(lines + _HEADER_LINES.get(status, b""), last=True)
+    return response.encode(extra + _HEADER_LINES.get(status, b""), last=True)
