@@ -5,48 +5,40 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.logger import Logger
+from twisted.web.resource import IResource
 
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
+from scoreboard.net.http.cors import cors
+from scoreboard.net.http.resource_by_path import ResourceByPath
+from scoreboard.net.http.response import NOSNIFF
 from scoreboard.net.http.site import Site
 from scoreboard.net.limits import HttpLimits
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resource
 from scoreboard.realtime.sse import Streams
+from scoreboard.service.api import Realtime, build_api
 from scoreboard.service.backend import Backend
 from scoreboard.service.context import ServerContext
 from scoreboard.service.endpoints import close, listen
 from scoreboard.service.lifecycle import DRAIN_S, GOODBYE_S
-from scoreboard.service.wiring import action_ring, jwt_authenticator, limits, live_limits, new_id, new_sid, now_ms
-from scoreboard.web.app import build_site, build_socket_site
-from scoreboard.web.request_guard import EVERYONE
-from scoreboard.web.spectators import SPECTATOR_LIFE_S
+from scoreboard.service.wiring import jwt_authenticator, limits, live_limits, new_sid, now_ms
+from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.request_guard import EVERYONE, RequestGuard
+from scoreboard.web.routes import Routes
 
-PAGES: Final = Path(__file__).parents[1] / "pages"
 RESTARTING: Final = CloseReason(code=1012, reason="the server is restarting; come back in a moment")
 
 _log: Final = Logger(namespace="scoreboard")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Realtime:
-    """The live protocols."""
-
-    native: NativeFactory
-    socketio: EngineResource
-    streams: Streams
 
 
 async def open_ports(context: ServerContext, backend: Backend) -> None:
@@ -64,6 +56,7 @@ class _EdgeBuilder:
         self._limits = limits(settings)
         self._live_limits = live_limits(settings, context.capacity)
         self._http_limits = HttpLimits(connections_max=context.capacity.http_connections_max)
+        self._cors = cors(settings.cors_origins)
         self._proxies = Proxies(networks=settings.trusted_proxies)
         self._authenticator = jwt_authenticator(settings, backend.suspension_watcher.is_suspended, stores.key_watch.tokens.ring)
         self._registry = ConnectionRegistry(
@@ -78,7 +71,8 @@ class _EdgeBuilder:
         """Build the sites and listen."""
         context = self._context
         realtime = self._build_realtime()
-        site, socket_site = self._build_site(realtime), self._build_socket_site(realtime)
+        site = self._build_site(self._build_api(realtime))
+        socket_site = self._build_site(ResourceByPath({SOCKETIO_PATH: realtime.socketio}, WebSocketResource(realtime.native)))
         self._watch(realtime)
         context.lifecycle.add("ConnectionRegistry", self._drain, DRAIN_S + GOODBYE_S)
         listeners = [("PORT", context.settings.port, site), ("WEBSOCKET_PORT", context.settings.websocket_port, socket_site)]
@@ -112,51 +106,30 @@ class _EdgeBuilder:
         streams = Streams(announcer=announcer, registry=self._registry, settings=self._live_limits, clock=reactor)
         return Realtime(native=native, socketio=socketio, streams=streams)
 
-    def _build_site(self, realtime: Realtime) -> Site:
-        context, backend, settings = self._context, self._backend, self._context.settings
-        return build_site(
-            authenticator=self._authenticator,
-            rate_limiter=backend.stores.rate_limiter,
-            scorekeeper=backend.scorekeeper,
-            ranking=backend.ranking,
-            announcer=backend.announcer,
-            tickets=backend.stores.tickets,
-            player_store=backend.stores.player_store,
-            note_settings=backend.suspension_watcher.note_settings,
-            open_stream=realtime.streams.open,
-            catalogue=context.catalogue,
-            ring=action_ring(settings),
-            signing_ring=backend.stores.key_watch.actions.ring,
-            limits=self._limits,
-            action_ttl_ms=settings.action_expiration_ms,
-            spectator_life_s=min(SPECTATOR_LIFE_S, settings.jwt_expiration_s) if settings.public_board else None,
-            health=backend.health,
-            metrics=context.meter.render,
-            pages=PAGES,
-            socket=WebSocketResource(realtime.native),
-            socketio=realtime.socketio,
-            cors_origins=settings.cors_origins,
-            trusted_proxies=settings.trusted_proxies,
-            http_limits=self._http_limits,
-            clock=context.reactor,
-            now_ms=now_ms,
-            ledger_ms=backend.stores.ledger_clock.now_ms,
-            new_id=new_id,
-            meter=context.meter,
-            registry=self._registry,
+    def _build_api(self, realtime: Realtime) -> Routes:
+        guard = RequestGuard(
+            authenticator=self._authenticator, rate_limiter=self._backend.stores.rate_limiter, limits=self._limits
+        )
+        open_routes = OpenRoutes(proxies=self._proxies, clock=self._context.reactor, meter=self._context.meter)
+        api = build_api(self._context, self._backend, realtime, guard, open_routes)
+        self._registry.on_drain.append(api.changes.release)
+        return Routes(
+            api.app,
+            cors=self._cors,
+            recheck=guard.recheck,
+            count_stray=lambda request: open_routes.check(request, self._limits.pages),
         )
 
-    def _build_socket_site(self, realtime: Realtime) -> Site:
-        return build_socket_site(
-            {SOCKETIO_PATH: realtime.socketio},
-            otherwise=WebSocketResource(realtime.native),
-            cors_origins=self._context.settings.cors_origins,
-            trusted_proxies=self._context.settings.trusted_proxies,
+    def _build_site(self, resource: IResource) -> Site:
+        return Site(
+            resource,
+            registry=self._registry,
             http_limits=self._http_limits,
+            proxies=self._proxies,
+            header_lines=NOSNIFF + self._cors.constant_lines,
             clock=self._context.reactor,
             now_ms=now_ms,
             meter=self._context.meter,
-            registry=self._registry,
         )
 
     def _watch(self, realtime: Realtime) -> None:

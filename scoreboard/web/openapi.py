@@ -1,8 +1,8 @@
-"""What this interface is, for machines: OpenAPI 3.1, made from the types that read the requests and write the answers."""
+"""OpenAPI 3.1 document, made from the types that read the requests and write the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any
@@ -12,22 +12,22 @@ import msgspec
 from scoreboard import __version__
 from scoreboard.domain.refusals import Reason
 from scoreboard.net.http.refusals import FAULT, STATUS, RefusalBody
-from scoreboard.web.api_spec import OPERATIONS, REFUSALS, Operation
+from scoreboard.web.api_spec import REFUSALS, Operation
 from scoreboard.web.schemas import RefusalAnswer, already_used
 
 
-def document() -> bytes:
-    """The whole document."""
+def document(operations: Sequence[Operation]) -> bytes:
+    """The document of these operations, as JSON."""
     shapes = [
         type(one)
-        for operation in OPERATIONS
+        for operation in operations
         for one in (operation.body, operation.answer, operation.unready)
         if isinstance(one, msgspec.Struct)
     ]
     refs, components = msgspec.json.schema_components([*shapes, RefusalAnswer], ref_template="#/components/schemas/{name}")
     named: dict[type, Any] = dict(zip([*shapes, RefusalAnswer], refs, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, named)
     return msgspec.json.encode(
         {

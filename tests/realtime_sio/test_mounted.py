@@ -7,9 +7,10 @@ import json
 import pytest
 from twisted.web.pages import notFound
 
+from scoreboard.net.http.addresses import Proxies
+from scoreboard.net.http.resource_by_path import ResourceByPath
 from scoreboard.net.http.site import Site
 from scoreboard.net.limits import HttpLimits
-from scoreboard.web.app import build_socket_site
 from tests.realtime_sio import harness as live
 from tests.web.harness import EngineConnection, Harness, TellingMeter, request
 
@@ -21,13 +22,12 @@ def site(request: pytest.FixtureRequest) -> Site:
     wing = live.Harness()
     if request.param == "api":
         return Harness(socketio=wing.resource).site
-    return build_socket_site(
-        {b"/socket.io/": wing.resource},
-        otherwise=notFound(),
-        cors_origins=(),
-        trusted_proxies=(),
+    return Site(
+        ResourceByPath({b"/socket.io/": wing.resource}, notFound()),
         registry=wing.registry,
         http_limits=HttpLimits(),
+        proxies=Proxies(networks=()),
+        header_lines=b"",
         clock=wing.clock,
         now_ms=wing.wall_ms,
         meter=TellingMeter(),

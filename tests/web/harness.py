@@ -39,14 +39,28 @@ from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.http.addresses import Proxies
 from scoreboard.net.http.channel import Channel
+from scoreboard.net.http.cors import cors
+from scoreboard.net.http.response import NOSNIFF
 from scoreboard.net.http.site import Site
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
-from scoreboard.web.app import build_site
+from scoreboard.web.actions import ActionHandlers
+from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.authenticator import JwtAuthenticator
-from scoreboard.web.request_guard import Limits
+from scoreboard.web.health import HealthHandlers
+from scoreboard.web.long_poll import LongPollHandlers
+from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.openapi import document
+from scoreboard.web.pages import Pages
+from scoreboard.web.profile import ProfileHandlers
+from scoreboard.web.request_guard import Limits, RequestGuard
+from scoreboard.web.routes import Routes
+from scoreboard.web.scores import ScoreHandlers
+from scoreboard.web.spectators import SpectatorHandlers
+from scoreboard.web.tickets import TicketHandlers
 from tests import balconies
 
 LIVE = LiveLimits(origins=(), sockets_max=100, sockets_per_address_max=100)
@@ -375,38 +389,87 @@ class Harness:
         self.ids = iter(range(10**6))
         self.renderings = 0
         self.noted: list[tuple[str, PlayerSettings, int]] = []
-        self.site = build_site(
-            authenticator=self.authenticator,
-            rate_limiter=MemoryRateLimiter(self.now_ms) if self.counting else self.gatekeeper,
-            scorekeeper=self.desk,
-            ranking=self.board,
-            announcer=self.announcer,
-            tickets=self.tickets,
-            player_store=self.player_store,
-            note_settings=lambda user_id, settings, number: self.noted.append((user_id, settings, number)),
-            open_stream=self._open_stream,
-            catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
-            ring=keyring(ACTION_SECRET),
-            signing_ring=lambda: keyring(ACTION_SECRET),
-            limits=self.limits,
-            action_ttl_ms=600_000,
-            spectator_life_s=600 if self.spectators else None,
-            health=self.health,
-            metrics=self._metrics,
-            pages=self.pages,
+        limiter = MemoryRateLimiter(self.now_ms) if self.counting else self.gatekeeper
+        self.guard = RequestGuard(authenticator=self.authenticator, rate_limiter=limiter, limits=self.limits)
+        self.proxies = Proxies(networks=tuple(ip_network(name) for name in self.trusted))
+        self.open_routes = OpenRoutes(proxies=self.proxies, clock=self.clock, meter=self.meter)
+        self.api = self._build_api()
+        self.registry.on_drain.append(self.api.changes.release)
+        self.site = self._build_site()
+        self.site.doStart()
+
+    def _build_api(self) -> Api:
+        ticket_handlers = TicketHandlers(guard=self.guard, tickets=self.tickets, now_ms=self.now_ms)
+        return Api(
+            scores=ScoreHandlers(
+                guard=self.guard,
+                scorekeeper=self.desk,
+                ranking=self.board,
+                ring=keyring(ACTION_SECRET),
+                clock=self.clock,
+                now_ms=self.now_ms,
+                meter=self.meter,
+            ),
+            actions=ActionHandlers(
+                guard=self.guard,
+                health=self.health,
+                catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
+                signing_ring=lambda: keyring(ACTION_SECRET),
+                action_ttl_ms=600_000,
+                now_ms=self.now_ms,
+                new_id=self._new_id,
+            ),
+            changes=LongPollHandlers(
+                ticket_handlers=ticket_handlers,
+                ranking=self.board,
+                announcer=self.announcer,
+                open_stream=self._open_stream,
+                clock=self.clock,
+            ),
+            profile=ProfileHandlers(
+                guard=self.guard,
+                player_store=self.player_store,
+                note_settings=lambda user_id, settings, number: self.noted.append((user_id, settings, number)),
+                now_ms=self.now_ms,
+            ),
+            ticket_handlers=ticket_handlers,
+            spectators=SpectatorHandlers(
+                guard=self.guard, life_s=600 if self.spectators else None, now_ms=self.now_ms, new_id=self._new_id
+            ),
+            health=HealthHandlers(
+                open_routes=self.open_routes,
+                limit=self.limits.probes,
+                health=self.health,
+                metrics=self._metrics,
+                document=lambda: document(OPERATIONS),
+                clock=self.clock,
+            ),
+            pages=Pages(self.pages, self.open_routes, self.limits.pages),
             socket=self.socket,
             socketio=self.socketio,
-            cors_origins=self.cors_origins,
-            trusted_proxies=tuple(ip_network(name) for name in self.trusted),
+        )
+
+    def _build_site(self) -> Site:
+        origins = cors(self.cors_origins)
+        routes = Routes(
+            self.api.app,
+            cors=origins,
+            recheck=self.guard.recheck,
+            count_stray=lambda request: self.open_routes.check(request, self.limits.pages),
+        )
+        return Site(
+            routes,
+            registry=self.registry,
             http_limits=self.http_limits,
+            proxies=self.proxies,
+            header_lines=NOSNIFF + origins.constant_lines,
             clock=self.clock,
             now_ms=self.now_ms,
-            ledger_ms=self.now_ms,
-            new_id=lambda: f"00000000-0000-4000-8000-{next(self.ids):012x}",
             meter=self.meter,
-            registry=self.registry,
         )
-        self.site.doStart()
+
+    def _new_id(self) -> str:
+        return f"00000000-0000-4000-8000-{next(self.ids):012x}"
 
     def drain(self) -> Deferred[None]:
         return ensureDeferred(self.registry.drain(CloseReason(code=1012, reason="bye"), 0.0))

@@ -116,5 +116,5 @@ def test_probes_use_up_nothing_of_what_pages_have() -> None:
 def test_the_memory_of_addresses_is_bounded() -> None:
     harness = strict_harness()
     for number in range(ADDRESSES_MAX + 10):
-        harness.site.resource._app._instance.ops.open_routes._bucket(f"{number}", FEW)
-    assert len(harness.site.resource._app._instance.ops.open_routes._buckets["few"]) == ADDRESSES_MAX
+        harness.site.resource._app._instance.health.open_routes._bucket(f"{number}", FEW)
+    assert len(harness.site.resource._app._instance.health.open_routes._buckets["few"]) == ADDRESSES_MAX
