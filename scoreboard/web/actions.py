@@ -16,7 +16,7 @@ from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_bodies import read_initialize
 from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import GrantAnswer, encode, grant_data
+from scoreboard.web.schemas import Success, encode, grant_data
 
 _TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
 _NO_LEDGER: Final = unavailable("The ledger keeps no awards now; no action was begun")
@@ -53,7 +53,7 @@ class ActionHandlers:
         await self.guard.count_play(request, Hit(limit=limits.initialize, subject=player.user_id), slot, _TOO_MANY)
         if isinstance(grant, Refusal):
             return grant
-        return Response(200, encode(GrantAnswer(data=grant_data(grant, sign(grant, self.signing_ring())))), _HEADER_LINES)
+        return Response(200, encode(Success(data=grant_data(grant, sign(grant, self.signing_ring())))), _HEADER_LINES)
 
     def _grant(self, request: Request, player: Player) -> Grant | Refusal:
         try:

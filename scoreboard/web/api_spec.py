@@ -17,29 +17,21 @@ from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest
 from scoreboard.web.schemas import (
     AchievementData,
-    AchievementsAnswer,
     AchievementsData,
     AliveAnswer,
-    BoardAnswer,
     BoardData,
     ChangeData,
-    ChangesAnswer,
     ChangesData,
-    GrantAnswer,
     GrantData,
     NotReadyAnswer,
-    RankAnswer,
     RankData,
-    ReadyAnswer,
     ReceiptAnswer,
     ReceiptData,
     RowData,
-    SettingsAnswer,
     SettingsData,
     Shape,
-    TicketAnswer,
+    Success,
     TicketData,
-    TokenAnswer,
     TokenData,
     not_ready,
     ready_data,
@@ -133,7 +125,7 @@ INITIALIZE: Final = Operation(
     name="initialize",
     summary="Begin an action: the server's signed promise of what it is worth",
     body=InitializeRequest(action_type="COMPLETE_QUEST", metadata={"questId": "quest-123"}),
-    answer=GrantAnswer(
+    answer=Success(
         data=GrantData(
             action_id=_ACTION_ID,
             timestamp=1_698_012_345_678,
@@ -169,7 +161,7 @@ LEADERBOARD: Final = Operation(
     name="leaderboard",
     summary="A stretch of the board; with If-None-Match, 304 while it reads the same",
     query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
-    answer=BoardAnswer(
+    answer=Success(
         data=BoardData(
             leaderboard=[
                 _row(1, "user-123", "player_one", 9500, 30),
@@ -190,7 +182,7 @@ CHANGES: Final = Operation(
     summary="What changed since a cursor, at once or as soon as something does; the top where nobody knows any more",
     query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
     texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET)),
-    answer=ChangesAnswer(
+    answer=Success(
         data=ChangesData(
             cursor="1761120000123.17",
             reset=False,
@@ -232,7 +224,7 @@ ME: Final = Operation(
     path="/api/v1/scores/me",
     name="me",
     summary="The asking player's score and rank",
-    answer=RankAnswer(
+    answer=Success(
         data=RankData(
             user_id="user-789",
             username="current_user",
@@ -250,7 +242,7 @@ ACHIEVEMENTS: Final = Operation(
     path="/api/v1/me/achievements",
     name="achievements",
     summary="What the asking player unlocked, oldest first",
-    answer=AchievementsAnswer(
+    answer=Success(
         data=AchievementsData(
             achievements=[
                 AchievementData(milestone=100, unlocked_at="2025-10-21T18:04:40Z"),
@@ -266,7 +258,7 @@ SETTINGS: Final = Operation(
     path="/api/v1/me/settings",
     name="settings",
     summary="What the asking player decided, or the defaults",
-    answer=SettingsAnswer(data=SettingsData(spectators=True)),
+    answer=Success(data=SettingsData(spectators=True)),
     refusals=_VIEWED,
 )
 
@@ -276,7 +268,7 @@ CHANGE_SETTINGS: Final = Operation(
     name="change_settings",
     summary="Decide whether others may follow one's actions as they happen",
     body=SettingsRequest(spectators=False),
-    answer=SettingsAnswer(data=SettingsData(spectators=False)),
+    answer=Success(data=SettingsData(spectators=False)),
     refusals=_PLAYED,
 )
 
@@ -285,7 +277,7 @@ TICKET: Final = Operation(
     path="/api/v1/auth/ticket",
     name="ticket",
     summary="A ticket in place of a token, for one use within 30 seconds where no header can be sent",
-    answer=TicketAnswer(data=TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
+    answer=Success(data=TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
     refusals=_VIEWED,
 )
 
@@ -294,7 +286,7 @@ SPECTATOR: Final = Operation(
     path="/api/v1/auth/spectator",
     name="spectator",
     summary="A token to watch with, when the operator opened the board; 404 when not",
-    answer=TokenAnswer(data=TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
+    answer=Success(data=TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
     refusals=(*_COUNTED, Reason.NOT_FOUND),
     secured=False,
 )
@@ -314,7 +306,7 @@ READYZ: Final = Operation(
     path="/readyz",
     name="readyz",
     summary="Whether this server can do its share, also degraded; ?strict: whether all is well; 503 says what is not",
-    answer=ReadyAnswer(data=ready_data((_LEDGER_OK, _REDIS_OK))),
+    answer=Success(data=ready_data((_LEDGER_OK, _REDIS_OK))),
     unready=not_ready(
         unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
         ready_data((_LEDGER_BAD, _REDIS_OK)),

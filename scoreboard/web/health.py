@@ -16,7 +16,7 @@ from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.open_routes import OpenRoutes
-from scoreboard.web.schemas import AliveAnswer, ReadyAnswer, encode, not_ready, ready_data
+from scoreboard.web.schemas import AliveAnswer, Success, encode, not_ready, ready_data
 
 #: How long what was measured is given out again.
 METRICS_S_MAX: Final = 1.0
@@ -52,7 +52,7 @@ class HealthHandlers:
         if wrong:
             refusal = unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
             return refused(refusal, request, body=not_ready(refusal, data))
-        return Response(200, encode(ReadyAnswer(data=data)), _HEADER_LINES)
+        return Response(200, encode(Success(data=data)), _HEADER_LINES)
 
     async def metrics_page(self, request: Request) -> Response:
         """What Prometheus scrapes, measured at most once a second."""

@@ -25,7 +25,7 @@ from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.query_params import read_changes_query
-from scoreboard.web.schemas import ChangesAnswer, changes_data, encode
+from scoreboard.web.schemas import Success, changes_data, encode
 from scoreboard.web.tickets import TicketHandlers
 
 TOP_ROWS: Final = 10
@@ -134,7 +134,7 @@ class LongPollHandlers:
 
 
 def _changes_response(history: History) -> Response:
-    return Response(200, encode(ChangesAnswer(data=changes_data(history))), JSON + NO_STORE)
+    return Response(200, encode(Success(data=changes_data(history))), JSON + NO_STORE)
 
 
 _conforms: tuple[type[Listener], type[EventEncoder]] = (_LongPollListener, _NullEncoder)

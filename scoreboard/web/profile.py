@@ -14,7 +14,7 @@ from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, Response
 from scoreboard.web.request_bodies import read_settings
 from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import AchievementsAnswer, SettingsAnswer, achievements_data, encode, settings_data
+from scoreboard.web.schemas import Success, achievements_data, encode, settings_data
 
 _OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
 _TOO_MANY: Final = "Too many changes of settings. Please try again later."
@@ -33,7 +33,7 @@ class ProfileHandlers:
         """All that the asking player ever unlocked."""
         player = await self.guard.require_viewer(request)
         unlocked = await self.player_store.achievements(player.user_id)
-        return Response(200, encode(AchievementsAnswer(data=achievements_data(unlocked))), _OWN)
+        return Response(200, encode(Success(data=achievements_data(unlocked))), _OWN)
 
     async def settings(self, request: Request) -> Response:
         """What the asking player decided, or the defaults."""
@@ -60,4 +60,4 @@ def _read(request: Request) -> PlayerSettings | Refusal:
 
 
 def _settings_response(settings: PlayerSettings) -> Response:
-    return Response(200, encode(SettingsAnswer(data=settings_data(settings))), _OWN)
+    return Response(200, encode(Success(data=settings_data(settings))), _OWN)

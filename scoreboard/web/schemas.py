@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -32,6 +32,16 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A JSON object of an answer."""
 
 
+Data = TypeVar("Data", bound=Shape)
+
+
+class Success(Shape, Generic[Data], frozen=True, kw_only=True):
+    """The response to a request that succeeded."""
+
+    success: Literal[True] = True
+    data: Data
+
+
 class ReceiptData(Shape, frozen=True, kw_only=True):
     """What a submission brought."""
 
@@ -42,11 +52,9 @@ class ReceiptData(Shape, frozen=True, kw_only=True):
     degraded: Degraded = UNSET
 
 
-class ReceiptAnswer(Shape, frozen=True, kw_only=True):
-    """A submission was awarded."""
+class ReceiptAnswer(Success[ReceiptData], frozen=True, kw_only=True):
+    """The response to a submission that was awarded."""
 
-    success: Literal[True] = True
-    data: ReceiptData
     message: str = _SUBMITTED
 
 
@@ -58,13 +66,6 @@ class GrantData(Shape, frozen=True, kw_only=True):
     signature: str
     expires_at: int
     expected_score: int
-
-
-class GrantAnswer(Shape, frozen=True, kw_only=True):
-    """An action may begin."""
-
-    success: Literal[True] = True
-    data: GrantData
 
 
 class RowData(Shape, frozen=True, kw_only=True):
@@ -85,13 +86,6 @@ class BoardData(Shape, frozen=True, kw_only=True):
     total: int
     timestamp: Time
     degraded: Degraded = UNSET
-
-
-class BoardAnswer(Shape, frozen=True, kw_only=True):
-    """The leaderboard."""
-
-    success: Literal[True] = True
-    data: BoardData
 
 
 class ChangeData(Shape, frozen=True, kw_only=True):
@@ -116,13 +110,6 @@ class ChangesData(Shape, frozen=True, kw_only=True):
     timestamp: Time
 
 
-class ChangesAnswer(Shape, frozen=True, kw_only=True):
-    """What changed since."""
-
-    success: Literal[True] = True
-    data: ChangesData
-
-
 class RankData(Shape, frozen=True, kw_only=True):
     """Where one player stands; no rank, percentile or time without a score."""
 
@@ -133,13 +120,6 @@ class RankData(Shape, frozen=True, kw_only=True):
     percentile: float | None
     last_updated: Time | None
     degraded: Degraded = UNSET
-
-
-class RankAnswer(Shape, frozen=True, kw_only=True):
-    """The asking player's place."""
-
-    success: Literal[True] = True
-    data: RankData
 
 
 class AchievementData(Shape, frozen=True, kw_only=True):
@@ -156,24 +136,10 @@ class AchievementsData(Shape, frozen=True, kw_only=True):
     achievements: list[AchievementData]
 
 
-class AchievementsAnswer(Shape, frozen=True, kw_only=True):
-    """The asking player's achievements."""
-
-    success: Literal[True] = True
-    data: AchievementsData
-
-
 class SettingsData(Shape, frozen=True, kw_only=True):
     """What a player decided. ``spectators``: whether others may follow the player's actions as they happen."""
 
     spectators: bool
-
-
-class SettingsAnswer(Shape, frozen=True, kw_only=True):
-    """The asking player's settings."""
-
-    success: Literal[True] = True
-    data: SettingsData
 
 
 class TokenData(Shape, frozen=True, kw_only=True):
@@ -183,25 +149,11 @@ class TokenData(Shape, frozen=True, kw_only=True):
     expires_at: int
 
 
-class TokenAnswer(Shape, frozen=True, kw_only=True):
-    """A spectator may come in."""
-
-    success: Literal[True] = True
-    data: TokenData
-
-
 class TicketData(Shape, frozen=True, kw_only=True):
     """A ticket in place of a token, for one use within 30 seconds."""
 
     ticket: str
     expires_at: int
-
-
-class TicketAnswer(Shape, frozen=True, kw_only=True):
-    """A ticket was issued."""
-
-    success: Literal[True] = True
-    data: TicketData
 
 
 class AliveAnswer(Shape, frozen=True, kw_only=True):
@@ -225,13 +177,6 @@ class ReadyData(Shape, frozen=True, kw_only=True):
 
     stores: dict[str, bool]
     conditions: list[ConditionData]
-
-
-class ReadyAnswer(Shape, frozen=True, kw_only=True):
-    """This server can keep awards and answer reads; for ``?strict``: and all is well."""
-
-    success: Literal[True] = True
-    data: ReadyData
 
 
 class RefusalAnswer(RefusalBody, frozen=True, kw_only=True):

@@ -24,9 +24,8 @@ from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_bodies import read_range, read_submission
 from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.schemas import (
-    BoardAnswer,
-    RankAnswer,
     ReceiptAnswer,
+    Success,
     already_used,
     board_data,
     encode,
@@ -91,7 +90,7 @@ class ScoreHandlers:
         known = self._boards.get((self.ranking.cursor, ledger_ahead_count, limit, offset))
         if known is None:
             page = await self.ranking.page(offset, limit)
-            answer = Response(200, encode(BoardAnswer(data=board_data(page))), _DEGRADED)
+            answer = Response(200, encode(Success(data=board_data(page))), _DEGRADED)
             if page.degraded:
                 return answer
             known = _tagged(page.cursor, limit, offset, answer.body)
@@ -108,7 +107,7 @@ class ScoreHandlers:
         if known is not None and known[0] == self.ranking.cursor and known[1] == ledger_ahead_count:
             return known[2]
         player_rank = await self.ranking.rank_of(player.user_id)
-        answer = Response(200, encode(RankAnswer(data=rank_data(player, player_rank))), _OWN)
+        answer = Response(200, encode(Success(data=rank_data(player, player_rank))), _OWN)
         if not player_rank.degraded:
             self._ranks.put(key, (player_rank.cursor, ledger_ahead_count, answer))
         return answer

@@ -13,7 +13,7 @@ from scoreboard.net.http.bearer import bearer
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import TokenAnswer, TokenData, encode
+from scoreboard.web.schemas import Success, TokenData, encode
 
 SPECTATOR_LIFE_S: Final = 600
 #: The names that we give. A player's token keeps no name here, whatever role its login service says.
@@ -37,7 +37,7 @@ class SpectatorHandlers:
             return _NO_SPECTATORS
         token = self.guard.authenticator.issue_token(self._name(request), "spectator", "spectator", self.life_s)
         data = TokenData(token=token, expires_at=1000 * (self.now_ms() // 1000 + self.life_s))
-        return Response(200, encode(TokenAnswer(data=data)), JSON + NO_STORE)
+        return Response(200, encode(Success(data=data)), JSON + NO_STORE)
 
     def _name(self, request: Request) -> str:
         """A new one; but who still shows a spectator's token keeps its name, so that an open socket can go on."""

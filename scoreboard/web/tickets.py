@@ -12,7 +12,7 @@ from scoreboard.net.http.bearer import INVALID_TOKEN
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import TicketAnswer, TicketData, encode
+from scoreboard.web.schemas import Success, TicketData, encode
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class TicketHandlers:
         player = await self.guard.require_viewer(request)
         ticket = await self.tickets.issue(player)
         data = TicketData(ticket=ticket, expires_at=self.now_ms() + 1000 * TICKET_LIFE_S)
-        return Response(200, encode(TicketAnswer(data=data)), JSON + NO_STORE)
+        return Response(200, encode(Success(data=data)), JSON + NO_STORE)
 
     async def viewer(self, request: Request, ticket: str | None) -> Player:
         """Whoever brings a ticket or, without one, shows a token; the request is counted either way. Raises Refused."""
