@@ -103,9 +103,11 @@ def limits(settings: Settings) -> Limits:
     return Limits(
         address=limit("ip", settings.rate_limit_ip_max),
         everyone=limit("everyone", settings.rate_limit_global_max, 1_000),
-        submit=limit("submit", settings.rate_limit_max_requests),
-        initialize=limit("initialize", settings.rate_limit_initialize_max),
-        settings=limit("settings", settings.rate_limit_settings_max),
+        players={
+            "submit": limit("submit", settings.rate_limit_max_requests),
+            "initialize": limit("initialize", settings.rate_limit_initialize_max),
+            "settings": limit("settings", settings.rate_limit_settings_max),
+        },
         open_actions_max=settings.rate_limit_open_actions_max,
         probes=PROBES,
         pages=PAGES,

@@ -8,14 +8,14 @@ from typing import Final
 
 from scoreboard.boundaries.health import Health
 from scoreboard.domain.grants import Grant, Keyring, sign
-from scoreboard.domain.limits import ConcurrencySlot, Hit
+from scoreboard.domain.limits import ConcurrencySlot
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal, Refused, malformed, unavailable
 from scoreboard.domain.rules import Catalogue, check_metadata, points_for
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_bodies import read_initialize
-from scoreboard.web.request_guard import RequestGuard
+from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import Success, encode, grant_data
 
 _TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
@@ -40,20 +40,24 @@ class ActionHandlers:
 
         While no award can be kept all are refused, and no limit is charged: actions begun then only use up places for open ones.
         """
-        player = await self.guard.require_player(request)
-        if not self.health.ledger_serves:
-            return _NO_LEDGER
-        grant = self._grant(request, player)
-        limits = self.guard.limits
-        slot = None
-        if isinstance(grant, Grant):
-            slot = ConcurrencySlot(
-                user_id=player.user_id, holder=grant.action_id, quota=limits.open_actions_max, ttl_ms=self.action_ttl_ms
-            )
-        await self.guard.count_play(request, Hit(limit=limits.initialize, subject=player.user_id), slot, _TOO_MANY)
+        _, grant = await self.guard.require_player(request, "initialize", self._read, _TOO_MANY)
         if isinstance(grant, Refusal):
             return grant
         return Response(200, encode(Success(data=grant_data(grant, sign(grant, self.signing_ring())))), _HEADER_LINES)
+
+    def _read(self, request: Request, player: Player) -> tuple[Grant | Refusal, Charge]:
+        if not self.health.ledger_serves:
+            raise Refused(_NO_LEDGER)
+        grant = self._grant(request, player)
+        if isinstance(grant, Refusal):
+            return grant, ONE
+        slot = ConcurrencySlot(
+            user_id=player.user_id,
+            holder=grant.action_id,
+            quota=self.guard.limits.open_actions_max,
+            ttl_ms=self.action_ttl_ms,
+        )
+        return grant, Charge(slot=slot)
 
     def _grant(self, request: Request, player: Player) -> Grant | Refusal:
         try:

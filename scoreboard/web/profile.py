@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from scoreboard.boundaries.players import PlayerStore
-from scoreboard.domain.limits import Hit
-from scoreboard.domain.players import PlayerSettings
+from scoreboard.domain.players import Player, PlayerSettings
 from scoreboard.domain.refusals import Refusal, Refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, Response
 from scoreboard.web.request_bodies import read_settings
-from scoreboard.web.request_guard import RequestGuard
+from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import Success, achievements_data, encode, settings_data
 
 _OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
@@ -42,9 +41,7 @@ class ProfileHandlers:
 
     async def change_settings(self, request: Request) -> Response | Refusal:
         """Keep what the asking player decides. What cannot be read counts, too."""
-        player = await self.guard.require_player(request)
-        wanted = _read(request)
-        await self.guard.count_play(request, Hit(limit=self.guard.limits.settings, subject=player.user_id), None, _TOO_MANY)
+        player, wanted = await self.guard.require_player(request, "settings", _read, _TOO_MANY)
         if isinstance(wanted, Refusal):
             return wanted
         number = await self.player_store.change_settings(player.user_id, wanted, self.now_ms())
@@ -52,11 +49,11 @@ class ProfileHandlers:
         return _settings_response(wanted)
 
 
-def _read(request: Request) -> PlayerSettings | Refusal:
+def _read(request: Request, _player: Player) -> tuple[PlayerSettings | Refusal, Charge]:
     try:
-        return read_settings(request.content_type, request.body)
+        return read_settings(request.content_type, request.body), ONE
     except Refused as refused:
-        return refused.refusal
+        return refused.refusal, ONE
 
 
 def _settings_response(settings: PlayerSettings) -> Response:

@@ -14,7 +14,6 @@ from scoreboard.boundaries.scorekeeper import Scorekeeper
 from scoreboard.domain.actions import Submission
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.grants import Grant, Keyring, verify
-from scoreboard.domain.limits import Hit
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.net.http.refusals import refused
@@ -22,7 +21,7 @@ from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_bodies import read_range, read_submission
-from scoreboard.web.request_guard import RequestGuard
+from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import (
     ReceiptAnswer,
     Success,
@@ -33,11 +32,13 @@ from scoreboard.web.schemas import (
     receipt_data,
 )
 
-#: What a wrong signature costs of the submissions a user has.
+#: How many submissions a wrong signature counts for.
 FORGERY_COST: Final = 5
 BOARDS_CACHED_MAX: Final = 256
 RANKS_CACHED_MAX: Final = 10_000
 
+_Claim = tuple[Submission, Grant]
+_FORGERY: Final = Charge(cost=FORGERY_COST)
 _TOO_MANY: Final = "Too many score submissions. Please try again later."
 _SUBMITTED: Final = JSON + NO_STORE
 _DEGRADED: Final = JSON + NO_STORE
@@ -66,11 +67,7 @@ class ScoreHandlers:
     async def submit(self, request: Request) -> Response | Refusal:
         """An award and its receipt, or why there is none. The signature is weighed before the one question to the gate."""
         began_s = self.clock.seconds()
-        player = await self.guard.require_player(request)
-        claim = self._read(request, player)
-        cost = FORGERY_COST if claim is INVALID_ACTION else 1
-        hit = Hit(limit=self.guard.limits.submit, subject=player.user_id, cost=cost)
-        await self.guard.count_play(request, hit, None, _TOO_MANY)
+        player, claim = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
         if isinstance(claim, Refusal):
             if claim.reason is Reason.ACTION_TOO_EARLY:
                 self.meter.count("submissions_refused_total", reason="issued_ahead")
@@ -112,13 +109,15 @@ class ScoreHandlers:
             self._ranks.put(key, (player_rank.cursor, ledger_ahead_count, answer))
         return answer
 
-    def _read(self, request: Request, player: Player) -> tuple[Submission, Grant] | Refusal:
+    def _read(self, request: Request, player: Player) -> tuple[_Claim | Refusal, Charge]:
         try:
             submission = read_submission(request.content_type, request.body)
         except Refused as refused:
-            return refused.refusal
+            return refused.refusal, ONE
         grant = verify(submission, player.user_id, self.ring, self.now_ms())
-        return grant if isinstance(grant, Refusal) else (submission, grant)
+        if isinstance(grant, Refusal):
+            return grant, _FORGERY if grant is INVALID_ACTION else ONE
+        return (submission, grant), ONE
 
 
 def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes, Response]:

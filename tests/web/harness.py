@@ -70,9 +70,11 @@ ACTION_SECRET = b"another secret of the tests, long enough"
 LIMITS = Limits(
     address=Limit(name="address", quota=100, window_ms=60_000),
     everyone=Limit(name="everyone", quota=10_000, window_ms=1_000),
-    submit=Limit(name="submit", quota=10, window_ms=60_000),
-    initialize=Limit(name="initialize", quota=20, window_ms=60_000),
-    settings=Limit(name="settings", quota=10, window_ms=60_000),
+    players={
+        "submit": Limit(name="submit", quota=10, window_ms=60_000),
+        "initialize": Limit(name="initialize", quota=20, window_ms=60_000),
+        "settings": Limit(name="settings", quota=10, window_ms=60_000),
+    },
     probes=Limit(name="probes", quota=100_000, window_ms=1_000, policy="bucket"),
     pages=Limit(name="pages", quota=100_000, window_ms=1_000, policy="bucket"),
     open_actions_max=50,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.web.static import Data
 
 from scoreboard.domain.errors import StoreUnavailable
-from scoreboard.domain.limits import RateVerdict
+from scoreboard.domain.limits import Limit, RateVerdict
 from scoreboard.net.http.addresses import Proxies, plain
-from tests.web.harness import EngineConnection, Harness, Reply, request
+from scoreboard.web.app import OPERATIONS
+from tests.web.harness import LIMITS, EngineConnection, Harness, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
 VIEWED = [
@@ -205,6 +208,27 @@ def test_every_request_counts_against_the_address_good_token_or_not() -> None:
     assert harness.ask("GET", "/api/v1/scores/me").status == 429
     assert harness.ask("GET", "/api/v1/scores/me", peer="198.51.100.1").status == 200
     assert harness.ask("GET", "/healthz").status == 200
+
+
+SECURED = [(one.method.upper(), one.path, one.body is not None) for one in OPERATIONS if one.secured]
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in SECURED])
+def test_every_route_with_a_token_counts_against_the_limit_of_the_address(method: str, path: str) -> None:
+    limits = replace(LIMITS, address=Limit(name="address", quota=2, window_ms=60_000))
+    harness = Harness(counting=True, limits=limits, socket=Data(b"", "text/plain"))
+    statuses = [harness.ask(method, path, body={} if method != "GET" else None).status for _ in range(3)]
+    assert [status == 429 for status in statuses] == [False, False, True]
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, writes in SECURED if writes])
+def test_every_route_with_a_body_counts_against_a_limit_of_the_player(method: str, path: str) -> None:
+    two = {name: Limit(name=name, quota=2, window_ms=60_000) for name in LIMITS.players}
+    harness = Harness(counting=True, limits=replace(LIMITS, players=two))
+    replies = [harness.ask(method, path, body={}) for _ in range(3)]
+    assert [reply.status == 429 for reply in replies] == [False, False, True]
+    assert replies[-1].headers["ratelimit"].startswith(f'"{path.rpartition("/")[2]}";r=0;')
+    assert harness.ask(method, path, body={}, token=harness.token("user-2")).status != 429
 
 
 @pytest.mark.parametrize(
