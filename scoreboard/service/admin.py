@@ -21,6 +21,7 @@ from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import Standing
+from scoreboard.metrics import Metrics
 from scoreboard.service.wiring import jwt_authenticator, now_ms, redis_url
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
@@ -34,7 +35,6 @@ from scoreboard.storage.sql.location import ledger_named, location, require_dire
 from scoreboard.storage.sql.players import open_player_store
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
 from scoreboard.storage.sql.stores import LedgerUnusable, sqlite_file
-from scoreboard.telemetry import Telemetry
 
 #: The embedded Redis of a server that was killed still writes its file for a moment.
 _SERVER_GONE_S_MAX: Final = 3.0
@@ -78,7 +78,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
 
     board: Board | None = None
     if need_board:
-        client = RedisClient(redis_url(settings), reactor, Telemetry())
+        client = RedisClient(redis_url(settings), reactor, Metrics())
         client.open()
         closers.insert(0, client.close)
         try:

@@ -76,7 +76,7 @@ def _score_handlers(context: ServerContext, backend: Backend, guard: RequestGuar
         ring=action_ring(context.settings),
         clock=context.reactor,
         now_ms=backend.stores.ledger_clock.now_ms,
-        meter=context.meter,
+        meter=context.metrics,
     )
 
 
@@ -97,7 +97,7 @@ def _health_handlers(context: ServerContext, backend: Backend, guard: RequestGua
         open_routes=open_routes,
         limit=guard.limits.probes,
         health=backend.health,
-        metrics=context.meter.render,
+        metrics=context.metrics.render,
         document=partial(document, OPERATIONS),
         clock=context.reactor,
     )

@@ -81,7 +81,7 @@ class _BackendBuilder:
             ledger=self._stores.ledger,
             clock=context.reactor,
             now_ms=now_ms,
-            meter=context.meter,
+            meter=context.metrics,
             lagging_s=lambda: self._projector.lagging_s,
             on_stale=lambda trouble: self._projector.doubt(trouble),
         )
@@ -91,7 +91,7 @@ class _BackendBuilder:
             clock=context.reactor,
             tick_ms=context.settings.broadcast_interval_ms,
             score_updates_per_tick_max=context.settings.score_updates_per_tick_max,
-            meter=context.meter,
+            meter=context.metrics,
             is_awarding=lambda: self._scorekeeper.is_awarding,
             failpoint=context.failpoint,
         )
@@ -106,14 +106,14 @@ class _BackendBuilder:
             clock=context.reactor,
             on_changes=self._on_changes,
             note_ledger_ahead=self._ranking.note_ledger_ahead,
-            meter=context.meter,
+            meter=context.metrics,
             shared=context.settings.redis_url is not None,
             failpoint=context.failpoint,
         )
         await self._projector.start()
         context.lifecycle.add("Projector", self._projector.stop)
         sweep = BoardSweep(
-            ledger=stores.ledger, board=stores.board, projector=self._projector, clock=context.reactor, meter=context.meter
+            ledger=stores.ledger, board=stores.board, projector=self._projector, clock=context.reactor, meter=context.metrics
         )
         sweep.start()
         context.lifecycle.add("BoardSweep", sweep.stop)
@@ -125,13 +125,13 @@ class _BackendBuilder:
         self._suspension_watcher = SuspensionWatcher(
             player_store=self._stores.player_store,
             clock=context.reactor,
-            meter=context.meter,
+            meter=context.metrics,
             on_suspended=self._announcer.expel,
             on_private=self._announcer.shut_out,
         )
         await self._suspension_watcher.start()
         context.lifecycle.add("SuspensionWatcher", self._suspension_watcher.stop)
-        self._health = HealthMonitor(ledger=self._stores.ledger, clock=context.reactor, meter=context.meter)
+        self._health = HealthMonitor(ledger=self._stores.ledger, clock=context.reactor, meter=context.metrics)
         self._health.add(lambda: redis_conditions(self._stores.redis))
         self._health.add(lambda: board_conditions(self._projector))
         self._health.start()
@@ -149,7 +149,7 @@ class _BackendBuilder:
             clock=context.reactor,
             now_ms=self._stores.ledger_clock.now_ms,
             new_id=new_id,
-            meter=context.meter,
+            meter=context.metrics,
             is_suspended=self._suspension_watcher.is_suspended,
             note_batch=self._health.note_batch,
             failpoint=context.failpoint,

@@ -8,9 +8,9 @@ from typing import Any
 from config.settings import Settings
 from scoreboard.domain.rules import Catalogue
 from scoreboard.failpoints import Failpoint
+from scoreboard.metrics import Metrics
 from scoreboard.service.descriptors import Capacity
 from scoreboard.service.lifecycle import Lifecycle
-from scoreboard.telemetry import Telemetry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,5 +22,5 @@ class ServerContext:
     capacity: Capacity
     failpoint: Failpoint
     reactor: Any
-    meter: Telemetry
+    metrics: Metrics
     lifecycle: Lifecycle

@@ -64,7 +64,7 @@ class _EdgeBuilder:
             limits=self._live_limits,
             clock=context.reactor,
             wall_ms=now_ms,
-            meter=context.meter,
+            meter=context.metrics,
         )
 
     async def open(self) -> None:
@@ -110,7 +110,7 @@ class _EdgeBuilder:
         guard = RequestGuard(
             authenticator=self._authenticator, rate_limiter=self._backend.stores.rate_limiter, limits=self._limits
         )
-        open_routes = OpenRoutes(proxies=self._proxies, clock=self._context.reactor, meter=self._context.meter)
+        open_routes = OpenRoutes(proxies=self._proxies, clock=self._context.reactor, meter=self._context.metrics)
         api = build_api(self._context, self._backend, realtime, guard, open_routes)
         self._registry.on_drain.append(api.changes.release)
         return Routes(
@@ -129,18 +129,18 @@ class _EdgeBuilder:
             header_lines=NOSNIFF + self._cors.constant_lines,
             clock=self._context.reactor,
             now_ms=now_ms,
-            meter=self._context.meter,
+            meter=self._context.metrics,
         )
 
     def _watch(self, realtime: Realtime) -> None:
         """Gauges that are read only when a client asks for the metrics."""
         watch, reactor, announcer, registry = (
-            self._context.meter.watch,
+            self._context.metrics.watch,
             self._context.reactor,
             self._backend.announcer,
             self._registry,
         )
-        self._context.meter.watch_conditions(self._backend.health.conditions)
+        self._context.metrics.watch_conditions(self._backend.health.conditions)
         watch("http_connections_active", lambda: len(registry.http))
         watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
         watch("websocket_connections_handshaking", lambda: registry.handshaking)

@@ -20,6 +20,7 @@ from config.catalogue import load_catalogue
 from config.settings import Settings
 from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
 from scoreboard.failpoints import failpoint
+from scoreboard.metrics import LagWatch, Metrics
 from scoreboard.service.backend import open_backend
 from scoreboard.service.context import ServerContext
 from scoreboard.service.edge import open_ports
@@ -30,7 +31,6 @@ from scoreboard.storage.redis.embedded import EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.sql.stores import LedgerUnusable
 from scoreboard.systemd import Notifier
-from scoreboard.telemetry import LagWatch, Telemetry
 
 #: What may hinder a start and needs no traceback: the operator reads one line.
 EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, RedisUnusable, CannotListen)
@@ -43,8 +43,8 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     for remark in settings.left_out():
         Logger(namespace="scoreboard").warn("{remark}", remark=remark)
     whole = MultiService()
-    telemetry = Telemetry()
-    LagWatch(reactor, telemetry).setServiceParent(whole)
+    metrics = Metrics()
+    LagWatch(reactor, metrics).setServiceParent(whole)
     notifier = Notifier(reactor, os.environ)
     notifier.setServiceParent(whole)
     context = ServerContext(
@@ -53,7 +53,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
         capacity=capacity,
         failpoint=failpoint(settings.failpoint),
         reactor=reactor,
-        meter=telemetry,
+        metrics=metrics,
         lifecycle=Lifecycle(reactor),
     )
     ScoreboardService(context, notifier).setServiceParent(whole)

@@ -54,7 +54,7 @@ class ServerStores:
 
 async def open_server_stores(context: ServerContext) -> ServerStores:
     """Open the stores, Redis first. A Redis that does not answer hinders nothing; a ledger that does not hinders the start."""
-    reactor, meter = context.reactor, context.meter
+    reactor, meter = context.reactor, context.metrics
     redis = await _open_redis(context)
     board = RedisBoard(redis, reactor, now_ms)
     rate_limiter = RedisRateLimiter(redis, MemoryRateLimiter(monotonic_ms), reactor, meter)
@@ -85,7 +85,7 @@ async def _open_redis(context: ServerContext) -> RedisClient:
         with suppress(TimeoutError):  # then the client says why Redis cannot be asked
             await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
     production = settings.environment == "production"
-    client = RedisClient(redis_url(settings), context.reactor, context.meter, refuse_eviction=production)
+    client = RedisClient(redis_url(settings), context.reactor, context.metrics, refuse_eviction=production)
     client.open()
     context.lifecycle.add("RedisClient", client.close)
     try:
@@ -108,8 +108,8 @@ async def _open_sql(context: ServerContext) -> tuple[SqlLedger, SqlPlayerStore]:
             await call_in_daemon_thread(reactor, None, migrate, url)
         else:
             await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
-    ledger = open_ledger(url, reactor, context.failpoint, context.meter)
-    player_store = open_player_store(url, reactor, context.meter)
+    ledger = open_ledger(url, reactor, context.failpoint, context.metrics)
+    player_store = open_player_store(url, reactor, context.metrics)
     for store in (ledger, player_store):
         store.start()
         context.lifecycle.add(type(store).__name__, store.close)
@@ -121,7 +121,7 @@ async def _open_key_watch(context: ServerContext, redis: RedisClient) -> KeyWatc
     key_watch = KeyWatch(
         roster=RedisKeyRoster(redis, new_id()),
         clock=context.reactor,
-        meter=context.meter,
+        meter=context.metrics,
         actions=action_ring(context.settings),
         tokens=token_ring(context.settings),
     )
@@ -132,7 +132,7 @@ async def _open_key_watch(context: ServerContext, redis: RedisClient) -> KeyWatc
 
 async def _open_ledger_clock(context: ServerContext, ledger: SqlLedger) -> LedgerClock:
     """The clock by which actions are issued and judged; a ledger in a file has this machine's, so there is nothing to poll."""
-    ledger_clock = LedgerClock(ledger=ledger, clock=context.reactor, wall_ms=now_ms, meter=context.meter)
+    ledger_clock = LedgerClock(ledger=ledger, clock=context.reactor, wall_ms=now_ms, meter=context.metrics)
     if not context.settings.database_url.get_secret_value().startswith("sqlite:"):
         await ledger_clock.start()
         context.lifecycle.add("LedgerClock", ledger_clock.stop)
