@@ -1,4 +1,4 @@
-"""What twistd starts: ``twistd -n -y scoreboard.tac``. Bad settings end it with one line and 78 (EX_CONFIG)."""
+"""Entry point of twistd: ``twistd -n -y scoreboard.tac``. Bad settings end it with one line and 78 (EX_CONFIG)."""
 
 import os
 import signal

@@ -27,32 +27,32 @@ _SECRET_LENGTH_MIN: Final = 4
 _REDACTED: Final = "[redacted]"
 _SENSITIVE: Final = "token|authorization|signature|secret|password|passwd|auth|cookie"
 _SENSITIVE_KEY: Final = re.compile(_SENSITIVE, re.IGNORECASE)
-#: What gives itself away in a text: the value of a sensitive key, a bearer's token, a JWT, a signed action, a URL's password.
+#: Secrets that a text shows by their form: a sensitive key's value, a bearer's token, a JWT, a signed action, a URL's password.
 _SENSITIVE_TEXT: Final = re.compile(
     rf"""(?P<kept>\b[\w-]{{0,32}}(?:{_SENSITIVE})[\w-]{{0,32}}["']?\s{{0,4}}[=:]\s{{0,4}}(?:b?["'])?)(?:(?:bearer|basic)\s+)?[^\s"',;&}}]+"""
     r"|\bbearer\s+\S+|eyJ[\w-]{8,}(?:\.[\w-]*){0,2}|\bv1\.[0-9a-f]{8}\.[\w-]+\.[\w-]+|(?<=://)[^\s/@]{0,256}:[^\s/@]{0,256}(?=@)",
     re.IGNORECASE,
 )
-#: What twisted.logger and its forerunner put beside an event's own fields.
+#: Fields that twisted.logger and its forerunner add to an event.
 _NOT_FIELDS: Final = frozenset({"time", "message", "isError", "system", "format", "failure", "why"})
 
 
 @implementer(ILogObserver)
 class JsonLog:
-    """Writes each event as one line of ASCII JSON: time, level, namespace, message, fields. Bounded, escaped, without secrets."""
+    """Log observer that writes each event as one line of ASCII JSON: time, level, namespace, message, fields."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def __call__(self, event: LogEvent) -> None:
-        """Write an event down."""
-        with suppress(OSError):  # whoever read us is gone, and there is nobody else to tell
+        """Write an event."""
+        with suppress(OSError):  # the reader of the log is gone, and there is no other place to report it
             self._stream.write(json_line(event) + "\n")
             self._stream.flush()
 
 
 def json_log(stream: TextIO, level: str) -> ILogObserver:
-    """A log of what is at least as grave as ``level`` (debug, info, warn, error, critical), its rate bounded."""
+    """A log of events of at least this level (debug, info, warn, error, critical), with a bounded rate."""
     written = RateLimitedLog(JsonLog(stream))
     return FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.lookupByName(level))])
 
@@ -60,7 +60,7 @@ def json_log(stream: TextIO, level: str) -> ILogObserver:
 def json_line(event: LogEvent) -> str:
     """One event as JSON of at most 8 KiB, without the line's end."""
     failed = event.get("log_failure")
-    failure = failed if isinstance(failed, Failure) else None  # the name is Twisted's, but anybody may use it
+    failure = failed if isinstance(failed, Failure) else None  # the name is Twisted's, but any caller may use it
     own = {key: value for key, value in event.items() if not key.startswith("log_") and key not in _NOT_FIELDS}
     hidden = sorted(set(_secrets_in(own)), key=len, reverse=True)
     level = event.get("log_level")
@@ -79,12 +79,12 @@ def json_line(event: LogEvent) -> str:
 
 
 def _json(value: Mapping[str, Any]) -> str:
-    """ASCII alone, so that no terminal obeys what a client wrote."""
+    """JSON in ASCII, so that no terminal executes a client's text."""
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
 def _plain(value: object, hidden: Iterable[str], depth: int = 0) -> object:
-    """A field as JSON can hold it: shallow, short, and without secrets."""
+    """A field as JSON: shallow, short, and without secrets."""
     if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**63):
         return value
     if isinstance(value, Mapping | list | tuple) and depth == _DEPTH_MAX:
@@ -100,7 +100,7 @@ def _plain(value: object, hidden: Iterable[str], depth: int = 0) -> object:
 
 
 def _secrets_in(value: object, sensitive: bool = False, depth: int = 0) -> Iterator[str]:
-    """Texts that stand under a sensitive key: the message may repeat them."""
+    """Texts under a sensitive key: the message may repeat them."""
     if isinstance(value, Mapping) and depth <= _DEPTH_MAX:
         for key, held in value.items():
             yield from _secrets_in(held, sensitive or _SENSITIVE_KEY.search(str(key)) is not None, depth + 1)

@@ -14,7 +14,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
-#: What is counted, by its public name: help, and the labels that it has.
+#: Counters by their public names: help text and labels.
 _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "score_updates_total": ("Total number of score updates", ()),
     "http_requests_total": ("Requests answered", ("route", "status")),
@@ -67,10 +67,10 @@ _SERIES_MAX: Final = 2_000
 
 
 class Metrics:
-    """A Meter with a registry of its own. A name that is not declared above is declared by its first use."""
+    """Meter with a Prometheus registry of its own. A name that is not declared above is declared by its first use."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # a time series beside every counter, which nobody reads
+        disable_created_metrics()  # they are a second time series beside every counter
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._counters = {
@@ -78,7 +78,7 @@ class Metrics:
         }
         self._gauges = {name: Gauge(name, said, registry=self._registry) for name, said in _GAUGES.items()}
         self._histograms = {name: self._histogram(name, said) for name, said in _HISTOGRAMS.items()}
-        #: Counters ready to be added to, so that the hot path is one look-up.
+        #: Counters by name and labels, so that the hot path is one look-up.
         self._series: dict[tuple[object, ...], Counter] = {}
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
@@ -103,15 +103,15 @@ class Metrics:
         gauge.set(value)
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
-        """From now on a gauge that is declared above is read when somebody asks for it, and costs nothing otherwise."""
+        """Read a declared gauge only when the metrics are rendered, from now on."""
         self._gauges[name].set_function(read)
 
     def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
-        """From now on these conditions are shown as gauges by their names."""
+        """Show these conditions as gauges, from now on."""
         self._registry.register(_Conditions(read))
 
     def render(self) -> tuple[bytes, str]:
-        """Everything measured, as Prometheus reads it, and its content type."""
+        """The metrics in Prometheus' text format, and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _open(self, name: str, labels: Mapping[str, str]) -> Counter:
@@ -121,7 +121,7 @@ class Metrics:
         if not labels:
             self._series[(name,)] = counter
             return counter
-        if len(self._series) >= _SERIES_MAX:  # somebody counts by what clients choose: one series for the rest
+        if len(self._series) >= _SERIES_MAX:  # clients choose a label's values: one series for the rest
             return counter.labels(**dict.fromkeys(labels, "other"))
         series = self._series[(name, *labels.items())] = counter.labels(**labels)
         return series
@@ -131,11 +131,11 @@ class Metrics:
 
 
 class Condition(Protocol):
-    """What is shown of a condition, as boundaries.Condition says it."""
+    """The part of domain.health.Condition that the metrics show."""
 
     @property
     def name(self) -> str:
-        """What it is of."""
+        """Its name."""
 
     @property
     def ok(self) -> bool:
@@ -143,17 +143,17 @@ class Condition(Protocol):
 
     @property
     def serving(self) -> bool:
-        """Whether this process can do its share."""
+        """Whether this process can serve."""
 
 
 class _Conditions(Collector):
-    """Reads the conditions when the metrics are asked for."""
+    """Collector that reads the conditions when the metrics are rendered."""
 
     def __init__(self, read: Callable[[], Iterable[Condition]]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing yet: there may be no condition when this is registered."""
+        """Nothing: there may be no condition when this is registered."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -174,7 +174,7 @@ class _Gauges(Protocol):
 
 
 class LagWatch(Service):
-    """Looks at the clock at a steady pace and tells how late it was: the worst of the last ten seconds."""
+    """Monitor of the reactor's lag: it measures how late a steady timer fires, and shows the worst of the last ten seconds."""
 
     _INTERVAL_S: Final = 0.25
     _WINDOW: Final = 40
@@ -187,13 +187,13 @@ class LagWatch(Service):
         self._pace.clock = clock
 
     def startService(self) -> None:
-        """Begin to look."""
+        """Start the timer."""
         super().startService()
         self._due_s = self._clock.seconds()
         self._pace.start(self._INTERVAL_S)
 
     def stopService(self) -> None:
-        """Look no more."""
+        """Stop the timer."""
         self._pace.stop()
         super().stopService()
 

@@ -47,14 +47,14 @@ STANDINGS_PER_CALL: Final = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Ledger, register and board, open. ``board`` is None where none was asked for or nobody runs the embedded Redis."""
+    """The open stores. ``board`` is None if it was not asked for, or if no server runs the embedded Redis."""
 
     ledger: Ledger
     player_store: PlayerStore
     board: Board | None
     close: Callable[[], Awaitable[None]]
     pause: Pause
-    #: Whether other ledgers may draw in the same Redis.
+    #: Whether the boards of other ledgers may be in the same Redis.
     shared: bool
 
 
@@ -86,7 +86,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
             board = RedisBoard(client, reactor, now_ms)
             board.owner = owner_of(await ledger.state())
         except StoreUnavailable:
-            # The embedded one runs only while its server does; the server's next start draws what changed.
+            # The embedded Redis runs only while its server does; the server's next start draws the changes.
             if settings.redis_url is not None and not board_optional:
                 await close()
                 raise
@@ -111,10 +111,10 @@ def issue_token(settings: Settings, user_id: str, username: str, role: str, life
 
 
 async def redraw(stores: Stores, take_over: bool = False) -> int:
-    """Rebuild the board from the ledger in a new epoch; how many players are ranked.
+    """Rebuild the board from the ledger in a new epoch; returns the number of ranked players.
 
-    The servers draw what changed meanwhile: the board says up to where it was drawn. Raises StaleBoard where the board is another
-    ledger's, unless that is to be taken over.
+    The servers draw later changes: the board states the position up to which it was drawn. Raises StaleBoard if the board is
+    another ledger's, unless ``take_over``.
     """
     if stores.board is None:
         return 0
@@ -127,7 +127,7 @@ async def redraw(stores: Stores, take_over: bool = False) -> int:
 
 
 async def project(stores: Stores, standings: Sequence[Standing]) -> None:
-    """Set standings on the board, if there is one; whoever listens to it is told. The drawn position stays where it is."""
+    """Set standings on the board, if there is one; the servers receive the changes. The drawn position stays where it is."""
     if stores.board is None:
         return
     for start in range(0, len(standings), STANDINGS_PER_CALL):
@@ -142,16 +142,16 @@ def upgrade_schema(settings: Settings) -> str:
 
 
 def require_given_directory(settings: Settings) -> None:
-    """Raise LedgerUnusable where DATABASE_URL was given and names a file in no directory: a typing error, not a new ledger.
+    """Raise LedgerUnusable if DATABASE_URL is set and names a file in a directory that does not exist: it is a typing error.
 
-    The data directory, where the ledger is without it, is made.
+    The data directory, which holds the ledger otherwise, is created.
     """
     if "database_url" in settings.model_fields_set:
         require_directory(settings.database_url.get_secret_value())
 
 
 def schema_status(settings: Settings) -> tuple[str | None, str]:
-    """(the revision that the ledger has, the newest there is). Blocks. Raises StoreUnavailable."""
+    """(the ledger's revision, the newest revision). Blocks. Raises StoreUnavailable."""
     with stores_named(settings):
         return ledger_schema_status(settings.database_url.get_secret_value())
 
@@ -171,9 +171,9 @@ def backup_ledger(settings: Settings, target: Path) -> None:
 
 
 def restore_ledger(settings: Settings, backup: Path, at_ms: int, confirm: Callable[[], None]) -> Path | None:
-    """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one. No server may run.
+    """Replace the SQLite ledger with a backup; returns the path of the old ledger, if there was one. No server may run.
 
-    ``confirm`` is called before anything is changed, when nothing hinders it any more; it stops it by raising. Blocks. Raises
+    ``confirm`` is called after all checks and before any change; an exception from it cancels the restore. Blocks. Raises
     StoreUnavailable.
     """
     try:
@@ -195,7 +195,7 @@ def _ledger_file(settings: Settings) -> Path:
 
 @contextmanager
 def _no_server(settings: Settings) -> Iterator[None]:
-    """Hold what a server with an embedded Redis holds as long as it runs."""
+    """Hold the lock of the embedded Redis, which a running server holds."""
     paths = EmbeddedRedisPaths(settings.data_dir)
     with using(paths.directory):
         there = settings.redis_url is None and paths.directory.exists()
@@ -216,9 +216,9 @@ def _no_server(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def stores_named(settings: Settings) -> Iterator[None]:
-    """What a command is told of a store that fails: the setting to look at first. StoreUnavailable for all of it.
+    """Context in which the message of a failing store names its setting, and every failure is StoreUnavailable.
 
-    A command can do as little with a ledger that is no good as with none.
+    A command can use an unusable ledger as little as an unavailable one.
     """
     try:
         with ledger_named(settings.database_url.get_secret_value()):

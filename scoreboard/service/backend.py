@@ -39,7 +39,7 @@ class Backend:
 
 
 async def open_backend(context: ServerContext) -> Backend:
-    """Open the stores and start the actors. Raises what hinders the start."""
+    """Open the stores and start the actors. Raises the exceptions of EXPECTED_TROUBLE in server.py."""
     return await _BackendBuilder(context, await open_server_stores(context)).open()
 
 

@@ -151,7 +151,7 @@ class _EdgeBuilder:
         watch("views_followed", lambda: announcer.views)
 
     async def _drain(self) -> None:
-        """Say goodbye to live clients and let what has been asked be answered, within a bounded time."""
+        """Close the live connections and answer the requests in flight, within a bounded time."""
         with suppress(TimeoutError):
             drained = ensureDeferred(self._registry.drain(RESTARTING, GOODBYE_S))
             await drained.addTimeout(DRAIN_S + GOODBYE_S, self._context.reactor)

@@ -1,4 +1,4 @@
-"""Where we listen: sockets that systemd opened for us, or our own. A leaf."""
+"""Endpoints: the listening sockets that systemd opened, or the server's own. A leaf."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class CannotListen(Exception):
 async def listen(
     reactor: Any, environ: Mapping[str, str], address: str, listeners: Sequence[tuple[str, int | None, IProtocolFactory]]
 ) -> list[IListeningPort]:
-    """Open the doors, each a setting, its port (None: not at all) and its factory; systemd hands over the same, in that order.
+    """Listen at each port: the name of its setting, its number (None: do not listen) and its factory.
 
-    Raises CannotListen, and then none is open.
+    Sockets from systemd take the place of these ports, in the same order. Raises CannotListen, and then no port is open.
     """
     handed = activated_endpoints(reactor, environ)
     wanted = [(setting, port, factory) for setting, port, factory in listeners if port is not None]
@@ -46,7 +46,7 @@ async def listen(
 
 
 def explained(error: CannotListenError, setting: str) -> CannotListen:
-    """What hinders it, in words. A port may be free soon and an address may come with its network; what is forbidden stays so."""
+    """The error in words. A port may become free and an address may come with its network; a forbidden port stays forbidden."""
     number, at = getattr(error.socketError, "errno", None), f"{error.interface} port {error.port}"
     if number == errno.EADDRNOTAVAIL:
         return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", is_temporary=True)
@@ -60,7 +60,7 @@ def explained(error: CannotListenError, setting: str) -> CannotListen:
 
 
 async def close(port: IListeningPort) -> None:
-    """Accept no more."""
+    """Close a port; connections that it accepted stay open."""
     closed = port.stopListening()
     if closed is not None:
         await closed

@@ -32,12 +32,12 @@ from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.sql.stores import LedgerUnusable
 from scoreboard.systemd import Notifier
 
-#: What may hinder a start and needs no traceback: the operator reads one line.
+#: Exceptions that may prevent a start and need no traceback: the operator reads one line.
 EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, EmbeddedRedisBusy, RedisUnusable, CannotListen)
 
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
-    """The whole server as a service. Raises BadSettings at once for what can be known to be wrong before it starts."""
+    """The whole server as a service. Raises BadSettings for every fault that can be found before the start."""
     catalogue = load_catalogue(settings.actions_file, settings.action_expiration_ms)
     capacity = fitted_capacity(settings)
     for remark in settings.left_out():
@@ -71,7 +71,7 @@ class ScoreboardService(Service):
         self._opening: Deferred[None] | None = None
 
     def startService(self) -> None:
-        """Begin to open. What hinders it is said in one line and ends the process."""
+        """Begin to open. An exception is written to stderr or the log and ends the process."""
         super().startService()
         self._opening = ensureDeferred(self._open())
         self._opening.addErrback(self._cannot_open)
@@ -97,13 +97,13 @@ class ScoreboardService(Service):
         else:
             self._log.failure("the server cannot start", failure=failure)
             status = os.EX_SOFTWARE
-        # Twisted has no way to hand over an exit status, so the last trigger of its shutdown ends the process with ours.
+        # Twisted has no way to hand over an exit status, so the last trigger of its shutdown ends the process with this one.
         self._context.reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
         self._context.reactor.callWhenRunning(self._context.reactor.stop)
 
 
 def _is_temporary(trouble: BaseException | None) -> bool:
-    """Whether the service manager should try again: a store comes back and a port becomes free; what is wrong in itself stays."""
+    """Whether the service manager should try again: a store may come back and a port may become free; a wrong setting stays."""
     if isinstance(trouble, CannotListen):
         return trouble.is_temporary
     return isinstance(trouble, StoreUnavailable) and not isinstance(trouble, StoreMisconfigured)

@@ -53,7 +53,7 @@ class ServerStores:
 
 
 async def open_server_stores(context: ServerContext) -> ServerStores:
-    """Open the stores, Redis first. A Redis that does not answer hinders nothing; a ledger that does not hinders the start."""
+    """Open the stores, Redis first. The server starts without Redis, but not without the ledger."""
     reactor, meter = context.reactor, context.metrics
     redis = await _open_redis(context)
     board = RedisBoard(redis, reactor, now_ms)
@@ -82,7 +82,7 @@ async def _open_redis(context: ServerContext) -> RedisClient:
         embedded = EmbeddedRedis(settings.data_dir, context.reactor)
         embedded.startService()
         context.lifecycle.add("EmbeddedRedis", embedded.stopService)
-        with suppress(TimeoutError):  # then the client says why Redis cannot be asked
+        with suppress(TimeoutError):  # the client will say why Redis does not answer
             await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
     production = settings.environment == "production"
     client = RedisClient(redis_url(settings), context.reactor, context.metrics, refuse_eviction=production)
@@ -101,7 +101,7 @@ async def _open_redis(context: ServerContext) -> RedisClient:
 async def _open_sql(context: ServerContext) -> tuple[SqlLedger, SqlPlayerStore]:
     """The ledger, and the player store in the same database."""
     url, reactor = context.settings.database_url.get_secret_value(), context.reactor
-    _log.info("opening the ledger: {where}", where=location(url))  # an operator who waits for a lock on it sees what for
+    _log.info("opening the ledger: {where}", where=location(url))  # shows an operator for which lock the start waits
     with ledger_named(url):
         if url.startswith("sqlite:"):
             require_given_directory(context.settings)
@@ -117,7 +117,7 @@ async def _open_sql(context: ServerContext) -> tuple[SqlLedger, SqlPlayerStore]:
 
 
 async def _open_key_watch(context: ServerContext, redis: RedisClient) -> KeyWatch:
-    """The keys that the other servers let this one sign with, known before it signs anything."""
+    """The keys with which the other servers let this one sign, known before it signs anything."""
     key_watch = KeyWatch(
         roster=RedisKeyRoster(redis, new_id()),
         clock=context.reactor,

@@ -21,13 +21,13 @@ from scoreboard.storage.redis.paths import EmbeddedRedisPaths
 from scoreboard.web.authenticator import JwtAuthenticator
 from scoreboard.web.request_guard import Limits
 
-#: An address at routes that need no token. A balancer asks twice a second; a page is some twenty files.
+#: Limits of an address at routes without a token. A load balancer asks twice a second; a page has some twenty files.
 PROBES: Final = Limit(name="probes", quota=10, window_ms=1_000, policy="bucket")
 PAGES: Final = Limit(name="pages", quota=300, window_ms=5_000, policy="bucket")
 
 
 def now_ms() -> int:
-    """The wall clock: for what is signed, stored or shown, and for the ends of tokens and actions. Durations are monotonic."""
+    """The wall clock, for times that are signed, stored or shown and for the ends of tokens and actions. No duration is."""
     return time.time_ns() // 1_000_000
 
 
@@ -37,7 +37,7 @@ def new_id() -> str:
 
 
 def new_sid() -> str:
-    """A session's id, which is also what proves whose it is: 144 random bits."""
+    """A session's id, which is also its secret: 144 random bits."""
     return secrets.token_urlsafe(18)
 
 

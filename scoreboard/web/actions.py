@@ -1,4 +1,4 @@
-"""The actions: a player says what is about to be done, and gets the server's signed promise of what it is worth."""
+"""Handler of /actions/initialize: it signs how many points an action will bring, before the player begins it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEADER_LINES: Final = JSON + NO_STORE
 
 @dataclass(frozen=True, eq=False)
 class ActionHandlers:
-    """Handlers of /actions. ``action_ttl_ms`` is how long a signed action may take; ``signing_ring`` gives the ring of now."""
+    """Handlers of /actions. ``action_ttl_ms`` is the lifetime of a signed action; ``signing_ring`` gives the present keys."""
 
     guard: RequestGuard
     health: Health
@@ -36,9 +36,9 @@ class ActionHandlers:
     new_id: Callable[[], str]
 
     async def initialize(self, request: Request) -> Response | Refusal:
-        """A signed action. A wish that is refused counts, but holds no place among the player's open actions.
+        """Sign an action. A refused request counts against the limit, but takes no slot of the player's open actions.
 
-        While no award can be kept all are refused, and no limit is charged: actions begun then only use up places for open ones.
+        While the ledger cannot keep awards, every request is refused and none is counted: no player could complete an action.
         """
         _, grant = await self.guard.require_player(request, "initialize", self._read, _TOO_MANY)
         if isinstance(grant, Refusal):

@@ -98,13 +98,13 @@ class Operation(Value, frozen=True, kw_only=True):
     refusals: tuple[Reason, ...]
     body: msgspec.Struct | None = None
     query: tuple[tuple[str, int, int, int], ...] = ()
-    #: Parameters of text: where each stands, its name, and an example.
+    #: Parameters of text: location, name and example.
     texts: tuple[tuple[str, str, str], ...] = ()
-    #: What a 200 consists of, where that is text.
+    #: The media type of a 200 that is text.
     media: str = "text/plain"
     secured: bool = True
     tagged: bool = False
-    #: What a 503 consists of, where that is more than a refusal.
+    #: The body of a 503 that has more members than a refusal.
     unready: NotReadyAnswer | None = None
 
 
@@ -123,7 +123,7 @@ INITIALIZE: Final = Operation(
     method="post",
     path="/api/v1/actions/initialize",
     name="initialize",
-    summary="Begin an action: the server's signed promise of what it is worth",
+    summary="Begin an action: the server signs how many points it will bring",
     body=InitializeRequest(action_type="COMPLETE_QUEST", metadata={"questId": "quest-123"}),
     answer=Success(
         data=GrantData(
@@ -159,7 +159,7 @@ LEADERBOARD: Final = Operation(
     method="get",
     path="/api/v1/scores/leaderboard",
     name="leaderboard",
-    summary="A stretch of the board; with If-None-Match, 304 while it reads the same",
+    summary="A range of the board; with If-None-Match, 304 while it reads the same",
     query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
     answer=Success(
         data=BoardData(
@@ -179,7 +179,7 @@ CHANGES: Final = Operation(
     method="get",
     path="/api/v1/scores/changes",
     name="changes",
-    summary="What changed since a cursor, at once or as soon as something does; the top where nobody knows any more",
+    summary="The changes since a cursor, at once or as soon as there is one; the top where they are no longer known",
     query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
     texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET)),
     answer=Success(
@@ -223,7 +223,7 @@ ME: Final = Operation(
     method="get",
     path="/api/v1/scores/me",
     name="me",
-    summary="The asking player's score and rank",
+    summary="The player's own score and rank",
     answer=Success(
         data=RankData(
             user_id="user-789",
@@ -241,7 +241,7 @@ ACHIEVEMENTS: Final = Operation(
     method="get",
     path="/api/v1/me/achievements",
     name="achievements",
-    summary="What the asking player unlocked, oldest first",
+    summary="The player's own achievements, oldest first",
     answer=Success(
         data=AchievementsData(
             achievements=[
@@ -257,7 +257,7 @@ SETTINGS: Final = Operation(
     method="get",
     path="/api/v1/me/settings",
     name="settings",
-    summary="What the asking player decided, or the defaults",
+    summary="The player's own settings, or the defaults",
     answer=Success(data=SettingsData(spectators=True)),
     refusals=_VIEWED,
 )
@@ -266,7 +266,7 @@ CHANGE_SETTINGS: Final = Operation(
     method="put",
     path="/api/v1/me/settings",
     name="change_settings",
-    summary="Decide whether others may follow one's actions as they happen",
+    summary="Change whether others may follow the player's actions as they happen",
     body=SettingsRequest(spectators=False),
     answer=Success(data=SettingsData(spectators=False)),
     refusals=_PLAYED,
@@ -285,7 +285,7 @@ SPECTATOR: Final = Operation(
     method="post",
     path="/api/v1/auth/spectator",
     name="spectator",
-    summary="A token to watch with, when the operator opened the board; 404 when not",
+    summary="A spectator's token, if the operator opened the board; else 404",
     answer=Success(data=TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
     refusals=(*_COUNTED, Reason.NOT_FOUND),
     secured=False,
@@ -295,7 +295,7 @@ HEALTHZ: Final = Operation(
     method="get",
     path="/healthz",
     name="healthz",
-    summary="Whether the server lives",
+    summary="Whether the process lives",
     answer=AliveAnswer(),
     refusals=_EVERYWHERE,
     secured=False,
@@ -305,7 +305,7 @@ READYZ: Final = Operation(
     method="get",
     path="/readyz",
     name="readyz",
-    summary="Whether this server can do its share, also degraded; ?strict: whether all is well; 503 says what is not",
+    summary="Whether this server can serve, also degraded; ?strict: whether all is well; 503 says what is not",
     answer=Success(data=ready_data((_LEDGER_OK, _REDIS_OK))),
     unready=not_ready(
         unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
@@ -320,7 +320,7 @@ METRICS: Final = Operation(
     method="get",
     path="/metrics",
     name="metrics",
-    summary="What was measured, for Prometheus",
+    summary="Metrics in the text format of Prometheus",
     answer="score_updates_total 42.0\n",
     refusals=_EVERYWHERE,
     secured=False,

@@ -61,95 +61,95 @@ class Api:
 
     @_route(api_spec.INITIALIZE)
     async def initialize(self, request: Request) -> HandlerResult:
-        """Begin an action."""
+        """Sign an action."""
         return await self.actions.initialize(request)
 
     @_route(api_spec.SUBMIT)
     async def submit(self, request: Request) -> HandlerResult:
-        """Submit a completed action."""
+        """Award a completed action."""
         return await self.scores.submit(request)
 
     @_route(api_spec.LEADERBOARD)
     async def leaderboard(self, request: Request) -> HandlerResult:
-        """A stretch of the board."""
+        """Read a range of the board."""
         return await self.scores.leaderboard(request)
 
     @_route(api_spec.CHANGES)
     async def scores_since(self, request: Request) -> HandlerResult:
-        """What changed since a cursor."""
+        """Read or wait for the changes since a cursor."""
         return await self.changes.changes(request)
 
     @_route(api_spec.STREAM)
     async def stream(self, request: Request) -> HandlerResult:
-        """What changes, as it happens."""
+        """Open a stream of server-sent events."""
         return await self.changes.stream(request)
 
     @_route(api_spec.ME)
     async def me(self, request: Request) -> HandlerResult:
-        """The asking player's place."""
+        """Read the player's own rank."""
         return await self.scores.me(request)
 
     @_route(api_spec.ACHIEVEMENTS)
     async def achievements(self, request: Request) -> HandlerResult:
-        """What the asking player unlocked."""
+        """Read the player's own achievements."""
         return await self.profile.achievements(request)
 
     @_route(api_spec.SETTINGS)
     async def settings(self, request: Request) -> HandlerResult:
-        """What the asking player decided."""
+        """Read the player's own settings."""
         return await self.profile.settings(request)
 
     @_route(api_spec.CHANGE_SETTINGS)
     async def change_settings(self, request: Request) -> HandlerResult:
-        """Decide."""
+        """Change the player's own settings."""
         return await self.profile.change_settings(request)
 
     @_route(api_spec.TICKET)
     async def ticket(self, request: Request) -> HandlerResult:
-        """A ticket in place of a token."""
+        """Issue a ticket."""
         return await self.ticket_handlers.issue(request)
 
     @_route(api_spec.SPECTATOR)
     async def spectator(self, request: Request) -> HandlerResult:
-        """A token to watch with."""
+        """Issue a spectator's token."""
         return await self.spectators.enter(request)
 
     @_route(api_spec.HEALTHZ)
     async def healthz(self, request: Request) -> HandlerResult:
-        """Whether we live."""
+        """Answer a liveness probe."""
         return await self.health.healthz(request)
 
     @_route(api_spec.READYZ)
     async def readyz(self, request: Request) -> HandlerResult:
-        """Whether we can do our share."""
+        """Answer a readiness probe."""
         return await self.health.readyz(request)
 
     @_route(api_spec.METRICS)
     async def metrics(self, request: Request) -> HandlerResult:
-        """What was measured."""
+        """Show the metrics."""
         return await self.health.metrics_page(request)
 
     @_undescribed("/openapi.json", "GET")
     async def openapi(self, request: Request) -> HandlerResult:
-        """This interface, for machines."""
+        """Show the OpenAPI document."""
         return await self.health.openapi(request)
 
     @_undescribed("/", "GET")
     async def index(self, request: Request) -> HandlerResult:
-        """The live board."""
+        """Show the page of the board."""
         return await self.pages.page(request, "index.html")
 
     @_undescribed("/static/<path:name>", "GET")
     async def static(self, request: Request, name: str) -> HandlerResult:
-        """What the pages are made of."""
+        """Serve a file of the pages."""
         return await self.pages.page(request, f"static/{name}")
 
     @_undescribed("/ws", "GET")
     def live(self, _: Request) -> HandlerResult:
-        """The WebSocket, which takes the connection over."""
+        """Hand the connection over to the native WebSocket."""
         return self.socket
 
     @_undescribed("/socket.io/", "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
     def socket_io(self, _: Request) -> HandlerResult:
-        """Socket.IO, which has its own answer to every method."""
+        """Hand the request over to Socket.IO, which responds to every method itself."""
         return self.socketio

@@ -90,7 +90,7 @@ def _type_of(example: msgspec.Struct) -> Any:
 
 
 def _refusals(reasons: Iterable[Reason], named: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
-    """By status: every reason that is said with it, an example each; and 500, which should never be seen."""
+    """The refusals by status, with an example of each reason; and 500, which no client should see."""
     described = {}
     for status, together in groupby(sorted(reasons, key=lambda reason: (STATUS[reason], reason.value)), STATUS.__getitem__):
         shapes = {reason.name: already_used(REFUSALS[reason]) for reason in together}

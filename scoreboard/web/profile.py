@@ -1,4 +1,4 @@
-"""What is a player's own besides the points: what was unlocked, and the player's settings."""
+"""Handlers of /me: a player's own achievements and settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOO_MANY: Final = "Too many changes of settings. Please try again later."
 
 @dataclass(frozen=True, eq=False)
 class ProfileHandlers:
-    """Handlers of /me. ``note_settings`` learns at once of what was changed here: user id, settings, number of the change."""
+    """Handlers of /me. ``note_settings`` is called with each change: user id, settings, number of the change."""
 
     guard: RequestGuard
     player_store: PlayerStore
@@ -29,18 +29,18 @@ class ProfileHandlers:
     now_ms: Callable[[], int]
 
     async def achievements(self, request: Request) -> Response:
-        """All that the asking player ever unlocked."""
+        """Read all achievements of the player."""
         player = await self.guard.require_viewer(request)
         unlocked = await self.player_store.achievements(player.user_id)
         return Response(200, encode(Success(data=achievements_data(unlocked))), _OWN)
 
     async def settings(self, request: Request) -> Response:
-        """What the asking player decided, or the defaults."""
+        """Read the player's settings, or the defaults."""
         player = await self.guard.require_viewer(request)
         return _settings_response(await self.player_store.settings(player.user_id))
 
     async def change_settings(self, request: Request) -> Response | Refusal:
-        """Keep what the asking player decides. What cannot be read counts, too."""
+        """Store the player's settings. A body that cannot be read counts against the limit as well."""
         player, wanted = await self.guard.require_player(request, "settings", _read, _TOO_MANY)
         if isinstance(wanted, Refusal):
             return wanted

@@ -1,4 +1,4 @@
-"""The scores: submitting what was done, the leaderboard, and one's own place on it."""
+"""Handlers of /scores: submission, leaderboard and own rank."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _BOARD: Final = JSON + b"Cache-Control: private, no-cache\r\n"
 
 @dataclass(frozen=True, eq=False)
 class ScoreHandlers:
-    """Handlers of /scores. Bodies of reads are kept as bytes for as long as they are true: the same cursor, the same outruns."""
+    """Handlers of /scores. Responses to reads are cached while the cursor and the count of ledger-ahead awards are the same."""
 
     guard: RequestGuard
     scorekeeper: Scorekeeper
@@ -65,7 +65,7 @@ class ScoreHandlers:
     )
 
     async def submit(self, request: Request) -> Response | Refusal:
-        """An award and its receipt, or why there is none. The signature is weighed before the one question to the gate."""
+        """Award a submission. The signature is verified before the rate limiter is asked, since a wrong one costs more."""
         began_s = self.clock.seconds()
         player, claim = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
         if isinstance(claim, Refusal):
@@ -80,7 +80,7 @@ class ScoreHandlers:
         return Response(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _SUBMITTED)
 
     async def leaderboard(self, request: Request) -> Response:
-        """A stretch of the board, or 304 to who has it."""
+        """Read a range of the board, or 304 to a client that has it."""
         await self.guard.require_viewer(request)
         limit, offset = read_range(request.query)
         ledger_ahead_count = self.ranking.ledger_ahead_count
@@ -96,7 +96,7 @@ class ScoreHandlers:
         return Response(304, b"", answer.header_lines) if _has(request, tag) else answer
 
     async def me(self, request: Request) -> Response:
-        """The asking player's score and place."""
+        """Read the player's own score and rank."""
         player = await self.guard.require_viewer(request)
         key = (player.user_id, player.username)
         ledger_ahead_count = self.ranking.ledger_ahead_count
@@ -126,6 +126,6 @@ def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes
 
 
 def _has(request: Request, tag: bytes) -> bool:
-    """Whether the client says that it has just this. A tag is quoted, so that looking for it inside the list is exact."""
+    """Whether If-None-Match names this tag. A tag is quoted, so that a search in the list is exact."""
     held = request.getHeader(b"If-None-Match")
     return held is not None and (tag in held or held == b"*")
