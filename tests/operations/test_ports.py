@@ -1,4 +1,4 @@
-"""Ports that cannot be opened: one line that names the setting, and the code that says whether it may pass."""
+"""Ports that cannot be opened: one line that names the setting, and an exit status that says whether to try again."""
 
 from __future__ import annotations
 
