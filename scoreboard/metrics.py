@@ -168,18 +168,13 @@ class _Conditions(Collector):
         return ok, serving
 
 
-class _Gauges(Protocol):
-    def gauge(self, name: str, value: float) -> None:
-        """Set a gauge."""
-
-
 class LagWatch(Service):
     """Monitor of the reactor's lag: it measures how late a steady timer fires, and shows the worst of the last ten seconds."""
 
     _INTERVAL_S: Final = 0.25
     _WINDOW: Final = 40
 
-    def __init__(self, clock: IReactorTime, meter: _Gauges) -> None:
+    def __init__(self, clock: IReactorTime, meter: Metrics) -> None:
         self._clock, self._meter = clock, meter
         self._late_s: deque[float] = deque(maxlen=self._WINDOW)
         self._due_s = 0.0

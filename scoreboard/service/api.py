@@ -12,7 +12,7 @@ from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.sse import Streams
 from scoreboard.service.backend import Backend
-from scoreboard.service.context import ServerContext
+from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.wiring import action_ring, new_id, now_ms
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.app import OPERATIONS, Api

@@ -19,8 +19,8 @@ from scoreboard.actors.suspension_watcher import SuspensionWatcher
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.service.conditions import board_conditions, redis_conditions
-from scoreboard.service.context import ServerContext
-from scoreboard.service.stores import ServerStores, open_server_stores
+from scoreboard.service.lifecycle import ServerContext
+from scoreboard.service.stores import ServerStores
 from scoreboard.service.wiring import new_id, now_ms
 
 _log: Final = Logger(namespace="scoreboard")
@@ -38,20 +38,8 @@ class Backend:
     health: HealthMonitor
 
 
-async def open_backend(context: ServerContext) -> Backend:
-    """Open the stores and start the actors. Raises the exceptions of EXPECTED_TROUBLE in server.py."""
-    return await _BackendBuilder(context, await open_server_stores(context)).open()
-
-
-class _BackendBuilder:
+class BackendBuilder:
     """Builder of the actors. They refer to each other in a circle, so each looks the others up here when it needs them."""
-
-    _ranking: Ranking
-    _announcer: Announcer
-    _projector: Projector
-    _suspension_watcher: SuspensionWatcher
-    _health: HealthMonitor
-    _scorekeeper: Scorekeeper
 
     def __init__(self, context: ServerContext, stores: ServerStores) -> None:
         self._context = context

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from twisted.internet.defer import TimeoutError, ensureDeferred
+from twisted.internet.defer import TimeoutError, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
@@ -28,9 +28,8 @@ from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resour
 from scoreboard.realtime.sse import Streams
 from scoreboard.service.api import Realtime, build_api
 from scoreboard.service.backend import Backend
-from scoreboard.service.context import ServerContext
-from scoreboard.service.endpoints import close, listen
-from scoreboard.service.lifecycle import DRAIN_S, GOODBYE_S
+from scoreboard.service.endpoints import listen
+from scoreboard.service.lifecycle import DRAIN_S, GOODBYE_S, ServerContext
 from scoreboard.service.wiring import jwt_authenticator, limits, live_limits, new_sid, now_ms
 from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.request_guard import EVERYONE, RequestGuard
@@ -41,12 +40,7 @@ RESTARTING: Final = CloseReason(code=1012, reason="the server is restarting; com
 _log: Final = Logger(namespace="scoreboard")
 
 
-async def open_ports(context: ServerContext, backend: Backend) -> None:
-    """Serve HTTP and the live protocols on both ports. Raises CannotListen."""
-    await _EdgeBuilder(context, backend).open()
-
-
-class _EdgeBuilder:
+class EdgeBuilder:
     """Builder of the sites of both ports, which share one registry of connections."""
 
     def __init__(self, context: ServerContext, backend: Backend) -> None:
@@ -60,15 +54,11 @@ class _EdgeBuilder:
         self._proxies = Proxies(networks=settings.trusted_proxies)
         self._authenticator = jwt_authenticator(settings, backend.suspension_watcher.is_suspended, stores.key_watch.tokens.ring)
         self._registry = ConnectionRegistry(
-            http_limits=self._http_limits,
-            limits=self._live_limits,
-            clock=context.reactor,
-            wall_ms=now_ms,
-            meter=context.metrics,
+            http_limits=self._http_limits, limits=self._live_limits, clock=context.reactor, wall_ms=now_ms, meter=context.metrics
         )
 
     async def open(self) -> None:
-        """Build the sites and listen."""
+        """Serve HTTP and the live protocols on both ports. Raises CannotListen."""
         context = self._context
         realtime = self._build_realtime()
         site = self._build_site(self._build_api(realtime))
@@ -77,7 +67,7 @@ class _EdgeBuilder:
         context.lifecycle.add("ConnectionRegistry", self._drain, DRAIN_S + GOODBYE_S)
         listeners = [("PORT", context.settings.port, site), ("WEBSOCKET_PORT", context.settings.websocket_port, socket_site)]
         for port in await listen(context.reactor, os.environ, context.settings.bind_address, listeners):
-            context.lifecycle.add("Port", partial(close, port))
+            context.lifecycle.add("Port", partial(maybeDeferred, port.stopListening))
             _log.info("listening at {address}", address=str(port.getHost()))
 
     def _build_realtime(self) -> Realtime:

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -40,7 +41,7 @@ async def listen(
             opened.append(await endpoint.listen(factory))
         except CannotListenError as error:
             for port in opened:
-                await close(port)
+                await maybeDeferred(port.stopListening)
             raise explained(error, setting) from error
     return opened
 
@@ -57,13 +58,6 @@ def explained(error: CannotListenError, setting: str) -> CannotListen:
             f"{setting}: {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", is_temporary=False
         )
     return CannotListen(f"{setting}: cannot listen at {at}: {error.socketError}", is_temporary=False)
-
-
-async def close(port: IListeningPort) -> None:
-    """Close a port; connections that it accepted stay open."""
-    closed = port.stopListening()
-    if closed is not None:
-        await closed
 
 
 def _endpoint(reactor: Any, address: str, port: int) -> IStreamServerEndpoint:

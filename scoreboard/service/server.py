@@ -1,7 +1,6 @@
 """Server as a Twisted service: it opens the stores, the actors and the ports in this order, and stops them in the reverse order.
 
-Stopping means: close the ports, close the live connections, answer the requests in flight, write the last receipts, close the
-stores.
+A stop closes the ports and the live connections, answers the requests in flight, writes the last receipts, closes the stores.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from config.settings import Settings
 from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
 from scoreboard.failpoints import failpoint
 from scoreboard.metrics import LagWatch, Metrics
-from scoreboard.service.backend import open_backend
-from scoreboard.service.context import ServerContext
-from scoreboard.service.edge import open_ports
+from scoreboard.service.backend import BackendBuilder
+from scoreboard.service.edge import EdgeBuilder
 from scoreboard.service.endpoints import CannotListen
-from scoreboard.service.lifecycle import Lifecycle
+from scoreboard.service.lifecycle import Lifecycle, ServerContext
+from scoreboard.service.stores import open_server_stores
 from scoreboard.service.wiring import fitted_capacity
 from scoreboard.storage.redis.embedded import EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisUnusable
@@ -84,7 +83,8 @@ class ScoreboardService(Service):
         return ensureDeferred(self._context.lifecycle.stop())
 
     async def _open(self) -> None:
-        await open_ports(self._context, await open_backend(self._context))
+        backend = await BackendBuilder(self._context, await open_server_stores(self._context)).open()
+        await EdgeBuilder(self._context, backend).open()
         self._notifier.ready()
 
     def _cannot_open(self, failure: Failure) -> None:

@@ -14,7 +14,7 @@ from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.monotonic import monotonic_ms
 from scoreboard.service.admin import SCHEMA_S_MAX, require_given_directory
-from scoreboard.service.context import ServerContext
+from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.wiring import action_ring, new_id, now_ms, redis_url, token_ring
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard

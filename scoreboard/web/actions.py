@@ -51,12 +51,8 @@ class ActionHandlers:
         grant = self._grant(request, player)
         if isinstance(grant, Refusal):
             return grant, ONE
-        slot = ConcurrencySlot(
-            user_id=player.user_id,
-            holder=grant.action_id,
-            quota=self.guard.limits.open_actions_max,
-            ttl_ms=self.action_ttl_ms,
-        )
+        quota = self.guard.limits.open_actions_max
+        slot = ConcurrencySlot(user_id=player.user_id, holder=grant.action_id, quota=quota, ttl_ms=self.action_ttl_ms)
         return grant, Charge(slot=slot)
 
     def _grant(self, request: Request, player: Player) -> Grant | Refusal:

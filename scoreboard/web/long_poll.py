@@ -101,10 +101,8 @@ class LongPollHandlers:
     async def stream(self, request: Request) -> Response | IResource:
         """Open a stream of the events from the client's cursor on."""
         wanted = read_changes_query(request.query, request.getHeader(b"Last-Event-ID"))
-        address, header_lines = (
-            request.counted_as,
-            request.channel.site.header_lines,
-        )  # now: the client may disconnect while its ticket is redeemed
+        # Read now: the client may disconnect while its ticket is redeemed.
+        address, header_lines = request.counted_as, request.channel.site.header_lines
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
         if request.for_head:
             return Response(200, b"", _STREAM)

@@ -13,7 +13,7 @@ from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, Response
 from scoreboard.web.request_bodies import read_settings
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
-from scoreboard.web.schemas import Success, achievements_data, encode, settings_data
+from scoreboard.web.schemas import SettingsData, Success, achievements_data, encode
 
 _OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
 _TOO_MANY: Final = "Too many changes of settings. Please try again later."
@@ -57,4 +57,4 @@ def _read(request: Request, _player: Player) -> tuple[PlayerSettings | Refusal, 
 
 
 def _settings_response(settings: PlayerSettings) -> Response:
-    return Response(200, encode(Success(data=settings_data(settings))), _OWN)
+    return Response(200, encode(Success(data=SettingsData(spectators=settings.spectators))), _OWN)

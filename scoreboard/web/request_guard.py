@@ -67,11 +67,7 @@ class RequestGuard:
         return player
 
     async def require_player(
-        self,
-        request: Request,
-        limit: PlayerLimit,
-        read: Callable[[Request, Player], tuple[Read, Charge]],
-        complaint: str,
+        self, request: Request, limit: PlayerLimit, read: Callable[[Request, Player], tuple[Read, Charge]], complaint: str
     ) -> tuple[Player, Read]:
         """The player that the request's token proves, and what ``read`` read of the request. Raises Refused.
 
@@ -116,10 +112,7 @@ class RequestGuard:
         return player
 
     def _common_hits(self, request: Request) -> list[Hit]:
-        return [
-            Hit(limit=self.limits.address, subject=request.counted_as),
-            Hit(limit=self.limits.everyone, subject=EVERYONE),
-        ]
+        return [Hit(limit=self.limits.address, subject=request.counted_as), Hit(limit=self.limits.everyone, subject=EVERYONE)]
 
     async def _check(self, request: Request, hits: Sequence[Hit], slot: ConcurrencySlot | None, complaint: str) -> RateVerdict:
         verdict = await self.rate_limiter.check(hits, slot)

@@ -14,7 +14,7 @@ from scoreboard.domain.board_pages import Page, PlayerRank
 from scoreboard.domain.board_state import History
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.health import Condition
-from scoreboard.domain.players import SCORE_MILESTONE, Achievement, Player, PlayerSettings
+from scoreboard.domain.players import SCORE_MILESTONE, Achievement, Player
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.standings import percentile
 from scoreboard.net.http.refusals import RefusalBody, refusal_body
@@ -284,11 +284,6 @@ def achievements_data(achievements: Iterable[Achievement]) -> AchievementsData:
     return AchievementsData(
         achievements=[AchievementData(milestone=one.milestone, unlocked_at=iso(one.at_ms)) for one in achievements]
     )
-
-
-def settings_data(settings: PlayerSettings) -> SettingsData:
-    """The data of a player's settings."""
-    return SettingsData(spectators=settings.spectators)
 
 
 def ready_data(conditions: Sequence[Condition]) -> ReadyData:
