@@ -80,14 +80,17 @@ class RequestGuard:
             raise Refused(_FORBIDDEN)
         result, charge = read(request, player)
         hit = Hit(limit=self.limits.players[limit], subject=player.user_id, cost=charge.cost)
-        verdict = await self._check(request, [*self._common_hits(request), hit], charge.slot, complaint)
+        hits = [*self._common_hits(request), hit]
+        verdict = await self.rate_limiter.check(hits, charge.slot)
+        self._enforce(request, hits, verdict, complaint)
         request.header_lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
         self.recheck(request)
         return player, result
 
     async def count(self, request: Request) -> None:
         """Count a request of this address and of everyone. Raises Refused when there were too many."""
-        await self._check(request, self._common_hits(request), None, _TOO_MANY)
+        hits = self._common_hits(request)
+        self._enforce(request, hits, await self.rate_limiter.check(hits), _TOO_MANY)
 
     def set_player(self, request: Request, player: Player) -> Player:
         """Record that a ticket proved this player, and return it. Raises Refused if it is suspended or its token has ended."""
@@ -114,23 +117,17 @@ class RequestGuard:
     def _common_hits(self, request: Request) -> list[Hit]:
         return [Hit(limit=self.limits.address, subject=request.counted_as), Hit(limit=self.limits.everyone, subject=EVERYONE)]
 
-    async def _check(self, request: Request, hits: Sequence[Hit], slot: ConcurrencySlot | None, complaint: str) -> RateVerdict:
-        verdict = await self.rate_limiter.check(hits, slot)
-        if verdict.refused is not None:
-            raise Refused(self._too_many(request, hits, verdict, complaint))
-        return verdict
-
-    def _too_many(self, request: Request, hits: Sequence[Hit], verdict: RateVerdict, complaint: str) -> Refusal:
-        """The refusal by the limit that the verdict names; if no hit has it, it is the number of open actions."""
-        name = verdict.refused or ""
+    def _enforce(self, request: Request, hits: Sequence[Hit], verdict: RateVerdict, complaint: str) -> None:
+        """Raise Refused if a limit refused the request. A limit that no hit has is the number of open actions."""
+        name = verdict.refused
+        if name is None:
+            return
         limit = next((hit.limit for hit in hits if hit.limit.name == name), None)
         policy = b'"%b";q=%d' % (name.encode(), self.limits.open_actions_max) if limit is None else policy_of(limit)
         request.header_lines += rate_lines(policy, name, 0, verdict.retry_after_ms)
-        return Refusal(
-            reason=Reason.RATE_LIMIT_EXCEEDED,
-            message=_TOO_MANY if limit in (self.limits.address, self.limits.everyone) else complaint,
-            retry_after_s=max(1, _seconds(verdict.retry_after_ms)),
-        )
+        message = _TOO_MANY if limit in (self.limits.address, self.limits.everyone) else complaint
+        retry_after_s = max(1, _seconds(verdict.retry_after_ms))
+        raise Refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=message, retry_after_s=retry_after_s))
 
 
 def rate_lines(policy: bytes, name: str, remaining: int, reset_ms: int) -> bytes:
