@@ -1,4 +1,4 @@
-"""What twistd starts: ``twistd -n -y scoreboard.tac``. Bad settings end it with one line and 78 (EX_CONFIG)."""
+"""Entry point of twistd: ``twistd -n -y scoreboard.tac``. Bad settings end it with one line and 78 (EX_CONFIG)."""
 
 import os
 import signal
@@ -17,10 +17,10 @@ from twisted.logger import ILogObserver  # noqa: E402
 
 from config import BadSettings, DiskFull  # noqa: E402
 from config.settings import load_settings  # noqa: E402
+from scoreboard.json_log import json_log  # noqa: E402
 from scoreboard.monotonic import use_monotonic_time  # noqa: E402
 from scoreboard.service import make_service  # noqa: E402
 from scoreboard.systemd import stop_on_signals  # noqa: E402
-from scoreboard.telemetry import json_log  # noqa: E402
 
 use_monotonic_time(reactor)
 application = Application("scoreboard")

@@ -1,7 +1,7 @@
 """Monotonic time: deadlines, pauses and windows must not follow a wall clock that an operator or NTP may set.
 
-Twisted's reactor takes ``time.time`` for its timers. The wall clock (`fittings.now_ms`) is for what is signed, stored or shown,
-and for the ends of tokens and actions; every duration is measured by the reactor's clock or by `monotonic_ms`.
+Twisted's reactor takes ``time.time`` for its timers. The wall clock (`service.wiring.now_ms`) is for what is signed, stored or
+shown, and for the ends of tokens and actions; every duration is measured by the reactor's clock or by `monotonic_ms`.
 """
 
 from __future__ import annotations

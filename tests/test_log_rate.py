@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from scoreboard.json_log import json_log
 from scoreboard.log_rate import RateLimitedLog
-from scoreboard.telemetry import json_log
 
 
 class Book:

@@ -1,1 +1,1 @@
-"""The HTTP wing: bytes to values and back. Statuses and camelCase live here alone."""
+"""HTTP API: it turns the bytes of requests into values and values into responses. camelCase exists here alone."""

@@ -1,4 +1,4 @@
-"""The actions: a player says what is about to be done, and gets the server's signed promise of what it is worth."""
+"""Handler of /actions/initialize: it signs how many points an action will bring, before the player begins it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Final
 
 from scoreboard.boundaries.health import Health
 from scoreboard.domain.grants import Grant, Keyring, sign
-from scoreboard.domain.limits import ConcurrencySlot, Hit
+from scoreboard.domain.limits import ConcurrencySlot
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal, Refused, malformed, unavailable
 from scoreboard.domain.rules import Catalogue, check_metadata, points_for
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_bodies import read_initialize
-from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import GrantAnswer, encode, grant_data
+from scoreboard.web.request_guard import ONE, Charge, RequestGuard
+from scoreboard.web.schemas import Success, encode, grant_data
 
 _TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
 _NO_LEDGER: Final = unavailable("The ledger keeps no awards now; no action was begun")
@@ -25,7 +25,7 @@ _HEADER_LINES: Final = JSON + NO_STORE
 
 @dataclass(frozen=True, eq=False)
 class ActionHandlers:
-    """Handlers of /actions. ``action_ttl_ms`` is how long a signed action may take; ``signing_ring`` gives the ring of now."""
+    """Handlers of /actions. ``action_ttl_ms`` is the lifetime of a signed action; ``signing_ring`` gives the present keys."""
 
     guard: RequestGuard
     health: Health
@@ -36,24 +36,24 @@ class ActionHandlers:
     new_id: Callable[[], str]
 
     async def initialize(self, request: Request) -> Response | Refusal:
-        """A signed action. A wish that is refused counts, but holds no place among the player's open actions.
+        """Sign an action. A refused request counts against the limit, but takes no slot of the player's open actions.
 
-        While no award can be kept all are refused, and no limit is charged: actions begun then only use up places for open ones.
+        While the ledger cannot keep awards, every request is refused and none is counted: no player could complete an action.
         """
-        player = await self.guard.require_player(request)
-        if not self.health.ledger_serves:
-            return _NO_LEDGER
-        grant = self._grant(request, player)
-        limits = self.guard.limits
-        slot = None
-        if isinstance(grant, Grant):
-            slot = ConcurrencySlot(
-                user_id=player.user_id, holder=grant.action_id, quota=limits.open_actions_max, ttl_ms=self.action_ttl_ms
-            )
-        await self.guard.count_play(request, Hit(limit=limits.initialize, subject=player.user_id), slot, _TOO_MANY)
+        _, grant = await self.guard.require_player(request, "initialize", self._read, _TOO_MANY)
         if isinstance(grant, Refusal):
             return grant
-        return Response(200, encode(GrantAnswer(data=grant_data(grant, sign(grant, self.signing_ring())))), _HEADER_LINES)
+        return Response(200, encode(Success(data=grant_data(grant, sign(grant, self.signing_ring())))), _HEADER_LINES)
+
+    def _read(self, request: Request, player: Player) -> tuple[Grant | Refusal, Charge]:
+        if not self.health.ledger_serves:
+            raise Refused(_NO_LEDGER)
+        grant = self._grant(request, player)
+        if isinstance(grant, Refusal):
+            return grant, ONE
+        quota = self.guard.limits.open_actions_max
+        slot = ConcurrencySlot(user_id=player.user_id, holder=grant.action_id, quota=quota, ttl_ms=self.action_ttl_ms)
+        return grant, Charge(slot=slot)
 
     def _grant(self, request: Request, player: Player) -> Grant | Refusal:
         try:

@@ -1,4 +1,4 @@
-"""Every operation of the interface with its examples and its refusals: what openapi.json is made from."""
+"""OpenAPI operations: method, path, examples and refusals of each. A route of web/app.py is declared with one of them."""
 
 from __future__ import annotations
 
@@ -17,29 +17,21 @@ from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest
 from scoreboard.web.schemas import (
     AchievementData,
-    AchievementsAnswer,
     AchievementsData,
     AliveAnswer,
-    BoardAnswer,
     BoardData,
     ChangeData,
-    ChangesAnswer,
     ChangesData,
-    GrantAnswer,
     GrantData,
     NotReadyAnswer,
-    RankAnswer,
     RankData,
-    ReadyAnswer,
     ReceiptAnswer,
     ReceiptData,
     RowData,
-    SettingsAnswer,
     SettingsData,
     Shape,
-    TicketAnswer,
+    Success,
     TicketData,
-    TokenAnswer,
     TokenData,
     not_ready,
     ready_data,
@@ -96,7 +88,7 @@ _JUDGED: Final = (
 
 
 class Operation(Value, frozen=True, kw_only=True):
-    """One route: what it takes, what it gives, and every way in which it refuses."""
+    """One operation: what it takes, what it answers, and every reason with which it refuses."""
 
     method: str
     path: str
@@ -106,13 +98,13 @@ class Operation(Value, frozen=True, kw_only=True):
     refusals: tuple[Reason, ...]
     body: msgspec.Struct | None = None
     query: tuple[tuple[str, int, int, int], ...] = ()
-    #: Parameters of text: where each stands, its name, and an example.
+    #: Parameters of text: location, name and example.
     texts: tuple[tuple[str, str, str], ...] = ()
-    #: What a 200 consists of, where that is text.
+    #: The media type of a 200 that is text.
     media: str = "text/plain"
     secured: bool = True
     tagged: bool = False
-    #: What a 503 consists of, where that is more than a refusal.
+    #: The body of a 503 that has more members than a refusal.
     unready: NotReadyAnswer | None = None
 
 
@@ -127,198 +119,209 @@ def _row(rank: int, user_id: str, username: str, score: int, minute: int) -> Row
     )
 
 
-OPERATIONS: Final = (
-    Operation(
-        method="post",
-        path="/api/v1/actions/initialize",
-        name="initialize",
-        summary="Begin an action: the server's signed promise of what it is worth",
-        body=InitializeRequest(action_type="COMPLETE_QUEST", metadata={"questId": "quest-123"}),
-        answer=GrantAnswer(
-            data=GrantData(
-                action_id=_ACTION_ID,
-                timestamp=1_698_012_345_678,
-                signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
-                expires_at=1_698_012_945_678,
-                expected_score=100,
-            )
-        ),
-        refusals=_PLAYED,
-    ),
-    Operation(
-        method="post",
-        path="/api/v1/scores/submit",
-        name="submit",
-        summary="Submit a completed action for its award",
-        body=SubmitRequest(
+INITIALIZE: Final = Operation(
+    method="post",
+    path="/api/v1/actions/initialize",
+    name="initialize",
+    summary="Begin an action: the server signs how many points it will bring",
+    body=InitializeRequest(action_type="COMPLETE_QUEST", metadata={"questId": "quest-123"}),
+    answer=Success(
+        data=GrantData(
             action_id=_ACTION_ID,
-            action_type="COMPLETE_QUEST",
             timestamp=1_698_012_345_678,
-            metadata={"questId": "quest-123", "difficulty": "hard"},
             signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
-        ),
-        answer=ReceiptAnswer(
-            data=ReceiptData(score_awarded=100, new_total_score=1250, current_rank=5, previous_rank=7),
-        ),
-        refusals=(*_PLAYED, *_JUDGED),
+            expires_at=1_698_012_945_678,
+            expected_score=100,
+        )
     ),
-    Operation(
-        method="get",
-        path="/api/v1/scores/leaderboard",
-        name="leaderboard",
-        summary="A stretch of the board; with If-None-Match, 304 while it reads the same",
-        query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
-        answer=BoardAnswer(
-            data=BoardData(
-                leaderboard=[
-                    _row(1, "user-123", "player_one", 9500, 30),
-                    _row(2, "user-456", "pro_gamer", 8700, 25),
-                ],
-                total=310,
-                timestamp="2025-10-22T10:30:15Z",
-            )
-        ),
-        refusals=_VIEWED,
-        tagged=True,
+    refusals=_PLAYED,
+)
+
+SUBMIT: Final = Operation(
+    method="post",
+    path="/api/v1/scores/submit",
+    name="submit",
+    summary="Submit a completed action for its award",
+    body=SubmitRequest(
+        action_id=_ACTION_ID,
+        action_type="COMPLETE_QUEST",
+        timestamp=1_698_012_345_678,
+        metadata={"questId": "quest-123", "difficulty": "hard"},
+        signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
     ),
-    Operation(
-        method="get",
-        path="/api/v1/scores/changes",
-        name="changes",
-        summary="What changed since a cursor, at once or as soon as something does; the top where nobody knows any more",
-        query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
-        texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET)),
-        answer=ChangesAnswer(
-            data=ChangesData(
-                cursor="1761120000123.17",
-                reset=False,
-                changes=[
-                    ChangeData(
-                        user_id="user-789",
-                        username="current_user",
-                        new_score=1250,
-                        new_rank=45,
-                        previous_rank=47,
-                        timestamp="2025-10-22T10:30:15Z",
-                    )
-                ],
-                leaderboard=[_row(1, "user-123", "player_one", 9500, 30)],
-                total=310,
-                timestamp="2025-10-22T10:30:15Z",
-            )
-        ),
-        refusals=_VIEWED,
+    answer=ReceiptAnswer(
+        data=ReceiptData(score_awarded=100, new_total_score=1250, current_rank=5, previous_rank=7),
     ),
-    Operation(
-        method="get",
-        path="/api/v1/scores/stream",
-        name="stream",
-        summary="The board's events as server-sent events, from a cursor on",
-        texts=(
-            ("query", "since", "1761120000123.16"),
-            ("query", "ticket", _TICKET),
-            ("header", "Last-Event-ID", "1761120000123.16"),
-        ),
-        media="text/event-stream",
-        answer='retry: 2000\n\nid: 1761120000123.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
-        refusals=_VIEWED,
+    refusals=(*_PLAYED, *_JUDGED),
+)
+
+LEADERBOARD: Final = Operation(
+    method="get",
+    path="/api/v1/scores/leaderboard",
+    name="leaderboard",
+    summary="A range of the board; with If-None-Match, 304 while it reads the same",
+    query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
+    answer=Success(
+        data=BoardData(
+            leaderboard=[
+                _row(1, "user-123", "player_one", 9500, 30),
+                _row(2, "user-456", "pro_gamer", 8700, 25),
+            ],
+            total=310,
+            timestamp="2025-10-22T10:30:15Z",
+        )
     ),
-    Operation(
-        method="get",
-        path="/api/v1/scores/me",
-        name="me",
-        summary="The asking player's score and rank",
-        answer=RankAnswer(
-            data=RankData(
-                user_id="user-789",
-                username="current_user",
-                score=1250,
-                rank=45,
-                percentile=85.5,
-                last_updated="2025-10-22T10:20:00Z",
-            )
-        ),
-        refusals=_VIEWED,
+    refusals=_VIEWED,
+    tagged=True,
+)
+
+CHANGES: Final = Operation(
+    method="get",
+    path="/api/v1/scores/changes",
+    name="changes",
+    summary="The changes since a cursor, at once or as soon as there is one; the top where they are no longer known",
+    query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
+    texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET)),
+    answer=Success(
+        data=ChangesData(
+            cursor="1761120000123.17",
+            reset=False,
+            changes=[
+                ChangeData(
+                    user_id="user-789",
+                    username="current_user",
+                    new_score=1250,
+                    new_rank=45,
+                    previous_rank=47,
+                    timestamp="2025-10-22T10:30:15Z",
+                )
+            ],
+            leaderboard=[_row(1, "user-123", "player_one", 9500, 30)],
+            total=310,
+            timestamp="2025-10-22T10:30:15Z",
+        )
     ),
-    Operation(
-        method="get",
-        path="/api/v1/me/achievements",
-        name="achievements",
-        summary="What the asking player unlocked, oldest first",
-        answer=AchievementsAnswer(
-            data=AchievementsData(
-                achievements=[
-                    AchievementData(milestone=100, unlocked_at="2025-10-21T18:04:40Z"),
-                    AchievementData(milestone=500, unlocked_at="2025-10-22T10:20:00Z"),
-                ]
-            )
-        ),
-        refusals=_VIEWED,
+    refusals=_VIEWED,
+)
+
+STREAM: Final = Operation(
+    method="get",
+    path="/api/v1/scores/stream",
+    name="stream",
+    summary="The board's events as server-sent events, from a cursor on",
+    texts=(
+        ("query", "since", "1761120000123.16"),
+        ("query", "ticket", _TICKET),
+        ("header", "Last-Event-ID", "1761120000123.16"),
     ),
-    Operation(
-        method="get",
-        path="/api/v1/me/settings",
-        name="settings",
-        summary="What the asking player decided, or the defaults",
-        answer=SettingsAnswer(data=SettingsData(spectators=True)),
-        refusals=_VIEWED,
+    media="text/event-stream",
+    answer='retry: 2000\n\nid: 1761120000123.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
+    refusals=_VIEWED,
+)
+
+ME: Final = Operation(
+    method="get",
+    path="/api/v1/scores/me",
+    name="me",
+    summary="The player's own score and rank",
+    answer=Success(
+        data=RankData(
+            user_id="user-789",
+            username="current_user",
+            score=1250,
+            rank=45,
+            percentile=85.5,
+            last_updated="2025-10-22T10:20:00Z",
+        )
     ),
-    Operation(
-        method="put",
-        path="/api/v1/me/settings",
-        name="change_settings",
-        summary="Decide whether others may follow one's actions as they happen",
-        body=SettingsRequest(spectators=False),
-        answer=SettingsAnswer(data=SettingsData(spectators=False)),
-        refusals=_PLAYED,
+    refusals=_VIEWED,
+)
+
+ACHIEVEMENTS: Final = Operation(
+    method="get",
+    path="/api/v1/me/achievements",
+    name="achievements",
+    summary="The player's own achievements, oldest first",
+    answer=Success(
+        data=AchievementsData(
+            achievements=[
+                AchievementData(milestone=100, unlocked_at="2025-10-21T18:04:40Z"),
+                AchievementData(milestone=500, unlocked_at="2025-10-22T10:20:00Z"),
+            ]
+        )
     ),
-    Operation(
-        method="post",
-        path="/api/v1/auth/ticket",
-        name="ticket",
-        summary="A ticket in place of a token, for one use within 30 seconds where no header can be sent",
-        answer=TicketAnswer(data=TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
-        refusals=_VIEWED,
+    refusals=_VIEWED,
+)
+
+SETTINGS: Final = Operation(
+    method="get",
+    path="/api/v1/me/settings",
+    name="settings",
+    summary="The player's own settings, or the defaults",
+    answer=Success(data=SettingsData(spectators=True)),
+    refusals=_VIEWED,
+)
+
+CHANGE_SETTINGS: Final = Operation(
+    method="put",
+    path="/api/v1/me/settings",
+    name="change_settings",
+    summary="Change whether others may follow the player's actions as they happen",
+    body=SettingsRequest(spectators=False),
+    answer=Success(data=SettingsData(spectators=False)),
+    refusals=_PLAYED,
+)
+
+TICKET: Final = Operation(
+    method="post",
+    path="/api/v1/auth/ticket",
+    name="ticket",
+    summary="A ticket in place of a token, for one use within 30 seconds where no header can be sent",
+    answer=Success(data=TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
+    refusals=_VIEWED,
+)
+
+SPECTATOR: Final = Operation(
+    method="post",
+    path="/api/v1/auth/spectator",
+    name="spectator",
+    summary="A spectator's token, if the operator opened the board; else 404",
+    answer=Success(data=TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
+    refusals=(*_COUNTED, Reason.NOT_FOUND),
+    secured=False,
+)
+
+HEALTHZ: Final = Operation(
+    method="get",
+    path="/healthz",
+    name="healthz",
+    summary="Whether the process lives",
+    answer=AliveAnswer(),
+    refusals=_EVERYWHERE,
+    secured=False,
+)
+
+READYZ: Final = Operation(
+    method="get",
+    path="/readyz",
+    name="readyz",
+    summary="Whether this server can serve, also degraded; ?strict: whether all is well; 503 says what is not",
+    answer=Success(data=ready_data((_LEDGER_OK, _REDIS_OK))),
+    unready=not_ready(
+        unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
+        ready_data((_LEDGER_BAD, _REDIS_OK)),
     ),
-    Operation(
-        method="post",
-        path="/api/v1/auth/spectator",
-        name="spectator",
-        summary="A token to watch with, when the operator opened the board; 404 when not",
-        answer=TokenAnswer(data=TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
-        refusals=(*_COUNTED, Reason.NOT_FOUND),
-        secured=False,
-    ),
-    Operation(
-        method="get",
-        path="/healthz",
-        name="healthz",
-        summary="Whether the server lives",
-        answer=AliveAnswer(),
-        refusals=_EVERYWHERE,
-        secured=False,
-    ),
-    Operation(
-        method="get",
-        path="/readyz",
-        name="readyz",
-        summary="Whether this server can do its share, also degraded; ?strict: whether all is well; 503 says what is not",
-        answer=ReadyAnswer(data=ready_data((_LEDGER_OK, _REDIS_OK))),
-        unready=not_ready(
-            unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
-            ready_data((_LEDGER_BAD, _REDIS_OK)),
-        ),
-        texts=(("query", "strict", ""),),
-        refusals=(*_EVERYWHERE, Reason.UNAVAILABLE),
-        secured=False,
-    ),
-    Operation(
-        method="get",
-        path="/metrics",
-        name="metrics",
-        summary="What was measured, for Prometheus",
-        answer="score_updates_total 42.0\n",
-        refusals=_EVERYWHERE,
-        secured=False,
-    ),
+    texts=(("query", "strict", ""),),
+    refusals=(*_EVERYWHERE, Reason.UNAVAILABLE),
+    secured=False,
+)
+
+METRICS: Final = Operation(
+    method="get",
+    path="/metrics",
+    name="metrics",
+    summary="Metrics in the text format of Prometheus",
+    answer="score_updates_total 42.0\n",
+    refusals=_EVERYWHERE,
+    secured=False,
 )

@@ -1,8 +1,8 @@
-"""The authenticator: tokens to players. JSON Web Tokens signed with HS256 by a ring of keys, and nothing else (RFC 8725).
+"""JWT authenticator: it turns a token into a player. It accepts HS256 with a ring of keys and nothing else (RFC 8725).
 
 PyJWT checks the signature with the algorithm pinned; msgspec reads the claims, strictly typed; the times are compared here,
-with our clock. A refusal does not say which check failed. Only keys of the ring reach a verification: an earlier release verified
-unknown key ids against a constant key, for equal cost, so a forger could sign with that.
+with this server's clock. A refusal does not say which check failed. Only keys of the ring reach a verification: an earlier
+release verified unknown key ids against a constant key, for equal cost, so a forger could sign with that key.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import jwt
 import msgspec
 from jwt.utils import base64url_decode
 from msgspec import Meta
+from typing_extensions import override
 
 from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.domain.grants import Keyring
@@ -28,13 +29,13 @@ from scoreboard.web.strict_json import check_names
 TOKEN_CHARS_MAX: Final = 4_096
 TOKENS_CACHED_MAX: Final = 16_384
 AVATAR_CHARS_MAX: Final = 512
-#: How far the issuer's clock may be ahead of ours. RFC 7519, 4.1.4, allows a leeway after ``exp``; we give none.
+#: How far the issuer's clock may be ahead. RFC 7519, 4.1.4, allows a leeway after ``exp``; there is none here.
 AHEAD_S_MAX: Final = 60
 
 _ALGORITHMS: Final = ["HS256"]
 #: JWS Compact Serialization (RFC 7515, 7.1) of a SHA-256 HMAC: three parts without padding, the last of 32 bytes.
 _COMPACT: Final = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}", re.ASCII)
-#: Header members that say where to get a key from, or that something unknown must be understood.
+#: Header members that name the source of a key, or an extension that must be understood.
 _REFUSED_MEMBERS: Final = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256"})
 
 _Seconds = Annotated[int, Meta(ge=0, le=2**53)]
@@ -57,11 +58,11 @@ _jws: Final = jwt.PyJWS(algorithms=_ALGORITHMS)
 
 
 @dataclass(frozen=True, eq=False)
-class JwtAuthenticator:
-    """Implements boundaries.Doorkeeper. ``life_s_max`` is the longest that a token may say that it lives.
+class JwtAuthenticator(Authenticator):
+    """Authenticator of JSON Web Tokens. ``life_s_max`` is the longest lifetime that a token may state.
 
-    ``barred`` says who is suspended. It is asked at every admission, also of a token that is remembered, but only once that is
-    proved: only a valid token of the player's own shows that the player is suspended.
+    ``is_suspended`` is called for every valid token, cached ones as well, and for no other: only a valid token of the player
+    shows that the player is suspended.
     """
 
     ring: Keyring
@@ -70,12 +71,13 @@ class JwtAuthenticator:
     is_suspended: Callable[[str], bool]
     issuer: str | None = None
     audience: str | None = None
-    #: The ring to sign with, where other servers have a say in it.
+    #: Gives the ring that signs, which depends on the other servers' keys; None: ``ring`` signs.
     signing_ring: Callable[[], Keyring] | None = None
     _known: BoundedCache[str, Player] = field(default_factory=lambda: BoundedCache(TOKENS_CACHED_MAX), init=False, repr=False)
 
+    @override
     def authenticate(self, token: str) -> Player | Refusal:
-        """The player that a token proves, INVALID_TOKEN or SUSPENDED. Remembered while it is valid, and not a second longer."""
+        """The player that a token proves, INVALID_TOKEN or SUSPENDED. A verified token is cached until it ends."""
         known = self._known.get(token)
         if known is None:
             claims = self._verified(token)
@@ -88,14 +90,14 @@ class JwtAuthenticator:
             self._known.forget(token)
         return known if refusal is None else refusal
 
+    @override
     def recheck(self, player: Player) -> Refusal | None:
-        """As boundaries.Doorkeeper.recheck: INVALID_TOKEN or SUSPENDED."""
         if player.expires_at_s <= self.now_ms() // 1000:
             return INVALID_TOKEN
         return SUSPENDED if self.is_suspended(player.user_id) else None
 
+    @override
     def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
-        """A token of our own that `admit` accepts for ``life_s`` seconds."""
         now_s = self.now_ms() // 1000
         claims: dict[str, object] = {"userId": user_id, "username": username, "role": role, "iat": now_s, "exp": now_s + life_s}
         if self.issuer is not None:
@@ -106,7 +108,7 @@ class JwtAuthenticator:
         return jwt.encode(claims, ring.secrets[ring.current], algorithm=_ALGORITHMS[0], headers={"kid": ring.current})
 
     def _verified(self, token: str) -> _Claims | None:
-        """The claims, if the signature holds and they are such as we accept; whether they have expired is not asked here."""
+        """The claims, if the signature and the claims are valid; `recheck` compares ``exp`` with the time."""
         payload = self._signed_payload(token)
         if payload is None:
             return None
@@ -118,7 +120,7 @@ class JwtAuthenticator:
         return claims if self._accepts(claims) else None
 
     def _signed_payload(self, token: str) -> bytes | None:
-        """The payload, if one of our keys signed the token and its header asks for nothing that we do not do."""
+        """The payload, if a key of the ring signed the token and its header demands nothing that is not supported."""
         compact = _COMPACT.fullmatch(token) if len(token) <= TOKEN_CHARS_MAX else None
         if compact is None:
             return None
@@ -169,10 +171,7 @@ def _player(claims: _Claims) -> Player:
 
 
 def _avatar(claim: Any) -> str | None:
-    """A picture's address if it is one we would show, else none: a wrong avatar is no reason to turn a player away."""
+    """The URL of a picture if the page may show it, else None: a wrong avatar does not make a token invalid."""
     if not isinstance(claim, str) or len(claim) > AVATAR_CHARS_MAX or not claim.startswith("https://"):
         return None
     return claim if claim.isprintable() and " " not in claim else None
-
-
-_conforms: type[Authenticator] = JwtAuthenticator

@@ -1,31 +1,31 @@
-"""What was worked out once and may be used again, with a limit: tokens that were verified, bodies that were encoded."""
+"""Bounded cache: for tokens that were verified and bodies that were encoded, so that neither is done twice."""
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key")
-Thing = TypeVar("Thing")
+Cached = TypeVar("Cached")
 
 
-class BoundedCache(Generic[Key, Thing]):
-    """At most ``entries_max`` things by their keys; the one that was put in first makes room."""
+class BoundedCache(Generic[Key, Cached]):
+    """Cache of at most ``entries_max`` values; a new one displaces the oldest."""
 
     def __init__(self, entries_max: int) -> None:
         self._entries_max = entries_max
-        self._things: dict[Key, Thing] = {}
-        self.get = self._things.get
+        self._values: dict[Key, Cached] = {}
+        self.get = self._values.get
 
-    def put(self, key: Key, thing: Thing) -> None:
-        """Remember it, as the newest."""
-        self._things.pop(key, None)
-        if len(self._things) >= self._entries_max:
-            del self._things[next(iter(self._things))]
-        self._things[key] = thing
+    def put(self, key: Key, value: Cached) -> None:
+        """Keep a value as the newest."""
+        self._values.pop(key, None)
+        if len(self._values) >= self._entries_max:
+            del self._values[next(iter(self._values))]
+        self._values[key] = value
 
     def forget(self, key: Key) -> None:
-        """It is of no more use."""
-        self._things.pop(key, None)
+        """Drop a value."""
+        self._values.pop(key, None)
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._values)

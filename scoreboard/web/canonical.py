@@ -1,7 +1,7 @@
-"""Metadata in one spelling: whatever a client's JSON library made of a value, the same value has the same bytes here.
+"""Canonical JSON of metadata: equal values have equal bytes, whatever JSON library the client uses.
 
-RFC 8785 in spirit: members sorted, and a number spelt for what it is worth, since to JavaScript ``1``, ``1.0`` and ``1e0``
-are one number. What cannot make the round trip through such a client unchanged is refused.
+It follows RFC 8785: members are sorted, and a number has one spelling, since ``1``, ``1.0`` and ``1e0`` are one number in
+JavaScript. A value that would change on its way through such a client is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class _Unfit(ValueError):
-    """This value has no canonical form; the message says why."""
+    """A value has no canonical form; the message says why."""
 
 
 def canonical(members: dict[str, Any]) -> tuple[dict[str, Any], Metadata]:
@@ -52,13 +52,13 @@ def _plain(value: Any, depth: int) -> Any:
 
 
 def _text(text: str) -> str:
-    if "\0" in text:  # which PostgreSQL cannot keep
+    if "\0" in text:  # PostgreSQL cannot store it
         raise _Unfit("must not contain U+0000")
     return text
 
 
 def _exact_float(value: int) -> float:
-    """Beyond 2⁵³ JavaScript has only the integers that a double can hold."""
+    """The integer as a double: beyond 2⁵³ JavaScript has no other integers."""
     try:
         double = float(value)
     except OverflowError:

@@ -1,4 +1,4 @@
-"""For operators: whether we live, whether we are ready, what was measured, and what the interface is. All from memory."""
+"""Handlers for operators: health checks, metrics and the OpenAPI document. They read memory alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.open_routes import OpenRoutes
-from scoreboard.web.schemas import AliveAnswer, ReadyAnswer, encode, not_ready, ready_data
+from scoreboard.web.schemas import AliveAnswer, Success, encode, not_ready, ready_data
 
-#: How long what was measured is given out again.
+#: How long a rendering of the metrics is served again.
 METRICS_S_MAX: Final = 1.0
 _HEADER_LINES: Final = JSON + NO_STORE
 _ALIVE: Final = Response(200, encode(AliveAnswer()), _HEADER_LINES)
@@ -26,7 +26,7 @@ _ALIVE: Final = Response(200, encode(AliveAnswer()), _HEADER_LINES)
 
 @dataclass(eq=False)
 class HealthHandlers:
-    """Handlers that need no token. ``metrics`` gives a body and its content type."""
+    """Handlers of /healthz, /readyz, /metrics and /openapi.json. ``metrics`` gives a body and its content type."""
 
     open_routes: OpenRoutes
     limit: Limit
@@ -38,12 +38,12 @@ class HealthHandlers:
     _measured_s: float = field(default=float("-inf"), init=False)
 
     async def healthz(self, request: Request) -> Response:
-        """We live; of what we depend on nothing is said, for restarting us would not mend it."""
+        """Answer that the process lives. The stores do not matter here: a restart would not repair them."""
         await self.open_routes.check(request, self.limit)
         return _ALIVE
 
     async def readyz(self, request: Request) -> Response:
-        """Whether this process can do its share, also degraded; with ``?strict``, whether all is well. Lists all conditions."""
+        """Answer whether this process can serve, also degraded; with ``?strict``, whether all is well. Lists all conditions."""
         await self.open_routes.check(request, self.limit)
         strict = _is_strict(request.query)
         conditions = self.health.conditions()
@@ -52,10 +52,10 @@ class HealthHandlers:
         if wrong:
             refusal = unavailable("Not ready: " + "; ".join(f"{one.name}: {one.detail}" for one in wrong))
             return refused(refusal, request, body=not_ready(refusal, data))
-        return Response(200, encode(ReadyAnswer(data=data)), _HEADER_LINES)
+        return Response(200, encode(Success(data=data)), _HEADER_LINES)
 
     async def metrics_page(self, request: Request) -> Response:
-        """What Prometheus scrapes, measured at most once a second."""
+        """Show the metrics to Prometheus, rendered at most once a second."""
         await self.open_routes.check(request, self.limit)
         now_s = self.clock.seconds()
         if now_s - self._measured_s >= METRICS_S_MAX:
@@ -65,7 +65,7 @@ class HealthHandlers:
         return self._measured
 
     async def openapi(self, request: Request) -> Response:
-        """What this interface is, for machines."""
+        """Show the OpenAPI document."""
         await self.open_routes.check(request, self.limit)
         return self._openapi
 

@@ -1,7 +1,7 @@
-"""What changed since: answered at once, or when something does, or when patience ends. And streams, which never end.
+"""Long poll: a request for changes is answered at once if there are any, else when something changes or its time is up.
 
-Whoever waits is a listener in the announcer's room like any socket: the first thing it is offered wakes it. So a busy board
-answers once a tick, and a quiet one costs nothing.
+A waiting request is a listener in the announcer's room like any socket, and the first event ends its wait. So a busy board
+answers it at the next tick, and a quiet one costs nothing. The event stream's handler is here as well: it reads the same query.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
+from typing_extensions import override
 
 from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
 from scoreboard.boundaries.ranking import Ranking
@@ -25,22 +26,23 @@ from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.query_params import read_changes_query
-from scoreboard.web.schemas import ChangesAnswer, changes_data, encode
+from scoreboard.web.schemas import Success, changes_data, encode
 from scoreboard.web.tickets import TicketHandlers
 
 TOP_ROWS: Final = 10
 WAITING_MAX: Final = 2_000
 
-#: From here nothing is known: there is no epoch 0.
+#: The cursor of a client that has none: there is no epoch 0, so the response is the top.
 _NOWHERE: Final = Cursor(epoch=0, seq=0)
 _CROWDED: Final = unavailable("Too many requests are waiting for changes", retry_after_s=5)
 _NO_HISTORY: Final = unavailable("The board's history cannot be read now")
 _STREAM: Final = b"Content-Type: text/event-stream\r\n" + NO_STORE
 
 
-class _NullEncoder:
-    """A wire that says only that there is something."""
+class _NullEncoder(EventEncoder):
+    """Encoder that says only that there is an event: the response is read from the ranking."""
 
+    @override
     def frame(self, event: Event) -> bytes:
         return b"!"
 
@@ -48,8 +50,8 @@ class _NullEncoder:
 _NULL_ENCODER: Final = _NullEncoder()
 
 
-class _LongPollListener:
-    """Implements boundaries.Listener for one request: anything that it is offered, and any goodbye, ends its wait."""
+class _LongPollListener(Listener):
+    """Listener of one request: any event and any close ends its wait."""
 
     drained = True
 
@@ -58,9 +60,11 @@ class _LongPollListener:
         self.player = player
         self.woken: Deferred[None] = Deferred()
 
+    @override
     def offer(self, frames: bytes) -> None:
         self.wake()
 
+    @override
     def close(self, close_reason: CloseReason) -> None:
         self.wake()
 
@@ -71,7 +75,7 @@ class _LongPollListener:
 
 @dataclass(eq=False)
 class LongPollHandlers:
-    """Handlers of /scores/changes and /scores/stream. ``open_stream`` gives what takes a connection over."""
+    """Handlers of /scores/changes and /scores/stream. ``open_stream`` makes the resource that takes a connection over."""
 
     ticket_handlers: TicketHandlers
     ranking: Ranking
@@ -82,7 +86,7 @@ class LongPollHandlers:
     _closing: bool = field(default=False, init=False)
 
     async def changes(self, request: Request) -> Response | Refusal:
-        """What changed since the client's cursor, perhaps nothing; or the top, where that is not known any more."""
+        """Answer what changed since the client's cursor, perhaps nothing; or the top, if the history does not reach so far."""
         wanted = read_changes_query(request.query)
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
         since = wanted.since or _NOWHERE
@@ -90,31 +94,29 @@ class LongPollHandlers:
         if history.changes == () and wanted.wait_s and not self._closing:
             if len(self._waiting) >= WAITING_MAX:
                 return _CROWDED
-            await self._news(request, player, since, wanted.wait_s)
+            await self._wait(request, player, since, wanted.wait_s)
             history = await self.ranking.since(since, TOP_ROWS)
         return _NO_HISTORY if history.degraded else _changes_response(history)
 
     async def stream(self, request: Request) -> Response | IResource:
-        """Everything from the client's cursor on, as it happens."""
+        """Open a stream of the events from the client's cursor on."""
         wanted = read_changes_query(request.query, request.getHeader(b"Last-Event-ID"))
-        address, header_lines = (
-            request.counted_as,
-            request.channel.site.header_lines,
-        )  # now: the client may go while we ask who it is
+        # Read now: the client may disconnect while its ticket is redeemed.
+        address, header_lines = request.counted_as, request.channel.site.header_lines
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
         if request.for_head:
             return Response(200, b"", _STREAM)
         return self.open_stream(player, address, wanted.since, header_lines + request.header_lines)
 
     def release(self) -> None:
-        """We are closing: whoever waits is answered now, and nobody waits any more."""
+        """Answer all waiting requests, and let no later one wait: the server stops."""
         self._closing = True
         for waiter in tuple(self._waiting):
             waiter.wake()
 
-    async def _news(self, request: Request, player: Player, since: Cursor, wait_s: int) -> None:
-        """Return when there may be something newer than the cursor, when the time is up, or when the client has gone."""
-        if request.channel is None:  # it has gone already, and nobody would tell us
+    async def _wait(self, request: Request, player: Player, since: Cursor, wait_s: int) -> None:
+        """Return when there may be a newer state than the cursor, when the time is up, or when the client has disconnected."""
+        if request.channel is None:  # it has disconnected already, and notifyFinish would never fire
             return
         waiter = _LongPollListener(player)
         self._waiting.add(waiter)
@@ -134,7 +136,4 @@ class LongPollHandlers:
 
 
 def _changes_response(history: History) -> Response:
-    return Response(200, encode(ChangesAnswer(data=changes_data(history))), JSON + NO_STORE)
-
-
-_conforms: tuple[type[Listener], type[EventEncoder]] = (_LongPollListener, _NullEncoder)
+    return Response(200, encode(Success(data=changes_data(history))), JSON + NO_STORE)

@@ -1,7 +1,7 @@
 """Rate limiter of routes that need no token: token buckets by address in this process's memory, so that judging costs no I/O.
 
-Loopback and our own proxies are never refused. But each request beyond the limit waits a moment, whatever its answer, so a client
-that asks again as soon as it is answered costs ten requests a second at most for each connection.
+Loopback and our own proxies are never refused. But each request beyond the limit waits a moment, so that a client that repeats
+its request at once makes at most ten requests a second on each connection.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from scoreboard.net.http.request import Request
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_guard import policy_of, rate_lines
 
-#: Addresses whose buckets are kept, for each limit. One that made room for others begins with a full bucket.
+#: Addresses whose token buckets are kept, for each limit. An address that was displaced starts with a full one.
 ADDRESSES_MAX: Final = 8_192
-#: Who asks too often waits between half of this and all of it: spread, so that those who wait do not all come back at once.
+#: A request beyond the limit waits between half of this and all of it, so that clients do not all repeat it at the same moment.
 WAIT_S_MAX: Final = 0.2
 _STEPS: Final = 16
 _TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class OpenRoutes:
-    """Judges requests that show no token."""
+    """Rate limiter of requests without a token."""
 
     def __init__(self, *, proxies: Proxies, clock: IReactorTime, meter: Meter) -> None:
         self._proxies = proxies
@@ -38,7 +38,7 @@ class OpenRoutes:
         self._buckets: dict[str, BoundedCache[str, TokenBucket]] = {}
 
     async def check(self, request: Request, limit: Limit) -> None:
-        """Count a request of this address. Raises Refused when there were too many, unless the address is ours."""
+        """Count a request of this address. Raises Refused when there were too many, unless it is loopback or our proxy."""
         address = request.counted_as
         admitted, _, wait_ms = self._bucket(address, limit).hit(limit, 1, int(self._clock.seconds() * 1000))
         if admitted:

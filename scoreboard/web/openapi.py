@@ -1,8 +1,8 @@
-"""What this interface is, for machines: OpenAPI 3.1, made from the types that read the requests and write the answers."""
+"""OpenAPI 3.1 document, made from the types that read the requests and write the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import groupby
 from typing import Any
@@ -12,22 +12,22 @@ import msgspec
 from scoreboard import __version__
 from scoreboard.domain.refusals import Reason
 from scoreboard.net.http.refusals import FAULT, STATUS, RefusalBody
-from scoreboard.web.api_spec import OPERATIONS, REFUSALS, Operation
-from scoreboard.web.schemas import RefusalAnswer, already_used
+from scoreboard.web.api_spec import REFUSALS, Operation
+from scoreboard.web.schemas import RefusalAnswer, Success, already_used
 
 
-def document() -> bytes:
-    """The whole document."""
+def document(operations: Sequence[Operation]) -> bytes:
+    """The document of these operations, as JSON."""
     shapes = [
-        type(one)
-        for operation in OPERATIONS
+        _type_of(one)
+        for operation in operations
         for one in (operation.body, operation.answer, operation.unready)
         if isinstance(one, msgspec.Struct)
     ]
     refs, components = msgspec.json.schema_components([*shapes, RefusalAnswer], ref_template="#/components/schemas/{name}")
-    named: dict[type, Any] = dict(zip([*shapes, RefusalAnswer], refs, strict=True))
+    named: dict[Any, Any] = dict(zip([*shapes, RefusalAnswer], refs, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for operation in OPERATIONS:
+    for operation in operations:
         paths.setdefault(operation.path, {})[operation.method] = _described(operation, named)
     return msgspec.json.encode(
         {
@@ -43,7 +43,7 @@ def document() -> bytes:
     )
 
 
-def _described(operation: Operation, named: Mapping[type, Any]) -> dict[str, Any]:
+def _described(operation: Operation, named: Mapping[Any, Any]) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
@@ -73,19 +73,24 @@ def _described(operation: Operation, named: Mapping[type, Any]) -> dict[str, Any
     return described
 
 
-def _granted(operation: Operation, named: Mapping[type, Any]) -> dict[str, Any]:
+def _granted(operation: Operation, named: Mapping[Any, Any]) -> dict[str, Any]:
     answer = operation.answer
     if isinstance(answer, str):
         return {"description": "OK", "content": {operation.media: {"schema": {"type": "string"}, "example": answer}}}
     return {"description": "OK", "content": _content(answer, named)}
 
 
-def _content(example: msgspec.Struct, named: Mapping[type, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": named[type(example)], "example": msgspec.to_builtins(example)}}
+def _content(example: msgspec.Struct, named: Mapping[Any, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": named[_type_of(example)], "example": msgspec.to_builtins(example)}}
 
 
-def _refusals(reasons: Iterable[Reason], named: Mapping[type, Any]) -> dict[str, dict[str, Any]]:
-    """By status: every reason that is said with it, an example each; and 500, which should never be seen."""
+def _type_of(example: msgspec.Struct) -> Any:
+    """The example's type; a Success says also of what."""
+    return Success[type(example.data)] if type(example) is Success else type(example)  # type: ignore[misc]
+
+
+def _refusals(reasons: Iterable[Reason], named: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    """The refusals by status, with an example of each reason; and 500, which no client should see."""
     described = {}
     for status, together in groupby(sorted(reasons, key=lambda reason: (STATUS[reason], reason.value)), STATUS.__getitem__):
         shapes = {reason.name: already_used(REFUSALS[reason]) for reason in together}
@@ -93,7 +98,7 @@ def _refusals(reasons: Iterable[Reason], named: Mapping[type, Any]) -> dict[str,
     return described | {"500": _refused(500, {FAULT.error: RefusalAnswer(**msgspec.structs.asdict(FAULT))}, named)}
 
 
-def _refused(status: int, shapes: Mapping[str, RefusalBody], named: Mapping[type, Any]) -> dict[str, Any]:
+def _refused(status: int, shapes: Mapping[str, RefusalBody], named: Mapping[Any, Any]) -> dict[str, Any]:
     (schema,) = {type(shape) for shape in shapes.values()}
     examples = {name: {"value": msgspec.to_builtins(shape)} for name, shape in shapes.items()}
     return {

@@ -1,4 +1,4 @@
-"""The pages: a handful of files, read once at the start, so that no path of a client ever reaches the file system."""
+"""Static files of the pages: read once at the start, so that no path of a client reaches the file system."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
 from scoreboard.web.open_routes import OpenRoutes
 
-#: Nothing from anywhere else, nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
+#: No other origin and nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     b"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -22,7 +22,7 @@ _HEADER_LINES: Final = (
     b"Content-Security-Policy: " + _POLICY + b"\r\n"
     b"Referrer-Policy: no-referrer\r\n"
     b"Cross-Origin-Opener-Policy: same-origin\r\n"
-    b"Cache-Control: no-cache\r\n"  # no build step gives the files new names: ask each time, and be told 304
+    b"Cache-Control: no-cache\r\n"  # no build step renames the files: a browser asks each time and gets 304
 )
 _NO_PAGE: Final = Refusal(reason=Reason.NOT_FOUND, message="There is no such page")
 _TYPES: Final = {
@@ -40,7 +40,7 @@ _TYPES: Final = {
 
 
 class Pages:
-    """What is under a directory: by its path from there, with `/` between folders."""
+    """The files under a directory, by their path from there with `/` between folders."""
 
     def __init__(self, directory: Path, open_routes: OpenRoutes, limit: Limit) -> None:
         self._open_routes = open_routes
@@ -48,7 +48,7 @@ class Pages:
         self._answers: Mapping[str, tuple[bytes, Response]] = dict(_read(directory))
 
     async def page(self, request: Request, name: str) -> Response | Refusal:
-        """The file of this name, or 304 to who has it."""
+        """The file of this name, or 304 to a client that has it."""
         await self._open_routes.check(request, self._limit)
         found = self._answers.get(name)
         if found is None:

@@ -1,4 +1,4 @@
-"""What is a player's own besides the points: what was unlocked, and the player's settings."""
+"""Handlers of /me: a player's own achievements and settings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from scoreboard.boundaries.players import PlayerStore
-from scoreboard.domain.limits import Hit
-from scoreboard.domain.players import PlayerSettings
+from scoreboard.domain.players import Player, PlayerSettings
 from scoreboard.domain.refusals import Refusal, Refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, Response
 from scoreboard.web.request_bodies import read_settings
-from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import AchievementsAnswer, SettingsAnswer, achievements_data, encode, settings_data
+from scoreboard.web.request_guard import ONE, Charge, RequestGuard
+from scoreboard.web.schemas import SettingsData, Success, achievements_data, encode
 
 _OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
 _TOO_MANY: Final = "Too many changes of settings. Please try again later."
@@ -22,7 +21,7 @@ _TOO_MANY: Final = "Too many changes of settings. Please try again later."
 
 @dataclass(frozen=True, eq=False)
 class ProfileHandlers:
-    """Handlers of /me. ``note_settings`` learns at once of what was changed here: user id, settings, number of the change."""
+    """Handlers of /me. ``note_settings`` is called with each change: user id, settings, number of the change."""
 
     guard: RequestGuard
     player_store: PlayerStore
@@ -30,21 +29,19 @@ class ProfileHandlers:
     now_ms: Callable[[], int]
 
     async def achievements(self, request: Request) -> Response:
-        """All that the asking player ever unlocked."""
+        """Read all achievements of the player."""
         player = await self.guard.require_viewer(request)
         unlocked = await self.player_store.achievements(player.user_id)
-        return Response(200, encode(AchievementsAnswer(data=achievements_data(unlocked))), _OWN)
+        return Response(200, encode(Success(data=achievements_data(unlocked))), _OWN)
 
     async def settings(self, request: Request) -> Response:
-        """What the asking player decided, or the defaults."""
+        """Read the player's settings, or the defaults."""
         player = await self.guard.require_viewer(request)
         return _settings_response(await self.player_store.settings(player.user_id))
 
     async def change_settings(self, request: Request) -> Response | Refusal:
-        """Keep what the asking player decides. What cannot be read counts, too."""
-        player = await self.guard.require_player(request)
-        wanted = _read(request)
-        await self.guard.count_play(request, Hit(limit=self.guard.limits.settings, subject=player.user_id), None, _TOO_MANY)
+        """Store the player's settings. A body that cannot be read counts against the limit as well."""
+        player, wanted = await self.guard.require_player(request, "settings", _read, _TOO_MANY)
         if isinstance(wanted, Refusal):
             return wanted
         number = await self.player_store.change_settings(player.user_id, wanted, self.now_ms())
@@ -52,12 +49,12 @@ class ProfileHandlers:
         return _settings_response(wanted)
 
 
-def _read(request: Request) -> PlayerSettings | Refusal:
+def _read(request: Request, _player: Player) -> tuple[PlayerSettings | Refusal, Charge]:
     try:
-        return read_settings(request.content_type, request.body)
+        return read_settings(request.content_type, request.body), ONE
     except Refused as refused:
-        return refused.refusal
+        return refused.refusal, ONE
 
 
 def _settings_response(settings: PlayerSettings) -> Response:
-    return Response(200, encode(SettingsAnswer(data=settings_data(settings))), _OWN)
+    return Response(200, encode(Success(data=SettingsData(spectators=settings.spectators))), _OWN)

@@ -1,4 +1,4 @@
-"""What a client says of where it was: the queries of streams and long polls, strictly read."""
+"""Query parameters of streams and long polls: cursor, wait and ticket, strictly read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NO_CURSOR: Final = "must be <epoch>.<seq>, once"
 
 
 class ChangesQuery(Value, frozen=True, kw_only=True):
-    """A client's place, its patience in seconds, and its ticket if it has one."""
+    """The client's cursor, how many seconds it waits at most, and its ticket if it has one."""
 
     since: Cursor | None
     wait_s: int
@@ -23,9 +23,9 @@ class ChangesQuery(Value, frozen=True, kw_only=True):
 
 
 def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> ChangesQuery:
-    """From a query string and, which an EventSource that comes back sends, Last-Event-ID. Raises Refused.
+    """The parameters of a query string, and Last-Event-ID, which an EventSource sends when it reconnects. Raises Refused.
 
-    What an EventSource itself has seen is newer than what its URL says. Unknown parameters are nobody's business.
+    Last-Event-ID is newer than the cursor in the URL. Unknown parameters are ignored.
     """
     found: dict[str, str] = {}
     for parameter in query.decode("ascii", "replace").split("&") if query else ():

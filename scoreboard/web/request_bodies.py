@@ -1,4 +1,4 @@
-"""The translator: the bytes of a request to values. After this there are no dicts, no bytes and no camelCase."""
+"""Request bodies: strict decoders from JSON to values. No other module sees dicts, bytes or camelCase of a request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ActionType = Annotated[str, Meta(min_length=1, max_length=64, examples=["COMPLET
 ActionId = Annotated[
     str,
     Meta(
-        max_length=36,  # `$` alone would let a line feed follow
+        max_length=36,  # `$` alone would accept a line feed at the end
         pattern="^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
         examples=["9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"],
     ),
@@ -31,14 +31,14 @@ Members = Annotated[dict[str, Any], Meta(max_length=32)]
 
 
 class InitializeRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """An action is about to begin."""
+    """The body of a request to begin an action."""
 
     action_type: ActionType
     metadata: Members = msgspec.field(default_factory=dict)
 
 
 class SubmitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """An action is done. ``timestamp`` is the issue time that `initialize` returned, echoed."""
+    """The body of a submission. ``timestamp`` is the issue time that `initialize` returned, echoed."""
 
     action_id: ActionId
     action_type: ActionType
@@ -48,13 +48,13 @@ class SubmitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
 
 
 class SettingsRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What a player decides, all of it."""
+    """The body of a change of settings: all settings of a player."""
 
     spectators: bool
 
 
 class InitializeOrder(Value, frozen=True, kw_only=True):
-    """The action that a player wishes to begin. ``values`` are the metadata once more, for the rules to look at."""
+    """The action that a player wants to begin. ``values`` are the metadata as values, which the rules check."""
 
     action_type: str
     metadata: Metadata
@@ -93,7 +93,7 @@ def read_settings(content_type: bytes, body: bytes) -> PlayerSettings:
 
 
 def read_range(query: bytes) -> tuple[int, int]:
-    """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are nobody's business."""
+    """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are ignored."""
     limit, offset = LIMIT_DEFAULT, 0
     seen = set()
     for parameter in query.split(b"&") if query else ():
@@ -101,7 +101,7 @@ def read_range(query: bytes) -> tuple[int, int]:
         if name not in (b"limit", b"offset"):
             continue
         field, least, most = ("limit", 1, LIMIT_MAX) if name == b"limit" else ("offset", 0, OFFSET_MAX)
-        # Written as we would write it: no sign, no leading zero, no other digits than ASCII's.
+        # One spelling: no sign, no leading zero, no other digits than ASCII's.
         number = int(text) if text.isdigit() and len(text) <= 5 else -1
         if name in seen or b"%d" % number != text or not least <= number <= most:
             raise Refused(malformed(field, f"must be one whole number from {least} to {most}"))

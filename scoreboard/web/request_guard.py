@@ -1,9 +1,13 @@
-"""The door: who is asking, and whether they may ask so often. One question to the gate for every request that passes here."""
+"""Request guard: authenticates requests and counts them against the limits, in one round trip to the rate limiter.
+
+Handlers get their player from here alone, so none can forget a limit.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal, TypeVar
 
 from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.boundaries.rate_limiter import RateLimiter
@@ -18,63 +22,75 @@ EVERYONE: Final = "*"
 _FORBIDDEN: Final = Refusal(reason=Reason.FORBIDDEN, message="This token may watch, not play")
 _TOO_MANY: Final = "Too many requests. Please try again later."
 
+PlayerLimit = Literal["submit", "initialize", "settings"]
+Read = TypeVar("Read")
+
 
 class Limits(Value, frozen=True, kw_only=True):
-    """How often: an address, everyone together, and one user each kind of thing; and how many actions may be open at once.
+    """The limits of requests: of an address, of everyone together, of a player by kind of request, and of open actions.
 
     ``probes`` and ``pages`` are kept in each process's memory, all others in all processes together.
     """
 
     address: Limit
     everyone: Limit
-    submit: Limit
-    initialize: Limit
-    settings: Limit
+    players: Mapping[PlayerLimit, Limit]
     open_actions_max: int
-    #: For an address at routes that need no token: what machines ask, and what pages are made of.
+    #: Of an address at routes that need no token: health checks and metrics, and the files of the pages.
     probes: Limit
     pages: Limit
 
 
+class Charge(Value, frozen=True, kw_only=True):
+    """How much a request uses of its player's limit, and the concurrency slot that it takes, if any."""
+
+    cost: int = 1
+    slot: ConcurrencySlot | None = None
+
+
+ONE: Final = Charge()
+
+
 @dataclass(frozen=True, eq=False)
 class RequestGuard:
-    """Knows the doorkeeper and the gate, and the two limits that everybody meets."""
+    """Guard of every route with a token. Each request counts against its address and everyone, whatever its response."""
 
     authenticator: Authenticator
     rate_limiter: RateLimiter
     limits: Limits
 
     async def require_viewer(self, request: Request) -> Player:
-        """Whoever shows a good token; the request is counted either way. Raises Refused."""
-        player = await self._admitted(request)
+        """The player that the request's token proves, of any role. Raises Refused."""
+        player = await self._authenticated(request)
         await self.count(request)
         self.recheck(request)
         return player
 
-    async def require_player(self, request: Request) -> Player:
-        """Whoever may play. Raises Refused, having counted the request; if it returns, the caller counts it."""
-        player = await self._admitted(request)
+    async def require_player(
+        self, request: Request, limit: PlayerLimit, read: Callable[[Request, Player], tuple[Read, Charge]], complaint: str
+    ) -> tuple[Player, Read]:
+        """The player that the request's token proves, and what ``read`` read of the request. Raises Refused.
+
+        The request counts against the player's ``limit`` as well: what ``read`` returns says how much, and the response says how
+        much is left. ``complaint`` is the message when there were too many. If ``read`` raises, nothing is counted.
+        """
+        player = await self._authenticated(request)
         if not player.may_play:
             await self.count(request)
             raise Refused(_FORBIDDEN)
-        return player
-
-    async def count(self, request: Request) -> None:
-        """Count one request of this address and of everyone. Raises Refused when there were too many."""
-        verdict = await self.rate_limiter.check(self._common_hits(request))
-        if verdict.refused is not None:
-            raise Refused(self._slow_down(request, verdict, _TOO_MANY))
-
-    async def count_play(self, request: Request, hit: Hit, slot: ConcurrencySlot | None, complaint: str) -> None:
-        """Count it against a user's limit, too, and say how much of that is left.
-
-        Raises Refused when there were too many, or when the player was suspended or the token ended meanwhile.
-        """
-        verdict = await self.rate_limiter.check([*self._common_hits(request), hit], slot)
-        if verdict.refused is not None:
-            raise Refused(self._slow_down(request, verdict, complaint))
+        result, charge = read(request, player)
+        hit = Hit(limit=self.limits.players[limit], subject=player.user_id, cost=charge.cost)
+        hits = [*self._common_hits(request), hit]
+        verdict = await self.rate_limiter.check(hits, charge.slot)
+        self._enforce(request, hits, verdict, complaint)
         request.header_lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
         self.recheck(request)
+        return player, result
+
+    async def count(self, request: Request) -> None:
+        """Count a request of this address and of everyone. Raises Refused when there were too many."""
+        hits = self._common_hits(request)
+        self._enforce(request, hits, await self.rate_limiter.check(hits), _TOO_MANY)
 
     def set_player(self, request: Request, player: Player) -> Player:
         """Record that a ticket proved this player, and return it. Raises Refused if it is suspended or its token has ended."""
@@ -88,7 +104,7 @@ class RequestGuard:
         if refusal is not None:
             raise Refused(refusal)
 
-    async def _admitted(self, request: Request) -> Player:
+    async def _authenticated(self, request: Request) -> Player:
         """The player that the request's token proves. Raises Refused, having counted the request."""
         token = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
         player = token if isinstance(token, Refusal) else self.authenticator.authenticate(token)
@@ -99,30 +115,19 @@ class RequestGuard:
         return player
 
     def _common_hits(self, request: Request) -> list[Hit]:
-        return [
-            Hit(limit=self.limits.address, subject=request.counted_as),
-            Hit(limit=self.limits.everyone, subject=EVERYONE),
-        ]
+        return [Hit(limit=self.limits.address, subject=request.counted_as), Hit(limit=self.limits.everyone, subject=EVERYONE)]
 
-    def _slow_down(self, request: Request, verdict: RateVerdict, complaint: str) -> Refusal:
-        """The refusal by whichever limit it was; one that is none of ours here is the number of open actions."""
-        limits = self.limits
-        name = verdict.refused or ""
-        limit = next(
-            (
-                one
-                for one in (limits.address, limits.everyone, limits.submit, limits.initialize, limits.settings)
-                if one.name == name
-            ),
-            None,
-        )
-        policy = b'"%b";q=%d' % (name.encode(), limits.open_actions_max) if limit is None else policy_of(limit)
+    def _enforce(self, request: Request, hits: Sequence[Hit], verdict: RateVerdict, complaint: str) -> None:
+        """Raise Refused if a limit refused the request. A limit that no hit has is the number of open actions."""
+        name = verdict.refused
+        if name is None:
+            return
+        limit = next((hit.limit for hit in hits if hit.limit.name == name), None)
+        policy = b'"%b";q=%d' % (name.encode(), self.limits.open_actions_max) if limit is None else policy_of(limit)
         request.header_lines += rate_lines(policy, name, 0, verdict.retry_after_ms)
-        return Refusal(
-            reason=Reason.RATE_LIMIT_EXCEEDED,
-            message=_TOO_MANY if limit in (limits.address, limits.everyone) else complaint,
-            retry_after_s=max(1, _seconds(verdict.retry_after_ms)),
-        )
+        message = _TOO_MANY if limit in (self.limits.address, self.limits.everyone) else complaint
+        retry_after_s = max(1, _seconds(verdict.retry_after_ms))
+        raise Refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=message, retry_after_s=retry_after_s))
 
 
 def rate_lines(policy: bytes, name: str, remaining: int, reset_ms: int) -> bytes:

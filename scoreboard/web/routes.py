@@ -1,9 +1,8 @@
-"""From a request to the handler that Klein knows for it, and from what the handler says to the answer.
+"""Dispatcher: it finds the handler of a request in Klein's table, and turns the handler's result into the response.
 
-Klein declares the routes; finding one is a look into a dict. With KleinResource and werkzeug's matcher in that place a read of
-the board from memory took 72 µs of the reactor's time, without them 36 (measured with httpload; docs/performance.md).
-KleinResource also cancels a handler whose client hangs up, and ours finish what they began. A path with variables is still
-matched by werkzeug.
+Klein declares the routes; a dict finds them. With KleinResource and werkzeug's matcher a read of the board from memory took 72 µs
+of the reactor's time, without them 36 (measured with httpload; docs/performance.md). KleinResource also cancels a handler whose
+client disconnects; here handlers finish what they began. werkzeug still matches a path with variables.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from scoreboard.net.http.refusals import FAULT_RESPONSE, refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
 
-#: None of our paths needs an escape, a dot segment or an empty one; what has one is not ours.
+#: No route has an escape, a dot segment or an empty one in its path.
 _PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _NOT_FOUND: Final = Refusal(reason=Reason.NOT_FOUND, message="There is nothing here")
 _WRONG_METHOD: Final = Refusal(reason=Reason.METHOD_NOT_ALLOWED, message="This is not done here; Allow says what is")
@@ -36,14 +35,14 @@ _STORE_AWAY: Final = unavailable("A store cannot be reached; try again")
 _READS: Final = (b"GET", b"HEAD")
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
 
-#: What handlers return: an answer, a refusal, or a resource that takes the connection over.
+#: A handler returns a response, a refusal, or a resource that takes the connection over.
 HandlerResult = Response | Refusal | IResource
 
 
 class Routes(Resource):
-    """The root resource. ``app`` is a Klein bound to its handlers.
+    """Root resource of the site. ``app`` is a Klein bound to its handlers.
 
-    ``recheck`` raises Refused when the request's player may no longer be answered; it runs before the answer of each read that
+    ``recheck`` raises Refused if the request's player may no longer get a response; it runs before the response to each read that
     may have waited. ``count_stray`` counts a request that reaches no handler and raises Refused when there were too many of them.
     """
 
@@ -71,7 +70,7 @@ class Routes(Resource):
                 endpoints.update({method.encode(): rule.endpoint for method in rule.methods or ()})
 
     def render(self, request: Request) -> int:
-        """Answer, now or later."""
+        """Respond, now or later."""
         request.header_lines = self._cors.lines_for(request)
         try:
             result = self._ask(request)
@@ -116,7 +115,7 @@ class Routes(Resource):
         return {known.encode(): rule.endpoint for known in rule.methods or ()}, arguments
 
     def _say_after_wait(self, result: HandlerResult, request: Request) -> None:
-        """Answer for a handler that may have waited. A read is checked again; a write is not, for its effect is committed."""
+        """Respond for a handler that may have waited. A read is checked again; a write is not, since its effect is committed."""
         if request.method in _READS:
             self._recheck(request)
         self._say(result, request)
@@ -130,7 +129,7 @@ class Routes(Resource):
             request.hand_over(result)
 
     def _fail(self, failure: Failure, request: Request) -> None:
-        """A refusal that was raised is an answer; a store that is away is one, too; all else is a fault of ours, told once."""
+        """Respond to an exception: a refusal and an unavailable store have their own responses; all else is a logged fault."""
         if isinstance(failure.value, Refused):
             self._say(failure.value.refusal, request)
         elif isinstance(failure.value, StoreUnavailable):

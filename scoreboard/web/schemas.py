@@ -1,10 +1,10 @@
-"""The shapes of answers, to the letter of the specification, and how values are put into them. camelCase is made here."""
+"""Schemas of the responses, and the functions that fill them from values. camelCase is made here."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -14,13 +14,13 @@ from scoreboard.domain.board_pages import Page, PlayerRank
 from scoreboard.domain.board_state import History
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.health import Condition
-from scoreboard.domain.players import SCORE_MILESTONE, Achievement, Player, PlayerSettings
+from scoreboard.domain.players import SCORE_MILESTONE, Achievement, Player
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.standings import percentile
 from scoreboard.net.http.refusals import RefusalBody, refusal_body
 
 Time = Annotated[str, Meta(examples=["2025-10-22T10:30:00Z"])]
-#: Whether the ranks and reads come without the board's store; absent when they do not.
+#: Present when ranks and reads come from the ledger instead of the board.
 Degraded = Literal[True] | UnsetType
 
 _SUBMITTED: Final = "Score updated successfully"
@@ -29,11 +29,21 @@ encode: Final = msgspec.json.Encoder().encode
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A JSON object of an answer."""
+    """A JSON object of a response."""
+
+
+Data = TypeVar("Data", bound=Shape)
+
+
+class Success(Shape, Generic[Data], frozen=True, kw_only=True):
+    """The response to a request that succeeded."""
+
+    success: Literal[True] = True
+    data: Data
 
 
 class ReceiptData(Shape, frozen=True, kw_only=True):
-    """What a submission brought."""
+    """The points, total and ranks of an award."""
 
     score_awarded: int
     new_total_score: int
@@ -42,16 +52,14 @@ class ReceiptData(Shape, frozen=True, kw_only=True):
     degraded: Degraded = UNSET
 
 
-class ReceiptAnswer(Shape, frozen=True, kw_only=True):
-    """A submission was awarded."""
+class ReceiptAnswer(Success[ReceiptData], frozen=True, kw_only=True):
+    """The response to a submission that was awarded."""
 
-    success: Literal[True] = True
-    data: ReceiptData
     message: str = _SUBMITTED
 
 
 class GrantData(Shape, frozen=True, kw_only=True):
-    """A signed action. ``timestamp`` is to be echoed in the submission."""
+    """A signed action. The submission echoes ``timestamp``."""
 
     action_id: str
     timestamp: int
@@ -60,15 +68,8 @@ class GrantData(Shape, frozen=True, kw_only=True):
     expected_score: int
 
 
-class GrantAnswer(Shape, frozen=True, kw_only=True):
-    """An action may begin."""
-
-    success: Literal[True] = True
-    data: GrantData
-
-
 class RowData(Shape, frozen=True, kw_only=True):
-    """One line of the board."""
+    """One row of the board."""
 
     rank: int
     user_id: str
@@ -79,7 +80,7 @@ class RowData(Shape, frozen=True, kw_only=True):
 
 
 class BoardData(Shape, frozen=True, kw_only=True):
-    """A stretch of the board; ``total`` counts all players on it."""
+    """A range of the board; ``total`` counts all players on it."""
 
     leaderboard: list[RowData]
     total: int
@@ -87,15 +88,8 @@ class BoardData(Shape, frozen=True, kw_only=True):
     degraded: Degraded = UNSET
 
 
-class BoardAnswer(Shape, frozen=True, kw_only=True):
-    """The leaderboard."""
-
-    success: Literal[True] = True
-    data: BoardData
-
-
 class ChangeData(Shape, frozen=True, kw_only=True):
-    """A player's latest score. No rank for who is not on the board (any more, or before)."""
+    """A player's latest score. A rank is null when the player is or was not on the board."""
 
     user_id: str
     username: str
@@ -106,7 +100,7 @@ class ChangeData(Shape, frozen=True, kw_only=True):
 
 
 class ChangesData(Shape, frozen=True, kw_only=True):
-    """What changed up to ``cursor``. With ``reset`` nobody knows, and the top replaces whatever was seen."""
+    """The changes up to ``cursor``. With ``reset`` they are not known, and the top replaces what the client has."""
 
     cursor: Annotated[str, Meta(examples=["1761120000123.17"])]
     reset: bool
@@ -116,15 +110,8 @@ class ChangesData(Shape, frozen=True, kw_only=True):
     timestamp: Time
 
 
-class ChangesAnswer(Shape, frozen=True, kw_only=True):
-    """What changed since."""
-
-    success: Literal[True] = True
-    data: ChangesData
-
-
 class RankData(Shape, frozen=True, kw_only=True):
-    """Where one player stands; no rank, percentile or time without a score."""
+    """One player's rank. Without a score, rank, percentile and time are null."""
 
     user_id: str
     username: str
@@ -135,15 +122,8 @@ class RankData(Shape, frozen=True, kw_only=True):
     degraded: Degraded = UNSET
 
 
-class RankAnswer(Shape, frozen=True, kw_only=True):
-    """The asking player's place."""
-
-    success: Literal[True] = True
-    data: RankData
-
-
 class AchievementData(Shape, frozen=True, kw_only=True):
-    """Something that a player unlocked, once for ever: the milestone, in points."""
+    """An achievement, unlocked once for ever: the milestone, in points."""
 
     type: Literal["SCORE_MILESTONE"] = SCORE_MILESTONE
     milestone: int
@@ -151,43 +131,22 @@ class AchievementData(Shape, frozen=True, kw_only=True):
 
 
 class AchievementsData(Shape, frozen=True, kw_only=True):
-    """All that a player unlocked, oldest first."""
+    """All achievements of a player, oldest first."""
 
     achievements: list[AchievementData]
 
 
-class AchievementsAnswer(Shape, frozen=True, kw_only=True):
-    """The asking player's achievements."""
-
-    success: Literal[True] = True
-    data: AchievementsData
-
-
 class SettingsData(Shape, frozen=True, kw_only=True):
-    """What a player decided. ``spectators``: whether others may follow the player's actions as they happen."""
+    """A player's settings. ``spectators``: whether others may follow the player's actions as they happen."""
 
     spectators: bool
 
 
-class SettingsAnswer(Shape, frozen=True, kw_only=True):
-    """The asking player's settings."""
-
-    success: Literal[True] = True
-    data: SettingsData
-
-
 class TokenData(Shape, frozen=True, kw_only=True):
-    """A token to watch the board with."""
+    """A spectator's token."""
 
     token: str
     expires_at: int
-
-
-class TokenAnswer(Shape, frozen=True, kw_only=True):
-    """A spectator may come in."""
-
-    success: Literal[True] = True
-    data: TokenData
 
 
 class TicketData(Shape, frozen=True, kw_only=True):
@@ -197,22 +156,15 @@ class TicketData(Shape, frozen=True, kw_only=True):
     expires_at: int
 
 
-class TicketAnswer(Shape, frozen=True, kw_only=True):
-    """A ticket was issued."""
-
-    success: Literal[True] = True
-    data: TicketData
-
-
 class AliveAnswer(Shape, frozen=True, kw_only=True):
-    """The server lives."""
+    """The response to a liveness probe."""
 
     success: Literal[True] = True
     message: str = "Alive"
 
 
 class ConditionData(Shape, frozen=True, kw_only=True):
-    """How one thing that the server depends on fares; ``detail`` says why it is not ok."""
+    """One condition of the server; ``detail`` says why it is not ok."""
 
     name: str
     ok: bool
@@ -221,39 +173,32 @@ class ConditionData(Shape, frozen=True, kw_only=True):
 
 
 class ReadyData(Shape, frozen=True, kw_only=True):
-    """Whether all is well, by name, and the same in full."""
+    """Whether each condition is ok, by name, and the conditions in full."""
 
     stores: dict[str, bool]
     conditions: list[ConditionData]
 
 
-class ReadyAnswer(Shape, frozen=True, kw_only=True):
-    """This server can keep awards and answer reads; for ``?strict``: and all is well."""
-
-    success: Literal[True] = True
-    data: ReadyData
-
-
 class RefusalAnswer(RefusalBody, frozen=True, kw_only=True):
-    """A no; with the original receipt when the action was already awarded."""
+    """A refusal; with the original receipt when the action was already awarded."""
 
     data: ReceiptData | UnsetType = UNSET
 
 
 class NotReadyAnswer(RefusalBody, frozen=True, kw_only=True):
-    """This server cannot do its share; for ``?strict``: something is not well. ``data`` is what a 200 has."""
+    """The response of a server that cannot serve; with ``?strict``: that is not well. ``data`` is that of a 200."""
 
     data: ReadyData
 
 
 def iso(at_ms: int) -> str:
-    """A time as the specification writes it; milliseconds only when there are any."""
+    """A time in ISO 8601 and UTC; milliseconds only when there are any."""
     time_utc = datetime.fromtimestamp(at_ms // 1000, UTC).replace(microsecond=at_ms % 1000 * 1000)
     return time_utc.isoformat(timespec="milliseconds" if at_ms % 1000 else "seconds")[:-6] + "Z"
 
 
 def receipt_data(receipt: Receipt) -> ReceiptData:
-    """A receipt's data."""
+    """The data of a receipt."""
     return ReceiptData(
         score_awarded=receipt.points,
         new_total_score=receipt.total,
@@ -264,7 +209,7 @@ def receipt_data(receipt: Receipt) -> ReceiptData:
 
 
 def grant_data(grant: Grant, signature: str) -> GrantData:
-    """A grant's data, for whoever is to complete the action."""
+    """The data of a grant, with its signature."""
     return GrantData(
         action_id=grant.action_id,
         timestamp=grant.issued_at_ms,
@@ -275,7 +220,7 @@ def grant_data(grant: Grant, signature: str) -> GrantData:
 
 
 def board_data(page: Page) -> BoardData:
-    """A page's data."""
+    """The data of a page."""
     return BoardData(
         leaderboard=_rows(page),
         total=page.total,
@@ -285,7 +230,7 @@ def board_data(page: Page) -> BoardData:
 
 
 def changes_data(history: History) -> ChangesData:
-    """A history's data: with the top, unless nothing changed."""
+    """The data of a history: with the top, unless nothing changed."""
     page, changes = history.page, history.changes
     return ChangesData(
         cursor=page.cursor.text,
@@ -322,7 +267,7 @@ def _rows(page: Page) -> list[RowData]:
 
 
 def rank_data(player: Player, player_rank: PlayerRank) -> RankData:
-    """A place's data, under the name that the token gives."""
+    """The data of a player's rank, with the name that the token gives."""
     return RankData(
         user_id=player.user_id,
         username=player.username,
@@ -335,19 +280,14 @@ def rank_data(player: Player, player_rank: PlayerRank) -> RankData:
 
 
 def achievements_data(achievements: Iterable[Achievement]) -> AchievementsData:
-    """The data of what was unlocked."""
+    """The data of achievements."""
     return AchievementsData(
         achievements=[AchievementData(milestone=one.milestone, unlocked_at=iso(one.at_ms)) for one in achievements]
     )
 
 
-def settings_data(settings: PlayerSettings) -> SettingsData:
-    """The data of a player's settings."""
-    return SettingsData(spectators=settings.spectators)
-
-
 def ready_data(conditions: Sequence[Condition]) -> ReadyData:
-    """The data of what this server depends on."""
+    """The data of the conditions."""
     return ReadyData(
         stores={one.name: one.ok for one in conditions},
         conditions=[ConditionData(name=one.name, ok=one.ok, serving=one.serving, detail=one.detail) for one in conditions],
@@ -355,11 +295,11 @@ def ready_data(conditions: Sequence[Condition]) -> ReadyData:
 
 
 def not_ready(refusal: Refusal, data: ReadyData) -> NotReadyAnswer:
-    """The answer of a server that is not ready, with all conditions."""
+    """The response of a server that is not ready, with all conditions."""
     return NotReadyAnswer(**msgspec.structs.asdict(refusal_body(refusal)), data=data)
 
 
 def already_used(refusal: Refusal) -> RefusalAnswer:
-    """The answer to an action that was awarded already, with the original receipt if the refusal has it."""
+    """The response to an action that was awarded already, with the original receipt if the refusal has it."""
     data = UNSET if refusal.receipt is None else receipt_data(refusal.receipt)
     return RefusalAnswer(**msgspec.structs.asdict(refusal_body(refusal)), data=data)

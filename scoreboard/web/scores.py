@@ -1,4 +1,4 @@
-"""The scores: submitting what was done, the leaderboard, and one's own place on it."""
+"""Handlers of /scores: submission, leaderboard and own rank."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from scoreboard.boundaries.scorekeeper import Scorekeeper
 from scoreboard.domain.actions import Submission
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.grants import Grant, Keyring, verify
-from scoreboard.domain.limits import Hit
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.net.http.refusals import refused
@@ -22,11 +21,10 @@ from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_bodies import read_range, read_submission
-from scoreboard.web.request_guard import RequestGuard
+from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import (
-    BoardAnswer,
-    RankAnswer,
     ReceiptAnswer,
+    Success,
     already_used,
     board_data,
     encode,
@@ -34,11 +32,13 @@ from scoreboard.web.schemas import (
     receipt_data,
 )
 
-#: What a wrong signature costs of the submissions a user has.
+#: How many submissions a wrong signature counts for.
 FORGERY_COST: Final = 5
 BOARDS_CACHED_MAX: Final = 256
 RANKS_CACHED_MAX: Final = 10_000
 
+_Claim = tuple[Submission, Grant]
+_FORGERY: Final = Charge(cost=FORGERY_COST)
 _TOO_MANY: Final = "Too many score submissions. Please try again later."
 _SUBMITTED: Final = JSON + NO_STORE
 _DEGRADED: Final = JSON + NO_STORE
@@ -48,7 +48,7 @@ _BOARD: Final = JSON + b"Cache-Control: private, no-cache\r\n"
 
 @dataclass(frozen=True, eq=False)
 class ScoreHandlers:
-    """Handlers of /scores. Bodies of reads are kept as bytes for as long as they are true: the same cursor, the same outruns."""
+    """Handlers of /scores. Responses to reads are cached while the cursor and the count of ledger-ahead awards are the same."""
 
     guard: RequestGuard
     scorekeeper: Scorekeeper
@@ -65,13 +65,9 @@ class ScoreHandlers:
     )
 
     async def submit(self, request: Request) -> Response | Refusal:
-        """An award and its receipt, or why there is none. The signature is weighed before the one question to the gate."""
+        """Award a submission. The signature is verified before the rate limiter is asked, since a wrong one costs more."""
         began_s = self.clock.seconds()
-        player = await self.guard.require_player(request)
-        claim = self._read(request, player)
-        cost = FORGERY_COST if claim is INVALID_ACTION else 1
-        hit = Hit(limit=self.guard.limits.submit, subject=player.user_id, cost=cost)
-        await self.guard.count_play(request, hit, None, _TOO_MANY)
+        player, claim = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
         if isinstance(claim, Refusal):
             if claim.reason is Reason.ACTION_TOO_EARLY:
                 self.meter.count("submissions_refused_total", reason="issued_ahead")
@@ -84,14 +80,14 @@ class ScoreHandlers:
         return Response(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _SUBMITTED)
 
     async def leaderboard(self, request: Request) -> Response:
-        """A stretch of the board, or 304 to who has it."""
+        """Read a range of the board, or 304 to a client that has it."""
         await self.guard.require_viewer(request)
         limit, offset = read_range(request.query)
         ledger_ahead_count = self.ranking.ledger_ahead_count
         known = self._boards.get((self.ranking.cursor, ledger_ahead_count, limit, offset))
         if known is None:
             page = await self.ranking.page(offset, limit)
-            answer = Response(200, encode(BoardAnswer(data=board_data(page))), _DEGRADED)
+            answer = Response(200, encode(Success(data=board_data(page))), _DEGRADED)
             if page.degraded:
                 return answer
             known = _tagged(page.cursor, limit, offset, answer.body)
@@ -100,7 +96,7 @@ class ScoreHandlers:
         return Response(304, b"", answer.header_lines) if _has(request, tag) else answer
 
     async def me(self, request: Request) -> Response:
-        """The asking player's score and place."""
+        """Read the player's own score and rank."""
         player = await self.guard.require_viewer(request)
         key = (player.user_id, player.username)
         ledger_ahead_count = self.ranking.ledger_ahead_count
@@ -108,18 +104,20 @@ class ScoreHandlers:
         if known is not None and known[0] == self.ranking.cursor and known[1] == ledger_ahead_count:
             return known[2]
         player_rank = await self.ranking.rank_of(player.user_id)
-        answer = Response(200, encode(RankAnswer(data=rank_data(player, player_rank))), _OWN)
+        answer = Response(200, encode(Success(data=rank_data(player, player_rank))), _OWN)
         if not player_rank.degraded:
             self._ranks.put(key, (player_rank.cursor, ledger_ahead_count, answer))
         return answer
 
-    def _read(self, request: Request, player: Player) -> tuple[Submission, Grant] | Refusal:
+    def _read(self, request: Request, player: Player) -> tuple[_Claim | Refusal, Charge]:
         try:
             submission = read_submission(request.content_type, request.body)
         except Refused as refused:
-            return refused.refusal
+            return refused.refusal, ONE
         grant = verify(submission, player.user_id, self.ring, self.now_ms())
-        return grant if isinstance(grant, Refusal) else (submission, grant)
+        if isinstance(grant, Refusal):
+            return grant, _FORGERY if grant is INVALID_ACTION else ONE
+        return (submission, grant), ONE
 
 
 def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes, Response]:
@@ -128,6 +126,6 @@ def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes
 
 
 def _has(request: Request, tag: bytes) -> bool:
-    """Whether the client says that it has just this. A tag is quoted, so that looking for it inside the list is exact."""
+    """Whether If-None-Match names this tag. A tag is quoted, so that a search in the list is exact."""
     held = request.getHeader(b"If-None-Match")
     return held is not None and (tag in held or held == b"*")

@@ -1,4 +1,4 @@
-"""Strict JSON: an object with two members of one name is refused (RFC 8259, 4, leaves open which of them would count).
+"""Strict JSON: an object with two members of one name is refused, since RFC 8259, 4, leaves open which of them counts.
 
 msgspec and the standard library take the last of two; another reader of the same bytes may take the first.
 """

@@ -90,7 +90,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ["player:action"],
     ),
     "the next id from those before": (
-        Hole("scoreboard/wiring.py", "return secrets.token_urlsafe(18)", 'return f"{time.time_ns():024d}"'),
+        Hole("scoreboard/service/wiring.py", "return secrets.token_urlsafe(18)", 'return f"{time.time_ns():024d}"'),
         ["sid", "pid"],
     ),
     "a recovery id of another player": (

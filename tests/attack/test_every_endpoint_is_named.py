@@ -9,8 +9,7 @@ from scoreboard.realtime.engineio.query import TRANSPORTS
 from scoreboard.realtime.requests import _HANDLERS
 from scoreboard.realtime.socketio.auth import _Auth
 from scoreboard.realtime.socketio.resource import SOCKETIO_PATH
-from scoreboard.web.api_spec import OPERATIONS
-from scoreboard.web.app import Api
+from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.query_params import _NAMES
 from tests.attack.endpoints import EVENTS, HTTP_ENDPOINTS, OPEN_ENDPOINTS, TOKEN_ENDPOINTS
 from tests.attack.holes import ROOT
@@ -66,10 +65,12 @@ def test_every_event_is_a_door_of_the_suite() -> None:
 
 def test_the_other_port_serves_these_two_and_nothing_else() -> None:
     """WEBSOCKET_PORT has no routes: what the root hands it is all that is there."""
-    source = (ROOT / "scoreboard" / "service.py").read_text()
-    found = re.search(r"build_socket_site\(\s*(\{[^}]*\}),\s*otherwise=WebSocketResource\(sockets\)", source)
+    source = (ROOT / "scoreboard" / "service" / "edge.py").read_text()
+    found = re.search(
+        r"socket_site = self\._build_site\(ResourceByPath\((\{[^}]*\}), WebSocketResource\(realtime\.native\)\)\)", source
+    )
     assert found is not None
-    assert found[1] == "{SOCKETIO_PATH: socketio}"
+    assert found[1] == "{SOCKETIO_PATH: realtime.socketio}"
     assert {endpoint for endpoint in TOKEN_ENDPOINTS if "WEBSOCKET_PORT" in endpoint} == {
         "GET / (WEBSOCKET_PORT)",
         "Socket.IO CONNECT (WEBSOCKET_PORT)",

@@ -35,7 +35,7 @@ def test_a_board_from_the_wire_to_the_wire(benchmark: Any) -> None:
     ask = request("GET", "/api/v1/scores/leaderboard", headers={"Authorization": f"Bearer {harness.token()}"})
 
     def asked() -> int:
-        harness.gatekeeper.asked.clear()
+        harness.rate_limiter.asked.clear()
         return text_line.ask(ask).status
 
     assert benchmark(asked) == 200
@@ -49,8 +49,8 @@ def test_a_submission_from_the_wire_to_the_wire(benchmark: Any) -> None:
     )
 
     def asked() -> int:
-        harness.gatekeeper.asked.clear()
-        harness.desk.kept.clear()
+        harness.rate_limiter.asked.clear()
+        harness.scorekeeper.kept.clear()
         return text_line.ask(ask).status
 
     assert benchmark(asked) == 200

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from scoreboard.descriptors import OWN, Capacity, TooFewDescriptors, fitted
+from scoreboard.service.descriptors import OWN, Capacity, TooFewDescriptors, fitted
 from tests.journeys.server import ROOT, ServerProcess
 from tests.operations.test_start import started
 

@@ -1,4 +1,4 @@
-"""Ports that cannot be opened: one line that names the setting, and the code that says whether it may pass."""
+"""Ports that cannot be opened: one line that names the setting, and an exit status that says whether to try again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.error import CannotListenError
 
-from scoreboard.listening import explained
+from scoreboard.service.endpoints import explained
 from tests.operations.test_start import GIVEN, started
 
 
@@ -32,4 +32,4 @@ def test_a_port_that_is_not_allowed_is_not_tried_again() -> None:
     """As root no port is forbidden, so this is the error that others get."""
     refused = explained(CannotListenError("127.0.0.1", 80, OSError(errno.EACCES, "Permission denied")), "PORT")
     assert str(refused) == "PORT: 127.0.0.1 port 80 may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)"
-    assert not refused.passes
+    assert not refused.is_temporary

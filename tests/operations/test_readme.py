@@ -12,7 +12,7 @@ from tests.journeys.server import ROOT, ServerProcess
 from tests.programs import program
 
 
-def test_the_first_submission_brings_what_its_beginning_said(tmp_path: Path) -> None:
+def test_the_first_submission_brings_the_expected_points(tmp_path: Path) -> None:
     program("curl", "curl")
     (shell,) = re.findall(r"## A first submission\n.*?```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     server = ServerProcess(tmp_path / "var").start()

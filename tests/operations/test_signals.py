@@ -1,4 +1,4 @@
-"""Signals, as a terminal that closes, a supervisor or an operator's slip sends them."""
+"""Signals that a terminal, a supervisor or an operator sends."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rest_of(server: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_means_stop_stops_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_stop_signal_stops_the_server_in_order(number: signal.Signals, tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         read_until(server, "listening at")
         server.send_signal(number)
@@ -66,7 +66,7 @@ def test_a_signal_that_means_stop_stops_in_good_order(number: signal.Signals, tm
     assert "Traceback" not in log
 
 
-def test_other_signals_mean_nothing_and_are_logged_once(tmp_path: Path) -> None:
+def test_other_signals_are_ignored_and_logged_once(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         read_until(server, "listening at")
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR1, signal.SIGUSR2):
@@ -79,7 +79,7 @@ def test_other_signals_mean_nothing_and_are_logged_once(tmp_path: Path) -> None:
     assert [log.count(f"SIGUSR{n} means nothing to this server") for n in (1, 2)] == [1, 1]
 
 
-def test_nohup_keeps_the_server_when_the_terminal_closes(tmp_path: Path) -> None:
+def test_with_nohup_the_server_survives_a_closed_terminal(tmp_path: Path) -> None:
     with serving(tmp_path, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)) as server:
         read_until(server, "listening at")
         server.send_signal(signal.SIGHUP)
@@ -91,7 +91,7 @@ def test_nohup_keeps_the_server_when_the_terminal_closes(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("after_s", [0.0, 0.2, 0.5, 0.8])
-def test_a_stop_while_it_starts_ends_with_0(after_s: float, tmp_path: Path) -> None:
+def test_a_stop_during_the_start_ends_with_0(after_s: float, tmp_path: Path) -> None:
     """From when Python has read the first lines of scoreboard.tac; before that the kernel ends the process."""
     with serving(tmp_path) as server:
         until_s = time.monotonic() + 10

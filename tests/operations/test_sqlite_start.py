@@ -1,4 +1,4 @@
-"""A start on a SQLite file that cannot be used: one line that names it, and the code that says whether it may pass."""
+"""A start with an unusable SQLite file: one line that names it, and an exit status that says whether to try again."""
 
 from __future__ import annotations
 

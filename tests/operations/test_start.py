@@ -1,4 +1,4 @@
-"""Starting as operators start: twistd on the tac, make, and the lock that both stand on."""
+"""Starts as operators do them: twistd with the tac, make, and the lock file."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_redis_that_may_evict_keys_ends_the_start_in_production_with_one_line_
 
 
 @pytest.mark.parametrize("given", [{}, {"JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64}])
-def test_nobody_else_reads_the_data_directory(given: dict[str, str], tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_data_directory(given: dict[str, str], tmp_path: Path) -> None:
     """Whoever makes it: the keeper of secrets, the embedded Redis or the ledger."""
     with subprocess.Popen(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
@@ -113,7 +113,7 @@ def test_nobody_else_reads_the_data_directory(given: dict[str, str], tmp_path: P
     assert {name: oct(mode) for name, mode in modes.items() if mode & 0o077} == {}
 
 
-def test_a_healthy_start_and_stop_warn_of_nothing(tmp_path: Path) -> None:
+def test_a_healthy_start_and_stop_log_no_warning(tmp_path: Path) -> None:
     with subprocess.Popen(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
         cwd=tmp_path,

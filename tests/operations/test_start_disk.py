@@ -1,4 +1,4 @@
-"""Starts on a disk that takes no writes: what may pass by itself ends a start with 69, what an operator has to mend with 78."""
+"""Starts on a disk that cannot be written: 69 when the fault may pass, 78 when an operator has to repair it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_first_start_on_a_full_disk_ends_with_one_line_and_69(tmp_path: Path) 
     assert (ended.returncode, "Traceback" in ended.stdout) == (69, False)
 
 
-def test_secrets_that_a_full_disk_cannot_keep_end_a_start_with_69_and_leave_nothing_behind(tmp_path: Path) -> None:
+def test_secrets_that_cannot_be_written_on_a_full_disk_end_a_start_with_69_and_leave_no_file(tmp_path: Path) -> None:
     with small_disk(1) as disk:
         var = disk.directory / "var"
         var.mkdir(mode=0o700)
@@ -35,7 +35,7 @@ def test_secrets_that_a_full_disk_cannot_keep_end_a_start_with_69_and_leave_noth
 
 
 @pytest.mark.parametrize(("mode", "path"), [(0o700, "var/redis/lock"), (0o755, "var/redis")])
-def test_a_data_directory_that_may_only_be_read_ends_a_start_with_one_line_and_78(mode: int, path: str, tmp_path: Path) -> None:
+def test_a_read_only_data_directory_ends_a_start_with_one_line_and_78(mode: int, path: str, tmp_path: Path) -> None:
     with small_disk(1) as disk:
         (disk.directory / "var" / "redis").mkdir(parents=True)
         (disk.directory / "var" / "redis").chmod(mode)

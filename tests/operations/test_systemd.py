@@ -1,4 +1,4 @@
-"""Under systemd: what the units promise, the sockets that are handed in, and what the manager is told."""
+"""systemd: the units, the sockets that it opens, and the notifications to it."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @needs_systemd
 @pytest.mark.parametrize("unit", [SERVICE, SOCKET])
-def test_systemd_has_nothing_to_say_about_the_units(unit: Path) -> None:
+def test_systemd_analyze_verify_finds_no_fault_in_the_units(unit: Path) -> None:
     said = analyze("verify", unit)
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
 
 
 @needs_systemd
-def test_the_service_is_exposed_to_almost_nothing() -> None:
+def test_systemd_analyze_security_rates_the_service_as_documented() -> None:
     said = analyze("security", "--offline=true", SERVICE).stdout
     found = re.search(r"Overall exposure level for scoreboard.service: ([0-9.]+)", said)
     assert found is not None, said
     assert float(found[1]) <= 1.5
 
 
-def test_what_the_service_starts_is_what_an_installation_holds() -> None:
+def test_the_command_of_the_unit_exists_in_an_installation() -> None:
     """`verify` looks for /usr/bin/env only; that the rest of the line exists is looked at here."""
     unit = SERVICE.read_text()
     (start,) = re.findall(r"^ExecStart=/usr/bin/env (\S+) .*-y (\S+)$", unit, re.MULTILINE)
@@ -91,7 +91,7 @@ reactor.run()
 """
 
 
-def test_sockets_that_systemd_opened_are_taken_in_its_order() -> None:
+def test_sockets_from_systemd_are_used_in_its_order() -> None:
     """In a process of its own: Twisted looks at the environment once, when it is imported."""
     with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
         # Far from 3 and 4, so that putting one in its place does not close the other.
@@ -109,7 +109,7 @@ def test_sockets_that_systemd_opened_are_taken_in_its_order() -> None:
 
 
 @pytest.mark.parametrize("environ", [{}, {"LISTEN_PID": "1", "LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"}])
-def test_sockets_of_somebody_else_are_left_alone(environ: dict[str, str]) -> None:
+def test_sockets_for_another_process_are_not_used(environ: dict[str, str]) -> None:
     assert not activated_endpoints(object(), environ)
 
 
@@ -129,7 +129,7 @@ def answered(manager: socket.socket) -> list[str]:
         return said
 
 
-def test_the_manager_is_told_of_readiness_life_and_the_end(manager: socket.socket) -> None:
+def test_systemd_is_notified_of_readiness_heartbeats_and_the_stop(manager: socket.socket) -> None:
     clock = Clock()
     notifier = Notifier(
         clock, {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
@@ -147,7 +147,7 @@ def test_the_manager_is_told_of_readiness_life_and_the_end(manager: socket.socke
 
 
 @pytest.mark.parametrize("environ", [{"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {}])
-def test_no_heartbeat_is_sent_that_nobody_asked_of_us(environ: dict[str, str], manager: socket.socket) -> None:
+def test_without_a_watchdog_no_heartbeat_is_sent(environ: dict[str, str], manager: socket.socket) -> None:
     clock = Clock()
     notifier = Notifier(clock, {"NOTIFY_SOCKET": manager.getsockname(), **environ})
     notifier.ready()
@@ -156,7 +156,7 @@ def test_no_heartbeat_is_sent_that_nobody_asked_of_us(environ: dict[str, str], m
 
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
-def test_without_a_manager_there_is_nobody_to_tell(address: str) -> None:
+def test_without_systemd_no_notification_is_sent(address: str) -> None:
     notifier = Notifier(Clock(), {"NOTIFY_SOCKET": address})
     notifier.ready()
     notifier.stopService()
@@ -174,7 +174,7 @@ reactor.run()
 """
 
 
-def test_a_thread_that_hangs_does_not_keep_a_stop_from_ending() -> None:
+def test_a_hanging_thread_does_not_prevent_the_stop() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", HANGING], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as one:
@@ -205,7 +205,7 @@ reactor.run()
 """
 
 
-def test_a_signal_while_the_server_stops_by_itself_is_no_fault() -> None:
+def test_a_signal_while_the_server_stops_by_itself_causes_no_fault() -> None:
     one = subprocess.run([sys.executable, "-c", STOPPING], cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert one.returncode == 0
     assert "stopping: SIGTERM" in one.stdout
@@ -225,7 +225,7 @@ reactor.run()
 """
 
 
-def test_signals_until_the_process_is_gone_change_nothing() -> None:
+def test_more_signals_during_the_stop_change_nothing() -> None:
     """A supervisor may repeat SIGTERM; the interpreter takes a while to end after the server has."""
     for _ in range(3):
         with subprocess.Popen([sys.executable, "-c", PATIENT], cwd=ROOT, stdout=subprocess.PIPE, text=True) as one:

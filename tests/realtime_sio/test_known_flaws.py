@@ -16,7 +16,7 @@ from twisted.logger import capturedLogs
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, read_payload
 from scoreboard.realtime.socketio.packets import read_packet
-from scoreboard.wiring import new_sid
+from scoreboard.service.wiring import new_sid
 from tests.realtime.cable import frame
 from tests.realtime_sio.harness import Harness, SioClient
 

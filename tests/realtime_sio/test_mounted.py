@@ -7,11 +7,12 @@ import json
 import pytest
 from twisted.web.pages import notFound
 
+from scoreboard.net.http.addresses import Proxies
+from scoreboard.net.http.resource_by_path import ResourceByPath
 from scoreboard.net.http.site import Site
 from scoreboard.net.limits import HttpLimits
-from scoreboard.web.app import build_socket_site
 from tests.realtime_sio import harness as live
-from tests.web.harness import EngineConnection, Harness, TellingMeter, request
+from tests.web.harness import Harness, HttpConnection, RecordingMeter, request
 
 PATH = "/socket.io/?EIO=4&transport=polling"
 
@@ -21,20 +22,19 @@ def site(request: pytest.FixtureRequest) -> Site:
     wing = live.Harness()
     if request.param == "api":
         return Harness(socketio=wing.resource).site
-    return build_socket_site(
-        {b"/socket.io/": wing.resource},
-        otherwise=notFound(),
-        cors_origins=(),
-        trusted_proxies=(),
+    return Site(
+        ResourceByPath({b"/socket.io/": wing.resource}, notFound()),
         registry=wing.registry,
         http_limits=HttpLimits(),
+        proxies=Proxies(networks=()),
+        header_lines=b"",
         clock=wing.clock,
         now_ms=wing.wall_ms,
-        meter=TellingMeter(),
+        meter=RecordingMeter(),
     )
 
 
-def opened(connection: EngineConnection) -> str:
+def opened(connection: HttpConnection) -> str:
     reply = connection.ask(request("GET", PATH))
     assert reply.status == 200
     assert "transfer-encoding" not in reply.headers
@@ -53,11 +53,11 @@ def opened(connection: EngineConnection) -> str:
     ],
 )
 def test_every_method_has_engine_ios_own_answer(site: Site, method: str, target: str, status: int) -> None:
-    assert EngineConnection(site).ask(request(method, target)).status == status
+    assert HttpConnection(site).ask(request(method, target)).status == status
 
 
 def test_a_get_waits_while_posts_come_by_another_connection(site: Site) -> None:
-    waiting, other = EngineConnection(site), EngineConnection(site)
+    waiting, other = HttpConnection(site), HttpConnection(site)
     target = opened(other)
     assert other.ask(request("POST", target, raw=b'40{"token":"amy"}')).body == b"ok"
     assert waiting.ask(request("GET", target)).body.startswith(b"40")
@@ -70,7 +70,7 @@ def test_a_get_waits_while_posts_come_by_another_connection(site: Site) -> None:
 
 
 def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None:
-    waiting, other = EngineConnection(site), EngineConnection(site)
+    waiting, other = HttpConnection(site), HttpConnection(site)
     target = opened(other)
     waiting.send(request("GET", target))
     waiting.hang_up()
@@ -78,7 +78,7 @@ def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None
 
 
 def test_a_payload_that_is_too_big_is_refused_by_its_length(site: Site) -> None:
-    connection = EngineConnection(site)
+    connection = HttpConnection(site)
     target = opened(connection)
     connection.send(request("POST", target, headers={"Content-Length": "16385"}, raw=b"4"))
     assert [reply.status for reply in connection.replies()] == [413]

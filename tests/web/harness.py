@@ -1,4 +1,4 @@
-"""A whole HTTP wing over twins, and a client that speaks bytes to it: no port, no time but the one that tests tell."""
+"""Test harness of the HTTP API: the whole site on fakes, with a client that sends bytes. No port, and no time but the test's."""
 
 from __future__ import annotations
 
@@ -39,14 +39,28 @@ from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.net.connections import ConnectionRegistry
+from scoreboard.net.http.addresses import Proxies
 from scoreboard.net.http.channel import Channel
+from scoreboard.net.http.cors import cors
+from scoreboard.net.http.response import NOSNIFF
 from scoreboard.net.http.site import Site
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
-from scoreboard.web.app import build_site
+from scoreboard.web.actions import ActionHandlers
+from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.authenticator import JwtAuthenticator
-from scoreboard.web.request_guard import Limits
+from scoreboard.web.health import HealthHandlers
+from scoreboard.web.long_poll import LongPollHandlers
+from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.openapi import document
+from scoreboard.web.pages import Pages
+from scoreboard.web.profile import ProfileHandlers
+from scoreboard.web.request_guard import Limits, RequestGuard
+from scoreboard.web.routes import Routes
+from scoreboard.web.scores import ScoreHandlers
+from scoreboard.web.spectators import SpectatorHandlers
+from scoreboard.web.tickets import TicketHandlers
 from tests import balconies
 
 LIVE = LiveLimits(origins=(), sockets_max=100, sockets_per_address_max=100)
@@ -56,9 +70,11 @@ ACTION_SECRET = b"another secret of the tests, long enough"
 LIMITS = Limits(
     address=Limit(name="address", quota=100, window_ms=60_000),
     everyone=Limit(name="everyone", quota=10_000, window_ms=1_000),
-    submit=Limit(name="submit", quota=10, window_ms=60_000),
-    initialize=Limit(name="initialize", quota=20, window_ms=60_000),
-    settings=Limit(name="settings", quota=10, window_ms=60_000),
+    players={
+        "submit": Limit(name="submit", quota=10, window_ms=60_000),
+        "initialize": Limit(name="initialize", quota=20, window_ms=60_000),
+        "settings": Limit(name="settings", quota=10, window_ms=60_000),
+    },
     probes=Limit(name="probes", quota=100_000, window_ms=1_000, policy="bucket"),
     pages=Limit(name="pages", quota=100_000, window_ms=1_000, policy="bucket"),
     open_actions_max=50,
@@ -75,8 +91,8 @@ QUEST = ActionRule(
 RAID = ActionRule(action_type="RAID", points=500, duration_ms_min=30_000)
 
 
-class TellingMeter:
-    """Remembers what it was told."""
+class RecordingMeter:
+    """Meter that records its calls."""
 
     def __init__(self) -> None:
         self.counts: dict[tuple[str, ...], int] = {}
@@ -94,8 +110,8 @@ class TellingMeter:
         self.gauges[name] = value
 
 
-class Gatekeeper:
-    """A Gate that admits unless told otherwise, and remembers each question."""
+class FakeRateLimiter:
+    """RateLimiter that returns ``verdict``, which admits by default, and records its calls."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[Sequence[Hit], ConcurrencySlot | None]] = []
@@ -111,8 +127,8 @@ class Gatekeeper:
     def release(self, slots: Iterable[tuple[str, str]]) -> None: ...
 
 
-class Deskkeeper:
-    """A Scorekeeper that answers what the test says, at once or when ``waits`` fires, and remembers what it was handed."""
+class FakeScorekeeper:
+    """Scorekeeper that returns or raises ``answer``, at once or when ``waits`` fires, and records its calls."""
 
     def __init__(self) -> None:
         self.answer: Receipt | Refusal | Exception = Receipt(points=100, total=1250, rank=5, previous_rank=7)
@@ -128,8 +144,8 @@ class Deskkeeper:
         return self.answer
 
 
-class PaintedBoard:
-    """A Ranking that shows what the test painted, and counts how often it is read."""
+class FakeRanking:
+    """Ranking of rows that the test sets; it counts the reads."""
 
     def __init__(self) -> None:
         self.cursor = Cursor(epoch=1, seq=5)
@@ -167,10 +183,10 @@ class PaintedBoard:
             raise self.fault
 
 
-class Balcony(balconies.Balcony):
-    """An Announcer of one room that rings when the test says so."""
+class FakeAnnouncer(balconies.Balcony):
+    """Announcer of one room; the test calls ``tell``."""
 
-    def __init__(self, board: PaintedBoard) -> None:
+    def __init__(self, board: FakeRanking) -> None:
         super().__init__()
         self.board = board
         self.room: list[Listener] = []
@@ -204,8 +220,8 @@ class Balcony(balconies.Balcony):
             listener.offer(b"".join(map(listener.encoder.frame, changes)))
 
 
-class TicketBox:
-    """Tickets that a test can read: ``ticket-0`` and so on."""
+class FakeTickets:
+    """Tickets with the names ``ticket-0`` and so on."""
 
     def __init__(self) -> None:
         self.held: dict[str, Player] = {}
@@ -227,8 +243,8 @@ class TicketBox:
         return self.held.pop(ticket, None)
 
 
-class Readings:
-    """A Health that the test sets."""
+class FakeHealth:
+    """Health with conditions that the test sets."""
 
     def __init__(self) -> None:
         self.shown = [Condition(name=name, ok=True, serving=True) for name in ("ledger", "redis")]
@@ -243,13 +259,13 @@ class Readings:
         return all(one.serving for one in self.shown if one.name == "ledger")
 
     def set(self, name: str, *, serving: bool, detail: str) -> None:
-        """Something is not ok."""
+        """Set a condition that is not ok."""
         bad = Condition(name=name, ok=False, serving=serving, detail=detail)
         self.shown = [bad if one.name == name else one for one in self.shown]
 
 
-class Cable(StringTransport):
-    """A transport in memory whose writing half can be closed by itself."""
+class FakeTransport(StringTransport):
+    """Transport in memory with a half-close."""
 
     half_closed = False
     protocol: Protocol
@@ -259,13 +275,13 @@ class Cable(StringTransport):
 
     @property
     def closed(self) -> bool:
-        """Whether our side has ended the connection, or its half of it."""
+        """Whether the server has closed the connection, or its half of it."""
         return bool(self.half_closed or self.disconnecting)
 
 
 @dataclass
 class Reply:
-    """One answer, taken apart. Header names in lower case; a repeated one is joined by a comma."""
+    """A parsed response. Header names are in lower case; values of a repeated one are joined by a comma."""
 
     status: int
     headers: dict[str, str]
@@ -276,16 +292,16 @@ class Reply:
         return json.loads(self.body)
 
 
-class EngineConnection:
+class HttpConnection:
     """A client's connection to the site."""
 
     def __init__(self, site: Site, peer: str = "203.0.113.9") -> None:
         kind = IPv6Address if ":" in peer else IPv4Address
         address = UNIXAddress(b"") if peer == "unix" else kind("TCP", peer, 4711)
-        self.cable = Cable(peerAddress=address, lenient=True)
+        self.transport = FakeTransport(peerAddress=address, lenient=True)
         self.channel: Channel = site.buildProtocol(address)
-        self.cable.protocol = self.channel
-        self.channel.makeConnection(self.cable)
+        self.transport.protocol = self.channel
+        self.channel.makeConnection(self.transport)
 
     def send(self, data: bytes) -> None:
         self.channel.dataReceived(data)
@@ -294,9 +310,9 @@ class EngineConnection:
         self.channel.connectionLost(Failure(ConnectionDone()))
 
     def replies(self, *, to_head: bool = False) -> list[Reply]:
-        """All that was answered since the last time. What is no request is answered with a body even to HEAD."""
-        data = self.cable.value()
-        self.cable.clear()
+        """The responses since the last call. Bytes that are no request get a body even to HEAD."""
+        data = self.transport.value()
+        self.transport.clear()
         found = []
         while data:
             head, _, data = data.partition(b"\r\n\r\n")
@@ -316,7 +332,7 @@ class EngineConnection:
         return found
 
     def ask(self, request: bytes) -> Reply:
-        """Send a request and take its only answer."""
+        """Send a request and return its only response."""
         self.send(request)
         replies = self.replies(to_head=request.startswith(b"HEAD"))
         assert len(replies) == 1, replies
@@ -326,7 +342,7 @@ class EngineConnection:
 def request(
     method: str, path: str, *, body: object = None, headers: dict[str, str] | None = None, raw: bytes | None = None
 ) -> bytes:
-    """A well-behaved client's request; ``body`` is made JSON, ``raw`` is sent as it is."""
+    """The bytes of a valid request; ``body`` is encoded as JSON, ``raw`` is sent as it is."""
     data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
     header_lines = {"Host": "localhost:3000"}
     if data or method in ("POST", "PUT"):
@@ -340,7 +356,7 @@ def request(
 
 @dataclass
 class Harness:
-    """The site and everything around it. ``counting`` puts a real gate in the place of the one that always admits."""
+    """The site, its handlers and their fakes. With ``counting`` the rate limiter is the real one in memory."""
 
     cors_origins: tuple[str, ...] = ("*",)
     trusted: tuple[str, ...] = ()
@@ -355,16 +371,16 @@ class Harness:
     def __post_init__(self) -> None:
         self.clock = Clock()
         self.clock.advance(NOW_S)
-        self.meter = TellingMeter()
-        self.gatekeeper = Gatekeeper()
-        self.desk = Deskkeeper()
-        self.board = PaintedBoard()
-        self.announcer = Balcony(self.board)
-        self.tickets = TicketBox()
+        self.meter = RecordingMeter()
+        self.rate_limiter = FakeRateLimiter()
+        self.scorekeeper = FakeScorekeeper()
+        self.ranking = FakeRanking()
+        self.announcer = FakeAnnouncer(self.ranking)
+        self.tickets = FakeTickets()
         self.unlocked: dict[tuple[str, int], Achievement] = {}
         self.player_store = MemoryPlayerStore(self.unlocked)
         self.streams: list[tuple[Player, str, Cursor | None, bytes]] = []
-        self.health = Readings()
+        self.health = FakeHealth()
         self.suspended: set[str] = set()
         self.authenticator = JwtAuthenticator(
             ring=keyring(JWT_SECRET), now_ms=self.now_ms, life_s_max=86_400, is_suspended=self.suspended.__contains__
@@ -375,38 +391,87 @@ class Harness:
         self.ids = iter(range(10**6))
         self.renderings = 0
         self.noted: list[tuple[str, PlayerSettings, int]] = []
-        self.site = build_site(
-            authenticator=self.authenticator,
-            rate_limiter=MemoryRateLimiter(self.now_ms) if self.counting else self.gatekeeper,
-            scorekeeper=self.desk,
-            ranking=self.board,
-            announcer=self.announcer,
-            tickets=self.tickets,
-            player_store=self.player_store,
-            note_settings=lambda user_id, settings, number: self.noted.append((user_id, settings, number)),
-            open_stream=self._open_stream,
-            catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
-            ring=keyring(ACTION_SECRET),
-            signing_ring=lambda: keyring(ACTION_SECRET),
-            limits=self.limits,
-            action_ttl_ms=600_000,
-            spectator_life_s=600 if self.spectators else None,
-            health=self.health,
-            metrics=self._metrics,
-            pages=self.pages,
+        limiter = MemoryRateLimiter(self.now_ms) if self.counting else self.rate_limiter
+        self.guard = RequestGuard(authenticator=self.authenticator, rate_limiter=limiter, limits=self.limits)
+        self.proxies = Proxies(networks=tuple(ip_network(name) for name in self.trusted))
+        self.open_routes = OpenRoutes(proxies=self.proxies, clock=self.clock, meter=self.meter)
+        self.api = self._build_api()
+        self.registry.on_drain.append(self.api.changes.release)
+        self.site = self._build_site()
+        self.site.doStart()
+
+    def _build_api(self) -> Api:
+        ticket_handlers = TicketHandlers(guard=self.guard, tickets=self.tickets, now_ms=self.now_ms)
+        return Api(
+            scores=ScoreHandlers(
+                guard=self.guard,
+                scorekeeper=self.scorekeeper,
+                ranking=self.ranking,
+                ring=keyring(ACTION_SECRET),
+                clock=self.clock,
+                now_ms=self.now_ms,
+                meter=self.meter,
+            ),
+            actions=ActionHandlers(
+                guard=self.guard,
+                health=self.health,
+                catalogue={rule.action_type: rule for rule in (QUEST, RAID)},
+                signing_ring=lambda: keyring(ACTION_SECRET),
+                action_ttl_ms=600_000,
+                now_ms=self.now_ms,
+                new_id=self._new_id,
+            ),
+            changes=LongPollHandlers(
+                ticket_handlers=ticket_handlers,
+                ranking=self.ranking,
+                announcer=self.announcer,
+                open_stream=self._open_stream,
+                clock=self.clock,
+            ),
+            profile=ProfileHandlers(
+                guard=self.guard,
+                player_store=self.player_store,
+                note_settings=lambda user_id, settings, number: self.noted.append((user_id, settings, number)),
+                now_ms=self.now_ms,
+            ),
+            ticket_handlers=ticket_handlers,
+            spectators=SpectatorHandlers(
+                guard=self.guard, life_s=600 if self.spectators else None, now_ms=self.now_ms, new_id=self._new_id
+            ),
+            health=HealthHandlers(
+                open_routes=self.open_routes,
+                limit=self.limits.probes,
+                health=self.health,
+                metrics=self._metrics,
+                document=lambda: document(OPERATIONS),
+                clock=self.clock,
+            ),
+            pages=Pages(self.pages, self.open_routes, self.limits.pages),
             socket=self.socket,
             socketio=self.socketio,
-            cors_origins=self.cors_origins,
-            trusted_proxies=tuple(ip_network(name) for name in self.trusted),
+        )
+
+    def _build_site(self) -> Site:
+        origins = cors(self.cors_origins)
+        routes = Routes(
+            self.api.app,
+            cors=origins,
+            recheck=self.guard.recheck,
+            count_stray=lambda request: self.open_routes.check(request, self.limits.pages),
+        )
+        return Site(
+            routes,
+            registry=self.registry,
             http_limits=self.http_limits,
+            proxies=self.proxies,
+            header_lines=NOSNIFF + origins.constant_lines,
             clock=self.clock,
             now_ms=self.now_ms,
-            ledger_ms=self.now_ms,
-            new_id=lambda: f"00000000-0000-4000-8000-{next(self.ids):012x}",
             meter=self.meter,
-            registry=self.registry,
         )
-        self.site.doStart()
+
+    def _new_id(self) -> str:
+        return f"00000000-0000-4000-8000-{next(self.ids):012x}"
 
     def drain(self) -> Deferred[None]:
         return ensureDeferred(self.registry.drain(CloseReason(code=1012, reason="bye"), 0.0))
@@ -415,12 +480,12 @@ class Harness:
         return int(self.clock.seconds() * 1000)
 
     def pass_time(self, seconds: float) -> None:
-        """Second by second, as a reactor would."""
+        """Advance the clock second by second."""
         for _ in range(int(seconds)):
             self.clock.advance(1)
 
-    def connection(self, peer: str = "203.0.113.9") -> EngineConnection:
-        return EngineConnection(self.site, peer)
+    def connection(self, peer: str = "203.0.113.9") -> HttpConnection:
+        return HttpConnection(self.site, peer)
 
     def token(self, user_id: str = "user-123", username: str = "player_one", role: str = "user", life_s: int = 3600) -> str:
         return self.authenticator.issue_token(user_id, username, role, life_s)
@@ -436,7 +501,7 @@ class Harness:
         raw: bytes | None = None,
         peer: str = "203.0.113.9",
     ) -> Reply:
-        """One request on a connection of its own, with a good token unless told otherwise."""
+        """Send one request on a connection of its own, with a valid token by default."""
         shown = {} if token is None else {"Authorization": f"Bearer {token or self.token()}"}
         connection = self.connection(peer)
         reply = connection.ask(request(method, path, body=body, headers=shown | (headers or {}), raw=raw))
@@ -444,7 +509,7 @@ class Harness:
         return reply
 
     def initialized(self, **metadata: object) -> dict[str, Any]:
-        """A submission of a freshly initialized quest, ready to be sent."""
+        """The body of a valid submission of a new action."""
         wish = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123", **metadata}}
         data = self.ask("POST", "/api/v1/actions/initialize", body=wish).json["data"]
         return wish | {"actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
@@ -461,11 +526,11 @@ class Harness:
 _conforms: tuple[
     type[RateLimiter], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets], type[Health]
 ] = (
-    Gatekeeper,
-    Deskkeeper,
-    PaintedBoard,
-    TellingMeter,
-    Balcony,
-    TicketBox,
-    Readings,
+    FakeRateLimiter,
+    FakeScorekeeper,
+    FakeRanking,
+    RecordingMeter,
+    FakeAnnouncer,
+    FakeTickets,
+    FakeHealth,
 )

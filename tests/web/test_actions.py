@@ -1,4 +1,4 @@
-"""The actions: what is promised, to whom, and how many at once."""
+"""Initialization of actions: the grant that is signed, and how many may be open at once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_an_initialization_is_answered_to_the_letter() -> None:
     assert ACTION_ID.fullmatch(data["actionId"])
 
 
-def test_the_signature_proves_the_promise() -> None:
+def test_the_signature_proves_the_grant() -> None:
     harness = Harness()
     submission = harness.initialized()
     read = read_submission(b"application/json", json.dumps(submission).encode())
@@ -43,12 +43,12 @@ def test_the_signature_proves_the_promise() -> None:
     assert (grant.points, grant.expires_at_ms - grant.issued_at_ms) == (100, 600_000)
 
 
-def test_an_action_takes_its_time() -> None:
+def test_a_grant_states_the_earliest_time_of_its_submission() -> None:
     harness = Harness()
     data = harness.ask("POST", INITIALIZE, body={"actionType": "RAID"}).json["data"]
     wish = {"actionType": "RAID", "actionId": data["actionId"], "timestamp": data["timestamp"], "signature": data["signature"]}
     harness.ask("POST", "/api/v1/scores/submit", body=wish)
-    [(_, _, grant, _)] = harness.desk.kept
+    [(_, _, grant, _)] = harness.scorekeeper.kept
     assert grant.not_before_ms == NOW_S * 1000 + 30_000
 
 
@@ -67,11 +67,11 @@ def test_an_action_takes_its_time() -> None:
     ],
     ids=repr,
 )
-def test_a_wish_that_cannot_be_granted_names_the_member_and_holds_no_place(wish: dict[str, Any], field: str) -> None:
+def test_a_refused_initialization_names_the_member_and_takes_no_slot(wish: dict[str, Any], field: str) -> None:
     harness = Harness()
     reply = harness.ask("POST", INITIALIZE, body=wish)
     assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, field)
-    [(_, slot)] = harness.gatekeeper.asked
+    [(_, slot)] = harness.rate_limiter.asked
     assert slot is None
 
 
@@ -80,15 +80,15 @@ def test_an_integral_number_is_an_integer_however_it_is_spelt() -> None:
     assert Harness().ask("POST", INITIALIZE, raw=raw).status == 200
 
 
-def test_an_open_action_holds_a_place_until_it_expires() -> None:
+def test_an_open_action_takes_a_slot_until_it_expires() -> None:
     harness = Harness()
     action_id = harness.initialized()["actionId"]
-    [(_, slot)] = harness.gatekeeper.asked
+    [(_, slot)] = harness.rate_limiter.asked
     assert slot is not None
     assert (slot.user_id, slot.holder, slot.quota, slot.ttl_ms) == ("user-123", action_id, 50, 600_000)
 
 
-def test_nobody_stockpiles_actions() -> None:
+def test_a_player_has_at_most_so_many_open_actions() -> None:
     harness = Harness(counting=True)
     statuses = []
     for _ in range(4):
@@ -109,20 +109,20 @@ def test_while_the_ledger_keeps_no_awards_no_action_begins_and_no_limit_is_charg
         assert (reply.status, reply.json["error"], reply.json["code"]) == (503, "UNAVAILABLE", 5030)
         assert (reply.headers["retry-after"], reply.json["retryAfter"]) == ("1", 1)
         assert "no action was begun" in reply.json["message"]
-    assert harness.gatekeeper.asked == []
+    assert harness.rate_limiter.asked == []
     harness.health.set("ledger", serving=True, detail="The ledger did not keep the last awards")
     assert harness.ask("POST", INITIALIZE, body=WISH).status == 200
 
 
-def test_who_may_not_play_is_refused_and_counted_whatever_the_ledger_does() -> None:
+def test_a_request_that_may_not_play_is_refused_and_counted_also_while_the_ledger_is_away() -> None:
     harness = Harness()
     harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
     shown = (None, "bad", harness.token(role="spectator"))
     assert [harness.ask("POST", INITIALIZE, body=WISH, token=token).status for token in shown] == [401, 401, 403]
-    assert len(harness.gatekeeper.asked) == 3
+    assert len(harness.rate_limiter.asked) == 3
 
 
-def test_who_began_anew_all_through_a_fault_of_the_ledger_begins_at_once_after_it() -> None:
+def test_a_player_who_retried_during_a_ledger_fault_can_begin_an_action_right_after_it() -> None:
     harness = Harness(counting=True)
     harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
     assert {harness.ask("POST", INITIALIZE, body=WISH).status for _ in range(120)} == {503}
@@ -139,5 +139,5 @@ def test_who_began_anew_all_through_a_fault_of_the_ledger_begins_at_once_after_i
         ("/api/v1/scores/submit", {"actionId": "X"}, "actionId: must be a version-4 UUID, in lower case with dashes"),
     ],
 )
-def test_a_message_alone_tells_what_is_wrong_with_which_member(path: str, body: dict[str, str], message: str) -> None:
+def test_a_message_names_the_member_and_its_fault(path: str, body: dict[str, str], message: str) -> None:
     assert Harness().ask("POST", path, body=body).json["message"] == message

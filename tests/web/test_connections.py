@@ -1,4 +1,4 @@
-"""How many connections there may be, and who makes room for whom when there are too many."""
+"""Limits of HTTP connections, and which connection is displaced when there are too many."""
 
 from __future__ import annotations
 
@@ -6,64 +6,64 @@ from twisted.logger import capturedLogs
 
 from scoreboard.net.connections import REFUSING_MAX
 from scoreboard.net.limits import HttpLimits
-from tests.web.harness import EngineConnection, Harness, request
+from tests.web.harness import Harness, HttpConnection, request
 
 GET = request("GET", "/healthz")
 
 
-def unknown_clients(harness: Harness, count: int) -> list[EngineConnection]:
+def unknown_clients(harness: Harness, count: int) -> list[HttpConnection]:
     return [harness.connection(f"192.0.2.{n}") for n in range(count)]
 
 
-def refused(header_lines: list[EngineConnection]) -> list[bool]:
+def refused(header_lines: list[HttpConnection]) -> list[bool]:
     return [[reply.status for reply in connection.replies()] == [503] for connection in header_lines]
 
 
-def test_strangers_leave_an_eighth_to_loopback_and_our_proxies() -> None:
+def test_an_eighth_of_the_connections_is_reserved_for_loopback_and_our_proxies() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=16), trusted=("10.0.0.0/8",))
     assert refused(unknown_clients(harness, 16)) == [False] * 14 + [True] * 2
     assert harness.connection("127.0.0.1").ask(GET).status == 200
     assert harness.connection("10.1.2.3").ask(GET).status == 200
 
 
-def test_an_operator_is_let_in_though_the_reserve_is_used_up_and_the_longest_idle_makes_room() -> None:
+def test_loopback_displaces_the_longest_idle_connection_when_the_reserve_is_used_up() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=8))
     local = [harness.connection("127.0.0.1") for _ in range(8)]
     local[0].send(request("POST", "/api/v1/scores/submit", raw=b"{").replace(b"Content-Length: 1", b"Content-Length: 9"))
     newcomer = harness.connection("127.0.0.1")
     assert newcomer.ask(GET).status == 200
-    assert [connection.cable.disconnecting for connection in local] == [False, True] + [False] * 6, (
+    assert [connection.transport.disconnecting for connection in local] == [False, True] + [False] * 6, (
         "the first is asking something"
     )
     assert refused(unknown_clients(harness, 1)) == [True], "and nobody else is closed for a stranger"
 
 
-def test_an_operator_is_let_in_though_loopback_holds_too_many() -> None:
+def test_loopback_displaces_its_own_idle_connection_beyond_the_limit_of_an_address() -> None:
     harness = Harness(http_limits=HttpLimits(connections_per_address_max=3))
     local = [harness.connection("127.0.0.1") for _ in range(3)]
     assert harness.connection("127.0.0.1").ask(GET).status == 200
-    assert [connection.cable.disconnecting for connection in local] == [True, False, False]
+    assert [connection.transport.disconnecting for connection in local] == [True, False, False]
     assert harness.connection("127.0.0.2").ask(GET).status == 200
 
 
-def test_when_everyone_on_loopback_is_asking_something_even_it_is_refused() -> None:
+def test_loopback_is_refused_when_no_connection_is_idle() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=2))
     for _ in range(2):
         harness.connection("127.0.0.1").send(request("POST", "/", raw=b"{").replace(b"Content-Length: 1", b"Content-Length: 9"))
     assert refused([harness.connection("127.0.0.1")]) == [True]
 
 
-def test_those_who_are_being_refused_are_bounded_too_and_then_nothing_is_said() -> None:
+def test_beyond_so_many_refusals_at_once_connections_are_closed_without_a_response() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=0))
     header_lines = unknown_clients(harness, REFUSING_MAX)
     assert refused(header_lines) == [True] * REFUSING_MAX
     one_more = harness.connection("192.0.2.99")
-    assert (one_more.replies(), one_more.cable.disconnecting) == ([], True)
+    assert (one_more.replies(), one_more.transport.disconnecting) == ([], True)
     header_lines[0].hang_up()
     assert refused([harness.connection("192.0.2.99")]) == [True]
 
 
-def test_refused_connections_are_one_line_a_second_and_are_counted() -> None:
+def test_refused_connections_are_counted_and_logged_once_a_second() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=0))
     with capturedLogs() as logged:
         unknown_clients(harness, 20)

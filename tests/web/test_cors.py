@@ -1,4 +1,4 @@
-"""CORS: whose pages may read our answers."""
+"""CORS: the origins whose pages may read the responses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXPOSED = "ETag, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed"
 
 
 @pytest.mark.parametrize("path", [ME, "/nothing", "/healthz"])
-def test_a_star_lets_every_page_read(path: str) -> None:
+def test_every_page_may_read_with_a_star(path: str) -> None:
     headers = Harness(cors_origins=("*",)).ask("GET", path).headers
     assert headers["access-control-allow-origin"] == "*"
     assert headers["access-control-expose-headers"] == EXPOSED
@@ -19,7 +19,7 @@ def test_a_star_lets_every_page_read(path: str) -> None:
 
 
 @pytest.mark.parametrize("token", ["", None])
-def test_a_listed_page_may_read_and_refusals_too(token: str | None) -> None:
+def test_a_listed_page_may_read_responses_and_refusals(token: str | None) -> None:
     harness = Harness(cors_origins=("https://a.example", "https://B.example"))
     for origin in ("https://a.example", "https://b.example"):
         headers = harness.ask("GET", ME, token=token, headers={"Origin": origin}).headers
@@ -30,18 +30,18 @@ def test_a_listed_page_may_read_and_refusals_too(token: str | None) -> None:
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "", "https://a.example.evil", "http://a.example", "https://a.example:8443"]
 )
-def test_another_page_may_not(origin: str) -> None:
+def test_another_page_may_not_read(origin: str) -> None:
     headers = Harness(cors_origins=("https://a.example",)).ask("GET", ME, headers={"Origin": origin}).headers
     assert "access-control-allow-origin" not in headers
     assert headers["vary"] == "Origin"
 
 
-def test_without_origins_nothing_is_said() -> None:
+def test_without_origins_there_are_no_cors_headers() -> None:
     headers = Harness(cors_origins=()).ask("GET", ME, headers={"Origin": "https://a.example"}).headers
     assert not [name for name in headers if name.startswith("access-control") or name == "vary"]
 
 
-def test_a_page_may_ask_before_it_submits() -> None:
+def test_a_preflight_before_a_submission_is_answered() -> None:
     harness = Harness(cors_origins=("https://a.example",))
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
     reply = harness.ask("OPTIONS", "/api/v1/scores/submit", token=None, headers={"Origin": "https://a.example", **asks})
@@ -55,13 +55,13 @@ def test_a_page_may_ask_before_it_submits() -> None:
     assert (foreign.status, "access-control-allow-origin" in foreign.headers) == (204, False)
 
 
-def test_a_page_may_ask_before_it_changes_settings() -> None:
+def test_a_preflight_before_a_change_of_settings_is_answered() -> None:
     asks = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,content-type"}
     reply = Harness().ask("OPTIONS", "/api/v1/me/settings", token=None, headers={"Origin": "https://a.example", **asks})
     assert (reply.status, reply.headers["access-control-allow-methods"]) == (204, "GET, HEAD, OPTIONS, PUT")
 
 
-def test_asking_before_costs_nothing_at_the_gate() -> None:
+def test_a_preflight_is_not_counted_by_the_rate_limiter() -> None:
     harness = Harness()
     harness.ask("OPTIONS", "/api/v1/scores/submit", headers={"Origin": "https://a.example"})
-    assert harness.gatekeeper.asked == []
+    assert harness.rate_limiter.asked == []

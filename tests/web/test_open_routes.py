@@ -38,7 +38,7 @@ def test_every_route_without_a_token_is_counted_and_asks_nothing_but_memory(path
     assert replies[-1].headers["retry-after"] == str(replies[-1].json["retryAfter"]) == "1"
     assert replies[-1].headers["ratelimit-policy"] == '"few";q=3;w=1'
     assert harness.meter.counts["open_requests_limited_total", "few", "refused"] == 2
-    assert harness.gatekeeper.asked == []
+    assert harness.rate_limiter.asked == []
     harness.clock.advance(1)
     assert asked(harness, path, 1)[0].status != 429
 
@@ -52,7 +52,7 @@ def test_these_are_all_routes_without_a_token() -> None:
         method = next(iter(rule_methods(rule)))
         harness.ask(method, rule.replace("<path:name>", "board.js"), token=None, body=None)
     open_rules = {endpoint.split(" ")[1] for endpoint in OPEN_ENDPOINTS}
-    assert len(harness.gatekeeper.asked) == len(rules - elsewhere - open_rules)
+    assert len(harness.rate_limiter.asked) == len(rules - elsewhere - open_rules)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_these_are_all_routes_without_a_token() -> None:
         ("OPTIONS", "/healthz", 204),
     ],
 )
-def test_what_reaches_no_handler_is_counted_as_well(method: str, path: str, status: int) -> None:
+def test_requests_that_reach_no_handler_are_counted_as_well(method: str, path: str, status: int) -> None:
     harness = strict_harness()
     header_lines = [harness.connection(UNKNOWN) for _ in range(5)]
     for text_line in header_lines:
@@ -92,7 +92,7 @@ def test_loopback_and_our_proxies_are_never_refused_but_wait(peer: str) -> None:
     assert harness.meter.counts["open_requests_limited_total", "few", "late"] == 47
 
 
-def test_a_stranger_behind_our_proxy_is_a_stranger_and_its_claims_count_for_nothing() -> None:
+def test_a_client_behind_our_proxy_is_limited_and_its_own_forwarded_header_is_ignored() -> None:
     harness = strict_harness(trusted=("10.0.0.0/8",))
     forwarded = {"X-Forwarded-For": f"127.0.0.1, {UNKNOWN}"}
     assert [reply.status for reply in asked(harness, "/healthz", 5, peer="10.1.2.3", headers=forwarded)] == [200] * 3 + [429] * 2
@@ -107,14 +107,14 @@ def test_a_balancer_that_asks_twice_a_second_is_never_refused() -> None:
         harness.clock.advance(0.5)
 
 
-def test_probes_use_up_nothing_of_what_pages_have() -> None:
+def test_probes_and_pages_have_separate_limits() -> None:
     harness = Harness(limits=replace(LIMITS, probes=FEW, pages=replace(FEW, name="pages")))
     assert {reply.status for reply in asked(harness, "/metrics", 9)} == {200, 429}
     assert asked(harness, "/", 1)[0].status == 404, "there are no pages here"
 
 
-def test_the_memory_of_addresses_is_bounded() -> None:
+def test_the_number_of_addresses_in_memory_is_bounded() -> None:
     harness = strict_harness()
     for number in range(ADDRESSES_MAX + 10):
-        harness.site.resource._app._instance.ops.open_routes._bucket(f"{number}", FEW)
-    assert len(harness.site.resource._app._instance.ops.open_routes._buckets["few"]) == ADDRESSES_MAX
+        harness.site.resource._app._instance.health.open_routes._bucket(f"{number}", FEW)
+    assert len(harness.site.resource._app._instance.health.open_routes._buckets["few"]) == ADDRESSES_MAX

@@ -1,4 +1,4 @@
-"""What is a player's own: achievements and settings, as docs/protocol-http.md promises."""
+"""A player's own achievements and settings, as docs/protocol-http.md specifies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACHIEVEMENTS = "/api/v1/me/achievements"
 SETTINGS = "/api/v1/me/settings"
 
 
-def test_achievements_are_answered_to_the_letter_and_are_nobody_elses() -> None:
+def test_achievements_are_the_players_own_and_as_specified() -> None:
     harness = Harness()
     harness.unlocked["user-123", 500] = Achievement(milestone=500, action_id="a-2", at_ms=NOW_S * 1000 + 7)
     harness.unlocked["user-123", 100] = Achievement(milestone=100, action_id="a-1", at_ms=NOW_S * 1000)
@@ -59,32 +59,32 @@ def test_settings_are_read_strictly_and_the_member_at_fault_is_named(body: Any, 
     harness = Harness()
     reply = harness.ask("PUT", SETTINGS, body=body)
     assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, field)
-    assert [hit.limit.name for hit in harness.gatekeeper.asked[0][0]] == ["address", "everyone", "settings"]
+    assert [hit.limit.name for hit in harness.rate_limiter.asked[0][0]] == ["address", "everyone", "settings"]
     assert result_of(harness.player_store.revision()) == 0
 
 
 @pytest.mark.parametrize("raw", [b"", b"spectators=false", b'{"spectators": true, "spectators": false}', b'{"spectators": NaN}'])
-def test_what_is_no_json_changes_nothing(raw: bytes) -> None:
+def test_a_body_that_is_no_json_changes_nothing(raw: bytes) -> None:
     harness = Harness()
     assert harness.ask("PUT", SETTINGS, raw=raw).status == 400
     assert result_of(harness.player_store.revision()) == 0
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "-"])
-def test_settings_are_json(kind: str) -> None:
+def test_settings_must_have_the_content_type_of_json(kind: str) -> None:
     reply = Harness().ask("PUT", SETTINGS, body={"spectators": False}, headers={"Content-Type": kind})
     assert (reply.status, reply.json["code"]) == (415, 4150)
 
 
-def test_a_spectator_decides_nothing() -> None:
+def test_a_spectator_cannot_change_settings() -> None:
     harness = Harness()
     assert harness.ask("PUT", SETTINGS, body={"spectators": False}, token=harness.token(role="spectator")).status == 403
     assert harness.ask("GET", SETTINGS, token=harness.token(role="spectator")).status == 200
 
 
-def test_too_many_changes_are_refused_and_said_so() -> None:
+def test_too_many_changes_are_429_with_their_own_message() -> None:
     harness = Harness()
-    harness.gatekeeper.verdict = RateVerdict(refused="settings", retry_after_ms=30_000)
+    harness.rate_limiter.verdict = RateVerdict(refused="settings", retry_after_ms=30_000)
     reply = harness.ask("PUT", SETTINGS, body={"spectators": False})
     assert (reply.status, reply.json["retryAfter"]) == (429, 30)
     assert reply.json["message"] == "Too many changes of settings. Please try again later."
@@ -100,7 +100,7 @@ def test_ten_changes_a_minute_are_admitted_and_reads_do_not_use_them_up() -> Non
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", ACHIEVEMENTS), ("GET", SETTINGS), ("PUT", SETTINGS)])
-def test_a_register_that_is_away_is_503(method: str, path: str) -> None:
+def test_a_player_store_that_is_away_is_503(method: str, path: str) -> None:
     harness = Harness()
     harness.player_store.broken = StoreUnavailable("postgresql://user:password@host")
     reply = harness.ask(method, path, body={"spectators": False} if method == "PUT" else None)

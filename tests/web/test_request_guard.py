@@ -1,16 +1,19 @@
-"""The door: who is asked for what, how often one may ask, and how one is told."""
+"""Request guard: authentication, roles, suspensions, limits and client addresses on every route."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
 
 import pytest
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.web.resource import Resource
 
 from scoreboard.domain.errors import StoreUnavailable
-from scoreboard.domain.limits import RateVerdict
+from scoreboard.domain.limits import Limit, RateVerdict
 from scoreboard.net.http.addresses import Proxies, plain
-from tests.web.harness import EngineConnection, Harness, Reply, request
+from scoreboard.web.app import OPERATIONS
+from tests.web.harness import LIMITS, Harness, HttpConnection, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
 VIEWED = [
@@ -21,7 +24,7 @@ QUOTAS = {"submit": 10, "initialize": 20, "settings": 10}
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)
-def test_no_token_no_answer(method: str, path: str) -> None:
+def test_a_missing_or_invalid_token_is_401(method: str, path: str) -> None:
     harness = Harness()
     reply = harness.ask(method, path, token=None)
     assert (reply.status, reply.json["code"]) == (401, 4010)
@@ -32,7 +35,7 @@ def test_no_token_no_answer(method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED)
-def test_spectators_watch_and_do_not_play(method: str, path: str) -> None:
+def test_spectators_may_not_play(method: str, path: str) -> None:
     harness = Harness()
     reply = harness.ask(method, path, token=harness.token(role="spectator"))
     assert (reply.status, reply.json["code"]) == (403, 4030)
@@ -41,17 +44,17 @@ def test_spectators_watch_and_do_not_play(method: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/ticket"), ("GET", "/api/v1/scores/changes")]
 )
-def test_the_suspended_are_refused_at_every_door_and_counted(method: str, path: str) -> None:
+def test_a_suspended_player_is_refused_on_every_route_and_counted(method: str, path: str) -> None:
     harness = Harness()
     harness.suspended.add("user-123")
     reply = harness.ask(method, path, body=None if method == "GET" else {})
     assert (reply.status, reply.json["error"], reply.json["code"]) == (403, "FORBIDDEN", 4030)
     assert reply.json["message"] == "This account is suspended"
-    assert len(harness.gatekeeper.asked) == 1
+    assert len(harness.rate_limiter.asked) == 1
     assert harness.ask("GET", "/api/v1/scores/me", token=harness.token("user-2")).status == 200
 
 
-def asking(harness: Harness, method: str, path: str, body: object = None) -> EngineConnection:
+def asking(harness: Harness, method: str, path: str, body: object = None) -> HttpConnection:
     """A request of user-123 under way, with a token that ends in ten seconds."""
     text_line = harness.connection()
     text_line.send(request(method, path, body=body, headers={"Authorization": f"Bearer {harness.token(life_s=10)}"}))
@@ -59,7 +62,7 @@ def asking(harness: Harness, method: str, path: str, body: object = None) -> Eng
     return text_line
 
 
-def answered(text_line: EngineConnection) -> Reply:
+def answered(text_line: HttpConnection) -> Reply:
     (reply,) = text_line.replies()
     return reply
 
@@ -77,22 +80,22 @@ BODIES: dict[tuple[str, str], object] = {
 def test_a_player_is_checked_again_after_a_slow_rate_limiter(method: str, path: str, event: str, status: int) -> None:
     harness = Harness()
     body = harness.initialized() if path.endswith("submit") else BODIES.get((method, path))
-    harness.gatekeeper.held = Deferred()
+    harness.rate_limiter.held = Deferred()
     text_line = asking(harness, method, path, body)
     if event == "suspended":
         harness.suspended.add("user-123")
     else:
         harness.pass_time(10)
-    harness.gatekeeper.held.callback(None)
+    harness.rate_limiter.held.callback(None)
     assert answered(text_line).status == status
-    assert (harness.desk.kept, harness.tickets.held, harness.streams) == ([], {}, [])
+    assert (harness.scorekeeper.kept, harness.tickets.held, harness.streams) == ([], {}, [])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("event", ["suspended", "token ended", None])
 def test_a_parked_read_is_checked_again_before_it_is_answered(event: str | None, method: str) -> None:
     harness = Harness()
-    harness.board.missed = ()
+    harness.ranking.missed = ()
     text_line = asking(harness, method, "/api/v1/scores/changes?since=1.5")
     if event == "suspended":
         harness.suspended.add("user-123")
@@ -108,15 +111,15 @@ def test_a_parked_read_is_checked_again_before_it_is_answered(event: str | None,
 
 def test_a_read_that_a_store_held_up_is_checked_again_before_it_is_answered() -> None:
     harness = Harness()
-    harness.board.held = Deferred()
+    harness.ranking.held = Deferred()
     text_line = asking(harness, "GET", "/api/v1/scores/changes?since=1.4&wait=0")
     harness.suspended.add("user-123")
-    harness.board.held.callback(None)
+    harness.ranking.held.callback(None)
     assert answered(text_line).status == 403
 
 
 @pytest.mark.parametrize("path", ["/api/v1/me/settings", "/api/v1/me/achievements"])
-def test_what_a_slow_register_tells_is_not_told_to_the_suspended(path: str) -> None:
+def test_a_player_suspended_during_a_slow_read_gets_no_data(path: str) -> None:
     harness = Harness()
     harness.player_store.pause()
     text_line = asking(harness, "GET", path)
@@ -127,28 +130,28 @@ def test_what_a_slow_register_tells_is_not_told_to_the_suspended(path: str) -> N
     assert harness.ask("GET", path, token=harness.token("user-2")).status == 503
 
 
-def test_an_award_that_is_committed_is_told_though_the_player_was_suspended_meanwhile() -> None:
+def test_a_committed_award_is_answered_though_the_player_was_suspended_meanwhile() -> None:
     harness = Harness()
     submission = harness.initialized()
-    harness.desk.waits = Deferred()
+    harness.scorekeeper.waits = Deferred()
     text_line = asking(harness, "POST", "/api/v1/scores/submit", submission)
     harness.suspended.add("user-123")
-    harness.desk.waits.callback(None)
+    harness.scorekeeper.waits.callback(None)
     assert answered(text_line).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), VIEWED)
-def test_spectators_may_look(method: str, path: str) -> None:
+def test_spectators_may_read(method: str, path: str) -> None:
     harness = Harness()
     assert harness.ask(method, path, token=harness.token(role="spectator")).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)
 @pytest.mark.parametrize("token", [None, "bad", "", "spectator"])
-def test_the_gate_is_asked_once_whoever_comes(method: str, path: str, token: str | None) -> None:
+def test_the_rate_limiter_is_asked_once_for_each_request(method: str, path: str, token: str | None) -> None:
     harness = Harness()
     harness.ask(method, path, token=harness.token(role="spectator") if token == "spectator" else token)
-    [(hits, _)] = harness.gatekeeper.asked
+    [(hits, _)] = harness.rate_limiter.asked
     named = [(hit.limit.name, hit.subject, hit.cost) for hit in hits]
     assert named[:2] == [("address", "203.0.113.9", 1), ("everyone", "*", 1)]
     played = (method, path) in PLAYED and token == ""
@@ -156,7 +159,7 @@ def test_the_gate_is_asked_once_whoever_comes(method: str, path: str, token: str
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED)
-def test_a_player_is_told_what_is_left(method: str, path: str) -> None:
+def test_a_response_says_how_much_of_the_limit_is_left(method: str, path: str) -> None:
     harness = Harness()
     headers = harness.ask(method, path, body={}).headers
     name = path.rpartition("/")[2]
@@ -164,10 +167,10 @@ def test_a_player_is_told_what_is_left(method: str, path: str) -> None:
     assert headers["ratelimit"] == f'"{name}";r=7;t=42'
 
 
-def test_too_many_submissions_are_answered_to_the_letter() -> None:
+def test_too_many_submissions_are_answered_as_specified() -> None:
     harness = Harness()
     submission = harness.initialized()
-    harness.gatekeeper.verdict = RateVerdict(refused="submit", retry_after_ms=59_001)
+    harness.rate_limiter.verdict = RateVerdict(refused="submit", retry_after_ms=59_001)
     reply = harness.ask("POST", "/api/v1/scores/submit", body=submission)
     assert reply.status == 429
     assert reply.json == {
@@ -179,13 +182,13 @@ def test_too_many_submissions_are_answered_to_the_letter() -> None:
     }
     assert reply.headers["retry-after"] == "60"
     assert (reply.headers["ratelimit-policy"], reply.headers["ratelimit"]) == ('"submit";q=10;w=60', '"submit";r=0;t=60')
-    assert harness.desk.kept == []
+    assert harness.scorekeeper.kept == []
 
 
 @pytest.mark.parametrize(("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/spectator")])
 def test_too_many_requests_of_an_address_are_refused_everywhere(method: str, path: str) -> None:
     harness = Harness()
-    harness.gatekeeper.verdict = RateVerdict(refused="address", retry_after_ms=1)
+    harness.rate_limiter.verdict = RateVerdict(refused="address", retry_after_ms=1)
     reply = harness.ask(method, path, body=None if method == "GET" else {})
     assert (reply.status, reply.json["retryAfter"], reply.headers["retry-after"]) == (429, 1, "1")
     assert reply.headers["ratelimit"] == '"address";r=0;t=1'
@@ -198,13 +201,43 @@ def test_in_any_sixty_seconds_ten_submissions_are_admitted_and_two_forgeries_use
     assert [harness.ask("POST", "/api/v1/scores/submit", body=forged).status for _ in range(3)] == [400, 400, 429]
 
 
-def test_every_request_counts_against_the_address_good_token_or_not() -> None:
+def test_every_request_counts_against_the_address_with_a_valid_token_or_not() -> None:
     harness = Harness(counting=True)
     statuses = [harness.ask("GET", "/api/v1/scores/me", token=None).status for _ in range(100)]
     assert set(statuses) == {401}
     assert harness.ask("GET", "/api/v1/scores/me").status == 429
     assert harness.ask("GET", "/api/v1/scores/me", peer="198.51.100.1").status == 200
     assert harness.ask("GET", "/healthz").status == 200
+
+
+class EmptyStream(Resource):
+    """An event stream that ends at once."""
+
+    isLeaf = True  # noqa: N815 -- twisted.web's name
+
+    def render_GET(self, _: object) -> bytes:
+        return b""
+
+
+SECURED = [(one.method.upper(), one.path, one.body is not None) for one in OPERATIONS if one.secured]
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in SECURED])
+def test_every_route_with_a_token_counts_against_the_limit_of_the_address(method: str, path: str) -> None:
+    limits = replace(LIMITS, address=Limit(name="address", quota=2, window_ms=60_000))
+    harness = Harness(counting=True, limits=limits, socket=EmptyStream())
+    statuses = [harness.ask(method, path, body={} if method != "GET" else None).status for _ in range(3)]
+    assert [status == 429 for status in statuses] == [False, False, True]
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, writes in SECURED if writes])
+def test_every_route_with_a_body_counts_against_a_limit_of_the_player(method: str, path: str) -> None:
+    two = {name: Limit(name=name, quota=2, window_ms=60_000) for name in LIMITS.players}
+    harness = Harness(counting=True, limits=replace(LIMITS, players=two))
+    replies = [harness.ask(method, path, body={}) for _ in range(3)]
+    assert [reply.status == 429 for reply in replies] == [False, False, True]
+    assert replies[-1].headers["ratelimit"].startswith(f'"{path.rpartition("/")[2]}";r=0;')
+    assert harness.ask(method, path, body={}, token=harness.token("user-2")).status != 429
 
 
 @pytest.mark.parametrize(
@@ -235,21 +268,21 @@ def test_every_request_counts_against_the_address_good_token_or_not() -> None:
         ("unix", None, "unix"),
     ],
 )
-def test_a_client_is_whom_a_proxy_of_ours_saw(peer: str, forwarded: str | None, counted: str) -> None:
+def test_the_client_address_is_the_one_that_our_proxy_saw(peer: str, forwarded: str | None, counted: str) -> None:
     harness = Harness(trusted=("10.0.0.0/8",))
     harness.ask("GET", "/api/v1/scores/me", peer=peer, headers={} if forwarded is None else {"X-Forwarded-For": forwarded})
-    assert harness.gatekeeper.asked[0][0][0].subject == counted
+    assert harness.rate_limiter.asked[0][0][0].subject == counted
 
 
-def test_a_claim_is_believed_of_proxies_only_whoever_asks() -> None:
+def test_a_forwarded_address_is_taken_from_our_proxies_only() -> None:
     ours = Proxies(networks=(IPv4Network("10.0.0.0/8"),))
     assert ours.client("203.0.113.9", [b"198.51.100.1"]) == "203.0.113.9"
     assert ours.client(plain("::ffff:10.0.0.1"), [b"198.51.100.1"]) == "198.51.100.1"
     assert ours.client(plain(""), [b"198.51.100.1"]) == "198.51.100.1", "a unix socket is a proxy's"
 
 
-def test_the_ledger_is_told_the_address_and_not_its_network() -> None:
+def test_the_ledger_gets_the_address_and_not_its_network() -> None:
     harness = Harness(trusted=("10.0.0.0/8",))
     submission = harness.initialized()
     harness.ask("POST", "/api/v1/scores/submit", body=submission, peer="10.0.0.1", headers={"X-Forwarded-For": "2001:db8::1"})
-    assert harness.desk.kept[0][3].address == "2001:db8::1"
+    assert harness.scorekeeper.kept[0][3].address == "2001:db8::1"

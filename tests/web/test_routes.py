@@ -1,4 +1,4 @@
-"""The ways in and out: what is where, what is not, and that every refusal has one answer."""
+"""Routes: paths, methods, and one response for each refusal and fault."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROUTES = {
 
 
 @pytest.mark.parametrize(("path", "allowed"), ROUTES.items())
-def test_what_is_not_done_here_is_told_with_what_is(path: str, allowed: str) -> None:
+def test_a_wrong_method_is_405_with_allow(path: str, allowed: str) -> None:
     harness = Harness()
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "get", "X"):
         if method in allowed.split(", "):
@@ -85,7 +85,7 @@ def test_what_is_not_done_here_is_told_with_what_is(path: str, allowed: str) -> 
         "/\"'<script>",
     ],
 )
-def test_there_is_nothing_anywhere_else(path: str) -> None:
+def test_any_other_path_is_404(path: str) -> None:
     reply = Harness().ask("GET", path)
     assert reply.status == (400 if "\x80" in path else 404)
     assert reply.json["success"] is False
@@ -98,10 +98,10 @@ def test_a_query_does_not_hide_a_path() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_every_reason_has_a_status_and_its_answer_says_it(reason: Reason) -> None:
+def test_every_reason_has_a_status_and_a_response(reason: Reason) -> None:
     harness = Harness()
     receipt = Receipt(points=1, total=1, rank=1, previous_rank=None)
-    harness.desk.answer = Refusal(reason=reason, message="No", field="x", retry_after_s=5, receipt=receipt)
+    harness.scorekeeper.answer = Refusal(reason=reason, message="No", field="x", retry_after_s=5, receipt=receipt)
     reply = harness.ask("POST", "/api/v1/scores/submit", body=harness.initialized())
     assert reply.status == STATUS[reason]
     assert reply.headers["retry-after"] == "5"
@@ -117,7 +117,7 @@ def test_every_reason_has_a_status_and_its_answer_says_it(reason: Reason) -> Non
     }
 
 
-def test_who_accepts_a_problem_gets_one_in_the_same_object() -> None:
+def test_a_client_that_accepts_problem_json_gets_it_in_the_same_object() -> None:
     reply = Harness().ask("GET", "/api/v1/scores/me", token=None, headers={"Accept": "application/problem+json, */*;q=0.1"})
     assert reply.headers["content-type"] == "application/problem+json"
     assert reply.json == {
@@ -134,12 +134,12 @@ def test_who_accepts_a_problem_gets_one_in_the_same_object() -> None:
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_a_fault_of_ours_is_answered_without_detail_and_logged_once(later: bool) -> None:
+def test_a_fault_is_answered_without_detail_and_logged_once(later: bool) -> None:
     harness = Harness()
     submission = harness.initialized()
-    harness.desk.answer = ZeroDivisionError("a secret detail")
+    harness.scorekeeper.answer = ZeroDivisionError("a secret detail")
     waits: Deferred[None] = Deferred()
-    harness.desk.waits = waits if later else None
+    harness.scorekeeper.waits = waits if later else None
     if later:
         harness.clock.callLater(1, waits.callback, None)
     with capturedLogs() as answered:
@@ -155,16 +155,16 @@ def test_a_fault_of_ours_is_answered_without_detail_and_logged_once(later: bool)
     assert [failure.type for failure in failures] == [ZeroDivisionError]
 
 
-def test_a_store_that_is_away_is_told_as_503_and_not_logged_as_a_fault() -> None:
+def test_a_store_that_is_away_is_503_and_not_logged_as_a_fault() -> None:
     harness = Harness()
-    harness.desk.answer = StoreUnavailable("postgresql://user:password@host")
+    harness.scorekeeper.answer = StoreUnavailable("postgresql://user:password@host")
     reply = harness.ask("POST", "/api/v1/scores/submit", body=harness.initialized())
     assert (reply.status, reply.json["code"]) == (503, 5030)
     assert b"password" not in reply.body
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip"])
-def test_a_compressed_body_is_not_unpacked(encoding: str) -> None:
+def test_a_compressed_body_is_refused(encoding: str) -> None:
     reply = Harness().ask(
         "POST", "/api/v1/actions/initialize", raw=b"\x1f\x8b" + b"x" * 50, headers={"Content-Encoding": encoding}
     )

@@ -1,4 +1,4 @@
-"""The edge on a real socket: what is written at once, what has to wait, and what 100 MiB cost."""
+"""HTTP over a real socket: slow readers, large bodies and lost connections."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_slow_reader_gets_all_of_it_in_order(tmp_path: Path) -> None:
     assert answers[3].endswith(large)
 
 
-def test_a_hundred_mebibytes_are_refused_at_their_announcement() -> None:
+def test_an_announced_body_of_100_mib_is_refused_at_once() -> None:
     def resident_kib() -> int:
         status = Path("/proc/self/status").read_text()
         return int(next(connection.split()[1] for connection in status.splitlines() if connection.startswith("VmRSS")))
@@ -91,10 +91,10 @@ def test_a_hundred_mebibytes_are_refused_at_their_announcement() -> None:
     assert grown_kib < 5_120
 
 
-def test_a_client_that_vanishes_in_the_middle_harms_nobody() -> None:
+def test_a_client_that_disconnects_in_the_middle_leaves_others_alone() -> None:
     async def vanish() -> int:
         harness = Harness()
-        harness.desk.waits = Deferred()
+        harness.scorekeeper.waits = Deferred()
         submission = harness.initialized()
         client = await connected(harness)
         client.transport.write(
@@ -104,7 +104,7 @@ def test_a_client_that_vanishes_in_the_middle_harms_nobody() -> None:
         client.transport.abortConnection()
         await client.ended
         await deferLater(reactor(), 0.05)
-        harness.desk.waits.callback(None)
-        return len(harness.desk.kept)
+        harness.scorekeeper.waits.callback(None)
+        return len(harness.scorekeeper.kept)
 
     assert run(vanish) == 1

@@ -1,4 +1,4 @@
-"""The translator: what JSON it takes, in which spelling it keeps it, and which member it names."""
+"""Request bodies: the JSON that is accepted, its canonical form, and the member that a refusal names."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_the_member_that_is_missing_is_named(missing: str) -> None:
     ],
     ids=lambda raw: repr(raw[:24]),
 )
-def test_the_minefield_is_refused(raw: bytes) -> None:
+def test_ambiguous_json_is_refused(raw: bytes) -> None:
     assert refusal_of(with_metadata(raw)).reason is Reason.MALFORMED_REQUEST
 
 
@@ -173,7 +173,7 @@ def test_the_minefield_is_refused(raw: bytes) -> None:
         b"[" * 200_000,
     ],
 )
-def test_what_is_not_one_json_object_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_one_json_object_is_refused(body: bytes) -> None:
     assert refusal_of(body).reason is Reason.MALFORMED_REQUEST
 
 
@@ -194,7 +194,7 @@ def test_only_json_is_read(content_type: bytes) -> None:
 
 
 @pytest.mark.parametrize("content_type", [b"application/json; charset=utf-8", b"Application/JSON", b"application/json ;x"])
-def test_json_may_say_its_charset(content_type: bytes) -> None:
+def test_the_content_type_may_have_a_charset(content_type: bytes) -> None:
     assert read_submission(content_type, json.dumps(GOOD).encode())
 
 
@@ -240,7 +240,7 @@ members = st.dictionaries(st.text().filter(lambda key: "\0" not in key), values,
 
 
 @given(members)
-def test_what_is_sent_back_is_the_same_metadata(given_members: dict[str, Any]) -> None:
+def test_metadata_that_a_client_sends_back_are_equal(given_members: dict[str, Any]) -> None:
     _, first = canonical(given_members)
     echoed = msgspec.json.decode(b"{" + b",".join(msgspec.json.encode(key) + b":" + value for key, value in first) + b"}")
     assert canonical(echoed)[1] == first
@@ -252,13 +252,13 @@ def test_what_is_sent_back_is_the_same_metadata(given_members: dict[str, Any]) -
         st.text(), st.floats(allow_nan=False, allow_infinity=False).map(lambda x: int(x) if x.is_integer() else x), max_size=3
     )
 )
-def test_integers_and_floats_of_one_worth_are_one_value(numbers: dict[str, Any]) -> None:
+def test_equal_integers_and_floats_are_one_value(numbers: dict[str, Any]) -> None:
     numbers = {key.replace("\0", ""): number for key, number in numbers.items()}
     assert canonical(numbers)[1] == canonical({key: float(number) for key, number in numbers.items()})[1]
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_do_worse_than_a_refusal(raw: bytes) -> None:
+def test_any_bytes_are_at_worst_a_refusal(raw: bytes) -> None:
     for body in (raw, with_metadata(raw), json.dumps(GOOD).encode() + raw):
         try:
             read_submission(JSON, body)
@@ -267,7 +267,7 @@ def test_no_bytes_do_worse_than_a_refusal(raw: bytes) -> None:
 
 
 @given(st.text(max_size=40))
-def test_an_action_id_has_one_spelling_in_the_domain_and_on_the_wire(text: str) -> None:
+def test_the_domain_and_the_api_accept_the_same_action_ids(text: str) -> None:
     for candidate in (text, GOOD["actionId"] + text):
         try:
             msgspec.convert(candidate, ActionId)
@@ -288,7 +288,7 @@ def test_an_action_id_has_one_spelling_in_the_domain_and_on_the_wire(text: str) 
         (b"&", (10, 0)),
     ],
 )
-def test_a_stretch_is_read(query: bytes, rank_range: tuple[int, int]) -> None:
+def test_a_range_is_read(query: bytes, rank_range: tuple[int, int]) -> None:
     assert read_range(query) == rank_range
 
 
@@ -314,13 +314,13 @@ def test_a_stretch_is_read(query: bytes, rank_range: tuple[int, int]) -> None:
         "5&{}=5",
     ],
 )
-def test_a_stretch_is_strict_decimals_within_bounds(name: str, text: str) -> None:
+def test_a_range_is_strict_decimals_within_limits(name: str, text: str) -> None:
     with pytest.raises(Refused) as caught:
         read_range(f"{name}={text}".format(name).encode("latin-1"))
     assert (caught.value.refusal.reason, caught.value.refusal.field) == (Reason.MALFORMED_REQUEST, name)
 
 
-def test_a_limit_of_nothing_is_not_everything() -> None:
+def test_a_limit_of_0_or_101_is_refused() -> None:
     for query in (b"limit=0", b"limit=101"):
         with pytest.raises(Refused):
             read_range(query)

@@ -1,4 +1,4 @@
-"""The cloakroom: which tokens it takes, and that it takes no others."""
+"""JwtAuthenticator: the tokens that it accepts, and that it accepts no others."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def token(claims: object = None, header: object = None, secret: bytes = SECRET, 
     return f"{signed}.{b64(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
 
 
-def test_our_own_tokens_are_signed_as_the_other_servers_let_us() -> None:
+def test_issued_tokens_are_signed_with_the_key_that_the_other_servers_know() -> None:
     old, ring = b"o" * 40, keyring(b"n" * 40, (b"o" * 40,))
-    room = authenticator(ring=ring, signing_ring=lambda: msgspec.structs.replace(ring, current=key_id(old)))
-    issued_token = room.issue_token("amy", "Amy", "user", 60)
+    jwt_auth = authenticator(ring=ring, signing_ring=lambda: msgspec.structs.replace(ring, current=key_id(old)))
+    issued_token = jwt_auth.issue_token("amy", "Amy", "user", 60)
     assert isinstance(authenticator(ring=keyring(old)).authenticate(issued_token), Player), (
         "a server that knows the former secret alone"
     )
-    assert isinstance(room.authenticate(issued_token), Player)
+    assert isinstance(jwt_auth.authenticate(issued_token), Player)
 
 
-def test_a_good_token_proves_a_player() -> None:
+def test_a_valid_token_proves_a_player() -> None:
     player = authenticator().authenticate(token({**CLAIMS, "avatar": "https://cdn.example.com/a.jpg", "unknown": 1}))
     assert player == Player(
         user_id="user-123", username="player_one", role="user", expires_at_s=NOW_S + 3600, avatar="https://cdn.example.com/a.jpg"
@@ -72,35 +72,35 @@ def test_a_good_token_proves_a_player() -> None:
 
 
 @pytest.mark.parametrize("header", [{"alg": "HS256"}, {"alg": "HS256", "typ": "jwt"}, {"alg": "HS256", "kid": key_id(SECRET)}])
-def test_a_header_may_say_less(header: dict[str, str]) -> None:
+def test_a_header_without_optional_members_is_accepted(header: dict[str, str]) -> None:
     assert isinstance(authenticator().authenticate(token(header=header)), Player)
 
 
-def test_the_suspended_are_told_so_remembered_or_not_and_come_in_again_when_it_is_lifted() -> None:
+def test_a_suspended_player_is_refused_cached_or_not_until_the_suspension_is_lifted() -> None:
     suspended = {"user-123"}
-    room, shown = authenticator(is_suspended=suspended.__contains__), token()
-    assert [room.authenticate(shown) for _ in range(2)] == [SUSPENDED, SUSPENDED]
+    jwt_auth, shown = authenticator(is_suspended=suspended.__contains__), token()
+    assert [jwt_auth.authenticate(shown) for _ in range(2)] == [SUSPENDED, SUSPENDED]
     suspended.clear()
-    assert isinstance(room.authenticate(shown), Player)
+    assert isinstance(jwt_auth.authenticate(shown), Player)
     suspended.add("user-123")
-    assert room.authenticate(shown) is SUSPENDED
+    assert jwt_auth.authenticate(shown) is SUSPENDED
 
 
-def test_only_a_token_that_holds_tells_who_is_suspended() -> None:
+def test_only_a_valid_token_shows_that_its_player_is_suspended() -> None:
     clock, asked = Clock(), list[str]()
 
     def is_suspended(user_id: str) -> bool:
         asked.append(user_id)
         return True
 
-    room = authenticator(clock, is_suspended=is_suspended)
-    assert room.authenticate(token(secret=b"x" * 32)) is INVALID_TOKEN
-    assert room.authenticate(token({**CLAIMS, "exp": NOW_S - 31})) is INVALID_TOKEN
+    jwt_auth = authenticator(clock, is_suspended=is_suspended)
+    assert jwt_auth.authenticate(token(secret=b"x" * 32)) is INVALID_TOKEN
+    assert jwt_auth.authenticate(token({**CLAIMS, "exp": NOW_S - 31})) is INVALID_TOKEN
     assert asked == []
     shown = token()
-    assert room.authenticate(shown) is SUSPENDED
+    assert jwt_auth.authenticate(shown) is SUSPENDED
     clock.now_s += 3_631
-    assert room.authenticate(shown) is INVALID_TOKEN
+    assert jwt_auth.authenticate(shown) is INVALID_TOKEN
     assert asked == ["user-123"]
 
 
@@ -143,7 +143,7 @@ HOSTILE_HEADERS: list[Any] = [
 
 
 @pytest.mark.parametrize("header", HOSTILE_HEADERS, ids=lambda header: repr(header)[:40])
-def test_a_header_that_says_something_else_is_refused(header: object) -> None:
+def test_a_header_with_an_unsupported_member_is_refused(header: object) -> None:
     assert authenticator().authenticate(token(header=header if header is not None else [None])) is INVALID_TOKEN
 
 
@@ -168,7 +168,7 @@ HOSTILE_CLAIMS: list[Any] = [
 
 
 @pytest.mark.parametrize("claims", HOSTILE_CLAIMS, ids=lambda claims: repr(claims)[:60])
-def test_claims_that_are_not_as_we_accept_them_are_refused(claims: object) -> None:
+def test_invalid_claims_are_refused(claims: object) -> None:
     assert authenticator().authenticate(token(payload=json.dumps(claims).encode())) is INVALID_TOKEN
 
 
@@ -212,14 +212,14 @@ def test_claims_that_are_not_as_we_accept_them_are_refused(claims: object) -> No
     ],
     ids=range(34),
 )
-def test_what_is_no_token_of_ours_is_refused_quickly(text: str) -> None:
+def test_a_text_that_is_no_token_is_refused_quickly(text: str) -> None:
     began = time.perf_counter()
     assert authenticator().authenticate(text) is INVALID_TOKEN
     assert time.perf_counter() - began < 0.5, "5 ms is the aim, a busy machine the reason"
 
 
 @given(st.text(max_size=100), st.binary(max_size=100), st.binary(max_size=100))
-def test_no_text_does_worse_than_an_invalid_token(text: str, header: bytes, payload: bytes) -> None:
+def test_any_text_is_at_worst_an_invalid_token(text: str, header: bytes, payload: bytes) -> None:
     for one in (text, f"{b64(header)}.{b64(payload)}.{text}", token(payload=payload)):
         assert isinstance(authenticator().authenticate(one), Refusal)
 
@@ -246,7 +246,7 @@ def test_no_ring_holds_an_empty_key(secret: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [*CLAIMS, "unknown", "avatar"])
-def test_a_claim_that_stands_twice_is_refused(name: str) -> None:
+def test_a_repeated_claim_is_refused(name: str) -> None:
     once = json.dumps({**CLAIMS, "avatar": None, "unknown": 1})
     twice = f"{once[:-1]}, {json.dumps({name: CLAIMS.get(name)})[1:]}"
     assert isinstance(authenticator().authenticate(token(payload=once.encode())), Player)
@@ -259,24 +259,24 @@ def test_a_claim_that_stands_twice_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "header", ['{"alg": "none", "alg": "HS256"}', '{"alg": "HS256", "x": {"a": 1, "a": 1}}', '{"alg": "HS256", "x": NaN}']
 )
-def test_a_header_member_that_stands_twice_is_refused(header: str) -> None:
+def test_a_repeated_header_member_is_refused(header: str) -> None:
     signed = f"{b64(header.encode())}.{b64(json.dumps(CLAIMS).encode())}"
     assert authenticator().authenticate(f"{signed}.{b64(hmac.digest(SECRET, signed.encode(), 'sha256'))}") is INVALID_TOKEN
 
 
-def test_a_player_who_was_admitted_is_asked_for_again_by_name_and_by_time() -> None:
+def test_recheck_compares_the_suspension_and_the_end_of_the_token() -> None:
     clock, suspended = Clock(), set[str]()
-    room = authenticator(clock, is_suspended=suspended.__contains__)
-    player = room.authenticate(token())
+    jwt_auth = authenticator(clock, is_suspended=suspended.__contains__)
+    player = jwt_auth.authenticate(token())
     assert isinstance(player, Player)
-    assert room.recheck(player) is None
+    assert jwt_auth.recheck(player) is None
     suspended.add(player.user_id)
-    assert room.recheck(player) is SUSPENDED
+    assert jwt_auth.recheck(player) is SUSPENDED
     clock.now_s = player.expires_at_s
-    assert room.recheck(player) is INVALID_TOKEN
+    assert jwt_auth.recheck(player) is INVALID_TOKEN
 
 
-def test_a_token_may_not_live_longer_than_the_operator_says() -> None:
+def test_a_token_with_too_long_a_lifetime_is_refused() -> None:
     claims = {**CLAIMS, "iat": NOW_S, "exp": NOW_S + 601}
     assert authenticator(life_s_max=600).authenticate(token(claims)) is INVALID_TOKEN
     assert isinstance(authenticator(life_s_max=601).authenticate(token(claims)), Player)
@@ -295,7 +295,7 @@ def test_keys_rotate() -> None:
     )
 
 
-def test_issuer_and_audience_are_asked_for_when_the_operator_does() -> None:
+def test_issuer_and_audience_are_compared_when_they_are_set() -> None:
     strict = authenticator(issuer="https://id.example", audience="board")
     good = {**CLAIMS, "iss": "https://id.example", "aud": "board"}
     assert isinstance(strict.authenticate(token(good)), Player)
@@ -321,32 +321,34 @@ def test_issuer_and_audience_are_asked_for_when_the_operator_does() -> None:
         ["x"],
     ],
 )
-def test_an_avatar_that_we_would_not_show_is_none(avatar: object) -> None:
+def test_an_avatar_that_the_page_may_not_show_is_none(avatar: object) -> None:
     player = authenticator().authenticate(token({**CLAIMS, "avatar": avatar}))
     assert isinstance(player, Player)
     assert player.avatar is None
 
 
-def test_what_is_minted_is_admitted_while_it_lives() -> None:
+def test_an_issued_token_is_accepted_until_it_ends() -> None:
     clock = Clock()
-    room = authenticator(clock, issuer="us", audience="them")
-    issued_token = room.issue_token("user-1", "Ada", "spectator", 600)
-    assert room.authenticate(issued_token) == Player(user_id="user-1", username="Ada", role="spectator", expires_at_s=NOW_S + 600)
+    jwt_auth = authenticator(clock, issuer="us", audience="them")
+    issued_token = jwt_auth.issue_token("user-1", "Ada", "spectator", 600)
+    assert jwt_auth.authenticate(issued_token) == Player(
+        user_id="user-1", username="Ada", role="spectator", expires_at_s=NOW_S + 600
+    )
     clock.now_s += 599
-    assert isinstance(room.authenticate(issued_token), Player)
+    assert isinstance(jwt_auth.authenticate(issued_token), Player)
     clock.now_s += 1
-    assert room.authenticate(issued_token) is INVALID_TOKEN, "remembered or not"
+    assert jwt_auth.authenticate(issued_token) is INVALID_TOKEN, "remembered or not"
 
 
-def test_a_good_token_is_verified_once() -> None:
-    room, good = authenticator(), token()
-    first = room.authenticate(good)
-    assert room.authenticate(good) is first
+def test_a_valid_token_is_verified_once() -> None:
+    jwt_auth, good = authenticator(), token()
+    first = jwt_auth.authenticate(good)
+    assert jwt_auth.authenticate(good) is first
 
 
-def test_only_so_many_tokens_are_remembered() -> None:
-    room = authenticator()
-    remembered = room._known
+def test_the_cache_of_tokens_is_bounded() -> None:
+    jwt_auth = authenticator()
+    remembered = jwt_auth._known
     for n in range(auth.TOKENS_CACHED_MAX + 10):
         remembered.put(str(n), Player(user_id="u", username="u", role="user", expires_at_s=0))
     assert len(remembered) == auth.TOKENS_CACHED_MAX
@@ -354,7 +356,7 @@ def test_only_so_many_tokens_are_remembered() -> None:
     assert remembered.get(str(auth.TOKENS_CACHED_MAX)) is not None
 
 
-def test_a_cloakroom_shows_no_secret() -> None:
+def test_the_repr_of_an_authenticator_has_no_secret() -> None:
     assert "kkkk" not in repr(authenticator())
 
 
@@ -376,5 +378,5 @@ def test_a_cloakroom_shows_no_secret() -> None:
         ([b"bEARER  a "], "a"),
     ],
 )
-def test_authorization_is_bearer_and_one_token(values: list[bytes], token_or_refusal: object) -> None:
+def test_authorization_is_one_bearer_token(values: list[bytes], token_or_refusal: object) -> None:
     assert bearer(values) == token_or_refusal

@@ -1,7 +1,8 @@
-"""File descriptors: how many connections the process's limit of open files leaves room for. A leaf.
+"""File descriptors: how many connections fit into the process's limit of open files. A leaf.
 
-Every connection holds a descriptor. A process that has none left resets connections at random, an operator's among them, and may
-not even open its stores again; so what the settings allow must fit into the limit, and some are kept for the process itself.
+Every connection holds a descriptor. A process without free ones resets connections at random, an operator's among them, and
+cannot open its stores again. So the connections that the settings allow must fit into the limit, and a few descriptors are
+reserved for the process itself.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from typing import Final
 #: For the process itself: stores, ports, logs, and connections that are only being closed (about 80 are in use at most).
 OWN: Final = 128
 HANDSHAKING_MAX: Final = 1_000
-#: With room for fewer connections than this nobody could be served.
+#: With fewer connections than this the server would be of no use.
 CONNECTIONS_MIN: Final = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Capacity:
-    """How many connections of each kind there may be: open sockets, sockets that come or go, and HTTP."""
+    """How many connections of each kind there may be: open sockets, sockets in a handshake, and HTTP."""
 
     sockets_max: int
     http_connections_max: int
@@ -28,7 +29,7 @@ class Capacity:
 
     @property
     def descriptors(self) -> int:
-        """How many files the process may have open then."""
+        """How many files the process may have open with these connections."""
         return self.sockets_max + self.http_connections_max + self.handshaking_max + OWN
 
 
@@ -37,7 +38,7 @@ class TooFewDescriptors(Exception):
 
 
 def raise_limit(wanted: int) -> int:
-    """Raise the soft limit of open files to what is wanted, as far as the hard limit allows; the soft limit from now on."""
+    """Raise the soft limit of open files to ``wanted``, as far as the hard limit allows; returns the new soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft == resource.RLIM_INFINITY or soft >= allowed:
@@ -50,9 +51,9 @@ def raise_limit(wanted: int) -> int:
 
 
 def fitted(wanted: Capacity, limit: int, *, promised: int, warn: Callable[[str], None]) -> Capacity:
-    """What is wanted, if it fits into the limit; else less of each, and a warning.
+    """The wanted capacity if it fits into the limit; else less of each kind, and a warning.
 
-    Raises TooFewDescriptors when the limit is below the connections that are ``promised``, or leaves room for next to none.
+    Raises TooFewDescriptors when the limit is below the ``promised`` connections, or allows fewer than CONNECTIONS_MIN.
     """
     if wanted.descriptors <= limit:
         return wanted

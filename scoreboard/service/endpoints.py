@@ -1,4 +1,4 @@
-"""Where we listen: sockets that systemd opened for us, or our own. A leaf."""
+"""Endpoints: the listening sockets that systemd opened, or the server's own. A leaf."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
@@ -17,19 +18,19 @@ BACKLOG: Final = 4_096
 
 
 class CannotListen(Exception):
-    """A port cannot be opened: one line that names the setting. ``passes`` says whether it may be otherwise later."""
+    """A port cannot be opened: one line that names the setting. ``is_temporary`` says whether it may be otherwise later."""
 
-    def __init__(self, message: str, passes: bool) -> None:
+    def __init__(self, message: str, is_temporary: bool) -> None:
         super().__init__(message)
-        self.passes = passes
+        self.is_temporary = is_temporary
 
 
 async def listen(
     reactor: Any, environ: Mapping[str, str], address: str, listeners: Sequence[tuple[str, int | None, IProtocolFactory]]
 ) -> list[IListeningPort]:
-    """Open the doors, each a setting, its port (None: not at all) and its factory; systemd hands over the same, in that order.
+    """Listen at each port: the name of its setting, its number (None: do not listen) and its factory.
 
-    Raises CannotListen, and then none is open.
+    Sockets from systemd take the place of these ports, in the same order. Raises CannotListen, and then no port is open.
     """
     handed = activated_endpoints(reactor, environ)
     wanted = [(setting, port, factory) for setting, port, factory in listeners if port is not None]
@@ -40,30 +41,23 @@ async def listen(
             opened.append(await endpoint.listen(factory))
         except CannotListenError as error:
             for port in opened:
-                await close(port)
+                await maybeDeferred(port.stopListening)
             raise explained(error, setting) from error
     return opened
 
 
 def explained(error: CannotListenError, setting: str) -> CannotListen:
-    """What hinders it, in words. A port may be free soon and an address may come with its network; what is forbidden stays so."""
+    """The error in words. A port may become free and an address may come with its network; a forbidden port stays forbidden."""
     number, at = getattr(error.socketError, "errno", None), f"{error.interface} port {error.port}"
     if number == errno.EADDRNOTAVAIL:
-        return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", passes=True)
+        return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", is_temporary=True)
     if number == errno.EADDRINUSE:
-        return CannotListen(f"{setting}: {at} is in use by another program", passes=True)
+        return CannotListen(f"{setting}: {at} is in use by another program", is_temporary=True)
     if number == errno.EACCES:
         return CannotListen(
-            f"{setting}: {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", passes=False
+            f"{setting}: {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", is_temporary=False
         )
-    return CannotListen(f"{setting}: cannot listen at {at}: {error.socketError}", passes=False)
-
-
-async def close(port: IListeningPort) -> None:
-    """Accept no more."""
-    closed = port.stopListening()
-    if closed is not None:
-        await closed
+    return CannotListen(f"{setting}: cannot listen at {at}: {error.socketError}", is_temporary=False)
 
 
 def _endpoint(reactor: Any, address: str, port: int) -> IStreamServerEndpoint:

@@ -1,4 +1,4 @@
-"""The hand-over: a WebSocket takes the connection, and nothing of HTTP stays behind on it."""
+"""Hand-over of a connection to a WebSocket: nothing of HTTP stays on it."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ def harness_with_a_socket() -> Harness:
     return Harness(socket=WebSocketResource(factory), http_limits=HttpLimits(connections_per_address_max=1))
 
 
-def test_a_socket_is_opened_and_speaks() -> None:
+def test_a_websocket_opens_and_sends_frames() -> None:
     connection = harness_with_a_socket().connection()
     connection.send(request("GET", "/ws", headers=HANDSHAKE))
-    head, _, rest = connection.cable.value().partition(b"\r\n\r\n")
+    head, _, rest = connection.transport.value().partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")
     assert rest == b""
-    connection.cable.clear()
-    connection.cable.protocol.dataReceived(HELLO)
-    assert connection.cable.value() == b"\x81\x05hello"
+    connection.transport.clear()
+    connection.transport.protocol.dataReceived(HELLO)
+    assert connection.transport.value() == b"\x81\x05hello"
 
 
-def test_a_socket_is_no_longer_counted_nor_timed_by_http() -> None:
+def test_an_open_websocket_is_neither_counted_nor_timed_by_http() -> None:
     harness = harness_with_a_socket()
     connection = harness.connection()
     connection.send(request("GET", "/ws", headers=HANDSHAKE))
-    assert connection.cable.producer is None
+    assert connection.transport.producer is None
     harness.pass_time(120)
-    assert not connection.cable.disconnecting
+    assert not connection.transport.disconnecting
     assert harness.connection().ask(request("GET", "/healthz")).status == 200
     drained: list[object] = []
     harness.drain().addCallback(drained.append)
     assert not drained, "the one that asked for its health is still there"
 
 
-def test_a_resource_that_answers_in_http_may() -> None:
+def test_a_resource_may_respond_in_http_instead() -> None:
     class Plain(Resource):
         isLeaf = True  # noqa: N815 -- twisted.web's name
 

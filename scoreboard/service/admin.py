@@ -1,54 +1,120 @@
-"""What the CLI does with stores that the root opened for it. Chooses nothing; the root hands it on."""
+"""Admin API: what the CLI does with the stores of a configuration, beside a running server or without one."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from config.settings import Settings
-from scoreboard.actors.board_diagnosis import diagnose
+from twisted.internet.task import deferLater
+
+from config.kept_secrets import found_secrets, passing_secrets
+from config.settings import Settings, load_settings
+from scoreboard.actors.board_diagnosis import diagnose, owner_of
 from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import Standing
+from scoreboard.metrics import Metrics
+from scoreboard.service.wiring import jwt_authenticator, now_ms, redis_url
+from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, using
-from scoreboard.storage.schema import migrate
+from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.schema import schema_status as ledger_schema_status
+from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
+from scoreboard.storage.sql.ledger import open_ledger
 from scoreboard.storage.sql.location import ledger_named, location, require_directory, require_file
+from scoreboard.storage.sql.players import open_player_store
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
 from scoreboard.storage.sql.stores import LedgerUnusable, sqlite_file
 
 #: The embedded Redis of a server that was killed still writes its file for a moment.
 _SERVER_GONE_S_MAX: Final = 3.0
 
+#: How long PostgreSQL may take to say which schema it has.
+SCHEMA_S_MAX: Final = 10.0
+REDIS_WAIT_MS: Final = 1_500
 STANDINGS_PER_CALL: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stores:
-    """Ledger, register and board, open. ``board`` is None where none was asked for or nobody runs the embedded Redis."""
+    """The open stores. ``board`` is None if it was not asked for, or if no server runs the embedded Redis."""
 
     ledger: Ledger
     player_store: PlayerStore
     board: Board | None
     close: Callable[[], Awaitable[None]]
     pause: Pause
-    #: Whether other ledgers may draw in the same Redis.
+    #: Whether the boards of other ledgers may be in the same Redis.
     shared: bool
 
 
-async def redraw(stores: Stores, take_over: bool = False) -> int:
-    """Rebuild the board from the ledger in a new epoch; how many players are ranked.
+async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True, board_optional: bool = False) -> Stores:
+    """Open the stores of this configuration. Raises StoreUnavailable.
 
-    The servers draw what changed meanwhile: the board says up to where it was drawn. Raises StaleBoard where the board is another
-    ledger's, unless that is to be taken over.
+    A Redis of the operator's own that does not answer is unavailable, too, unless the board is ``board_optional``.
+    """
+    url = settings.database_url.get_secret_value()
+    with stores_named(settings):
+        require_file(url)
+        await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
+    ledger, player_store = open_ledger(url, reactor), open_player_store(url, reactor)
+    closers = [player_store.close, ledger.close]
+    for store in (ledger, player_store):
+        store.start()
+
+    async def close() -> None:
+        for close_one in closers:
+            await close_one()
+
+    board: Board | None = None
+    if need_board:
+        client = RedisClient(redis_url(settings), reactor, Metrics())
+        client.open()
+        closers.insert(0, client.close)
+        try:
+            await client.reached(REDIS_WAIT_MS)
+            board = RedisBoard(client, reactor, now_ms)
+            board.owner = owner_of(await ledger.state())
+        except StoreUnavailable:
+            # The embedded Redis runs only while its server does; the server's next start draws the changes.
+            if settings.redis_url is not None and not board_optional:
+                await close()
+                raise
+    return Stores(
+        ledger=ledger,
+        player_store=player_store,
+        board=board,
+        close=close,
+        pause=partial(deferLater, reactor),
+        shared=settings.redis_url is not None,
+    )
+
+
+def settings_from(environ: Mapping[str, str], signs: bool = False) -> Settings:
+    """The server's settings; nothing is written. With ``signs`` its secrets must be there. Raises BadSettings."""
+    return load_settings(environ, found_secrets if signs else passing_secrets)
+
+
+def issue_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
+    """A token that the server accepts."""
+    return jwt_authenticator(settings, lambda _user_id: False).issue_token(user_id, username, role, life_s)
+
+
+async def redraw(stores: Stores, take_over: bool = False) -> int:
+    """Rebuild the board from the ledger in a new epoch; returns the number of ranked players.
+
+    The servers draw later changes: the board states the position up to which it was drawn. Raises StaleBoard if the board is
+    another ledger's, unless ``take_over``.
     """
     if stores.board is None:
         return 0
@@ -61,7 +127,7 @@ async def redraw(stores: Stores, take_over: bool = False) -> int:
 
 
 async def project(stores: Stores, standings: Sequence[Standing]) -> None:
-    """Set standings on the board, if there is one; whoever listens to it is told. The drawn position stays where it is."""
+    """Set standings on the board, if there is one; the servers receive the changes. The drawn position stays where it is."""
     if stores.board is None:
         return
     for start in range(0, len(standings), STANDINGS_PER_CALL):
@@ -76,16 +142,16 @@ def upgrade_schema(settings: Settings) -> str:
 
 
 def require_given_directory(settings: Settings) -> None:
-    """Raise LedgerUnusable where DATABASE_URL was given and names a file in no directory: a typing error, not a new ledger.
+    """Raise LedgerUnusable if DATABASE_URL is set and names a file in a directory that does not exist: it is a typing error.
 
-    The data directory, where the ledger is without it, is made.
+    The data directory, which holds the ledger otherwise, is created.
     """
     if "database_url" in settings.model_fields_set:
         require_directory(settings.database_url.get_secret_value())
 
 
 def schema_status(settings: Settings) -> tuple[str | None, str]:
-    """(the revision that the ledger has, the newest there is). Blocks. Raises StoreUnavailable."""
+    """(the ledger's revision, the newest revision). Blocks. Raises StoreUnavailable."""
     with stores_named(settings):
         return ledger_schema_status(settings.database_url.get_secret_value())
 
@@ -105,9 +171,9 @@ def backup_ledger(settings: Settings, target: Path) -> None:
 
 
 def restore_ledger(settings: Settings, backup: Path, at_ms: int, confirm: Callable[[], None]) -> Path | None:
-    """Put a backup in the SQLite ledger's place; where the one before it is kept, if there was one. No server may run.
+    """Replace the SQLite ledger with a backup; returns the path of the old ledger, if there was one. No server may run.
 
-    ``confirm`` is called before anything is changed, when nothing hinders it any more; it stops it by raising. Blocks. Raises
+    ``confirm`` is called after all checks and before any change; an exception from it cancels the restore. Blocks. Raises
     StoreUnavailable.
     """
     try:
@@ -129,7 +195,7 @@ def _ledger_file(settings: Settings) -> Path:
 
 @contextmanager
 def _no_server(settings: Settings) -> Iterator[None]:
-    """Hold what a server with an embedded Redis holds as long as it runs."""
+    """Hold the lock of the embedded Redis, which a running server holds."""
     paths = EmbeddedRedisPaths(settings.data_dir)
     with using(paths.directory):
         there = settings.redis_url is None and paths.directory.exists()
@@ -150,9 +216,9 @@ def _no_server(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def stores_named(settings: Settings) -> Iterator[None]:
-    """What a command is told of a store that fails: the setting to look at first. StoreUnavailable for all of it.
+    """Context in which the message of a failing store names its setting, and every failure is StoreUnavailable.
 
-    A command can do as little with a ledger that is no good as with none.
+    A command can use an unusable ledger as little as an unavailable one.
     """
     try:
         with ledger_named(settings.database_url.get_secret_value()):

@@ -1,4 +1,4 @@
-"""No byte of a client's causes a 500, a traceback or silence (promise P8)."""
+"""No bytes of a client cause a 500, a traceback or a missing response (promise P8)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, capturedLogs
 
-from tests.web.harness import EngineConnection, Harness, request
+from tests.web.harness import Harness, HttpConnection, request
 
 PATHS = st.sampled_from(
     [
@@ -51,14 +51,14 @@ def nothing_is_logged_as_a_fault() -> Iterator[None]:
     assert [event for event in answered if event["log_level"] in (LogLevel.error, LogLevel.critical)] == []
 
 
-def statuses(connection: EngineConnection, *, to_head: bool = False) -> list[int]:
+def statuses(connection: HttpConnection, *, to_head: bool = False) -> list[int]:
     found = [reply.status for reply in connection.replies(to_head=to_head)]
     assert all(status < 500 for status in found), found
     return found
 
 
 @given(st.binary(max_size=400))
-def test_random_bytes(data: bytes) -> None:
+def test_random_bytes_cause_no_fault(data: bytes) -> None:
     connection = Harness().connection()
     connection.send(data)
     connection.send(b"\r\n\r\n")
@@ -67,7 +67,9 @@ def test_random_bytes(data: bytes) -> None:
 
 @given(METHODS, PATHS, st.lists(st.tuples(NAMES, VALUES), max_size=6), st.binary(max_size=200), st.booleans())
 @settings(max_examples=300)
-def test_random_requests(method: str, path: str, headers: list[tuple[str, str]], body: bytes, trusted: bool) -> None:
+def test_random_requests_cause_no_fault(
+    method: str, path: str, headers: list[tuple[str, str]], body: bytes, trusted: bool
+) -> None:
     harness = Harness(trusted=("203.0.113.0/24",) if trusted else (), cors_origins=("https://a.example",))
     connection = harness.connection()
     header_lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
@@ -76,7 +78,7 @@ def test_random_requests(method: str, path: str, headers: list[tuple[str, str]],
 
 
 @given(st.sampled_from(["/api/v1/scores/submit", "/api/v1/actions/initialize"]), st.binary(max_size=300))
-def test_random_bodies_with_a_good_token(path: str, body: bytes) -> None:
+def test_random_bodies_with_a_valid_token_cause_no_fault(path: str, body: bytes) -> None:
     assert Harness().ask("POST", path, raw=body).status in (400, 413)
 
 
@@ -88,20 +90,20 @@ JSON = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(("actionId", "actionType", "timestamp", "metadata", "signature"), JSON)))
-def test_random_json_in_the_place_of_each_member(changes: dict[str, object]) -> None:
+def test_random_json_as_each_member_causes_no_fault(changes: dict[str, object]) -> None:
     harness = Harness()
     submission = harness.initialized()
     assert harness.ask("POST", "/api/v1/scores/submit", body=submission | changes).status in (200, 400)
 
 
 @given(JSON)
-def test_random_metadata_at_initialization(metadata: object) -> None:
+def test_random_metadata_at_initialization_causes_no_fault(metadata: object) -> None:
     wish = {"actionType": "COMPLETE_QUEST", "metadata": metadata}
     assert Harness().ask("POST", "/api/v1/actions/initialize", body=wish).status in (200, 400)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_random_queries_and_validators(query: str, tag: str) -> None:
+def test_random_queries_and_validators_cause_no_fault(query: str, tag: str) -> None:
     connection = Harness().connection()
     head = request("GET", "/api/v1/scores/leaderboard?", headers={"Authorization": f"Bearer {Harness().token()}"})
     connection.send(
@@ -114,7 +116,7 @@ def test_random_queries_and_validators(query: str, tag: str) -> None:
 
 
 @given(st.lists(st.integers(1, 400), max_size=12))
-def test_however_the_network_cuts_a_stream_of_requests(cuts: list[int]) -> None:
+def test_the_responses_are_the_same_however_the_requests_are_split(cuts: list[int]) -> None:
     harness = Harness()
     submission = request(
         "POST", "/api/v1/scores/submit", body=harness.initialized(), headers={"Authorization": f"Bearer {harness.token()}"}

@@ -1,6 +1,6 @@
-"""Conditions for `/readyz`: what the Redis link and the projector know of themselves, in sentences that strangers may read.
+"""Conditions for `/readyz`: the state of Redis and of the board, in sentences that any client may read.
 
-The log says more (addresses, runs of Redis, places of ledgers); whoever asks without a token gets the kind of the trouble.
+The log says more (addresses, runs of Redis, paths of ledgers); a client without a token gets the kind of the trouble.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REFUSED: Final = (
 
 
 def redis_conditions(client: RedisClient) -> Sequence[Condition]:
-    """How Redis fares. Without Redis all processes serve alike; one that Redis answers but that hears no messages does not."""
+    """The conditions of Redis. Without Redis all processes serve alike; a process that only lost its subscription does not."""
     return [
         Condition(
             name=name,

@@ -1,4 +1,4 @@
-"""Long polls, tickets and the way to a stream, as docs/protocol-http.md promises."""
+"""Long polls, tickets and the opening of streams, as docs/protocol-http.md specifies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scoreboard.domain.board_pages import Row
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.web import long_poll as changes
-from tests.web.harness import NOW_S, EngineConnection, Harness, request
+from tests.web.harness import NOW_S, Harness, HttpConnection, request
 
 PATH = "/api/v1/scores/changes"
 STREAM = "/api/v1/scores/stream"
@@ -38,26 +38,26 @@ class Opened(Resource):
 @pytest.fixture
 def harness() -> Harness:
     harness = Harness(socket=Opened())
-    harness.board.rows = (Row(rank=1, user_id="amy", username="Amy", avatar=None, points=100, updated_at_ms=NOW_S * 1000),)
-    harness.board.missed = ()
+    harness.ranking.rows = (Row(rank=1, user_id="amy", username="Amy", avatar=None, points=100, updated_at_ms=NOW_S * 1000),)
+    harness.ranking.missed = ()
     return harness
 
 
-def waiting(harness: Harness, query: str = "?since=1.5") -> EngineConnection:
+def waiting(harness: Harness, query: str = "?since=1.5") -> HttpConnection:
     connection = harness.connection()
     connection.send(request("GET", PATH + query, headers={"Authorization": f"Bearer {harness.token()}"}))
     return connection
 
 
-def data(connection: EngineConnection) -> dict[str, Any]:
+def data(connection: HttpConnection) -> dict[str, Any]:
     (reply,) = connection.replies()
     assert reply.status == 200, reply
     found: dict[str, Any] = reply.json["data"]
     return found
 
 
-def test_what_is_newer_is_answered_at_once_with_the_top(harness: Harness) -> None:
-    harness.board.missed = (MOVED,)
+def test_newer_changes_are_answered_at_once_with_the_top(harness: Harness) -> None:
+    harness.ranking.missed = (MOVED,)
     reply = harness.ask("GET", PATH + "?since=1.4")
     assert reply.headers["cache-control"] == "no-store"
     assert reply.json["data"] == {
@@ -82,8 +82,8 @@ def test_what_is_newer_is_answered_at_once_with_the_top(harness: Harness) -> Non
 
 
 @pytest.mark.parametrize("query", ["", "?since=0.3", "?since=1.4&wait=30"])
-def test_where_the_gap_cannot_be_filled_the_top_comes_with_reset(harness: Harness, query: str) -> None:
-    harness.board.missed = None
+def test_without_the_missing_changes_the_response_is_the_top_with_reset(harness: Harness, query: str) -> None:
+    harness.ranking.missed = None
     found = harness.ask("GET", PATH + query).json["data"]
     assert (found["reset"], found["changes"], [row["userId"] for row in found["leaderboard"]]) == (True, [], ["amy"])
 
@@ -92,23 +92,23 @@ def test_a_wait_ends_as_soon_as_something_changes(harness: Harness) -> None:
     connection = waiting(harness)
     harness.pass_time(3)
     assert connection.replies() == []
-    harness.board.missed, harness.board.cursor = (MOVED,), Cursor(epoch=1, seq=6)
+    harness.ranking.missed, harness.ranking.cursor = (MOVED,), Cursor(epoch=1, seq=6)
     harness.announcer.tell([MOVED])
     found = data(connection)
     assert (found["cursor"], len(found["changes"])) == ("1.6", 1)
     assert harness.announcer.room == []
 
 
-def test_what_changes_between_the_look_and_the_wait_is_not_waited_for(harness: Harness) -> None:
+def test_a_change_between_the_read_and_the_wait_ends_the_wait(harness: Harness) -> None:
     harness.announcer.held = Deferred()
     connection = waiting(harness)
-    harness.board.missed = (MOVED,)
+    harness.ranking.missed = (MOVED,)
     harness.announcer.held.callback(None)
     assert len(data(connection)["changes"]) == 1
 
 
 @pytest.mark.parametrize(("query", "seconds"), [("", 25), ("&wait=2", 2)])
-def test_a_wait_in_vain_ends_with_an_empty_list_and_the_cursor(harness: Harness, query: str, seconds: int) -> None:
+def test_a_wait_without_a_change_ends_with_an_empty_list_and_the_cursor(harness: Harness, query: str, seconds: int) -> None:
     connection = waiting(harness, "?since=1.5" + query)
     harness.pass_time(seconds - 1)
     assert connection.replies() == []
@@ -117,11 +117,11 @@ def test_a_wait_in_vain_ends_with_an_empty_list_and_the_cursor(harness: Harness,
     assert (found["cursor"], found["reset"], found["changes"], "leaderboard" in found) == ("1.5", False, [], False)
 
 
-def test_who_does_not_want_to_wait_is_answered_at_once(harness: Harness) -> None:
+def test_a_request_with_wait_0_is_answered_at_once(harness: Harness) -> None:
     assert data(waiting(harness, "?since=1.5&wait=0"))["changes"] == []
 
 
-def test_a_client_that_hangs_up_frees_its_place(harness: Harness) -> None:
+def test_a_client_that_disconnects_ends_its_wait(harness: Harness) -> None:
     connection = waiting(harness)
     assert len(harness.announcer.room) == 1
     before = len(harness.clock.getDelayedCalls())
@@ -130,15 +130,15 @@ def test_a_client_that_hangs_up_frees_its_place(harness: Harness) -> None:
     assert len(harness.clock.getDelayedCalls()) == before - 1, "nor is there an alarm left"
 
 
-def test_a_client_that_goes_while_we_ask_never_takes_a_place(harness: Harness) -> None:
-    harness.board.held = Deferred()
+def test_a_client_that_disconnects_during_the_read_never_waits(harness: Harness) -> None:
+    harness.ranking.held = Deferred()
     connection = waiting(harness)
     connection.hang_up()
-    harness.board.held.callback(None)
+    harness.ranking.held.callback(None)
     assert harness.announcer.room == []
 
 
-def test_a_client_that_goes_while_its_ticket_is_looked_at_harms_nobody(harness: Harness) -> None:
+def test_a_client_that_disconnects_while_its_ticket_is_redeemed_causes_no_fault(harness: Harness) -> None:
     harness.ask("POST", "/api/v1/auth/ticket")
     harness.tickets.held_back = Deferred()
     connection = harness.connection()
@@ -149,7 +149,7 @@ def test_a_client_that_goes_while_its_ticket_is_looked_at_harms_nobody(harness: 
     assert logs == []
 
 
-def test_only_so_many_may_wait(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_waiting_requests_is_bounded(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "WAITING_MAX", 2)
     header_lines = [waiting(harness) for _ in range(3)]
     assert [[reply.status for reply in connection.replies()] for connection in header_lines] == [[], [], [503]]
@@ -157,7 +157,7 @@ def test_only_so_many_may_wait(harness: Harness, monkeypatch: pytest.MonkeyPatch
     assert waiting(harness).replies() == []
 
 
-def test_who_waits_is_answered_when_the_server_stops(harness: Harness) -> None:
+def test_waiting_requests_are_answered_when_the_server_stops(harness: Harness) -> None:
     connection = waiting(harness)
     drained: list[object] = []
     harness.drain().addCallback(drained.append)
@@ -166,8 +166,8 @@ def test_who_waits_is_answered_when_the_server_stops(harness: Harness) -> None:
     assert drained
 
 
-def test_without_a_history_there_is_nothing_to_say(harness: Harness) -> None:
-    harness.board.degraded, harness.board.missed = True, None
+def test_a_degraded_history_is_503(harness: Harness) -> None:
+    harness.ranking.degraded, harness.ranking.missed = True, None
     reply = harness.ask("GET", PATH + "?since=1.5")
     assert (reply.status, reply.json["error"], reply.headers["retry-after"]) == (503, "UNAVAILABLE", "1")
 
@@ -198,7 +198,7 @@ def test_a_query_is_read_strictly(harness: Harness, query: str, field: str) -> N
 
 
 @pytest.mark.parametrize("path", [PATH, STREAM])
-def test_nobody_reads_without_a_token(harness: Harness, path: str) -> None:
+def test_a_request_without_a_token_is_refused(harness: Harness, path: str) -> None:
     assert harness.ask("GET", path, token=None).status == 401
     assert harness.ask("GET", path, token="bad").status == 401
     assert harness.streams == []
@@ -215,18 +215,18 @@ def test_a_stream_is_opened_for_the_player_from_the_cursor_on(harness: Harness) 
     assert b"Access-Control-Allow-Origin: *\r\n" in header_lines
 
 
-def test_a_last_event_id_that_is_none_is_refused(harness: Harness) -> None:
+def test_an_invalid_last_event_id_is_refused(harness: Harness) -> None:
     reply = harness.ask("GET", STREAM, headers={"Last-Event-ID": "yesterday"})
     assert (reply.status, reply.json["field"]) == (400, "Last-Event-ID")
 
 
-def test_head_of_a_stream_ends(harness: Harness) -> None:
+def test_head_of_a_stream_is_answered_and_ends(harness: Harness) -> None:
     reply = harness.ask("HEAD", STREAM)
     assert (reply.status, reply.headers["content-type"]) == (200, "text/event-stream")
     assert harness.streams == []
 
 
-def test_a_ticket_stands_for_its_player_once(harness: Harness) -> None:
+def test_a_ticket_proves_its_player_once(harness: Harness) -> None:
     issued = harness.ask("POST", "/api/v1/auth/ticket").json["data"]
     assert issued == {"ticket": "ticket-0", "expiresAt": (NOW_S + 30) * 1000}
     harness.ask("GET", f"{STREAM}?ticket={issued['ticket']}", token=None)
@@ -243,7 +243,7 @@ def test_a_ticket_does_not_outlive_its_token(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("path", [PATH, STREAM])
-def test_a_ticket_lets_nobody_in_who_was_suspended_since(harness: Harness, path: str) -> None:
+def test_a_ticket_of_a_player_suspended_since_is_refused(harness: Harness, path: str) -> None:
     harness.ask("POST", "/api/v1/auth/ticket")
     harness.suspended.add("user-123")
     reply = harness.ask("GET", path + "?ticket=ticket-0", token=None)
@@ -259,6 +259,6 @@ def test_without_redis_there_are_no_tickets(harness: Harness) -> None:
     assert harness.ask("GET", PATH + "?ticket=ticket-0", token=None).status == 503
 
 
-def test_a_ticket_is_no_ticket_without_a_token(harness: Harness) -> None:
+def test_a_ticket_is_issued_only_for_a_token(harness: Harness) -> None:
     assert harness.ask("POST", "/api/v1/auth/ticket", token=None).status == 401
     assert harness.tickets.held == {}

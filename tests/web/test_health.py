@@ -1,4 +1,4 @@
-"""What operators and watchers ask: health, readiness, metrics, the interface, the pages, a spectator's token."""
+"""Health, readiness, metrics, OpenAPI, pages and tokens of spectators."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason
 from scoreboard.net.http.refusals import STATUS
 from scoreboard.web.api_spec import REFUSALS
-from scoreboard.web.app import Api
+from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.openapi import document
 from tests.web.harness import NOW_S, Harness
 
 
-def test_we_live_whatever_the_stores_do() -> None:
+def test_healthz_does_not_depend_on_the_stores() -> None:
     harness = Harness()
     harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
     reply = harness.ask("GET", "/healthz", token=None)
@@ -26,14 +26,14 @@ def test_we_live_whatever_the_stores_do() -> None:
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/readyz?strict", "/readyz?strict=1"])
-def test_we_are_ready_when_all_is_well(path: str) -> None:
+def test_readyz_is_200_when_all_conditions_are_ok(path: str) -> None:
     reply = Harness().ask("GET", path, token=None)
     conditions = [{"name": name, "ok": True, "serving": True, "detail": ""} for name in ("ledger", "redis")]
     data = {"stores": {"ledger": True, "redis": True}, "conditions": conditions}
     assert (reply.status, reply.json) == (200, {"success": True, "data": data})
 
 
-def test_a_degraded_server_is_ready_for_a_balancer_and_not_for_an_alarm() -> None:
+def test_a_degraded_server_is_ready_but_not_with_strict() -> None:
     harness = Harness()
     harness.health.set("redis", serving=True, detail="Redis cannot be asked")
     plain, strict = (harness.ask("GET", path, token=None) for path in ("/readyz", "/readyz?strict"))
@@ -47,7 +47,7 @@ def test_a_degraded_server_is_ready_for_a_balancer_and_not_for_an_alarm() -> Non
     assert (strict.status, strict.json["code"], strict.json["message"]) == (503, 5030, "Not ready: redis: Redis cannot be asked")
 
 
-def test_a_server_that_can_keep_no_award_is_not_ready_for_anyone() -> None:
+def test_a_server_without_its_ledger_is_not_ready() -> None:
     harness = Harness()
     harness.health.set("redis", serving=True, detail="Redis cannot be asked")
     harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
@@ -57,7 +57,7 @@ def test_a_server_that_can_keep_no_award_is_not_ready_for_anyone() -> None:
     assert strict.json["message"] == "Not ready: ledger: The ledger cannot commit; redis: Redis cannot be asked"
 
 
-def test_a_server_that_is_not_ready_lists_the_conditions_as_one_that_is(interface: dict[str, Any]) -> None:
+def test_a_503_of_readyz_lists_the_conditions_as_a_200_does(interface: dict[str, Any]) -> None:
     harness = Harness()
     harness.health.set("redis", serving=True, detail="Redis cannot be asked")
     ready = harness.ask("GET", "/readyz", token=None)
@@ -74,7 +74,7 @@ def test_a_server_that_is_not_ready_lists_the_conditions_as_one_that_is(interfac
     assert example["data"].keys() == strict.json["data"].keys()
 
 
-def test_metrics_are_what_the_root_renders_at_most_once_a_second() -> None:
+def test_metrics_are_rendered_at_most_once_a_second() -> None:
     harness = Harness()
     reply = harness.ask("GET", "/metrics", token=None)
     assert (reply.status, reply.headers["content-type"], reply.body) == (200, "text/plain; version=0.0.4", b"up 1\n")
@@ -84,11 +84,11 @@ def test_metrics_are_what_the_root_renders_at_most_once_a_second() -> None:
     assert harness.ask("GET", "/metrics", token=None).body == b"up 2\n"
 
 
-def test_operators_are_not_counted() -> None:
+def test_routes_for_operators_do_not_ask_the_rate_limiter() -> None:
     harness = Harness()
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/"):
         harness.ask("GET", path, token=None)
-    assert harness.gatekeeper.asked == []
+    assert harness.rate_limiter.asked == []
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def interface() -> dict[str, Any]:
     return described
 
 
-def test_the_interface_describes_every_route_but_the_pages_and_the_socket(interface: dict[str, Any]) -> None:
+def test_openapi_describes_every_route_but_the_pages_and_the_socket(interface: dict[str, Any]) -> None:
     assert interface["openapi"] == "3.1.0"
     rules = [rule for rule in Api.app.url_map.iter_rules() if rule.rule != "/socket.io/"]
     declared = {(rule.rule, method) for rule in rules for method in (rule.methods or set()) - {"HEAD"}}
@@ -106,7 +106,7 @@ def test_the_interface_describes_every_route_but_the_pages_and_the_socket(interf
     assert described <= declared
 
 
-def test_the_interface_gives_an_example_of_every_answer(interface: dict[str, Any]) -> None:
+def test_openapi_has_an_example_of_every_response(interface: dict[str, Any]) -> None:
     for methods in interface["paths"].values():
         for operation in methods.values():
             for status, response in operation["responses"].items():
@@ -115,7 +115,7 @@ def test_the_interface_gives_an_example_of_every_answer(interface: dict[str, Any
                 assert response["description"]
 
 
-def test_the_interface_names_every_reason_under_its_status(interface: dict[str, Any]) -> None:
+def test_openapi_names_every_reason_under_its_status(interface: dict[str, Any]) -> None:
     named = {
         (reason, int(status))
         for methods in interface["paths"].values()
@@ -128,7 +128,7 @@ def test_the_interface_names_every_reason_under_its_status(interface: dict[str, 
     assert set(REFUSALS) == set(Reason)
 
 
-def test_the_interface_refers_to_nothing_that_is_not_there(interface: dict[str, Any]) -> None:
+def test_every_reference_in_openapi_exists(interface: dict[str, Any]) -> None:
     schemas = interface["components"]["schemas"]
 
     def references(piece: Any) -> set[str]:
@@ -143,7 +143,7 @@ def test_the_interface_refers_to_nothing_that_is_not_there(interface: dict[str, 
     assert schemas["InitializeRequest"]["properties"]["metadata"]["maxProperties"] == 32
 
 
-def test_the_protocols_page_lists_every_reason_with_code_and_status() -> None:
+def test_the_protocol_page_lists_every_reason_with_code_and_status() -> None:
     page = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
     for reason, status in STATUS.items():
         assert f"| {status} | `{reason.name}` | {reason.value} |" in page
@@ -157,10 +157,10 @@ def test_examples_show_epochs_as_long_as_real_ones(interface: dict[str, Any]) ->
     assert 1_600_000_000_000 < min(epochs) <= max(epochs) < 2**53
 
 
-def test_the_interface_is_made_once() -> None:
+def test_the_openapi_document_is_made_once() -> None:
     harness = Harness()
     first, second = (harness.ask("GET", "/openapi.json").body for _ in range(2))
-    assert first == second == document()
+    assert first == second == document(OPERATIONS)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def pages(tmp_path: Path) -> Path:
         ("/static/parts/row.css", "text/css; charset=utf-8"),
     ],
 )
-def test_pages_are_served_strictly(pages: Path, path: str, content_type: str) -> None:
+def test_pages_are_served_with_strict_headers(pages: Path, path: str, content_type: str) -> None:
     harness = Harness(pages=pages)
     reply = harness.ask("GET", path, token=None)
     assert (reply.status, reply.headers["content-type"]) == (200, content_type)
@@ -196,7 +196,7 @@ def test_pages_are_served_strictly(pages: Path, path: str, content_type: str) ->
 
 
 @pytest.mark.parametrize("path", ["/static/notes.secret", "/secret.txt", "/static/secret.txt", "/static/parts", "/index.html"])
-def test_only_pages_are_served(pages: Path, path: str) -> None:
+def test_only_files_of_the_pages_are_served(pages: Path, path: str) -> None:
     assert Harness(pages=pages).ask("GET", path).status == 404
 
 
@@ -206,10 +206,10 @@ def test_a_spectator_gets_a_token_for_ten_minutes() -> None:
     player = harness.authenticator.authenticate(data["token"])
     assert isinstance(player, Player)
     assert (player.role, player.expires_at_s, data["expiresAt"]) == ("spectator", NOW_S + 600, (NOW_S + 600) * 1000)
-    assert [hit.limit.name for hit in harness.gatekeeper.asked[0][0]] == ["address", "everyone"]
+    assert [hit.limit.name for hit in harness.rate_limiter.asked[0][0]] == ["address", "everyone"]
 
 
-def test_a_spectator_who_renews_keeps_the_name_and_a_player_gets_another() -> None:
+def test_a_spectator_keeps_the_id_on_renewal_and_a_player_gets_a_new_one() -> None:
     harness = Harness()
 
     def named(token: str | None) -> str:
@@ -223,7 +223,7 @@ def test_a_spectator_who_renews_keeps_the_name_and_a_player_gets_another() -> No
     assert len({named(first), named(None), named("bad"), named(harness.token("user-123"))}) == 4
 
 
-def test_the_end_that_a_spectator_is_told_is_the_tokens_own() -> None:
+def test_the_stated_end_of_a_spectators_token_is_its_exp() -> None:
     harness = Harness()
     harness.clock.advance(0.75)
     data = harness.ask("POST", "/api/v1/auth/spectator", token=None).json["data"]
@@ -232,6 +232,6 @@ def test_the_end_that_a_spectator_is_told_is_the_tokens_own() -> None:
     assert data["expiresAt"] == 1000 * player.expires_at_s == 1000 * (NOW_S + 600)
 
 
-def test_spectators_are_turned_away_when_the_board_is_not_public() -> None:
+def test_a_board_that_is_not_public_issues_no_spectator_tokens() -> None:
     reply = Harness(spectators=False).ask("POST", "/api/v1/auth/spectator", token=None)
     assert (reply.status, reply.json["code"]) == (404, 4040)

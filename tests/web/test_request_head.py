@@ -1,4 +1,4 @@
-"""Heads of requests: read strictly, or not at all."""
+"""Heads of requests: strictly read."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_ordinary_head_is_read() -> None:
         head(b"Host: [::1", first=b"GET / HTTP/1.0"),
     ],
 )
-def test_what_is_no_request_is_refused(raw: bytes) -> None:
+def test_an_invalid_head_is_refused(raw: bytes) -> None:
     with pytest.raises(BadRequestHead):
         read_head(raw, 100)
 
@@ -91,27 +91,27 @@ def test_what_is_no_request_is_refused(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "host", [b"localhost", b"a-b.example:80", b"127.0.0.1:3000", b"[::1]:3000", b"[::ffff:1.2.3.4]", b"my_service"]
 )
-def test_any_valid_host_will_do(host: bytes) -> None:
+def test_any_valid_host_is_accepted(host: bytes) -> None:
     read_head(head(b"Host: " + host), 100)
 
 
-def test_http_1_0_needs_no_host_and_closes() -> None:
+def test_http_1_0_may_omit_host_and_closes() -> None:
     read = read_head(head(first=b"GET / HTTP/1.0"), 100)
     assert not read.persistent
 
 
 @pytest.mark.parametrize("value", [b"close", b"Close", b"keep-alive, close", b"upgrade,CLOSE"])
-def test_a_client_that_wants_to_close_may(value: bytes) -> None:
+def test_connection_close_is_read(value: bytes) -> None:
     assert not read_head(head(HOST, b"Connection: " + value), 100).persistent
 
 
-def test_the_body_is_framed_in_one_way() -> None:
+def test_a_body_has_exactly_one_framing() -> None:
     assert read_head(head(HOST, b"Content-Length: 17"), 100).body_bytes == 17
     assert read_head(head(HOST, b"Transfer-Encoding: Chunked"), 100).body_bytes is None
 
 
 @given(st.binary(max_size=200), st.binary(max_size=50))
-def test_no_bytes_do_worse_than_a_bad_head(value: bytes, field_line: bytes) -> None:
+def test_any_bytes_are_at_worst_a_bad_head(value: bytes, field_line: bytes) -> None:
     for raw in (value, head(HOST, b"X: " + value), head(HOST, field_line), head(HOST, first=value), head(b"Host: " + field_line)):
         try:
             read = read_head(raw, 100)

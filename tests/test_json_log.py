@@ -1,110 +1,20 @@
-"""Telemetry: metrics by their public names, and a log that is one safe line an event."""
+"""JSON log: an event is one line, bounded, and without secrets."""
 
 from __future__ import annotations
 
 import io
 import json
-import timeit
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 
-from scoreboard.boundaries.health import Meter
-from scoreboard.telemetry import JsonLog, LagWatch, Telemetry, json_line, json_log
-
-_conforms: type[Meter] = Telemetry
+from scoreboard.json_log import JsonLog, json_line, json_log
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJ1c2VyLTEifQ.c2lnbmF0dXJl"
 SIGNED = "v1.0a1b2c3d.WyJnbG9iYWwiXQ.bWFjbWFjbWFj"
-
-
-def rendered(telemetry: Telemetry) -> str:
-    return telemetry.render()[0].decode()
-
-
-def test_the_specifications_metrics_are_there_before_anything_happened() -> None:
-    text = rendered(Telemetry())
-    assert "score_updates_total 0.0" in text
-    assert "websocket_connections_active 0.0" in text
-    assert "score_update_duration_seconds_count 0.0" in text
-    assert "_created" not in text
-
-
-def test_what_is_told_is_rendered() -> None:
-    telemetry = Telemetry()
-    telemetry.count("score_updates_total", 3)
-    telemetry.count("http_requests_total", route="/healthz", status="200")
-    telemetry.count("http_requests_total", status="200", route="/healthz")
-    telemetry.observe("score_update_duration_seconds", 0.004)
-    telemetry.gauge("websocket_connections_active", 7)
-    text = rendered(telemetry)
-    assert "score_updates_total 3.0" in text
-    assert 'http_requests_total{route="/healthz",status="200"} 2.0' in text
-    assert 'score_update_duration_seconds_bucket{le="0.005"} 1.0' in text
-    assert "websocket_connections_active 7.0" in text
-
-
-def test_a_name_that_nobody_declared_is_declared_by_its_first_use() -> None:
-    telemetry = Telemetry()
-    telemetry.count("surprises_total", why="because")
-    telemetry.observe("surprise_seconds", 1)
-    telemetry.gauge("surprised", 1)
-    text = rendered(telemetry)
-    assert 'surprises_total{why="because"} 1.0' in text
-    assert "surprise_seconds_count 1.0" in text
-    assert "surprised 1.0" in text
-
-
-def test_what_is_watched_is_read_when_somebody_asks() -> None:
-    telemetry, room = Telemetry(), ["amy"]
-    assert "room_members 0.0" in rendered(telemetry)
-    telemetry.watch("room_members", lambda: len(room))
-    assert "room_members 1.0" in rendered(telemetry)
-    room.clear()
-    assert "room_members 0.0" in rendered(telemetry)
-
-
-def test_series_do_not_grow_with_what_clients_choose() -> None:
-    telemetry = Telemetry()
-    for number in range(3_000):
-        telemetry.count("http_requests_total", route=f"/{number}", status="404")
-    text = rendered(telemetry)
-    assert 'http_requests_total{route="other",status="other"} 1000.0' in text
-    assert text.count("http_requests_total{") == 2_001
-
-
-def test_two_houses_do_not_count_together() -> None:
-    first, second = Telemetry(), Telemetry()
-    first.count("score_updates_total")
-    assert "score_updates_total 0.0" in rendered(second)
-
-
-def test_counting_costs_next_to_nothing() -> None:
-    telemetry = Telemetry()
-
-    def count() -> None:
-        telemetry.count("http_requests_total", route="/api/v1/scores/submit", status="200")
-
-    assert min(timeit.repeat(count, number=2_000, repeat=5)) / 2_000 < 10e-6  # 0.8 µs where it was written
-
-
-def test_the_lag_of_the_reactor_is_the_worst_of_the_last_ten_seconds() -> None:
-    clock, telemetry = Clock(), Telemetry()
-    watch = LagWatch(clock, telemetry)
-    watch.startService()
-    clock.advance(0.25)
-    assert "reactor_lag_seconds 0.0" in rendered(telemetry)
-    clock.advance(0.75)  # half a second late
-    clock.pump([0.25] * 3)
-    assert "reactor_lag_seconds 0.5" in rendered(telemetry)
-    clock.pump([0.25] * 40)
-    assert "reactor_lag_seconds 0.0" in rendered(telemetry)
-    watch.stopService()
-    assert not clock.getDelayedCalls()
 
 
 def written(message: str, /, level: str = "info", **fields: Any) -> dict[str, Any]:
@@ -141,7 +51,7 @@ def test_a_failure_is_in_the_same_line_with_its_traceback() -> None:
     said = json.loads(only)
     assert said["message"] == "could not"
     assert "ValueError: what went wrong" in said["traceback"]
-    assert "test_telemetry.py" in said["traceback"]
+    assert "test_json_log.py" in said["traceback"]
 
 
 def test_only_what_is_grave_enough_is_written() -> None:

@@ -1,4 +1,4 @@
-"""The edge: what a connection may send, how slowly, and how it ends."""
+"""HTTP channel: what a connection may send, how slowly, and how it ends."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from twisted.internet.defer import Deferred
 
 from scoreboard.net.limits import HttpLimits
 from tests.awaiting import result_of
-from tests.web.harness import EngineConnection, Harness, request
+from tests.web.harness import Harness, HttpConnection, request
 
 GET = request("GET", "/healthz")
 SUBMIT = "/api/v1/scores/submit"
 
 
-def is_bad(connection: EngineConnection, status: int = 400) -> bool:
+def is_bad(connection: HttpConnection, status: int = 400) -> bool:
     """Whether the line was answered so, once, in the shape of every refusal, and closed."""
     [reply] = connection.replies()
     assert reply.json["success"] is False
     assert reply.headers["connection"] == "close"
-    return reply.status == status and connection.cable.closed
+    return reply.status == status and connection.transport.closed
 
 
 def test_requests_follow_each_other_on_one_connection() -> None:
     connection = Harness().connection()
     for _ in range(3):
         assert connection.ask(GET).status == 200
-    assert not connection.cable.closed
+    assert not connection.transport.closed
 
 
 def test_requests_sent_at_once_are_answered_in_order() -> None:
@@ -42,14 +42,14 @@ def test_a_thousand_requests_at_once_need_no_thousand_frames() -> None:
 
 def test_a_request_waits_for_the_one_before_it() -> None:
     harness = Harness()
-    harness.desk.waits = Deferred()
+    harness.scorekeeper.waits = Deferred()
     submission = harness.initialized()
     connection = harness.connection()
     connection.send(request("POST", SUBMIT, body=submission, headers={"Authorization": f"Bearer {harness.token()}"}) + GET)
     assert connection.replies() == []
-    harness.desk.waits.callback(None)
+    harness.scorekeeper.waits.callback(None)
     assert [reply.json["success"] for reply in connection.replies()] == [True, True]
-    assert not connection.cable.closed
+    assert not connection.transport.closed
 
 
 def test_a_request_may_come_byte_by_byte() -> None:
@@ -65,20 +65,20 @@ def test_an_empty_line_before_a_request_is_forgiven() -> None:
     assert Harness().connection().ask(b"\r\n" + GET).status == 200
 
 
-def test_a_client_may_ask_to_close() -> None:
+def test_a_connection_closes_when_the_client_asks() -> None:
     connection = Harness().connection()
     reply = connection.ask(request("GET", "/healthz", headers={"Connection": "close"}))
     assert reply.headers["connection"] == "close"
-    assert connection.cable.disconnecting
+    assert connection.transport.disconnecting
 
 
 def test_http_1_0_is_answered_and_closed() -> None:
     connection = Harness().connection()
     assert connection.ask(b"GET /healthz HTTP/1.0\r\n\r\n").status == 200
-    assert connection.cable.disconnecting
+    assert connection.transport.disconnecting
 
 
-def test_nothing_says_which_server_this_is() -> None:
+def test_no_header_names_the_server_software() -> None:
     headers = Harness().connection().ask(GET).headers
     assert "server" not in headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -112,7 +112,7 @@ def test_head_is_get_without_the_body() -> None:
         b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;" + b"x" * 70_000 + b"\r\n",
     ],
 )
-def test_what_is_no_request_is_answered_400_and_closed(raw: bytes) -> None:
+def test_bytes_that_are_no_request_are_answered_400_and_closed(raw: bytes) -> None:
     connection = Harness().connection()
     connection.send(raw)
     assert is_bad(connection)
@@ -120,29 +120,29 @@ def test_what_is_no_request_is_answered_400_and_closed(raw: bytes) -> None:
     assert connection.replies() == []
 
 
-def test_what_follows_a_bad_request_is_not_read() -> None:
+def test_bytes_after_a_bad_request_are_not_read() -> None:
     connection = Harness().connection()
     connection.send(b"BAD\r\n\r\n" + GET)
     assert is_bad(connection)
 
 
-def test_a_large_body_is_refused_before_it_is_sent() -> None:
+def test_an_announced_large_body_is_refused_at_once() -> None:
     connection = Harness().connection()
     connection.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\nExpect: 100-continue\r\n\r\n")
     assert is_bad(connection, 413)
 
 
-def test_a_large_body_is_dropped_as_it_comes_until_the_client_closes_or_its_time_is_up() -> None:
+def test_a_large_body_is_discarded_until_the_client_closes_or_its_time_is_up() -> None:
     harness = Harness()
     connection = harness.connection()
     connection.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 104857600\r\n\r\n")
     assert is_bad(connection, 413)
     for _ in range(100):
         connection.send(b"x" * 65_536)
-    assert connection.cable.half_closed
-    assert not connection.cable.disconnected
+    assert connection.transport.half_closed
+    assert not connection.transport.disconnected
     harness.pass_time(4)
-    assert connection.cable.disconnected
+    assert connection.transport.disconnected
 
 
 def test_chunks_are_counted() -> None:
@@ -153,7 +153,7 @@ def test_chunks_are_counted() -> None:
     assert is_bad(connection, 413)
 
 
-def test_a_body_may_be_as_large_as_the_bound_and_no_larger() -> None:
+def test_a_body_may_be_as_large_as_the_limit_and_no_larger() -> None:
     harness = Harness(http_limits=HttpLimits(body_bytes_max=100))
     assert harness.ask("POST", SUBMIT, raw=b"x" * 100).json["field"] == "body"
     assert harness.ask("POST", SUBMIT, raw=b"x" * 101).status == 413
@@ -171,7 +171,7 @@ def test_a_chunked_body_is_read_like_any_other() -> None:
     assert connection.ask(GET).status == 200
 
 
-def test_who_asks_first_is_told_to_go_on() -> None:
+def test_expect_100_continue_is_answered() -> None:
     harness = Harness()
     connection = harness.connection()
     head, _, body = request("POST", SUBMIT, body={}, headers={"Expect": "100-continue"}).partition(b"\r\n\r\n")
@@ -189,15 +189,15 @@ def test_a_head_that_trickles_is_cut_off_by_the_absolute_deadline() -> None:
         connection.send(b"X-%d: a\r\n" % second)
         harness.pass_time(1)
         assert busy.ask(GET).status == 200
-    assert connection.cable.disconnecting
-    assert not busy.cable.disconnecting
+    assert connection.transport.disconnecting
+    assert not busy.transport.disconnecting
 
 
 def test_a_connection_that_says_nothing_is_closed() -> None:
     harness = Harness()
     connection = harness.connection()
     harness.pass_time(12)
-    assert connection.cable.disconnecting
+    assert connection.transport.disconnecting
 
 
 def test_a_body_that_trickles_is_cut_off_by_the_absolute_deadline() -> None:
@@ -207,9 +207,9 @@ def test_a_body_that_trickles_is_cut_off_by_the_absolute_deadline() -> None:
     for _ in range(29):
         connection.send(b"x")
         harness.pass_time(1)
-    assert not connection.cable.disconnecting
+    assert not connection.transport.disconnecting
     harness.pass_time(3)
-    assert connection.cable.disconnecting
+    assert connection.transport.disconnecting
 
 
 def test_an_idle_connection_is_closed_later_than_a_slow_one() -> None:
@@ -218,24 +218,24 @@ def test_an_idle_connection_is_closed_later_than_a_slow_one() -> None:
     idle.ask(GET)
     slow.send(GET + b"GET")
     harness.pass_time(12)
-    assert (idle.cable.disconnecting, slow.cable.disconnecting) == (False, True)
+    assert (idle.transport.disconnecting, slow.transport.disconnecting) == (False, True)
     harness.pass_time(50)
-    assert idle.cable.disconnecting
+    assert idle.transport.disconnecting
 
 
-def test_a_handler_may_take_its_time() -> None:
+def test_a_slow_handler_is_not_cut_off() -> None:
     harness = Harness()
-    harness.desk.waits = Deferred()
+    harness.scorekeeper.waits = Deferred()
     connection = harness.connection()
     submission = harness.initialized()
     connection.send(request("POST", SUBMIT, body=submission, headers={"Authorization": f"Bearer {harness.token()}"}))
     harness.pass_time(300)
-    assert not connection.cable.disconnecting
-    harness.desk.waits.callback(None)
+    assert not connection.transport.disconnecting
+    harness.scorekeeper.waits.callback(None)
     assert [reply.status for reply in connection.replies()] == [200]
 
 
-def test_a_client_that_does_not_read_is_given_no_more() -> None:
+def test_a_client_that_does_not_read_is_sent_no_more() -> None:
     harness = Harness()
     connection = harness.connection()
     connection.channel.pauseProducing()  # the transport's buffer is full
@@ -251,28 +251,28 @@ def test_a_client_that_never_reads_is_cut_off() -> None:
     connection.ask(GET)
     connection.channel.pauseProducing()
     harness.pass_time(64)
-    assert connection.cable.disconnected
+    assert connection.transport.disconnected
 
 
-def test_a_client_that_hangs_up_stops_no_write() -> None:
+def test_a_client_that_disconnects_stops_no_write() -> None:
     harness = Harness()
-    harness.desk.waits = Deferred()
+    harness.scorekeeper.waits = Deferred()
     submission = harness.initialized()
     connection = harness.connection()
     connection.send(request("POST", SUBMIT, body=submission, headers={"Authorization": f"Bearer {harness.token()}"}))
     connection.hang_up()
-    harness.desk.waits.callback(None)
-    assert len(harness.desk.kept) == 1
+    harness.scorekeeper.waits.callback(None)
+    assert len(harness.scorekeeper.kept) == 1
     assert connection.replies() == []
 
 
-def test_an_address_holds_so_many_connections_and_no_more() -> None:
+def test_the_number_of_connections_of_an_address_is_limited() -> None:
     harness = Harness(http_limits=HttpLimits(connections_per_address_max=2), trusted=("10.0.0.0/8",))
     first, _ = harness.connection(), harness.connection()
     third = harness.connection()
     [reply] = third.replies()
     assert (reply.status, reply.json["error"], reply.headers["retry-after"]) == (503, "UNAVAILABLE", "1")
-    assert third.cable.disconnecting
+    assert third.transport.disconnecting
     third.hang_up()
     assert harness.connection("198.51.100.7").ask(GET).status == 200
     first.hang_up()
@@ -281,7 +281,7 @@ def test_an_address_holds_so_many_connections_and_no_more() -> None:
         assert harness.connection("10.0.0.1").ask(GET).status == 200, "a proxy of ours speaks for many"
 
 
-def test_connections_are_counted_in_and_out() -> None:
+def test_the_count_of_connections_is_right_after_a_disconnect() -> None:
     harness = Harness()
     idle, gone = harness.connection(), harness.connection()
     for connection in (idle, gone):
@@ -297,39 +297,39 @@ def test_a_network_of_ipv6_counts_as_one_address() -> None:
     assert harness.connection("2001:db8:0:1::1").ask(GET).status == 200
 
 
-def test_the_server_holds_so_many_connections_and_no_more() -> None:
+def test_the_number_of_connections_is_limited() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=3))
     header_lines = [harness.connection(f"192.0.2.{n}") for n in range(4)]
     assert [len(connection.replies()) for connection in header_lines] == [0, 0, 0, 1]
 
 
-def test_draining_closes_the_idle_at_once_and_the_busy_with_their_answer() -> None:
+def test_draining_closes_idle_connections_at_once_and_others_after_their_response() -> None:
     harness = Harness()
-    harness.desk.waits = Deferred()
+    harness.scorekeeper.waits = Deferred()
     idle, busy = harness.connection(), harness.connection()
     submission = harness.initialized()
     busy.send(request("POST", SUBMIT, body=submission, headers={"Authorization": f"Bearer {harness.token()}"}))
     drained: list[object] = []
     harness.drain().addCallback(drained.append)
-    assert (idle.cable.disconnecting, busy.cable.disconnecting) == (True, False)
-    harness.desk.waits.callback(None)
+    assert (idle.transport.disconnecting, busy.transport.disconnecting) == (True, False)
+    harness.scorekeeper.waits.callback(None)
     [reply] = busy.replies()
     assert (reply.status, reply.headers["connection"]) == (200, "close")
-    assert busy.cable.disconnecting
+    assert busy.transport.disconnecting
     assert not drained
     idle.hang_up()
     busy.hang_up()
     assert drained == [None]
 
 
-def test_draining_an_empty_house_takes_no_time() -> None:
+def test_draining_without_connections_takes_no_time() -> None:
     async def drain() -> None:
         await Harness().drain()
 
     result_of(drain())
 
 
-def test_nothing_ticks_when_nobody_listens() -> None:
+def test_no_timer_is_left_when_the_port_and_its_connections_are_closed() -> None:
     harness = Harness()
     connection = harness.connection()
     harness.site.doStop()
@@ -339,7 +339,7 @@ def test_nothing_ticks_when_nobody_listens() -> None:
     assert not harness.clock.getDelayedCalls()
 
 
-def test_answers_are_tallied_by_route_and_status() -> None:
+def test_responses_are_counted_by_route_and_status() -> None:
     harness = Harness()
     harness.ask("GET", "/healthz")
     harness.ask("GET", "/healthz")

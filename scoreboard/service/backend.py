@@ -1,0 +1,154 @@
+"""Backend: the stores and the actors between them, opened in the order in which each needs the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.defer import ensureDeferred
+from twisted.logger import Logger
+
+from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.board_sweep import BoardSweep
+from scoreboard.actors.health import HealthMonitor
+from scoreboard.actors.projector import Projector
+from scoreboard.actors.ranking import Ranking
+from scoreboard.actors.scorekeeper import Scorekeeper
+from scoreboard.actors.suspension_watcher import SuspensionWatcher
+from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.events import ScoreChanged
+from scoreboard.service.conditions import board_conditions, redis_conditions
+from scoreboard.service.lifecycle import ServerContext
+from scoreboard.service.stores import ServerStores
+from scoreboard.service.wiring import new_id, now_ms
+
+_log: Final = Logger(namespace="scoreboard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """The stores and the actors that the network edge calls."""
+
+    stores: ServerStores
+    ranking: Ranking
+    announcer: Announcer
+    scorekeeper: Scorekeeper
+    suspension_watcher: SuspensionWatcher
+    health: HealthMonitor
+
+
+class BackendBuilder:
+    """Builder of the actors. They refer to each other in a circle, so each looks the others up here when it needs them."""
+
+    def __init__(self, context: ServerContext, stores: ServerStores) -> None:
+        self._context = context
+        self._stores = stores
+
+    async def open(self) -> Backend:
+        """Build the actors and start those that have a loop."""
+        self._build_readers()
+        await self._start_projection()
+        await self._start_watchers()
+        self._build_scorekeeper()
+        self._context.lifecycle.add("Announcer", self._announcer.stop)
+        return Backend(
+            stores=self._stores,
+            ranking=self._ranking,
+            announcer=self._announcer,
+            scorekeeper=self._scorekeeper,
+            suspension_watcher=self._suspension_watcher,
+            health=self._health,
+        )
+
+    def _build_readers(self) -> None:
+        """The ranking answers reads, the announcer sends changes to live clients."""
+        context = self._context
+        self._ranking = Ranking(
+            board=self._stores.board,
+            ledger=self._stores.ledger,
+            clock=context.reactor,
+            now_ms=now_ms,
+            meter=context.metrics,
+            lagging_s=lambda: self._projector.lagging_s,
+            on_stale=lambda trouble: self._projector.doubt(trouble),
+        )
+        self._announcer = Announcer(
+            ranking=self._ranking,
+            forbids_spectators=lambda user_id: self._suspension_watcher.forbids_spectators(user_id),
+            clock=context.reactor,
+            tick_ms=context.settings.broadcast_interval_ms,
+            score_updates_per_tick_max=context.settings.score_updates_per_tick_max,
+            meter=context.metrics,
+            is_awarding=lambda: self._scorekeeper.is_awarding,
+            failpoint=context.failpoint,
+        )
+        self._stores.board.listen(self._on_changes, missed=lambda: self._projector.doubt())
+
+    async def _start_projection(self) -> None:
+        """The projector draws the ledger's totals on the board, and a sweep compares the two."""
+        context, stores = self._context, self._stores
+        self._projector = Projector(
+            ledger=stores.ledger,
+            board=stores.board,
+            clock=context.reactor,
+            on_changes=self._on_changes,
+            note_ledger_ahead=self._ranking.note_ledger_ahead,
+            meter=context.metrics,
+            shared=context.settings.redis_url is not None,
+            failpoint=context.failpoint,
+        )
+        await self._projector.start()
+        context.lifecycle.add("Projector", self._projector.stop)
+        sweep = BoardSweep(
+            ledger=stores.ledger, board=stores.board, projector=self._projector, clock=context.reactor, meter=context.metrics
+        )
+        sweep.start()
+        context.lifecycle.add("BoardSweep", sweep.stop)
+        stores.redis.on_up(self._catch_up)
+
+    async def _start_watchers(self) -> None:
+        """The watcher of suspensions and settings, and the monitor of what /readyz says."""
+        context = self._context
+        self._suspension_watcher = SuspensionWatcher(
+            player_store=self._stores.player_store,
+            clock=context.reactor,
+            meter=context.metrics,
+            on_suspended=self._announcer.expel,
+            on_private=self._announcer.shut_out,
+        )
+        await self._suspension_watcher.start()
+        context.lifecycle.add("SuspensionWatcher", self._suspension_watcher.stop)
+        self._health = HealthMonitor(ledger=self._stores.ledger, clock=context.reactor, meter=context.metrics)
+        self._health.add(lambda: redis_conditions(self._stores.redis))
+        self._health.add(lambda: board_conditions(self._projector))
+        self._health.start()
+        context.lifecycle.add("HealthMonitor", self._health.stop)
+
+    def _build_scorekeeper(self) -> None:
+        """The scorekeeper is the only writer of awards."""
+        context = self._context
+        self._scorekeeper = Scorekeeper(
+            ledger=self._stores.ledger,
+            projector=self._projector,
+            rate_limiter=self._stores.rate_limiter,
+            catalogue=context.catalogue,
+            milestones=context.settings.score_milestones,
+            clock=context.reactor,
+            now_ms=self._stores.ledger_clock.now_ms,
+            new_id=new_id,
+            meter=context.metrics,
+            is_suspended=self._suspension_watcher.is_suspended,
+            note_batch=self._health.note_batch,
+            failpoint=context.failpoint,
+        )
+        context.lifecycle.add("Scorekeeper", self._scorekeeper.stop)
+
+    def _on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+        self._ranking.advance(cursor)
+        self._announcer.tell(changes)
+
+    def _catch_up(self) -> None:
+        ensureDeferred(self._projector.catch_up()).addErrback(
+            lambda failure: _log.failure("the board was not caught up", failure)
+        )

@@ -1,0 +1,74 @@
+"""Lifecycle: what was started is stopped in the reverse order, each within a bounded time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
+from twisted.logger import Logger
+
+from config.settings import Settings
+from scoreboard.domain.rules import Catalogue
+from scoreboard.failpoints import Failpoint
+from scoreboard.metrics import Metrics
+from scoreboard.service.descriptors import Capacity
+
+#: How long requests and events in flight have to end after SIGTERM, and over how much of it live connections are closed.
+DRAIN_S: Final = 10.0
+GOODBYE_S: Final = 1.0
+#: How long each other stop may take, whatever its store does; once DRAIN_S and GOODBYE_S are over, only a little.
+STOP_S_MAX: Final = 6.0
+STOP_S_MIN: Final = 0.5
+
+Stop = Callable[[], Coroutine[Any, Any, object] | Deferred[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """Something that was started, and how it is stopped."""
+
+    name: str
+    stop: Stop
+    stop_s_max: float
+
+
+class Lifecycle:
+    """List of what was started. A stop that fails or takes too long does not keep the others from stopping."""
+
+    _log = Logger(namespace="scoreboard")
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+        self._started: list[Started] = []
+
+    def add(self, name: str, stop: Stop, stop_s_max: float = STOP_S_MAX) -> None:
+        """Call ``stop`` at the end, before the stops that were added earlier."""
+        self._started.append(Started(name=name, stop=stop, stop_s_max=stop_s_max))
+
+    async def stop(self) -> None:
+        """Stop everything, the newest first."""
+        ends_s = self._clock.seconds() + DRAIN_S + GOODBYE_S
+        while self._started:
+            one = self._started.pop()
+            left_s = max(STOP_S_MIN, ends_s - self._clock.seconds())
+            try:
+                await ensureDeferred(one.stop()).addTimeout(min(left_s, one.stop_s_max), self._clock)
+            except TimeoutError:
+                self._log.warn("{name} was not closed in time and is left behind", name=one.name)
+            except Exception:
+                self._log.failure("{name} could not be closed", name=one.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerContext:
+    """The settings and what was made from them before the start, the reactor, the metrics and the lifecycle."""
+
+    settings: Settings
+    catalogue: Catalogue
+    capacity: Capacity
+    failpoint: Failpoint
+    reactor: Any
+    metrics: Metrics
+    lifecycle: Lifecycle

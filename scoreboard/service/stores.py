@@ -1,0 +1,139 @@
+"""Stores of the server: Redis, the ledger and the player store of one SQL database, and what stands directly on them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from twisted.internet.defer import TimeoutError
+from twisted.logger import Logger
+
+from scoreboard.actors.key_watch import KeyWatch
+from scoreboard.actors.ledger_clock import LedgerClock
+from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.monotonic import monotonic_ms
+from scoreboard.service.admin import SCHEMA_S_MAX, require_given_directory
+from scoreboard.service.lifecycle import ServerContext
+from scoreboard.service.wiring import action_ring, new_id, now_ms, redis_url, token_ring
+from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
+from scoreboard.storage.redis.board import RedisBoard
+from scoreboard.storage.redis.client import RedisClient
+from scoreboard.storage.redis.embedded import EmbeddedRedis
+from scoreboard.storage.redis.errors import RedisUnusable
+from scoreboard.storage.redis.key_roster import RedisKeyRoster
+from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
+from scoreboard.storage.redis.sessions import RedisSessionStore
+from scoreboard.storage.redis.tickets import RedisTickets
+from scoreboard.storage.schema import migrate, require_schema
+from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
+from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
+from scoreboard.storage.sql.location import ledger_named, location
+from scoreboard.storage.sql.players import SqlPlayerStore, open_player_store
+
+#: How long the first connection to Redis may take before the ports are opened without it.
+REDIS_WAIT_MS: Final = 500
+
+_log: Final = Logger(namespace="scoreboard")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerStores:
+    """The open stores, which the actors and the network edge share."""
+
+    redis: RedisClient
+    board: RedisBoard
+    rate_limiter: RedisRateLimiter
+    tickets: RedisTickets
+    session_store: RedisSessionStore
+    key_watch: KeyWatch
+    ledger: SqlLedger
+    ledger_clock: LedgerClock
+    player_store: SqlPlayerStore
+
+
+async def open_server_stores(context: ServerContext) -> ServerStores:
+    """Open the stores, Redis first. The server starts without Redis, but not without the ledger."""
+    reactor, meter = context.reactor, context.metrics
+    redis = await _open_redis(context)
+    board = RedisBoard(redis, reactor, now_ms)
+    rate_limiter = RedisRateLimiter(redis, MemoryRateLimiter(monotonic_ms), reactor, meter)
+    key_watch = await _open_key_watch(context, redis)
+    ledger, player_store = await _open_sql(context)
+    ledger_clock = await _open_ledger_clock(context, ledger)
+    session_store = RedisSessionStore(redis, reactor, meter)
+    context.lifecycle.add("RedisSessionStore", session_store.settled)
+    return ServerStores(
+        redis=redis,
+        board=board,
+        rate_limiter=rate_limiter,
+        tickets=RedisTickets(redis),
+        session_store=session_store,
+        key_watch=key_watch,
+        ledger=ledger,
+        ledger_clock=ledger_clock,
+        player_store=player_store,
+    )
+
+
+async def _open_redis(context: ServerContext) -> RedisClient:
+    settings = context.settings
+    if settings.redis_url is None:
+        embedded = EmbeddedRedis(settings.data_dir, context.reactor)
+        embedded.startService()
+        context.lifecycle.add("EmbeddedRedis", embedded.stopService)
+        with suppress(TimeoutError):  # the client will say why Redis does not answer
+            await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
+    production = settings.environment == "production"
+    client = RedisClient(redis_url(settings), context.reactor, context.metrics, refuse_eviction=production)
+    client.open()
+    context.lifecycle.add("RedisClient", client.close)
+    try:
+        await client.reached(REDIS_WAIT_MS)
+    except StoreUnavailable as away:
+        # Submissions work without Redis; the client goes on trying, and the board is caught up when Redis answers.
+        _log.warn("starting without Redis: {away}", away=str(away))
+    if production and client.eviction:
+        raise RedisUnusable(f"REDIS_URL: {client.eviction}")
+    return client
+
+
+async def _open_sql(context: ServerContext) -> tuple[SqlLedger, SqlPlayerStore]:
+    """The ledger, and the player store in the same database."""
+    url, reactor = context.settings.database_url.get_secret_value(), context.reactor
+    _log.info("opening the ledger: {where}", where=location(url))  # shows an operator for which lock the start waits
+    with ledger_named(url):
+        if url.startswith("sqlite:"):
+            require_given_directory(context.settings)
+            await call_in_daemon_thread(reactor, None, migrate, url)
+        else:
+            await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
+    ledger = open_ledger(url, reactor, context.failpoint, context.metrics)
+    player_store = open_player_store(url, reactor, context.metrics)
+    for store in (ledger, player_store):
+        store.start()
+        context.lifecycle.add(type(store).__name__, store.close)
+    return ledger, player_store
+
+
+async def _open_key_watch(context: ServerContext, redis: RedisClient) -> KeyWatch:
+    """The keys with which the other servers let this one sign, known before it signs anything."""
+    key_watch = KeyWatch(
+        roster=RedisKeyRoster(redis, new_id()),
+        clock=context.reactor,
+        meter=context.metrics,
+        actions=action_ring(context.settings),
+        tokens=token_ring(context.settings),
+    )
+    await key_watch.start()
+    context.lifecycle.add("KeyWatch", key_watch.stop)
+    return key_watch
+
+
+async def _open_ledger_clock(context: ServerContext, ledger: SqlLedger) -> LedgerClock:
+    """The clock by which actions are issued and judged; a ledger in a file has this machine's, so there is nothing to poll."""
+    ledger_clock = LedgerClock(ledger=ledger, clock=context.reactor, wall_ms=now_ms, meter=context.metrics)
+    if not context.settings.database_url.get_secret_value().startswith("sqlite:"):
+        await ledger_clock.start()
+        context.lifecycle.add("LedgerClock", ledger_clock.stop)
+    return ledger_clock
