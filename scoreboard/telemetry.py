@@ -30,7 +30,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "http_requests_total": ("Requests answered", ("route", "status")),
     "submissions_refused_total": ("Submissions refused before they were judged", ("reason",)),
     "ledger_unavailable_total": ("Batches that the ledger could not commit", ()),
-    "sql_threads_replaced_total": ("Threads of the SQL stores that hung and were replaced", ("lane",)),
+    "sql_threads_replaced_total": ("Threads of the SQL stores that hung and were replaced", ("sql_thread",)),
     "ledger_clock_unavailable_total": ("Looks at the ledger's clock that failed", ()),
     "register_unavailable_total": ("Looks at the register for new suspensions and settings that failed", ()),
     "rate_limiter_degraded_total": ("Requests that the in-process limiter judged because Redis did not answer", ()),

@@ -240,7 +240,7 @@ class Counts:
         self.replaced = 0
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
-        assert (name, labels) == ("sql_threads_replaced_total", {"lane": "silent"})
+        assert (name, labels) == ("sql_threads_replaced_total", {"sql_thread": "silent"})
         self.replaced += by
 
 

@@ -207,7 +207,7 @@ class SqlThread(Generic[B]):
         if worker in self._leaving:
             self._meter.count("sql_threads_replaced_total", sql_thread=self._name)
             self._log.warn(
-                "{lane}: a thread hangs and was replaced ({hanging} hang)", sql_thread=self._name, hanging=len(self._leaving)
+                "{sql_thread}: a thread hangs and was replaced ({hanging} hang)", sql_thread=self._name, hanging=len(self._leaving)
             )
 
     def _has_ended(self, worker: Worker[B]) -> None:
@@ -216,7 +216,7 @@ class SqlThread(Generic[B]):
             self._ended.callback(None)
 
     def _give_up_closing(self, worker: Worker[B]) -> None:
-        self._log.warn("{lane}: could not be closed in time", sql_thread=self._name)
+        self._log.warn("{sql_thread}: could not be closed in time", sql_thread=self._name)
         with self._lock:
             worker.retire()
         self._refuse_waiting(worker, "{} is closed")
@@ -232,7 +232,7 @@ class SqlThread(Generic[B]):
             if not self._ended.called:
                 self._ended.callback(None)
             return
-        self._log.warn("{lane}: the database does not answer; calls are refused until it does", sql_thread=self._name)
+        self._log.warn("{sql_thread}: the database does not answer; calls are refused until it does", sql_thread=self._name)
         self._next_probe = self._reactor.callLater(0, self._probe)
 
     def _probe(self) -> None:
@@ -260,11 +260,11 @@ class SqlThread(Generic[B]):
             if worker in self._leaving or result.check(StoreSilent):
                 return  # the worker ends by itself
             if not result.check(StoreUnavailable):
-                self._log.failure("{lane}: a probe failed", result, sql_thread=self._name)
+                self._log.failure("{sql_thread}: a probe failed", result, sql_thread=self._name)
         self._stop_probing()
         self._worker = worker
         said = f": {result.getErrorMessage()}" if isinstance(result, Failure) else ""
-        self._log.info("{lane}: the database answers again{said}", sql_thread=self._name, said=said)
+        self._log.info("{sql_thread}: the database answers again{said}", sql_thread=self._name, said=said)
 
     def _stop_probing(self) -> None:
         if self._next_probe is not None and self._next_probe.active():
