@@ -18,9 +18,9 @@ from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, using
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.schema import schema_status as ledger_schema_status
-from scoreboard.storage.sql.location import ledger_named, location, require_directory, require_file
+from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
-from scoreboard.storage.sql.stores import LedgerUnusable, sqlite_file
+from scoreboard.storage.sql.urls import ledger_named, location, require_directory, require_file, sqlite_file
 
 #: The embedded Redis of a server that was killed still writes its file for a moment.
 _SERVER_GONE_S_MAX: Final = 3.0

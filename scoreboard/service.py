@@ -80,10 +80,10 @@ from scoreboard.storage.redis.sessions import RedisSessionStore
 from scoreboard.storage.redis.tickets import RedisTickets
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
+from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
-from scoreboard.storage.sql.location import ledger_named, location, require_file
 from scoreboard.storage.sql.players import SqlPlayerStore, open_player_store
-from scoreboard.storage.sql.stores import LedgerUnusable
+from scoreboard.storage.sql.urls import ledger_named, location, require_file
 from scoreboard.systemd import Notifier
 from scoreboard.telemetry import LagWatch, Telemetry
 from scoreboard.web.app import build_site, build_socket_site
@@ -379,8 +379,8 @@ class Harness(Service):
         ledger = open_ledger(url, self._reactor, failpoint, self._telemetry)
         player_store = open_player_store(url, self._reactor, self._telemetry)
         for store in (ledger, player_store):
-            store.start()
-            self._closers.append(store.close)
+            await store.start()
+            self._closers.append(store.stop)
         return ledger, player_store
 
     async def _open_key_watch(self, client: RedisClient) -> KeyWatch:
@@ -500,9 +500,9 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         require_file(url)
         await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
     ledger, player_store = open_ledger(url, reactor), open_player_store(url, reactor)
-    closers = [player_store.close, ledger.close]
+    closers = [player_store.stop, ledger.stop]
     for store in (ledger, player_store):
-        store.start()
+        await store.start()
 
     async def close() -> None:
         for close_one in closers:

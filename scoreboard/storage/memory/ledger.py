@@ -25,7 +25,7 @@ from scoreboard.domain.judgement import (
 from scoreboard.domain.players import Achievement, ledger_shard
 from scoreboard.domain.values import PlacedReceipt, Standing
 from scoreboard.storage.memory.faults import FaultInjection
-from scoreboard.storage.sql.award import achievement_of, entries_of, reset_metadata, totals_of
+from scoreboard.storage.sql.award_rows import achievement_of, entries_of, reset_metadata, totals_of
 
 
 def _random_id() -> str:
