@@ -30,11 +30,11 @@ from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, us
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.schema import schema_status as ledger_schema_status
 from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
+from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.ledger import open_ledger
-from scoreboard.storage.sql.location import ledger_named, location, require_directory, require_file
 from scoreboard.storage.sql.players import open_player_store
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
-from scoreboard.storage.sql.stores import LedgerUnusable, sqlite_file
+from scoreboard.storage.sql.urls import ledger_named, location, require_directory, require_file, sqlite_file
 
 #: The embedded Redis of a server that was killed still writes its file for a moment.
 _SERVER_GONE_S_MAX: Final = 3.0
@@ -68,9 +68,9 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         require_file(url)
         await call_in_daemon_thread(reactor, SCHEMA_S_MAX, require_schema, url)
     ledger, player_store = open_ledger(url, reactor), open_player_store(url, reactor)
-    closers = [player_store.close, ledger.close]
+    closers = [player_store.stop, ledger.stop]
     for store in (ledger, player_store):
-        store.start()
+        await store.start()
 
     async def close() -> None:
         for close_one in closers:

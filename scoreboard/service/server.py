@@ -28,7 +28,7 @@ from scoreboard.service.stores import open_server_stores
 from scoreboard.service.wiring import fitted_capacity
 from scoreboard.storage.redis.embedded import EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisUnusable
-from scoreboard.storage.sql.stores import LedgerUnusable
+from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.systemd import Notifier
 
 #: Exceptions that may prevent a start and need no traceback: the operator reads one line.

@@ -28,8 +28,8 @@ from scoreboard.storage.redis.tickets import RedisTickets
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.sql.daemon_thread import call_in_daemon_thread
 from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
-from scoreboard.storage.sql.location import ledger_named, location
 from scoreboard.storage.sql.players import SqlPlayerStore, open_player_store
+from scoreboard.storage.sql.urls import ledger_named, location
 
 #: How long the first connection to Redis may take before the ports are opened without it.
 REDIS_WAIT_MS: Final = 500
@@ -111,8 +111,8 @@ async def _open_sql(context: ServerContext) -> tuple[SqlLedger, SqlPlayerStore]:
     ledger = open_ledger(url, reactor, context.failpoint, context.metrics)
     player_store = open_player_store(url, reactor, context.metrics)
     for store in (ledger, player_store):
-        store.start()
-        context.lifecycle.add(type(store).__name__, store.close)
+        await store.start()
+        context.lifecycle.add(type(store).__name__, store.stop)
     return ledger, player_store
 
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from scoreboard.storage.schema import migrate
-from scoreboard.storage.sql.stores import open_store
 from tests.drills.small_disk import SmallDisk, small_disk
 from tests.journeys.server import ServerProcess
 from tests.operations.test_start import ROOT, started
 from tests.storage.claims import claim
+from tests.storage.sql_stores import open_store
 from tests.storage_redis.redis_server import RedisServer
 
 SCOREBOARD = Path(sys.executable).with_name("scoreboard")

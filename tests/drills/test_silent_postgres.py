@@ -41,7 +41,7 @@ def ledger(proxy: SilentProxy, url: str) -> Iterator[SqlLedger]:
     ledger = opened(proxy.url(url))
     yield ledger
     begun_s = time.monotonic()
-    run(ledger.close)
+    run(ledger.stop)
     assert time.monotonic() - begun_s < 2.5
 
 
@@ -129,7 +129,7 @@ def test_closing_does_not_wait_for_what_is_silent(proxy: SilentProxy, url: str) 
         for ask in (ledger.award([claim("amy")], []), ledger.verify("", 10)):
             ensureDeferred(_refused(ask))
         begun_s = time.monotonic()
-        await ledger.close()
+        await ledger.stop()
         return time.monotonic() - begun_s
 
     assert run(main) < 2.5

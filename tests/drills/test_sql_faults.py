@@ -22,12 +22,11 @@ from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.ledger import REBUILD_SECONDS_MAX, SqlLedger
-from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim, granted
 from tests.storage.harnesses import opened
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, tell
 
 T = TypeVar("T")
 
@@ -52,7 +51,7 @@ def postgres_url(server: PostgresServer) -> str:
 def postgres_ledger(postgres_url: str) -> Iterator[SqlLedger]:
     ledger = opened(postgres_url)
     yield ledger
-    run(ledger.close)
+    run(ledger.stop)
 
 
 @pytest.fixture
@@ -182,7 +181,7 @@ def test_a_sqlite_ledger_locked_by_another_process_is_waited_for_two_seconds(sql
     other.execute("ROLLBACK")
     assert award_again(ledger).score_after == 1
     other.close()
-    run(ledger.close)
+    run(ledger.stop)
 
 
 def test_a_disk_that_takes_no_more_refuses_and_heals(sqlite_url: str) -> None:
@@ -197,7 +196,7 @@ def test_a_disk_that_takes_no_more_refuses_and_heals(sqlite_url: str) -> None:
     assert award(ledger).score_after == 2
     assert run(lambda: ledger.count_entries(EntryFilter())) == 2
     assert tell(sqlite_url, "PRAGMA integrity_check") == [("ok",)]
-    run(ledger.close)
+    run(ledger.stop)
 
 
 def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url: str) -> None:
@@ -207,13 +206,13 @@ def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url
     path.rename(path.with_suffix(".away"))
     with contextlib.suppress(StoreUnavailable):  # SQLite notices at its own time
         award(ledger)
-    run(ledger.close)
+    run(ledger.stop)
     ledger = opened(sqlite_url)
     for use in (lambda: award(ledger), lambda: run(ledger.state)):
         with refused_within(1.0):
             use()
     assert not path.exists()
-    run(ledger.close)
+    run(ledger.stop)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -235,7 +234,7 @@ def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_pa
     for use in uses:
         with refused_within(1.0):
             run(use)
-    run(ledger.close)
+    run(ledger.stop)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -274,7 +273,7 @@ def test_whatever_goes_wrong_in_a_batch_the_next_begins_afresh(dialect: Dialect,
 
 _WRITER = """
 import sys
-from scoreboard.storage.sql.stores import open_store
+from tests.storage.sql_stores import open_store
 from tests.storage.claims import claim
 writes = open_store(sys.argv[1]).writes
 while True:

@@ -19,13 +19,13 @@ import redis
 
 from scoreboard.storage.redis.board_records import read_version, sort_score_of
 from scoreboard.storage.schema import migrate
-from scoreboard.storage.sql.stores import open_store
 from tests.drills.crowded import fill
 from tests.drills.readers import Readers
 from tests.journeys.figures import Figures, metrics
 from tests.journeys.server import ServerProcess
 from tests.scale.spent import Spent
 from tests.storage.postgres_server import PostgresServer
+from tests.storage.sql_stores import open_store
 
 READERS = 300
 READERS_FACTOR_MAX = 1.5

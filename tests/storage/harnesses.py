@@ -74,8 +74,8 @@ class SqlHarness:
         tell(self.url, f"UPDATE user_scores SET score = {points} WHERE user_id = '{user_id}'")
 
     def close(self) -> None:
-        run(self.player_store.close)
-        run(self.ledger.close)
+        run(self.player_store.stop)
+        run(self.ledger.stop)
 
 
 def opened(url: str) -> SqlLedger:
@@ -83,7 +83,7 @@ def opened(url: str) -> SqlLedger:
     from twisted.internet import reactor
 
     ledger = open_ledger(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
-    ledger.start()
+    run(ledger.start)
     return ledger
 
 
@@ -92,7 +92,7 @@ def opened_player_store(url: str) -> SqlPlayerStore:
     from twisted.internet import reactor
 
     player_store = open_player_store(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
-    player_store.start()
+    run(player_store.start)
     return player_store
 
 

@@ -14,9 +14,10 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 
+from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage import schema
 from scoreboard.storage.schema import migrate
-from scoreboard.storage.sql.stores import migration_engine
+from scoreboard.storage.sql.stores import PlayerSessions, SqlStore, migration_engine, player_sessions_opener, store_opener
 from tests.storage.postgres_server import postgres
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -31,6 +32,16 @@ def fresh_url(dialect: Dialect, directory: Path) -> str:
     path = Path(tempfile.mkdtemp(dir=directory)) / "ledger.db"
     shutil.copyfile(_sqlite_template(), path)
     return f"sqlite:///{path}"
+
+
+def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
+    """The blocking parts of one ledger."""
+    return store_opener(url, failpoint)()
+
+
+def open_player_sessions(url: str) -> PlayerSessions:
+    """The blocking parts of one player store."""
+    return player_sessions_opener(url)()
 
 
 def migrate_to(url: str, revision: str) -> None:

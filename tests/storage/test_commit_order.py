@@ -21,10 +21,10 @@ from scoreboard.domain.ledger_state import ChangedPage
 from scoreboard.domain.players import ledger_shard
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.commit_order import CommitOrder
-from scoreboard.storage.sql.stores import SqlStore, open_store
+from scoreboard.storage.sql.stores import SqlStore
 from tests.storage.claims import claim
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.sql_stores import fresh_url, tell
+from tests.storage.sql_stores import fresh_url, open_store, tell
 
 WRITERS = 3
 NO_SUCH_TRANSACTION_YET = 10**12

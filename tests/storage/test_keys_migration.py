@@ -18,10 +18,9 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import SUSPENDED
 from scoreboard.storage.schema import migrate, schema_status
-from scoreboard.storage.sql.stores import open_player_sessions, open_store
 from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, open_player_sessions, open_store, tell
 
 #: Three players of the ledger, and one each whom only the settings, the suspensions and the achievements name.
 PLAYERS = ("amy", "böb", "Zed")

@@ -12,10 +12,10 @@ from scoreboard.domain.judgement import Award
 from scoreboard.domain.players import SuspensionOrder
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.sql.postgres.session import connect
-from scoreboard.storage.sql.stores import open_player_sessions, open_store
 from tests.storage.claims import claim, granted
 from tests.storage.pgbouncer import PgBouncer, pgbouncer
 from tests.storage.postgres_server import postgres
+from tests.storage.sql_stores import open_player_sessions, open_store
 
 USERS = 7
 

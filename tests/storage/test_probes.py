@@ -9,11 +9,10 @@ import psycopg
 import pytest
 
 from scoreboard.domain.errors import StoreUnavailable
-from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim
 from tests.storage.harnesses import opened
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, tell
 
 #: What tells how much a ledger holds.
 SIZE = {"sqlite": "PRAGMA page_count", "postgresql": "SELECT pg_database_size(current_database())"}
@@ -29,7 +28,7 @@ def test_a_probe_waits_for_no_row_that_somebody_holds(tmp_path: Path) -> None:
         began_s = time.monotonic()
         run(ledger.ping)
         assert time.monotonic() - began_s < 0.5
-    run(ledger.close)
+    run(ledger.stop)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -15,11 +15,11 @@ import pytest
 
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
-from scoreboard.storage.sql.stores import PlayerSessions, open_player_sessions
+from scoreboard.storage.sql.stores import PlayerSessions
 from tests.awaiting import run
 from tests.storage.claims import NOW, claim, granted
 from tests.storage.harnesses import opened, opened_player_store
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_player_sessions, tell
 
 WRITERS = 4
 ROUNDS = 8
@@ -132,8 +132,8 @@ def test_a_locked_register_refuses_in_time_and_holds_up_neither_its_readers_nor_
         assert [one.milestone for one in run(lambda: player_store.achievements("amy"))] == [100]
     run(lambda: player_store.change_settings("amy", PRIVATE, NOW))
     assert run(player_store.revision) == 1
-    run(player_store.close)
-    run(ledger.close)
+    run(player_store.stop)
+    run(ledger.stop)
 
 
 def test_a_locked_sqlite_file_refuses_changes_in_time_and_answers_readers(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_locked_sqlite_file_refuses_changes_in_time_and_answers_readers(tmp_pa
     other.execute("ROLLBACK")
     other.close()
     assert run(lambda: player_store.suspend(order("amy", True, 1)))
-    run(player_store.close)
+    run(player_store.stop)
 
 
 def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the_worse(url: str) -> None:
@@ -164,7 +164,7 @@ def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the
     assert run(lambda: player_store.suspend(order("amy", True, 2)))
     assert run(lambda: player_store.suspended("", 9)) == ["amy"]
     assert run(player_store.revision) == 1
-    run(player_store.close)
+    run(player_store.stop)
 
 
 def test_a_change_that_was_given_up_is_not_committed(url: str) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.schema import migrate, require_schema, schema_status
+from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.sqlite import writer as sqlite
-from scoreboard.storage.sql.stores import LedgerUnusable, open_store
 from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, migrate_to, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, migrate_to, open_store, tell
 
 NEWEST = "0003"
 

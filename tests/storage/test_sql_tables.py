@@ -12,10 +12,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from scoreboard.domain.entries import ResetOrder
-from scoreboard.storage.sql.stores import migration_engine, open_store
+from scoreboard.storage.sql.stores import migration_engine
 from scoreboard.storage.sql.tables import metadata
 from tests.storage.claims import NOW, claim, granted, placed
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, tell
 
 SUSPENSION = "ledger_shard, suspension_id, user_id, suspended, operator, reason, at, turn"
 #: An entry without its position, which the store fills in.

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.storage.sql import thread as thread_module
-from scoreboard.storage.sql.thread import SqlThread, close_threads
+from scoreboard.storage.sql.thread import SqlThread, stop_threads
 from scoreboard.storage.sql.thread_worker import StoreSilent
 from tests.awaiting import run
 
@@ -76,7 +76,7 @@ def sql_thread(reactor: Any, workshop: Workshop) -> Iterator[SqlThread[Workshop]
     sql_thread.start()
     yield sql_thread
     workshop.released.set()
-    run(lambda: sql_thread.close(5))
+    run(lambda: sql_thread.stop(5))
 
 
 def later(coroutine: Any) -> Deferred[Any]:
@@ -152,13 +152,13 @@ def test_closing_finishes_what_waits_then_lets_go_in_the_lanes_own_thread(reacto
 
     async def main() -> None:
         held = later(sql_thread.ask(5, holding("held")))
-        closing = later(sql_thread.close(5))
+        closing = later(sql_thread.stop(5))
         with pytest.raises(StoreUnavailable, match="is closed"):
             await sql_thread.ask(5, working("too late"))
         await deferLater(reactor, 0.01, workshop.released.set)
         await closing
         assert await held == "held"
-        await sql_thread.close(5)
+        await sql_thread.stop(5)
 
     run(main)
     assert workshop.done == ["held"]
@@ -185,7 +185,7 @@ def test_lanes_of_one_store_close_one_after_another(reactor: Any) -> None:
     for name in "abc":
         threads.append(SqlThread(reactor, name, lambda name=name: SlowToClose(name, steps), waiting_max=3))  # type: ignore[misc]
         threads[-1].start()
-    run(lambda: close_threads(threads, 5))
+    run(lambda: stop_threads(threads, 5))
     assert steps == [f"{name} {step}" for name in "abc" for step in ("closes", "is closed")]
 
 
@@ -287,15 +287,13 @@ def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers
         for one in waiting:
             with pytest.raises(StoreAway, match="does not answer"):
                 await one
-        assert sql_thread.away
         await refused_at_once(sql_thread)
         await deferLater(reactor, 0.5)
         await refused_at_once(sql_thread)
         store.silent.clear()
         await deferLater(reactor, 0.3)
         assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
-        assert not sql_thread.away
-        await sql_thread.close(5)
+        await sql_thread.stop(5)
 
     run(main)
     assert set(store.made) == {"probe", "back"}
@@ -316,7 +314,7 @@ def test_a_call_that_waited_in_vain_sends_the_lane_away_before_the_next_is_made(
             await waiting
         await deferLater(reactor, 0.1)
         assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
-        await sql_thread.close(5)
+        await sql_thread.stop(5)
 
     run(main)
     assert store.made == ["probe", "back"]
@@ -337,7 +335,7 @@ def test_no_more_threads_hang_than_the_limit_allows(reactor: Any, store: Store, 
         store.silent.clear()
         await deferLater(reactor, 0.3)
         assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
-        await sql_thread.close(5)
+        await sql_thread.stop(5)
 
     run(main)
 
@@ -352,7 +350,7 @@ def test_closing_ends_in_time_whatever_hangs(hangs: bool, reactor: Any, store: S
             store.hangs.set()
         waiting = [later(sql_thread.ask(5, lambda text_line: text_line.ask("late"))) for _ in range(3)]
         begun = time.monotonic()
-        await sql_thread.close(0.2)
+        await sql_thread.stop(0.2)
         assert time.monotonic() - begun < 0.5
         store.silent.clear()
         for one in waiting[1:]:

@@ -16,9 +16,9 @@ from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import EntryFilter, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
-from scoreboard.storage.sql.stores import SqlStore, open_store
+from scoreboard.storage.sql.stores import SqlStore
 from tests.storage.claims import NOW, claim, granted, judged, placed, receipt_in
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store
 
 THREADS = 8
 #: SQLite's clock and Python's read the same clock and round it otherwise.

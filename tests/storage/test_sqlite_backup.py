@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
 from scoreboard.storage.sql.sqlite.file import SqliteFile
 from scoreboard.storage.sql.sqlite.writer import connect
-from scoreboard.storage.sql.stores import LedgerUnusable
 
 STEPS = ("copied", "checked", "kept", "restored")
 

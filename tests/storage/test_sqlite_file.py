@@ -16,11 +16,10 @@ import pytest
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.sqlite.backup import back_up
-from scoreboard.storage.sql.stores import open_store
 from tests.awaiting import run
 from tests.storage.claims import claim
 from tests.storage.harnesses import SqlHarness
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import open_store, tell
 
 OTHER_PROGRAM = "import sqlite3, sys; sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2]).fetchall()"
 

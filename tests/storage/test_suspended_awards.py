@@ -17,10 +17,10 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder, ledger_shard
 from scoreboard.domain.refusals import HELD, SUSPENDED
-from scoreboard.storage.sql.stores import SqlStore, open_player_sessions, open_store
+from scoreboard.storage.sql.stores import SqlStore
 from tests.storage.claims import NOW, claim, granted, judged
 from tests.storage.harnesses import Harness, harness_of
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_player_sessions, open_store, tell
 
 _ids = itertools.count()
 

@@ -29,7 +29,7 @@ from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.players import Achievement, ledger_shard
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.faults import FaultInjection
-from scoreboard.storage.sql.award import achievement_of, entries_of, reset_metadata, totals_of
+from scoreboard.storage.sql.award_rows import achievement_of, entries_of, reset_metadata, totals_of
 
 
 def _random_id() -> str:

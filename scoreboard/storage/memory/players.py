@@ -11,7 +11,7 @@ from scoreboard.domain.judgement import MilestoneKey
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
 from scoreboard.storage.memory.faults import FaultInjection
 from scoreboard.storage.memory.ledger import beyond
-from scoreboard.storage.sql.award import sanitize_text
+from scoreboard.storage.sql.award_rows import sanitize_text
 
 
 class MemoryPlayerStore(FaultInjection):

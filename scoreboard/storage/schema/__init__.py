@@ -1,7 +1,7 @@
-"""The ledger's schema and its history: Alembic revisions, run by the program itself.
+"""Schema migrations of the ledger: Alembic revisions, which the program itself runs.
 
-Everything here blocks, and is called before the reactor runs or by the CLI. Revisions run in one transaction behind a lock, so
-two servers that start at once are safe and a failed upgrade leaves what was there.
+All functions block; the server calls them in a thread before it uses the ledger, and the CLI calls them too. Revisions run in one
+transaction under a lock: two servers that start at once are safe, and an upgrade that fails changes nothing.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.sqlite.refusal import refusal
-from scoreboard.storage.sql.stores import LedgerUnusable, migration_engine, sqlite_file
+from scoreboard.storage.sql.stores import migration_engine
+from scoreboard.storage.sql.urls import sqlite_file
 
-#: Any number, as long as every release takes the same.
+#: An arbitrary number, the same in every release.
 _ADVISORY_LOCK: Final = 7_236_001
-#: Another server's upgrade of a PostgreSQL ledger may take so long.
+#: How long a start waits for another server's upgrade of a PostgreSQL ledger.
 _LOCK_SECONDS_MAX: Final = 60
-#: A start waits so long for whoever holds a SQLite ledger; the service manager tries again.
+#: How long a start waits for another process's lock on a SQLite ledger; then the service manager tries again.
 _FILE_LOCK_SECONDS_MAX: Final = 5
 
 
 def migrate(url: str) -> str:
-    """Bring the schema to its newest revision, which is returned; a SQLite file is made if need be, for its owner's eyes only.
+    """Bring the schema to its newest revision, which is returned. A SQLite file that does not exist is made for its owner only.
 
-    Raises LedgerUnusable (a newer schema, not a ledger, no permission) or StoreUnavailable.
+    Raises LedgerUnusable (a newer schema, no ledger, no permission) or StoreUnavailable.
     """
     path = sqlite_file(url)
     config, head = _config()
@@ -46,14 +48,14 @@ def migrate(url: str) -> str:
         with _connected(url) as connection, connection.begin():
             _lock(connection)
             _refuse_newer(connection, config)
-            _refuse_foreign_tongues(connection)
+            _refuse_narrow_encoding(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     return head
 
 
 def schema_status(url: str) -> tuple[str | None, str]:
-    """(the revision that the ledger has, None if it is empty or not there yet, and the newest there is)."""
+    """(the ledger's revision, None if it is empty or does not exist; the newest revision). Raises as `migrate` does."""
     path = sqlite_file(url)
     _, head = _config()
     if path is not None and not path.exists():
@@ -63,7 +65,7 @@ def schema_status(url: str) -> tuple[str | None, str]:
 
 
 def require_schema(url: str) -> None:
-    """Return if the ledger has the schema that this program was written for; raise LedgerUnusable if not."""
+    """Raise LedgerUnusable unless the ledger has the schema that this program needs."""
     config, head = _config()
     with _explained(url), _connected(url) as connection:
         _refuse_newer(connection, config)
@@ -76,7 +78,7 @@ def require_schema(url: str) -> None:
 
 def _config() -> tuple[Config, str]:
     config = Config()
-    # Alembic's configuration interpolates.
+    # Alembic's configuration interpolates %.
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     head = ScriptDirectory.from_config(config).get_current_head()
     assert head is not None, "there is at least one revision"
@@ -94,7 +96,7 @@ def _connected(url: str) -> Iterator[Connection]:
 
 
 def _lock(connection: Connection) -> None:
-    """Begin the transaction in which everything happens, alone."""
+    """Begin the transaction of the upgrade, under the lock that lets one upgrade run at a time."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {1_000 * _FILE_LOCK_SECONDS_MAX}")
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -111,8 +113,8 @@ def _refuse_newer(connection: Connection, config: Config) -> None:
         raise LedgerUnusable(f"the ledger's schema {', '.join(sorted(newer))} was made by a newer release of this program")
 
 
-def _refuse_foreign_tongues(connection: Connection) -> None:
-    """Names come in every script; a database that cannot hold one would fail everyone in its batch."""
+def _refuse_narrow_encoding(connection: Connection) -> None:
+    """A database that cannot store a name's script would fail the whole batch of that name."""
     if connection.dialect.name == "postgresql":
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
         if encoding not in ("UTF8", "SQL_ASCII"):
@@ -121,7 +123,7 @@ def _refuse_foreign_tongues(connection: Connection) -> None:
 
 @contextlib.contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Driver errors to the two things an operator can do: wait for the store, or mend what is there."""
+    """Turn errors of the drivers into StoreUnavailable (wait) or LedgerUnusable (mend)."""
     try:
         yield
     except (OSError, SQLAlchemyError) as error:

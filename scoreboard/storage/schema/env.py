@@ -1,4 +1,4 @@
-"""What Alembic runs to reach the database: the connection that `migrate` opened and locked."""
+"""Alembic's environment: it runs the migrations on the connection that `migrate` opened and locked."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""One blocking call in a daemon thread: the end of the process does not wait for it, as it does for the reactor's own threads."""
+"""One blocking call in a daemon thread. The process can end before the call does, unlike with the reactor's own threads."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ T = TypeVar("T")
 
 
 async def call_in_daemon_thread(reactor: Reactor, seconds_max: float | None, work: Callable[..., T], *arguments: Any) -> T:
-    """What the work returns or raises; StoreUnavailable if it takes longer, and then its outcome is of no interest."""
+    """What the work returns or raises; StoreUnavailable if it takes longer than ``seconds_max``: then its result is dropped."""
     answer: Deferred[Any] = Deferred()
 
-    def tell(returned: Any) -> None:
+    def settle(returned: Any) -> None:
         if not answer.called:
-            answer.callback(returned)  # a Failure goes down the errback's way
+            answer.callback(returned)  # a Failure runs the errbacks
 
-    def make() -> None:
+    def run() -> None:
         try:
             returned: Any = work(*arguments)
         except Exception:
             returned = Failure()
-        reactor.callFromThread(tell, returned)
+        reactor.callFromThread(settle, returned)
 
     def give_up() -> None:
-        tell(Failure(StoreUnavailable(f"the ledger did not answer in {seconds_max:g} s")))
+        settle(Failure(StoreUnavailable(f"the ledger did not answer in {seconds_max:g} s")))
 
     alarm = None if seconds_max is None else reactor.callLater(seconds_max, give_up)
-    Thread(target=make, name=getattr(work, "__name__", "work"), daemon=True).start()
+    Thread(target=run, name=getattr(work, "__name__", "work"), daemon=True).start()
     try:
         result: T = await answer
         return result

@@ -1,4 +1,4 @@
-"""The register's rows, in portable SQL: the blocking halves of storage/sql/players.py, one that reads and one that changes."""
+"""Queries and changes of the player store, in portable SQL: the blocking halves of storage/sql/players.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import Boolean, Connection, cast, func, insert, null, select, un
 from sqlalchemy.dialects import postgresql
 
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder, ledger_shard
-from scoreboard.storage.sql.award import sanitize_text
+from scoreboard.storage.sql.award_rows import sanitize_text
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import (
     achievements,
@@ -20,27 +20,27 @@ from scoreboard.storage.sql.tables import (
     user_scores,
 )
 
-_WISH: Final = player_settings.c
+_SETTINGS: Final = player_settings.c
 _ORDER: Final = suspensions.c
 _UNLOCKED: Final = achievements.c
 _LATER: Final = suspensions.alias("later")
-#: Every suspension that no later order about the same player has replaced.
-_STANDS: Final = (
+#: Holds for a player's newest order.
+_IS_NEWEST: Final = (
     _ORDER.revision
     == select(func.max(_LATER.c.revision))
     .where(_LATER.c.ledger_shard == _ORDER.ledger_shard, _LATER.c.user_id == _ORDER.user_id)
     .scalar_subquery()
 )
-#: How long a suspension waits for the player's row; within the deadline of a change (register.py).
+#: How long a suspension waits for the player's row. It must be less than the deadline of a change (players.py).
 ACCOUNT_LOCK_MS_MAX: Final = 4_000
-_UNSAID: Final = cast(null(), Boolean)
+_NULL: Final = cast(null(), Boolean)
 
 
 class PlayerQueries(SqlSession):
-    """What is asked of the register."""
+    """The blocking half of boundaries.PlayerStore that reads: methods of the same names, with the same promises."""
 
     def achievements(self, user_id: str) -> list[Achievement]:
-        """As boundaries.Register.achievements."""
+        """The player's achievements, oldest first."""
         asked = (
             select(_UNLOCKED.milestone, _UNLOCKED.action_id, _UNLOCKED.unlocked_at)
             .where(*of_player(_UNLOCKED, user_id))
@@ -53,13 +53,13 @@ class PlayerQueries(SqlSession):
             ]
 
     def settings(self, user_id: str) -> PlayerSettings:
-        """As boundaries.Register.settings."""
+        """The player's settings, or the defaults."""
         with self.reading() as connection:
-            spectators = connection.scalar(select(_WISH.spectators).where(*of_player(_WISH, user_id)))
+            spectators = connection.scalar(select(_SETTINGS.spectators).where(*of_player(_SETTINGS, user_id)))
         return PlayerSettings() if spectators is None else PlayerSettings(spectators=spectators)
 
     def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
-        """As boundaries.Register.suspensions."""
+        """The newest orders about a player, newest first."""
         asked = select(suspensions).where(*of_player(_ORDER, user_id)).order_by(_ORDER.revision.desc()).limit(limit)
         with self.reading() as connection:
             return [
@@ -75,10 +75,10 @@ class PlayerQueries(SqlSession):
             ]
 
     def suspended(self, after_user_id: str, limit: int) -> list[str]:
-        """As boundaries.Register.suspended."""
+        """A page of the suspended players, by shard and user id."""
         asked = (
             select(_ORDER.user_id)
-            .where(beyond_player(_ORDER, after_user_id), _ORDER.suspended, _STANDS)
+            .where(beyond_player(_ORDER, after_user_id), _ORDER.suspended, _IS_NEWEST)
             .order_by(_ORDER.ledger_shard, _ORDER.user_id)
             .limit(limit)
         )
@@ -86,22 +86,22 @@ class PlayerQueries(SqlSession):
             return list(connection.scalars(asked))
 
     def private(self, after_user_id: str, limit: int) -> list[str]:
-        """As boundaries.Register.private."""
-        private = select(_WISH.user_id).where(beyond_player(_WISH, after_user_id), ~_WISH.spectators)
-        asked = private.order_by(_WISH.ledger_shard, _WISH.user_id).limit(limit)
+        """A page of the players who forbid spectators, by shard and user id."""
+        private = select(_SETTINGS.user_id).where(beyond_player(_SETTINGS, after_user_id), ~_SETTINGS.spectators)
+        asked = private.order_by(_SETTINGS.ledger_shard, _SETTINGS.user_id).limit(limit)
         with self.reading() as connection:
             return list(connection.scalars(asked))
 
     def revision(self) -> int:
-        """As boundaries.PlayerStore.revision."""
+        """The number of the newest change."""
         with self.reading() as connection:
             return connection.scalar(select(player_changes.c.number)) or 0
 
     def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
-        """As boundaries.Register.turns. One statement: what it sees of both tables is of one moment."""
-        wished = select(_WISH.revision.label("number"), _WISH.user_id, _UNSAID.label("suspended"), _WISH.spectators)
-        ordered = select(_ORDER.revision, _ORDER.user_id, _ORDER.suspended, _UNSAID)
-        both = union_all(wished.where(_WISH.revision > after), ordered.where(_ORDER.revision > after))
+        """The changes after a revision, in order. One statement reads both tables, so it sees both at one moment."""
+        wishes = select(_SETTINGS.revision.label("number"), _SETTINGS.user_id, _NULL.label("suspended"), _SETTINGS.spectators)
+        orders = select(_ORDER.revision, _ORDER.user_id, _ORDER.suspended, _NULL)
+        both = union_all(wishes.where(_SETTINGS.revision > after), orders.where(_ORDER.revision > after))
         with self.reading() as connection:
             return [
                 PlayerChange(revision=number, user_id=user_id, suspended=suspended, spectators=spectators)
@@ -110,29 +110,29 @@ class PlayerQueries(SqlSession):
 
 
 class PlayerWriter(SqlSession):
-    """What is entered into the register. Each change takes a number, and with it the lock that orders all changes."""
+    """The blocking half of boundaries.PlayerStore that writes. A revision is taken with the lock that orders all changes."""
 
     def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
-        """As boundaries.Register.change_settings."""
+        """Keep the player's settings; the revision of the change."""
         with self.writing() as connection:
             revision = _next_revision(connection)
             said = {"spectators": settings.spectators, "changed_at": at_ms, "revision": revision}
-            changed = connection.execute(update(player_settings).where(*of_player(_WISH, user_id)).values(said))
-            if changed.rowcount == 0:  # nobody else can have entered it since: we hold the revision
+            changed = connection.execute(update(player_settings).where(*of_player(_SETTINGS, user_id)).values(said))
+            if changed.rowcount == 0:  # it is still missing: we hold the lock of the revision
                 connection.execute(insert(player_settings).values(ledger_shard=ledger_shard(user_id), user_id=user_id, **said))
         return revision
 
     def suspend(self, order: SuspensionOrder) -> bool:
-        """As boundaries.Register.suspend."""
+        """Enter an order; False if the player is suspended, or not, already."""
         with self.writing() as connection:
-            # The account first: who waits for a player's row must not hold up the changes of all others.
+            # The account first: while a change waits for a player's row it must not hold the lock that all changes need.
             _lock_account(connection, order.user_id, order.at_ms)
             revision = _next_revision(connection)
-            stands = connection.scalar(
+            is_suspended = connection.scalar(
                 select(_ORDER.suspended).where(*of_player(_ORDER, order.user_id)).order_by(_ORDER.revision.desc()).limit(1)
             )
-            if bool(stands) == order.suspended:
-                connection.rollback()  # the number, too, is given back
+            if bool(is_suspended) == order.suspended:
+                connection.rollback()  # which gives the revision back
                 return False
             connection.execute(
                 insert(suspensions).values(
@@ -150,7 +150,7 @@ class PlayerWriter(SqlSession):
 
 
 def _next_revision(connection: Connection) -> int:
-    """The number of the change that this transaction makes; until it ends nobody else gets one."""
+    """The revision of the change that this transaction makes. No other transaction gets one until this one ends."""
     number: int = connection.execute(
         update(player_changes).values(number=player_changes.c.number + 1).returning(player_changes.c.number)
     ).scalar_one()
@@ -158,11 +158,11 @@ def _next_revision(connection: Connection) -> int:
 
 
 def _lock_account(connection: Connection, user_id: str, at_ms: int) -> None:
-    """Lock the player's account until the commit, so that no award of the player is under way or begins meanwhile.
+    """Lock the player's account until the commit, so that no award of the player runs at the same time.
 
-    An award locks its players' accounts before it asks who is suspended, so one of the two transactions is first. A player
-    without an account gets one of version 0, which no reader sees: otherwise a first award could commit beside us. SQLite has one
-    writer at a time, and this transaction is it.
+    An award locks its players' accounts before it reads the suspensions, so one of the two transactions comes first. A player
+    without an account gets one of version 0, which no query shows: otherwise a first award could commit beside this transaction.
+    SQLite needs no lock, because it has one writer at a time.
     """
     if connection.dialect.name == "sqlite":
         return

@@ -1,4 +1,4 @@
-"""What both SQL stores are asked, in portable SQL: pages of standings and entries, the board, and whether it all adds up."""
+"""Read queries of the ledger, in portable SQL: pages of standings and entries, the board, and the check that all adds up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scoreboard.storage.sql.tables import (
 
 _USER: Final = user_scores.c
 _ENTRY: Final = score_transactions.c
-#: Without accounts of version 0: a suspension inserted those (register_rows), and they have no entries.
+#: Without accounts of version 0: a suspension inserted those (player_queries.py), and they have no entries.
 _STANDINGS: Final = select(
     _USER.user_id, _USER.username, _USER.avatar, _USER.score, _USER.version, _USER.reached_at, _USER.last_updated
 ).where(_USER.version > 0)
@@ -41,41 +41,41 @@ _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
 class LedgerQueries(SqlSession):
-    """Blocking questions to a SQL store."""
+    """The blocking half of boundaries.Ledger that reads: methods of the same names, with the same promises."""
 
     def top(self, offset: int, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.top. Equal points rank first-come-first, then by user id, descending, as a sorted set has it."""
+        """A page of the board, best first. Equal points rank by time, then by user id descending, as in a Redis sorted set."""
         best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
         with self.reading() as connection:
-            return _as_standings(connection.execute(best.offset(offset).limit(limit)))
+            return standings_of(connection.execute(best.offset(offset).limit(limit)))
 
     def ranked_count(self) -> int:
-        """As boundaries.Ledger.ranked_count."""
+        """How many players are on the board."""
         with self.reading() as connection:
             return connection.scalar(select(func.count()).select_from(user_scores).where(_ON_BOARD)) or 0
 
     def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
-        """As boundaries.Ledger.accounts_of."""
+        """The standings of these players, in their order, without unknown ones."""
         keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
         with self.reading() as connection:
-            found = _as_standings(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
+            found = standings_of(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
         by_user = {one.user_id: one for one in found}
         return [by_user[user_id] for user_id in user_ids if user_id in by_user]
 
     def account(self, user_id: str) -> Standing | None:
-        """As boundaries.Ledger.account."""
+        """One player's standing; None for an unknown player."""
         asked = _STANDINGS.where(*of_player(_USER, user_id))
         with self.reading() as connection:
-            found = _as_standings(connection.execute(asked))
+            found = standings_of(connection.execute(asked))
         return found[0] if found else None
 
     def clock_ms(self) -> int:
-        """As boundaries.Ledger.clock_ms."""
+        """The database's time, in milliseconds since 1970."""
         with self.reading() as connection:
             return int(connection.exec_driver_sql(_CLOCK_MS[connection.dialect.name]).scalar_one())
 
     def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
-        """As boundaries.Ledger.entries."""
+        """A page of entries by (time, transaction id), ascending or newest first."""
         order = (_ENTRY.timestamp, _ENTRY.transaction_id)
         asked = _ENTRIES.where(*_conditions(where)).limit(limit)
         asked = asked.order_by(*(column.desc() for column in order) if newest_first else order)
@@ -89,13 +89,13 @@ class LedgerQueries(SqlSession):
             ]
 
     def count_entries(self, where: EntryFilter) -> int:
-        """As boundaries.Ledger.count_entries."""
+        """How many entries the filter finds."""
         asked = select(func.count()).select_from(score_transactions).where(*_conditions(where))
         with self.reading() as connection:
             return connection.scalar(asked) or 0
 
     def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
-        """As boundaries.Ledger.verify."""
+        """Compare the totals of a page of players with their entries: (the last user id, None at the end; the differences)."""
         players = (_USER.ledger_shard, _USER.user_id)
         page = (
             select(*players, _USER.score, _USER.version)
@@ -127,7 +127,8 @@ class LedgerQueries(SqlSession):
         return (rows[-1].user_id if len(rows) == limit else None), findings
 
 
-def _as_standings(rows: Iterable[Any]) -> list[Standing]:
+def standings_of(rows: Iterable[Any]) -> list[Standing]:
+    """Standings from rows of (user id, username, avatar, points, version, reached at, updated at), times in milliseconds."""
     return [
         Standing(
             user_id=user_id,

@@ -1,4 +1,4 @@
-"""SQL session: one connection for questions and changes in portable SQL, closed after any failure and opened again."""
+"""SQL session: one SQLAlchemy connection for reads and changes in portable SQL, closed after any failure and opened again."""
 
 from __future__ import annotations
 
@@ -8,48 +8,50 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import SQLAlchemyError
+from typing_extensions import override
 
 from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.storage.sql.interruptible import Interruptible
 
 
 def _no_check() -> None:
-    """Nothing to look at."""
+    """Check nothing."""
 
 
-class SqlSession:
-    """Blocks. One thread asks; another may ``interrupt``, which ``cut`` does as the driver can.
+class SqlSession(Interruptible):
+    """A session on an engine that has one connection.
 
-    ``check`` is called before a connection is used, and raises StoreUnavailable where none should be.
+    ``interrupt_driver`` ends what runs on a connection of the driver, from another thread. ``check`` is called before each use
+    of the connection and raises StoreUnavailable where it must not be used.
     """
 
-    def __init__(self, engine: Engine, interrupt: Callable[[Any], None], check: Callable[[], None] = _no_check) -> None:
+    def __init__(self, engine: Engine, interrupt_driver: Callable[[Any], None], check: Callable[[], None] = _no_check) -> None:
         self._engine = engine
-        self._interrupt = interrupt
+        self._interrupt_driver = interrupt_driver
         self._check = check
-        self._asked: Any = None
-        self._interrupted = False
-        # As soon as there is a connection: SQLAlchemy asks it a few things before we do.
+        self._in_use: Any = None
+        # SQLAlchemy asks a new connection a few things before it hands it over: an interruption must reach those too.
         event.listen(engine, "connect", self._connected, insert=True)
 
+    @override
     def probe(self) -> None:
-        """As lane_worker.Blocking.probe."""
         with self.reading() as connection:
             connection.exec_driver_sql("SELECT version_num FROM alembic_version")
 
+    @override
     def interrupt(self) -> None:
-        """Make what is running now fail soon, and keep it from committing; from another thread."""
         self._interrupted = True
-        asked = self._asked
-        if asked is not None:
-            self._interrupt(asked)
+        in_use = self._in_use
+        if in_use is not None:
+            self._interrupt_driver(in_use)
 
+    @override
     def close(self) -> None:
-        """Let go of the database. A later question opens it again."""
         self._engine.dispose()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection for questions that need no transaction. Raises StoreUnavailable."""
+        """A connection for reads that need no transaction. Raises StoreUnavailable."""
         with self._connection() as connection:
             settings = _local_settings(connection)
             if settings is None:
@@ -61,45 +63,41 @@ class SqlSession:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction, committed at the end; rolled back by whatever is raised. Raises StoreUnavailable."""
+        """A transaction that is committed at the end and rolled back by any error. Raises StoreUnavailable."""
         with self._connection() as connection:
             # Our connections are in the drivers' autocommit mode. SQLite's lock is taken before anything is read. In PostgreSQL
-            # what is read after a lock must hold what was committed while we waited for it, whatever the database's default is.
+            # a read after a lock must see what was committed during the wait, whatever the database's default isolation is.
             sqlite = connection.dialect.name == "sqlite"
             begin = "BEGIN IMMEDIATE" if sqlite else "BEGIN ISOLATION LEVEL READ COMMITTED"
             settings = _local_settings(connection)
             connection.exec_driver_sql(begin if settings is None else f"{begin}; {settings}")
             yield connection
-            self._may_go_on()  # whoever asked was told that nothing is known to have changed: then let nothing change
+            self._require_not_interrupted()
             connection.commit()
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[Connection]:
         try:
-            self._may_go_on()
+            self._require_not_interrupted()
             self._check()
             with self._engine.connect() as connection:
-                self._asked = connection.connection.dbapi_connection
-                self._may_go_on()
+                self._in_use = connection.connection.dbapi_connection
+                self._require_not_interrupted()
                 yield connection
         except SQLAlchemyError as error:
             self.close()
             cause = getattr(error, "orig", None) or error
             raise StoreUnavailable(str(cause).strip().partition("\n")[0]) from error
         finally:
-            self._asked = None
-            self._interrupted = False  # it was meant for this call
+            self._in_use = None
+            self._interrupted = False  # the interruption was meant for this call
 
     def _connected(self, connection: Any, _record: object) -> None:
-        self._asked = connection
-        self._may_go_on()
-
-    def _may_go_on(self) -> None:
-        if self._interrupted:
-            raise StoreUnavailable("interrupted")
+        self._in_use = connection
+        self._require_not_interrupted()
 
 
 def _local_settings(connection: Connection) -> str | None:
-    """What a transaction has to begin with where a pooler gives each another session (postgres_session.py)."""
+    """The settings that each transaction begins with where a pooler stands in between (postgres/session.py); else None."""
     settings: str | None = getattr(connection.connection.dbapi_connection, "local_settings", None)
     return settings

@@ -1,172 +1,112 @@
-"""Which SQL store a URL means: the only file that knows both dialects."""
+"""Factory of the SQL stores: which implementation a URL means. The only file that knows both dialects."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeVar
 
-import psycopg
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine
 
 from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import AwardWriter
 from scoreboard.storage.sql.commit_order import CommitOrder, PostgresCommitOrder, SqliteCommitOrder
 from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter
-from scoreboard.storage.sql.postgres import session as postgres_session
+from scoreboard.storage.sql.postgres import session as postgres
 from scoreboard.storage.sql.postgres.session import FOLLOWER_SETTINGS, STATEMENT_MS_MAX, PostgresSession
 from scoreboard.storage.sql.postgres.writer import PostgresAwardWriter
 from scoreboard.storage.sql.probes import SqlProbe
 from scoreboard.storage.sql.queries import LedgerQueries
+from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.sqlite import writer as sqlite
 from scoreboard.storage.sql.sqlite.file import SqliteFile
-from scoreboard.storage.sql.sqlite.refusal import LedgerUnusable as LedgerUnusable
 from scoreboard.storage.sql.sqlite.writer import SqliteAwardWriter
-from scoreboard.storage.sql.thread_worker import Blocking
+from scoreboard.storage.sql.urls import parse
 
-#: An audit may count millions of entries; nobody else waits for it.
+#: An audit may count millions of entries. It delays no other call.
 AUDIT_STATEMENT_MS_MAX: Final = 30_000
 #: A page of a rebuild, on a database that is busy with everything else.
 REBUILD_STATEMENT_MS_MAX: Final = 8_000
 #: A migration may rewrite a table.
 MIGRATION_STATEMENT_MS_MAX: Final = 3_600_000
 
-
-class ThreadedAwardWriter(AwardWriter, Blocking, Protocol):
-    """The writing half of a SQL store, as a lane serves it."""
+S = TypeVar("S", bound=SqlSession)
 
 
 @dataclass(frozen=True, eq=False)
 class SqlStore:
-    """The parts of a SQL store, each for one thread: what writes, reads, reads for long, follows commits, and probes."""
+    """The blocking parts of a ledger. Each is used by one thread."""
 
-    writes: ThreadedAwardWriter
+    writes: AwardWriter
     reads: LedgerQueries
     audits: LedgerQueries
     order: CommitOrder
     commit_probe: SqlProbe
 
 
-def store_opener(url: str, failpoint: Failpoint = no_failpoint) -> Callable[[], SqlStore]:
-    """Opens as many stores as it is called behind ``sqlite:///path`` or ``postgresql://…``, nothing connected yet.
-
-    LedgerUnusable for any other URL. The stores of a SQLite file watch it together.
-    """
-    database = _database(url)
-    if isinstance(database, Path):
-        return partial(_sqlite_store, SqliteFile(database), failpoint)
-    return partial(_postgres_store, database, failpoint)
-
-
-def open_store(url: str, failpoint: Failpoint = no_failpoint) -> SqlStore:
-    """One store, as ``store_opener`` opens them."""
-    return store_opener(url, failpoint)()
-
-
-def _sqlite_store(file: SqliteFile, failpoint: Failpoint) -> SqlStore:
-    return SqlStore(
-        writes=SqliteAwardWriter(file, failpoint),
-        reads=LedgerQueries(sqlite.engine(file), sqlite.interrupt, file.check),
-        audits=LedgerQueries(sqlite.engine(file), sqlite.interrupt, file.check),
-        order=SqliteCommitOrder(sqlite.engine(file), sqlite.interrupt, file.check),
-        commit_probe=SqlProbe(sqlite.engine(file), sqlite.interrupt, file.check),
-    )
-
-
-def _postgres_store(database: str, failpoint: Failpoint) -> SqlStore:
-    return SqlStore(
-        writes=PostgresAwardWriter(database, failpoint),
-        reads=LedgerQueries(postgres_session.engine(database, STATEMENT_MS_MAX), PostgresSession.interrupt),
-        audits=LedgerQueries(postgres_session.engine(database, AUDIT_STATEMENT_MS_MAX), PostgresSession.interrupt),
-        order=PostgresCommitOrder(
-            postgres_session.engine(database, REBUILD_STATEMENT_MS_MAX, FOLLOWER_SETTINGS), PostgresSession.interrupt
-        ),
-        commit_probe=SqlProbe(postgres_session.engine(database, STATEMENT_MS_MAX), PostgresSession.interrupt),
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class PlayerSessions:
-    """The two halves of a SQL register, each for one thread: who reads, and who changes."""
+    """The blocking parts of a player store. Each is used by one thread."""
 
     reads: PlayerQueries
     changes: PlayerWriter
 
 
-def player_sessions_opener(url: str) -> Callable[[], PlayerSessions]:
-    """As ``store_opener``, for the register beside the ledger."""
-    database = _database(url)
+def store_opener(url: str, failpoint: Failpoint = no_failpoint) -> Callable[[], SqlStore]:
+    """A function that makes a store behind ``sqlite:///path`` or ``postgresql://…`` at each call. It connects at its first use.
+
+    Raises LedgerUnusable for any other URL. The stores of a SQLite file share one watch over it.
+    """
+    database = parse(url)
     if isinstance(database, Path):
-        return partial(_sqlite_player_sessions, SqliteFile(database))
-    return partial(_postgres_player_sessions, database)
+        return partial(_sqlite_store, SqliteFile(database), failpoint)
+    return partial(_postgres_store, database, failpoint)
 
 
-def open_player_sessions(url: str) -> PlayerSessions:
-    """One register, as ``register_opener`` opens them."""
-    return player_sessions_opener(url)()
-
-
-def _sqlite_player_sessions(file: SqliteFile) -> PlayerSessions:
-    return PlayerSessions(
-        reads=PlayerQueries(sqlite.engine(file), sqlite.interrupt, file.check),
-        changes=PlayerWriter(sqlite.engine(file), sqlite.interrupt, file.check),
-    )
-
-
-def _postgres_player_sessions(database: str) -> PlayerSessions:
-    reads, changes = (postgres_session.engine(database, STATEMENT_MS_MAX) for _ in range(2))
-    return PlayerSessions(
-        reads=PlayerQueries(reads, PostgresSession.interrupt), changes=PlayerWriter(changes, PostgresSession.interrupt)
-    )
+def player_sessions_opener(url: str) -> Callable[[], PlayerSessions]:
+    """As ``store_opener``, for the player store in the same database."""
+    database = parse(url)
+    if isinstance(database, Path):
+        file = SqliteFile(database)
+        return lambda: PlayerSessions(reads=_on_sqlite(PlayerQueries, file), changes=_on_sqlite(PlayerWriter, file))
+    return lambda: PlayerSessions(reads=_on_postgres(PlayerQueries, database), changes=_on_postgres(PlayerWriter, database))
 
 
 def migration_engine(url: str) -> Engine:
-    """For whoever looks at the schema or changes it."""
-    database = _database(url)
-    return (
-        sqlite.engine(SqliteFile(database))
-        if isinstance(database, Path)
-        else postgres_session.engine(database, MIGRATION_STATEMENT_MS_MAX, explain=True)
+    """The engine with which the schema is read and changed."""
+    database = parse(url)
+    if isinstance(database, Path):
+        return sqlite.engine(SqliteFile(database))
+    return postgres.engine(database, MIGRATION_STATEMENT_MS_MAX, explain=True)
+
+
+def _sqlite_store(file: SqliteFile, failpoint: Failpoint) -> SqlStore:
+    return SqlStore(
+        writes=SqliteAwardWriter(file, failpoint),
+        reads=_on_sqlite(LedgerQueries, file),
+        audits=_on_sqlite(LedgerQueries, file),
+        order=_on_sqlite(SqliteCommitOrder, file),
+        commit_probe=_on_sqlite(SqlProbe, file),
     )
 
 
-def sqlite_file(url: str) -> Path | None:
-    """The file that a URL names, or None when the ledger is not in a file."""
-    database = _database(url)
-    return database if isinstance(database, Path) else None
+def _postgres_store(conninfo: str, failpoint: Failpoint) -> SqlStore:
+    return SqlStore(
+        writes=PostgresAwardWriter(conninfo, failpoint),
+        reads=_on_postgres(LedgerQueries, conninfo),
+        audits=_on_postgres(LedgerQueries, conninfo, AUDIT_STATEMENT_MS_MAX),
+        order=_on_postgres(PostgresCommitOrder, conninfo, REBUILD_STATEMENT_MS_MAX, FOLLOWER_SETTINGS),
+        commit_probe=_on_postgres(SqlProbe, conninfo),
+    )
 
 
-def conninfo_of(url: str) -> str:
-    """What libpq calls a conninfo, of a URL of PostgreSQL."""
-    database = _database(url)
-    assert isinstance(database, str), "a SQLite file has none"
-    return database
+def _on_sqlite(session: type[S], file: SqliteFile) -> S:
+    return session(sqlite.engine(file), sqlite.interrupt, file.check)
 
 
-def _database(url: str) -> Path | str:
-    """A SQLite file, or what libpq calls a conninfo. The URL may hold a password: it is never repeated."""
-    if url.startswith("sqlite:///"):
-        path = url.removeprefix("sqlite:///")
-        if not path or path.startswith(":memory:"):
-            raise LedgerUnusable("DATABASE_URL: a ledger in memory would not be durable: name a file, sqlite:////path/to/file")
-        if "?" in path:
-            raise LedgerUnusable("DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?'")
-        return Path(path)
-    conninfo = re.sub(r"\Apostgres(ql)?(\+psycopg)?://", "postgresql://", url)
-    if not conninfo.startswith("postgresql://") or not _is_conninfo(conninfo):
-        if conninfo.startswith("postgresql://") and _is_conninfo(conninfo.partition("?")[0]):
-            raise LedgerUnusable("DATABASE_URL: what follows '?' holds an option that PostgreSQL's client does not know")
-        raise LedgerUnusable("DATABASE_URL should be like postgresql://user:password@host:5432/name or sqlite:////path/to/file")
-    return conninfo
-
-
-def _is_conninfo(text: str) -> bool:
-    try:
-        conninfo_to_dict(text)
-    except psycopg.Error:
-        return False
-    return True
+def _on_postgres(
+    session: type[S], conninfo: str, statement_ms_max: int = STATEMENT_MS_MAX, settings: Mapping[str, str] | None = None
+) -> S:
+    return session(postgres.engine(conninfo, statement_ms_max, settings), PostgresSession.interrupt)

@@ -1,7 +1,8 @@
-"""The ledger's and the register's tables, as SQLAlchemy Core sees them: for the portable reads, and to hold the migrations to.
+"""Table definitions of the ledger and the player store, for SQLAlchemy Core: portable queries use them, and a test compares the
+migrations with them.
 
-Times are milliseconds to everyone above this file. PostgreSQL keeps them as ``timestamptz(3)``, so that people with psql read and
-compare dates (the award path converts on the server's side, which costs us nothing); SQLite has no dates and keeps the number.
+All code above this file sees times as milliseconds. PostgreSQL keeps them as ``timestamptz(3)``, so that people read and compare
+dates in psql (the award path converts on the server's side, which costs us nothing); SQLite has no dates and keeps the number.
 """
 
 from __future__ import annotations
@@ -40,46 +41,46 @@ _MS: Final = timedelta(milliseconds=1)
 
 
 class TimestampMs(TypeDecorator[int]):
-    """Milliseconds since the Unix epoch, kept as the store's people would like to read them."""
+    """A column type: milliseconds since 1970 for us, a date in the database where it has dates."""
 
     impl = BigInteger
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        """``timestamptz(3)`` where there is one."""
+        """``timestamptz(3)`` in PostgreSQL, else an integer."""
         if dialect.name == "postgresql":
             return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True, precision=3))
         return dialect.type_descriptor(BigInteger())
 
     def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
-        """Milliseconds to what the store keeps."""
+        """The database's value of milliseconds."""
         return value if value is None or dialect.name != "postgresql" else _EPOCH + value * _MS
 
     def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
-        """What the store keeps to milliseconds."""
+        """The milliseconds of a database's value."""
         return (value - _EPOCH) // _MS if isinstance(value, datetime) else value
 
 
-#: Ids order by code point everywhere, whatever language the database speaks.
+#: Ids are ordered by code point, whatever the database's collation is.
 Id: Final = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
-#: Sixteen bytes where there is a type for it, else the text of it.
+#: A UUID type in PostgreSQL (16 bytes), else its text.
 Uuid: Final = Text().with_variant(postgresql.UUID(as_uuid=False), "postgresql")
-#: ``json``, not ``jsonb``: the text stays as it was signed, and NUL escapes, which jsonb refuses, cannot spoil a batch.
+#: ``json`` and not ``jsonb``: it keeps the text that was signed, and it takes the NUL escapes that would make jsonb fail a batch.
 Json: Final = Text().with_variant(postgresql.JSON(), "postgresql")
 
 
 def _player_key() -> tuple[Column[int], Column[str]]:
-    """The head of every key that holds a player: the shard (`players.ledger_shard`, which we write) and the player's id."""
+    """The first columns of every key with a player: the shard (`players.ledger_shard`, which we write) and the player's id."""
     return Column("ledger_shard", SmallInteger, primary_key=True, autoincrement=False), Column("user_id", Id, primary_key=True)
 
 
 def of_player(columns: ReadOnlyColumnCollection[str, Column[Any]], user_id: str) -> tuple[ColumnElement[bool], ...]:
-    """Where a player's rows are, in any table that has some."""
+    """The conditions for a player's rows, in any table with `_player_key`."""
     return columns.ledger_shard == ledger_shard(user_id), columns.user_id == user_id
 
 
 def beyond_player(columns: ReadOnlyColumnCollection[str, Column[Any]], user_id: str) -> ColumnElement[bool]:
-    """Rows of the players after one, in the order of shards and ids; of all players after ""."""
+    """The condition for rows of the players after one, by shard and id; "" is before all players."""
     key = literal(ledger_shard(user_id) if user_id else -1, SmallInteger), literal(user_id, Id)
     return tuple_(columns.ledger_shard, columns.user_id) > tuple_(*key)
 
@@ -116,7 +117,7 @@ Index(
     sqlite_where=text("reached_at IS NOT NULL"),
 )
 
-# So that a rebuild, which reads the board by its order, finds the few who are not on it.
+# A rebuild reads the board by idx_user_score and the few players off the board by this index.
 Index(
     "idx_user_unranked",
     user_scores.c.ledger_shard,
@@ -125,9 +126,9 @@ Index(
     sqlite_where=text("reached_at IS NULL"),
 )
 
-# An action is bound to its player by its signature, so its key names both: what comes twice is refused there. A column that no
-# portable statement reads, ``position``, says where an entry stands in the order of commits (commit_order.py): in PostgreSQL the
-# transaction that wrote it, in SQLite the row's own number. The database fills it in.
+# The signature binds an action to its player, so the key names both and refuses a second entry of the action. The column
+# ``position``, which no portable statement reads and the database fills in, is the entry's place in the order of commits
+# (commit_order.py): in PostgreSQL the number of the transaction that wrote it, in SQLite the number of the row.
 score_transactions: Final = Table(
     "score_transactions",
     metadata,
@@ -150,12 +151,12 @@ score_transactions: Final = Table(
 _ENTRY: Final = score_transactions.c
 Index("idx_transactions_user", _ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.timestamp)
 Index("idx_transactions_user_type", _ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.action_type, _ENTRY.timestamp)
-# Ascending: what is always added at the end of an index leaves its pages full. Either way it is read in both directions.
+# Ascending, because rows added at the end of an index leave its pages full. An index is read in both directions.
 Index("idx_transactions_timestamp", _ENTRY.timestamp)
-# For `replay check` alone, which is given no player.
+# For `replay check`, which knows no player.
 Index("idx_transactions_action", _ENTRY.action_id)
 
-# No foreign key: only ids of committed awards come here, and the check would cost as much as the row.
+# No foreign key: only ids of committed awards are inserted, and the check would cost as much as the row.
 action_receipts: Final = Table(
     "action_receipts",
     metadata,
@@ -166,7 +167,7 @@ action_receipts: Final = Table(
     sqlite_with_rowid=False,
 )
 
-# One row. A copy of the ledger has the same id; what tells the two apart is where they lie (`sql` asks that).
+# One row. A copy of the ledger has the same id; `LedgerState.instance` tells the two apart.
 ledger: Final = Table(
     "ledger",
     metadata,
@@ -185,7 +186,7 @@ boards: Final = Table(
     ),
 )
 
-# No foreign key: only awards write here, in the transaction that keeps the account.
+# No foreign key: only awards insert here, in the transaction that writes the account.
 achievements: Final = Table(
     "achievements",
     metadata,
@@ -196,9 +197,8 @@ achievements: Final = Table(
     Column("unlocked_at", TimestampMs, nullable=False),
 )
 
-# One row. Whoever changes settings or suspensions raises the number in the very transaction of the change, and holds the row's
-# lock until that is committed: so numbers are in the order of commits, and who asks for turns beyond n never misses one that
-# was still under way when n was seen.
+# One row. Each transaction that changes settings or suspensions raises the number, and so holds the row's lock until it commits:
+# revisions are in the order of commits, and a reader who asks for changes after revision n misses none that commits later.
 player_changes: Final = Table(
     "turns",
     metadata,

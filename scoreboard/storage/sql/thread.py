@@ -1,9 +1,9 @@
-"""A thread for what blocks, with a circuit breaker: calls in turn, every answer by its deadline, whatever the store does.
+"""Executor of one thread with a circuit breaker: blocking calls in order, each answered by its deadline, whatever the store does.
 
-A call whose deadline passes while it runs is interrupted, and its thread is replaced: it may hang in something that nothing can
-interrupt. When the store is *silent* (a call waited in vain), the lane is *away*: calls that wait and calls that come are refused
-at once, and every half second another thread asks the store for a sign of life, until one is answered. The thread that got the
-answer serves the lane from then on.
+A call whose deadline passes while it runs is interrupted, and its thread is replaced: it may hang in something that cannot be
+interrupted. When the store is *silent* (a call waited in vain), the circuit opens: calls that wait and new calls are refused at
+once, and every half second another thread probes the store. The first answer to a probe closes the circuit, and the thread that
+got it serves the calls from then on.
 """
 
 from __future__ import annotations
@@ -25,46 +25,46 @@ from scoreboard.storage.sql.thread_worker import B, Call, StoreSilent, Worker
 
 T = TypeVar("T")
 
-#: A call that ran for so long when its deadline came was not answered; one that ran for less had waited too long for its turn.
+#: A call that had run for so long at its deadline shows that the store is silent. One that had run for less began too late.
 SILENT_S_MIN: Final = 1.0
 PROBE_EVERY_S: Final = 0.5
 PROBE_S_MAX: Final = 2.5
-#: How long an interrupted thread may take to come back before it counts as one that hangs.
+#: How long an interrupted thread may take to return before it counts as one that hangs.
 RETURN_S_MAX: Final = 1.0
 #: Threads beside the one that serves: five probes at once (PROBE_S_MAX / PROBE_EVERY_S), those just given up, and those that
-#: hang. Where one is missing, a probe is left out, and the store's return is known half a second later.
+#: hang. At the limit a probe is left out, and the store's return is noticed half a second later.
 SPARE_THREADS_MAX: Final = 8
 _SILENT: Final = "{}: the database does not answer"
-#: What each lane has to close, however long those before it took.
-CLOSE_S_MIN: Final = 0.2
+#: How long each thread has to stop at least, however long those before it took.
+STOP_S_MIN: Final = 0.2
 
 
 class Reactor(Protocol):
-    """What a lane needs of a reactor."""
+    """The methods of a reactor that a SqlThread uses."""
 
     def callLater(self, delay: float, callable: Callable[..., Any], *args: Any) -> IDelayedCall:
-        """Call in so many seconds."""
+        """Call after ``delay`` seconds."""
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any) -> None:
-        """Call in the reactor's thread."""
+        """Call in the reactor's thread, from any thread."""
 
 
 class Counter(Protocol):
-    """What a lane needs of a meter."""
+    """The method of a Meter that a SqlThread uses."""
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
         """Add to a counter."""
 
 
 class NoCounter:
-    """Counts nothing."""
+    """A null object: counts nothing."""
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
-        """Nothing happens."""
+        """Do nothing."""
 
 
 class SqlThread(Generic[B]):
-    """At most ``waiting_max`` calls wait. ``build`` makes what blocks: one for each thread, used by no other."""
+    """Runs calls on a session that ``build`` makes, a new one for each thread. At most ``waiting_max`` calls wait."""
 
     _log = Logger()
 
@@ -78,49 +78,44 @@ class SqlThread(Generic[B]):
         self._meter = meter or NoCounter()
         self._waiting = 0
         self._lock = Lock()
-        self._open = False
-        #: None while the lane is away, and before the start.
+        self._started = False
+        #: None while the circuit is open, and before the start.
         self._worker: Worker[B] | None = None
         self._probing: dict[Worker[B], IDelayedCall] = {}
         self._leaving: set[Worker[B]] = set()
         self._next_probe: IDelayedCall | None = None
         self._ended: Deferred[None] | None = None
 
-    @property
-    def away(self) -> bool:
-        """Whether calls are refused because the store did not answer."""
-        return self._open and self._worker is None
-
     def start(self) -> None:
-        """From now on calls are made."""
-        self._open = True
-        self._worker = self._hire(SimpleQueue())
+        """Start the thread."""
+        self._started = True
+        self._worker = self._start_worker(SimpleQueue())
 
-    async def close(self, seconds_max: float) -> None:
-        """Make the calls that wait, take no more, and let go of what was served; what is not done in time is given up."""
-        if not self._open:
+    async def stop(self, seconds_max: float) -> None:
+        """Finish the calls that wait, refuse others, close the session and end the thread; after ``seconds_max`` give up."""
+        if not self._started:
             return
-        self._open = False
+        self._started = False
         self._stop_probing()
         worker = self._worker
         if worker is None:
             return
         self._ended = Deferred()
         worker.calls.put(None)
-        alarm = self._reactor.callLater(seconds_max, self._give_up_closing, worker)
+        alarm = self._reactor.callLater(seconds_max, self._give_up_stopping, worker)
         await self._ended
         if alarm.active():
             alarm.cancel()
 
     async def ask(self, seconds_max: float, work: Callable[[B], T]) -> T:
-        """What the work returns or raises, called in the thread; StoreUnavailable by the deadline.
+        """What the work returns or raises when the thread calls it; StoreUnavailable after ``seconds_max``.
 
-        StoreAway if the work was never begun: too many wait, its turn did not come in time (which may be over before we are
-        asked), or the store is silent.
+        StoreAway if the work did not begin: too many calls wait, the deadline came first (or had passed already), or the store is
+        silent.
         """
         if seconds_max <= 0:
             raise StoreAway(f"{self._name} was asked too late")
-        if not self._open:
+        if not self._started:
             raise StoreAway(f"{self._name} is closed")
         if self._worker is None:
             raise StoreAway(_SILENT.format(self._name))
@@ -128,7 +123,7 @@ class SqlThread(Generic[B]):
             raise StoreAway(f"{self._name} takes no more")
         call: Call[B] = Call(work)
         self._waiting += 1
-        alarm = self._reactor.callLater(seconds_max, self._give_up, call, seconds_max)
+        alarm = self._reactor.callLater(seconds_max, self._expire, call, seconds_max)
         self._worker.calls.put(call)
         try:
             answer: T = await call.answer
@@ -137,24 +132,24 @@ class SqlThread(Generic[B]):
             if alarm.active():
                 alarm.cancel()
 
-    def _hire(self, calls: SimpleQueue[Call[B] | None]) -> Worker[B]:
+    def _start_worker(self, calls: SimpleQueue[Call[B] | None]) -> Worker[B]:
         from_thread = self._reactor.callFromThread
-        answered, ended = partial(from_thread, self._answer), partial(from_thread, self._has_ended)
+        answered, ended = partial(from_thread, self._answer), partial(from_thread, self._worker_ended)
         worker = Worker(self._name, self._build(), calls, self._lock, answered, ended)
         worker.start()
         return worker
 
-    # What a call comes to
+    # Ends of a call
 
     def _answer(self, worker: Worker[B], call: Call[B], result: Any) -> None:
-        self._let_go(call)
+        self._count_out(call)
         if worker is self._worker and isinstance(result, Failure) and result.check(StoreSilent):
-            self._go_away(worker)
+            self._open_circuit(worker)
         if not call.answer.called:
-            call.answer.callback(result)  # a Failure goes down the errback's way
+            call.answer.callback(result)  # a Failure runs the errbacks
 
-    def _give_up(self, call: Call[B], seconds_max: float) -> None:
-        """The deadline of a call has come."""
+    def _expire(self, call: Call[B], seconds_max: float) -> None:
+        """Give up a call whose deadline has come."""
         with self._lock:
             call.abandoned = True
             worker = call.worker
@@ -163,41 +158,41 @@ class SqlThread(Generic[B]):
                 worker.retire()
         try:
             if worker is not None and running:
-                self._let_go(call)
+                self._count_out(call)
                 self._replace(worker, time.monotonic() - call.began_s)
         finally:
             if not call.answer.called:
                 kind = StoreAway if worker is None else StoreUnavailable
                 call.answer.errback(kind(f"{self._name} did not answer in {seconds_max:g} s"))
 
-    def _let_go(self, call: Call[B]) -> None:
+    def _count_out(self, call: Call[B]) -> None:
         if call.waits:
             call.waits = False
             self._waiting -= 1
 
     def _refuse_waiting(self, worker: Worker[B], why: str) -> None:
         for call in worker.drop_calls():
-            self._let_go(call)
+            self._count_out(call)
             call.abandoned = True
             if not call.answer.called:
                 call.answer.errback(StoreAway(why.format(self._name)))
 
-    # Threads that were replaced
+    # Replaced workers
 
     def _replace(self, worker: Worker[B], ran_s: float) -> None:
-        self._part_with(worker)
+        self._expect_end(worker)
         if worker is self._worker:
             try:
-                self._worker = self._hire(worker.calls) if ran_s < SILENT_S_MIN and self._may_hire() else None
-            except RuntimeError:  # no thread can be started
+                self._worker = self._start_worker(worker.calls) if ran_s < SILENT_S_MIN and self._has_spare() else None
+            except RuntimeError:  # the system starts no more threads
                 self._worker = None
             if self._worker is None:
-                self._go_away(worker)
+                self._open_circuit(worker)
 
-    def _may_hire(self) -> bool:
+    def _has_spare(self) -> bool:
         return len(self._probing) + len(self._leaving) < SPARE_THREADS_MAX
 
-    def _part_with(self, worker: Worker[B]) -> None:
+    def _expect_end(self, worker: Worker[B]) -> None:
         if worker in self._leaving:
             return
         self._leaving.add(worker)
@@ -212,12 +207,12 @@ class SqlThread(Generic[B]):
                 hanging=len(self._leaving),
             )
 
-    def _has_ended(self, worker: Worker[B]) -> None:
+    def _worker_ended(self, worker: Worker[B]) -> None:
         self._leaving.discard(worker)
         if self._ended is not None and worker is self._worker and not self._ended.called:
             self._ended.callback(None)
 
-    def _give_up_closing(self, worker: Worker[B]) -> None:
+    def _give_up_stopping(self, worker: Worker[B]) -> None:
         self._log.warn("{sql_thread}: could not be closed in time", sql_thread=self._name)
         with self._lock:
             worker.retire()
@@ -225,12 +220,12 @@ class SqlThread(Generic[B]):
         if self._ended is not None and not self._ended.called:
             self._ended.callback(None)
 
-    # Away, and back
+    # The circuit breaker
 
-    def _go_away(self, worker: Worker[B]) -> None:
+    def _open_circuit(self, worker: Worker[B]) -> None:
         self._worker = None
         self._refuse_waiting(worker, _SILENT)
-        if self._ended is not None:  # closing: no need to find out when it answers again
+        if self._ended is not None:  # stopping: the return of the store no longer matters
             if not self._ended.called:
                 self._ended.callback(None)
             return
@@ -239,34 +234,37 @@ class SqlThread(Generic[B]):
 
     def _probe(self) -> None:
         self._next_probe = self._reactor.callLater(PROBE_EVERY_S, self._probe)
-        if not self._may_hire():
+        if not self._has_spare():
             return
-        worker = self._hire(SimpleQueue())
+        worker = self._start_worker(SimpleQueue())
         call: Call[B] = Call(lambda blocking: blocking.probe())
         call.waits = False
-        alarm = self._probing[worker] = self._reactor.callLater(PROBE_S_MAX, self._give_up, call, PROBE_S_MAX)
+        alarm = self._probing[worker] = self._reactor.callLater(PROBE_S_MAX, self._expire, call, PROBE_S_MAX)
 
         def probed(result: Any) -> None:
             if self._probing.pop(worker, None) is None:
-                return  # another one was faster
+                return  # another probe was faster
             if alarm.active():
                 alarm.cancel()
-            self._probed(worker, result)
+            self._close_circuit(worker, result)
 
-        call.answer.addBoth(probed)
+        call.answer.addBoth(probed).addErrback(self._log_failed_probe)
         worker.calls.put(call)
 
-    def _probed(self, worker: Worker[B], result: Any) -> None:
-        """Any answer is one: what is refused or wrong fails by itself, and quickly."""
+    def _close_circuit(self, worker: Worker[B], result: Any) -> None:
+        """Serve calls again if a probe was answered, be it with an error: a store that answers errors fails calls quickly."""
         if isinstance(result, Failure):
             if worker in self._leaving or result.check(StoreSilent):
                 return  # the worker ends by itself
             if not result.check(StoreUnavailable):
-                self._log.failure("{sql_thread}: a probe failed", result, sql_thread=self._name)
+                self._log_failed_probe(result)
         self._stop_probing()
         self._worker = worker
         said = f": {result.getErrorMessage()}" if isinstance(result, Failure) else ""
         self._log.info("{sql_thread}: the database answers again{said}", sql_thread=self._name, said=said)
+
+    def _log_failed_probe(self, failure: Failure) -> None:
+        self._log.failure("{sql_thread}: a probe failed", failure, sql_thread=self._name)
 
     def _stop_probing(self) -> None:
         if self._next_probe is not None and self._next_probe.active():
@@ -279,15 +277,15 @@ class SqlThread(Generic[B]):
             with self._lock:
                 worker.retire()
             worker.calls.put(None)
-            self._part_with(worker)
+            self._expect_end(worker)
 
 
-async def close_threads(threads: Sequence[SqlThread[Any]], seconds_max: float) -> None:
-    """Close the lanes of a store one after another. All together take little longer than ``seconds_max``.
+async def stop_threads(threads: Sequence[SqlThread[Any]], seconds_max: float) -> None:
+    """Stop the threads of a store one after another. All together take little longer than ``seconds_max``.
 
-    The last connection to a SQLite file writes the log into the file as it closes. Two connections that close at the same moment
-    leave that to each other: nothing is lost, but the file alone does not hold all awards.
+    The last connection to a SQLite file writes the log into the file as it closes. Of two connections that close at the same
+    moment neither does that: nothing is lost, but the file alone does not hold all awards.
     """
     until_s = time.monotonic() + seconds_max
     for sql_thread in threads:
-        await sql_thread.close(max(CLOSE_S_MIN, until_s - time.monotonic()))
+        await sql_thread.stop(max(STOP_S_MIN, until_s - time.monotonic()))

@@ -1,7 +1,7 @@
-"""The worker of a lane: a daemon thread, the blocking thing that it alone uses, and the calls that wait for it.
+"""Worker thread of a SqlThread: a daemon thread, the blocking session that it alone uses, and the queue of its calls.
 
-A worker whose call was given up is retired: its blocking thing is interrupted and never used for another call. If the thread
-comes back it lets go and ends; if it hangs in something that cannot be interrupted (a name server, a disk), nothing waits for it.
+A worker whose call was given up is retired: its session is interrupted and used for no other call. If the thread returns, it
+closes the session and ends. If it hangs in something that cannot be interrupted (a name server, a disk), nothing waits for it.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from scoreboard.domain.errors import StoreUnavailable
 
 
 class Blocking(Protocol):
-    """What a lane serves: something that can be asked for a sign of life, made to hurry up, and ended."""
+    """A blocking session of a store."""
 
     def probe(self) -> None:
-        """Return, or raise whatever the store answers; StoreSilent if it does not answer."""
+        """Return if the store answers. Raise its error, or StoreSilent if it does not answer."""
 
     def interrupt(self) -> None:
-        """Make what is running now fail soon, and keep it from committing; from another thread, at any moment. Never waits."""
+        """Make the call that runs now fail soon, and keep it from committing. Any thread may call this; it never waits."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the connection. A later call opens it again."""
 
 
 B = TypeVar("B", bound=Blocking)
 
 
 class StoreSilent(StoreUnavailable):
-    """The store gave no answer for as long as we wait: the next call would fare no better."""
+    """The store gave no answer within the longest time that we wait: the next call would fare no better."""
 
 
 class Call(Generic[B]):
-    """Work that waits for its turn. ``waits`` until a worker is through with it or its lane has given it up."""
+    """A call in the queue. ``waits`` is true until a worker has finished it or its SqlThread has given it up."""
 
     __slots__ = ("abandoned", "answer", "began_s", "waits", "work", "worker")
 
@@ -49,12 +49,12 @@ class Call(Generic[B]):
         self.answer: Deferred[Any] = Deferred()
         self.abandoned = False
         self.waits = True
-        #: The worker that began it, and when (monotonic).
+        #: The worker that began the call, and when (monotonic clock).
         self.worker: Worker[B] | None = None
         self.began_s = 0.0
 
-    def made(self, blocking: B) -> Any:
-        """The result or the Failure of the work."""
+    def run(self, blocking: B) -> Any:
+        """The result of the work, or its Failure."""
         try:
             return self.work(blocking)
         except Exception:
@@ -62,7 +62,7 @@ class Call(Generic[B]):
 
 
 class Worker(Generic[B]):
-    """``answered`` and ``ended`` are called in the worker's thread. All workers of a lane share its ``lock``."""
+    """One thread, in which ``answered`` and ``ended`` are called. All workers of a SqlThread share its ``lock``."""
 
     _log = Logger()
 
@@ -85,21 +85,21 @@ class Worker(Generic[B]):
         self._retired = False
 
     def start(self) -> None:
-        """From now on calls are made."""
+        """Start the thread. None in the queue ends it."""
         # A daemon: a thread that hangs must not keep the process from ending.
         Thread(target=self._serve, name=self._name, daemon=True).start()
 
     def runs(self, call: Call[B]) -> bool:
-        """Whether the call is being made. Ask with the lock."""
+        """Whether this call runs now. The caller holds the lock."""
         return self._running is call
 
     def retire(self) -> None:
-        """Interrupt what runs, make no other call, and end."""
+        """Interrupt the call that runs, begin no other, and end the thread."""
         self._retired = True
         self._blocking.interrupt()
 
     def drop_calls(self) -> list[Call[B]]:
-        """The calls that wait, which are not made any more."""
+        """Empty the queue; the calls that were in it."""
         dropped: list[Call[B]] = []
         while True:
             try:
@@ -110,12 +110,11 @@ class Worker(Generic[B]):
                 dropped.append(call)
 
     def _serve(self) -> None:
-        """The thread's own life."""
         while (call := self.calls.get()) is not None and self._begin(call):
-            result = call.made(self._blocking) if not call.abandoned else None
+            result = call.run(self._blocking) if not call.abandoned else None
             with self._lock:
                 self._running = None
-                # Who waited in vain makes no other call: the lane decides first what becomes of those that wait.
+                # After a silent call no other begins: the SqlThread decides first what becomes of the calls that wait.
                 over = self._retired or (isinstance(result, Failure) and isinstance(result.value, StoreSilent))
             self._answered(self, call, result)
             if over:

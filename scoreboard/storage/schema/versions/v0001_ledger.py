@@ -1,4 +1,4 @@
-"""The ledger: accounts, entries, receipts and epochs. What is written into score_transactions stays."""
+"""Migration 1, the ledger: accounts, insert-only entries, receipts and epochs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ _JSON = sa.Text().with_variant(postgresql.JSON(), "postgresql")
 
 
 def upgrade() -> None:
-    """Make the tables, and see to it that entries are only ever added."""
+    """Make the tables, and the triggers that keep entries insert-only."""
     _user_scores()
     _score_transactions()
     op.create_table(
@@ -127,7 +127,7 @@ def _refuse_changes_in_sqlite() -> None:
             BEGIN SELECT RAISE(ABORT, 'score_transactions is insert-only'); END
             """
         )
-    # INSERT OR REPLACE would delete what is in its way without telling the trigger above.
+    # INSERT OR REPLACE deletes a row without firing the trigger above.
     op.execute(
         """
         CREATE TRIGGER score_transactions_no_replace BEFORE INSERT ON score_transactions

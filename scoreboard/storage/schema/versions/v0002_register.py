@@ -1,4 +1,4 @@
-"""The register: what players unlocked, what they wish, and who is suspended, numbered in the order of commits."""
+"""Migration 2, the player store: achievements, settings and suspensions; changes are numbered in the order of commits."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,7 +14,7 @@ _MOMENT = sa.BigInteger().with_variant(postgresql.TIMESTAMP(timezone=True, preci
 
 
 def upgrade() -> None:
-    """Make the tables beside the ledger's, and see to it that suspensions are only ever added."""
+    """Make the tables, and the triggers that keep suspensions insert-only."""
     op.create_table(
         "achievements",
         sa.Column("user_id", _ID, primary_key=True),
@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("action_id", _ID, nullable=False, comment="the award that first brought the player there"),
         sa.Column("unlocked_at", _MOMENT, nullable=False),
     )
-    _batches()
+    _change_counter()
     op.create_table(
         "player_settings",
         sa.Column("user_id", _ID, primary_key=True),
@@ -55,8 +55,8 @@ def upgrade() -> None:
         _refuse_changes_in_sqlite()
 
 
-def _batches() -> None:
-    """One row, which whoever changes the register locks and raises: so numbers are in the order of commits."""
+def _change_counter() -> None:
+    """One row, which each change locks and raises, so that revisions are in the order of commits."""
     turns = op.create_table(
         "turns",
         sa.Column("counter", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -74,7 +74,7 @@ def _refuse_changes_in_sqlite() -> None:
             BEGIN SELECT RAISE(ABORT, 'suspensions is insert-only'); END
             """
         )
-    # INSERT OR REPLACE would delete what is in its way without telling the trigger above.
+    # INSERT OR REPLACE deletes a row without firing the trigger above.
     op.execute(
         """
         CREATE TRIGGER suspensions_no_replace BEFORE INSERT ON suspensions

@@ -1,7 +1,7 @@
-"""The player's shard heads every key, an entry knows its place in the order of commits, and the ledger has an id.
+"""Migration 3, the keys: each begins with the player's shard; entries get a place in the order of commits, and the ledger an id.
 
-Each table that holds a player is made anew, filled from the old one and put in its place. All of it is one transaction: if we
-stop here, the database is what it was, and the next `db upgrade` begins again. The server does not run meanwhile.
+Each table with players is made anew, filled from the old one and renamed. All of it is one transaction: if we stop here, the
+database is unchanged, and the next `db upgrade` begins again. The server does not run meanwhile.
 """
 
 # ruff: noqa: S608  only names of ours are put into these texts
@@ -42,7 +42,7 @@ _TYPES: Final = {
         "end": " WITHOUT ROWID",
     },
 }
-#: The order of commits: the writing transaction's own number, or the row's in SQLite, which has one writer at a time.
+#: An entry's place in the order of commits: the number of its transaction; in SQLite, which has one writer, that of its row.
 _POSITION: Final = {
     "postgresql": "position xid8 NOT NULL DEFAULT pg_current_xact_id(),",
     "sqlite": "position INTEGER PRIMARY KEY,",
@@ -66,7 +66,7 @@ _COMMENTS: Final = {
     "boards.drawn_on": "the run of the Redis that the epoch was begun on",
     "boards.followed_at": "when a server last said that it draws there",
 }
-#: From each old table: its columns that stay as they are.
+#: The columns of each old table that stay as they are.
 _KEPT: Final = {
     "user_scores": "username, avatar, score, rank, version, last_updated, created_at, reached_at, total_actions, last_action_at",
     "player_settings": "spectators, changed_at, turn",
@@ -75,15 +75,15 @@ _KEPT: Final = {
 
 
 def upgrade() -> None:
-    """Move everything under its new keys."""
+    """Move all rows to tables with the new keys."""
     dialect = op.get_bind().dialect.name
     types = _TYPES[dialect]
     tables = _tables(dialect, types)
     if dialect == "postgresql":  # for sorts and indexes of this one transaction
         op.execute("SET LOCAL work_mem = '128MB'; SET LOCAL maintenance_work_mem = '256MB'")
-    _learn_shards(dialect)
+    _fill_shards(dialect)
     for table, columns, constraints in tables:
-        # PostgreSQL makes an index faster when all rows are there; SQLite adds no constraint later.
+        # PostgreSQL builds an index faster over rows that are there; SQLite cannot add a constraint later.
         now = [columns] if dialect == "postgresql" else [columns, *constraints]
         op.execute(f"CREATE TABLE new_{table} ({', '.join(now)}){_end(table, types)}")
     for table, columns in _KEPT.items():
@@ -91,7 +91,7 @@ def upgrade() -> None:
             f"INSERT INTO new_{table} (ledger_shard, user_id, {columns})"
             f" SELECT s.ledger_shard, t.user_id, {columns} FROM {table} AS t JOIN shards AS s ON s.user_id = t.user_id"
         )
-    _move_what_names_actions(dialect)
+    _move_actions(dialect)
     for table in ("action_receipts", "score_transactions", "user_scores", "achievements", "player_settings", "suspensions"):
         op.execute(f"DROP TABLE {table}")
         op.execute(f"ALTER TABLE new_{table} RENAME TO {table}")
@@ -109,8 +109,8 @@ def upgrade() -> None:
     op.execute(f"INSERT INTO ledger VALUES ('{uuid.uuid4()}')")
 
 
-def _learn_shards(dialect: str) -> None:
-    """A table of every player's shard. The arithmetic is `players.ledger_shard`'s, as it is for good."""
+def _fill_shards(dialect: str) -> None:
+    """Make a table of every player's shard. `players.ledger_shard` never changes."""
     connection = op.get_bind()
     named = "SELECT user_id FROM user_scores UNION SELECT user_id FROM player_settings UNION SELECT user_id FROM suspensions"
     named += " UNION SELECT user_id FROM achievements"
@@ -124,7 +124,7 @@ def _learn_shards(dialect: str) -> None:
 
 
 def _tables(dialect: str, types: dict[str, str]) -> list[tuple[str, str, list[str]]]:
-    """Each table: its name, its columns and its constraints, in an order in which they can be made."""
+    """The tables, each with its name, columns and constraints; a table that is referred to comes first."""
     player = f"{_SHARD}, user_id {types['id']} NOT NULL"
     moment, identifier = types["moment"], types["uuid"]
     average = "CASE WHEN total_actions > 0 THEN CAST(score AS DOUBLE PRECISION) / total_actions ELSE 0 END"
@@ -180,8 +180,8 @@ def _end(table: str, types: dict[str, str]) -> str:
     return types["end"] if table == "action_receipts" else ""
 
 
-def _move_what_names_actions(dialect: str) -> None:
-    """Entries in the order of their times, which is the order of commits as far as it is known; then what names their actions."""
+def _move_actions(dialect: str) -> None:
+    """Move entries in the order of their times (the order of commits is not known), then receipts and achievements."""
     cast = "::uuid" if dialect == "postgresql" else ""
     action, transaction = f"t.action_id{cast}", f"t.transaction_id{cast}"
     op.execute(
@@ -202,7 +202,7 @@ def _move_what_names_actions(dialect: str) -> None:
 
 
 def _index(dialect: str) -> None:
-    """Indexes, made when all rows are there. What grows at its end ascends: pages stay full, and both directions can be read."""
+    """Build the indexes over the rows. Indexes on times ascend, because rows added at the end leave the pages full."""
     player = "ledger_shard, user_id"
     op.execute("CREATE INDEX idx_user_score ON user_scores (score DESC, reached_at, user_id DESC) WHERE reached_at IS NOT NULL")
     op.execute(f"CREATE INDEX idx_user_unranked ON user_scores ({player}) WHERE reached_at IS NULL")
@@ -221,7 +221,7 @@ def _index(dialect: str) -> None:
 
 
 def _refuse_changes(dialect: str) -> None:
-    """Entries and suspensions are only ever added."""
+    """Make the triggers that keep entries and suspensions insert-only."""
     if dialect == "postgresql":
         for table in ("score_transactions", "suspensions"):
             op.execute(
@@ -238,7 +238,7 @@ def _refuse_changes(dialect: str) -> None:
         refuse = f"BEGIN SELECT RAISE(ABORT, '{table} is insert-only'); END"
         for change in ("UPDATE", "DELETE"):
             op.execute(f"CREATE TRIGGER {table}_no_{change.lower()} BEFORE {change} ON {table} {refuse}")
-        # INSERT OR REPLACE would delete what is in its way without telling the triggers above.
+        # INSERT OR REPLACE deletes a row without firing the triggers above.
         op.execute(
             f"CREATE TRIGGER {table}_no_replace BEFORE INSERT ON {table}"
             f" WHEN EXISTS (SELECT 1 FROM {table} WHERE {found}) {refuse}"

@@ -1,7 +1,7 @@
-"""A round trip to PostgreSQL in libpq's pipeline mode: everything is sent at once and waited for once, with a deadline.
+"""Pipelined round trip to PostgreSQL (libpq's pipeline mode): all statements are sent at once, and one wait has a deadline.
 
-The trips are made with psycopg's libpq wrapper and not with its cursors: that costs less than half of the interpreter's time
-(85 µs a batch instead of 195), which the reactor's thread needs; and every wait here ends.
+It uses psycopg's libpq wrapper and not its cursors: that takes less than half of the interpreter's time (85 µs a batch instead of
+195), which the reactor's thread needs, and every wait ends.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from psycopg import pq
 
 from scoreboard.storage.sql.thread_worker import StoreSilent
 
-#: How long a trip may stay silent, should the server be stopped and its own deadlines with it.
+#: How long the server may stay silent. A server that is stopped (SIGSTOP) does not keep its own deadlines.
 SILENCE_MS_MAX: Final = 2_500
 
 
 class StatementFailed(Exception):
-    """A statement of a trip failed, and with it all that followed."""
+    """A statement of a round trip failed; PostgreSQL skipped the statements after it. ``sqlstate`` is the code of the error."""
 
     def __init__(self, result: pq.abc.PGresult) -> None:
         said = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
@@ -31,7 +31,10 @@ class StatementFailed(Exception):
 def make_trip(
     pgconn: pq.abc.PGconn, send: Callable[[pq.abc.PGconn], None], results_due: int, silence_ms_max: int = SILENCE_MS_MAX
 ) -> list[pq.abc.PGresult]:
-    """Send everything, then wait until all of it is answered; the first failure is raised when the line is quiet again."""
+    """Send the statements; the ``results_due`` results. All results are read before the first StatementFailed is raised.
+
+    Raises StoreSilent after ``silence_ms_max`` without an answer, and psycopg.Error if the connection fails.
+    """
     pgconn.enter_pipeline_mode()
     send(pgconn)
     pgconn.pipeline_sync()
@@ -41,7 +44,7 @@ def make_trip(
         _wait(pgconn, poller, silence_ms_max)
     poller.modify(pgconn.socket, select.POLLIN)
     results = [_result(pgconn, poller, silence_ms_max) for _ in range(results_due)]
-    synced = _result(pgconn, poller, silence_ms_max)  # which also tells of a commit that failed
+    synced = _result(pgconn, poller, silence_ms_max)  # it holds the error of a commit that failed
     pgconn.exit_pipeline_mode()
     for result in (*results, synced):
         if result.status == pq.ExecStatus.FATAL_ERROR:
@@ -61,7 +64,7 @@ def _result(pgconn: pq.abc.PGconn, poller: select.poll, silence_ms_max: int) -> 
 
 
 def _wait(pgconn: pq.abc.PGconn, poller: select.poll, silence_ms_max: int) -> None:
-    """The only place where a trip waits, and where it lets the reactor's thread go on."""
+    """The only wait of a round trip, during which the reactor's thread has the interpreter."""
     if not poller.poll(silence_ms_max):
         raise StoreSilent(f"the ledger cannot be reached: PostgreSQL gave no answer in {silence_ms_max} ms")
     pgconn.consume_input()

@@ -1,6 +1,6 @@
-"""Why PostgreSQL refused a connection: by the SQLSTATE of its answer, which libpq shows in its trace and nowhere else.
+"""Diagnosis of a refused login: the reason by the SQLSTATE of PostgreSQL's answer, which libpq shows only in its trace.
 
-The text of an answer depends on the server's language, and may repeat what an operator wrote by mistake; so it is never shown.
+The text of the answer depends on the server's language, and may repeat what an operator wrote by mistake; so it is never shown.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from scoreboard.domain.errors import StoreMisconfigured
 _FOUND: Final = re.compile(rb'ErrorResponse\s.*? C "(\w{5})"')
 
 
-def explained(conninfo: str, options: str, seconds_max: float) -> StoreMisconfigured | None:
-    """What an operator has to mend, if that is why a connection was refused. It is tried once more, and watched."""
+def diagnose(conninfo: str, options: str, seconds_max: float) -> StoreMisconfigured | None:
+    """The error that an operator has to mend, or None if the refusal has another reason. It logs in once more, with a trace."""
     sqlstate, needs_password = _refusal(make_conninfo(conninfo, options=options), seconds_max)
     named = conninfo_to_dict(conninfo)
     user, database = named.get("user"), named.get("dbname") or named.get("user")
@@ -37,7 +37,7 @@ def explained(conninfo: str, options: str, seconds_max: float) -> StoreMisconfig
 def _refusal(conninfo: str, seconds_max: float) -> tuple[str, bool]:
     """(the SQLSTATE of the refusal, "" if the server gave none; whether a password was missing)."""
     until_s = time.monotonic() + seconds_max
-    trace = os.memfd_create("scoreboard-login")  # it may hold a password on its way: nothing but memory, and soon gone
+    trace = os.memfd_create("scoreboard-login")  # the trace may hold a password, so it stays in memory
     pgconn = pq.PGconn.connect_start(conninfo.encode())
     try:
         if pgconn.status == pq.ConnStatus.BAD:
@@ -45,7 +45,7 @@ def _refusal(conninfo: str, seconds_max: float) -> tuple[str, bool]:
         pgconn.trace(trace)
         pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS)
         _poll(pgconn, until_s)
-        pgconn.untrace()  # which writes out what it holds
+        pgconn.untrace()  # flushes the trace
         found = _FOUND.findall(os.pread(trace, 65_536, 0))
         return (found[-1].decode() if found else ""), pgconn.needs_password
     except psycopg.Error:
@@ -56,7 +56,7 @@ def _refusal(conninfo: str, seconds_max: float) -> tuple[str, bool]:
 
 
 def _poll(pgconn: pq.abc.PGconn, until_s: float) -> None:
-    """Connect, or be refused, or let the time pass."""
+    """Wait until libpq has connected or was refused, or the time is over."""
     waits = {pq.PollingStatus.READING: select.POLLIN, pq.PollingStatus.WRITING: select.POLLOUT}
     while (wait := waits.get(pq.PollingStatus(pgconn.connect_poll()))) is not None:
         poller = select.poll()

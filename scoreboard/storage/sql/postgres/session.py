@@ -1,9 +1,9 @@
-"""A PostgreSQL session: how one is opened, with which settings, and how another thread ends its waits.
+"""PostgreSQL session: opened with our settings and deadlines, and interruptible by another thread.
 
-Every step has a deadline. The settings travel in the startup packet, so a session that is open has them and there is no statement
-to wait for. A connection pooler in between (PgBouncer in transaction mode) gives each transaction another session: settings and
-prepared statements do not last there. It is recognised by the process id that the login named, which is not that of the session
-that answers; then each transaction makes its own settings (``local_settings``) and nothing is prepared.
+Every step has a deadline. The settings are sent in the startup packet, so an open session has them without a further statement. A
+connection pooler in between (PgBouncer in transaction mode) gives each transaction another session: settings and prepared
+statements do not last there. A pooler shows itself by the process id, which differs between the login and the session that
+answers; then each transaction makes its own settings (``local_settings``) and nothing is prepared.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import QueuePool
 
 from scoreboard.storage.sql.postgres.pipeline import make_trip
-from scoreboard.storage.sql.postgres.refusal import explained
+from scoreboard.storage.sql.postgres.refusal import diagnose
 from scoreboard.storage.sql.postgres.statements import AWARD_LOCK_MS_MAX, IDLE_MS_MAX, LOCK_MS_MAX
 from scoreboard.storage.sql.thread_worker import StoreSilent
 
 CONNECT_SECONDS_MAX: Final = 2
 STATEMENT_MS_MAX: Final = 2_000
 
-#: Who writes only looks rows up by key. A plan that walks a table is the best one while the table is empty, and a prepared
-#: statement would keep it while the table grows (seen: 1.6 ms a batch became 26).
+#: The writer finds all rows by key. While a table is empty a plan that scans it is the best one, and a prepared statement would
+#: keep that plan while the table grows (seen: 1.6 ms a batch became 26).
 WRITER_SETTINGS: Final[Mapping[str, str]] = {
     "lock_timeout": str(AWARD_LOCK_MS_MAX),
     "plan_cache_mode": "force_generic_plan",
@@ -40,15 +40,15 @@ WRITER_SETTINGS: Final[Mapping[str, str]] = {
     "enable_mergejoin": "off",
     "enable_material": "off",
 }
-#: Who follows commits reads pages in the order of an index. The newest rows are in no statistics yet, so the planner takes them
-#: for few, and gathers and sorts all that is left for every page (seen: 4,000 entries read for each page of 500).
+#: CommitOrder reads pages in the order of an index. The statistics lack the newest rows, so the planner expects few of them, and
+#: reads and sorts all that are left for every page (seen: 4,000 entries read for each page of 500).
 FOLLOWER_SETTINGS: Final[Mapping[str, str]] = {"enable_bitmapscan": "off", "enable_sort": "off", "enable_seqscan": "off"}
-#: What PgBouncer says, in every language, to settings in the startup packet.
+#: PgBouncer's answer to settings in the startup packet, the same in every language.
 _NO_OPTIONS: Final = "unsupported startup parameter"
-#: What psycopg says of a name, which may be a part of the password.
+#: psycopg's message about a host name, which may be a part of the password.
 _NO_HOST: Final = "failed to resolve host"
 _BAD_HOST: Final = "the host in DATABASE_URL is not known (a password with @, /, # or ? has to be percent-encoded)"
-# An acknowledged award stands on it; every other value but 'off' is an operator's choice.
+# Acknowledged awards depend on it. Any other value than 'off' is the operator's choice.
 _KEEP_COMMITS: Final = "set_config('synchronous_commit', replace(current_setting('synchronous_commit'), 'off', 'on'), {local})"
 _GREETING: Final = (
     f"SELECT pg_backend_pid(), current_setting('statement_timeout') <> '0', {_KEEP_COMMITS.format(local='false')}".encode()
@@ -56,11 +56,11 @@ _GREETING: Final = (
 
 
 class PostgresSession(psycopg.Connection[tuple[Any, ...]]):
-    """A connection whose waits another thread can end at any moment, and that knows whether a pooler stands in between."""
+    """A connection that another thread can interrupt, and that knows whether a pooler stands in between."""
 
     def __init__(self, pgconn: pq.abc.PGconn, *args: Any, **named: Any) -> None:
         super().__init__(pgconn, *args, **named)
-        #: What every transaction has to begin with; None if the session keeps its settings.
+        #: The settings that every transaction has to begin with; None if the session keeps its settings.
         self.local_settings: str | None = None
         self._ending = Lock()
 
@@ -70,22 +70,22 @@ class PostgresSession(psycopg.Connection[tuple[Any, ...]]):
         return self.local_settings is not None
 
     def close(self) -> None:
-        """Close it; what is under way is rolled back."""
-        with self._ending:  # a descriptor that is free again may be another connection's before `cut` shuts it
+        """Close the connection; PostgreSQL rolls back its transaction."""
+        with self._ending:  # `interrupt` must not shut a descriptor that was closed here and reused
             super().close()
 
     def interrupt(self) -> None:
-        """Shut the socket under the thread that waits for it, from any thread."""
+        """Shut down the socket, which ends the wait of the thread that uses it. Any thread may call this."""
         with self._ending, contextlib.suppress(OSError, psycopg.Error):
             if not self.closed:
                 with socket.socket(fileno=os.dup(self.fileno())) as reader:
                     reader.shutdown(socket.SHUT_RDWR)
 
     def is_open(self) -> bool:
-        """Whether the server left an idle connection open, as far as we know: asks for nothing, waits for nothing."""
+        """Whether an idle connection is open, as far as the socket shows. Sends nothing and waits for nothing."""
         try:
-            self.pgconn.consume_input()  # the server's last words
-            self.pgconn.consume_input()  # and the end of the line
+            self.pgconn.consume_input()  # the server's last message
+            self.pgconn.consume_input()  # and the end of the stream
         except psycopg.Error:
             return False
         return self.pgconn.status == pq.ConnStatus.OK
@@ -94,17 +94,17 @@ class PostgresSession(psycopg.Connection[tuple[Any, ...]]):
 def connect(
     conninfo: str, statement_ms_max: int, settings: Mapping[str, str] | None = None, *, explain: bool = False
 ) -> PostgresSession:
-    """A session that never waits without end: not to connect, not for a lock, not for a peer that vanished.
+    """Open a session. Connecting, locks, statements and a peer that vanished have deadlines in it.
 
-    Raises StoreSilent without an answer, StoreMisconfigured (if asked to ``explain``) for what an operator has to mend, else
-    psycopg.Error.
+    Raises StoreSilent if nothing answers in 2 s, StoreMisconfigured for a refusal that an operator has to mend (if ``explain``),
+    else psycopg.Error.
     """
     wanted = {
         "timezone": "UTC",
         "statement_timeout": str(statement_ms_max),
         "lock_timeout": str(LOCK_MS_MAX),
         "idle_in_transaction_session_timeout": str(IDLE_MS_MAX),
-        "jit": "off",  # it takes 150 ms to compile a page of 5 ms, as soon as the planner expects much of it
+        "jit": "off",  # to compile a query of 5 ms takes 150 ms
         **(settings or {}),
     }
     given = str(conninfo_to_dict(conninfo).get("options") or os.environ.get("PGOPTIONS", ""))
@@ -114,7 +114,7 @@ def connect(
     except psycopg.errors.ConnectionTimeout as error:
         raise StoreSilent(f"the ledger cannot be reached: no connection to PostgreSQL in {CONNECT_SECONDS_MAX} s") from error
     except psycopg.OperationalError as error:
-        wrong = explained(conninfo, options, CONNECT_SECONDS_MAX) if explain else None
+        wrong = diagnose(conninfo, options, CONNECT_SECONDS_MAX) if explain else None
         raise wrong or error from None
     try:
         _greet(session, wanted)
@@ -152,7 +152,7 @@ def _opened(conninfo: str, options: str) -> PostgresSession:
 
 
 def _greet(session: PostgresSession, settings: Mapping[str, str]) -> None:
-    """One question, answered in time or the session is none; it tells whether the session is ours alone and has its settings."""
+    """Ask once, with a deadline, whether a pooler stands in between and whether the session has its settings."""
     (greeting,) = make_trip(
         session.pgconn, lambda pgconn: pgconn.send_query_params(_GREETING, None), 1, 1_000 * CONNECT_SECONDS_MAX
     )
@@ -164,7 +164,7 @@ def _greet(session: PostgresSession, settings: Mapping[str, str]) -> None:
 
 
 def engine(conninfo: str, statement_ms_max: int, settings: Mapping[str, str] | None = None, *, explain: bool = False) -> Engine:
-    """One connection at a time, for the portable reads and for the migrations."""
+    """A SQLAlchemy engine of one connection, for the portable queries and the migrations."""
     made = create_engine(
         "postgresql+psycopg://",
         creator=lambda: connect(conninfo, statement_ms_max, settings, explain=explain),
@@ -176,7 +176,7 @@ def engine(conninfo: str, statement_ms_max: int, settings: Mapping[str, str] | N
 
     def check(session: PostgresSession, *_: object) -> None:
         if not session.is_open():
-            raise DisconnectionError  # which has the pool open another
+            raise DisconnectionError  # then the pool opens another
 
     event.listen(made, "checkout", check)
     return made

@@ -1,7 +1,7 @@
-"""What PostgreSQL is told: the statements of an award, of a reset, and the settings of a session.
+"""PostgreSQL statements of the award path: awards, resets and epochs, and their deadlines.
 
-A parameter is a JSON array; numbers of milliseconds become ``timestamptz`` and come back on the server's side of the wire, as
-``float8``, which is exact for them and costs a quarter of ``numeric``.
+A parameter is a JSON array. The server converts milliseconds to ``timestamptz`` and back by way of ``float8``, which is exact for
+them and costs a quarter of ``numeric``.
 """
 
 # ruff: noqa: S608  only constants of ours are put into these texts
@@ -16,19 +16,19 @@ from scoreboard.domain.players import SCORE_MILESTONE
 from scoreboard.storage.sql.award import Statements, next_epoch_statement
 
 LOCK_MS_MAX: Final = 1_500
-#: An award waits for no row but one that somebody else inserts, and then puts its player aside.
+#: An award waits only for a row that another transaction inserts; after this time it sets the row's player aside.
 AWARD_LOCK_MS_MAX: Final = 300
-#: Judging takes a millisecond; who holds locks for longer without a word was stopped, and others wait for them.
+#: Judging takes a millisecond. A process that holds locks and is silent for longer was stopped, and other writers wait for it.
 IDLE_MS_MAX: Final = 2_500
 
-#: What names players: their shard and their id. A statement that touches a player's rows says both.
+#: Players in a parameter: their shard and their id. Each statement on a player's rows names both.
 _PLAYERS: Final = "json_to_recordset($1) AS asked (ledger_shard smallint, user_id text"
 _TOTALS: Final = (
     "json_to_recordset($1) AS r (ledger_shard smallint, user_id text, username text, avatar text, score bigint, version bigint,"
     " total_actions bigint, at_ms bigint, created_at_ms bigint)"
 )
 STATEMENTS: Final[Statements] = {
-    # Whatever the database's default is: each statement must see what was committed while the one before it waited for a lock.
+    # Each statement must see what was committed while the one before it waited for a lock, whatever the database's default is.
     "begin": "BEGIN ISOLATION LEVEL READ COMMITTED",
     "keep_receipts": f"""
         INSERT INTO action_receipts (ledger_shard, user_id, action_id, rank, previous_rank)
@@ -36,8 +36,8 @@ STATEMENTS: Final[Statements] = {
         FROM {_PLAYERS}, action_id uuid, rank bigint, previous_rank bigint)
         ON CONFLICT (ledger_shard, user_id, action_id) DO NOTHING
     """,
-    # Locks what is free and waits for nothing. Who is known and not locked is held by somebody else; mostly there is no such one,
-    # and then nothing is looked up twice.
+    # Locks the accounts that are free and waits for none. A known account that is not locked is held by another transaction; when
+    # all are locked, which is usual, the second lookup is left out.
     "accounts": f"""
         SELECT json_build_object('locked', coalesce(accounts, '{{}}'), 'known',
             CASE WHEN locked < json_array_length($1) THEN (
@@ -54,14 +54,14 @@ STATEMENTS: Final[Statements] = {
             ) AS free
         ) AS all_free
     """,
-    # A statement of its own, after the locks: its snapshot holds every suspension that was committed before we got them.
+    # A statement of its own, after the locks: its snapshot holds every suspension that was committed before them.
     "suspended": f"""
         SELECT coalesce(json_agg(asked.user_id), '[]') FROM {_PLAYERS})
         WHERE (
             SELECT s.suspended FROM suspensions AS s WHERE s.ledger_shard = asked.ledger_shard AND s.user_id = asked.user_id
             ORDER BY s.turn DESC LIMIT 1)
     """,
-    # By the actions alone: of the indexes that begin with a player the planner may take one that walks all entries of the player.
+    # By the actions alone: with the player, the planner may take an index that reads all entries of the player.
     "used": """
         SELECT coalesce(json_agg(json_build_array(t.user_id, t.action_id, json_build_object(
             'action_type', t.action_type, 'receipt', json_build_object(
@@ -108,7 +108,7 @@ STATEMENTS: Final[Statements] = {
             score_before bigint, score_after bigint, score_awarded bigint, at_ms bigint,
             ip_address text, user_agent text, validated boolean, metadata text)
     """,
-    # It waits for nobody: whoever else could unlock something for these players waits for their rows in user_scores.
+    # It never waits: another writer that could unlock a milestone of these players waits for their rows in user_scores.
     "unlock": f"""
         INSERT INTO achievements (ledger_shard, user_id, kind, milestone, action_id, unlocked_at)
         SELECT ledger_shard, user_id, '{SCORE_MILESTONE}', milestone, action_id, to_timestamp(at_ms / 1000::float8)
@@ -116,7 +116,7 @@ STATEMENTS: Final[Statements] = {
         ON CONFLICT DO NOTHING
         RETURNING json_build_array(user_id, milestone)
     """,
-    # For people who look; so it waits for nobody, and no two of us can wait for each other here.
+    # The rank is for people who read the table. It skips locked rows, so it never waits and takes part in no deadlock.
     "cache_ranks": f"""
         UPDATE user_scores AS u SET rank = seen.rank
         FROM (
@@ -132,7 +132,7 @@ STATEMENTS: Final[Statements] = {
 _ALL: Final = "reached_at IS NOT NULL"
 _NAMED: Final = f"""{_ALL} AND (ledger_shard, user_id) IN (
             SELECT * FROM json_to_recordset(%(players)s) AS asked (ledger_shard smallint, user_id text))"""
-#: Waits for no row that another session holds.
+#: It skips the rows that another session has locked.
 _RESET: Final = """
     WITH gone AS MATERIALIZED (
         SELECT ledger_shard, user_id, score, to_timestamp(%(at_ms)s / 1000::float8) AS at FROM user_scores
@@ -150,7 +150,7 @@ _RESET: Final = """
     RETURNING u.user_id, u.username, u.avatar, u.version
 """
 RESET_ALL, RESET_NAMED = (_RESET.format(which=which, reset=RESET) for which in (_ALL, _NAMED))
-#: After a reset, in its transaction: who was held, and who came on the board while it ran.
+#: After a reset, in its transaction: the players whose rows were locked, and those who came on the board while it ran.
 ALL_ON_BOARD, NAMED_ON_BOARD = (f"SELECT user_id FROM user_scores WHERE {which}" for which in (_ALL, _NAMED))
 
 NEXT_EPOCH: Final = next_epoch_statement(

@@ -1,26 +1,28 @@
-"""The ledger in PostgreSQL (13 or newer): one writing session that speaks libpq's pipeline mode.
+"""Award writer for PostgreSQL (13 or newer): one session that uses libpq's pipeline mode.
 
-An award takes two trips. The first takes the row locks of all its users, in the order of their ids, and reads the facts; so
-totals are put in order across processes, and nothing that was read can change before the commit. What has no row to lock yet, a
-new user or a new action, is decided by the unique indexes: whoever comes second fails as a whole, rolls back and gathers again.
+A batch takes two round trips. The first locks the accounts of all its players, in the order of their keys, and reads the facts:
+the locks order the totals across processes, and no fact can change before the commit. A new player and a new action have no row
+to lock; the unique indexes decide about them: the second transaction fails as a whole, rolls back and gathers its facts again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import psycopg
 from psycopg import pq
+from typing_extensions import override
 
 from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.failpoints import Failpoint, no_failpoint
-from scoreboard.storage.sql.award import Step, award, epoch_parameter, reset_parameters, reset_standings
+from scoreboard.storage.sql.award import AwardWriter, Step, award, epoch_parameter
+from scoreboard.storage.sql.award_rows import reset_parameters, reset_standings
+from scoreboard.storage.sql.interruptible import ClosingOnError
 from scoreboard.storage.sql.postgres.pipeline import StatementFailed, make_trip
 from scoreboard.storage.sql.postgres.session import STATEMENT_MS_MAX, WRITER_SETTINGS, PostgresSession, connect
 from scoreboard.storage.sql.postgres.statements import (
@@ -36,24 +38,23 @@ from scoreboard.storage.sql.postgres.statements import (
 RESET_MS_MAX: Final = 60_000
 ATTEMPTS_MAX: Final = 5
 
-#: Somebody else was first (unique violation), or two of us waited for each other (serialization failure, deadlock).
+#: Another writer was first (unique violation, serialization failure), or two waited for each other (deadlock).
 _GATHER_AGAIN: Final = frozenset({"23505", "40001", "40P01"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 
 
-class PostgresAwardWriter:
-    """Implements writing.Writes on one session, opened when it is first needed and again after any failure."""
+class PostgresAwardWriter(ClosingOnError, AwardWriter):
+    """An award writer on one session, which it opens at the first call and again after any failure."""
 
     def __init__(self, conninfo: str, failpoint: Failpoint = no_failpoint) -> None:
         self._conninfo = conninfo
         self._failpoint = failpoint
         self._session: PostgresSession | None = None
-        self._interrupted = False
 
+    @override
     def award(self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt]) -> list[Verdict]:
-        """As boundaries.Ledger.award."""
         with self._closing_on_error():
-            # One session for both trips: on another one the second would run without the first one's locks.
+            # One session for both trips: on another one the second trip would not have the locks of the first.
             session = self._opened()
             ask = functools.partial(self._ask, session)
             only_known = False
@@ -64,13 +65,13 @@ class PostgresAwardWriter:
                     waited_in_vain = failed.sqlstate == _LOCK_NOT_AVAILABLE and not only_known
                     if failed.sqlstate not in _GATHER_AGAIN and not waited_in_vain:
                         raise
-                    # Only a row that somebody else inserts and does not commit is waited for: put new players aside.
+                    # A lock was waited for, so another transaction inserts a row and does not commit: set new players aside.
                     only_known = only_known or waited_in_vain
                     _trip(session, [("ROLLBACK", None)])
             raise StoreUnavailable(f"other writers were faster {ATTEMPTS_MAX} times")
 
+    @override
     def reset(self, order: ResetOrder) -> ResetResult:
-        """As boundaries.Ledger.reset."""
         named = reset_parameters(order)
         reset, on_board = (RESET_ALL, ALL_ON_BOARD) if order.user_ids is None else (RESET_NAMED, NAMED_ON_BOARD)
         with self._closing_on_error():
@@ -81,26 +82,26 @@ class PostgresAwardWriter:
                 session.execute(f"SET LOCAL statement_timeout = {RESET_MS_MAX}; SET LOCAL lock_timeout = {LOCK_MS_MAX}".encode())
                 rows = session.execute(reset, named).fetchall()
                 held = tuple(user_id for (user_id,) in session.execute(on_board, named).fetchall())
-                self._may_go_on()
+                self._require_not_interrupted()
         return ResetResult(standings=reset_standings(rows, order), held=held)
 
+    @override
     def next_epoch(self, drawn_on: str, above: int = 0) -> int:
-        """As boundaries.Ledger.next_epoch."""
         return int(self._alone(NEXT_EPOCH, epoch_parameter(drawn_on, above)))
 
+    @override
     def probe(self) -> None:
-        """As lane_worker.Blocking.probe."""
         self._alone("SELECT 1")
 
+    @override
     def interrupt(self) -> None:
-        """End every wait: what runs now fails, what was not sent yet is never sent."""
         self._interrupted = True
         session = self._session
         if session is not None:
             session.interrupt()
 
+    @override
     def close(self) -> None:
-        """As writing.Writes.close."""
         session, self._session = self._session, None
         if session is not None:
             session.close()
@@ -110,23 +111,19 @@ class PostgresAwardWriter:
             self.close()
         if self._session is None:
             self._session = connect(self._conninfo, STATEMENT_MS_MAX, WRITER_SETTINGS)
-            self._may_go_on()  # an interruption that came before could not cut it
+            self._require_not_interrupted()  # `interrupt` found no session to shut down
             if not self._session.pooled:
                 _prepare(self._session)
         return self._session
 
-    def _may_go_on(self) -> None:
-        if self._interrupted:
-            raise StoreUnavailable("interrupted")
-
     def _ask(self, session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> dict[Step, bytes]:
-        """The steps of an award in one trip; the answers of those that ask."""
+        """An Exchange: the steps in one round trip."""
 
         def send(pgconn: pq.abc.PGconn) -> None:
             for step, parameter in steps:
                 pgconn.send_query_prepared(step.encode(), None if parameter is None else [parameter])
 
-        self._may_go_on()
+        self._require_not_interrupted()
         results = _unprepared(session, steps) if session.pooled else make_trip(session.pgconn, send, len(steps))
         return {
             step: b"\n".join(result.get_value(row, 0) or b"" for row in range(result.ntuples))
@@ -145,23 +142,15 @@ class PostgresAwardWriter:
                 _, _, result, _ = _trip(session, [*before, (statement, parameter), ("COMMIT", None)])
         return result.get_value(0, 0) or b""
 
-    @contextlib.contextmanager
-    def _closing_on_error(self) -> Iterator[None]:
-        """A session on which something failed is not trusted again; closing it rolls back."""
-        try:
-            self._may_go_on()
-            yield
-        except BaseException as error:
-            self.close()
-            if isinstance(error, (psycopg.Error, StatementFailed)):
-                raise StoreUnavailable(str(error).strip().partition("\n")[0]) from error
-            raise
-        finally:
-            self._interrupted = False  # it was meant for this call
+    @override
+    def _unavailable(self, error: BaseException) -> StoreUnavailable | None:
+        if isinstance(error, (psycopg.Error, StatementFailed)):
+            return StoreUnavailable(str(error).strip().partition("\n")[0])
+        return None
 
 
 def _prepare(session: PostgresSession) -> None:
-    """Have every statement parsed, once a session."""
+    """Prepare all statements, once a session."""
 
     def send(pgconn: pq.abc.PGconn) -> None:
         for step, text in STATEMENTS.items():
@@ -171,7 +160,7 @@ def _prepare(session: PostgresSession) -> None:
 
 
 def _unprepared(session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> list[pq.abc.PGresult]:
-    """The results of steps that are parsed each time, because a pooler gives each transaction another session."""
+    """The results of the steps without prepared statements, which do not last behind a pooler."""
     statements = [(STATEMENTS[step], parameter) for step, parameter in steps]
     begins = steps[0][0] == "begin"
     if begins and session.local_settings is not None:

@@ -1,7 +1,7 @@
-"""Backup and restore of the SQLite ledger: whole files without a write-ahead log, put in place at once.
+"""Backup and restore of the SQLite ledger: whole files without a write-ahead log, put in place by an atomic rename.
 
-A file that is copied over ``ledger.db`` meets the old ledger's ``-wal``, and SQLite then plays the old changes into it. So a
-restore ends the old log first: at every moment there is one ledger, the old or the new, with no log of another beside it.
+SQLite would apply a ``-wal`` that the old ledger left to a file that is copied over ``ledger.db``. So a restore ends the old log
+first: at every moment there is one ledger, the old or the new one, without the log of another beside it.
 """
 
 from __future__ import annotations
@@ -18,24 +18,20 @@ from typing import Final
 from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.file_errors import why_not_written
 from scoreboard.storage.schema import migrate
+from scoreboard.storage.sql.errors import LedgerUnusable, TargetUnusable
 from scoreboard.storage.sql.sqlite.file import SqliteFile
 from scoreboard.storage.sql.sqlite.writer import SqliteAwardWriter
-from scoreboard.storage.sql.stores import LedgerUnusable
 
 _LOCK_S_MAX: Final = 1.0
 _SIDES: Final = ("-wal", "-shm", "-journal")
 
 
-class TargetUnusable(LedgerUnusable):
-    """The file that is to be written cannot be: the one that is read is not at fault."""
-
-
-def _yes() -> None:
-    """Goes on without a question."""
+def _confirmed() -> None:
+    """Ask nothing."""
 
 
 def back_up(ledger: Path, target: Path) -> None:
-    """Copy the ledger, as it is at one moment, to a new file; beside a running server or without one. Raises LedgerUnusable."""
+    """Copy the ledger, as it is at one moment, to a new file. A server may run meanwhile. Raises LedgerUnusable."""
     _require_new(target)
     unfinished = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     with _new(unfinished, target):
@@ -46,12 +42,14 @@ def back_up(ledger: Path, target: Path) -> None:
         _sync(target.parent)
 
 
-def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint, confirm: Callable[[], None] = _yes) -> bool:
-    """Put a backup in the ledger's place; whether there was a ledger before, which is ``kept`` then.
+def restore(
+    backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint, confirm: Callable[[], None] = _confirmed
+) -> bool:
+    """Replace the ledger with a backup; whether there was a ledger before, which is moved to ``kept``.
 
-    No server may use the ledger meanwhile. Raises LedgerUnusable, and then nothing was changed: it is in use, or the backup is no
-    ledger. ``confirm`` is called when nothing hinders it any more, and stops it by raising. The new one has a later epoch than
-    both, so the board is rebuilt from it whatever Redis shows.
+    Raises LedgerUnusable if a server uses the ledger or the backup is no ledger; then nothing was changed. ``confirm`` is called
+    when all checks have passed, and stops the restore by raising. The new ledger has a later epoch than both, so the board is
+    rebuilt from it whatever Redis shows. ``step`` is called with the name of each step that is done.
     """
     unfinished = ledger.with_name(ledger.name + ".restoring")
     with _new(unfinished, ledger):
@@ -62,7 +60,7 @@ def restore(backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoi
         step("copied")
         _end_log(ledger)
         confirm()
-        # Once more: a server that uses no directory of ours may have started while the question stood.
+        # Once more: a server without an embedded Redis may have started while the operator was asked.
         epoch = _end_log(ledger)
         _begin_later_epoch(unfinished, epoch)
         _as_one_file(unfinished)
@@ -94,7 +92,7 @@ def _require_new(target: Path) -> None:
 
 @contextlib.contextmanager
 def _new(unfinished: Path, target: Path) -> Iterator[None]:
-    """A file for its owner's eyes only, and nothing left of it when it does not come to its place, which is ``target``."""
+    """Make a file that only its owner can read, and remove it unless it was renamed. Errors name ``target``, its final name."""
     try:
         _remove(unfinished)
         os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
@@ -120,7 +118,7 @@ def _copy(source: Path, target: Path) -> None:
         raise LedgerUnusable(f"{source} cannot be read: {(error.strerror or '').lower()}") from error
     if not found:
         raise LedgerUnusable(f"{source} is not a file")
-    # Without its log a backup may lie where nothing can be written; with it, SQLite must read both.
+    # A backup without a log may be in a directory that cannot be written to; with a log, SQLite must read both files.
     alone = "" if source.with_name(source.name + "-wal").exists() else "&immutable=1"
     try:
         with (
@@ -129,7 +127,7 @@ def _copy(source: Path, target: Path) -> None:
         ):
             read.backup(written)
     except sqlite3.DatabaseError as error:
-        if _is_full(error):  # of the two files, only one is written
+        if _is_full(error):  # only the target is written to
             raise
         raise LedgerUnusable(f"{source} cannot be read as a ledger: {error}") from error
     _as_one_file(target)
@@ -151,7 +149,7 @@ def _check(copy: Path, source: Path) -> None:
 
 
 def _require_our_schema(copy: Path, source: Path) -> None:
-    """Refuse a file whose tables, indexes and triggers are not those that our migrations make."""
+    """Raise LedgerUnusable unless the tables, indexes and triggers are those that our migrations make."""
     with tempfile.TemporaryDirectory() as directory:
         fresh = Path(directory) / "ledger.db"
         migrate(f"sqlite:///{fresh}")
@@ -168,9 +166,9 @@ def _schema(path: Path) -> set[tuple[str, str, str]]:
 
 
 def _end_log(ledger: Path) -> int:
-    """Write what the log of the old ledger holds into the ledger, and the log away; its epoch, or 0 if it cannot be read.
+    """Move the old ledger's log into its file; its epoch, or 0 if the file cannot be read.
 
-    SQLite does so only on the last open handle: a server that has the file open makes it fail.
+    SQLite does that only on the last open handle, so it fails while a server has the file open.
     """
     if not ledger.exists():
         return 0
@@ -183,7 +181,7 @@ def _end_log(ledger: Path) -> int:
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise LedgerUnusable(f"{ledger} is in use: stop the server first") from error
-    except sqlite3.DatabaseError:  # the old one is damaged: perhaps that is why it is replaced
+    except sqlite3.DatabaseError:  # the old ledger is damaged, which may be why it is replaced
         pass
     return epoch
 
@@ -202,7 +200,7 @@ def _begin_later_epoch(copy: Path, than: int) -> None:
 
 
 def _put_aside(ledger: Path, kept: Path) -> None:
-    """What is left of a log belongs to a ledger that is gone or damaged: it must not meet the new one."""
+    """Move away the rest of a log: it belongs to a ledger that is gone or damaged, and SQLite would apply it to the new one."""
     for side in _SIDES:
         log = ledger.with_name(ledger.name + side)
         if log.exists():
@@ -210,7 +208,7 @@ def _put_aside(ledger: Path, kept: Path) -> None:
 
 
 def _own_like(copy: Path, ledger: Path) -> None:
-    """An operator who is root leaves the ledger to whom it, or its directory, belongs."""
+    """Give the copy the owner of the ledger or of its directory: an operator may run this as root."""
     owner = (ledger if ledger.exists() else ledger.parent).stat()
     if (owner.st_uid, owner.st_gid) != (os.geteuid(), os.getegid()):
         os.chown(copy, owner.st_uid, owner.st_gid)

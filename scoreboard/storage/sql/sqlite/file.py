@@ -1,9 +1,9 @@
-"""The file of a SQLite ledger, watched: whoever removes it, moves another in its place or writes over it is noticed before the
-next award is committed.
+"""Integrity watch over the file of a SQLite ledger: a file that is removed, replaced or overwritten is noticed before the next
+award is committed.
 
-SQLite itself goes on with the file that it has open, so awards would be acknowledged and gone with the next start. Files are
-compared by device and inode. A program that writes into the open file (``cp`` does) leaves its inode as it is, but not the time
-of its last change; in write-ahead mode only a checkpoint may change that, and checkpoints are counted in the index beside the log
+SQLite goes on with the file that it has open, so awards would be acknowledged and be gone at the next start. Files are compared
+by device and inode. A program that writes into the open file (``cp`` does) keeps the inode and changes the modification time; in
+write-ahead mode only a checkpoint may change that time, and the index beside the log counts the checkpoints
 (https://www.sqlite.org/walformat.html, "WAL-Index Header"): the numbers at 32 to 40 (the log's salt), 96 (nBackfill) and 128
 (nBackfillAttempted, which is set before the first page is written).
 """
@@ -23,18 +23,18 @@ _SALT: Final = slice(32, 40)
 _BACKFILLED: Final = slice(96, 100)
 _BACKFILLING: Final = slice(128, 132)
 
-#: Indexes that were opened to be read, by identity. To close one would take the locks that SQLite holds on it from this process
-#: (fcntl(2), F_SETLK), so it stays open until the file is gone.
+#: Descriptors of indexes that were opened to be read, by identity. Closing one would drop the locks that SQLite holds on the file
+#: in this process (fcntl(2), F_SETLK), so it stays open until the file is gone.
 _indexes: Final[dict[Identity, int]] = {}
 _indexes_lock: Final = Lock()
 
 
 class FileLost(StoreUnavailable):
-    """The path does not lead to what is open. That may be all that is left, so it stays open until the server stops."""
+    """The path leads to another file than the open one, which may be all that is left: it stays open until the server stops."""
 
 
 class SqliteFile:
-    """The file at a path as it was first found here. Shared by all handles of one ledger, in any thread."""
+    """The file at a path, as the first look found it. All handles of one ledger share it, in any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,17 +42,17 @@ class SqliteFile:
         self._lock = Lock()
         self._identity: Identity | None = None
         self._handles = 0
-        #: The log and its index, which stay what they are as long as a handle is open.
+        #: The log and its index, which SQLite keeps as long as a handle is open.
         self._sides: tuple[Identity, Identity] | None = None
-        #: What does not become right again while handles are open.
+        #: A fault that lasts until all handles are closed, or "".
         self._trouble = ""
-        #: The checkpoints at the latest look, and what the file was then: nanoseconds of its last change, bytes.
+        #: At the latest look: the checkpoints; and the file's modification time (nanoseconds) and size (bytes).
         self._looked: tuple[bytes, tuple[int, int]] | None = None
 
     def check(self) -> None:
-        """Return if the path still leads to the file that was first found there, with its log, as only SQLite changes it.
+        """Raise FileLost unless the file and its log are those that were opened, and only SQLite has changed them.
 
-        Takes some 10 µs. Raises FileLost.
+        Takes some 10 µs.
         """
         with self._lock:
             if not self._trouble:
@@ -64,7 +64,7 @@ class SqliteFile:
                 raise FileLost(self._trouble)
 
     def opened(self) -> None:
-        """A handle was opened."""
+        """Note that a handle was opened."""
         with self._lock:
             self._handles += 1
             if self._sides is None:
@@ -72,7 +72,7 @@ class SqliteFile:
             self._compare_writing()
 
     def closed(self) -> None:
-        """A handle was closed. With the last one SQLite removes log and index, and the next one makes others."""
+        """Note that a handle was closed. With the last one SQLite removes log and index; the next handle makes others."""
         with self._lock:
             self._handles -= 1
             if not self._handles:
@@ -109,10 +109,10 @@ class SqliteFile:
             before = _checkpoints(index)
             found = os.stat(self._name)
             after = _checkpoints(index)
-        except OSError:  # removed at this moment: the next look says so
+        except OSError:  # the file is being removed: the next look reports it
             return
         if before is None or before != after:
-            return  # a checkpoint is being made: the next look compares
+            return  # a checkpoint is running: the next look compares
         written = found.st_mtime_ns, found.st_size
         if self._looked is not None and self._looked[0] == before and self._looked[1] != written:
             self._trouble = (
@@ -131,7 +131,7 @@ def _identity(name: str) -> Identity | None:
 
 
 def _checkpoints(index: int) -> bytes | None:
-    """Other bytes after each checkpoint; None while one is being made."""
+    """Bytes that change with each checkpoint; None while one is running."""
     read = os.pread(index, _INDEX_BYTES, 0)
     if len(read) < _INDEX_BYTES or read[_BACKFILLED] != read[_BACKFILLING]:
         return None

@@ -1,4 +1,4 @@
-"""What SQLite's errors mean to an operator: what passes by itself, and what has to be mended. Each names the file."""
+"""Translation of SQLite's errors for an operator: which pass by themselves, and which have to be mended. Each names the file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.storage.sql.errors import LedgerUnusable
 
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 #: By SQLite's primary result codes (https://www.sqlite.org/rescode.html).
@@ -19,12 +20,8 @@ _PASSING: Final = {
 }
 
 
-class LedgerUnusable(Exception):
-    """The ledger can be reached and is not one that this program can use: a message for the operator, in one line."""
-
-
 def refusal(error: sqlite3.Error | OSError, path: Path) -> StoreUnavailable | LedgerUnusable:
-    """StoreUnavailable for what passes by itself (a lock, a full disk), LedgerUnusable for what does not."""
+    """StoreUnavailable for an error that passes by itself (a lock, a full disk), LedgerUnusable for any other."""
     if isinstance(error, OSError):
         where = error.filename or path
         if error.errno in _NO_SPACE:

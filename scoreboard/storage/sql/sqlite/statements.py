@@ -1,7 +1,7 @@
-"""What SQLite is told: the statements of an award and of a reset.
+"""SQLite statements of the award path: awards, resets and epochs.
 
-A parameter is a JSON array that ``json_each`` turns into rows, so that a statement is one step of the engine however many rows it
-writes: each step lets go of the interpreter and must win it back from the reactor's thread.
+A parameter is a JSON array that ``json_each`` turns into rows, so a statement is one step of SQLite however many rows it writes:
+each step releases the interpreter's lock and must win it back from the reactor's thread.
 """
 
 # ruff: noqa: S608  only constants of ours are put into these texts
@@ -36,7 +36,7 @@ _ENTRY: Final = (
 )
 
 STATEMENTS: Final[Statements] = {
-    # The one writer's lock, taken before anything is read: what was gathered stays true until the commit.
+    # Takes the writer's lock before anything is read, so the facts that were gathered stay true until the commit.
     "begin": "BEGIN IMMEDIATE",
     "keep_receipts": f"""
         INSERT INTO action_receipts (ledger_shard, user_id, action_id, rank, previous_rank)
