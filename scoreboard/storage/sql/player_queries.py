@@ -99,9 +99,11 @@ class PlayerQueries(SqlSession):
 
     def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
         """The changes after a revision, in order. One statement reads both tables, so it sees both at one moment."""
-        wishes = select(_SETTINGS.revision.label("number"), _SETTINGS.user_id, _NULL.label("suspended"), _SETTINGS.spectators)
-        suspended_at = select(_ORDER.revision, _ORDER.user_id, _ORDER.suspended, _NULL)
-        both = union_all(wishes.where(_SETTINGS.revision > after), suspended_at.where(_ORDER.revision > after))
+        settings_changes = select(
+            _SETTINGS.revision.label("number"), _SETTINGS.user_id, _NULL.label("suspended"), _SETTINGS.spectators
+        )
+        suspension_changes = select(_ORDER.revision, _ORDER.user_id, _ORDER.suspended, _NULL)
+        both = union_all(settings_changes.where(_SETTINGS.revision > after), suspension_changes.where(_ORDER.revision > after))
         with self.reading() as connection:
             return [
                 PlayerChange(revision=number, user_id=user_id, suspended=suspended, spectators=spectators)
