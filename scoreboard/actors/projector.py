@@ -47,6 +47,7 @@ FORGET_S: Final = 0.05
 #: The same trouble is said again after so long.
 SAY_AGAIN_S: Final = 60.0
 REBUILD_LOCK_MS: Final = 5_000
+BEGIN_LOCK_MS: Final = 1_000
 
 
 class BoardRefused(Exception):
@@ -217,8 +218,7 @@ class Projector:
                 await self._rebuild(board, diagnosis.reason)
             case "begin":
                 assert board is not None, "an epoch begins on what is drawn"
-                epoch = await self._ledger.next_epoch(board.run)
-                await self._board.begin(epoch)
+                await self._begin(board.run)
         if diagnosis.action != "follow":
             board = await self._board.state()
         if board is None:
@@ -228,6 +228,17 @@ class Projector:
         except LedgerWentBack as proof:
             self._meter.count("ledger_went_back_total")
             self._must_rebuild, self._again = f"the ledger went back: {proof}", True
+
+    async def _begin(self, run: str) -> None:
+        """Begin a new epoch on a run of Redis, which must take writes before SQL names it the newest's.
+
+        After a failover the old master answers for a moment as a replica of the new one. A server that is still connected to it
+        would take an epoch for its run, and no server could draw until that run had been silent for long.
+        """
+        if not await self._board.lock("begin", BEGIN_LOCK_MS):
+            raise StaleBoard("another server begins an epoch")
+        await self._board.begin(await self._ledger.next_epoch(run))
+        await self._board.lock("begin", 0)
 
     async def _follow(self, board: BoardState) -> None:
         epoch = board.cursor.epoch

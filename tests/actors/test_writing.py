@@ -253,6 +253,18 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(harness: Harne
     assert harness.drawn("amy") == [100]
 
 
+def test_no_epoch_begins_on_a_run_of_redis_that_takes_no_writes(harness: Harness) -> None:
+    harness.award("amy", 1)
+    before = result_of(harness.ledger.state()).epoch
+    harness.board.shared_state.restart()
+    harness.board.read_only = True  # as the old master of a failover, for a moment
+    harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
+    assert result_of(harness.ledger.state()).epoch == before
+    harness.board.read_only = False
+    harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
+    assert harness.answered[-1][0].epoch > before
+
+
 def test_a_reset_that_another_process_committed_and_never_drew_is_drawn_within_two_looks(harness: Harness) -> None:
     harness.award("amy", 1)
     order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=harness.now_ms())
