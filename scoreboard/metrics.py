@@ -36,6 +36,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "announcements_dropped_total": ("Score updates that a full tick left to the next snapshot", ()),
     "sockets_closed_slow_total": ("Sockets closed because they did not drain", ()),
     "http_connections_refused_total": ("Connections that found no room, or were closed to make some", ()),
+    "background_failures_total": ("Failures of background loops and tasks, which go on or are started anew", ("task",)),
     "ledger_probes_failed_total": ("Readiness probes that the ledger did not commit", ()),
     "open_requests_limited_total": (
         "Requests without a token beyond their address's limit, by what became of them",

@@ -1,0 +1,90 @@
+"""Background work: loops, and tasks for whose end nobody waits. A failure of either is logged with its traceback and counted.
+
+A leaf. No other module makes a LoopingCall, and none starts a coroutine whose failure nobody would see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+FAILURES_METRIC: Final = "background_failures_total"
+
+_log: Final = Logger()
+
+
+class Counter(Protocol):
+    """The part of boundaries.health.Meter that is needed here."""
+
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        """Add to a counter."""
+
+
+class Loop:
+    """Calls ``body`` once an interval until it is stopped, and never two calls at a time.
+
+    A call that fails is logged and counted, ``on_failure`` is called, and the next call comes as if it had succeeded.
+    """
+
+    def __init__(
+        self,
+        task: str,
+        body: Callable[[], Awaitable[object] | None],
+        interval_s: float,
+        *,
+        clock: IReactorTime,
+        meter: Counter,
+        on_failure: Callable[[], None] | None = None,
+    ) -> None:
+        self._task, self._body, self._meter, self._on_failure = task, body, meter, on_failure
+        self._interval_s = interval_s
+        self._calls = LoopingCall(self._call)
+        self._calls.clock = clock
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self._calls.running
+
+    def start(self, *, now: bool = False) -> None:
+        """Call the body ``now`` or after an interval, and then once an interval."""
+        self._calls.start(self._interval_s, now).addErrback(self._ended)
+
+    def stop(self) -> None:
+        """No more calls; one that is under way goes on to its end. Does nothing to a loop that does not run."""
+        if self._calls.running:
+            self._calls.stop()
+
+    async def _call(self) -> None:
+        try:
+            result = self._body()
+            if result is not None:
+                await result
+        except Exception:
+            _report(self._task, self._meter)
+            if self._on_failure is not None:
+                self._on_failure()
+
+    def _ended(self, failure: Failure) -> None:
+        """Only what is no Exception, or a failing ``on_failure``, ends a loop."""
+        _report(self._task, self._meter, failure)
+
+
+def run_in_background(task: str, work: Coroutine[Deferred[Any], Any, object], meter: Counter) -> Deferred[None]:
+    """Start ``work``. What is returned fires with None at its end, also if it failed: that is logged and counted here."""
+
+    def failed(failure: Failure) -> None:
+        _report(task, meter, failure)
+
+    return ensureDeferred(work).addCallbacks(lambda _: None, failed)
+
+
+def _report(task: str, meter: Counter, failure: Failure | None = None) -> None:
+    _log.failure("background task {task} failed", failure=failure, task=task)
+    meter.count(FAILURES_METRIC, task=task)
