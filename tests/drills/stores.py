@@ -12,8 +12,8 @@ from pathlib import Path
 
 from scoreboard.storage.schema import migrate
 from tests.journeys.server import ServerProcess
+from tests.storage.postgres_proxy import PostgresProxy, Quiet, postgres_proxy
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.silent_proxy import Quiet, SilentProxy, silent_proxy
 from tests.storage.sql_stores import tell
 
 #: What may be wrong with a store, for as long as it takes.
@@ -56,7 +56,7 @@ def store_with(fault: str, postgres: PostgresServer, new_server: Callable[..., S
         if fault.startswith("PostgreSQL"):
             url = postgres.fresh()
             migrate(url)
-            proxy = stack.enter_context(silent_proxy(postgres.directory))
+            proxy = stack.enter_context(postgres_proxy(postgres.directory))
             server = new_server(**_OFTEN, DATABASE_URL=url if fault == "PostgreSQL is stopped" else proxy.url(url)).start()
             begin, end = _postgres_fault(fault, postgres, proxy)
         else:
@@ -67,7 +67,7 @@ def store_with(fault: str, postgres: PostgresServer, new_server: Callable[..., S
         yield Store(server, url, begin, end)
 
 
-def _postgres_fault(fault: str, postgres: PostgresServer, proxy: SilentProxy) -> tuple[Callable[[], None], Callable[[], None]]:
+def _postgres_fault(fault: str, postgres: PostgresServer, proxy: PostgresProxy) -> tuple[Callable[[], None], Callable[[], None]]:
     if fault == "PostgreSQL is stopped":
         return lambda: postgres.signal(signal.SIGSTOP), lambda: postgres.signal(signal.SIGCONT)
 

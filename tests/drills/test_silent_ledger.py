@@ -12,8 +12,8 @@ import pytest
 from scoreboard.storage.schema import migrate
 from tests.drills.submitting import Answered, acknowledged, begun, keep_submitting, never_awarded, submitted
 from tests.journeys.server import ServerProcess
+from tests.storage.postgres_proxy import PostgresProxy, postgres_proxy
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.silent_proxy import SilentProxy, silent_proxy
 from tests.storage.sql_stores import tell
 
 PLAYERS = 1_200
@@ -37,8 +37,8 @@ def database_url(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def proxy(postgres_server: PostgresServer) -> Iterator[SilentProxy]:
-    with silent_proxy(postgres_server.directory) as proxy:
+def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
+    with postgres_proxy(postgres_server.directory) as proxy:
         yield proxy
 
 
@@ -69,7 +69,7 @@ def test_after_the_first_silence_those_in_line_are_refused_at_once(
     new_server: Callable[..., ServerProcess],
     postgres_server: PostgresServer,
     database_url: str,
-    proxy: SilentProxy,
+    proxy: PostgresProxy,
     record_property: Callable[[str, object], None],
 ) -> None:
     def stop() -> None:

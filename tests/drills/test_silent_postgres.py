@@ -16,16 +16,16 @@ from scoreboard.storage.sql.ledger import SqlLedger
 from tests.awaiting import run
 from tests.storage.claims import claim, granted, receipt_in
 from tests.storage.harnesses import opened
+from tests.storage.postgres_proxy import PostgresProxy, Quiet, postgres_proxy
 from tests.storage.postgres_server import postgres
-from tests.storage.silent_proxy import Quiet, SilentProxy, silent_proxy
 from tests.storage.sql_stores import tell
 
 BACK_S_MAX = 3.0
 
 
 @pytest.fixture
-def proxy() -> Iterator[SilentProxy]:
-    with silent_proxy(postgres().directory) as proxy:
+def proxy() -> Iterator[PostgresProxy]:
+    with postgres_proxy(postgres().directory) as proxy:
         yield proxy
 
 
@@ -37,7 +37,7 @@ def url() -> str:
 
 
 @pytest.fixture
-def ledger(proxy: SilentProxy, url: str) -> Iterator[SqlLedger]:
+def ledger(proxy: PostgresProxy, url: str) -> Iterator[SqlLedger]:
     ledger = opened(proxy.url(url))
     yield ledger
     begun_s = time.monotonic()
@@ -77,7 +77,7 @@ def award_when_back(ledger: SqlLedger, one: Claim) -> Verdict:
 
 @pytest.mark.parametrize("quiet", ["after login", "all"])
 def test_who_answers_the_login_and_then_nothing_is_not_waited_for(
-    quiet: Quiet, proxy: SilentProxy, ledger: SqlLedger, url: str
+    quiet: Quiet, proxy: PostgresProxy, ledger: SqlLedger, url: str
 ) -> None:
     proxy.quiet = quiet
     first = claim("amy")
@@ -90,7 +90,7 @@ def test_who_answers_the_login_and_then_nothing_is_not_waited_for(
     assert tell(url, "SELECT count(*) FROM score_transactions") == [(1,)]
 
 
-def test_a_commit_that_never_arrived_awarded_nothing(proxy: SilentProxy, ledger: SqlLedger, url: str) -> None:
+def test_a_commit_that_never_arrived_awarded_nothing(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
     granted(award(ledger, claim("amy")))
     proxy.quiet = "commit lost"
     given_up = claim("amy")
@@ -100,7 +100,7 @@ def test_a_commit_that_never_arrived_awarded_nothing(proxy: SilentProxy, ledger:
     assert tell(url, "SELECT score FROM user_scores") == [(200,)]
 
 
-def test_a_commit_that_was_never_answered_is_told_by_a_retry(proxy: SilentProxy, ledger: SqlLedger, url: str) -> None:
+def test_a_commit_that_was_never_answered_is_told_by_a_retry(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
     granted(award(ledger, claim("amy")))
     proxy.quiet = "commit unanswered"
     unknown = claim("amy")
@@ -110,7 +110,7 @@ def test_a_commit_that_was_never_answered_is_told_by_a_retry(proxy: SilentProxy,
     assert tell(url, "SELECT score FROM user_scores") == [(200,)]
 
 
-def test_a_deadline_that_is_nearer_than_the_silence_is_kept(proxy: SilentProxy, ledger: SqlLedger) -> None:
+def test_a_deadline_that_is_nearer_than_the_silence_is_kept(proxy: PostgresProxy, ledger: SqlLedger) -> None:
     granted(award(ledger, claim("amy")))
     proxy.quiet = "all"
     refused(1.3, lambda: ledger.award([claim("amy")], [], 1.0))
@@ -118,7 +118,7 @@ def test_a_deadline_that_is_nearer_than_the_silence_is_kept(proxy: SilentProxy, 
     assert granted(award_when_back(ledger, claim("amy"))).score_after == 200
 
 
-def test_closing_does_not_wait_for_what_is_silent(proxy: SilentProxy, url: str) -> None:
+def test_closing_does_not_wait_for_what_is_silent(proxy: PostgresProxy, url: str) -> None:
     ledger = opened(proxy.url(url))
     granted(award(ledger, claim("amy")))
     proxy.quiet = "all"

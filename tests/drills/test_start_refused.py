@@ -13,8 +13,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.operations.test_start import ROOT, started
+from tests.storage.postgres_proxy import postgres_proxy
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.silent_proxy import silent_proxy
 from tests.storage.sql_stores import tell
 
 SCOREBOARD = Path(sys.executable).with_name("scoreboard")
@@ -84,7 +84,7 @@ def test_too_many_connections_pass_by_themselves(server: PostgresServer, tmp_pat
 
 
 def test_who_answers_the_login_and_then_nothing_ends_the_start_soon(server: PostgresServer, tmp_path: Path) -> None:
-    with silent_proxy(server.directory) as proxy:
+    with postgres_proxy(server.directory) as proxy:
         proxy.quiet = "after login"
         begun_s = time.monotonic()
         url = proxy.url(server.url())

@@ -18,7 +18,7 @@ Quiet = Literal["", "all", "after login", "commit lost", "commit unanswered"]
 _READY = b"Z\x00\x00\x00\x05I"
 
 
-class SilentProxy:
+class PostgresProxy:
     """Listens on a port of its own and speaks to a unix socket."""
 
     def __init__(self, server: str) -> None:
@@ -71,9 +71,9 @@ class SilentProxy:
 
 
 @contextlib.contextmanager
-def silent_proxy(directory: object) -> Iterator[SilentProxy]:
+def postgres_proxy(directory: object) -> Iterator[PostgresProxy]:
     """A proxy before the PostgreSQL whose socket lies in a directory."""
-    proxy = SilentProxy(f"{directory}/.s.PGSQL.5432")
+    proxy = PostgresProxy(f"{directory}/.s.PGSQL.5432")
     try:
         yield proxy
     finally:
