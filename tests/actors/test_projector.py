@@ -27,7 +27,7 @@ from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter
 from tests.awaiting import result_of
-from tests.storage.claims import claim, granted
+from tests.storage.claims import award_in, claim
 
 
 class CountingLedger(MemoryLedger):
@@ -75,7 +75,7 @@ class Server:
         self.received.append((cursor, changes))
 
     def award(self, user: str, points: int = 100, *, draw: bool = True) -> Award:
-        award = granted(result_of(self.ledger.award([claim(user, points)], []))[0])
+        award = award_in(result_of(self.ledger.award([claim(user, points)], []))[0])
         if draw:
             result_of(self.projector.project([award]))
         return award

@@ -14,7 +14,7 @@ from scoreboard.storage.schema import migrate
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_proxy import PostgresProxy, Quiet, postgres_proxy
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 
 #: What may be wrong with a store, for as long as it takes.
 FAULTS = (
@@ -46,7 +46,7 @@ class Store:
 
     def awarded(self) -> set[str]:
         """The ids of all actions that were awarded."""
-        return {str(action_id) for (action_id,) in tell(self.database_url, "SELECT action_id FROM score_transactions")}
+        return {str(action_id) for (action_id,) in run_sql(self.database_url, "SELECT action_id FROM score_transactions")}
 
 
 @contextlib.contextmanager
@@ -74,7 +74,9 @@ def _postgres_fault(fault: str, postgres: PostgresServer, proxy: PostgresProxy) 
     def begin() -> None:
         proxy.quiet = _QUIET[fault]
         if fault == "PostgreSQL swallows all after the login":  # on every connection: those that are open are ended first
-            tell(postgres.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
+            run_sql(
+                postgres.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scoreboard'"
+            )
 
     def end() -> None:
         proxy.quiet = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.journeys.server import ServerProcess
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 from tests.storage_redis.redis_server import RedisServer
 
 BACK_S_MAX = 8.0  # five seconds, and what a busy machine adds
@@ -75,9 +75,9 @@ def test_two_servers_of_one_ledger_with_a_redis_each_say_so_and_do_not_rebuild_i
     second = new_server(DATABASE_URL=postgres_url)
     second.start()
     until(lambda: "another server draws this ledger's board in another Redis" in first.log)
-    epochs = tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")
+    epochs = run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")
     time.sleep(6)
-    assert tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'") == epochs
+    assert run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'") == epochs
     assert text_lines(first, "another server draws this ledger's board in another Redis") == 1
     assert second.play("zed").body["data"]["currentRank"] == 2
     until(lambda: reads(first) == ([("amy", 100), ("zed", 100)], True))

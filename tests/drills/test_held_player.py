@@ -11,7 +11,7 @@ import psycopg
 
 from scoreboard.domain.players import ledger_shard
 from tests.journeys.server import ServerProcess
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 
 OTHERS = 8
 USERS = [f"user-{n}" for n in range(OTHERS)]
@@ -66,7 +66,7 @@ def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProces
         assert {status for answered in (before, during) for one in answered for status, _ in one} == {200}
         # Both figures are those of a busy machine with few samples; the fault made it two hundred times as long.
         assert p99(during) < 3 * p99(before) + 0.05
-    assert tell(postgres_url, "SELECT version FROM user_scores WHERE user_id = 'amy'") == [(2,)]
+    assert run_sql(postgres_url, "SELECT version FROM user_scores WHERE user_id = 'amy'") == [(2,)]
 
 
 def test_a_player_whose_account_somebody_else_opens_is_put_aside(
@@ -104,7 +104,7 @@ def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., Serve
     assert {status for one in answered for status, _ in one} == {200}
     assert max(seconds for one in answered for _, seconds in one) < 1.5
     taken_back = "SELECT user_id, count(*) FROM score_transactions WHERE action_type = 'RESET' GROUP BY 1"
-    assert dict(tell(postgres_url, taken_back)) == dict.fromkeys(USERS, 1), "once each, whatever came afterwards"
+    assert dict(run_sql(postgres_url, taken_back)) == dict.fromkeys(USERS, 1), "once each, whatever came afterwards"
     assert server.command_line("reset", "user", "amy", *reset[2:]).returncode == 0
     server.wait_until_in_sync()
     assert server.command_line("replay", "verify").returncode == 0

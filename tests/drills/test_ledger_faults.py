@@ -13,7 +13,7 @@ import redis
 
 from tests.journeys.server import ServerProcess
 from tests.programs import libfaketime
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 from tests.storage_redis.redis_server import RedisServer
 
 BACK_S_MAX = 5.0
@@ -42,7 +42,7 @@ def until(true: Callable[[], bool], within_s: float = BACK_S_MAX) -> float:
 def totals(url: str) -> list[tuple[str, int]]:
     """What the ledger has, best first."""
     asked = "SELECT user_id, score FROM user_scores WHERE reached_at IS NOT NULL ORDER BY score DESC, reached_at, user_id DESC"
-    return [(user_id, score) for user_id, score in tell(url, asked)]
+    return [(user_id, score) for user_id, score in run_sql(url, asked)]
 
 
 def shows(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
@@ -136,9 +136,9 @@ def test_a_ledger_that_went_back_is_what_the_board_shows_soon(
     server.start()
     for user in ("amy", "bob", "amy", "cat"):
         assert server.play(user).status == 200
-    epoch = tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")[0][0]
+    epoch = run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")[0][0]
     # As a failover to a replica that lacked the last three: they never were, and nobody is told.
-    tell(
+    run_sql(
         postgres_url,
         """
         ALTER TABLE score_transactions DISABLE TRIGGER score_transactions_insert_only;
@@ -150,7 +150,7 @@ def test_a_ledger_that_went_back_is_what_the_board_shows_soon(
     )
     assert server.play("amy").status == 200  # not newer than what is drawn: proof
     until(lambda: shows(server) == (totals(postgres_url), False))
-    assert tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")[0][0] > epoch
+    assert run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")[0][0] > epoch
     assert "the ledger went back" in server.log
     assert "Traceback" not in server.log
 

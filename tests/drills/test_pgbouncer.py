@@ -13,7 +13,7 @@ from tests.drills.submitting import begun, submitted
 from tests.journeys.server import ServerProcess
 from tests.storage.pgbouncer import pgbouncer
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 
 AWARDS = 500
 PLAYERS = 50
@@ -38,7 +38,7 @@ def test_every_award_is_taken_behind_pgbouncer(ignored: str, new_server: Callabl
         bouncer.open_sessions(postgres_url, 4)
         server = new_server(DATABASE_URL=bouncer.url(postgres_url)).start()
         assert asyncio.run(play(server)) == {200: AWARDS}
-        assert tell(postgres_url, "SELECT count(*) FROM score_transactions") == [(AWARDS,)]
+        assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions") == [(AWARDS,)]
         verified = server.command_line("replay", "verify")
         assert verified.returncode == 0, verified.stdout + verified.stderr
         assert server.stop() == 0

@@ -14,7 +14,7 @@ from tests.drills.submitting import Answered, acknowledged, begun, keep_submitti
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_proxy import PostgresProxy, postgres_proxy
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 
 PLAYERS = 1_200
 SILENT_S = 8.0
@@ -43,7 +43,7 @@ def proxy(postgres_server: PostgresServer) -> Iterator[PostgresProxy]:
 
 
 def awarded(database_url: str) -> set[str]:
-    return {str(action_id) for (action_id,) in tell(database_url, "SELECT action_id FROM score_transactions")}
+    return {str(action_id) for (action_id,) in run_sql(database_url, "SELECT action_id FROM score_transactions")}
 
 
 async def _crowd(

@@ -14,11 +14,11 @@ from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.ledger import SqlLedger
 from tests.awaiting import run
-from tests.storage.claims import claim, granted, receipt_in
+from tests.storage.claims import award_in, claim, receipt_in
 from tests.storage.harnesses import opened
 from tests.storage.postgres_proxy import PostgresProxy, Quiet, postgres_proxy
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 
 BACK_S_MAX = 3.0
 
@@ -86,41 +86,41 @@ def test_who_answers_the_login_and_then_nothing_is_not_waited_for(
         assert isinstance(refused(0.1, lambda: ledger.award([claim("amy")], [])), StoreAway)
     refused(3.2, ledger.state)
     proxy.quiet = ""
-    assert granted(award_when_back(ledger, first)).score_after == 100
-    assert tell(url, "SELECT count(*) FROM score_transactions") == [(1,)]
+    assert award_in(award_when_back(ledger, first)).score_after == 100
+    assert run_sql(url, "SELECT count(*) FROM score_transactions") == [(1,)]
 
 
 def test_a_commit_that_never_arrived_awarded_nothing(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
-    granted(award(ledger, claim("amy")))
+    award_in(award(ledger, claim("amy")))
     proxy.quiet = "commit lost"
     given_up = claim("amy")
     assert not isinstance(refused(3.0, lambda: ledger.award([given_up], [])), StoreAway)
     proxy.quiet = ""
-    assert granted(award_when_back(ledger, given_up)).score_after == 200
-    assert tell(url, "SELECT score FROM user_scores") == [(200,)]
+    assert award_in(award_when_back(ledger, given_up)).score_after == 200
+    assert run_sql(url, "SELECT score FROM user_scores") == [(200,)]
 
 
 def test_a_commit_that_was_never_answered_is_told_by_a_retry(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
-    granted(award(ledger, claim("amy")))
+    award_in(award(ledger, claim("amy")))
     proxy.quiet = "commit unanswered"
     unknown = claim("amy")
     assert not isinstance(refused(3.0, lambda: ledger.award([unknown], [])), StoreAway)
     proxy.quiet = ""
     assert receipt_in(award_when_back(ledger, unknown)).total == 200
-    assert tell(url, "SELECT score FROM user_scores") == [(200,)]
+    assert run_sql(url, "SELECT score FROM user_scores") == [(200,)]
 
 
 def test_a_deadline_that_is_nearer_than_the_silence_is_kept(proxy: PostgresProxy, ledger: SqlLedger) -> None:
-    granted(award(ledger, claim("amy")))
+    award_in(award(ledger, claim("amy")))
     proxy.quiet = "all"
     refused(1.3, lambda: ledger.award([claim("amy")], [], 1.0))
     proxy.quiet = ""
-    assert granted(award_when_back(ledger, claim("amy"))).score_after == 200
+    assert award_in(award_when_back(ledger, claim("amy"))).score_after == 200
 
 
 def test_closing_does_not_wait_for_what_is_silent(proxy: PostgresProxy, url: str) -> None:
     ledger = opened(proxy.url(url))
-    granted(award(ledger, claim("amy")))
+    award_in(award(ledger, claim("amy")))
     proxy.quiet = "all"
 
     async def main() -> float:

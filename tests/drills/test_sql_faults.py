@@ -23,10 +23,10 @@ from scoreboard.domain.judgement import Award
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.ledger import REBUILD_SECONDS_MAX, SqlLedger
 from tests.awaiting import run
-from tests.storage.claims import claim, granted
+from tests.storage.claims import award_in, claim
 from tests.storage.harnesses import opened
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, run_sql
 
 T = TypeVar("T")
 
@@ -61,13 +61,13 @@ def sqlite_url(tmp_path: Path) -> str:
 
 def award(ledger: SqlLedger, user: str = "amy") -> Award:
     (verdict,) = run(lambda: ledger.award([claim(user, 1)], []))
-    return granted(verdict)
+    return award_in(verdict)
 
 
 def award_again(ledger: SqlLedger, user: str = "amy") -> Award:
     """An award once the store answers again; until then all are refused at once."""
     (verdict,) = run(lambda: eventually(lambda: ledger.award([claim(user, 1)], [])))
-    return granted(verdict)
+    return award_in(verdict)
 
 
 async def eventually(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -111,10 +111,10 @@ def test_a_postgresql_that_was_restarted_is_found_again(server: PostgresServer, 
 def test_a_connection_that_was_cut_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
     run(postgres_ledger.state)
-    tell(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
+    run_sql(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
     for use in (lambda: award(postgres_ledger), lambda: run(postgres_ledger.state)):
         use()
-    assert tell(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
+    assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
 
 
 def test_a_locked_table_costs_two_seconds_and_not_the_thread(postgres_url: str, postgres_ledger: SqlLedger) -> None:
@@ -129,7 +129,7 @@ def test_a_locked_table_costs_two_seconds_and_not_the_thread(postgres_url: str, 
 
 
 def test_a_slow_statement_is_ended_by_the_server(postgres_url: str, postgres_ledger: SqlLedger) -> None:
-    tell(
+    run_sql(
         postgres_url,
         """
         CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(20); RETURN NEW; END';
@@ -138,7 +138,7 @@ def test_a_slow_statement_is_ended_by_the_server(postgres_url: str, postgres_led
     )
     with refused_within(2.6):
         award(postgres_ledger)
-    tell(postgres_url, "DROP TRIGGER dawdle ON user_scores")
+    run_sql(postgres_url, "DROP TRIGGER dawdle ON user_scores")
     assert award(postgres_ledger).score_after == 1
 
 
@@ -166,7 +166,7 @@ def test_what_holds_the_locks_of_a_batch_and_stops_is_thrown_out(postgres_url: s
     open_store(postgres_url).writes.award([claim("amy")], [])
     with pytest.raises(StoreUnavailable):
         held.award([claim("amy")], [])
-    assert tell(postgres_url, "SELECT count(*) FROM score_transactions") == [(1,)]
+    assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions") == [(1,)]
 
 
 def test_a_sqlite_ledger_locked_by_another_process_is_waited_for_two_seconds(sqlite_url: str) -> None:
@@ -195,7 +195,7 @@ def test_a_disk_that_takes_no_more_refuses_and_heals(sqlite_url: str) -> None:
                 use()
     assert award(ledger).score_after == 2
     assert run(lambda: ledger.count_entries(EntryFilter())) == 2
-    assert tell(sqlite_url, "PRAGMA integrity_check") == [("ok",)]
+    assert run_sql(sqlite_url, "PRAGMA integrity_check") == [("ok",)]
     run(ledger.stop)
 
 
@@ -219,8 +219,8 @@ def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url
 def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
     ledger = opened(url)
-    tell(url, "ALTER TABLE boards RENAME TO planks")
-    tell(url, "ALTER TABLE user_scores RENAME TO scores_of_users")
+    run_sql(url, "ALTER TABLE boards RENAME TO planks")
+    run_sql(url, "ALTER TABLE user_scores RENAME TO scores_of_users")
     uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
         ledger.ping,
         lambda: ledger.next_epoch("run"),
@@ -250,7 +250,7 @@ def test_an_award_that_was_given_up_is_never_committed(dialect: Dialect, tmp_pat
     with pytest.raises(StoreUnavailable):
         writes.award([claim()], [])
     assert steps == ["judged"]
-    assert tell(url, "SELECT count(*) FROM score_transactions") == [(0,)]
+    assert run_sql(url, "SELECT count(*) FROM score_transactions") == [(0,)]
     assert writes.next_epoch("run") > 0  # and the next call is none the worse for it
     writes.close()
 
@@ -267,7 +267,7 @@ def test_whatever_goes_wrong_in_a_batch_the_next_begins_afresh(dialect: Dialect,
     writes = open_store(url, stumble).writes
     with pytest.raises(LookupError):
         writes.award([claim()], [])
-    assert granted(writes.award([claim()], [])[0]).score_after == 100
+    assert award_in(writes.award([claim()], [])[0]).score_after == 100
     writes.close()
 
 

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.operations.test_start import ROOT, started
 from tests.storage.postgres_proxy import postgres_proxy
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 
 SCOREBOARD = Path(sys.executable).with_name("scoreboard")
 
@@ -44,7 +44,7 @@ def server() -> Iterator[PostgresServer]:
         "CREATE DATABASE closed",
         "REVOKE CONNECT ON DATABASE closed FROM public",
     ):
-        tell(server.url(), statement)
+        run_sql(server.url(), statement)
     rules = ["local all amy scram-sha-256", "local all shut reject", "local all all trust"]
     (server.directory / "data" / "pg_hba.conf").write_text("\n".join([*rules, ""]))
     server.stop()

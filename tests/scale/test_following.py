@@ -8,7 +8,7 @@ from tests.journeys.figures import Figures, percentile
 from tests.journeys.pace import TimedPace, submissions
 from tests.scale.spent import Spent
 from tests.scale.test_rebuild import crowd_of
-from tests.storage.sql_stores import tell
+from tests.storage.sql_stores import run_sql
 
 KNOWN, CHANGED, SECONDS = 1_000_000, 45_000, 30
 READ = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'score_transactions'"
@@ -18,7 +18,7 @@ def test_each_of_forty_five_thousand_changes_is_read_once(tmp_path: Path) -> Non
     figures = Figures(f"{CHANGED:,} of {KNOWN:,} players are awarded points within {SECONDS} s, postgresql")
     with crowd_of("postgresql", KNOWN, tmp_path) as crowd:
         ready = submissions(crowd.server, [f"player-{number * (KNOWN // CHANGED)}" for number in range(CHANGED)])
-        spent, read_before = Spent(crowd.server, crowd.store, crowd.database), tell(crowd.url, READ)[0][0]
+        spent, read_before = Spent(crowd.server, crowd.store, crowd.database), run_sql(crowd.url, READ)[0][0]
         pace = TimedPace(crowd.server.port, ready, CHANGED / SECONDS)
         pace.start()
         pace.join()
@@ -28,5 +28,5 @@ def test_each_of_forty_five_thousand_changes_is_read_once(tmp_path: Path) -> Non
         crowd.server.wait_until_in_sync()
         figures.expect("submissions not accepted", CHANGED - pace.statuses[200], 0)
         assert crowd.server.stop() == 0  # sessions that end tell what they read
-        figures.promise("entries read, times those written", (tell(crowd.url, READ)[0][0] - read_before) / CHANGED, 1.5)
+        figures.promise("entries read, times those written", (run_sql(crowd.url, READ)[0][0] - read_before) / CHANGED, 1.5)
     assert figures.verdict() == 0

@@ -12,7 +12,7 @@ import pytest
 
 from scoreboard.storage.schema import migrate
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, run_sql
 
 ENTRIES = 1_000_000
 PLAYERS = 100_000
@@ -55,11 +55,11 @@ def test_a_million_entries_are_upgraded_within_a_minute(dialect: Dialect, tmp_pa
     url = postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/ledger.db"
     migrate_to(url, "0002")
     fill(url)
-    before = tell(url, SUMS)
+    before = run_sql(url, SUMS)
     began_s = time.monotonic()
     migrate(url)
     took_s = time.monotonic() - began_s
     print(f"{dialect}: {ENTRIES:,} entries upgraded in {took_s:.1f} s")  # noqa: T201  a figure for whoever runs it
-    assert tell(url, SUMS) == before
-    assert tell(url, "SELECT count(*) FROM action_receipts") == [(ENTRIES,)]
+    assert run_sql(url, SUMS) == before
+    assert run_sql(url, "SELECT count(*) FROM action_receipts") == [(ENTRIES,)]
     assert took_s < UPGRADE_S_MAX

@@ -32,7 +32,7 @@ def claim(
     origin: ClientInfo = ORIGIN,
     milestones: tuple[int, ...] = (),
 ) -> Claim:
-    """A claim that will be granted, unless told otherwise."""
+    """A claim that will be award_in, unless told otherwise."""
     return Claim(
         transaction_id=str(uuid.uuid4()),
         player=Player(user_id=user, username=username or user.title(), role="user", expires_at_s=2**33, avatar=avatar),
@@ -60,7 +60,7 @@ def placed(award: Award, rank: int | None, previous_rank: int | None = None) -> 
     return award.user_id, award.claim.grant.action_id, receipt
 
 
-def judged(writes: AwardWriter, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt] = ()) -> list[Verdict]:
+def award_with_retries(writes: AwardWriter, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt] = ()) -> list[Verdict]:
     """The verdicts of a batch. Claims of players whom another server holds are handed in again, as the scorekeeper does."""
     verdicts = writes.award(claims, receipts)
     for _ in range(10_000):
@@ -73,7 +73,7 @@ def judged(writes: AwardWriter, claims: Sequence[Claim], receipts: Sequence[Plac
     raise AssertionError("a player was held for ever")
 
 
-def granted(verdict: Verdict) -> Award:
+def award_in(verdict: Verdict) -> Award:
     """The verdict, which must be an award."""
     assert isinstance(verdict, Award), verdict
     return verdict

@@ -16,7 +16,7 @@ from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
 from scoreboard.storage.sql.players import SqlPlayerStore, open_player_store
 from tests.awaiting import result_of, run
-from tests.storage.sql_stores import Dialect, fresh_url, tell
+from tests.storage.sql_stores import Dialect, fresh_url, run_sql
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class SqlHarness:
         return run(lambda: coroutine)
 
     def tamper(self, user_id: str, points: int) -> None:
-        tell(self.url, f"UPDATE user_scores SET score = {points} WHERE user_id = '{user_id}'")
+        run_sql(self.url, f"UPDATE user_scores SET score = {points} WHERE user_id = '{user_id}'")
 
     def close(self) -> None:
         run(self.player_store.stop)

@@ -59,7 +59,7 @@ def migrate_to(url: str, revision: str) -> None:
     engine.dispose()
 
 
-def tell(url: str, statement: str) -> list[Any]:
+def run_sql(url: str, statement: str) -> list[Any]:
     """Do something to a ledger behind its back, as an operator with a SQL shell might; the rows it returns."""
     if url.startswith("sqlite"):
         handle = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)

@@ -24,7 +24,7 @@ from scoreboard.storage.sql.commit_order import CommitOrder
 from scoreboard.storage.sql.stores import SqlStore
 from tests.storage.claims import claim
 from tests.storage.postgres_server import PostgresServer
-from tests.storage.sql_stores import fresh_url, open_store, tell
+from tests.storage.sql_stores import fresh_url, open_store, run_sql
 
 WRITERS = 3
 NO_SUCH_TRANSACTION_YET = 10**12
@@ -121,7 +121,7 @@ class Follower:
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     """One database for all: entries keep apart by their players, and each follower begins at its own position."""
     url = fresh_url("postgresql", tmp_path_factory.mktemp("unused"))
-    tell(url, "CREATE TABLE elsewhere (n integer)")
+    run_sql(url, "CREATE TABLE elsewhere (n integer)")
     return url
 
 
@@ -263,7 +263,7 @@ def test_however_many_pages_there_are_each_entry_is_read_once(tmp_path: Path) ->
     store.order.close()  # a session that ends tells what it read
     read = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'score_transactions'"
     until_s = time.monotonic() + 10
-    while (fetched := tell(url, read)[0][0]) < entries and time.monotonic() < until_s:
+    while (fetched := run_sql(url, read)[0][0]) < entries and time.monotonic() < until_s:
         time.sleep(0.05)
     assert entries <= fetched <= 1.5 * entries
 
@@ -275,8 +275,8 @@ def test_a_crash_of_the_server_hides_no_entry() -> None:
         server.start()
         url = server.fresh()
         migrate(url)
-        tell(url, "ALTER SYSTEM SET wal_writer_delay = '10s'")
-        tell(url, "SELECT pg_reload_conf()")
+        run_sql(url, "ALTER SYSTEM SET wal_writer_delay = '10s'")
+        run_sql(url, "SELECT pg_reload_conf()")
         before = open_store(url)
         before.writes.award([claim("amy")], [])
         with psycopg.connect(url, autocommit=True) as other:

@@ -17,7 +17,7 @@ from scoreboard.domain.entries import EntryFilter, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
 from scoreboard.storage.sql.stores import SqlStore
-from tests.storage.claims import NOW, claim, granted, judged, placed, receipt_in
+from tests.storage.claims import NOW, award_in, award_with_retries, claim, placed, receipt_in
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store
 
 THREADS = 8
@@ -66,8 +66,8 @@ def test_awards_of_one_player_lose_nothing_and_an_action_is_awarded_once(url: st
         for round_ in range(ROUNDS):
             mine = claim("amy", 1 + number, at_ms=NOW + round_)
             everyones = claim("amy", 1_000, action=shared[round_], at_ms=NOW + round_)
-            mine_verdict, shared_verdict = judged(store.writes, [mine, everyones], [])
-            awarded.append(granted(mine_verdict))
+            mine_verdict, shared_verdict = award_with_retries(store.writes, [mine, everyones], [])
+            awarded.append(award_in(mine_verdict))
             if isinstance(shared_verdict, Award):
                 awarded.append(shared_verdict)
             else:
@@ -90,8 +90,8 @@ def test_batches_of_many_players_in_any_order_never_wait_for_each_other_in_a_cir
         receipts: list[PlacedReceipt] = []
         for round_ in range(20):
             users = [f"user-{(number * 7 + round_ * 3 + step) % 12}" for step in range(10)]
-            verdicts = judged(store.writes, [claim(user, 1) for user in users], receipts)
-            receipts = [placed(granted(verdict), number + 1) for verdict in verdicts]
+            verdicts = award_with_retries(store.writes, [claim(user, 1) for user in users], receipts)
+            receipts = [placed(award_in(verdict), number + 1) for verdict in verdicts]
 
     together(url, work)
     store = open_store(url)
@@ -109,7 +109,7 @@ def test_resets_between_awards_add_up(url: str) -> None:
                 order = ResetOrder(reset_id=str(round_), user_ids=None, operator="root", reason="", at_ms=NOW)
                 store.writes.reset(order)
             else:
-                judged(store.writes, [claim("amy", 5), claim(f"user-{number}", 1)], [])
+                award_with_retries(store.writes, [claim("amy", 5), claim(f"user-{number}", 1)], [])
 
     together(url, work, 4)
     reads = open_store(url).audits
@@ -125,7 +125,7 @@ def test_a_daily_maximum_holds_across_servers(url: str) -> None:
 
     def work(_number: int, store: SqlStore) -> None:
         for _ in range(5):
-            judged(store.writes, [claim("amy", 10, rule=rule)], [])
+            award_with_retries(store.writes, [claim("amy", 10, rule=rule)], [])
 
     together(url, work, 4)
     reads = open_store(url).audits
@@ -141,8 +141,8 @@ def test_a_milestone_is_unlocked_once_whichever_server_gets_there_first(url: str
         for round_ in range(20):
             users = [f"user-{(number + step) % 5}" for step in range(5)]
             batch = [claim(user, 10, milestones=marks, at_ms=NOW + round_) for user in users]
-            for verdict in judged(store.writes, batch, []):
-                unlocked.extend((granted(verdict).user_id, mark) for mark in granted(verdict).unlocked)
+            for verdict in award_with_retries(store.writes, batch, []):
+                unlocked.extend((award_in(verdict).user_id, mark) for mark in award_in(verdict).unlocked)
 
     together(url, work)
     # Each of five players got ten points from each of the eight servers in each of twenty rounds.
@@ -163,7 +163,7 @@ def test_a_reset_waits_for_no_row_that_another_session_holds(tmp_path: Path) -> 
     """On PostgreSQL; SQLite has one writer at a time."""
     url = fresh_url("postgresql", tmp_path)
     store = open_store(url)
-    judged(store.writes, [claim("amy", 5), claim("bob", 5), claim("cat", 5)], [])
+    award_with_retries(store.writes, [claim("amy", 5), claim("bob", 5), claim("cat", 5)], [])
     everyone = ResetOrder(reset_id="r", user_ids=None, operator="root", reason="", at_ms=NOW)
     with psycopg.connect(url) as holder:
         holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'bob' FOR UPDATE")
@@ -173,7 +173,7 @@ def test_a_reset_waits_for_no_row_that_another_session_holds(tmp_path: Path) -> 
         named = msgspec.structs.replace(everyone, user_ids=("amy", "bob"))
         assert store.writes.reset(named) == ResetResult(standings=[], held=("bob",))
         assert time.monotonic() - began_s < 1
-    judged(store.writes, [claim("amy", 7)], [])
+    award_with_retries(store.writes, [claim("amy", 7)], [])
     assert [one.user_id for one in store.writes.reset(msgspec.structs.replace(named, user_ids=done.held)).standings] == ["bob"]
     amy, bob = store.reads.account("amy"), store.reads.account("bob")
     assert amy is not None

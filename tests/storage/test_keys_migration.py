@@ -18,9 +18,9 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import SUSPENDED
 from scoreboard.storage.schema import migrate, schema_status
-from tests.storage.claims import claim, granted, receipt_in
+from tests.storage.claims import award_in, claim, receipt_in
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, open_player_sessions, open_store, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, open_player_sessions, open_store, run_sql
 
 #: Three players of the ledger, and one each whom only the settings, the suspensions and the achievements name.
 PLAYERS = ("amy", "böb", "Zed")
@@ -53,7 +53,7 @@ def old_ledger(url: str) -> str:
         return f"to_timestamp({ms / 1000})" if url.startswith("postgresql") else str(ms)
 
     def add(table: str, *rows: str) -> None:
-        tell(url, f"INSERT INTO {table} VALUES {', '.join(rows)}")
+        run_sql(url, f"INSERT INTO {table} VALUES {', '.join(rows)}")
 
     add(
         "user_scores (user_id, username, avatar, score, rank, version, last_updated, created_at, reached_at, total_actions,"
@@ -92,13 +92,13 @@ def old_ledger(url: str) -> str:
         f"('s-3', 'just-suspended', true, 'o\"hara', 'n', {at(5_002)}, 5)",
         f"('s-4', 'only-suspended', true, 'root', '', {at(5_003)}, 6)",
     )
-    tell(url, "UPDATE turns SET number = 6")
+    run_sql(url, "UPDATE turns SET number = 6")
     add("boards", "('global', 57, 4711)")
     return url
 
 
 def contents(url: str) -> dict[str, list[Any]]:
-    return {table: sorted(tell(url, f"SELECT {columns} FROM {table}"), key=repr) for table, columns in TABLES.items()}
+    return {table: sorted(run_sql(url, f"SELECT {columns} FROM {table}"), key=repr) for table, columns in TABLES.items()}
 
 
 def test_everything_is_there_under_its_new_keys(url: str) -> None:
@@ -107,16 +107,16 @@ def test_everything_is_there_under_its_new_keys(url: str) -> None:
     assert migrate(url) == "0003"
     assert contents(url) == before
     for table in ("user_scores", "score_transactions", "action_receipts", "achievements", "player_settings", "suspensions"):
-        found = tell(url, f"SELECT user_id, ledger_shard FROM {table}")
+        found = run_sql(url, f"SELECT user_id, ledger_shard FROM {table}")
         assert found == [(user_id, ledger_shard(user_id)) for user_id, _ in found]
-    ((ledger_id,),) = tell(url, "SELECT CAST(ledger_id AS text) FROM ledger")
+    ((ledger_id,),) = run_sql(url, "SELECT CAST(ledger_id AS text) FROM ledger")
     assert uuid.UUID(ledger_id).version == 4
-    in_order = [action for (action,) in tell(url, "SELECT CAST(action_id AS text) FROM score_transactions ORDER BY position")]
+    in_order = [action for (action,) in run_sql(url, "SELECT CAST(action_id AS text) FROM score_transactions ORDER BY position")]
     if url.startswith("sqlite"):
         assert in_order[0] == ACTIONS["z1"]
         assert in_order[3:] == [ACTIONS["a2"], ACTIONS["b2"]]
     else:
-        ((positions,),) = tell(url, "SELECT count(DISTINCT position) FROM score_transactions")
+        ((positions,),) = run_sql(url, "SELECT count(DISTINCT position) FROM score_transactions")
         assert positions == 1, "one transaction moved them all"
 
 
@@ -130,7 +130,7 @@ def test_the_server_goes_on_where_it_was(url: str) -> None:
     retried, fresh, is_suspended = store.writes.award([used, claim("amy", 7, milestones=(100, 155)), claim("only-suspended")], [])
     receipt = receipt_in(retried)
     assert (receipt.points, receipt.total, receipt.rank, receipt.previous_rank) == (100, 100, 3, None)
-    assert (granted(fresh).score_after, granted(fresh).version, granted(fresh).unlocked) == (157, 3, (155,))
+    assert (award_in(fresh).score_after, award_in(fresh).version, award_in(fresh).unlocked) == (157, 3, (155,))
     assert is_suspended == SUSPENDED
     page = store.order.changed_since(position, "", 10)
     assert ([one.user_id for one in page.standings], page.after) == (["amy"], "")
@@ -149,18 +149,18 @@ def test_what_was_insert_only_still_is_and_every_entry_has_an_account(url: str) 
     for table, change in (("score_transactions", "action_type = 'x'"), ("suspensions", "reason = 'x'")):
         for statement in (f"UPDATE {table} SET {change}", f"DELETE FROM {table}"):
             with pytest.raises(Exception, match=f"{table} is insert-only"):
-                tell(url, statement)
+                run_sql(url, statement)
     if url.startswith("postgresql"):
         with pytest.raises(psycopg.errors.ForeignKeyViolation):
-            tell(url, "DELETE FROM user_scores WHERE user_id = 'amy'")
+            run_sql(url, "DELETE FROM user_scores WHERE user_id = 'amy'")
     else:
         with pytest.raises(Exception, match="FOREIGN KEY"):
-            tell_with_foreign_keys(url, "DELETE FROM user_scores WHERE user_id = 'amy'")
-        assert tell(url, "PRAGMA integrity_check") == [("ok",)]
-        assert tell(url, "PRAGMA foreign_key_check") == []
+            run_sql_with_foreign_keys(url, "DELETE FROM user_scores WHERE user_id = 'amy'")
+        assert run_sql(url, "PRAGMA integrity_check") == [("ok",)]
+        assert run_sql(url, "PRAGMA foreign_key_check") == []
 
 
-def tell_with_foreign_keys(url: str, statement: str) -> None:
+def run_sql_with_foreign_keys(url: str, statement: str) -> None:
     import sqlite3
 
     handle = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
@@ -214,10 +214,10 @@ def test_an_upgrade_whose_connection_was_ended_in_the_middle_changed_nothing_and
         upgrading = threading.Thread(target=upgrade, daemon=True)
         upgrading.start()
         until_s = time.monotonic() + 20
-        while not tell(url, f"SELECT pid {waiting} AND query LIKE 'DROP TABLE suspensions%'"):
+        while not run_sql(url, f"SELECT pid {waiting} AND query LIKE 'DROP TABLE suspensions%'"):
             assert time.monotonic() < until_s, results
             time.sleep(0.02)
-        tell(url, f"SELECT pg_terminate_backend(pid, 5000) {waiting}")
+        run_sql(url, f"SELECT pg_terminate_backend(pid, 5000) {waiting}")
         upgrading.join(20)
     assert [type(one) for one in results] == [StoreUnavailable]
     assert schema_status(url) == ("0002", "0003")

@@ -22,7 +22,7 @@ from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import POINTS_MAX, Standing
-from tests.storage.claims import NOW, claim, granted, placed, receipt_in
+from tests.storage.claims import NOW, award_in, claim, placed, receipt_in
 from tests.storage.harnesses import Harness, MemoryHarness, harness_of
 
 KINDS = ("memory", "sqlite", "postgresql")
@@ -53,7 +53,7 @@ def reason(verdict: Verdict) -> Reason:
 
 def test_a_first_award_opens_an_account(harness: Harness) -> None:
     (verdict,) = harness.do(harness.ledger.award([claim("amy", 100, username="Amy", avatar="https://cdn.example/a.png")], []))
-    assert granted(verdict).score_after == 100
+    assert award_in(verdict).score_after == 100
     assert harness.do(harness.ledger.account("amy")) == Standing(
         user_id="amy",
         username="Amy",
@@ -82,7 +82,7 @@ def test_the_ledgers_clock_is_read_while_it_is_asked(harness: Harness) -> None:
 def test_awards_add_up_within_a_batch_and_across_batches(harness: Harness) -> None:
     first = harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 5), claim("amy", 50)], []))
     second = harness.do(harness.ledger.award([claim("bob", 7, at_ms=NOW + 1, username="Robert"), claim("cat", 0)], []))
-    assert [granted(verdict).score_after for verdict in first + second] == [100, 5, 150, 12, 0]
+    assert [award_in(verdict).score_after for verdict in first + second] == [100, 5, 150, 12, 0]
     amy, bob, cat = harness.do(harness.ledger.accounts_of(["amy", "bob", "cat"]))
     assert (amy.points, amy.version) == (150, 2)
     assert (bob.points, bob.version, bob.username, bob.reached_at_ms) == (12, 2, "Robert", NOW + 1)
@@ -115,19 +115,19 @@ def test_an_action_is_awarded_once_and_a_retry_gets_its_receipt(harness: Harness
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
     (early,) = harness.do(harness.ledger.award([given], []))
-    assert receipt_in(early) == placed(granted(award), None)[2]  # the board has not told its ranks
-    harness.do(harness.ledger.award([claim("bob")], [placed(granted(award), 3, 7)]))
+    assert receipt_in(early) == placed(award_in(award), None)[2]  # the board has not told its ranks
+    harness.do(harness.ledger.award([claim("bob")], [placed(award_in(award), 3, 7)]))
     (late,) = harness.do(harness.ledger.award([given], []))
-    assert receipt_in(late) == placed(granted(award), 3, 7)[2]
+    assert receipt_in(late) == placed(award_in(award), 3, 7)[2]
     assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == 1
 
 
 def test_receipts_may_come_with_the_retry_they_answer_and_more_than_once(harness: Harness) -> None:
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
-    (retried,) = harness.do(harness.ledger.award([given], [placed(granted(award), 3)]))
+    (retried,) = harness.do(harness.ledger.award([given], [placed(award_in(award), 3)]))
     assert receipt_in(retried).rank == 3
-    assert harness.do(harness.ledger.award([], [placed(granted(award), 9)])) == []
+    assert harness.do(harness.ledger.award([], [placed(award_in(award), 9)])) == []
     (again,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(again).rank == 3  # the original one
 
@@ -135,8 +135,8 @@ def test_receipts_may_come_with_the_retry_they_answer_and_more_than_once(harness
 def test_a_receipt_without_ranks_is_nothing_to_keep(harness: Harness) -> None:
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
-    harness.do(harness.ledger.award([], [placed(granted(award), None)]))
-    harness.do(harness.ledger.award([], [placed(granted(award), 2)]))
+    harness.do(harness.ledger.award([], [placed(award_in(award), None)]))
+    harness.do(harness.ledger.award([], [placed(award_in(award), 2)]))
     (retried,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(retried).rank == 2
 
@@ -146,7 +146,7 @@ def test_an_action_is_bound_to_its_player_so_another_players_action_of_the_same_
     mine, yours = claim("amy", 100), claim("bob", 7)
     yours = replace(yours, grant=replace(yours.grant, action_id=mine.grant.action_id))
     harness.do(harness.ledger.award([mine], []))
-    granted(harness.do(harness.ledger.award([yours], []))[0])
+    award_in(harness.do(harness.ledger.award([yours], []))[0])
     assert receipt_in(harness.do(harness.ledger.award([mine], []))[0]).points == 100
     assert receipt_in(harness.do(harness.ledger.award([yours], []))[0]).points == 7
 
@@ -154,7 +154,7 @@ def test_an_action_is_bound_to_its_player_so_another_players_action_of_the_same_
 def test_the_same_action_twice_in_a_batch_is_awarded_once(harness: Harness) -> None:
     given = claim("amy", 100)
     first, second = harness.do(harness.ledger.award([given, given], []))
-    assert receipt_in(second).total == granted(first).score_after == 100
+    assert receipt_in(second).total == award_in(first).score_after == 100
 
 
 def test_refusals_leave_nothing_behind(harness: Harness) -> None:
@@ -197,8 +197,8 @@ def test_totals_stay_within_what_a_double_holds(harness: Harness) -> None:
     full, over, less = harness.do(harness.ledger.award([claim("amy", POINTS_MAX), claim("amy", 1), claim("amy", -1)], []))
     assert isinstance(full, Award)
     assert reason(over) is Reason.SCORE_LIMIT
-    assert granted(less).score_after == POINTS_MAX - 1
-    assert granted(harness.do(harness.ledger.award([claim("bob", -POINTS_MAX)], []))[0]).score_after == -POINTS_MAX
+    assert award_in(less).score_after == POINTS_MAX - 1
+    assert award_in(harness.do(harness.ledger.award([claim("bob", -POINTS_MAX)], []))[0]).score_after == -POINTS_MAX
     assert sorted(points_of(harness.do(harness.ledger.accounts("", 10)))) == [("amy", POINTS_MAX - 1), ("bob", -POINTS_MAX)]
 
 
@@ -225,7 +225,7 @@ def test_whatever_text_a_client_sends_spoils_nothing(harness: Harness) -> None:
 def test_a_full_batch_is_one_commit(harness: Harness) -> None:
     claims = [claim(f"user-{number % 100:03}", number) for number in range(256)]
     verdicts = harness.do(harness.ledger.award(claims, []))
-    receipts = [placed(granted(verdict), rank) for rank, verdict in enumerate(verdicts, 1)]
+    receipts = [placed(award_in(verdict), rank) for rank, verdict in enumerate(verdicts, 1)]
     retried = harness.do(harness.ledger.award(claims, receipts))
     assert [receipt_in(verdict).rank for verdict in retried] == list(range(1, 257))
     assert harness.do(harness.ledger.count_entries(EVERYTHING)) == 256
@@ -389,8 +389,8 @@ def test_after_a_reset_awards_begin_again_and_old_actions_stay_used(harness: Har
     harness.do(harness.ledger.reset(order("amy")))
     retried, fresh = harness.do(harness.ledger.award([old, claim("amy", 7, at_ms=NOW + 1)], []))
     assert receipt_in(retried).total == 100
-    assert (granted(fresh).score_after, granted(fresh).version, granted(fresh).actions) == (7, 3, 1)
-    assert granted(fresh).created_at_ms == NOW
+    assert (award_in(fresh).score_after, award_in(fresh).version, award_in(fresh).actions) == (7, 3, 1)
+    assert award_in(fresh).created_at_ms == NOW
 
 
 def test_epochs_only_rise_and_begin_at_the_clock(harness: Harness) -> None:
@@ -431,7 +431,7 @@ def test_verify_finds_a_total_that_was_tampered_with_and_nothing_else(harness: H
 
 
 def unlocked(verdicts: list[Verdict]) -> list[tuple[int, ...]]:
-    return [granted(verdict).unlocked for verdict in verdicts]
+    return [award_in(verdict).unlocked for verdict in verdicts]
 
 
 def test_a_milestone_is_unlocked_by_the_award_that_reaches_it(harness: Harness) -> None:
@@ -460,7 +460,7 @@ def test_a_milestone_passed_again_unlocks_nothing(harness: Harness) -> None:
 def test_a_retry_unlocks_nothing(harness: Harness) -> None:
     given = claim("amy", 100, milestones=(100,))
     first, second = harness.do(harness.ledger.award([given, given], []))
-    assert granted(first).unlocked == (100,)
+    assert award_in(first).unlocked == (100,)
     assert receipt_in(second).total == 100
     (late,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(late).total == 100
@@ -553,7 +553,7 @@ def test_each_player_unlocks_each_milestone_once_and_only_if_it_was_reached_from
             continue
         claims = [claim(f"{name}.{user}", points, at_ms=NOW + at, milestones=marks) for user, points in step]
         for verdict in harness.do(harness.ledger.award(claims, [])):
-            award = granted(verdict)
+            award = award_in(verdict)
             before, after = totals.get(award.user_id, 0), totals.get(award.user_id, 0) + award.points
             new = {mark for mark in marks if before < mark <= after and (award.user_id, mark) not in reached}
             assert award.unlocked == tuple(sorted(new))

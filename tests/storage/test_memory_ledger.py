@@ -9,7 +9,7 @@ from scoreboard.domain.players import PlayerSettings
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from tests.awaiting import result_of, started
-from tests.storage.claims import claim, granted
+from tests.storage.claims import award_in, claim
 
 
 def test_while_broken_every_call_fails_and_nothing_is_awarded() -> None:
@@ -29,11 +29,11 @@ def test_while_paused_calls_wait_and_go_on_in_the_order_of_their_coming() -> Non
     results: list[int] = []
     for _ in range(3):
         waiting = started(ledger.award([claim("amy", 10)], []))
-        waiting.addCallback(lambda verdicts: results.append(granted(verdicts[0]).score_after))
+        waiting.addCallback(lambda verdicts: results.append(award_in(verdicts[0]).score_after))
     assert results == []
     ledger.resume()
     assert results == [10, 20, 30]
-    assert granted(result_of(ledger.award([claim("amy", 10)], []))[0]).score_after == 40
+    assert award_in(result_of(ledger.award([claim("amy", 10)], []))[0]).score_after == 40
 
 
 def test_one_who_waited_meets_a_ledger_that_broke_meanwhile() -> None:

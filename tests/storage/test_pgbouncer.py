@@ -12,7 +12,7 @@ from scoreboard.domain.judgement import Award
 from scoreboard.domain.players import SuspensionOrder
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.sql.postgres.session import connect
-from tests.storage.claims import claim, granted
+from tests.storage.claims import award_in, claim
 from tests.storage.pgbouncer import PgBouncer, pgbouncer
 from tests.storage.postgres_server import postgres
 from tests.storage.sql_stores import open_player_sessions, open_store
@@ -87,14 +87,14 @@ def test_an_upgrade_through_it_works(bouncer: PgBouncer) -> None:
 
 def test_locks_and_slow_statements_end_in_time_all_the_same(url: str, direct_url: str) -> None:
     store = open_store(url)
-    granted(store.writes.award([claim("amy")], [])[0])
+    award_in(store.writes.award([claim("amy")], [])[0])
     with psycopg.connect(direct_url) as other:
         other.execute("LOCK TABLE user_scores IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreUnavailable, match="lock timeout"):
             store.writes.award([claim("amy")], [])
         with pytest.raises(StoreUnavailable, match="lock timeout"):
             store.reads.account("amy")
-    assert granted(store.writes.award([claim("amy")], [])[0]).score_after == 200
+    assert award_in(store.writes.award([claim("amy")], [])[0]).score_after == 200
     store.writes.close()
     store.reads.close()
 

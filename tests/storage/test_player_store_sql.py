@@ -17,9 +17,9 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.storage.sql.stores import PlayerSessions
 from tests.awaiting import run
-from tests.storage.claims import NOW, claim, granted
+from tests.storage.claims import NOW, award_in, claim
 from tests.storage.harnesses import opened, opened_player_store
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_player_sessions, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_player_sessions, run_sql
 
 WRITERS = 4
 ROUNDS = 8
@@ -87,10 +87,10 @@ def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> Non
     follower.join(20)
     assert not errors
     assert not follower.is_alive()
-    ordered = tell(url, "SELECT turn, user_id, suspended FROM suspensions ORDER BY turn")
+    ordered = run_sql(url, "SELECT turn, user_id, suspended FROM suspensions ORDER BY turn")
     assert [one for one in seen if one[2] is not None] == ordered
     assert len(ordered) == WRITERS * ROUNDS
-    assert tell(url, "SELECT number FROM turns") == [(2 * WRITERS * ROUNDS,)]
+    assert run_sql(url, "SELECT number FROM turns") == [(2 * WRITERS * ROUNDS,)]
 
 
 def test_two_operators_at_once_enter_one_order(url: str) -> None:
@@ -127,7 +127,7 @@ def test_a_locked_register_refuses_in_time_and_holds_up_neither_its_readers_nor_
         with refused_within(2.6):
             run(lambda: player_store.change_settings("amy", PRIVATE, NOW))
         assert run(lambda: player_store.settings("amy")).spectators
-        assert granted(run(lambda: ledger.award([claim("amy", 100, milestones=(100,))], []))[0]).unlocked == (100,)
+        assert award_in(run(lambda: ledger.award([claim("amy", 100, milestones=(100,))], []))[0]).unlocked == (100,)
         assert run(player_store.revision) == 0
         assert [one.milestone for one in run(lambda: player_store.achievements("amy"))] == [100]
     run(lambda: player_store.change_settings("amy", PRIVATE, NOW))
@@ -152,7 +152,7 @@ def test_a_locked_sqlite_file_refuses_changes_in_time_and_answers_readers(tmp_pa
 
 def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the_worse(url: str) -> None:
     player_store = opened_player_store(url)
-    tell(url, "ALTER TABLE suspensions RENAME TO pardons")
+    run_sql(url, "ALTER TABLE suspensions RENAME TO pardons")
     for use in (
         lambda: player_store.suspended("", 9),
         lambda: player_store.suspend(order("amy", True, 1)),
@@ -160,7 +160,7 @@ def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the
     ):
         with refused_within(1.0):
             run(use)
-    tell(url, "ALTER TABLE pardons RENAME TO suspensions")
+    run_sql(url, "ALTER TABLE pardons RENAME TO suspensions")
     assert run(lambda: player_store.suspend(order("amy", True, 2)))
     assert run(lambda: player_store.suspended("", 9)) == ["amy"]
     assert run(player_store.revision) == 1

@@ -13,9 +13,9 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.schema import migrate, require_schema, schema_status
 from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.sqlite import writer as sqlite
-from tests.storage.claims import claim, granted, receipt_in
+from tests.storage.claims import award_in, claim, receipt_in
 from tests.storage.postgres_server import postgres
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, migrate_to, open_store, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, migrate_to, open_store, run_sql
 
 NEWEST = "0003"
 
@@ -48,14 +48,14 @@ def test_a_ledger_of_the_first_release_is_upgraded_with_all_that_is_in_it(dialec
     migrate_to(url, "0001")
     first = claim("amy", 70)
     at = "now()" if dialect == "postgresql" else "0"
-    tell(
+    run_sql(
         url,
         f"""
         INSERT INTO user_scores (user_id, username, score, version, last_updated, created_at, reached_at, total_actions)
         VALUES ('amy', 'Amy', 70, 1, {at}, {at}, {at}, 1)
         """,
     )
-    tell(
+    run_sql(
         url,
         f"""
         INSERT INTO score_transactions VALUES ('{first.transaction_id}', 'amy', '{first.grant.action_id}', 'COMPLETE_QUEST',
@@ -69,8 +69,8 @@ def test_a_ledger_of_the_first_release_is_upgraded_with_all_that_is_in_it(dialec
     new = open_store(url).writes
     assert receipt_in(new.award([first], [])[0]).total == 70
     (verdict,) = new.award([claim("amy", 50, milestones=(50, 100))], [])
-    assert granted(verdict).unlocked == (100,)  # nobody remembers how the 50 were reached
-    assert tell(url, "SELECT counter, number FROM turns") == [(1, 0)]
+    assert award_in(verdict).unlocked == (100,)  # nobody remembers how the 50 were reached
+    assert run_sql(url, "SELECT counter, number FROM turns") == [(1, 0)]
     new.close()
 
 
@@ -112,7 +112,7 @@ def test_an_upgrade_waits_for_another_servers_longer_than_an_award_would(tmp_pat
 
 def test_a_schema_of_a_newer_release_is_refused(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
-    tell(url, "UPDATE alembic_version SET version_num = '9999'")
+    run_sql(url, "UPDATE alembic_version SET version_num = '9999'")
     for use in (migrate, require_schema):
         with pytest.raises(LedgerUnusable, match="9999 was made by a newer release"):
             use(url)
@@ -123,11 +123,11 @@ def test_somebody_elses_tables_are_left_alone(dialect: Dialect, tmp_path: Path) 
     url = postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/other.db"
     if dialect == "sqlite":
         (tmp_path / "other.db").touch()
-    tell(url, "CREATE TABLE boards (theirs integer)")
+    run_sql(url, "CREATE TABLE boards (theirs integer)")
     with pytest.raises(LedgerUnusable, match="already exists"):
         migrate(url)
     assert schema_status(url)[0] is None
-    assert tell(url, "SELECT * FROM boards") == []
+    assert run_sql(url, "SELECT * FROM boards") == []
 
 
 def test_a_file_that_is_no_ledger_is_named_as_such(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_file_that_is_no_ledger_is_named_as_such(tmp_path: Path) -> None:
 
 
 def test_a_database_that_cannot_hold_every_script_is_refused() -> None:
-    tell(postgres().url(), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    run_sql(postgres().url(), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     with pytest.raises(LedgerUnusable, match="LATIN1"):
         migrate(postgres().url("latin"))
 

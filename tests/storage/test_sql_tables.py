@@ -14,8 +14,8 @@ from alembic.runtime.migration import MigrationContext
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.storage.sql.stores import migration_engine
 from scoreboard.storage.sql.tables import metadata
-from tests.storage.claims import NOW, claim, granted, placed
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, tell
+from tests.storage.claims import NOW, award_in, claim, placed
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, run_sql
 
 SUSPENSION = "ledger_shard, suspension_id, user_id, suspended, operator, reason, at, turn"
 #: An entry without its position, which the store fills in.
@@ -49,8 +49,8 @@ def test_entries_can_be_neither_changed_nor_removed(url: str, change: str) -> No
         return  # that dialect does not know this statement
     open_store(url).writes.award([claim("amy", 100)], [])
     with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RestrictViolation), match="score_transactions is insert-only"):
-        tell(url, change)
-    assert tell(url, "SELECT score_awarded, user_agent FROM score_transactions") == [(100, "test/1.0 (ünïcode)")]
+        run_sql(url, change)
+    assert run_sql(url, "SELECT score_awarded, user_agent FROM score_transactions") == [(100, "test/1.0 (ünïcode)")]
 
 
 @pytest.mark.parametrize(
@@ -71,10 +71,10 @@ def test_suspensions_can_be_neither_changed_nor_removed(url: str, change: str) -
     if only is not None and not url.startswith(only):
         return  # that dialect does not know this statement
     at = "now()" if url.startswith("postgresql") else "0"
-    tell(url, f"INSERT INTO suspensions ({SUSPENSION}) VALUES (0, 's-1', 'amy', true, 'root', 'cheated', {at}, 1)")
+    run_sql(url, f"INSERT INTO suspensions ({SUSPENSION}) VALUES (0, 's-1', 'amy', true, 'root', 'cheated', {at}, 1)")
     with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RestrictViolation), match="suspensions is insert-only"):
-        tell(url, change)
-    assert tell(url, "SELECT suspension_id, reason FROM suspensions") == [("s-1", "cheated")]
+        run_sql(url, change)
+    assert run_sql(url, "SELECT suspension_id, reason FROM suspensions") == [("s-1", "cheated")]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_accounts_keep_their_range_and_their_entries(url: str, change: str) -> N
         handle.close()
     else:
         with pytest.raises(psycopg.IntegrityError):
-            tell(url, change)
+            run_sql(url, change)
 
 
 @pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'")
@@ -110,26 +110,26 @@ def test_the_migrations_make_the_tables_that_the_reads_expect(url: str) -> None:
 def test_the_specifications_indexes_are_there(url: str) -> None:
     catalogue = "pg_indexes" if url.startswith("postgresql") else "sqlite_master WHERE type = 'index'"
     name = "indexname" if url.startswith("postgresql") else "name"
-    names = {row[0] for row in tell(url, f"SELECT {name} FROM {catalogue}")}
+    names = {row[0] for row in run_sql(url, f"SELECT {name} FROM {catalogue}")}
     assert {"idx_user_score", "idx_transactions_user", "idx_transactions_timestamp"} <= names
 
 
 def test_an_account_shows_its_average_and_the_rank_the_board_last_told(url: str) -> None:
     writes = open_store(url).writes
     verdicts = writes.award([claim("amy", 100), claim("amy", 51), claim("bob", 7)], [])
-    _, amys, bobs = [granted(verdict) for verdict in verdicts]
+    _, amys, bobs = [award_in(verdict) for verdict in verdicts]
     writes.award([], [placed(amys, 1), placed(bobs, 2, 9)])
     seen = "SELECT user_id, rank, total_actions, average_score_per_action FROM user_scores ORDER BY user_id"
-    assert tell(url, seen) == [("amy", 1, 2, 75.5), ("bob", 2, 1, 7.0)]
+    assert run_sql(url, seen) == [("amy", 1, 2, 75.5), ("bob", 2, 1, 7.0)]
     writes.reset(ResetOrder(reset_id="r", user_ids=("amy",), operator="root", reason="", at_ms=NOW))
-    assert tell(url, seen)[0] == ("amy", None, 0, 0.0)
+    assert run_sql(url, seen)[0] == ("amy", None, 0, 0.0)
     writes.close()
 
 
 def test_postgresql_shows_times_to_people_as_times(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     open_store(url).writes.award([claim("amy", at_ms=1_800_000_000_123)], [])
-    ((at,),) = tell(url, "SELECT timestamp AT TIME ZONE 'UTC' FROM score_transactions")
+    ((at,),) = run_sql(url, "SELECT timestamp AT TIME ZONE 'UTC' FROM score_transactions")
     assert str(at) == "2027-01-15 08:00:00.123000"
 
 
@@ -140,7 +140,7 @@ def test_an_achievement_says_by_which_award_and_when(url: str) -> None:
     at = "to_char(unlocked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD')" if url.startswith("postgresql") else "unlocked_at"
     day = "2027-01-15" if url.startswith("postgresql") else NOW
     row = ("amy", "SCORE_MILESTONE", 100, given.grant.action_id, day)
-    assert tell(url, f"SELECT user_id, kind, milestone, CAST(action_id AS text), {at} FROM achievements") == [row]
+    assert run_sql(url, f"SELECT user_id, kind, milestone, CAST(action_id AS text), {at} FROM achievements") == [row]
     writes.close()
 
 
@@ -149,7 +149,7 @@ def test_a_resets_metadata_can_be_asked_by_its_members(url: str) -> None:
     writes.award([claim("amy")], [])
     writes.reset(ResetOrder(reset_id="r-7", user_ids=None, operator='o"hara', reason="why\0", at_ms=NOW))
     member = "metadata ->> 'resetId'" if url.startswith("postgresql") else "json_extract(metadata, '$.resetId')"
-    assert tell(url, f"SELECT {member} FROM score_transactions WHERE action_type = 'RESET'") == [("r-7",)]
+    assert run_sql(url, f"SELECT {member} FROM score_transactions WHERE action_type = 'RESET'") == [("r-7",)]
     writes.close()
 
 

@@ -19,7 +19,7 @@ from scoreboard.storage.sql.sqlite.backup import back_up
 from tests.awaiting import run
 from tests.storage.claims import claim
 from tests.storage.harnesses import SqlHarness
-from tests.storage.sql_stores import open_store, tell
+from tests.storage.sql_stores import open_store, run_sql
 
 OTHER_PROGRAM = "import sqlite3, sys; sqlite3.connect(sys.argv[1], isolation_level=None).execute(sys.argv[2]).fetchall()"
 
@@ -144,8 +144,8 @@ def test_a_stop_keeps_what_was_in_a_log_that_was_removed(
     with pytest.raises(StoreUnavailable):
         run(uses(harness)["award"])
     harness.close()
-    assert tell(harness.url, "SELECT user_id FROM user_scores ORDER BY user_id") == [("amy",), ("bob",)]
-    assert tell(harness.url, "PRAGMA integrity_check") == [("ok",)]
+    assert run_sql(harness.url, "SELECT user_id FROM user_scores ORDER BY user_id") == [("amy",), ("bob",)]
+    assert run_sql(harness.url, "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_our_own_checkpoints_are_not_taken_for_another_program(harness: SqlHarness) -> None:

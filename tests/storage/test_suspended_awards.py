@@ -18,9 +18,9 @@ from scoreboard.domain.judgement import Award, Verdict
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder, ledger_shard
 from scoreboard.domain.refusals import HELD, SUSPENDED
 from scoreboard.storage.sql.stores import SqlStore
-from tests.storage.claims import NOW, claim, granted, judged
+from tests.storage.claims import NOW, award_in, award_with_retries, claim
 from tests.storage.harnesses import Harness, harness_of
-from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_player_sessions, open_store, tell
+from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_player_sessions, open_store, run_sql
 
 _ids = itertools.count()
 
@@ -51,10 +51,10 @@ def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(harness: Ha
     harness.do(harness.player_store.suspend(order()))
     verdicts = harness.do(harness.ledger.award([claim("amy"), claim("bob"), claim("amy")], []))
     assert verdicts[0] == verdicts[2] == SUSPENDED
-    assert granted(verdicts[1]).score_after == 100
+    assert award_in(verdicts[1]).score_after == 100
     assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == known
     harness.do(harness.player_store.suspend(order(suspended=False)))
-    again = granted(harness.do(harness.ledger.award([claim("amy")], []))[0])
+    again = award_in(harness.do(harness.ledger.award([claim("amy")], []))[0])
     assert (again.score_after, again.version) == ((107, 2) if known else (100, 1))
 
 
@@ -72,9 +72,9 @@ def test_a_suspension_alone_adds_no_player_to_the_ledger(harness: Harness) -> No
     assert harness.do(harness.ledger.top(0, 9)) == []
     assert harness.do(harness.ledger.ranked_count()) == 0
     assert harness.do(harness.ledger.verify("", 9)) == (None, [])
-    assert granted(harness.do(harness.ledger.award([claim("bob")], []))[0]).score_after == 100
+    assert award_in(harness.do(harness.ledger.award([claim("bob")], []))[0]).score_after == 100
     harness.do(harness.player_store.suspend(order(suspended=False)))
-    first = granted(harness.do(harness.ledger.award([claim("amy", username="Amy")], []))[0])
+    first = award_in(harness.do(harness.ledger.award([claim("amy", username="Amy")], []))[0])
     assert (first.version, first.score_before, first.score_after) == (1, 0, 100)
     account = harness.do(harness.ledger.account("amy"))
     assert account is not None
@@ -163,7 +163,9 @@ class Awarding(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        self.verdicts = judged(self._store.writes, self._claims) if self._again else self._store.writes.award(self._claims, [])
+        self.verdicts = (
+            award_with_retries(self._store.writes, self._claims) if self._again else self._store.writes.award(self._claims, [])
+        )
         self._store.writes.close()
 
     def ended(self, seconds_max: float) -> list[Verdict] | None:
@@ -186,7 +188,7 @@ def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_a
     postgres_url: str, known: bool, isolation: str
 ) -> None:
     named = "SELECT format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '{}')"
-    tell(postgres_url, tell(postgres_url, named.format(isolation))[0][0])
+    run_sql(postgres_url, run_sql(postgres_url, named.format(isolation))[0][0])
     if known:
         assert Awarding(postgres_url, "amy", "bob").ended(5)
     player_store = open_player_sessions(postgres_url)
@@ -201,10 +203,10 @@ def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_a
 
         suspending = threading.Thread(target=suspend, daemon=True)
         suspending.start()
-        _until(lambda: bool(tell(postgres_url, WAITING)))
+        _until(lambda: bool(run_sql(postgres_url, WAITING)))
         amy = Awarding(postgres_url, "amy")
         bob = Awarding(postgres_url, "bob")
-        assert granted((bob.ended(5) or [])[0]), "nothing global is locked"
+        assert award_in((bob.ended(5) or [])[0]), "nothing global is locked"
         if known:  # a held account is put aside; a new one waits for the other's insert
             assert amy.ended(5) == [HELD]
             amy = Awarding(postgres_url, "amy", again=True)
@@ -212,7 +214,7 @@ def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_a
         assert not committing.is_set()
     suspending.join(5)
     assert amy.ended(5) == [SUSPENDED]
-    assert tell(postgres_url, "SELECT count(*) FROM score_transactions WHERE user_id = 'amy'") == [(int(known),)]
+    assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions WHERE user_id = 'amy'") == [(int(known),)]
     player_store.changes.close()
     player_store.reads.close()
 
