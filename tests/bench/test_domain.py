@@ -7,13 +7,13 @@ from typing import Any
 from scoreboard.domain.grants import keyring, sign, verify
 from scoreboard.domain.judgement import BatchFacts, judge, judge_batch
 from tests.domain.test_grants import NOW, PLAIN, RING, submission
-from tests.domain.test_judgement import claim, nothing
+from tests.domain.test_judgement import claim, no_facts
 
 BATCH = 32
 
 
 def test_judge_one(benchmark: Any) -> None:
-    one, past = claim(), nothing()
+    one, past = claim(), no_facts()
     benchmark(judge, one, past)
 
 
@@ -21,7 +21,7 @@ def test_settle_a_batch(benchmark: Any) -> None:
     claims = [claim(f"user-{n}", n) for n in range(BATCH)]
 
     def fresh() -> tuple[tuple[Any, BatchFacts], dict[str, Any]]:
-        return (claims, nothing()), {}
+        return (claims, no_facts()), {}
 
     assert len(benchmark.pedantic(judge_batch, setup=fresh, rounds=500)) == BATCH
 

@@ -1,4 +1,4 @@
-"""Signed actions: the encoding is injective, the spelling strict, every mismatch one answer."""
+"""Tests of signed grants: no two grants have the same encoding, a signature has one spelling, a mismatch gets INVALID_ACTION."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ any_grant = st.builds(
 
 
 @given(st.tuples(st.text("ab", min_size=1, max_size=3), any_grant), st.tuples(st.text("ab", min_size=1, max_size=3), any_grant))
-def test_two_different_grants_are_never_encoded_alike(one: tuple[str, Grant], other: tuple[str, Grant]) -> None:
+def test_two_different_grants_never_have_the_same_encoding(one: tuple[str, Grant], other: tuple[str, Grant]) -> None:
     assert (grants.encode(*one) == grants.encode(*other)) == (one == other)
 
 
@@ -70,7 +70,9 @@ def test_two_different_grants_are_never_encoded_alike(one: tuple[str, Grant], ot
         (("u", "LEVEL1", 1698012345678), ("u", "LEVEL", 11698012345678)),
     ],
 )
-def test_the_collisions_of_plain_concatenation_are_gone(one: tuple[str, str, int], other: tuple[str, str, int]) -> None:
+def test_grants_that_collide_under_plain_concatenation_have_different_encodings(
+    one: tuple[str, str, int], other: tuple[str, str, int]
+) -> None:
     def encoded(user_id: str, action_type: str, at: int) -> bytes:
         return grants.encode("k", msgspec.structs.replace(PLAIN, user_id=user_id, action_type=action_type, issued_at_ms=at))
 
@@ -78,11 +80,11 @@ def test_the_collisions_of_plain_concatenation_are_gone(one: tuple[str, str, int
 
 
 @given(any_grant)
-def test_a_signed_grant_is_known_again(grant: Grant) -> None:
+def test_verify_returns_the_grant_that_was_signed(grant: Grant) -> None:
     assert verify(submission(grant, sign(grant, RING)), grant.user_id, RING, grant.issued_at_ms) == grant
 
 
-def test_members_added_at_submission_are_allowed_and_not_part_of_the_grant() -> None:
+def test_a_submission_may_add_metadata_that_the_grant_does_not_contain() -> None:
     more = tuple(sorted((*PLAIN.metadata, ("difficulty", b'"hard"'))))
     assert verify(submission(PLAIN, sign(PLAIN, RING), more), "user-123", RING, NOW) == PLAIN
 
@@ -98,19 +100,19 @@ def test_members_added_at_submission_are_allowed_and_not_part_of_the_grant() -> 
         {"metadata": (("questid", b'"quest-123"'),)},
     ],
 )
-def test_any_change_gets_the_one_answer(changed: dict[str, object]) -> None:
-    answered = msgspec.structs.replace(submission(PLAIN, sign(PLAIN, RING)), **changed)
-    assert verify(answered, "user-123", RING, NOW) is INVALID_ACTION
+def test_a_changed_submission_gets_invalid_action(changed: dict[str, object]) -> None:
+    submitted = msgspec.structs.replace(submission(PLAIN, sign(PLAIN, RING)), **changed)
+    assert verify(submitted, "user-123", RING, NOW) is INVALID_ACTION
 
 
-def test_another_user_gets_the_one_answer() -> None:
+def test_another_user_gets_invalid_action() -> None:
     assert verify(submission(PLAIN, sign(PLAIN, RING)), "user-124", RING, NOW) is INVALID_ACTION
 
 
-def test_a_grant_issued_ahead_of_our_clock_is_too_early_beyond_two_seconds_of_skew() -> None:
-    answered = submission(PLAIN, sign(PLAIN, RING))
-    assert verify(answered, "user-123", RING, NOW - 2_000) == PLAIN
-    early = verify(answered, "user-123", RING, NOW - 2_001)
+def test_a_grant_issued_more_than_two_seconds_in_the_future_is_too_early() -> None:
+    submitted = submission(PLAIN, sign(PLAIN, RING))
+    assert verify(submitted, "user-123", RING, NOW - 2_000) == PLAIN
+    early = verify(submitted, "user-123", RING, NOW - 2_001)
     assert isinstance(early, Refusal)
     assert (early.reason, early.retry_after_s) == (Reason.ACTION_TOO_EARLY, 3)
     later = msgspec.structs.replace(PLAIN, not_before_ms=NOW + 8_000)
@@ -125,15 +127,15 @@ CHANGES = st.sampled_from(
 
 
 @given(any_grant, any_grant, CHANGES, st.integers(0, 5))
-def test_only_a_good_signature_is_ever_too_early(grant: Grant, other: Grant, change: str, flip: int) -> None:
-    """Whatever lies ahead of our clock: a grant that is not the signed one, in any member, is the one answer."""
+def test_only_a_valid_signature_can_get_too_early(grant: Grant, other: Grant, change: str, flip: int) -> None:
+    """Even in the future, a grant that differs from the signed one in any member gets INVALID_ACTION."""
     signature = sign(grant, RING)
     forged = msgspec.structs.replace(grant, **{change: getattr(other, change)})
-    answered, now_ms = submission(forged, signature), -3_000
-    if change in ("not_before_ms", "expires_at_ms", "points", "board_id"):  # members that the signature itself carries
+    submitted, now_ms = submission(forged, signature), -3_000
+    if change in ("not_before_ms", "expires_at_ms", "points", "board_id"):  # the signature contains these members
         _, kid, claims, _ = sign(forged, RING).split(".")
-        answered = msgspec.structs.replace(answered, signature=".".join(("v1", kid, claims, signature.split(".")[3])))
-    answer = verify(answered, forged.user_id, RING, now_ms)
+        submitted = msgspec.structs.replace(submitted, signature=".".join(("v1", kid, claims, signature.split(".")[3])))
+    answer = verify(submitted, forged.user_id, RING, now_ms)
     assert isinstance(answer, Refusal)
     assert (answer.reason is Reason.ACTION_TOO_EARLY) == (forged == grant)
     version, kid, claims, mac = signature.split(".")
@@ -144,7 +146,7 @@ def test_only_a_good_signature_is_ever_too_early(grant: Grant, other: Grant, cha
     assert verify(submission(grant, sign(grant, keyring(b"j" * 32))), grant.user_id, RING, now_ms) is INVALID_ACTION
 
 
-def test_older_keys_still_verify_and_only_the_current_one_signs() -> None:
+def test_old_keys_verify_and_only_the_current_key_signs() -> None:
     old, new = b"o" * 32, b"n" * 32
     rotated = keyring(new, (old,))
     assert verify(submission(PLAIN, sign(PLAIN, keyring(old))), "user-123", rotated, NOW) == PLAIN
@@ -152,12 +154,12 @@ def test_older_keys_still_verify_and_only_the_current_one_signs() -> None:
     assert verify(submission(PLAIN, sign(PLAIN, keyring(old))), "user-123", keyring(new), NOW) is INVALID_ACTION
 
 
-def test_an_unknown_key_id_is_not_the_empty_key() -> None:
-    no_one = Keyring(current="nobody", secrets={"nobody": b"\0" * 32})
-    assert verify(submission(PLAIN, sign(PLAIN, no_one)), "user-123", RING, NOW) is INVALID_ACTION
+def test_an_unknown_key_id_does_not_verify_with_an_empty_key() -> None:
+    other_ring = Keyring(current="nobody", secrets={"nobody": b"\0" * 32})
+    assert verify(submission(PLAIN, sign(PLAIN, other_ring)), "user-123", RING, NOW) is INVALID_ACTION
 
 
-def respellings() -> list[str]:
+def other_spellings() -> list[str]:
     version, kid, claims, mac = sign(PLAIN, RING).split(".")
     raw = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4))
     spaced = base64.urlsafe_b64encode(raw.replace(b",", b", ")).rstrip(b"=").decode()
@@ -180,22 +182,22 @@ def respellings() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("signature", respellings())
-def test_a_signature_has_one_spelling(signature: str) -> None:
+@pytest.mark.parametrize("signature", other_spellings())
+def test_a_signature_in_another_spelling_gets_invalid_action(signature: str) -> None:
     assert verify(submission(PLAIN, signature), "user-123", RING, NOW) is INVALID_ACTION
 
 
 @given(st.text())
-def test_no_signature_raises(signature: str) -> None:
+def test_verify_raises_no_exception_for_any_signature(signature: str) -> None:
     assert verify(submission(PLAIN, signature), "user-123", RING, NOW) is INVALID_ACTION
 
 
 @given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(), st.lists, max_leaves=6))
-def test_no_claims_raise(claims: object) -> None:
+def test_verify_raises_no_exception_for_any_claims(claims: object) -> None:
     encoded = base64.urlsafe_b64encode(msgspec.json.encode(claims)).rstrip(b"=").decode()
     mac = base64.urlsafe_b64encode(b"m" * 32).rstrip(b"=").decode()
     assert verify(submission(PLAIN, f"v1.{RING.current}.{encoded}.{mac}"), "user-123", RING, NOW) is INVALID_ACTION
 
 
-def test_secrets_stay_out_of_a_repr() -> None:
+def test_the_repr_of_a_keyring_contains_no_secret() -> None:
     assert "kkkk" not in repr(RING)

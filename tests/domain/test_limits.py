@@ -1,3 +1,5 @@
+"""Tests of the rate limits' arithmetic: the sliding log and the token bucket."""
+
 from __future__ import annotations
 
 from hypothesis import given
@@ -9,7 +11,7 @@ NOW_MS = 1_790_000_000_000
 MINUTE_MS = 60_000
 TEN_A_MINUTE = Limit(name="submit", quota=10, window_ms=MINUTE_MS)
 
-#: Pauses that like the edges of a window, as ten at 59.9 s and ten at 60.1 s do.
+#: Pauses in ms. Many end near the edge of a window: ten hits at 59.9 s and ten at 60.1 s must not all pass.
 PAUSES_MS = st.lists(
     st.one_of(st.integers(0, 5), st.integers(0, 30_000), st.sampled_from([59_900, 59_999, 60_000, 60_001, 60_100])), max_size=80
 )
@@ -33,7 +35,7 @@ def most_in_any_window(times_ms: list[int], window_ms: int) -> int:
 
 
 @given(PAUSES_MS)
-def test_in_any_sixty_seconds_at_most_ten_are_admitted(pauses_ms: list[int]) -> None:
+def test_at_most_ten_hits_are_admitted_in_any_sixty_seconds(pauses_ms: list[int]) -> None:
     assert most_in_any_window(admitted_at(TEN_A_MINUTE, pauses_ms), MINUTE_MS) <= 10
 
 
@@ -53,7 +55,7 @@ def test_a_hit_is_refused_only_if_the_window_is_full(pauses_ms: list[int]) -> No
 
 
 @given(st.lists(st.integers(0, 900), max_size=120), st.integers(1, 300))
-def test_a_coarse_log_never_admits_too_much_and_refuses_a_grain_too_long_at_most(pauses_ms: list[int], cost: int) -> None:
+def test_a_coarse_log_admits_at_most_the_quota_and_refuses_at_most_one_grain_too_long(pauses_ms: list[int], cost: int) -> None:
     limit = Limit(name="everyone", quota=1_000, window_ms=10_000)
     taken: list[int] = []
     log = SlidingLog()
@@ -69,7 +71,7 @@ def test_a_coarse_log_never_admits_too_much_and_refuses_a_grain_too_long_at_most
 
 
 @given(PAUSES_MS, st.integers(1, 12))
-def test_who_waits_as_told_is_admitted(pauses_ms: list[int], cost: int) -> None:
+def test_a_hit_is_admitted_after_the_reported_wait_and_not_earlier(pauses_ms: list[int], cost: int) -> None:
     log, units = SlidingLog(), Hit(limit=TEN_A_MINUTE, subject="ann", cost=cost).units
     at_ms = NOW_MS
     for pause_ms in pauses_ms:
@@ -82,7 +84,7 @@ def test_who_waits_as_told_is_admitted(pauses_ms: list[int], cost: int) -> None:
 
 
 @given(PAUSES_MS, st.integers(1, 12))
-def test_peeking_tells_what_a_hit_would_and_counts_nothing(pauses_ms: list[int], cost: int) -> None:
+def test_peek_returns_what_a_hit_would_return_and_counts_nothing(pauses_ms: list[int], cost: int) -> None:
     for window in (SlidingLog(), TokenBucket()):
         for at_ms in times(pauses_ms):
             units = Hit(limit=TEN_A_MINUTE, subject="ann", cost=cost).units
@@ -101,8 +103,8 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_a_clock_that_is_set_back_lets_no_more_than_the_quota_into_any_true_window(steps: list[tuple[int, int]]) -> None:
-    """Each pair is the time that truly passes, and by how much the clock is set back then."""
+def test_at_most_the_quota_is_admitted_in_any_true_window_when_the_clock_is_set_back(steps: list[tuple[int, int]]) -> None:
+    """Each step is a pair: the time that really passes, and by how much the clock is then set back (ms)."""
     log, true_ms, back_ms, admitted = SlidingLog(), NOW_MS, 0, []
     for pause_ms, step_ms in steps:
         true_ms, back_ms = true_ms + pause_ms, back_ms + step_ms
@@ -112,9 +114,7 @@ def test_a_clock_that_is_set_back_lets_no_more_than_the_quota_into_any_true_wind
 
 
 @given(PAUSES_MS, st.integers(0, 86_400_000), st.sampled_from(["sliding", "bucket"]))
-def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_window(
-    pauses_ms: list[int], back_ms: int, policy: Policy
-) -> None:
+def test_no_hit_waits_longer_than_a_window_when_the_clock_is_set_back(pauses_ms: list[int], back_ms: int, policy: Policy) -> None:
     limit = Limit(name="submit", quota=10, window_ms=MINUTE_MS, policy=policy)
     window = SlidingLog() if policy == "sliding" else TokenBucket()
     for at_ms in times(pauses_ms):
@@ -126,7 +126,7 @@ def test_a_clock_that_is_set_back_makes_nobody_wait_longer_than_a_window(
         assert window.peek(limit, units, now_ms + (0 if admitted else wait_ms))[0]
 
 
-def test_a_full_bucket_gives_its_quota_at_once_and_then_one_at_a_time() -> None:
+def test_a_full_token_bucket_admits_its_quota_at_once_and_then_one_hit_at_a_time() -> None:
     limit = Limit(name="submit", quota=10, window_ms=MINUTE_MS, policy="bucket")
     bucket = TokenBucket()
     assert [bucket.hit(limit, 1, NOW_MS)[0] for _ in range(11)] == [True] * 10 + [False]
@@ -136,7 +136,7 @@ def test_a_full_bucket_gives_its_quota_at_once_and_then_one_at_a_time() -> None:
 
 
 @given(PAUSES_MS)
-def test_a_bucket_admits_no_more_than_its_quota_and_what_flowed_in(pauses_ms: list[int]) -> None:
+def test_a_token_bucket_admits_at_most_its_quota_plus_the_refill(pauses_ms: list[int]) -> None:
     limit = Limit(name="submit", quota=10, window_ms=MINUTE_MS, policy="bucket")
     bucket = TokenBucket()
     times_ms = [at_ms for at_ms in times(pauses_ms) if bucket.hit(limit, 1, at_ms)[0]]
@@ -145,6 +145,6 @@ def test_a_bucket_admits_no_more_than_its_quota_and_what_flowed_in(pauses_ms: li
             assert last - first + 1 <= 10 + (end_ms - start_ms) * 10 / MINUTE_MS + 1e-6
 
 
-def test_a_hit_costs_never_more_than_the_whole_quota() -> None:
+def test_a_hit_never_costs_more_than_the_quota() -> None:
     assert Hit(limit=TEN_A_MINUTE, subject="ann", cost=50).units == 10
     assert admitted_at(TEN_A_MINUTE, [0, 0, MINUTE_MS], cost=50) == [NOW_MS, NOW_MS + MINUTE_MS]

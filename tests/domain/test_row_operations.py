@@ -1,4 +1,4 @@
-"""Row operations: applied to the top that they were made from, they give the other."""
+"""Tests of row operations: the difference of two tops, applied to the first, gives the second."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOW = 1_800_000_000_000
 
 
 def below(offset: int, rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """The same rows further down the board."""
+    """The same rows, ``offset`` ranks further down the board."""
     return tuple(replace(row, rank=row.rank + offset) for row in rows)
 
 
@@ -28,7 +28,7 @@ def top(*players: str | tuple[str, int]) -> tuple[Row, ...]:
 
 @st.composite
 def tops(draw: st.DrawFn) -> tuple[Row, ...]:
-    """Any top ten: ties, renamed players, nobody at all."""
+    """Any top ten, with ties and renamed players; it may be empty."""
     players = draw(st.lists(st.sampled_from("abcdefghijklmnop"), unique=True, max_size=10))
     return tuple(
         Row(
@@ -44,18 +44,20 @@ def tops(draw: st.DrawFn) -> tuple[Row, ...]:
 
 
 @given(tops(), tops())
-def test_a_difference_applied_gives_the_other_top(before: tuple[Row, ...], after: tuple[Row, ...]) -> None:
+def test_a_difference_applied_to_the_first_top_gives_the_second(before: tuple[Row, ...], after: tuple[Row, ...]) -> None:
     assert apply(before, diff(before, after)) == after
 
 
 @given(tops(), tops(), st.integers(0, 500), st.integers(0, 500))
-def test_a_stretch_may_begin_elsewhere_afterwards(before: tuple[Row, ...], after: tuple[Row, ...], was: int, now: int) -> None:
+def test_a_difference_may_move_the_range_to_other_ranks(
+    before: tuple[Row, ...], after: tuple[Row, ...], was: int, now: int
+) -> None:
     before, after = below(was, before), below(now, after)
     assert apply(before, diff(before, after), offset_of(after)) == after
 
 
 @given(st.lists(tops(), min_size=1, max_size=8))
-def test_from_any_snapshot_on_a_chain_of_differences_yields_the_board(boards: list[tuple[Row, ...]]) -> None:
+def test_a_client_that_applies_all_differences_after_any_snapshot_has_the_board(boards: list[tuple[Row, ...]]) -> None:
     for start, held in enumerate(boards):
         for was, now in zip(boards[start:], boards[start + 1 :], strict=False):
             held = apply(held, diff(was, now))
@@ -63,27 +65,27 @@ def test_from_any_snapshot_on_a_chain_of_differences_yields_the_board(boards: li
 
 
 @given(tops())
-def test_nothing_is_said_of_a_top_that_reads_the_same(board: tuple[Row, ...]) -> None:
+def test_two_equal_tops_have_an_empty_difference(board: tuple[Row, ...]) -> None:
     assert diff(board, board) == ()
 
 
 @given(st.permutations("abcdefgh"), st.integers(0, 7), st.integers(0, 7))
-def test_one_player_that_moves_is_one_move(order: list[str], out: int, into: int) -> None:
+def test_one_moved_player_is_one_operation(order: list[str], out: int, into: int) -> None:
     changed = list(order)
     changed.insert(into, changed.pop(out))
     assert len(diff(top(*order), top(*changed))) == (order != changed)
 
 
-def test_a_newcomer_pushes_the_last_one_out() -> None:
+def test_a_new_player_in_the_top_removes_the_last_player() -> None:
     before, after = top("amy", "bob", "cid"), top("zed", "amy", "bob")
     assert diff(before, after) == (Leave(user_id="cid"), Enter(row=after[0]))
 
 
-def test_a_rise_is_a_move_and_a_score() -> None:
+def test_a_player_who_rises_is_a_move_and_a_score() -> None:
     operations = diff(top("amy", "bob", "cid"), top(("cid", 300), "amy", "bob"))
     assert operations == (Move(user_id="cid", rank=1), Score(user_id="cid", points=300, updated_at_ms=NOW))
 
 
-def test_operations_of_another_top_are_noticed() -> None:
+def test_operations_of_another_top_raise_value_error() -> None:
     with pytest.raises(ValueError, match="amy"):
         apply(top("bob"), [Move(user_id="amy", rank=1)])

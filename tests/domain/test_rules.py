@@ -1,4 +1,4 @@
-"""The catalogue applied: worth and metadata."""
+"""Tests of the rules of the catalogue: points and metadata."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUEST = ActionRule(
 
 
 @pytest.mark.parametrize(("metadata", "points"), [({}, 100), ({"difficulty": "easy"}, 50), ({"difficulty": "hard"}, 250)])
-def test_difficulty_sets_the_worth(metadata: dict[str, object], points: int) -> None:
+def test_the_difficulty_determines_the_points(metadata: dict[str, object], points: int) -> None:
     assert points_for(QUEST, metadata) == points
 
 
@@ -44,12 +44,12 @@ def test_difficulty_sets_the_worth(metadata: dict[str, object], points: int) -> 
         ({"questId": "q", "points": 10**6}, "metadata.points"),
     ],
 )
-def test_a_misfit_is_named(metadata: dict[str, object], field: str) -> None:
+def test_the_refusal_names_the_wrong_metadata_field(metadata: dict[str, object], field: str) -> None:
     refusal = check_metadata(QUEST, metadata)
     assert refusal is not None
     assert refusal.field == field
 
 
-def test_what_fits_passes() -> None:
+def test_valid_metadata_is_not_refused() -> None:
     whole = {"questId": "quest-1", "difficulty": "hard", "party": 4, "ratio": 0.5, "flawless": True}
     assert check_metadata(QUEST, whole) is None

@@ -1,3 +1,5 @@
+"""Tests of standings: the sort score, ranks, percentiles and milestones."""
+
 from __future__ import annotations
 
 import math
@@ -19,32 +21,32 @@ ANY_TIME_MS = st.integers(0, 4_000_000_000_000)
 
 
 @given(ANY_POINTS, ANY_TIME_MS)
-def test_points_survive_their_weight(points: int, reached_at_ms: int) -> None:
+def test_the_points_can_be_read_back_from_the_sort_score(points: int, reached_at_ms: int) -> None:
     assert points_of(sort_score(points, reached_at_ms)) == points
 
 
 @given(ANY_POINTS, ANY_TIME_MS)
-def test_points_survive_redis_which_keeps_seventeen_digits(points: int, reached_at_ms: int) -> None:
+def test_the_points_can_be_read_back_from_seventeen_digits_as_redis_keeps_them(points: int, reached_at_ms: int) -> None:
     sent = repr(sort_score(points, reached_at_ms))
     assert points_of(float(f"{float(sent):.17g}")) == points
 
 
 @given(ANY_POINTS, ANY_POINTS, ANY_TIME_MS, ANY_TIME_MS)
-def test_more_points_rank_higher_whenever_they_were_reached(less: int, more: int, early_ms: int, late_ms: int) -> None:
+def test_more_points_rank_higher_at_any_time(less: int, more: int, early_ms: int, late_ms: int) -> None:
     if less != more:
         low, high = sorted((less, more))
         assert sort_score(low, early_ms) < sort_score(high, late_ms)
 
 
 @given(ANY_POINTS, ANY_TIME_MS, ANY_TIME_MS)
-def test_equal_points_never_rank_the_later_one_higher(points: int, one_ms: int, other_ms: int) -> None:
+def test_later_points_never_rank_above_equal_earlier_points(points: int, one_ms: int, other_ms: int) -> None:
     early_ms, late_ms = sorted((one_ms, other_ms))
     assert sort_score(points, early_ms) >= sort_score(points, late_ms)
 
 
 @pytest.mark.parametrize(("points_max", "precision_ms"), [(10_000, 3), (1_000_000, 150)])
-def test_first_come_first_within_the_stated_precision(points_max: int, precision_ms: int) -> None:
-    """A moment is kept to ± 1 ms up to 10⁴ points and ± 75 ms at 10⁶, so two moments twice as far apart are told apart."""
+def test_earlier_points_rank_above_equal_later_points_within_the_stated_precision(points_max: int, precision_ms: int) -> None:
+    """The score keeps a time to ± 1 ms up to 10⁴ points and to ± 75 ms at 10⁶, so times twice as far apart differ."""
     for points in (1, points_max // 3, points_max):
         for later_ms in range(NOW_MS, NOW_MS + 10 * precision_ms, precision_ms):
             assert sort_score(points, later_ms) > sort_score(points, later_ms + precision_ms)
@@ -56,25 +58,25 @@ def test_first_come_first_within_the_stated_precision(points_max: int, precision
         unique_by=lambda player: player[2],
     )
 )
-def test_the_order_is_that_of_an_oracle(players: list[tuple[int, int, str]]) -> None:
-    by_weight = sorted(players, key=lambda one: (sort_score(one[0], one[1]), one[2]), reverse=True)
+def test_the_sort_score_orders_players_as_a_simple_sort_does(players: list[tuple[int, int, str]]) -> None:
+    by_sort_score = sorted(players, key=lambda one: (sort_score(one[0], one[1]), one[2]), reverse=True)
     oracle = sorted(sorted(players, key=lambda one: one[2], reverse=True), key=lambda one: (-one[0], one[1]))
-    assert by_weight == oracle
+    assert by_sort_score == oracle
 
 
-def test_points_that_a_double_cannot_hold_are_refused() -> None:
+def test_points_outside_the_exact_range_of_a_double_raise_value_error() -> None:
     for points in (POINTS_MAX + 1, -POINTS_MAX - 1):
         with pytest.raises(ValueError, match="double"):
             sort_score(points, NOW_MS)
 
 
-def test_the_fraction_stays_above_nothing_for_ever() -> None:
+def test_the_fraction_is_always_above_zero_and_at_most_one_half() -> None:
     for reached_at_ms in (0, NOW_MS + TWENTY_YEARS_MS, NOW_MS * 100):
         fraction, _ = math.modf(sort_score(7, reached_at_ms))
         assert 0 < fraction <= 0.5
 
 
-def test_the_percentile_is_the_specifications_example() -> None:
+def test_the_percentile_of_the_specifications_example_is_right() -> None:
     assert percentile(45, 310) == 85.5
     assert percentile(1, 1) == 0.0
     assert percentile(1, 200) == 99.5
@@ -104,14 +106,14 @@ def test_a_better_rank_never_has_a_lower_percentile(total: int, data: st.DataObj
         (None, 1, None),
     ],
 )
-def test_a_milestone_is_the_best_mark_that_a_move_entered(
+def test_the_milestone_is_the_best_milestone_rank_that_a_move_entered(
     rank: int | None, previous_rank: int | None, achieved: int | None
 ) -> None:
     assert milestone(rank, previous_rank) == achieved
 
 
 @given(st.integers(1, 200), st.one_of(st.none(), st.integers(1, 200)))
-def test_a_milestone_is_entered_once(rank: int, previous_rank: int | None) -> None:
+def test_a_move_inside_a_milestone_rank_is_no_milestone(rank: int, previous_rank: int | None) -> None:
     mark = milestone(rank, previous_rank)
     if mark is not None:
         assert mark in MILESTONE_RANKS
