@@ -151,7 +151,7 @@ def test_show_exits_with_1_for_an_unknown_player(cli: CliHarness) -> None:
     assert (ended.exit_code, json.loads(ended.stdout)["account"]) == (1, None)
 
 
-def test_an_unreachable_register_exits_with_3(cli: CliHarness) -> None:
+def test_an_unreachable_player_store_exits_with_3(cli: CliHarness) -> None:
     cli.admin.player_store.broken = StoreUnavailable("the register does not answer")
     for arguments in (("show", "user-1"), ("suspend", "user-1", *REASON, "--yes")):
         ended = cli.run("player", *arguments)

@@ -1,4 +1,4 @@
-"""The catalogue: what `actions.toml` says, and the one line for each way to get it wrong."""
+"""Tests of the catalogue: what `actions.toml` means, and the one-line message for each mistake in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scoreboard.domain.rules import check_metadata, points_for
 EXPIRATION_MS = 600_000
 
 
-def test_the_specifications_own_example_is_worth_what_it_says() -> None:
+def test_the_specifications_example_has_the_points_of_the_specification() -> None:
     rule = load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS)["COMPLETE_QUEST"]
     metadata = {"questId": "quest-123"}
     assert check_metadata(rule, metadata) is None
@@ -24,12 +24,12 @@ def test_the_specifications_own_example_is_worth_what_it_says() -> None:
     assert rule.daily_max is None
 
 
-def test_difficulty_decides_what_a_quest_is_worth() -> None:
+def test_the_difficulty_determines_the_points_of_a_quest() -> None:
     rule = load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS)["COMPLETE_QUEST"]
     assert [points_for(rule, {"difficulty": how}) for how in ("easy", "normal", "hard")] == [50, 100, 250]
 
 
-def test_the_packaged_catalogue_shows_every_kind_of_rule() -> None:
+def test_the_packaged_catalogue_has_an_example_of_each_kind_of_rule() -> None:
     rules = load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS).values()
     assert any(rule.requires for rule in rules)
     assert any(rule.daily_max == 1 for rule in rules)
@@ -37,7 +37,7 @@ def test_the_packaged_catalogue_shows_every_kind_of_rule() -> None:
     assert any(field.required for rule in rules for field in rule.fields)
 
 
-def test_choices_keep_their_own_type_where_toml_spells_them_as_keys() -> None:
+def test_choices_that_are_toml_keys_keep_their_own_type() -> None:
     rule = parse_catalogue(
         """
         [CLIMB]
@@ -55,9 +55,9 @@ def test_choices_keep_their_own_type_where_toml_spells_them_as_keys() -> None:
     assert points_for(rule["WIN"], {"ranked": False}) == 5
 
 
-def test_a_catalogue_cannot_be_changed_by_who_holds_it() -> None:
+def test_a_catalogue_is_read_only() -> None:
     with pytest.raises(TypeError):
-        load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS)["X"] = None  # type: ignore[index]  # that is what is tried
+        load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS)["X"] = None  # type: ignore[index]  # the test tries exactly this
 
 
 ONE = "[A]\npoints = 1\n"
@@ -112,22 +112,22 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "text_line"), MISTAKES)
-def test_a_mistake_is_one_line_that_names_table_and_key(text: str, text_line: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "message"), MISTAKES)
+def test_the_message_of_a_mistake_is_one_line_with_the_table_and_the_key(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text)
-    with pytest.raises(BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE \(mine.toml\):? " + re.escape(text_line)) as refused:
+    with pytest.raises(BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE \(mine.toml\):? " + re.escape(message)) as refused:
         load_catalogue(file, EXPIRATION_MS)
     assert "\n" not in str(refused.value)
 
 
-def test_there_is_a_limit_to_a_catalogue_and_to_an_actions_fields() -> None:
+def test_the_size_of_a_catalogue_and_the_fields_of_an_action_are_limited() -> None:
     with pytest.raises(BadSettings, match="1 to 256 action types"):
         parse_catalogue("".join(f"[A{number}]\npoints = 1\n" for number in range(257)), EXPIRATION_MS)
     with pytest.raises(BadSettings, match=r"\[A\] fields should be at most 16"):
         parse_catalogue(ONE + "".join(f"fields.x{number} = {{kind = 'string'}}\n" for number in range(17)), EXPIRATION_MS)
 
 
-def test_a_catalogue_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_message_of_a_missing_catalogue_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE should be a readable file \(No such file"):
         load_catalogue(tmp_path / "nothing.toml", EXPIRATION_MS)

@@ -1,4 +1,4 @@
-"""Secret strength: what people type in a secret's place is refused, what chance made is taken whatever tool wrote it."""
+"""Tests of secret strength: placeholders are refused, and random secrets of all common tools are accepted."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from hypothesis import strategies as st
 from config.secret_strength import BITS_MIN, BYTES_MIN, guess_bits, weakness
 from tests.journeys.server import ACTION_SECRET, JWT_SECRET
 
-#: Ways to write down what chance made, each of 80 bits or more.
+#: Tools that make a random secret, each of 80 bits or more.
 TOOLS: dict[str, Callable[[random.Random], str]] = {
-    "openssl rand -hex 16": lambda chance: chance.randbytes(16).hex(),
-    "openssl rand -hex 32": lambda chance: chance.randbytes(32).hex(),
-    "openssl rand -base64 32": lambda chance: base64.b64encode(chance.randbytes(32)).decode(),
-    "token_urlsafe": lambda chance: base64.urlsafe_b64encode(chance.randbytes(32)).rstrip(b"=").decode(),
-    "uuid": lambda chance: str(uuid.UUID(bytes=chance.randbytes(16), version=4)),
-    "pwgen": lambda chance: "".join(chance.choices(string.ascii_letters + string.digits, k=32)),
-    "letters": lambda chance: "".join(chance.choices(string.ascii_lowercase, k=32)),
-    "everything": lambda chance: "".join(chance.choices(string.ascii_letters + string.digits + string.punctuation, k=32)),
-    "Cyrillic": lambda chance: "".join(chance.choices("абвгдежзийклмнопрстуфхцчшщъыьэюя", k=16)),
-    "Chinese": lambda chance: "".join(chr(chance.randint(0x4E00, 0x9FFF)) for _ in range(11)),
-    "digits": lambda chance: "".join(chance.choices(string.digits, k=32)),
+    "openssl rand -hex 16": lambda rng: rng.randbytes(16).hex(),
+    "openssl rand -hex 32": lambda rng: rng.randbytes(32).hex(),
+    "openssl rand -base64 32": lambda rng: base64.b64encode(rng.randbytes(32)).decode(),
+    "token_urlsafe": lambda rng: base64.urlsafe_b64encode(rng.randbytes(32)).rstrip(b"=").decode(),
+    "uuid": lambda rng: str(uuid.UUID(bytes=rng.randbytes(16), version=4)),
+    "pwgen": lambda rng: "".join(rng.choices(string.ascii_letters + string.digits, k=32)),
+    "letters": lambda rng: "".join(rng.choices(string.ascii_lowercase, k=32)),
+    "everything": lambda rng: "".join(rng.choices(string.ascii_letters + string.digits + string.punctuation, k=32)),
+    "Cyrillic": lambda rng: "".join(rng.choices("абвгдежзийклмнопрстуфхцчшщъыьэюя", k=16)),
+    "Chinese": lambda rng: "".join(chr(rng.randint(0x4E00, 0x9FFF)) for _ in range(11)),
+    "digits": lambda rng: "".join(rng.choices(string.digits, k=32)),
 }
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_a_secret_made_by_chance_is_taken(tool: str) -> None:
-    chance = random.Random(4711)
-    assert [weakness(TOOLS[tool](chance)) for _ in range(300)] == [None] * 300
+def test_a_random_secret_is_accepted(tool: str) -> None:
+    rng = random.Random(4711)
+    assert [weakness(TOOLS[tool](rng)) for _ in range(300)] == [None] * 300
 
 
-def test_a_phrase_of_many_words_is_taken() -> None:
+def test_a_phrase_of_many_words_is_accepted() -> None:
     assert weakness("correct horse battery staple and a violin under water") is None
 
 
@@ -96,29 +96,29 @@ def test_a_phrase_of_many_words_is_taken() -> None:
         "<insert-32-byte-hex-from-kms-here>",
         "vault:secret/data/scoreboard#jwt_secret",
         "arn:aws:secretsmanager:eu-west-1:123456789012:secret:scoreboard",
-        *(JWT_SECRET, ACTION_SECRET),  # in this repository, so everybody's
+        *(JWT_SECRET, ACTION_SECRET),  # they stand in this repository, so everybody knows them
     ],
 )
-def test_what_people_type_in_its_place_is_refused(secret: str) -> None:
+def test_a_placeholder_or_a_guessable_secret_is_refused(secret: str) -> None:
     assert weakness(secret) is not None
 
 
 @given(st.text(st.characters(codec="ascii"), min_size=1, max_size=8), st.integers(2, 40))
-def test_a_short_piece_repeated_is_refused_however_often(piece: str, times: int) -> None:
+def test_a_repeated_short_piece_is_refused(piece: str, times: int) -> None:
     assert weakness(piece * times) is not None
 
 
 @given(st.text(max_size=BYTES_MIN - 1).filter(lambda text: len(text.encode()) < BYTES_MIN))
-def test_a_short_one_is_refused(secret: str) -> None:
+def test_a_secret_of_less_than_32_bytes_is_refused(secret: str) -> None:
     assert weakness(secret) == "should have at least 32 bytes"
 
 
 @given(st.text(max_size=80))
-def test_whatever_is_put_before_and_behind_does_not_make_it_weaker(text: str) -> None:
+def test_text_before_or_after_a_strong_secret_does_not_make_it_weak(text: str) -> None:
     strong = "c1d5a0f38e5b4f0c9a7e2d61b8f43c90"
     assert guess_bits(text + strong) >= BITS_MIN
     assert guess_bits(strong + text) >= BITS_MIN
 
 
-def test_a_long_one_is_judged_in_no_time() -> None:
+def test_a_secret_of_a_million_characters_is_judged_quickly() -> None:
     assert guess_bits("a" * 10**6) < BITS_MIN

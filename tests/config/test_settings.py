@@ -1,4 +1,4 @@
-"""Settings: what an operator may write, where it comes from, and what is refused in one line."""
+"""Tests of the settings: which values are allowed, where they come from, and the one-line message for each mistake."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ JWT_SECRET, ACTION_SECRET, OLDER = (
     "5be81f07c93d4a6290ef7d1b38c46a0e",
 )
 PRODUCTION = {"SCOREBOARD_ENV": "production", "JWT_SECRET": JWT_SECRET, "ACTION_SIGNATURE_SECRET": ACTION_SECRET}
-SECRET = "q7-never-shown-in-any-message-q7"  # long enough to be a secret, strange enough to be found
+SECRET = "q7-never-shown-in-any-message-q7"  # long enough for a secret, and so unusual that a test finds it in a message
 
 
 def loaded(tmp_path: Path, **environ: str) -> Settings:
     return load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path / "var"), **environ})
 
 
-def test_development_needs_nothing_but_a_place_for_its_data(tmp_path: Path) -> None:
+def test_development_needs_only_a_data_directory(tmp_path: Path) -> None:
     settings = loaded(tmp_path)
     assert (settings.environment, settings.port, settings.websocket_port) == ("development", 3000, 3001)
     assert settings.bind_address == "127.0.0.1"
@@ -36,7 +36,7 @@ def test_development_needs_nothing_but_a_place_for_its_data(tmp_path: Path) -> N
     assert settings.rate_limit_ip_max >= 3000, "the demo's players share one address"
 
 
-def test_production_assumes_less() -> None:
+def test_the_defaults_of_production_are_stricter() -> None:
     settings = load_settings(PRODUCTION)
     assert settings.cors_origins == ()
     assert not settings.public_board
@@ -44,7 +44,7 @@ def test_production_assumes_less() -> None:
     assert settings.data_dir == Path.cwd() / "var"
 
 
-def test_the_specifications_own_environment_is_read() -> None:
+def test_the_environment_variables_of_the_specification_are_read() -> None:
     settings = load_settings(
         {
             **PRODUCTION,
@@ -82,7 +82,7 @@ def test_the_specifications_own_environment_is_read() -> None:
         ({"DATABASE_URL": "sqlite:////srv/ledger.db"}, "sqlite:////srv/ledger.db"),
     ],
 )
-def test_the_ledgers_url_is_given_whole_or_in_parts(environ: dict[str, str], url: str) -> None:
+def test_the_ledgers_url_is_one_setting_or_is_made_of_parts(environ: dict[str, str], url: str) -> None:
     assert load_settings({**PRODUCTION, **environ}).database_url.get_secret_value() == url
 
 
@@ -94,7 +94,7 @@ def test_the_ledgers_url_is_given_whole_or_in_parts(environ: dict[str, str], url
         ({"REDIS_URL": "unix:///run/redis.sock", "REDIS_HOST": "h"}, "unix:///run/redis.sock"),
     ],
 )
-def test_the_boards_url_is_given_whole_or_in_parts(environ: dict[str, str], url: str) -> None:
+def test_the_url_of_redis_is_one_setting_or_is_made_of_parts(environ: dict[str, str], url: str) -> None:
     given = load_settings({**PRODUCTION, **environ}).redis_url
     assert given is not None
     assert given.get_secret_value() == url
@@ -111,14 +111,14 @@ def test_the_boards_url_is_given_whole_or_in_parts(environ: dict[str, str], url:
         ({"DB_HOST": "h", "REDIS_HOST": "h"}, []),
     ],
 )
-def test_a_part_that_contradicts_its_url_is_named_and_no_value_is_shown(environ: dict[str, str], left_out: list[str]) -> None:
-    text_lines = list(load_settings({**PRODUCTION, **environ}).left_out())
-    assert [text_line.split()[0] for text_line in text_lines] == left_out
-    assert all(text_line.endswith("_URL says, and is left out") for text_line in text_lines)
+def test_a_part_that_contradicts_its_url_is_reported_without_its_value(environ: dict[str, str], left_out: list[str]) -> None:
+    messages = list(load_settings({**PRODUCTION, **environ}).left_out())
+    assert [message.split()[0] for message in messages] == left_out
+    assert all(message.endswith("_URL says, and is left out") for message in messages)
 
 
 @pytest.mark.parametrize(
-    ("environ", "text_line"),
+    ("environ", "message"),
     [
         ({"REDIS_PORT": "0"}, "REDIS_PORT should be greater than or equal to 1"),
         ({"DB_PORT": "0"}, "DB_PORT should be greater than or equal to 1"),
@@ -128,15 +128,15 @@ def test_a_part_that_contradicts_its_url_is_named_and_no_value_is_shown(environ:
         ({"TRUSTED_PROXIES": "10.0.0.1,::/0"}, "TRUSTED_PROXIES should name the proxies: with every address in it"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(environ: dict[str, str], text_line: str) -> None:
+def test_a_value_outside_the_allowed_range_is_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(BadSettings) as bad:
         load_settings({**PRODUCTION, **environ})
-    assert str(bad.value).startswith(text_line)
+    assert str(bad.value).startswith(message)
 
 
 @pytest.mark.parametrize("key", ["port", "websocket_port", "rate_limit_max_requests", "broadcast_interval_ms", "db_port"])
 @pytest.mark.parametrize("value", ["true", "false"])
-def test_true_is_no_number(key: str, value: str, tmp_path: Path) -> None:
+def test_true_and_false_are_not_numbers(key: str, value: str, tmp_path: Path) -> None:
     file = tmp_path / "scoreboard.toml"
     file.write_text(f"{key} = {value}\n")
     with pytest.raises(BadSettings, match=f"{key.upper()} should be a whole number"):
@@ -144,11 +144,11 @@ def test_true_is_no_number(key: str, value: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("900", 900), ("900s", 900), ("15m", 900), ("24h", 86_400), ("7d", 604_800)])
-def test_times_are_written_with_or_without_a_unit(text: str, seconds: int) -> None:
+def test_a_time_may_have_a_unit(text: str, seconds: int) -> None:
     assert load_settings({**PRODUCTION, "JWT_EXPIRATION": text}).jwt_expiration_s == seconds
 
 
-def test_lists_are_written_with_commas(tmp_path: Path) -> None:
+def test_the_items_of_a_list_are_separated_by_commas(tmp_path: Path) -> None:
     settings = load_settings(
         {
             **PRODUCTION,
@@ -163,7 +163,7 @@ def test_lists_are_written_with_commas(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "milestones"), [("", ()), ("100", (100,)), ("1000, 50,100,50", (50, 100, 1_000)), (" , ", ())])
-def test_milestones_are_put_in_order_and_may_be_none(text: str, milestones: tuple[int, ...]) -> None:
+def test_milestones_are_sorted_and_may_be_empty(text: str, milestones: tuple[int, ...]) -> None:
     assert load_settings({**PRODUCTION, "SCORE_MILESTONES": text}).score_milestones == milestones
     assert load_settings(PRODUCTION).score_milestones == (100, 500, 1_000, 5_000, 10_000)
 
@@ -176,15 +176,15 @@ def test_milestones_may_be_an_array_in_the_file(written: str, milestones: tuple[
 
 
 @pytest.mark.parametrize("text", ["", "0"])
-def test_no_second_port_is_a_choice(text: str) -> None:
+def test_the_second_port_can_be_disabled(text: str) -> None:
     assert load_settings({**PRODUCTION, "WEBSOCKET_PORT": text}).websocket_port is None
 
 
-def test_an_empty_variable_is_one_that_is_not_set(tmp_path: Path) -> None:
+def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
     settings = loaded(tmp_path, DB_PASSWORD="", REDIS_URL="", PORT="", JWT_ISSUER="", CORS_ORIGIN="")
     assert settings.redis_url is None
     assert settings.port == 3000
-    assert settings.cors_origins == (), "but an empty list of origins is an empty list"
+    assert settings.cors_origins == (), "an empty CORS_ORIGIN is an empty list and not the default"
 
 
 BAD = [
@@ -217,17 +217,17 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "text_line"), BAD)
-def test_a_bad_setting_is_one_line_that_names_it_and_what_it_should_be(
-    environ: dict[str, str], text_line: str, tmp_path: Path
+@pytest.mark.parametrize(("environ", "message"), BAD)
+def test_the_message_of_a_bad_setting_is_one_line_with_its_name_and_what_it_should_be(
+    environ: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadSettings) as refused:
         loaded(tmp_path, **environ)
-    assert str(refused.value).startswith(text_line)
+    assert str(refused.value).startswith(message)
     assert "\n" not in str(refused.value)
 
 
-def test_all_that_is_wrong_is_told_at_once_and_nothing_that_follows_from_it(tmp_path: Path) -> None:
+def test_the_message_lists_all_bad_settings_and_no_consequences_of_them(tmp_path: Path) -> None:
     with pytest.raises(BadSettings) as refused:
         loaded(tmp_path, PORT="x", BIND_ADDRESS="y")
     assert str(refused.value).count(";") == 1
@@ -277,13 +277,13 @@ REFUSED_IN_PRODUCTION = [
 ]
 
 
-@pytest.mark.parametrize(("environ", "text_line"), REFUSED_IN_PRODUCTION)
-def test_production_refuses_to_start_without_secrets_of_its_own(environ: dict[str, str], text_line: str) -> None:
-    with pytest.raises(BadSettings, match="^" + re.escape(text_line)):
+@pytest.mark.parametrize(("environ", "message"), REFUSED_IN_PRODUCTION)
+def test_production_refuses_missing_and_weak_secrets(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(BadSettings, match="^" + re.escape(message)):
         load_settings({**PRODUCTION, **environ})
 
 
-def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_path: Path) -> None:
+def test_development_accepts_secrets_that_production_refuses(tmp_path: Path) -> None:
     settings = loaded(
         tmp_path, JWT_SECRET="your-secret-key-here", ACTION_SIGNATURE_SECRET="your-signature-secret", DB_PASSWORD="secret"
     )
@@ -293,7 +293,7 @@ def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_pat
 @pytest.mark.parametrize("environment", ["development", "production", "test"])
 @pytest.mark.parametrize("name", ["jwt_secret", "action_signature_secret"])
 @pytest.mark.parametrize(
-    ("secret", "text_line"),
+    ("secret", "message"),
     [
         ("", "should not be empty"),
         ("\\u0000" * 40, "should not be empty"),
@@ -309,7 +309,7 @@ def test_secrets_that_production_refuses_are_good_enough_to_develop_with(tmp_pat
     ],
 )
 def test_an_empty_secret_or_a_key_of_another_kind_is_refused_in_every_environment(
-    environment: str, name: str, secret: str, text_line: str, tmp_path: Path
+    environment: str, name: str, secret: str, message: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "settings.toml"
     for written in (f'{name} = "{secret}"', f'{name}s_old = ["{OLDER}", "{secret}"]'):
@@ -317,7 +317,7 @@ def test_an_empty_secret_or_a_key_of_another_kind_is_refused_in_every_environmen
         given = {key: value for key, value in PRODUCTION.items() if key != written.split()[0].upper()}
         with pytest.raises(BadSettings) as refused:
             loaded(tmp_path, **{**given, "SCOREBOARD_ENV": environment, "SCOREBOARD_CONFIG_FILE": str(file)})
-        assert re.match(rf"{written.split()[0].upper()} .*{text_line}", str(refused.value)), str(refused.value)
+        assert re.match(rf"{written.split()[0].upper()} .*{message}", str(refused.value)), str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_no_message_and_no_repr_shows_a_secret(name: str, tmp_path: Path) -> Non
         assert SECRET not in repr(load_settings({**PRODUCTION, name: value}))
 
 
-def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
+def test_the_environment_overrides_the_file_and_the_file_overrides_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('port = 4000\nwebsocket_port = 4001\ntrusted_proxies = ["10.0.0.0/8"]\njwt_expiration = 900\n')
     settings = loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file), PORT="5000")
@@ -341,7 +341,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("text", "text_line"),
+    ("text", "message"),
     [
         ("prot = 1", "SCOREBOARD_CONFIG_FILE has an unknown key: 'prot'"),
         ("PORT = 1", "SCOREBOARD_CONFIG_FILE has an unknown key: 'PORT'"),
@@ -350,30 +350,30 @@ def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path:
         ("x = " + "[" * 5000, "SCOREBOARD_CONFIG_FILE should be TOML"),
     ],
 )
-def test_a_mistake_in_the_file_is_named(text: str, text_line: str, tmp_path: Path) -> None:
+def test_the_message_names_a_mistake_in_the_file(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
-    with pytest.raises(BadSettings, match="^" + re.escape(text_line)):
+    with pytest.raises(BadSettings, match="^" + re.escape(message)):
         loaded(tmp_path, SCOREBOARD_CONFIG_FILE=str(file))
 
 
-def test_the_examples_that_we_ship_are_read_without_complaint(tmp_path: Path) -> None:
+def test_the_packaged_example_files_are_valid_and_list_every_setting(tmp_path: Path) -> None:
     folder = PACKAGED_ACTIONS.parent
     text_lines = (folder / "env.example").read_text().splitlines()
     given = dict(text_line.split("=", 1) for text_line in text_lines if text_line and not text_line.startswith("#"))
     assert given.keys() <= set(VARIABLES)
     settings = load_settings({**given, **PRODUCTION, "SCOREBOARD_CONFIG_FILE": str(folder / "scoreboard.example.toml")})
     assert settings.environment == "production"
-    answered = {re.match(r"#?([A-Z_]+)=", text_line)[1] for text_line in text_lines if re.match(r"#?[A-Z_]+=", text_line)}  # type: ignore[index]  # just matched
-    assert answered == set(VARIABLES) - {"SCOREBOARD_FAILPOINT"}, "every setting is told of, but the one for tests"
+    documented = {re.match(r"#?([A-Z_]+)=", text_line)[1] for text_line in text_lines if re.match(r"#?[A-Z_]+=", text_line)}  # type: ignore[index]  # just matched
+    assert documented == set(VARIABLES) - {"SCOREBOARD_FAILPOINT"}, "the example must list every setting except the one for tests"
 
 
-def test_settings_do_not_change(tmp_path: Path) -> None:
+def test_settings_are_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         loaded(tmp_path).port = 1
 
 
-def test_secrets_of_development_are_made_once_and_only_we_can_read_them(tmp_path: Path) -> None:
+def test_development_secrets_are_made_once_and_only_the_owner_can_read_them(tmp_path: Path) -> None:
     first, second = loaded(tmp_path), loaded(tmp_path)
     assert first.jwt_secret == second.jwt_secret
     assert first.jwt_secret != first.action_signature_secret
@@ -384,18 +384,18 @@ def test_secrets_of_development_are_made_once_and_only_we_can_read_them(tmp_path
     assert os.listdir(kept.parent) == ["secrets.json"]
 
 
-def test_one_given_secret_leaves_the_other_to_us(tmp_path: Path) -> None:
+def test_one_given_secret_does_not_change_the_generated_other_one(tmp_path: Path) -> None:
     assert loaded(tmp_path, JWT_SECRET="mine").jwt_secret.get_secret_value() == "mine"
     assert loaded(tmp_path).action_signature_secret == loaded(tmp_path, JWT_SECRET="mine").action_signature_secret
 
 
-def test_nothing_is_written_when_nothing_has_to_be_kept(tmp_path: Path) -> None:
+def test_no_file_is_written_when_all_secrets_are_given(tmp_path: Path) -> None:
     loaded(tmp_path, JWT_SECRET="mine", ACTION_SIGNATURE_SECRET="mine, too")
     load_settings({**PRODUCTION, "SCOREBOARD_DATA_DIR": str(tmp_path / "var")})
     assert not (tmp_path / "var").exists()
 
 
-def test_kept_secrets_that_others_could_read_are_closed_again(tmp_path: Path) -> None:
+def test_a_secrets_file_that_others_can_read_gets_mode_0600_again(tmp_path: Path) -> None:
     loaded(tmp_path)
     kept = tmp_path / "var" / "secrets.json"
     kept.chmod(0o644)
@@ -403,7 +403,7 @@ def test_kept_secrets_that_others_could_read_are_closed_again(tmp_path: Path) ->
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-def test_a_directory_that_others_may_write_to_keeps_no_secrets(tmp_path: Path) -> None:
+def test_a_data_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "var").chmod(0o777)
     with pytest.raises(BadSettings, match=r"^SCOREBOARD_DATA_DIR: others may write into .*var; chmod 700 it"):
@@ -411,14 +411,14 @@ def test_a_directory_that_others_may_write_to_keeps_no_secrets(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"JWT_SECRET": "x", "ACTION_SIGNATURE_SECRET": "y"}'])
-def test_a_file_of_something_else_is_not_taken_for_secrets(text: str, tmp_path: Path) -> None:
+def test_a_secrets_file_with_other_content_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "var").mkdir(mode=0o700)
     (tmp_path / "var" / "secrets.json").write_text(text)
     with pytest.raises(BadSettings, match=r"secrets.json does not hold our secrets; remove it"):
         loaded(tmp_path)
 
 
-def test_a_link_laid_by_somebody_is_not_followed(tmp_path: Path) -> None:
+def test_a_symlink_in_place_of_the_secrets_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir(mode=0o700)
     (tmp_path / "elsewhere").write_text("{}")
     (tmp_path / "var" / "secrets.json").symlink_to(tmp_path / "elsewhere")
@@ -426,7 +426,7 @@ def test_a_link_laid_by_somebody_is_not_followed(tmp_path: Path) -> None:
         loaded(tmp_path)
 
 
-def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_the_message_names_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("a file")
     with pytest.raises(BadSettings, match=r"^SCOREBOARD_DATA_DIR: .* cannot be kept there"):
         loaded(tmp_path)
@@ -450,7 +450,7 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("environment", ["development", "production"])
-def test_a_value_that_cannot_be_read_is_named_and_not_shown(name: str, value: str, environment: str) -> None:
+def test_the_message_names_an_unreadable_setting_without_its_value(name: str, value: str, environment: str) -> None:
     with pytest.raises(BadSettings) as refused:
         load_settings({**PRODUCTION, "SCOREBOARD_ENV": environment, name: value})
     assert re.match(rf"{name} should be ", str(refused.value)), str(refused.value)
