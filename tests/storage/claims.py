@@ -1,4 +1,4 @@
-"""Claims and receipts to award."""
+"""Claims, receipts and verdicts for the tests of the ledgers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scoreboard.storage.sql.award import AwardWriter
 
 NOW = 1_800_000_000_123
 QUEST = ActionRule(action_type="COMPLETE_QUEST", points=100)
-ORIGIN = ClientInfo(address="192.0.2.7", agent="test/1.0 (ünïcode)")
+CLIENT = ClientInfo(address="192.0.2.7", agent="test/1.0 (ünïcode)")
 
 
 def claim(
@@ -29,10 +29,10 @@ def claim(
     username: str | None = None,
     avatar: str | None = None,
     metadata: Metadata = (),
-    origin: ClientInfo = ORIGIN,
+    client: ClientInfo = CLIENT,
     milestones: tuple[int, ...] = (),
 ) -> Claim:
-    """A claim that will be award_in, unless told otherwise."""
+    """A claim that becomes an award, unless an argument prevents that."""
     return Claim(
         transaction_id=str(uuid.uuid4()),
         player=Player(user_id=user, username=username or user.title(), role="user", expires_at_s=2**33, avatar=avatar),
@@ -48,20 +48,20 @@ def claim(
         ),
         rule=rule,
         metadata=metadata,
-        client=origin,
+        client=client,
         at_ms=at_ms,
         milestones=milestones,
     )
 
 
 def placed(award: Award, rank: int | None, previous_rank: int | None = None) -> PlacedReceipt:
-    """The receipt of an award that the board put at a rank."""
+    """The receipt of an award with its rank on the board, None for an unknown rank."""
     receipt = Receipt(points=award.points, total=award.score_after, rank=rank, previous_rank=previous_rank, degraded=rank is None)
     return award.user_id, award.claim.grant.action_id, receipt
 
 
 def award_with_retries(writes: AwardWriter, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt] = ()) -> list[Verdict]:
-    """The verdicts of a batch. Claims of players whom another server holds are handed in again, as the scorekeeper does."""
+    """The verdicts of a batch. A claim that was refused as HELD is submitted again, as the scorekeeper does."""
     verdicts = writes.award(claims, receipts)
     for _ in range(10_000):
         held = [at for at, verdict in enumerate(verdicts) if verdict == HELD]
@@ -70,7 +70,7 @@ def award_with_retries(writes: AwardWriter, claims: Sequence[Claim], receipts: S
         time.sleep(0.001)
         for at, verdict in zip(held, writes.award([claims[at] for at in held], []), strict=True):
             verdicts[at] = verdict
-    raise AssertionError("a player was held for ever")
+    raise AssertionError("another server held a player for too long")
 
 
 def award_in(verdict: Verdict) -> Award:

@@ -1,4 +1,4 @@
-"""Where the contracts of ledger and register are tried: a house keeps one of each, however it keeps them."""
+"""Harnesses for the contract tests: a ledger and a player store, in memory or in a real database."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ T = TypeVar("T")
 
 
 class Harness(Protocol):
-    """One ledger, one register, and how to wait for them."""
+    """One ledger, one player store, and a way to wait for them."""
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger itself, started."""
+        """The ledger, started."""
 
     @property
     def player_store(self) -> PlayerStore:
-        """The register beside it, started."""
+        """The player store of the same database, started."""
 
     def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """What the coroutine returns or raises."""
+        """Run the coroutine; what it returns or raises."""
 
     def tamper(self, user_id: str, points: int) -> None:
-        """Change a total behind the ledger's back."""
+        """Change a total without the ledger."""
 
     def close(self) -> None:
-        """Leave."""
+        """Stop both stores."""
 
 
 class MemoryHarness:
-    """The twins."""
+    """The stores in memory."""
 
     def __init__(self) -> None:
         self.ledger: MemoryLedger = MemoryLedger(clock_ms=lambda: time.time_ns() // 1_000_000)
@@ -60,7 +60,7 @@ class MemoryHarness:
 
 
 class SqlHarness:
-    """A real database, fresh."""
+    """The stores in a new SQL database."""
 
     def __init__(self, dialect: Dialect, directory: Path) -> None:
         self.url = fresh_url(dialect, directory)
@@ -88,7 +88,7 @@ def opened(url: str) -> SqlLedger:
 
 
 def opened_player_store(url: str) -> SqlPlayerStore:
-    """A register on the real reactor, started."""
+    """A player store on the real reactor, started."""
     from twisted.internet import reactor
 
     player_store = open_player_store(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
@@ -97,7 +97,7 @@ def opened_player_store(url: str) -> SqlPlayerStore:
 
 
 def harness_of(kind: str, directory: Path) -> Harness:
-    """memory, sqlite or postgresql."""
+    """The harness for ``kind``: "memory", "sqlite" or "postgresql". A SQLite file is made in the directory."""
     if kind == "memory":
         return MemoryHarness()
     return SqlHarness("sqlite" if kind == "sqlite" else "postgresql", directory)

@@ -1,4 +1,4 @@
-"""A PgBouncer of the tests' own before the tests' PostgreSQL, in the pool mode that a test asks for."""
+"""A PgBouncer process for tests: it stands before the PostgreSQL server of the tests, in the pool mode that a test needs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _START_SECONDS_MAX = 10.0
 
 
 class PgBouncer:
-    """Listens on a port of its own; every user is let in."""
+    """A running PgBouncer. It listens on a port of its own and accepts every user."""
 
     def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
         self.port = port
         self.process = process
 
     def url(self, database_url: str) -> str:
-        """The URL of a database, through this."""
+        """The URL of a database, through PgBouncer."""
         path = database_url.partition("@/")[2].partition("?")[0]
         return f"postgresql://postgres@127.0.0.1:{self.port}/{path}"
 
     def open_sessions(self, database_url: str, sessions: int) -> None:
-        """Have it hold so many sessions of the database open; from now on it takes them in turn."""
+        """Make PgBouncer open this many sessions of the database. From then on it uses them in turn."""
         with contextlib.ExitStack() as stack:
             for _ in range(sessions):
                 stack.enter_context(psycopg.connect(self.url(database_url))).execute("SELECT 1")
@@ -40,7 +40,7 @@ class PgBouncer:
 
 @contextlib.contextmanager
 def pgbouncer(server: Path, *, pool_mode: str = "transaction", **settings: str) -> Iterator[PgBouncer]:
-    """A PgBouncer before the PostgreSQL whose socket lies in a directory, with settings of its own."""
+    """Run a PgBouncer before the PostgreSQL server whose socket is in the directory ``server``. ``settings`` are its own."""
     binary = program("pgbouncer", "pgbouncer")
     directory = Path(tempfile.mkdtemp(prefix="scoreboard-pgbouncer-"))
     with socket.create_server(("127.0.0.1", 0)) as probe:

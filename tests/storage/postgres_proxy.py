@@ -1,8 +1,8 @@
-"""A TCP proxy before a PostgreSQL that can fall silent, as a network, a balancer or a pooler may: it never closes anything.
+"""A TCP proxy before PostgreSQL that can become silent, as a network or a pooler can: it drops data in both directions.
 
-``quiet`` says which connections are silent: ``all`` (what is sent either way disappears, also on new ones), ``after login`` (from
-the first ReadyForQuery on), ``commit lost`` and ``commit unanswered`` (from the first COMMIT on, which is not, or is, passed on).
-A connection that fell silent stays so, even when ``quiet`` is ``""`` again.
+``quiet`` says when a connection becomes silent: ``all`` (now, and new connections too), ``after login`` (after the first
+ReadyForQuery), ``commit lost`` (at the first COMMIT, which the server does not get) and ``commit unanswered`` (at the first
+COMMIT, which the server gets). A silent connection stays silent, even when ``quiet`` is ``""`` again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _READY = b"Z\x00\x00\x00\x05I"
 
 
 class PostgresProxy:
-    """Listens on a port of its own and speaks to a unix socket."""
+    """A proxy that listens on a port of its own and connects to a unix socket."""
 
     def __init__(self, server: str) -> None:
         self.quiet: Quiet = ""
@@ -31,12 +31,12 @@ class PostgresProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, database_url: str) -> str:
-        """The URL of a database, through this."""
+        """The URL of a database, through the proxy."""
         path = database_url.partition("@/")[2].partition("?")[0]
         return f"postgresql://postgres@127.0.0.1:{self.port}/{path}?sslmode=disable&gssencmode=disable"
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close the listening socket and all connections."""
         self._ended.set()
         self._listening.close()
 
@@ -45,9 +45,9 @@ class PostgresProxy:
             while True:
                 client, _ = self._listening.accept()
                 self.connections += 1
-                threading.Thread(target=self._carry, args=(client,), daemon=True).start()
+                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
 
-    def _carry(self, client: socket.socket) -> None:
+    def _forward(self, client: socket.socket) -> None:
         with client, socket.socket(socket.AF_UNIX) as server, contextlib.suppress(OSError):
             server.connect(self._server)
             silent = False
@@ -62,9 +62,9 @@ class PostgresProxy:
                     lost = silent or (one is client and b"commit" in data.lower() and self.quiet == "commit lost")
                     if not lost:
                         (server if one is client else client).sendall(data)
-                    silent = silent or lost or self._falls_silent(one is client, data)
+                    silent = silent or lost or self._becomes_silent(one is client, data)
 
-    def _falls_silent(self, from_client: bool, data: bytes) -> bool:
+    def _becomes_silent(self, from_client: bool, data: bytes) -> bool:
         if from_client:
             return self.quiet == "commit unanswered" and b"commit" in data.lower()
         return self.quiet == "after login" and _READY in data
@@ -72,7 +72,7 @@ class PostgresProxy:
 
 @contextlib.contextmanager
 def postgres_proxy(directory: object) -> Iterator[PostgresProxy]:
-    """A proxy before the PostgreSQL whose socket lies in a directory."""
+    """Run a proxy before the PostgreSQL server whose socket is in the directory."""
     proxy = PostgresProxy(f"{directory}/.s.PGSQL.5432")
     try:
         yield proxy

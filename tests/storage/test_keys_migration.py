@@ -1,4 +1,4 @@
-"""The step to schema 0003 moves every table: nothing is lost, and a step that was broken off is none."""
+"""Tests of the migration to schema 0003, which moves all tables: no row is lost, and a migration that fails changes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.storage.claims import award_in, claim, receipt_in
 from tests.storage.postgres_server import postgres
 from tests.storage.sql_stores import DIALECTS, Dialect, migrate_to, open_player_sessions, open_store, run_sql
 
-#: Three players of the ledger, and one each whom only the settings, the suspensions and the achievements name.
+#: The players with an account. Settings, suspensions and achievements name three other players.
 PLAYERS = ("amy", "böb", "Zed")
 ACTIONS = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in ("a1", "a2", "a3", "b1", "b2", "z1")}
 TABLES = {
@@ -41,12 +41,12 @@ TABLES = {
 
 @pytest.fixture(params=DIALECTS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A ledger of schema 0002 with something in every table."""
+    """A ledger of schema 0002 with rows in every table."""
     dialect: Dialect = request.param
-    return old_ledger(postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/old.db")
+    return ledger_of_schema_0002(postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/old.db")
 
 
-def old_ledger(url: str) -> str:
+def ledger_of_schema_0002(url: str) -> str:
     migrate_to(url, "0002")
 
     def at(ms: int) -> str:
@@ -101,7 +101,7 @@ def contents(url: str) -> dict[str, list[Any]]:
     return {table: sorted(run_sql(url, f"SELECT {columns} FROM {table}"), key=repr) for table, columns in TABLES.items()}
 
 
-def test_everything_is_there_under_its_new_keys(url: str) -> None:
+def test_all_rows_are_kept_and_have_the_new_keys(url: str) -> None:
     before = contents(url)
     assert all(before.values())
     assert migrate(url) == "0003"
@@ -117,10 +117,10 @@ def test_everything_is_there_under_its_new_keys(url: str) -> None:
         assert in_order[3:] == [ACTIONS["a2"], ACTIONS["b2"]]
     else:
         ((positions,),) = run_sql(url, "SELECT count(DISTINCT position) FROM score_transactions")
-        assert positions == 1, "one transaction moved them all"
+        assert positions == 1, "one transaction must move all entries"
 
 
-def test_the_server_goes_on_where_it_was(url: str) -> None:
+def test_the_stores_work_with_the_rows_of_a_migrated_ledger(url: str) -> None:
     migrate(url)
     store, player_store = open_store(url), open_player_sessions(url)
     state = store.order.state()
@@ -144,7 +144,7 @@ def test_the_server_goes_on_where_it_was(url: str) -> None:
         each.close()
 
 
-def test_what_was_insert_only_still_is_and_every_entry_has_an_account(url: str) -> None:
+def test_after_the_migration_tables_are_insert_only_and_every_entry_has_an_account(url: str) -> None:
     migrate(url)
     for table, change in (("score_transactions", "action_type = 'x'"), ("suspensions", "reason = 'x'")):
         for statement in (f"UPDATE {table} SET {change}", f"DELETE FROM {table}"):
@@ -171,7 +171,7 @@ def run_sql_with_foreign_keys(url: str, statement: str) -> None:
         handle.close()
 
 
-#: Migrates, and kills itself before the statement that begins like the second argument.
+#: A program that migrates, and kills itself before the statement that begins with its second argument.
 _KILLED = """
 import os, signal, sys
 from alembic import op
@@ -187,7 +187,7 @@ migrate(sys.argv[1])
 
 
 @pytest.mark.parametrize("where", ["INSERT INTO new_score_transactions", "DROP TABLE user_scores", "INSERT INTO ledger"])
-def test_an_upgrade_that_was_killed_changed_nothing_and_can_be_run_again(url: str, where: str) -> None:
+def test_a_killed_upgrade_changes_nothing_and_can_be_run_again(url: str, where: str) -> None:
     before = contents(url)
     killed = subprocess.run([sys.executable, "-c", _KILLED, url, where], timeout=60, check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -197,8 +197,8 @@ def test_an_upgrade_that_was_killed_changed_nothing_and_can_be_run_again(url: st
     assert contents(url) == before
 
 
-def test_an_upgrade_whose_connection_was_ended_in_the_middle_changed_nothing_and_can_be_run_again() -> None:
-    url = old_ledger(postgres().fresh())
+def test_an_upgrade_that_loses_its_connection_changes_nothing_and_can_be_run_again() -> None:
+    url = ledger_of_schema_0002(postgres().fresh())
     before = contents(url)
     results: list[BaseException | str] = []
 
@@ -210,7 +210,7 @@ def test_an_upgrade_whose_connection_was_ended_in_the_middle_changed_nothing_and
 
     waiting = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     with psycopg.connect(url) as reader:
-        reader.execute("SELECT * FROM suspensions")  # which the upgrade would drop after all the others
+        reader.execute("SELECT * FROM suspensions")  # the upgrade drops this table last, and has to wait for the lock
         upgrading = threading.Thread(target=upgrade, daemon=True)
         upgrading.start()
         until_s = time.monotonic() + 20

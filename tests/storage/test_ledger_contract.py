@@ -1,4 +1,4 @@
-"""What every ledger promises: written once, run against the twin, SQLite and PostgreSQL."""
+"""Contract of the ledger: the same tests run against the ledgers in memory, in SQLite and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def reason(verdict: Verdict) -> Reason:
     return verdict.reason
 
 
-def test_a_first_award_opens_an_account(harness: Harness) -> None:
+def test_the_first_award_of_a_player_opens_an_account(harness: Harness) -> None:
     (verdict,) = harness.do(harness.ledger.award([claim("amy", 100, username="Amy", avatar="https://cdn.example/a.png")], []))
     assert award_in(verdict).score_after == 100
     assert harness.do(harness.ledger.account("amy")) == Standing(
@@ -65,13 +65,13 @@ def test_a_first_award_opens_an_account(harness: Harness) -> None:
     )
 
 
-def test_nobody_has_heard_of_a_player_without_an_award(harness: Harness) -> None:
+def test_the_ledger_does_not_know_a_player_without_an_award(harness: Harness) -> None:
     assert harness.do(harness.ledger.account("amy")) is None
     assert harness.do(harness.ledger.accounts("", 10)) == []
     assert harness.do(harness.ledger.top(0, 10)) == []
 
 
-def test_the_ledgers_clock_is_read_while_it_is_asked(harness: Harness) -> None:
+def test_the_ledgers_clock_shows_the_time_of_the_call(harness: Harness) -> None:
     for _ in range(3):
         before_ms = time.time_ns() // 1_000_000
         answered_ms = harness.do(harness.ledger.clock_ms())
@@ -89,7 +89,7 @@ def test_awards_add_up_within_a_batch_and_across_batches(harness: Harness) -> No
     assert (cat.points, cat.version) == (0, 1)
 
 
-def test_an_entry_says_what_was_awarded_to_whom_and_from_where(harness: Harness) -> None:
+def test_an_entry_has_all_details_of_its_award(harness: Harness) -> None:
     given = claim("amy", 100, metadata=(("difficulty", b'"hard"'), ("questId", b'"quest-123"')))
     harness.do(harness.ledger.award([claim("amy", 11)], []))
     harness.do(harness.ledger.award([given], []))
@@ -115,14 +115,14 @@ def test_an_action_is_awarded_once_and_a_retry_gets_its_receipt(harness: Harness
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
     (early,) = harness.do(harness.ledger.award([given], []))
-    assert receipt_in(early) == placed(award_in(award), None)[2]  # the board has not told its ranks
+    assert receipt_in(early) == placed(award_in(award), None)[2]  # the ranks are not known yet
     harness.do(harness.ledger.award([claim("bob")], [placed(award_in(award), 3, 7)]))
     (late,) = harness.do(harness.ledger.award([given], []))
     assert receipt_in(late) == placed(award_in(award), 3, 7)[2]
     assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == 1
 
 
-def test_receipts_may_come_with_the_retry_they_answer_and_more_than_once(harness: Harness) -> None:
+def test_a_receipt_may_come_in_the_batch_of_the_retry_and_the_first_receipt_is_kept(harness: Harness) -> None:
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
     (retried,) = harness.do(harness.ledger.award([given], [placed(award_in(award), 3)]))
@@ -132,7 +132,7 @@ def test_receipts_may_come_with_the_retry_they_answer_and_more_than_once(harness
     assert receipt_in(again).rank == 3  # the original one
 
 
-def test_a_receipt_without_ranks_is_nothing_to_keep(harness: Harness) -> None:
+def test_a_receipt_without_a_rank_is_not_kept(harness: Harness) -> None:
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
     harness.do(harness.ledger.award([], [placed(award_in(award), None)]))
@@ -141,8 +141,8 @@ def test_a_receipt_without_ranks_is_nothing_to_keep(harness: Harness) -> None:
     assert receipt_in(retried).rank == 2
 
 
-def test_an_action_is_bound_to_its_player_so_another_players_action_of_the_same_id_is_another_action(harness: Harness) -> None:
-    # The signature names the player: nobody but a holder of the key makes two valid actions of one id.
+def test_two_players_may_use_the_same_action_id(harness: Harness) -> None:
+    # The signature covers the player: only a server with the key can make two valid actions with one id.
     mine, yours = claim("amy", 100), claim("bob", 7)
     yours = replace(yours, grant=replace(yours.grant, action_id=mine.grant.action_id))
     harness.do(harness.ledger.award([mine], []))
@@ -151,13 +151,13 @@ def test_an_action_is_bound_to_its_player_so_another_players_action_of_the_same_
     assert receipt_in(harness.do(harness.ledger.award([yours], []))[0]).points == 7
 
 
-def test_the_same_action_twice_in_a_batch_is_awarded_once(harness: Harness) -> None:
+def test_an_action_that_stands_twice_in_a_batch_is_awarded_once(harness: Harness) -> None:
     given = claim("amy", 100)
     first, second = harness.do(harness.ledger.award([given, given], []))
     assert receipt_in(second).total == award_in(first).score_after == 100
 
 
-def test_refusals_leave_nothing_behind(harness: Harness) -> None:
+def test_a_refusal_writes_no_row(harness: Harness) -> None:
     too_late = claim("amy")
     too_late = replace(too_late, at_ms=too_late.grant.expires_at_ms)
     (verdict,) = harness.do(harness.ledger.award([too_late], []))
@@ -166,7 +166,7 @@ def test_refusals_leave_nothing_behind(harness: Harness) -> None:
     assert harness.do(harness.ledger.count_entries(EVERYTHING)) == 0
 
 
-def test_a_daily_maximum_counts_this_type_this_player_and_this_utc_day(harness: Harness) -> None:
+def test_a_daily_maximum_counts_by_action_type_player_and_utc_day(harness: Harness) -> None:
     rule = ActionRule(action_type="DAILY_LOGIN", points=10, daily_max=2)
     midnight = NOW - NOW % DAY_MS
     harness.do(harness.ledger.award([claim("amy", rule=rule, at_ms=midnight - 1), claim("amy", at_ms=midnight)], []))
@@ -180,7 +180,7 @@ def test_a_daily_maximum_counts_this_type_this_player_and_this_utc_day(harness: 
     assert isinstance(tomorrow, Award)
 
 
-def test_a_requirement_is_met_by_an_award_of_ones_own_then_or_earlier(harness: Harness) -> None:
+def test_an_earlier_award_of_the_same_player_meets_a_requirement(harness: Harness) -> None:
     boss = ActionRule(action_type="DEFEAT_BOSS", points=500, requires=("COMPLETE_QUEST", "FIND_KEY"))
     key = ActionRule(action_type="FIND_KEY", points=1)
     harness.do(harness.ledger.award([claim("amy"), claim("bob"), claim("bob", rule=key)], []))
@@ -193,7 +193,7 @@ def test_a_requirement_is_met_by_an_award_of_ones_own_then_or_earlier(harness: H
     assert all(isinstance(verdict, Award) for verdict in (keyed, late, bobs))
 
 
-def test_totals_stay_within_what_a_double_holds(harness: Harness) -> None:
+def test_an_award_beyond_the_exact_range_of_a_double_is_refused(harness: Harness) -> None:
     full, over, less = harness.do(harness.ledger.award([claim("amy", POINTS_MAX), claim("amy", 1), claim("amy", -1)], []))
     assert isinstance(full, Award)
     assert reason(over) is Reason.SCORE_LIMIT
@@ -202,13 +202,13 @@ def test_totals_stay_within_what_a_double_holds(harness: Harness) -> None:
     assert sorted(points_of(harness.do(harness.ledger.accounts("", 10)))) == [("amy", POINTS_MAX - 1), ("bob", -POINTS_MAX)]
 
 
-def test_whatever_text_a_client_sends_spoils_nothing(harness: Harness) -> None:
+def test_unusual_text_of_a_client_does_not_fail_the_batch(harness: Harness) -> None:
     deep = b"[" * 500 + b"]" * 500
     odd = claim(
         "amy",
         username='q"u\\o{t},e\0\ud800',
         avatar="\0",
-        origin=ClientInfo(address="::1", agent="a\0b\udfff'--"),
+        client=ClientInfo(address="::1", agent="a\0b\udfff'--"),
         metadata=(("a", b'"\\u0000\\ud83d"'), ("b", b"1e400"), ("d", deep), ("ключ", b'{"x":[null,true]}')),
     )
     first, second = harness.do(harness.ledger.award([odd, claim("bob")], []))
@@ -222,7 +222,7 @@ def test_whatever_text_a_client_sends_spoils_nothing(harness: Harness) -> None:
     assert (standing.username, standing.avatar) == ('q"u\\o{t},e\ufffd?', "\ufffd")
 
 
-def test_a_full_batch_is_one_commit(harness: Harness) -> None:
+def test_a_batch_of_256_claims_is_awarded_and_keeps_its_receipts(harness: Harness) -> None:
     claims = [claim(f"user-{number % 100:03}", number) for number in range(256)]
     verdicts = harness.do(harness.ledger.award(claims, []))
     receipts = [placed(award_in(verdict), rank) for rank, verdict in enumerate(verdicts, 1)]
@@ -231,7 +231,7 @@ def test_a_full_batch_is_one_commit(harness: Harness) -> None:
     assert harness.do(harness.ledger.count_entries(EVERYTHING)) == 256
 
 
-def test_accounts_come_in_pages_by_shard_and_then_by_code_point(harness: Harness) -> None:
+def test_accounts_are_paged_by_shard_and_then_by_code_point(harness: Harness) -> None:
     users = ["Zed", "_x", "a-b", "a.b", "a_b", "ab", "b", *(f"user-{n}" for n in range(200))]
     harness.do(harness.ledger.award([claim(user, 1) for user in reversed(users)], []))
     seen: list[str] = []
@@ -242,10 +242,10 @@ def test_accounts_come_in_pages_by_shard_and_then_by_code_point(harness: Harness
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
-def test_the_board_comes_in_pages_from_its_top_down_and_those_off_it_by_themselves(harness: Harness, limit: int) -> None:
+def test_ranked_players_are_paged_from_the_top_and_unranked_players_separately(harness: Harness, limit: int) -> None:
     entered = [
         (f"user-{n}", n % 3 - 1, NOW + n % 4) for n in range(40)
-    ]  # many with equal points, or in the same millisecond as well
+    ]  # many have equal points, and some of them the same time
     harness.do(harness.ledger.award([claim(user, points, at_ms=at_ms) for user, points, at_ms in entered], []))
     off = sorted(["user-3", "user-17", "user-38"], key=lambda user: (ledger_shard(user), user))
     for user in off:
@@ -264,7 +264,7 @@ def test_the_board_comes_in_pages_from_its_top_down_and_those_off_it_by_themselv
     assert unranked == off
 
 
-def test_accounts_of_some_players_are_told_together(harness: Harness) -> None:
+def test_the_accounts_of_several_players_are_read_in_one_call(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim(user, points) for user, points in [("amy", 1), ("bob", 2), ("cat", 3)]], []))
     found = harness.do(harness.ledger.accounts_of(["cat", "stranger", "amy"]))
     assert sorted((one.user_id, one.points) for one in found) == [("amy", 1), ("cat", 3)]
@@ -272,7 +272,7 @@ def test_accounts_of_some_players_are_told_together(harness: Harness) -> None:
 
 
 def changes(harness: Harness, position: str, limit: int = 100) -> list[list[Standing]]:
-    """Who changed since a position, page by page; without the empty page that comes first if any transaction was open then."""
+    """The standings that changed since a position, one list for each page. Empty pages are left out."""
     pages: list[list[Standing]] = []
     after = ""
     while True:
@@ -284,11 +284,11 @@ def changes(harness: Harness, position: str, limit: int = 100) -> list[list[Stan
 
 
 def changed(harness: Harness, position: str, limit: int = 100) -> list[list[str]]:
-    """The same by their ids."""
+    """The user ids that changed since a position, one sorted list for each page."""
     return [sorted(one.user_id for one in page) for page in changes(harness, position, limit)]
 
 
-def test_what_changed_since_a_position_is_who_has_an_entry_that_was_committed_later_whatever_its_time(harness: Harness) -> None:
+def test_changed_since_lists_the_players_with_an_entry_that_was_committed_after_the_position(harness: Harness) -> None:
     first = harness.do(harness.ledger.position())
     harness.do(harness.ledger.award([claim("amy"), claim("bob")], []))
     second = harness.do(harness.ledger.position())
@@ -303,7 +303,7 @@ def test_what_changed_since_a_position_is_who_has_an_entry_that_was_committed_la
     assert page == [harness.do(harness.ledger.account("amy"))]
 
 
-def test_each_entry_is_read_once_however_small_the_pages(harness: Harness) -> None:
+def test_each_changed_player_is_read_once_with_small_pages(harness: Harness) -> None:
     before = harness.do(harness.ledger.position())
     users = [f"user-{n:02}" for n in range(23)]
     harness.do(harness.ledger.award([claim(user) for user in users[:20]], []))
@@ -313,7 +313,7 @@ def test_each_entry_is_read_once_however_small_the_pages(harness: Harness) -> No
     assert sorted(user for page in pages for user in page) == users
 
 
-def test_a_position_that_the_ledger_has_not_reached_means_that_it_went_back(harness: Harness) -> None:
+def test_a_position_that_the_ledger_has_not_reached_raises_ledger_went_back(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim("amy")], []))
     position = harness.do(harness.ledger.position())
     if "/" in position:  # PostgreSQL: a timeline and a snapshot
@@ -329,7 +329,7 @@ def test_a_position_that_the_ledger_has_not_reached_means_that_it_went_back(harn
             harness.do(harness.ledger.changed_since(one, "", 10))
 
 
-def test_the_top_is_best_first_then_first_come_then_by_user_id_descending(harness: Harness) -> None:
+def test_the_top_is_ordered_by_points_then_by_time_then_by_user_id_descending(harness: Harness) -> None:
     scores = [("amy", 50, 0), ("bob", 70, 9), ("cat", 70, 3), ("dan", -5, 0), ("eve", 70, 9), ("gus", 99, 0)]
     harness.do(harness.ledger.award([claim(user, points, at_ms=NOW + at) for user, points, at in scores], []))
     harness.do(harness.ledger.reset(order("gus")))
@@ -340,7 +340,7 @@ def test_the_top_is_best_first_then_first_come_then_by_user_id_descending(harnes
     assert harness.do(harness.ledger.top(9, 4)) == []
 
 
-def test_entries_are_filtered_and_paged_in_either_direction(harness: Harness) -> None:
+def test_entries_are_filtered_and_paged_in_both_directions(harness: Harness) -> None:
     other = ActionRule(action_type="FIND_KEY", points=1)
     claims = [
         claim("amy" if n % 2 else "bob", n, at_ms=NOW + n // 3, rule=other if n % 5 == 0 else claim().rule) for n in range(20)
@@ -359,7 +359,7 @@ def test_entries_are_filtered_and_paged_in_either_direction(harness: Harness) ->
     assert harness.do(harness.ledger.count_entries(EntryFilter(action_type="FIND_KEY"))) == 4
 
 
-def test_a_reset_of_one_player_is_an_entry_of_its_own(harness: Harness) -> None:
+def test_a_reset_of_one_player_adds_an_entry(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 30)], []))
     harness.do(harness.ledger.award([claim("amy", 50, at_ms=NOW + 5)], []))
     (standing,) = harness.do(harness.ledger.reset(order("amy", NOW + 9))).standings
@@ -373,7 +373,7 @@ def test_a_reset_of_one_player_is_an_entry_of_its_own(harness: Harness) -> None:
     assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == 3
 
 
-def test_a_reset_of_everybody_passes_over_who_is_off_the_board(harness: Harness) -> None:
+def test_a_reset_of_all_players_skips_players_who_are_not_on_the_board(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim("amy", 100), claim("bob", 0), claim("cat", -4)], []))
     harness.do(harness.ledger.reset(order("amy")))
     assert [standing.user_id for standing in harness.do(harness.ledger.reset(order())).standings] == ["bob", "cat"]
@@ -383,7 +383,7 @@ def test_a_reset_of_everybody_passes_over_who_is_off_the_board(harness: Harness)
     assert [one.points for one in harness.do(harness.ledger.accounts("", 10))] == [0, 0, 0]
 
 
-def test_after_a_reset_awards_begin_again_and_old_actions_stay_used(harness: Harness) -> None:
+def test_after_a_reset_totals_begin_at_zero_and_old_actions_stay_used(harness: Harness) -> None:
     old = claim("amy", 100)
     harness.do(harness.ledger.award([old], []))
     harness.do(harness.ledger.reset(order("amy")))
@@ -393,7 +393,7 @@ def test_after_a_reset_awards_begin_again_and_old_actions_stay_used(harness: Har
     assert award_in(fresh).created_at_ms == NOW
 
 
-def test_epochs_only_rise_and_begin_at_the_clock(harness: Harness) -> None:
+def test_epochs_only_rise_and_begin_at_the_current_time(harness: Harness) -> None:
     assert (harness.do(harness.ledger.state()).epoch, harness.do(harness.ledger.state()).drawn_on) == (0, "")
     harness.do(harness.ledger.ping())
     assert harness.do(harness.ledger.state()).epoch == 0
@@ -408,14 +408,14 @@ def test_epochs_only_rise_and_begin_at_the_clock(harness: Harness) -> None:
     assert harness.do(harness.ledger.state()) == state
 
 
-def test_a_server_signs_for_the_run_of_the_newest_epoch_alone(harness: Harness) -> None:
+def test_sign_counts_only_for_the_redis_run_of_the_newest_epoch(harness: Harness) -> None:
     harness.do(harness.ledger.next_epoch("run-1"))
     harness.do(harness.ledger.sign("another"))
     harness.do(harness.ledger.sign("run-1"))
     assert harness.do(harness.ledger.state()).followed_s_ago <= 2
 
 
-def test_verify_finds_a_total_that_was_tampered_with_and_nothing_else(harness: Harness) -> None:
+def test_verify_finds_only_the_total_that_was_tampered_with(harness: Harness) -> None:
     harness.do(harness.ledger.award([claim(user, points) for user in ("amy", "bob", "cat", "dan") for points in (5, 6)], []))
     harness.do(harness.ledger.reset(order("bob")))
     assert harness.do(harness.ledger.verify("", 10)) == (None, [])
@@ -442,14 +442,14 @@ def test_a_milestone_is_unlocked_by_the_award_that_reaches_it(harness: Harness) 
     assert unlocked(harness.do(harness.ledger.award(second, []))) == [(), (500, 1_000), ()]
 
 
-def test_without_milestones_nothing_is_unlocked(harness: Harness) -> None:
+def test_an_award_without_milestones_unlocks_nothing(harness: Harness) -> None:
     assert unlocked(harness.do(harness.ledger.award([claim("amy", 1_000)], []))) == [()]
     assert unlocked(harness.do(harness.ledger.award([claim("amy", 1_000, milestones=(500,))], []))) == [
         ()
-    ]  # it was passed before
+    ]  # the player passed it before
 
 
-def test_a_milestone_passed_again_unlocks_nothing(harness: Harness) -> None:
+def test_a_milestone_that_is_passed_again_is_not_unlocked_again(harness: Harness) -> None:
     marks = (100, 200)
     down_and_up = [claim("amy", points, milestones=marks) for points in (150, -100, 60, 100)]
     assert unlocked(harness.do(harness.ledger.award(down_and_up, []))) == [(100,), (), (), (200,)]
@@ -479,8 +479,8 @@ _steps = st.lists(
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared_harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    """One house for all examples, which keep apart by the names of their users."""
-    harness = harness_of(request.param, tmp_path_factory.mktemp("house"))
+    """One harness for all examples. Each example uses its own user ids."""
+    harness = harness_of(request.param, tmp_path_factory.mktemp("shared"))
     yield harness
     harness.close()
 
@@ -501,7 +501,7 @@ def all_findings(harness: Harness) -> list[Finding]:
 
 @settings(max_examples=25, deadline=None)
 @given(_steps)
-def test_totals_equal_the_sum_of_entries_whatever_happens(
+def test_totals_equal_the_sum_of_entries_after_any_awards_and_resets(
     shared_harness: Harness, steps: list[list[tuple[int, int, int]] | int]
 ) -> None:
     harness, name = shared_harness, f"example-{next(_examples)}"
@@ -540,7 +540,7 @@ def test_totals_equal_the_sum_of_entries_whatever_happens(
     ),
     st.sets(st.integers(1, 600), max_size=5),
 )
-def test_each_player_unlocks_each_milestone_once_and_only_if_it_was_reached_from_below(
+def test_each_player_unlocks_each_milestone_once_and_only_from_below(
     shared_harness: Harness, steps: list[list[tuple[int, int]] | int], chosen: set[int]
 ) -> None:
     harness, name, marks = shared_harness, f"climber-{next(_examples)}", tuple(sorted(chosen))

@@ -1,4 +1,4 @@
-"""The twin can be told to break and to wait, which the real ones do by themselves."""
+"""Tests of the stores in memory: a test can make them fail and wait, as real stores do by themselves."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tests.awaiting import result_of, started
 from tests.storage.claims import award_in, claim
 
 
-def test_while_broken_every_call_fails_and_nothing_is_awarded() -> None:
+def test_a_broken_ledger_fails_every_call_and_awards_nothing() -> None:
     ledger = MemoryLedger()
-    ledger.broken = StoreUnavailable("out for lunch")
-    with pytest.raises(StoreUnavailable, match="out for lunch"):
+    ledger.broken = StoreUnavailable("broken by the test")
+    with pytest.raises(StoreUnavailable, match="broken by the test"):
         result_of(ledger.award([claim()], []))
-    with pytest.raises(StoreUnavailable, match="out for lunch"):
+    with pytest.raises(StoreUnavailable, match="broken by the test"):
         result_of(ledger.ping())
     ledger.broken = None
     assert result_of(ledger.accounts("", 10)) == []
 
 
-def test_while_paused_calls_wait_and_go_on_in_the_order_of_their_coming() -> None:
+def test_calls_to_a_paused_ledger_wait_and_run_in_order_after_the_resume() -> None:
     ledger = MemoryLedger()
     ledger.pause()
     results: list[int] = []
@@ -36,7 +36,7 @@ def test_while_paused_calls_wait_and_go_on_in_the_order_of_their_coming() -> Non
     assert award_in(result_of(ledger.award([claim("amy", 10)], []))[0]).score_after == 40
 
 
-def test_one_who_waited_meets_a_ledger_that_broke_meanwhile() -> None:
+def test_a_waiting_call_fails_if_the_ledger_breaks_before_the_resume() -> None:
     ledger = MemoryLedger()
     ledger.pause()
     waiting = started(ledger.award([claim()], []))
@@ -47,10 +47,10 @@ def test_one_who_waited_meets_a_ledger_that_broke_meanwhile() -> None:
     assert failures == [ledger.broken]
 
 
-def test_the_registers_twin_breaks_likewise() -> None:
+def test_a_broken_player_store_fails_calls_until_it_is_repaired() -> None:
     player_store = MemoryPlayerStore()
-    player_store.broken = StoreUnavailable("out for lunch")
-    with pytest.raises(StoreUnavailable, match="out for lunch"):
+    player_store.broken = StoreUnavailable("broken by the test")
+    with pytest.raises(StoreUnavailable, match="broken by the test"):
         result_of(player_store.change_settings("amy", PlayerSettings(spectators=False), 0))
     player_store.broken = None
     assert result_of(player_store.revision()) == 0

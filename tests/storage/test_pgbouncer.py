@@ -1,4 +1,4 @@
-"""Behind PgBouncer each transaction may run in another session: nothing that was set or prepared before may be relied upon."""
+"""Tests behind PgBouncer: each transaction may run in another session, so settings and prepared statements do not last."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def url(bouncer: PgBouncer, direct_url: str) -> str:
     return bouncer.url(direct_url)
 
 
-def test_awards_of_two_servers_take_turns_in_shared_sessions(url: str) -> None:
+def test_three_servers_award_and_read_in_shared_sessions(url: str) -> None:
     require_schema(url)
     servers = [open_store(url) for _ in range(3)]
     for number in range(60):
@@ -58,7 +58,7 @@ def test_awards_of_two_servers_take_turns_in_shared_sessions(url: str) -> None:
             servers[0].commit_probe.commit()
             assert writes.next_epoch("run") > 0
     for server in servers:
-        for _ in range(8):  # psycopg would prepare it by now
+        for _ in range(8):  # after so many calls psycopg would prepare the statement
             assert [one.points for one in server.order.accounts("", 10)] == [60] * USERS
             assert server.order.changed_since(server.order.position(), "", 10).standings == []
         assert server.audits.verify("", 100) == (None, [])
@@ -66,7 +66,7 @@ def test_awards_of_two_servers_take_turns_in_shared_sessions(url: str) -> None:
             half.close()
 
 
-def test_the_register_changes_and_reads_in_shared_sessions(url: str) -> None:
+def test_the_player_store_changes_and_reads_in_shared_sessions(url: str) -> None:
     player_store = open_player_sessions(url)
     for number in range(8):
         suspended = number % 2 == 0
@@ -79,13 +79,13 @@ def test_the_register_changes_and_reads_in_shared_sessions(url: str) -> None:
     player_store.reads.close()
 
 
-def test_an_upgrade_through_it_works(bouncer: PgBouncer) -> None:
+def test_a_schema_upgrade_works_through_pgbouncer(bouncer: PgBouncer) -> None:
     url = bouncer.url(postgres().fresh())
     migrate(url)
     require_schema(url)
 
 
-def test_locks_and_slow_statements_end_in_time_all_the_same(url: str, direct_url: str) -> None:
+def test_calls_that_wait_for_a_lock_end_in_time(url: str, direct_url: str) -> None:
     store = open_store(url)
     award_in(store.writes.award([claim("amy")], [])[0])
     with psycopg.connect(direct_url) as other:
@@ -99,7 +99,7 @@ def test_locks_and_slow_statements_end_in_time_all_the_same(url: str, direct_url
     store.reads.close()
 
 
-def test_a_session_of_our_own_keeps_its_settings_and_its_prepared_statements(direct_url: str, url: str) -> None:
+def test_a_direct_session_keeps_its_settings_and_a_pooled_session_is_recognized(direct_url: str, url: str) -> None:
     direct, pooled = connect(direct_url, 1_234), connect(url, 1_234)
     assert (direct.pooled, pooled.pooled) == (False, True)
     assert direct.execute("SHOW statement_timeout").fetchone() == ("1234ms",)
@@ -108,7 +108,7 @@ def test_a_session_of_our_own_keeps_its_settings_and_its_prepared_statements(dir
     pooled.close()
 
 
-def test_an_operators_own_options_and_commits_are_kept(direct_url: str) -> None:
+def test_the_options_of_an_operator_are_kept_and_commits_stay_synchronous(direct_url: str) -> None:
     session = connect(f"{direct_url}&options=-c%20synchronous_commit%3Dremote_apply%20-c%20work_mem%3D7MB", 1_234)
     assert session.execute("SHOW work_mem").fetchone() == ("7MB",)
     assert session.execute("SHOW synchronous_commit").fetchone() == ("remote_apply",)

@@ -1,4 +1,4 @@
-"""The register under real conditions: several servers, a locked database, one that is away; and it never holds up an award."""
+"""Tests of the player store in SQL: several servers, a locked database and errors of the driver. It never delays an award."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def order(user_id: str, suspended: bool, number: int) -> SuspensionOrder:
     )
 
 
-def persistently(change: Callable[[], object]) -> None:
-    """Writers that crowd a SQLite file may be told to come again."""
+def retry_while_busy(change: Callable[[], object]) -> None:
+    """Make the change. SQLite may refuse it while others write into the file; then try again, up to ten times."""
     for _ in range(10):
         with contextlib.suppress(StoreUnavailable):
             change()
             return
-    raise AssertionError("never got a turn")
+    raise AssertionError("SQLite refused the change ten times")
 
 
-def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> None:
+def test_a_follower_misses_no_change_of_four_concurrent_writers(url: str) -> None:
     done = threading.Event()
     errors: list[BaseException] = []
     seen: list[tuple[int, str, bool | None]] = []
@@ -56,9 +56,9 @@ def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> Non
         store = open_player_sessions(url)
         try:
             for round_ in range(ROUNDS):
-                persistently(partial(store.changes.suspend, order(f"user-{number}", round_ % 2 == 0, round_)))
-                persistently(partial(store.changes.change_settings, "everyone", PRIVATE, NOW))
-        except BaseException as error:  # it is raised again below
+                retry_while_busy(partial(store.changes.suspend, order(f"user-{number}", round_ % 2 == 0, round_)))
+                retry_while_busy(partial(store.changes.change_settings, "everyone", PRIVATE, NOW))
+        except BaseException as error:  # the test compares it below
             errors.append(error)
         finally:
             store.changes.close()
@@ -68,11 +68,11 @@ def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> Non
         last = 0
         while True:
             ended = done.is_set()
-            time.sleep(0.002)  # the interpreter is the writers', too
-            for revision in store.reads.changes_since(last, 3):
-                assert revision.revision > last
-                last = revision.revision
-                seen.append((revision.revision, revision.user_id, revision.suspended))
+            time.sleep(0.002)  # the writers' threads need the interpreter too
+            for change in store.reads.changes_since(last, 3):
+                assert change.revision > last
+                last = change.revision
+                seen.append((change.revision, change.user_id, change.suspended))
             if ended and last == store.reads.revision():
                 store.reads.close()
                 return
@@ -93,7 +93,7 @@ def test_who_follows_the_turns_misses_none_whoever_changes_what(url: str) -> Non
     assert run_sql(url, "SELECT number FROM turns") == [(2 * WRITERS * ROUNDS,)]
 
 
-def test_two_operators_at_once_enter_one_order(url: str) -> None:
+def test_concurrent_equal_orders_are_stored_once(url: str) -> None:
     entered: list[bool] = []
     barrier = threading.Barrier(WRITERS)
 
@@ -119,7 +119,7 @@ def refused_within(seconds_max: float) -> Iterator[None]:
     assert time.monotonic() - begun < seconds_max
 
 
-def test_a_locked_register_refuses_in_time_and_holds_up_neither_its_readers_nor_an_award(tmp_path: Path) -> None:
+def test_a_locked_player_store_refuses_changes_in_time_and_delays_no_read_and_no_award(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     ledger, player_store = opened(url), opened_player_store(url)
     with psycopg.connect(url) as other:
@@ -136,7 +136,7 @@ def test_a_locked_register_refuses_in_time_and_holds_up_neither_its_readers_nor_
     run(ledger.stop)
 
 
-def test_a_locked_sqlite_file_refuses_changes_in_time_and_answers_readers(tmp_path: Path) -> None:
+def test_a_locked_sqlite_file_refuses_changes_in_time_and_allows_reads(tmp_path: Path) -> None:
     url = fresh_url("sqlite", tmp_path)
     player_store = opened_player_store(url)
     other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
@@ -150,7 +150,7 @@ def test_a_locked_sqlite_file_refuses_changes_in_time_and_answers_readers(tmp_pa
     run(player_store.stop)
 
 
-def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the_worse(url: str) -> None:
+def test_an_error_of_the_driver_becomes_store_unavailable_and_the_next_call_works(url: str) -> None:
     player_store = opened_player_store(url)
     run_sql(url, "ALTER TABLE suspensions RENAME TO pardons")
     for use in (
@@ -167,16 +167,16 @@ def test_an_error_of_the_driver_never_reaches_the_asker_and_the_next_is_none_the
     run(player_store.stop)
 
 
-def test_a_change_that_was_given_up_is_not_committed(url: str) -> None:
+def test_an_interrupted_change_is_not_committed(url: str) -> None:
     store = open_player_sessions(url)
 
-    def give_up_at_the_last_moment() -> None:
+    def interrupt_before_the_commit() -> None:
         with store.changes.writing() as connection:
             connection.exec_driver_sql("UPDATE turns SET number = 7")
             store.changes.interrupt()
 
     with pytest.raises(StoreUnavailable):
-        give_up_at_the_last_moment()
+        interrupt_before_the_commit()
     assert store.reads.revision() == 0
     assert store.changes.suspend(order("amy", True, 1))
     store.changes.close()

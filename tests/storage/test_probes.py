@@ -1,4 +1,4 @@
-"""The readiness probe of a real SQL store: it waits for no row, it holds up no award, and it leaves nothing that grows."""
+"""Tests of the readiness probe on real SQL stores: it waits for no locked row, and it leaves no data that grow."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from tests.storage.claims import claim
 from tests.storage.harnesses import opened
 from tests.storage.sql_stores import DIALECTS, Dialect, fresh_url, open_store, run_sql
 
-#: What tells how much a ledger holds.
+#: The statements that return the size of a ledger.
 SIZE = {"sqlite": "PRAGMA page_count", "postgresql": "SELECT pg_database_size(current_database())"}
 
 
-def test_a_probe_waits_for_no_row_that_somebody_holds(tmp_path: Path) -> None:
+def test_a_probe_does_not_wait_for_a_locked_row(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     ledger = opened(url)
     run(lambda: ledger.award([claim("amy")], []))
@@ -32,7 +32,7 @@ def test_a_probe_waits_for_no_row_that_somebody_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_many_probes_leave_nothing_that_grows(dialect: Dialect, tmp_path: Path) -> None:
+def test_many_probes_do_not_make_the_database_grow(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
     probe = open_store(url).commit_probe
     probe.commit()
@@ -43,20 +43,20 @@ def test_many_probes_leave_nothing_that_grows(dialect: Dialect, tmp_path: Path) 
     probe.close()
 
 
-def test_a_probe_of_postgresql_needs_room_on_the_tables_disk(tmp_path: Path) -> None:
-    """It writes a file there, of more than an award needs, and takes it away again."""
+def test_a_probe_of_postgresql_writes_to_the_disk_of_the_tables(tmp_path: Path) -> None:
+    """It writes a temporary file that is larger than an award needs, and removes it."""
     url = fresh_url("postgresql", tmp_path)
     probe = open_store(url).commit_probe
     written = "SELECT temp_bytes FROM pg_stat_database WHERE datname = current_database()"
     probe.commit()
-    probe.close()  # the figures are told at the latest when a session ends
+    probe.close()  # PostgreSQL updates these figures at the latest when a session ends
     until_s = time.monotonic() + 5
     while run_sql(url, written)[0][0] < 16 * 8_192 and time.monotonic() < until_s:
         time.sleep(0.05)
     assert run_sql(url, written)[0][0] >= 16 * 8_192
 
 
-def test_a_database_that_may_not_be_written_to_is_not_ready(tmp_path: Path) -> None:
+def test_a_probe_of_a_read_only_database_fails(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     name = url.partition("@/")[2].partition("?")[0]
     run_sql(url, f"ALTER DATABASE {name} SET default_transaction_read_only = on")
@@ -66,7 +66,7 @@ def test_a_database_that_may_not_be_written_to_is_not_ready(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_a_probe_that_fails_is_none_the_worse_for_it(dialect: Dialect, tmp_path: Path) -> None:
+def test_a_probe_works_again_after_a_failure(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
     table = "boards" if dialect == "sqlite" else "user_scores"
     probe = open_store(url).commit_probe

@@ -1,4 +1,4 @@
-"""How a ledger is opened: its URL, its schema, and what is said when it is none."""
+"""Tests of opening a ledger: its URL, its schema, and the messages for a database that is not a ledger."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def empty_url(dialect: Dialect, directory: Path) -> str:
     return postgres().fresh() if dialect == "postgresql" else f"sqlite:///{directory}/deep/er/ledger 100%.db"
 
 
-def test_an_empty_place_becomes_a_ledger_and_upgrading_again_changes_nothing(dialect: Dialect, tmp_path: Path) -> None:
+def test_migrate_makes_a_ledger_and_a_second_migrate_changes_nothing(dialect: Dialect, tmp_path: Path) -> None:
     url = empty_url(dialect, tmp_path)
     assert schema_status(url) == (None, NEWEST)
     with pytest.raises(LedgerUnusable, match=r"missing|unable to open"):
@@ -43,7 +43,7 @@ def test_an_empty_place_becomes_a_ledger_and_upgrading_again_changes_nothing(dia
     assert [one.user_id for one in open_store(url).order.accounts("", 9)] == ["amy"]
 
 
-def test_a_ledger_of_the_first_release_is_upgraded_with_all_that_is_in_it(dialect: Dialect, tmp_path: Path) -> None:
+def test_a_ledger_of_the_first_release_is_upgraded_with_its_data(dialect: Dialect, tmp_path: Path) -> None:
     url = postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/old.db"
     migrate_to(url, "0001")
     first = claim("amy", 70)
@@ -69,7 +69,7 @@ def test_a_ledger_of_the_first_release_is_upgraded_with_all_that_is_in_it(dialec
     new = open_store(url).writes
     assert receipt_in(new.award([first], [])[0]).total == 70
     (verdict,) = new.award([claim("amy", 50, milestones=(50, 100))], [])
-    assert award_in(verdict).unlocked == (100,)  # nobody remembers how the 50 were reached
+    assert award_in(verdict).unlocked == (100,)  # the award that passed 50 is not known
     assert run_sql(url, "SELECT counter, number FROM turns") == [(1, 0)]
     new.close()
 
@@ -79,14 +79,14 @@ def test_only_the_owner_may_read_a_ledger_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "ledger.db").stat().st_mode) == 0o600
 
 
-def test_two_servers_that_start_at_once_upgrade_once(dialect: Dialect, tmp_path: Path) -> None:
+def test_concurrent_upgrades_of_one_ledger_all_succeed(dialect: Dialect, tmp_path: Path) -> None:
     url = empty_url(dialect, tmp_path)
     results: list[object] = []
 
     def start() -> None:
         try:
             results.append(migrate(url))
-        except Exception as error:  # it is compared below
+        except Exception as error:  # the test compares it below
             results.append(error)
 
     threads = [threading.Thread(target=start) for _ in range(4)]
@@ -97,7 +97,7 @@ def test_two_servers_that_start_at_once_upgrade_once(dialect: Dialect, tmp_path:
     assert results == [NEWEST] * 4
 
 
-def test_an_upgrade_waits_for_another_servers_longer_than_an_award_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upgrade_waits_for_a_lock_longer_than_an_award_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "ledger.db"
     holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     holder.execute("PRAGMA journal_mode = WAL")
@@ -119,7 +119,7 @@ def test_a_schema_of_a_newer_release_is_refused(dialect: Dialect, tmp_path: Path
     assert schema_status(url)[0] == "9999"
 
 
-def test_somebody_elses_tables_are_left_alone(dialect: Dialect, tmp_path: Path) -> None:
+def test_a_database_with_tables_of_another_program_is_refused_and_not_changed(dialect: Dialect, tmp_path: Path) -> None:
     url = postgres().fresh() if dialect == "postgresql" else f"sqlite:///{tmp_path}/other.db"
     if dialect == "sqlite":
         (tmp_path / "other.db").touch()
@@ -130,8 +130,8 @@ def test_somebody_elses_tables_are_left_alone(dialect: Dialect, tmp_path: Path) 
     assert run_sql(url, "SELECT * FROM boards") == []
 
 
-def test_a_file_that_is_no_ledger_is_named_as_such(tmp_path: Path) -> None:
-    (tmp_path / "ledger.db").write_bytes(b"a letter to my landlord\n" * 100)
+def test_a_file_that_is_not_a_ledger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ledger.db").write_bytes(b"this is no database file\n" * 100)
     (tmp_path / "directory.db").mkdir()
     for name, said in [
         ("ledger.db", "not a database"),
@@ -142,13 +142,13 @@ def test_a_file_that_is_no_ledger_is_named_as_such(tmp_path: Path) -> None:
             migrate(f"sqlite:///{tmp_path}/{name}")
 
 
-def test_a_database_that_cannot_hold_every_script_is_refused() -> None:
+def test_a_database_that_is_not_encoded_in_utf8_is_refused() -> None:
     run_sql(postgres().url(), "CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     with pytest.raises(LedgerUnusable, match="LATIN1"):
         migrate(postgres().url("latin"))
 
 
-def test_a_database_that_cannot_be_reached_is_not_a_broken_one() -> None:
+def test_an_unreachable_database_is_unavailable_and_not_unusable() -> None:
     for use in (migrate, require_schema, schema_status):
         with pytest.raises(StoreUnavailable):
             use("postgresql://127.0.0.1:1/nowhere")
@@ -157,14 +157,14 @@ def test_a_database_that_cannot_be_reached_is_not_a_broken_one() -> None:
 @pytest.mark.parametrize(
     "url", ["sqlite:///:memory:", "sqlite:///", "mysql://me:hunter2@host/db", "postgresql://me:hunter2@[x", "x"]
 )
-def test_a_url_that_names_no_ledger_is_refused_without_repeating_it(url: str) -> None:
+def test_an_invalid_url_is_refused_and_the_message_does_not_repeat_it(url: str) -> None:
     with pytest.raises(LedgerUnusable) as refusal:
         open_store(url)
     assert "hunter2" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_spelling_of_postgresql_is_understood(scheme: str) -> None:
+def test_every_url_scheme_of_postgresql_is_accepted(scheme: str) -> None:
     url = postgres().fresh().replace("postgresql", scheme, 1)
     assert migrate(url) == NEWEST
     assert open_store(url).order.state().epoch == 0

@@ -1,4 +1,4 @@
-"""What the tables themselves see to, for whoever looks in with a SQL shell."""
+"""Tests of the tables themselves: what they refuse, and what they show to a person in a SQL shell."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def test_entries_can_be_neither_changed_nor_removed(url: str, change: str) -> None:
     only = {"TRUNCATE": "postgresql", "INSERT": "sqlite"}.get(change.split()[0])
     if only is not None and not url.startswith(only):
-        return  # that dialect does not know this statement
+        return  # this dialect does not have the statement
     open_store(url).writes.award([claim("amy", 100)], [])
     with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RestrictViolation), match="score_transactions is insert-only"):
         run_sql(url, change)
@@ -69,7 +69,7 @@ def test_entries_can_be_neither_changed_nor_removed(url: str, change: str) -> No
 def test_suspensions_can_be_neither_changed_nor_removed(url: str, change: str) -> None:
     only = {"TRUNCATE": "postgresql", "INSERT": "sqlite"}.get(change.split()[0])
     if only is not None and not url.startswith(only):
-        return  # that dialect does not know this statement
+        return  # this dialect does not have the statement
     at = "now()" if url.startswith("postgresql") else "0"
     run_sql(url, f"INSERT INTO suspensions ({SUSPENSION}) VALUES (0, 's-1', 'amy', true, 'root', 'cheated', {at}, 1)")
     with pytest.raises((sqlite3.IntegrityError, psycopg.errors.RestrictViolation), match="suspensions is insert-only"):
@@ -85,7 +85,7 @@ def test_suspensions_can_be_neither_changed_nor_removed(url: str, change: str) -
         "UPDATE user_scores SET user_id = 'bob'",
     ],
 )
-def test_accounts_keep_their_range_and_their_entries(url: str, change: str) -> None:
+def test_the_tables_refuse_points_out_of_range_and_entries_without_an_account(url: str, change: str) -> None:
     open_store(url).writes.award([claim("amy", 100)], [])
     if url.startswith("sqlite"):
         handle = sqlite3.connect(url.removeprefix("sqlite:///"))
@@ -99,7 +99,7 @@ def test_accounts_keep_their_range_and_their_entries(url: str, change: str) -> N
 
 
 @pytest.mark.filterwarnings("ignore:Did not recognize type 'xid8'")
-def test_the_migrations_make_the_tables_that_the_reads_expect(url: str) -> None:
+def test_the_migrations_make_the_tables_that_the_queries_expect(url: str) -> None:
     engine = migration_engine(url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": _ours})
@@ -107,14 +107,14 @@ def test_the_migrations_make_the_tables_that_the_reads_expect(url: str) -> None:
     engine.dispose()
 
 
-def test_the_specifications_indexes_are_there(url: str) -> None:
+def test_the_indexes_of_the_specification_exist(url: str) -> None:
     catalogue = "pg_indexes" if url.startswith("postgresql") else "sqlite_master WHERE type = 'index'"
     name = "indexname" if url.startswith("postgresql") else "name"
     names = {row[0] for row in run_sql(url, f"SELECT {name} FROM {catalogue}")}
     assert {"idx_user_score", "idx_transactions_user", "idx_transactions_timestamp"} <= names
 
 
-def test_an_account_shows_its_average_and_the_rank_the_board_last_told(url: str) -> None:
+def test_an_account_row_has_the_average_and_the_last_known_rank(url: str) -> None:
     writes = open_store(url).writes
     verdicts = writes.award([claim("amy", 100), claim("amy", 51), claim("bob", 7)], [])
     _, amys, bobs = [award_in(verdict) for verdict in verdicts]
@@ -126,14 +126,14 @@ def test_an_account_shows_its_average_and_the_rank_the_board_last_told(url: str)
     writes.close()
 
 
-def test_postgresql_shows_times_to_people_as_times(tmp_path: Path) -> None:
+def test_postgresql_stores_times_as_timestamps(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     open_store(url).writes.award([claim("amy", at_ms=1_800_000_000_123)], [])
     ((at,),) = run_sql(url, "SELECT timestamp AT TIME ZONE 'UTC' FROM score_transactions")
     assert str(at) == "2027-01-15 08:00:00.123000"
 
 
-def test_an_achievement_says_by_which_award_and_when(url: str) -> None:
+def test_an_achievement_row_has_its_award_and_its_time(url: str) -> None:
     writes = open_store(url).writes
     given = claim("amy", 100, milestones=(100,))
     writes.award([given], [])
@@ -144,7 +144,7 @@ def test_an_achievement_says_by_which_award_and_when(url: str) -> None:
     writes.close()
 
 
-def test_a_resets_metadata_can_be_asked_by_its_members(url: str) -> None:
+def test_the_members_of_a_resets_metadata_can_be_queried(url: str) -> None:
     writes = open_store(url).writes
     writes.award([claim("amy")], [])
     writes.reset(ResetOrder(reset_id="r-7", user_ids=None, operator='o"hara', reason="why\0", at_ms=NOW))
@@ -154,7 +154,7 @@ def test_a_resets_metadata_can_be_asked_by_its_members(url: str) -> None:
 
 
 def _ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
-    # The place in the order of commits has another type in each dialect (tests/storage/test_commit_order.py tries it).
+    # The position has another type in each dialect (tests/storage/test_commit_order.py tests it).
     return (kind, name) not in {
         ("table", "alembic_version"),
         ("column", "position"),

@@ -1,4 +1,4 @@
-"""The lane: one thread at a time, calls in turn, every answer by its deadline; away while its store is silent."""
+"""Tests of SqlThread: one thread makes the calls in order, each by its deadline; calls are refused while the store is silent."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from scoreboard.storage.sql.thread_worker import StoreSilent
 from tests.awaiting import run
 
 
-class Workshop:
-    """Something blocking: work that holds its thread until told, or until it is interrupted."""
+class FakeSession:
+    """A blocking session. Its work can hold the thread until the test sets ``released`` or the session is interrupted."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -50,12 +50,12 @@ class Workshop:
         self.closed_by = threading.current_thread().name
 
 
-def working(name: str) -> Callable[[Workshop], str]:
-    return lambda shop: shop.work(name)
+def working(name: str) -> Callable[[FakeSession], str]:
+    return lambda session: session.work(name)
 
 
-def holding(name: str) -> Callable[[Workshop], str]:
-    return lambda shop: shop.hold(name)
+def holding(name: str) -> Callable[[FakeSession], str]:
+    return lambda session: session.hold(name)
 
 
 @pytest.fixture
@@ -66,107 +66,109 @@ def reactor() -> Any:
 
 
 @pytest.fixture
-def workshop() -> Workshop:
-    return Workshop()
+def session() -> FakeSession:
+    return FakeSession()
 
 
 @pytest.fixture
-def sql_thread(reactor: Any, workshop: Workshop) -> Iterator[SqlThread[Workshop]]:
-    sql_thread: SqlThread[Workshop] = SqlThread(reactor, "lane under test", lambda: workshop, waiting_max=3)
+def sql_thread(reactor: Any, session: FakeSession) -> Iterator[SqlThread[FakeSession]]:
+    sql_thread: SqlThread[FakeSession] = SqlThread(reactor, "thread under test", lambda: session, waiting_max=3)
     sql_thread.start()
     yield sql_thread
-    workshop.released.set()
+    session.released.set()
     run(lambda: sql_thread.stop(5))
 
 
-def later(coroutine: Any) -> Deferred[Any]:
+def start_call(coroutine: Any) -> Deferred[Any]:
     return ensureDeferred(coroutine)
 
 
-def test_calls_are_made_in_turn_in_one_thread_and_answered(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
+def test_calls_run_in_order_in_one_thread_and_are_answered(sql_thread: SqlThread[FakeSession], session: FakeSession) -> None:
     async def main() -> Any:
-        answers = await DeferredList([later(sql_thread.ask(5, working(name))) for name in "abc"])
+        answers = await DeferredList([start_call(sql_thread.ask(5, working(name))) for name in "abc"])
         return answers, await sql_thread.ask(5, lambda _: threading.current_thread())
 
     answers, thread = run(main)
-    assert [answer for _, answer in answers] == workshop.done == ["a", "b", "c"]
-    assert thread.name == "lane under test"
+    assert [answer for _, answer in answers] == session.done == ["a", "b", "c"]
+    assert thread.name == "thread under test"
 
 
-def test_an_error_of_the_work_reaches_who_asked_and_the_lane_goes_on(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
+def test_an_error_of_the_work_reaches_the_caller_and_the_thread_continues(
+    sql_thread: SqlThread[FakeSession], session: FakeSession
+) -> None:
     async def main() -> str:
         with pytest.raises(LookupError, match="of the work itself"):
-            await sql_thread.ask(5, lambda shop: shop.fail())
+            await sql_thread.ask(5, lambda session: session.fail())
         return await sql_thread.ask(5, working("next"))
 
     assert run(main) == "next"
 
 
-def test_who_comes_when_too_many_wait_is_refused_at_once(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
+def test_a_call_is_refused_at_once_when_too_many_calls_wait(sql_thread: SqlThread[FakeSession], session: FakeSession) -> None:
     async def main() -> None:
-        waiting = [later(sql_thread.ask(5, holding(name))) for name in "abc"]
+        waiting = [start_call(sql_thread.ask(5, holding(name))) for name in "abc"]
         with pytest.raises(StoreUnavailable, match="takes no more"):
             await sql_thread.ask(5, working("d"))
-        workshop.released.set()
+        session.released.set()
         await DeferredList(waiting)
         await sql_thread.ask(5, working("e"))
 
     run(main)
-    assert workshop.done == ["a", "b", "c", "e"]
+    assert session.done == ["a", "b", "c", "e"]
 
 
-def test_at_the_deadline_what_runs_is_interrupted_and_what_waits_is_never_made(
-    sql_thread: SqlThread[Workshop], workshop: Workshop
+def test_at_the_deadline_a_running_call_is_interrupted_and_a_waiting_call_is_dropped(
+    sql_thread: SqlThread[FakeSession], session: FakeSession
 ) -> None:
     async def main() -> None:
-        running = later(sql_thread.ask(0.05, holding("running")))
-        waiting = later(sql_thread.ask(0.04, working("waiting")))
+        running = start_call(sql_thread.ask(0.05, holding("running")))
+        waiting = start_call(sql_thread.ask(0.04, working("waiting")))
         for one in (waiting, running):
             with pytest.raises(StoreUnavailable, match=r"did not answer in 0\.0. s"):
                 await one
         await sql_thread.ask(5, working("after"))
 
     run(main)
-    assert workshop.interrupted == 1
-    assert workshop.done[-1:] == ["after"] or sorted(workshop.done) == ["after", "running"]  # two threads: the first was replaced
-    assert "waiting" not in workshop.done
+    assert session.interrupted == 1
+    assert session.done[-1:] == ["after"] or sorted(session.done) == ["after", "running"]  # two threads: the first was replaced
+    assert "waiting" not in session.done
 
 
-def test_who_gives_up_waiting_does_not_stop_the_work(sql_thread: SqlThread[Workshop], workshop: Workshop) -> None:
+def test_a_caller_that_cancels_does_not_stop_the_work(sql_thread: SqlThread[FakeSession], session: FakeSession) -> None:
     async def main() -> None:
-        held = later(sql_thread.ask(5, holding("held")))
-        given_up = later(sql_thread.ask(5, working("given up")))
+        held = start_call(sql_thread.ask(5, holding("held")))
+        given_up = start_call(sql_thread.ask(5, working("given up")))
         given_up.addErrback(lambda _: None)
         given_up.cancel()
-        workshop.released.set()
+        session.released.set()
         await held
         await sql_thread.ask(5, working("after"))
 
     run(main)
-    assert workshop.done == ["held", "given up", "after"]
+    assert session.done == ["held", "given up", "after"]
 
 
-def test_closing_finishes_what_waits_then_lets_go_in_the_lanes_own_thread(reactor: Any, workshop: Workshop) -> None:
-    sql_thread: SqlThread[Workshop] = SqlThread(reactor, "closing", lambda: workshop, waiting_max=3)
+def test_stop_finishes_the_waiting_calls_and_closes_the_session_in_its_own_thread(reactor: Any, session: FakeSession) -> None:
+    sql_thread: SqlThread[FakeSession] = SqlThread(reactor, "closing", lambda: session, waiting_max=3)
     sql_thread.start()
 
     async def main() -> None:
-        held = later(sql_thread.ask(5, holding("held")))
-        closing = later(sql_thread.stop(5))
+        held = start_call(sql_thread.ask(5, holding("held")))
+        closing = start_call(sql_thread.stop(5))
         with pytest.raises(StoreUnavailable, match="is closed"):
             await sql_thread.ask(5, working("too late"))
-        await deferLater(reactor, 0.01, workshop.released.set)
+        await deferLater(reactor, 0.01, session.released.set)
         await closing
         assert await held == "held"
         await sql_thread.stop(5)
 
     run(main)
-    assert workshop.done == ["held"]
-    assert workshop.closed_by == "closing"
+    assert session.done == ["held"]
+    assert session.closed_by == "closing"
 
 
-class SlowToClose(Workshop):
-    """Notes when it begins to close and when it has closed."""
+class SlowToCloseSession(FakeSession):
+    """A session that records when it begins to close and when it is closed."""
 
     def __init__(self, name: str, steps: list[str]) -> None:
         super().__init__()
@@ -178,35 +180,35 @@ class SlowToClose(Workshop):
         self.steps.append(f"{self.name} is closed")
 
 
-def test_lanes_of_one_store_close_one_after_another(reactor: Any) -> None:
-    """Two handles of SQLite that close at the same moment each leave the log to the other."""
+def test_the_threads_of_one_store_close_one_after_another(reactor: Any) -> None:
+    """If two handles of SQLite close at the same moment, neither writes the log into the file."""
     steps: list[str] = []
-    threads: list[SqlThread[Workshop]] = []
+    threads: list[SqlThread[FakeSession]] = []
     for name in "abc":
-        threads.append(SqlThread(reactor, name, lambda name=name: SlowToClose(name, steps), waiting_max=3))  # type: ignore[misc]
+        threads.append(SqlThread(reactor, name, lambda name=name: SlowToCloseSession(name, steps), waiting_max=3))  # type: ignore[misc]
         threads[-1].start()
     run(lambda: stop_threads(threads, 5))
     assert steps == [f"{name} {step}" for name in "abc" for step in ("closes", "is closed")]
 
 
-class Store:
-    """A store whose lines may be silent. Its lanes' threads come to it through a `Line` each."""
+class FakeStore:
+    """A store that can be silent. Each thread of a SqlThread has a connection of its own to it."""
 
     def __init__(self) -> None:
         self.silent = threading.Event()
         self.hangs = threading.Event()
         self.made: list[str] = []
-        self.text_lines: list[EngineConnection] = []
+        self.connections: list[FakeConnection] = []
 
-    def text_line(self) -> EngineConnection:
-        self.text_lines.append(EngineConnection(self))
-        return self.text_lines[-1]
+    def connect(self) -> FakeConnection:
+        self.connections.append(FakeConnection(self))
+        return self.connections[-1]
 
 
-class EngineConnection:
-    """Waits in vain while the store is silent; cannot even be interrupted while the store ``hangs``."""
+class FakeConnection:
+    """A connection that gets no answer while the store is silent, and cannot be interrupted either while the store ``hangs``."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: FakeStore) -> None:
         self.store = store
         self.interrupted = threading.Event()
         self.closed = threading.Event()
@@ -221,7 +223,7 @@ class EngineConnection:
         self.store.made.append(name)
         return name
 
-    def wait_in_vain(self) -> str:
+    def time_out(self) -> str:
         time.sleep(0.05)
         raise StoreSilent("no answer in 0.05 s")
 
@@ -235,7 +237,7 @@ class EngineConnection:
         self.closed.set()
 
 
-class Counts:
+class FakeMeter:
     def __init__(self) -> None:
         self.replaced = 0
 
@@ -245,8 +247,8 @@ class Counts:
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    store = Store()
+def store() -> Iterator[FakeStore]:
+    store = FakeStore()
     yield store
     store.silent.clear()
 
@@ -257,31 +259,33 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(thread_module, name, seconds)
 
 
-def silent_thread(reactor: Any, store: Store, meter: Counts | None = None) -> SqlThread[EngineConnection]:
-    sql_thread: SqlThread[EngineConnection] = SqlThread(reactor, "silent", store.text_line, waiting_max=100, meter=meter)
+def silent_thread(reactor: Any, store: FakeStore, meter: FakeMeter | None = None) -> SqlThread[FakeConnection]:
+    sql_thread: SqlThread[FakeConnection] = SqlThread(reactor, "silent", store.connect, waiting_max=100, meter=meter)
     sql_thread.start()
     return sql_thread
 
 
-async def refused_at_once(sql_thread: SqlThread[EngineConnection]) -> None:
+async def refused_at_once(sql_thread: SqlThread[FakeConnection]) -> None:
     begun = time.monotonic()
     with pytest.raises(StoreAway, match="does not answer"):
-        await sql_thread.ask(5, lambda text_line: text_line.ask("refused"))
+        await sql_thread.ask(5, lambda connection: connection.ask("refused"))
     assert time.monotonic() - begun < 0.01
 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("hangs", [False, True])
-def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers(hangs: bool, reactor: Any, store: Store) -> None:
-    counts = Counts()
+def test_after_one_unanswered_call_all_calls_are_refused_at_once_until_the_store_answers(
+    hangs: bool, reactor: Any, store: FakeStore
+) -> None:
+    counts = FakeMeter()
     sql_thread = silent_thread(reactor, store, counts)
 
     async def main() -> None:
         store.silent.set()
         if hangs:
             store.hangs.set()
-        first = later(sql_thread.ask(0.2, lambda text_line: text_line.ask("first")))
-        waiting = [later(sql_thread.ask(5, lambda text_line: text_line.ask("waiting"))) for _ in range(50)]
+        first = start_call(sql_thread.ask(0.2, lambda connection: connection.ask("first")))
+        waiting = [start_call(sql_thread.ask(5, lambda connection: connection.ask("waiting"))) for _ in range(50)]
         with pytest.raises(StoreUnavailable, match="did not answer"):
             await first
         for one in waiting:
@@ -292,28 +296,28 @@ def test_after_the_first_silence_all_are_refused_at_once_until_the_store_answers
         await refused_at_once(sql_thread)
         store.silent.clear()
         await deferLater(reactor, 0.3)
-        assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
+        assert await sql_thread.ask(5, lambda connection: connection.ask("back")) == "back"
         await sql_thread.stop(5)
 
     run(main)
     assert set(store.made) == {"probe", "back"}
     assert (counts.replaced > 0) is hangs
-    wait_for(lambda: all(text_line.closed.is_set() for text_line in store.text_lines))
+    wait_for(lambda: all(connection.closed.is_set() for connection in store.connections))
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_call_that_waited_in_vain_sends_the_lane_away_before_the_next_is_made(reactor: Any, store: Store) -> None:
+def test_an_unanswered_call_opens_the_circuit_before_the_next_call_begins(reactor: Any, store: FakeStore) -> None:
     sql_thread = silent_thread(reactor, store)
 
     async def main() -> None:
-        in_vain = later(sql_thread.ask(5, lambda text_line: text_line.wait_in_vain()))
-        waiting = later(sql_thread.ask(5, lambda text_line: text_line.ask("waiting")))
+        in_vain = start_call(sql_thread.ask(5, lambda connection: connection.time_out()))
+        waiting = start_call(sql_thread.ask(5, lambda connection: connection.ask("waiting")))
         with pytest.raises(StoreSilent):
             await in_vain
         with pytest.raises(StoreAway):
             await waiting
         await deferLater(reactor, 0.1)
-        assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
+        assert await sql_thread.ask(5, lambda connection: connection.ask("back")) == "back"
         await sql_thread.stop(5)
 
     run(main)
@@ -321,7 +325,7 @@ def test_a_call_that_waited_in_vain_sends_the_lane_away_before_the_next_is_made(
 
 
 @pytest.mark.usefixtures("quick")
-def test_no_more_threads_hang_than_the_limit_allows(reactor: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_hanging_threads_is_limited(reactor: Any, store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(thread_module, "SPARE_THREADS_MAX", 3)
     sql_thread = silent_thread(reactor, store)
 
@@ -329,26 +333,26 @@ def test_no_more_threads_hang_than_the_limit_allows(reactor: Any, store: Store, 
         store.silent.set()
         store.hangs.set()
         with pytest.raises(StoreUnavailable):
-            await sql_thread.ask(0.1, lambda text_line: text_line.ask("first"))
+            await sql_thread.ask(0.1, lambda connection: connection.ask("first"))
         await deferLater(reactor, 1)
-        assert len(store.text_lines) <= 1 + 3
+        assert len(store.connections) <= 1 + 3
         store.silent.clear()
         await deferLater(reactor, 0.3)
-        assert await sql_thread.ask(5, lambda text_line: text_line.ask("back")) == "back"
+        assert await sql_thread.ask(5, lambda connection: connection.ask("back")) == "back"
         await sql_thread.stop(5)
 
     run(main)
 
 
 @pytest.mark.parametrize("hangs", [False, True])
-def test_closing_ends_in_time_whatever_hangs(hangs: bool, reactor: Any, store: Store) -> None:
+def test_stop_ends_in_time_while_the_store_is_silent_or_hangs(hangs: bool, reactor: Any, store: FakeStore) -> None:
     sql_thread = silent_thread(reactor, store)
 
     async def main() -> None:
         store.silent.set()
         if hangs:
             store.hangs.set()
-        waiting = [later(sql_thread.ask(5, lambda text_line: text_line.ask("late"))) for _ in range(3)]
+        waiting = [start_call(sql_thread.ask(5, lambda connection: connection.ask("late"))) for _ in range(3)]
         begun = time.monotonic()
         await sql_thread.stop(0.2)
         assert time.monotonic() - begun < 0.5
@@ -370,9 +374,9 @@ def wait_for(condition: Callable[[], bool], seconds: float = 2) -> None:
         time.sleep(0.01)
 
 
-def test_who_asks_when_the_time_is_over_already_takes_no_place(sql_thread: SqlThread[Workshop]) -> None:
-    """As a process that was stopped for a while does with what waited in line."""
-    for _ in range(5):  # more than there are places
+def test_a_call_whose_deadline_has_passed_takes_no_place_in_the_queue(sql_thread: SqlThread[FakeSession]) -> None:
+    """Calls come so late when the process was stopped for a while."""
+    for _ in range(5):  # more calls than the queue has places
         with pytest.raises(StoreAway):
             run(lambda: sql_thread.ask(-0.3, lambda _: 1))
     assert run(lambda: sql_thread.ask(1.0, lambda _: 1)) == 1

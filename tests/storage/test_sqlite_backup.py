@@ -1,4 +1,4 @@
-"""Backups of the SQLite ledger: whole, checked, and restored without the old ledger's log, wherever the restore is killed."""
+"""Tests of backups of the SQLite ledger: they are complete and checked, and a restore may be killed at any step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ledger(tmp_path: Path) -> Path:
 
 
 def write_epoch(path: Path, epoch: int) -> None:
-    """Something to tell one ledger from another by, left in the log as by a process that was killed."""
+    """Write an epoch that identifies the ledger, and leave it in the log, as a killed process does."""
     handle = connect(SqliteFile(path))
     handle.execute(
         "INSERT INTO boards (board_id, epoch) VALUES ('other', ?) ON CONFLICT (board_id) DO UPDATE SET epoch = ?", [epoch] * 2
@@ -47,8 +47,8 @@ def epoch_of(path: Path, board: str = "other") -> int | None:
     return None if found is None else int(found[0])
 
 
-def test_a_log_that_is_left_would_undo_a_copied_file(ledger: Path, tmp_path: Path) -> None:
-    """Why there is a command: what SQLite does with a file that was copied over a ledger whose process was killed."""
+def test_sqlite_applies_the_old_log_to_a_file_that_is_copied_over_the_ledger(ledger: Path, tmp_path: Path) -> None:
+    """This is why there is a restore command: after a killed process a copied file is not enough."""
     write_epoch(ledger, 1)
     back_up(ledger, tmp_path / "backup.db")
     write_epoch(ledger, 2)
@@ -56,7 +56,7 @@ def test_a_log_that_is_left_would_undo_a_copied_file(ledger: Path, tmp_path: Pat
     assert epoch_of(ledger) == 2
 
 
-def test_a_restored_ledger_is_the_backup_and_the_one_before_it_is_kept(ledger: Path, tmp_path: Path) -> None:
+def test_a_restore_puts_the_backup_in_place_and_keeps_the_old_ledger(ledger: Path, tmp_path: Path) -> None:
     write_epoch(ledger, 1)
     back_up(ledger, tmp_path / "backup.db")
     write_epoch(ledger, 2)
@@ -67,7 +67,7 @@ def test_a_restored_ledger_is_the_backup_and_the_one_before_it_is_kept(ledger: P
     assert (ledger.stat().st_mode & 0o777, (tmp_path / "backup.db").stat().st_mode & 0o777) == (0o600, 0o600)
 
 
-def test_the_board_is_rebuilt_because_the_epoch_is_later_than_both(ledger: Path, tmp_path: Path) -> None:
+def test_a_restored_ledger_has_a_later_epoch_than_the_backup_and_the_old_ledger(ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "backup.db")
     with closing(connect(SqliteFile(ledger))) as handle:
         handle.execute("INSERT INTO boards (board_id, epoch) VALUES ('global', 9000000000000)")  # ahead of the clock
@@ -76,7 +76,7 @@ def test_the_board_is_rebuilt_because_the_epoch_is_later_than_both(ledger: Path,
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_restore_that_is_killed_leaves_the_old_ledger_or_the_new_one(step: str, ledger: Path, tmp_path: Path) -> None:
+def test_a_killed_restore_leaves_the_old_or_the_new_ledger(step: str, ledger: Path, tmp_path: Path) -> None:
     write_epoch(ledger, 1)
     back_up(ledger, tmp_path / "backup.db")
     write_epoch(ledger, 2)
@@ -99,7 +99,7 @@ def test_a_restore_that_is_killed_leaves_the_old_ledger_or_the_new_one(step: str
     assert not ledger.with_name("ledger.db.restoring").exists()
 
 
-def test_a_ledger_in_use_is_not_replaced_and_can_be_backed_up(ledger: Path, tmp_path: Path) -> None:
+def test_a_ledger_in_use_can_be_backed_up_and_is_not_replaced(ledger: Path, tmp_path: Path) -> None:
     with closing(connect(SqliteFile(ledger))) as server:
         server.execute("INSERT INTO boards (board_id, epoch) VALUES ('other', 3)")
         back_up(ledger, tmp_path / "backup.db")
@@ -111,7 +111,7 @@ def test_a_ledger_in_use_is_not_replaced_and_can_be_backed_up(ledger: Path, tmp_
     assert [path.name for path in ledger.parent.iterdir()] == ["ledger.db"]
 
 
-def test_a_backup_that_still_has_its_log_is_read_with_it(ledger: Path, tmp_path: Path) -> None:
+def test_restore_reads_a_backup_together_with_its_log(ledger: Path, tmp_path: Path) -> None:
     write_epoch(ledger, 5)
     for side in ("", "-wal"):
         shutil.copy(ledger.with_name(ledger.name + side), tmp_path / f"copy.db{side}")
@@ -124,7 +124,7 @@ def test_a_backup_that_still_has_its_log_is_read_with_it(ledger: Path, tmp_path:
     ("content", "said"),
     [(b"", r"backup\.db holds no ledger"), (b"nonsense" * 1_000, "cannot be read as a ledger"), (None, "is not a file")],
 )
-def test_what_is_no_ledger_is_not_restored(content: bytes | None, said: str, ledger: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_ledger_is_not_restored(content: bytes | None, said: str, ledger: Path, tmp_path: Path) -> None:
     write_epoch(ledger, 2)
     backup = tmp_path / "backup.db"
     if content is not None:
@@ -154,7 +154,7 @@ def test_a_damaged_ledger_can_be_replaced(ledger: Path, tmp_path: Path) -> None:
     assert not ledger.with_name("ledger.db-wal").exists()
 
 
-def test_a_backup_never_overwrites(ledger: Path, tmp_path: Path) -> None:
+def test_a_backup_does_not_overwrite_a_file(ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "backup.db")
     with pytest.raises(LedgerUnusable, match="is there already"):
         back_up(ledger, tmp_path / "backup.db")
@@ -170,7 +170,7 @@ def test_a_backup_never_overwrites(ledger: Path, tmp_path: Path) -> None:
         "DROP INDEX idx_transactions_user_type",
     ],
 )
-def test_a_file_that_is_not_our_ledger_through_and_through_is_refused(change: str, ledger: Path, tmp_path: Path) -> None:
+def test_a_backup_with_another_schema_is_refused(change: str, ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "backup.db")
     with closing(sqlite3.connect(tmp_path / "backup.db")) as handle:
         handle.execute(change)
@@ -180,7 +180,7 @@ def test_a_file_that_is_not_our_ledger_through_and_through_is_refused(change: st
     assert ledger.read_bytes() == before
 
 
-def test_a_backup_leaves_other_files_alone(ledger: Path, tmp_path: Path) -> None:
+def test_a_backup_does_not_touch_other_files(ledger: Path, tmp_path: Path) -> None:
     (tmp_path / "backup.db.part").write_text("somebody else's")
     back_up(ledger, tmp_path / "backup.db")
     assert (tmp_path / "backup.db.part").read_text() == "somebody else's"

@@ -1,4 +1,4 @@
-"""The file of a SQLite ledger is removed, replaced or written over while it is open: nothing is acknowledged that is not kept."""
+"""Tests of the watch over the SQLite file: no call succeeds after the open file was removed, replaced or overwritten."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def harness(tmp_path: Path) -> Iterator[SqlHarness]:
     run(lambda: harness.ledger.award([claim("amy")], []))
     back_up(path_of(harness), tmp_path / "backup.db")
     run(lambda: harness.ledger.award([claim("bob")], []))
-    time.sleep(0.02)  # the time of a change is as fine as the kernel's clock: a few milliseconds
+    time.sleep(0.02)  # the kernel keeps the time of a change only to a few milliseconds
     yield harness
     harness.close()
 
@@ -39,7 +39,7 @@ def path_of(harness: SqlHarness) -> Path:
     return Path(harness.url.removeprefix("sqlite:///"))
 
 
-def uses(harness: SqlHarness) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
+def calls_of(harness: SqlHarness) -> dict[str, Callable[[], Coroutine[Any, Any, object]]]:
     return {
         "award": lambda: harness.ledger.award([claim("cid")], []),
         "probe": harness.ledger.ping,
@@ -107,19 +107,21 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_nothing_is_acknowledged_and_the_message_names_the_file(
+def test_every_call_is_refused_and_the_message_names_the_file(
     fault: Callable[[Path, Path], None], harness: SqlHarness, tmp_path: Path
 ) -> None:
     run(harness.ledger.ping)
     fault(path_of(harness), tmp_path / "backup.db")
     for _ in range(2):
-        for use in uses(harness).values():
+        for use in calls_of(harness).values():
             with pytest.raises(StoreUnavailable, match=r"ledger\.db"):
                 run(use)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_nor_is_a_suspension(fault: Callable[[Path, Path], None], harness: SqlHarness, tmp_path: Path) -> None:
+def test_the_player_store_refuses_calls_and_the_message_names_the_file(
+    fault: Callable[[Path, Path], None], harness: SqlHarness, tmp_path: Path
+) -> None:
     run(harness.player_store.revision)
     fault(path_of(harness), tmp_path / "backup.db")
     with pytest.raises(StoreUnavailable, match=r"ledger\.db"):
@@ -130,25 +132,25 @@ def test_a_file_that_is_put_back_is_used_again(harness: SqlHarness) -> None:
     path = path_of(harness)
     path.rename(path.with_suffix(".away"))
     with pytest.raises(StoreUnavailable):
-        run(uses(harness)["award"])
+        run(calls_of(harness)["award"])
     path.with_suffix(".away").rename(path)
-    run(uses(harness)["award"])
+    run(calls_of(harness)["award"])
     assert run(lambda: harness.ledger.count_entries(EntryFilter())) == 3
 
 
 @pytest.mark.parametrize("fault", [remove_the_log, remove_the_index])
-def test_a_stop_keeps_what_was_in_a_log_that_was_removed(
+def test_a_stop_keeps_the_awards_of_a_removed_log(
     fault: Callable[[Path, Path], None], harness: SqlHarness, tmp_path: Path
 ) -> None:
     fault(path_of(harness), tmp_path / "backup.db")
     with pytest.raises(StoreUnavailable):
-        run(uses(harness)["award"])
+        run(calls_of(harness)["award"])
     harness.close()
     assert run_sql(harness.url, "SELECT user_id FROM user_scores ORDER BY user_id") == [("amy",), ("bob",)]
     assert run_sql(harness.url, "PRAGMA integrity_check") == [("ok",)]
 
 
-def test_our_own_checkpoints_are_not_taken_for_another_program(harness: SqlHarness) -> None:
+def test_checkpoints_of_the_server_itself_are_allowed(harness: SqlHarness) -> None:
     store = open_store(harness.url)
     for n in range(40):
         store.writes.award([claim(f"player-{n}-{m}") for m in range(60)], [])
@@ -172,24 +174,24 @@ def another_program(harness: SqlHarness, statement: str) -> None:
         "PRAGMA integrity_check",
     ],
 )
-def test_nor_is_what_another_program_does_through_sqlite(statement: str, harness: SqlHarness) -> None:
+def test_changes_of_another_program_through_sqlite_are_allowed(statement: str, harness: SqlHarness) -> None:
     for _ in range(3):
-        for use in uses(harness).values():
+        for use in calls_of(harness).values():
             run(use)
         another_program(harness, statement)
-        for use in uses(harness).values():
+        for use in calls_of(harness).values():
             run(use)
 
 
-def test_nor_is_a_backup_or_a_change_of_its_mode(harness: SqlHarness, tmp_path: Path) -> None:
-    run(uses(harness)["award"])
+def test_a_backup_and_a_change_of_the_file_mode_are_allowed(harness: SqlHarness, tmp_path: Path) -> None:
+    run(calls_of(harness)["award"])
     back_up(path_of(harness), tmp_path / "another.db")
     path_of(harness).chmod(0o640)
-    for use in uses(harness).values():
+    for use in calls_of(harness).values():
         run(use)
 
 
-def test_a_look_while_others_write_and_checkpoint_refuses_nothing(harness: SqlHarness) -> None:
+def test_no_call_is_refused_while_another_program_writes_and_checkpoints(harness: SqlHarness) -> None:
     statement = "PRAGMA wal_checkpoint(TRUNCATE)"
     program = (
         "import sqlite3, sys, time\n"
@@ -201,18 +203,18 @@ def test_a_look_while_others_write_and_checkpoint_refuses_nothing(harness: SqlHa
     )
     other = subprocess.Popen([sys.executable, "-c", program, str(path_of(harness))])
     try:
-        looks = 0
+        reads = 0
         while other.poll() is None:
             run(lambda: harness.ledger.account("amy"))
-            looks += 1
-        assert looks > 100
+            reads += 1
+        assert reads > 100
         assert other.returncode == 0
     finally:
         other.kill()
         other.wait()
 
 
-def test_the_index_is_closed_when_its_file_is_gone(tmp_path: Path) -> None:
+def test_the_descriptor_of_the_index_is_closed_after_its_file_is_removed(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         harness = SqlHarness("sqlite", tmp_path)
@@ -222,8 +224,8 @@ def test_the_index_is_closed_when_its_file_is_gone(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before + 2
 
 
-def test_sqlite_still_holds_its_locks_after_a_look(harness: SqlHarness) -> None:
-    """SQLite holds byte 128 of the index for as long as a handle is open; who finds it free takes the index for a dead one."""
+def test_sqlite_keeps_its_locks_after_a_check(harness: SqlHarness) -> None:
+    """SQLite locks byte 128 of the index while a handle is open. A program that gets this lock takes the index for unused."""
     run(harness.ledger.ping)
     run(harness.ledger.ping)
     program = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+b'), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, 128)"

@@ -1,4 +1,4 @@
-"""No award commits after its player's suspension: what every ledger promises, then the order of commits on real databases."""
+"""Tests that no award commits after its player's suspension: on every ledger, and with overlapping transactions."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
-def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(harness: Harness, known: bool) -> None:
+def test_a_suspended_player_gets_no_award_and_the_other_players_of_the_batch_do(harness: Harness, known: bool) -> None:
     if known:
         harness.do(harness.ledger.award([claim("amy", 7)], []))
     harness.do(harness.player_store.suspend(order()))
@@ -58,14 +58,14 @@ def test_a_suspended_player_is_awarded_nothing_and_the_batch_goes_on(harness: Ha
     assert (again.score_after, again.version) == ((107, 2) if known else (100, 1))
 
 
-def test_the_receipt_of_a_used_action_is_not_told_while_the_player_is_suspended(harness: Harness) -> None:
+def test_a_suspended_player_does_not_get_the_receipt_of_a_used_action(harness: Harness) -> None:
     used = claim("amy")
     harness.do(harness.ledger.award([used], []))
     harness.do(harness.player_store.suspend(order()))
     assert harness.do(harness.ledger.award([used], [])) == [SUSPENDED]
 
 
-def test_a_suspension_alone_adds_no_player_to_the_ledger(harness: Harness) -> None:
+def test_a_suspension_adds_no_player_to_the_ledger(harness: Harness) -> None:
     harness.do(harness.player_store.suspend(order()))
     assert harness.do(harness.ledger.account("amy")) is None
     assert harness.do(harness.ledger.accounts("", 9)) == []
@@ -85,8 +85,8 @@ def test_a_suspension_alone_adds_no_player_to_the_ledger(harness: Harness) -> No
 PLAYERS = 6
 
 
-class Playing(threading.Thread):
-    """A server of its own that awards its players in batches without pause. ``players`` may grow."""
+class AwardLoop(threading.Thread):
+    """A server that awards its players in batches without pause, in a thread. ``players`` may grow."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -101,7 +101,7 @@ class Playing(threading.Thread):
         try:
             while not self.ended.is_set():
                 self._award()
-        except BaseException as error:  # the test raises it again
+        except BaseException as error:  # the test compares it
             self.errors.append(error)
         self._store.writes.close()
 
@@ -114,25 +114,25 @@ class Playing(threading.Thread):
 
 
 def suspend(url: str, user_id: str) -> None:
-    """Enter an order, and again while SQLite is busy."""
+    """Store an order. Try again while SQLite is busy."""
     player_store = open_player_sessions(url)
     for _ in range(20):
         with contextlib.suppress(StoreUnavailable):
             assert player_store.changes.suspend(order(user_id))
             break
     else:
-        pytest.fail("never got the writer's lock")
+        pytest.fail("SQLite was busy twenty times")
     player_store.changes.close()
 
 
-def test_whatever_the_schedule_no_entry_follows_a_suspension(url: str) -> None:
-    """Two servers award the same players without pause, a third suspends them one after the other."""
-    servers = [Playing(url), Playing(url)]
+def test_no_entry_follows_a_suspension_while_two_servers_award(url: str) -> None:
+    """Two servers award the same players without pause, while a third suspends the players one after the other."""
+    servers = [AwardLoop(url), AwardLoop(url)]
     audits = open_store(url).audits
     counted: dict[str, int] = {}
     try:
         for number in range(PLAYERS + 4):
-            if number >= PLAYERS:  # these play for the first time just before, or while, they are suspended
+            if number >= PLAYERS:  # these players get their first award just before, or during, their suspension
                 for server in servers:
                     server.players = number + 1
             else:
@@ -146,13 +146,13 @@ def test_whatever_the_schedule_no_entry_follows_a_suspension(url: str) -> None:
             server.ended.set()
             server.join(20)
     assert [error for server in servers for error in server.errors] == []
-    assert min(server.awards for server in servers) > 0, "both did award"
+    assert min(server.awards for server in servers) > 0, "both servers must have awarded"
     assert {user: audits.count_entries(EntryFilter(user_id=user)) for user in counted} == counted
     audits.close()
 
 
-class Awarding(threading.Thread):
-    """One batch of a server of its own, under way."""
+class SingleAward(threading.Thread):
+    """A server that awards one batch, in a thread."""
 
     def __init__(self, url: str, *users: str, again: bool = False) -> None:
         super().__init__(daemon=True)
@@ -173,7 +173,7 @@ class Awarding(threading.Thread):
         return self.verdicts
 
 
-#: An order that waits in the middle of its transaction.
+#: Finds an order that waits in the middle of its transaction.
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO suspensions%'"
 
 
@@ -184,17 +184,17 @@ def postgres_url(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
-def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_and_others_do_not_wait(
+def test_an_award_during_a_suspension_is_judged_after_its_commit_and_other_players_do_not_wait(
     postgres_url: str, known: bool, isolation: str
 ) -> None:
     named = "SELECT format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '{}')"
     run_sql(postgres_url, run_sql(postgres_url, named.format(isolation))[0][0])
     if known:
-        assert Awarding(postgres_url, "amy", "bob").ended(5)
+        assert SingleAward(postgres_url, "amy", "bob").ended(5)
     player_store = open_player_sessions(postgres_url)
     committing = threading.Event()
     with psycopg.connect(postgres_url) as blocker:
-        # The order is entered but for its last row, which waits for us: a suspension in the middle of its transaction.
+        # The last insert of the suspension waits for this lock, so the suspension stops in the middle of its transaction.
         blocker.execute("LOCK TABLE suspensions IN SHARE ROW EXCLUSIVE MODE")
 
         def suspend() -> None:
@@ -204,12 +204,12 @@ def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_a
         suspending = threading.Thread(target=suspend, daemon=True)
         suspending.start()
         _until(lambda: bool(run_sql(postgres_url, WAITING)))
-        amy = Awarding(postgres_url, "amy")
-        bob = Awarding(postgres_url, "bob")
-        assert award_in((bob.ended(5) or [])[0]), "nothing global is locked"
-        if known:  # a held account is put aside; a new one waits for the other's insert
+        amy = SingleAward(postgres_url, "amy")
+        bob = SingleAward(postgres_url, "bob")
+        assert award_in((bob.ended(5) or [])[0]), "another player must not wait"
+        if known:  # an award sets a locked account aside; for a new account it waits for the other insert
             assert amy.ended(5) == [HELD]
-            amy = Awarding(postgres_url, "amy", again=True)
+            amy = SingleAward(postgres_url, "amy", again=True)
         assert amy.ended(0.2) is None
         assert not committing.is_set()
     suspending.join(5)
@@ -220,11 +220,11 @@ def test_an_award_that_meets_a_suspension_under_way_is_judged_after_its_commit_a
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
-def test_a_suspension_that_meets_an_award_under_way_waits_for_its_commit(postgres_url: str, known: bool) -> None:
+def test_a_suspension_during_an_award_waits_for_the_commit_of_the_award(postgres_url: str, known: bool) -> None:
     if known:
-        assert Awarding(postgres_url, "amy").ended(5)
+        assert SingleAward(postgres_url, "amy").ended(5)
     player_store = open_player_sessions(postgres_url)
-    # What an award holds until its commit, by hand, so that it can be stopped there.
+    # Take the locks that an award holds until its commit, so that the test can stop there.
     with psycopg.connect(postgres_url) as award:
         if known:
             award.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR NO KEY UPDATE")
@@ -238,7 +238,7 @@ def test_a_suspension_that_meets_an_award_under_way_waits_for_its_commit(postgre
         suspending = threading.Thread(target=lambda: player_store.changes.suspend(order()), daemon=True)
         suspending.start()
         suspending.join(0.3)
-        assert suspending.is_alive(), "it waits for the award"
+        assert suspending.is_alive(), "the suspension must wait for the award"
         assert player_store.reads.suspended("", 9) == []
     suspending.join(5)
     assert player_store.reads.suspended("", 9) == ["amy"]
@@ -246,8 +246,8 @@ def test_a_suspension_that_meets_an_award_under_way_waits_for_its_commit(postgre
     player_store.reads.close()
 
 
-def test_a_suspension_that_waits_for_its_player_holds_up_no_other_change(postgres_url: str) -> None:
-    assert Awarding(postgres_url, "amy").ended(5)
+def test_a_suspension_that_waits_for_its_player_delays_no_other_change(postgres_url: str) -> None:
+    assert SingleAward(postgres_url, "amy").ended(5)
     player_store, other = open_player_sessions(postgres_url), open_player_sessions(postgres_url)
     with psycopg.connect(postgres_url) as holder:
         holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
@@ -258,7 +258,7 @@ def test_a_suspension_that_waits_for_its_player_holds_up_no_other_change(postgre
         other.changes.change_settings("bob", PlayerSettings(spectators=False), NOW)
         assert other.changes.suspend(order("cat"))
         assert time.monotonic() - began_s < 1
-        time.sleep(1.6)  # longer than an award would wait: an order that stops a cheater waits on
+        time.sleep(1.6)  # an award waits for less than this, and a suspension for longer
         assert suspending.is_alive()
     suspending.join(5)
     assert player_store.reads.suspended("", 9) == sorted(["amy", "cat"], key=ledger_shard)
@@ -270,5 +270,5 @@ def test_a_suspension_that_waits_for_its_player_holds_up_no_other_change(postgre
 def _until(holds: Callable[[], bool], seconds_max: float = 5.0) -> None:
     until = time.monotonic() + seconds_max
     while not holds():
-        assert time.monotonic() < until, "it never came to that"
+        assert time.monotonic() < until, "the condition did not become true"
         time.sleep(0.01)
