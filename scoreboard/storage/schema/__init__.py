@@ -123,7 +123,7 @@ def _refuse_narrow_encoding(connection: Connection) -> None:
 
 @contextlib.contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Turn errors of the drivers into StoreUnavailable (wait) or LedgerUnusable (mend)."""
+    """Turn an error of a driver into StoreUnavailable (it may pass) or LedgerUnusable (an operator has to mend it)."""
     try:
         yield
     except (OSError, SQLAlchemyError) as error:

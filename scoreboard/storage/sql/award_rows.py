@@ -1,4 +1,4 @@
-"""Rows of the award path: what a batch of awards, or a reset, leaves in the ledger's tables.
+"""Rows of the award path: what a batch of awards, or a reset, writes into the ledger's tables.
 
 The SQL stores send these rows as JSON; the ledger in memory keeps them as they are.
 """
@@ -22,7 +22,7 @@ encode = msgspec.json.Encoder().encode
 
 
 class AccountRow(Value, frozen=True, kw_only=True):
-    """A row of ``user_scores`` as a batch leaves it."""
+    """A row of ``user_scores`` after a batch."""
 
     ledger_shard: int
     user_id: str

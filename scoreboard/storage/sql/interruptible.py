@@ -41,7 +41,7 @@ class ClosingOnError(Interruptible):
 
     @contextlib.contextmanager
     def _closing_on_error(self) -> Iterator[None]:
-        """One call."""
+        """Run one call; close the connection if it fails."""
         try:
             self._require_not_interrupted()
             self._check()

@@ -1,6 +1,6 @@
 """Ledger in SQL: asynchronous calls to blocking sessions that run in threads, so that the reactor never blocks.
 
-Awards wait for nothing else, because each kind of call has a SqlThread with a connection of its own: writes, reads, audits (reads
+Each kind of call has a SqlThread with a connection of its own, so an award waits for no other kind: writes, reads, audits (reads
 that may take long), the order of commits with the rebuilds, and probes. A thread that hangs is replaced with its connection, and
 every await has a deadline.
 """
@@ -37,7 +37,7 @@ READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
 REBUILDS_WAITING_MAX: Final = 16
 PROBES_WAITING_MAX: Final = 4
-#: How long a stop waits for the calls that were made; it gives up the others.
+#: How long a stop waits for the calls that were made. Then it gives them up.
 STOP_SECONDS_MAX: Final = 2.0
 
 

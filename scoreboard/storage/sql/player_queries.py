@@ -125,9 +125,9 @@ class PlayerWriter(SqlSession):
         return revision
 
     def suspend(self, order: SuspensionOrder) -> bool:
-        """Enter an order; False if the player is suspended, or not, already."""
+        """Store an order; False if the player is in that state already."""
         with self.writing() as connection:
-            # The account first: while a change waits for a player's row it must not hold the lock that all changes need.
+            # Lock the account first: a change that waits for a player's row must not hold the lock that all changes need.
             _lock_account(connection, order.user_id, order.at_ms)
             revision = _next_revision(connection)
             is_suspended = connection.scalar(

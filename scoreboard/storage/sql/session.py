@@ -30,7 +30,7 @@ class SqlSession(Interruptible):
         self._interrupt_driver = interrupt_driver
         self._check = check
         self._in_use: Any = None
-        # SQLAlchemy asks a new connection a few things before it hands it over: an interruption must reach those too.
+        # SQLAlchemy runs some statements on a new connection before it returns it: an interruption must end those too.
         event.listen(engine, "connect", self._connected, insert=True)
 
     @override

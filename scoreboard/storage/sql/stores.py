@@ -1,4 +1,4 @@
-"""Factory of the SQL stores: which implementation a URL means. The only file that knows both dialects."""
+"""Factory of the SQL stores: it chooses the implementation for a URL. No other file chooses between the dialects."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 migrations with them.
 
 All code above this file sees times as milliseconds. PostgreSQL keeps them as ``timestamptz(3)``, so that people read and compare
-dates in psql (the award path converts on the server's side, which costs us nothing); SQLite has no dates and keeps the number.
+dates in psql (in the award path the database converts them, at no cost for us). SQLite has no dates and keeps the number.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ Index(
 )
 
 # The signature binds an action to its player, so the key names both and refuses a second entry of the action. The column
-# ``position``, which no portable statement reads and the database fills in, is the entry's place in the order of commits
+# ``position``, which no portable statement reads and the database fills in, is the entry's position in the order of commits
 # (commit_order.py): in PostgreSQL the number of the transaction that wrote it, in SQLite the number of the row.
 score_transactions: Final = Table(
     "score_transactions",
@@ -153,7 +153,7 @@ Index("idx_transactions_user", _ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.times
 Index("idx_transactions_user_type", _ENTRY.ledger_shard, _ENTRY.user_id, _ENTRY.action_type, _ENTRY.timestamp)
 # Ascending, because rows added at the end of an index leave its pages full. An index is read in both directions.
 Index("idx_transactions_timestamp", _ENTRY.timestamp)
-# For `replay check`, which knows no player.
+# For `replay check`, which gets no user id.
 Index("idx_transactions_action", _ENTRY.action_id)
 
 # No foreign key: only ids of committed awards are inserted, and the check would cost as much as the row.

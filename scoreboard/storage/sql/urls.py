@@ -1,4 +1,4 @@
-"""URLs of the ledger: which file or database one means, and how an operator is told about it.
+"""URLs of the ledger: which file or database a URL names, and how messages for an operator name it.
 
 A URL may hold a password, so no message repeats it: messages name the setting, and the file or the database.
 """
@@ -70,7 +70,7 @@ def ledger_named(url: str) -> Iterator[None]:
     """LedgerUnusable and StoreUnavailable that are raised inside name the setting, and the file or the database."""
     try:
         yield
-    except (RedisUnavailable, TargetUnusable):  # not the ledger's fault
+    except (RedisUnavailable, TargetUnusable):  # the ledger is not the cause
         raise
     except (LedgerUnusable, StoreUnavailable) as trouble:
         said = str(trouble)
@@ -88,7 +88,7 @@ def _named(url: str, said: str) -> str:
 
 
 def require_file(url: str) -> None:
-    """Raise LedgerUnusable if the ledger is a SQLite file that does not exist (a command in a wrong directory, say)."""
+    """Raise LedgerUnusable if the ledger is a SQLite file that does not exist: the command may run in a wrong directory."""
     path = sqlite_file(url)
     if path is not None and not _exists(path):
         raise LedgerUnusable(

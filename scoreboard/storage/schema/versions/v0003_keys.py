@@ -1,4 +1,4 @@
-"""Migration 3, the keys: each begins with the player's shard; entries get a place in the order of commits, and the ledger an id.
+"""Migration 3, the keys: each key begins with the player's shard. Entries get a position in the order of commits, the ledger an id.
 
 Each table with players is made anew, filled from the old one and renamed. All of it is one transaction: if we stop here, the
 database is unchanged, and the next `db upgrade` begins again. The server does not run meanwhile.
@@ -42,7 +42,7 @@ _TYPES: Final = {
         "end": " WITHOUT ROWID",
     },
 }
-#: An entry's place in the order of commits: the number of its transaction; in SQLite, which has one writer, that of its row.
+#: An entry's position in the order of commits: the number of its transaction or, in SQLite, which has one writer, of its row.
 _POSITION: Final = {
     "postgresql": "position xid8 NOT NULL DEFAULT pg_current_xact_id(),",
     "sqlite": "position INTEGER PRIMARY KEY,",

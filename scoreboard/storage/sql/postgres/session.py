@@ -94,7 +94,7 @@ class PostgresSession(psycopg.Connection[tuple[Any, ...]]):
 def connect(
     conninfo: str, statement_ms_max: int, settings: Mapping[str, str] | None = None, *, explain: bool = False
 ) -> PostgresSession:
-    """Open a session. Connecting, locks, statements and a peer that vanished have deadlines in it.
+    """Open a session. The login, each lock and each statement have a deadline in it, and a peer that vanished is noticed.
 
     Raises StoreSilent if nothing answers in 2 s, StoreMisconfigured for a refusal that an operator has to mend (if ``explain``),
     else psycopg.Error.

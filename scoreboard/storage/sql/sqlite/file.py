@@ -30,11 +30,11 @@ _indexes_lock: Final = Lock()
 
 
 class FileLost(StoreUnavailable):
-    """The path leads to another file than the open one, which may be all that is left: it stays open until the server stops."""
+    """The path leads to another file than the open one. The open one may be the only copy, so it stays open until the server stops."""
 
 
 class SqliteFile:
-    """The file at a path, as the first look found it. All handles of one ledger share it, in any thread."""
+    """The file at a path, as the first check found it. All handles of one ledger share it, in any thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class SqliteFile:
         self._sides: tuple[Identity, Identity] | None = None
         #: A fault that lasts until all handles are closed, or "".
         self._trouble = ""
-        #: At the latest look: the checkpoints; and the file's modification time (nanoseconds) and size (bytes).
+        #: At the latest check: the checkpoints; and the file's modification time (nanoseconds) and size (bytes).
         self._looked: tuple[bytes, tuple[int, int]] | None = None
 
     def check(self) -> None:
@@ -109,10 +109,10 @@ class SqliteFile:
             before = _checkpoints(index)
             found = os.stat(self._name)
             after = _checkpoints(index)
-        except OSError:  # the file is being removed: the next look reports it
+        except OSError:  # the file is being removed: the next check reports it
             return
         if before is None or before != after:
-            return  # a checkpoint is running: the next look compares
+            return  # a checkpoint is running: the next check compares
         written = found.st_mtime_ns, found.st_size
         if self._looked is not None and self._looked[0] == before and self._looked[1] != written:
             self._trouble = (
