@@ -49,13 +49,13 @@ async def is_cancelled() -> None:
 def test_a_loop_whose_body_fails_is_logged_and_counted_each_time_and_goes_on(
     body: Callable[[], Any], logged: list[dict[str, Any]]
 ) -> None:
-    clock, meter, told = Clock(), CountingMeter(), []
-    loop = Loop("test", body, 1.0, clock=clock, meter=meter, on_failure=lambda: told.append(clock.seconds()))
+    clock, meter, failed_at_s = Clock(), CountingMeter(), []
+    loop = Loop("test", body, 1.0, clock=clock, meter=meter, on_failure=lambda: failed_at_s.append(clock.seconds()))
     loop.start(now=True)
     clock.pump([1.0, 1.0])
     assert loop.running
     assert meter.counted == [(FAILURES_METRIC, "test")] * 3
-    assert told == [0.0, 1.0, 2.0]
+    assert failed_at_s == [0.0, 1.0, 2.0]
     tracebacks = [event["log_failure"].getTraceback() for event in logged if event.get("task") == "test"]
     assert len(tracebacks) == 3
     assert all(body.__name__ in one for one in tracebacks)
