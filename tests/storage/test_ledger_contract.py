@@ -243,9 +243,8 @@ def test_accounts_are_paged_by_shard_and_then_by_code_point(harness: Harness) ->
 
 @pytest.mark.parametrize("limit", [1, 7, 100])
 def test_ranked_players_are_paged_from_the_top_and_unranked_players_separately(harness: Harness, limit: int) -> None:
-    entered = [
-        (f"user-{n}", n % 3 - 1, NOW + n % 4) for n in range(40)
-    ]  # many have equal points, and some of them the same time
+    # Many have equal points, and some of them the same time.
+    entered = [(f"user-{n}", n % 3 - 1, NOW + n % 4) for n in range(40)]
     harness.do(harness.ledger.award([claim(user, points, at_ms=at_ms) for user, points, at_ms in entered], []))
     off = sorted(["user-3", "user-17", "user-38"], key=lambda user: (ledger_shard(user), user))
     for user in off:
@@ -444,9 +443,8 @@ def test_a_milestone_is_unlocked_by_the_award_that_reaches_it(harness: Harness) 
 
 def test_an_award_without_milestones_unlocks_nothing(harness: Harness) -> None:
     assert unlocked(harness.do(harness.ledger.award([claim("amy", 1_000)], []))) == [()]
-    assert unlocked(harness.do(harness.ledger.award([claim("amy", 1_000, milestones=(500,))], []))) == [
-        ()
-    ]  # the player passed it before
+    # The player passed 500 points before.
+    assert unlocked(harness.do(harness.ledger.award([claim("amy", 1_000, milestones=(500,))], []))) == [()]
 
 
 def test_a_milestone_that_is_passed_again_is_not_unlocked_again(harness: Harness) -> None:

@@ -1,4 +1,4 @@
-"""Migration 3, the keys: each key begins with the player's shard. Entries get a position in the order of commits, the ledger an id.
+"""Migration 3, the keys: each begins with the player's shard. Entries get a position in the order of commits, the ledger an id.
 
 Each table with players is made anew, filled from the old one and renamed. All of it is one transaction: if we stop here, the
 database is unchanged, and the next `db upgrade` begins again. The server does not run meanwhile.

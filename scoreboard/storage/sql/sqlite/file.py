@@ -30,7 +30,7 @@ _indexes_lock: Final = Lock()
 
 
 class FileLost(StoreUnavailable):
-    """The path leads to another file than the open one. The open one may be the only copy, so it stays open until the server stops."""
+    """The path leads to another file than the open one, which may be the only copy and so stays open until the server stops."""
 
 
 class SqliteFile:
