@@ -1,4 +1,4 @@
-"""Only a token that our key signed, just as we accept it, is admitted: generators of every other, and what each of them finds."""
+"""Only a token that our key signed, in the accepted form, is admitted; each generator of other tokens finds its hole."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ INSTANCE = Instance(
     action_secret="e40c9d1b72a84f5fb36d08a1c97e52f6",
 )
 AUTH = "scoreboard/web/authenticator.py"
-pytestmark = pytest.mark.filterwarnings("ignore:The HMAC key is")  # some holes let such keys in
+pytestmark = pytest.mark.filterwarnings("ignore:The HMAC key is")  # some holes accept such keys
 SLOW = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 )
 
 
 def authenticator(kind: Callable[..., Any] = JwtAuthenticator, **more: Any) -> Any:
-    """One that trusts what INSTANCE trusts, whole or with a hole."""
+    """A JwtAuthenticator with the secrets of INSTANCE; ``kind`` may come from a module with a hole."""
     ring = keyring(INSTANCE.secret.encode(), (INSTANCE.older.encode(),))
     given = {"now_ms": lambda: NOW_S * 1000, "is_suspended": lambda _user_id: False, **more}
     return kind(ring=ring, life_s_max=INSTANCE.life_s_max, issuer=INSTANCE.issuer, audience=INSTANCE.audience, **given)
@@ -44,7 +44,7 @@ WHOLE: JwtAuthenticator = authenticator()
 
 
 @pytest.mark.parametrize("kind", FORGERS)
-def test_nothing_forged_is_admitted(kind: str) -> None:
+def test_no_forged_token_is_admitted(kind: str) -> None:
     @settings(SLOW, max_examples=200)
     @given(FORGERS[kind](INSTANCE, NOW_S))
     def attack(token: str) -> None:
@@ -62,23 +62,21 @@ def test_nothing_forged_is_admitted(kind: str) -> None:
         [{}, {"nbf": NOW_S + 60}, {"iat": NOW_S + 60}, {"exp": NOW_S + 1}, {"unknown": {"a": [1, None]}}, {"avatar": 5}]
     ),
 )
-def test_what_is_honest_is_admitted_or_the_generators_would_prove_nothing(
-    secret: str, named: bool, role: str, audience: object, more: dict[str, Any]
-) -> None:
+def test_a_valid_token_is_admitted(secret: str, named: bool, role: str, audience: object, more: dict[str, Any]) -> None:
     header = {"alg": "HS256", **({"kid": key_id(secret.encode())} if named else {})}
     player = WHOLE.authenticate(compact(header, INSTANCE.claims(NOW_S, role=role, aud=audience, **more), secret.encode()))
     assert isinstance(player, Player)
     assert (player.user_id, player.role) == ("amy", role)
 
 
-def test_no_mistaken_key_is_one_of_ours() -> None:
+def test_no_token_signed_with_a_mistaken_key_is_admitted() -> None:
     for key in mistaken_keys(INSTANCE):
         for header in ({"alg": "HS256"}, {"alg": "HS256", "kid": "x"}, {"alg": "HS256", "kid": key_id(key)}):
             assert WHOLE.authenticate(compact(header, INSTANCE.claims(NOW_S), key)) is INVALID_TOKEN
 
 
 auth = partial(Hole, AUTH)
-#: What was taken out; which generator must find it; the holes.
+#: For each hole: what is missing, the generator that must find it, the changes.
 HOLES: dict[str, tuple[str, list[Hole]]] = {
     "an unknown kid is a key of zeros (as it was released)": (
         "unknown kid",
@@ -135,30 +133,30 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
             auth("    role: Role\n", '    role: Role = "user"\n'),
         ],
     ),
-    "any role": ("role spelt otherwise", [auth("    role: Role\n", "    role: str\n")]),
+    "any role": ("role in another spelling", [auth("    role: Role\n", "    role: str\n")]),
     "a leeway after the end (as it was released)": (
-        "time beyond a border",
+        "time outside a limit",
         [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s + 30 <= self.now_ms() // 1000")],
     ),
     "one second after the end": (
-        "time beyond a border",
+        "time outside a limit",
         [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s < self.now_ms() // 1000")],
     ),
-    "issued whenever": ("time beyond a border", [auth("            and claims.iat <= latest_s\n", "")]),
+    "issued whenever": ("time outside a limit", [auth("            and claims.iat <= latest_s\n", "")]),
     "issued one second too far ahead": (
-        "time beyond a border",
+        "time outside a limit",
         [auth("claims.iat <= latest_s\n", "claims.iat <= latest_s + 1\n")],
     ),
-    "valid before it begins": ("time beyond a border", [auth("            and claims.nbf <= latest_s\n", "")]),
+    "valid before it begins": ("time outside a limit", [auth("            and claims.nbf <= latest_s\n", "")]),
     "a life as long as it likes": (
-        "time beyond a border",
+        "time outside a limit",
         [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat")],
     ),
     "one second more than the longest life": (
-        "time beyond a border",
+        "time outside a limit",
         [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat <= self.life_s_max + 1")],
     ),
-    "an end before the beginning": ("time beyond a border", [auth("and 0 < claims.exp", "and -(10**9) < claims.exp")]),
+    "an end before the beginning": ("time outside a limit", [auth("and 0 < claims.exp", "and -(10**9) < claims.exp")]),
     "any issuer": ("token of another instance", [auth("self.issuer is None or ", "True or ")]),
     "any audience": ("token of another instance", [auth("self.audience is None or ", "True or ")]),
     "an audience that begins so": (
@@ -190,7 +188,7 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
 def test_each_generator_finds_the_hole_that_it_is_for(hole: str) -> None:
     kind, holes = HOLES[hole]
     holed = authenticator(holed_module(*holes).JwtAuthenticator)
-    assert holed.authenticate(INSTANCE.honest(NOW_S)).user_id == "amy", "with the hole it works as well as before"
+    assert holed.authenticate(INSTANCE.honest(NOW_S)).user_id == "amy", "with the hole it still admits a valid token"
     strategy = FORGERS[kind](INSTANCE, NOW_S)
     fast = settings(SLOW, max_examples=3000, phases=[Phase.generate], database=None)
     try:
@@ -200,11 +198,11 @@ def test_each_generator_finds_the_hole_that_it_is_for(hole: str) -> None:
     assert WHOLE.authenticate(found) is INVALID_TOKEN
 
 
-def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
+def test_every_generator_has_a_hole_that_only_it_must_find() -> None:
     assert set(FORGERS) == {kind for kind, _ in HOLES.values()}
 
 
-# What was admitted once is asked for again each time.
+# A cached token is authenticated again at each step.
 
 
 @given(
@@ -212,14 +210,14 @@ def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
         st.tuples(st.sampled_from(["show", "wait", "suspend", "reinstate", "other token"]), st.integers(1, 1000)), max_size=12
     )
 )
-def test_a_remembered_token_lives_no_longer_and_opens_nothing_for_the_suspended(steps: list[tuple[str, int]]) -> None:
-    assert _followed(JwtAuthenticator, steps) is None
+def test_a_cached_token_ends_at_its_time_and_is_refused_after_a_suspension(steps: list[tuple[str, int]]) -> None:
+    assert _run_steps(JwtAuthenticator, steps) is None
 
 
-def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | None:
-    """What went wrong while a player's tokens were shown, remembered, outlived and suspended; None if nothing did."""
+def _run_steps(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | None:
+    """The first error while a player's tokens are used, cached, expired and suspended; None if there is none."""
     now_s, suspended = NOW_S, set[str]()
-    room = authenticator(kind, now_ms=lambda: now_s * 1000, is_suspended=suspended.__contains__)
+    subject = authenticator(kind, now_ms=lambda: now_s * 1000, is_suspended=suspended.__contains__)
     ends = NOW_S + 600
     token = INSTANCE.honest(NOW_S)
     for what, seconds in [*steps, ("show", 0)]:
@@ -228,9 +226,9 @@ def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | N
         elif what in ("suspend", "reinstate"):
             (suspended.add if what == "suspend" else suspended.discard)("amy")
         elif what == "other token":
-            room.authenticate(INSTANCE.honest(now_s, exp=now_s + seconds))
+            subject.authenticate(INSTANCE.honest(now_s, exp=now_s + seconds))
         else:
-            admitted = isinstance(room.authenticate(token), Player)
+            admitted = isinstance(subject.authenticate(token), Player)
             if admitted != (now_s < ends and "amy" not in suspended):
                 return f"at {now_s - NOW_S} s, suspended {sorted(suspended)}: admitted is {admitted}"
     return None
@@ -245,7 +243,7 @@ def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | N
     ],
     ids=["what is remembered is not asked again", "the suspended are admitted", "no token ends"],
 )
-def test_the_schedule_finds_a_hole_in_what_is_remembered(hole: Hole) -> None:
+def test_the_schedule_finds_a_hole_in_the_cache_of_tokens(hole: Hole) -> None:
     kind = holed_module(hole).JwtAuthenticator
     steps = st.lists(st.tuples(st.sampled_from(["show", "wait", "suspend"]), st.integers(1, 1000)), max_size=8)
-    assert find(steps, lambda steps: _followed(kind, steps) is not None, settings=settings(SLOW, database=None)) is not None
+    assert find(steps, lambda steps: _run_steps(kind, steps) is not None, settings=settings(SLOW, database=None)) is not None
