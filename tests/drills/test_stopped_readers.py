@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.journeys.pace import TimedPace, asked, submissions
 from tests.journeys.server import ServerProcess
+from tests.journeys.steady_load import TimedPace, send_all, submissions
 from tests.realtime.cable import frame
 
 CLOSED_S_MAX = 15.0
@@ -82,7 +82,7 @@ class Reader(threading.Thread):
 
 def test_who_stops_reading_is_closed_and_who_reads_slowly_stays(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    asked(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
+    send_all(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
     seconds = READS_S + CLOSED_S_MAX + 1
     pace = TimedPace(server.port, submissions(server, [f"player-{n % PLAYERS}" for n in range(round(RATE * seconds))]), RATE)
     kinds = ("native", "socketio", "sse")

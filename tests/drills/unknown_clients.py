@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event as ProcessEvent
 
-from tests.journeys.passers import Talk
+from tests.journeys.random_clients import RawConnection
 from tests.journeys.server import ServerProcess
 
 PLAYERS = 16
@@ -79,16 +79,16 @@ async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dic
     awards = Awards()
 
     async def play(mine: list[tuple[bytes, dict[str, str]]], late_s: float) -> None:
-        talk = await Talk.to(server.port)
+        connection = await RawConnection.open(server.port)
         due_s = time.monotonic() + late_s
         for body, headers in mine:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             due_s += 1 / AWARDS_PER_PLAYER_AND_S
             began_s = time.monotonic()
-            status, _ = await talk.ask("POST", "/api/v1/scores/submit", body, headers)
+            status, _ = await connection.ask("POST", "/api/v1/scores/submit", body, headers)
             awards.statuses[status] += 1
             awards.seconds.append(time.monotonic() - began_s)
-        talk.writer.close()
+        connection.writer.close()
 
     await asyncio.gather(*[play(mine, n / PLAYERS / AWARDS_PER_PLAYER_AND_S) for n, mine in enumerate(submissions)])
     return awards
@@ -107,9 +107,9 @@ def _ask_until(
 
     async def ask(address: str) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
-        talk = Talk(reader, writer)
+        connection = RawConnection(reader, writer)
         while not stop.is_set():
-            statuses[(await talk.ask("GET", path))[0]] += 1
+            statuses[(await connection.ask("GET", path))[0]] += 1
         writer.close()
 
     async def all_of_them() -> None:
@@ -145,23 +145,23 @@ class Spectating:
 def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, stop: ProcessEvent) -> None:
     """The process of those sockets. A socket has 32 seats, so it asks for 32 players again and again."""
 
-    async def read(talk: Talk) -> None:
-        while await talk.reader.read(65_536):
+    async def read(connection: RawConnection) -> None:
+        while await connection.reader.read(65_536):
             pass
 
     async def spectate(late_s: float) -> None:
         await asyncio.sleep(late_s)  # or the reactor is late and takes no socket
-        talk = await Talk.to(port)
-        await talk.upgrade("/ws", {"Authorization": f"Bearer {token}"})
-        reading = asyncio.ensure_future(read(talk))
+        connection = await RawConnection.open(port)
+        await connection.upgrade("/ws", {"Authorization": f"Bearer {token}"})
+        reading = asyncio.ensure_future(read(connection))
         number = 0
         while not stop.is_set() and not reading.done():
-            talk.say(f'{{"event":"spectate:user","data":"player-{number % 32}","id":{number}}}')
+            connection.send(f'{{"event":"spectate:user","data":"player-{number % 32}","id":{number}}}')
             number += 1
             await asyncio.sleep(1 / events_per_s)
         assert not reading.done(), "a socket was closed"
         reading.cancel()
-        talk.writer.close()
+        connection.writer.close()
 
     async def all_of_them() -> None:
         await asyncio.gather(*[spectate(CONNECTED_S * n / sockets) for n in range(sockets)])

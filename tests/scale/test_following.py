@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.journeys.figures import Figures, percentile
-from tests.journeys.pace import TimedPace, submissions
+from tests.journeys.steady_load import TimedPace, submissions
 from tests.scale.spent import Spent
 from tests.scale.test_rebuild import crowd_of
 from tests.storage.sql_stores import tell
