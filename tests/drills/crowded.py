@@ -1,4 +1,4 @@
-"""A ledger with many players in it, made in seconds: rows as the award path would have left them."""
+"""Fills a ledger with many players in seconds: it inserts the rows that awards would have written."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NOW_MS = 1_790_000_000_000
 
 
 def fill(url: str, players: int, *, entries: bool = True) -> None:
-    """Players ``player-0`` and so on, with one entry and as many points as their number, in an upgraded and empty ledger.
+    """Insert players ``player-0`` and so on into an upgraded, empty ledger; each has one entry, and its number as points.
 
-    Without entries it is made in a tenth of the time, and can be drawn and awarded in, but does not add up.
+    Without entries this takes a tenth of the time. Rebuilds and awards work, but the entries do not add up to the totals.
     """
     if url.startswith("sqlite"):
         _fill_sqlite(url, players, entries)

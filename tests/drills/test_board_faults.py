@@ -1,6 +1,6 @@
-"""The board at 100,000 players while 300 readers ask: lost, damaged, and at a cold start, on both databases.
+"""The board of 100,000 players under 300 readers: lost, damaged, and at a cold start, on both databases.
 
-After the fault has ended the board equals the ledger within five seconds, whoever asks meanwhile.
+Within five seconds after the fault has ended the board equals the ledger, also under reads.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tests.storage.postgres_server import postgres
 PLAYERS = 100_000
 READERS = 300
 BACK_S_MAX = 5.0
-LISTENS_S_MAX = 4.0  # of which the interpreter's own start is most on a busy machine
+LISTENS_S_MAX = 4.0  # on a busy machine most of this is the start of the interpreter
 RANKING, KNOWN = "leaderboard:global", "{leaderboard:global}:players"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def crowded(request: pytest.FixtureRequest, tmp_path: Path) -> ServerProcess:
-    """A server, not started, on a ledger with many players and with an empty Redis of its own."""
+    """A server that is not started yet, on a ledger with many players, with its own empty Redis."""
     data_dir = tmp_path / "server"
     data_dir.mkdir(mode=0o700)
     url = postgres().fresh() if request.param == "postgresql" else f"sqlite:///{data_dir}/ledger.db"
@@ -41,19 +41,19 @@ def store_of(server: ServerProcess) -> redis.Redis:
 
 
 def back_after_s(server: ServerProcess, within_s: float = 60.0) -> float:
-    """How long it takes until the server gives the whole board, not degraded."""
+    """The seconds until the server answers with the whole board and is not degraded."""
     began = time.monotonic()
     token = server.issue_token("player-7")
     while time.monotonic() - began < within_s:
         answer = server.get("/api/v1/scores/me", token)
         data = answer.body.get("data", {}) if answer.status == 200 else {}
-        if data.get("rank") in (PLAYERS - 7, PLAYERS - 6) and not data.get("degraded"):  # a newcomer may be above
+        if data.get("rank") in (PLAYERS - 7, PLAYERS - 6) and not data.get("degraded"):  # a new player may be above
             return time.monotonic() - began
         time.sleep(0.05)
     raise AssertionError(f"the board did not come back within {within_s} s:\n{server.log[-3000:]}")
 
 
-def test_a_cold_start_listens_at_once_awards_meanwhile_and_draws_in_the_background(
+def test_a_cold_start_listens_at_once_and_awards_during_the_rebuild(
     crowded: ServerProcess, tmp_path: Path
 ) -> None:
     began = time.monotonic()
@@ -73,7 +73,7 @@ def test_a_cold_start_listens_at_once_awards_meanwhile_and_draws_in_the_backgrou
         with Readers(crowded, READERS, 30, tmp_path):
             assert back_after_s(crowded) < BACK_S_MAX
         mine = crowded.get("/api/v1/scores/me", crowded.issue_token("newcomer")).body["data"]
-        assert (mine["score"], mine["rank"]) == (100, PLAYERS - 99)  # player-100 had as many points before
+        assert (mine["score"], mine["rank"]) == (100, PLAYERS - 99)  # player-100 had this number of points before
     finally:
         crowded.kill()
 
@@ -99,7 +99,7 @@ def lose_the_type(store: redis.Redis) -> None:
 
 
 @pytest.mark.parametrize("lose", [lose_everything, lose_the_ranking, lose_some_of_the_ranking, lose_some_records, lose_the_type])
-def test_what_redis_lost_is_back_within_five_seconds_while_readers_ask(
+def test_the_board_recovers_lost_data_within_five_seconds_under_reads(
     crowded: ServerProcess, lose: Callable[[redis.Redis], None], tmp_path: Path
 ) -> None:
     crowded.launch()

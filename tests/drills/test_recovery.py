@@ -1,4 +1,4 @@
-"""Socket.IO clients that others wrote are cut off and come back as who they were: socket.io-client and python-socketio."""
+"""Independent Socket.IO clients lose their connection and recover their session: socket.io-client and python-socketio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Cut = Callable[[], None]
 
 @contextmanager
 def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[EventRecorder, Cut]]:
-    """A socket.io-client in a process of its own, and how to cut it off."""
+    """(a recorder of the events of a socket.io-client in a separate process, a function that breaks its connection)."""
     command = ["node", "returner.mjs", url, transports, json.dumps(auth)]
     process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     recorder = EventRecorder()
@@ -45,7 +45,7 @@ def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[EventR
 
 
 def scores(args: list[Any]) -> dict[str, int]:
-    """Who has how much, by a `leaderboard:update`."""
+    """The players' scores in a `leaderboard:update`."""
     return {row["userId"]: row["score"] for row in args[0]["data"]["leaderboard"]}
 
 
@@ -54,7 +54,7 @@ def has(player: str, points: int) -> Callable[[Any], bool]:
 
 
 def sees(recorder: EventRecorder, player: str, points: int) -> Any:
-    """The arguments that show it: of a whole top, or of a row in it if the client was back before it happened."""
+    """The arguments of the event that shows these points: a whole top, or a row if the client was back before the change."""
 
     def shows(args: list[Any]) -> bool:
         data = args[0]["data"]
@@ -65,7 +65,7 @@ def sees(recorder: EventRecorder, player: str, points: int) -> Any:
 
 
 def offsets(recorder: EventRecorder) -> list[tuple[int, ...]]:
-    """The offsets that came, as numbers."""
+    """The received offsets, as numbers."""
     events = [
         value
         for name, value in recorder.received
@@ -76,7 +76,7 @@ def offsets(recorder: EventRecorder) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
 @pytest.mark.usefixtures("node_client")
-def test_socket_io_client_is_cut_off_and_recovers(new_server: Callable[..., ServerProcess], transports: str) -> None:
+def test_socket_io_client_recovers_after_a_broken_connection(new_server: Callable[..., ServerProcess], transports: str) -> None:
     server = new_server().start()
     server.play("amy")
     with returner(server.url, transports, token=server.issue_token("viewer")) as (recorder, cut):
@@ -120,7 +120,7 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
 
 
 @pytest.mark.usefixtures("node_client")
-def test_a_restart_of_redis_too_is_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_restart_of_server_and_redis_gives_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     server.play("amy")
     with returner(server.url, "polling,websocket", token=server.issue_token("viewer")) as (recorder, _):
@@ -139,7 +139,7 @@ def test_a_restart_of_redis_too_is_a_new_session_in_the_old_room(new_server: Cal
 
 
 @pytest.mark.usefixtures("node_client")
-def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+def test_another_process_of_the_same_stores_recovers_the_session(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
     redis = RedisServer()
     try:
         stores = {"REDIS_URL": redis.url, "DATABASE_URL": postgres_url}
@@ -160,7 +160,7 @@ def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[...
 
 
 @pytest.mark.usefixtures("node_client")
-def test_socket_io_client_that_wants_no_recovery_has_none(live_server: ServerProcess) -> None:
+def test_socket_io_client_without_recovery_gets_a_new_session(live_server: ServerProcess) -> None:
     with returner(live_server.url, "websocket", token=live_server.issue_token("viewer"), recovery=False) as (recorder, cut):
         first = recorder.wait("connect")
         assert len(recorder.wait("leaderboard:update")) == 1
@@ -174,7 +174,7 @@ def test_socket_io_client_that_wants_no_recovery_has_none(live_server: ServerPro
 
 
 class Returning(socketio.Client):
-    """python-socketio has no recovery of its own; this one remembers what it would need."""
+    """A python-socketio client that keeps its ``pid``. The library has no recovery of its own."""
 
     pid: str | None = None
     offset: str | None = None
@@ -185,7 +185,7 @@ class Returning(socketio.Client):
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
-def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str, transports: list[str]) -> None:
+def test_python_socketio_recovers_with_code_of_the_application(live_server: ServerProcess, url: str, transports: list[str]) -> None:
     player = f"back-{transports[0]}-{url[-4:]}"
     auth: dict[str, Any] = {"token": live_server.issue_token(player)}
     first, recorder = Returning(reconnection=False), EventRecorder()
@@ -210,7 +210,7 @@ def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str
         second.disconnect()
 
 
-def test_python_socketio_with_handlers_of_one_argument_says_so(live_server: ServerProcess) -> None:
+def test_python_socketio_without_recovery_needs_handlers_of_one_argument(live_server: ServerProcess) -> None:
     client, recorder = socketio.Client(reconnection=False), EventRecorder()
     client.on("leaderboard:update", lambda answered: recorder.put("leaderboard:update", answered))
     auth = {"token": live_server.issue_token("viewer"), "recovery": False}

@@ -1,4 +1,4 @@
-"""PostgreSQL falls silent under players: each is answered in time, nothing refused is awarded, and soon after all is well."""
+"""PostgreSQL stops answering under load: each player gets an answer in time, no refused action is awarded, and awards resume soon."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SILENT_S = 8.0
 
 @pytest.fixture(scope="module")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that may be mistreated."""
+    """A PostgreSQL server that the tests may stop."""
     server = PostgresServer()
     server.start()
     yield server
@@ -64,7 +64,7 @@ async def _crowd(
 
 
 @pytest.mark.parametrize("fault", ["stopped", "swallowed"])
-def test_after_the_first_silence_those_in_line_are_refused_at_once(
+def test_after_the_first_timeout_all_waiting_submissions_are_refused_at_once(
     fault: str,
     new_server: Callable[..., ServerProcess],
     postgres_server: PostgresServer,

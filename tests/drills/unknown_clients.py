@@ -1,6 +1,6 @@
-"""Load for the drills of strangers: players who submit at a steady pace, and kept connections that ask one path all the time.
+"""Load generator: players who submit at a steady rate, and keep-alive connections that request one path all the time.
 
-Players are counted in this process; strangers run in a process of their own, so that they take no time from the measurement.
+The players run in this process; the unknown clients run in a separate one, so that they do not disturb the measurement.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tests.journeys.server import ServerProcess
 
 PLAYERS = 16
 AWARDS_PER_PLAYER_AND_S = 4
-#: Over how long many sockets are opened.
+#: The seconds in which the sockets are opened.
 CONNECTED_S = 4.0
 
 
 @dataclass
 class Awards:
-    """What the players were answered, and how long each submission took."""
+    """The answers to the players and the duration of each submission."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -33,15 +33,15 @@ class Awards:
 
 
 def awards_for(server: ServerProcess, seconds: float) -> Awards:
-    """Let the players submit for a while."""
+    """Let the players submit for so many seconds."""
     submissions = asyncio.run(_initialized(server, int(seconds * AWARDS_PER_PLAYER_AND_S)))
     return asyncio.run(_submit(server, submissions))
 
 
 class UnknownClients:
-    """A context in which ``count`` connections ask ``path`` without a token, each as soon as it was answered.
+    """A context in which ``count`` connections request ``path`` without a token, each again as soon as it is answered.
 
-    ``addresses`` are loopback addresses to ask from, in turn. Afterwards ``statuses`` says what they were answered.
+    ``addresses`` are the loopback addresses of the connections, in turn. After the block ``statuses`` counts the answers.
     """
 
     def __init__(self, server: ServerProcess, path: str, count: int, addresses: tuple[str, ...] = ("127.0.0.1",)) -> None:
@@ -55,7 +55,7 @@ class UnknownClients:
 
     def __enter__(self) -> UnknownClients:
         self._process.start()
-        time.sleep(1.5)  # until all of them are connected
+        time.sleep(1.5)  # wait until all of them are connected
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -102,7 +102,7 @@ def _ask_until(
     stop: ProcessEvent,
     answers: multiprocessing.Queue[Counter[int]],
 ) -> None:
-    """The strangers' process."""
+    """The main function of the process of unknown clients."""
     statuses: Counter[int] = Counter()
 
     async def ask(address: str) -> None:
@@ -120,7 +120,7 @@ def _ask_until(
 
 
 class Spectating:
-    """A context in which each socket asks ``events_per_s`` times a second to spectate one player or another."""
+    """A context in which each socket sends ``events_per_s`` ``spectate:user`` events a second, for changing players."""
 
     def __init__(self, server: ServerProcess, sockets: int, events_per_s: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -143,14 +143,14 @@ class Spectating:
 
 
 def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, stop: ProcessEvent) -> None:
-    """The process of those sockets. A socket has 32 seats, so it asks for 32 players again and again."""
+    """The main function of the process of those sockets. A socket may spectate 32 players, so it repeats 32 names."""
 
     async def read(connection: RawConnection) -> None:
         while await connection.reader.read(65_536):
             pass
 
     async def spectate(late_s: float) -> None:
-        await asyncio.sleep(late_s)  # or the reactor is late and takes no socket
+        await asyncio.sleep(late_s)  # otherwise the server's reactor is late and accepts no socket
         connection = await RawConnection.open(port)
         await connection.upgrade("/ws", {"Authorization": f"Bearer {token}"})
         reading = asyncio.ensure_future(read(connection))

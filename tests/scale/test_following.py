@@ -1,4 +1,4 @@
-"""Many players of a million are awarded points in a short time: what following the commits costs PostgreSQL and the awards."""
+"""Many of a million players get points in a short time: measures what it costs PostgreSQL and the awards to follow the commits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KNOWN, CHANGED, SECONDS = 1_000_000, 45_000, 30
 READ = "SELECT idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'score_transactions'"
 
 
-def test_each_of_forty_five_thousand_changes_is_read_once(tmp_path: Path) -> None:
+def test_each_of_forty_five_thousand_entries_is_read_once(tmp_path: Path) -> None:
     figures = Figures(f"{CHANGED:,} of {KNOWN:,} players are awarded points within {SECONDS} s, postgresql")
     with crowd_of("postgresql", KNOWN, tmp_path) as crowd:
         ready = submissions(crowd.server, [f"player-{number * (KNOWN // CHANGED)}" for number in range(CHANGED)])
@@ -27,6 +27,6 @@ def test_each_of_forty_five_thousand_changes_is_read_once(tmp_path: Path) -> Non
         figures.say("award p50, p99, ms", [round(percentile(pace.took_us, share) / 1000, 1) for share in (0.5, 0.99)])
         crowd.server.wait_until_in_sync()
         figures.expect("submissions not accepted", CHANGED - pace.statuses[200], 0)
-        assert crowd.server.stop() == 0  # sessions that end tell what they read
+        assert crowd.server.stop() == 0  # a session adds its statistics when it ends
         figures.promise("entries read, times those written", (tell(crowd.url, READ)[0][0] - read_before) / CHANGED, 1.5)
     assert figures.verdict() == 0

@@ -1,7 +1,7 @@
-"""A board of a million players and of ten million, drawn again after Redis lost everything; and what the sweep costs.
+"""The rebuild of a board of one and of ten million players after Redis lost everything; and the cost of the sweep.
 
-While it is drawn the ports are open, awards are made, and at a million 300 readers ask. Ten million need 3 GB of memory for Redis
-and 4 GB on the disk.
+During the rebuild the ports are open and awards succeed; at a million players 300 readers ask. Ten million players need 3 GB of
+memory for Redis and 4 GB of disk.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RANKING, KNOWN, STATE = "leaderboard:global", "{leaderboard:global}:players", "{
 
 
 class Crowd:
-    """A server on a ledger of its own with so many players."""
+    """A server on its own ledger with many players."""
 
     def __init__(self, kind: str, players: int, directory: Path, *, entries: bool) -> None:
         self.players, self.directory = players, directory
@@ -55,7 +55,7 @@ class Crowd:
         self.store = redis.Redis(unix_socket_path=str(data_dir / "redis" / "redis.sock"))
 
     def lose_and_rebuild(self, figures: Figures, called: str) -> float:
-        """Redis loses everything: the seconds until a whole board stands in its place. Awards go on meanwhile."""
+        """Empty Redis and wait for the rebuild, while awards go on; reports the seconds."""
         spent = Spent(self.server, self.store, self.database)
         self.store.flushall(asynchronous=True)
         began, took = time.monotonic(), []
@@ -76,7 +76,7 @@ class Crowd:
         return seconds
 
     def expect_board_is_ledger(self, figures: Figures) -> None:
-        """All are there, and of a sample each has the ledger's version and total."""
+        """Assert that the board has all players, and that a sample of them has the ledger's versions and totals."""
         figures.expect("players on the board", self.store.zcard(RANKING), self.players)
         reads = open_store(self.url).reads
         sample = [f"player-{n}" for n in random.sample(range(self.players), SAMPLE)]
@@ -100,7 +100,7 @@ def crowd_of(kind: str, players: int, directory: Path, *, entries: bool = True) 
         began = time.monotonic()
         crowd.server.launch()
         crowd.server.wait_until_ready()
-        assert time.monotonic() - began < 10, "a start waits for no rebuild"
+        assert time.monotonic() - began < 10, "a start does not wait for the rebuild"
         crowd.server.wait_until_in_sync(1_200)
         yield crowd
         assert crowd.server.stop() == 0
@@ -113,7 +113,7 @@ def crowd_of(kind: str, players: int, directory: Path, *, entries: bool = True) 
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_million_players_while_readers_ask(kind: str, tmp_path: Path) -> None:
+def test_a_board_of_a_million_players_is_rebuilt_under_reads(kind: str, tmp_path: Path) -> None:
     figures = Figures(f"rebuild of 1,000,000 players, {kind}")
     with crowd_of(kind, 1_000_000, tmp_path) as crowd:
         alone = min(crowd.lose_and_rebuild(figures, "alone") for _ in range(2))
@@ -128,7 +128,7 @@ def test_a_million_players_while_readers_ask(kind: str, tmp_path: Path) -> None:
     assert figures.verdict() == 0
 
 
-def test_ten_million_players(tmp_path: Path) -> None:
+def test_a_board_of_ten_million_players_is_rebuilt(tmp_path: Path) -> None:
     figures = Figures("rebuild of 10,000,000 players, postgresql")
     with crowd_of("postgresql", 10_000_000, tmp_path, entries=False) as crowd:
         seconds = crowd.lose_and_rebuild(figures, "alone")
@@ -138,8 +138,8 @@ def test_ten_million_players(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_what_the_sweep_of_a_hundred_thousand_players_costs(kind: str, tmp_path: Path) -> None:
-    """An idle server with many players beside one with none: the difference is the sweep's."""
+def test_the_sweep_of_a_hundred_thousand_players_costs_little_cpu(kind: str, tmp_path: Path) -> None:
+    """Compares an idle server of many players with one of a single player: the difference is the cost of the sweep."""
     figures = Figures(f"the sweep of 100,000 players, {kind}")
     shares = {}
     for players in (1, 100_000):
