@@ -73,7 +73,7 @@ def _postgres_fault(fault: str, postgres: PostgresServer, proxy: SilentProxy) ->
 
     def begin() -> None:
         proxy.quiet = _QUIET[fault]
-        if fault == "PostgreSQL swallows all after the login":  # the fault applies to new connections, so the open ones are ended first
+        if fault == "PostgreSQL swallows all after the login":  # the fault needs new connections
             tell(postgres.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
 
     def end() -> None:

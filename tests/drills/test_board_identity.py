@@ -84,9 +84,7 @@ def test_two_servers_of_one_ledger_with_separate_redis_log_it_and_do_not_rebuild
     assert reads(second) == ([("amy", 100), ("zed", 100)], False)
 
 
-def test_a_restored_ledger_repeats_no_epoch_and_resets_clients(
-    new_server: Callable[..., ServerProcess], tmp_path: Path
-) -> None:
+def test_a_restored_ledger_repeats_no_epoch_and_resets_clients(new_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
     server = new_server()
     server.start()
     server.play("amy")

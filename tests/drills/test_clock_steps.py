@@ -28,7 +28,7 @@ SOON_S = 5.0
 ENDED = {"ACTION_EXPIRED", "ACTION_TOO_EARLY"}
 
 
-class Machine(ServerProcess):
+class ServerAtAnyTime(ServerProcess):
     """A server whose clients have tokens that are valid at any time that the clock is set to."""
 
     def issue_token(self, user_id: str, *, role: str = "user", life_s: int = 3 * 86_400) -> str:
@@ -38,7 +38,7 @@ class Machine(ServerProcess):
             return super().issue_token(user_id, role=role, life_s=life_s + 3 * 86_400)
 
 
-class Background:
+class Repeated:
     """Calls ``act`` again and again in a thread until the end of the drill."""
 
     def __init__(self, act: Callable[[], None], pause_s: float = 0.0) -> None:
@@ -109,7 +109,7 @@ class Heartbeats:
                 self.at_s.append(time.monotonic())
 
 
-class Silent:
+class SilentClient:
     """A client that connects and sends nothing: the server closes it after 10 s."""
 
     def __init__(self, server: ServerProcess) -> None:
@@ -137,10 +137,10 @@ def clock(tmp_path: Path) -> FakeClock:
 
 
 @pytest.fixture
-def server(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
+def server(tmp_path: Path, clock: FakeClock) -> Iterator[ServerAtAnyTime]:
     """A server on SQLite with its own Redis, so that all of them have the clock that the test sets."""
     redis = RedisServer(environment=clock.environment)
-    machine = Machine(
+    machine = ServerAtAnyTime(
         tmp_path / "server",
         {
             **clock.environment,
@@ -199,12 +199,12 @@ def suspend(server: ServerProcess, user_id: str) -> None:
 
 
 @pytest.mark.parametrize("by_s", [60, 3_600, 86_400])
-def test_a_step_of_the_clock_affects_only_tokens_and_actions(clock: FakeClock, server: Machine, by_s: int) -> None:
+def test_a_step_of_the_clock_affects_only_tokens_and_actions(clock: FakeClock, server: ServerAtAnyTime, by_s: int) -> None:
     players, listener, heartbeats = Players(server), Listener(watch(server, "viewer")), Heartbeats(server)
-    going_on = [Background(players.play, 0.2), Background(listener.on_changes), Background(heartbeats.on_changes)]
-    silent: list[Silent] = []
+    going_on = [Repeated(players.play, 0.2), Repeated(listener.on_changes), Repeated(heartbeats.on_changes)]
+    silent: list[SilentClient] = []
     for number, step_s in enumerate((+by_s, -by_s, -by_s, +by_s)):
-        silent.append(Silent(server))
+        silent.append(SilentClient(server))
         fill_the_window(server, f"greedy-{number}")
         time.sleep(0.5)
         clock.step(step_s)
@@ -231,7 +231,7 @@ def test_a_step_of_the_clock_affects_only_tokens_and_actions(clock: FakeClock, s
     assert "Traceback" not in server.log
 
 
-def test_tokens_end_by_the_wall_clock(clock: FakeClock, server: Machine) -> None:
+def test_tokens_end_by_the_wall_clock(clock: FakeClock, server: ServerAtAnyTime) -> None:
     viewer = watch(server, "viewer")
     clock.step(4 * 86_400)
     began_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""Faults of clocks, commit orders and stores under whole servers: within five seconds after a fault the board equals the ledger."""
+"""Faults of clocks, commit orders and stores under whole servers: five seconds after a fault the board equals the ledger."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def shows(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
     return [(row["userId"], row["score"]) for row in data["leaderboard"]], data.get("degraded", False)
 
 
-def test_awards_with_a_wrong_clock_hide_no_other_awards_from_the_board(new_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_awards_with_a_wrong_clock_hide_no_other_awards_from_the_board(
+    new_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
     clock = tmp_path / "clock"
     clock.write_text("+50m")
     server = new_server(

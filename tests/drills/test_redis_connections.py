@@ -30,7 +30,7 @@ def redis_7() -> Iterator[RedisServer]:
     server.close()
 
 
-class Play:
+class DelayRecorder:
     """A player gets ten awards a second on one server; records the delay of each total at a viewer of another server."""
 
     def __init__(self, player: ServerProcess, viewed: ServerProcess) -> None:
@@ -77,7 +77,7 @@ def test_a_server_replaces_a_silent_connection_to_redis(
 ) -> None:
     proxy = RedisProxy(lambda: redis_7.socket)
     first, second = two_servers(new_server, postgres_url, redis_7.url, proxy.url)
-    play = Play(first, second)
+    play = DelayRecorder(first, second)
     try:
         assert play.latest_s(1.5) < 1.0
         assert proxy.silence(only_subscribed=only_subscribed) == (1 if only_subscribed else 2)
@@ -98,7 +98,7 @@ def test_both_servers_follow_a_failover_to_the_new_master(
 ) -> None:
     old, new, balancer = pair
     first, second = two_servers(new_server, postgres_url, balancer.url, balancer.url)
-    play = Play(first, second)
+    play = DelayRecorder(first, second)
     try:
         assert play.latest_s(1.5) < 1.0
         promote(new, old)
@@ -111,9 +111,7 @@ def test_both_servers_follow_a_failover_to_the_new_master(
     assert "Traceback" not in first.log + second.log
 
 
-def test_a_server_runs_with_the_documented_redis_user(
-    redis_7: RedisServer, new_server: Callable[..., ServerProcess]
-) -> None:
+def test_a_server_runs_with_the_documented_redis_user(redis_7: RedisServer, new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(REDIS_URL=setuser(redis_7), **MORE).start()
     viewer = watch(server, "viewer")
     for _ in range(3):

@@ -76,9 +76,7 @@ def award_when_back(ledger: SqlLedger, one: Claim) -> Verdict:
 
 
 @pytest.mark.parametrize("quiet", ["after login", "all"])
-def test_a_server_silent_after_the_login_is_given_up(
-    quiet: Quiet, proxy: SilentProxy, ledger: SqlLedger, url: str
-) -> None:
+def test_a_server_silent_after_the_login_is_given_up(quiet: Quiet, proxy: SilentProxy, ledger: SqlLedger, url: str) -> None:
     proxy.quiet = quiet
     first = claim("amy")
     assert not isinstance(refused(3.0, lambda: ledger.award([first], [])), StoreAway)

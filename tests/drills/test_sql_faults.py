@@ -260,11 +260,11 @@ def test_the_batch_after_a_failed_one_succeeds(dialect: Dialect, tmp_path: Path)
     url = fresh_url(dialect, tmp_path)
     faults = [LookupError("a mistake of ours")]
 
-    def stumble(_step: str) -> None:
+    def fail_once(_step: str) -> None:
         if faults:
             raise faults.pop()
 
-    writes = open_store(url, stumble).writes
+    writes = open_store(url, fail_once).writes
     with pytest.raises(LookupError):
         writes.award([claim()], [])
     assert granted(writes.award([claim()], [])[0]).score_after == 100

@@ -27,7 +27,7 @@ UPGRADE = (
 
 
 class Reader(threading.Thread):
-    """One client. It reads everything for ``READS_S`` and then nothing, or it reads slowly. ``ended_s`` is the time of its end."""
+    """One client. It reads everything for ``READS_S`` and then nothing, or it reads slowly. ``ended_s`` says when it ended."""
 
     def __init__(self, server: ServerProcess, kind: str, *, stops: bool) -> None:
         super().__init__(daemon=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.drills.stores import FAULTS, store_with
-from tests.drills.submitting import Answered, acknowledged, keep_submitting, never_awarded
+from tests.drills.submissions import Answered, acknowledged, keep_submitting, never_awarded
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_server import PostgresServer
 

@@ -17,7 +17,7 @@ from tests.storage_redis.redis_server import RedisServer
 ITEM_MS, MATCH_MS = 500, 3_000
 
 
-class Skewed(ServerProcess):
+class SkewedServer(ServerProcess):
     """A server with its own wall clock. Its players' tokens come from a login service with the same clock."""
 
     clock: FakeClock
@@ -38,22 +38,22 @@ class Skewed(ServerProcess):
 
 
 @pytest.fixture
-def two_servers(tmp_path: Path, postgres_url: str) -> Iterator[Callable[[int, int], tuple[Skewed, Skewed]]]:
+def two_servers(tmp_path: Path, postgres_url: str) -> Iterator[Callable[[int, int], tuple[SkewedServer, SkewedServer]]]:
     """Starts two servers, each so many seconds ahead of the clock of PostgreSQL and Redis."""
-    redis, made = RedisServer(), list[Skewed]()
+    redis, made = RedisServer(), list[SkewedServer]()
 
-    def make(*ahead_s: int) -> tuple[Skewed, Skewed]:
+    def make(*ahead_s: int) -> tuple[SkewedServer, SkewedServer]:
         for number, by_s in enumerate(ahead_s):
             clock = FakeClock(tmp_path, f"clock-{number}")
             clock.step(by_s)
             more = {**clock.environment, "REDIS_URL": redis.url, "DATABASE_URL": postgres_url}
-            server = Skewed(tmp_path / f"server-{number}", more)
+            server = SkewedServer(tmp_path / f"server-{number}", more)
             server.clock = clock
             made.append(server)
         assert made[0].command_line("db", "upgrade").returncode == 0
         first, second = [server.start() for server in made]
-        assert isinstance(first, Skewed)
-        assert isinstance(second, Skewed)
+        assert isinstance(first, SkewedServer)
+        assert isinstance(second, SkewedServer)
         return first, second
 
     yield make
@@ -68,7 +68,7 @@ def code(answer: Answer) -> str | None:
 
 @pytest.mark.parametrize("ahead_s", [(0, 5), (300, 0), (-300, 5), (300, -300)])
 def test_an_action_begun_on_one_server_is_awarded_on_the_other_after_its_duration(
-    two_servers: Callable[[int, int], tuple[Skewed, Skewed]], ahead_s: tuple[int, int]
+    two_servers: Callable[[int, int], tuple[SkewedServer, SkewedServer]], ahead_s: tuple[int, int]
 ) -> None:
     servers = two_servers(*ahead_s)
     for begins, awards in (servers, servers[::-1]):
@@ -103,7 +103,7 @@ def test_an_action_begun_on_one_server_is_awarded_on_the_other_after_its_duratio
         assert "Traceback" not in server.log
 
 
-def test_a_step_of_one_servers_clock_ends_no_action(two_servers: Callable[[int, int], tuple[Skewed, Skewed]]) -> None:
+def test_a_step_of_one_servers_clock_ends_no_action(two_servers: Callable[[int, int], tuple[SkewedServer, SkewedServer]]) -> None:
     stepping, other = two_servers(0, 0)
     begun = {player: stepping.initialize(player) for player in ("amy", "bob")}
     stepping.clock.step(-300)

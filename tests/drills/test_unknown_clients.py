@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.drills.unknown_clients import Spectating, UnknownClients, awards_for
+from tests.drills.unknown_clients import SpectateLoad, UnknownClients, awards_for
 from tests.journeys.server import ServerProcess
 
 SECONDS = 4.0
@@ -58,7 +58,7 @@ def test_constant_spectate_events_do_not_delay_reads_of_others(new_server: Calla
     server = new_server().start()
     token = server.issue_token("amy")
     statuses, seconds = Counter[int](), []
-    with Spectating(server, sockets=400, events_per_s=19):
+    with SpectateLoad(server, sockets=400, events_per_s=19):
         until_s = time.monotonic() + SECONDS
         while time.monotonic() < until_s:
             began_s = time.monotonic()

@@ -22,7 +22,7 @@ CONNECTED_S = 4.0
 
 
 @dataclass
-class Awards:
+class AwardAnswers:
     """The answers to the players and the duration of each submission."""
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -32,7 +32,7 @@ class Awards:
         return 1000 * sorted(self.seconds)[int(share * (len(self.seconds) - 1))]
 
 
-def awards_for(server: ServerProcess, seconds: float) -> Awards:
+def awards_for(server: ServerProcess, seconds: float) -> AwardAnswers:
     """Let the players submit for so many seconds."""
     submissions = asyncio.run(_initialized(server, int(seconds * AWARDS_PER_PLAYER_AND_S)))
     return asyncio.run(_submit(server, submissions))
@@ -75,8 +75,8 @@ def _submission(server: ServerProcess, user_id: str) -> tuple[bytes, dict[str, s
     return body, {"Authorization": f"Bearer {server.issue_token(user_id)}", "Content-Type": "application/json"}
 
 
-async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dict[str, str]]]]) -> Awards:
-    awards = Awards()
+async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dict[str, str]]]]) -> AwardAnswers:
+    awards = AwardAnswers()
 
     async def play(mine: list[tuple[bytes, dict[str, str]]], late_s: float) -> None:
         connection = await RawConnection.open(server.port)
@@ -119,7 +119,7 @@ def _ask_until(
     answers.put(statuses)
 
 
-class Spectating:
+class SpectateLoad:
     """A context in which each socket sends ``events_per_s`` ``spectate:user`` events a second, for changing players."""
 
     def __init__(self, server: ServerProcess, sockets: int, events_per_s: int) -> None:
@@ -131,7 +131,7 @@ class Spectating:
             daemon=True,
         )
 
-    def __enter__(self) -> Spectating:
+    def __enter__(self) -> SpectateLoad:
         self._process.start()
         time.sleep(CONNECTED_S + 2)
         return self

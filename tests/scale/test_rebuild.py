@@ -19,11 +19,11 @@ import redis
 
 from scoreboard.storage.redis.board_records import read_version, sort_score_of
 from scoreboard.storage.schema import migrate
-from tests.drills.crowded import fill
+from tests.drills.filled_ledger import fill
 from tests.drills.readers import Readers
 from tests.journeys.figures import Figures, metrics
 from tests.journeys.server import ServerProcess
-from tests.scale.spent import Spent
+from tests.scale.cpu_usage import CpuUsage
 from tests.storage.postgres_server import PostgresServer
 from tests.storage.sql_stores import open_store
 
@@ -38,7 +38,7 @@ SAMPLE = 1_000
 RANKING, KNOWN, STATE = "leaderboard:global", "{leaderboard:global}:players", "{leaderboard:global}:state"
 
 
-class Crowd:
+class LargeServer:
     """A server on its own ledger with many players."""
 
     def __init__(self, kind: str, players: int, directory: Path, *, entries: bool) -> None:
@@ -56,7 +56,7 @@ class Crowd:
 
     def lose_and_rebuild(self, figures: Figures, called: str) -> float:
         """Empty Redis and wait for the rebuild, while awards go on; reports the seconds."""
-        spent = Spent(self.server, self.store, self.database)
+        cpu = CpuUsage(self.server, self.store, self.database)
         self.store.flushall(asynchronous=True)
         began, took = time.monotonic(), []
         while not self.store.hexists(STATE, "epoch"):
@@ -69,7 +69,7 @@ class Crowd:
         seconds = time.monotonic() - began
         figures.say(f"{called}: s", seconds)
         figures.say(f"{called}: players/s", round(self.players / seconds))
-        figures.say(f"{called}: CPU s", str(spent.so_far()))
+        figures.say(f"{called}: CPU s", str(cpu.so_far()))
         figures.say(f"{called}: health, initialize, submit, together: p50, most, ms", _middle_and_most(took))
         figures.say(f"{called}: reactor late at most in the last 10 s, ms", 1_000 * metrics(self.server)["reactor_lag_seconds"])
         self.server.wait_until_in_sync(60)
@@ -94,46 +94,46 @@ def _middle_and_most(took: list[float]) -> str:
 
 
 @contextmanager
-def crowd_of(kind: str, players: int, directory: Path, *, entries: bool = True) -> Iterator[Crowd]:
-    crowd = Crowd(kind, players, directory, entries=entries)
+def large_server(kind: str, players: int, directory: Path, *, entries: bool = True) -> Iterator[LargeServer]:
+    large = LargeServer(kind, players, directory, entries=entries)
     try:
         began = time.monotonic()
-        crowd.server.launch()
-        crowd.server.wait_until_ready()
+        large.server.launch()
+        large.server.wait_until_ready()
         assert time.monotonic() - began < 10, "a start does not wait for the rebuild"
-        crowd.server.wait_until_in_sync(1_200)
-        yield crowd
-        assert crowd.server.stop() == 0
-        assert "Traceback" not in crowd.server.log
+        large.server.wait_until_in_sync(1_200)
+        yield large
+        assert large.server.stop() == 0
+        assert "Traceback" not in large.server.log
     finally:
-        crowd.server.kill()
-        crowd.store.close()
-        if crowd.database is not None:
-            crowd.database.remove()
+        large.server.kill()
+        large.store.close()
+        if large.database is not None:
+            large.database.remove()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_a_board_of_a_million_players_is_rebuilt_under_reads(kind: str, tmp_path: Path) -> None:
     figures = Figures(f"rebuild of 1,000,000 players, {kind}")
-    with crowd_of(kind, 1_000_000, tmp_path) as crowd:
-        alone = min(crowd.lose_and_rebuild(figures, "alone") for _ in range(2))
-        with Readers(crowd.server, READERS, 600, tmp_path) as readers:
+    with large_server(kind, 1_000_000, tmp_path) as large:
+        alone = min(large.lose_and_rebuild(figures, "alone") for _ in range(2))
+        with Readers(large.server, READERS, 600, tmp_path) as readers:
             time.sleep(3)
-            among = min(crowd.lose_and_rebuild(figures, f"{READERS} readers") for _ in range(2))
+            among = min(large.lose_and_rebuild(figures, f"{READERS} readers") for _ in range(2))
         figures.say("what the readers got", str(readers.statuses))
         figures.promise("times as long as alone", among / alone, READERS_FACTOR_MAX)
-        crowd.expect_board_is_ledger(figures)
-        checked = crowd.server.command_line("replay", "verify", timeout_s=1_200)
+        large.expect_board_is_ledger(figures)
+        checked = large.server.command_line("replay", "verify", timeout_s=1_200)
         figures.expect("replay verify: exit status", checked.returncode, 0)
     assert figures.verdict() == 0
 
 
 def test_a_board_of_ten_million_players_is_rebuilt(tmp_path: Path) -> None:
     figures = Figures("rebuild of 10,000,000 players, postgresql")
-    with crowd_of("postgresql", 10_000_000, tmp_path, entries=False) as crowd:
-        seconds = crowd.lose_and_rebuild(figures, "alone")
-        figures.promise("s", seconds, crowd.players / PLAYERS_PER_S_MIN)
-        crowd.expect_board_is_ledger(figures)
+    with large_server("postgresql", 10_000_000, tmp_path, entries=False) as large:
+        seconds = large.lose_and_rebuild(figures, "alone")
+        figures.promise("s", seconds, large.players / PLAYERS_PER_S_MIN)
+        large.expect_board_is_ledger(figures)
     assert figures.verdict() == 0
 
 
@@ -145,13 +145,13 @@ def test_the_sweep_of_a_hundred_thousand_players_costs_little_cpu(kind: str, tmp
     for players in (1, 100_000):
         directory = tmp_path / str(players)
         directory.mkdir()
-        with crowd_of(kind, players, directory) as crowd:
-            spent = Spent(crowd.server, crowd.store, crowd.database)
+        with large_server(kind, players, directory) as large:
+            cpu = CpuUsage(large.server, large.store, large.database)
             time.sleep(LOOKS_S)
-            cost = spent.so_far()
+            cost = cpu.so_far()
             shares[players] = sum(cost.values()) / (LOOKS_S)
             figures.say(f"{players:,} players: CPU s in {LOOKS_S:.0f} s", str(cost))
-            round_s = metrics(crowd.server)["board_sweep_round_seconds"]
+            round_s = metrics(large.server)["board_sweep_round_seconds"]
     figures.promise("a round, s", round_s, SWEEP_ROUND_S_MAX)
     figures.promise("% of a core", 100 * (shares[100_000] - shares[1]), 100 * SWEEP_CORE_SHARE_MAX)
     assert figures.verdict() == 0

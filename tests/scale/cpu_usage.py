@@ -14,7 +14,7 @@ from tests.storage.postgres_server import PostgresServer
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Spent:
+class CpuUsage:
     """Measures the CPU seconds since this object was made."""
 
     def __init__(self, server: ServerProcess, store: redis.Redis, database: PostgresServer | None) -> None:
@@ -35,9 +35,9 @@ class Spent:
 def _cpu_s(pid: int, *, whole: bool) -> float:
     """The CPU seconds of a process; with ``whole`` also those of its children, running or ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    spent = sum(int(field) for field in fields[11 : 15 if whole else 13]) / _TICKS
+    cpu = sum(int(field) for field in fields[11 : 15 if whole else 13]) / _TICKS
     if whole:
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             with suppress(FileNotFoundError):
-                spent += _cpu_s(int(child), whole=True)
-    return spent
+                cpu += _cpu_s(int(child), whole=True)
+    return cpu

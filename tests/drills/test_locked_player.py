@@ -90,7 +90,9 @@ def test_a_player_whose_account_another_session_creates_delays_no_other(
         assert waiting.result(10).status == 200
 
 
-def test_a_reset_of_all_players_does_not_wait_for_a_locked_player(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+def test_a_reset_of_all_players_does_not_wait_for_a_locked_player(
+    new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
     server = serving(new_server, postgres_url, "amy", *USERS)
     reset = ("reset", "board", "--reason", "season 4", "--operator", "ops", "--yes")
     with ThreadPoolExecutor(OTHERS) as pool, psycopg.connect(postgres_url) as holder:
