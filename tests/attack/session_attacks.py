@@ -92,7 +92,7 @@ def a_recovery_id_of_another_player(server: ServerProcess) -> list[str]:
     for one in said:
         for who in (f"{user}:", f":{user}", user.swapcase(), eve):
             if sid_of(server, who, one, offset) == sid:
-                return ["another player came back as this one"]
+                return ["another player recovered the session"]
     assert sid_of(server, user, pid, offset) == sid, "the player recovers the session after all attempts of others"
     return []
 

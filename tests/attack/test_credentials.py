@@ -50,7 +50,7 @@ PAIRS = [f"{first}, then {second}" for first in (CHANGES, STREAM) for second in 
 #: For each attack: the check without which it succeeds, and all that then succeeds.
 HOLES: dict[str, tuple[Hole, list[str]]] = {
     "a ticket twice": (GETDEL, PAIRS),
-    "a ticket from two connections at once": (GETDEL, ["more than one came in"]),
+    "a ticket from two connections at once": (GETDEL, ["more than one request was admitted"]),
     "a ticket of a token that has ended": (TICKET_RECHECK, [CHANGES, STREAM]),
     "a ticket of a player suspended since": (TICKET_RECHECK, [CHANGES, STREAM]),
     "a ticket as a token": (INVALID_IS_AMY, list(HTTP_ENDPOINTS)),
@@ -95,7 +95,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     ),
     "a recovery id of another player": (
         Hole(SESSION_STORE, 'return f"absent:{pid}:{user_id}"', 'return f"absent:{pid}"'),
-        ["another player came back as this one"],
+        ["another player recovered the session"],
     ),
     "a recovery id twice": (Hole(SESSION_STORE, '"GETDEL", _key', '"GET", _key'), ["two sessions have one id"]),
     "a session of engine io by a guessed id": (ANY_SID, ["a session answered"]),

@@ -1,4 +1,4 @@
-"""No door of a running server admits a forged token, every one admits an honest token, and the released hole shows at each."""
+"""Every endpoint of a running server refuses forged tokens and admits valid ones; with the first release's hole it does not."""
 
 from __future__ import annotations
 

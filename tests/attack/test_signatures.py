@@ -89,12 +89,12 @@ HOLES: dict[str, tuple[str, Hole]] = {
         "something changed",
         hole('        grant.points.to_bytes(8, "big", signed=True),\n', "        (100).to_bytes(8, 'big'),\n"),
     ),
-    "the time of issue may be any": ("issued later", hole("    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:", "    if False:")),
+    "any issue time": ("issued later", hole("    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:", "    if False:")),
     "claims may be spelt with spaces": (
         "another spelling",
         hole("    if _encode_claims(claims) != claims_json:", "    if False:"),
     ),
-    "free bits of base64": ("another spelling", hole("return raw if _b64(raw) == text else None", "return raw")),
+    "unused bits of base64": ("another spelling", hole("return raw if _b64(raw) == text else None", "return raw")),
 }
 
 

@@ -78,7 +78,7 @@ def test_no_token_signed_with_a_mistaken_key_is_admitted() -> None:
 auth = partial(Hole, AUTH)
 #: For each hole: what is missing, the generator that must find it, the changes.
 HOLES: dict[str, tuple[str, list[Hole]]] = {
-    "an unknown kid is a key of zeros (as it was released)": (
+    "an unknown kid is a key of zeros (the hole of the first release)": (
         "unknown kid",
         [auth("return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)')],
     ),
@@ -99,14 +99,14 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
         "wrong key",
         [auth("secret, algorithms=_ALGORITHMS)", 'secret, algorithms=_ALGORITHMS, options={"verify_signature": False})')],
     ),
-    "the algorithm is the token's to choose": (
+    "the token chooses the algorithm": (
         "algorithm",
         [
             auth('_ALGORITHMS: Final = ["HS256"]', '_ALGORITHMS: Final = ["HS256", "HS384", "HS512"]'),
             auth(r"[A-Za-z0-9_-]{43}", r"[A-Za-z0-9_-]+"),
         ],
     ),
-    "no algorithm is one": (
+    "the algorithm none is accepted": (
         "algorithm",
         [
             auth('_ALGORITHMS: Final = ["HS256"]', '_ALGORITHMS: Final = ["HS256", "none"]'),
@@ -117,13 +117,13 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
             ),
         ],
     ),
-    "a header may bring a key": ("foreign header member", [auth("not _REFUSED_MEMBERS.isdisjoint(header) or ", "")]),
+    "a header may contain a key": ("foreign header member", [auth("not _REFUSED_MEMBERS.isdisjoint(header) or ", "")]),
     "any type of token": ("another type of token", [auth(' or str(header.get("typ", "JWT")).upper() != "JWT"', "")]),
-    "the last of two header members counts": (
+    "the last of two equal header members counts": (
         "header member twice",
         [auth("            check_names(base64url_decode(compact[1]))\n", "")],
     ),
-    "the last of two claims counts": ("claim twice", [auth("            check_names(payload)\n", "")]),
+    "the last of two equal claims counts": ("claim twice", [auth("            check_names(payload)\n", "")]),
     "claims are converted": ("claim of a wrong type", [auth("Decoder(_Claims).decode", "Decoder(_Claims, strict=False).decode")]),
     "any user id": ("claim of a wrong type", [auth("USER_ID.fullmatch(claims.user_id) is not None\n            and ", "")]),
     "a claim has a default": (
@@ -134,7 +134,7 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
         ],
     ),
     "any role": ("role in another spelling", [auth("    role: Role\n", "    role: str\n")]),
-    "a leeway after the end (as it was released)": (
+    "a leeway after the end (the hole of the first release)": (
         "time outside a limit",
         [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s + 30 <= self.now_ms() // 1000")],
     ),
@@ -142,28 +142,28 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
         "time outside a limit",
         [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s < self.now_ms() // 1000")],
     ),
-    "issued whenever": ("time outside a limit", [auth("            and claims.iat <= latest_s\n", "")]),
+    "any issue time": ("time outside a limit", [auth("            and claims.iat <= latest_s\n", "")]),
     "issued one second too far ahead": (
         "time outside a limit",
         [auth("claims.iat <= latest_s\n", "claims.iat <= latest_s + 1\n")],
     ),
     "valid before it begins": ("time outside a limit", [auth("            and claims.nbf <= latest_s\n", "")]),
-    "a life as long as it likes": (
+    "any lifetime": (
         "time outside a limit",
         [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat")],
     ),
-    "one second more than the longest life": (
+    "one second more than the longest lifetime": (
         "time outside a limit",
         [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat <= self.life_s_max + 1")],
     ),
     "an end before the beginning": ("time outside a limit", [auth("and 0 < claims.exp", "and -(10**9) < claims.exp")]),
     "any issuer": ("token of another instance", [auth("self.issuer is None or ", "True or ")]),
     "any audience": ("token of another instance", [auth("self.audience is None or ", "True or ")]),
-    "an audience that begins so": (
+    "an audience that only begins with ours": (
         "token of another instance",
         [auth("self.audience in audiences)", "any(one.strip().startswith(self.audience) for one in audiences))")],
     ),
-    "padding and what else base64 forgives": (
+    "padding and other lenient base64": (
         "another spelling",
         [
             auth("_COMPACT.fullmatch(token) if", '_COMPACT.match(token.replace("=", "")) if'),
@@ -241,7 +241,7 @@ def _run_steps(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | 
         auth("return SUSPENDED if self.is_suspended(player.user_id) else None", "return None"),
         auth("player.expires_at_s <= self.now_ms() // 1000", "False"),
     ],
-    ids=["what is remembered is not asked again", "the suspended are admitted", "no token ends"],
+    ids=["a cached token is not checked again", "suspended players are admitted", "no token ends"],
 )
 def test_the_schedule_finds_a_hole_in_the_cache_of_tokens(hole: Hole) -> None:
     kind = holed_module(hole).JwtAuthenticator

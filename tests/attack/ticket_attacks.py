@@ -38,7 +38,7 @@ def a_ticket_from_two_connections_at_once(server: ServerProcess) -> list[str]:
             admitted = list(pool.map(redeem, range(8))).count(ADMITTED)
         assert admitted >= 1
         if admitted > 1:
-            return ["more than one came in"]
+            return ["more than one request was admitted"]
     return []
 
 

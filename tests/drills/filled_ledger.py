@@ -51,19 +51,21 @@ def _fill_postgres(url: str, players: int, entries: bool) -> None:
         user = f"player-{n}"
         rows.write(f"{ledger_shard(user)}\t{user}\tPlayer {n}\t{n}\n")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TEMPORARY TABLE crowd (ledger_shard smallint, user_id text, username text, score bigint)")
-        with connection.cursor().copy("COPY crowd FROM STDIN") as copy:
+        connection.execute(
+            "CREATE TEMPORARY TABLE new_players (ledger_shard smallint, user_id text, username text, score bigint)"
+        )
+        with connection.cursor().copy("COPY new_players FROM STDIN") as copy:
             copy.write(rows.getvalue())
         connection.execute(
             """INSERT INTO user_scores (ledger_shard, user_id, username, score, version, last_updated, created_at, reached_at,
             total_actions) SELECT ledger_shard, user_id, username, score, 1, at, at, at + score % 1000 * interval '1 ms', 1
-            FROM crowd, to_timestamp(1790000000) AS at"""
+            FROM new_players, to_timestamp(1790000000) AS at"""
         )
         connection.execute(
             """INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before,
             score_after, score_awarded, timestamp, ip_address, user_agent, validated, metadata) SELECT ledger_shard, user_id,
             gen_random_uuid(), gen_random_uuid(), 'COMPLETE_QUEST', 0, score, score, to_timestamp(1790000000), '', '', true, '{}'
-            FROM crowd WHERE %s""",
+            FROM new_players WHERE %s""",
             [entries],
         )
         connection.execute("ANALYZE")

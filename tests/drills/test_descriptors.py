@@ -107,9 +107,9 @@ def test_a_flood_of_connections_leaves_descriptors_for_the_operator(monkeypatch:
     server = ServerProcess(tmp_path).start()
     try:
         assert server.log.count(WARNING) == 1, "in development the server starts and logs a warning"
-        with ExitStack() as crowd:
+        with ExitStack() as connections:
             for _ in range(400):
-                crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+                connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
             for _ in range(5):
                 assert server.get("/healthz").status == 200
                 assert server.play("amy").status == 200

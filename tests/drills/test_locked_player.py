@@ -54,7 +54,7 @@ def test_a_locked_player_delays_no_other_player(new_server: Callable[..., Server
             holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
             waiting = pool.submit(server.play, "amy")
             during = everyone(2)
-            assert not waiting.done(), "the held player's submission waits"
+            assert not waiting.done(), "the submission of the locked player waits"
         assert waiting.result(10).status == 200, "the submission is awarded when the row is unlocked"
         with psycopg.connect(postgres_url) as holder:
             holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")

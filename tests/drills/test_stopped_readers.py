@@ -13,7 +13,7 @@ from contextlib import suppress
 import pytest
 
 from tests.journeys.server import ServerProcess
-from tests.journeys.steady_load import TimedPace, send_all, submissions
+from tests.journeys.steady_load import TimedSubmitter, send_all, submissions
 from tests.realtime.cable import frame
 
 CLOSED_S_MAX = 15.0
@@ -84,14 +84,16 @@ def test_a_client_that_stops_reading_is_closed_and_a_slow_one_is_not(new_server:
     server = new_server().start()
     send_all(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
     seconds = READS_S + CLOSED_S_MAX + 1
-    pace = TimedPace(server.port, submissions(server, [f"player-{n % PLAYERS}" for n in range(round(RATE * seconds))]), RATE)
+    submitter = TimedSubmitter(
+        server.port, submissions(server, [f"player-{n % PLAYERS}" for n in range(round(RATE * seconds))]), RATE
+    )
     kinds = ("native", "socketio", "sse")
     stopped = [Reader(server, kind, stops=True) for kind in kinds]
     slow = [Reader(server, kind, stops=False) for kind in kinds]
-    pace.start()
+    submitter.start()
     for reader in stopped + slow:
         reader.start()
-    pace.join()
+    submitter.join()
     closed_s = {one.kind: None if one.ended_s is None else one.ended_s - one.stopped_s for one in stopped}
     for reader in stopped + slow:
         reader.close()

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from tests.journeys.figures import Figures, metrics, server_for
 from tests.journeys.random_clients import ENDS, RandomClients
 from tests.journeys.server import ServerProcess
-from tests.journeys.steady_load import Pace, send_all, submissions
+from tests.journeys.steady_load import Submitter, send_all, submissions
 
 #: The metrics that count what the server keeps for a client.
 COUNTED = (
@@ -35,7 +35,7 @@ COUNTED = (
     "process_open_fds",
 )
 UPDATES_PER_S = 20
-CROWD = 8_000
+CLIENTS_MAX = 8_000
 #: The longest deadline for a silent client, the one of an HTTP connection, and some more time.
 SETTLE_S_MAX = 75.0
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--no-silent", action="store_true", help="no client goes silent, so that the end needs no timeouts")
     wanted = options.parse_args(argv)
     figures = Figures(f"{wanted.rate * wanted.seconds:,.0f} clients come and go in {wanted.seconds:g} s")
-    with server_for(CROWD, TRUSTED_PROXIES="127.0.0.1") as server:
+    with server_for(CLIENTS_MAX, TRUSTED_PROXIES="127.0.0.1") as server:
         send_all(server.port, submissions(server, [f"leader-{number}" for number in range(20)]))
         moves = submissions(server, [f"player-{number % 200}" for number in range(round(UPDATES_PER_S * (wanted.seconds + 2)))])
         # The ledger opens its connections at their first use: this must happen before the first count.
@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         assert server.get("/api/v1/me/achievements", server.issue_token("first")).status == 200
         before = _least(server, 5)
         clients = RandomClients(server, wanted.seed, ENDS[:-1] if wanted.no_silent else ENDS)
-        pace = Pace(server.port, moves, UPDATES_PER_S)
-        pace.start()
+        submitter = Submitter(server.port, moves, UPDATES_PER_S)
+        submitter.start()
         most, after, gone_s = asyncio.run(_churn(server, clients, wanted.rate, wanted.seconds, before))
-        pace.join()
-        figures.expect("submissions not accepted", len(moves) - pace.statuses[200], 0)
+        submitter.join()
+        figures.expect("submissions not accepted", len(moves) - submitter.statuses[200], 0)
         _check(figures, clients, before, most, after)
         figures.say("all of it was gone after (s)", gone_s)
         log = server.log

@@ -106,13 +106,13 @@ class Costs(threading.Thread):
 
 
 @contextmanager
-def server_for(crowd: int, **more: str) -> Iterator[ServerProcess]:
-    """A server in a temporary directory that allows ``crowd`` sockets; it is killed after the block."""
+def server_for(sockets: int, **more: str) -> Iterator[ServerProcess]:
+    """A server in a temporary directory that allows ``sockets`` sockets; it is killed after the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < crowd + 500:
-        sys.exit(f"{crowd} sockets need more files than the {hard} that this machine allows a process (ulimit -Hn)")
-    slots = str(crowd + 1_000)
+    if hard != resource.RLIM_INFINITY and hard < sockets + 500:
+        sys.exit(f"{sockets} sockets need more files than the {hard} that this machine allows a process (ulimit -Hn)")
+    slots = str(sockets + 1_000)
     with tempfile.TemporaryDirectory(prefix="scoreboard-") as home_dir:
         server = ServerProcess(Path(home_dir), {"SOCKETS_MAX": slots, "SOCKETS_PER_ADDRESS_MAX": slots, **more})
         try:

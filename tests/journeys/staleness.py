@@ -18,7 +18,7 @@ from statistics import median
 
 from tests.journeys.figures import Costs, Figures, percentile, server_for
 from tests.journeys.server import ServerProcess
-from tests.journeys.steady_load import TimedPace, send_all, submissions
+from tests.journeys.steady_load import TimedSubmitter, send_all, submissions
 from tests.journeys.viewer_load import Plan, viewer_process
 
 P50_MS_MAX, P99_MS_MAX = 100, 250
@@ -74,12 +74,12 @@ def _round(figures: Figures, viewers: int, rate: int, seconds: float) -> tuple[f
 
 def _submit(figures: Figures, server: ServerProcess, requests: Sequence[bytes], rate: int) -> tuple[Counter[int], float]:
     """(the times of the submissions in microseconds, the server's CPU seconds a second meanwhile)."""
-    costs, pace = Costs(server), TimedPace(server.port, requests, rate)
-    pace.start()
-    pace.join()
-    cpu_s = costs.cpu_s / pace.took_s
-    figures.expect("submissions not accepted", len(requests) - pace.statuses[200], 0)
-    return pace.took_us, cpu_s
+    costs, submitter = Costs(server), TimedSubmitter(server.port, requests, rate)
+    submitter.start()
+    submitter.join()
+    cpu_s = costs.cpu_s / submitter.took_s
+    figures.expect("submissions not accepted", len(requests) - submitter.statuses[200], 0)
+    return submitter.took_us, cpu_s
 
 
 if __name__ == "__main__":

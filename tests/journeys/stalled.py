@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from tests.journeys.figures import Costs, Figures, metrics, percentile, server_for
 from tests.journeys.server import ServerProcess
-from tests.journeys.steady_load import Pace, send_all, submissions
+from tests.journeys.steady_load import Submitter, send_all, submissions
 from tests.journeys.viewer_load import Plan, Report, ViewerProcess, viewer_process
 
 TICK_MS = 50
@@ -80,20 +80,20 @@ class Phases:
     def play(self, name: str, requests: Sequence[bytes], stall: int = 0) -> tuple[Report, int]:
         """Send the submissions while ``stall`` viewers stall; returns (the viewers' report, the growth of the server in KiB)."""
         figures, viewers = self.figures, self.viewers
-        costs, pace = Costs(self.server), Pace(self.server.port, requests, self.rate)
+        costs, submitter = Costs(self.server), Submitter(self.server.port, requests, self.rate)
         load_cpu_s = viewers.report().cpu_s
         viewers.command("mark")
         viewers.command("stall", stall)
         costs.start()
-        pace.start()
-        pace.join()
+        submitter.start()
+        submitter.join()
         cpu_s = costs.cpu_s
         time.sleep(SETTLE_S)
         report = viewers.report()
         costs.stop()
-        each_s = f"{cpu_s / pace.took_s:.2f}, {(report.cpu_s - load_cpu_s) / pace.took_s:.2f}"
-        figures.expect(f"{name}: submissions not accepted", len(requests) - pace.statuses[200], 0)
-        figures.say(f"{name}: submissions a second", len(requests) / pace.took_s)
+        each_s = f"{cpu_s / submitter.took_s:.2f}, {(report.cpu_s - load_cpu_s) / submitter.took_s:.2f}"
+        figures.expect(f"{name}: submissions not accepted", len(requests) - submitter.statuses[200], 0)
+        figures.say(f"{name}: submissions a second", len(requests) / submitter.took_s)
         figures.say(f"{name}: CPU of server, of driver (s a second)", each_s)
         figures.say(f"{name}: reactor late at most, of the last 10 s (ms)", costs.lag_s * 1000)
         for share in (0.5, 0.99, 1.0):

@@ -90,7 +90,7 @@ def submissions(server: ServerProcess, players: Sequence[str]) -> list[bytes]:
     return ready
 
 
-class Pace(threading.Thread):
+class Submitter(threading.Thread):
     """Sends one request every 1/rate seconds. ``statuses`` and ``took_s`` are complete when the thread has ended."""
 
     def __init__(self, port: int, requests: Sequence[bytes], rate: float) -> None:
@@ -115,8 +115,8 @@ class Pace(threading.Thread):
             one.close()
 
 
-class TimedPace(threading.Thread):
-    """As Pace, but reads each answer at once. ``took_us`` counts the answers by their time in microseconds."""
+class TimedSubmitter(threading.Thread):
+    """As Submitter, but reads each answer at once. ``took_us`` counts the answers by their time in microseconds."""
 
     def __init__(self, port: int, requests: Sequence[bytes], rate: float) -> None:
         super().__init__(daemon=True)

@@ -52,8 +52,8 @@ def settled_board(server: ServerProcess, expected: dict[str, int]) -> dict[str, 
 def test_a_server_killed_at_a_step_loses_no_award_and_repeats_none(step: str, new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(SCOREBOARD_FAILPOINT=f"{step}:5").start()
     submissions = [(user, server.initialize(user)) for user in PLAYERS for _ in range(2)]
-    with ThreadPoolExecutor(4) as crowd:
-        answers = list(crowd.map(lambda one: submit_or_lose(server, *one), submissions))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda one: submit_or_lose(server, *one), submissions))
     assert server.wait() == -9, f"the failpoint {step} was not reached"
     assert None in answers or step == "telling"
 

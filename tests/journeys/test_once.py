@@ -23,8 +23,8 @@ def test_fifty_identical_submissions_bring_one_award(
     server.start()
     server.play("rival")
     submission = server.initialize("amy")
-    with ThreadPoolExecutor(COPIES) as crowd:
-        answers = list(crowd.map(lambda _: server.submit("amy", submission), range(COPIES)))
+    with ThreadPoolExecutor(COPIES) as pool:
+        answers = list(pool.map(lambda _: server.submit("amy", submission), range(COPIES)))
     first = [answer for answer in answers if answer.status == 200]
     again = [answer for answer in answers if answer.status == 409]
     assert (len(first), len(again)) == (1, COPIES - 1)

@@ -72,10 +72,10 @@ def test_submissions_succeed_during_a_redis_fault_and_the_board_recovers(
     server = new_server(RATE_LIMIT_OPEN_ACTIONS_MAX="1000000").start()
     server.play("player-0")
     viewer = watch(server, "viewer")
-    with ThreadPoolExecutor(len(PLAYERS) + 1) as crowd:
-        plays = [crowd.submit(keep_playing, server, user) for user in PLAYERS]
+    with ThreadPoolExecutor(len(PLAYERS) + 1) as pool:
+        plays = [pool.submit(keep_playing, server, user) for user in PLAYERS]
         time.sleep(LOAD_S / 4)
-        crowd.submit(fault, server).result()
+        pool.submit(fault, server).result()
         answered = [one for play in plays for one in play.result()]
 
     assert {status for status, _, _ in answered} == {200}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.journeys.figures import Figures, percentile
-from tests.journeys.steady_load import TimedPace, submissions
+from tests.journeys.steady_load import TimedSubmitter, submissions
 from tests.scale.cpu_usage import CpuUsage
 from tests.scale.test_rebuild import large_server
 from tests.storage.sql_stores import tell
@@ -19,14 +19,14 @@ def test_each_of_forty_five_thousand_entries_is_read_once(tmp_path: Path) -> Non
     with large_server("postgresql", KNOWN, tmp_path) as large:
         ready = submissions(large.server, [f"player-{number * (KNOWN // CHANGED)}" for number in range(CHANGED)])
         cpu, read_before = CpuUsage(large.server, large.store, large.database), tell(large.url, READ)[0][0]
-        pace = TimedPace(large.server.port, ready, CHANGED / SECONDS)
-        pace.start()
-        pace.join()
+        submitter = TimedSubmitter(large.server.port, ready, CHANGED / SECONDS)
+        submitter.start()
+        submitter.join()
         figures.say("CPU s", str(cpu.so_far()))
-        figures.say("took s", pace.took_s)
-        figures.say("award p50, p99, ms", [round(percentile(pace.took_us, share) / 1000, 1) for share in (0.5, 0.99)])
+        figures.say("took s", submitter.took_s)
+        figures.say("award p50, p99, ms", [round(percentile(submitter.took_us, share) / 1000, 1) for share in (0.5, 0.99)])
         large.server.wait_until_in_sync()
-        figures.expect("submissions not accepted", CHANGED - pace.statuses[200], 0)
+        figures.expect("submissions not accepted", CHANGED - submitter.statuses[200], 0)
         assert large.server.stop() == 0  # a session adds its statistics when it ends
         figures.promise("entries read, times those written", (tell(large.url, READ)[0][0] - read_before) / CHANGED, 1.5)
     assert figures.verdict() == 0

@@ -83,9 +83,11 @@ class LargeServer:
         standings = [one for at in range(0, SAMPLE, 500) for one in reads.accounts_of(sample[at : at + 500])]
         reads.close()
         versions = [read_version(cast(bytes | None, value)) for value in self.store.hmget(KNOWN, sample)]
-        drawn = list(zip(versions, self.store.zmscore(RANKING, sample), strict=True))
+        on_board = list(zip(versions, self.store.zmscore(RANKING, sample), strict=True))
         figures.expect(
-            "of 1,000 drawn as the ledger has them", drawn == [(one.version, sort_score_of(one)) for one in standings], True
+            "1,000 players have the ledger's totals on the board",
+            on_board == [(one.version, sort_score_of(one)) for one in standings],
+            True,
         )
 
 
