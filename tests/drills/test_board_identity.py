@@ -35,7 +35,7 @@ def reads(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
     return [(row["userId"], row["score"]) for row in data["leaderboard"]], data.get("degraded", False)
 
 
-def text_lines(server: ServerProcess, text: str) -> int:
+def log_line_count(server: ServerProcess, text: str) -> int:
     return sum(text in text_line for text_line in server.log.splitlines())
 
 
@@ -54,7 +54,7 @@ def test_two_ledgers_on_one_redis_never_show_each_others_players(
     assert production.play("amy").body["data"]["currentRank"] == 1
     until(lambda: "this Redis holds the board of another ledger" in staging.log)
     time.sleep(3)
-    assert text_lines(staging, "this Redis holds the board of another ledger") == 1, "one log line in all, not one a second"
+    assert log_line_count(staging, "this Redis holds the board of another ledger") == 1, "one log line in all, not one a second"
     assert "Traceback" not in staging.log + production.log
     refused = staging.command_line("replay", "verify", "--repair")
     assert refused.returncode != 0
@@ -78,7 +78,7 @@ def test_two_servers_of_one_ledger_with_separate_redis_log_it_and_do_not_rebuild
     epochs = tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")
     time.sleep(6)
     assert tell(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'") == epochs
-    assert text_lines(first, "another server draws this ledger's board in another Redis") == 1
+    assert log_line_count(first, "another server draws this ledger's board in another Redis") == 1
     assert second.play("zed").body["data"]["currentRank"] == 2
     until(lambda: reads(first) == ([("amy", 100), ("zed", 100)], True))
     assert reads(second) == ([("amy", 100), ("zed", 100)], False)

@@ -56,7 +56,7 @@ def servers(tmp_path: Path, postgres_url: str) -> Iterator[list[ServerProcess]]:
     redis.close()
 
 
-def each_knows_what_the_other_signs(servers: list[ServerProcess], began: list[dict[str, object]]) -> None:
+def assert_each_server_accepts_both(servers: list[ServerProcess], began: list[dict[str, object]]) -> None:
     """Assert that each server awards the actions of both, begun before or now, and admits the tokens that both issue."""
     for number, begun in enumerate(began):
         answer = servers[number % 2].submit("amy", begun)
@@ -74,7 +74,7 @@ def restart(servers: list[ServerProcess], step: dict[str, str]) -> None:
         began = [one.initialize("amy") for one in (*servers, *servers[::-1])]
         assert server.stop() == 0
         server.start(**step)
-        each_knows_what_the_other_signs(servers, began)
+        assert_each_server_accepts_both(servers, began)
 
 
 def metric(server: ServerProcess, name: str) -> float:
@@ -110,13 +110,13 @@ def test_a_key_rotation_without_its_first_step_refuses_none_and_is_logged(server
     servers[0].start(**USED)
     assert "do not know this server's ACTION_SIGNATURE_SECRET yet; it signs with an older one until they do" in servers[0].log
     assert signs_with(servers[0]) == former
-    each_knows_what_the_other_signs(servers, [])
+    assert_each_server_accepts_both(servers, [])
     assert servers[1].stop() == 0
     servers[1].start(**USED)
-    each_knows_what_the_other_signs(servers, [])
+    assert_each_server_accepts_both(servers, [])
     time.sleep(EXCHANGED_S)
     assert signs_with(servers[0]) == signs_with(servers[1]) != former
-    each_knows_what_the_other_signs(servers, [])
+    assert_each_server_accepts_both(servers, [])
     assert "all servers know this server's ACTION_SIGNATURE_SECRET" in servers[0].log
 
 

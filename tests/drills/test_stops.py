@@ -68,12 +68,12 @@ def test_awards_succeed_soon_after_each_fault_has_ended(
 ) -> None:
     with store_with(fault, postgres_server, new_server) as store:
 
-        def suffer() -> None:
+        def cause_fault() -> None:
             store.begin()
             time.sleep(FAULT_S)
             store.end()
 
-        ended_s, answered = asyncio.run(_play(store.server, 1 + FAULT_S + BACK_S_MAX + 3, suffer))
+        ended_s, answered = asyncio.run(_play(store.server, 1 + FAULT_S + BACK_S_MAX + 3, cause_fault))
         assert max(one.took_s for _, one in answered) <= 5.5
         late = [one for _, one in answered if one.asked_s > ended_s + BACK_S_MAX]
         assert late

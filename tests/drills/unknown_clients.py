@@ -112,10 +112,10 @@ def _ask_until(
             statuses[(await connection.ask("GET", path))[0]] += 1
         writer.close()
 
-    async def all_of_them() -> None:
+    async def run_all() -> None:
         await asyncio.gather(*[ask(addresses[n % len(addresses)]) for n in range(count)])
 
-    asyncio.run(all_of_them())
+    asyncio.run(run_all())
     answers.put(statuses)
 
 
@@ -163,7 +163,7 @@ def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, stop
         reading.cancel()
         connection.writer.close()
 
-    async def all_of_them() -> None:
+    async def run_all() -> None:
         await asyncio.gather(*[spectate(CONNECTED_S * n / sockets) for n in range(sockets)])
 
-    asyncio.run(all_of_them())
+    asyncio.run(run_all())
