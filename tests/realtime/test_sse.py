@@ -195,7 +195,7 @@ def test_without_a_board_the_client_is_sent_to_come_again(harness: Harness) -> N
     assert parsed(answered.removeprefix(HEAD))[0][2]["code"] == 1013
 
 
-def test_a_stopping_server_sends_a_close_frame(harness: Harness) -> None:
+def test_a_stopping_server_says_goodbye(harness: Harness) -> None:
     client = Watching(harness)
     client.received()
     harness.registry.drain(CloseReason(code=1012, reason="stopping"), 0.1).send(None)
