@@ -1,4 +1,4 @@
-"""How tests wait: at once for what needs no time, on a real reactor for what talks to real stores."""
+"""How tests get the result of a coroutine: at once if it needs no time, or on the real reactor if it uses real stores."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def result_of(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns (or raises), which must be known without waiting."""
+    """The result (or exception) of a coroutine that must end without a wait."""
     settled: list[Any] = []
     defer.ensureDeferred(coroutine).addBoth(settled.append)
-    assert settled, "still waiting: this test was to take no time"
+    assert settled, "the coroutine still waits, but must need no time"
     if isinstance(settled[0], Failure):
         settled[0].raiseException()
     result: T = settled[0]
@@ -23,12 +23,12 @@ def result_of(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def started(coroutine: Coroutine[Any, Any, T]) -> defer.Deferred[T]:
-    """The coroutine, begun; its result comes later."""
+    """Start the coroutine; the Deferred fires with its result."""
     return defer.ensureDeferred(coroutine)
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], seconds_max: float = 30.0) -> T:
-    """Run a coroutine to its end on the real reactor, which is crashed (not stopped) so that the next test can use it again."""
+    """Run a coroutine to its end on the real reactor. The reactor is crashed, not stopped, so that the next test can use it."""
     from twisted.internet import reactor as _reactor
 
     reactor: Any = _reactor

@@ -1,4 +1,4 @@
-"""A wall clock that a test sets while processes run under it, by libfaketime. Their monotonic clocks stay true."""
+"""A wall clock (libfaketime) that a test can set while processes use it. Their monotonic clocks stay true."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.programs import libfaketime
 
 
 class FakeClock:
-    """Processes started with ``environment`` see the true wall clock, moved by what was last given to `step`."""
+    """Processes started with ``environment`` see the true wall clock plus the sum of all steps."""
 
     def __init__(self, directory: Path, name: str = "clock") -> None:
         self._file = directory / name
@@ -25,8 +25,8 @@ class FakeClock:
         self.step(0)
 
     def step(self, by_s: int) -> None:
-        """Set the clock forward (or back) from where it is now."""
+        """Set the clock forward by so many seconds, or back if negative."""
         self.ahead_s += by_s
         written = self._file.with_name(self._file.name + ".new")
         written.write_text(f"{self.ahead_s:+d}")
-        os.replace(written, self._file)  # at once: no process reads half of it
+        os.replace(written, self._file)  # atomic: no process reads a partial file

@@ -1,4 +1,4 @@
-"""Programs and libraries that some tests need and that are not Python packages: skipped without them, but never by CI."""
+"""Programs and libraries, not Python packages, that some tests need: without them a test is skipped, or fails in CI."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-#: What a package brings, by its name in Debian 12. `.ci/run` installs all of them.
+#: The file that the Debian 12 package libfaketime installs. `.ci/run` installs the packages of all programs.
 _LIBFAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program; without it the test is skipped, or fails where CI runs it."""
+    """The path of a program. Without it the test is skipped, or fails in CI."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     return _or_skip(found, name, package)
 
 
 def libfaketime() -> str:
-    """The library that gives a process (by LD_PRELOAD) another clock."""
+    """The path of libfaketime, which gives a process another clock by LD_PRELOAD."""
     return _or_skip(_LIBFAKETIME if Path(_LIBFAKETIME).exists() else None, "libfaketime", "libfaketime")
 
 

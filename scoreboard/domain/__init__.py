@@ -1,1 +1,1 @@
-"""The quiet rooms: values and pure functions. No I/O, no clock, no await; imports nothing of ours but itself."""
+"""Domain: values and pure functions. No I/O, no clock, no await; it imports no other package of this project."""

@@ -9,22 +9,22 @@ import msgspec
 
 from scoreboard.domain.value import Value
 
-#: The one spelling of a version-4 UUID that is accepted.
+#: The only accepted spelling of a version-4 UUID.
 ACTION_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", re.ASCII)
 
-#: What a client said of an action: (key, canonical JSON of the value), sorted by key, no key twice.
+#: The metadata of an action: (key, canonical JSON of the value), sorted by key, each key once.
 Metadata = tuple[tuple[str, bytes], ...]
 
 
 class ClientInfo(Value, frozen=True, kw_only=True):
-    """Where a request came from: the client's address and what it calls itself (cut to 256 characters)."""
+    """The source of a request: the client's address and its User-Agent (the first 256 characters)."""
 
     address: str
     agent: str
 
 
 class Submission(Value, frozen=True, kw_only=True):
-    """A player's word that an action is done, shape-checked but not yet believed."""
+    """A player's claim that an action is done. Its form is checked, its signature is not."""
 
     action_id: str
     action_type: str
@@ -34,7 +34,7 @@ class Submission(Value, frozen=True, kw_only=True):
 
 
 class Receipt(Value, frozen=True, kw_only=True):
-    """What an award brought. Ranks are null when the board could not be asked (``degraded``)."""
+    """The result of an award. Ranks are null when the board could not be read (``degraded``)."""
 
     points: int
     total: int
@@ -43,12 +43,12 @@ class Receipt(Value, frozen=True, kw_only=True):
     degraded: bool = False
 
 
-#: A receipt whose ranks are known, with whose action it is for: (user id, action id, receipt).
+#: A receipt with known ranks and the key of its action: (user id, action id, receipt).
 PlacedReceipt = tuple[str, str, Receipt]
 
 
 class AwardSummary(Value, frozen=True, kw_only=True):
-    """One award as anybody may know it: what was done, what it brought, where that led. No address, metadata or signature."""
+    """The public part of one award: the action, its points and the new total. No address, metadata or signature."""
 
     action_type: str
     points: int

@@ -1,4 +1,4 @@
-"""Ledger entries as they are read back: for audits, exports, resets and checks."""
+"""Ledger entries as audits, exports, resets and checks read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scoreboard.domain.value import Value
 
 
 class Entry(Value, frozen=True, kw_only=True):
-    """One ledger row. ``metadata`` is a JSON object as text; a reset's carries operator, reason and reset id."""
+    """One ledger row. ``metadata`` is a JSON object as text; for a reset it contains operator, reason and reset id."""
 
     transaction_id: str
     user_id: str
@@ -26,7 +26,7 @@ class Entry(Value, frozen=True, kw_only=True):
 
 
 class EntryFilter(Value, frozen=True, kw_only=True):
-    """Which entries: every condition given must hold; ``since_ms`` is inclusive, ``until_ms`` exclusive."""
+    """A filter of entries: all given conditions must hold; ``since_ms`` is inclusive, ``until_ms`` exclusive."""
 
     user_id: str | None = None
     action_id: str | None = None
@@ -36,7 +36,7 @@ class EntryFilter(Value, frozen=True, kw_only=True):
 
 
 class ResetOrder(Value, frozen=True, kw_only=True):
-    """Take these players (or, with ``user_ids`` None, everyone) back to nothing; who orders it and why is kept."""
+    """An order to reset these players (all if ``user_ids`` is None) to 0 points; the ledger keeps its operator and reason."""
 
     reset_id: str
     user_ids: tuple[str, ...] | None
@@ -46,14 +46,14 @@ class ResetOrder(Value, frozen=True, kw_only=True):
 
 
 class ResetResult(Value, frozen=True, kw_only=True):
-    """The standings that a reset left, and the players whose rows another session held: they are as they were."""
+    """The standings after a reset, and the players that it did not change because another session held their rows."""
 
     standings: list[Standing]
     held: tuple[str, ...] = ()
 
 
 class Finding(Value, frozen=True, kw_only=True):
-    """Something that does not add up: which player, where, what it should be and what it is."""
+    """An inconsistency: the player, the place, the expected value and the actual one."""
 
     user_id: str
     where: Literal["user_scores", "board", "chain"]
@@ -61,5 +61,5 @@ class Finding(Value, frozen=True, kw_only=True):
     found: str
 
 
-#: The action type of a reset's entries; never in the catalogue.
+#: The action type of the entries of a reset; the catalogue never contains it.
 RESET: Literal["RESET"] = "RESET"

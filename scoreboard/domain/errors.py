@@ -1,27 +1,27 @@
-"""Errors of stores: a store that did not answer, and a ledger or a board that cannot be what it should be."""
+"""Errors of stores: no answer, a wrong setting, or a ledger or board in a wrong state."""
 
 from __future__ import annotations
 
 
 class StoreUnavailable(Exception):
-    """A store did not answer in time or could not do it. Nothing is known to have changed unless the contract says so."""
+    """A store did not answer in time, or failed. Whether it changed anything is unknown, unless the contract says so."""
 
 
 class StoreAway(StoreUnavailable):
-    """The store was not asked, because it did not answer others or because too many wait: nothing has changed."""
+    """The store was not called, because it did not answer other calls or too many calls wait. Nothing has changed."""
 
 
 class StoreMisconfigured(StoreUnavailable):
-    """The store answers and refuses us: a setting is wrong, and no second try can help before an operator has mended it."""
+    """The store refuses our settings. A retry cannot succeed before an operator has corrected them."""
 
 
 class LedgerWentBack(Exception):
-    """The ledger is behind what was seen of it: it was restored from a copy, or another one took its place."""
+    """The ledger is behind a state that was read before: it was restored from a copy, or replaced by another one."""
 
 
 class StaleBoard(Exception):
-    """The board cannot be read or set now: it is lost, damaged, of another epoch or of another ledger, or behind the ledger."""
+    """The board cannot be used now: it is lost, damaged, of another epoch or ledger, or behind the ledger."""
 
 
 class DamagedBoard(StaleBoard):
-    """Something on the board cannot be read as what we wrote: it must be rebuilt, whatever its state says."""
+    """Data on the board has a wrong form: the board must be rebuilt, whatever its state says."""

@@ -1,4 +1,4 @@
-"""Health: the condition of each thing that a process depends on."""
+"""Health: the condition of each dependency of a process."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from scoreboard.domain.value import Value
 
 
 class Condition(Value, frozen=True, kw_only=True):
-    """How one thing that this process depends on fares.
+    """The condition of one dependency of this process.
 
-    ``ok``: all is well. ``serving``: this process can do its share all the same; if not, a balancer sends players elsewhere.
-    ``detail``: why it is not ok, one plain sentence that strangers may read; empty when it is.
+    ``ok``: it works. ``serving``: this process can serve players nevertheless; if not, a load balancer should not use it.
+    ``detail``: the reason why it is not ok, as one plain sentence without secrets; empty if it is ok.
     """
 
     name: str

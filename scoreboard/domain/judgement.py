@@ -1,7 +1,7 @@
-"""Where an award is decided: from a claim and what the ledger knows to an Award or a Refusal, and nothing else.
+"""Judgement: decides from a claim and the facts in the ledger whether it becomes an Award or a Refusal.
 
-A ledger gathers the facts of a whole batch, lets ``settle`` judge it claim by claim, and appends what came out, all
-in one transaction; so memory, SQLite and PostgreSQL judge alike because they do not judge at all.
+A ledger gathers the facts of a batch, calls ``judge_batch`` and appends the awards, all in one transaction. So memory, SQLite
+and PostgreSQL always decide in the same way: none of them has rules of its own.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import POINTS_MAX, Standing, crossed
 from scoreboard.domain.value import Value
 
-#: How long a batch may take, and how long a submission may from its arrival until the ledger has answered.
+#: The longest time of a batch, and of a submission from its arrival until the answer of the ledger.
 AWARD_S_MAX: Final = 4.5
 DAY_MS: Final = 86_400_000
 
 
 class Claim(Value, frozen=True, kw_only=True):
-    """A submission whose signature held, ready to be judged at ``at_ms`` under the rule of its type.
+    """A submission with a verified grant, to be judged at ``at_ms`` under the rule of its type.
 
-    ``milestones``, ascending, are the totals that there is something to unlock at.
+    ``milestones`` are the totals at which a player unlocks an achievement, in ascending order.
     """
 
     transaction_id: str
@@ -42,12 +42,12 @@ class Claim(Value, frozen=True, kw_only=True):
 
     @property
     def day_start_ms(self) -> int:
-        """When the UTC day of this claim began."""
+        """The beginning of the claim's UTC day."""
         return self.at_ms - self.at_ms % DAY_MS
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """What the ledger knows of one user before a batch: the total, its version, and how many awards made it."""
+    """The account of one user before a batch: the total, its version, and the number of awards."""
 
     points: int = 0
     version: int = 0
@@ -56,16 +56,16 @@ class Account(Value, frozen=True, kw_only=True):
 
 
 class UsedAction(Value, frozen=True, kw_only=True):
-    """An action of a player that the ledger already holds: what was submitted, and the receipt it got."""
+    """An action of a player that is in the ledger already: the submission and its receipt."""
 
     action_type: str
     receipt: Receipt
 
 
 class Award(Value, frozen=True, kw_only=True):
-    """A claim that was granted: the ledger's next row for this user.
+    """A claim that was awarded: the next row of the ledger for this user.
 
-    ``unlocked`` are the milestones that it, and no award before it, brought the player past; only a ledger knows them.
+    ``unlocked`` are the milestones that this award reached first; only the ledger knows them.
     """
 
     claim: Claim
@@ -78,21 +78,21 @@ class Award(Value, frozen=True, kw_only=True):
 
     @property
     def user_id(self) -> str:
-        """Whose award it is."""
+        """The player's user id."""
         return self.claim.player.user_id
 
     @property
     def points(self) -> int:
-        """What was awarded: the signed worth, never the client's."""
+        """The awarded points: those of the signed grant, never a number from the client."""
         return self.claim.grant.points
 
     @property
     def crossed(self) -> Sequence[int]:
-        """The milestones that it brought the total past, for the first time or again."""
+        """The milestones that the total reached with this award, for the first time or again."""
         return crossed(self.score_before, self.score_after, self.claim.milestones)
 
     def standing(self) -> Standing:
-        """The player's total after this award, as the board is to draw it."""
+        """The player's standing after this award, for the board."""
         player = self.claim.player
         return Standing(
             user_id=player.user_id,
@@ -108,18 +108,18 @@ class Award(Value, frozen=True, kw_only=True):
 
     @property
     def summary(self) -> AwardSummary:
-        """What may be told of it."""
+        """The public part of this award."""
         return AwardSummary(
             action_type=self.claim.grant.action_type, points=self.points, total=self.score_after, at_ms=self.claim.at_ms
         )
 
 
 class BatchFacts(Value, frozen=True, kw_only=True):
-    """The facts of a batch, gathered in its transaction. ``held`` players' accounts are locked by somebody else.
+    """The facts of a batch, gathered in its transaction. Another session holds the accounts of the players in ``held``.
 
     ``accounts`` by user id; ``suspended`` holds user ids; ``used`` by (user id, action id); ``today`` counts awards by
-    (user id, action type, day start); ``completed`` holds (user id, action type) pairs ever awarded. The last two need only
-    cover what the claims' rules ask.
+    (user id, action type, day start); ``completed`` holds all awarded (user id, action type) pairs. The last two must cover
+    only what the rules of the claims need.
     """
 
     accounts: dict[str, Account]
@@ -131,12 +131,12 @@ class BatchFacts(Value, frozen=True, kw_only=True):
 
 
 Verdict = Award | Refusal
-#: A player's milestone, by (user id, milestone): unlocked once for ever.
+#: The key of a player's milestone, (user id, milestone): it is unlocked at most once.
 MilestoneKey = tuple[str, int]
 
 
 def judge(claim: Claim, facts: BatchFacts) -> Verdict:
-    """Weigh one claim against the facts. Refusing burns nothing: the action may be submitted again."""
+    """Judge one claim by the facts. A refusal uses nothing up: the action may be submitted again."""
     grant, rule, user_id = claim.grant, claim.rule, claim.player.user_id
     if user_id in facts.held:
         return HELD
@@ -144,7 +144,7 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
         return SUSPENDED
     used = facts.used.get((user_id, grant.action_id))
     if used is not None:
-        # A retry is answered, not punished. An action of another player is not found: its signature names that player.
+        # A retry gets its receipt again. An action of another player cannot be found here: its signature contains that player.
         if used.action_type != grant.action_type:
             return INVALID_ACTION
         return Refusal(
@@ -181,10 +181,10 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
 
 
 def judge_batch(claims: Sequence[Claim], facts: BatchFacts) -> list[Verdict]:
-    """Judge a batch in order, each claim seeing what those before it brought. Updates ``past`` as it goes.
+    """Judge a batch in order; each claim sees the results of those before it. Updates ``facts``.
 
     A claim that repeats an action awarded earlier in the same batch is refused as used; its receipt has no ranks
-    yet (``rank`` null), for whoever asked the board to fill in.
+    yet (``rank`` null), because the board is set after the batch.
     """
     verdicts: list[Verdict] = []
     for claim in claims:
@@ -211,12 +211,12 @@ def _remember(award: Award, facts: BatchFacts) -> None:
 
 
 def unplaced(award: Award) -> Receipt:
-    """The receipt of an award whose ranks the board has not told (yet)."""
+    """The receipt of an award without ranks, which come from the board later."""
     return Receipt(points=award.points, total=award.score_after, rank=None, previous_rank=None, degraded=True)
 
 
 def standings_of(awards: Iterable[Award]) -> list[Standing]:
-    """Where a batch leaves each user, with all that led there: what a board needs to be told."""
+    """The last standing of each user of a batch with all its awards, for the board."""
     standings: dict[str, Standing] = {}
     for award in awards:
         earlier, later = standings.get(award.user_id), award.standing()
@@ -225,12 +225,12 @@ def standings_of(awards: Iterable[Award]) -> list[Standing]:
 
 
 def latest(awards: Iterable[Award]) -> list[Award]:
-    """The last award of each user, in order of first appearance."""
+    """The last award of each user, in the order of the users' first awards."""
     return list({award.user_id: award for award in awards}.values())
 
 
 def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
-    """What a batch may unlock and the first award of it that does, if the ledger does not have it already."""
+    """The milestones that a batch may unlock, each with its first award; the ledger may have some already."""
     found: dict[MilestoneKey, Award] = {}
     for award in awards:
         for milestone in award.crossed:
@@ -239,7 +239,7 @@ def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
 
 
 def with_unlocks(verdicts: Iterable[Verdict], new: Collection[MilestoneKey]) -> list[Verdict]:
-    """The verdicts, each award with what it unlocked: of the batch's crossings those that were new to the ledger."""
+    """The verdicts; each award gets the milestones that were new to the ledger as ``unlocked``."""
     left = set(new)
     decided: list[Verdict] = []
     for verdict in verdicts:

@@ -1,4 +1,4 @@
-"""Ledger state: what a ledger reports of itself, and pages of its changes."""
+"""Ledger state: the identity and epoch of a ledger, and pages of its changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from scoreboard.domain.value import Value
 
 
 class LedgerState(Value, frozen=True, kw_only=True):
-    """What a ledger says of itself.
+    """The identity of a ledger, and the newest epoch of its board.
 
-    ``ledger_id`` is the same in every copy, ``instance`` names where this copy lies: a database of a cluster, or a file.
-    ``epoch`` is the newest of the board, 0 before the first, ``drawn_on`` the run of the Redis that it was begun on, and
-    ``followed_s_ago`` how long ago a server signed that it draws there, in seconds of the ledger's clock.
+    ``ledger_id`` is the same in every copy; ``instance`` names the place of this copy: a database of a cluster, or a file.
+    ``epoch`` is the newest epoch of the board (0 before the first), ``drawn_on`` the run id of the Redis where it began.
+    ``followed_s_ago`` says how long ago a server recorded that it sets the board there, in seconds of the ledger's clock.
     """
 
     ledger_id: str
@@ -24,7 +24,7 @@ class LedgerState(Value, frozen=True, kw_only=True):
 
 
 class ChangedPage(Value, frozen=True, kw_only=True):
-    """Standings that changed, in no promised order; ``after`` asks for the next page, "" says that this was the last."""
+    """Changed standings in any order. ``after`` is the argument for the next page; "" means that this is the last page."""
 
     standings: Sequence[Standing]
     after: str

@@ -1,17 +1,17 @@
-"""How much of something, how often: limits as values, and the arithmetic of the two policies.
+"""Rate limits as values, and the arithmetic of the two policies.
 
 Sliding window (the default): in **any** window of ``window_ms`` at most ``quota`` units are admitted. The
-log of a subject is a run of (slot, count) pairs; a slot is ``grain_ms`` long. Up to 128 units the grain is 1 ms and the
-log exact; beyond, the window is cut into 100 slots and a slot counts until it has left the window whole, so the limit
-still holds and a refusal lasts at most one grain too long.
+log of a subject is a list of (slot, count) pairs; a slot is ``grain_ms`` long. Up to 128 units the grain is 1 ms and the
+log is exact. Above that the window is divided into 100 slots, and a slot counts until it has left the window completely: so the
+limit still holds, and a refusal lasts at most one grain too long.
 
 Token bucket: ``quota`` tokens at most, refilled evenly over ``window_ms``. Smoother, but a burst and a refill may admit up
 to twice the quota in one window.
 
-A request that meets several limits is judged by all of them first and counted only if all admit it: what one limit refuses uses
-up nothing of another (`Gate.admit`).
+If several limits apply to a request, all are checked first, and the request counts only if all admit it: a refusal by one
+limit uses up nothing of another (`RateLimiter.check`).
 
-The Lua of the Redis gate computes the same; one contract suite holds both to it.
+The Lua script of the Redis rate limiter computes the same; one contract suite tests both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SLOTS: Final = 100
 
 
 class Limit(Value, frozen=True, kw_only=True):
-    """At most ``quota`` units a subject in ``window_ms``; ``name`` is what clients and metrics call it."""
+    """At most ``quota`` units in ``window_ms`` for each subject; clients and metrics see ``name``."""
 
     name: str
     quota: int
@@ -40,13 +40,13 @@ class Limit(Value, frozen=True, kw_only=True):
         return 1 if self.quota <= _EXACT_QUOTA_MAX else max(1, self.window_ms // _SLOTS)
 
     def leaves_ms(self, now_ms: int) -> int:
-        """When the slot that holds ``now_ms`` will have left the window whole."""
+        """The time at which the slot of ``now_ms`` has left the window completely."""
         grain_ms = self.grain_ms
         return now_ms - now_ms % grain_ms + grain_ms - 1 + self.window_ms
 
 
 class Hit(Value, frozen=True, kw_only=True):
-    """One use of a limit by a subject (a user id, an address, or ``*`` for everyone together)."""
+    """One use of a limit by a subject (a user id, an address, or ``*`` for all together)."""
 
     limit: Limit
     subject: str
@@ -54,14 +54,14 @@ class Hit(Value, frozen=True, kw_only=True):
 
     @property
     def units(self) -> int:
-        """The cost, never more than the whole quota, so that every hit can succeed at some time."""
+        """The cost, at most the whole quota, so that every hit can succeed at some time."""
         return min(self.cost, self.limit.quota)
 
 
 class ConcurrencySlot(Value, frozen=True, kw_only=True):
-    """One of ``quota`` places that a user may hold at once, until ``ttl_ms`` have passed or it is released.
+    """One of ``quota`` slots that a user may hold at the same time, until ``ttl_ms`` have passed or it is released.
 
-    An initialized action holds one until it is awarded or expires.
+    An initialized action holds a slot until it is awarded or expires.
     """
 
     user_id: str
@@ -71,10 +71,10 @@ class ConcurrencySlot(Value, frozen=True, kw_only=True):
 
 
 class RateVerdict(Value, frozen=True, kw_only=True):
-    """Whether all hits were admitted. If not, nothing was counted; ``refused`` names the limit that refuses longest, and
-    ``retry_after_ms`` says when that may pass.
+    """Whether all hits were admitted. If not, none was counted; ``refused`` names the limit with the longest wait, and
+    ``retry_after_ms`` is that wait.
 
-    ``remaining`` and ``reset_ms`` speak of the last hit's limit (the narrowest): units left, and time until more come.
+    ``remaining`` and ``reset_ms`` belong to the limit of the last hit (the narrowest): the units left, and the time until more.
     """
 
     refused: str | None = None
@@ -84,11 +84,11 @@ class RateVerdict(Value, frozen=True, kw_only=True):
 
 
 class SlidingLog:
-    """The log of one subject: (when the slot leaves the window, units in it), oldest first. The gate passes the time.
+    """The log of one subject: (the time at which a slot leaves the window, its units), oldest first. The caller passes the time.
 
-    A log whose newest slot lies ahead of that time was written before the clock was set back. How long ago, nobody can know, so
-    it is taken for written just now, and the slots before it keep their distance: no window lasts longer than its length after
-    the step, and none admits more than its quota.
+    If the newest slot is ahead of that time, the clock was set back after it. The age of the slot is then unknown, so it counts
+    as written now, and the older slots keep their distance to it: after the step no window lasts longer than its length, and none
+    admits more than its quota.
     """
 
     __slots__ = ("pairs", "total")
@@ -98,7 +98,7 @@ class SlidingLog:
         self.total = 0
 
     def hit(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
-        """(admitted, units left, milliseconds until `units` more could be admitted or the oldest leaves)."""
+        """(admitted, units left, milliseconds until `units` more could be admitted or the oldest slot leaves)."""
         answer = self.peek(limit, units, now_ms)
         if answer[0]:
             leaves_ms = limit.leaves_ms(now_ms)
@@ -110,9 +110,9 @@ class SlidingLog:
         return answer
 
     def peek(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
-        """What `hit` would answer; nothing is counted."""
+        """The answer of `hit`, without a count."""
         pairs = self.pairs
-        if pairs and pairs[-1][0] > now_ms + limit.window_ms:  # a slot of the present may be, by less than a grain
+        if pairs and pairs[-1][0] > now_ms + limit.window_ms:  # the present slot may be ahead by less than a grain
             self._rebase(limit.leaves_ms(now_ms))
         while pairs and pairs[0][0] <= now_ms:
             self.total -= pairs.popleft()[1]
@@ -122,7 +122,7 @@ class SlidingLog:
         return True, left - units, (pairs[0][0] if pairs else limit.leaves_ms(now_ms)) - now_ms
 
     def has_room(self, limit: Limit, units: int, now_ms: int) -> bool:
-        """Whether `hit` would admit; cheap as long as all that was ever counted leaves room."""
+        """Whether `hit` would admit; cheap while all counted units, also the old ones, leave room."""
         return self.total + units <= limit.quota or self.peek(limit, units, now_ms)[0]
 
     def _rebase(self, leaves_ms: int) -> None:
@@ -140,10 +140,10 @@ class SlidingLog:
 
 
 class TokenBucket:
-    """The bucket of one subject. Mutable; the gate that holds it passes the time.
+    """The token bucket of one subject: ``quota`` tokens at most, refilled evenly. Mutable; the caller passes the time.
 
-    Whole numbers only, so that Lua and Python never round apart: a token is ``window_ms`` of the level, and ``quota`` of it flows
-    in each millisecond. A clock that was set back lets nothing flow in for the time that it skipped.
+    It uses whole numbers only, so that Lua and Python round alike: a token is ``window_ms`` units of the level, and each
+    millisecond adds ``quota`` units. After a clock was set back, nothing is added until it reaches its former time again.
     """
 
     __slots__ = ("at_ms", "level")
@@ -153,14 +153,14 @@ class TokenBucket:
         self.at_ms = 0
 
     def hit(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
-        """(admitted, whole tokens left, milliseconds until the bucket is full or, if refused, until `units` are there)."""
+        """(admitted, whole tokens left, milliseconds until the bucket is full or, if refused, until it has `units` tokens)."""
         answer = self.peek(limit, units, now_ms)
         if answer[0]:
             self.level -= units * limit.window_ms
         return answer
 
     def peek(self, limit: Limit, units: int, now_ms: int) -> tuple[bool, int, int]:
-        """What `hit` would answer; nothing is taken."""
+        """The answer of `hit`, without taking tokens."""
         full, needed = limit.quota * limit.window_ms, units * limit.window_ms
         if self.level < 0:
             self.level = full

@@ -1,4 +1,4 @@
-"""What the house keeps of players besides their points: what they unlocked, what they wish, whether they are suspended."""
+"""What the server keeps about players besides their points: achievements, settings and suspensions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from scoreboard.domain.value import Value
 
-#: What a user id may look like, wherever it comes from.
+#: The form of a user id, whatever its source.
 USER_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 
 TICKET_LIFE_S: Final = 30
@@ -17,7 +17,7 @@ Role = Literal["user", "admin", "service", "spectator"]
 
 
 class Player(Value, frozen=True, kw_only=True):
-    """Who a verified token says is asking; ``expires_at_s`` is the token's own end, in Unix seconds."""
+    """The player that a verified token names; ``expires_at_s`` is the end of the token in Unix seconds."""
 
     user_id: str
     username: str
@@ -31,30 +31,30 @@ class Player(Value, frozen=True, kw_only=True):
         return self.role != "spectator"
 
 
-#: What kind of achievement a milestone of one's total is.
+#: The kind of an achievement: a milestone of the total.
 SCORE_MILESTONE: Final[Literal["SCORE_MILESTONE"]] = "SCORE_MILESTONE"
 
 
-#: Into how many shards the ledger is cut. Written into every row, so it never changes.
+#: The number of shards of the ledger. The shard is written into every row, so this number never changes.
 LEDGER_SHARDS: Final = 64
 
 
 def ledger_shard(user_id: str) -> int:
     """The shard of the ledger that holds all rows of a player: CRC-32 of the id's UTF-8 bytes, modulo 64.
 
-    It stands at the head of every key that holds a player, so that a distributed database can keep a player's rows together.
+    Every key with a player begins with it, so that a distributed database can keep the rows of a player together.
     """
     return zlib.crc32(user_id.encode()) % LEDGER_SHARDS
 
 
 class PlayerSettings(Value, frozen=True, kw_only=True):
-    """What a player decides: whether others may follow each of the player's actions as it happens."""
+    """The settings of a player: whether others may spectate the player's actions."""
 
     spectators: bool = True
 
 
 class Achievement(Value, frozen=True, kw_only=True):
-    """A milestone that a player's total reached for the first time, by which action and when."""
+    """A milestone that a player's total reached for the first time, with the action and the time."""
 
     milestone: int
     action_id: str
@@ -62,7 +62,7 @@ class Achievement(Value, frozen=True, kw_only=True):
 
 
 class SuspensionOrder(Value, frozen=True, kw_only=True):
-    """Suspend a player, or (not ``suspended``) lift it again; who orders it and why is kept for good."""
+    """An order to suspend a player, or to end a suspension (``suspended`` False). Its operator and reason are kept for ever."""
 
     suspension_id: str
     user_id: str
@@ -73,7 +73,7 @@ class SuspensionOrder(Value, frozen=True, kw_only=True):
 
 
 class PlayerChange(Value, frozen=True, kw_only=True):
-    """One change of the register, numbered in the order of commits: what it left of what it was about (None: not about that)."""
+    """One change of a player's settings or suspension, with its number in the order of commits; None is what did not change."""
 
     revision: int
     user_id: str

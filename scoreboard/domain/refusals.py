@@ -1,6 +1,6 @@
-"""Every way to say no, named once. A refusal is an answer, not a fault.
+"""Refusals: every answer that refuses a request, with its public code. A refusal is an answer, not a fault.
 
-The numbers are the public ``code`` of an answer; docs/protocol.md lists them. Only the web wing knows statuses.
+The numbers are the public ``code`` of an answer (docs/protocol.md). Only ``net`` and ``web`` know HTTP statuses.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from scoreboard.domain.value import Value
 
 
 class Reason(Enum):
-    """Why something was refused: the public name is the member's name, the public code its value."""
+    """The reason of a refusal: the public name is the name of the member, the public code is its value."""
 
     MALFORMED_REQUEST = 4000
     INVALID_ACTION = 4001
@@ -35,10 +35,10 @@ class Reason(Enum):
 
 
 class Refusal(Value, frozen=True, kw_only=True):
-    """A no: its reason, a sentence for people, and what the asker may need to do better next time.
+    """A refusal: its reason, a sentence for people, and what helps the client to correct the request.
 
-    ``field`` names the member of the request at fault; ``retry_after_s`` (whole seconds, ≥ 1) when to come back;
-    ``receipt`` is the original one of an action that was already awarded.
+    ``field`` names the wrong member of the request; ``retry_after_s`` (whole seconds, ≥ 1) says when a retry may succeed;
+    ``receipt`` is the original receipt of an action that was awarded before.
     """
 
     reason: Reason
@@ -49,14 +49,14 @@ class Refusal(Value, frozen=True, kw_only=True):
 
 
 class Refused(Exception):
-    """Carries a refusal out of a room where returning it would hide the ordinary path."""
+    """An exception with a refusal, for code where a returned refusal would hide the normal path."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
 
 
-#: One answer for every mismatch, so that nobody learns which part was wrong.
+#: The one answer for every mismatch, so that no client learns which part was wrong.
 INVALID_ACTION: Final = Refusal(reason=Reason.INVALID_ACTION, message="Action signature verification failed")
 ACTION_EXPIRED: Final = Refusal(reason=Reason.ACTION_EXPIRED, message="This action has expired; initialize a new one")
 SUSPENDED: Final = Refusal(reason=Reason.FORBIDDEN, message="This account is suspended")
@@ -66,12 +66,12 @@ TOO_MANY_VIEWS: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too 
 
 
 def malformed(field: str, message: str) -> Refusal:
-    """The request cannot be read: ``field`` is the member at fault (dotted path, ``body`` for the whole)."""
+    """The request has a wrong form: ``field`` is the wrong member (a dotted path, ``body`` for the whole)."""
     return Refusal(reason=Reason.MALFORMED_REQUEST, message=message, field=field)
 
 
 def too_early(wait_ms: int) -> Refusal:
-    """An action that cannot have been completed yet, and may be submitted again after a wait."""
+    """The action cannot be completed yet; the client may submit it again after ``wait_ms``."""
     return Refusal(
         reason=Reason.ACTION_TOO_EARLY,
         message="This action cannot have been completed yet; submit it again later",
@@ -80,9 +80,9 @@ def too_early(wait_ms: int) -> Refusal:
 
 
 def unavailable(message: str = "The ledger cannot be reached; nothing was awarded", retry_after_s: int = 1) -> Refusal:
-    """We cannot do it now; the asker may come back."""
+    """The server cannot do it now; the client may retry after ``retry_after_s``."""
     return Refusal(reason=Reason.UNAVAILABLE, message=message, retry_after_s=retry_after_s)
 
 
-#: Somebody else holds the player's account in the ledger just now (another server, an operator's session).
+#: Another session (of a server or an operator) holds the player's account in the ledger at present.
 HELD: Final = unavailable("Another operation holds this player; nothing was awarded")

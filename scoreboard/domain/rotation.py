@@ -1,4 +1,4 @@
-"""Key rotation: which of its keys a server may sign with while other servers run that may not know all of them."""
+"""Key rotation: chooses the key with which a server signs while other servers may not know all of its keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scoreboard.domain.value import Value
 
 
 class KnownKeys(Value, frozen=True, kw_only=True):
-    """The key ids of one server's ring, which tell nothing of its keys: the one it is set to sign with, and all it verifies."""
+    """The key ids of one server's ring, which reveal nothing of the keys: its signing key, and all keys that it accepts."""
 
     signs: str
     verifies: tuple[str, ...]
@@ -25,11 +25,11 @@ class ServerKeys(Value, frozen=True, kw_only=True):
 
 
 def known_keys(ring: Keyring) -> KnownKeys:
-    """What other servers may know of a ring."""
+    """The public part of a ring, for other servers."""
     return KnownKeys(signs=ring.current, verifies=tuple(ring.secrets))
 
 
 def agreed(ring: Keyring, others: Sequence[KnownKeys]) -> Keyring:
-    """The ring, signing with a key that all others verify: its current one if possible; as it is when they share none."""
+    """The ring with a signing key that all other servers accept: the current one if possible. Unchanged if they share no key."""
     common = [kid for kid in (ring.current, *ring.secrets) if all(kid in other.verifies for other in others)]
     return msgspec.structs.replace(ring, current=common[0]) if common else ring

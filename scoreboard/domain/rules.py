@@ -1,6 +1,6 @@
-"""What an action is worth, which metadata it takes, how often and after what: the catalogue, as values.
+"""Catalogue of actions as values: the points, the metadata, the limits and the preconditions of each action type.
 
-The catalogue is written in ``config/actions.toml`` and parsed by ``config``; this room only applies it.
+The catalogue is written in ``config/actions.toml`` and parsed by ``config``; this module only applies it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Scalar = str | int | float | bool
 
 
 class FieldRule(Value, frozen=True, kw_only=True):
-    """What one metadata member must be. Bounds are inclusive; lengths count characters."""
+    """The rule of one metadata member. Bounds are inclusive; lengths count characters."""
 
     name: str
     kind: Kind
@@ -30,11 +30,11 @@ class FieldRule(Value, frozen=True, kw_only=True):
 
 
 class ActionRule(Value, frozen=True, kw_only=True):
-    """One kind of action: its worth in points and what makes it honest.
+    """One action type: its points and its rules.
 
-    ``points_by`` gives other worths by the value of the metadata member ``points_field``;
-    ``duration_ms_min`` is the shortest honest time between initialize and submit;
-    ``daily_max`` awards a user and UTC day; ``requires`` names action types completed before.
+    ``points_by`` gives other points by the value of the metadata member ``points_field``;
+    ``duration_ms_min`` is the shortest allowed time between initialize and submit;
+    ``daily_max`` is the number of awards for each user and UTC day; ``requires`` names action types to be completed before.
     """
 
     action_type: str
@@ -51,7 +51,7 @@ Catalogue = Mapping[str, ActionRule]
 
 
 def points_for(rule: ActionRule, metadata: Mapping[str, object]) -> int:
-    """Points that this action will bring when it is completed."""
+    """The points of this action, by its metadata."""
     if rule.points_field is not None:
         chosen = metadata.get(rule.points_field)
         for value, points in rule.points_by:
@@ -61,7 +61,7 @@ def points_for(rule: ActionRule, metadata: Mapping[str, object]) -> int:
 
 
 def check_metadata(rule: ActionRule, metadata: Mapping[str, object]) -> Refusal | None:
-    """A refusal that names the first member at fault, or None when the metadata fits the rule."""
+    """A refusal that names the first wrong member, or None if the metadata fits the rule."""
     known = {field.name: field for field in rule.fields}
     for name in metadata:
         if name not in known:
@@ -100,6 +100,6 @@ def _is_kind(kind: Kind, value: object) -> bool:
         return isinstance(value, str)
     if kind == "boolean":
         return isinstance(value, bool)
-    if isinstance(value, bool):  # True is an int to Python, never to us
+    if isinstance(value, bool):  # in Python True is an int, but not in JSON
         return False
     return isinstance(value, int) if kind == "integer" else isinstance(value, int | float)

@@ -1,4 +1,4 @@
-"""What is kept of a client that was lost, until it comes back. Pure values."""
+"""Saved session: what the server keeps of a client whose connection was lost, until it reconnects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ SESSION_KEPT_S: Final = 120
 
 
 class ResumeResult(Value, frozen=True, kw_only=True):
-    """How a listener that was away comes back: with what it missed, or (``missed`` None) with the top alone.
+    """The result of a resume: the missed events, or (``missed`` None) only the top.
 
-    ``missed`` are the events that bring it to the page's cursor, which all of them carry: each player's latest, and the top.
+    ``missed`` are the events that bring the client to the cursor of the page: the last one of each player, and the top. All of
+    them have that cursor.
     """
 
     page: Page
@@ -23,14 +24,14 @@ class ResumeResult(Value, frozen=True, kw_only=True):
 
 
 class RoomSubscription(Value, frozen=True, kw_only=True):
-    """In the leaderboard room: since the snapshot at a cursor, told row operations or whole tops."""
+    """A subscription to the leaderboard room since the snapshot at a cursor, with row operations or whole tops."""
 
     since: Cursor
     rows: bool
 
 
 class Subscriptions(Value, frozen=True, kw_only=True):
-    """Where a client is. One more room is one more member here, absent by default."""
+    """The subscriptions of a client. A new kind of room becomes a new member here, with None as its default."""
 
     leaderboard: RoomSubscription | None = None
     views: tuple[View, ...] = ()
@@ -41,7 +42,7 @@ NO_SUBSCRIPTIONS = Subscriptions()
 
 
 class SavedSession(Value, frozen=True, kw_only=True):
-    """A client that was lost: its session's public and private id, whose it was, and where it was."""
+    """The session of a lost client: its public and private id, its player, and its subscriptions."""
 
     sid: str
     pid: str

@@ -1,4 +1,4 @@
-"""Value objects: the base of all that the program's parts hand to each other.
+"""Value objects: the base of all values that the packages exchange.
 
 Times are whole milliseconds since the Unix epoch (``_ms``), points are whole numbers within ±(2⁵³−1).
 """
@@ -9,4 +9,4 @@ import msgspec
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
-    """A frozen value: keyword-only, compared by what it holds."""
+    """A frozen, keyword-only value that is compared by its members."""

@@ -1,1 +1,1 @@
-"""The attack suite: for every rule "only X is admitted", what is not X, shown at every door (docs/security.md)."""
+"""The attack suite: for every rule "only X is admitted", it tries what is not X at every endpoint (docs/security.md)."""

@@ -1,7 +1,7 @@
-"""Attacks with credentials that are real: used twice, by another, after their time. Each returns what it got in with.
+"""Attacks with valid credentials that are used twice, by another player, or after their end. An attack returns what succeeded.
 
-An attack runs against the server as it is, where it must get nothing, and against a copy with one check taken out, where it
-must get all that it tries for: see test_credentials.py.
+An attack runs twice: against the server, where nothing may succeed, and against a copy of the code without one check, where
+each of its attempts must succeed: see test_credentials.py.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ Attack = Callable[[ServerProcess], list[str]]
 ATTACKS: dict[str, Attack] = {}
 CHANGES, STREAM = (endpoint.split(" ")[1] for endpoint in TICKET_ENDPOINTS)
 ORDER: Final = ("--reason", "attack", "--operator", "root", "--yes")
-#: Every server process hears of a suspension within a second.
+#: Every server process knows a suspension within a second.
 HEARD_WITHIN_S: Final = 1.5
 
 
 def attack(run: Attack) -> Attack:
-    """Decorate an attack; its function is its name."""
+    """Register an attack under the name of its function."""
     ATTACKS[run.__name__.replace("_", " ")] = run
     return run
 
 
-def somebody(name: str) -> str:
-    """A new player, whom no other test knows."""
+def new_user_id(name: str) -> str:
+    """The id of a new player that no other test uses."""
     return f"{name}-{secrets.token_hex(4)}"
 
 
@@ -40,8 +40,8 @@ def client_of(server: ServerProcess) -> ClientSession:
     return ClientSession(server, honest)
 
 
-def begun_action(client_session: ClientSession, user_id: str) -> dict[str, Any]:
-    """An action of the player's, ready to be handed in."""
+def valid_submission(client_session: ClientSession, user_id: str) -> dict[str, Any]:
+    """The body of a valid submission of the player."""
     _, begun = client_session.request("POST", INITIALIZE.split(" ")[1], honest(user_id), ACTION)
     return {**ACTION, **{key: begun["data"][key] for key in ("actionId", "timestamp", "signature")}}
 
@@ -52,12 +52,12 @@ def ticket_of(server: ServerProcess, user_id: str, **claims: Any) -> str:
 
 
 def redeemed(server: ServerProcess, ticket: str, path: str = CHANGES) -> str:
-    """The outcome of a ticket."""
+    """The outcome of a request with this ticket."""
     return outcome_of(*client_of(server).request("GET", f"{path}?wait=0&ticket={quote(ticket)}"))
 
 
 def suspend(server: ServerProcess, user_id: str) -> None:
-    """Suspend a player as an operator does, and wait until every door has heard of it."""
+    """Suspend a player with the CLI, and wait until every endpoint knows it."""
     ordered = server.command_line("player", "suspend", user_id, *ORDER)
     assert ordered.returncode == 0, ordered.stderr
     time.sleep(HEARD_WITHIN_S)

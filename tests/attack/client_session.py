@@ -1,4 +1,4 @@
-"""A visitor: goes from door to door and shows a token there, over connections that it keeps."""
+"""A client that shows a token at any endpoint, over connections that it keeps open."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tests.attack.sockets import (
 )
 from tests.journeys.server import ServerProcess
 
-#: How often one socket may be spoken to before it has said too much (LiveSettings.frames_per_second_max).
+#: How many frames are sent on one socket before a new one is opened, because of LiveSettings.frames_per_second_max.
 FRAMES_MAX: Final = 80
 CLOSE_CODES: Final = {INVALID: 4401, FORBIDDEN: 4403}
 
 
 class ClientSession:
-    """``honest`` makes a good token, for sockets that must be open before a token is shown."""
+    """``honest`` makes a valid token, for sockets that need a player before they can show another token."""
 
     def __init__(self, server: ServerProcess, honest: Callable[[], str]) -> None:
         self.server = server
@@ -44,7 +44,7 @@ class ClientSession:
             socket.close()
 
     def show(self, endpoint: str, token: str) -> str:
-        """The outcome of a token at a door."""
+        """The outcome of a token at an endpoint."""
         if endpoint in HTTP_ENDPOINTS:
             return self.ask(endpoint, token)
         match endpoint:
@@ -57,19 +57,19 @@ class ClientSession:
             case "/ws auth":
                 return self._native_auth(token)
             case "/ws auth:refresh":
-                socket = self._kept("native", lambda: native_socket(self.server, self.honest()))
+                socket = self._open_socket("native", lambda: native_socket(self.server, self.honest()))
                 return answered(socket, "auth:refresh", {"token": token})[0]
             case "Socket.IO CONNECT over polling":
                 return self._connect_polling(token)
             case "Socket.IO CONNECT over WebSocket" | "Socket.IO CONNECT (WEBSOCKET_PORT)":
                 return self._connect_socket(endpoint, token)
             case "Socket.IO auth" | "Socket.IO auth:refresh":
-                socket = self._kept("socketio", lambda: engine_socket(self.server, self.honest()))
+                socket = self._open_socket("socketio", lambda: engine_socket(self.server, self.honest()))
                 return emitted(socket, endpoint.rpartition(" ")[2], {"token": token})
         raise LookupError(f"no way to show a token at {endpoint}")
 
     def ask(self, endpoint: str, token: str | None, query: str = "") -> str:
-        """The outcome of a request at an HTTP door, with a token in its header or none."""
+        """The outcome of a request at an HTTP endpoint, with a token in its header or without one."""
         method, path = endpoint.split(" ", 1)
         query = query or ("?wait=0" if path.endswith("changes") else "")
         return outcome_of(*self.request(method, path + query, token, HTTP_ENDPOINTS.get(endpoint)))
@@ -82,13 +82,13 @@ class ClientSession:
         return self.send(method, path, {**headers, "Content-Type": "application/json"}, json.dumps(body).encode())
 
     def send(self, method: str, path: str, headers: dict[str, str], data: bytes | None) -> tuple[int, Any]:
-        """(status, JSON or bytes). A stream is left as soon as its head is read."""
+        """(status, JSON or bytes). The connection of a stream is closed after the response head."""
         if self._http is None:
             self._http = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
         try:
             self._http.request(method, path, data, headers)
             answer = self._http.getresponse()
-        except (ConnectionError, http.client.HTTPException):  # it was closed after the answer before
+        except (ConnectionError, http.client.HTTPException):  # the server closed it after the last answer
             self._http.close()
             self._http.request(method, path, data, headers)
             answer = self._http.getresponse()
@@ -100,7 +100,7 @@ class ClientSession:
         return answer.status, json.loads(text) if kind.startswith("application/json") and text else text
 
     def _spectator(self, token: str) -> str:
-        """A spectator's token keeps its name; any other token must give its name to no spectator."""
+        """Admitted if the endpoint keeps the name of the shown token. It must do so only for a spectator's token of its own."""
         _, body = self.request("POST", SPECTATOR.split(" ")[1], token, {})
         name = claims_of(body["data"]["token"])["userId"]
         return INVALID if name.startswith("spectator-") and name != claims_of(token).get("userId") else ADMITTED
@@ -113,7 +113,7 @@ class ClientSession:
             return result
 
     def _connect_socket(self, endpoint: str, token: str) -> str:
-        socket = self._kept(endpoint, lambda: engine_socket(self.server, own_port="WEBSOCKET_PORT" in endpoint))
+        socket = self._open_socket(endpoint, lambda: engine_socket(self.server, own_port="WEBSOCKET_PORT" in endpoint))
         result = connected(socket, token)
         if result == ADMITTED:
             self._sockets.pop(endpoint)
@@ -129,8 +129,8 @@ class ClientSession:
         self.send("POST", session, kind, b"1")
         return connect_outcome(answer.decode())
 
-    def _kept(self, name: str, make: Callable[[], ClientConnection]) -> ClientConnection:
-        """An open connection that has not said too much."""
+    def _open_socket(self, name: str, make: Callable[[], ClientConnection]) -> ClientConnection:
+        """The open socket of this name, or a new one if it has sent FRAMES_MAX frames."""
         socket, used = self._sockets.pop(name, (None, 0))
         if socket is None or used >= FRAMES_MAX or socket.close_code is not None:
             if socket is not None:

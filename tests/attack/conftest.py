@@ -1,4 +1,4 @@
-"""The server under attack: a real one, of an operator who says who issues tokens and for whom, and who has changed secrets."""
+"""The server under attack: a real one with an issuer, an audience and older secrets among its settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANY = "1000000"
 
 
 def target_server(directory: Path, tree: Path = ROOT) -> ServerProcess:
-    """A server that trusts what TARGET trusts."""
+    """A server with the secrets, issuer and audience of TARGET."""
     settings = {
         "JWT_SECRET": TARGET.secret,
         "JWT_SECRETS_OLD": TARGET.older,
@@ -40,13 +40,13 @@ def target_server(directory: Path, tree: Path = ROOT) -> ServerProcess:
 
 
 def honest(user_id: str = "amy", **claims: object) -> str:
-    """A token that TARGET's login service would give, now."""
+    """A token as TARGET's login service issues it now."""
     return TARGET.honest(int(time.time()), user_id, **claims)
 
 
 @pytest.fixture(scope="package")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """One server for all attacks; none of them may bring it down, or write a traceback into its log."""
+    """One server for all attacks. No attack may stop it, or cause a traceback in its log."""
     server = target_server(tmp_path_factory.mktemp("target")).start()
     yield server
     assert server.stop() == 0, server.log[-4000:]
@@ -55,7 +55,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="package")
 def holed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., ServerProcess]]:
-    """Servers that run a copy of the code with holes in it; one for each set of holes."""
+    """Starts a server with a copy of the code that has holes; each set of holes has one server."""
     running: dict[tuple[Hole, ...], ServerProcess] = {}
 
     def start(*holes: Hole) -> ServerProcess:
@@ -71,7 +71,7 @@ def holed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 
 @pytest.fixture
 def client_session(target: ServerProcess) -> Iterator[ClientSession]:
-    """One who goes from door to door."""
+    """A client of the server under attack."""
     one = ClientSession(target, honest)
     yield one
     one.close()

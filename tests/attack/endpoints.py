@@ -1,6 +1,6 @@
-"""Every door of the server: where a token may be shown, where none is asked for, and what counts as admitted.
+"""Every endpoint of the server: those that take a token, those that need none, and which outcomes mean "admitted".
 
-`test_every_endpoint_is_named.py` holds these lists to the routes, the events and the ways to open a socket.
+`test_every_endpoint_is_named.py` compares these lists with the routes, the events and the ways to open a socket.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TICKET: Final = "POST /api/v1/auth/ticket"
 SPECTATOR: Final = "POST /api/v1/auth/spectator"
 ACTION: Final[dict[str, Any]] = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-1"}}
 SUBMISSION: Final = {**ACTION, "actionId": "6f1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d", "timestamp": 1, "signature": "v1.x.e30.e30"}
-#: Routes that want a token, and a body that is good enough to be judged.
+#: Routes that need a token, each with a body of the right form.
 HTTP_ENDPOINTS: Final[dict[str, object]] = {
     SUBMIT: SUBMISSION,
     INITIALIZE: ACTION,
@@ -31,13 +31,13 @@ HTTP_ENDPOINTS: Final[dict[str, object]] = {
     "GET /api/v1/me/settings": None,
     "PUT /api/v1/me/settings": {"spectators": True},
 }
-#: Doors for players only; a spectator gets 403.
+#: Endpoints for players only; a spectator gets 403.
 PLAYERS_ONLY: Final = (SUBMIT, INITIALIZE, "PUT /api/v1/me/settings")
-#: Doors that answer what is the player's own.
+#: Endpoints that answer with data of the player alone.
 OWN: Final = ("GET /api/v1/scores/me", "GET /api/v1/me/achievements", "GET /api/v1/me/settings")
-#: Doors of HTTP that take a ticket in place of a token.
+#: HTTP endpoints that take a ticket in place of a token.
 TICKET_ENDPOINTS: Final = ("GET /api/v1/scores/changes", "GET /api/v1/scores/stream")
-#: Doors of sockets, each with a method of `visitor.Visitor`.
+#: Endpoints of sockets, each with a case in `ClientSession.show`.
 LIVE_ENDPOINTS: Final = (
     "GET /ws",
     "GET / (WEBSOCKET_PORT)",
@@ -49,14 +49,14 @@ LIVE_ENDPOINTS: Final = (
     "Socket.IO auth",
     "Socket.IO auth:refresh",
 )
-#: Those of them at which a player comes in anew.
-ENTRANCES: Final = tuple(
+#: Those at which a new session of a player begins.
+SESSION_STARTS: Final = tuple(
     endpoint for endpoint in LIVE_ENDPOINTS if not endpoint.endswith("refresh") and endpoint != "Socket.IO auth"
 )
 TOKEN_ENDPOINTS: Final = (*HTTP_ENDPOINTS, SPECTATOR, *LIVE_ENDPOINTS)
-#: Routes that ask for no token.
+#: Routes that need no token.
 OPEN_ENDPOINTS: Final = ("GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /", "GET /static/<path:name>")
-#: Events that a socket may send over either protocol, with data that they take.
+#: Events that a client may send over either protocol, each with valid data.
 EVENTS: Final[dict[str, Any]] = {
     "auth": {"token": "x"},
     "auth:refresh": {"token": "x"},
@@ -68,8 +68,8 @@ EVENTS: Final[dict[str, Any]] = {
 
 
 def outcome_of(status: int, body: Any) -> str:
-    """``admitted``, or the code of the refusal in lower case. Fails for an answer that says neither: a fault, a limit."""
+    """``admitted``, or the code of the refusal in lower case. Any other answer (a fault, a limit) fails the test."""
     if status in (401, 403):
         return str(body["error"]).lower()
-    assert status in (200, 304, 400, 409), (status, body)  # 400 and 409: the door was passed, the submission is no good
+    assert status in (200, 304, 400, 409), (status, body)  # 400 and 409: the token was admitted, the submission was refused
     return ADMITTED

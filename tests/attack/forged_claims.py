@@ -1,4 +1,4 @@
-"""Forged tokens: claims that our key signed and that must be refused all the same."""
+"""Forged tokens: a valid signature over claims that must be refused."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.attack.generators import TOKENS, anything, respelt, with_name_twice
+from tests.attack.generators import TOKENS, anything, other_spellings, with_name_twice
 from tests.attack.instance import ROLES, Claims, Instance, compact
 
 
 @TOKENS.add
 def claim_twice(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """Any claim, known or not, also inside of another; with the same value again or a better one."""
+    """Any claim name twice, known or unknown, also inside another claim; with the same value or another."""
     claims = instance.claims(now_s, avatar="https://cdn.example/a.png", team={"name": "red"})
     better = {"role": "admin", "userId": "bob", "exp": now_s + 6000, "iss": instance.issuer}
     header = {"alg": "HS256"}
@@ -30,7 +30,7 @@ def claim_twice(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
 
 @TOKENS.add
 def claim_of_a_wrong_type(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """Numbers as text, text as numbers, null, lists; and what is no number of seconds."""
+    """Claims as numbers in text, text as numbers, null or lists, and times that are no number of seconds."""
     later = now_s + 600
     no_text: st.SearchStrategy[Any] = st.sampled_from([None, 1, True, [], {}, ["amy"], 1.5])
     no_time: st.SearchStrategy[Any] = st.sampled_from(
@@ -62,9 +62,11 @@ def claim_missing(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
 
 
 @TOKENS.add
-def role_spelt_otherwise(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
+def role_in_another_spelling(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
     others = st.sampled_from(["root", "superuser", "Administrator", "*", "user admin", "user,admin", "moderator", "0"])
-    roles = (others | st.one_of([respelt(role) for role in ROLES]) | st.text(max_size=10)).filter(lambda role: role not in ROLES)
+    roles = (others | st.one_of([other_spellings(role) for role in ROLES]) | st.text(max_size=10)).filter(
+        lambda role: role not in ROLES
+    )
     lists: st.SearchStrategy[Any] = st.sampled_from([["admin"], ["user", "admin"], {"admin": True}])
     return (roles | lists).map(
         lambda role: compact({"alg": "HS256"}, instance.claims(now_s, role=role), instance.secret.encode())
@@ -72,8 +74,8 @@ def role_spelt_otherwise(instance: Instance, now_s: int) -> st.SearchStrategy[st
 
 
 @TOKENS.add
-def time_beyond_a_border(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """Ended to the second, not begun yet, ended before it began, or of a longer life than the operator allows."""
+def time_outside_a_limit(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
+    """Tokens that end at this second, that are not valid yet, that end before they begin, or that are valid for too long."""
     longer, ahead_s = st.integers(1, 10**6), 61 + instance.slack_s
     wrong: st.SearchStrategy[Claims] = st.one_of(
         longer.map(lambda s: {"exp": now_s - s + 1, "iat": now_s - s - 60}),
@@ -89,7 +91,7 @@ def time_beyond_a_border(instance: Instance, now_s: int) -> st.SearchStrategy[st
 
 @TOKENS.add
 def token_of_another_instance(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """Another game's, with the right secret: another issuer, another audience, or neither."""
+    """Tokens of another game with our secret: another issuer or audience, or none."""
     near = [
         "",
         "https://login.example/",

@@ -1,4 +1,4 @@
-"""Forged tokens: the key, the algorithm and the header."""
+"""Forged tokens: a wrong key, algorithm or header."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Final
 from hypothesis import strategies as st
 
 from scoreboard.domain.grants import key_id
-from tests.attack.generators import TOKENS, anything, respelt, with_name_twice
+from tests.attack.generators import TOKENS, anything, other_spellings, with_name_twice
 from tests.attack.instance import PUBLIC_PEM, Instance, b64, compact, mistaken_keys, same_key
 
-#: Header members that say where to get a key from, or that something must be understood.
+#: Header members that name a source of a key, or an extension that the verifier must know.
 FOREIGN_MEMBERS: Final = ("jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64")
 
 
@@ -31,7 +31,7 @@ def wrong_key(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
 
 @TOKENS.add
 def unknown_kid(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """Whatever names a key that is not ours, signed by ours, by nothing, or by the name itself."""
+    """A ``kid`` that names no key of ours; signed with our key, with no key, or with the name itself."""
     ours = [key_id(key) for key in instance.trusted]
     paths = [
         "../../../dev/null",
@@ -69,9 +69,11 @@ def another_key_than_named(instance: Instance, now_s: int) -> st.SearchStrategy[
 
 @TOKENS.add
 def algorithm(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """``alg`` spelt any other way; signed as it says, as HS256 would, or not at all."""
+    """Any other spelling of ``alg``; signed with that algorithm, with HS256, or not at all."""
     names = ["none", "HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA", "dir", "A128KW", "sha256", "HMAC"]
-    algs = respelt("HS256") | st.sampled_from(names) | respelt("none") | anything.filter(lambda alg: alg != "HS256")
+    algs = (
+        other_spellings("HS256") | st.sampled_from(names) | other_spellings("none") | anything.filter(lambda alg: alg != "HS256")
+    )
     hashes = st.sampled_from(["sha256", "sha384", "sha512", ""])
     keys = st.sampled_from([*instance.trusted, b"", PUBLIC_PEM])
 
@@ -83,7 +85,7 @@ def algorithm(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
 
 
 def _header(instance: Instance) -> st.SearchStrategy[dict[str, Any]]:
-    """A header that is right."""
+    """A valid header."""
     kids = st.sampled_from([{}, {"kid": key_id(instance.secret.encode())}])
     return st.tuples(kids, st.sampled_from([{}, {"typ": "JWT"}, {"typ": "jwt"}])).map(
         lambda parts: {"alg": "HS256", **parts[0], **parts[1]}
@@ -92,7 +94,7 @@ def _header(instance: Instance) -> st.SearchStrategy[dict[str, Any]]:
 
 @TOKENS.add
 def foreign_header_member(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """A header that brings a key, says where one is, or asks for what we do not do; signed by our key or by the one it brings."""
+    """A header with a key, the address of a key, or an extension that we lack; signed with our key or with the attacker's."""
     mine = b"a key of the attacker's own, of forty byte"
     jwk = {"kty": "oct", "k": b64(mine), "alg": "HS256"}
     values = st.sampled_from([jwk, "https://evil.example/keys", [b64(mine)], ["exp"], ["b64"], [], True, False, None, "", 1])

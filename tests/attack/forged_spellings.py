@@ -1,4 +1,4 @@
-"""Forged tokens: an honest one that was bent, and what a lenient parser would make one of."""
+"""Forged tokens: a valid one that was changed, and texts that only a lenient parser reads as a token."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.attack.instance import BASE64URL, Instance, b64, compact
 
 @TOKENS.add
 def another_spelling(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """An honest token that was bent: padding, white space, parts more or fewer, a bit of the signature, free bits of base64."""
+    """A valid token with a change: padding, white space, more or fewer parts, one bit of the signature, unused bits of base64."""
     honest = instance.honest(now_s)
     head, claims, mac = honest.split(".")
     last = BASE64URL[BASE64URL.index(mac[-1]) ^ 1]
@@ -48,7 +48,7 @@ def another_spelling(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
 
 @TOKENS.add
 def not_json(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """Signed by our key, and no token all the same: what a lenient parser would make one of."""
+    """A valid signature over a text that is not JSON, but that a lenient parser would read."""
     claims, header, key = json.dumps(instance.claims(now_s)), '{"alg": "HS256"}', instance.secret.encode()
 
     def bent(text: str) -> list[str]:
@@ -63,7 +63,7 @@ def not_json(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
 
 @TOKENS.add
 def too_long(instance: Instance, now_s: int) -> st.SearchStrategy[str]:
-    """Beyond 4 KiB, however right it is."""
+    """A valid token of more than 4 KiB."""
     return st.integers(3100, 4000).map(
         lambda size: compact({"alg": "HS256"}, instance.claims(now_s, pad="x" * size), instance.secret.encode())
     )

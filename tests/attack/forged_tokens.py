@@ -1,4 +1,4 @@
-"""All generators of forged tokens; importing a module of them is what adds them."""
+"""All generators of forged tokens. The import of a module registers its generators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generators by name, what they share, and how they are told apart when one of them finds something."""
+"""A register of generators by name, and what they share. The name shows in the report of a failed test."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Maker = Callable[[Instance, int], st.SearchStrategy[Forged]]
 
 
 class Generators(Generic[Forged]):
-    """Generators of one kind of credential, each under the name of its function. They take an instance and a time."""
+    """Generators of one kind of credential, by the name of their function. A generator takes an instance and a time."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Maker[Forged]] = {}
 
     def add(self, make: Maker[Forged]) -> Maker[Forged]:
-        """Decorate a generator."""
+        """Register a generator under the name of its function."""
         self.by_name[make.__name__.replace("_", " ")] = make
         return make
 
     def any(self, instance: Instance, now: int) -> st.SearchStrategy[tuple[str, Forged]]:
-        """(the name of a generator, what it forged)."""
+        """(the name of a generator, its forged credential)."""
         return st.one_of([st.tuples(st.just(name), make(instance, now)) for name, make in self.by_name.items()])
 
 
@@ -40,8 +40,8 @@ anything: Final[st.SearchStrategy[Any]] = st.recursive(
 )
 
 
-def respelt(word: str) -> st.SearchStrategy[str]:
-    """The word in other spellings, none of which is the word."""
+def other_spellings(word: str) -> st.SearchStrategy[str]:
+    """Other spellings of the word, never the word itself."""
     cases = st.tuples(*[st.booleans()] * len(word)).map(
         lambda flips: "".join(c.swapcase() if flip else c for c, flip in zip(word, flips, strict=True))
     )
@@ -51,6 +51,6 @@ def respelt(word: str) -> st.SearchStrategy[str]:
 
 
 def with_name_twice(members: dict[str, Any], name: str, value: Any, first: bool) -> str:
-    """The members as a JSON object in which one name stands twice, the new value before or behind."""
+    """A JSON object in which one name stands twice; the new value is the first or the last member."""
     once, more = json.dumps(members)[1:-1], f"{json.dumps(name)}: {json.dumps(value)}"
     return "{" + (f"{more}, {once}" if first else f"{once}, {more}") + "}"

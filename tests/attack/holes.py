@@ -1,4 +1,4 @@
-"""Holes: copies of our own code from which one check is taken out, so that an attack can prove that it would find it missing."""
+"""Holes (mutation tests): copies of our code without one check. An attack proves with a hole that it finds the missing check."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Hole:
-    """In a file, a text that stands there once and what stands there in the holed copy."""
+    """A file, a text that occurs in it once, and the text that replaces it in the copy."""
 
     file: str
     check: str
@@ -30,7 +30,7 @@ class Hole:
 
 
 def holed_module(*holes: Hole) -> ModuleType:
-    """A copy of one module, with holes. What it imports is whole."""
+    """A copy of one module with holes. The modules that it imports have none."""
     (file,) = {hole.file for hole in holes}
     source = (ROOT / file).read_text()
     for hole in holes:
@@ -45,7 +45,7 @@ def holed_module(*holes: Hole) -> ModuleType:
 
 
 def holed_tree(directory: Path, holes: Iterable[Hole]) -> Path:
-    """A copy of the whole server, with holes."""
+    """A copy of the whole server with holes."""
     for name in ("scoreboard", "config", "cli"):
         shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "scoreboard.tac", directory)

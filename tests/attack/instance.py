@@ -1,4 +1,4 @@
-"""An instance: what it trusts, what it must not trust, and tokens made by hand, right or wrong."""
+"""An instance's secrets, keys that it must not trust, and tokens made by hand, valid or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Claims = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """What an instance trusts, and what it must not: the secrets of its tokens, of its actions, and one that it had once."""
+    """The secrets of an instance: for tokens (the newest, an older one), for actions, and a retired one that it must refuse."""
 
     secret: str
     older: str
@@ -31,7 +31,7 @@ class Instance:
     audience: str = "scoreboard"
     life_s_max: int = 86_400
     role: str = "user"
-    #: By how much its clock may be ahead of the attacker's.
+    #: How far the clock of the instance may be ahead of the attacker's.
     slack_s: int = 0
 
     @property
@@ -39,7 +39,7 @@ class Instance:
         return self.secret.encode(), self.older.encode()
 
     def claims(self, now_s: int, user_id: str = "amy", **more: Any) -> Claims:
-        """What an honest login service says of a player."""
+        """The claims that a login service makes for a player."""
         times = {"iat": now_s - 5, "exp": now_s + 600}
         return {
             "userId": user_id,
@@ -61,14 +61,14 @@ def b64(raw: bytes) -> str:
 
 
 def compact(header: Any, claims: Any, key: bytes, algorithm: str = "sha256") -> str:
-    """A token made by hand; header and claims may be JSON text that no encoder would write."""
+    """A token made by hand; header and claims may be text that no JSON encoder writes."""
     parts = [b64((one if isinstance(one, str) else json.dumps(one)).encode("utf-8", "surrogatepass")) for one in (header, claims)]
     signed = ".".join(parts)
     return f"{signed}.{b64(hmac.digest(key, signed.encode(), algorithm))}"
 
 
 def claims_of(token: str) -> Claims:
-    """What a token says, believed or not."""
+    """The claims of a token, without a check of its signature; {} if there are none."""
     try:
         payload = token.split(".")[1]
         said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -78,7 +78,7 @@ def claims_of(token: str) -> Claims:
 
 
 def mistaken_keys(instance: Instance) -> list[bytes]:
-    """Keys that a program could come to trust by mistake: empty, defaults, its own names, and secrets with another purpose."""
+    """Keys that a program could trust by mistake: empty ones, defaults, its own names, and secrets with another purpose."""
     names = [
         b"None",
         b"null",
@@ -103,7 +103,7 @@ def mistaken_keys(instance: Instance) -> list[bytes]:
 
 
 def same_key(one: bytes, other: bytes) -> bool:
-    """Whether HMAC-SHA256 keys two secrets alike: it pads with zeros, and hashes what is longer than a block (RFC 2104)."""
+    """Whether two secrets are one key for HMAC-SHA256: it pads with zeros, and hashes a key longer than a block (RFC 2104)."""
 
     def keyed(key: bytes) -> bytes:
         return (hashlib.sha256(key).digest() if len(key) > 64 else key).rstrip(b"\0")

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack, suppress
 from typing import Any
 
-from tests.attack.attacks import CHANGES, attack, begun_action, client_of, somebody, ticket_of
+from tests.attack.attacks import CHANGES, attack, client_of, new_user_id, ticket_of, valid_submission
 from tests.attack.conftest import honest
 from tests.attack.endpoints import ADMITTED, SUBMIT
 from tests.attack.sockets import answered, emitted, engine_socket, native_socket
@@ -42,22 +42,22 @@ def a_refresh_in_another_role(server: ServerProcess) -> list[str]:
 
 
 @attack
-def the_awards_of_a_player_who_forbade_it(server: ServerProcess) -> list[str]:
-    amy, one, path = somebody("amy"), client_of(server), SUBMIT.split(" ")[1]
+def the_awards_of_a_player_who_forbids_spectators(server: ServerProcess) -> list[str]:
+    amy, one, path = new_user_id("amy"), client_of(server), SUBMIT.split(" ")[1]
     _, before = one.request("GET", f"{CHANGES}?wait=0", honest(amy))
     one.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
-    assert one.request("POST", path, honest(amy), begun_action(one, amy))[0] == 200
+    assert one.request("POST", path, honest(amy), valid_submission(one, amy))[0] == 200
     got = set()
     for _ in range(5):
-        with native_socket(server, honest(somebody("eve"))) as socket:
-            # Other questions are under way, so that an answer about amy that had to be looked up would come after the join.
+        with native_socket(server, honest(new_user_id("eve"))) as socket:
+            # Other requests come first, so that an answer about amy that needs a query would come after the join.
             events = [("spectate:user", f"u{n}") for n in range(14)] + [("spectate:user", amy)]
             for event, data in [*events, ("join:leaderboard", {"since": before["data"]["cursor"]})]:
                 socket.send(json.dumps({"event": event, "data": data, "id": 1 if data == amy else 2}))
             received: list[str] = []
             while len([one for one in received if one in ("ack", "error")]) < 16:
                 received.append(json.loads(socket.recv(timeout=5))["event"])
-            with suppress(TimeoutError):  # what was missed follows the last acknowledgement
+            with suppress(TimeoutError):  # the missed events follow the last acknowledgement
                 while True:
                     received.append(json.loads(socket.recv(timeout=0.3))["event"])
             got |= {"player:action"} & set(received)
@@ -65,7 +65,7 @@ def the_awards_of_a_player_who_forbade_it(server: ServerProcess) -> list[str]:
 
 
 def lost_client(server: ServerProcess, user_id: str) -> tuple[str, str, str]:
-    """(sid, pid, offset) of a client that was in the room and was cut off."""
+    """(sid, pid, offset) of a client that was in the room and lost its connection."""
     socket = engine_socket(server)
     socket.send("40" + json.dumps({"token": honest(user_id)}))
     ids = json.loads(str(socket.recv(timeout=5))[2:])
@@ -77,7 +77,7 @@ def lost_client(server: ServerProcess, user_id: str) -> tuple[str, str, str]:
 
 
 def sid_of(server: ServerProcess, user_id: str, pid: Any, offset: Any) -> str:
-    """The sid that a client gets who says that it comes back."""
+    """The sid that the server gives to a client that asks for recovery."""
     with engine_socket(server) as socket:
         socket.send("40" + json.dumps({"token": honest(user_id), "pid": pid, "offset": offset}))
         return str(json.loads(str(socket.recv(timeout=5))[2:])["sid"])
@@ -85,21 +85,21 @@ def sid_of(server: ServerProcess, user_id: str, pid: Any, offset: Any) -> str:
 
 @attack
 def a_recovery_id_of_another_player(server: ServerProcess) -> list[str]:
-    user, eve = somebody("amy"), somebody("eve")
+    user, eve = new_user_id("amy"), new_user_id("eve")
     sid, pid, offset = lost_client(server, user)
-    # Whether or not it has a right spelling, by a player with a similar name or with any other.
+    # Valid and invalid spellings, each by players with a similar name and with another name.
     said = [f"{pid}:{user}", f"absent:{pid}:{user}", f"{pid}:", pid.swapcase(), "*", [pid], {"pid": pid}, "", None, pid[:-1], pid]
     for one in said:
         for who in (f"{user}:", f":{user}", user.swapcase(), eve):
             if sid_of(server, who, one, offset) == sid:
-                return ["another player came back as this one"]
-    assert sid_of(server, user, pid, offset) == sid, "the player comes back, whatever others tried"
+                return ["another player recovered the session"]
+    assert sid_of(server, user, pid, offset) == sid, "the player recovers the session after all attempts of others"
     return []
 
 
 @attack
 def a_recovery_id_twice(server: ServerProcess) -> list[str]:
-    user = somebody("amy")
+    user = new_user_id("amy")
     sid, pid, offset = lost_client(server, user)
     with ExitStack() as open_until_all_are_answered:
         sockets = [open_until_all_are_answered.enter_context(engine_socket(server)) for _ in range(6)]
@@ -125,8 +125,8 @@ def a_session_of_engine_io_by_a_guessed_id(server: ServerProcess) -> list[str]:
 
 @attack
 def the_next_id_from_those_before(server: ServerProcess) -> list[str]:
-    """Ids that are counted, or made of a time, have much in common."""
-    amy, one = somebody("amy"), client_of(server)
+    """Ids that come from a counter or from a time have many characters in common."""
+    amy, one = new_user_id("amy"), client_of(server)
     sids, pids, tickets = [], [], []
     for _ in range(12):
         _, hello = one.send("GET", "/socket.io/?EIO=4&transport=polling", {}, None)
@@ -139,5 +139,5 @@ def the_next_id_from_those_before(server: ServerProcess) -> list[str]:
     return [
         kind
         for kind, ids in kinds.items()
-        if len(ids[0]) < 24 or any(len(set(player_rank)) < 5 for player_rank in zip(*ids, strict=True))
+        if len(ids[0]) < 24 or any(len(set(characters)) < 5 for characters in zip(*ids, strict=True))
     ]

@@ -1,4 +1,4 @@
-"""Forged signatures of actions: a grant as the server signs it, and generators of all that must not pass for one."""
+"""Forged signatures of actions: a grant as the server signs it, and generators of signatures that must be refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACTION_ID: Final = "6f1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d"
 
 
 def grant(now_ms: int, **more: Any) -> Grant:
-    """What amy was promised."""
+    """A grant for amy."""
     plain = Grant(
         action_id=ACTION_ID,
         user_id="amy",
@@ -35,7 +35,7 @@ def grant(now_ms: int, **more: Any) -> Grant:
 
 
 def submission(of: Grant, signature: str, **more: Any) -> Submission:
-    """How a client hands a grant in."""
+    """The submission of a grant."""
     plain = Submission(
         action_id=of.action_id,
         action_type=of.action_type,
@@ -51,12 +51,12 @@ def signed_members(of: Grant) -> list[Any]:
 
 
 def signed_by(key: bytes, kid: str, of: Grant) -> str:
-    """A signature of the right form by any key, under any name."""
+    """A signature of the right form with any key, under any key id."""
     mac = hmac.digest(key, encode(kid, of), "sha256")
     return f"v1.{kid}.{b64(json.dumps(signed_members(of), separators=(',', ':')).encode())}.{b64(mac)}"
 
 
-#: (the player who hands it in, what is handed in); a time in milliseconds.
+#: (the player who submits, the submission); their time is in milliseconds.
 SIGNATURES: Final[Generators[tuple[str, Submission]]] = Generators()
 FORGERS = SIGNATURES.by_name
 
@@ -67,7 +67,7 @@ def _honest(instance: Instance, of: Grant) -> str:
 
 @SIGNATURES.add
 def wrong_key(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
-    """Empty keys, defaults, the tokens' secret, a retired one; under our key id, their own, or none that is known."""
+    """Mistaken keys (empty, defaults, the secrets of tokens) and random ones; under our key id, their own, or an unknown one."""
     ours = instance.action_secret.encode()
     keys = (st.sampled_from([*mistaken_keys(instance), *instance.trusted]) | st.binary(max_size=80)).filter(
         lambda key: not same_key(key, ours)
@@ -81,7 +81,7 @@ def wrong_key(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, S
 
 @SIGNATURES.add
 def unknown_kid(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
-    """Our own key, under a name that is not its."""
+    """Our own key, under a key id that is not its own."""
     ours = instance.action_secret.encode()
     kids = st.text(st.characters(codec="ascii", exclude_characters="."), max_size=12) | st.sampled_from(
         [key_id(ours).upper(), "../x"]
@@ -92,7 +92,7 @@ def unknown_kid(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str,
 
 @SIGNATURES.add
 def something_changed(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
-    """Another player, action, type, time, or metadata than was signed; or other claims under the same signature."""
+    """Another player, action, type, time or metadata than the signed one; or other claims with the same signature."""
     of = grant(now_ms)
     honest = _honest(instance, of)
     more: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
@@ -129,7 +129,7 @@ def something_changed(instance: Instance, now_ms: int) -> st.SearchStrategy[tupl
 
 @SIGNATURES.add
 def issued_later(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
-    """A signature of ours from a time that is not yet: its life would be longer than the operator allows."""
+    """A valid signature with an issue time in the future: it would be valid for longer than the operator allows."""
     return st.integers(2_001, 10**9).map(
         lambda ahead: ("amy", submission(of := grant(now_ms + ahead, not_before_ms=now_ms), _honest(instance, of)))
     )
@@ -137,7 +137,7 @@ def issued_later(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str
 
 @SIGNATURES.add
 def another_spelling(instance: Instance, now_ms: int) -> st.SearchStrategy[tuple[str, Submission]]:
-    """The same promise in other letters, which a memory of used signatures would take for another."""
+    """The same grant in another spelling, which a cache of used signatures would not recognise."""
     of = grant(now_ms)
     honest = _honest(instance, of)
     version, kid, claims, mac = honest.split(".")

@@ -1,4 +1,4 @@
-"""Sockets for attacks: the native protocol and Socket.IO, spoken by the hand of a test."""
+"""Sockets for attacks: the native protocol and Socket.IO, frame by frame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def handshake(port: int, path: str, token: str) -> str:
 
 
 def native_socket(server: ServerProcess, token: str | None = None, *, own_port: bool = False) -> ClientConnection:
-    """A socket of the native protocol, at /ws or on WEBSOCKET_PORT; with a token it is that player's. The caller closes it."""
+    """A socket of the native protocol at /ws or on WEBSOCKET_PORT, with a player if a token is given. The caller closes it."""
     url = f"ws://127.0.0.1:{server.websocket_port}/" if own_port else f"ws://127.0.0.1:{server.port}/ws"
     socket = _opened(url)
     assert token is None or answered(socket, "auth", {"token": token})[0] == ADMITTED
@@ -38,7 +38,7 @@ def native_socket(server: ServerProcess, token: str | None = None, *, own_port: 
 
 
 def answered(socket: ClientConnection, event: str, data: Any) -> tuple[str, Any]:
-    """(the outcome of an event of the native protocol, the whole answer)."""
+    """(the outcome of an event of the native protocol, its whole answer)."""
     socket.send(json.dumps({"event": event, "id": 1, **({} if data is None else {"data": data})}))
     while True:
         received = json.loads(socket.recv(timeout=5))
@@ -49,13 +49,13 @@ def answered(socket: ClientConnection, event: str, data: Any) -> tuple[str, Any]
 
 
 def token_outcome(refusal: dict[str, Any]) -> str:
-    """A socket's refusal; what it cannot even read as a token is an invalid one."""
+    """The outcome of a socket's refusal. A token that the socket cannot read counts as invalid."""
     result = str(refusal["error"]).lower()
     return INVALID if result == "malformed_request" else result
 
 
 def closed_with(socket: ClientConnection, seconds_max: float = 5.0) -> int | None:
-    """The code of the server's close frame, after whatever else it says; None if none comes in time."""
+    """The code of the server's close frame, after any other frames; None if none comes in time."""
     try:
         while True:
             socket.recv(timeout=seconds_max)
@@ -66,7 +66,7 @@ def closed_with(socket: ClientConnection, seconds_max: float = 5.0) -> int | Non
 
 
 def engine_socket(server: ServerProcess, token: str | None = None, *, own_port: bool = False) -> ClientConnection:
-    """A WebSocket of Engine.IO, its hello read; with a token it is connected to Socket.IO. The caller closes it."""
+    """A WebSocket of Engine.IO after the open packet; with a token it is connected to Socket.IO. The caller closes it."""
     port = server.websocket_port if own_port else server.port
     socket = _opened(f"ws://127.0.0.1:{port}/socket.io/?EIO=4&transport=websocket")
     assert str(socket.recv(timeout=5)).startswith("0{")
@@ -75,7 +75,7 @@ def engine_socket(server: ServerProcess, token: str | None = None, *, own_port: 
 
 
 def connected(socket: ClientConnection, token: str) -> str:
-    """The outcome of a CONNECT."""
+    """The outcome of a CONNECT packet."""
     socket.send("40" + json.dumps({"token": token}))
     return connect_outcome(str(socket.recv(timeout=5)))
 

@@ -1,4 +1,4 @@
-"""Attacks of a player who is suspended, or whose token ends, while something is under way."""
+"""Attacks by a player who is suspended, or whose token ends, during a request or a connection."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.attack.attacks import CHANGES, STREAM, attack, client_of, somebody, suspend
+from tests.attack.attacks import CHANGES, STREAM, attack, client_of, new_user_id, suspend
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest
-from tests.attack.endpoints import ENTRANCES, FORBIDDEN, HTTP_ENDPOINTS, INVALID, outcome_of
+from tests.attack.endpoints import FORBIDDEN, HTTP_ENDPOINTS, INVALID, SESSION_STARTS, outcome_of
 from tests.attack.sockets import closed_with, engine_socket, native_socket
 from tests.journeys.server import ServerProcess
 
 
 @attack
-def a_parked_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> list[str]:
-    user, one = somebody("mallory"), client_of(server)
+def a_waiting_poll_of_a_player_suspended_meanwhile(server: ServerProcess) -> list[str]:
+    user, one = new_user_id("mallory"), client_of(server)
     _, body = one.request("GET", f"{CHANGES}?wait=0", honest(user))
     with ThreadPoolExecutor(1) as pool:
         parked = pool.submit(one.request, "GET", f"{CHANGES}?wait=25&since={body['data']['cursor']}", honest(user))
         time.sleep(0.3)
         suspend(server, user)
-        result = outcome_of(*parked.result(5))  # it ends with the suspension, not with its patience
+        result = outcome_of(*parked.result(5))  # the suspension ends it, not its own timeout
     return [] if result == FORBIDDEN else [result]
 
 
 @attack
-def a_parked_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[str]:
+def a_waiting_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[str]:
     now_s, one = int(time.time()), client_of(server)
     token = honest("amy", iat=now_s - 5, exp=now_s + 2)
     _, body = one.request("GET", f"{CHANGES}?wait=0", token)
@@ -37,17 +37,19 @@ def a_parked_poll_of_a_token_that_ends_meanwhile(server: ServerProcess) -> list[
 
 @attack
 def a_suspended_player_at_every_endpoint(server: ServerProcess) -> list[str]:
-    user = somebody("mallory")
+    user = new_user_id("mallory")
     one = ClientSession(server, lambda: honest(user))
     suspend(server, user)
-    wanted = {endpoint: INVALID for endpoint in ENTRANCES if endpoint.startswith("Socket.IO CONNECT")}  # it gives no reasons
-    results = {endpoint: one.show(endpoint, honest(user)) for endpoint in (*HTTP_ENDPOINTS, *ENTRANCES)}
+    wanted = {
+        endpoint: INVALID for endpoint in SESSION_STARTS if endpoint.startswith("Socket.IO CONNECT")
+    }  # Socket.IO gives no reason
+    results = {endpoint: one.show(endpoint, honest(user)) for endpoint in (*HTTP_ENDPOINTS, *SESSION_STARTS)}
     return [endpoint for endpoint, result in results.items() if result != wanted.get(endpoint, FORBIDDEN)]
 
 
 @attack
 def an_open_socket_of_a_player_suspended_meanwhile(server: ServerProcess) -> list[str]:
-    user = somebody("mallory")
+    user = new_user_id("mallory")
     events = streaming(server, honest(user))
     with (
         native_socket(server, honest(user)) as native,
@@ -62,7 +64,7 @@ def an_open_socket_of_a_player_suspended_meanwhile(server: ServerProcess) -> lis
 
 @attack
 def an_open_socket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
-    """Each is closed within a second of the end, which a sweep a second sees to."""
+    """The server closes each socket within a second of the token's end: it sweeps once a second."""
     now_s = int(time.time())
     token = honest("amy", iat=now_s - 5, exp=now_s + 3)
     events = streaming(server, token)

@@ -1,4 +1,4 @@
-"""Tickets, grants, recovery ids, sessions, the suspended: no attack gets anything, and each would get in without its check."""
+"""Tickets, grants, recovery ids, sessions, suspended players: no attack succeeds, and each succeeds without its check."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from tests.attack import session_attacks, suspension_attacks, ticket_attacks
 from tests.attack.attacks import ATTACKS, CHANGES, STREAM
-from tests.attack.endpoints import ENTRANCES, HTTP_ENDPOINTS, TICKET_ENDPOINTS
+from tests.attack.endpoints import HTTP_ENDPOINTS, SESSION_STARTS, TICKET_ENDPOINTS
 from tests.attack.holes import Hole
 from tests.journeys.server import ServerProcess
 
-assert {session_attacks, suspension_attacks, ticket_attacks}  # importing them is what adds their attacks
+assert {session_attacks, suspension_attacks, ticket_attacks}  # their import registers the attacks
 
 TICKETS, GUARD, SESSION_STORE = (
     "scoreboard/storage/redis/tickets.py",
@@ -47,10 +47,10 @@ ANY_SID = Hole(
 KINDS = ("/ws", "Socket.IO")
 ELSEWHERE = [endpoint for endpoint in HTTP_ENDPOINTS if endpoint not in TICKET_ENDPOINTS]
 PAIRS = [f"{first}, then {second}" for first in (CHANGES, STREAM) for second in (CHANGES, STREAM)]
-#: By attack: the check without which it gets in, and all that it then gets in with.
+#: For each attack: the check without which it succeeds, and all that then succeeds.
 HOLES: dict[str, tuple[Hole, list[str]]] = {
     "a ticket twice": (GETDEL, PAIRS),
-    "a ticket from two connections at once": (GETDEL, ["more than one came in"]),
+    "a ticket from two connections at once": (GETDEL, ["more than one request was admitted"]),
     "a ticket of a token that has ended": (TICKET_RECHECK, [CHANGES, STREAM]),
     "a ticket of a player suspended since": (TICKET_RECHECK, [CHANGES, STREAM]),
     "a ticket as a token": (INVALID_IS_AMY, list(HTTP_ENDPOINTS)),
@@ -81,7 +81,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
             for kind in ("/ws", "Socket.IO")
         ],
     ),
-    "the awards of a player who forbade it": (
+    "the awards of a player who forbids spectators": (
         Hole(
             "scoreboard/actors/spectators.py",
             "if not _may_always(listener, user_id) and self._forbids(user_id):",
@@ -95,13 +95,13 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     ),
     "a recovery id of another player": (
         Hole(SESSION_STORE, 'return f"absent:{pid}:{user_id}"', 'return f"absent:{pid}"'),
-        ["another player came back as this one"],
+        ["another player recovered the session"],
     ),
     "a recovery id twice": (Hole(SESSION_STORE, '"GETDEL", _key', '"GET", _key'), ["two sessions have one id"]),
     "a session of engine io by a guessed id": (ANY_SID, ["a session answered"]),
-    "a parked poll of a player suspended meanwhile": (READ_RECHECK, ["admitted"]),
-    "a parked poll of a token that ends meanwhile": (READ_RECHECK, ["admitted"]),
-    "a suspended player at every endpoint": (NOT_SUSPENDED, [*HTTP_ENDPOINTS, *ENTRANCES]),
+    "a waiting poll of a player suspended meanwhile": (READ_RECHECK, ["admitted"]),
+    "a waiting poll of a token that ends meanwhile": (READ_RECHECK, ["admitted"]),
+    "a suspended player at every endpoint": (NOT_SUSPENDED, [*HTTP_ENDPOINTS, *SESSION_STARTS]),
     "an open socket of a token that has ended": (
         Hole("scoreboard/realtime/client_session.py", "return self.player.expires_at_s <= wall_s", "return False"),
         ["/ws", "Socket.IO"],
@@ -111,14 +111,14 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ["/ws", "WEBSOCKET_PORT", "Socket.IO", "stream"],
     ),
 }
-THIRD = ("a recovery id of another player", "the awards of a player who forbade it")
+THIRD = ("a recovery id of another player", "the awards of a player who forbids spectators")
 FOURTH = (
     "an open socket of a player suspended meanwhile",
     "an open socket of a token that has ended",
     "a refresh in another role",
     "the next id from those before",
 )
-#: Which holes share a server: no two that give one attack its success.
+#: Which holes share a server. No two of one server help the same attack.
 SERVERS: list[set[Hole]] = [
     {GETDEL, TICKET_RECHECK, INVALID_IS_AMY, HOLES["a refresh as another player"][0]},
     {MADE_UP, READ_RECHECK, ANY_SID, HOLES["a recovery id twice"][0], HOLES["a grant of another player"][0]},
@@ -128,12 +128,12 @@ SERVERS: list[set[Hole]] = [
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_gets_nothing(name: str, target: ServerProcess) -> None:
+def test_an_attack_does_not_succeed(name: str, target: ServerProcess) -> None:
     assert ATTACKS[name](target) == []
 
 
 @pytest.mark.parametrize("name", HOLES)
-def test_an_attack_gets_in_without_the_check_that_stops_it(name: str, holed_server: Callable[..., ServerProcess]) -> None:
+def test_an_attack_succeeds_without_the_check_that_stops_it(name: str, holed_server: Callable[..., ServerProcess]) -> None:
     hole, wanted = HOLES[name]
     (holes,) = [holes for holes in SERVERS if hole in holes]
     got = ATTACKS[name](holed_server(*sorted(holes, key=str)))

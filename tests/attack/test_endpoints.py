@@ -1,4 +1,4 @@
-"""No door of a running server admits a forged token, every one admits an honest token, and the released hole shows at each."""
+"""Every endpoint of a running server refuses forged tokens and admits valid ones; with the first release's hole it does not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from scoreboard.domain.grants import key_id
-from tests.attack.attacks import somebody, suspend, ticket_of
+from tests.attack.attacks import new_user_id, suspend, ticket_of
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import TARGET, honest, target_server
 from tests.attack.endpoints import (
@@ -43,9 +43,9 @@ AS_RELEASED = Hole(
     "scoreboard/web/authenticator.py", "return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)'
 )
 HEADERS = [None, "", "Bearer", "Bearer ", "Basic YW15OmFteQ==", "{}", "Token {}", "Bearer {}, Bearer {}", "Bearer {} {}"]
-#: Doors of a socket that has a player, whose role stays.
+#: Endpoints of a socket that has a player already; its role must stay.
 REFRESHES = ("/ws auth:refresh", "Socket.IO auth", "Socket.IO auth:refresh")
-#: Events with other data, which other code answers.
+#: Events with other data, which takes another way through the code.
 ASKED_OTHERWISE: list[tuple[str, object]] = [
     ("join:leaderboard", {"mode": "rows"}),
     ("join:leaderboard", {"since": "1.1"}),
@@ -56,36 +56,34 @@ ASKED_OTHERWISE: list[tuple[str, object]] = [
 
 
 def spectators_token(client_session: ClientSession, shown: str | None = None, body: object = None) -> str:
-    """What POST /auth/spectator gives."""
+    """The token that POST /auth/spectator gives."""
     _, answer = client_session.request("POST", SPECTATOR.split(" ")[1], shown, body or {})
     return str(answer["data"]["token"])
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("endpoint", [endpoint for endpoint in TOKEN_ENDPOINTS if endpoint != SPECTATOR])
-def test_every_door_admits_an_honest_token_of_a_role_that_may_come_in(
-    endpoint: str, role: str, client_session: ClientSession
-) -> None:
+def test_every_endpoint_admits_a_valid_token_of_an_allowed_role(endpoint: str, role: str, client_session: ClientSession) -> None:
     refused = (role == "spectator" and endpoint in PLAYERS_ONLY) or (role != "user" and endpoint in REFRESHES)
     wanted = FORBIDDEN if refused else ADMITTED
     assert client_session.show(endpoint, honest(role=role)) == wanted
-    assert client_session.show(endpoint, honest(role=role)) == wanted, "remembered"
+    assert client_session.show(endpoint, honest(role=role)) == wanted, "from the cache"
 
 
-def test_a_spectators_token_is_renewed_under_its_name_and_carries_nothing_else(client_session: ClientSession) -> None:
+def test_a_renewed_spectator_token_keeps_its_name_and_takes_no_other_claim(client_session: ClientSession) -> None:
     for body in ({}, {"userId": "amy", "role": "admin", "username": "Amy"}):
         first = spectators_token(client_session, None, body)
         claims = claims_of(first)
         assert (claims["role"], claims["username"], claims["exp"] - claims["iat"]) == ("spectator", "spectator", 600)
         assert claims["userId"].startswith("spectator-")
         assert claims_of(spectators_token(client_session, first, body))["userId"] == claims["userId"]
-        of_a_login = honest("amy", role="spectator")  # which would live for ever if it kept its name
+        of_a_login = honest("amy", role="spectator")  # if it kept its name, it could be renewed for ever
         for other in (None, honest("amy"), of_a_login, ticket_of(client_session.server, "amy")):
             assert claims_of(spectators_token(client_session, other, body))["userId"] not in ("amy", claims["userId"])
 
 
 @pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
-def test_no_door_admits_anything_forged(endpoint: str, client_session: ClientSession) -> None:
+def test_no_endpoint_admits_a_forged_token(endpoint: str, client_session: ClientSession) -> None:
     instances = st.sampled_from([TARGET, replace(TARGET, role="admin"), replace(TARGET, role="spectator")])
 
     @settings(SLOW, max_examples=60)
@@ -95,14 +93,14 @@ def test_no_door_admits_anything_forged(endpoint: str, client_session: ClientSes
         kind, token = data.draw(forged(instance, now_s))
         result = client_session.show(endpoint, token)
         if time.time() - now_s > instance.slack_s:
-            reject()  # a time that was just beyond a border may not be any more
+            reject()  # a time that was just outside a limit may be inside it by now
         assert result == INVALID, (kind, token)
 
     attack()
 
 
 @pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
-def test_no_door_admits_an_unknown_key_id_with_an_empty_key(endpoint: str, client_session: ClientSession) -> None:
+def test_no_endpoint_admits_an_unknown_key_id_with_an_empty_key(endpoint: str, client_session: ClientSession) -> None:
     now_s = int(time.time())
     for key in (b"", b"\0" * 32):
         for role in ROLES:
@@ -111,8 +109,8 @@ def test_no_door_admits_an_unknown_key_id_with_an_empty_key(endpoint: str, clien
 
 
 @pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
-def test_no_door_takes_a_key_by_mistake(endpoint: str, client_session: ClientSession) -> None:
-    """Each of them, without the help of chance: also the action secret, a retired one, and digests of nothing."""
+def test_no_endpoint_accepts_a_token_signed_with_a_mistaken_key(endpoint: str, client_session: ClientSession) -> None:
+    """Tries every mistaken key, not a random choice: also the action secret, a retired one, and digests of the empty text."""
     role = "spectator" if endpoint == SPECTATOR else "user"
     for key in mistaken_keys(TARGET):
         token = compact({"alg": "HS256"}, TARGET.claims(int(time.time()), role=role), key)
@@ -120,15 +118,15 @@ def test_no_door_takes_a_key_by_mistake(endpoint: str, client_session: ClientSes
 
 
 def submitted(client_session: ClientSession, key: bytes, kid: str) -> tuple[int, object]:
-    """What becomes of a submission that this key signed under this name."""
+    """(status, error) of a submission that this key signed under this key id."""
     of = grant(int(time.time() * 1000) - 1_000, action_id=str(uuid.uuid4()))
     body = {**ACTION, "actionId": of.action_id, "timestamp": of.issued_at_ms, "signature": signed_by(key, kid, of)}
     status, answer = client_session.request("POST", SUBMIT.split(" ")[1], honest("amy"), body)
     return status, answer.get("error")
 
 
-def test_no_submission_takes_a_key_by_mistake(client_session: ClientSession) -> None:
-    """As for tokens; here the tokens' secrets are among those that must not count."""
+def test_no_submission_signed_with_a_mistaken_key_is_awarded(client_session: ClientSession) -> None:
+    """Tries the same keys as for tokens, and the secrets of tokens as well."""
     ours = TARGET.action_secret.encode()
     assert submitted(client_session, ours, key_id(ours)) == (200, None), "by the right key it is awarded"
     for key in [*mistaken_keys(TARGET), *TARGET.trusted]:
@@ -137,9 +135,11 @@ def test_no_submission_takes_a_key_by_mistake(client_session: ClientSession) -> 
 
 
 @pytest.mark.parametrize("endpoint", TOKEN_ENDPOINTS)
-def test_the_released_hole_shows_at_every_door(endpoint: str, holed_server: Callable[..., ServerProcess]) -> None:
+def test_the_hole_of_the_first_release_admits_a_forged_token_at_every_endpoint(
+    endpoint: str, holed_server: Callable[..., ServerProcess]
+) -> None:
     one = ClientSession(holed_server(AS_RELEASED), honest)
-    # A refresh must be the socket's own player's, and only a name of ours is kept at /auth/spectator.
+    # A refresh must have the player of the socket, and /auth/spectator keeps only names that the server made.
     user, role = (f"spectator-{uuid.uuid4()}", "spectator") if endpoint == SPECTATOR else ("amy", "user")
     token = compact({"alg": "HS256", "kid": "x"}, TARGET.claims(int(time.time()), user, role=role), b"")
     try:
@@ -150,11 +150,11 @@ def test_the_released_hole_shows_at_every_door(endpoint: str, holed_server: Call
 
 @pytest.mark.parametrize("endpoint", HTTP_ENDPOINTS)
 @pytest.mark.parametrize("header", HEADERS)
-def test_a_token_is_shown_as_a_bearer_or_not_at_all(endpoint: str, header: str | None, client_session: ClientSession) -> None:
+def test_only_a_bearer_header_authenticates_a_request(endpoint: str, header: str | None, client_session: ClientSession) -> None:
     method, path = endpoint.split(" ")
-    text_lines = {} if header is None else {"Authorization": header.format(honest(), honest())}
+    headers = {} if header is None else {"Authorization": header.format(honest(), honest())}
     body = None if HTTP_ENDPOINTS[endpoint] is None else json.dumps(HTTP_ENDPOINTS[endpoint]).encode()
-    status, answer = client_session.send(method, path, {**text_lines, "Content-Type": "application/json"}, body)
+    status, answer = client_session.send(method, path, {**headers, "Content-Type": "application/json"}, body)
     assert status == 401, "this route asks for no token"
     assert answer["error"].lower() in (UNAUTHORIZED, INVALID)
 
@@ -168,8 +168,8 @@ def test_a_token_in_the_query_or_a_cookie_is_ignored(endpoint: str, where: str, 
     assert (status, answer["error"].lower()) == (401, UNAUTHORIZED)
 
 
-def test_a_suspended_player_gets_a_strangers_token_and_no_other(target: ServerProcess, client_session: ClientSession) -> None:
-    user = somebody("mallory")
+def test_a_suspended_player_gets_only_a_new_spectator_token(target: ServerProcess, client_session: ClientSession) -> None:
+    user = new_user_id("mallory")
     suspend(target, user)
     for token in (honest(user), honest(user, role="spectator")):
         claims = claims_of(spectators_token(client_session, token))
@@ -179,13 +179,15 @@ def test_a_suspended_player_gets_a_strangers_token_and_no_other(target: ServerPr
 
 @pytest.mark.parametrize("own_port", [False, True], ids=["/ws", "WEBSOCKET_PORT"])
 @pytest.mark.parametrize(("event", "data"), [*EVENTS.items(), *ASKED_OTHERWISE])
-def test_a_stranger_on_a_socket_is_told_to_authenticate(event: str, data: object, own_port: bool, target: ServerProcess) -> None:
+def test_a_socket_without_a_token_must_authenticate_before_any_event(
+    event: str, data: object, own_port: bool, target: ServerProcess
+) -> None:
     with native_socket(target, own_port=own_port) as socket:
         assert answered(socket, event, data)[0] == (INVALID if event.startswith("auth") else UNAUTHORIZED)
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_a_stranger_on_socket_io_is_closed(event: str, target: ServerProcess) -> None:
+def test_a_socket_io_client_without_a_token_is_closed(event: str, target: ServerProcess) -> None:
     with engine_socket(target) as socket:
         assert connected(socket, "x") == INVALID
         socket.send("421" + json.dumps([event, EVENTS[event]]))
@@ -193,7 +195,7 @@ def test_a_stranger_on_socket_io_is_closed(event: str, target: ServerProcess) ->
 
 
 @pytest.mark.parametrize("event", [event for event in EVENTS if not event.startswith("auth")])
-def test_a_player_on_a_socket_may_ask(event: str, target: ServerProcess) -> None:
+def test_a_players_socket_may_send_every_event(event: str, target: ServerProcess) -> None:
     with native_socket(target, honest("bob")) as native, engine_socket(target, honest("bob")) as socketio:
         assert answered(native, event, EVENTS[event])[0] == ADMITTED
         assert emitted(socketio, event, EVENTS[event]) == ADMITTED
@@ -212,9 +214,9 @@ def test_a_socket_refuses_another_players_token(event: str, target: ServerProces
 
 
 @pytest.mark.parametrize("endpoint", OWN)
-def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(endpoint: str, client_session: ClientSession) -> None:
+def test_only_the_token_decides_whose_own_data_is_read(endpoint: str, client_session: ClientSession) -> None:
     path = endpoint.split(" ")[1]
-    amy, eve = somebody("amy"), somebody("eve")
+    amy, eve = new_user_id("amy"), new_user_id("eve")
     client_session.request("PUT", "/api/v1/me/settings", honest(amy), {"spectators": False})
     own = client_session.request("GET", path, honest(eve))
     for query in (f"?userId={amy}", f"?user={amy}", f"?id={amy}"):
@@ -223,7 +225,7 @@ def test_what_is_a_players_own_is_read_by_the_token_and_by_nothing_else(endpoint
     assert path.endswith("achievements") or client_session.request("GET", path, honest(amy)) != own
 
 
-def test_no_token_lives_longer_than_the_operator_allows_a_spectators_included(tmp_path: Path) -> None:
+def test_no_token_is_valid_for_longer_than_jwt_expiration(tmp_path: Path) -> None:
     server = target_server(tmp_path)
     server.more["JWT_EXPIRATION"] = "60s"
     one = ClientSession(server.start(), honest)

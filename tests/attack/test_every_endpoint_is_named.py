@@ -1,4 +1,4 @@
-"""A door that the attack suite does not name fails here: routes, the socket listener, events, and how sockets are opened."""
+"""The attack suite names every route, event and way to open a socket; a new one fails here until it is named."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.attack.endpoints import EVENTS, HTTP_ENDPOINTS, OPEN_ENDPOINTS, TOKEN
 from tests.attack.holes import ROOT
 
 HOW = "docs/security.md says how to add an endpoint: When you add an endpoint"
-#: Routes whose resource asks for itself, and the doors that it has.
+#: Routes whose resource checks tokens itself, and the endpoints of each.
 SOCKETS = {
     "GET /ws": {"GET /ws", "/ws auth", "/ws auth:refresh"},
     f"* {SOCKETIO_PATH.decode()}": {
@@ -44,12 +44,12 @@ def unnamed(found: set[str]) -> set[str]:
     return found - set(TOKEN_ENDPOINTS) - set(OPEN_ENDPOINTS) - set(SOCKETS)
 
 
-def test_every_route_is_a_door_of_the_suite() -> None:
+def test_the_suite_names_every_route() -> None:
     assert unnamed(routes()) == set(), HOW
     assert unnamed(routes() | {"GET /api/v1/new"}) == {"GET /api/v1/new"}, "a new route is reported"
 
 
-def test_the_suite_names_no_door_that_is_gone() -> None:
+def test_the_suite_names_no_removed_endpoint() -> None:
     named = {
         endpoint
         for endpoint in (*TOKEN_ENDPOINTS, *OPEN_ENDPOINTS)
@@ -59,12 +59,12 @@ def test_the_suite_names_no_door_that_is_gone() -> None:
     assert set().union(*SOCKETS.values()) <= set(TOKEN_ENDPOINTS)
 
 
-def test_every_event_is_a_door_of_the_suite() -> None:
+def test_the_suite_names_every_event() -> None:
     assert set(_HANDLERS) == set(EVENTS), HOW
 
 
-def test_the_other_port_serves_these_two_and_nothing_else() -> None:
-    """WEBSOCKET_PORT has no routes: what the root hands it is all that is there."""
+def test_the_websocket_port_serves_only_its_two_endpoints() -> None:
+    """WEBSOCKET_PORT has no routes: the composition root gives it these resources and no others."""
     source = (ROOT / "scoreboard" / "service" / "edge.py").read_text()
     found = re.search(
         r"socket_site = self\._build_site\(ResourceByPath\((\{[^}]*\}), WebSocketResource\(realtime\.native\)\)\)", source
@@ -77,16 +77,16 @@ def test_the_other_port_serves_these_two_and_nothing_else() -> None:
     }
 
 
-def test_there_are_no_more_ways_to_open_a_socket_than_the_suite_takes() -> None:
+def test_the_suite_uses_every_way_to_open_a_socket() -> None:
     assert set(PATHS) == {"/", "/ws"}
     assert set(TRANSPORTS) == {"polling", "websocket"}
 
 
-def test_there_are_no_more_credentials_than_the_suite_forges() -> None:
+def test_the_suite_forges_every_credential() -> None:
     assert set(_Auth.__struct_fields__) == {"token", "recovery", "pid", "offset"}
     assert set(_NAMES) == {"since", "wait", "ticket"}
 
 
-def test_what_machines_are_told_to_secure_is_what_asks_for_a_token() -> None:
+def test_openapi_marks_exactly_the_routes_that_need_a_token_as_secured() -> None:
     answered = {f"{one.method.upper()} {one.path}": one.secured for one in OPERATIONS}
     assert {endpoint for endpoint, secured in answered.items() if secured} == set(HTTP_ENDPOINTS)

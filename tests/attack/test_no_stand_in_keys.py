@@ -1,6 +1,6 @@
-"""No key that stands in for a secret: nothing that is written in the source ever reaches a function that verifies or signs.
+"""No constant of the source takes the place of a secret: none reaches a function that verifies or signs.
 
-No scanner of the field looks for this. The hole of the first release was one such line: ``secrets.get(kid, b"\\0" * 32)``.
+No published scanner looks for this. The hole of the first release was one such line: ``secrets.get(kid, b"\\0" * 32)``.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import pytest
 from tests.attack.holes import ROOT
 
 SOURCES = sorted(path for folder in ("scoreboard", "cli", "config") for path in (ROOT / folder).rglob("*.py"))
-#: Where the key is among the arguments of what verifies and signs.
+#: The index of the key among the arguments of each function that verifies or signs.
 KEYED = {"new": 0, "digest": 0, "encode": 1, "decode": 1, "decode_complete": 1}
 KEYED_BY = {"hmac", "jwt", "_jws"}
 SECRET = ("secret", "key", "ring")
 
 
 def stand_ins(source: str) -> Iterator[str]:
-    """Each place in a source where something constant is, or could become, a key."""
+    """Each line of a source where a constant is a key or could become one."""
     tree = ast.parse(source)
     constants = {
         target.id
@@ -66,21 +66,21 @@ def _of_secrets(name: str) -> bool:
 
 
 def _key_in(node: ast.expr, constants: set[str]) -> bool:
-    """Whether a constant that could be a key is given: bytes, text, or a collection of them."""
+    """Whether an expression is a constant that could be a key: bytes, text, or a collection of them."""
     text = any(isinstance(one, ast.Constant) and isinstance(one.value, bytes | str) for one in ast.walk(node))
     named = any(isinstance(one, ast.Name) and one.id in constants for one in ast.walk(node))
     return (text or named) and _constant(node, constants)
 
 
 def _constant(node: ast.expr, constants: set[str]) -> bool:
-    """Whether an expression is made of nothing but what is written in the source."""
+    """Whether an expression contains only constants of the source."""
     names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} - {"bytes", "str", "bytearray"}
     attributes = any(isinstance(one, ast.Attribute | ast.Lambda) for one in ast.walk(node))
     return names <= constants and not attributes
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_nothing_written_in_the_source_is_a_key(path: Path) -> None:
+def test_the_source_contains_no_constant_key(path: Path) -> None:
     assert list(stand_ins(path.read_text())) == []
 
 
@@ -103,7 +103,7 @@ def test_nothing_written_in_the_source_is_a_key(path: Path) -> None:
         'from hmac import digest\ndigest(b"", signed, "sha256")',
     ],
 )
-def test_a_stand_in_is_found_in_each_of_these_forms(source: str) -> None:
+def test_the_scan_finds_a_constant_key_in_each_form(source: str) -> None:
     assert list(stand_ins(source)) != []
 
 
@@ -117,5 +117,5 @@ def test_a_stand_in_is_found_in_each_of_these_forms(source: str) -> None:
         "jwt.encode(claims, key, algorithm=ALGORITHMS[0])",
     ],
 )
-def test_correct_code_is_not_reported(source: str) -> None:
+def test_the_scan_reports_no_correct_code(source: str) -> None:
     assert list(stand_ins(source)) == []

@@ -1,4 +1,4 @@
-"""Doors without a lock: what a token changes there (nothing), and what they tell anybody (nothing that is a player's)."""
+"""Endpoints without authentication: a token changes none of their answers, and they show nothing of a player."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from tests.attack.test_tokens import SLOW
 from tests.journeys.server import ServerProcess
 
 PATHS = [endpoint.split(" ")[1].replace("<path:name>", "main.js") for endpoint in OPEN_ENDPOINTS]
-#: Words that no open door may show: a player, an address, a secret, the beginning of a token.
+#: Texts that no open endpoint may show: a player, an address, a secret, the beginning of a token.
 NEVER_SHOWN = ("amy", "Amy", "127.0.0.1", TARGET.secret, TARGET.older, TARGET.action_secret, TARGET.issuer, "eyJ")
 
 
 def without_figures(status: int, body: Any) -> tuple[int, object]:
-    """An answer as it is, but the names alone of what is measured: figures change by themselves."""
+    """An answer; of metrics only the names, because their values change by themselves."""
     if isinstance(body, bytes) and body.startswith(b"# HELP"):
         return status, [text_line.split(b" ")[0] for text_line in body.splitlines() if b"_total{" not in text_line]
     return status, body
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_token_changes_nothing_at_an_open_door_whatever_it_is(path: str, client_session: ClientSession) -> None:
+def test_no_token_changes_the_answer_of_an_open_endpoint(path: str, client_session: ClientSession) -> None:
     anonymous = without_figures(*client_session.request("GET", path))
     assert anonymous[0] == 200
 
@@ -44,7 +44,7 @@ def test_a_token_changes_nothing_at_an_open_door_whatever_it_is(path: str, clien
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if not path.startswith("/static")])
-def test_an_open_door_names_no_player_no_address_and_no_secret(path: str, client_session: ClientSession) -> None:
+def test_an_open_endpoint_names_no_player_no_address_and_no_secret(path: str, client_session: ClientSession) -> None:
     client_session.show("GET /api/v1/scores/me", honest("amy"))
     client_session.show("POST /api/v1/actions/initialize", honest("amy"))
     _, body = client_session.request("GET", path)
@@ -52,7 +52,7 @@ def test_an_open_door_names_no_player_no_address_and_no_secret(path: str, client
     assert [word for word in NEVER_SHOWN if word in text and not (path == "/openapi.json" and word == "eyJ")] == []
 
 
-def test_the_log_says_nothing_of_what_was_shown(target: ServerProcess, client_session: ClientSession) -> None:
+def test_the_log_contains_no_token_ticket_or_secret(target: ServerProcess, client_session: ClientSession) -> None:
     token = honest("amy")
     ticket = client_session.request("POST", "/api/v1/auth/ticket", token, {})[1]["data"]["ticket"]
     for path in (
@@ -68,6 +68,6 @@ def test_the_log_says_nothing_of_what_was_shown(target: ServerProcess, client_se
 @pytest.mark.parametrize(
     "name", ["../../pyproject.toml", "%2e%2e/%2e%2e/pyproject.toml", "..%2f..%2fapp.py", "//etc/passwd", "main.js%00", "."]
 )
-def test_static_files_are_the_pages_and_no_others(name: str, client_session: ClientSession) -> None:
+def test_only_the_files_of_the_page_are_served(name: str, client_session: ClientSession) -> None:
     status, _ = client_session.request("GET", f"/static/{name}")
     assert status in (400, 404)

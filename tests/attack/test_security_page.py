@@ -1,4 +1,4 @@
-"""docs/security.md is what the suite shows: every door has its line, every mark its tests, every test that it names exists."""
+"""docs/security.md agrees with the suite: each endpoint has a row, each mark has tests, and each test that it names exists."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tests.attack.test_credentials import HOLES
 PAGE = (ROOT / "docs" / "security.md").read_text()
 TABLES, _, REST = PAGE.partition("### The tests")
 TESTS = dict(re.findall(r"^\| (\w) \| (.+) \|$", REST, re.MULTILINE))
-#: A cell where there is nothing to try.
+#: The text of a cell that does not apply.
 NOTHING = {"–"}
 
 
 def rows() -> list[list[str]]:
-    """The lines of the tables of doors, without their heads."""
+    """The rows of the tables of endpoints, without their heads."""
     text_lines = [
         text_line for text_line in TABLES.splitlines() if text_line.startswith("| ") and not text_line.startswith("| Endpoint")
     ]
     return [[cell.strip() for cell in text_line.strip("|").split(" | ")] for text_line in text_lines]
 
 
-def test_every_door_of_the_suite_has_its_line() -> None:
+def test_every_endpoint_of_the_suite_has_a_row() -> None:
     named = " ".join(row[0] for row in rows())
     assert [endpoint for endpoint in TOKEN_ENDPOINTS if f"`{endpoint}`" not in named] == []
     assert [endpoint for endpoint in OPEN_ENDPOINTS if f"`{endpoint}`" not in TABLES] == []
@@ -36,7 +36,7 @@ def test_every_cell_names_its_test() -> None:
     assert bare == []
 
 
-#: By the head of a column: how its cells begin, and marks of which each cell has one.
+#: For each column, by its head: how its cells begin, and the marks of which each cell has one.
 COLUMNS = {
     "no token": (r"401|400|refused|closed|no player|a token under a new name|–", "BRQNLI1"),
     "forged": (r"401|refused|closed|as no token|–", "FRQ"),
@@ -46,7 +46,7 @@ COLUMNS = {
 }
 
 
-def test_every_column_says_what_its_head_allows() -> None:
+def test_every_cell_fits_the_head_of_its_column() -> None:
     wrong = []
     for table in TABLES.split("### ")[1:3]:
         heads, *text_lines = [text_line for text_line in table.splitlines() if text_line.startswith("| ")]
@@ -61,11 +61,11 @@ def test_every_column_says_what_its_head_allows() -> None:
     assert wrong == []
 
 
-def test_what_is_a_players_own_is_marked_so() -> None:
+def test_endpoints_with_a_players_own_data_are_marked() -> None:
     assert {row[0].strip("`") for row in rows() if "[W]" in " ".join(row)} == set(OWN)
 
 
-def test_every_mark_is_explained_and_every_explanation_used() -> None:
+def test_every_mark_is_explained_and_every_explained_mark_is_used() -> None:
     assert set(re.findall(r"\[(\w)\]", TABLES)) == set(TESTS)
 
 
@@ -79,12 +79,12 @@ def test_every_test_that_the_page_names_exists() -> None:
         assert not case or case in HOLES, case
 
 
-def test_every_attack_stands_on_the_page() -> None:
-    answered = set(re.findall(r"test_an_attack_gets_nothing\[([^\]]+)\]", PAGE))
+def test_the_page_names_every_attack() -> None:
+    answered = set(re.findall(r"test_an_attack_does_not_succeed\[([^\]]+)\]", PAGE))
     assert answered == set(HOLES)
 
 
-def test_its_links_lead_somewhere() -> None:
+def test_every_link_leads_to_a_file() -> None:
     for page in ("docs/security.md", "SECURITY.md", "CHANGELOG.md", "README.md", "docs/protocol-http.md"):
         text = (ROOT / page).read_text()
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):

@@ -1,4 +1,4 @@
-"""Only what our key signed for this player is awarded: generators of every other signature, and what each of them finds."""
+"""Only a grant that our key signed for this player is awarded; each generator of other signatures finds its hole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.attack.test_tokens import INSTANCE, NOW_S, SLOW
 
 NOW = NOW_S * 1000
 RING = keyring(INSTANCE.action_secret.encode())
-#: The one kind whose signatures are good: they are refused, and may be told that it is too early for them.
+#: The one kind with valid signatures: they are refused, and the answer may be ACTION_TOO_EARLY.
 SIGNED_BY_US = "issued later"
 AHEAD_MS = 60_000
 
@@ -26,7 +26,7 @@ hole = partial(Hole, "scoreboard/domain/grants.py")
 
 
 @pytest.mark.parametrize("kind", FORGERS)
-def test_nothing_forged_is_a_grant(kind: str) -> None:
+def test_no_forged_signature_is_a_grant(kind: str) -> None:
     @settings(SLOW, max_examples=200)
     @given(FORGERS[kind](INSTANCE, NOW))
     def attack(forged: Any) -> None:
@@ -42,8 +42,8 @@ def test_nothing_forged_is_a_grant(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in FORGERS if kind != SIGNED_BY_US])
-def test_a_time_of_issue_ahead_of_the_clock_tells_nothing_of_a_forged_signature(kind: str) -> None:
-    """Only a good signature may be answered ACTION_TOO_EARLY: whatever else lies ahead gets the one answer."""
+def test_a_forged_signature_issued_ahead_of_the_clock_gets_the_one_answer(kind: str) -> None:
+    """Only a valid signature may get ACTION_TOO_EARLY; every other signature from the future gets INVALID_ACTION."""
 
     @settings(SLOW, max_examples=200)
     @given(FORGERS[kind](INSTANCE, NOW))
@@ -54,7 +54,7 @@ def test_a_time_of_issue_ahead_of_the_clock_tells_nothing_of_a_forged_signature(
     attack()
 
 
-def test_the_attack_finds_a_time_of_issue_that_is_looked_at_before_the_signature() -> None:
+def test_the_attack_finds_a_check_of_the_issue_time_before_the_signature() -> None:
     ahead = "    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:\n        return too_early(1)\n"
     holed = holed_module(hole("    secret = ring.secrets.get(kid)\n", ahead + "    secret = ring.secrets.get(kid)\n"))
     ring = holed.keyring(INSTANCE.action_secret.encode())
@@ -66,7 +66,7 @@ def test_the_attack_finds_a_time_of_issue_that_is_looked_at_before_the_signature
         )
 
 
-def test_what_is_honest_is_a_grant_or_the_generators_would_prove_nothing() -> None:
+def test_a_valid_signature_is_a_grant() -> None:
     of = grant(NOW)
     assert verify(submission(of, sign(of, RING)), "amy", RING, NOW) == of
 
@@ -89,12 +89,12 @@ HOLES: dict[str, tuple[str, Hole]] = {
         "something changed",
         hole('        grant.points.to_bytes(8, "big", signed=True),\n', "        (100).to_bytes(8, 'big'),\n"),
     ),
-    "the time of issue may be any": ("issued later", hole("    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:", "    if False:")),
+    "any issue time": ("issued later", hole("    if grant.issued_at_ms > now_ms + SKEW_MS_MAX:", "    if False:")),
     "claims may be spelt with spaces": (
         "another spelling",
         hole("    if _encode_claims(claims) != claims_json:", "    if False:"),
     ),
-    "free bits of base64": ("another spelling", hole("return raw if _b64(raw) == text else None", "return raw")),
+    "unused bits of base64": ("another spelling", hole("return raw if _b64(raw) == text else None", "return raw")),
 }
 
 
@@ -117,5 +117,5 @@ def test_each_generator_finds_the_hole_that_it_is_for(name: str) -> None:
     assert isinstance(verify(handed_in, user_id, RING, NOW), Refusal)
 
 
-def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
+def test_every_generator_has_a_hole_that_only_it_must_find() -> None:
     assert set(FORGERS) == {kind for kind, _ in HOLES.values()}

@@ -1,4 +1,4 @@
-"""A submission that waits for a silent ledger while its player is suspended is refused: on a real server, on both databases."""
+"""A submission waits for a silent ledger, and its player is suspended: it is refused, on a real server and both databases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from scoreboard.domain.players import ledger_shard
-from tests.attack.attacks import begun_action, somebody
+from tests.attack.attacks import new_user_id, valid_submission
 from tests.attack.client_session import ClientSession
 from tests.attack.conftest import honest, target_server
 from tests.attack.endpoints import FORBIDDEN, outcome_of
@@ -38,7 +38,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @contextmanager
 def suspension_under_way(server: ServerProcess, user_id: str) -> Iterator[None]:
-    """A suspension in the middle of its transaction: entered, the ledger silent for the player's awards, not committed yet."""
+    """An open transaction of a suspension: its row is inserted, it blocks the player's awards, and it is not committed yet."""
     entered = "INSERT INTO suspensions (ledger_shard, suspension_id, user_id, suspended, operator, reason, at, turn) VALUES "
     shard = ledger_shard(user_id)
     url = server.more.get("DATABASE_URL")
@@ -58,11 +58,11 @@ def suspension_under_way(server: ServerProcess, user_id: str) -> Iterator[None]:
     handle.close()
 
 
-def test_no_award_commits_after_the_suspension_that_it_waited_for(server: ServerProcess) -> None:
-    one, user = ClientSession(server, honest), somebody("mallory")
-    assert one.request("POST", "/api/v1/scores/submit", honest(user), begun_action(one, user))[0] == 200
+def test_an_award_that_waits_is_refused_once_the_suspension_commits(server: ServerProcess) -> None:
+    one, user = ClientSession(server, honest), new_user_id("mallory")
+    assert one.request("POST", "/api/v1/scores/submit", honest(user), valid_submission(one, user))[0] == 200
     before = one.request("GET", "/api/v1/scores/me", honest(user))[1]["data"]["score"]
-    waiting = [begun_action(one, user) for _ in range(3)]
+    waiting = [valid_submission(one, user) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         with suspension_under_way(server, user):
             began_s = time.monotonic()
@@ -71,7 +71,7 @@ def test_no_award_commits_after_the_suspension_that_it_waited_for(server: Server
                 for one in waiting
             ]
             time.sleep(SILENT_S)
-            assert not any(answer.done() for answer in answers), "they wait for the ledger"
+            assert not any(answer.done() for answer in answers), "the submissions wait for the ledger"
         results = [outcome_of(*answer.result(10)) for answer in answers]
     assert time.monotonic() - began_s < SILENT_S + 5
     assert results == [FORBIDDEN] * 3

@@ -1,4 +1,4 @@
-"""Only a token that our key signed, just as we accept it, is admitted: generators of every other, and what each of them finds."""
+"""Only a token that our key signed, in the accepted form, is admitted; each generator of other tokens finds its hole."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ INSTANCE = Instance(
     action_secret="e40c9d1b72a84f5fb36d08a1c97e52f6",
 )
 AUTH = "scoreboard/web/authenticator.py"
-pytestmark = pytest.mark.filterwarnings("ignore:The HMAC key is")  # some holes let such keys in
+pytestmark = pytest.mark.filterwarnings("ignore:The HMAC key is")  # some holes accept such keys
 SLOW = settings(
     deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 )
 
 
 def authenticator(kind: Callable[..., Any] = JwtAuthenticator, **more: Any) -> Any:
-    """One that trusts what INSTANCE trusts, whole or with a hole."""
+    """A JwtAuthenticator with the secrets of INSTANCE; ``kind`` may come from a module with a hole."""
     ring = keyring(INSTANCE.secret.encode(), (INSTANCE.older.encode(),))
     given = {"now_ms": lambda: NOW_S * 1000, "is_suspended": lambda _user_id: False, **more}
     return kind(ring=ring, life_s_max=INSTANCE.life_s_max, issuer=INSTANCE.issuer, audience=INSTANCE.audience, **given)
@@ -44,7 +44,7 @@ WHOLE: JwtAuthenticator = authenticator()
 
 
 @pytest.mark.parametrize("kind", FORGERS)
-def test_nothing_forged_is_admitted(kind: str) -> None:
+def test_no_forged_token_is_admitted(kind: str) -> None:
     @settings(SLOW, max_examples=200)
     @given(FORGERS[kind](INSTANCE, NOW_S))
     def attack(token: str) -> None:
@@ -62,25 +62,23 @@ def test_nothing_forged_is_admitted(kind: str) -> None:
         [{}, {"nbf": NOW_S + 60}, {"iat": NOW_S + 60}, {"exp": NOW_S + 1}, {"unknown": {"a": [1, None]}}, {"avatar": 5}]
     ),
 )
-def test_what_is_honest_is_admitted_or_the_generators_would_prove_nothing(
-    secret: str, named: bool, role: str, audience: object, more: dict[str, Any]
-) -> None:
+def test_a_valid_token_is_admitted(secret: str, named: bool, role: str, audience: object, more: dict[str, Any]) -> None:
     header = {"alg": "HS256", **({"kid": key_id(secret.encode())} if named else {})}
     player = WHOLE.authenticate(compact(header, INSTANCE.claims(NOW_S, role=role, aud=audience, **more), secret.encode()))
     assert isinstance(player, Player)
     assert (player.user_id, player.role) == ("amy", role)
 
 
-def test_no_mistaken_key_is_one_of_ours() -> None:
+def test_no_token_signed_with_a_mistaken_key_is_admitted() -> None:
     for key in mistaken_keys(INSTANCE):
         for header in ({"alg": "HS256"}, {"alg": "HS256", "kid": "x"}, {"alg": "HS256", "kid": key_id(key)}):
             assert WHOLE.authenticate(compact(header, INSTANCE.claims(NOW_S), key)) is INVALID_TOKEN
 
 
 auth = partial(Hole, AUTH)
-#: What was taken out; which generator must find it; the holes.
+#: For each hole: what is missing, the generator that must find it, the changes.
 HOLES: dict[str, tuple[str, list[Hole]]] = {
-    "an unknown kid is a key of zeros (as it was released)": (
+    "an unknown kid is a key of zeros (the hole of the first release)": (
         "unknown kid",
         [auth("return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)')],
     ),
@@ -101,14 +99,14 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
         "wrong key",
         [auth("secret, algorithms=_ALGORITHMS)", 'secret, algorithms=_ALGORITHMS, options={"verify_signature": False})')],
     ),
-    "the algorithm is the token's to choose": (
+    "the token chooses the algorithm": (
         "algorithm",
         [
             auth('_ALGORITHMS: Final = ["HS256"]', '_ALGORITHMS: Final = ["HS256", "HS384", "HS512"]'),
             auth(r"[A-Za-z0-9_-]{43}", r"[A-Za-z0-9_-]+"),
         ],
     ),
-    "no algorithm is one": (
+    "the algorithm none is accepted": (
         "algorithm",
         [
             auth('_ALGORITHMS: Final = ["HS256"]', '_ALGORITHMS: Final = ["HS256", "none"]'),
@@ -119,13 +117,13 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
             ),
         ],
     ),
-    "a header may bring a key": ("foreign header member", [auth("not _REFUSED_MEMBERS.isdisjoint(header) or ", "")]),
+    "a header may contain a key": ("foreign header member", [auth("not _REFUSED_MEMBERS.isdisjoint(header) or ", "")]),
     "any type of token": ("another type of token", [auth(' or str(header.get("typ", "JWT")).upper() != "JWT"', "")]),
-    "the last of two header members counts": (
+    "the last of two equal header members counts": (
         "header member twice",
         [auth("            check_names(base64url_decode(compact[1]))\n", "")],
     ),
-    "the last of two claims counts": ("claim twice", [auth("            check_names(payload)\n", "")]),
+    "the last of two equal claims counts": ("claim twice", [auth("            check_names(payload)\n", "")]),
     "claims are converted": ("claim of a wrong type", [auth("Decoder(_Claims).decode", "Decoder(_Claims, strict=False).decode")]),
     "any user id": ("claim of a wrong type", [auth("USER_ID.fullmatch(claims.user_id) is not None\n            and ", "")]),
     "a claim has a default": (
@@ -135,37 +133,37 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
             auth("    role: Role\n", '    role: Role = "user"\n'),
         ],
     ),
-    "any role": ("role spelt otherwise", [auth("    role: Role\n", "    role: str\n")]),
-    "a leeway after the end (as it was released)": (
-        "time beyond a border",
+    "any role": ("role in another spelling", [auth("    role: Role\n", "    role: str\n")]),
+    "a leeway after the end (the hole of the first release)": (
+        "time outside a limit",
         [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s + 30 <= self.now_ms() // 1000")],
     ),
     "one second after the end": (
-        "time beyond a border",
+        "time outside a limit",
         [auth("player.expires_at_s <= self.now_ms() // 1000", "player.expires_at_s < self.now_ms() // 1000")],
     ),
-    "issued whenever": ("time beyond a border", [auth("            and claims.iat <= latest_s\n", "")]),
+    "any issue time": ("time outside a limit", [auth("            and claims.iat <= latest_s\n", "")]),
     "issued one second too far ahead": (
-        "time beyond a border",
+        "time outside a limit",
         [auth("claims.iat <= latest_s\n", "claims.iat <= latest_s + 1\n")],
     ),
-    "valid before it begins": ("time beyond a border", [auth("            and claims.nbf <= latest_s\n", "")]),
-    "a life as long as it likes": (
-        "time beyond a border",
+    "valid before it begins": ("time outside a limit", [auth("            and claims.nbf <= latest_s\n", "")]),
+    "any lifetime": (
+        "time outside a limit",
         [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat")],
     ),
-    "one second more than the longest life": (
-        "time beyond a border",
+    "one second more than the longest lifetime": (
+        "time outside a limit",
         [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat <= self.life_s_max + 1")],
     ),
-    "an end before the beginning": ("time beyond a border", [auth("and 0 < claims.exp", "and -(10**9) < claims.exp")]),
+    "an end before the beginning": ("time outside a limit", [auth("and 0 < claims.exp", "and -(10**9) < claims.exp")]),
     "any issuer": ("token of another instance", [auth("self.issuer is None or ", "True or ")]),
     "any audience": ("token of another instance", [auth("self.audience is None or ", "True or ")]),
-    "an audience that begins so": (
+    "an audience that only begins with ours": (
         "token of another instance",
         [auth("self.audience in audiences)", "any(one.strip().startswith(self.audience) for one in audiences))")],
     ),
-    "padding and what else base64 forgives": (
+    "padding and other lenient base64": (
         "another spelling",
         [
             auth("_COMPACT.fullmatch(token) if", '_COMPACT.match(token.replace("=", "")) if'),
@@ -190,7 +188,7 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
 def test_each_generator_finds_the_hole_that_it_is_for(hole: str) -> None:
     kind, holes = HOLES[hole]
     holed = authenticator(holed_module(*holes).JwtAuthenticator)
-    assert holed.authenticate(INSTANCE.honest(NOW_S)).user_id == "amy", "with the hole it works as well as before"
+    assert holed.authenticate(INSTANCE.honest(NOW_S)).user_id == "amy", "with the hole it still admits a valid token"
     strategy = FORGERS[kind](INSTANCE, NOW_S)
     fast = settings(SLOW, max_examples=3000, phases=[Phase.generate], database=None)
     try:
@@ -200,11 +198,11 @@ def test_each_generator_finds_the_hole_that_it_is_for(hole: str) -> None:
     assert WHOLE.authenticate(found) is INVALID_TOKEN
 
 
-def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
+def test_every_generator_has_a_hole_that_only_it_must_find() -> None:
     assert set(FORGERS) == {kind for kind, _ in HOLES.values()}
 
 
-# What was admitted once is asked for again each time.
+# A cached token is authenticated again at each step.
 
 
 @given(
@@ -212,14 +210,14 @@ def test_every_generator_has_a_hole_to_prove_itself_on() -> None:
         st.tuples(st.sampled_from(["show", "wait", "suspend", "reinstate", "other token"]), st.integers(1, 1000)), max_size=12
     )
 )
-def test_a_remembered_token_lives_no_longer_and_opens_nothing_for_the_suspended(steps: list[tuple[str, int]]) -> None:
-    assert _followed(JwtAuthenticator, steps) is None
+def test_a_cached_token_ends_at_its_time_and_is_refused_after_a_suspension(steps: list[tuple[str, int]]) -> None:
+    assert _run_steps(JwtAuthenticator, steps) is None
 
 
-def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | None:
-    """What went wrong while a player's tokens were shown, remembered, outlived and suspended; None if nothing did."""
+def _run_steps(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | None:
+    """The first error while a player's tokens are used, cached, expired and suspended; None if there is none."""
     now_s, suspended = NOW_S, set[str]()
-    room = authenticator(kind, now_ms=lambda: now_s * 1000, is_suspended=suspended.__contains__)
+    subject = authenticator(kind, now_ms=lambda: now_s * 1000, is_suspended=suspended.__contains__)
     ends = NOW_S + 600
     token = INSTANCE.honest(NOW_S)
     for what, seconds in [*steps, ("show", 0)]:
@@ -228,9 +226,9 @@ def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | N
         elif what in ("suspend", "reinstate"):
             (suspended.add if what == "suspend" else suspended.discard)("amy")
         elif what == "other token":
-            room.authenticate(INSTANCE.honest(now_s, exp=now_s + seconds))
+            subject.authenticate(INSTANCE.honest(now_s, exp=now_s + seconds))
         else:
-            admitted = isinstance(room.authenticate(token), Player)
+            admitted = isinstance(subject.authenticate(token), Player)
             if admitted != (now_s < ends and "amy" not in suspended):
                 return f"at {now_s - NOW_S} s, suspended {sorted(suspended)}: admitted is {admitted}"
     return None
@@ -243,9 +241,9 @@ def _followed(kind: Callable[..., Any], steps: list[tuple[str, int]]) -> str | N
         auth("return SUSPENDED if self.is_suspended(player.user_id) else None", "return None"),
         auth("player.expires_at_s <= self.now_ms() // 1000", "False"),
     ],
-    ids=["what is remembered is not asked again", "the suspended are admitted", "no token ends"],
+    ids=["a cached token is not checked again", "suspended players are admitted", "no token ends"],
 )
-def test_the_schedule_finds_a_hole_in_what_is_remembered(hole: Hole) -> None:
+def test_the_schedule_finds_a_hole_in_the_cache_of_tokens(hole: Hole) -> None:
     kind = holed_module(hole).JwtAuthenticator
     steps = st.lists(st.tuples(st.sampled_from(["show", "wait", "suspend"]), st.integers(1, 1000)), max_size=8)
-    assert find(steps, lambda steps: _followed(kind, steps) is not None, settings=settings(SLOW, database=None)) is not None
+    assert find(steps, lambda steps: _run_steps(kind, steps) is not None, settings=settings(SLOW, database=None)) is not None

@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.attack.attacks import CHANGES, STREAM, attack, begun_action, client_of, redeemed, somebody, suspend, ticket_of
+from tests.attack.attacks import CHANGES, STREAM, attack, client_of, new_user_id, redeemed, suspend, ticket_of, valid_submission
 from tests.attack.conftest import honest
 from tests.attack.endpoints import ADMITTED, HTTP_ENDPOINTS, SUBMIT, TICKET_ENDPOINTS
 from tests.journeys.server import ServerProcess
@@ -19,7 +19,7 @@ def a_ticket_twice(server: ServerProcess) -> list[str]:
     for first in (CHANGES, STREAM):
         for second in (CHANGES, STREAM):
             ticket = ticket_of(server, "amy")
-            assert redeemed(server, ticket, first) == ADMITTED, "once it is good"
+            assert redeemed(server, ticket, first) == ADMITTED, "the first use is admitted"
             if redeemed(server, ticket, second) == ADMITTED:
                 got.append(f"{first}, then {second}")
     return got
@@ -38,7 +38,7 @@ def a_ticket_from_two_connections_at_once(server: ServerProcess) -> list[str]:
             admitted = list(pool.map(redeem, range(8))).count(ADMITTED)
         assert admitted >= 1
         if admitted > 1:
-            return ["more than one came in"]
+            return ["more than one request was admitted"]
     return []
 
 
@@ -52,7 +52,7 @@ def a_ticket_of_a_token_that_has_ended(server: ServerProcess) -> list[str]:
 
 @attack
 def a_ticket_of_a_player_suspended_since(server: ServerProcess) -> list[str]:
-    user = somebody("mallory")
+    user = new_user_id("mallory")
     tickets = [ticket_of(server, user) for _ in TICKET_ENDPOINTS]
     suspend(server, user)
     return [path for ticket, path in zip(tickets, (CHANGES, STREAM), strict=True) if redeemed(server, ticket, path) == ADMITTED]
@@ -62,7 +62,7 @@ def a_ticket_of_a_player_suspended_since(server: ServerProcess) -> list[str]:
 def a_ticket_as_a_token(server: ServerProcess) -> list[str]:
     ticket, one = ticket_of(server, "amy"), client_of(server)
     got = [endpoint for endpoint in HTTP_ENDPOINTS if one.ask(endpoint, ticket) == ADMITTED]
-    assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
+    assert redeemed(server, ticket) == ADMITTED, "no attempt used the ticket up"
     return got
 
 
@@ -76,7 +76,7 @@ def a_ticket_at_an_endpoint_that_takes_none(server: ServerProcess) -> list[str]:
     ticket, one = ticket_of(server, "amy"), client_of(server)
     endpoints = [endpoint for endpoint in HTTP_ENDPOINTS if endpoint not in TICKET_ENDPOINTS]
     got = [endpoint for endpoint in endpoints if one.ask(endpoint, None, f"?ticket={ticket}") == ADMITTED]
-    assert redeemed(server, ticket) == ADMITTED, "none of it used the ticket up"
+    assert redeemed(server, ticket) == ADMITTED, "no attempt used the ticket up"
     return got
 
 
@@ -102,9 +102,9 @@ def a_ticket_made_up(server: ServerProcess) -> list[str]:
 
 @attack
 def a_grant_of_another_player(server: ServerProcess) -> list[str]:
-    amy, eve = somebody("amy"), somebody("eve")
+    amy, eve = new_user_id("amy"), new_user_id("eve")
     one, path = client_of(server), SUBMIT.split(" ")[1]
-    granted = begun_action(one, amy)
+    granted = valid_submission(one, amy)
     for more in ({}, {"userId": amy}):
         if one.request("POST", path, honest(eve), {**granted, **more})[0] == 200:
             return ["the other player got the points"]

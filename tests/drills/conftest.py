@@ -1,4 +1,4 @@
-"""Every test of this package is a drill: `make drills` runs them, `make test` does not."""
+"""Drills: tests of faults and overload. `make drills` runs them, `make test` does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["live_server", "new_server", "postgres_url"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies beside this file."""
+    """Mark every test of this directory."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("drill")

@@ -1,6 +1,6 @@
-"""Readers that ask again and again for the board and for their own places, in a process of their own.
+"""Load generator: readers that constantly request the board and their own ranks, in a process of its own.
 
-``python -m tests.drills.readers PORT TOKEN_FILE SECONDS`` prints how often each status was answered, as JSON.
+``python -m tests.drills.readers PORT TOKEN_FILE SECONDS`` prints as JSON how often each status was answered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PAUSE_S = 0.05
 
 
 class Readers:
-    """So many readers for at most so long; ``statuses`` when they have ended."""
+    """``count`` readers for at most ``seconds``; ``statuses`` counts their answers after the block."""
 
     def __init__(self, server: ServerProcess, count: int, seconds: float, directory: Path) -> None:
         self._tokens = directory / "tokens"
@@ -32,7 +32,7 @@ class Readers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        said, _ = self._process.communicate("", timeout=120)  # the end of its input ends it
+        said, _ = self._process.communicate("", timeout=120)  # the process ends when its stdin ends
         self.statuses = json.loads(said)
 
 
@@ -63,7 +63,7 @@ async def _main(port: int, tokens: list[str], seconds: float) -> None:
     ended = asyncio.Event()
     readers = [asyncio.create_task(_read(port, token, ended, statuses)) for token in tokens]
     await asyncio.wait([asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)], timeout=seconds)
-    ended.set()  # `wait_for` may lose a cancellation, and the reader would go on
+    ended.set()  # `wait_for` may lose a cancellation, and then the reader would not end
     for reader in readers:
         reader.cancel()
     await asyncio.wait(readers)

@@ -1,4 +1,4 @@
-"""A disk that can be filled: a tmpfs of a few megabytes. Mounting one wants root; without, the test is skipped."""
+"""A disk that a test can fill: a tmpfs of a few megabytes. To mount it needs root; otherwise the test is skipped."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 
 
 class SmallDisk:
-    """A directory on a disk of its own."""
+    """A directory on a separate disk."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._filler = directory / "filler"
 
     def fill(self) -> None:
-        """Leave not a byte."""
+        """Write until no byte is free."""
         with self._filler.open("ab", buffering=0) as file:
             block = b"x" * 65_536
             while block:
@@ -33,13 +33,13 @@ class SmallDisk:
                     block = block[: len(block) // 2]
 
     def empty(self) -> None:
-        """Give the space back."""
+        """Free the space again."""
         self._filler.unlink()
 
 
 @contextmanager
 def small_disk(megabytes: int) -> Iterator[SmallDisk]:
-    """A disk of this size, mounted where any user may reach it."""
+    """A disk of this size, mounted where any user can access it."""
     directory = Path(tempfile.mkdtemp(prefix="scoreboard-disk-"))
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(directory)], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Servers on stores that can be made to fail, each in its own way, and to work again."""
+"""Servers on stores with a fault that a test begins and ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.storage.postgres_proxy import PostgresProxy, Quiet, postgres_proxy
 from tests.storage.postgres_server import PostgresServer
 from tests.storage.sql_stores import run_sql
 
-#: What may be wrong with a store, for as long as it takes.
+#: The faults of a store that a test can begin and end.
 FAULTS = (
     "PostgreSQL is stopped",
     "PostgreSQL swallows everything",
@@ -37,7 +37,7 @@ _QUIET: dict[str, Quiet] = {
 
 @dataclass(frozen=True)
 class Store:
-    """A server, the URL of its ledger without anything in between, and how to begin and end the fault."""
+    """A server, the direct URL of its ledger, and functions that begin and end the fault."""
 
     server: ServerProcess
     database_url: str
@@ -45,13 +45,13 @@ class Store:
     end: Callable[[], None]
 
     def awarded(self) -> set[str]:
-        """The ids of all actions that were awarded."""
+        """The ids of all awarded actions."""
         return {str(action_id) for (action_id,) in run_sql(self.database_url, "SELECT action_id FROM score_transactions")}
 
 
 @contextlib.contextmanager
 def store_with(fault: str, postgres: PostgresServer, new_server: Callable[..., ServerProcess]) -> Iterator[Store]:
-    """A server that runs, on a store of its own that has no fault yet. The fault is ended at the end."""
+    """A running server on its own store, which has no fault yet. The fault ends with the block at the latest."""
     with contextlib.ExitStack() as stack:
         if fault.startswith("PostgreSQL"):
             url = postgres.fresh()
@@ -73,7 +73,7 @@ def _postgres_fault(fault: str, postgres: PostgresServer, proxy: PostgresProxy) 
 
     def begin() -> None:
         proxy.quiet = _QUIET[fault]
-        if fault == "PostgreSQL swallows all after the login":  # on every connection: those that are open are ended first
+        if fault == "PostgreSQL swallows all after the login":  # the fault needs new connections
             run_sql(
                 postgres.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'scoreboard'"
             )

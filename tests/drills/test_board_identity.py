@@ -1,4 +1,4 @@
-"""What cannot belong together: two ledgers on one Redis, two Redis for one ledger, and a ledger that was restored."""
+"""Stores that do not belong together: two ledgers on one Redis, two Redis for one ledger, and a restored ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.journeys.server import ServerProcess
 from tests.storage.sql_stores import run_sql
 from tests.storage_redis.redis_server import RedisServer
 
-BACK_S_MAX = 8.0  # five seconds, and what a busy machine adds
+BACK_S_MAX = 8.0  # five seconds, and a reserve for a busy machine
 
 
 @pytest.fixture
@@ -25,17 +25,17 @@ def shared_redis() -> Iterator[RedisServer]:
 def until(true: Callable[[], bool], within_s: float = BACK_S_MAX) -> None:
     end = time.monotonic() + within_s
     while not true():
-        assert time.monotonic() < end, "it did not come true in time"
+        assert time.monotonic() < end, "the condition was not met in time"
         time.sleep(0.05)
 
 
 def reads(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
-    """What the server gives as the top of the board, and whether it says that this is degraded."""
+    """(the top of the board, whether the answer is degraded)."""
     data = server.get("/api/v1/scores/leaderboard", server.issue_token("reader")).body["data"]
     return [(row["userId"], row["score"]) for row in data["leaderboard"]], data.get("degraded", False)
 
 
-def text_lines(server: ServerProcess, text: str) -> int:
+def log_line_count(server: ServerProcess, text: str) -> int:
     return sum(text in text_line for text_line in server.log.splitlines())
 
 
@@ -54,7 +54,7 @@ def test_two_ledgers_on_one_redis_never_show_each_others_players(
     assert production.play("amy").body["data"]["currentRank"] == 1
     until(lambda: "this Redis holds the board of another ledger" in staging.log)
     time.sleep(3)
-    assert text_lines(staging, "this Redis holds the board of another ledger") == 1, "one line, not one a second"
+    assert log_line_count(staging, "this Redis holds the board of another ledger") == 1, "one log line in all, not one a second"
     assert "Traceback" not in staging.log + production.log
     refused = staging.command_line("replay", "verify", "--repair")
     assert refused.returncode != 0
@@ -65,7 +65,7 @@ def test_two_ledgers_on_one_redis_never_show_each_others_players(
     until(lambda: reads(production) == ([("amy", 200)], True))
 
 
-def test_two_servers_of_one_ledger_with_a_redis_each_say_so_and_do_not_rebuild_in_turns(
+def test_two_servers_of_one_ledger_with_separate_redis_log_it_and_do_not_rebuild_in_turns(
     new_server: Callable[..., ServerProcess], postgres_url: str
 ) -> None:
     first = new_server(DATABASE_URL=postgres_url)
@@ -78,15 +78,13 @@ def test_two_servers_of_one_ledger_with_a_redis_each_say_so_and_do_not_rebuild_i
     epochs = run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")
     time.sleep(6)
     assert run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'") == epochs
-    assert text_lines(first, "another server draws this ledger's board in another Redis") == 1
+    assert log_line_count(first, "another server draws this ledger's board in another Redis") == 1
     assert second.play("zed").body["data"]["currentRank"] == 2
     until(lambda: reads(first) == ([("amy", 100), ("zed", 100)], True))
     assert reads(second) == ([("amy", 100), ("zed", 100)], False)
 
 
-def test_a_restored_ledger_gives_no_epoch_out_again_and_clients_are_reset(
-    new_server: Callable[..., ServerProcess], tmp_path: Path
-) -> None:
+def test_a_restored_ledger_repeats_no_epoch_and_resets_clients(new_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
     server = new_server()
     server.start()
     server.play("amy")
@@ -94,7 +92,7 @@ def test_a_restored_ledger_gives_no_epoch_out_again_and_clients_are_reset(
     backup = (server.data_dir / "ledger.db").read_bytes()
     server.start()
     redis_file = server.data_dir / "redis" / "appendonly.aof"
-    for _ in range(2):  # two more epochs: Redis comes back empty each time
+    for _ in range(2):  # two more epochs: Redis is empty each time it returns
         assert server.stop() == 0
         redis_file.unlink()
         server.start()

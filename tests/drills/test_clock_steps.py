@@ -1,4 +1,4 @@
-"""The wall clock of a whole machine is set forward and back while it serves: nothing but tokens and actions may notice."""
+"""The wall clock of a serving machine is set forward and back: only tokens and actions may be affected."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.storage_redis.redis_server import RedisServer
 WINDOW_S = 4
 HEAD_S_MAX = 10.0
 PING_S = 25.0
-#: What takes a moment, on a machine that has other work to do. The faults that this drill is for last a minute at least.
+#: The time for something short on a busy machine. The faults that this drill looks for last at least a minute.
 SOON_S = 5.0
-#: A step may end an action that was begun before it; nothing else of a player's is refused.
+#: A step may end an action that was begun before it. No other submission may be refused.
 ENDED = {"ACTION_EXPIRED", "ACTION_TOO_EARLY"}
 
 
-class Machine(ServerProcess):
-    """A server whose clients' tokens are good on any day that the clock is set to."""
+class ServerAtAnyTime(ServerProcess):
+    """A server whose clients have tokens that are valid at any time that the clock is set to."""
 
     def issue_token(self, user_id: str, *, role: str = "user", life_s: int = 3 * 86_400) -> str:
         with pytest.MonkeyPatch.context() as patch:
@@ -38,8 +38,8 @@ class Machine(ServerProcess):
             return super().issue_token(user_id, role=role, life_s=life_s + 3 * 86_400)
 
 
-class Background:
-    """Something that goes on in a thread until the drill is over."""
+class Repeated:
+    """Calls ``act`` again and again in a thread until the end of the drill."""
 
     def __init__(self, act: Callable[[], None], pause_s: float = 0.0) -> None:
         self._over = threading.Event()
@@ -63,7 +63,7 @@ class Background:
 
 
 class Players:
-    """Awards flow: what each of them came to, and when, by the true clock."""
+    """Players who submit constantly; records each result with its time by the true clock."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
@@ -81,7 +81,7 @@ class Players:
 
 
 class Listener:
-    """A socket in the room of the board: when it heard of changes."""
+    """A socket in the room of the board; records when it got changes."""
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
@@ -94,7 +94,7 @@ class Listener:
 
 
 class Heartbeats:
-    """An Engine.IO client that answers pings, which come every 25 s."""
+    """An Engine.IO client that answers the pings, which come every 25 s."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._socket = Viewer(f"ws://127.0.0.1:{server.port}/socket.io/?EIO=4&transport=websocket").socket
@@ -109,8 +109,8 @@ class Heartbeats:
                 self.at_s.append(time.monotonic())
 
 
-class Silent:
-    """A client that connects and never says a word: it is cut off after 10 s."""
+class SilentClient:
+    """A client that connects and sends nothing: the server closes it after 10 s."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=HEAD_S_MAX + 10)
@@ -137,10 +137,10 @@ def clock(tmp_path: Path) -> FakeClock:
 
 
 @pytest.fixture
-def server(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
-    """On SQLite, with a Redis of its own: both live on the one machine whose clock is set."""
+def server(tmp_path: Path, clock: FakeClock) -> Iterator[ServerAtAnyTime]:
+    """A server on SQLite with its own Redis, so that all of them have the clock that the test sets."""
     redis = RedisServer(environment=clock.environment)
-    machine = Machine(
+    machine = ServerAtAnyTime(
         tmp_path / "server",
         {
             **clock.environment,
@@ -160,14 +160,14 @@ def server(tmp_path: Path, clock: FakeClock) -> Iterator[Machine]:
 
 
 def fill_the_window(server: ServerProcess, user_id: str) -> None:
-    """Submit what nobody signed until there were too many."""
+    """Submit with invalid signatures until the rate limit refuses the user."""
     forged = {**server.initialize(user_id), "signature": "v1.00000000.W10.AAAA"}
     while server.submit(user_id, forged).status != 429:
         pass
 
 
 def until_free_s(server: ServerProcess, user_id: str) -> float:
-    """How long a user who keeps asking is refused, and every `Retry-After` says a window at most."""
+    """The seconds until the user is admitted again; no `Retry-After` on the way may exceed the window."""
     began_s = time.monotonic()
     while (answer := server.play(user_id)).status == 429:
         assert int(answer.headers["retry-after"]) <= WINDOW_S + 1, answer.headers
@@ -177,7 +177,7 @@ def until_free_s(server: ServerProcess, user_id: str) -> float:
 
 
 def soon_after(times_s: list[float], moment_s: float, within_s: float = SOON_S) -> float:
-    """The first of the times after a moment."""
+    """The first of the times after a given one; it must come within ``within_s``."""
     until = moment_s + within_s
     while time.monotonic() < until:
         later = [one for one in times_s if one > moment_s]
@@ -188,7 +188,7 @@ def soon_after(times_s: list[float], moment_s: float, within_s: float = SOON_S) 
 
 
 def suspend(server: ServerProcess, user_id: str) -> None:
-    """A suspension reaches the server within a second or so, whatever its clock says."""
+    """Suspend a player; the server must know it within about a second, whatever its clock shows."""
     assert server.get("/api/v1/scores/me", server.issue_token(user_id)).status == 200
     ordered = server.command_line("player", "suspend", user_id, "--reason", "drill", "--operator", "root", "--yes")
     assert (ordered.returncode, ordered.stderr) == (0, "")
@@ -199,12 +199,12 @@ def suspend(server: ServerProcess, user_id: str) -> None:
 
 
 @pytest.mark.parametrize("by_s", [60, 3_600, 86_400])
-def test_only_tokens_and_actions_notice_that_the_clock_is_set(clock: FakeClock, server: Machine, by_s: int) -> None:
+def test_a_step_of_the_clock_affects_only_tokens_and_actions(clock: FakeClock, server: ServerAtAnyTime, by_s: int) -> None:
     players, listener, heartbeats = Players(server), Listener(watch(server, "viewer")), Heartbeats(server)
-    going_on = [Background(players.play, 0.2), Background(listener.on_changes), Background(heartbeats.on_changes)]
-    silent: list[Silent] = []
+    going_on = [Repeated(players.play, 0.2), Repeated(listener.on_changes), Repeated(heartbeats.on_changes)]
+    silent: list[SilentClient] = []
     for number, step_s in enumerate((+by_s, -by_s, -by_s, +by_s)):
-        silent.append(Silent(server))
+        silent.append(SilentClient(server))
         fill_the_window(server, f"greedy-{number}")
         time.sleep(0.5)
         clock.step(step_s)
@@ -223,15 +223,15 @@ def test_only_tokens_and_actions_notice_that_the_clock_is_set(clock: FakeClock, 
     gaps_s = [later - earlier for earlier, later in zip(heartbeats.at_s, heartbeats.at_s[1:], strict=False)]
     assert all(PING_S - SOON_S < gap_s < PING_S + SOON_S for gap_s in gaps_s), gaps_s
     pauses_s = [later - earlier for earlier, later in zip(players.awards_s, players.awards_s[1:], strict=False)]
-    assert max(pauses_s) < SOON_S, "awards never stop"
+    assert max(pauses_s) < SOON_S, "awards go on all the time"
     assert [text for _, text in players.refusals if not any(reason in text for reason in ENDED)] == []
-    assert len(players.refusals) <= 4, "at most the one action that each step ended"
+    assert len(players.refusals) <= 4, "each step refuses at most the one action that was begun before it"
     assert server.get("/readyz").status == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log
 
 
-def test_tokens_end_by_the_wall_clock(clock: FakeClock, server: Machine) -> None:
+def test_tokens_end_by_the_wall_clock(clock: FakeClock, server: ServerAtAnyTime) -> None:
     viewer = watch(server, "viewer")
     clock.step(4 * 86_400)
     began_s = time.monotonic()
@@ -241,7 +241,7 @@ def test_tokens_end_by_the_wall_clock(clock: FakeClock, server: Machine) -> None
             viewer.socket.recv(timeout=5)
     except ConnectionClosed as fault:
         closed = fault
-    assert closed is not None, "its token ended, so the socket must"
+    assert closed is not None, "the token ended, so the socket must be closed"
     assert time.monotonic() - began_s < 3
     assert server.get("/api/v1/scores/me", server.issue_token("amy")).status == 401
     clock.step(-4 * 86_400)

@@ -1,4 +1,4 @@
-"""Commands that cannot do it, as real processes: one line that names the setting or the file, a code, and nothing left behind."""
+"""Commands that fail, as real processes: one line names the setting or the file, with an exit code and no partial results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCOREBOARD = Path(sys.executable).with_name("scoreboard")
 
 
 def command(directory: Path, *words: str, said: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
-    """What came of a command in this directory. ``said`` is what a pipe holds for it to read."""
+    """Run a command in this directory; ``said`` is its stdin."""
     return subprocess.run(
         [SCOREBOARD, *words],
         cwd=directory,
@@ -40,7 +40,7 @@ def command(directory: Path, *words: str, said: str = "", **environ: str) -> sub
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Path:
-    """A directory in which a server has run: a ledger of one award in var/."""
+    """A directory after a run of the server: var/ has a ledger with one award."""
     (tmp_path / "var").mkdir(mode=0o700)
     url = f"sqlite:///{tmp_path}/var/ledger.db"
     migrate(url)
@@ -60,7 +60,7 @@ def full_disk() -> Iterator[SmallDisk]:
 @pytest.mark.parametrize(
     "words", ["top", "audit list", "audit export", "replay verify", "reset board --reason r", "player show amy", "db backup b.db"]
 )
-def test_a_command_in_a_wrong_directory_names_the_file_and_makes_none(words: str, tmp_path: Path) -> None:
+def test_a_command_in_a_wrong_directory_names_the_missing_file_and_creates_none(words: str, tmp_path: Path) -> None:
     ended = command(tmp_path, *words.split())
     assert ended.stderr == (
         f"Error: no ledger at {tmp_path}/var/ledger.db: run it where the server runs, "
@@ -69,13 +69,13 @@ def test_a_command_in_a_wrong_directory_names_the_file_and_makes_none(words: str
     assert (ended.returncode, ended.stdout, list(tmp_path.iterdir())) == (3, "", [])
 
 
-def test_a_token_is_not_signed_with_secrets_that_no_server_has(tmp_path: Path) -> None:
+def test_no_token_is_signed_without_the_secrets_of_a_server(tmp_path: Path) -> None:
     ended = command(tmp_path, "token", "mint", "--user", "amy")
     assert ended.stderr.startswith(f"Error: SCOREBOARD_DATA_DIR: no secrets at {tmp_path}/var/secrets.json: ")
     assert (ended.returncode, ended.stdout, list(tmp_path.iterdir())) == (78, "", [])
 
 
-def test_the_status_of_no_ledger_says_where_it_looked_and_makes_none(tmp_path: Path) -> None:
+def test_db_status_without_a_ledger_names_the_path_and_creates_no_file(tmp_path: Path) -> None:
     ended = command(tmp_path, "db", "status")
     assert f"{tmp_path}/var/ledger.db" in ended.stdout.replace("\n", "").replace(" " * 9, "")
     assert (ended.returncode, list(tmp_path.iterdir())) == (1, [])
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_ledger_is_named_with_its_setting(tmp_path: Path) -> N
         assert (ended.returncode, ended.stderr.count("\n")) == (3, 1)
 
 
-def test_a_ledger_that_takes_no_writes_is_named_with_its_setting(harness: Path) -> None:
+def test_a_read_only_ledger_is_named_with_its_setting(harness: Path) -> None:
     path = harness / "var" / "ledger.db"
     with small_disk(4) as disk:
         copy = disk.directory / "ledger.db"
@@ -116,7 +116,7 @@ def test_a_ledger_that_takes_no_writes_is_named_with_its_setting(harness: Path) 
         ),
     ],
 )
-def test_an_option_of_a_url_that_is_none_is_refused_with_the_setting(url: str, said: str, tmp_path: Path) -> None:
+def test_an_unknown_url_option_is_refused_with_its_setting(url: str, said: str, tmp_path: Path) -> None:
     url = url.format(tmp_path)
     assert command(tmp_path, "audit", "list", DATABASE_URL=url).stderr == f"Error: {said}\n"
     ended = started({"DATABASE_URL": url}, tmp_path)
@@ -134,7 +134,7 @@ def test_a_database_that_cannot_be_reached_is_named_without_its_password(tmp_pat
 
 @pytest.mark.parametrize("words", ["audit export --out {0}", "db backup {0}"])
 @pytest.mark.parametrize(("target", "why"), [("nowhere/a.out", "no such directory"), ("there", "it is a directory")])
-def test_a_target_that_cannot_be_is_named_as_it_was_given(words: str, target: str, why: str, harness: Path) -> None:
+def test_an_impossible_target_is_named_as_the_operator_wrote_it(words: str, target: str, why: str, harness: Path) -> None:
     (harness / "there").mkdir()
     ended = command(harness, *words.format(target).split())
     assert (ended.returncode, ended.stdout) == (3, "")
@@ -143,7 +143,7 @@ def test_a_target_that_cannot_be_is_named_as_it_was_given(words: str, target: st
 
 
 @pytest.mark.parametrize("words", ["audit export --out {0}", "db backup {0}"])
-def test_a_target_on_a_full_disk_is_named_and_nothing_is_left(words: str, harness: Path, full_disk: SmallDisk) -> None:
+def test_a_target_on_a_full_disk_is_named_and_no_partial_file_is_left(words: str, harness: Path, full_disk: SmallDisk) -> None:
     target = full_disk.directory / "a.out"
     before = sorted(full_disk.directory.iterdir())
     ended = command(harness, *words.format(target).split())
@@ -162,7 +162,7 @@ def test_an_export_to_a_device_writes_to_it_and_does_not_replace_it(harness: Pat
     assert (harness / "pipe").is_fifo()
 
 
-def test_stdout_on_a_full_disk_is_one_line(harness: Path) -> None:
+def test_a_full_disk_behind_stdout_gives_one_line(harness: Path) -> None:
     for words in ("audit export", "audit list", "audit list --json", "db status"):
         ended = subprocess.run(
             ["sh", "-c", f"{SCOREBOARD} {words} > /dev/full"],
@@ -175,9 +175,9 @@ def test_stdout_on_a_full_disk_is_one_line(harness: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["audit export", "audit list", "audit list --json", "top", "top --json", "replay check {0}"])
-def test_a_reader_who_leaves_ends_it_quietly(words: str, harness: Path) -> None:
+def test_a_closed_pipe_ends_a_command_without_a_message(words: str, harness: Path) -> None:
     written, reads = os.pipe()
-    os.close(written)  # the reader has left before a word was written
+    os.close(written)  # the reader closes the pipe before the first byte is written
     ended = subprocess.run(
         [SCOREBOARD, *words.format("00000000-0000-4000-8000-000000000000").split()],
         cwd=harness,
@@ -192,7 +192,7 @@ def test_a_reader_who_leaves_ends_it_quietly(words: str, harness: Path) -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_who_leaves_in_the_middle_ends_it_quietly(unbuffered: str, harness: Path) -> None:
+def test_a_pipe_closed_in_the_middle_ends_a_command_without_a_message(unbuffered: str, harness: Path) -> None:
     writes = open_store(f"sqlite:///{harness}/var/ledger.db").writes
     writes.award([claim(f"user-{number}") for number in range(300)], [])
     writes.close()
@@ -220,7 +220,7 @@ def test_a_long_path_is_printed_in_one_piece(harness: Path) -> None:
 
 
 @pytest.mark.parametrize("words", ["reset board --reason r", "player suspend amy --reason r", "db restore b.db"])
-def test_a_question_that_cannot_be_answered_is_one_line_and_changes_nothing(words: str, harness: Path) -> None:
+def test_a_confirmation_without_a_terminal_gives_one_line_and_changes_nothing(words: str, harness: Path) -> None:
     assert command(harness, "db", "backup", "b.db").returncode == 0
     ended = command(harness, *words.split())
     assert ended.stderr == "Error: this asks for a yes: answer it at a terminal or give --yes; nothing was changed\n"
@@ -229,7 +229,7 @@ def test_a_question_that_cannot_be_answered_is_one_line_and_changes_nothing(word
     assert sorted(path.name for path in (harness / "var").iterdir()) == ["ledger.db"]
 
 
-def test_a_question_fits_into_80_columns(harness: Path) -> None:
+def test_a_confirmation_fits_into_80_columns(harness: Path) -> None:
     assert command(harness, "db", "backup", "b.db").returncode == 0
     long = ("--reason", "r" * 300, "--operator", "o" * 64)
     for words in (["reset", "board", *long], ["reset", "user", "amy", *long], ["db", "restore", "b.db"]):
@@ -240,7 +240,7 @@ def test_a_question_fits_into_80_columns(harness: Path) -> None:
         assert ended.returncode == 2
 
 
-def test_a_restore_that_cannot_be_asks_nothing(harness: Path) -> None:
+def test_an_impossible_restore_is_refused_before_the_confirmation(harness: Path) -> None:
     assert command(harness, "db", "backup", "b.db").returncode == 0
     (harness / "junk.db").write_text("a letter")
     for file, said in (("nowhere.db", "nowhere.db is not a file"), ("junk.db", "junk.db cannot be read as a ledger")):
@@ -255,14 +255,14 @@ def test_a_restore_that_cannot_be_asks_nothing(harness: Path) -> None:
     handle.close()
 
 
-def test_a_restore_into_no_directory_names_the_setting(harness: Path) -> None:
+def test_a_restore_into_a_missing_directory_names_the_setting(harness: Path) -> None:
     assert command(harness, "db", "backup", "b.db").returncode == 0
     ended = command(harness, "db", "restore", "b.db", "--yes", SCOREBOARD_DATA_DIR="elsewhere")
     assert ended.stderr.startswith(f"Error: DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {harness}/elsewhere ")
     assert ended.returncode == 3
 
 
-def test_a_typing_error_in_the_ledgers_path_makes_no_board(tmp_path: Path) -> None:
+def test_a_start_and_a_command_name_a_missing_ledger_directory_and_create_none(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/typo/ledger.db"
     text_line = (
         f"DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {tmp_path}/typo for the ledger ledger.db: "
@@ -283,7 +283,7 @@ def test_a_typing_error_in_the_ledgers_path_makes_no_board(tmp_path: Path) -> No
         ("?password=right&db=99", "REDIS_URL: this Redis has no database of that number"),
     ],
 )
-def test_a_redis_that_refuses_us_is_named_by_a_command_and_a_server(login: str, why: str, harness: Path, tmp_path: Path) -> None:
+def test_a_command_and_a_server_name_a_redis_that_refuses_the_login(login: str, why: str, harness: Path, tmp_path: Path) -> None:
     redis = RedisServer("--requirepass", "right")
     try:
         ended = command(harness, "reset", "board", "--reason", "r", "--yes", REDIS_URL=redis.url + login)
@@ -301,7 +301,7 @@ def test_a_redis_that_refuses_us_is_named_by_a_command_and_a_server(login: str, 
         assert said not in server.log
 
 
-def test_a_redis_that_does_not_answer_is_named_by_a_command(harness: Path) -> None:
+def test_a_command_names_a_redis_that_does_not_answer(harness: Path) -> None:
     ended = command(harness, "reset", "board", "--reason", "r", "--yes", REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
     assert ended.stderr.startswith("Error: Redis (AWAY): Connection was refused ")
     assert ended.stderr.endswith(" (REDIS_URL (or REDIS_HOST) 127.0.0.1 port 1)\n")

@@ -1,4 +1,4 @@
-"""The limit of open files: raised where that is allowed, kept to, and refused where the settings allow more."""
+"""The limit of open files: the server raises it where it may, keeps to it, and refuses settings that need more."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WARNING = '"message": "SOCKETS_MAX='
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, soft: int, hard: int) -> None:
-    """Processes that are started from now on have this limit of open files."""
+    """Give this limit of open files to all processes that are started from now on."""
     start: Any = subprocess.Popen
 
     def popen(*arguments: Any, **more: Any) -> Any:
@@ -37,7 +37,7 @@ def limit_of(server: ServerProcess) -> int:
     return resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)[0]
 
 
-def test_what_fits_is_taken_as_it_is_and_what_does_not_is_made_smaller() -> None:
+def test_connection_limits_are_reduced_only_if_they_exceed_the_limit_of_files() -> None:
     wanted = Capacity(sockets_max=1_000, http_connections_max=500, handshaking_max=100)
     warnings: list[str] = []
     assert fitted(wanted, wanted.descriptors, promised=1_500, warn=warnings.append) is wanted
@@ -49,7 +49,7 @@ def test_what_fits_is_taken_as_it_is_and_what_does_not_is_made_smaller() -> None
 
 
 @pytest.mark.parametrize(("limit", "promised"), [(1_499, 1_500), (OWN + 10, 0)])
-def test_what_cannot_be_served_is_refused(limit: int, promised: int) -> None:
+def test_settings_that_need_too_many_files_are_refused(limit: int, promised: int) -> None:
     with pytest.raises(TooFewDescriptors, match="need 1728 open files"):
         fitted(
             Capacity(sockets_max=1_000, http_connections_max=500, handshaking_max=100),
@@ -70,10 +70,10 @@ def test_production_refuses_to_start_with_one_line_and_78(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(("more", "code"), [({}, None), ({"HTTP_CONNECTIONS_MAX": "500"}, 78), ({"SOCKETS_MAX": "2001"}, 78)])
-def test_production_makes_only_defaults_smaller(
+def test_production_reduces_only_default_limits(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, str], code: int | None
 ) -> None:
-    """As many files as sockets: what everything else needs comes off both. Two numbers that were set must both fit."""
+    """The limit of files equals SOCKETS_MAX, so a default limit must be reduced. Two limits that are set must both fit."""
     limited(monkeypatch, 2_000, 2_000)
     environment = {"SCOREBOARD_ENV": "production", "SOCKETS_MAX": "2000", **more}
     if code is not None:
@@ -87,12 +87,12 @@ def test_production_makes_only_defaults_smaller(
         assert server.stop() == 0
 
 
-def test_the_unit_allows_what_the_defaults_need() -> None:
+def test_the_systemd_unit_allows_the_files_that_the_defaults_need() -> None:
     (allowed,) = re.findall(r"^LimitNOFILE=(\d+)$", (ROOT / "systemd" / "scoreboard.service").read_text(), re.MULTILINE)
     assert int(allowed) >= Capacity(sockets_max=10_000, http_connections_max=8_000).descriptors
 
 
-def test_the_soft_limit_is_raised_as_far_as_it_is_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_soft_limit_is_raised_as_far_as_needed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     limited(monkeypatch, 1_024, 8_192)
     server = ServerProcess(tmp_path, {"SOCKETS_MAX": "2000", "HTTP_CONNECTIONS_MAX": "1000"}).start()
     try:
@@ -102,19 +102,19 @@ def test_the_soft_limit_is_raised_as_far_as_it_is_needed(monkeypatch: pytest.Mon
         server.stop()
 
 
-def test_a_flood_uses_up_no_descriptor_that_an_operator_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_flood_of_connections_leaves_descriptors_for_the_operator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     limited(monkeypatch, SMALL, SMALL)
     server = ServerProcess(tmp_path).start()
     try:
-        assert server.log.count(WARNING) == 1, "development starts all the same, and says so"
-        with ExitStack() as crowd:
+        assert server.log.count(WARNING) == 1, "in development the server starts and logs a warning"
+        with ExitStack() as connections:
             for _ in range(400):
-                crowd.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
+                connections.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5))
             for _ in range(5):
                 assert server.get("/healthz").status == 200
                 assert server.play("amy").status == 200
             time.sleep(1.1)
-        assert 1 <= server.log.count('"message": "too many connections') <= 5, "a line a second at most"
+        assert 1 <= server.log.count('"message": "too many connections') <= 5, "at most one log line a second"
         assert "EMFILE" not in server.log
         assert server.get("/readyz?strict").status == 200
     finally:
@@ -122,8 +122,8 @@ def test_a_flood_uses_up_no_descriptor_that_an_operator_needs(monkeypatch: pytes
     assert "Traceback" not in server.log
 
 
-def test_descriptors_that_are_used_up_all_the_same_are_a_line_a_second(tmp_path: Path) -> None:
-    """Something else may use them up, or an operator may lower the limit of a running process."""
+def test_exhausted_descriptors_cause_one_log_line_a_second(tmp_path: Path) -> None:
+    """This can happen if other code uses them up, or if an operator lowers the limit of a running process."""
     server = ServerProcess(tmp_path).start()
     try:
         assert server.process is not None

@@ -1,4 +1,4 @@
-"""A full disk: `/readyz` says within two seconds that no award can be kept, no action begins meanwhile, and both end with it."""
+"""A full disk: within two seconds `/readyz` fails and no action can begin; both recover when there is space again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sqlite_on(disk: SmallDisk) -> str:
 
 
 def postgres_on(disk: SmallDisk) -> str:
-    """A database whose tables lie on this disk; the server's own log of writes does not."""
+    """A database with its tables on this disk; the write-ahead log of PostgreSQL is on another."""
     player_rank = disk.directory / "tablespace"
     player_rank.mkdir()
     os.chown(player_rank, 65534, 65534)
@@ -46,7 +46,7 @@ def postgres_on(disk: SmallDisk) -> str:
 
 @pytest.fixture
 def postgres_url(disk: SmallDisk) -> Iterator[str]:
-    """Only the test gives space back: a vacuum of pg_class removes a file of 160 KB beside the tables, room for awards."""
+    """A database without autovacuum, because a vacuum of pg_class frees 160 KB on the disk, which is enough for awards."""
     with psycopg.connect(postgres().url(), autocommit=True) as admin:
         admin.execute(b"ALTER SYSTEM SET autovacuum = off")
         admin.execute(b"SELECT pg_reload_conf()")
@@ -65,7 +65,7 @@ def url(request: pytest.FixtureRequest, disk: SmallDisk) -> str:
 
 
 def seconds_until_ready_is(server: ServerProcess, status: int, within_s: float) -> float:
-    """How long it took."""
+    """The seconds until readiness has this status."""
     began_s = time.monotonic()
     while time.monotonic() - began_s < within_s:
         if server.get("/readyz").status == status:
@@ -75,13 +75,13 @@ def seconds_until_ready_is(server: ServerProcess, status: int, within_s: float) 
 
 
 def begin(server: ServerProcess, user_id: str) -> tuple[int, str | None, str | None]:
-    """Initialize an action: the status, the error and Retry-After."""
+    """Initialize an action; returns (status, error, Retry-After)."""
     wish = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
     answer = server.post("/api/v1/actions/initialize", server.issue_token(user_id), wish)
     return answer.status, answer.body.get("error"), answer.headers.get("retry-after")
 
 
-def test_readiness_follows_whether_awards_can_be_kept(url: str, disk: SmallDisk, new_server: NewServer) -> None:
+def test_readiness_shows_whether_the_disk_can_take_awards(url: str, disk: SmallDisk, new_server: NewServer) -> None:
     server = new_server(DATABASE_URL=url).start()
     waiting = [server.initialize(f"player-{n}") for n in range(400)]
     assert server.submit("player-0", waiting[0]).status == 200
@@ -99,17 +99,17 @@ def test_readiness_follows_whether_awards_can_be_kept(url: str, disk: SmallDisk,
     assert (answer.status, answer.body["error"]) == (503, "UNAVAILABLE")
     assert "ledger: " in answer.body["message"]
     time.sleep(5)
-    assert server.get("/readyz").status == 503, "it stays so though nobody submits"
+    assert server.get("/readyz").status == 503, "the condition stays without any submission"
     assert {begin(server, "keen") for _ in range(120)} == {(503, "UNAVAILABLE", "1")}
     disk.empty()
     seconds_until_ready_is(server, 200, KNOWN_S_MAX)
-    assert server.play("keen").status == 200, "who began anew all the time has used up nothing"
+    assert server.play("keen").status == 200, "the attempts to begin an action counted against no limit"
     assert server.submit("player-399", waiting[399]).status == 200
     assert server.stop() == 0
     assert "Traceback" not in server.log
 
 
-def test_a_full_disk_of_postgresql_is_known_though_nobody_submits(
+def test_a_full_disk_of_postgresql_is_detected_without_submissions(
     postgres_url: str, disk: SmallDisk, new_server: NewServer
 ) -> None:
     server = new_server(DATABASE_URL=postgres_url).start()
@@ -119,7 +119,7 @@ def test_a_full_disk_of_postgresql_is_known_though_nobody_submits(
     seconds_until_ready_is(server, 200, KNOWN_S_MAX)
 
 
-def test_a_first_start_on_a_full_disk_ends_with_69_and_one_line(disk: SmallDisk, tmp_path: Path) -> None:
+def test_a_first_start_on_a_full_disk_exits_with_69_and_one_line(disk: SmallDisk, tmp_path: Path) -> None:
     disk.fill()
     ended = started({"DATABASE_URL": sqlite_on(disk), **GIVEN}, tmp_path)
     assert re.fullmatch(

@@ -1,4 +1,4 @@
-"""Two servers are restarted one after the other with new secrets: no honest submission is refused, nor a spectator's token."""
+"""Two servers restart one after the other with new secrets: no valid submission and no spectator's token is refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.journeys.server import ACTION_SECRET, JWT_SECRET, ServerProcess
 from tests.storage_redis.redis_server import RedisServer
 
 NEW_ACTION, NEW_JWT = "a-new-action-secret-7f3b09c2d1e84a65", "a-new-token-secret-51c0d9a7be3f4826"
-#: Two exchanges of keys.
+#: The steps of two key rotations.
 EXCHANGED_S = 11.0
 
 
@@ -32,7 +32,7 @@ REMOVED = secrets(NEW_ACTION, jwt=NEW_JWT)
 
 
 class LoginService(ServerProcess):
-    """A server whose players' tokens are signed with what the login service uses by then."""
+    """A server whose players have tokens signed with the current secret of the login service."""
 
     jwt_secret = JWT_SECRET
 
@@ -56,8 +56,8 @@ def servers(tmp_path: Path, postgres_url: str) -> Iterator[list[ServerProcess]]:
     redis.close()
 
 
-def each_knows_what_the_other_signs(servers: list[ServerProcess], began: list[dict[str, object]]) -> None:
-    """Actions begun earlier and now, anywhere, are awarded anywhere; so are the tokens that the servers give."""
+def assert_each_server_accepts_both(servers: list[ServerProcess], began: list[dict[str, object]]) -> None:
+    """Assert that each server awards the actions of both, begun before or now, and admits the tokens that both issue."""
     for number, begun in enumerate(began):
         answer = servers[number % 2].submit("amy", begun)
         assert answer.status == 200, answer
@@ -69,12 +69,12 @@ def each_knows_what_the_other_signs(servers: list[ServerProcess], began: list[di
 
 
 def restart(servers: list[ServerProcess], step: dict[str, str]) -> None:
-    """One after the other, with actions under way that were begun on either before each restart."""
+    """Restart one server after the other; before each restart an action is begun on each server."""
     for server in servers:
         began = [one.initialize("amy") for one in (*servers, *servers[::-1])]
         assert server.stop() == 0
         server.start(**step)
-        each_knows_what_the_other_signs(servers, began)
+        assert_each_server_accepts_both(servers, began)
 
 
 def metric(server: ServerProcess, name: str) -> float:
@@ -86,14 +86,14 @@ def signs_with(server: ServerProcess) -> str:
     return str(server.initialize("amy")["signature"]).split(".")[1]
 
 
-def test_three_steps_one_server_after_the_other_refuse_nobody(
+def test_a_key_rotation_in_three_steps_refuses_no_valid_submission(
     servers: list[ServerProcess], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     former = signs_with(servers[0])
     restart(servers, KNOWN)
     restart(servers, USED)
     assert former not in {signs_with(server) for server in servers}
-    # Here every action that was begun was handed in, so nothing signed with the former ones can be valid any more.
+    # All begun actions are submitted by now, so no valid signature with the older secrets is left.
     monkeypatch.setattr(LoginService, "jwt_secret", NEW_JWT)
     for server in servers:
         assert server.stop() == 0
@@ -104,23 +104,23 @@ def test_three_steps_one_server_after_the_other_refuse_nobody(
     assert all("Traceback" not in server.log for server in servers)
 
 
-def test_the_first_step_left_out_refuses_nobody_and_is_said(servers: list[ServerProcess]) -> None:
+def test_a_key_rotation_without_its_first_step_refuses_none_and_is_logged(servers: list[ServerProcess]) -> None:
     former = signs_with(servers[0])
     assert servers[0].stop() == 0
     servers[0].start(**USED)
     assert "do not know this server's ACTION_SIGNATURE_SECRET yet; it signs with an older one until they do" in servers[0].log
     assert signs_with(servers[0]) == former
-    each_knows_what_the_other_signs(servers, [])
+    assert_each_server_accepts_both(servers, [])
     assert servers[1].stop() == 0
     servers[1].start(**USED)
-    each_knows_what_the_other_signs(servers, [])
+    assert_each_server_accepts_both(servers, [])
     time.sleep(EXCHANGED_S)
     assert signs_with(servers[0]) == signs_with(servers[1]) != former
-    each_knows_what_the_other_signs(servers, [])
+    assert_each_server_accepts_both(servers, [])
     assert "all servers know this server's ACTION_SIGNATURE_SECRET" in servers[0].log
 
 
-def test_servers_without_a_common_secret_say_so(servers: list[ServerProcess]) -> None:
+def test_servers_without_a_common_secret_log_it(servers: list[ServerProcess]) -> None:
     assert servers[0].stop() == 0
     servers[0].start(**REMOVED)
     time.sleep(EXCHANGED_S)

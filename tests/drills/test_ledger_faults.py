@@ -1,4 +1,4 @@
-"""Faults of clocks, orders and stores under whole servers: the board equals the ledger within five seconds of their end."""
+"""Faults of clocks, commit orders and stores under whole servers: five seconds after a fault the board equals the ledger."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def upgraded(server: ServerProcess) -> ServerProcess:
 def until(true: Callable[[], bool], within_s: float = BACK_S_MAX) -> float:
     began_s = time.monotonic()
     while not true():
-        assert time.monotonic() - began_s < within_s, "it did not come true in time"
+        assert time.monotonic() - began_s < within_s, "the condition was not met in time"
         time.sleep(0.05)
     return time.monotonic() - began_s
 
 
 def totals(url: str) -> list[tuple[str, int]]:
-    """What the ledger has, best first."""
+    """The totals in the ledger, highest first."""
     asked = "SELECT user_id, score FROM user_scores WHERE reached_at IS NOT NULL ORDER BY score DESC, reached_at, user_id DESC"
     return [(user_id, score) for user_id, score in run_sql(url, asked)]
 
@@ -50,7 +50,9 @@ def shows(server: ServerProcess) -> tuple[list[tuple[str, int]], bool]:
     return [(row["userId"], row["score"]) for row in data["leaderboard"]], data.get("degraded", False)
 
 
-def test_awards_of_a_wrong_clock_hide_no_others_from_the_board(new_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_awards_with_a_wrong_clock_hide_no_other_awards_from_the_board(
+    new_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
     clock = tmp_path / "clock"
     clock.write_text("+50m")
     server = new_server(
@@ -58,7 +60,7 @@ def test_awards_of_a_wrong_clock_hide_no_others_from_the_board(new_server: Calla
     )
     server.launch()
     server.wait_until_in_sync()
-    # The test's own tokens follow the true clock and live for an hour: they are good on both.
+    # The test's tokens follow the true clock and are valid for an hour, so both servers admit them.
     assert server.play("ahead").status == 200
     clock.write_text("+0")
     time.sleep(1.5)
@@ -74,13 +76,13 @@ def test_awards_of_a_wrong_clock_hide_no_others_from_the_board(new_server: Calla
     assert len(totals(url)) == 7
 
 
-def test_what_a_killed_server_committed_late_is_drawn_by_another(
+def test_another_server_sets_a_late_commit_of_a_killed_server_on_the_board(
     new_server: Callable[..., ServerProcess], shared_redis: RedisServer, postgres_url: str
 ) -> None:
     first = upgraded(new_server(DATABASE_URL=postgres_url, REDIS_URL=shared_redis.url))
     first.start()
     second = new_server(DATABASE_URL=postgres_url, REDIS_URL=shared_redis.url)
-    second.start(SCOREBOARD_FAILPOINT="committed")  # dies after its next commit, before it draws
+    second.start(SCOREBOARD_FAILPOINT="committed")  # the server ends after its next commit, before it sets the board
     assert first.play("early").status == 200
     with ThreadPoolExecutor(32) as pool:
         with psycopg.connect(postgres_url) as blocker:
@@ -92,12 +94,12 @@ def test_what_a_killed_server_committed_late_is_drawn_by_another(
             answer.result(30)
     assert second.process is not None
     second.process.wait(20)
-    assert any(user.startswith("late-") for user, _ in totals(postgres_url)), "it did commit"
+    assert any(user.startswith("late-") for user, _ in totals(postgres_url)), "the award was committed"
     until(lambda: shows(first) == (totals(postgres_url), False))
 
 
 def _submit_until_dead(server: ServerProcess, user: str, submission: dict[str, object]) -> None:
-    """As a client that waits and tries again."""
+    """Submit like a client that waits and retries, until the server has ended."""
     until_s = time.monotonic() + 25
     while time.monotonic() < until_s:
         try:
@@ -108,7 +110,7 @@ def _submit_until_dead(server: ServerProcess, user: str, submission: dict[str, o
         time.sleep(0.2)
 
 
-def test_a_redis_that_takes_no_writes_is_not_read_as_if_it_were_up_to_date(
+def test_a_redis_that_refuses_writes_is_not_read_as_current(
     new_server: Callable[..., ServerProcess], shared_redis: RedisServer
 ) -> None:
     server = new_server(REDIS_URL=shared_redis.url).start()
@@ -129,7 +131,7 @@ def test_a_redis_that_takes_no_writes_is_not_read_as_if_it_were_up_to_date(
     until(lambda: server.get("/readyz?strict").status == 200)
 
 
-def test_a_ledger_that_went_back_is_what_the_board_shows_soon(
+def test_the_board_soon_equals_a_ledger_that_lost_awards_in_a_failover(
     new_server: Callable[..., ServerProcess], shared_redis: RedisServer, postgres_url: str
 ) -> None:
     server = upgraded(new_server(DATABASE_URL=postgres_url, REDIS_URL=shared_redis.url))
@@ -137,7 +139,7 @@ def test_a_ledger_that_went_back_is_what_the_board_shows_soon(
     for user in ("amy", "bob", "amy", "cat"):
         assert server.play(user).status == 200
     epoch = run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")[0][0]
-    # As a failover to a replica that lacked the last three: they never were, and nobody is told.
+    # As in a failover to a replica that lacks the last three awards: they are gone without a trace.
     run_sql(
         postgres_url,
         """
@@ -148,14 +150,14 @@ def test_a_ledger_that_went_back_is_what_the_board_shows_soon(
         DELETE FROM user_scores WHERE user_id IN ('bob', 'cat')
         """,
     )
-    assert server.play("amy").status == 200  # not newer than what is drawn: proof
+    assert server.play("amy").status == 200  # the position is not newer than the board's: this proves the case
     until(lambda: shows(server) == (totals(postgres_url), False))
     assert run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")[0][0] > epoch
     assert "the ledger went back" in server.log
     assert "Traceback" not in server.log
 
 
-def test_the_sweep_finds_what_no_award_gives_away(
+def test_the_sweep_repairs_a_difference_that_no_award_shows(
     new_server: Callable[..., ServerProcess], shared_redis: RedisServer, postgres_url: str
 ) -> None:
     server = upgraded(new_server(DATABASE_URL=postgres_url, REDIS_URL=shared_redis.url))

@@ -1,4 +1,4 @@
-"""A whole server behind PgBouncer in transaction mode: every award is taken, and all adds up."""
+"""A server behind PgBouncer in transaction mode: every award is committed, and the entries add up to the totals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from scoreboard.storage.schema import migrate
-from tests.drills.submitting import begun, submitted
+from tests.drills.submissions import begun, submitted
 from tests.journeys.server import ServerProcess
 from tests.storage.pgbouncer import pgbouncer
 from tests.storage.postgres_server import postgres
@@ -20,7 +20,9 @@ PLAYERS = 50
 
 
 @pytest.mark.parametrize("ignored", ["", "options"])
-def test_every_award_is_taken_behind_pgbouncer(ignored: str, new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+def test_every_award_is_committed_behind_pgbouncer(
+    ignored: str, new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
     migrate(postgres_url)
     users = [f"player-{number % PLAYERS}" for number in range(AWARDS)]
 

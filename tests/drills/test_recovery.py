@@ -1,4 +1,4 @@
-"""Socket.IO clients that others wrote are cut off and come back as who they were: socket.io-client and python-socketio."""
+"""Independent Socket.IO clients lose their connection and recover their session: socket.io-client and python-socketio."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.storage_redis.redis_server import RedisServer
 
 __all__ = ["node_client", "url"]
 
-Cut = Callable[[], None]
+BreakConnection = Callable[[], None]
 
 
 @contextmanager
-def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[EventRecorder, Cut]]:
-    """A socket.io-client in a process of its own, and how to cut it off."""
-    command = ["node", "returner.mjs", url, transports, json.dumps(auth)]
+def reconnecting_client(url: str, transports: str, **auth: object) -> Iterator[tuple[EventRecorder, BreakConnection]]:
+    """(a recorder of the events of a socket.io-client in a separate process, a function that breaks its connection)."""
+    command = ["node", "reconnecting_client.mjs", url, transports, json.dumps(auth)]
     process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     recorder = EventRecorder()
     assert process.stdin is not None
@@ -33,19 +33,19 @@ def returner(url: str, transports: str, **auth: object) -> Iterator[tuple[EventR
     reader = threading.Thread(target=_read, args=(process.stdout, recorder), daemon=True)
     reader.start()
 
-    def cut() -> None:
+    def break_connection() -> None:
         stdin.write("cut\n")
         stdin.flush()
 
     try:
-        yield recorder, cut
+        yield recorder, break_connection
     finally:
         process.communicate(timeout=5)
         reader.join(5)
 
 
 def scores(args: list[Any]) -> dict[str, int]:
-    """Who has how much, by a `leaderboard:update`."""
+    """The players' scores in a `leaderboard:update`."""
     return {row["userId"]: row["score"] for row in args[0]["data"]["leaderboard"]}
 
 
@@ -54,7 +54,7 @@ def has(player: str, points: int) -> Callable[[Any], bool]:
 
 
 def sees(recorder: EventRecorder, player: str, points: int) -> Any:
-    """The arguments that show it: of a whole top, or of a row in it if the client was back before it happened."""
+    """The arguments of the event that shows these points: a whole top, or a row if the client was back before the change."""
 
     def shows(args: list[Any]) -> bool:
         data = args[0]["data"]
@@ -65,7 +65,7 @@ def sees(recorder: EventRecorder, player: str, points: int) -> Any:
 
 
 def offsets(recorder: EventRecorder) -> list[tuple[int, ...]]:
-    """The offsets that came, as numbers."""
+    """The received offsets, as numbers."""
     events = [
         value
         for name, value in recorder.received
@@ -76,15 +76,15 @@ def offsets(recorder: EventRecorder) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("transports", ["polling", "websocket", "polling,websocket"])
 @pytest.mark.usefixtures("node_client")
-def test_socket_io_client_is_cut_off_and_recovers(new_server: Callable[..., ServerProcess], transports: str) -> None:
+def test_socket_io_client_recovers_after_a_broken_connection(new_server: Callable[..., ServerProcess], transports: str) -> None:
     server = new_server().start()
     server.play("amy")
-    with returner(server.url, transports, token=server.issue_token("viewer")) as (recorder, cut):
+    with reconnecting_client(server.url, transports, token=server.issue_token("viewer")) as (recorder, break_connection):
         first = recorder.wait("connect")
         assert first["recovered"] is False
         recorder.wait("leaderboard:update", where=has("amy", 100))
         for points in (200, 300):
-            cut()
+            break_connection()
             recorder.wait("disconnect")
             server.play("amy")
             assert recorder.wait("connect") == {"id": first["id"], "recovered": True}
@@ -103,7 +103,7 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
     try:
         server = new_server(REDIS_URL=redis.url).start()
         server.play("amy")
-        with returner(server.url, "websocket", token=server.issue_token("viewer")) as (recorder, _):
+        with reconnecting_client(server.url, "websocket", token=server.issue_token("viewer")) as (recorder, _):
             first = recorder.wait("connect")
             recorder.wait("leaderboard:update", where=has("amy", 100))
             assert server.stop() == 0
@@ -120,10 +120,10 @@ def test_socket_io_client_recovers_across_a_restart_of_the_server(new_server: Ca
 
 
 @pytest.mark.usefixtures("node_client")
-def test_a_restart_of_redis_too_is_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_restart_of_server_and_redis_gives_a_new_session_in_the_old_room(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     server.play("amy")
-    with returner(server.url, "polling,websocket", token=server.issue_token("viewer")) as (recorder, _):
+    with reconnecting_client(server.url, "polling,websocket", token=server.issue_token("viewer")) as (recorder, _):
         first = recorder.wait("connect")
         recorder.wait("leaderboard:update", where=has("amy", 100))
         assert server.stop() == 0
@@ -139,7 +139,9 @@ def test_a_restart_of_redis_too_is_a_new_session_in_the_old_room(new_server: Cal
 
 
 @pytest.mark.usefixtures("node_client")
-def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+def test_another_process_of_the_same_stores_recovers_the_session(
+    new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
     redis = RedisServer()
     try:
         stores = {"REDIS_URL": redis.url, "DATABASE_URL": postgres_url}
@@ -147,7 +149,7 @@ def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[...
         assert one.command_line("db", "upgrade").returncode == 0
         one.start()
         one.play("amy")
-        with returner(one.url, "websocket", token=one.issue_token("viewer")) as (recorder, _):
+        with reconnecting_client(one.url, "websocket", token=one.issue_token("viewer")) as (recorder, _):
             first = recorder.wait("connect")
             recorder.wait("leaderboard:update", where=has("amy", 100))
             assert one.stop() == 0
@@ -160,11 +162,14 @@ def test_another_process_on_the_same_stores_recovers_it(new_server: Callable[...
 
 
 @pytest.mark.usefixtures("node_client")
-def test_socket_io_client_that_wants_no_recovery_has_none(live_server: ServerProcess) -> None:
-    with returner(live_server.url, "websocket", token=live_server.issue_token("viewer"), recovery=False) as (recorder, cut):
+def test_socket_io_client_without_recovery_gets_a_new_session(live_server: ServerProcess) -> None:
+    with reconnecting_client(live_server.url, "websocket", token=live_server.issue_token("viewer"), recovery=False) as (
+        recorder,
+        break_connection,
+    ):
         first = recorder.wait("connect")
         assert len(recorder.wait("leaderboard:update")) == 1
-        cut()
+        break_connection()
         again = recorder.wait("connect")
         assert again["recovered"] is False
         assert again["id"] != first["id"]
@@ -173,8 +178,8 @@ def test_socket_io_client_that_wants_no_recovery_has_none(live_server: ServerPro
 # python-socketio
 
 
-class Returning(socketio.Client):
-    """python-socketio has no recovery of its own; this one remembers what it would need."""
+class ClientWithPid(socketio.Client):
+    """A python-socketio client that keeps its ``pid``. The library has no recovery of its own."""
 
     pid: str | None = None
     offset: str | None = None
@@ -185,10 +190,12 @@ class Returning(socketio.Client):
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
-def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str, transports: list[str]) -> None:
+def test_python_socketio_recovers_with_code_of_the_application(
+    live_server: ServerProcess, url: str, transports: list[str]
+) -> None:
     player = f"back-{transports[0]}-{url[-4:]}"
     auth: dict[str, Any] = {"token": live_server.issue_token(player)}
-    first, recorder = Returning(reconnection=False), EventRecorder()
+    first, recorder = ClientWithPid(reconnection=False), EventRecorder()
     first.on("leaderboard:update", lambda answered, offset: recorder.put("leaderboard:update", [answered, offset]))
     first.connect(url, auth=auth, transports=transports, wait_timeout=5)
     first.call("join:leaderboard", timeout=3)
@@ -198,7 +205,7 @@ def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str
     first.eio.disconnect()
     recorder.wait("disconnect")
     live_server.play(player)
-    second = Returning(reconnection=False)
+    second = ClientWithPid(reconnection=False)
     for event in ("leaderboard:update", "score:update", "rank:achieved"):
         second.on(event, lambda *args, event=event: recorder.put(event, list(args)))
     second.connect(url, auth={**auth, "pid": pid, "offset": offset}, transports=transports, wait_timeout=5)
@@ -210,7 +217,7 @@ def test_python_socketio_comes_back_by_hand(live_server: ServerProcess, url: str
         second.disconnect()
 
 
-def test_python_socketio_with_handlers_of_one_argument_says_so(live_server: ServerProcess) -> None:
+def test_python_socketio_without_recovery_needs_handlers_of_one_argument(live_server: ServerProcess) -> None:
     client, recorder = socketio.Client(reconnection=False), EventRecorder()
     client.on("leaderboard:update", lambda answered: recorder.put("leaderboard:update", answered))
     auth = {"token": live_server.issue_token("viewer"), "recovery": False}

@@ -1,4 +1,4 @@
-"""Whole servers whose connections to Redis go silent, follow a failover, or may do only what docs/operations.md lists."""
+"""Servers whose connections to Redis go silent, follow a failover, or have only the rights that docs/operations.md lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.storage_redis.test_subscription import pair, promote
 
 __all__ = ["pair"]
 
-#: A news is at most so late on a screen of another server, whatever becomes of the connection that brings it.
+#: The longest delay of a change at a viewer of another server, also if the connection to Redis is lost.
 LATE_S_MAX = 2.2
 MORE = {"RATE_LIMIT_OPEN_ACTIONS_MAX": "1000000"}
 
@@ -30,8 +30,8 @@ def redis_7() -> Iterator[RedisServer]:
     server.close()
 
 
-class Play:
-    """A player who is awarded ten times a second on one server while a viewer of another watches: how late each total came."""
+class DelayRecorder:
+    """A player gets ten awards a second on one server; records the delay of each total at a viewer of another server."""
 
     def __init__(self, player: ServerProcess, viewed: ServerProcess) -> None:
         self._server = player
@@ -48,7 +48,7 @@ class Play:
             time.sleep(0.1)
 
     def latest_s(self, seconds: float) -> float:
-        """The longest time that a total was not on the screen, of those awarded within so many seconds from now."""
+        """The longest delay of a total, of the awards of the next ``seconds``."""
         began, worst, shown = time.monotonic(), 0.0, 0
         while time.monotonic() < began + seconds:
             try:
@@ -72,12 +72,12 @@ def two_servers(new_server: Callable[..., ServerProcess], database: str, first: 
 
 
 @pytest.mark.parametrize("only_subscribed", [True, False])
-def test_a_server_whose_connection_goes_silent_hears_again(
+def test_a_server_replaces_a_silent_connection_to_redis(
     only_subscribed: bool, redis_7: RedisServer, new_server: Callable[..., ServerProcess], postgres_url: str
 ) -> None:
     proxy = RedisProxy(lambda: redis_7.socket)
     first, second = two_servers(new_server, postgres_url, redis_7.url, proxy.url)
-    play = Play(first, second)
+    play = DelayRecorder(first, second)
     try:
         assert play.latest_s(1.5) < 1.0
         assert proxy.silence(only_subscribed=only_subscribed) == (1 if only_subscribed else 2)
@@ -93,12 +93,12 @@ def test_a_server_whose_connection_goes_silent_hears_again(
     assert "redis_subscription_restarts_total 1.0" in second.get("/metrics").body
 
 
-def test_after_a_failover_both_servers_follow_to_the_new_master(
+def test_both_servers_follow_a_failover_to_the_new_master(
     pair: tuple[RedisServer, RedisServer, RedisProxy], new_server: Callable[..., ServerProcess], postgres_url: str
 ) -> None:
     old, new, balancer = pair
     first, second = two_servers(new_server, postgres_url, balancer.url, balancer.url)
-    play = Play(first, second)
+    play = DelayRecorder(first, second)
     try:
         assert play.latest_s(1.5) < 1.0
         promote(new, old)
@@ -111,9 +111,7 @@ def test_after_a_failover_both_servers_follow_to_the_new_master(
     assert "Traceback" not in first.log + second.log
 
 
-def test_a_whole_server_needs_no_more_than_the_documented_user(
-    redis_7: RedisServer, new_server: Callable[..., ServerProcess]
-) -> None:
+def test_a_server_runs_with_the_documented_redis_user(redis_7: RedisServer, new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(REDIS_URL=setuser(redis_7), **MORE).start()
     viewer = watch(server, "viewer")
     for _ in range(3):

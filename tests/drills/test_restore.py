@@ -1,4 +1,4 @@
-"""A SQLite ledger that is restored as docs/operations.md says, after a server that was killed."""
+"""A SQLite ledger is restored as docs/operations.md says, after the server was stopped or killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.journeys.server import ServerProcess
 
 
 @pytest.mark.parametrize("killed", [True, False])
-def test_a_restored_ledger_is_what_the_server_shows_and_awards_on(killed: bool, new_server: Callable[..., ServerProcess]) -> None:
+def test_a_server_shows_a_restored_ledger_and_awards_on_it(killed: bool, new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     backup = str(server.data_dir / "backup.db")
     server.play("ann")

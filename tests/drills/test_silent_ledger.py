@@ -1,4 +1,4 @@
-"""PostgreSQL falls silent under players: each is answered in time, nothing refused is awarded, and soon after all is well."""
+"""PostgreSQL goes silent under load: each player gets an answer in time, no refused action is awarded, and awards resume soon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from scoreboard.storage.schema import migrate
-from tests.drills.submitting import Answered, acknowledged, begun, keep_submitting, never_awarded, submitted
+from tests.drills.submissions import Answered, acknowledged, begun, keep_submitting, never_awarded, submitted
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_proxy import PostgresProxy, postgres_proxy
 from tests.storage.postgres_server import PostgresServer
@@ -22,7 +22,7 @@ SILENT_S = 8.0
 
 @pytest.fixture(scope="module")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that may be mistreated."""
+    """A PostgreSQL server that the tests may stop."""
     server = PostgresServer()
     server.start()
     yield server
@@ -46,7 +46,7 @@ def awarded(database_url: str) -> set[str]:
     return {str(action_id) for (action_id,) in run_sql(database_url, "SELECT action_id FROM score_transactions")}
 
 
-async def _crowd(
+async def _submit_during_silence(
     server: ServerProcess, stop: Callable[[], None], go_on: Callable[[], None]
 ) -> tuple[list[tuple[str, Answered]], float, list[tuple[str, Answered]]]:
     users = [f"player-{number}" for number in range(PLAYERS)]
@@ -64,7 +64,7 @@ async def _crowd(
 
 
 @pytest.mark.parametrize("fault", ["stopped", "swallowed"])
-def test_after_the_first_silence_those_in_line_are_refused_at_once(
+def test_after_the_first_timeout_all_waiting_submissions_are_refused_at_once(
     fault: str,
     new_server: Callable[..., ServerProcess],
     postgres_server: PostgresServer,
@@ -84,7 +84,7 @@ def test_after_the_first_silence_those_in_line_are_refused_at_once(
 
     server = new_server(DATABASE_URL=database_url if fault == "stopped" else proxy.url(database_url)).start()
     server.play("early")
-    answered, ended_s, after = asyncio.run(_crowd(server, stop, go_on))
+    answered, ended_s, after = asyncio.run(_submit_during_silence(server, stop, go_on))
     seconds = sorted(one.took_s for _, one in answered)
     first_s = min(one.asked_s + one.took_s for _, one in after if one.status == 200)
     record_property("seconds", f"p50 {seconds[PLAYERS // 2]:.2f}, max {seconds[-1]:.2f}, back after {first_s - ended_s:.2f}")

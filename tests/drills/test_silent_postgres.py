@@ -1,4 +1,4 @@
-"""A PostgreSQL that stops answering: each wait ends, what was given up is not committed, and a retry tells what is not known."""
+"""A PostgreSQL that stops answering: each wait ends, no abandoned award is committed, and a retry shows an unknown result."""
 
 from __future__ import annotations
 
@@ -76,9 +76,7 @@ def award_when_back(ledger: SqlLedger, one: Claim) -> Verdict:
 
 
 @pytest.mark.parametrize("quiet", ["after login", "all"])
-def test_who_answers_the_login_and_then_nothing_is_not_waited_for(
-    quiet: Quiet, proxy: PostgresProxy, ledger: SqlLedger, url: str
-) -> None:
+def test_a_server_silent_after_the_login_is_given_up(quiet: Quiet, proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
     proxy.quiet = quiet
     first = claim("amy")
     assert not isinstance(refused(3.0, lambda: ledger.award([first], [])), StoreAway)
@@ -90,7 +88,7 @@ def test_who_answers_the_login_and_then_nothing_is_not_waited_for(
     assert run_sql(url, "SELECT count(*) FROM score_transactions") == [(1,)]
 
 
-def test_a_commit_that_never_arrived_awarded_nothing(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
+def test_a_commit_that_never_arrived_awards_nothing(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
     award_in(award(ledger, claim("amy")))
     proxy.quiet = "commit lost"
     given_up = claim("amy")
@@ -100,7 +98,7 @@ def test_a_commit_that_never_arrived_awarded_nothing(proxy: PostgresProxy, ledge
     assert run_sql(url, "SELECT score FROM user_scores") == [(200,)]
 
 
-def test_a_commit_that_was_never_answered_is_told_by_a_retry(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
+def test_a_retry_gets_the_result_of_a_commit_without_an_answer(proxy: PostgresProxy, ledger: SqlLedger, url: str) -> None:
     award_in(award(ledger, claim("amy")))
     proxy.quiet = "commit unanswered"
     unknown = claim("amy")
@@ -110,7 +108,7 @@ def test_a_commit_that_was_never_answered_is_told_by_a_retry(proxy: PostgresProx
     assert run_sql(url, "SELECT score FROM user_scores") == [(200,)]
 
 
-def test_a_deadline_that_is_nearer_than_the_silence_is_kept(proxy: PostgresProxy, ledger: SqlLedger) -> None:
+def test_a_deadline_shorter_than_the_timeout_is_kept(proxy: PostgresProxy, ledger: SqlLedger) -> None:
     award_in(award(ledger, claim("amy")))
     proxy.quiet = "all"
     refused(1.3, lambda: ledger.award([claim("amy")], [], 1.0))
@@ -118,7 +116,7 @@ def test_a_deadline_that_is_nearer_than_the_silence_is_kept(proxy: PostgresProxy
     assert award_in(award_when_back(ledger, claim("amy"))).score_after == 200
 
 
-def test_closing_does_not_wait_for_what_is_silent(proxy: PostgresProxy, url: str) -> None:
+def test_close_does_not_wait_for_a_silent_connection(proxy: PostgresProxy, url: str) -> None:
     ledger = opened(proxy.url(url))
     award_in(award(ledger, claim("amy")))
     proxy.quiet = "all"

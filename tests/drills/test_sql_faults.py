@@ -1,4 +1,4 @@
-"""A store that is away, slow, locked or full: StoreUnavailable in time, nothing awarded, and well again when the store is."""
+"""A store that is down, slow, locked or full: StoreUnavailable in time, nothing awarded, and awards again after the fault."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that may be mistreated."""
+    """A PostgreSQL server that the tests may stop."""
     server = PostgresServer()
     server.start()
     yield server
@@ -65,13 +65,13 @@ def award(ledger: SqlLedger, user: str = "amy") -> Award:
 
 
 def award_again(ledger: SqlLedger, user: str = "amy") -> Award:
-    """An award once the store answers again; until then all are refused at once."""
+    """Award as soon as the store answers again; until then each call is refused at once."""
     (verdict,) = run(lambda: eventually(lambda: ledger.award([claim(user, 1)], [])))
     return award_in(verdict)
 
 
 async def eventually(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """What the ledger answers once its store does, which takes a second at most."""
+    """The answer of the ledger after its store has recovered, which takes at most a second."""
     from twisted.internet import reactor
 
     until = time.monotonic() + 1
@@ -91,7 +91,7 @@ def refused_within(seconds_max: float) -> Iterator[None]:
     assert time.monotonic() - begun < seconds_max
 
 
-def test_a_postgresql_that_was_restarted_is_found_again(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
+def test_the_ledger_reconnects_to_a_restarted_postgresql(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
     server.stop()
     for _ in range(2):
@@ -108,7 +108,7 @@ def test_a_postgresql_that_was_restarted_is_found_again(server: PostgresServer, 
     run(postgres_ledger.ping)
 
 
-def test_a_connection_that_was_cut_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
+def test_a_terminated_connection_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
     run(postgres_ledger.state)
     run_sql(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
@@ -117,7 +117,7 @@ def test_a_connection_that_was_cut_is_replaced(server: PostgresServer, postgres_
     assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
 
 
-def test_a_locked_table_costs_two_seconds_and_not_the_thread(postgres_url: str, postgres_ledger: SqlLedger) -> None:
+def test_a_locked_table_is_given_up_after_two_seconds(postgres_url: str, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
     with psycopg.connect(postgres_url) as other:
         other.execute("LOCK TABLE user_scores IN ACCESS EXCLUSIVE MODE")
@@ -128,7 +128,7 @@ def test_a_locked_table_costs_two_seconds_and_not_the_thread(postgres_url: str, 
     assert award(postgres_ledger).score_after == 2
 
 
-def test_a_slow_statement_is_ended_by_the_server(postgres_url: str, postgres_ledger: SqlLedger) -> None:
+def test_postgresql_ends_a_slow_statement(postgres_url: str, postgres_ledger: SqlLedger) -> None:
     run_sql(
         postgres_url,
         """
@@ -142,7 +142,7 @@ def test_a_slow_statement_is_ended_by_the_server(postgres_url: str, postgres_led
     assert award(postgres_ledger).score_after == 1
 
 
-def test_a_stopped_postgresql_is_not_waited_for(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
+def test_a_stopped_postgresql_is_given_up(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
     run(postgres_ledger.state)
     run(lambda: postgres_ledger.account("amy"))
@@ -161,7 +161,7 @@ def test_a_stopped_postgresql_is_not_waited_for(server: PostgresServer, postgres
     assert run(lambda: postgres_ledger.account("bob")) is None
 
 
-def test_what_holds_the_locks_of_a_batch_and_stops_is_thrown_out(postgres_url: str) -> None:
+def test_postgresql_ends_an_idle_transaction_that_holds_locks(postgres_url: str) -> None:
     held = open_store(postgres_url, failpoint=lambda _step: time.sleep(2.8)).writes
     open_store(postgres_url).writes.award([claim("amy")], [])
     with pytest.raises(StoreUnavailable):
@@ -169,7 +169,7 @@ def test_what_holds_the_locks_of_a_batch_and_stops_is_thrown_out(postgres_url: s
     assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions") == [(1,)]
 
 
-def test_a_sqlite_ledger_locked_by_another_process_is_waited_for_two_seconds(sqlite_url: str) -> None:
+def test_a_locked_sqlite_ledger_is_given_up_after_two_seconds(sqlite_url: str) -> None:
     ledger = opened(sqlite_url)
     other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -177,14 +177,14 @@ def test_a_sqlite_ledger_locked_by_another_process_is_waited_for_two_seconds(sql
         award(ledger)
     with refused_within(2.6):
         run(ledger.ping)
-    assert run(lambda: ledger.account("amy")) is None  # reading waits for nobody
+    assert run(lambda: ledger.account("amy")) is None  # a read does not wait for a lock
     other.execute("ROLLBACK")
     assert award_again(ledger).score_after == 1
     other.close()
     run(ledger.stop)
 
 
-def test_a_disk_that_takes_no_more_refuses_and_heals(sqlite_url: str) -> None:
+def test_a_full_disk_refuses_awards_until_it_has_space(sqlite_url: str) -> None:
     ledger = opened(sqlite_url)
     award(ledger)
     run(ledger.ping)
@@ -199,12 +199,12 @@ def test_a_disk_that_takes_no_more_refuses_and_heals(sqlite_url: str) -> None:
     run(ledger.stop)
 
 
-def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url: str) -> None:
+def test_a_removed_sqlite_file_is_not_replaced_by_an_empty_one(sqlite_url: str) -> None:
     ledger = opened(sqlite_url)
     award(ledger)
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     path.rename(path.with_suffix(".away"))
-    with contextlib.suppress(StoreUnavailable):  # SQLite notices at its own time
+    with contextlib.suppress(StoreUnavailable):  # SQLite does not notice it at once
         award(ledger)
     run(ledger.stop)
     ledger = opened(sqlite_url)
@@ -216,7 +216,7 @@ def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_path: Path) -> None:
+def test_an_error_of_the_driver_becomes_store_unavailable(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
     ledger = opened(url)
     run_sql(url, "ALTER TABLE boards RENAME TO planks")
@@ -238,7 +238,7 @@ def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_pa
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_an_award_that_was_given_up_is_never_committed(dialect: Dialect, tmp_path: Path) -> None:
+def test_an_abandoned_award_is_never_committed(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
     steps: list[str] = []
 
@@ -251,20 +251,20 @@ def test_an_award_that_was_given_up_is_never_committed(dialect: Dialect, tmp_pat
         writes.award([claim()], [])
     assert steps == ["judged"]
     assert run_sql(url, "SELECT count(*) FROM score_transactions") == [(0,)]
-    assert writes.next_epoch("run") > 0  # and the next call is none the worse for it
+    assert writes.next_epoch("run") > 0  # the next call must succeed
     writes.close()
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_whatever_goes_wrong_in_a_batch_the_next_begins_afresh(dialect: Dialect, tmp_path: Path) -> None:
+def test_the_batch_after_a_failed_one_succeeds(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
     faults = [LookupError("a mistake of ours")]
 
-    def stumble(_step: str) -> None:
+    def fail_once(_step: str) -> None:
         if faults:
             raise faults.pop()
 
-    writes = open_store(url, stumble).writes
+    writes = open_store(url, fail_once).writes
     with pytest.raises(LookupError):
         writes.award([claim()], [])
     assert award_in(writes.award([claim()], [])[0]).score_after == 100
@@ -284,7 +284,7 @@ while True:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_what_was_acknowledged_before_a_kill_is_there_after_it(dialect: Dialect, tmp_path: Path) -> None:
+def test_an_award_acknowledged_before_a_kill_is_in_the_ledger_after_it(dialect: Dialect, tmp_path: Path) -> None:
     url = fresh_url(dialect, tmp_path)
     acknowledged: set[str] = set()
     for _ in range(3):
@@ -306,7 +306,7 @@ def test_what_was_acknowledged_before_a_kill_is_there_after_it(dialect: Dialect,
 
 @contextlib.contextmanager
 def file_sizes_limited_to(size: int) -> Iterator[None]:
-    """No file of this process may grow beyond the size."""
+    """Limit the size of the files that this process writes."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""A start that PostgreSQL refuses: what an operator has to mend ends it with 78 and one line, what passes by itself with 69."""
+"""A start that PostgreSQL refuses: exit code 78 and one line if the operator must correct it, 69 if it can end by itself."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def server() -> Iterator[PostgresServer]:
 
 
 def commanded(url: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    """What came of a command of the CLI."""
+    """Run a command of the CLI."""
     environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "SCOREBOARD_DATA_DIR": str(directory / "var")}
     environ["DATABASE_URL"] = url
     return subprocess.run([SCOREBOARD, "audit", "list"], cwd=directory, env=environ, capture_output=True, text=True, timeout=60)
 
 
 @pytest.mark.parametrize(("user", "database", "wrong"), _MEND)
-def test_what_an_operator_has_to_mend_ends_a_start_and_a_command_with_78(
+def test_an_error_that_the_operator_must_correct_exits_with_78(
     user: str, database: str, wrong: str, server: PostgresServer, tmp_path: Path
 ) -> None:
     url = f"postgresql://{user}@/{database}?host={server.directory}"
@@ -76,14 +76,14 @@ def test_what_an_operator_has_to_mend_ends_a_start_and_a_command_with_78(
         assert "Traceback" not in said
 
 
-def test_too_many_connections_pass_by_themselves(server: PostgresServer, tmp_path: Path) -> None:
+def test_too_many_connections_exit_with_69(server: PostgresServer, tmp_path: Path) -> None:
     ended = started({"DATABASE_URL": f"postgresql://crowded@/postgres?host={server.directory}"}, tmp_path)
     named = f"DATABASE_URL (or DB_*), database 'postgres' at {server.directory}"
     assert ended.stderr.startswith(f"scoreboard: {named}: the ledger cannot be reached: ")
     assert ended.returncode == 69
 
 
-def test_who_answers_the_login_and_then_nothing_ends_the_start_soon(server: PostgresServer, tmp_path: Path) -> None:
+def test_a_database_silent_after_the_login_ends_the_start_soon(server: PostgresServer, tmp_path: Path) -> None:
     with postgres_proxy(server.directory) as proxy:
         proxy.quiet = "after login"
         begun_s = time.monotonic()
@@ -99,7 +99,7 @@ def test_who_answers_the_login_and_then_nothing_ends_the_start_soon(server: Post
 
 
 @pytest.mark.parametrize("password", ["p@ss#w", "p#ss", "p/ss@w"])
-def test_a_password_that_was_not_encoded_is_not_repeated(password: str, tmp_path: Path) -> None:
+def test_a_password_that_is_not_url_encoded_is_not_shown(password: str, tmp_path: Path) -> None:
     ended = started({"DATABASE_URL": f"postgresql://amy:{password}@127.0.0.1:1/scores"}, tmp_path)
     assert ended.returncode in (69, 78)
     assert "Traceback" not in ended.stderr + ended.stdout

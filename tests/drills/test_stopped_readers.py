@@ -1,4 +1,4 @@
-"""Who stops reading is closed within 15 s with the kernel's default buffers, whatever it speaks; who reads slowly stays."""
+"""A client that stops reading is closed within 15 s, over each protocol and with default buffers; a slow reader is not."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.journeys.pace import TimedPace, asked, submissions
 from tests.journeys.server import ServerProcess
+from tests.journeys.steady_load import TimedSubmitter, send_all, submissions
 from tests.realtime.cable import frame
 
 CLOSED_S_MAX = 15.0
@@ -27,7 +27,7 @@ UPGRADE = (
 
 
 class Reader(threading.Thread):
-    """One client. It reads all for ``READS_S``, then nothing; or it reads slowly. ``ended_s`` is when it was closed."""
+    """One client. It reads everything for ``READS_S`` and then nothing, or it reads slowly. ``ended_s`` says when it ended."""
 
     def __init__(self, server: ServerProcess, kind: str, *, stops: bool) -> None:
         super().__init__(daemon=True)
@@ -80,24 +80,26 @@ class Reader(threading.Thread):
         self._socket.close()
 
 
-def test_who_stops_reading_is_closed_and_who_reads_slowly_stays(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_client_that_stops_reading_is_closed_and_a_slow_one_is_not(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
-    asked(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
+    send_all(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
     seconds = READS_S + CLOSED_S_MAX + 1
-    pace = TimedPace(server.port, submissions(server, [f"player-{n % PLAYERS}" for n in range(round(RATE * seconds))]), RATE)
+    submitter = TimedSubmitter(
+        server.port, submissions(server, [f"player-{n % PLAYERS}" for n in range(round(RATE * seconds))]), RATE
+    )
     kinds = ("native", "socketio", "sse")
     stopped = [Reader(server, kind, stops=True) for kind in kinds]
     slow = [Reader(server, kind, stops=False) for kind in kinds]
-    pace.start()
+    submitter.start()
     for reader in stopped + slow:
         reader.start()
-    pace.join()
+    submitter.join()
     closed_s = {one.kind: None if one.ended_s is None else one.ended_s - one.stopped_s for one in stopped}
     for reader in stopped + slow:
         reader.close()
     print({kind: None if took_s is None else round(took_s, 1) for kind, took_s in closed_s.items()})  # noqa: T201 -- a drill's figures
     assert all(took_s is not None and took_s <= CLOSED_S_MAX for took_s in closed_s.values()), closed_s
-    assert [one.kind for one in slow if one.ended_s is not None] == [], "these read, if slowly"
+    assert [one.kind for one in slow if one.ended_s is not None] == [], "slow readers stay connected"
 
 
 pytestmark = pytest.mark.drill

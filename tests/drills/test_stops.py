@@ -1,4 +1,4 @@
-"""Whatever a store does: SIGTERM ends the server in its promised time, and once the store works again awards flow."""
+"""During each fault of a store SIGTERM ends the server in its promised time; after the fault awards succeed again."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.drills.stores import FAULTS, store_with
-from tests.drills.submitting import Answered, acknowledged, keep_submitting, never_awarded
+from tests.drills.submissions import Answered, acknowledged, keep_submitting, never_awarded
 from tests.journeys.server import ServerProcess
 from tests.storage.postgres_server import PostgresServer
 
 PLAYERS = 20
-#: docs/operations.md: 10 s for what is in flight and 1 s for goodbyes.
+#: docs/operations.md: 10 s for open requests and 1 s for the close of connections.
 STOP_S_MAX = 11.0
 BACK_S_MAX = 3.0
 FAULT_S = 10.0
@@ -22,7 +22,7 @@ FAULT_S = 10.0
 
 @pytest.fixture(scope="module")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A PostgreSQL that may be mistreated."""
+    """A PostgreSQL server that the tests may stop."""
     server = PostgresServer()
     server.start()
     yield server
@@ -30,7 +30,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 
 async def _play(server: ServerProcess, seconds: float, then: Callable[[], object]) -> tuple[float, list[tuple[str, Answered]]]:
-    """Players submit while ``then`` is done in the midst: (when it was done, what they were told)."""
+    """Players submit, and ``then`` is called meanwhile; returns (the time of that call, the answers)."""
     until_s = time.monotonic() + seconds
     playing = [asyncio.ensure_future(keep_submitting(server, f"player-{number}", until_s)) for number in range(PLAYERS)]
     await asyncio.sleep(1)
@@ -40,7 +40,7 @@ async def _play(server: ServerProcess, seconds: float, then: Callable[[], object
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_stop_ends_in_time_whatever_the_store_does(
+def test_a_server_stops_in_time_during_each_fault_of_a_store(
     fault: str, new_server: Callable[..., ServerProcess], postgres_server: PostgresServer
 ) -> None:
     with store_with(fault, postgres_server, new_server) as store:
@@ -63,17 +63,17 @@ def test_a_stop_ends_in_time_whatever_the_store_does(
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_awards_flow_again_soon_after_the_store_works_again(
+def test_awards_succeed_soon_after_each_fault_has_ended(
     fault: str, new_server: Callable[..., ServerProcess], postgres_server: PostgresServer
 ) -> None:
     with store_with(fault, postgres_server, new_server) as store:
 
-        def suffer() -> None:
+        def cause_fault() -> None:
             store.begin()
             time.sleep(FAULT_S)
             store.end()
 
-        ended_s, answered = asyncio.run(_play(store.server, 1 + FAULT_S + BACK_S_MAX + 3, suffer))
+        ended_s, answered = asyncio.run(_play(store.server, 1 + FAULT_S + BACK_S_MAX + 3, cause_fault))
         assert max(one.took_s for _, one in answered) <= 5.5
         late = [one for _, one in answered if one.asked_s > ended_s + BACK_S_MAX]
         assert late

@@ -1,4 +1,4 @@
-"""Two servers whose wall clocks differ, on one PostgreSQL and one Redis: actions are issued and judged by the ledger's time."""
+"""Two servers with different wall clocks on one PostgreSQL and one Redis: actions are issued and judged by the ledger's time."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.fake_clock import FakeClock
 from tests.journeys.server import Answer, ServerProcess
 from tests.storage_redis.redis_server import RedisServer
 
-#: COLLECT_ITEM's shortest honest time in config/actions.toml, and WIN_MATCH's.
+#: The shortest durations of COLLECT_ITEM and WIN_MATCH in config/actions.toml.
 ITEM_MS, MATCH_MS = 500, 3_000
 
 
-class Skewed(ServerProcess):
-    """A server with a clock of its own. Its players' tokens come from a login service whose clock is the server's."""
+class SkewedServer(ServerProcess):
+    """A server with its own wall clock. Its players' tokens come from a login service with the same clock."""
 
     clock: FakeClock
 
@@ -38,22 +38,22 @@ class Skewed(ServerProcess):
 
 
 @pytest.fixture
-def two_servers(tmp_path: Path, postgres_url: str) -> Iterator[Callable[[int, int], tuple[Skewed, Skewed]]]:
-    """Two servers, each so many seconds ahead of PostgreSQL's clock (and Redis')."""
-    redis, made = RedisServer(), list[Skewed]()
+def two_servers(tmp_path: Path, postgres_url: str) -> Iterator[Callable[[int, int], tuple[SkewedServer, SkewedServer]]]:
+    """Starts two servers, each so many seconds ahead of the clock of PostgreSQL and Redis."""
+    redis, made = RedisServer(), list[SkewedServer]()
 
-    def make(*ahead_s: int) -> tuple[Skewed, Skewed]:
+    def make(*ahead_s: int) -> tuple[SkewedServer, SkewedServer]:
         for number, by_s in enumerate(ahead_s):
             clock = FakeClock(tmp_path, f"clock-{number}")
             clock.step(by_s)
             more = {**clock.environment, "REDIS_URL": redis.url, "DATABASE_URL": postgres_url}
-            server = Skewed(tmp_path / f"server-{number}", more)
+            server = SkewedServer(tmp_path / f"server-{number}", more)
             server.clock = clock
             made.append(server)
         assert made[0].command_line("db", "upgrade").returncode == 0
         first, second = [server.start() for server in made]
-        assert isinstance(first, Skewed)
-        assert isinstance(second, Skewed)
+        assert isinstance(first, SkewedServer)
+        assert isinstance(second, SkewedServer)
         return first, second
 
     yield make
@@ -67,8 +67,8 @@ def code(answer: Answer) -> str | None:
 
 
 @pytest.mark.parametrize("ahead_s", [(0, 5), (300, 0), (-300, 5), (300, -300)])
-def test_an_action_begun_on_one_is_awarded_on_the_other_and_takes_its_time(
-    two_servers: Callable[[int, int], tuple[Skewed, Skewed]], ahead_s: tuple[int, int]
+def test_an_action_begun_on_one_server_is_awarded_on_the_other_after_its_duration(
+    two_servers: Callable[[int, int], tuple[SkewedServer, SkewedServer]], ahead_s: tuple[int, int]
 ) -> None:
     servers = two_servers(*ahead_s)
     for begins, awards in (servers, servers[::-1]):
@@ -80,7 +80,7 @@ def test_an_action_begun_on_one_is_awarded_on_the_other_and_takes_its_time(
         item_s = time.monotonic()
         item = begins.initialize("cid", "COLLECT_ITEM", itemId="i-1")
         answer = awards.submit("cid", item)
-        if answer.status == 200:  # the machine stood still meanwhile
+        if answer.status == 200:  # the machine paused meanwhile
             assert time.monotonic() - item_s > ITEM_MS / 1000 - 0.2
             continue
         assert (answer.status, answer.body["error"], answer.headers["retry-after"]) == (409, "ACTION_TOO_EARLY", "1")
@@ -103,7 +103,7 @@ def test_an_action_begun_on_one_is_awarded_on_the_other_and_takes_its_time(
         assert "Traceback" not in server.log
 
 
-def test_a_step_of_one_servers_clock_ends_no_action(two_servers: Callable[[int, int], tuple[Skewed, Skewed]]) -> None:
+def test_a_step_of_one_servers_clock_ends_no_action(two_servers: Callable[[int, int], tuple[SkewedServer, SkewedServer]]) -> None:
     stepping, other = two_servers(0, 0)
     begun = {player: stepping.initialize(player) for player in ("amy", "bob")}
     stepping.clock.step(-300)

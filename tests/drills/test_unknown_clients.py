@@ -1,4 +1,4 @@
-"""Strangers who ask what needs no token, as fast as they are answered: no award is refused for it, and few wait for it."""
+"""Clients without a token send requests as fast as they are answered: no award is refused, and few awards are delayed."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.drills.unknown_clients import Spectating, UnknownClients, awards_for
+from tests.drills.unknown_clients import SpectateLoad, UnknownClients, awards_for
 from tests.journeys.server import ServerProcess
 
 SECONDS = 4.0
-#: What strangers do to awards shows in every round; a pause of the machine shows in some. At 64 awards a second, one pause of
-#: 50 ms is a hundredth of a round, and with strangers both cores are busy: on a quiet machine three rounds of five had one, of
-#: 34 to 113 ms beside 5. So rounds go on until one is calm beside strangers, too.
+#: An effect of the unknown clients shows in every round; a pause of the machine shows in some. At 64 awards a second, a pause of
+#: 50 ms hits a hundredth of a round, and the load uses both cores: on a quiet machine three rounds of five had a pause, with 34
+#: to 113 ms instead of 5. So more rounds follow until one under load has no pause.
 ROUNDS_MAX = 10
-#: On a quiet machine the ratio is about 1; the floor keeps a noisy one from judging by a millisecond.
+#: On a quiet machine the ratio is about 1. The floor keeps a difference of a millisecond from failing the test.
 RATIO_MAX = 2.0
 FLOOR_MS = 10.0
-#: Half of the awards, and all but a hundredth.
+#: The median and the 99th percentile.
 SHARES = (0.5, 0.99)
 MANY = "1000000"
 
 
 @pytest.mark.parametrize(("path", "count"), [("/readyz", 64), ("/metrics", 16), ("/openapi.json", 16), ("/", 16)])
-def test_awards_do_not_notice_them(path: str, count: int, new_server: Callable[..., ServerProcess]) -> None:
+def test_requests_without_a_token_do_not_delay_awards(path: str, count: int, new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(RATE_LIMIT_OPEN_ACTIONS_MAX=MANY, RATE_LIMIT_INITIALIZE_MAX=MANY).start()
     awards_for(server, 2)
     rounds_ms = []
@@ -44,8 +44,8 @@ def test_awards_do_not_notice_them(path: str, count: int, new_server: Callable[.
     assert "Traceback" not in server.log
 
 
-def test_strangers_from_elsewhere_are_refused_and_an_operator_is_not(new_server: Callable[..., ServerProcess]) -> None:
-    """They come through a proxy of ours, so each has an address of its own."""
+def test_a_flood_from_other_addresses_is_refused_and_the_operator_is_not(new_server: Callable[..., ServerProcess]) -> None:
+    """The requests come through a trusted proxy, so each client has its own address."""
     server = new_server(TRUSTED_PROXIES="127.0.0.0/8").start()
     forwarded = {"X-Forwarded-For": "203.0.113.9"}
     statuses = [server.get("/readyz", **forwarded).status for _ in range(40)]
@@ -54,11 +54,11 @@ def test_strangers_from_elsewhere_are_refused_and_an_operator_is_not(new_server:
     assert server.get("/readyz", **{"X-Forwarded-For": "203.0.113.10"}).status == 200
 
 
-def test_nobody_elses_reads_suffer_from_those_who_spectate_all_the_time(new_server: Callable[..., ServerProcess]) -> None:
+def test_constant_spectate_events_do_not_delay_reads_of_others(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     token = server.issue_token("amy")
     statuses, seconds = Counter[int](), []
-    with Spectating(server, sockets=400, events_per_s=19):
+    with SpectateLoad(server, sockets=400, events_per_s=19):
         until_s = time.monotonic() + SECONDS
         while time.monotonic() < until_s:
             began_s = time.monotonic()

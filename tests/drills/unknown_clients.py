@@ -1,6 +1,6 @@
-"""Load for the drills of strangers: players who submit at a steady pace, and kept connections that ask one path all the time.
+"""Load generator: players who submit at a steady rate, and keep-alive connections that request one path all the time.
 
-Players are counted in this process; strangers run in a process of their own, so that they take no time from the measurement.
+The players run in this process; the unknown clients run in a separate one, so that they do not disturb the measurement.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from multiprocessing.synchronize import Event as ProcessEvent
 
-from tests.journeys.passers import Talk
+from tests.journeys.random_clients import RawConnection
 from tests.journeys.server import ServerProcess
 
 PLAYERS = 16
 AWARDS_PER_PLAYER_AND_S = 4
-#: Over how long many sockets are opened.
+#: The seconds in which the sockets are opened.
 CONNECTED_S = 4.0
 
 
 @dataclass
-class Awards:
-    """What the players were answered, and how long each submission took."""
+class AwardAnswers:
+    """The answers to the players and the duration of each submission."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -32,16 +32,16 @@ class Awards:
         return 1000 * sorted(self.seconds)[int(share * (len(self.seconds) - 1))]
 
 
-def awards_for(server: ServerProcess, seconds: float) -> Awards:
-    """Let the players submit for a while."""
+def awards_for(server: ServerProcess, seconds: float) -> AwardAnswers:
+    """Let the players submit for so many seconds."""
     submissions = asyncio.run(_initialized(server, int(seconds * AWARDS_PER_PLAYER_AND_S)))
     return asyncio.run(_submit(server, submissions))
 
 
 class UnknownClients:
-    """A context in which ``count`` connections ask ``path`` without a token, each as soon as it was answered.
+    """A context in which ``count`` connections request ``path`` without a token, each again as soon as it is answered.
 
-    ``addresses`` are loopback addresses to ask from, in turn. Afterwards ``statuses`` says what they were answered.
+    ``addresses`` are the loopback addresses of the connections, in turn. After the block ``statuses`` counts the answers.
     """
 
     def __init__(self, server: ServerProcess, path: str, count: int, addresses: tuple[str, ...] = ("127.0.0.1",)) -> None:
@@ -55,7 +55,7 @@ class UnknownClients:
 
     def __enter__(self) -> UnknownClients:
         self._process.start()
-        time.sleep(1.5)  # until all of them are connected
+        time.sleep(1.5)  # wait until all of them are connected
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,20 +75,20 @@ def _submission(server: ServerProcess, user_id: str) -> tuple[bytes, dict[str, s
     return body, {"Authorization": f"Bearer {server.issue_token(user_id)}", "Content-Type": "application/json"}
 
 
-async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dict[str, str]]]]) -> Awards:
-    awards = Awards()
+async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dict[str, str]]]]) -> AwardAnswers:
+    awards = AwardAnswers()
 
     async def play(mine: list[tuple[bytes, dict[str, str]]], late_s: float) -> None:
-        talk = await Talk.to(server.port)
+        connection = await RawConnection.open(server.port)
         due_s = time.monotonic() + late_s
         for body, headers in mine:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             due_s += 1 / AWARDS_PER_PLAYER_AND_S
             began_s = time.monotonic()
-            status, _ = await talk.ask("POST", "/api/v1/scores/submit", body, headers)
+            status, _ = await connection.ask("POST", "/api/v1/scores/submit", body, headers)
             awards.statuses[status] += 1
             awards.seconds.append(time.monotonic() - began_s)
-        talk.writer.close()
+        connection.writer.close()
 
     await asyncio.gather(*[play(mine, n / PLAYERS / AWARDS_PER_PLAYER_AND_S) for n, mine in enumerate(submissions)])
     return awards
@@ -102,25 +102,25 @@ def _ask_until(
     stop: ProcessEvent,
     answers: multiprocessing.Queue[Counter[int]],
 ) -> None:
-    """The strangers' process."""
+    """The main function of the process of unknown clients."""
     statuses: Counter[int] = Counter()
 
     async def ask(address: str) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
-        talk = Talk(reader, writer)
+        connection = RawConnection(reader, writer)
         while not stop.is_set():
-            statuses[(await talk.ask("GET", path))[0]] += 1
+            statuses[(await connection.ask("GET", path))[0]] += 1
         writer.close()
 
-    async def all_of_them() -> None:
+    async def run_all() -> None:
         await asyncio.gather(*[ask(addresses[n % len(addresses)]) for n in range(count)])
 
-    asyncio.run(all_of_them())
+    asyncio.run(run_all())
     answers.put(statuses)
 
 
-class Spectating:
-    """A context in which each socket asks ``events_per_s`` times a second to spectate one player or another."""
+class SpectateLoad:
+    """A context in which each socket sends ``events_per_s`` ``spectate:user`` events a second, for changing players."""
 
     def __init__(self, server: ServerProcess, sockets: int, events_per_s: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -131,7 +131,7 @@ class Spectating:
             daemon=True,
         )
 
-    def __enter__(self) -> Spectating:
+    def __enter__(self) -> SpectateLoad:
         self._process.start()
         time.sleep(CONNECTED_S + 2)
         return self
@@ -143,27 +143,27 @@ class Spectating:
 
 
 def _spectate_until(port: int, token: str, sockets: int, events_per_s: int, stop: ProcessEvent) -> None:
-    """The process of those sockets. A socket has 32 seats, so it asks for 32 players again and again."""
+    """The main function of the process of those sockets. A socket may spectate 32 players, so it repeats 32 names."""
 
-    async def read(talk: Talk) -> None:
-        while await talk.reader.read(65_536):
+    async def read(connection: RawConnection) -> None:
+        while await connection.reader.read(65_536):
             pass
 
     async def spectate(late_s: float) -> None:
-        await asyncio.sleep(late_s)  # or the reactor is late and takes no socket
-        talk = await Talk.to(port)
-        await talk.upgrade("/ws", {"Authorization": f"Bearer {token}"})
-        reading = asyncio.ensure_future(read(talk))
+        await asyncio.sleep(late_s)  # otherwise the server's reactor is late and accepts no socket
+        connection = await RawConnection.open(port)
+        await connection.upgrade("/ws", {"Authorization": f"Bearer {token}"})
+        reading = asyncio.ensure_future(read(connection))
         number = 0
         while not stop.is_set() and not reading.done():
-            talk.say(f'{{"event":"spectate:user","data":"player-{number % 32}","id":{number}}}')
+            connection.send(f'{{"event":"spectate:user","data":"player-{number % 32}","id":{number}}}')
             number += 1
             await asyncio.sleep(1 / events_per_s)
         assert not reading.done(), "a socket was closed"
         reading.cancel()
-        talk.writer.close()
+        connection.writer.close()
 
-    async def all_of_them() -> None:
+    async def run_all() -> None:
         await asyncio.gather(*[spectate(CONNECTED_S * n / sockets) for n in range(sockets)])
 
-    asyncio.run(all_of_them())
+    asyncio.run(run_all())

@@ -1,4 +1,4 @@
-"""Journeys: everything real. One server for those that only watch, one of their own for those that break things."""
+"""Journeys: end-to-end tests with real processes. Tests that only read share a server; tests that break something do not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProc
 
 @pytest.fixture
 def new_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
-    """Servers of one's own, each on a data directory of its own unless told otherwise; stopped in the end, dead or alive."""
+    """Makes servers for one test, each with an own data directory by default. The fixture ends them after the test."""
     made: list[ServerProcess] = []
 
     def make(**more: str) -> ServerProcess:
@@ -37,5 +37,5 @@ def new_server(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
 
 @pytest.fixture
 def postgres_url() -> str:
-    """A database of one's own on the real PostgreSQL."""
+    """The URL of a new database on the real PostgreSQL."""
     return postgres().fresh()

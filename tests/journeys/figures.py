@@ -1,4 +1,4 @@
-"""Figures of a run: what was measured, what was promised, and the verdict; and what a server process costs meanwhile."""
+"""Figures of a load test: measured values, their limits and the verdict; and the cost of the server process."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from tests.journeys.server import ServerProcess
 
 
 class Figures:
-    """A small table that is printed as it grows, and a verdict."""
+    """A table that is printed row by row, and the verdict over its limits."""
 
     def __init__(self, title: str) -> None:
         self.broken: list[str] = []
         _out(title)
 
     def say(self, what: str, value: object, promised: str = "") -> None:
-        """A line of the table."""
+        """Print a row of the table."""
         text = f"{value:,.1f}" if isinstance(value, float) else str(value)
         _out(f"  {what:<58}{text:>16}  {promised}".rstrip())
 
     def promise(self, what: str, value: float, at_most: float) -> None:
-        """A line that is a promise: no more than so much."""
+        """Print a row with an upper limit."""
         self.say(what, value, f"at most {at_most:,.1f}")
         if not value <= at_most:
             self.broken.append(what)
 
     def expect(self, what: str, value: object, wanted: object) -> None:
-        """A line that is a promise: exactly this."""
+        """Print a row with the one allowed value."""
         self.say(what, value, f"must be {wanted}")
         if value != wanted:
             self.broken.append(what)
 
     def verdict(self) -> int:
-        """Say it; 0 when all promises were kept, 1 otherwise."""
+        """Print the verdict; 0 if all limits were kept, otherwise 1."""
         _out("kept" if not self.broken else "BROKEN: " + "; ".join(self.broken))
         return 1 if self.broken else 0
 
@@ -51,7 +51,7 @@ def _out(text_line: str) -> None:
 
 
 def percentile(counted: Counter[int], share: float) -> int:
-    """The value that this share of all does not exceed; 0 of nothing."""
+    """The value that this share of all values does not exceed; 0 if there are none."""
     left = share * counted.total()
     for value, times in sorted(counted.items()):
         left -= times
@@ -61,13 +61,13 @@ def percentile(counted: Counter[int], share: float) -> int:
 
 
 def metrics(server: ServerProcess) -> dict[str, float]:
-    """What the server measures of itself, without what has labels."""
+    """The server's metrics without labels, by name."""
     text_lines = (text_line.split() for text_line in server.get("/metrics").body.splitlines() if not text_line.startswith("#"))
     return {name: float(value) for name, value in text_lines if "{" not in name}
 
 
 class Costs(threading.Thread):
-    """Looks at a server process a few times a second: its memory at most, its CPU; and at last how late its reactor was."""
+    """Samples a server process: its highest memory, its CPU time, and in the end the lag of its reactor."""
 
     _PAUSE_S = 0.25
 
@@ -82,16 +82,16 @@ class Costs(threading.Thread):
 
     @property
     def cpu_s(self) -> float:
-        """CPU that it has used since we look."""
+        """The CPU time in seconds since this object was made."""
         return self._cpu_s() - self.cpu_s_first
 
     def run(self) -> None:
-        with suppress(FileNotFoundError, StopIteration):  # it has ended, and somebody else will say so
+        with suppress(FileNotFoundError, StopIteration):  # the process has ended; another check reports that
             while not self._over.wait(self._PAUSE_S):
                 self.rss_kib = max(self.rss_kib, self._rss_kib())
 
     def stop(self) -> None:
-        """Look no more. ``lag_s`` is then the longest that the reactor was late in the last ten seconds."""
+        """Stop the sampling. ``lag_s`` is then the longest lag of the reactor in the last ten seconds."""
         self._over.set()
         self.join()
         self.lag_s = metrics(self._server)["reactor_lag_seconds"]
@@ -106,13 +106,13 @@ class Costs(threading.Thread):
 
 
 @contextmanager
-def server_for(crowd: int, **more: str) -> Iterator[ServerProcess]:
-    """A server of one's own in a temporary directory, with a seat for everyone; stopped in the end."""
+def server_for(sockets: int, **more: str) -> Iterator[ServerProcess]:
+    """A server in a temporary directory that allows ``sockets`` sockets; it is killed after the block."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    if hard != resource.RLIM_INFINITY and hard < crowd + 500:
-        sys.exit(f"{crowd} sockets need more files than the {hard} that this machine allows a process (ulimit -Hn)")
-    slots = str(crowd + 1_000)
+    if hard != resource.RLIM_INFINITY and hard < sockets + 500:
+        sys.exit(f"{sockets} sockets need more files than the {hard} that this machine allows a process (ulimit -Hn)")
+    slots = str(sockets + 1_000)
     with tempfile.TemporaryDirectory(prefix="scoreboard-") as home_dir:
         server = ServerProcess(Path(home_dir), {"SOCKETS_MAX": slots, "SOCKETS_PER_ADDRESS_MAX": slots, **more})
         try:

@@ -1,4 +1,4 @@
-"""A real server process for journeys: started as an operator would, spoken to as a client would, killed at will."""
+"""A real server process for journeys. Tests start it like an operator, use it like a client, and can kill it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ports_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that this process gave to no other server: the kernel may offer one again."""
+    """A free port that this process gave to no other server: the kernel may offer the same port again."""
     while True:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -47,7 +47,7 @@ class Answer:
 
 @dataclass
 class ServerProcess:
-    """One server on one data directory. ``more`` adds to or overrides its environment; ``tree`` is where its code lies."""
+    """One server on one data directory. ``more`` extends or overrides its environment; ``tree`` is the directory of its code."""
 
     data_dir: Path
     more: dict[str, str] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class ServerProcess:
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         return {
             **kept,
-            "PYTHONPATH": str(self.tree),  # before the installed package, which is ROOT's
+            "PYTHONPATH": str(self.tree),  # stands before the installed package, which is the one of ROOT
             "SCOREBOARD_ENV": "test",
             "SCOREBOARD_DATA_DIR": str(self.data_dir),
             "PORT": str(self.port),
@@ -82,14 +82,14 @@ class ServerProcess:
         }
 
     def start(self, **more: str) -> ServerProcess:
-        """Start it, and return when all is well."""
+        """Start the server, and wait until it is ready and the board follows the ledger."""
         self.launch(**more)
         self.wait_until_ready()
         self.wait_until_in_sync()
         return self
 
     def launch(self, **more: str) -> None:
-        """Start it, and wait for nothing."""
+        """Start the server without a wait."""
         self.more.update(more)
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with (self.data_dir / "server.log").open("ab") as log:
@@ -102,7 +102,7 @@ class ServerProcess:
             )
 
     def command_line(self, *words: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
-        """The CLI with this server's settings."""
+        """Run the CLI with this server's settings."""
         scoreboard = str(Path(sys.executable).with_name("scoreboard"))
         return subprocess.run(
             [scoreboard, *words], cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=timeout_s, check=False
@@ -122,7 +122,7 @@ class ServerProcess:
         raise AssertionError(f"the server was not ready within {UP_S_MAX} s:\n{self.log[-4000:]}")
 
     def wait_until_in_sync(self, within_s: float = UP_S_MAX) -> None:
-        """Until all is well: the board follows the ledger, and no read or receipt is degraded."""
+        """Wait until the board follows the ledger and no read or receipt is degraded."""
         until = time.monotonic() + within_s
         while time.monotonic() < until:
             with suppress(OSError):
@@ -132,15 +132,15 @@ class ServerProcess:
         raise AssertionError(f"the board did not follow the ledger within {within_s} s:\n{self.log[-4000:]}")
 
     def stop(self) -> int:
-        """SIGTERM, and the exit status."""
+        """Send SIGTERM; returns the exit status."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> int:
-        """SIGKILL: no goodbye."""
+        """Send SIGKILL: the server has no time to close anything."""
         return self._end(signal.SIGKILL)
 
     def wait(self) -> int:
-        """Until it ends by itself."""
+        """Wait until the server has ended; returns its exit status."""
         assert self.process is not None
         status = self.process.wait(DOWN_S_MAX)
         self.process = None
@@ -182,7 +182,7 @@ class ServerProcess:
             connection.close()
 
     def initialize(self, user_id: str, action: str = "COMPLETE_QUEST", **metadata: object) -> dict[str, Any]:
-        """A submission ready to be posted."""
+        """The body of a submission, after its action was initialized."""
         asked = {"actionType": action, "metadata": metadata or {"questId": "quest-123"}}
         answer = self.post("/api/v1/actions/initialize", self.issue_token(user_id), asked)
         assert answer.status == 200, answer
@@ -193,7 +193,7 @@ class ServerProcess:
         return self.post("/api/v1/scores/submit", self.issue_token(user_id), submission)
 
     def play(self, user_id: str, action: str = "COMPLETE_QUEST", **metadata: object) -> Answer:
-        """Initialize and submit."""
+        """Initialize an action and submit it."""
         return self.submit(user_id, self.initialize(user_id, action, **metadata))
 
     def board(self, limit: int = 100) -> list[tuple[str, int]]:

@@ -1,10 +1,10 @@
-"""How stale the board of a big room is, and what the room costs those who submit.
+"""Load test: the staleness of the board in a large room, and the cost of the room for submissions.
 
     .venv/bin/python -m tests.journeys.staleness [--viewers 5000] [--rate 100] [--seconds 10] [--rounds 5]
 
-Each round has a server of its own and two phases with the same stream of submissions: the first with no sockets, the second while
-all viewers read. The figures are the medians of the rounds. The leaders are far ahead, so that every submission is a
-``score:update`` with its own time to everyone.
+Each round has a server of its own and two phases with the same submissions: the first without sockets, the second while all
+viewers read. The figures are the medians of the rounds. The leaders have many more points than the others, so that every viewer
+gets each submission as a ``score:update`` with its own time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from tests.journeys.crowd import Plan, crowd
 from tests.journeys.figures import Costs, Figures, percentile, server_for
-from tests.journeys.pace import TimedPace, asked, submissions
 from tests.journeys.server import ServerProcess
+from tests.journeys.steady_load import TimedSubmitter, send_all, submissions
+from tests.journeys.viewer_load import Plan, viewer_process
 
 P50_MS_MAX, P99_MS_MAX = 100, 250
 AWARD_P99_RATIO_MAX = 1.3
@@ -28,13 +28,13 @@ SETTLE_S = 1.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run it; 0 when the promises were kept."""
+    """Run it; 0 if all limits were kept."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--viewers", type=int, default=5_000)
     options.add_argument("--rate", type=int, default=100, help="submissions a second")
     options.add_argument("--seconds", type=float, default=10.0, help="how long each phase is")
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--factor", type=float, default=1.0, help="how many times the promised times are allowed")
+    options.add_argument("--factor", type=float, default=1.0, help="a factor for the limits of the times")
     wanted = options.parse_args(argv)
     figures = Figures(f"{wanted.viewers:,} sockets read {wanted.rate} updates a second, medians of {wanted.rounds} rounds")
     rounds = [_round(figures, wanted.viewers, wanted.rate, wanted.seconds) for _ in range(wanted.rounds)]
@@ -49,17 +49,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _round(figures: Figures, viewers: int, rate: int, seconds: float) -> tuple[float, float, float, float, float]:
     with server_for(viewers) as server:
-        asked(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
+        send_all(server.port, submissions(server, [f"leader-{number}" for number in range(LEADERS)] * LEAD))
         ready = submissions(server, [f"player-{number % PLAYERS}" for number in range(round(2 * rate * seconds))])
         alone, alone_cpu_s = _submit(figures, server, ready[: len(ready) // 2], rate)
         plan = Plan(port=server.port, token=server.issue_token("watcher"), viewers=viewers)
-        with crowd(plan) as gathered:
-            figures.expect("viewers inside", gathered.wait_inside(viewers, 60).inside, viewers)
+        with viewer_process(plan) as load:
+            figures.expect("viewers that joined", load.wait_joined(viewers, 60).joined, viewers)
             time.sleep(SETTLE_S)
-            gathered.order("mark")
+            load.command("mark")
             beside, beside_cpu_s = _submit(figures, server, ready[len(ready) // 2 :], rate)
             time.sleep(SETTLE_S)
-            report = gathered.report()
+            report = load.report()
     figures.expect("viewers cut off", report.lost, 0)
     stale = [percentile(report.stale_ms, share) for share in (0.5, 0.99)]
     award = [percentile(took_us, 0.99) / 1000 for took_us in (alone, beside)]
@@ -73,13 +73,13 @@ def _round(figures: Figures, viewers: int, rate: int, seconds: float) -> tuple[f
 
 
 def _submit(figures: Figures, server: ServerProcess, requests: Sequence[bytes], rate: int) -> tuple[Counter[int], float]:
-    """How long each submission took, in microseconds, and the server's CPU seconds a second meanwhile."""
-    costs, pace = Costs(server), TimedPace(server.port, requests, rate)
-    pace.start()
-    pace.join()
-    cpu_s = costs.cpu_s / pace.took_s
-    figures.expect("submissions not accepted", len(requests) - pace.statuses[200], 0)
-    return pace.took_us, cpu_s
+    """(the times of the submissions in microseconds, the server's CPU seconds a second meanwhile)."""
+    costs, submitter = Costs(server), TimedSubmitter(server.port, requests, rate)
+    submitter.start()
+    submitter.join()
+    cpu_s = costs.cpu_s / submitter.took_s
+    figures.expect("submissions not accepted", len(requests) - submitter.statuses[200], 0)
+    return submitter.took_us, cpu_s
 
 
 if __name__ == "__main__":

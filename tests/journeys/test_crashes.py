@@ -1,4 +1,4 @@
-"""kill -9 between every two steps of a score: what was acknowledged is in the ledger once, and the board equals the ledger."""
+"""SIGKILL at each step of a submission: each acknowledged award is in the ledger once, and the board equals the ledger."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PLAYERS = [f"player-{n}" for n in range(8)]
 
 
 def totals_in(server: ServerProcess) -> dict[str, int]:
-    """Every player's sum of entries, straight from the ledger's file."""
+    """The sum of the entries of every player, read from the ledger's file."""
     with sqlite3.connect(server.data_dir / "ledger.db") as ledger:
         rows = ledger.execute("SELECT user_id, sum(score_awarded) FROM score_transactions GROUP BY user_id")
         return dict(rows.fetchall())
@@ -41,7 +41,7 @@ def submit_or_lose(server: ServerProcess, user_id: str, submission: dict[str, An
 
 
 def settled_board(server: ServerProcess, expected: dict[str, int]) -> dict[str, int]:
-    """The board, given the promised two seconds to agree."""
+    """The board once it is as expected, or after the promised two seconds."""
     until = time.monotonic() + 2
     while (board := dict(server.board())) != expected and time.monotonic() < until:
         time.sleep(0.05)
@@ -49,11 +49,11 @@ def settled_board(server: ServerProcess, expected: dict[str, int]) -> dict[str, 
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_server_killed_there_loses_nothing_and_doubles_nothing(step: str, new_server: Callable[..., ServerProcess]) -> None:
+def test_a_server_killed_at_a_step_loses_no_award_and_repeats_none(step: str, new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(SCOREBOARD_FAILPOINT=f"{step}:5").start()
     submissions = [(user, server.initialize(user)) for user in PLAYERS for _ in range(2)]
-    with ThreadPoolExecutor(4) as crowd:
-        answers = list(crowd.map(lambda one: submit_or_lose(server, *one), submissions))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda one: submit_or_lose(server, *one), submissions))
     assert server.wait() == -9, f"the failpoint {step} was not reached"
     assert None in answers or step == "telling"
 

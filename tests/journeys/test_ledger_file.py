@@ -1,4 +1,4 @@
-"""The SQLite file is removed or written over under a running server: it takes no more awards, and says so."""
+"""The SQLite file of a running server is removed or overwritten: the server takes no more awards and reports it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from tests.journeys.server import ServerProcess
 
 
 @pytest.mark.parametrize("overwritten", [False, True])
-def test_no_award_is_taken_any_more(overwritten: bool, new_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+def test_a_server_without_its_ledger_file_takes_no_awards(
+    overwritten: bool, new_server: Callable[..., ServerProcess], tmp_path: Path
+) -> None:
     server = new_server().start()
     assert server.play("amy").status == 200
     path = server.data_dir / "ledger.db"

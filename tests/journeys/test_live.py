@@ -1,4 +1,4 @@
-"""A WebSocket client that someone else wrote watches a board that someone else moves."""
+"""An independent WebSocket client (websockets) watches the board of a real server."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.journeys.server import ServerProcess
 
 
 class Viewer:
-    """One socket: says things, and reads until it hears what it waits for."""
+    """One socket that sends events, and reads until an awaited event arrives."""
 
     def __init__(self, url: str, **more: Any) -> None:
         self.socket: ClientConnection = ExitStack().enter_context(connect(url, open_timeout=5, compression=None, **more))
         self.received: list[dict[str, Any]] = []
 
-    def say(self, event: str, data: object = None, number: int | None = None) -> None:
+    def send(self, event: str, data: object = None, number: int | None = None) -> None:
         message = {
             "event": event,
             **({"data": data} if data is not None else {}),
@@ -31,17 +31,17 @@ class Viewer:
         self.socket.send(json.dumps(message))
 
     def receive(self, event: str, where: Callable[[Any], bool] = lambda data: True, seconds: float = 3.0) -> Any:
-        """The data of the next such event; everything heard on the way is kept."""
+        """The data of the next event that fits; ``received`` keeps all events before it."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             message = json.loads(self.socket.recv(timeout=until - time.monotonic()))
             self.received.append(message)
             if message["event"] == event and where(message.get("data")):
                 return message["data"]
-        raise AssertionError(f"never heard {event}: {self.received}")
+        raise AssertionError(f"no event {event}: {self.received}")
 
-    def goodbye(self) -> int | None:
-        """The close code that the server sends, after whatever else it says."""
+    def close_code(self) -> int | None:
+        """The close code that the server sends, after any other events."""
         try:
             while True:
                 self.socket.recv(timeout=3)
@@ -55,9 +55,9 @@ class Viewer:
 
 def watch(server: ServerProcess, user_id: str, url: str = "") -> Viewer:
     viewer = Viewer(url or f"ws://127.0.0.1:{server.port}/ws")
-    viewer.say("auth", {"token": server.issue_token(user_id)}, 1)
+    viewer.send("auth", {"token": server.issue_token(user_id)}, 1)
     viewer.receive("ack")
-    viewer.say("join:leaderboard", number=2)
+    viewer.send("join:leaderboard", number=2)
     viewer.receive("ack")
     viewer.receive("leaderboard:update")
     return viewer
@@ -74,7 +74,7 @@ def ws_url(request: pytest.FixtureRequest, live_server: ServerProcess) -> str:
     )
 
 
-def test_a_viewer_sees_a_score_within_a_blink(live_server: ServerProcess, ws_url: str) -> None:
+def test_a_viewer_gets_a_score_within_the_promised_time(live_server: ServerProcess, ws_url: str) -> None:
     viewer = watch(live_server, "viewer", ws_url)
     player = f"blink-{live_server.port}-{len(ws_url)}"
     began = time.monotonic()
@@ -87,7 +87,7 @@ def test_a_viewer_sees_a_score_within_a_blink(live_server: ServerProcess, ws_url
     assert viewer.cursors() == sorted(viewer.cursors())
 
 
-def test_a_player_hears_of_the_own_rise_without_joining(live_server: ServerProcess) -> None:
+def test_a_player_gets_the_own_rank_without_joining(live_server: ServerProcess) -> None:
     amy = Viewer(
         f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.issue_token('amy')}"}
     )
@@ -99,31 +99,31 @@ def test_a_player_hears_of_the_own_rise_without_joining(live_server: ServerProce
     assert (answered["type"], answered["data"]["userId"], answered["data"]["newScore"]) == ("SCORE_CHANGED", "amy", 200)
 
 
-def test_a_stranger_is_asked_for_a_token(live_server: ServerProcess) -> None:
-    unknown_client = Viewer(f"ws://127.0.0.1:{live_server.port}/ws")
-    unknown_client.say("join:leaderboard", number=1)
-    unknown_client.receive("error")
+def test_a_socket_without_a_token_is_unauthorized(live_server: ServerProcess) -> None:
+    socket = Viewer(f"ws://127.0.0.1:{live_server.port}/ws")
+    socket.send("join:leaderboard", number=1)
+    socket.receive("error")
 
 
-def test_a_foreign_page_is_refused(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_handshake_from_a_foreign_origin_is_refused(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(CORS_ORIGIN="https://game.example").start()
     with pytest.raises(InvalidStatus, match="403"):
         Viewer(f"ws://127.0.0.1:{server.port}/ws", origin="https://evil.example")
     Viewer(f"ws://127.0.0.1:{server.port}/ws", origin="https://game.example").socket.close()
 
 
-def test_a_stopping_server_says_goodbye(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_stopping_server_sends_a_close_frame(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     viewer = watch(server, "viewer")
     server.play("amy")
     began = time.monotonic()
     assert server.stop() == 0
     assert time.monotonic() - began < 10
-    assert viewer.goodbye() == 1012
+    assert viewer.close_code() == 1012
     assert "Traceback" not in server.log
 
 
-def test_a_restarted_server_finds_its_data_again_and_viewers_never_see_time_go_back(
+def test_a_restarted_server_has_its_data_and_its_cursors_never_go_back(
     new_server: Callable[..., ServerProcess],
 ) -> None:
     server = new_server().start()

@@ -1,4 +1,4 @@
-"""A browser on the page of a real server watches a row move that real players move."""
+"""A browser shows the page of a real server while players get points."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def public_server(new_server: Callable[..., ServerProcess]) -> ServerProcess:
-    """A server that lends tokens to spectators, with ann before ben on its board."""
+    """A server with a public board, on which ann stands above ben."""
     server = new_server(PUBLIC_BOARD="true").start()
     for player in ("ann", "ann", "ben"):
         assert server.play(player).status == 200
     return server
 
 
-def test_a_spectator_watches_a_row_move_and_its_player_the_own_place(browser: Browser, public_server: ServerProcess) -> None:
+def test_a_spectator_sees_a_row_move_and_its_player_sees_the_own_rank(browser: Browser, public_server: ServerProcess) -> None:
     with (
         strict_page(browser, public_server.url) as page,
         strict_page(browser, public_server.url, f"/#token={public_server.issue_token('ben')}") as own_page,
@@ -50,22 +50,22 @@ def test_a_spectator_watches_a_row_move_and_its_player_the_own_place(browser: Br
 
 
 def is_degraded(server: ServerProcess) -> bool:
-    """Whether reads of the board say that they come from the ledger."""
+    """Whether reads of the board are marked as degraded."""
     return bool(server.get("/api/v1/scores/leaderboard", server.issue_token("reader")).body["data"].get("degraded", False))
 
 
-def test_the_page_says_that_it_is_delayed_while_redis_is_silent(browser: Browser, public_server: ServerProcess) -> None:
+def test_the_page_shows_that_it_is_delayed_while_redis_is_silent(browser: Browser, public_server: ServerProcess) -> None:
     redis = redis_pid(public_server)
     with strict_page(browser, public_server.url) as page:
         expect_live(page)
         os.kill(redis, signal.SIGSTOP)
         try:
             wait_until(page, lambda: is_degraded(public_server))
-            page.evaluate("dispatchEvent(new Event('online'))")  # or half a minute later by itself
+            page.evaluate("dispatchEvent(new Event('online'))")  # without this the page asks again after half a minute
             expect(page.locator("#connection")).to_have_text("Delayed")
             expect(page.get_by_role("status")).to_have_text("The board may be out of date.")
             assert public_server.play("ben").status == 200
-            page.evaluate("dispatchEvent(new Event('online'))")  # the ledger shows it meanwhile
+            page.evaluate("dispatchEvent(new Event('online'))")  # the degraded read from the ledger shows it
             expect(page.locator(".row .points")).to_have_text(["200", "200"])
             expect(page.locator("#connection")).to_have_text("Delayed")
         finally:
@@ -76,7 +76,7 @@ def test_the_page_says_that_it_is_delayed_while_redis_is_silent(browser: Browser
         expect_live(page)
 
 
-def test_the_page_comes_back_when_the_server_does(browser: Browser, public_server: ServerProcess) -> None:
+def test_the_page_reconnects_when_the_server_is_back(browser: Browser, public_server: ServerProcess) -> None:
     with strict_page(browser, public_server.url) as page:
         expect_live(page)
         assert public_server.stop() == 0

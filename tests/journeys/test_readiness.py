@@ -1,4 +1,4 @@
-"""Readiness of a real server: balancers keep a degraded one, alarms do not, and a ledger that is away is known in two seconds."""
+"""Readiness of a real server: /readyz stays 200 when it is degraded, strict /readyz fails, and a lost ledger shows within 2 s."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KNOWN_S_MAX = 2.0
 
 
 def seconds_until(server: ServerProcess, path: str, status: int, within_s: float = KNOWN_S_MAX) -> float:
-    """How long it took until the path was answered so."""
+    """The seconds until the path is answered with this status."""
     began_s = time.monotonic()
     while (answer := server.get(path)).status != status:
         assert time.monotonic() - began_s < within_s, answer
@@ -26,14 +26,14 @@ def seconds_until(server: ServerProcess, path: str, status: int, within_s: float
     return time.monotonic() - began_s
 
 
-def test_without_redis_a_balancer_keeps_the_server_and_an_alarm_goes_off(new_server: Callable[..., ServerProcess]) -> None:
+def test_without_redis_readyz_stays_200_and_strict_readyz_fails(new_server: Callable[..., ServerProcess]) -> None:
 
     server = new_server().start()
     seconds_until(server, "/readyz?strict", 200)
     pid = redis_pid(server)
     os.kill(pid, signal.SIGSTOP)
     try:
-        for _ in range(4):  # calls that are not answered: that is how a silent Redis is noticed
+        for _ in range(4):  # calls without an answer: only they show that Redis is silent
             server.board()
         seconds_until(server, "/readyz?strict", 503, 5.0)
         strict = server.get("/readyz?strict")
@@ -50,7 +50,7 @@ def test_without_redis_a_balancer_keeps_the_server_and_an_alarm_goes_off(new_ser
     assert 'condition_serving{condition="redis"} 1.0' in metrics
 
 
-def test_a_server_that_has_just_opened_its_ports_begins_the_first_action(new_server: Callable[..., ServerProcess]) -> None:
+def test_the_first_action_after_a_start_is_initialized(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server()
     server.launch()
     until_s = time.monotonic() + UP_S_MAX
@@ -66,13 +66,13 @@ def test_a_server_that_has_just_opened_its_ports_begins_the_first_action(new_ser
 
 @pytest.fixture(scope="module")
 def database() -> PostgresServer:
-    """A PostgreSQL that this module may stop."""
+    """A PostgreSQL server that the tests of this module may stop."""
     server = PostgresServer()
     server.start()
     return server
 
 
-def test_a_ledger_that_is_silent_or_gone_is_known_within_two_seconds_and_so_is_its_return(
+def test_readiness_shows_a_silent_or_lost_ledger_and_its_return_within_two_seconds(
     database: PostgresServer, new_server: Callable[..., ServerProcess]
 ) -> None:
     migrate(database.url())

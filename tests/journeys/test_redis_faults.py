@@ -1,4 +1,4 @@
-"""Redis killed, stopped and emptied under load: submissions go on, and the board equals the ledger soon after."""
+"""Redis is killed, stopped or emptied under load: submissions still succeed, and the board equals the ledger soon after."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def empty(server: ServerProcess) -> None:
 
 
 def keep_playing(server: ServerProcess, user: str) -> list[tuple[int, float, Any]]:
-    """(status, seconds, data) of submissions made one after the other for a while."""
+    """(status, seconds, data) of each submission in a series, one after the other."""
     answered = []
     until = time.monotonic() + LOAD_S
     while time.monotonic() < until:
@@ -66,16 +66,16 @@ def keep_playing(server: ServerProcess, user: str) -> list[tuple[int, float, Any
 
 
 @pytest.mark.parametrize("fault", [kill, stop_for_a_while, empty])
-def test_submissions_go_on_and_the_board_comes_back(
+def test_submissions_succeed_during_a_redis_fault_and_the_board_recovers(
     fault: Callable[[ServerProcess], None], new_server: Callable[..., ServerProcess]
 ) -> None:
     server = new_server(RATE_LIMIT_OPEN_ACTIONS_MAX="1000000").start()
     server.play("player-0")
     viewer = watch(server, "viewer")
-    with ThreadPoolExecutor(len(PLAYERS) + 1) as crowd:
-        plays = [crowd.submit(keep_playing, server, user) for user in PLAYERS]
+    with ThreadPoolExecutor(len(PLAYERS) + 1) as pool:
+        plays = [pool.submit(keep_playing, server, user) for user in PLAYERS]
         time.sleep(LOAD_S / 4)
-        crowd.submit(fault, server).result()
+        pool.submit(fault, server).result()
         answered = [one for play in plays for one in play.result()]
 
     assert {status for status, _, _ in answered} == {200}
@@ -96,7 +96,7 @@ def test_submissions_go_on_and_the_board_comes_back(
     assert "Traceback" not in server.log
 
 
-def test_an_emptied_redis_does_not_give_anyone_more_than_ten(new_server: Callable[..., ServerProcess]) -> None:
+def test_an_emptied_redis_gives_no_player_more_than_ten_submissions(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(RATE_LIMIT_MAX_REQUESTS="10", RATE_LIMIT_INITIALIZE_MAX="100").start()
     submissions = [server.initialize("greedy") for _ in range(14)]
     statuses = []

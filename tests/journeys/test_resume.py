@@ -1,4 +1,4 @@
-"""Places that are kept across broken connections and restarts: SSE, long polls and the WebSocket, on a real server."""
+"""Clients resume at their cursor after broken connections and restarts: SSE, long polls and the WebSocket, on a real server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Cursor = tuple[int, int]
 
 
 class EventSource:
-    """A client of server-sent events as the HTML standard has them, over a plain socket."""
+    """A client of server-sent events, as the HTML standard defines them, over a plain socket."""
 
     def __init__(
         self, server: ServerProcess, query: str = "", *, last_event_id: str | None = None, token: str | None = ""
@@ -73,14 +73,14 @@ class EventSource:
 
 
 def scores(event: tuple[str, Any]) -> dict[str, int]:
-    """What an event says of players' scores."""
+    """The players' scores in an event."""
     name, data = event[0], event[1].get("data", {})
     if name == "leaderboard:update":
         return {row["userId"]: row["score"] for row in data["leaderboard"]}
     return {data["userId"]: data["newScore"]} if name == "score:update" else {}
 
 
-def test_a_stream_that_breaks_comes_back_without_a_gap(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_broken_stream_resumes_without_a_gap(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     first = EventSource(server)
     assert first.head.startswith("HTTP/1.1 200 OK")
@@ -103,7 +103,7 @@ def test_a_stream_that_breaks_comes_back_without_a_gap(new_server: Callable[...,
     again.close()
 
 
-def test_a_restart_is_a_reset_and_never_a_step_back(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_stream_gets_a_reset_after_a_restart_and_no_older_state(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     server.play("amy")
     source = EventSource(server)
@@ -121,7 +121,7 @@ def test_a_restart_is_a_reset_and_never_a_step_back(new_server: Callable[..., Se
     assert again.cursors()[0] > source.cursors()[-1]
 
 
-def test_a_restart_with_a_redis_that_stayed_fills_the_gap(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_stream_resumes_after_a_restart_if_redis_kept_running(new_server: Callable[..., ServerProcess]) -> None:
     redis = RedisServer()
     try:
         server = new_server(REDIS_URL=redis.url).start()
@@ -144,7 +144,9 @@ def test_a_restart_with_a_redis_that_stayed_fills_the_gap(new_server: Callable[.
         redis.close()
 
 
-def test_another_process_on_the_same_stores_fills_the_gap(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+def test_a_stream_resumes_at_another_process_of_the_same_stores(
+    new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
     redis = RedisServer()
     try:
         shared = {"DATABASE_URL": postgres_url, "REDIS_URL": redis.url}
@@ -197,7 +199,7 @@ def test_a_ticket_opens_one_stream_and_is_never_logged(live_server: ServerProces
 
 
 @pytest.mark.parametrize("mode", ["top", "rows"])
-def test_a_websocket_comes_back_to_its_place(new_server: Callable[..., ServerProcess], mode: str) -> None:
+def test_a_websocket_resumes_at_its_cursor(new_server: Callable[..., ServerProcess], mode: str) -> None:
     server = new_server().start()
     viewer = watch(server, "viewer")
     server.play("amy")
@@ -206,8 +208,8 @@ def test_a_websocket_comes_back_to_its_place(new_server: Callable[..., ServerPro
     viewer.socket.close()
     server.play("bob")
     again = Viewer(f"ws://127.0.0.1:{server.port}/ws")
-    again.say("auth", {"token": server.issue_token("viewer")})
-    again.say("join:leaderboard", {"since": f"{epoch}.{seq}", "mode": mode}, 1)
+    again.send("auth", {"token": server.issue_token("viewer")})
+    again.send("join:leaderboard", {"since": f"{epoch}.{seq}", "mode": mode}, 1)
     assert again.receive("ack") == {"epoch": epoch, "seq": seq + 1, "recovered": True}
     assert len(again.receive("leaderboard:update")["data"]["leaderboard"]) == 2
     server.play("bob")

@@ -1,4 +1,4 @@
-"""Socket.IO clients that others wrote watch a live board: python-socketio always, socket.io-client where Node is."""
+"""Independent Socket.IO clients watch a live board: python-socketio, and socket.io-client if Node is installed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTALL_S_MAX = 120
 
 
 class EventRecorder:
-    """What a client heard: (name, value), in order."""
+    """The events of a client in order, as (name, value)."""
 
     def __init__(self) -> None:
         self.received: list[tuple[str, Any]] = []
@@ -37,7 +37,7 @@ class EventRecorder:
         self._new.put((name, value))
 
     def wait(self, *names: str, where: Callable[[Any], bool] = lambda value: True, seconds: float = 5.0) -> Any:
-        """The value of the next of these events that is such; everything heard on the way is kept."""
+        """The value of the next event that fits; ``received`` keeps all events before it."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             try:
@@ -47,7 +47,7 @@ class EventRecorder:
             self.received.append(received)
             if received[0] in names and where(received[1]):
                 return received[1]
-        raise AssertionError(f"never heard {' or '.join(names)}: {self.received}")
+        raise AssertionError(f"no event {' or '.join(names)}: {self.received}")
 
     def cursors(self) -> list[tuple[int, int]]:
         answered = [value["data"] for name, value in self.received if name in ("leaderboard:update", "score:update")]
@@ -65,7 +65,7 @@ def leads(player: str) -> Callable[[Any], bool]:
 
 
 def sees_a_score(server: ServerProcess, recorder: EventRecorder, player: str) -> None:
-    """The player's score reaches the listener, as a new top or as a move below it."""
+    """Assert that a client gets the player's score: as a new top, or as a move below the top."""
     receipt = server.play(player).body["data"]
     if receipt["currentRank"] <= 10:
         recorder.wait("leaderboard:update", where=leads(player))
@@ -101,7 +101,7 @@ def test_python_socketio_watches(live_server: ServerProcess, url: str, transport
         assert client.call("leave:leaderboard", timeout=3) == {}
 
 
-def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: ServerProcess) -> None:
+def test_python_socketio_gets_the_own_rank_without_joining(live_server: ServerProcess) -> None:
     with python_client(live_server.url, live_server.issue_token("sio-amy"), ["websocket"]) as (_, recorder):
         live_server.play("sio-amy")
         answered = recorder.wait("score:update", where=lambda answered: answered["data"]["userId"] == "sio-amy")
@@ -109,7 +109,9 @@ def test_python_socketio_hears_of_its_own_rise_without_joining(live_server: Serv
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
-def test_python_socketio_spectates_follows_and_unlocks(live_server: ServerProcess, url: str, transports: list[str]) -> None:
+def test_python_socketio_spectates_follows_a_view_and_gets_unlocks(
+    live_server: ServerProcess, url: str, transports: list[str]
+) -> None:
     player = f"watched-{'-'.join(transports)}-{url.rpartition(':')[2]}"
     with (
         python_client(url, live_server.issue_token("viewer"), transports) as (viewer, seen),
@@ -132,7 +134,7 @@ def test_python_socketio_spectates_follows_and_unlocks(live_server: ServerProces
 
 
 @pytest.mark.parametrize("transports", [["polling"], ["websocket"]], ids="+".join)
-def test_python_socketio_is_told_that_its_token_is_not_valid(live_server: ServerProcess, transports: list[str]) -> None:
+def test_python_socketio_gets_an_error_for_an_invalid_token(live_server: ServerProcess, transports: list[str]) -> None:
     client, recorder = socketio.Client(reconnection=False), EventRecorder()
     client.on("connect_error", lambda answered: recorder.put("connect_error", answered))
     with pytest.raises(socketio.exceptions.ConnectionError):
@@ -140,12 +142,12 @@ def test_python_socketio_is_told_that_its_token_is_not_valid(live_server: Server
     assert "Authentication failed" in str(recorder.wait("connect_error"))
 
 
-def test_a_token_that_ends_puts_the_client_out(live_server: ServerProcess) -> None:
+def test_a_client_is_disconnected_when_its_token_ends(live_server: ServerProcess) -> None:
     with python_client(live_server.url, live_server.issue_token("brief", life_s=2), ["polling"]) as (_, recorder):
         recorder.wait("disconnect", seconds=40)
 
 
-def test_a_stopping_server_lets_go_of_polling_clients_at_once(new_server: Callable[..., ServerProcess]) -> None:
+def test_a_stopping_server_ends_polls_at_once(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     with python_client(server.url, server.issue_token("viewer"), ["polling"]) as (client, recorder):
         client.call("join:leaderboard", timeout=3)
@@ -183,7 +185,7 @@ def _read(text_lines: Iterable[str], recorder: EventRecorder) -> None:
 
 @contextmanager
 def node_viewer(script: Path, url: str, transports: str, *tokens: str) -> Iterator[EventRecorder]:
-    """A socket.io-client in a process of its own."""
+    """A socket.io-client in a separate process."""
     command = ["node", str(script), url, transports, *tokens]
     process = subprocess.Popen(command, cwd=NODE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     recorder = EventRecorder()
@@ -207,15 +209,13 @@ def test_socket_io_client_watches(live_server: ServerProcess, node_client: Path,
         sees_a_score(live_server, recorder, f"node-{transports.replace(',', '-')}-{len(url)}")
 
 
-def test_socket_io_client_is_refused_and_comes_back_with_a_fresh_token(live_server: ServerProcess, node_client: Path) -> None:
+def test_socket_io_client_connects_with_a_new_token_after_a_refusal(live_server: ServerProcess, node_client: Path) -> None:
     with node_viewer(node_client, live_server.url, "websocket", "not-a-token", live_server.issue_token("viewer")) as recorder:
         assert recorder.wait("connect_error") == "Authentication failed"
         recorder.wait("joined")
 
 
-def test_socket_io_client_comes_back_by_itself_after_a_restart(
-    new_server: Callable[..., ServerProcess], node_client: Path
-) -> None:
+def test_socket_io_client_reconnects_after_a_restart(new_server: Callable[..., ServerProcess], node_client: Path) -> None:
     server = new_server().start()
     server.play("amy")
     with node_viewer(node_client, server.url, "polling,websocket", server.issue_token("viewer")) as recorder:
@@ -227,7 +227,7 @@ def test_socket_io_client_comes_back_by_itself_after_a_restart(
         assert recorder.cursors() == sorted(recorder.cursors())
 
 
-def test_socket_io_client_stays_out_when_its_token_ended(live_server: ServerProcess, node_client: Path) -> None:
+def test_socket_io_client_stays_disconnected_after_its_tokens_end(live_server: ServerProcess, node_client: Path) -> None:
     token = live_server.issue_token("brief", life_s=2)
     with node_viewer(node_client, live_server.url, "websocket", token) as recorder:
         recorder.wait("joined")

@@ -1,4 +1,4 @@
-"""An operator suspends a player while the server runs: every door is shut within a second, and opened again as soon."""
+"""An operator suspends a player of a running server: within a second every endpoint refuses the player, until it is undone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITHIN_S = 1.0
 
 
 def within_a_second(ask: Callable[[], Answer], status: int) -> Answer:
-    """The answer, once it has this status."""
+    """The answer as soon as it has this status; it must come within a second."""
     until = time.monotonic() + WITHIN_S
     while (answer := ask()).status != status:
         assert time.monotonic() < until, answer
@@ -26,7 +26,7 @@ def within_a_second(ask: Callable[[], Answer], status: int) -> Answer:
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-def test_a_suspended_player_is_refused_within_a_second_and_let_in_again(
+def test_a_suspended_player_is_refused_and_a_reinstated_one_admitted_within_a_second(
     store: str, new_server: Callable[..., ServerProcess], request: pytest.FixtureRequest
 ) -> None:
     server = new_server(**({"DATABASE_URL": request.getfixturevalue("postgres_url")} if store == "postgresql" else {}))
@@ -49,12 +49,14 @@ def test_a_suspended_player_is_refused_within_a_second_and_let_in_again(
     with pytest.raises(InvalidStatus, match="403"):
         connect(f"ws://127.0.0.1:{server.port}/ws", additional_headers={"Authorization": f"Bearer {token}"})
     assert server.play("bob").status == 200
-    assert dict(server.board()) == {"amy": 100, "bob": 100}, "points and place stay"
+    assert dict(server.board()) == {"amy": 100, "bob": 100}, "points and rank stay"
     assert server.command_line("player", "suspend", "amy", *REASON).returncode == 1
 
     server.stop()
     server.start()
-    assert server.get("/api/v1/scores/me", token).status == 403, "a server that starts knows it before its doors open"
+    assert server.get("/api/v1/scores/me", token).status == 403, (
+        "a restarted server knows the suspension before its ports are open"
+    )
 
     assert server.command_line("player", "reinstate", "amy", *REASON).returncode == 0
     within_a_second(lambda: server.get("/api/v1/scores/me", token), 200)
@@ -66,7 +68,7 @@ def test_a_suspended_player_is_refused_within_a_second_and_let_in_again(
     assert "Traceback" not in server.log
 
 
-def test_a_player_sees_what_was_unlocked_and_keeps_settings_across_a_restart(
+def test_unlocked_milestones_and_settings_survive_a_restart(
     new_server: Callable[..., ServerProcess],
 ) -> None:
     server = new_server(SCORE_MILESTONES="150,100")

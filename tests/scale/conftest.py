@@ -1,4 +1,4 @@
-"""Every test of this package is a scale: `make scale` runs them, `make test` does not."""
+"""Scale tests: many players. `make scale` runs them, `make test` does not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["new_server", "postgres_url"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what lies beside this file."""
+    """Mark every test of this directory."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker("scale")

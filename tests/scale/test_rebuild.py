@@ -1,7 +1,7 @@
-"""A board of a million players and of ten million, drawn again after Redis lost everything; and what the sweep costs.
+"""The rebuild of a board of one and of ten million players after Redis lost everything; and the cost of the sweep.
 
-While it is drawn the ports are open, awards are made, and at a million 300 readers ask. Ten million need 3 GB of memory for Redis
-and 4 GB on the disk.
+During the rebuild the ports are open and awards succeed; at a million players 300 readers ask. Ten million players need 3 GB of
+memory for Redis and 4 GB of disk.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ import redis
 
 from scoreboard.storage.redis.board_records import read_version, sort_score_of
 from scoreboard.storage.schema import migrate
-from tests.drills.crowded import fill
+from tests.drills.filled_ledger import fill
 from tests.drills.readers import Readers
 from tests.journeys.figures import Figures, metrics
 from tests.journeys.server import ServerProcess
-from tests.scale.spent import Spent
+from tests.scale.cpu_usage import CpuUsage
 from tests.storage.postgres_server import PostgresServer
 from tests.storage.sql_stores import open_store
 
@@ -38,8 +38,8 @@ SAMPLE = 1_000
 RANKING, KNOWN, STATE = "leaderboard:global", "{leaderboard:global}:players", "{leaderboard:global}:state"
 
 
-class Crowd:
-    """A server on a ledger of its own with so many players."""
+class LargeServer:
+    """A server on its own ledger with many players."""
 
     def __init__(self, kind: str, players: int, directory: Path, *, entries: bool) -> None:
         self.players, self.directory = players, directory
@@ -55,8 +55,8 @@ class Crowd:
         self.store = redis.Redis(unix_socket_path=str(data_dir / "redis" / "redis.sock"))
 
     def lose_and_rebuild(self, figures: Figures, called: str) -> float:
-        """Redis loses everything: the seconds until a whole board stands in its place. Awards go on meanwhile."""
-        spent = Spent(self.server, self.store, self.database)
+        """Empty Redis and wait for the rebuild, while awards go on; reports the seconds."""
+        cpu = CpuUsage(self.server, self.store, self.database)
         self.store.flushall(asynchronous=True)
         began, took = time.monotonic(), []
         while not self.store.hexists(STATE, "epoch"):
@@ -69,23 +69,25 @@ class Crowd:
         seconds = time.monotonic() - began
         figures.say(f"{called}: s", seconds)
         figures.say(f"{called}: players/s", round(self.players / seconds))
-        figures.say(f"{called}: CPU s", str(spent.so_far()))
+        figures.say(f"{called}: CPU s", str(cpu.so_far()))
         figures.say(f"{called}: health, initialize, submit, together: p50, most, ms", _middle_and_most(took))
         figures.say(f"{called}: reactor late at most in the last 10 s, ms", 1_000 * metrics(self.server)["reactor_lag_seconds"])
         self.server.wait_until_in_sync(60)
         return seconds
 
     def expect_board_is_ledger(self, figures: Figures) -> None:
-        """All are there, and of a sample each has the ledger's version and total."""
+        """Assert that the board has all players, and that a sample of them has the ledger's versions and totals."""
         figures.expect("players on the board", self.store.zcard(RANKING), self.players)
         reads = open_store(self.url).reads
         sample = [f"player-{n}" for n in random.sample(range(self.players), SAMPLE)]
         standings = [one for at in range(0, SAMPLE, 500) for one in reads.accounts_of(sample[at : at + 500])]
         reads.close()
         versions = [read_version(cast(bytes | None, value)) for value in self.store.hmget(KNOWN, sample)]
-        drawn = list(zip(versions, self.store.zmscore(RANKING, sample), strict=True))
+        on_board = list(zip(versions, self.store.zmscore(RANKING, sample), strict=True))
         figures.expect(
-            "of 1,000 drawn as the ledger has them", drawn == [(one.version, sort_score_of(one)) for one in standings], True
+            "1,000 players have the ledger's totals on the board",
+            on_board == [(one.version, sort_score_of(one)) for one in standings],
+            True,
         )
 
 
@@ -94,64 +96,64 @@ def _middle_and_most(took: list[float]) -> str:
 
 
 @contextmanager
-def crowd_of(kind: str, players: int, directory: Path, *, entries: bool = True) -> Iterator[Crowd]:
-    crowd = Crowd(kind, players, directory, entries=entries)
+def large_server(kind: str, players: int, directory: Path, *, entries: bool = True) -> Iterator[LargeServer]:
+    large = LargeServer(kind, players, directory, entries=entries)
     try:
         began = time.monotonic()
-        crowd.server.launch()
-        crowd.server.wait_until_ready()
-        assert time.monotonic() - began < 10, "a start waits for no rebuild"
-        crowd.server.wait_until_in_sync(1_200)
-        yield crowd
-        assert crowd.server.stop() == 0
-        assert "Traceback" not in crowd.server.log
+        large.server.launch()
+        large.server.wait_until_ready()
+        assert time.monotonic() - began < 10, "a start does not wait for the rebuild"
+        large.server.wait_until_in_sync(1_200)
+        yield large
+        assert large.server.stop() == 0
+        assert "Traceback" not in large.server.log
     finally:
-        crowd.server.kill()
-        crowd.store.close()
-        if crowd.database is not None:
-            crowd.database.remove()
+        large.server.kill()
+        large.store.close()
+        if large.database is not None:
+            large.database.remove()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_a_million_players_while_readers_ask(kind: str, tmp_path: Path) -> None:
+def test_a_board_of_a_million_players_is_rebuilt_under_reads(kind: str, tmp_path: Path) -> None:
     figures = Figures(f"rebuild of 1,000,000 players, {kind}")
-    with crowd_of(kind, 1_000_000, tmp_path) as crowd:
-        alone = min(crowd.lose_and_rebuild(figures, "alone") for _ in range(2))
-        with Readers(crowd.server, READERS, 600, tmp_path) as readers:
+    with large_server(kind, 1_000_000, tmp_path) as large:
+        alone = min(large.lose_and_rebuild(figures, "alone") for _ in range(2))
+        with Readers(large.server, READERS, 600, tmp_path) as readers:
             time.sleep(3)
-            among = min(crowd.lose_and_rebuild(figures, f"{READERS} readers") for _ in range(2))
+            among = min(large.lose_and_rebuild(figures, f"{READERS} readers") for _ in range(2))
         figures.say("what the readers got", str(readers.statuses))
         figures.promise("times as long as alone", among / alone, READERS_FACTOR_MAX)
-        crowd.expect_board_is_ledger(figures)
-        checked = crowd.server.command_line("replay", "verify", timeout_s=1_200)
+        large.expect_board_is_ledger(figures)
+        checked = large.server.command_line("replay", "verify", timeout_s=1_200)
         figures.expect("replay verify: exit status", checked.returncode, 0)
     assert figures.verdict() == 0
 
 
-def test_ten_million_players(tmp_path: Path) -> None:
+def test_a_board_of_ten_million_players_is_rebuilt(tmp_path: Path) -> None:
     figures = Figures("rebuild of 10,000,000 players, postgresql")
-    with crowd_of("postgresql", 10_000_000, tmp_path, entries=False) as crowd:
-        seconds = crowd.lose_and_rebuild(figures, "alone")
-        figures.promise("s", seconds, crowd.players / PLAYERS_PER_S_MIN)
-        crowd.expect_board_is_ledger(figures)
+    with large_server("postgresql", 10_000_000, tmp_path, entries=False) as large:
+        seconds = large.lose_and_rebuild(figures, "alone")
+        figures.promise("s", seconds, large.players / PLAYERS_PER_S_MIN)
+        large.expect_board_is_ledger(figures)
     assert figures.verdict() == 0
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_what_the_sweep_of_a_hundred_thousand_players_costs(kind: str, tmp_path: Path) -> None:
-    """An idle server with many players beside one with none: the difference is the sweep's."""
+def test_the_sweep_of_a_hundred_thousand_players_costs_little_cpu(kind: str, tmp_path: Path) -> None:
+    """Compares an idle server of many players with one of a single player: the difference is the cost of the sweep."""
     figures = Figures(f"the sweep of 100,000 players, {kind}")
     shares = {}
     for players in (1, 100_000):
         directory = tmp_path / str(players)
         directory.mkdir()
-        with crowd_of(kind, players, directory) as crowd:
-            spent = Spent(crowd.server, crowd.store, crowd.database)
+        with large_server(kind, players, directory) as large:
+            cpu = CpuUsage(large.server, large.store, large.database)
             time.sleep(LOOKS_S)
-            cost = spent.so_far()
+            cost = cpu.so_far()
             shares[players] = sum(cost.values()) / (LOOKS_S)
             figures.say(f"{players:,} players: CPU s in {LOOKS_S:.0f} s", str(cost))
-            round_s = metrics(crowd.server)["board_sweep_round_seconds"]
+            round_s = metrics(large.server)["board_sweep_round_seconds"]
     figures.promise("a round, s", round_s, SWEEP_ROUND_S_MAX)
     figures.promise("% of a core", 100 * (shares[100_000] - shares[1]), 100 * SWEEP_CORE_SHARE_MAX)
     assert figures.verdict() == 0

@@ -1,4 +1,4 @@
-"""A million entries of 100,000 players are upgraded to the new keys within a minute, and nothing is lost."""
+"""A million entries of 100,000 players are upgraded to the new keys within a minute without loss."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUMS = "SELECT count(*), sum(score_awarded), count(DISTINCT user_id) FROM score_
 
 
 def fill(url: str) -> None:
-    """As release 0.2.0 kept them."""
+    """Insert the entries in the format of release 0.2.0."""
     accounts = "INSERT INTO user_scores (user_id, username, score, version, last_updated, created_at, reached_at, total_actions)"
     entry = "'COMPLETE_QUEST', 0, 100, 100, {at}, '192.0.2.7', 'test/1.0', true, '{{\"questId\":\"quest-123\"}}'"
     if url.startswith("sqlite"):

@@ -1,4 +1,4 @@
-// One unmodified socket.io-client, told what to do by its arguments; prints what it heard, a JSON value a line.
+// An unmodified socket.io-client, controlled by its arguments. It prints each event as one line of JSON.
 import { io } from "socket.io-client";
 
 const [url, transports, token, fresh] = process.argv.slice(2);

@@ -1,4 +1,4 @@
-"""One player's row is locked by an operator's session: that player waits, and the others do not notice."""
+"""A session of the database holds a lock on one player's row: that player waits, and the others are not delayed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HELD_S = 4.0
 
 
 def serving(new_server: Callable[..., ServerProcess], url: str, *users: str) -> ServerProcess:
-    """A server on that ledger; each of these has played once."""
+    """A server on this ledger, after one award for each of the players."""
     server = new_server(DATABASE_URL=url)
     assert server.command_line("db", "upgrade").returncode == 0
     server.start()
@@ -29,7 +29,7 @@ def serving(new_server: Callable[..., ServerProcess], url: str, *users: str) -> 
 
 
 def play_on(server: ServerProcess, user: str, until_s: float) -> list[tuple[int, float]]:
-    """(status, seconds) of submissions one after the other."""
+    """(status, seconds) of a series of submissions."""
     answered = []
     while time.monotonic() < until_s:
         submission = server.initialize(user)
@@ -42,7 +42,7 @@ def p99(answered: list[list[tuple[int, float]]]) -> float:
     return statistics.quantiles([seconds for one in answered for _, seconds in one], n=100)[98]
 
 
-def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+def test_a_locked_player_delays_no_other_player(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
     server = serving(new_server, postgres_url, "amy", *USERS)
     with ThreadPoolExecutor(OTHERS + 2) as pool:
 
@@ -54,8 +54,8 @@ def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProces
             holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
             waiting = pool.submit(server.play, "amy")
             during = everyone(2)
-            assert not waiting.done(), "the held player's submission waits"
-        assert waiting.result(10).status == 200, "and is awarded when the row is free"
+            assert not waiting.done(), "the submission of the locked player waits"
+        assert waiting.result(10).status == 200, "the submission is awarded when the row is unlocked"
         with psycopg.connect(postgres_url) as holder:
             holder.execute("SELECT 1 FROM user_scores WHERE user_id = 'amy' FOR UPDATE")
             began_s = time.monotonic()
@@ -64,12 +64,12 @@ def test_a_held_player_delays_nobody_else(new_server: Callable[..., ServerProces
             assert "holds this player" in refused.body["message"]
             assert 3 < time.monotonic() - began_s < 6
         assert {status for answered in (before, during) for one in answered for status, _ in one} == {200}
-        # Both figures are those of a busy machine with few samples; the fault made it two hundred times as long.
+        # The limits suit a busy machine and few samples; with the fault the values were 200 times as large.
         assert p99(during) < 3 * p99(before) + 0.05
     assert run_sql(postgres_url, "SELECT version FROM user_scores WHERE user_id = 'amy'") == [(2,)]
 
 
-def test_a_player_whose_account_somebody_else_opens_is_put_aside(
+def test_a_player_whose_account_another_session_creates_delays_no_other(
     new_server: Callable[..., ServerProcess], postgres_url: str
 ) -> None:
     server = serving(new_server, postgres_url, "bob")
@@ -90,7 +90,9 @@ def test_a_player_whose_account_somebody_else_opens_is_put_aside(
         assert waiting.result(10).status == 200
 
 
-def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., ServerProcess], postgres_url: str) -> None:
+def test_a_reset_of_all_players_does_not_wait_for_a_locked_player(
+    new_server: Callable[..., ServerProcess], postgres_url: str
+) -> None:
     server = serving(new_server, postgres_url, "amy", *USERS)
     reset = ("reset", "board", "--reason", "season 4", "--operator", "ops", "--yes")
     with ThreadPoolExecutor(OTHERS) as pool, psycopg.connect(postgres_url) as holder:
@@ -104,7 +106,9 @@ def test_a_reset_of_all_waits_for_no_held_player(new_server: Callable[..., Serve
     assert {status for one in answered for status, _ in one} == {200}
     assert max(seconds for one in answered for _, seconds in one) < 1.5
     taken_back = "SELECT user_id, count(*) FROM score_transactions WHERE action_type = 'RESET' GROUP BY 1"
-    assert dict(run_sql(postgres_url, taken_back)) == dict.fromkeys(USERS, 1), "once each, whatever came afterwards"
+    assert dict(run_sql(postgres_url, taken_back)) == dict.fromkeys(USERS, 1), (
+        "each player has one reset, also if awards followed"
+    )
     assert server.command_line("reset", "user", "amy", *reset[2:]).returncode == 0
     server.wait_until_in_sync()
     assert server.command_line("replay", "verify").returncode == 0

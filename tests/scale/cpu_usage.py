@@ -1,4 +1,4 @@
-"""CPU seconds that processes have used, by what they are: the server, its Redis, PostgreSQL."""
+"""The CPU seconds of the server, its Redis and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from tests.storage.postgres_server import PostgresServer
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class Spent:
-    """CPU seconds since this was made."""
+class CpuUsage:
+    """Measures the CPU seconds since this object was made."""
 
     def __init__(self, server: ServerProcess, store: redis.Redis, database: PostgresServer | None) -> None:
         assert server.process is not None
@@ -25,7 +25,7 @@ class Spent:
         self._before = self._now()
 
     def so_far(self) -> dict[str, float]:
-        """By name."""
+        """The CPU seconds of each process, by name."""
         return {name: round(now - self._before[name], 2) for name, now in self._now().items()}
 
     def _now(self) -> dict[str, float]:
@@ -33,11 +33,11 @@ class Spent:
 
 
 def _cpu_s(pid: int, *, whole: bool) -> float:
-    """Of one process, or of a process with all of its children, also those that have ended."""
+    """The CPU seconds of a process; with ``whole`` also those of its children, running or ended."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    spent = sum(int(field) for field in fields[11 : 15 if whole else 13]) / _TICKS
+    cpu = sum(int(field) for field in fields[11 : 15 if whole else 13]) / _TICKS
     if whole:
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             with suppress(FileNotFoundError):
-                spent += _cpu_s(int(child), whole=True)
-    return spent
+                cpu += _cpu_s(int(child), whole=True)
+    return cpu

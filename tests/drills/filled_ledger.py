@@ -1,4 +1,4 @@
-"""A ledger with many players in it, made in seconds: rows as the award path would have left them."""
+"""Fills a ledger with many players in seconds: it inserts the rows that awards would have written."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NOW_MS = 1_790_000_000_000
 
 
 def fill(url: str, players: int, *, entries: bool = True) -> None:
-    """Players ``player-0`` and so on, with one entry and as many points as their number, in an upgraded and empty ledger.
+    """Insert players ``player-0`` and so on into an upgraded, empty ledger; each has one entry, and its number as points.
 
-    Without entries it is made in a tenth of the time, and can be drawn and awarded in, but does not add up.
+    Without entries this takes a tenth of the time. Rebuilds and awards work, but the entries do not add up to the totals.
     """
     if url.startswith("sqlite"):
         _fill_sqlite(url, players, entries)
@@ -51,19 +51,21 @@ def _fill_postgres(url: str, players: int, entries: bool) -> None:
         user = f"player-{n}"
         rows.write(f"{ledger_shard(user)}\t{user}\tPlayer {n}\t{n}\n")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("CREATE TEMPORARY TABLE crowd (ledger_shard smallint, user_id text, username text, score bigint)")
-        with connection.cursor().copy("COPY crowd FROM STDIN") as copy:
+        connection.execute(
+            "CREATE TEMPORARY TABLE new_players (ledger_shard smallint, user_id text, username text, score bigint)"
+        )
+        with connection.cursor().copy("COPY new_players FROM STDIN") as copy:
             copy.write(rows.getvalue())
         connection.execute(
             """INSERT INTO user_scores (ledger_shard, user_id, username, score, version, last_updated, created_at, reached_at,
             total_actions) SELECT ledger_shard, user_id, username, score, 1, at, at, at + score % 1000 * interval '1 ms', 1
-            FROM crowd, to_timestamp(1790000000) AS at"""
+            FROM new_players, to_timestamp(1790000000) AS at"""
         )
         connection.execute(
             """INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before,
             score_after, score_awarded, timestamp, ip_address, user_agent, validated, metadata) SELECT ledger_shard, user_id,
             gen_random_uuid(), gen_random_uuid(), 'COMPLETE_QUEST', 0, score, score, to_timestamp(1790000000), '', '', true, '{}'
-            FROM crowd WHERE %s""",
+            FROM new_players WHERE %s""",
             [entries],
         )
         connection.execute("ANALYZE")

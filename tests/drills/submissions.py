@@ -1,4 +1,4 @@
-"""Many players at once: HTTP requests on a connection each, all in one asyncio loop."""
+"""Many players at once: each HTTP request has its own connection, all in one asyncio loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.journeys.server import ServerProcess
 
 @dataclass(frozen=True, kw_only=True)
 class Answered:
-    """What a player was answered, when it was asked and how long it took. Status 0: the connection ended without an answer."""
+    """An answer, the time of its request and its duration. Status 0 means that the connection ended without an answer."""
 
     status: int
     retry_after: str | None
@@ -25,11 +25,11 @@ class Answered:
 
 
 class NoLedger(Exception):
-    """No action was begun: 503, because the ledger keeps no awards now."""
+    """The server began no action: 503, because the ledger takes no awards at present."""
 
 
 async def post(server: ServerProcess, path: str, user_id: str, body: object) -> Answered:
-    """One request and its answer."""
+    """Send one request; returns its answer."""
     asked_s = time.monotonic()
     payload = json.dumps(body).encode()
     head = (
@@ -38,7 +38,7 @@ async def post(server: ServerProcess, path: str, user_id: str, body: object) -> 
         f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
     )
     try:
-        # From a few addresses, since one may not hold so many connections.
+        # From several addresses, because the server limits the connections of one.
         address = f"127.0.0.{2 + crc32(user_id.encode()) % 8}"
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
         writer.write(head.encode() + payload)
@@ -59,7 +59,7 @@ async def post(server: ServerProcess, path: str, user_id: str, body: object) -> 
 
 
 async def begun(server: ServerProcess, user_ids: Sequence[str], at_once_max: int = 32) -> list[dict[str, Any]]:
-    """A submission ready to be posted for each player. Raises NoLedger."""
+    """The body of one submission for each player, after its action was initialized. Raises NoLedger."""
     asked = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
     rate_limiter = asyncio.Semaphore(at_once_max)
 
@@ -77,21 +77,21 @@ async def begun(server: ServerProcess, user_ids: Sequence[str], at_once_max: int
 
 
 async def submitted(server: ServerProcess, user_id: str, submission: dict[str, Any]) -> Answered:
-    """The answer to one submission."""
+    """Send one submission; returns its answer."""
     return await post(server, "/api/v1/scores/submit", user_id, submission)
 
 
 async def keep_submitting(
     server: ServerProcess, user_id: str, until_s: float, pause_s: float = 0.05
 ) -> list[tuple[str, Answered]]:
-    """(action id, answer) of submission after submission; one that was refused with 503 is tried again."""
+    """(action id, answer) of a series of submissions; one that gets 503 is sent again."""
     answered: list[tuple[str, Answered]] = []
     submission: dict[str, Any] | None = None
     while time.monotonic() < until_s:
         if submission is None:
             try:
                 (submission,) = await begun(server, [user_id])
-            except ConnectionError:  # the server is gone
+            except ConnectionError:  # the server has ended
                 break
             except NoLedger:
                 await asyncio.sleep(pause_s)
@@ -104,11 +104,11 @@ async def keep_submitting(
 
 
 def acknowledged(answered: Iterable[tuple[str, Answered]]) -> set[str]:
-    """The actions of which it was said that they are awarded, at once or to a retry."""
+    """The actions that an answer called awarded, the first one or the one to a retry."""
     return {action_id for action_id, one in answered if one.status in (200, 409)}
 
 
 def never_awarded(answered: Iterable[tuple[str, Answered]]) -> set[str]:
-    """The actions of which the last word was that nothing was awarded."""
+    """The actions whose last answer was that nothing was awarded."""
     last = dict(answered)
     return {action_id for action_id, one in last.items() if one.status == 503 and "nothing was awarded" in one.body["message"]}

@@ -1,4 +1,4 @@
-// One unmodified socket.io-client that joins once, is cut off when it is told so (a line "cut"), and comes back by itself.
+// An unmodified socket.io-client that joins once. A line "cut" on stdin breaks its connection; then it reconnects by itself.
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 

@@ -1,4 +1,4 @@
-"""Fifty of the same submission at once: one award, forty-nine times the same receipt, on SQLite and on PostgreSQL."""
+"""Fifty identical submissions at once bring one award and the same receipt 49 times again, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COPIES = 50
 
 
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-def test_fifty_identical_submissions_are_one_award(
+def test_fifty_identical_submissions_bring_one_award(
     store: str, new_server: Callable[..., ServerProcess], request: pytest.FixtureRequest
 ) -> None:
     more = {"DATABASE_URL": request.getfixturevalue("postgres_url")} if store == "postgresql" else {}
@@ -23,8 +23,8 @@ def test_fifty_identical_submissions_are_one_award(
     server.start()
     server.play("rival")
     submission = server.initialize("amy")
-    with ThreadPoolExecutor(COPIES) as crowd:
-        answers = list(crowd.map(lambda _: server.submit("amy", submission), range(COPIES)))
+    with ThreadPoolExecutor(COPIES) as pool:
+        answers = list(pool.map(lambda _: server.submit("amy", submission), range(COPIES)))
     first = [answer for answer in answers if answer.status == 200]
     again = [answer for answer in answers if answer.status == 409]
     assert (len(first), len(again)) == (1, COPIES - 1)

@@ -1,4 +1,4 @@
-"""A pace: submissions that arrive at a steady rate whatever becomes of them, over a few connections that are kept."""
+"""Load generator: submissions at a steady rate, whatever the answers, over a few keep-alive connections."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CONNECTIONS = 16
 ACTION = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
 
 
-class Kept:
-    """One connection that is kept: requests as bytes, answers in their order."""
+class KeepAliveConnection:
+    """One keep-alive connection: it sends requests as bytes and reads the answers in order."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=15)
@@ -29,14 +29,14 @@ class Kept:
         self._socket.sendall(request)
 
     def answer(self) -> tuple[int, bytes]:
-        """(status, body) of the oldest request that was not answered yet."""
+        """(status, body) of the answer to the oldest open request."""
         while b"\r\n\r\n" not in self._data:
-            self._more()
+            self._receive()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
         fields = dict(text_line.lower().split(b": ", 1) for text_line in head.split(b"\r\n")[1:])
         size = int(fields[b"content-length"])
         while len(self._data) < size:
-            self._more()
+            self._receive()
         body, self._data = self._data[:size], self._data[size:]
         return int(head.split(b" ", 2)[1]), body
 
@@ -46,15 +46,15 @@ class Kept:
     def close(self) -> None:
         self._socket.close()
 
-    def _more(self) -> None:
+    def _receive(self) -> None:
         data = self._socket.recv(65_536)
         if not data:
-            raise ConnectionError("the server closed a connection that was to be kept")
+            raise ConnectionError("the server closed a keep-alive connection")
         self._data += data
 
 
 def request_of(path: str, token: str, body: dict[str, Any]) -> bytes:
-    """A POST as it goes over the wire."""
+    """The bytes of a POST request."""
     data = json.dumps(body).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: journey/1\r\nAuthorization: Bearer {token}\r\n"
@@ -63,24 +63,24 @@ def request_of(path: str, token: str, body: dict[str, Any]) -> bytes:
     return head.encode() + data
 
 
-def asked(port: int, requests: Sequence[bytes]) -> list[tuple[int, bytes]]:
-    """All of these as fast as they are answered; the answers in order."""
-    kept = [Kept(port) for _ in range(min(CONNECTIONS, len(requests)))]
+def send_all(port: int, requests: Sequence[bytes]) -> list[tuple[int, bytes]]:
+    """Send all requests as fast as the answers come; returns the answers in the same order."""
+    connections = [KeepAliveConnection(port) for _ in range(min(CONNECTIONS, len(requests)))]
     answers = []
     for start in range(0, len(requests), CONNECTIONS):
         step = requests[start : start + CONNECTIONS]
-        for one, request in zip(kept, step, strict=False):
+        for one, request in zip(connections, step, strict=False):
             one.send(request)
-        answers += [one.answer() for one, _ in zip(kept, step, strict=False)]
-    for one in kept:
+        answers += [one.answer() for one, _ in zip(connections, step, strict=False)]
+    for one in connections:
         one.close()
     return answers
 
 
 def submissions(server: ServerProcess, players: Sequence[str]) -> list[bytes]:
-    """One submission for each of these (who may come several times), begun already: requests ready to be sent."""
+    """The bytes of one submission for each player; a player may occur several times. The actions are initialized here."""
     tokens = {player: server.issue_token(player) for player in players}
-    begun = asked(server.port, [request_of("/api/v1/actions/initialize", tokens[player], ACTION) for player in players])
+    begun = send_all(server.port, [request_of("/api/v1/actions/initialize", tokens[player], ACTION) for player in players])
     ready = []
     for player, (status, body) in zip(players, begun, strict=True):
         assert status == 200, body
@@ -90,8 +90,8 @@ def submissions(server: ServerProcess, players: Sequence[str]) -> list[bytes]:
     return ready
 
 
-class Pace(threading.Thread):
-    """Sends one request each 1/rate seconds. ``statuses`` and ``took_s`` are known when it is over."""
+class Submitter(threading.Thread):
+    """Sends one request every 1/rate seconds. ``statuses`` and ``took_s`` are complete when the thread has ended."""
 
     def __init__(self, port: int, requests: Sequence[bytes], rate: float) -> None:
         super().__init__(daemon=True)
@@ -100,23 +100,23 @@ class Pace(threading.Thread):
         self.took_s = 0.0
 
     def run(self) -> None:
-        kept = [Kept(self._port) for _ in range(CONNECTIONS)]
+        connections = [KeepAliveConnection(self._port) for _ in range(CONNECTIONS)]
         began_s = time.monotonic()
         for number, request in enumerate(self._requests):
             time.sleep(max(0.0, began_s + number / self._rate - time.monotonic()))
-            one = kept[number % CONNECTIONS]
+            one = connections[number % CONNECTIONS]
             if number >= CONNECTIONS:
                 self.statuses[one.answer()[0]] += 1
             one.send(request)
-        for one, _ in zip(kept, self._requests, strict=False):
+        for one, _ in zip(connections, self._requests, strict=False):
             self.statuses[one.answer()[0]] += 1
         self.took_s = time.monotonic() - began_s
-        for one in kept:
+        for one in connections:
             one.close()
 
 
-class TimedPace(threading.Thread):
-    """The same, and each answer is read when it comes: ``took_us`` counts how long they took, in microseconds."""
+class TimedSubmitter(threading.Thread):
+    """As Submitter, but reads each answer at once. ``took_us`` counts the answers by their time in microseconds."""
 
     def __init__(self, port: int, requests: Sequence[bytes], rate: float) -> None:
         super().__init__(daemon=True)
@@ -126,15 +126,15 @@ class TimedPace(threading.Thread):
         self.took_s = 0.0
 
     def run(self) -> None:
-        self._free = deque(Kept(self._port) for _ in range(CONNECTIONS))
-        self._sent: dict[int, tuple[Kept, float]] = {}
+        self._free = deque(KeepAliveConnection(self._port) for _ in range(CONNECTIONS))
+        self._sent: dict[int, tuple[KeepAliveConnection, float]] = {}
         self._poll = select.poll()
         began_s = time.monotonic()
         for number, request in enumerate(self._requests):
             self._read_until(began_s + number / self._rate)
             while not self._free:
                 self._read_until(time.monotonic() + 0.001)
-            one = self._free.popleft()  # the longest unused: the server closes what is idle
+            one = self._free.popleft()  # the one that is unused for longest, because the server closes idle connections
             self._sent[one.fileno()] = one, time.monotonic()
             self._poll.register(one.fileno(), select.POLLIN)
             one.send(request)

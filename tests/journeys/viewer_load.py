@@ -1,8 +1,8 @@
-"""A crowd: thousands of native viewers on raw sockets in one epoll loop, in a process of its own.
+"""Load generator: thousands of native viewers on raw sockets in one epoll loop, in a process of its own.
 
-Python cannot understand what thousands of sockets are sent each tick, so one viewer in ``measured_every`` looks for the times of
-the awards in what it reads, and the others only read (and answer pings). *Stale* is how long it took from an award's time, on the
-machine's one wall clock, until a viewer had read of it: what this process is late itself counts, too.
+Python cannot parse all that thousands of sockets receive each tick. So one viewer in ``measured_every`` searches its data for the
+times of awards; the others only read and answer pings. *Staleness* is the time from an award until a viewer has read it, by the
+wall clock of the machine; a delay of this process counts, too.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from tests.realtime.cable import frame
 
 JOIN = frame(1, b'{"event":"join:leaderboard","id":1}')
 PING, PONG = b"\x89\x00", frame(10)
-#: How long a crowd lives at most, whatever becomes of whoever gathered it.
+#: The process ends after this time at the latest, also if its parent has ended.
 LIFE_S_MAX = 600.0
-#: The documented way of coming back (docs/protocol-live.md).
+#: The documented waits before a reconnect (docs/protocol-live.md).
 FIRST_WAIT_S, LAST_WAIT_S = (0.5, 1.5), 30.0
 _AWARDED = re.compile(rb'"previousRank":[^,]*,"timestamp":"([^"]{24})"')
 _READ_BYTES = 1 << 18
@@ -43,22 +43,22 @@ _OVER = select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Who comes where. The first ``deaf`` may be told to stop reading; their receive buffer is the kernel's own if it is 0."""
+    """How many viewers connect where. ``stall`` stops the first ``stalling``; 0 bytes mean the kernel's default."""
 
     port: int
     token: str
     viewers: int
-    deaf: int = 0
-    deaf_receive_bytes: int = 0
+    stalling: int = 0
+    stalling_receive_bytes: int = 0
     measured_every: int = 10
     at_once_max: int = 200
 
 
 @dataclass(kw_only=True)
 class Report:
-    """How the crowd is, and what it noticed since the last mark. Times in seconds from the last order to stall or to return."""
+    """What the viewers noticed since the last ``mark``. Times are seconds since the last ``stall`` or ``return``."""
 
-    inside: int = 0
+    joined: int = 0
     stale_ms: Counter[int] = field(default_factory=Counter)
     ended_s: list[float] = field(default_factory=list)
     back_s: list[float] = field(default_factory=list)
@@ -71,24 +71,24 @@ class Report:
 
 
 class Stage(Enum):
-    """Where a viewer is."""
+    """The state of a viewer's connection."""
 
-    AWAY = auto()
+    DISCONNECTED = auto()
     CONNECTING = auto()
-    SHAKING = auto()
+    HANDSHAKE = auto()
     JOINING = auto()
-    INSIDE = auto()
-    DEAF = auto()
+    JOINED = auto()
+    STALLED = auto()
 
 
 class Viewer:
-    """One client and its socket."""
+    """One client with its socket."""
 
     __slots__ = ("cursor", "data", "measured", "number", "received", "socket", "stage", "wait_s")
 
     def __init__(self, number: int, measured: bool) -> None:
         self.number, self.measured = number, measured
-        self.stage = Stage.AWAY
+        self.stage = Stage.DISCONNECTED
         self.socket: socket.socket | None = None
         self.data = b""
         self.cursor = (0, 0)
@@ -96,17 +96,17 @@ class Viewer:
         self.wait_s = random.uniform(*FIRST_WAIT_S)
 
 
-class Crowd:
-    """All viewers and their one loop."""
+class ViewerLoop:
+    """All viewers and their event loop."""
 
     def __init__(self, plan: Plan, commands: Connection) -> None:
         self.plan, self.commands = plan, commands
         self.viewers = [Viewer(number, number % plan.measured_every == 0) for number in range(plan.viewers)]
         self.by_fd: dict[int, Viewer] = {}
-        self.arriving = 0
+        self.connecting = 0
         self.at_once_max = plan.at_once_max
         self.due: list[tuple[float, int, Viewer]] = [(0.0, viewer.number, viewer) for viewer in self.viewers]
-        self.step = itertools.count(plan.viewers)
+        self.tie_breaker = itertools.count(plan.viewers)
         self.epoll = select.epoll()
         self.report = Report()
         self.began_s = time.monotonic()
@@ -119,29 +119,29 @@ class Crowd:
         ).encode()
 
     def run(self) -> None:
-        """Until told to go, or nobody is there any more to tell."""
+        """Run until the command ``end``, the end of the parent process, or the time limit."""
         gc.disable()
         until_s = time.monotonic() + LIFE_S_MAX
         self.epoll.register(self.commands.fileno(), select.EPOLLIN)
         while time.monotonic() < until_s:
-            self._arrive()
+            self._connect_due()
             for fd, events in self.epoll.poll(0.05, 4_096):
                 if fd == self.commands.fileno():
-                    if not self._obey():
+                    if not self._run_command():
                         return
                 elif fd in self.by_fd:
-                    self._serve(self.by_fd[fd], events)
+                    self._handle(self.by_fd[fd], events)
 
-    # Orders
+    # Commands
 
-    def _obey(self) -> bool:
+    def _run_command(self) -> bool:
         try:
-            order, value = self.commands.recv()
+            name, value = self.commands.recv()
         except EOFError:
             return False
-        match order:
+        match name:
             case "report":
-                self.report.inside = sum(viewer.stage is Stage.INSIDE for viewer in self.viewers)
+                self.report.joined = sum(viewer.stage is Stage.JOINED for viewer in self.viewers)
                 self.report.received = sum(viewer.received for viewer in self.viewers)
                 self.report.cpu_s = time.process_time()
                 self.commands.send(self.report)
@@ -150,108 +150,108 @@ class Crowd:
             case "stall":
                 self.began_s = time.monotonic()
                 for viewer in self.viewers[:value]:
-                    self._turn_deaf(viewer)
+                    self._stall(viewer)
             case "listen":
                 self.needle = value
                 for viewer in self.viewers:
                     viewer.received = False
             case "return":
                 self.began_s, self.returns, self.at_once_max = time.monotonic(), True, len(self.viewers)
-                self.due = [(0.0, viewer.number, viewer) for viewer in self.viewers if viewer.stage is Stage.AWAY]
-        return bool(order != "go")
+                self.due = [(0.0, viewer.number, viewer) for viewer in self.viewers if viewer.stage is Stage.DISCONNECTED]
+        return bool(name != "end")
 
-    def _turn_deaf(self, viewer: Viewer) -> None:
-        if viewer.socket is not None and viewer.stage is Stage.INSIDE:
-            viewer.stage = Stage.DEAF
-            self.epoll.modify(viewer.socket, 0)  # it hears of the end only
+    def _stall(self, viewer: Viewer) -> None:
+        if viewer.socket is not None and viewer.stage is Stage.JOINED:
+            viewer.stage = Stage.STALLED
+            self.epoll.modify(viewer.socket, 0)  # only errors and the end of the connection are reported
 
-    # Coming and going
+    # Connect and disconnect
 
-    def _arrive(self) -> None:
+    def _connect_due(self) -> None:
         now_s = time.monotonic()
-        while self.due and self.due[0][0] <= now_s and self.arriving < self.at_once_max:
+        while self.due and self.due[0][0] <= now_s and self.connecting < self.at_once_max:
             viewer = heapq.heappop(self.due)[2]
             one = socket.socket()
             one.setblocking(False)
             one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if viewer.number < self.plan.deaf and self.plan.deaf_receive_bytes:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.plan.deaf_receive_bytes)
+            if viewer.number < self.plan.stalling and self.plan.stalling_receive_bytes:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self.plan.stalling_receive_bytes)
             one.connect_ex(("127.0.0.1", self.plan.port))
             viewer.socket, viewer.stage, viewer.data = one, Stage.CONNECTING, b""
             self.by_fd[one.fileno()] = viewer
             self.epoll.register(one, select.EPOLLOUT)
-            self.arriving += 1
+            self.connecting += 1
 
-    def _leave(self, viewer: Viewer, why: str, wait_s: float = 0.0) -> None:
-        """Its connection is over. Who was on the way in tries again, who was inside waits for the order to return."""
+    def _disconnect(self, viewer: Viewer, why: str, wait_s: float = 0.0) -> None:
+        """The connection has ended. A viewer that had not joined yet tries again; one that had joined waits for ``return``."""
         assert viewer.socket is not None
         del self.by_fd[viewer.socket.fileno()]
         self.epoll.unregister(viewer.socket)
         viewer.socket.close()
-        stage, viewer.socket, viewer.stage = viewer.stage, None, Stage.AWAY
-        if stage is Stage.DEAF:
+        stage, viewer.socket, viewer.stage = viewer.stage, None, Stage.DISCONNECTED
+        if stage is Stage.STALLED:
             self.report.ended_s.append(time.monotonic() - self.began_s)
-        elif stage is Stage.INSIDE:
+        elif stage is Stage.JOINED:
             self.report.lost += 1
         else:
-            self.arriving -= 1
+            self.connecting -= 1
             self.report.refusals[why] += 1
             pause_s = max(wait_s, viewer.wait_s) * random.uniform(1, 1.5)
             viewer.wait_s = min(2 * viewer.wait_s, LAST_WAIT_S)
-            heapq.heappush(self.due, (time.monotonic() + pause_s, next(self.step), viewer))
+            heapq.heappush(self.due, (time.monotonic() + pause_s, next(self.tie_breaker), viewer))
 
-    # What comes
+    # Received data
 
-    def _serve(self, viewer: Viewer, events: int) -> None:
+    def _handle(self, viewer: Viewer, events: int) -> None:
         assert viewer.socket is not None
         if viewer.stage is Stage.CONNECTING:
             error = viewer.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if error:
-                self._leave(viewer, os.strerror(error))
+                self._disconnect(viewer, os.strerror(error))
                 return
-            viewer.stage = Stage.SHAKING
+            viewer.stage = Stage.HANDSHAKE
             self.epoll.modify(viewer.socket, select.EPOLLIN)
-            self._say(viewer, self.request)
+            self._send(viewer, self.request)
             return
-        if viewer.stage is Stage.DEAF:
+        if viewer.stage is Stage.STALLED:
             if events & _OVER:
-                self._leave(viewer, "stalled")
+                self._disconnect(viewer, "stalled")
             return
         try:
             size = viewer.socket.recv_into(self.buffer)
         except BlockingIOError:
             return
         except OSError as error:
-            self._leave(viewer, error.strerror or "lost")
+            self._disconnect(viewer, error.strerror or "lost")
             return
         if not size:
-            self._leave(viewer, "closed")
-        elif viewer.stage is Stage.INSIDE:
+            self._disconnect(viewer, "closed")
+        elif viewer.stage is Stage.JOINED:
             self._read(viewer, size)
         else:
             viewer.data += self.buffer[:size]
-            if viewer.stage is Stage.SHAKING:
-                self._shake(viewer)
+            if viewer.stage is Stage.HANDSHAKE:
+                self._finish_handshake(viewer)
             if viewer.stage is Stage.JOINING:
                 self._join(viewer)
 
-    def _say(self, viewer: Viewer, data: bytes) -> None:
-        """Few bytes, which always fit. If the connection is gone, the next read says so."""
+    def _send(self, viewer: Viewer, data: bytes) -> None:
+        """Send a few bytes, which always fit. If the connection is lost, the next read reports it."""
         assert viewer.socket is not None
         with suppress(OSError):
             viewer.socket.send(data)
 
-    def _shake(self, viewer: Viewer) -> None:
+    def _finish_handshake(self, viewer: Viewer) -> None:
         head, end, rest = viewer.data.partition(b"\r\n\r\n")
         if not end:
             return
         status = head.split(b" ", 2)[1].decode()
         if status == "101":
-            self._say(viewer, JOIN)
+            self._send(viewer, JOIN)
             viewer.stage, viewer.data = Stage.JOINING, rest
         else:
             wait = re.search(rb"(?i)\r\nretry-after: *(\d+)", head)
-            self._leave(viewer, status, float(wait[1]) if wait else 0.0)
+            self._disconnect(viewer, status, float(wait[1]) if wait else 0.0)
 
     def _join(self, viewer: Viewer) -> None:
         for payload in _texts(viewer.data):
@@ -261,15 +261,15 @@ class Crowd:
                 cursor = (board["epoch"], board["seq"])
                 self.report.boards[json.dumps(rows)] += 1
                 self.report.went_back += cursor < viewer.cursor
-                viewer.stage, viewer.data, viewer.cursor = Stage.INSIDE, b"", cursor
-                self.arriving -= 1
+                viewer.stage, viewer.data, viewer.cursor = Stage.JOINED, b"", cursor
+                self.connecting -= 1
                 if self.returns:
                     self.report.back_s.append(time.monotonic() - self.began_s)
                 return
 
     def _read(self, viewer: Viewer, size: int) -> None:
         if self.buffer.find(PING, 0, size) >= 0:
-            self._say(viewer, PONG)
+            self._send(viewer, PONG)
         if self.needle and self.buffer.find(self.needle, 0, size) >= 0:
             viewer.received = True
         if viewer.measured:
@@ -283,7 +283,7 @@ class Crowd:
 
 
 def _texts(data: bytes) -> Iterator[bytes]:
-    """The whole messages in this, as the server frames them: never masked, never in pieces."""
+    """The complete messages in the data. The server's frames are never masked and never fragmented."""
     at = 0
     while len(data) >= at + 4:
         size, at = data[at + 1], at + 2
@@ -300,54 +300,54 @@ def _ms(time_value: bytes) -> int:
     return round(datetime.fromisoformat(time_value.decode()).timestamp() * 1000)
 
 
-# From outside
+# The side of the test
 
 
-class Gathered:
-    """A crowd, as whoever gathered it speaks to it."""
+class ViewerProcess:
+    """The test's handle of a process with viewers."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         context = multiprocessing.get_context("spawn")
-        self._commands, theirs = context.Pipe()
-        self._process = context.Process(target=_gather, args=(plan, theirs), daemon=True)
+        self._commands, child_end = context.Pipe()
+        self._process = context.Process(target=_run_viewers, args=(plan, child_end), daemon=True)
         self._process.start()
-        theirs.close()
+        child_end.close()
 
-    def order(self, order: str, value: Any = None) -> None:
-        """``mark``, ``stall`` (how many), ``listen`` (for which bytes), ``return`` or ``go``."""
-        self._commands.send((order, value))
+    def command(self, name: str, value: Any = None) -> None:
+        """Send ``mark``, ``stall`` (how many), ``listen`` (for which bytes), ``return`` or ``end``."""
+        self._commands.send((name, value))
 
     def report(self) -> Report:
-        """How it is."""
-        self.order("report")
+        """The current report."""
+        self.command("report")
         report = self._commands.recv()
         assert isinstance(report, Report)
         return report
 
-    def wait_inside(self, viewers: int, seconds: float) -> Report:
-        """Until so many are inside, or the time is up."""
+    def wait_joined(self, viewers: int, seconds: float) -> Report:
+        """Wait until so many viewers have joined, or the time is up."""
         until_s = time.monotonic() + seconds
-        while (report := self.report()).inside < viewers and time.monotonic() < until_s:
+        while (report := self.report()).joined < viewers and time.monotonic() < until_s:
             time.sleep(0.05)
         return report
 
-    def go(self) -> None:
-        """All away."""
+    def end(self) -> None:
+        """Disconnect all viewers and end the process."""
         with suppress(OSError):
-            self.order("go")
+            self.command("end")
         self._process.join(10)
 
 
 @contextmanager
-def crowd(plan: Plan) -> Iterator[Gathered]:
-    """A crowd that goes away in the end."""
-    gathered = Gathered(plan)
+def viewer_process(plan: Plan) -> Iterator[ViewerProcess]:
+    """A process with viewers, which ends with the block."""
+    viewers = ViewerProcess(plan)
     try:
-        yield gathered
+        yield viewers
     finally:
-        gathered.go()
+        viewers.end()
 
 
-def _gather(plan: Plan, commands: Connection) -> None:
-    Crowd(plan, commands).run()
+def _run_viewers(plan: Plan, commands: Connection) -> None:
+    ViewerLoop(plan, commands).run()
