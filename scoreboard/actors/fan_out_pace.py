@@ -8,11 +8,14 @@ more where that is needed to begin a fan-out every 125 ms, up to a quarter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
+
+from scoreboard.background import run_in_background
+from scoreboard.boundaries.health import Meter
 
 #: For each second that a fan-out takes, the others have at least three, and eight where fan-outs still begin often enough.
 OTHERS_PER_FAN_OUT: Final = 3
@@ -63,3 +66,46 @@ class FanOutPace:
         calm_s = min((1 + OTHERS_PER_FAST_FAN_OUT) * self._spent_s, PERIOD_S_WANTED)
         share_s = self._began_s + max((1 + OTHERS_PER_FAN_OUT) * self._spent_s, calm_s) - now_s
         return now_s + max(self._tick_s, min(share_s, PAUSE_S_MAX))
+
+
+class Ticker:
+    """Runs ``tick`` after each `wake`. After a tick, also a failed one, ``ended`` returns whether another one is needed."""
+
+    def __init__(
+        self,
+        *,
+        clock: IReactorTime,
+        pace: FanOutPace,
+        meter: Meter,
+        tick: Callable[[], Coroutine[Any, Any, None]],
+        ended: Callable[[], bool],
+    ) -> None:
+        self._clock, self._pace, self._meter, self._tick, self._ended = clock, pace, meter, tick, ended
+        self._next: IDelayedCall | None = None
+        self._ticking = self._stopped = False
+        self._not_before_s = float("-inf")
+
+    def wake(self) -> None:
+        """Begin a tick as soon as possible, unless one is planned or under way."""
+        if self._next is None and not self._ticking and not self._stopped:
+            wait_s = max(0.0, self._not_before_s - self._clock.seconds())
+            self._next = self._clock.callLater(wait_s, self._begin)
+
+    def stop(self) -> None:
+        """Begin no more ticks."""
+        self._stopped = True
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+
+    def _begin(self) -> None:
+        self._next = None
+        self._ticking = True
+        self._pace.begin()
+        run_in_background("announcer", self._tick(), self._meter).addCallback(self._end)
+
+    def _end(self, _: None) -> None:
+        self._ticking = False
+        self._not_before_s = self._pace.next_s()  # a big room makes its own ticks rarer before it delays submissions
+        if self._ended():
+            self.wake()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -87,10 +87,6 @@ class ClientSession:
     def offer(self, frames: bytes) -> None:
         """Hand over all that a tick owes this client."""
         self.writer.offer(frames)
-
-    def frames(self, events: Iterable[Event]) -> bytes:
-        """Events for this client alone, ready to be written in one piece."""
-        return b"".join(map(self.encoder.frame, events))
 
     @property
     def drained(self) -> bool:

@@ -15,5 +15,5 @@ def warn_of_end(listener: Listener, warned_s: int, wall_s: float) -> int:
     ends_s = listener.player.expires_at_s
     if ends_s == warned_s or ends_s - wall_s > EXPIRING_S or not listener.drained:
         return warned_s
-    listener.offer(listener.encoder.frame(TokenExpiring(expires_at_s=ends_s)))
+    listener.offer(listener.encoder.encode((TokenExpiring(expires_at_s=ends_s),)))
     return ends_s

@@ -21,7 +21,7 @@ from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import LiveLimits
 from scoreboard.net.websocket.connection import Stage, WebSocketConnection, WebSocketFactory
 from scoreboard.realtime.client_session import ClientSession
-from scoreboard.realtime.native_encoder import NativeEncoder, NativeRowsEncoder
+from scoreboard.realtime.native_encoder import NativeEncoder
 from scoreboard.realtime.requests import Reply, RequestResult, ask, decoded
 
 BAD_TOKEN: Final = CloseReason(code=4401, reason="the token is not valid")
@@ -34,7 +34,7 @@ _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many
 _NO_ENTRY: Final = {Reason.INVALID_TOKEN: BAD_TOKEN, Reason.FORBIDDEN: ACCOUNT_SUSPENDED}
 #: One for all sockets: the announcer frames an event once for each wire that it meets.
 _ENCODER: Final = NativeEncoder()
-_ROWS_ENCODER: Final = NativeRowsEncoder()
+_ROWS_ENCODER: Final = NativeEncoder(rows=True)
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,9 +119,7 @@ class NativeSocket(WebSocketConnection):
         if self.stage is Stage.UNAUTHENTICATED:  # not any more: nothing else is done for strangers
             self.set_idle_deadline()
         frames = b"" if number is None else _ENCODER.ack(number, result.data)
-        frames += b"".join(map(_ENCODER.frame, result.missed))
-        if result.event is not None:
-            frames += _ENCODER.frame(result.event)
+        frames += _ENCODER.encode(result.events)
         if frames:
             self.reply(frames)
 

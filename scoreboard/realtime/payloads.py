@@ -1,4 +1,4 @@
-"""Events as the specification spells them, in JSON, the same for every transport. In this wing camelCase lives here alone."""
+"""JSON of the events, with the specification's names, the same for every transport. In `realtime/`, camelCase is here alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from scoreboard.domain.events import (
     SpectatingEnded,
     TokenExpiring,
     ViewChanged,
+    cursor_of,
 )
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.row_operations import Enter, Leave, Move, Operation, Score, diff, offset_of
@@ -162,36 +163,45 @@ class _Error(_Shape, frozen=True, omit_defaults=True):
     retry_after: int | None = None
 
 
-ROWS_EVENT: Final = "leaderboard:rows"
-_NAMES: Final[dict[type[Event], str]] = {
-    ScoreChanged: "score:update",
-    BoardChanged: "leaderboard:update",
-    RankAchieved: "rank:achieved",
-    PlayerActed: "player:action",
-    AchievementUnlocked: "achievement:unlocked",
-    SpectatingEnded: "spectate:ended",
-    TokenExpiring: "auth:expiring",
-    PlayerSuspended: "account:suspended",
+_ROWS_EVENT: Final = b"leaderboard:rows"
+_NAMES: Final[dict[type[Event], bytes]] = {
+    ScoreChanged: b"score:update",
+    BoardChanged: b"leaderboard:update",
+    ViewChanged: b"leaderboard:update",
+    RankAchieved: b"rank:achieved",
+    PlayerActed: b"player:action",
+    AchievementUnlocked: b"achievement:unlocked",
+    SpectatingEnded: b"spectate:ended",
+    TokenExpiring: b"auth:expiring",
+    PlayerSuspended: b"account:suspended",
 }
 
 
-def event_name(event: Event) -> str:
-    """What clients call an event."""
-    if isinstance(event, ViewChanged):
-        return "leaderboard:update" if event.before is None else ROWS_EVENT
-    return _NAMES[type(event)]
+def name_and_payload(event: Event, *, rows: bool = False) -> tuple[bytes, bytes]:
+    """Return an event's name and its data (JSON). With ``rows``, a top is row operations if the top before is known."""
+    if rows and isinstance(event, BoardChanged) and event.before is not None:
+        return _ROWS_EVENT, _rows_payload(event.page, event.before)
+    if isinstance(event, ViewChanged) and event.before is not None:
+        return _ROWS_EVENT, _rows_payload(event.page, event.before, event.view)
+    return _NAMES[type(event)], _payload(event)
 
 
-def event_payload(event: Event) -> bytes:
-    """An event's data as JSON: ``{"type": …, "data": {…}}``, but for notices, which are what they say."""
+def last_cursor(events: Sequence[Event]) -> tuple[int, bytes]:
+    """Return the index of the last event that has a cursor, and the cursor's text; (-1, b"") if none has one."""
+    for at in range(len(events) - 1, -1, -1):
+        cursor = cursor_of(events[at])
+        if cursor is not None:
+            return at, cursor.text.encode()
+    return -1, b""
+
+
+def _payload(event: Event) -> bytes:
     match event:
         case ScoreChanged():
             return encode(_Typed("SCORE_CHANGED", _score(event)))
         case BoardChanged():
             return encode(_Typed("LEADERBOARD_REFRESH", _board(event.page, event.reset)))
-        case ViewChanged(page=page, view=view, before=before):
-            if before is not None:
-                return rows_payload(page, before, view)
+        case ViewChanged(page=page, view=view):
             return encode(_Typed("LEADERBOARD_REFRESH", _board(page, False, view)))
         case RankAchieved():
             return encode(_Typed("RANK_ACHIEVED", _rank(event)))
@@ -203,14 +213,6 @@ def event_payload(event: Event) -> bytes:
             return encode(_User(event.user_id))
         case TokenExpiring():
             return encode(_Expiring(event.expires_at_s * 1000))
-
-
-def rows_payload(page: Page, before: Sequence[Row], view: View | None = None) -> bytes:
-    """How a top, or a view, differs from what it was before, as row operations (docs/protocol-live.md)."""
-    cursor = page.cursor
-    operations = [_operation(one) for one in diff(before, page.rows)]
-    rows = _Rows(operations, page.total, time_text(page.read_at_ms), cursor.epoch, cursor.seq, *_viewed(page, view))
-    return encode(_Typed("LEADERBOARD_ROWS", rows))
 
 
 def view_payload(view: View) -> bytes:
@@ -227,6 +229,14 @@ def refusal_payload(refusal: Refusal) -> bytes:
 def time_text(at_ms: int) -> str:
     """A time as ISO 8601 in UTC, to the millisecond, as JavaScript writes it."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _rows_payload(page: Page, before: Sequence[Row], view: View | None = None) -> bytes:
+    """Encode the difference between a top, or a view, and its rows before, as row operations (docs/protocol-live.md)."""
+    cursor = page.cursor
+    operations = [_operation(one) for one in diff(before, page.rows)]
+    rows = _Rows(operations, page.total, time_text(page.read_at_ms), cursor.epoch, cursor.seq, *_viewed(page, view))
+    return encode(_Typed("LEADERBOARD_ROWS", rows))
 
 
 def _row(row: Row) -> _Row:

@@ -23,13 +23,10 @@ Wanted = TypeVar("Wanted")
 
 
 class Reply(Value, frozen=True, kw_only=True):
-    """What was asked is done: ``data`` (JSON) for whoever wants an acknowledgement, then for this client alone what it missed
-    while it was away, and ``event``.
-    """
+    """Answer to a request that was carried out: ``data`` (JSON) to acknowledge it, then ``events`` for this client alone."""
 
     data: bytes
-    missed: tuple[Event, ...] = ()
-    event: Event | None = None
+    events: tuple[Event, ...] = ()
 
 
 RequestResult = Reply | Refusal
@@ -128,17 +125,16 @@ async def _joined(client: ClientSession, rows: bool) -> RequestResult:
     page = await client.join(rows=rows)
     if isinstance(page, Refusal):
         return page
-    return Reply(data=encode(_At(page.cursor.epoch, page.cursor.seq)), event=BoardChanged(page=page))
+    return Reply(data=encode(_At(page.cursor.epoch, page.cursor.seq)), events=(BoardChanged(page=page),))
 
 
 async def _resumed(client: ClientSession, since: Cursor, rows: bool) -> RequestResult:
     back = await client.resume(since, rows=rows)
     if isinstance(back, Refusal):
         return back
-    page = back.page
-    known = back.missed is not None
-    at = _At(page.cursor.epoch, page.cursor.seq, recovered=known, reset=not known)
-    return Reply(data=encode(at), missed=back.missed or (), event=None if known else BoardChanged(page=page, reset=True))
+    page, missed = back.page, back.missed
+    at = _At(page.cursor.epoch, page.cursor.seq, recovered=missed is not None, reset=missed is None)
+    return Reply(data=encode(at), events=(BoardChanged(page=page, reset=True),) if missed is None else missed)
 
 
 def _follow(client: ClientSession, view: View) -> RequestResult:

@@ -6,7 +6,7 @@ reactor. It is read from only to learn that the client has gone.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,13 +16,14 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
 from scoreboard.domain.board_pages import Page
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
-from scoreboard.domain.events import BoardChanged, Event, cursor_of
+from scoreboard.domain.events import BoardChanged, Event
 from scoreboard.domain.players import Player
 from scoreboard.net.connections import ConnectionRegistry, LiveConnection
 from scoreboard.net.http.refusals import refused
@@ -30,7 +31,7 @@ from scoreboard.net.limits import TOO_SLOW, LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.expiry import warn_of_end
-from scoreboard.realtime.payloads import event_name, event_payload
+from scoreboard.realtime.payloads import last_cursor, name_and_payload
 
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
@@ -45,29 +46,19 @@ _HEAD: Final = (
     b"retry: %d\n\n" % RETRY_MS
 )
 _HEARTBEAT: Final = b":\n\n"
-_ID: Final = re.compile(rb"^id: .*\n", re.MULTILINE)
 
 
-class SseEncoder:
-    """Implements boundaries.Wire for text/event-stream."""
+class SseEncoder(EventEncoder):
+    """Encodes for text/event-stream. The last event of a piece has the id."""
 
-    def __init__(self) -> None:
-        self._sealed = (b"", b"")
-
-    def frame(self, event: Event) -> bytes:
-        """The event, ready to be written."""
-        cursor = cursor_of(event)
-        id_line = b"" if cursor is None else b"id: %b\n" % cursor.text.encode()
-        return b"%bevent: %b\ndata: %b\n\n" % (id_line, event_name(event).encode(), event_payload(event))
-
-    def sealed(self, frames: bytes) -> bytes:
-        """All that a tick owes, its id on the last event alone: who is cut off in the middle comes back to before all of it."""
-        known, sealed = self._sealed
-        if frames is not known:  # a tick's frames are one object for everyone in the room
-            at = max(0, frames.rfind(b"id: "))
-            sealed = _ID.sub(b"", frames[:at]) + frames[at:]
-            self._sealed = (frames, sealed)
-        return sealed
+    @override
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
+        last, offset = (-1, b"") if more else last_cursor(events)
+        frames = []
+        for at, event in enumerate(events):
+            id_line = b"id: %b\n" % offset if at == last else b""
+            frames.append(b"%bevent: %b\ndata: %b\n\n" % (id_line, *name_and_payload(event)))
+        return b"".join(frames)
 
 
 #: One for all streams.
@@ -134,7 +125,7 @@ class Stream(Protocol):
         if self._open:
             self._joined = True
             if events:
-                self.offer(b"".join(map(_ENCODER.frame, events)))
+                self.offer(_ENCODER.encode(events))
 
     def dataReceived(self, data: bytes) -> None:
         """There is nothing that a client could say here."""
@@ -151,7 +142,7 @@ class Stream(Protocol):
 
     def offer(self, frames: bytes) -> None:
         """Hand over all that a tick owes this client."""
-        self._writer.offer(_ENCODER.sealed(frames))
+        self._writer.offer(frames)
 
     @property
     def drained(self) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
-from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.fan_out import SOCKETS_PER_TURN
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.close_reasons import STALLED
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
@@ -22,13 +26,14 @@ class Harness:
         self.private: set[str] = set()
         self.unknown: StoreUnavailable | None = None
         self.encoder = PlainEncoder()
+        self.meter = QuietMeter()
         self.announcer = Announcer(
             ranking=self.board,
             forbids_spectators=self._forbids_spectators,
             clock=self.clock,
             tick_ms=50,
             score_updates_per_tick_max=score_updates_per_tick_max,
-            meter=QuietMeter(),
+            meter=self.meter,
         )
 
     def _forbids_spectators(self, user_id: str) -> bool:
@@ -44,7 +49,7 @@ class Harness:
         return screen
 
     def tick(self, *changes: ScoreChanged, ms: int = 50) -> None:
-        self.announcer.tell(changes)
+        self.announcer.publish(changes)
         self.clock.advance(0)
         self.clock.advance(ms / 1000)
 
@@ -57,7 +62,7 @@ def harness() -> Harness:
 def test_the_first_change_after_a_quiet_time_is_told_at_once(harness: Harness) -> None:
     screen = harness.screen()
     harness.board.write(1, ("amy", 100))
-    harness.announcer.tell([moved("amy", 1, None)])
+    harness.announcer.publish([moved("amy", 1, None)])
     harness.clock.advance(0)
     assert screen.seen == "B@1"
 
@@ -92,8 +97,8 @@ def test_many_changes_of_one_player_in_a_tick_are_one_move(harness: Harness) -> 
     harness.board.write(0, *many(0, 10))
     harness.tick(moved("x", 90, 95, seq=0))
     harness.board.write(4, *many(0, 10))
-    harness.announcer.tell([moved("amy", 40, 60, seq=2)])
-    harness.announcer.tell([moved("amy", 30, 40, seq=3), moved("amy", 20, 30, seq=4)])
+    harness.announcer.publish([moved("amy", 40, 60, seq=2)])
+    harness.announcer.publish([moved("amy", 30, 40, seq=3), moved("amy", 20, 30, seq=4)])
     harness.clock.advance(0.05)
     assert screen.offers[-1] == b"S:amy:60>20@4 "
 
@@ -195,7 +200,7 @@ def test_who_left_hears_nothing_and_leaves_nothing_behind(harness: Harness) -> N
     for screen in screens:
         harness.announcer.leave(screen)
     harness.clock.advance(1)
-    assert (harness.announcer._own, len(harness.announcer._room), harness.announcer._stalled) == ({}, 0, {})
+    assert (harness.announcer._own.by_key, len(harness.announcer._room), harness.announcer._fan_out.stalled) == ({}, 0, {})
     assert harness.clock.getDelayedCalls() == []
 
 
@@ -209,10 +214,10 @@ def test_the_pause_after_a_tick_grows_with_what_it_took(harness: Harness, took_m
     screen = harness.screen()
     harness.board.write(1, ("amy", 100))
     screen.on_offer = lambda: setattr(harness.clock, "rightNow", harness.clock.seconds() + took_ms / 1000)
-    harness.announcer.tell([moved("amy", 1, None)])
+    harness.announcer.publish([moved("amy", 1, None)])
     harness.clock.advance(0)
     harness.board.write(2, ("zed", 100))
-    harness.announcer.tell([moved("zed", 1, None, seq=2)])
+    harness.announcer.publish([moved("zed", 1, None, seq=2)])
     harness.clock.advance(pause_ms / 1000 - 0.001)
     assert screen.seen == "B@1"
     harness.clock.advance(0.002)
@@ -220,7 +225,7 @@ def test_the_pause_after_a_tick_grows_with_what_it_took(harness: Harness, took_m
 
 
 def test_a_big_room_is_served_in_turns_so_that_others_get_theirs(harness: Harness) -> None:
-    screens = [harness.screen() for _ in range(module.SOCKETS_PER_TURN + 1)]
+    screens = [harness.screen() for _ in range(SOCKETS_PER_TURN + 1)]
     served: list[int] = []
 
     def somebody_elses_turn() -> None:
@@ -228,8 +233,40 @@ def test_a_big_room_is_served_in_turns_so_that_others_get_theirs(harness: Harnes
         harness.announcer.leave(screens[-1])
 
     harness.board.write(1, ("amy", 100))
-    harness.announcer.tell([moved("amy", 1, None)])
+    harness.announcer.publish([moved("amy", 1, None)])
     harness.clock.callLater(0, somebody_elses_turn)
     harness.clock.advance(0)
-    assert served == [module.SOCKETS_PER_TURN]
+    assert served == [SOCKETS_PER_TURN]
     assert screens[-1].seen == ""
+
+
+def test_a_tick_that_fails_is_logged_and_counted_and_the_next_change_is_sent(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[dict[str, Any]] = []
+    observer: Any = logged.append
+    globalLogPublisher.addObserver(observer)
+    screen, page = harness.screen(), harness.board.page
+    monkeypatch.setattr(harness.board, "page", None)  # a fault of the server: the call raises TypeError
+    harness.board.write(1, ("amy", 100))
+    harness.tick(moved("amy", 1, None), ms=0)
+    monkeypatch.setattr(harness.board, "page", page)
+    harness.tick(moved("zed", 2, None))
+    globalLogPublisher.removeObserver(observer)
+    assert harness.meter.counts == {FAILURES_METRIC: 1}
+    assert [event["log_failure"].type for event in logged if event.get("task") == "announcer"] == [TypeError]
+    assert screen.seen == "S:zed:None>2@1 B@1"
+
+
+def test_a_stopped_announcer_begins_no_tick_even_after_one_that_is_under_way(harness: Harness) -> None:
+    screens = [harness.screen() for _ in range(SOCKETS_PER_TURN + 1)]
+    harness.board.write(1, ("amy", 100))
+    harness.announcer.publish([moved("amy", 1, None)])
+    harness.clock.callLater(0, lambda: result_of(harness.announcer.stop()))
+    harness.clock.advance(0)
+    harness.clock.advance(0)
+    assert screens[-1].seen == "B@1"
+    harness.board.write(2, ("zed", 100))
+    harness.tick(moved("zed", 1, None, seq=2), ms=1_000)
+    assert screens[-1].seen == "B@1"
+    assert harness.clock.getDelayedCalls() == []

@@ -45,10 +45,10 @@ def test_a_spectator_in_the_room_hears_it_in_the_ticks_one_piece(harness: Harnes
 
 def test_deeds_of_one_tick_are_told_together_and_the_oldest_of_very_many_are_left_out(harness: Harness) -> None:
     watcher = spectator(harness)
-    harness.announcer.tell([moved("x", 1, 2)])  # a tick is under way or over: the next gathers
+    harness.announcer.publish([moved("x", 1, 2)])  # a tick is under way or over: the next gathers
     harness.clock.advance(0)
     for n in range(14):
-        harness.announcer.tell([moved("amy", 40, 41, seq=n + 1, awards=[f"D{n}"])])
+        harness.announcer.publish([moved("amy", 40, 41, seq=n + 1, awards=[f"D{n}"])])
     harness.clock.advance(0.05)
     assert watcher.seen.count("A:amy") == 10
     assert "D13" in watcher.seen
@@ -77,7 +77,7 @@ def test_a_player_may_forbid_spectators_but_for_admins_and_the_own_sockets(harne
 
 def test_who_is_watching_when_it_is_forbidden_is_told_and_put_out(harness: Harness) -> None:
     watcher, admin = spectator(harness), spectator(harness, role="admin")
-    harness.announcer.shut_out("amy")
+    harness.announcer.end_spectating("amy")
     harness.tick(moved("amy", 40, 41, awards=["QUEST"]))
     assert watcher.seen == "E:amy"
     assert admin.seen == "A:amy:QUEST+10@1"
@@ -123,9 +123,10 @@ def test_a_socket_spectates_so_many_and_no_more(harness: Harness) -> None:
         assert harness.announcer.spectate(watcher, f"u{n}") is None
     assert harness.announcer.spectate(watcher, "amy") is TOO_MANY_SPECTATED
     assert harness.announcer.spectate(watcher, "u0") is None, "it does already"
+    member = harness.announcer._members[watcher]
     harness.announcer.leave(watcher)
-    assert not harness.announcer._spectators._watching
-    assert not harness.announcer._spectators._watched
+    assert not harness.announcer._spectators._watching.by_key
+    assert not member.watched
 
 
 def test_a_milestone_is_told_to_the_player_alone(harness: Harness) -> None:
@@ -138,7 +139,7 @@ def test_a_milestone_is_told_to_the_player_alone(harness: Harness) -> None:
 def test_a_suspended_player_is_told_and_every_socket_closed(harness: Harness) -> None:
     sockets, other = [harness.screen("amy"), harness.screen("amy", joined=False)], harness.screen("zed")
     sockets[1].drained = False
-    harness.announcer.expel("amy")
+    harness.announcer.close_listeners_of("amy")
     assert [screen.seen for screen in sockets] == ["X:amy", ""]
     assert [screen.parted for screen in sockets] == [ACCOUNT_SUSPENDED, ACCOUNT_SUSPENDED]
     harness.board.write(2, ("amy", 1))

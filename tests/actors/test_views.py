@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scoreboard.actors import views as module
 from scoreboard.actors.announcer import TOP
+from scoreboard.actors.members import Member
 from scoreboard.actors.views import Views
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
 from scoreboard.domain.cursor import Cursor
@@ -211,8 +212,8 @@ any_view: st.SearchStrategy[View] = st.one_of(
 def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, view: View, steps: list[tuple[str, int]]) -> None:
     """Whatever moves, one step after the other: on the board, off it, past one another and back."""
     order = players[:there]
-    views, screen = Views(), Screen(PlainEncoder(), "watcher")
-    views.follow(screen, view)
+    views, member = Views(), Member(Screen(PlainEncoder(), "watcher"))
+    views.follow(member, view)
     assert views.take() == [view]
 
     def shown() -> tuple[Row, ...]:
@@ -225,7 +226,7 @@ def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, 
         return rows[max(0, at - view.rows) : at + view.rows + 1]
 
     page = Page(cursor=Cursor(epoch=1, seq=1), total=there, rows=shown(), read_at_ms=NOW)
-    assert result_of(_news(views, view, page, screen)) == page.rows
+    assert result_of(_news(views, view, page, member)) == page.rows
     for user, player_rank in steps:
         previous = order.index(user) + 1 if user in order else None
         if previous is not None:
@@ -238,7 +239,7 @@ def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, 
         assert shown() == page.rows
 
 
-async def _news(views: Views, view: View, page: Page, screen: Screen) -> tuple[Row, ...]:
-    ((listener, event),) = views.news(view, page, lambda _: True)
-    assert listener is screen
+async def _news(views: Views, view: View, page: Page, member: Member) -> tuple[Row, ...]:
+    ((follower, event),) = views.news(view, page)
+    assert follower is member
     return event.page.rows

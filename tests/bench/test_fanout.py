@@ -69,7 +69,7 @@ def crowd() -> Iterator[Crowd]:
 
 def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
     def tick() -> None:
-        frames = ENCODER.frame(BoardChanged(page=page(players=2)))
+        frames = ENCODER.encode((BoardChanged(page=page(players=2)),))
         for client in crowd.clients:
             if client.drained:
                 client.offer(frames)
@@ -78,7 +78,7 @@ def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, crowd: Crow
 
 
 def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    frames = ENCODER.frame(BoardChanged(page=page(players=2)))
+    frames = ENCODER.encode((BoardChanged(page=page(players=2)),))
 
     def loop() -> None:
         for connection in crowd.ours:

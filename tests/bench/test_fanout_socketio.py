@@ -69,7 +69,7 @@ def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, cr
     assert len(viewers) == SOCKETS
 
     def tick() -> None:
-        frames = viewers[0].encoder.frame(BoardChanged(page=page(players=2)))
+        frames = viewers[0].encoder.encode((BoardChanged(page=page(players=2)),))
         for viewer in viewers:
             if viewer.drained:
                 viewer.offer(frames)
@@ -79,7 +79,7 @@ def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, cr
 
 def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
     viewers = list(crowd.harness.announcer.room)
-    frames = viewers[0].encoder.frame(BoardChanged(page=page(players=2)))
+    frames = viewers[0].encoder.encode((BoardChanged(page=page(players=2)),))
 
     def loop() -> None:
         for connection in crowd.ours:

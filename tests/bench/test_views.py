@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scoreboard.actors.members import Member
 from scoreboard.actors.views import ROWS_PER_TICK_MAX, VIEWS_MAX, Views
 from scoreboard.domain.board_pages import RankRange, View
 from scoreboard.storage.redis.board import RedisBoard
@@ -31,7 +32,7 @@ def redis() -> Iterator[RedisServer]:
 def test_a_look_at_every_view_after_ten_moves(followed: int, benchmark: Any) -> None:
     views = Views()
     for n in range(followed):
-        views.follow(Screen(PlainEncoder(), f"user-{n}"), RankRange(offset=n, limit=11))
+        views.follow(Member(Screen(PlainEncoder(), f"user-{n}")), RankRange(offset=n, limit=11))
     while views.waiting:
         views.take()
     changes = [moved(f"user-{n}", 20_000 + 100 * n, 20_001 + 100 * n) for n in range(10)]

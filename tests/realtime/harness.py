@@ -98,13 +98,13 @@ class SmallAnnouncer(Balcony):
     def quit(self, listener: Listener) -> None:
         self.room.discard(listener)
 
-    def tell(self, changes: Sequence[ScoreChanged]) -> None:
+    def publish(self, changes: Sequence[ScoreChanged]) -> None:
         self.announce(BoardChanged(page=self.page))
 
     def announce(self, event: Event) -> None:
         for listener in self.room:
             if listener.drained:
-                listener.offer(listener.encoder.frame(event))
+                listener.offer(listener.encoder.encode((event,)))
 
 
 class Gauges:

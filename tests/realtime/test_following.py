@@ -35,7 +35,7 @@ def asked(client: Client, event: str, data: object) -> Any:
 
 def answered(harness: Harness, client: Client, event: Event) -> Any:
     (listener,) = harness.announcer.known
-    listener.offer(listener.encoder.frame(event))
+    listener.offer(listener.encoder.encode((event,)))
     (received,) = client.events()
     return received
 

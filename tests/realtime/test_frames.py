@@ -72,7 +72,7 @@ def unframed(data: bytes) -> bytes:
 def test_an_event_is_what_the_specification_shows_and_its_cursor(
     event: Event, name: str, kind: str, data: dict[str, Any]
 ) -> None:
-    assert json.loads(unframed(NativeEncoder().frame(event))) == {
+    assert json.loads(unframed(NativeEncoder().encode((event,)))) == {
         "event": name,
         "data": {"type": kind, "data": {**data, "timestamp": "2025-10-22T10:30:15.080Z", "epoch": 3, "seq": 18}},
     }
@@ -80,12 +80,12 @@ def test_an_event_is_what_the_specification_shows_and_its_cursor(
 
 def test_a_board_that_was_read_from_the_ledger_says_so() -> None:
     page = Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS, degraded=True)
-    answered = json.loads(unframed(NativeEncoder().frame(BoardChanged(page=page))))["data"]["data"]
+    answered = json.loads(unframed(NativeEncoder().encode((BoardChanged(page=page),))))["data"]["data"]
     assert answered["degraded"] is True
     assert (
         "degraded"
         not in json.loads(
-            unframed(NativeEncoder().frame(BoardChanged(page=Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS))))
+            unframed(NativeEncoder().encode((BoardChanged(page=Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS)),)))
         )["data"]["data"]
     )
 

@@ -326,11 +326,11 @@ def test_no_client_makes_the_board_raise_log_or_speak_after_the_end(
         for step, value in steps:
             wing.do(step, value)
             if step == "say":
-                harness.announcer.tell([])
+                harness.announcer.publish([])
             elif step == "part" and wing.sid in harness.engine.connections:
                 harness.engine.connections[wing.sid].close(endings.LEFT)
         harness.pass_time(60)
-        harness.announcer.tell([])
+        harness.announcer.publish([])
         wing.check_the_end()
     assert not logged
     assert harness.is_empty

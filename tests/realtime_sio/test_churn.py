@@ -75,7 +75,7 @@ def test_after_a_minute_of_churn_no_session_timer_or_room_is_left(seed: int) -> 
     for _ in range(600):
         churn.arrive()
         churn.act()
-        harness.announcer.tell([])
+        harness.announcer.publish([])
         harness.pass_time(0.1, 0.1)
     assert harness.connected
     assert len(harness.clock.getDelayedCalls()) == 1 + harness.resource.sessions, "one timer a session, and the lobby's"

@@ -74,7 +74,7 @@ def test_events_come_with_the_get_that_waits(harness: Harness) -> None:
     assert snapshot.startswith(b'42["leaderboard:update",{')
     waiting = harness.get(sid)
     assert waiting.answer is None
-    harness.announcer.tell([])
+    harness.announcer.publish([])
     assert waiting.answer is not None
     assert json.loads(waiting.answered[2:])[1]["data"]["leaderboard"][0]["userId"] == "user-1"
 
@@ -85,7 +85,7 @@ def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(harne
     (listener,) = harness.announcer.room
     assert not listener.drained
     for _ in range(1_000):
-        harness.announcer.tell([])
+        harness.announcer.publish([])
     assert len(harness.packets(sid)) == 1
     assert listener.drained
 

@@ -7,7 +7,7 @@ import pytest
 from scoreboard.domain.board_pages import Around, RankRange
 from scoreboard.domain.events import TokenExpiring
 from scoreboard.domain.refusals import NO_SPECTATORS
-from scoreboard.realtime.socketio.encoders import RecoverableEncoder, sealed
+from scoreboard.realtime.socketio.encoders import SocketIoEncoder
 from tests.realtime_sio.harness import Harness
 from tests.realtime_sio.test_coming_back import MOVED, arrive, come_back
 
@@ -72,11 +72,10 @@ def test_who_left_a_view_or_a_player_does_not_come_back_to_it(harness: Harness) 
 
 
 def test_a_notice_has_no_offset_and_takes_none_from_others() -> None:
-    encoder = RecoverableEncoder()
-    notice = encoder.frame(TokenExpiring(expires_at_s=5))
-    first, last = encoder.frame(MOVED), encoder.frame(MOVED)
+    encoder = SocketIoEncoder(recoverable=True)
+    expiring = TokenExpiring(expires_at_s=5)
+    notice, last = encoder.encode((expiring,)), encoder.encode((MOVED,))
     assert notice.endswith(b'{"expiresAt":5000}]')
-    assert sealed(notice) == notice
-    assert sealed(notice + last) == notice + last
-    assert sealed(notice + first + last).count(b'"3.19"') == 1
-    assert sealed(last + notice) == last + notice
+    assert encoder.encode((expiring, MOVED)) == notice + last
+    assert encoder.encode((expiring, MOVED, MOVED)).count(b'"3.19"') == 1
+    assert encoder.encode((MOVED, expiring)) == last + notice

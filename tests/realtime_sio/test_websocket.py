@@ -340,7 +340,7 @@ def test_a_slow_reader_is_offered_nothing_more(harness: Harness) -> None:
     client = harness.viewer()
     client.cable.room = 10
     for _ in range(1_000):
-        harness.announcer.tell([])
+        harness.announcer.publish([])
     assert client.cable.waiting_bytes < 2_000
 
 
@@ -373,11 +373,11 @@ def test_an_upgrade_keeps_the_client_in_its_room(harness: Harness) -> None:
     client.text("2probe")
     assert client.texts() == ["3probe"]
     assert waiting.answer == (200, b"6")
-    harness.announcer.tell([])
+    harness.announcer.publish([])
     client.text("5")
     (while_between,) = client.texts()
     assert while_between.startswith('42["leaderboard:update"')
-    harness.announcer.tell([])
+    harness.announcer.publish([])
     assert len(client.texts()) == 1
     assert harness.get(sid).status == 400
     assert harness.meter.values["websocket_connections_active"] == 1

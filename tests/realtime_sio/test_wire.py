@@ -13,13 +13,7 @@ from msgspec.structs import replace
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged
 from scoreboard.net.websocket.frames import unframed
-from scoreboard.realtime.socketio.encoders import (
-    RecoverableEncoder,
-    RecoverableRowsEncoder,
-    SocketIoEncoder,
-    SocketIoRowsEncoder,
-    sealed,
-)
+from scoreboard.realtime.socketio.encoders import SocketIoEncoder
 from tests.realtime.harness import page
 
 CURSOR = Cursor(epoch=3, seq=17)
@@ -40,14 +34,15 @@ def read(frames: bytes) -> list[Any]:
 
 @pytest.mark.parametrize("event", [MOVED, ROSE, TOP, CHANGED])
 def test_a_plain_wire_knows_no_offsets_and_a_recoverable_one_says_the_same_with_one(event: Event) -> None:
-    for plain, recoverable in ((SocketIoEncoder(), RecoverableEncoder()), (SocketIoRowsEncoder(), RecoverableRowsEncoder())):
-        (answered,) = read(plain.frame(event))
+    for rows in (False, True):
+        (answered,) = read(SocketIoEncoder(rows=rows).encode((event,)))
         assert len(answered) == 2
-        assert read(recoverable.frame(event)) == [[*answered, "3.17"]]
+        assert read(SocketIoEncoder(rows=rows, recoverable=True).encode((event,))) == [[*answered, "3.17"]]
 
 
 def test_rows_are_rows_with_an_offset_too() -> None:
-    assert [read(encoder.frame(CHANGED))[0][0] for encoder in (RecoverableEncoder(), RecoverableRowsEncoder())] == [
+    encoders = [SocketIoEncoder(rows=rows, recoverable=True) for rows in (False, True)]
+    assert [read(encoder.encode((CHANGED,)))[0][0] for encoder in encoders] == [
         "leaderboard:update",
         "leaderboard:rows",
     ]
@@ -58,22 +53,18 @@ _events = st.lists(st.sampled_from([MOVED, ROSE, TOP, CHANGED, replace(MOVED, us
 
 @given(_events)
 def test_of_what_leaves_at_once_the_last_event_alone_carries_the_offset(events: list[Event]) -> None:
-    plain, recoverable = SocketIoRowsEncoder(), RecoverableRowsEncoder()
-    *before, last = read(sealed(b"".join(map(recoverable.frame, events))))
-    *plain_before, plain_last = read(b"".join(map(plain.frame, events)))
+    plain, recoverable = SocketIoEncoder(rows=True), SocketIoEncoder(rows=True, recoverable=True)
+    *before, last = read(recoverable.encode(events))
+    *plain_before, plain_last = read(plain.encode(events))
     assert before == plain_before
     assert last == [*plain_last, "3.17"]
 
 
-def test_nothing_and_one_event_are_sealed_already() -> None:
-    frame = RecoverableEncoder().frame(TOP)
-    assert sealed(frame) is frame
-    assert sealed(b"") == b""
+def test_no_events_are_no_bytes() -> None:
+    assert SocketIoEncoder(recoverable=True).encode(()) == b""
 
 
-def test_what_everyone_is_offered_is_sealed_once_whatever_single_players_get_besides() -> None:
-    encoder = RecoverableEncoder()
-    room, own = encoder.frame(MOVED) + encoder.frame(TOP), encoder.frame(ROSE)
-    once = sealed(room)
-    assert [answered[2:] for answered in read(sealed(room + own))] == [[], [], ["3.17"]]
-    assert sealed(room) is once
+def test_events_that_are_followed_by_others_in_one_piece_have_no_offset() -> None:
+    encoder = SocketIoEncoder(recoverable=True)
+    piece = encoder.encode((MOVED, TOP), more=True) + encoder.encode((ROSE,))
+    assert [answered[2:] for answered in read(piece)] == [[], [], ["3.17"]]

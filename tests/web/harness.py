@@ -215,9 +215,9 @@ class FakeAnnouncer(balconies.Balcony):
         if listener in self.room:
             self.room.remove(listener)
 
-    def tell(self, changes: Sequence[ScoreChanged]) -> None:
+    def publish(self, changes: Sequence[ScoreChanged]) -> None:
         for listener in tuple(self.room):
-            listener.offer(b"".join(map(listener.encoder.frame, changes)))
+            listener.offer(listener.encoder.encode(changes))
 
 
 class FakeTickets:

@@ -29,9 +29,9 @@ from scoreboard.realtime.payloads import refusal_payload
 from scoreboard.realtime.requests import Reply, RequestResult, ask
 from scoreboard.realtime.socketio.auth import Auth, read_auth
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left
-from scoreboard.realtime.socketio.encoders import RecoverableEncoder, RecoverableRowsEncoder, SocketIoEncoder, SocketIoRowsEncoder
+from scoreboard.realtime.socketio.encoders import SocketIoEncoder
 from scoreboard.realtime.socketio.packets import MAIN
-from scoreboard.realtime.socketio.recovery import SHUT, RecoverableClientSession, is_loss
+from scoreboard.realtime.socketio.recovery import SHUT, is_loss
 
 #: What a client is told when it may not come in; the specification's words.
 AUTHENTICATION_FAILED: Final = "Authentication failed"
@@ -40,8 +40,8 @@ INVALID_NAMESPACE: Final = "Invalid namespace"
 _BINARY: Final = malformed("data", "no event takes binary data")
 _TOO_MUCH: Final = malformed("data", "an event takes one argument at most")
 #: One of a kind for all subscribers: the announcer frames an event once for each wire that it meets.
-_PLAIN: Final = (ClientSession, SocketIoEncoder(), SocketIoRowsEncoder())
-_RECOVERABLE: Final = (RecoverableClientSession, RecoverableEncoder(), RecoverableRowsEncoder())
+_PLAIN: Final = (SocketIoEncoder(), SocketIoEncoder(rows=True))
+_RECOVERABLE: Final = (SocketIoEncoder(recoverable=True), SocketIoEncoder(rows=True, recoverable=True))
 
 
 class SocketIoServices:
@@ -144,8 +144,8 @@ class SocketIoClient:
 
     def _visit(self, auth: Auth) -> ClientSession | None:
         """A visitor that its token proves. Nothing is offered to it before it is let in."""
-        kind, encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
-        client = kind(
+        encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
+        client = ClientSession(
             authenticator=self._services.authenticator,
             announcer=self._services.announcer,
             encoder=encoder,
@@ -184,7 +184,7 @@ class SocketIoClient:
         client.writer = self._connection.writer
         ids, talk = self._saved_session, self._conversation
         accepted = talk.accept(MAIN) if ids is None else talk.accept(MAIN, ids.sid, ids.pid)
-        self._connection.reply(accepted + client.frames(events))
+        self._connection.reply(accepted + client.encoder.encode(events))
 
     def _persist(self, saved_session: SavedSession) -> None:
         close_reason = self._connection.close_reason
@@ -216,7 +216,7 @@ class SocketIoClient:
         if client is not self._client:  # it has left meanwhile; one that came back asked nothing
             return
         if isinstance(result, Reply):
-            frames += client.frames(result.missed if result.event is None else (*result.missed, result.event))
+            frames += client.encoder.encode(result.events)
         elif said.number is None:
             frames = self._conversation.emit(MAIN, "error", [data])
         if frames:
