@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Annotated, Final
 
 import msgspec
-from twisted.internet.defer import ensureDeferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.boundaries.announcer import Announcer
-from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
-from scoreboard.domain.limits import RateVerdict, TokenBucket
+from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.net.connections import ConnectionRegistry
-from scoreboard.net.limits import LiveLimits
 from scoreboard.net.websocket.connection import Stage, WebSocketConnection, WebSocketFactory
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder
 from scoreboard.realtime.requests import Reply, RequestResult, ask, decoded
+from scoreboard.realtime.services import LiveServices
 
 BAD_TOKEN: Final = CloseReason(code=4401, reason="the token is not valid")
 TOKEN_ENDED: Final = CloseReason(code=4401, reason="the token ended")
@@ -50,7 +44,6 @@ class NativeSocket(WebSocketConnection):
     """One socket that speaks the native protocol."""
 
     factory: NativeFactory
-    _log = Logger()
 
     def connectionMade(self) -> None:
         """The transport is ours."""
@@ -58,8 +51,8 @@ class NativeSocket(WebSocketConnection):
         factory = self.factory
         self._events = TokenBucket()
         self._client = ClientSession(
-            authenticator=factory.authenticator,
-            announcer=factory.announcer,
+            authenticator=factory.services.authenticator,
+            announcer=factory.services.announcer,
             encoder=_ENCODER,
             rows_encoder=_ROWS_ENCODER,
             writer=self.writer,
@@ -97,7 +90,7 @@ class NativeSocket(WebSocketConnection):
         if isinstance(result, Reply | Refusal):
             self._answer(result, wanted.id)
         else:
-            ensureDeferred(result).addCallback(self._answer, wanted.id).addErrback(self._failed)
+            factory.services.run("native_event", self._answer_later(result, wanted.id), self._close_on_fault)
 
     def disconnected(self) -> None:
         """Nothing reaches the client any more."""
@@ -123,8 +116,10 @@ class NativeSocket(WebSocketConnection):
         if frames:
             self.reply(frames)
 
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("an event could not be answered", failure=failure)
+    async def _answer_later(self, result: Awaitable[RequestResult], number: int | None) -> None:
+        self._answer(await result, number)
+
+    def _close_on_fault(self) -> None:
         self.close(OUR_FAULT)
 
 
@@ -133,18 +128,13 @@ class NativeFactory(WebSocketFactory):
 
     protocol = NativeSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
 
-    def __init__(
-        self,
-        *,
-        authenticator: Authenticator,
-        announcer: Announcer,
-        registry: ConnectionRegistry,
-        settings: LiveLimits,
-        clock: IReactorTime,
-        address_of: Callable[[str, str | None], str],
-        check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
-    ) -> None:
-        super().__init__(registry=registry, settings=settings, clock=clock, address_of=address_of, check_rate=check_rate)
-        self.authenticator = authenticator
-        self.announcer = announcer
-        self.events = settings.events
+    def __init__(self, services: LiveServices) -> None:
+        super().__init__(
+            registry=services.registry,
+            settings=services.limits,
+            clock=services.clock,
+            address_of=services.address_of,
+            check_rate=services.check_rate,
+        )
+        self.services = services
+        self.events = services.limits.events

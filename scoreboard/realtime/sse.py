@@ -11,27 +11,25 @@ from typing import Any, Final
 
 import msgspec
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import ensureDeferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
+from scoreboard.boundaries.announcer import EventEncoder, Listener
 from scoreboard.domain.board_pages import Page
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged, Event
 from scoreboard.domain.players import Player
-from scoreboard.net.connections import ConnectionRegistry, LiveConnection
+from scoreboard.net.connections import LiveConnection
 from scoreboard.net.http.refusals import refused
-from scoreboard.net.limits import TOO_SLOW, LiveLimits
+from scoreboard.net.limits import TOO_SLOW
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.expiry import warn_of_end
 from scoreboard.realtime.payloads import last_cursor, name_and_payload
+from scoreboard.realtime.services import LiveServices
 
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
@@ -61,7 +59,7 @@ class SseEncoder(EventEncoder):
         return b"".join(frames)
 
 
-#: One for all streams.
+#: One for all services.
 _ENCODER: Final = SseEncoder()
 
 
@@ -75,15 +73,14 @@ class Stream(Protocol):
 
     transport: Any  # a TCP or unix connection; Twisted's ITransport promises less than one keeps
     encoder: EventEncoder = _ENCODER
-    _log = Logger()
     _open = False
     _joined = False
     _warned_s = 0
     _ignored_bytes = 0
 
-    def __init__(self, streams: Streams, player: Player, address: str, since: Cursor | None, header_lines: bytes) -> None:
+    def __init__(self, services: LiveServices, player: Player, address: str, since: Cursor | None, header_lines: bytes) -> None:
         self.player = player
-        self._streams = streams
+        self._services = services
         self._address = address
         self._since = since
         self._header_lines = header_lines
@@ -92,27 +89,27 @@ class Stream(Protocol):
 
     def connectionMade(self) -> None:
         """The transport is ours: a seat, the head, and then the board."""
-        streams = self._streams
+        services = self._services
         self._writer = SocketWriter(self.transport)
         if not isinstance(self.transport.getPeer(), UNIXAddress):
             self.transport.setTcpNoDelay(True)
-        self._beat_s = self._heard_s = streams.clock.seconds()
-        if not streams.registry.add(self):
+        self._beat_s = self._heard_s = services.clock.seconds()
+        if not services.registry.add(self):
             self.transport.abortConnection()
             return
-        refusal = streams.registry.admit(self, self._address)
+        refusal = services.registry.admit(self, self._address)
         if refusal is not None:
             self._writer.offer(refused(refusal).encode(b"", last=True))
             self._end()
             return
         self._open = True
         self._writer.offer(b"HTTP/1.1 200 OK\r\n" + self._header_lines + _HEAD)
-        streams.announcer.enter(self)
-        ensureDeferred(self._begin()).addErrback(self._failed)
+        services.announcer.enter(self)
+        services.run("sse_begin", self._begin(), lambda: self.close(OUR_FAULT))
 
     async def _begin(self) -> None:
         """Into the room. Until we are in nothing is offered: what happens meanwhile is in what we begin with."""
-        announcer = self._streams.announcer
+        announcer = self._services.announcer
         try:
             if self._since is None:
                 events = _afresh(await announcer.join(self))
@@ -130,13 +127,13 @@ class Stream(Protocol):
     def dataReceived(self, data: bytes) -> None:
         """There is nothing that a client could say here."""
         self._ignored_bytes += len(data)
-        if self._ignored_bytes > self._streams.settings.ignored_bytes_max:
+        if self._ignored_bytes > self._services.limits.ignored_bytes_max:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client has gone and leaves nothing behind."""
         self._leave()
-        self._streams.registry.remove(self)
+        self._services.registry.remove(self)
 
     # For the announcer
 
@@ -158,11 +155,11 @@ class Stream(Protocol):
                 self.transport.abortConnection()
         elif self.player.expires_at_s <= wall_s:
             self.close(TOKEN_ENDED)
-        elif self._writer.unread_s(now_s) >= self._streams.settings.read_timeout_s:
-            self._streams.registry.note_slow()
+        elif self._writer.unread_s(now_s) >= self._services.limits.read_timeout_s:
+            self._services.registry.note_slow()
             self.close(NOT_READ)
         elif not self._writer.drained:
-            if now_s - self._heard_s >= self._streams.settings.write_timeout_s:
+            if now_s - self._heard_s >= self._services.limits.write_timeout_s:
                 self.close(UNREAD)
         else:
             self._heard_s = now_s
@@ -180,35 +177,22 @@ class Stream(Protocol):
 
     def _end(self, code: int = 0) -> None:
         self._leave()
-        self._deadline_s = self._streams.clock.seconds() + self._streams.settings.close_timeout_for(code)
+        self._deadline_s = self._services.clock.seconds() + self._services.limits.close_timeout_for(code)
         self._writer.close_writing()
 
     def _leave(self) -> None:
         if self._open:
             self._open = self._joined = False
-            self._streams.announcer.leave(self)
-
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("a stream could not begin", failure=failure)
-        self.close(OUR_FAULT)
+            self._services.announcer.leave(self)
 
 
-class Streams:
-    """Opens streams. All of them, and all sockets, are in one lobby."""
-
-    def __init__(self, *, announcer: Announcer, registry: ConnectionRegistry, settings: LiveLimits, clock: IReactorTime) -> None:
-        self.announcer = announcer
-        self.registry = registry
-        self.settings = settings
-        self.clock = clock
-
-    def open(self, player: Player, address: str, since: Cursor | None, header_lines: bytes) -> WebSocketResource:
-        """What takes over a request's connection. ``address`` is whom limits count, ``lines`` go into the head."""
-        return WebSocketResource(_Once(Stream(self, player, address, since, header_lines)))
+def open_stream(services: LiveServices, player: Player, address: str, since: Cursor | None, lines: bytes) -> WebSocketResource:
+    """Return the resource that takes over a request's connection. Limits count ``address``; the header gets ``lines``."""
+    return WebSocketResource(_Once(Stream(services, player, address, since, lines)))
 
 
 class _Once(ServerFactory):
-    """A factory of one protocol, which is made already."""
+    """Factory of one protocol, which is made already."""
 
     def __init__(self, protocol: Stream) -> None:
         self._protocol = protocol

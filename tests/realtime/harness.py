@@ -23,6 +23,7 @@ from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
+from scoreboard.realtime.services import LiveServices
 from tests.balconies import Balcony
 from tests.realtime.cable import Cable, Client
 
@@ -140,15 +141,17 @@ class Harness:
             http_limits=HttpLimits(), limits=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter
         )
         self.registry.start()
-        self.factory = NativeFactory(
+        self.services = LiveServices(
             authenticator=OpenAuthenticator(),
             announcer=self.announcer,
             registry=self.registry,
-            settings=self.settings,
+            limits=self.settings,
             clock=self.clock,
+            meter=self.meter,
             address_of=lambda peer, forwarded: forwarded or peer,
             check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
+        self.factory = NativeFactory(self.services)
 
     @property
     def connected(self) -> int:

@@ -18,6 +18,7 @@ from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
+from scoreboard.realtime.services import LiveServices
 from tests.awaiting import run
 from tests.realtime.harness import Gauges, OpenAuthenticator, SmallAnnouncer
 
@@ -36,14 +37,16 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
             http_limits=HttpLimits(), limits=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges()
         )
         registry.start()
-        factory = NativeFactory(
+        services = LiveServices(
             authenticator=OpenAuthenticator(),
             announcer=SmallAnnouncer(),
             registry=registry,
-            settings=limits,
+            limits=limits,
             clock=reactor,
+            meter=Gauges(),
             address_of=lambda peer, forwarded: peer,
         )
+        factory = NativeFactory(services)
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
         threads = ThreadPool(0, 1)  # the reactor's own would outlive the test
         threads.start()

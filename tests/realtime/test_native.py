@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged
 from tests.realtime.cable import frame
@@ -152,6 +153,7 @@ def test_a_fault_of_ours_is_logged_and_closes_with_1011(harness: Harness) -> Non
     assert [entry["log_failure"].type for entry in logged] == [ZeroDivisionError]
     assert client.closed() == (1011, "the server has a fault")
     assert b"secret" not in client.cable.sent
+    assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
 def test_a_socket_ends_with_its_token(harness: Harness) -> None:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged, ScoreChanged
 from scoreboard.domain.players import Player
-from scoreboard.realtime.sse import HEARTBEAT_S, SseEncoder, Stream, Streams
+from scoreboard.realtime.sse import HEARTBEAT_S, SseEncoder, Stream
 from tests.realtime.cable import Cable
 from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 
@@ -35,9 +36,8 @@ class Watching:
     def __init__(
         self, harness: Harness, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7"
     ) -> None:
-        streams = Streams(announcer=harness.announcer, registry=harness.registry, settings=harness.settings, clock=harness.clock)
         player = Player(user_id="amy", username="amy", role="user", expires_at_s=NOW_S + life_s)
-        self.stream = Stream(streams, player, address, since, b"X-More: lines\r\n")
+        self.stream = Stream(harness.services, player, address, since, b"X-More: lines\r\n")
         self.cable = Cable()
         self.cable.protocol = self.stream
         harness.cables.append(self.cable)
@@ -191,6 +191,13 @@ def test_without_a_board_the_client_is_sent_to_come_again(harness: Harness) -> N
     harness.announcer.broken = StoreUnavailable("no board")
     answered = Watching(harness).received()
     assert parsed(answered.removeprefix(HEAD))[0][2]["code"] == 1013
+
+
+def test_a_fault_while_a_stream_begins_is_counted_and_closes_it(harness: Harness) -> None:
+    harness.announcer.broken = ZeroDivisionError("secret detail")
+    answered = Watching(harness).received()
+    assert parsed(answered.removeprefix(HEAD))[0][2] == {"code": 1011, "reason": "the server has a fault"}
+    assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
 def test_a_stopping_server_says_goodbye(harness: Harness) -> None:

@@ -23,7 +23,8 @@ from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import SEPARATOR
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.engineio.websocket import EngineFactory
-from scoreboard.realtime.socketio.client import SocketIoServices
+from scoreboard.realtime.services import LiveServices
+from scoreboard.realtime.socketio.client import ClientFactory
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.realtime.cable import Cable, Client, frame
 from tests.realtime.harness import NOW_S, Gauges, OpenAuthenticator, RateLimiterDouble, SmallAnnouncer
@@ -128,31 +129,25 @@ class Harness:
         )
         self.registry.start()
         sids = (f"sid-{number}" for number in itertools.count(1))
-        self.endpoints = SocketIoServices(
+        services = LiveServices(
             authenticator=OpenAuthenticator(),
             announcer=self.announcer,
-            session_store=self.session_store,
-            events=self.settings.events,
-            clock=self.clock,
-            new_sid=lambda: next(sids),
-        )
-        self.engine = Engine(
-            settings=engine or EngineSettings(),
-            requests=self.settings.frames,
             registry=self.registry,
+            limits=self.settings,
             clock=self.clock,
-            new_sid=lambda: next(sids),
-            handler_factory=board or self.endpoints.make_client,
-        )
-        self.factory = EngineFactory(
-            engine=self.engine,
-            registry=self.registry,
-            settings=self.settings,
-            clock=self.clock,
+            meter=self.meter,
             address_of=lambda peer, forwarded: forwarded or peer,
             check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
-        self.resource = EngineResource(self.factory)
+        self.clients = ClientFactory(services, session_store=self.session_store, new_sid=lambda: next(sids))
+        self.engine = Engine(
+            services,
+            settings=engine or EngineSettings(),
+            new_sid=lambda: next(sids),
+            handler_factory=board or self.clients.make_client,
+        )
+        self.factory = EngineFactory(self.engine)
+        self.resource = EngineResource(self.engine)
         self.cables: list[Cable] = []
 
     @property

@@ -47,7 +47,7 @@ def harness() -> Harness:
 
 @pytest.fixture
 def slow(harness: Harness) -> SlowSessionStore:
-    slow = harness.endpoints.session_store = SlowSessionStore(harness.clock.seconds)
+    slow = harness.clients.session_store = SlowSessionStore(harness.clock.seconds)
     slow.held = Deferred()
     return slow
 
@@ -206,7 +206,7 @@ def test_a_server_that_was_restarted_or_another_one_takes_it_back(harness: Harne
     _restart(harness, client)
     assert client.goodbye() == 1012
     other = Harness()
-    other.endpoints.session_store = harness.session_store
+    other.clients.session_store = harness.session_store
     other.announcer.missed = (TOP,)
     client, now, answered = come_back(other, was["pid"])
     assert now == was

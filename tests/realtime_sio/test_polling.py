@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.frames import binary_frame, text_frame
@@ -325,3 +326,13 @@ def test_messages_of_any_kind_come_back_in_order() -> None:
     sid = harness.open()
     harness.post(sid, b"4hello\x1ebAQIDBA==\x1e4again")
     assert harness.get(sid).answer == (200, b"4hello\x1ebAQIDBA==\x1e4again")
+
+
+def test_a_fault_while_a_session_opens_is_counted_and_answered() -> None:
+    rate_limiter = RateLimiterDouble()
+    harness = Harness(rate_limiter=rate_limiter)
+    request = harness.get()
+    rate_limiter.answer.errback(ZeroDivisionError("secret detail"))
+    assert (request.status, b"secret" in request.answered) == (503, False)
+    assert harness.meter.counts[FAILURES_METRIC] == 1
+    assert harness.is_empty

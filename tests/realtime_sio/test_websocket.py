@@ -7,6 +7,7 @@ import json
 import pytest
 from twisted.internet.defer import Deferred
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.realtime.engineio.limits import EngineSettings
@@ -233,6 +234,7 @@ def test_a_join_that_fails_is_told_or_ends_the_session(harness: Harness, broken:
         assert '"UNAVAILABLE"' in client.texts()[0]
     else:
         assert code(client) == 1011
+        assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
 def test_an_answer_for_who_has_left_is_dropped(harness: Harness) -> None:

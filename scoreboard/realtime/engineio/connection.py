@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
 from scoreboard.domain.close_reasons import CloseReason
-from scoreboard.domain.limits import Limit, TokenBucket
+from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Refusal
-from scoreboard.net.connections import ConnectionRegistry, LiveConnection
+from scoreboard.net.connections import LiveConnection
 from scoreboard.net.socket_writer import FrameSink, SocketWriter
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced, Session, Transport
+from scoreboard.realtime.services import LiveServices
 
 TOO_MANY: Final = CloseReason(code=1008, reason="too many requests or packets a second")
 NO_CAPACITY: Final = CloseReason(code=1013, reason="there is no seat")
@@ -54,18 +55,17 @@ class Engine:
 
     def __init__(
         self,
+        services: LiveServices,
         *,
         settings: EngineSettings,
-        requests: Limit,
-        registry: ConnectionRegistry,
-        clock: IReactorTime,
         new_sid: Callable[[], str],
         handler_factory: Callable[[EngineConnection], MessageHandler],
     ) -> None:
+        self.services = services
         self.settings = settings
-        self.requests = requests
-        self.registry = registry
-        self.clock = clock
+        self.requests = services.limits.frames
+        self.registry = services.registry
+        self.clock = services.clock
         self.new_sid = new_sid
         self.handler_factory = handler_factory
         self.connections: dict[str, EngineConnection] = {}

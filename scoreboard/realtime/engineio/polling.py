@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import parse_qs
 
-from twisted.internet.defer import ensureDeferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -29,6 +26,7 @@ _TEXT: Final = b"Content-Type: text/plain; charset=UTF-8\r\n" + NO_STORE
 _POSTED: Final = Response(200, b"ok", _TEXT)
 _TOO_LARGE: Final = Refusal(reason=Reason.BODY_TOO_LARGE, message="The payload is over maxPayload")
 _NOT_TEXT: Final = Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, message="A payload is plain text")
+_FAULT: Final = refused(unavailable("The server has a fault"))
 _TOO_MANY: Final = "Too many requests. Please try again later."
 
 
@@ -36,13 +34,12 @@ class EngineResource(Resource):
     """Engine.IO at one path, over both transports."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
-    _log = Logger()
 
-    def __init__(self, factory: EngineFactory) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__()
-        self._factory = factory
-        self._engine: Engine = factory.engine
-        self._websockets = WebSocketResource(factory)
+        self._engine = engine
+        self._factory = EngineFactory(engine)
+        self._websockets = WebSocketResource(self._factory)
 
     @property
     def sessions(self) -> int:
@@ -74,7 +71,7 @@ class EngineResource(Resource):
         elif wanted.sid is not None:
             self._continue(request, wanted.sid)
         elif request.method == b"GET":
-            ensureDeferred(self._open(request)).addErrback(self._failed, request)
+            self._engine.services.run("engineio_open", self._open(request), lambda: request.respond(_FAULT))
         else:
             raise Refused(BAD_METHOD)
 
@@ -118,10 +115,6 @@ class EngineResource(Resource):
         except (Misplaced, Malformed):
             raise Refused(BAD_REQUEST) from None
         request.respond(_POSTED)
-
-    def _failed(self, failure: Failure, request: Request) -> None:
-        self._log.failure("a session could not be opened", failure=failure)
-        request.respond(refused(unavailable("The server has a fault")))
 
 
 def _query(request: Request) -> dict[str, list[str]]:

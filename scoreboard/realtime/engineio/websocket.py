@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.refusals import Refused
-from scoreboard.net.connections import ConnectionRegistry
-from scoreboard.net.limits import LiveLimits
 from scoreboard.net.websocket.connection import ConnectionRequest, Stage, WebSocketConnection, WebSocketFactory
 from scoreboard.realtime.engineio.connection import NO_UPGRADE, Engine, EngineConnection
 from scoreboard.realtime.engineio.query import read_query
@@ -93,15 +88,13 @@ class EngineFactory(WebSocketFactory):
 
     protocol = EngineWebSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
 
-    def __init__(
-        self,
-        *,
-        engine: Engine,
-        registry: ConnectionRegistry,
-        settings: LiveLimits,
-        clock: IReactorTime,
-        address_of: Callable[[str, str | None], str],
-        check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
-    ) -> None:
-        super().__init__(registry=registry, settings=settings, clock=clock, address_of=address_of, check_rate=check_rate)
+    def __init__(self, engine: Engine) -> None:
+        services = engine.services
+        super().__init__(
+            registry=services.registry,
+            settings=services.limits,
+            clock=services.clock,
+            address_of=services.address_of,
+            check_rate=services.check_rate,
+        )
         self.engine = engine

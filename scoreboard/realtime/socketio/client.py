@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import ensureDeferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from scoreboard.boundaries.announcer import Announcer
-from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.boundaries.sessions import SessionStore
 from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import Event
-from scoreboard.domain.limits import Limit, TokenBucket
+from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Refusal, Refused, malformed
 from scoreboard.domain.saved_session import SavedSession
 from scoreboard.realtime.client_session import ClientSession
@@ -27,6 +21,7 @@ from scoreboard.realtime.engineio.session import BAD_PACKET
 from scoreboard.realtime.native import OUR_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.realtime.payloads import refusal_payload
 from scoreboard.realtime.requests import Reply, RequestResult, ask
+from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.socketio.auth import Auth, read_auth
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left
 from scoreboard.realtime.socketio.encoders import SocketIoEncoder
@@ -44,41 +39,29 @@ _PLAIN: Final = (SocketIoEncoder(), SocketIoEncoder(rows=True))
 _RECOVERABLE: Final = (SocketIoEncoder(recoverable=True), SocketIoEncoder(rows=True, recoverable=True))
 
 
-class SocketIoServices:
-    """What every subscriber needs of the house."""
+class ClientFactory:
+    """Makes clients, and holds what all of them use."""
 
-    def __init__(
-        self,
-        *,
-        authenticator: Authenticator,
-        announcer: Announcer,
-        session_store: SessionStore,
-        events: Limit,
-        clock: IReactorTime,
-        new_sid: Callable[[], str],
-    ) -> None:
-        self.authenticator = authenticator
-        self.announcer = announcer
+    def __init__(self, services: LiveServices, *, session_store: SessionStore, new_sid: Callable[[], str]) -> None:
+        self.services = services
         self.session_store = session_store
-        self.events = events
-        self.clock = clock
+        self.events = services.limits.events
         self.new_sid = new_sid
 
     def make_client(self, connection: EngineConnection) -> SocketIoClient:
-        """A passenger for a new line."""
+        """Make the handler of a new Engine.IO session."""
         return SocketIoClient(connection, self)
 
 
 class SocketIoClient:
     """Implements line.Passenger."""
 
-    __slots__ = ("_client", "_connection", "_conversation", "_events", "_saved_session", "_services")
-    _log = Logger()
+    __slots__ = ("_client", "_connection", "_conversation", "_events", "_factory", "_saved_session")
 
-    def __init__(self, connection: EngineConnection, services: SocketIoServices) -> None:
+    def __init__(self, connection: EngineConnection, factory: ClientFactory) -> None:
         self._connection = connection
-        self._services = services
-        self._conversation = Conversation(services.new_sid)
+        self._factory = factory
+        self._conversation = Conversation(factory.new_sid)
         self._events = TokenBucket()
         self._client: ClientSession | None = None
         self._saved_session: SavedSession | None = None  # what is kept of the client if it is lost now
@@ -92,8 +75,8 @@ class SocketIoClient:
             return
         if said is None:
             return
-        services = self._services
-        if not self._events.hit(services.events, 1, int(services.clock.seconds() * 1000))[0]:
+        factory = self._factory
+        if not self._events.hit(factory.events, 1, int(factory.services.clock.seconds() * 1000))[0]:
             self._close(TOO_MANY_EVENTS)
             return
         match said:
@@ -140,14 +123,14 @@ class SocketIoClient:
         elif auth.pid is None:
             self._begin(client)
         else:
-            ensureDeferred(self._recover(client, auth.pid, auth.since)).addErrback(self._failed)
+            self._run("socketio_recover", self._recover(client, auth.pid, auth.since))
 
     def _visit(self, auth: Auth) -> ClientSession | None:
         """A visitor that its token proves. Nothing is offered to it before it is let in."""
         encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
         client = ClientSession(
-            authenticator=self._services.authenticator,
-            announcer=self._services.announcer,
+            authenticator=self._factory.services.authenticator,
+            announcer=self._factory.services.announcer,
             encoder=encoder,
             rows_encoder=rows_encoder,
             writer=SHUT,
@@ -157,7 +140,7 @@ class SocketIoClient:
 
     async def _recover(self, client: ClientSession, pid: str, since: Cursor) -> None:
         """Let a client that was lost in again, as the one that it was if that is known."""
-        saved_session = await self._services.session_store.restore(pid, client.player.user_id)
+        saved_session = await self._factory.session_store.restore(pid, client.player.user_id)
         if saved_session is None:
             if client is self._client:
                 self._begin(client)
@@ -176,7 +159,7 @@ class SocketIoClient:
 
     def _begin(self, client: ClientSession, events: Sequence[Event] = ()) -> None:
         """A new session that can be taken back later."""
-        new_sid = self._services.new_sid
+        new_sid = self._factory.new_sid
         self._saved_session = SavedSession(sid=new_sid(), pid=new_sid(), user_id=client.player.user_id)
         self._accept(client, events)
 
@@ -189,7 +172,7 @@ class SocketIoClient:
     def _persist(self, saved_session: SavedSession) -> None:
         close_reason = self._connection.close_reason
         if close_reason is not None and is_loss(close_reason):
-            self._services.session_store.persist(saved_session)
+            self._factory.session_store.persist(saved_session)
 
     def _leave(self) -> None:
         client, self._client, self._saved_session = self._client, None, None
@@ -207,7 +190,10 @@ class SocketIoClient:
         if isinstance(result, Reply | Refusal):
             self._answer(result, said, client)
         else:
-            ensureDeferred(result).addCallback(self._answer, said, client).addErrback(self._failed)
+            self._run("socketio_event", self._answer_later(result, said, client))
+
+    async def _answer_later(self, result: Awaitable[RequestResult], said: Emitted, client: ClientSession) -> None:
+        self._answer(await result, said, client)
 
     def _answer(self, result: RequestResult, said: Emitted, client: ClientSession) -> None:
         """Acknowledge to whoever wants it; a refusal nobody waits for is an event."""
@@ -229,6 +215,5 @@ class SocketIoClient:
             self._connection.reply(dismissal)
         self._connection.close(close_reason)
 
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("an event could not be answered", failure=failure)
-        self._close(OUR_FAULT)
+    def _run(self, task: str, work: Coroutine[Any, Any, None]) -> None:
+        self._factory.services.run(task, work, lambda: self._close(OUR_FAULT))
