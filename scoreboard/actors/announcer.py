@@ -23,6 +23,7 @@ from scoreboard.actors.catch_up import missed, missed_own, player_events, specta
 from scoreboard.actors.fan_out import FanOut
 from scoreboard.actors.fan_out_pace import FanOutPace, Ticker
 from scoreboard.actors.members import Groups, Member
+from scoreboard.actors.pending_changes import PendingChanges, unseen
 from scoreboard.actors.room import Room
 from scoreboard.actors.spectators import Spectators
 from scoreboard.actors.views import Views
@@ -32,19 +33,16 @@ from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ranking import Ranking
 from scoreboard.domain.board_pages import Page, RankRange, View
 from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, STALLED
-from scoreboard.domain.coalesce import coalesce, every_step
+from scoreboard.domain.coalesce import every_step
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import Event, PlayerSuspended, ScoreChanged, SpectatingEnded
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.saved_session import ResumeResult
-from scoreboard.domain.standings import POINTS_MAX
 from scoreboard.failpoints import Failpoint, no_failpoint
 
 TOP_ROWS: Final = 10
 TOP: Final = RankRange(offset=0, limit=TOP_ROWS)
-#: Players whose newest change waits for a tick; a change of one more player is not sent, but the board's top is.
-CHANGES_WAITING_MAX: Final = 10_000
 
 
 class Announcer(boundary.Announcer):
@@ -75,8 +73,7 @@ class Announcer(boundary.Announcer):
         self._room = Room()
         self._spectators = Spectators(forbids_spectators)
         self._views = Views()
-        self._changes: dict[str, ScoreChanged] = {}
-        self._steps: set[Cursor] = set()
+        self._pending = PendingChanges()
         self._sent_at = self._shown_at = Cursor(epoch=0, seq=0)
 
     async def stop(self) -> None:
@@ -93,10 +90,10 @@ class Announcer(boundary.Announcer):
 
     @override
     def leave(self, listener: Listener) -> None:
+        self.quit(listener)
         member = self._members.pop(listener, None)
         if member is not None:
             self._own.remove(listener.player.user_id, member)
-            self._quit(member)
             self._spectators.leave(member)
             self._fan_out.end_stall(member)
             member.extra = None
@@ -146,11 +143,8 @@ class Announcer(boundary.Announcer):
     def quit(self, listener: Listener) -> None:
         member = self._members.get(listener)
         if member is not None:
-            self._quit(member)
-
-    def _quit(self, member: Member) -> None:
-        self._views.drop_all(member)
-        self._room.leave(member)
+            self._views.drop_all(member)
+            self._room.leave(member)
 
     # Views and spectators
 
@@ -221,42 +215,33 @@ class Announcer(boundary.Announcer):
     @override
     def publish(self, changes: Sequence[ScoreChanged]) -> None:
         self._views.note(changes)
-        self._steps.update(change.cursor for change in changes)
-        waiting = self._changes
-        for change in changes:
-            earlier = waiting.get(change.user_id)
-            if earlier is None and len(waiting) >= CHANGES_WAITING_MAX:
-                self._meter.count("announcements_dropped_total")
-            else:
-                waiting[change.user_id] = coalesce(earlier, change)
+        dropped = self._pending.add(changes)
+        if dropped:
+            self._meter.count("announcements_dropped_total", dropped)
         self._ticker.wake()
 
     def _end_tick(self) -> bool:
         self._fan_out.end_tick()
-        unsent = self._changes or self._fan_out.stalled or self._room.has_newcomers or self._views.waiting
+        unsent = self._pending.by_user or self._fan_out.stalled or self._room.has_newcomers or self._views.waiting
         return bool(unsent) or self._ranking.cursor > self._sent_at
 
     async def _tick(self) -> None:
-        changes, self._changes = self._changes, {}
-        steps, self._steps = self._steps, set()
+        changes, self._pending = self._pending, PendingChanges()
         views = self._views.take()
         pages = await self._read([TOP, *views])
         if pages is None:
             self._views.put_back(views)
-            self._steps |= steps
-            later, self._changes = self._changes, changes
-            for change in later.values():
-                self._changes[change.user_id] = coalesce(self._changes.get(change.user_id), change)
+            self._pending = changes.put_before(self._pending)
             return
         page = pages[0]
-        if not every_step(self._sent_at, page.cursor, steps):
+        if not every_step(self._sent_at, page.cursor, changes.steps):
             self._views.note_all(views)
         self._sent_at = page.cursor
         self._failpoint("telling")
-        news = [msgspec.structs.replace(change, cursor=page.cursor) for change in changes.values()]
-        unseen = self._unseen(page, news)
-        self._add_extras(news, unseen, zip(views, pages[1:], strict=True))
-        for audience in self._room.begin_tick(page, unseen):
+        news = [msgspec.structs.replace(change, cursor=page.cursor) for change in changes.by_user.values()]
+        for_room = unseen(news, page, self._score_updates_max)
+        self._add_extras(news, for_room, zip(views, pages[1:], strict=True))
+        for audience in self._room.begin_tick(page, for_room):
             await self._fan_out.offer(audience, self._room.tick)
         self._fan_out.offer_rest()
         self._fan_out.check_stalled(page, drained=self._views.renew, expired=self._close_stalled)
@@ -276,21 +261,12 @@ class Announcer(boundary.Announcer):
             return None
         return None if pages[0].degraded or pages[0].cursor < self._shown_at else pages
 
-    def _unseen(self, page: Page, news: Sequence[ScoreChanged]) -> list[ScoreChanged]:
-        """Return the moves that the top does not show, the best ranks first if there are too many for one tick."""
-        shown = {row.user_id for row in page.rows}
-        unseen = [change for change in news if change.user_id not in shown]
-        if len(unseen) > self._score_updates_max:
-            unseen.sort(key=lambda change: change.rank or POINTS_MAX)  # players that were taken off the board come last
-            del unseen[self._score_updates_max :]
-        return unseen
-
     def _add_extras(
-        self, news: Sequence[ScoreChanged], unseen: Sequence[ScoreChanged], views: Iterable[tuple[View, Page]]
+        self, news: Sequence[ScoreChanged], for_room: Sequence[ScoreChanged], views: Iterable[tuple[View, Page]]
     ) -> None:
         """Add what single listeners get: their player's own events, the awards of spectated players, the followed views."""
         add = self._fan_out.add_extra
-        sent_to_room = {change.user_id for change in unseen}
+        sent_to_room = {change.user_id for change in for_room}
         for change in news:
             for member in self._own.of(change.user_id):
                 own = () if member.in_room and change.user_id in sent_to_room else (change,)

@@ -1,4 +1,4 @@
-"""The native protocol: one JSON object a text message. What comes in becomes calls on a visitor (docs/protocol-live.md)."""
+"""Native protocol over WebSocket: one JSON object a text message (docs/protocol-live.md)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ TOO_MANY_EVENTS: Final = CloseReason(code=1008, reason="too many events a second
 OUR_FAULT: Final = CloseReason(code=1011, reason="the server has a fault")
 
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
-#: Why a first token closes the socket; another first token would say the same.
-_NO_ENTRY: Final = {Reason.INVALID_TOKEN: BAD_TOKEN, Reason.FORBIDDEN: ACCOUNT_SUSPENDED}
-#: One for all sockets: the announcer frames an event once for each wire that it meets.
+#: A refusal of a first token closes the connection: another token of the same client would be refused as well.
+_CLOSED_FOR: Final = {Reason.INVALID_TOKEN: BAD_TOKEN, Reason.FORBIDDEN: ACCOUNT_SUSPENDED}
+#: Shared by all connections: the announcer encodes an event once for each encoder.
 _ENCODER: Final = NativeEncoder()
 _ROWS_ENCODER: Final = NativeEncoder(rows=True)
 
@@ -41,12 +41,12 @@ _message = msgspec.json.Decoder(_Message)
 
 
 class NativeSocket(WebSocketConnection):
-    """One socket that speaks the native protocol."""
+    """Connection that speaks the native protocol."""
 
     factory: NativeFactory
 
     def connectionMade(self) -> None:
-        """The transport is ours."""
+        """Take the transport."""
         super().connectionMade()
         factory = self.factory
         self._events = TokenBucket()
@@ -56,26 +56,26 @@ class NativeSocket(WebSocketConnection):
             encoder=_ENCODER,
             rows_encoder=_ROWS_ENCODER,
             writer=self.writer,
-            hang_up=self.close,
+            close=self.close,
         )
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether a token has proved who it is."""
+        """Whether a token has proved the player."""
         return self._client.is_authenticated
 
     def authenticate(self, token: str | None) -> Refusal | None:
-        """A token in the handshake is judged there; without one there is time for the event ``auth``."""
+        """Check the token of the handshake. Without one the client has some time for the event ``auth``."""
         return None if token is None else self._client.authenticate(token)
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
-        """The lobby's sweep: has the token ended, is anything else due?"""
+        """Close the connection if its token has ended, and do what else is due."""
         if self.state == self.STATE_OPEN and self._client.has_ended(wall_s):
             self.close(TOKEN_ENDED)
         super().check_deadlines(now_s, wall_s)
 
     def message_received(self, message: bytes) -> None:
-        """A whole text message came."""
+        """Handle a whole text message."""
         factory = self.factory
         if not self._events.hit(factory.events, 1, int(factory.clock.seconds() * 1000))[0]:
             self._answer(_SLOW_DOWN, None)
@@ -93,11 +93,11 @@ class NativeSocket(WebSocketConnection):
             factory.services.run("native_event", self._answer_later(result, wanted.id), self._close_on_fault)
 
     def disconnected(self) -> None:
-        """Nothing reaches the client any more."""
+        """Note that nothing reaches the client any more."""
         self._client.disconnected()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone; the circle of socket and visitor is broken, so that neither waits for the garbage collector."""
+        """Forget the connection. Its session refers to it; without this, both would wait for the garbage collector."""
         super().connectionLost(reason)
         del self._client
 
@@ -106,10 +106,10 @@ class NativeSocket(WebSocketConnection):
             return
         if isinstance(result, Refusal):
             self.reply(_ENCODER.refuse(result, number))
-            if not self.is_authenticated and result.reason in _NO_ENTRY:
-                self.close(_NO_ENTRY[result.reason])
+            if not self.is_authenticated and result.reason in _CLOSED_FOR:
+                self.close(_CLOSED_FOR[result.reason])
             return
-        if self.stage is Stage.UNAUTHENTICATED:  # not any more: nothing else is done for strangers
+        if self.stage is Stage.UNAUTHENTICATED:  # it has a player now: only ``auth`` is answered without one
             self.set_idle_deadline()
         frames = b"" if number is None else _ENCODER.ack(number, result.data)
         frames += _ENCODER.encode(result.events)
@@ -124,7 +124,7 @@ class NativeSocket(WebSocketConnection):
 
 
 class NativeFactory(WebSocketFactory):
-    """Makes native sockets; see ShellFactory for what it takes besides."""
+    """Factory of native connections."""
 
     protocol = NativeSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import (
     AchievementUnlocked,
     BoardChanged,
@@ -141,7 +142,7 @@ class _Typed(_Shape, frozen=True):
 
 
 class _Unlocked(_Shape, frozen=True):
-    """The specification has ``milestone`` beside ``type``, and nothing else."""
+    """The specification puts ``milestone``, and nothing else, beside ``type``."""
 
     type: Literal["SCORE_MILESTONE"]
     milestone: int
@@ -216,18 +217,18 @@ def _payload(event: Event) -> bytes:
 
 
 def view_payload(view: View) -> bytes:
-    """A view as a client asks for it."""
+    """Encode a view as a client asks for it."""
     return encode(_view(view))
 
 
 def refusal_payload(refusal: Refusal) -> bytes:
-    """A refusal as JSON: ``{"code": …, "error": …, "message": …}``, and when to come back if that is known."""
+    """Encode a refusal: ``{"code": …, "error": …, "message": …}``, and ``retryAfter`` in seconds if that is known."""
     named = f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message
     return encode(_Error(refusal.reason.value, refusal.reason.name, named, refusal.retry_after_s))
 
 
 def time_text(at_ms: int) -> str:
-    """A time as ISO 8601 in UTC, to the millisecond, as JavaScript writes it."""
+    """Write a time as ISO 8601 in UTC with milliseconds, as JavaScript does."""
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
@@ -239,20 +240,20 @@ def _rows_payload(page: Page, before: Sequence[Row], view: View | None = None) -
     return encode(_Typed("LEADERBOARD_ROWS", rows))
 
 
-def _row(row: Row) -> _Row:
-    return _Row(row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar)
+def _row_fields(row: Row) -> tuple[int, str, str, int, str, str | None]:
+    return row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar
 
 
 def _board(page: Page, reset: bool, view: View | None = None) -> _Board:
     cursor = page.cursor
-    rows = [_row(row) for row in page.rows]
+    rows = [_Row(*_row_fields(row)) for row in page.rows]
     shown, offset = _viewed(page, view)
     at = time_text(page.read_at_ms)
     return _Board(rows, page.total, at, cursor.epoch, cursor.seq, reset, shown, offset, page.degraded)
 
 
 def _viewed(page: Page, view: View | None) -> tuple[_Around | _RankRange | UnsetType, int | UnsetType]:
-    """Which view it is, and how many players stand above it; nothing for the top."""
+    """Return the view, and the number of players above it; UNSET for the top."""
     return (UNSET, UNSET) if view is None else (_view(view), offset_of(page.rows))
 
 
@@ -267,7 +268,7 @@ def _view(view: View) -> _Around | _RankRange:
 def _operation(operation: Operation) -> _Enter | _Leave | _Move | _Points:
     match operation:
         case Enter(row=row):
-            return _Enter(row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar)
+            return _Enter(*_row_fields(row))
         case Leave(user_id=user_id):
             return _Leave(user_id)
         case Move(user_id=user_id, rank=rank):
@@ -276,43 +277,24 @@ def _operation(operation: Operation) -> _Enter | _Leave | _Move | _Points:
             return _Points(user_id, points, time_text(updated_at_ms))
 
 
+def _at(at_ms: int, cursor: Cursor) -> tuple[str, int, int]:
+    return time_text(at_ms), cursor.epoch, cursor.seq
+
+
 def _score(event: ScoreChanged) -> _Score:
-    cursor = event.cursor
-    return _Score(
-        event.user_id,
-        event.username,
-        event.points,
-        event.rank,
-        event.previous_rank,
-        time_text(event.at_ms),
-        cursor.epoch,
-        cursor.seq,
-    )
+    at = _at(event.at_ms, event.cursor)
+    return _Score(event.user_id, event.username, event.points, event.rank, event.previous_rank, *at)
 
 
 def _rank(event: RankAchieved) -> _Rank:
-    cursor = event.cursor
-    return _Rank(
-        event.user_id, event.milestone, event.rank, event.previous_rank, time_text(event.at_ms), cursor.epoch, cursor.seq
-    )
+    return _Rank(event.user_id, event.milestone, event.rank, event.previous_rank, *_at(event.at_ms, event.cursor))
 
 
 def _award_summary(event: PlayerActed) -> _AwardSummary:
-    cursor, award = event.cursor, event.award
-    return _AwardSummary(
-        event.user_id,
-        event.username,
-        award.action_type,
-        award.points,
-        award.total,
-        event.rank,
-        event.previous_rank,
-        time_text(award.at_ms),
-        cursor.epoch,
-        cursor.seq,
-    )
+    award, at = event.award, _at(event.award.at_ms, event.cursor)
+    made = award.action_type, award.points, award.total
+    return _AwardSummary(event.user_id, event.username, *made, event.rank, event.previous_rank, *at)
 
 
 def _milestone(event: AchievementUnlocked) -> _Milestone:
-    cursor = event.cursor
-    return _Milestone(event.user_id, event.milestone, event.points, time_text(event.at_ms), cursor.epoch, cursor.seq)
+    return _Milestone(event.user_id, event.milestone, event.points, *_at(event.at_ms, event.cursor))

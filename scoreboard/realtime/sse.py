@@ -1,7 +1,7 @@
-"""Server-sent events: the same events on a plain HTTP answer that never ends, for who has an EventSource and no WebSocket.
+"""Server-sent events: the live events as an HTTP response that does not end, for clients without a WebSocket.
 
-A stream is a listener like any socket: the announcer's ticks, the lobby's seats and sweep, the socket tried before the
-reactor. It is read from only to learn that the client has gone.
+A stream is a listener and a live connection, with the same ticks and limits as a WebSocket. The server reads from it only to
+learn that the client has disconnected.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class SseEncoder(EventEncoder):
         return b"".join(frames)
 
 
-#: One for all services.
+#: Shared by all streams: the announcer encodes an event once for each encoder.
 _ENCODER: Final = SseEncoder()
 
 
@@ -69,9 +69,9 @@ class _Goodbye(msgspec.Struct, frozen=True):
 
 
 class Stream(Protocol):
-    """One client. Implements boundaries.Listener and is a guest of the lobby."""
+    """One client: a boundaries.Listener, and a LiveConnection of the registry."""
 
-    transport: Any  # a TCP or unix connection; Twisted's ITransport promises less than one keeps
+    transport: Any  # a TCP or UNIX connection, which has more methods than Twisted's ITransport
     encoder: EventEncoder = _ENCODER
     _open = False
     _joined = False
@@ -88,7 +88,7 @@ class Stream(Protocol):
     # The connection
 
     def connectionMade(self) -> None:
-        """The transport is ours: a seat, the head, and then the board."""
+        """Take the transport: count the connection, then send the header and the board."""
         services = self._services
         self._writer = SocketWriter(self.transport)
         if not isinstance(self.transport.getPeer(), UNIXAddress):
@@ -108,7 +108,7 @@ class Stream(Protocol):
         services.run("sse_begin", self._begin(), lambda: self.close(OUR_FAULT))
 
     async def _begin(self) -> None:
-        """Into the room. Until we are in nothing is offered: what happens meanwhile is in what we begin with."""
+        """Join the room. Nothing is offered before that: the first events hold what happened meanwhile."""
         announcer = self._services.announcer
         try:
             if self._since is None:
@@ -125,20 +125,20 @@ class Stream(Protocol):
                 self.offer(_ENCODER.encode(events))
 
     def dataReceived(self, data: bytes) -> None:
-        """There is nothing that a client could say here."""
+        """Ignore what the client sends, up to a limit."""
         self._ignored_bytes += len(data)
         if self._ignored_bytes > self._services.limits.ignored_bytes_max:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The client has gone and leaves nothing behind."""
+        """Forget the client."""
         self._leave()
         self._services.registry.remove(self)
 
     # For the announcer
 
     def offer(self, frames: bytes) -> None:
-        """Hand over all that a tick owes this client."""
+        """Write all that a tick has for this client."""
         self._writer.offer(frames)
 
     @property
@@ -146,10 +146,10 @@ class Stream(Protocol):
         """Whether more may be offered."""
         return self._joined and self._writer.drained
 
-    # For the lobby
+    # For the registry
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
-        """The lobby's sweep: has the token ended, does the client read, is a heartbeat due?"""
+        """Close the stream if its token has ended or its client does not read; send a heartbeat if one is due."""
         if not self._open:
             if now_s >= self._deadline_s:
                 self.transport.abortConnection()
@@ -169,7 +169,7 @@ class Stream(Protocol):
                 self._writer.offer(_HEARTBEAT)
 
     def close(self, close_reason: CloseReason) -> None:
-        """Say why, and let the client see the end."""
+        """Tell the client why, and end the response."""
         if self._open:
             goodbye = msgspec.json.encode(_Goodbye(close_reason.code, close_reason.reason))
             self._writer.offer(b"event: goodbye\ndata: %b\n\n" % goodbye)

@@ -43,7 +43,7 @@ class Crowd:
                 announcer=SmallAnnouncer(),
                 encoder=ENCODER,
                 writer=SocketWriter(connection),
-                hang_up=lambda close_reason: None,
+                close=lambda close_reason: None,
             )
             for connection in self.ours
         ]

@@ -136,7 +136,7 @@ def _say(talk: Conversation, step: str, namespace: str, asked: Emitted | None) -
         case "emit":
             return talk.emit(namespace, "x", [b"1"], [b"\1"])
         case "dismiss":
-            return talk.dismiss(namespace)
+            return talk.disconnect(namespace)
     return b"" if asked is None else talk.acknowledge(asked, asked.args, asked.attachments)
 
 

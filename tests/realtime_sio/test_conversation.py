@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
-from scoreboard.realtime.socketio.conversation import NAMESPACES_MAX, OWED_MAX, Conversation, Emitted, Entered, Left
+from scoreboard.realtime.socketio.conversation import NAMESPACES_MAX, UNACKNOWLEDGED_MAX, Conversation, Emitted, Entered, Left
 from scoreboard.realtime.socketio.packets import Kind, Packet, read_packet
 
 
@@ -116,7 +116,7 @@ def test_namespaces_are_apart_and_leaving_one_leaves_the_others() -> None:
     assert talk.receive('2["a"]') == Emitted("/", "a", (), None, ())
     assert talk.receive("0/custom,") == Entered("/custom", b"")
     assert payload_of(talk.accept("/custom")) == b'40/custom,{"sid":"c3"}'
-    assert payload_of(talk.dismiss("/custom")) == b"41/custom"
+    assert payload_of(talk.disconnect("/custom")) == b"41/custom"
 
 
 def test_namespaces_are_few() -> None:
@@ -138,7 +138,7 @@ def test_an_event_is_acknowledged_once_and_only_if_it_asked() -> None:
 
 def test_acknowledgements_that_are_waited_for_are_bounded_and_forgotten_at_the_end() -> None:
     talk = inside()
-    owed = [talk.receive(f'2{number}["m"]') for number in range(OWED_MAX)]
+    owed = [talk.receive(f'2{number}["m"]') for number in range(UNACKNOWLEDGED_MAX)]
     with pytest.raises(Malformed):
         talk.receive('2999["m"]')
     assert isinstance(owed[0], Emitted)

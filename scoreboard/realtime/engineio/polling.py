@@ -1,4 +1,4 @@
-"""Engine.IO over HTTP: a GET waits for packets, a POST brings some; the same path takes WebSockets."""
+"""Engine.IO over HTTP: a GET waits for packets, a POST sends some, and the same path accepts WebSockets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class EngineResource(Resource):
-    """Engine.IO at one path, over both transports."""
+    """Resource of Engine.IO at one path, for both transports."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
 
@@ -43,11 +43,11 @@ class EngineResource(Resource):
 
     @property
     def sessions(self) -> int:
-        """How many there are, whatever carries them."""
+        """Number of sessions, over either transport."""
         return len(self._engine.connections)
 
     def render(self, request: Request) -> int:
-        """Answer, now or when there is something to say."""
+        """Answer a request: at once, or a GET when there are packets."""
         try:
             self._dispatch(request)
         except Refused as error:
@@ -87,7 +87,7 @@ class EngineResource(Resource):
             raise Refused(BAD_REQUEST)
 
     async def _open(self, request: Request) -> None:
-        """A new session, if there is room for one more."""
+        """Open a session, unless the client is refused."""
         factory, address = self._factory, request.counted_as
         if factory.check_rate is not None:
             verdict = await factory.check_rate(address)
@@ -95,7 +95,7 @@ class EngineResource(Resource):
                 wait_s = -(-verdict.retry_after_ms // 1000)
                 request.respond(refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=wait_s)))
                 return
-        if request.has_left:  # while we waited; it would leave a session behind
+        if request.has_left:  # it disconnected meanwhile, and would never close the session
             return
         connection = self._engine.open(address)
         if isinstance(connection, Refusal):

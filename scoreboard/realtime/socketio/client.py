@@ -1,4 +1,4 @@
-"""The subscriber: one Socket.IO client of the board. What it says becomes calls on a visitor (docs/protocol-socketio.md)."""
+"""Socket.IO clients of the board: their packets become calls on a client session (docs/protocol-socketio.md)."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from scoreboard.realtime.socketio.auth import Auth, read_auth
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left
 from scoreboard.realtime.socketio.encoders import SocketIoEncoder
 from scoreboard.realtime.socketio.packets import MAIN
-from scoreboard.realtime.socketio.recovery import SHUT, is_loss
+from scoreboard.realtime.socketio.recovery import NO_WRITER, is_loss
 
-#: What a client is told when it may not come in; the specification's words.
+#: Messages of a refused CONNECT; the specification's words.
 AUTHENTICATION_FAILED: Final = "Authentication failed"
 INVALID_NAMESPACE: Final = "Invalid namespace"
 
 _BINARY: Final = malformed("data", "no event takes binary data")
 _TOO_MUCH: Final = malformed("data", "an event takes one argument at most")
-#: One of a kind for all subscribers: the announcer frames an event once for each wire that it meets.
+#: Shared by all clients: the announcer encodes an event once for each encoder.
 _PLAIN: Final = (SocketIoEncoder(), SocketIoEncoder(rows=True))
 _RECOVERABLE: Final = (SocketIoEncoder(recoverable=True), SocketIoEncoder(rows=True, recoverable=True))
 
@@ -54,7 +54,7 @@ class ClientFactory:
 
 
 class SocketIoClient:
-    """Implements line.Passenger."""
+    """Implements connection.MessageHandler."""
 
     __slots__ = ("_client", "_connection", "_conversation", "_events", "_factory", "_saved_session")
 
@@ -64,10 +64,10 @@ class SocketIoClient:
         self._conversation = Conversation(factory.new_sid)
         self._events = TokenBucket()
         self._client: ClientSession | None = None
-        self._saved_session: SavedSession | None = None  # what is kept of the client if it is lost now
+        self._saved_session: SavedSession | None = None  # saved if the connection is lost now
 
     def message_received(self, message: str | bytes) -> None:
-        """A message of the engine came."""
+        """Handle a message of the Engine.IO session."""
         try:
             said = self._conversation.receive(message)
         except Malformed:
@@ -88,17 +88,17 @@ class SocketIoClient:
                 self._leave()
 
     def transport_changed(self) -> None:
-        """The client is on a WebSocket now."""
-        if self._client is not None and self._client.writer is not SHUT:
+        """Write to the WebSocket from now on."""
+        if self._client is not None and self._client.writer is not NO_WRITER:
             self._client.writer = self._connection.writer
 
     def check_deadlines(self, wall_s: float) -> None:
-        """Has the token ended?"""
+        """Close the connection if the token has ended."""
         if self._client is not None and self._client.has_ended(wall_s):
             self._close(TOKEN_ENDED)
 
     def disconnected(self) -> None:
-        """Nothing reaches the client any more."""
+        """Save the session if it can be recovered, and forget the client."""
         self._conversation.end()
         if self._client is not None and self._saved_session is not None:
             self._persist(msgspec.structs.replace(self._saved_session, subscriptions=self._client.subscriptions))
@@ -112,7 +112,7 @@ class SocketIoClient:
             auth = read_auth(said.auth)
         except Refused:
             auth = None
-        client = None if auth is None else self._visit(auth)
+        client = None if auth is None else self._new_session(auth)
         if auth is None or client is None:
             self._connection.reply(self._conversation.refuse(MAIN, AUTHENTICATION_FAILED))
             return
@@ -125,32 +125,32 @@ class SocketIoClient:
         else:
             self._run("socketio_recover", self._recover(client, auth.pid, auth.since))
 
-    def _visit(self, auth: Auth) -> ClientSession | None:
-        """A visitor that its token proves. Nothing is offered to it before it is let in."""
+    def _new_session(self, auth: Auth) -> ClientSession | None:
+        """Return a session for the token's player, or None. Nothing is offered to it before it is accepted."""
         encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
         client = ClientSession(
             authenticator=self._factory.services.authenticator,
             announcer=self._factory.services.announcer,
             encoder=encoder,
             rows_encoder=rows_encoder,
-            writer=SHUT,
-            hang_up=self._close,
+            writer=NO_WRITER,
+            close=self._close,
         )
         return client if client.authenticate(auth.token) is None else None
 
     async def _recover(self, client: ClientSession, pid: str, since: Cursor) -> None:
-        """Let a client that was lost in again, as the one that it was if that is known."""
+        """Accept a client that had a session before: with that session, if it was saved."""
         saved_session = await self._factory.session_store.restore(pid, client.player.user_id)
         if saved_session is None:
             if client is self._client:
                 self._begin(client)
             return
-        if client is not self._client:  # lost again meanwhile
+        if client is not self._client:  # the connection was lost again meanwhile
             self._persist(saved_session)
             return
         self._saved_session = saved_session
         recovery = await client.recover(saved_session.subscriptions, since)
-        if client is not self._client:  # kept already, by `gone`
+        if client is not self._client:  # saved again by `disconnected`
             return
         if recovery.recovered:
             self._accept(client, recovery.events)
@@ -158,7 +158,7 @@ class SocketIoClient:
             self._begin(client, recovery.events)
 
     def _begin(self, client: ClientSession, events: Sequence[Event] = ()) -> None:
-        """A new session that can be taken back later."""
+        """Accept a client with a new session that it can recover later."""
         new_sid = self._factory.new_sid
         self._saved_session = SavedSession(sid=new_sid(), pid=new_sid(), user_id=client.player.user_id)
         self._accept(client, events)
@@ -181,7 +181,7 @@ class SocketIoClient:
 
     def _emitted(self, said: Emitted) -> None:
         client = self._client
-        if client is None or not said.name:  # we ask for no acknowledgements, so one means nothing
+        if client is None or not said.name:  # the server asks for no acknowledgements, so one is ignored
             return
         if said.attachments or len(said.args) > 1:
             self._answer(_BINARY if said.attachments else _TOO_MUCH, said, client)
@@ -196,10 +196,10 @@ class SocketIoClient:
         self._answer(await result, said, client)
 
     def _answer(self, result: RequestResult, said: Emitted, client: ClientSession) -> None:
-        """Acknowledge to whoever wants it; a refusal nobody waits for is an event."""
+        """Acknowledge a request if the client asked for it. A refusal without an acknowledgement is an event."""
         data = refusal_payload(result) if isinstance(result, Refusal) else result.data
         frames = self._conversation.acknowledge(said, [data])
-        if client is not self._client:  # it has left meanwhile; one that came back asked nothing
+        if client is not self._client:  # it left meanwhile; a client that joined since then did not ask
             return
         if isinstance(result, Reply):
             frames += client.encoder.encode(result.events)
@@ -209,10 +209,10 @@ class SocketIoClient:
             self._connection.reply(frames)
 
     def _close(self, close_reason: CloseReason) -> None:
-        """Close; who must change something before it comes back is put out first, so that it does not come back by itself."""
-        put_out = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, ACCOUNT_SUSPENDED)
-        if put_out and (dismissal := self._conversation.dismiss(MAIN)):
-            self._connection.reply(dismissal)
+        """Close the connection. After DISCONNECT, sent where a new try would fail, a client does not reconnect by itself."""
+        disconnects = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, ACCOUNT_SUSPENDED)
+        if disconnects and (packet := self._conversation.disconnect(MAIN)):
+            self._connection.reply(packet)
         self._connection.close(close_reason)
 
     def _run(self, task: str, work: Coroutine[Any, Any, None]) -> None:
