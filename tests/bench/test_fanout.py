@@ -16,7 +16,7 @@ from scoreboard.domain.events import BoardChanged
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder
-from tests.realtime.cable import Watchlist
+from tests.realtime.fake_transport import Watchlist
 from tests.realtime.harness import OpenAuthenticator, SmallAnnouncer, page
 
 SOCKETS = 2_000

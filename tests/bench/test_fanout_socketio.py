@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Protocol
 
 from scoreboard.domain.events import BoardChanged
-from tests.realtime.cable import Watchlist
+from tests.realtime.fake_transport import Watchlist
 from tests.realtime.harness import page
 from tests.realtime_sio.harness import Harness
 

@@ -24,8 +24,8 @@ from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.services import LiveServices
-from tests.balconies import Balcony
-from tests.realtime.cable import Cable, Client
+from tests.realtime.fake_transport import Cable, Client
+from tests.recording_announcer import RecordingAnnouncer
 
 NOW_S = 1_761_129_015
 HOUR_S = 3_600
@@ -57,7 +57,7 @@ class OpenAuthenticator:
         return None
 
 
-class SmallAnnouncer(Balcony):
+class SmallAnnouncer(RecordingAnnouncer):
     """One room and no ticks: the test tells. Joins can be held back, or fail."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from twisted.logger import capturedLogs
 
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.http.cors import cors
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime.harness import Harness, RateLimiterDouble
 
 

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 
 

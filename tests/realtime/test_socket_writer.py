@@ -13,7 +13,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from scoreboard.net.socket_writer import UNSENT_BYTES_MAX, SocketWriter
-from tests.realtime.cable import Watchlist
+from tests.realtime.fake_transport import Watchlist
 
 #: What the client's own kernel keeps for it, and what ours makes one segment of.
 CLIENTS_OWN_BYTES = 131_072

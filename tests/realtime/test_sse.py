@@ -16,7 +16,7 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged, ScoreChanged
 from scoreboard.domain.players import Player
 from scoreboard.realtime.sse import HEARTBEAT_S, SseEncoder, Stream
-from tests.realtime.cable import Cable
+from tests.realtime.fake_transport import Cable
 from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 
 HEAD = (

@@ -26,7 +26,7 @@ from scoreboard.realtime.engineio.websocket import EngineFactory
 from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.socketio.client import ClientFactory
 from scoreboard.storage.memory.sessions import MemorySessionStore
-from tests.realtime.cable import Cable, Client, frame
+from tests.realtime.fake_transport import Cable, Client, frame
 from tests.realtime.harness import NOW_S, Gauges, OpenAuthenticator, RateLimiterDouble, SmallAnnouncer
 
 ADDRESS = "192.0.2.7"

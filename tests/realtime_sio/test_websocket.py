@@ -11,7 +11,7 @@ from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.realtime.engineio.limits import EngineSettings
-from tests.realtime.cable import Cable, frame
+from tests.realtime.fake_transport import Cable, frame
 from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, Request, SioClient
 
 

@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from scoreboard.net.websocket.resource import WebSocketResource
-from tests.realtime.cable import Cable, Client, frame
+from tests.realtime.fake_transport import Cable, Client, frame
 from tests.realtime.harness import Harness
 
 

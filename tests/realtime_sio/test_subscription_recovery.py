@@ -9,7 +9,7 @@ from scoreboard.domain.events import TokenExpiring
 from scoreboard.domain.refusals import NO_SPECTATORS
 from scoreboard.realtime.socketio.encoders import SocketIoEncoder
 from tests.realtime_sio.harness import Harness
-from tests.realtime_sio.test_coming_back import MOVED, arrive, come_back
+from tests.realtime_sio.test_session_recovery import MOVED, arrive, come_back
 
 VIEWS = [Around(user_id="amy", rows=5), RankRange(offset=100, limit=50)]
 

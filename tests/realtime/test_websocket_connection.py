@@ -18,7 +18,7 @@ from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.events import BoardChanged
 from scoreboard.net import connections as registry
 from tests.awaiting import started
-from tests.realtime.cable import Cable, frame
+from tests.realtime.fake_transport import Cable, frame
 from tests.realtime.harness import Harness, page
 
 RESTART = CloseReason(code=1012, reason="the server is stopping")

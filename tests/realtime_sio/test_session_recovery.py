@@ -17,7 +17,7 @@ from scoreboard.domain.saved_session import SavedSession
 from scoreboard.service.edge import RESTARTING
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.awaiting import result_of, started
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime.harness import page
 from tests.realtime_sio.harness import Harness, SioClient
 

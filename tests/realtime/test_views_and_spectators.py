@@ -14,7 +14,7 @@ from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import AchievementUnlocked, Event, PlayerActed, PlayerSuspended, SpectatingEnded, ViewChanged
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_VIEWS
-from tests.realtime.cable import Client
+from tests.realtime.fake_transport import Client
 from tests.realtime.harness import NOW_S, Harness, page
 
 AT = Cursor(epoch=3, seq=18)

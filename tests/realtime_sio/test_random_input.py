@@ -19,7 +19,7 @@ from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Said
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, Request, SioClient
 
 SETTINGS = EngineSettings(ping_interval_ms=300, ping_timeout_ms=200, connect_timeout_ms=1_000, queued_bytes_max=200)

@@ -8,7 +8,7 @@ from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import Refusal
 
 
-class Balcony:
+class RecordingAnnouncer:
     """The views and spectators of an Announcer. ``refusal`` is what whoever asks hears instead."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, read_payload
 from scoreboard.realtime.socketio.packets import read_packet
 from scoreboard.service.wiring import new_sid
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
