@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Protocol
 
 from scoreboard.domain.events import BoardChanged
-from tests.realtime.fake_transport import Watchlist
+from tests.realtime.fake_transport import FakeReactor
 from tests.realtime.harness import page
 from tests.realtime_sio.harness import Harness
 
@@ -28,11 +28,11 @@ class Connection(tcp.Connection):
         return IPv4Address("TCP", "127.0.0.1", 40_000)
 
 
-class Crowd:
+class Clients:
     """Clients that have joined, over TCP, ours and theirs in one process."""
 
     def __init__(self) -> None:
-        reactor: Any = Watchlist()
+        reactor: Any = FakeReactor()
         self.harness = Harness(sockets_max=SOCKETS, sockets_per_address_max=SOCKETS)
         self.ours: list[Connection] = []
         self.theirs: list[socket.socket] = []
@@ -42,7 +42,7 @@ class Crowd:
                 connection = Connection(listener.accept()[0], Protocol(), reactor)
                 connection.connected = 1
                 self.ours.append(connection)
-                self.harness.seat_viewer(connection)
+                self.harness.add_viewer(connection)
         self.read_all()
 
     def read_all(self) -> None:
@@ -56,16 +56,16 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
+def clients() -> Iterator[Clients]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * SOCKETS)), hard))
-    crowd = Crowd()
-    yield crowd
-    crowd.close()
+    clients = Clients()
+    yield clients
+    clients.close()
 
 
-def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    viewers = list(crowd.harness.announcer.room)
+def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, clients: Clients) -> None:
+    viewers = list(clients.harness.announcer.room)
     assert len(viewers) == SOCKETS
 
     def tick() -> None:
@@ -74,15 +74,15 @@ def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, cr
             if viewer.drained:
                 viewer.offer(frames)
 
-    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=clients.read_all)
 
 
-def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    viewers = list(crowd.harness.announcer.room)
+def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, clients: Clients) -> None:
+    viewers = list(clients.harness.announcer.room)
     frames = viewers[0].encoder.encode((BoardChanged(page=page(players=2)),))
 
     def loop() -> None:
-        for connection in crowd.ours:
+        for connection in clients.ours:
             connection.socket.send(frames)
 
-    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=clients.read_all)

@@ -14,7 +14,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.python.failure import Failure
 
 
-class Watchlist:
+class FakeReactor:
     """The part of a reactor that a descriptor asks for."""
 
     def __init__(self) -> None:
@@ -34,14 +34,14 @@ class Watchlist:
         self.writers.discard(one)
 
 
-class Cable(FileDescriptor):
+class FakeTransport(FileDescriptor):
     """Our end of a connection. ``room`` is how many bytes the socket takes from now on; ``sent`` is what it took."""
 
     TLS = False
 
     def __init__(self, host: str = "192.0.2.7", room: int = 2**60) -> None:
-        self.watchlist = Watchlist()
-        super().__init__(self.watchlist)  # type: ignore[arg-type]  # all that a descriptor asks of it
+        self.fake_reactor = FakeReactor()
+        super().__init__(self.fake_reactor)  # type: ignore[arg-type]  # all that a descriptor asks of it
         self.connected = 1
         self.room = room
         self.sent = b""
@@ -85,7 +85,7 @@ class Cable(FileDescriptor):
 
     @property
     def reading(self) -> bool:
-        return self in self.watchlist.readers
+        return self in self.fake_reactor.readers
 
     @property
     def waiting_bytes(self) -> int:
@@ -95,7 +95,7 @@ class Cable(FileDescriptor):
         """What a reactor does with an aborted or a writable socket, until it is done or the socket is full."""
         if self._aborting:
             self.lose(ConnectionAborted(), "aborted")
-        while self.lost is None and self in self.watchlist.writers:
+        while self.lost is None and self in self.fake_reactor.writers:
             before = len(self.sent), self.waiting_bytes, self.finished
             why = self.doWrite()
             if why is not None:
@@ -107,25 +107,25 @@ class Cable(FileDescriptor):
 class Client:
     """The other end: speaks RFC 6455 as badly as the test wants."""
 
-    def __init__(self, cable: Cable) -> None:
-        self.cable = cable
+    def __init__(self, transport: FakeTransport) -> None:
+        self.transport = transport
         self._read = 0
 
     def send(self, data: bytes) -> None:
-        if self.cable.lost is None and self.cable.reading:
-            self.cable.protocol.dataReceived(data)
-        self.cable.step()
+        if self.transport.lost is None and self.transport.reading:
+            self.transport.protocol.dataReceived(data)
+        self.transport.step()
 
-    def vanish(self) -> None:
+    def break_connection(self) -> None:
         """The connection breaks."""
-        self.cable.lose(ConnectionLost(), "broken")
+        self.transport.lose(ConnectionLost(), "broken")
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """It has read to the end of the stream, and closes."""
-        assert self.cable.finished
-        self.cable.lose(ConnectionDone(), "closed")
+        assert self.transport.finished
+        self.transport.lose(ConnectionDone(), "closed")
 
-    def shake_hands(self, target: str = "/ws", *extra: str, token: str | None = None, **headers: str | None) -> str:
+    def handshake(self, target: str = "/ws", *extra: str, token: str | None = None, **headers: str | None) -> str:
         """Ask for an upgrade; the answer's head. Headers are named with underscores; None leaves one out."""
         fields: dict[str, str | None] = {
             "host": "board.example",
@@ -141,24 +141,24 @@ class Client:
         return self.head()
 
     def head(self) -> str:
-        head, sep, _ = self.cable.sent[self._read :].partition(b"\r\n\r\n")
+        head, sep, _ = self.transport.sent[self._read :].partition(b"\r\n\r\n")
         if not sep:
             return ""
         self._read += len(head) + len(sep)
         return head.decode("latin-1")
 
     def body(self) -> Any:
-        body = self.cable.sent[self._read :]
+        body = self.transport.sent[self._read :]
         self._read += len(body)
         return json.loads(body)
 
-    def say(self, event: str, data: Any = None, number: int | None = None) -> None:
+    def send_event(self, event: str, data: Any = None, number: int | None = None) -> None:
         message = {"event": event, **({} if data is None else {"data": data}), **({} if number is None else {"id": number})}
         self.send(frame(1, json.dumps(message).encode()))
 
     def frames(self) -> list[tuple[int, bytes]]:
         """(opcode, payload) of what came since the last look."""
-        found, data = [], self.cable.sent[self._read :]
+        found, data = [], self.transport.sent[self._read :]
         at = 0
         while at < len(data):
             assert data[at] & 0x70 == 0

@@ -24,7 +24,7 @@ from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.services import LiveServices
-from tests.realtime.fake_transport import Cable, Client
+from tests.realtime.fake_transport import Client, FakeTransport
 from tests.recording_announcer import RecordingAnnouncer
 
 NOW_S = 1_761_129_015
@@ -39,7 +39,7 @@ def page(seq: int = 17, players: int = 2) -> Page:
     return Page(cursor=Cursor(epoch=3, seq=seq), total=players, rows=rows, read_at_ms=NOW_S * 1000)
 
 
-class OpenAuthenticator:
+class FakeAuthenticator:
     """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` is."""
 
     def authenticate(self, token: str) -> Player | Refusal:
@@ -57,7 +57,7 @@ class OpenAuthenticator:
         return None
 
 
-class SmallAnnouncer(RecordingAnnouncer):
+class FakeAnnouncer(RecordingAnnouncer):
     """One room and no ticks: the test tells. Joins can be held back, or fail."""
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class SmallAnnouncer(RecordingAnnouncer):
                 listener.offer(listener.encoder.encode((event,)))
 
 
-class Gauges:
+class RecordingMeter:
     """Remembers what it was set to."""
 
     def __init__(self) -> None:
@@ -127,13 +127,13 @@ class Gauges:
 class Harness:
     """The live wing with its doors."""
 
-    def __init__(self, *, rate_limiter: RateLimiterDouble | None = None, **settings: Any) -> None:
+    def __init__(self, *, rate_limiter: FakeRateLimiter | None = None, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(1_000)
         self.wall_ahead_s = 0.0
-        self.cables: list[Cable] = []
-        self.meter = Gauges()
-        self.announcer = SmallAnnouncer()
+        self.transports: list[FakeTransport] = []
+        self.meter = RecordingMeter()
+        self.announcer = FakeAnnouncer()
         self.settings = msgspec.structs.replace(
             LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
         )
@@ -142,7 +142,7 @@ class Harness:
         )
         self.registry.start()
         self.services = LiveServices(
-            authenticator=OpenAuthenticator(),
+            authenticator=FakeAuthenticator(),
             announcer=self.announcer,
             registry=self.registry,
             limits=self.settings,
@@ -161,37 +161,37 @@ class Harness:
     def wall_ms(self) -> int:
         return int((NOW_S + self.clock.seconds() - 1_000 + self.wall_ahead_s) * 1000)
 
-    def plug_in(self, cable: Cable | None = None) -> Client:
+    def connect(self, transport: FakeTransport | None = None) -> Client:
         """A connection, before any handshake."""
-        cable = cable or Cable()
-        self.cables.append(cable)
-        cable.protocol = self.factory.buildProtocol(cable.getPeer())
-        cable.protocol.makeConnection(cable)
-        cable.step()
-        return Client(cable)
+        transport = transport or FakeTransport()
+        self.transports.append(transport)
+        transport.protocol = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        transport.step()
+        return Client(transport)
 
-    def visit(self, token: str | None = "amy", **headers: Any) -> Client:
+    def open_websocket(self, token: str | None = "amy", **headers: Any) -> Client:
         """An open socket."""
-        client = self.plug_in()
-        head = client.shake_hands(token=token, **headers)
+        client = self.connect()
+        head = client.handshake(token=token, **headers)
         assert head.startswith("HTTP/1.1 101 "), head
         return client
 
     def viewer(self, token: str = "amy") -> Client:
         """An open socket in the room, its snapshot seen."""
-        client = self.visit(token)
-        client.say("join:leaderboard")
+        client = self.open_websocket(token)
+        client.send_event("join:leaderboard")
         client.frames()
         return client
 
     def pass_time(self, seconds: float, step_s: float = 1.0) -> None:
         for _ in range(int(seconds / step_s)):
             self.clock.advance(step_s)
-            for cable in self.cables:
-                cable.step()
+            for transport in self.transports:
+                transport.step()
 
 
-class RateLimiterDouble:
+class FakeRateLimiter:
     """A gate that answers when the test says so."""
 
     def __init__(self) -> None:
@@ -203,5 +203,5 @@ class RateLimiterDouble:
         return await self.answer
 
 
-_conforms: tuple[type[Announcer], type[Authenticator]] = (SmallAnnouncer, OpenAuthenticator)
-__all__ = ["Harness", "RateLimiterDouble", "StoreUnavailable", "page"]
+_conforms: tuple[type[Announcer], type[Authenticator]] = (FakeAnnouncer, FakeAuthenticator)
+__all__ = ["FakeRateLimiter", "Harness", "StoreUnavailable", "page"]

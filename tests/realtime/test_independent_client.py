@@ -20,7 +20,7 @@ from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
 from scoreboard.realtime.services import LiveServices
 from tests.awaiting import run
-from tests.realtime.harness import Gauges, OpenAuthenticator, SmallAnnouncer
+from tests.realtime.harness import FakeAnnouncer, FakeAuthenticator, RecordingMeter
 
 LATER_S = 2**31
 
@@ -34,16 +34,20 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         reactor: Any = _reactor
         limits = LiveLimits(origins=(), sockets_max=50, sockets_per_address_max=50, **settings)
         registry = ConnectionRegistry(
-            http_limits=HttpLimits(), limits=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges()
+            http_limits=HttpLimits(),
+            limits=limits,
+            clock=reactor,
+            wall_ms=lambda: int(time.time() * 1000),
+            meter=RecordingMeter(),
         )
         registry.start()
         services = LiveServices(
-            authenticator=OpenAuthenticator(),
-            announcer=SmallAnnouncer(),
+            authenticator=FakeAuthenticator(),
+            announcer=FakeAnnouncer(),
             registry=registry,
             limits=limits,
             clock=reactor,
-            meter=Gauges(),
+            meter=RecordingMeter(),
             address_of=lambda peer, forwarded: peer,
         )
         factory = NativeFactory(services)

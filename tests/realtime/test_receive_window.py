@@ -14,7 +14,7 @@ SECONDS = 60
 ACKNOWLEDGED_S = 0.06
 
 
-class Peer:
+class ClientKernel:
     """A client's kernel: what it took, what its program read, and the window that it announces."""
 
     def __init__(self, buffer_bytes: int = BUFFER_BYTES) -> None:
@@ -37,14 +37,14 @@ class Peer:
         self.pair.close()
 
 
-def longest(peer: Peer, offered: int, read: int) -> float:
+def longest(peer: ClientKernel, offered: int, read: int) -> float:
     found = max(peer.second(offered, read) for _ in range(SECONDS))
     peer.close()
     return found
 
 
 def test_who_reads_nothing_is_found_out_before_its_buffer_is_full() -> None:
-    peer = Peer(buffer_bytes=2**22)
+    peer = ClientKernel(buffer_bytes=2**22)
     for _ in range(5):
         assert peer.second(50_000, 50_000) == 0
     assert [peer.second(50_000, 0) for _ in range(10)] == [float(number) for number in range(1, 11)]
@@ -52,7 +52,7 @@ def test_who_reads_nothing_is_found_out_before_its_buffer_is_full() -> None:
 
 
 def test_who_reads_nothing_goes_on_counting_when_its_buffer_is_full() -> None:
-    peer = Peer()
+    peer = ClientKernel()
     for _ in range(5):
         peer.second(50_000, 50_000)
     assert [peer.second(50_000, 0) for _ in range(10)][-1] >= 9
@@ -60,20 +60,20 @@ def test_who_reads_nothing_goes_on_counting_when_its_buffer_is_full() -> None:
 
 
 def test_who_reads_all_is_never_counted() -> None:
-    assert longest(Peer(), 50_000, 50_000) == 0
+    assert longest(ClientKernel(), 50_000, 50_000) == 0
 
 
 def test_who_reads_slower_than_it_is_sent_is_counted_only_while_its_buffer_fills() -> None:
-    assert longest(Peer(), 200_000, 20_000) <= 2
-    assert longest(Peer(), 70_000, 20_000) <= 4
+    assert longest(ClientKernel(), 200_000, 20_000) <= 2
+    assert longest(ClientKernel(), 70_000, 20_000) <= 4
 
 
 def test_what_is_too_little_to_judge_by_is_not_counted() -> None:
-    assert longest(Peer(buffer_bytes=2**22), TAKEN_BYTES_MIN // (int(SPAN_S_MAX) + 2), 0) == 0
+    assert longest(ClientKernel(buffer_bytes=2**22), TAKEN_BYTES_MIN // (int(SPAN_S_MAX) + 2), 0) == 0
 
 
 def test_a_silence_does_not_count_as_unread() -> None:
-    peer = Peer(buffer_bytes=2**22)
+    peer = ClientKernel(buffer_bytes=2**22)
     peer.second(50_000, 50_000)
     before = peer.second(50_000, 0)
     assert max(peer.second(0, 0) for _ in range(SECONDS)) == before
@@ -83,7 +83,7 @@ def test_a_silence_does_not_count_as_unread() -> None:
 
 
 def test_a_network_that_is_away_is_not_taken_for_a_program_that_does_not_read() -> None:
-    peer = Peer()
+    peer = ClientKernel()
     peer.second(50_000, 50_000)
     for _ in range(SECONDS):  # nothing is acknowledged, and there would be room
         peer.now_s += 1
@@ -92,8 +92,8 @@ def test_a_network_that_is_away_is_not_taken_for_a_program_that_does_not_read() 
 
 
 def test_a_small_buffer_that_is_read_is_not_taken_for_a_shut_window() -> None:
-    assert longest(Peer(buffer_bytes=4_096), 1_000, 1_000) == 0
-    assert longest(Peer(buffer_bytes=4_096), 4_096, 4_096) == 0
+    assert longest(ClientKernel(buffer_bytes=4_096), 1_000, 1_000) == 0
+    assert longest(ClientKernel(buffer_bytes=4_096), 4_096, 4_096) == 0
 
 
 def test_a_unix_socket_cannot_be_known() -> None:

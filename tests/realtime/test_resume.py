@@ -16,9 +16,9 @@ def harness() -> Harness:
 
 
 def test_rows_come_as_operations_and_the_rest_as_ever(harness: Harness) -> None:
-    rows, whole = harness.visit("amy"), harness.visit("bob")
-    rows.say("join:leaderboard", {"mode": "rows"}, 1)
-    whole.say("join:leaderboard", {"mode": "top"}, 1)
+    rows, whole = harness.open_websocket("amy"), harness.open_websocket("bob")
+    rows.send_event("join:leaderboard", {"mode": "rows"}, 1)
+    whole.send_event("join:leaderboard", {"mode": "top"}, 1)
     for client in (rows, whole):
         assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
     before, after = page(17, 3).rows, page(18, 2)
@@ -46,8 +46,8 @@ def test_rows_come_as_operations_and_the_rest_as_ever(harness: Harness) -> None:
 
 
 def test_every_operation_is_spelt_as_the_docs_say(harness: Harness) -> None:
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"mode": "rows"})
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"mode": "rows"})
     client.events()
     one, two, three = page(17, 3).rows
     board = page(18, 4)
@@ -81,16 +81,16 @@ def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(harness: Ha
         at_ms=NOW_S * 1000,
     )
     harness.announcer.missed = (moved,)
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"since": "3.12"}, 1)
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"since": "3.12"}, 1)
     ack, missed = client.events()
     assert ack == {"event": "ack", "id": 1, "data": {"epoch": 3, "seq": 17, "recovered": True}}
     assert (missed["event"], missed["data"]["data"]["userId"]) == ("score:update", "user-99")
 
 
 def test_who_was_away_too_long_is_told_and_gets_a_snapshot(harness: Harness) -> None:
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"since": "2.12", "mode": "rows"}, 1)
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"since": "2.12", "mode": "rows"}, 1)
     ack, snapshot = client.events()
     assert ack["data"] == {"epoch": 3, "seq": 17, "reset": True}
     assert (snapshot["event"], snapshot["data"]["data"]["reset"]) == ("leaderboard:update", True)
@@ -98,18 +98,18 @@ def test_who_was_away_too_long_is_told_and_gets_a_snapshot(harness: Harness) -> 
 
 @pytest.mark.parametrize("since", ["", "3", "3.", "-1.0", "03.1", "1.2.3", "1e3.0", "٣.١", "9" * 20 + ".1", 3.12])
 def test_a_cursor_that_is_none_is_refused(harness: Harness, since: object) -> None:
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"since": since}, 1)
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"since": since}, 1)
     (error,) = client.events()
     assert (error["event"], error["data"]["code"]) == ("error", 4000)
 
 
 def test_another_mode_takes_effect_with_the_next_join(harness: Harness) -> None:
     client = harness.viewer("amy")
-    client.say("join:leaderboard", {"mode": "rows"})
+    client.send_event("join:leaderboard", {"mode": "rows"})
     client.events()
     harness.announcer.announce(BoardChanged(page=page(18), before=page(17).rows))
-    client.say("join:leaderboard")
+    client.send_event("join:leaderboard")
     harness.announcer.announce(BoardChanged(page=page(19), before=page(18).rows))
     assert [event["event"] for event in client.events()] == ["leaderboard:rows", "leaderboard:update", "leaderboard:update"]
     assert len(harness.announcer.room) == 1

@@ -27,7 +27,7 @@ def harness() -> Harness:
 
 
 def asked(client: Client, event: str, data: object) -> Any:
-    client.say(event, data, 7)
+    client.send_event(event, data, 7)
     (answer,) = client.events()
     assert answer["id"] == 7
     return answer["data"]
@@ -50,7 +50,7 @@ def answered(harness: Harness, client: Client, event: Event) -> Any:
     ],
 )
 def test_a_view_is_followed_and_left(harness: Harness, wanted: object, view: View, spelt: object) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     assert asked(client, "join:leaderboard", {"view": wanted}) == {"epoch": 3, "seq": 17, "view": spelt}
     assert harness.announcer.followed == [view]
     assert not harness.announcer.room, "a view is beside the room"
@@ -78,18 +78,18 @@ def test_a_view_is_followed_and_left(harness: Harness, wanted: object, view: Vie
 )
 @pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
 def test_what_is_no_view_is_refused(harness: Harness, view: object, event: str) -> None:
-    assert asked(harness.visit("amy"), event, {"view": view})["code"] == 4000
+    assert asked(harness.open_websocket("amy"), event, {"view": view})["code"] == 4000
     assert harness.announcer.followed == []
 
 
 def test_a_view_has_no_past(harness: Harness) -> None:
-    refusal = asked(harness.visit("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
+    refusal = asked(harness.open_websocket("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
     assert refusal["message"].startswith("data.since: ")
 
 
 def test_too_many_views_are_refused(harness: Harness) -> None:
     harness.announcer.refusal = TOO_MANY_VIEWS
-    assert asked(harness.visit("amy"), "join:leaderboard", {"view": {"around": 5}})["code"] == 4290
+    assert asked(harness.open_websocket("amy"), "join:leaderboard", {"view": {"around": 5}})["code"] == 4290
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ def test_too_many_views_are_refused(harness: Harness) -> None:
     ],
 )
 def test_strangers_follow_nothing(harness: Harness, event: str, data: object) -> None:
-    assert asked(harness.visit(token=None), event, data)["code"] == 4010
+    assert asked(harness.open_websocket(token=None), event, data)["code"] == 4010
 
 
 def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(harness: Harness) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     board = page(18, 6)
     view, rows = Around(user_id="user-4", rows=1), board.rows[2:5]
     shown = answered(harness, client, ViewChanged(view=view, page=replace(board, rows=rows)))
@@ -142,7 +142,7 @@ def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(harnes
 
 @pytest.mark.parametrize("data", ["bob", {"userId": "bob"}])
 def test_a_player_is_spectated_by_id(harness: Harness, data: object) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     assert asked(client, "spectate:user", data) == {"userId": "bob"}
     assert harness.announcer.spectated == ["bob"]
     assert asked(client, "unspectate:user", data) == {"userId": "bob"}
@@ -151,12 +151,12 @@ def test_a_player_is_spectated_by_id(harness: Harness, data: object) -> None:
 
 @pytest.mark.parametrize("data", [None, 5, "", "two words", "leader/board", "x" * 65, "bob\n", ["bob"], {"user": "bob"}, {}])
 def test_an_id_that_is_none_makes_no_room(harness: Harness, data: object) -> None:
-    assert asked(harness.visit("amy"), "spectate:user", data)["code"] == 4000
+    assert asked(harness.open_websocket("amy"), "spectate:user", data)["code"] == 4000
     assert harness.announcer.spectated == []
 
 
 def test_why_one_may_not_spectate_is_said(harness: Harness) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     harness.announcer.refusal = NO_SPECTATORS
     assert asked(client, "spectate:user", "bob")["code"] == 4030
     harness.announcer.fault = StoreUnavailable("sql")
@@ -164,7 +164,7 @@ def test_why_one_may_not_spectate_is_said(harness: Harness) -> None:
 
 
 def test_a_deed_is_told_without_address_metadata_or_signature(harness: Harness) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     event = PlayerActed(cursor=AT, user_id="bob", username="Bob", award=AWARD, rank=5, previous_rank=7)
     assert answered(harness, client, event) == {
         "event": "player:action",
@@ -187,7 +187,7 @@ def test_a_deed_is_told_without_address_metadata_or_signature(harness: Harness) 
 
 
 def test_an_achievement_is_spelt_as_the_specification_has_it(harness: Harness) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     event = AchievementUnlocked(cursor=AT, user_id="amy", milestone=500, points=520, at_ms=NOW_S * 1000)
     received = answered(harness, client, event)
     assert received["event"] == "achievement:unlocked"
@@ -203,7 +203,7 @@ def test_an_achievement_is_spelt_as_the_specification_has_it(harness: Harness) -
 
 
 def test_notices_say_what_happened(harness: Harness) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     assert answered(harness, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
     assert answered(harness, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}
     (listener,) = harness.announcer.known

@@ -26,8 +26,8 @@ from scoreboard.realtime.engineio.websocket import EngineFactory
 from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.socketio.client import ClientFactory
 from scoreboard.storage.memory.sessions import MemorySessionStore
-from tests.realtime.fake_transport import Cable, Client, frame
-from tests.realtime.harness import NOW_S, Gauges, OpenAuthenticator, RateLimiterDouble, SmallAnnouncer
+from tests.realtime.fake_transport import Client, FakeTransport, frame
+from tests.realtime.harness import NOW_S, FakeAnnouncer, FakeAuthenticator, FakeRateLimiter, RecordingMeter
 
 ADDRESS = "192.0.2.7"
 
@@ -80,7 +80,7 @@ class Request:
         for end in self._ends:
             end.callback(None)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self.channel = None
         for end in self._ends:
             end.errback(Failure(ConnectionLost()))
@@ -111,15 +111,15 @@ class Harness:
     def __init__(
         self,
         *,
-        rate_limiter: RateLimiterDouble | None = None,
+        rate_limiter: FakeRateLimiter | None = None,
         engine: EngineSettings | None = None,
         board: Callable[[EngineConnection], Any] | None = None,
         **settings: Any,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_000)
-        self.meter = Gauges()
-        self.announcer = SmallAnnouncer()
+        self.meter = RecordingMeter()
+        self.announcer = FakeAnnouncer()
         self.session_store = MemorySessionStore(self.clock.seconds)
         self.settings = msgspec.structs.replace(
             LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
@@ -130,7 +130,7 @@ class Harness:
         self.registry.start()
         sids = (f"sid-{number}" for number in itertools.count(1))
         services = LiveServices(
-            authenticator=OpenAuthenticator(),
+            authenticator=FakeAuthenticator(),
             announcer=self.announcer,
             registry=self.registry,
             limits=self.settings,
@@ -148,7 +148,7 @@ class Harness:
         )
         self.factory = EngineFactory(self.engine)
         self.resource = EngineResource(self.engine)
-        self.cables: list[Cable] = []
+        self.transports: list[FakeTransport] = []
 
     @property
     def connected(self) -> int:
@@ -185,7 +185,7 @@ class Harness:
         assert answer[1].startswith(b"0{"), answer
         return str(msgspec.json.decode(answer[1][1:])["sid"])
 
-    def polls(self, token: str = "amy") -> str:
+    def open_connected(self, token: str = "amy") -> str:
         """A polling session that is connected."""
         sid = self.open()
         assert self.post(sid, b'40{"token":"%b"}' % token.encode()).answer == (200, b"ok")
@@ -202,19 +202,19 @@ class Harness:
 
     # WebSocket
 
-    def plug_in(self, **query: str) -> SioClient:
-        cable = Cable()
-        self.cables.append(cable)
-        cable.protocol = self.factory.buildProtocol(cable.getPeer())
-        cable.protocol.makeConnection(cable)
-        cable.step()
-        return SioClient(cable)
+    def connect(self, **query: str) -> SioClient:
+        transport = FakeTransport()
+        self.transports.append(transport)
+        transport.protocol = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        transport.step()
+        return SioClient(transport)
 
-    def visit(self, sid: str | None = None) -> SioClient:
+    def open_websocket(self, sid: str | None = None) -> SioClient:
         """An open WebSocket; without an id it has told its own."""
-        client = self.plug_in()
+        client = self.connect()
         target = "/socket.io/?EIO=4&transport=websocket" + ("" if sid is None else f"&sid={sid}")
-        head = client.shake_hands(target)
+        head = client.handshake(target)
         assert head.startswith("HTTP/1.1 101 "), head
         if sid is None:
             (hello,) = client.texts()
@@ -223,20 +223,20 @@ class Harness:
 
     def viewer(self, token: str = "amy") -> SioClient:
         """A WebSocket that is connected and in the room, its snapshot seen."""
-        client = self.visit()
+        client = self.open_websocket()
         client.text(f'40{{"token":"{token}"}}')
         client.text('42["join:leaderboard"]')
         answered = client.texts()
         assert [one[:2] for one in answered] == ["40", "42"], answered
         return client
 
-    def seat_viewer(self, transport: Any) -> None:
+    def add_viewer(self, transport: Any) -> None:
         """The same over a transport of the caller's."""
         protocol: Any = self.factory.buildProtocol(transport.getPeer())
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        client = Client(Cable())
-        client.cable.protocol = protocol
+        client = Client(FakeTransport())
+        client.transport.protocol = protocol
         client.send(
             b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: board.example\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -246,8 +246,8 @@ class Harness:
     def pass_time(self, seconds: float, step_s: float = 1.0) -> None:
         for _ in range(round(seconds / step_s)):
             self.clock.advance(step_s)
-            for cable in self.cables:
-                cable.step()
+            for transport in self.transports:
+                transport.step()
 
     @property
     def is_empty(self) -> bool:

@@ -26,15 +26,15 @@ class Churn:
             case 0:
                 self.sockets.append(harness.viewer(f"user-{self.random.randrange(50)}"))
             case 1:
-                self.sockets.append(harness.visit())
+                self.sockets.append(harness.open_websocket())
             case 2:
-                self.sockets.append(harness.plug_in())
+                self.sockets.append(harness.connect())
             case 3:
-                self.polls.append(harness.polls(f"user-{self.random.randrange(50)}"))
+                self.polls.append(harness.open_connected(f"user-{self.random.randrange(50)}"))
             case _:
-                sid = harness.polls()
+                sid = harness.open_connected()
                 harness.post(sid, b'42["join:leaderboard"]')
-                client = harness.visit(sid)
+                client = harness.open_websocket(sid)
                 client.text("2probe")
                 client.text(self.random.choice(["5", "5", "4no", "1"]))
                 self.sockets.append(client)
@@ -44,7 +44,7 @@ class Churn:
             client = self.sockets.pop(self.random.randrange(len(self.sockets)))
             match self.random.randrange(6):
                 case 0:
-                    client.vanish()
+                    client.break_connection()
                 case 1:
                     client.text("1")
                 case 2:
@@ -54,14 +54,14 @@ class Churn:
                 case 4:
                     client.send(self.random.randbytes(self.random.randrange(1, 60)))
                 case _:
-                    client.cable.room = 0
+                    client.transport.room = 0
         if self.polls:
             sid = self.polls.pop(self.random.randrange(len(self.polls)))
             match self.random.randrange(4):
                 case 0:
                     self.harness.post(sid, b"1")
                 case 1:
-                    self.harness.get(sid).hang_up()
+                    self.harness.get(sid).disconnect()
                 case 2:
                     self.harness.post(sid, self.random.randbytes(self.random.randrange(30)))
                 case _:

@@ -71,9 +71,9 @@ def test_a_packet_is_refused_in_linear_time(text: str) -> None:  # CVE-2020-3604
 def test_a_bad_frame_right_behind_the_handshake_hurts_nobody_else(
     harness: Harness, session: str, bad: bytes
 ) -> None:  # CVE-2022-21676
-    sid, other = harness.polls(), harness.viewer()
+    sid, other = harness.open_connected(), harness.viewer()
     target = {"new": WS, "polling": f"{WS}&sid={sid}", "unknown": f"{WS}&sid=unknown"}[session]
-    client = harness.plug_in()
+    client = harness.connect()
     with capturedLogs() as logged:
         client.send(handshake(target) + bad)
     assert client.head().startswith("HTTP/1.1 101 ")
@@ -89,7 +89,7 @@ def test_a_bad_frame_right_behind_the_handshake_hurts_nobody_else(
 )
 def test_a_transport_is_one_of_two_names(harness: Harness, transport: str) -> None:  # CVE-2023-31125
     assert harness.request("GET", {"EIO": "4", "transport": transport}).status == 400
-    assert harness.plug_in().shake_hands(f"/socket.io/?EIO=4&transport={transport.strip(chr(0))}x").startswith("HTTP/1.1 400 ")
+    assert harness.connect().handshake(f"/socket.io/?EIO=4&transport={transport.strip(chr(0))}x").startswith("HTTP/1.1 400 ")
     harness.pass_time(3)
     assert harness.is_empty
 
@@ -108,7 +108,7 @@ def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(harness:
     assert len(sids) == 1_000
     assert min(map(len, sids)) * 6 >= 128
     with capturedLogs() as logged:
-        client = harness.visit()
+        client = harness.open_websocket()
         client.text('40{"token":"amy"}')
         connected = client.texts()
         client.text("nonsense")
@@ -118,21 +118,21 @@ def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(harness:
 
 
 def test_a_session_is_not_taken_over_by_a_foreign_page(harness: Harness) -> None:
-    sid = harness.polls()
-    taker = harness.plug_in()
-    assert taker.shake_hands(f"{WS}&sid={sid}", origin="https://evil.example").startswith("HTTP/1.1 403 ")
+    sid = harness.open_connected()
+    taker = harness.connect()
+    assert taker.handshake(f"{WS}&sid={sid}", origin="https://evil.example").startswith("HTTP/1.1 403 ")
     assert harness.post(sid, b"3").answer == (200, b"ok")
 
 
 def test_one_who_has_been_upgraded_is_not_taken_over_by_polling_or_another_socket(harness: Harness) -> None:
-    sid = harness.polls()
-    client: SioClient = harness.visit(sid)
+    sid = harness.open_connected()
+    client: SioClient = harness.open_websocket(sid)
     client.text("2probe")
     client.text("5")
     assert client.texts() == ["3probe"]
     assert harness.get(sid).status == 400
     assert harness.post(sid, b"1").status == 400
-    second = harness.visit(sid)
+    second = harness.open_websocket(sid)
     second.text("5")
     assert second.closed()[0] == 1008
     client.text('421["leave:leaderboard"]')

@@ -12,7 +12,7 @@ from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio.connection import EngineConnection
 from tests.awaiting import started
-from tests.realtime.harness import RateLimiterDouble
+from tests.realtime.harness import FakeRateLimiter
 from tests.realtime_sio.harness import Harness
 
 EIO = {"EIO": "4", "transport": "polling"}
@@ -65,11 +65,11 @@ def test_a_query_without_end_is_a_bad_request(harness: Harness) -> None:
 def test_a_session_is_only_asked_by_get_and_post(harness: Harness, method: str) -> None:
     sid = harness.open()
     assert harness.request(method, {**EIO, "sid": sid}).status == 400
-    assert harness.polls(), "and the others go on"
+    assert harness.open_connected(), "and the others go on"
 
 
 def test_events_come_with_the_get_that_waits(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     assert harness.post(sid, b'42["join:leaderboard"]').answer == (200, b"ok")
     (snapshot,) = harness.packets(sid)
     assert snapshot.startswith(b'42["leaderboard:update",{')
@@ -81,7 +81,7 @@ def test_events_come_with_the_get_that_waits(harness: Harness) -> None:
 
 
 def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     harness.post(sid, b'42["join:leaderboard"]')
     (listener,) = harness.announcer.room
     assert not listener.drained
@@ -92,7 +92,7 @@ def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(harne
 
 
 def test_two_gets_at_once_end_the_session(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     first, second = harness.get(sid), harness.get(sid)
     assert first.answer == (200, b"1")
     assert second.status == 400
@@ -101,8 +101,8 @@ def test_two_gets_at_once_end_the_session(harness: Harness) -> None:
 
 
 def test_a_get_that_is_given_up_ends_the_session(harness: Harness) -> None:
-    sid = harness.polls()
-    harness.get(sid).hang_up()
+    sid = harness.open_connected()
+    harness.get(sid).disconnect()
     assert harness.post(sid, b"4hello").status == 400
     assert harness.is_empty
 
@@ -113,7 +113,7 @@ def test_a_get_that_was_answered_may_lose_its_connection(harness: Harness) -> No
 
 
 def test_closing_answers_the_waiting_get(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     assert harness.post(sid, b"1").answer == (200, b"ok")
     assert waiting.answer == (200, b"6")
@@ -126,14 +126,14 @@ def test_closing_answers_the_waiting_get(harness: Harness) -> None:
     [b"abc", b"", b"4\x1e" * 500_000, b"4\xff", b"b64", b"4abc", b"2", b'42["connect"]', b"451000000-[]", b"bAQID", b'43["x"]'],
 )
 def test_what_is_not_understood_ends_the_session(harness: Harness, body: bytes) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     assert harness.post(sid, body[:16_000]).status == 400
     assert harness.get(sid).status == 400
     assert harness.is_empty
 
 
 def test_a_payload_that_is_too_big_is_refused_and_nothing_of_it_counts(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     assert harness.post(sid, b"4" + b"x" * 16_384).status == 413
     assert harness.post(sid, b"3").status == 200
 
@@ -144,7 +144,7 @@ def test_a_payload_that_is_too_big_is_refused_and_nothing_of_it_counts(harness: 
 def test_a_payload_that_is_no_text_is_answered_and_ends_the_session(
     harness: Harness, header: dict[str, str], status: int
 ) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     assert harness.post(sid, b"3", **header).status == status
     assert waiting.answer == (200, b"1"), "it is not left open (engine.io fc11285e)"
@@ -152,7 +152,7 @@ def test_a_payload_that_is_no_text_is_answered_and_ends_the_session(
 
 
 def test_too_many_requests_end_the_session(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     statuses = [harness.post(sid, b"3").status for _ in range(250)]
     assert statuses[:150] == [200] * 150
     assert statuses[-1] == 400
@@ -160,14 +160,14 @@ def test_too_many_requests_end_the_session(harness: Harness) -> None:
 
 
 def test_a_full_post_counts_packet_by_packet(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     for _ in range(5):
         harness.post(sid, b"\x1e".join([b"42[]"] * 100))
     assert harness.is_empty
 
 
 def test_without_a_pong_a_polling_client_is_gone_in_time(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     harness.pass_time(25)
     assert waiting.answer == (200, b"2")
@@ -180,7 +180,7 @@ def test_without_a_pong_a_polling_client_is_gone_in_time(harness: Harness) -> No
 
 
 def test_pongs_keep_a_polling_client(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     for _ in range(5):
         waiting = harness.get(sid)
         harness.pass_time(25)
@@ -200,7 +200,7 @@ def test_who_never_connects_is_gone_after_ten_seconds(harness: Harness) -> None:
 
 
 def test_a_foreign_page_may_not_ask(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}):
         assert harness.get(None, **headers).status == 403
         assert harness.get(sid, **headers).status == 403
@@ -218,7 +218,7 @@ def test_a_page_of_ours_may_read_the_answer(harness: Harness, origin: str) -> No
 
 
 def test_the_gate_is_asked_before_a_session_is_made() -> None:
-    rate_limiter = RateLimiterDouble()
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     first = harness.get()
     assert first.answer is None
@@ -229,17 +229,17 @@ def test_the_gate_is_asked_before_a_session_is_made() -> None:
 
 
 def test_who_leaves_while_the_gate_is_asked_leaves_nothing_behind() -> None:
-    rate_limiter = RateLimiterDouble()
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
-    harness.get().hang_up()
+    harness.get().disconnect()
     rate_limiter.answer.callback(RateVerdict())
     assert harness.is_empty
 
 
 def test_seats_are_counted_over_both_transports() -> None:
     harness = Harness(sockets_per_address_max=2)
-    sid = harness.polls()
-    harness.visit()
+    sid = harness.open_connected()
+    harness.open_websocket()
     refused = harness.get()
     assert refused.status == 429
     assert harness.meter.values["websocket_connections_active"] == 2
@@ -251,7 +251,7 @@ def test_seats_are_counted_over_both_transports() -> None:
 
 
 def test_a_token_that_ended_puts_a_polling_client_out(harness: Harness) -> None:
-    sid = harness.polls("amy@5")
+    sid = harness.open_connected("amy@5")
     waiting = harness.get(sid)
     harness.pass_time(6)
     assert waiting.answer is not None
@@ -260,7 +260,7 @@ def test_a_token_that_ended_puts_a_polling_client_out(harness: Harness) -> None:
 
 
 def test_a_polling_client_is_put_out_with_its_token(harness: Harness) -> None:
-    sid = harness.polls("amy@5")
+    sid = harness.open_connected("amy@5")
     harness.pass_time(2)
     assert harness.get(sid).answered.startswith(b'42["auth:expiring",')
     waiting = harness.get(sid)
@@ -282,7 +282,7 @@ def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_tha
 
 
 def test_a_stopping_server_answers_everyone_and_takes_nobody(harness: Harness) -> None:
-    waiting = harness.get(harness.polls())
+    waiting = harness.get(harness.open_connected())
     emptied: list[object] = []
     started(harness.registry.drain(CloseReason(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
     assert waiting.answer == (200, b"1")
@@ -294,12 +294,12 @@ def test_a_stopping_server_answers_everyone_and_takes_nobody(harness: Harness) -
 
 def test_churn_leaves_nothing_behind(harness: Harness) -> None:
     for number in range(300):
-        sid = harness.polls(f"user-{number}")
+        sid = harness.open_connected(f"user-{number}")
         match number % 4:
             case 0:
                 harness.post(sid, b"1")
             case 1:
-                harness.get(sid).hang_up()
+                harness.get(sid).disconnect()
             case 2:
                 harness.get(sid)
                 harness.get(sid)
@@ -329,7 +329,7 @@ def test_messages_of_any_kind_come_back_in_order() -> None:
 
 
 def test_a_fault_while_a_session_opens_is_counted_and_answered() -> None:
-    rate_limiter = RateLimiterDouble()
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     request = harness.get()
     rate_limiter.answer.errback(ZeroDivisionError("secret detail"))

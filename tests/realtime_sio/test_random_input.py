@@ -229,7 +229,7 @@ class Wing:
     def __init__(self, harness: Harness, begun: str) -> None:
         self.harness = harness
         self.sid = "" if begun == "websocket" else harness.open()
-        self.sockets: list[SioClient] = [] if self.sid else [harness.visit()]
+        self.sockets: list[SioClient] = [] if self.sid else [harness.open_websocket()]
         self.sid = self.sid or self.sockets[0].sid
         self.waiting: list[Request] = []
         if begun in ("probed", "upgraded"):
@@ -238,7 +238,7 @@ class Wing:
         if begun == "upgraded":
             self.do("ws", "5")
 
-    def say(self, packet: str) -> None:
+    def send_event(self, packet: str) -> None:
         """Over whatever carries the session."""
         if self.harness.engine.connections[self.sid].writer is self.harness.engine.connections[self.sid]:
             self.do("post", packet.encode())
@@ -253,9 +253,9 @@ class Wing:
             case "poll", _:
                 self.waiting.append(harness.get(self.sid))
             case "hang up", _ if self.waiting and self.waiting[-1].answer is None:
-                self.waiting.pop().hang_up()
+                self.waiting.pop().disconnect()
             case "upgrade", _ if len(self.sockets) < 3:
-                self.sockets.append(harness.visit(self.sid))
+                self.sockets.append(harness.open_websocket(self.sid))
             case "ws", str(text) if socket is not None:
                 socket.send(frame(1, text.encode("utf-8", "surrogatepass")))
             case "ws", bytes(data) if socket is not None:
@@ -263,9 +263,9 @@ class Wing:
             case "raw", bytes(data) if socket is not None:
                 socket.send(data)
             case "vanish", _ if socket is not None:
-                socket.vanish()
+                socket.break_connection()
             case "deaf", _ if socket is not None:
-                socket.cable.room = 0
+                socket.transport.room = 0
             case "wait", int(seconds):
                 harness.pass_time(seconds)
 
@@ -275,7 +275,7 @@ class Wing:
         assert [self.harness.get(self.sid).status, self.harness.post(self.sid, b"4late").status] == [400, 400]
         assert self.harness.get(self.sid).answered.startswith(b'{"success":false')
         for socket in self.sockets:
-            if socket.cable.room:
+            if socket.transport.room:
                 opcodes = [opcode for opcode, _ in socket.frames()]
                 assert opcodes.count(8) <= 1
                 assert 8 not in opcodes[:-1], "output after the close frame"
@@ -322,7 +322,7 @@ def test_no_client_makes_the_board_raise_log_or_speak_after_the_end(
     with capturedLogs() as logged:
         wing = Wing(harness, begun)
         for packet in said:
-            wing.say(packet)
+            wing.send_event(packet)
         for step, value in steps:
             wing.do(step, value)
             if step == "say":

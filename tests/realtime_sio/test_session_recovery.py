@@ -69,7 +69,7 @@ def arrive(
     harness: Harness, *, join: str | None = '42["join:leaderboard"]', token: str = "amy", **auth: Any
 ) -> tuple[SioClient, Any]:
     """A client on a WebSocket, in the room unless it is not to be, and its ids."""
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text("40" + json.dumps({"token": token, **auth}))
     (connected,) = client.texts()
     if join is not None:
@@ -82,7 +82,7 @@ def come_back(
     harness: Harness, pid: Any, offset: Any = "3.17", *, token: str = "amy", **auth: Any
 ) -> tuple[SioClient, dict[str, str], list[Any]]:
     """A new connection that says who it was: its ids, and the events that followed at once."""
-    client = harness.visit()
+    client = harness.open_websocket()
     said = {"pid": pid, "token": token, **auth}
     client.text("40" + json.dumps(said if offset is None else {**said, "offset": offset}))
     connected, *answered = client.texts()
@@ -94,7 +94,7 @@ def come_back(
 
 def test_a_lost_client_is_the_same_again_in_its_room_and_hears_what_it_missed(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     assert not harness.announcer.known
     harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP, ROSE)
     client, now, answered = come_back(harness, was["pid"])
@@ -113,7 +113,7 @@ def test_a_client_that_missed_nothing_hears_nothing(harness: Harness) -> None:
     client, was = arrive(harness)
     harness.announcer.missed = ()
     for _ in range(2):
-        client.vanish()
+        client.break_connection()
         client, now, answered = come_back(harness, was["pid"], "3.18")
         assert (now, answered) == (was, [])
         assert harness.announcer.room
@@ -122,7 +122,7 @@ def test_a_client_that_missed_nothing_hears_nothing(harness: Harness) -> None:
 @pytest.mark.parametrize("offset", ["3.17", "3.2"])
 def test_a_snapshot_that_may_have_been_lost_is_told_again(harness: Harness, offset: str) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     for _ in range(2):
         client, now, answered = come_back(harness, was["pid"], offset)
@@ -130,12 +130,12 @@ def test_a_snapshot_that_may_have_been_lost_is_told_again(harness: Harness, offs
         assert [(name, data["data"].get("reset"), *rest) for name, data, *rest in answered] == [
             ("leaderboard:update", None, "3.17")
         ]
-        client.vanish()
+        client.break_connection()
 
 
 def test_rows_go_on_as_rows(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     client, now, _ = come_back(harness, was["pid"], "3.18")
     assert now == was
@@ -146,7 +146,7 @@ def test_rows_go_on_as_rows(harness: Harness) -> None:
 
 def test_who_was_in_no_room_is_in_none_and_hears_its_own_news(harness: Harness) -> None:
     client, was = arrive(harness, join=None)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (ROSE,)
     _, now, answered = come_back(harness, was["pid"])
     assert now == was
@@ -158,7 +158,7 @@ def test_who_was_in_no_room_is_in_none_and_hears_its_own_news(harness: Harness) 
 def test_who_left_the_room_is_in_none(harness: Harness) -> None:
     client, was = arrive(harness)
     client.text('42["leave:leaderboard"]')
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     _, now, answered = come_back(harness, was["pid"])
     assert (now, answered) == (was, [])
@@ -168,7 +168,7 @@ def test_who_left_the_room_is_in_none(harness: Harness) -> None:
 def test_who_asked_for_what_it_missed_itself_may_be_lost_again(harness: Harness) -> None:
     harness.announcer.missed = ()
     client, was = arrive(harness, join='42["join:leaderboard",{"since":"3.15"}]')
-    client.vanish()
+    client.break_connection()
     _, now, answered = come_back(harness, was["pid"], "3.16")
     assert (now, answered) == (was, [])
 
@@ -179,7 +179,7 @@ def test_polling_comes_back_as_a_websocket_does(harness: Harness) -> None:
     was = ids(harness.packets(sid)[0])
     harness.post(sid, b'42["join:leaderboard"]')
     assert harness.packets(sid)[0].endswith(b',"3.17"]')
-    harness.get(sid).hang_up()
+    harness.get(sid).disconnect()
     harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP)
     sid = harness.open()
     harness.post(sid, json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"}).join(["40", ""]).encode())
@@ -195,7 +195,7 @@ def test_it_may_be_lost_and_come_back_again_and_again(harness: Harness) -> None:
     client, was = arrive(harness)
     harness.announcer.missed = (TOP,)
     for _ in range(5):
-        client.vanish()
+        client.break_connection()
         harness.pass_time(119)
         client, now, _ = come_back(harness, was["pid"])
         assert now == was
@@ -220,14 +220,14 @@ def test_a_server_that_was_restarted_or_another_one_takes_it_back(harness: Harne
 
 def test_a_gap_that_cannot_be_filled_is_a_new_session_in_the_same_room(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
-    client.vanish()
+    client.break_connection()
     client, now, answered = come_back(harness, was["pid"], "2.5")
     assert {*now.values()}.isdisjoint(was.values())
     ((name, data, offset),) = answered
     assert (name, data["data"]["reset"], offset) == ("leaderboard:update", True, "3.17")
     harness.announcer.announce(BoardChanged(page=page(19, 1), before=page(17, 2).rows))
     assert event(client.texts()[0])[0] == "leaderboard:rows"
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     assert come_back(harness, was["pid"])[1]["sid"] != was["sid"], "the old one is no more"
     assert come_back(harness, now["pid"])[1] == now
@@ -236,7 +236,7 @@ def test_a_gap_that_cannot_be_filled_is_a_new_session_in_the_same_room(harness: 
 @pytest.mark.parametrize("offset", [None, "", "x", "3", "3.17.1", "-1.2", "9" * 100, 3.17, 317, True, [], {"a": [{}]}])
 def test_an_offset_that_is_none_is_a_gap_that_cannot_be_filled(harness: Harness, offset: Any) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     client, now, answered = come_back(harness, was["pid"], offset)
     assert now["pid"] != was["pid"]
     assert [(name, data["data"]["reset"]) for name, data, _ in answered] == [("leaderboard:update", True)]
@@ -244,7 +244,7 @@ def test_an_offset_that_is_none_is_a_gap_that_cannot_be_filled(harness: Harness,
 
 def test_who_was_in_no_room_and_cannot_be_told_what_it_missed_is_a_new_session(harness: Harness) -> None:
     client, was = arrive(harness, join=None)
-    client.vanish()
+    client.break_connection()
     client, now, answered = come_back(harness, was["pid"], "2.5")
     assert now["pid"] != was["pid"]
     assert answered == []
@@ -262,7 +262,7 @@ def test_a_pid_that_is_none_is_a_first_visit(harness: Harness, pid: Any) -> None
 
 def test_a_stolen_pid_is_nothing_to_another_user_and_still_good_for_its_own(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     _, thief, answered = come_back(harness, was["pid"], token="bob")
     assert thief["pid"] != was["pid"]
@@ -272,7 +272,7 @@ def test_a_stolen_pid_is_nothing_to_another_user_and_still_good_for_its_own(harn
 
 def test_a_pid_is_good_once(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     assert come_back(harness, was["pid"])[1] == was
     _, now, answered = come_back(harness, was["pid"])
@@ -282,7 +282,7 @@ def test_a_pid_is_good_once(harness: Harness) -> None:
 
 def test_after_two_minutes_it_is_a_first_visit(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.pass_time(120)
     assert come_back(harness, was["pid"])[1]["pid"] != was["pid"]
     assert not harness.announcer.room
@@ -290,8 +290,8 @@ def test_after_two_minutes_it_is_a_first_visit(harness: Harness) -> None:
 
 def test_a_bad_token_is_refused_and_the_session_is_still_kept(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
-    client = harness.visit()
+    client.break_connection()
+    client = harness.open_websocket()
     client.text(json.dumps({"token": "bad", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
     assert client.texts() == ['44{"message":"Authentication failed"}']
     harness.announcer.missed = (TOP,)
@@ -302,7 +302,7 @@ def test_a_bad_token_is_refused_and_the_session_is_still_kept(harness: Harness) 
 def test_while_nobody_can_say_what_is_kept_a_session_is_new(harness: Harness) -> None:
     client, was = arrive(harness)
     harness.session_store.broken = True
-    client.vanish()
+    client.break_connection()
     client, now, _ = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
     client.text('42["join:leaderboard"]')
@@ -312,12 +312,12 @@ def test_while_nobody_can_say_what_is_kept_a_session_is_new(harness: Harness) ->
 @pytest.mark.parametrize("join", [None, '42["join:leaderboard"]'])
 def test_while_the_board_cannot_be_read_a_session_is_new_and_in_no_room(harness: Harness, join: str | None) -> None:
     client, was = arrive(harness, join=join)
-    client.vanish()
+    client.break_connection()
     harness.announcer.broken = StoreUnavailable("away")
     client, now, answered = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
     assert answered == []
-    client.vanish()
+    client.break_connection()
     harness.announcer.broken, harness.announcer.missed = None, ()
     assert come_back(harness, now["pid"])[1] == now
     assert not harness.announcer.room
@@ -327,7 +327,7 @@ def test_while_the_board_cannot_be_read_a_session_is_new_and_in_no_room(harness:
 
 
 def _vanish(harness: Harness, client: SioClient) -> None:
-    client.vanish()
+    client.break_connection()
 
 
 def _close_the_engine(harness: Harness, client: SioClient) -> None:
@@ -372,13 +372,13 @@ def test_who_was_lost_while_polling_is_kept(harness: Harness, lose: str) -> None
     harness.post(sid, b'40{"token":"amy"}')
     was = ids(harness.packets(sid)[0])
     if lose == "hang up":
-        harness.get(sid).hang_up()
+        harness.get(sid).disconnect()
     elif lose == "close":
         harness.post(sid, b"1")
     elif lose == "silence":
         harness.pass_time(45)
     else:
-        _restart(harness, harness.plug_in())
+        _restart(harness, harness.connect())
     assert not harness.engine.connections
     assert result_of(harness.session_store.restore(was["pid"], "amy")) is not None
 
@@ -402,7 +402,7 @@ def test_who_was_lost_while_polling_is_kept(harness: Harness, lose: str) -> None
 def test_who_left_or_was_put_out_is_not_kept(harness: Harness, ending: Callable[[Harness, SioClient], object]) -> None:
     client, was = arrive(harness, token="amy@30")
     ending(harness, client)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     _, now, answered = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
@@ -429,9 +429,9 @@ def test_who_wants_no_recovery_gets_neither_pid_nor_offsets_and_is_not_kept(harn
     client.text('42["join:leaderboard"]')
     harness.announcer.announce(TOP)
     assert [len(event(text)) for text in client.texts()] == [2, 2]
-    client.vanish()
+    client.break_connection()
     other, was = arrive(harness)
-    other.vanish()
+    other.break_connection()
     client, now, answered = come_back(harness, was["pid"], recovery=False)
     assert (set(now), answered) == ({"sid"}, [])
     assert not harness.announcer.room
@@ -463,7 +463,7 @@ def test_of_a_join_that_brings_several_events_the_last_carries_the_offset(harnes
 
 
 def ask_back(harness: Harness, pid: str, offset: str = "3.17") -> SioClient:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text("40" + json.dumps({"pid": pid, "offset": offset, "token": "amy"}))
     assert client.texts() == []
     return client
@@ -476,7 +476,7 @@ def answer(deferred: Deferred[None] | None) -> None:
 
 def test_nothing_is_sent_before_the_answer(harness: Harness, slow: SlowSessionStore) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
     client = ask_back(harness, was["pid"])
     (client_session,) = harness.announcer.known
@@ -494,12 +494,12 @@ def test_nothing_is_sent_before_the_answer(harness: Harness, slow: SlowSessionSt
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
 def test_who_is_lost_again_before_the_answer_is_kept_again_and_once(harness: Harness, slow: SlowSessionStore, stage: str) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
     client = ask_back(harness, was["pid"])
     if stage == "announcer":
         answer(slow.held)
-    client.vanish()
+    client.break_connection()
     if stage == "absentees":
         answer(slow.held)
     answer(harness.announcer.held)
@@ -515,7 +515,7 @@ def test_who_is_lost_again_before_the_answer_is_kept_again_and_once(harness: Har
 @pytest.mark.parametrize("packet", ['42["join:leaderboard"]', "41", "40", "7"])
 def test_who_speaks_before_the_answer_is_put_out(harness: Harness, slow: SlowSessionStore, stage: str, packet: str) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
     client = ask_back(harness, was["pid"])
     if stage == "announcer":
@@ -532,7 +532,7 @@ def test_who_speaks_before_the_answer_is_put_out(harness: Harness, slow: SlowSes
 
 def test_two_who_come_at_once_with_one_pid_are_not_both_it(harness: Harness, slow: SlowSessionStore) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     one, two = ask_back(harness, was["pid"]), ask_back(harness, was["pid"])
     answer(slow.held)
@@ -542,11 +542,11 @@ def test_two_who_come_at_once_with_one_pid_are_not_both_it(harness: Harness, slo
 
 def test_an_upgrade_before_the_answer_takes_the_answer_along(harness: Harness, slow: SlowSessionStore) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     sid = harness.open()
     harness.post(sid, ("40" + json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"})).encode())
-    socket = harness.visit(sid)
+    socket = harness.open_websocket(sid)
     socket.text("2probe")
     socket.text("5")
     assert socket.texts() == ["3probe"]
@@ -561,7 +561,7 @@ def test_an_upgrade_before_the_answer_takes_the_answer_along(harness: Harness, s
 
 
 def test_a_token_that_ends_before_the_answer_ends_it(harness: Harness, slow: SlowSessionStore) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text('40{"pid":"x","token":"amy@5"}')
     harness.pass_time(6)
     assert client.goodbye() == 4401
@@ -573,8 +573,8 @@ def test_nothing_of_those_who_came_back_and_went_is_left(harness: Harness) -> No
     client, was = arrive(harness)
     harness.announcer.missed = (TOP,)
     for _ in range(3):
-        client.vanish()
+        client.break_connection()
         client, _, _ = come_back(harness, was["pid"])
     client.text("41")
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty

@@ -29,7 +29,7 @@ def follow(harness: Harness, *, join: str | None = None) -> dict[str, str]:
     client.text('42["join:leaderboard",{"view":{"offset":100,"limit":50}}]')
     client.text('42["spectate:user","bob"]')
     client.text('42["spectate:user",{"userId":"cid"}]')
-    client.vanish()
+    client.break_connection()
     assert (harness.announcer.followed, harness.announcer.spectated) == (VIEWS, ["bob", "cid"])
     harness.announcer.followed, harness.announcer.spectated = [], []
     return was
@@ -43,7 +43,7 @@ def test_views_and_spectated_players_come_back_however_often(harness: Harness, j
         assert (now, answered) == (was, [])
         assert (harness.announcer.followed, harness.announcer.spectated) == (VIEWS, ["bob", "cid"])
         assert bool(harness.announcer.room) == (join is not None)
-        client.vanish()
+        client.break_connection()
         harness.announcer.followed, harness.announcer.spectated = [], []
 
 
@@ -54,7 +54,7 @@ def test_a_player_who_forbade_it_meanwhile_is_told_of_first(harness: Harness) ->
     assert now == was
     assert [(name, *rest) for name, _, *rest in answered] == [("spectate:ended",), ("spectate:ended",), ("score:update", "3.19")]
     harness.announcer.refusal = None
-    client.vanish()
+    client.break_connection()
     come_back(harness, was["pid"], "3.19")
     assert harness.announcer.spectated == [], "it is not asked for again"
 
@@ -65,7 +65,7 @@ def test_who_left_a_view_or_a_player_does_not_come_back_to_it(harness: Harness) 
     client.text('42["spectate:user","bob"]')
     client.text('42["leave:leaderboard",{"view":{"around":5}}]')
     client.text('42["unspectate:user","bob"]')
-    client.vanish()
+    client.break_connection()
     come_back(harness, was["pid"], "3.18")
     assert (harness.announcer.followed, harness.announcer.spectated) == ([], [])
     assert harness.announcer.room, "the room it did not leave"

@@ -11,7 +11,7 @@ from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.realtime.engineio.limits import EngineSettings
-from tests.realtime.fake_transport import Cable, frame
+from tests.realtime.fake_transport import FakeTransport, frame
 from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
@@ -27,7 +27,7 @@ def code(client: SioClient) -> int:
 
 
 def upgrade(harness: Harness, sid: str) -> SioClient:
-    client = harness.visit(sid)
+    client = harness.open_websocket(sid)
     client.text("2probe")
     assert client.texts() == ["3probe"]
     client.text("5")
@@ -38,8 +38,8 @@ def upgrade(harness: Harness, sid: str) -> SioClient:
 
 
 def test_a_session_opens_with_the_socket(harness: Harness) -> None:
-    client = harness.plug_in()
-    assert client.shake_hands(WS).startswith("HTTP/1.1 101 ")
+    client = harness.connect()
+    assert client.handshake(WS).startswith("HTTP/1.1 101 ")
     (hello,) = client.texts()
     assert hello[0] == "0"
     answered = json.loads(hello[1:])
@@ -60,30 +60,30 @@ def test_a_session_opens_with_the_socket(harness: Harness) -> None:
     ],
 )
 def test_what_engine_io_does_not_allow_is_a_bad_request(harness: Harness, target: str) -> None:
-    client = harness.plug_in()
-    assert client.shake_hands(target).startswith("HTTP/1.1 400 ")  # CVE-2023-31125: a missing EIO
+    client = harness.connect()
+    assert client.handshake(target).startswith("HTTP/1.1 400 ")  # CVE-2023-31125: a missing EIO
     harness.pass_time(3)
     assert harness.is_empty
 
 
 def test_a_foreign_page_may_not_open_one(harness: Harness) -> None:
-    assert harness.plug_in().shake_hands(WS, origin="https://evil.example").startswith("HTTP/1.1 403 ")
-    assert harness.plug_in().shake_hands(WS, origin="https://game.example").startswith("HTTP/1.1 101 ")
+    assert harness.connect().handshake(WS, origin="https://evil.example").startswith("HTTP/1.1 403 ")
+    assert harness.connect().handshake(WS, origin="https://game.example").startswith("HTTP/1.1 101 ")
 
 
 def test_two_thousand_headers_are_too_many_bytes(harness: Harness) -> None:  # CVE-2024-37890
-    client = harness.plug_in()
+    client = harness.connect()
     client.send(f"GET {WS} HTTP/1.1\r\n".encode() + b"".join(b"X-%d: 1\r\n" % number for number in range(2_000)))
     assert client.head().startswith("HTTP/1.1 431 ")
 
 
 def test_who_vanishes_during_the_handshake_or_the_upgrade_hurts_nobody(harness: Harness) -> None:  # CVE-2022-41940
-    harness.plug_in().vanish()
-    sid = harness.polls()
-    half = harness.plug_in()
+    harness.connect().break_connection()
+    sid = harness.open_connected()
+    half = harness.connect()
     half.send(f"GET {WS}&sid={sid} HTTP/1.1\r\nUpg".encode())
-    half.vanish()
-    harness.visit(sid).vanish()
+    half.break_connection()
+    harness.open_websocket(sid).break_connection()
     assert harness.post(sid, b"3").answer == (200, b"ok")
     assert upgrade(harness, sid).texts() == []
 
@@ -92,7 +92,7 @@ def test_who_vanishes_during_the_handshake_or_the_upgrade_hurts_nobody(harness: 
 
 
 def test_connect_is_answered_before_any_event(harness: Harness) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text('40{"token":"amy"}')
     (connected,) = client.texts()
     ids = json.loads(connected.removeprefix("40"))
@@ -102,7 +102,7 @@ def test_connect_is_answered_before_any_event(harness: Harness) -> None:
 
 @pytest.mark.parametrize("auth", ["", "{}", '{"token":"bad"}', '{"token":7}', '{"token":""}', '{"token":"a b"}', '{"jwt":"amy"}'])
 def test_who_proves_nothing_is_told_so_and_may_try_again(harness: Harness, auth: str) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text(f"40{auth}")
     assert client.texts() == ['44{"message":"Authentication failed"}']
     client.text('40{"token":"amy"}')
@@ -110,13 +110,13 @@ def test_who_proves_nothing_is_told_so_and_may_try_again(harness: Harness, auth:
 
 
 def test_other_namespaces_are_refused(harness: Harness) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text('40/admin,{"token":"amy"}')
     assert client.texts() == ['44/admin,{"message":"Invalid namespace"}']
 
 
 def test_who_never_connects_is_closed(harness: Harness) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text("40/admin,")
     client.texts()
     harness.pass_time(10)
@@ -124,7 +124,7 @@ def test_who_never_connects_is_closed(harness: Harness) -> None:
 
 
 def test_guessing_tokens_is_slow_and_soon_over(harness: Harness) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     for _ in range(30):
         client.text('40{"token":"bad"}')
     assert code(client) == 1008
@@ -144,7 +144,7 @@ def test_leaving_and_coming_back(harness: Harness) -> None:
 
 
 def test_a_join_is_acknowledged_and_brings_a_snapshot(harness: Harness) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text('40{"token":"amy"}')
     client.text('4212["join:leaderboard"]')
     _, ack, snapshot = client.texts()
@@ -325,8 +325,8 @@ def test_the_server_pings_and_a_dead_peer_is_gone_in_time(harness: Harness) -> N
     harness.pass_time(1)
     assert len(harness.engine.connections) == 1
     harness.pass_time(3)
-    assert dead.cable.lost == "aborted"
-    assert alive.cable.lost is None
+    assert dead.transport.lost == "aborted"
+    assert alive.transport.lost is None
 
 
 def test_one_timer_a_session_however_many_pongs(harness: Harness) -> None:  # python-engineio CVE-2026-48802
@@ -334,16 +334,16 @@ def test_one_timer_a_session_however_many_pongs(harness: Harness) -> None:  # py
     for _ in range(50):
         client.text("3")
     assert len(harness.clock.getDelayedCalls()) == 2
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty
 
 
 def test_a_slow_reader_is_offered_nothing_more(harness: Harness) -> None:
     client = harness.viewer()
-    client.cable.room = 10
+    client.transport.room = 10
     for _ in range(1_000):
         harness.announcer.publish([])
-    assert client.cable.waiting_bytes < 2_000
+    assert client.transport.waiting_bytes < 2_000
 
 
 def test_churn_leaves_nothing_behind(harness: Harness) -> None:
@@ -351,7 +351,7 @@ def test_churn_leaves_nothing_behind(harness: Harness) -> None:
         client = harness.viewer(f"user-{number}")
         match number % 4:
             case 0:
-                client.vanish()
+                client.break_connection()
             case 1:
                 client.text("1")
             case 2:
@@ -366,12 +366,12 @@ def test_churn_leaves_nothing_behind(harness: Harness) -> None:
 
 
 def test_an_upgrade_keeps_the_client_in_its_room(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     harness.post(sid, b'42["join:leaderboard"]')
     waiting = harness.get(sid)  # brings the snapshot
     assert waiting.answer is not None
     waiting = harness.get(sid)
-    client = harness.visit(sid)
+    client = harness.open_websocket(sid)
     client.text("2probe")
     assert client.texts() == ["3probe"]
     assert waiting.answer == (200, b"6")
@@ -384,14 +384,14 @@ def test_an_upgrade_keeps_the_client_in_its_room(harness: Harness) -> None:
     assert harness.get(sid).status == 400
     assert harness.meter.values["websocket_connections_active"] == 1
     harness.pass_time(1)
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty
 
 
 def test_a_second_socket_for_an_upgraded_session_is_accepted_and_closed(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     first = upgrade(harness, sid)
-    second = harness.visit(sid)
+    second = harness.open_websocket(sid)
     assert code(second) == 1008
     first.text('421["join:leaderboard"]')
     assert len(first.texts()) == 2
@@ -399,20 +399,20 @@ def test_a_second_socket_for_an_upgraded_session_is_accepted_and_closed(harness:
 
 @pytest.mark.parametrize("sid", ["unknown", "\u00e9", "x" * 1_000])
 def test_a_socket_for_no_session_is_accepted_and_closed(harness: Harness, sid: str) -> None:
-    client = harness.plug_in()
-    assert client.shake_hands(f"{WS}&sid={sid.encode('ascii', 'ignore').decode() or '%C3%A9'}").startswith("HTTP/1.1 101 ")
+    client = harness.connect()
+    assert client.handshake(f"{WS}&sid={sid.encode('ascii', 'ignore').decode() or '%C3%A9'}").startswith("HTTP/1.1 101 ")
     assert code(client) == 1008
 
 
 def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     for message in ("5", "4hello", "2probex"):
-        client = harness.visit(sid)
+        client = harness.open_websocket(sid)
         client.text(message)
         assert code(client) == 1008
     assert waiting.answer is None
-    slow = harness.visit(sid)
+    slow = harness.open_websocket(sid)
     harness.pass_time(10)
     assert code(slow) == 1008
     harness.post(sid, b'42["join:leaderboard"]')
@@ -421,15 +421,15 @@ def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
 
 
 def test_a_token_that_ended_puts_an_upgraded_client_out(harness: Harness) -> None:
-    client = upgrade(harness, harness.polls("amy@5"))
+    client = upgrade(harness, harness.open_connected("amy@5"))
     harness.pass_time(6)
     assert [payload[:18] for _, payload in client.frames()][:2] == [b'42["auth:expiring"', b"41"]
 
 
 def test_candidates_have_no_seat_and_little_time() -> None:
     harness = Harness(sockets_max=1, engine=EngineSettings(upgrade_timeout_ms=500))
-    sid = harness.polls()
-    client = harness.visit(sid)
+    sid = harness.open_connected()
+    client = harness.open_websocket(sid)
     harness.pass_time(1)
     assert code(client) == 1008
     assert upgrade(harness, sid).texts() == []
@@ -437,12 +437,12 @@ def test_candidates_have_no_seat_and_little_time() -> None:
 
 def test_the_cable_takes_what_it_can() -> None:
     harness = Harness()
-    cable = Cable(room=0)
-    client = SioClient(cable)
-    cable.protocol = harness.factory.buildProtocol(cable.getPeer())
-    cable.protocol.makeConnection(cable)
-    client.shake_hands(WS)
+    transport = FakeTransport(room=0)
+    client = SioClient(transport)
+    transport.protocol = harness.factory.buildProtocol(transport.getPeer())
+    transport.protocol.makeConnection(transport)
+    client.handshake(WS)
     assert harness.connected == 1
     harness.pass_time(30)
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty
