@@ -1,4 +1,4 @@
-"""What announcers of tests have in common: nobody is refused anything, and everything that was wanted is written down."""
+"""Base of fake announcers: it refuses nothing and records what is asked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scoreboard.domain.refusals import Refusal
 
 
 class RecordingAnnouncer:
-    """The views and spectators of an Announcer. ``refusal`` is what whoever asks hears instead."""
+    """Views and spectators of a fake announcer. ``refusal`` is the answer if it is set."""
 
     def __init__(self) -> None:
         self.refusal: Refusal | None = None

@@ -1,4 +1,4 @@
-"""The fan-out of one tick to 2,000 sockets, against a bare ``send()`` loop over the same sockets (`make bench`)."""
+"""Fan-out of one tick to 2,000 sockets, against a plain ``send()`` loop over the same sockets (`make bench`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENCODER = NativeEncoder()
 
 
 class Clients:
-    """Sockets over TCP, ours and theirs, in one process."""
+    """Both ends of TCP connections, in one process."""
 
     def __init__(self) -> None:
         reactor: Any = FakeReactor()

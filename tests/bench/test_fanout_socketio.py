@@ -1,4 +1,4 @@
-"""The fan-out of one tick to 2,000 Socket.IO clients, against a bare ``send()`` loop over the same sockets (`make bench`)."""
+"""Fan-out of one tick to 2,000 Socket.IO clients, against a plain ``send()`` loop over the same sockets (`make bench`)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SOCKETS = 2_000
 
 
 class Connection(tcp.Connection):
-    """One that knows its peer, as a server's does."""
+    """Connection that knows its peer, as a server's does."""
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 40_000)
 
 
 class Clients:
-    """Clients that have joined, over TCP, ours and theirs in one process."""
+    """Clients that have joined the room over TCP; both ends are in one process."""
 
     def __init__(self) -> None:
         reactor: Any = FakeReactor()

@@ -1,4 +1,4 @@
-"""What views cost a tick: a look at each of them, and one call to a real Redis for the rows that are due."""
+"""Cost of views in a tick: the check of each view, and one call to a real Redis for the rows that are due."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.mark.parametrize("followed", [1_000, VIEWS_MAX])
-def test_a_look_at_every_view_after_ten_moves(followed: int, benchmark: Any) -> None:
+def test_checking_every_view_after_ten_changes(followed: int, benchmark: Any) -> None:
     views = Views()
     for n in range(followed):
         views.follow(Member(Screen(PlainEncoder(), f"user-{n}")), RankRange(offset=n, limit=11))

@@ -1,4 +1,4 @@
-"""A TCP connection without a network: Twisted's own buffering, a socket that takes as much as the test lets it."""
+"""TCP connection without a network: Twisted's own buffering, and a socket that accepts as many bytes as the test allows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 
 class FakeReactor:
-    """The part of a reactor that a descriptor asks for."""
+    """Methods of a reactor that a file descriptor calls."""
 
     def __init__(self) -> None:
         self.readers: set[object] = set()
@@ -35,7 +35,7 @@ class FakeReactor:
 
 
 class FakeTransport(FileDescriptor):
-    """Our end of a connection. ``room`` is how many bytes the socket takes from now on; ``sent`` is what it took."""
+    """The server's end of a connection. ``room`` is how many bytes the socket still accepts; ``sent`` are those it accepted."""
 
     TLS = False
 
@@ -71,7 +71,7 @@ class FakeTransport(FileDescriptor):
     def _closeWriteConnection(self) -> None:
         self.finished = True
 
-    def abortConnection(self) -> None:  # as Twisted does it: the protocol hears of it in the reactor's next turn
+    def abortConnection(self) -> None:  # as in Twisted, the protocol is called in the reactor's next turn
         self._aborting = True
         self.stopReading()
         self.stopWriting()
@@ -92,7 +92,7 @@ class FakeTransport(FileDescriptor):
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def step(self) -> None:
-        """What a reactor does with an aborted or a writable socket, until it is done or the socket is full."""
+        """Do what a reactor does with an aborted or a writable socket, until it is done or the socket is full."""
         if self._aborting:
             self.lose(ConnectionAborted(), "aborted")
         while self.lost is None and self in self.fake_reactor.writers:
@@ -105,7 +105,7 @@ class FakeTransport(FileDescriptor):
 
 
 class Client:
-    """The other end: speaks RFC 6455 as badly as the test wants."""
+    """The client's end. It sends whatever bytes the test gives it."""
 
     def __init__(self, transport: FakeTransport) -> None:
         self.transport = transport
@@ -117,16 +117,16 @@ class Client:
         self.transport.step()
 
     def break_connection(self) -> None:
-        """The connection breaks."""
+        """Break the connection."""
         self.transport.lose(ConnectionLost(), "broken")
 
     def disconnect(self) -> None:
-        """It has read to the end of the stream, and closes."""
+        """Read to the end of the stream, and close."""
         assert self.transport.finished
         self.transport.lose(ConnectionDone(), "closed")
 
     def handshake(self, target: str = "/ws", *extra: str, token: str | None = None, **headers: str | None) -> str:
-        """Ask for an upgrade; the answer's head. Headers are named with underscores; None leaves one out."""
+        """Ask for an upgrade, and return the header of the answer. Names have underscores; None omits a header."""
         fields: dict[str, str | None] = {
             "host": "board.example",
             "upgrade": "websocket",
@@ -157,7 +157,7 @@ class Client:
         self.send(frame(1, json.dumps(message).encode()))
 
     def frames(self) -> list[tuple[int, bytes]]:
-        """(opcode, payload) of what came since the last look."""
+        """Return (opcode, payload) of each frame since the last call."""
         found, data = [], self.transport.sent[self._read :]
         at = 0
         while at < len(data):
@@ -177,20 +177,20 @@ class Client:
         return found
 
     def events(self) -> list[Any]:
-        """The JSON of what came since the last look; everything must be text."""
+        """Return the JSON of each frame since the last call. All must be text."""
         frames = self.frames()
         assert all(opcode == 1 for opcode, _ in frames), frames
         return [json.loads(payload) for _, payload in frames]
 
     def closed(self) -> tuple[int, str]:
-        """(code, reason) of the close frame that came, after which nothing does."""
+        """Return (code, reason) of the close frame, which must be the last frame."""
         opcode, payload = self.frames()[-1]
         assert opcode == 8
         return int.from_bytes(payload[:2], "big"), payload[2:].decode()
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
-    """A client's frame, masked with zeros unless it is not to be."""
+    """Encode a client's frame, masked with zeros unless it is to be unmasked."""
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     mask_bit = 0x80 if masked else 0
     size = len(payload)

@@ -1,4 +1,4 @@
-"""A live wing around a clock: doubles for the doors, and clients as many as the test wants."""
+"""Live server on a fake clock, with fakes of all that it uses, and its clients."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def page(seq: int = 17, players: int = 2) -> Page:
 
 
 class FakeAuthenticator:
-    """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` is."""
+    """A token is a user id, ``amy``, or with its life in seconds, ``amy@3600``. ``bad`` and ``suspended`` are refused."""
 
     def authenticate(self, token: str) -> Player | Refusal:
         if token == "bad":
@@ -58,7 +58,7 @@ class FakeAuthenticator:
 
 
 class FakeAnnouncer(RecordingAnnouncer):
-    """One room and no ticks: the test tells. Joins can be held back, or fail."""
+    """One room and no ticks: the test sends events. Joins can be delayed, or fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class FakeAnnouncer(RecordingAnnouncer):
 
 
 class RecordingMeter:
-    """Remembers what it was set to."""
+    """Meter that records gauges and counts."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -125,7 +125,7 @@ class RecordingMeter:
 
 
 class Harness:
-    """The live wing with its doors."""
+    """The live server, and fakes of all that it uses."""
 
     def __init__(self, *, rate_limiter: FakeRateLimiter | None = None, **settings: Any) -> None:
         self.clock = Clock()
@@ -155,14 +155,14 @@ class Harness:
 
     @property
     def connected(self) -> int:
-        """How many live connections there are, in whatever state."""
+        """Number of live connections, in any state."""
         return self.registry.handshaking + len(self.registry.live)
 
     def wall_ms(self) -> int:
         return int((NOW_S + self.clock.seconds() - 1_000 + self.wall_ahead_s) * 1000)
 
     def connect(self, transport: FakeTransport | None = None) -> Client:
-        """A connection, before any handshake."""
+        """Connect, without a handshake."""
         transport = transport or FakeTransport()
         self.transports.append(transport)
         transport.protocol = self.factory.buildProtocol(transport.getPeer())
@@ -171,14 +171,14 @@ class Harness:
         return Client(transport)
 
     def open_websocket(self, token: str | None = "amy", **headers: Any) -> Client:
-        """An open socket."""
+        """Connect, and complete the handshake."""
         client = self.connect()
         head = client.handshake(token=token, **headers)
         assert head.startswith("HTTP/1.1 101 "), head
         return client
 
     def viewer(self, token: str = "amy") -> Client:
-        """An open socket in the room, its snapshot seen."""
+        """Connect, join the room, and read the snapshot."""
         client = self.open_websocket(token)
         client.send_event("join:leaderboard")
         client.frames()
@@ -192,7 +192,7 @@ class Harness:
 
 
 class FakeRateLimiter:
-    """A gate that answers when the test says so."""
+    """Rate limiter that answers when the test decides."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

@@ -1,4 +1,4 @@
-"""Who may open a socket: the table of refusals, origins, limits, and the gate on a listener of its own."""
+"""Handshakes: which are refused, and why; origins, limits, and the rate limit."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def test_a_handshake_is_refused_in_http(
     assert harness.meter.values.get("websocket_connections_active", 0) == 0
 
 
-def test_a_refusal_says_what_http_wants_said(harness: Harness) -> None:
+def test_a_refusal_has_the_headers_that_http_requires(harness: Harness) -> None:
     assert 'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"' in harness.connect().handshake(token="bad")
     assert "Upgrade: websocket" in harness.connect().handshake(upgrade=None)
     assert "Sec-WebSocket-Version: 13" in harness.connect().handshake(sec_websocket_version="8")
 
 
-def test_compression_is_offered_by_every_browser_and_never_agreed_to(harness: Harness) -> None:
+def test_the_server_never_accepts_the_compression_that_browsers_offer(harness: Harness) -> None:
     head = harness.connect().handshake(sec_websocket_extensions="permessage-deflate; client_max_window_bits")
     assert head.startswith("HTTP/1.1 101 ")
     assert "extensions" not in head.lower()
@@ -77,7 +77,7 @@ def test_other_methods_and_versions_are_refused(harness: Harness) -> None:
         assert client.head().startswith(f"HTTP/1.1 {status} ")
 
 
-def test_a_request_without_end_is_refused_at_sixteen_kib(harness: Harness) -> None:
+def test_a_request_larger_than_sixteen_kib_is_refused(harness: Harness) -> None:
     client = harness.connect()
     client.send(b"GET /ws HTTP/1.1\r\n")
     for _ in range(17):
@@ -105,22 +105,22 @@ def test_a_request_without_end_is_refused_at_sixteen_kib(harness: Harness) -> No
         ("", (), False),
     ],
 )
-def test_a_page_may_come_from_nowhere_from_us_or_from_where_is_listed(
+def test_a_page_is_allowed_without_an_origin_from_our_host_or_from_a_listed_origin(
     origin: str | None, origins: tuple[str, ...], allowed: bool
 ) -> None:
     assert cors(origins).allows(origin, "board.example:3000") is allowed
 
 
-def test_without_a_host_no_page_is_ours() -> None:
+def test_without_a_host_header_no_origin_is_our_own() -> None:
     assert not cors(()).allows("http://", "")
 
 
-def test_a_listed_origin_opens(harness: Harness) -> None:
+def test_a_page_of_a_listed_origin_can_connect(harness: Harness) -> None:
     harness.open_websocket(origin="https://game.example")
     harness.open_websocket(origin="http://board.example")
 
 
-def test_an_address_holds_so_many_sockets_and_gets_room_again_when_one_goes() -> None:
+def test_an_address_has_a_limit_of_sockets_and_can_open_another_when_one_is_closed() -> None:
     harness = Harness(sockets_per_address_max=2)
     first = harness.open_websocket(x_forwarded_for="a")
     harness.open_websocket(x_forwarded_for="a")
@@ -135,7 +135,7 @@ def test_an_address_holds_so_many_sockets_and_gets_room_again_when_one_goes() ->
     harness.open_websocket(x_forwarded_for="a")
 
 
-def test_a_full_house_says_when_to_come_back() -> None:
+def test_a_full_server_says_when_to_try_again() -> None:
     harness = Harness(sockets_max=3)
     clients = [harness.open_websocket() for _ in range(3)]
     assert harness.meter.values == {"websocket_connections_active": 3}
@@ -146,7 +146,7 @@ def test_a_full_house_says_when_to_come_back() -> None:
     harness.open_websocket()
 
 
-def test_a_reactor_that_is_late_twice_takes_nobody_until_it_is_not(harness: Harness) -> None:
+def test_a_reactor_that_is_late_twice_refuses_new_sockets_until_it_is_on_time(harness: Harness) -> None:
     harness.clock.advance(1.5)
     harness.open_websocket()
     harness.clock.advance(1.5)
@@ -155,20 +155,20 @@ def test_a_reactor_that_is_late_twice_takes_nobody_until_it_is_not(harness: Harn
     harness.open_websocket()
 
 
-def test_a_listener_of_its_own_asks_the_gate_before_it_answers() -> None:
+def test_the_rate_limit_is_checked_before_the_handshake_is_answered() -> None:
     rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     client = harness.connect()
     assert client.handshake(token="amy") == ""
     assert rate_limiter.asked == ["192.0.2.7"]
-    assert not client.transport.reading, "or a second request would be taken for another handshake"
+    assert not client.transport.reading, "a second request must not be read as another handshake"
     rate_limiter.answer.callback(RateVerdict())
     assert client.head().startswith("HTTP/1.1 101 ")
     client.send_event("join:leaderboard", number=1)
     assert len(client.events()) == 2
 
 
-def test_the_gates_refusal_says_when_to_come_back() -> None:
+def test_a_refusal_of_the_rate_limiter_says_when_to_try_again() -> None:
     rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     client = harness.connect()
@@ -181,7 +181,7 @@ def test_the_gates_refusal_says_when_to_come_back() -> None:
     assert harness.connected == 0
 
 
-def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
+def test_a_fault_of_the_server_in_the_handshake_is_logged_and_its_text_is_not_sent() -> None:
     rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     client = harness.connect()
@@ -194,7 +194,7 @@ def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
 
 
 @pytest.mark.parametrize("verdict", [RateVerdict(), RateVerdict(refused="address", retry_after_ms=1)])
-def test_who_has_gone_when_the_gate_answers_is_not_let_in(verdict: RateVerdict) -> None:
+def test_a_client_that_disconnected_before_the_rate_limiter_answered_is_not_admitted(verdict: RateVerdict) -> None:
     rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     client = harness.connect()

@@ -1,4 +1,4 @@
-"""A listener of its own on a real reactor, and a client that someone else wrote."""
+"""The live server on a real reactor, used by a WebSocket client of another project."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATER_S = 2**31
 
 
 def served(client: Callable[[str], Any], **settings: Any) -> Any:
-    """What the client, in a thread of its own, makes of a live wing at this URL; afterwards the wing must be empty."""
+    """Run the client in a thread with the URL of a live server, and return its result. No connection may be left."""
 
     async def main() -> Any:
         from twisted.internet import reactor as _reactor
@@ -52,7 +52,7 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         )
         factory = NativeFactory(services)
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        threads = ThreadPool(0, 1)  # the reactor's own would outlive the test
+        threads = ThreadPool(0, 1)  # the reactor's own pool would outlive the test
         threads.start()
         try:
             return await deferToThreadPool(reactor, threads, client, f"ws://127.0.0.1:{port.getHost().port}/ws")
@@ -69,7 +69,7 @@ def token(user: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {user}@{LATER_S}"}
 
 
-def test_a_conversation_from_join_to_close() -> None:
+def test_an_independent_client_joins_gets_events_and_closes() -> None:
     def client(url: str) -> list[Any]:
         with connect(url, additional_headers=token("amy")) as socket:
             socket.send('{"event":"join:leaderboard","id":1}')
@@ -84,7 +84,7 @@ def test_a_conversation_from_join_to_close() -> None:
     ("message", "code"),
     [(b"binary", 1003), ("x" * 65_537, 1009), ("x" * 3_000_000, 1009), ('{"event":"auth","data":{"token":"bad"}}', 4401)],
 )
-def test_a_goodbye_arrives_whole_and_at_once(message: str | bytes, code: int) -> None:
+def test_the_close_frame_arrives_whole_and_at_once(message: str | bytes, code: int) -> None:
     def client(url: str) -> tuple[int | None, float]:
         with connect(url, compression=None) as socket:
             began_s = time.monotonic()
@@ -98,7 +98,7 @@ def test_a_goodbye_arrives_whole_and_at_once(message: str | bytes, code: int) ->
     assert (found, took_s < 1.0) == (code, True)
 
 
-def test_a_refused_handshake_is_understood() -> None:
+def test_an_independent_client_understands_a_refused_handshake() -> None:
     def client(url: str) -> int:
         with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers={"Authorization": "Bearer bad"}):
             pass
@@ -107,7 +107,7 @@ def test_a_refused_handshake_is_understood() -> None:
     assert served(client) == 401
 
 
-def test_a_restart_is_told_to_who_is_connected() -> None:
+def test_connected_clients_get_the_close_code_of_a_restart() -> None:
     with ExitStack() as stack:
 
         def client(url: str) -> Any:

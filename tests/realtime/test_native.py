@@ -1,4 +1,4 @@
-"""The native protocol: what a client says and what it gets, as docs/protocol-live.md promises."""
+"""Native protocol: what a client sends and what it gets, as docs/protocol-live.md specifies."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_a_token_in_the_handshake_makes_the_player_known(harness: Harness) -> None:
+def test_a_token_in_the_handshake_authenticates_the_client(harness: Harness) -> None:
     harness.open_websocket("amy")
     assert [listener.player.user_id for listener in harness.announcer.known] == ["amy"]
 
 
-def test_a_token_in_the_first_message_does_too_and_the_ack_says_until_when(harness: Harness) -> None:
+def test_a_token_in_the_first_message_authenticates_and_the_ack_has_its_end(harness: Harness) -> None:
     client = harness.open_websocket(token=None)
     assert not harness.announcer.known
     client.send_event("auth", {"token": "amy@60"}, 1)
@@ -33,7 +33,7 @@ def test_a_token_in_the_first_message_does_too_and_the_ack_says_until_when(harne
     assert len(harness.announcer.known) == 1
 
 
-def test_a_first_token_that_is_not_valid_is_said_and_closes(harness: Harness) -> None:
+def test_an_invalid_first_token_gets_an_error_and_closes_the_socket(harness: Harness) -> None:
     client = harness.open_websocket(token=None)
     client.send_event("auth", {"token": "bad"}, 1)
     (_, error), (opcode, close_reason) = client.frames()
@@ -45,7 +45,7 @@ def test_a_first_token_that_is_not_valid_is_said_and_closes(harness: Harness) ->
     assert (opcode, close_reason) == (8, (4401).to_bytes(2, "big") + b"the token is not valid")
 
 
-def test_a_suspended_player_is_told_so_and_sent_away(harness: Harness) -> None:
+def test_a_suspended_player_gets_the_reason_and_is_closed(harness: Harness) -> None:
     client = harness.open_websocket(token=None)
     client.send_event("auth", {"token": "suspended"}, 1)
     (_, error), (opcode, close_reason) = client.frames()
@@ -53,7 +53,7 @@ def test_a_suspended_player_is_told_so_and_sent_away(harness: Harness) -> None:
     assert (opcode, close_reason) == (8, (4403).to_bytes(2, "big") + b"the account is suspended")
 
 
-def test_who_brings_no_token_in_ten_seconds_is_sent_away(harness: Harness) -> None:
+def test_a_client_without_a_token_is_closed_after_ten_seconds(harness: Harness) -> None:
     client = harness.open_websocket(token=None)
     harness.pass_time(9)
     assert client.events() == []
@@ -61,7 +61,7 @@ def test_who_brings_no_token_in_ten_seconds_is_sent_away(harness: Harness) -> No
     assert client.closed() == (4401, "no token came in time")
 
 
-def test_a_join_answers_with_the_cursor_and_at_once_with_the_board(harness: Harness) -> None:
+def test_a_join_is_answered_by_the_cursor_and_then_the_board(harness: Harness) -> None:
     client = harness.open_websocket()
     client.send_event("join:leaderboard", number=7)
     ack, update = client.events()
@@ -97,7 +97,7 @@ def test_a_join_without_an_id_is_answered_by_the_board_alone(harness: Harness) -
     assert [event["event"] for event in client.events()] == ["leaderboard:update"]
 
 
-def test_the_room_hears_until_it_is_left(harness: Harness) -> None:
+def test_a_client_gets_events_until_it_leaves_the_room(harness: Harness) -> None:
     client, other = harness.viewer(), harness.viewer("zed")
     client.send_event("leave:leaderboard", number=2)
     harness.announcer.announce(BoardChanged(page=page(18)))
@@ -107,14 +107,14 @@ def test_the_room_hears_until_it_is_left(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
-def test_a_stranger_is_told_to_authenticate_first(harness: Harness, event: str) -> None:
+def test_a_client_without_a_player_is_asked_to_authenticate_first(harness: Harness, event: str) -> None:
     client = harness.open_websocket(token=None)
     client.send_event(event, number=0)
     (error,) = client.events()
     assert (error["data"]["code"], error["id"]) == (4010, 0)
 
 
-def test_a_board_that_cannot_be_read_is_said_and_asking_again_works(harness: Harness) -> None:
+def test_a_join_fails_while_the_board_cannot_be_read_and_works_afterwards(harness: Harness) -> None:
     client = harness.open_websocket()
     harness.announcer.broken = StoreUnavailable("redis")
     client.send_event("join:leaderboard", number=1)
@@ -125,7 +125,7 @@ def test_a_board_that_cannot_be_read_is_said_and_asking_again_works(harness: Har
     assert len(client.events()) == 2
 
 
-def test_while_a_join_is_under_way_neither_join_nor_leave_is_taken(harness: Harness) -> None:
+def test_a_join_or_leave_is_refused_while_another_join_is_under_way(harness: Harness) -> None:
     client = harness.open_websocket()
     harness.announcer.held = Deferred()
     for number, event in enumerate(("join:leaderboard", "join:leaderboard", "leave:leaderboard")):
@@ -135,7 +135,7 @@ def test_while_a_join_is_under_way_neither_join_nor_leave_is_taken(harness: Harn
     assert [event.get("id") for event in client.events()] == [0, None]
 
 
-def test_a_join_that_ends_after_its_client_has_gone_goes_nowhere(harness: Harness) -> None:
+def test_the_answer_to_a_join_is_dropped_if_the_client_has_disconnected(harness: Harness) -> None:
     client = harness.open_websocket()
     harness.announcer.held = Deferred()
     client.send_event("join:leaderboard", number=1)
@@ -145,7 +145,7 @@ def test_a_join_that_ends_after_its_client_has_gone_goes_nowhere(harness: Harnes
     assert client.frames() == []
 
 
-def test_a_fault_of_ours_is_logged_and_closes_with_1011(harness: Harness) -> None:
+def test_a_fault_of_the_server_is_logged_and_closes_with_1011(harness: Harness) -> None:
     client = harness.open_websocket()
     harness.announcer.broken = ZeroDivisionError("secret detail")
     with capturedLogs() as logged:
@@ -156,7 +156,7 @@ def test_a_fault_of_ours_is_logged_and_closes_with_1011(harness: Harness) -> Non
     assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
-def test_a_socket_ends_with_its_token(harness: Harness) -> None:
+def test_a_socket_is_closed_when_its_token_ends(harness: Harness) -> None:
     client = harness.open_websocket("amy@15")
     harness.pass_time(14)
     assert [event["event"] for event in client.events()] == ["auth:expiring"]
@@ -165,7 +165,7 @@ def test_a_socket_ends_with_its_token(harness: Harness) -> None:
     assert not harness.announcer.known
 
 
-def test_a_token_that_ends_soon_is_told_of_once_and_so_is_the_next(harness: Harness) -> None:
+def test_the_client_is_warned_once_of_the_end_of_each_token(harness: Harness) -> None:
     client = harness.open_websocket("amy@35")
     harness.pass_time(4)
     assert client.events() == []
@@ -178,7 +178,7 @@ def test_a_token_that_ends_soon_is_told_of_once_and_so_is_the_next(harness: Harn
     assert client.events() == [{"event": "auth:expiring", "data": {"expiresAt": (NOW_S + 42) * 1000}}]
 
 
-def test_a_fresh_token_of_the_same_player_moves_the_end(harness: Harness) -> None:
+def test_a_new_token_of_the_same_player_moves_the_end(harness: Harness) -> None:
     client = harness.open_websocket("amy@60")
     harness.pass_time(15)
     client.send_event("auth:refresh", {"token": "amy@120"}, 1)
@@ -192,7 +192,9 @@ def test_a_fresh_token_of_the_same_player_moves_the_end(harness: Harness) -> Non
 
 
 @pytest.mark.parametrize(("token", "code"), [("zed", 4030), ("bad", 4011)])
-def test_another_players_token_or_a_bad_one_is_refused_and_the_old_one_goes_on(harness: Harness, token: str, code: int) -> None:
+def test_a_bad_token_or_one_of_another_player_is_refused_and_the_old_token_stays_valid(
+    harness: Harness, token: str, code: int
+) -> None:
     client = harness.open_websocket("amy")
     client.send_event("auth", {"token": token})
     assert [event["data"]["code"] for event in client.events()] == [code]
@@ -201,7 +203,7 @@ def test_another_players_token_or_a_bad_one_is_refused_and_the_old_one_goes_on(h
     assert len(client.events()) == 2
 
 
-def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_nothing_off(harness: Harness) -> None:
+def test_a_clock_that_is_set_forward_ends_tokens_within_a_second_and_one_set_back_ends_none(harness: Harness) -> None:
     client = harness.open_websocket()
     harness.wall_ahead_s = -HOUR_S
     harness.pass_time(5)
@@ -249,7 +251,7 @@ def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_n
         '{"event":"join:leaderboard"} ,',
     ],
 )
-def test_garbage_gets_an_error_and_the_socket_goes_on(harness: Harness, text: str) -> None:
+def test_an_invalid_message_gets_an_error_and_the_socket_stays_open(harness: Harness, text: str) -> None:
     client = harness.open_websocket()
     client.send(frame(1, text.encode()))
     (error,) = client.events()
@@ -260,7 +262,7 @@ def test_garbage_gets_an_error_and_the_socket_goes_on(harness: Harness, text: st
     assert client.events()[0]["event"] == "ack"
 
 
-def test_too_many_events_a_second_are_said_once_and_close(harness: Harness) -> None:
+def test_too_many_events_a_second_get_one_error_and_close_the_socket(harness: Harness) -> None:
     client = harness.open_websocket()
     for number in range(25):
         client.send_event("leave:leaderboard", number=number)
@@ -275,7 +277,7 @@ def test_too_many_events_a_second_are_said_once_and_close(harness: Harness) -> N
     assert (opcode, close_reason[:2]) == (8, (1008).to_bytes(2, "big"))
 
 
-def test_as_many_events_as_are_allowed_go_on_for_ever(harness: Harness) -> None:
+def test_a_client_that_sends_as_many_events_as_allowed_is_never_closed(harness: Harness) -> None:
     client = harness.open_websocket()
     for number in range(200):
         client.send_event("leave:leaderboard", number=number)

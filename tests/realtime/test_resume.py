@@ -1,4 +1,4 @@
-"""Joining with a wish: for rows in place of tops, and from a cursor on."""
+"""Joins with options: row operations in place of whole tops, and events since a cursor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_rows_come_as_operations_and_the_rest_as_ever(harness: Harness) -> None:
+def test_in_rows_mode_the_top_is_sent_as_operations_and_all_else_as_before(harness: Harness) -> None:
     rows, whole = harness.open_websocket("amy"), harness.open_websocket("bob")
     rows.send_event("join:leaderboard", {"mode": "rows"}, 1)
     whole.send_event("join:leaderboard", {"mode": "top"}, 1)
@@ -45,7 +45,7 @@ def test_rows_come_as_operations_and_the_rest_as_ever(harness: Harness) -> None:
     assert (snapshot["event"], snapshot["data"]["data"]["reset"]) == ("leaderboard:update", True)
 
 
-def test_every_operation_is_spelt_as_the_docs_say(harness: Harness) -> None:
+def test_each_operation_has_the_form_of_the_docs(harness: Harness) -> None:
     client = harness.open_websocket("amy")
     client.send_event("join:leaderboard", {"mode": "rows"})
     client.events()
@@ -70,7 +70,7 @@ def test_every_operation_is_spelt_as_the_docs_say(harness: Harness) -> None:
     ]
 
 
-def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(harness: Harness) -> None:
+def test_a_client_that_resumes_in_time_gets_what_it_missed_and_no_snapshot(harness: Harness) -> None:
     moved = ScoreChanged(
         cursor=Cursor(epoch=3, seq=17),
         user_id="user-99",
@@ -88,7 +88,7 @@ def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(harness: Ha
     assert (missed["event"], missed["data"]["data"]["userId"]) == ("score:update", "user-99")
 
 
-def test_who_was_away_too_long_is_told_and_gets_a_snapshot(harness: Harness) -> None:
+def test_a_client_that_resumes_too_late_gets_a_snapshot_with_reset(harness: Harness) -> None:
     client = harness.open_websocket("amy")
     client.send_event("join:leaderboard", {"since": "2.12", "mode": "rows"}, 1)
     ack, snapshot = client.events()
@@ -97,7 +97,7 @@ def test_who_was_away_too_long_is_told_and_gets_a_snapshot(harness: Harness) -> 
 
 
 @pytest.mark.parametrize("since", ["", "3", "3.", "-1.0", "03.1", "1.2.3", "1e3.0", "٣.١", "9" * 20 + ".1", 3.12])
-def test_a_cursor_that_is_none_is_refused(harness: Harness, since: object) -> None:
+def test_an_invalid_cursor_is_refused(harness: Harness, since: object) -> None:
     client = harness.open_websocket("amy")
     client.send_event("join:leaderboard", {"since": since}, 1)
     (error,) = client.events()

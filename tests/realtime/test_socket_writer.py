@@ -1,4 +1,4 @@
-"""The outlet, over real sockets: what fits leaves at once, the rest in order, and nothing is lost between the two."""
+"""Socket writer over real sockets: bytes that fit leave at once, the others follow in order, and none are lost."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from twisted.python.failure import Failure
 from scoreboard.net.socket_writer import UNSENT_BYTES_MAX, SocketWriter
 from tests.realtime.fake_transport import FakeReactor
 
-#: What the client's own kernel keeps for it, and what ours makes one segment of.
+#: Bytes that the client's kernel buffers, and that ours sends as one segment.
 CLIENTS_OWN_BYTES = 131_072
 SEGMENT_BYTES = 65_536
 
 
 class SocketPair:
-    """Two ends of a socket; ours is Twisted's own TCP connection, with a reactor that the test turns by hand."""
+    """Two ends of a socket. Ours is Twisted's TCP connection, with a reactor that the test runs step by step."""
 
     def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
         ours.setblocking(False)
@@ -70,7 +70,7 @@ def unix_pair() -> Iterator[SocketPair]:
 
 @pytest.fixture
 def tcp_pair() -> Iterator[SocketPair]:
-    """The same over TCP, as the kernel makes it."""
+    """A pair over TCP."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
@@ -79,14 +79,14 @@ def tcp_pair() -> Iterator[SocketPair]:
     unix_pair.close()
 
 
-def test_what_fits_leaves_at_once_and_the_reactor_is_not_asked(unix_pair: SocketPair) -> None:
+def test_bytes_that_fit_are_written_at_once_without_the_reactor(unix_pair: SocketPair) -> None:
     unix_pair.writer.offer(b"hello")
     assert unix_pair.read() == b"hello"
     assert unix_pair.writer.drained
     assert not unix_pair.fake_reactor.writers
 
 
-def test_what_does_not_fit_follows_in_order_and_whole(unix_pair: SocketPair) -> None:
+def test_bytes_that_do_not_fit_follow_in_order_and_complete(unix_pair: SocketPair) -> None:
     sent, received = b"", b""
     for number in range(60):
         piece = bytes((number,)) * 4_001
@@ -101,7 +101,7 @@ def test_what_does_not_fit_follows_in_order_and_whole(unix_pair: SocketPair) -> 
     assert unix_pair.writer.drained
 
 
-def test_once_something_waits_nothing_overtakes_it(unix_pair: SocketPair) -> None:
+def test_bytes_never_overtake_those_that_wait(unix_pair: SocketPair) -> None:
     unix_pair.writer.offer(b"a" * 500_000)
     unix_pair.read()
     unix_pair.writer.offer(b"b")
@@ -113,7 +113,7 @@ def test_once_something_waits_nothing_overtakes_it(unix_pair: SocketPair) -> Non
     assert received.endswith(b"ab")
 
 
-def test_a_broken_connection_is_found_by_the_reactor_not_by_the_writer(unix_pair: SocketPair) -> None:
+def test_a_broken_connection_is_noticed_by_the_reactor_and_not_by_the_writer(unix_pair: SocketPair) -> None:
     unix_pair.theirs.close()
     unix_pair.writer.offer(b"hello")
     assert not unix_pair.protocol.lost
@@ -121,17 +121,17 @@ def test_a_broken_connection_is_found_by_the_reactor_not_by_the_writer(unix_pair
     assert unix_pair.protocol.lost
 
 
-def test_the_end_of_the_stream_comes_after_all_that_was_written(unix_pair: SocketPair) -> None:
+def test_the_end_of_the_stream_comes_after_all_bytes(unix_pair: SocketPair) -> None:
     unix_pair.writer.offer(b"last words")
     unix_pair.writer.close_writing()
     unix_pair.step()
     unix_pair.theirs.setblocking(True)
     assert unix_pair.theirs.recv(100) == b"last words"
     assert unix_pair.theirs.recv(100) == b""
-    assert not unix_pair.protocol.lost, "the other side may still speak"
+    assert not unix_pair.protocol.lost, "the other side can still send"
 
 
-def test_what_a_client_does_not_read_waits_with_us_and_not_in_the_kernel(tcp_pair: SocketPair) -> None:
+def test_unread_bytes_wait_in_this_process_and_not_in_the_kernel(tcp_pair: SocketPair) -> None:
     offered = bytearray()
     while tcp_pair.writer.drained and len(offered) < 2**22:
         piece = len(offered).to_bytes(8, "big") * 100

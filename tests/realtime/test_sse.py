@@ -1,4 +1,4 @@
-"""Server-sent events: the same news on an answer that never ends."""
+"""Server-sent events: the live events as an HTTP response that does not end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def moved(seq: int, user_id: str = "user-99") -> ScoreChanged:
 
 
 class StreamClient:
-    """One client of a stream."""
+    """Client of one stream."""
 
     def __init__(
         self, harness: Harness, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7"
@@ -46,14 +46,14 @@ class StreamClient:
         self._read = 0
 
     def received(self) -> bytes:
-        """What came since the last look."""
+        """Return the bytes since the last call."""
         self.transport.step()
         data = self.transport.sent[self._read :]
         self._read += len(data)
         return data
 
     def events(self) -> list[tuple[str | None, str, Any]]:
-        """(id, event, data) of what came since the last look, which must be nothing else."""
+        """Return (id, event, data) of each event since the last call. Nothing else may have come."""
         return parsed(self.received())
 
 
@@ -71,7 +71,7 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_a_stream_begins_with_its_head_and_a_snapshot_that_says_reset(harness: Harness) -> None:
+def test_a_stream_begins_with_its_header_and_a_snapshot_with_reset(harness: Harness) -> None:
     client = StreamClient(harness)
     answered = client.received()
     assert answered.startswith(HEAD)
@@ -79,14 +79,14 @@ def test_a_stream_begins_with_its_head_and_a_snapshot_that_says_reset(harness: H
     assert (cursor, event, data["type"], data["data"]["reset"]) == ("3.17", "leaderboard:update", "LEADERBOARD_REFRESH", True)
 
 
-def test_who_comes_back_in_time_gets_only_what_was_missed(harness: Harness) -> None:
+def test_a_client_that_resumes_in_time_gets_only_what_it_missed(harness: Harness) -> None:
     harness.announcer.missed = (moved(17),)
     answered = StreamClient(harness, since=Cursor(epoch=3, seq=12)).received()
     ((cursor, event, data),) = parsed(answered.removeprefix(HEAD))
     assert (cursor, event, data["data"]["userId"]) == ("3.17", "score:update", "user-99")
 
 
-def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(harness: Harness) -> None:
+def test_a_client_whose_kernel_accepts_bytes_that_it_does_not_read_is_closed(harness: Harness) -> None:
     client = StreamClient(harness)
     client.received()
     client.stream._writer._peer = SimpleNamespace(measure=lambda now_s: harness.settings.read_timeout_s)  # type: ignore[assignment]
@@ -95,17 +95,17 @@ def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(harness: Harness) 
     assert harness.meter.counts["sockets_closed_slow_total"] == 1
 
 
-def test_who_missed_nothing_gets_nothing(harness: Harness) -> None:
+def test_a_client_that_missed_nothing_gets_nothing(harness: Harness) -> None:
     harness.announcer.missed = ()
     assert StreamClient(harness, since=Cursor(epoch=3, seq=17)).received() == HEAD
 
 
-def test_a_gap_that_cannot_be_filled_is_said(harness: Harness) -> None:
+def test_a_client_whose_history_is_lost_gets_a_snapshot_with_reset(harness: Harness) -> None:
     answered = StreamClient(harness, since=Cursor(epoch=2, seq=17)).received()
     assert parsed(answered.removeprefix(HEAD))[0][2]["data"]["reset"] is True
 
 
-def test_live_news_are_the_websockets_with_an_id(harness: Harness) -> None:
+def test_live_events_are_those_of_the_websocket_with_an_id(harness: Harness) -> None:
     client = StreamClient(harness)
     client.received()
     harness.announcer.announce(BoardChanged(page=page(18)))
@@ -116,7 +116,7 @@ def test_live_news_are_the_websockets_with_an_id(harness: Harness) -> None:
     assert (second[2]["type"], second[2]["data"]["seq"]) == ("SCORE_CHANGED", 19)
 
 
-def test_of_a_ticks_events_the_last_alone_carries_the_id() -> None:
+def test_only_the_last_event_of_a_tick_has_the_id() -> None:
     encoder = SseEncoder()
     tick = (moved(18, "a"), moved(18, "b"), BoardChanged(page=page(18)))
     assert [parsed(encoder.encode((event,)))[0][0] for event in tick] == ["3.18"] * 3
@@ -124,7 +124,7 @@ def test_of_a_ticks_events_the_last_alone_carries_the_id() -> None:
     assert [event[0] for event in parsed(encoder.encode(tick, more=True))] == [None] * 3
 
 
-def test_what_happens_before_the_room_is_entered_is_not_told_twice(harness: Harness) -> None:
+def test_events_before_the_join_are_not_sent_twice(harness: Harness) -> None:
     harness.announcer.held = Deferred()
     client = StreamClient(harness)
     assert not client.stream.drained
@@ -143,7 +143,7 @@ def test_a_heartbeat_comes_every_fifteen_seconds(harness: Harness) -> None:
     assert client.received() == b":\n\n"
 
 
-def test_a_stream_ends_with_its_token(harness: Harness) -> None:
+def test_a_stream_is_closed_when_its_token_ends(harness: Harness) -> None:
     client = StreamClient(harness, life_s=5)
     client.received()
     harness.pass_time(4)
@@ -154,7 +154,7 @@ def test_a_stream_ends_with_its_token(harness: Harness) -> None:
     assert not harness.announcer.known
 
 
-def test_who_does_not_read_is_offered_nothing_and_cut_off(harness: Harness) -> None:
+def test_a_client_that_does_not_read_is_offered_nothing_and_aborted(harness: Harness) -> None:
     client = StreamClient(harness)
     client.transport.room = 10
     harness.announcer.announce(BoardChanged(page=page(18)))
@@ -164,13 +164,13 @@ def test_who_does_not_read_is_offered_nothing_and_cut_off(harness: Harness) -> N
     assert harness.connected == 0
 
 
-def test_a_client_that_goes_leaves_nothing_behind(harness: Harness) -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind(harness: Harness) -> None:
     client = StreamClient(harness)
     client.transport.lose(ConnectionResetError(), "broken")
     assert (harness.connected, harness.announcer.room, harness.announcer.known) == (0, set(), set())
 
 
-def test_a_client_that_goes_while_joining_is_told_nothing(harness: Harness) -> None:
+def test_a_client_that_disconnects_during_its_join_gets_nothing(harness: Harness) -> None:
     harness.announcer.held = Deferred()
     client = StreamClient(harness)
     client.transport.lose(ConnectionResetError(), "broken")
@@ -178,7 +178,7 @@ def test_a_client_that_goes_while_joining_is_told_nothing(harness: Harness) -> N
     assert client.received() == HEAD
 
 
-def test_streams_take_seats_like_sockets() -> None:
+def test_streams_count_in_the_limits_like_sockets() -> None:
     harness = Harness(sockets_per_address_max=1)
     StreamClient(harness)
     refused = StreamClient(harness).received()
@@ -187,7 +187,7 @@ def test_streams_take_seats_like_sockets() -> None:
     assert StreamClient(harness, address="192.0.2.8").received().startswith(b"HTTP/1.1 200 ")
 
 
-def test_without_a_board_the_client_is_sent_to_come_again(harness: Harness) -> None:
+def test_a_stream_is_closed_with_1013_while_the_board_cannot_be_read(harness: Harness) -> None:
     harness.announcer.broken = StoreUnavailable("no board")
     answered = StreamClient(harness).received()
     assert parsed(answered.removeprefix(HEAD))[0][2]["code"] == 1013
@@ -200,14 +200,14 @@ def test_a_fault_while_a_stream_begins_is_counted_and_closes_it(harness: Harness
     assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
-def test_a_stopping_server_says_goodbye(harness: Harness) -> None:
+def test_a_server_that_stops_sends_the_reason(harness: Harness) -> None:
     client = StreamClient(harness)
     client.received()
     harness.registry.drain(CloseReason(code=1012, reason="stopping"), 0.1).send(None)
     assert client.events()[0][1:] == ("goodbye", {"code": 1012, "reason": "stopping"})
 
 
-def test_a_client_that_talks_without_end_is_cut_off(harness: Harness) -> None:
+def test_a_client_that_sends_too_many_bytes_is_aborted(harness: Harness) -> None:
     client = StreamClient(harness)
     client.stream.dataReceived(b"x" * harness.settings.ignored_bytes_max)
     assert client.transport.lost is None

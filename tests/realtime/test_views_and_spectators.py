@@ -1,4 +1,4 @@
-"""Views, spectating and notices: how clients ask for them, and how they are spelt."""
+"""Views, spectators and notices: how clients ask for them, and the form in which they are sent."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def answered(harness: Harness, client: Client, event: Event) -> Any:
         ({"limit": 3}, RankRange(offset=0, limit=3), {"offset": 0, "limit": 3}),
     ],
 )
-def test_a_view_is_followed_and_left(harness: Harness, wanted: object, view: View, spelt: object) -> None:
+def test_a_client_follows_a_view_and_leaves_it(harness: Harness, wanted: object, view: View, spelt: object) -> None:
     client = harness.open_websocket("amy")
     assert asked(client, "join:leaderboard", {"view": wanted}) == {"epoch": 3, "seq": 17, "view": spelt}
     assert harness.announcer.followed == [view]
-    assert not harness.announcer.room, "a view is beside the room"
+    assert not harness.announcer.room, "to follow a view is not to join the room"
     assert asked(client, "leave:leaderboard", {"view": wanted}) == {}
     assert harness.announcer.followed == []
 
@@ -77,12 +77,12 @@ def test_a_view_is_followed_and_left(harness: Harness, wanted: object, view: Vie
     ],
 )
 @pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
-def test_what_is_no_view_is_refused(harness: Harness, view: object, event: str) -> None:
+def test_an_invalid_view_is_refused(harness: Harness, view: object, event: str) -> None:
     assert asked(harness.open_websocket("amy"), event, {"view": view})["code"] == 4000
     assert harness.announcer.followed == []
 
 
-def test_a_view_has_no_past(harness: Harness) -> None:
+def test_a_view_with_a_cursor_is_refused(harness: Harness) -> None:
     refusal = asked(harness.open_websocket("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
     assert refusal["message"].startswith("data.since: ")
 
@@ -101,11 +101,11 @@ def test_too_many_views_are_refused(harness: Harness) -> None:
         ("unspectate:user", "bob"),
     ],
 )
-def test_strangers_follow_nothing(harness: Harness, event: str, data: object) -> None:
+def test_a_client_without_a_player_can_follow_nothing(harness: Harness, event: str, data: object) -> None:
     assert asked(harness.open_websocket(token=None), event, data)["code"] == 4010
 
 
-def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(harness: Harness) -> None:
+def test_a_view_is_sent_whole_first_and_then_as_operations_from_its_offset(harness: Harness) -> None:
     client = harness.open_websocket("amy")
     board = page(18, 6)
     view, rows = Around(user_id="user-4", rows=1), board.rows[2:5]
@@ -150,12 +150,12 @@ def test_a_player_is_spectated_by_id(harness: Harness, data: object) -> None:
 
 
 @pytest.mark.parametrize("data", [None, 5, "", "two words", "leader/board", "x" * 65, "bob\n", ["bob"], {"user": "bob"}, {}])
-def test_an_id_that_is_none_makes_no_room(harness: Harness, data: object) -> None:
+def test_an_invalid_user_id_is_refused(harness: Harness, data: object) -> None:
     assert asked(harness.open_websocket("amy"), "spectate:user", data)["code"] == 4000
     assert harness.announcer.spectated == []
 
 
-def test_why_one_may_not_spectate_is_said(harness: Harness) -> None:
+def test_a_refused_spectator_gets_the_reason(harness: Harness) -> None:
     client = harness.open_websocket("amy")
     harness.announcer.refusal = NO_SPECTATORS
     assert asked(client, "spectate:user", "bob")["code"] == 4030
@@ -163,7 +163,7 @@ def test_why_one_may_not_spectate_is_said(harness: Harness) -> None:
     assert asked(client, "spectate:user", "bob")["code"] == 5030
 
 
-def test_a_deed_is_told_without_address_metadata_or_signature(harness: Harness) -> None:
+def test_an_award_is_sent_to_spectators_without_address_metadata_or_signature(harness: Harness) -> None:
     client = harness.open_websocket("amy")
     event = PlayerActed(cursor=AT, user_id="bob", username="Bob", award=AWARD, rank=5, previous_rank=7)
     assert answered(harness, client, event) == {
@@ -186,7 +186,7 @@ def test_a_deed_is_told_without_address_metadata_or_signature(harness: Harness) 
     }
 
 
-def test_an_achievement_is_spelt_as_the_specification_has_it(harness: Harness) -> None:
+def test_an_achievement_has_the_form_of_the_specification(harness: Harness) -> None:
     client = harness.open_websocket("amy")
     event = AchievementUnlocked(cursor=AT, user_id="amy", milestone=500, points=520, at_ms=NOW_S * 1000)
     received = answered(harness, client, event)
@@ -202,7 +202,7 @@ def test_an_achievement_is_spelt_as_the_specification_has_it(harness: Harness) -
     }
 
 
-def test_notices_say_what_happened(harness: Harness) -> None:
+def test_a_notice_says_what_happened(harness: Harness) -> None:
     client = harness.open_websocket("amy")
     assert answered(harness, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
     assert answered(harness, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}

@@ -1,4 +1,4 @@
-"""The mount: a socket in a twisted.web tree takes the connection over, and HTTP keeps nothing of it."""
+"""WebSockets behind the HTTP site: the socket takes the connection over, and HTTP keeps nothing of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Root(Resource):
 
 
 class HttpHarness(Harness):
-    """The live wing behind a Site, as it stands on PORT."""
+    """The live server behind a Site, as on PORT."""
 
     def __init__(self, *, klein: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
@@ -72,7 +72,7 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def test_a_socket_behind_http_speaks_like_any_other(harness: HttpHarness) -> None:
+def test_a_websocket_behind_the_http_site_works_like_any_other(harness: HttpHarness) -> None:
     client = harness.open_websocket("amy")
     client.send_event("join:leaderboard", number=1)
     assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
@@ -82,17 +82,17 @@ def test_a_socket_behind_http_speaks_like_any_other(harness: HttpHarness) -> Non
     assert harness.connected == 0
 
 
-def test_http_is_told_that_it_is_over_and_keeps_neither_request_nor_timer(harness: HttpHarness, no_collector: None) -> None:
+def test_the_http_site_keeps_neither_the_request_nor_a_timer_of_a_websocket(harness: HttpHarness, no_collector: None) -> None:
     client = harness.open_websocket("amy")
     assert [failure.type for failure in harness.ends] == [ConnectionDone]
     harness.ends.clear()
-    assert len(harness.clock.getDelayedCalls()) == 1, "the sweep alone"
+    assert len(harness.clock.getDelayedCalls()) == 1, "only the sweep"
     assert client.transport.producer is None
     gc.collect()
     assert [request() for request in harness.requests] == [None]
 
 
-def test_an_idle_socket_outlives_the_patience_of_http(harness: HttpHarness) -> None:
+def test_an_idle_websocket_is_not_closed_by_the_http_timeout(harness: HttpHarness) -> None:
     client = harness.open_websocket("amy")
     for _ in range(10):
         harness.pass_time(15)
@@ -104,7 +104,7 @@ def test_an_idle_socket_outlives_the_patience_of_http(harness: HttpHarness) -> N
     ("headers", "status"),
     [({"upgrade": None}, 426), ({"origin": "https://evil.example"}, 403), ({"authorization": "Bearer bad"}, 401)],
 )
-def test_refusals_are_the_same_behind_http(harness: HttpHarness, headers: dict[str, Any], status: int) -> None:
+def test_refusals_are_the_same_behind_the_http_site(harness: HttpHarness, headers: dict[str, Any], status: int) -> None:
     client = harness.connect()
     assert client.handshake(**headers).startswith(f"HTTP/1.1 {status} ")
     assert client.body()["success"] is False
@@ -112,7 +112,7 @@ def test_refusals_are_the_same_behind_http(harness: HttpHarness, headers: dict[s
     assert harness.connected == 0
 
 
-def test_headers_given_twice_are_seen_twice(harness: HttpHarness) -> None:
+def test_a_header_that_is_sent_twice_is_seen_twice(harness: HttpHarness) -> None:
     client = harness.connect()
     client.handshake("/ws", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==")
     assert "appears more than once" in client.body()["message"]

@@ -1,4 +1,4 @@
-"""A Socket.IO wing around a clock: HTTP requests without HTTP, WebSockets without a network, and doubles for the doors."""
+"""Socket.IO server on a fake clock: HTTP requests without HTTP, WebSockets without a network, and fakes of all that it uses."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Channel:
 
 
 class Request:
-    """What a resource asks of twisted.web's request, and the answer it gave."""
+    """The part of a request that resources use, and the response."""
 
     def __init__(self, method: str, uri: str, body: bytes, headers: dict[str, str], site_lines: bytes = b"") -> None:
         self.method, self.uri = method.encode(), uri.encode()
@@ -101,19 +101,19 @@ class Request:
 
     @property
     def answer(self) -> tuple[int, bytes] | None:
-        """(status, body), or None while it waits."""
+        """Return (status, body), or None while the request waits."""
         return None if self.response is None else (self.response.status, self.response.body)
 
 
 class Harness:
-    """The wing with its doors; ``board`` makes other passengers than the board's subscribers."""
+    """The Socket.IO server, and fakes of all that it uses. ``handler_factory`` makes other handlers than the board's clients."""
 
     def __init__(
         self,
         *,
         rate_limiter: FakeRateLimiter | None = None,
         engine: EngineSettings | None = None,
-        board: Callable[[EngineConnection], Any] | None = None,
+        handler_factory: Callable[[EngineConnection], Any] | None = None,
         **settings: Any,
     ) -> None:
         self.clock = Clock()
@@ -144,7 +144,7 @@ class Harness:
             services,
             settings=engine or EngineSettings(),
             new_sid=lambda: next(sids),
-            handler_factory=board or self.clients.make_client,
+            handler_factory=handler_factory or self.clients.make_client,
         )
         self.factory = EngineFactory(self.engine)
         self.resource = EngineResource(self.engine)
@@ -152,7 +152,7 @@ class Harness:
 
     @property
     def connected(self) -> int:
-        """How many live connections there are, in whatever state."""
+        """Number of live connections, in any state."""
         return self.registry.handshaking + len(self.registry.live)
 
     def wall_ms(self) -> int:
@@ -178,7 +178,7 @@ class Harness:
         return self.request(method, {"EIO": "4", "transport": "polling", **sids}, body, headers)
 
     def open(self) -> str:
-        """A polling session: its id."""
+        """Open a polling session, and return its id."""
         answer = self.get().answer
         assert answer is not None
         assert answer[0] == 200, answer
@@ -186,7 +186,7 @@ class Harness:
         return str(msgspec.json.decode(answer[1][1:])["sid"])
 
     def open_connected(self, token: str = "amy") -> str:
-        """A polling session that is connected."""
+        """Open a polling session, connect to the main namespace, and return the session's id."""
         sid = self.open()
         assert self.post(sid, b'40{"token":"%b"}' % token.encode()).answer == (200, b"ok")
         status, body = self.get(sid).answer or (0, b"")
@@ -194,7 +194,7 @@ class Harness:
         return sid
 
     def packets(self, sid: str) -> list[bytes]:
-        """What a GET brings at once."""
+        """Return the packets that a GET is answered with at once."""
         answer = self.get(sid).answer
         assert answer is not None, "the GET waits"
         assert answer[0] == 200, answer
@@ -211,7 +211,7 @@ class Harness:
         return SioClient(transport)
 
     def open_websocket(self, sid: str | None = None) -> SioClient:
-        """An open WebSocket; without an id it has told its own."""
+        """Open a WebSocket: for the session ``sid``, or for a new one, whose id is ``client.sid`` then."""
         client = self.connect()
         target = "/socket.io/?EIO=4&transport=websocket" + ("" if sid is None else f"&sid={sid}")
         head = client.handshake(target)
@@ -222,7 +222,7 @@ class Harness:
         return client
 
     def viewer(self, token: str = "amy") -> SioClient:
-        """A WebSocket that is connected and in the room, its snapshot seen."""
+        """Open a WebSocket, connect, join the room, and read the snapshot."""
         client = self.open_websocket()
         client.text(f'40{{"token":"{token}"}}')
         client.text('42["join:leaderboard"]')
@@ -231,7 +231,7 @@ class Harness:
         return client
 
     def add_viewer(self, transport: Any) -> None:
-        """The same over a transport of the caller's."""
+        """Connect and join the room over a transport of the caller."""
         protocol: Any = self.factory.buildProtocol(transport.getPeer())
         transport.protocol = protocol
         protocol.makeConnection(transport)
@@ -251,7 +251,7 @@ class Harness:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of anyone is left: no session, no guest, no timer but the lobby's own."""
+        """Whether no session, no connection and no timer is left, except the timer of the sweep."""
         return (
             not self.engine.connections
             and self.connected == 0
@@ -261,7 +261,7 @@ class Harness:
 
 
 class SioClient(Client):
-    """A WebSocket client that speaks in packets."""
+    """WebSocket client that sends and reads packets."""
 
     sid = ""
 
@@ -272,11 +272,11 @@ class SioClient(Client):
         self.send(frame(2, data))
 
     def texts(self) -> list[str]:
-        """The texts that came since the last look; everything must be text."""
+        """Return the texts since the last call. All frames must be text."""
         frames = self.frames()
         assert all(opcode == 1 for opcode, _ in frames), frames
         return [payload.decode() for _, payload in frames]
 
     def goodbye(self) -> int:
-        """The close code, after which nothing comes."""
+        """Return the close code, which must be the last frame."""
         return self.closed()[0]

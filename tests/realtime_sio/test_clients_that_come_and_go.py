@@ -1,4 +1,4 @@
-"""A minute of clients that come and go as they like, over both transports: afterwards nothing of them is left."""
+"""Clients that connect and disconnect at random for a minute, over both transports: nothing of them is left."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, Request, SioClient
 
 
-class Churn:
-    """Clients of every kind, ended in every way, or in none: those are the half-open ones."""
+class RandomClients:
+    """Clients of each kind that end in each way, or not at all: those stay half open."""
 
     def __init__(self, seed: int) -> None:
         self.harness = Harness(sockets_per_address_max=1_000)
@@ -69,19 +69,19 @@ class Churn:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_after_a_minute_of_churn_no_session_timer_or_room_is_left(seed: int) -> None:
-    churn = Churn(seed)
-    harness = churn.harness
+def test_after_a_minute_no_session_timer_or_membership_is_left(seed: int) -> None:
+    clients = RandomClients(seed)
+    harness = clients.harness
     for _ in range(600):
-        churn.arrive()
-        churn.act()
+        clients.arrive()
+        clients.act()
         harness.announcer.publish([])
         harness.pass_time(0.1, 0.1)
     assert harness.connected
-    assert len(harness.clock.getDelayedCalls()) == 1 + harness.resource.sessions, "one timer a session, and the lobby's"
-    harness.pass_time(60)  # the half-open ones are found out
+    assert len(harness.clock.getDelayedCalls()) == 1 + harness.resource.sessions, "one timer for each session, and the sweep's"
+    harness.pass_time(60)  # half-open connections are closed by now
     assert harness.is_empty
     assert harness.resource.sessions == harness.registry.handshaking == 0
     assert not harness.announcer.room
     assert harness.meter.values["websocket_connections_active"] == 0
-    assert all(request.answer is not None for request in churn.waiting)
+    assert all(request.answer is not None for request in clients.waiting)

@@ -1,4 +1,4 @@
-"""Which event carries the offset, by values alone."""
+"""Socket.IO encoder: which event of a piece has the offset."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def read(frames: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("event", [MOVED, ROSE, TOP, CHANGED])
-def test_a_plain_wire_knows_no_offsets_and_a_recoverable_one_says_the_same_with_one(event: Event) -> None:
+def test_a_plain_event_has_no_offset_and_a_recoverable_one_is_the_same_with_an_offset(event: Event) -> None:
     for rows in (False, True):
         (answered,) = read(SocketIoEncoder(rows=rows).encode((event,)))
         assert len(answered) == 2
         assert read(SocketIoEncoder(rows=rows, recoverable=True).encode((event,))) == [[*answered, "3.17"]]
 
 
-def test_rows_are_rows_with_an_offset_too() -> None:
+def test_row_operations_have_an_offset_too() -> None:
     encoders = [SocketIoEncoder(rows=rows, recoverable=True) for rows in (False, True)]
     assert [read(encoder.encode((CHANGED,)))[0][0] for encoder in encoders] == [
         "leaderboard:update",
@@ -52,7 +52,7 @@ _events = st.lists(st.sampled_from([MOVED, ROSE, TOP, CHANGED, replace(MOVED, us
 
 
 @given(_events)
-def test_of_what_leaves_at_once_the_last_event_alone_carries_the_offset(events: list[Event]) -> None:
+def test_only_the_last_event_of_a_piece_has_the_offset(events: list[Event]) -> None:
     plain, recoverable = SocketIoEncoder(rows=True), SocketIoEncoder(rows=True, recoverable=True)
     *before, last = read(recoverable.encode(events))
     *plain_before, plain_last = read(plain.encode(events))

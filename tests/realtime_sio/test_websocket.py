@@ -1,4 +1,4 @@
-"""Socket.IO over a WebSocket, from the handshake to the end, and the way there from polling."""
+"""Socket.IO over a WebSocket, from the handshake to the end, and the upgrade from polling."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def upgrade(harness: Harness, sid: str) -> SioClient:
 # The handshake
 
 
-def test_a_session_opens_with_the_socket(harness: Harness) -> None:
+def test_a_session_opens_with_the_websocket(harness: Harness) -> None:
     client = harness.connect()
     assert client.handshake(WS).startswith("HTTP/1.1 101 ")
     (hello,) = client.texts()
@@ -59,25 +59,25 @@ def test_a_session_opens_with_the_socket(harness: Harness) -> None:
         "/socket.io/",
     ],
 )
-def test_what_engine_io_does_not_allow_is_a_bad_request(harness: Harness, target: str) -> None:
+def test_a_request_that_engine_io_does_not_allow_is_a_bad_request(harness: Harness, target: str) -> None:
     client = harness.connect()
     assert client.handshake(target).startswith("HTTP/1.1 400 ")  # CVE-2023-31125: a missing EIO
     harness.pass_time(3)
     assert harness.is_empty
 
 
-def test_a_foreign_page_may_not_open_one(harness: Harness) -> None:
+def test_a_page_of_another_origin_cannot_open_a_session(harness: Harness) -> None:
     assert harness.connect().handshake(WS, origin="https://evil.example").startswith("HTTP/1.1 403 ")
     assert harness.connect().handshake(WS, origin="https://game.example").startswith("HTTP/1.1 101 ")
 
 
-def test_two_thousand_headers_are_too_many_bytes(harness: Harness) -> None:  # CVE-2024-37890
+def test_a_handshake_with_two_thousand_headers_is_refused(harness: Harness) -> None:  # CVE-2024-37890
     client = harness.connect()
     client.send(f"GET {WS} HTTP/1.1\r\n".encode() + b"".join(b"X-%d: 1\r\n" % number for number in range(2_000)))
     assert client.head().startswith("HTTP/1.1 431 ")
 
 
-def test_who_vanishes_during_the_handshake_or_the_upgrade_hurts_nobody(harness: Harness) -> None:  # CVE-2022-41940
+def test_a_client_that_disconnects_during_handshake_or_upgrade_does_not_affect_others(harness: Harness) -> None:  # CVE-2022-41940
     harness.connect().break_connection()
     sid = harness.open_connected()
     half = harness.connect()
@@ -88,7 +88,7 @@ def test_who_vanishes_during_the_handshake_or_the_upgrade_hurts_nobody(harness: 
     assert upgrade(harness, sid).texts() == []
 
 
-# Into the main namespace
+# Connecting to the main namespace
 
 
 def test_connect_is_answered_before_any_event(harness: Harness) -> None:
@@ -97,11 +97,11 @@ def test_connect_is_answered_before_any_event(harness: Harness) -> None:
     (connected,) = client.texts()
     ids = json.loads(connected.removeprefix("40"))
     assert set(ids) == {"sid", "pid"}
-    assert len({ids["sid"], ids["pid"], client.sid}) == 3, "the engine's id is a secret, this one is not"
+    assert len({ids["sid"], ids["pid"], client.sid}) == 3, "the Engine.IO id is secret, the sid is not"
 
 
 @pytest.mark.parametrize("auth", ["", "{}", '{"token":"bad"}', '{"token":7}', '{"token":""}', '{"token":"a b"}', '{"jwt":"amy"}'])
-def test_who_proves_nothing_is_told_so_and_may_try_again(harness: Harness, auth: str) -> None:
+def test_a_client_without_a_valid_token_is_refused_and_can_try_again(harness: Harness, auth: str) -> None:
     client = harness.open_websocket()
     client.text(f"40{auth}")
     assert client.texts() == ['44{"message":"Authentication failed"}']
@@ -115,7 +115,7 @@ def test_other_namespaces_are_refused(harness: Harness) -> None:
     assert client.texts() == ['44/admin,{"message":"Invalid namespace"}']
 
 
-def test_who_never_connects_is_closed(harness: Harness) -> None:
+def test_a_client_that_never_connects_is_closed(harness: Harness) -> None:
     client = harness.open_websocket()
     client.text("40/admin,")
     client.texts()
@@ -123,14 +123,14 @@ def test_who_never_connects_is_closed(harness: Harness) -> None:
     assert code(client) == 4401
 
 
-def test_guessing_tokens_is_slow_and_soon_over(harness: Harness) -> None:
+def test_a_client_that_guesses_tokens_is_closed_soon(harness: Harness) -> None:
     client = harness.open_websocket()
     for _ in range(30):
         client.text('40{"token":"bad"}')
     assert code(client) == 1008
 
 
-def test_leaving_and_coming_back(harness: Harness) -> None:
+def test_a_client_can_leave_the_namespace_and_connect_again(harness: Harness) -> None:
     client = harness.viewer()
     client.text("41")
     assert not harness.announcer.known
@@ -143,7 +143,7 @@ def test_leaving_and_coming_back(harness: Harness) -> None:
 # Events
 
 
-def test_a_join_is_acknowledged_and_brings_a_snapshot(harness: Harness) -> None:
+def test_a_join_is_acknowledged_and_followed_by_a_snapshot(harness: Harness) -> None:
     client = harness.open_websocket()
     client.text('40{"token":"amy"}')
     client.text('4212["join:leaderboard"]')
@@ -153,14 +153,14 @@ def test_a_join_is_acknowledged_and_brings_a_snapshot(harness: Harness) -> None:
     assert (name, answered["type"], answered["data"]["seq"], offset) == ("leaderboard:update", "LEADERBOARD_REFRESH", 17, "3.17")
 
 
-def test_nothing_is_acknowledged_by_itself(harness: Harness) -> None:
+def test_an_event_without_an_ack_id_is_not_acknowledged(harness: Harness) -> None:
     client = harness.viewer()
     client.text('42["leave:leaderboard"]')
     assert client.texts() == []
     assert not harness.announcer.room
 
 
-def test_events_flow_to_the_room(harness: Harness) -> None:
+def test_events_are_sent_to_the_room(harness: Harness) -> None:
     client = harness.viewer()
     changed = ScoreChanged(
         cursor=harness.announcer.page.cursor, user_id="u", username="U", points=9, rank=11, previous_rank=None, at_ms=0
@@ -170,7 +170,7 @@ def test_events_flow_to_the_room(harness: Harness) -> None:
     assert (name, answered["type"], answered["data"]["newScore"], offset) == ("score:update", "SCORE_CHANGED", 9, "3.17")
 
 
-def test_a_refusal_is_the_acknowledgement_or_an_event(harness: Harness) -> None:
+def test_a_refusal_is_sent_as_the_acknowledgement_or_as_an_event(harness: Harness) -> None:
     client = harness.viewer()
     client.text('42["nonsense"]')  # also `error` as a name, which brought socket.io down (CVE-2024-38355)
     client.text('42["error"]')
@@ -184,7 +184,7 @@ def test_a_refusal_is_the_acknowledgement_or_an_event(harness: Harness) -> None:
     assert json.loads(answered[2][3:])[0]["error"] == "MALFORMED_REQUEST"
 
 
-def test_a_fresh_token_moves_the_end(harness: Harness) -> None:
+def test_a_new_token_moves_the_end(harness: Harness) -> None:
     client = harness.viewer("amy@5")
     client.text('421["auth:refresh",{"token":"bob@100"}]')
     client.text('422["auth:refresh",{"token":"amy@100"}]')
@@ -195,7 +195,7 @@ def test_a_fresh_token_moves_the_end(harness: Harness) -> None:
     assert harness.announcer.known
 
 
-def test_a_token_that_ended_puts_its_client_out(harness: Harness) -> None:
+def test_a_client_is_disconnected_when_its_token_ends(harness: Harness) -> None:
     client = harness.viewer("amy@5")
     harness.pass_time(6)
     (_, expiring), *before, (opcode, payload) = client.frames()
@@ -206,7 +206,7 @@ def test_a_token_that_ended_puts_its_client_out(harness: Harness) -> None:
     assert not harness.engine.connections
 
 
-def test_too_many_events_put_a_client_out(harness: Harness) -> None:
+def test_a_client_that_sends_too_many_events_is_disconnected(harness: Harness) -> None:
     client = harness.viewer()
     for _ in range(30):
         client.text('42["leave:leaderboard"]')
@@ -215,7 +215,7 @@ def test_too_many_events_put_a_client_out(harness: Harness) -> None:
     assert (opcode, payload[:2]) == (8, (1008).to_bytes(2, "big"))
 
 
-def test_a_flood_of_acknowledgements_is_heard_out_and_means_nothing(harness: Harness) -> None:
+def test_unexpected_acknowledgements_are_ignored(harness: Harness) -> None:
     client = harness.viewer()
     for number in range(15):
         client.text(f"43{number}[1]")
@@ -226,7 +226,7 @@ def test_a_flood_of_acknowledgements_is_heard_out_and_means_nothing(harness: Har
 
 
 @pytest.mark.parametrize("broken", [StoreUnavailable("away"), ZeroDivisionError()])
-def test_a_join_that_fails_is_told_or_ends_the_session(harness: Harness, broken: Exception) -> None:
+def test_a_join_that_fails_is_refused_or_ends_the_session(harness: Harness, broken: Exception) -> None:
     client = harness.viewer()
     harness.announcer.broken = broken
     client.text('421["join:leaderboard"]')
@@ -237,18 +237,18 @@ def test_a_join_that_fails_is_told_or_ends_the_session(harness: Harness, broken:
         assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
-def test_an_answer_for_who_has_left_is_dropped(harness: Harness) -> None:
+def test_an_answer_for_a_client_that_has_left_is_dropped(harness: Harness) -> None:
     client = harness.viewer()
     harness.announcer.held = Deferred()
     client.text('421["join:leaderboard"]')
     client.text("41")
     client.text('40{"token":"amy"}')
     harness.announcer.held.callback(None)
-    assert [one[:2] for one in client.texts()] == ["40"], "the one that came back asked nothing"
+    assert [one[:2] for one in client.texts()] == ["40"], "the client that connected again did not ask"
     assert not harness.announcer.room
 
 
-# What ends it
+# Closing
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_an_answer_for_who_has_left_is_dropped(harness: Harness) -> None:
         *('451-["a",{"_placeholder":true,"num":1000000000}]', "42" + "9" * 5_000 + '["a"]', "42[" + "[" * 10_000, ""),
     ],
 )
-def test_what_is_not_understood_closes_the_engine(harness: Harness, message: str) -> None:
+def test_a_malformed_message_closes_the_session(harness: Harness, message: str) -> None:
     client = harness.viewer()
     client.text(message)
     assert code(client) == 1008
@@ -284,13 +284,13 @@ def test_what_is_not_understood_closes_the_engine(harness: Harness, message: str
     assert not harness.engine.connections
 
 
-def test_a_binary_message_without_a_packet_closes_the_engine(harness: Harness) -> None:
+def test_a_binary_message_without_a_packet_closes_the_session(harness: Harness) -> None:
     client = harness.viewer()
     client.binary(b"x")
     assert code(client) == 1008
 
 
-def test_a_client_may_close_the_engine(harness: Harness) -> None:
+def test_a_client_can_close_the_session(harness: Harness) -> None:
     client = harness.viewer()
     client.text("1")
     assert code(client) == 1000
@@ -298,7 +298,7 @@ def test_a_client_may_close_the_engine(harness: Harness) -> None:
     assert harness.is_empty
 
 
-def test_rfc_6455_is_still_kept(harness: Harness) -> None:
+def test_violations_of_rfc_6455_close_the_session(harness: Harness) -> None:
     for message, expected in (
         (frame(1, b"4\xff"), 1007),
         (frame(2, b"x" * 16_385), 1009),
@@ -309,13 +309,13 @@ def test_rfc_6455_is_still_kept(harness: Harness) -> None:
         assert code(client) == expected
 
 
-def test_a_million_tiny_fragments_are_too_many(harness: Harness) -> None:  # CVE-2026-48779
+def test_too_many_tiny_fragments_close_the_session(harness: Harness) -> None:  # CVE-2026-48779
     client = harness.viewer()
     client.send(frame(1, b"4", fin=False) + frame(0, b"", fin=False) * 10_000)
     assert code(client) == 1008
 
 
-def test_the_server_pings_and_a_dead_peer_is_gone_in_time(harness: Harness) -> None:
+def test_the_server_pings_and_a_silent_client_is_closed_in_time(harness: Harness) -> None:
     alive, dead = harness.viewer(), harness.viewer()
     harness.pass_time(25)
     assert alive.texts() == dead.texts() == ["2"]
@@ -329,7 +329,7 @@ def test_the_server_pings_and_a_dead_peer_is_gone_in_time(harness: Harness) -> N
     assert alive.transport.lost is None
 
 
-def test_one_timer_a_session_however_many_pongs(harness: Harness) -> None:  # python-engineio CVE-2026-48802
+def test_a_session_has_one_timer_however_many_pongs_come(harness: Harness) -> None:  # python-engineio CVE-2026-48802
     client = harness.viewer()
     for _ in range(50):
         client.text("3")
@@ -346,7 +346,7 @@ def test_a_slow_reader_is_offered_nothing_more(harness: Harness) -> None:
     assert client.transport.waiting_bytes < 2_000
 
 
-def test_churn_leaves_nothing_behind(harness: Harness) -> None:
+def test_clients_that_come_and_go_leave_nothing_behind(harness: Harness) -> None:
     for number in range(200):
         client = harness.viewer(f"user-{number}")
         match number % 4:
@@ -362,13 +362,13 @@ def test_churn_leaves_nothing_behind(harness: Harness) -> None:
     assert harness.is_empty
 
 
-# From polling to a WebSocket
+# Upgrade from polling
 
 
-def test_an_upgrade_keeps_the_client_in_its_room(harness: Harness) -> None:
+def test_an_upgraded_client_stays_in_its_room(harness: Harness) -> None:
     sid = harness.open_connected()
     harness.post(sid, b'42["join:leaderboard"]')
-    waiting = harness.get(sid)  # brings the snapshot
+    waiting = harness.get(sid)  # answered with the snapshot
     assert waiting.answer is not None
     waiting = harness.get(sid)
     client = harness.open_websocket(sid)
@@ -404,7 +404,7 @@ def test_a_socket_for_no_session_is_accepted_and_closed(harness: Harness, sid: s
     assert code(client) == 1008
 
 
-def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
+def test_a_session_goes_on_polling_after_a_failed_upgrade(harness: Harness) -> None:
     sid = harness.open_connected()
     waiting = harness.get(sid)
     for message in ("5", "4hello", "2probex"):
@@ -420,13 +420,13 @@ def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
     assert waiting.answered.startswith(b"42")
 
 
-def test_a_token_that_ended_puts_an_upgraded_client_out(harness: Harness) -> None:
+def test_an_upgraded_client_is_disconnected_when_its_token_ends(harness: Harness) -> None:
     client = upgrade(harness, harness.open_connected("amy@5"))
     harness.pass_time(6)
     assert [payload[:18] for _, payload in client.frames()][:2] == [b'42["auth:expiring"', b"41"]
 
 
-def test_candidates_have_no_seat_and_little_time() -> None:
+def test_a_candidate_for_an_upgrade_is_not_counted_and_has_little_time() -> None:
     harness = Harness(sockets_max=1, engine=EngineSettings(upgrade_timeout_ms=500))
     sid = harness.open_connected()
     client = harness.open_websocket(sid)
@@ -435,7 +435,7 @@ def test_candidates_have_no_seat_and_little_time() -> None:
     assert upgrade(harness, sid).texts() == []
 
 
-def test_the_cable_takes_what_it_can() -> None:
+def test_frames_are_complete_when_the_socket_takes_few_bytes() -> None:
     harness = Harness()
     transport = FakeTransport(room=0)
     client = SioClient(transport)
