@@ -12,7 +12,7 @@ A stalled listener gets the newest top when it has drained. One that is stalled 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -22,21 +22,18 @@ from typing_extensions import override
 from scoreboard.actors.catch_up import missed, missed_own, player_events, spectator_events
 from scoreboard.actors.fan_out import FanOut
 from scoreboard.actors.fan_out_pace import FanOutPace, Ticker
-from scoreboard.actors.members import Groups, Member
+from scoreboard.actors.members import Member
+from scoreboard.actors.membership import Membership
 from scoreboard.actors.pending_changes import PendingChanges, unseen
-from scoreboard.actors.room import Room
-from scoreboard.actors.spectators import Spectators
-from scoreboard.actors.views import Views
-from scoreboard.boundaries import announcer as boundary
 from scoreboard.boundaries.announcer import Listener
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ranking import Ranking
 from scoreboard.domain.board_pages import Page, RankRange, View
-from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, STALLED
+from scoreboard.domain.close_reasons import STALLED
 from scoreboard.domain.coalesce import every_step
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
-from scoreboard.domain.events import Event, PlayerSuspended, ScoreChanged, SpectatingEnded
+from scoreboard.domain.events import Event, ScoreChanged
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.failpoints import Failpoint, no_failpoint
@@ -45,7 +42,7 @@ TOP_ROWS: Final = 10
 TOP: Final = RankRange(offset=0, limit=TOP_ROWS)
 
 
-class Announcer(boundary.Announcer):
+class Announcer(Membership):
     """``forbids_spectators`` answers from memory whether a player does (or raises StoreUnavailable), ``is_awarding`` whether an
     award is being stored."""
 
@@ -61,42 +58,19 @@ class Announcer(boundary.Announcer):
         is_awarding: Callable[[], bool] = lambda: False,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
+        pace = FanOutPace(clock=clock, tick_s=tick_ms / 1000, is_awarding=is_awarding)
+        super().__init__(forbids_spectators=forbids_spectators, fan_out=FanOut(clock=clock, pace=pace))
         self._ranking = ranking
         self._score_updates_max = score_updates_per_tick_max
         self._meter = meter
         self._failpoint = failpoint
-        pace = FanOutPace(clock=clock, tick_s=tick_ms / 1000, is_awarding=is_awarding)
         self._ticker = Ticker(clock=clock, pace=pace, meter=meter, tick=self._tick, ended=self._end_tick)
-        self._fan_out = FanOut(clock=clock, pace=pace)
-        self._members: dict[Listener, Member] = {}
-        self._own: Groups[str] = Groups()
-        self._room = Room()
-        self._spectators = Spectators(forbids_spectators)
-        self._views = Views()
         self._pending = PendingChanges()
         self._sent_at = self._shown_at = Cursor(epoch=0, seq=0)
 
     async def stop(self) -> None:
         """Begin no more ticks."""
         self._ticker.stop()
-
-    # Membership
-
-    @override
-    def enter(self, listener: Listener) -> None:
-        if listener not in self._members:
-            member = self._members[listener] = Member(listener)
-            self._own.add(listener.player.user_id, member)
-
-    @override
-    def leave(self, listener: Listener) -> None:
-        self.quit(listener)
-        member = self._members.pop(listener, None)
-        if member is not None:
-            self._own.remove(listener.player.user_id, member)
-            self._spectators.leave(member)
-            self._fan_out.end_stall(member)
-            member.extra = None
 
     @override
     async def join(self, listener: Listener) -> Page:
@@ -135,19 +109,6 @@ class Announcer(boundary.Announcer):
         if extra and listener.drained:
             listener.offer(extra)  # of a tick that is not newer than the page
 
-    def _watched_by(self, listener: Listener) -> Collection[str]:
-        member = self._members.get(listener)
-        return () if member is None else member.watched
-
-    @override
-    def quit(self, listener: Listener) -> None:
-        member = self._members.get(listener)
-        if member is not None:
-            self._views.drop_all(member)
-            self._room.leave(member)
-
-    # Views and spectators
-
     @override
     def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
         member = self._members.get(listener)
@@ -156,59 +117,6 @@ class Announcer(boundary.Announcer):
                 return TOO_MANY_VIEWS
             self._ticker.wake()
         return max(self._ranking.cursor, self._shown_at)
-
-    @override
-    def unfollow(self, listener: Listener, view: View) -> None:
-        member = self._members.get(listener)
-        if member is not None:
-            self._views.drop(member, view)
-
-    @override
-    def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
-        member = self._members.get(listener)
-        return None if member is None else self._spectators.add(member, user_id)
-
-    @override
-    def unspectate(self, listener: Listener, user_id: str) -> None:
-        member = self._members.get(listener)
-        if member is not None:
-            self._spectators.remove(member, user_id)
-
-    @override
-    def end_spectating(self, user_id: str) -> None:
-        ended = SpectatingEnded(user_id=user_id)
-        for member in self._spectators.remove_all(user_id):
-            _notify(member.listener, ended)
-
-    @override
-    def close_listeners_of(self, user_id: str) -> None:
-        suspended = PlayerSuspended(user_id=user_id)
-        for member in list(self._own.of(user_id)):
-            _notify(member.listener, suspended)
-            self.leave(member.listener)
-            member.listener.close(ACCOUNT_SUSPENDED)
-
-    # Gauges
-
-    @property
-    def listeners(self) -> int:
-        """Number of listeners."""
-        return len(self._members)
-
-    @property
-    def members(self) -> int:
-        """Number of listeners in the leaderboard room."""
-        return len(self._room)
-
-    @property
-    def views(self) -> int:
-        """Number of different views that are followed."""
-        return len(self._views)
-
-    @property
-    def stalled(self) -> int:
-        """Number of listeners that have not taken what they were last offered."""
-        return len(self._fan_out.stalled)
 
     # Ticks
 
@@ -284,8 +192,3 @@ class Announcer(boundary.Announcer):
         self._meter.count("sockets_closed_slow_total")
         self.leave(member.listener)
         member.listener.close(STALLED)
-
-
-def _notify(listener: Listener, event: Event) -> None:
-    if listener.drained:
-        listener.offer(listener.encoder.encode((event,)))

@@ -7,6 +7,7 @@ learn that the client has disconnected.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -188,17 +189,9 @@ class Stream(Protocol):
 
 def open_stream(services: LiveServices, player: Player, address: str, since: Cursor | None, lines: bytes) -> WebSocketResource:
     """Return the resource that takes over a request's connection. Limits count ``address``; the header gets ``lines``."""
-    return WebSocketResource(_Once(Stream(services, player, address, since, lines)))
-
-
-class _Once(ServerFactory):
-    """Factory of one protocol, which is made already."""
-
-    def __init__(self, protocol: Stream) -> None:
-        self._protocol = protocol
-
-    def buildProtocol(self, _: object) -> Stream:
-        return self._protocol
+    factory: ServerFactory[Any] = ServerFactory()
+    factory.protocol = partial(Stream, services, player, address, since, lines)
+    return WebSocketResource(factory)
 
 
 def _afresh(page: Page) -> tuple[Event, ...]:

@@ -107,7 +107,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ["/ws", "Socket.IO"],
     ),
     "an open socket of a player suspended meanwhile": (
-        Hole("scoreboard/actors/announcer.py", "            member.listener.close(ACCOUNT_SUSPENDED)\n", ""),
+        Hole("scoreboard/actors/membership.py", "            member.listener.close(ACCOUNT_SUSPENDED)\n", ""),
         ["/ws", "WEBSOCKET_PORT", "Socket.IO", "stream"],
     ),
 }
