@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
+from scoreboard.domain.close_reasons import CloseCode
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.value import Value
-
-#: The closing code of those who do not read what they are sent.
-TOO_SLOW: Final = 4008
 
 
 class HttpLimits(Value, frozen=True, kw_only=True):
@@ -67,4 +63,4 @@ class LiveLimits(Value, frozen=True, kw_only=True):
 
     def close_timeout_for(self, code: int) -> float:
         """How long a client may take over a goodbye. Who did not read for ten seconds has had its time: until the next sweep."""
-        return 0.0 if code == TOO_SLOW else self.close_timeout_s
+        return 0.0 if code == CloseCode.TOO_SLOW else self.close_timeout_s

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from scoreboard.boundaries.announcer import Announcer
 from scoreboard.boundaries.authentication import Authenticator
-from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, BAD_TOKEN, SERVER_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.connections import ConnectionRegistry
@@ -23,11 +23,6 @@ from scoreboard.net.websocket.connection import Stage, WebSocketConnection, WebS
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder, NativeRowsEncoder
 from scoreboard.realtime.requests import Reply, RequestResult, ask, decoded
-
-BAD_TOKEN: Final = CloseReason(code=4401, reason="the token is not valid")
-TOKEN_ENDED: Final = CloseReason(code=4401, reason="the token ended")
-TOO_MANY_EVENTS: Final = CloseReason(code=1008, reason="too many events a second")
-OUR_FAULT: Final = CloseReason(code=1011, reason="the server has a fault")
 
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
 #: Why a first token closes the socket; another first token would say the same.
@@ -127,7 +122,7 @@ class NativeSocket(WebSocketConnection):
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("an event could not be answered", failure=failure)
-        self.close(OUR_FAULT)
+        self.close(SERVER_FAULT)
 
 
 class NativeFactory(WebSocketFactory):

@@ -19,14 +19,14 @@ from twisted.python.failure import Failure
 
 from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
 from scoreboard.domain.board_pages import Page
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import BOARD_UNAVAILABLE, NOT_READ, SERVER_FAULT, STALLED, TOKEN_ENDED, CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged, Event, cursor_of
 from scoreboard.domain.players import Player
 from scoreboard.net.connections import ConnectionRegistry, LiveConnection
 from scoreboard.net.http.refusals import refused
-from scoreboard.net.limits import TOO_SLOW, LiveLimits
+from scoreboard.net.limits import LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.expiry import warn_of_end
@@ -34,11 +34,6 @@ from scoreboard.realtime.payloads import event_name, event_payload
 
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
-TOKEN_ENDED: Final = CloseReason(code=4401, reason="the token ended")
-UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing was read for 10 seconds")
-NOT_READ: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing is read")
-UNAVAILABLE: Final = CloseReason(code=1013, reason="the board cannot be read now")
-OUR_FAULT: Final = CloseReason(code=1011, reason="the server has a fault")
 
 _HEAD: Final = (
     b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
@@ -129,7 +124,7 @@ class Stream(Protocol):
                 back = await announcer.resume(self, self._since)
                 events = _afresh(back.page) if back.missed is None else back.missed
         except StoreUnavailable:
-            self.close(UNAVAILABLE)
+            self.close(BOARD_UNAVAILABLE)
             return
         if self._open:
             self._joined = True
@@ -172,7 +167,7 @@ class Stream(Protocol):
             self.close(NOT_READ)
         elif not self._writer.drained:
             if now_s - self._heard_s >= self._streams.settings.write_timeout_s:
-                self.close(UNREAD)
+                self.close(STALLED)
         else:
             self._heard_s = now_s
             self._warned_s = warn_of_end(self, self._warned_s, wall_s)
@@ -199,7 +194,7 @@ class Stream(Protocol):
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("a stream could not begin", failure=failure)
-        self.close(OUR_FAULT)
+        self.close(SERVER_FAULT)
 
 
 class Streams:

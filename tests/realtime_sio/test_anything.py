@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
+from scoreboard.domain import close_reasons
 from scoreboard.net.websocket.frames import text_frame
-from scoreboard.realtime.engineio import session as endings
 from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
@@ -93,7 +93,7 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
                 case "send", _:
                     session.send(text_frame(b"4" + b"x" * 30))
                 case "close", _:
-                    session.close(endings.LEFT)
+                    session.close(close_reasons.CLIENT_CLOSED)
                 case "abandon", _:
                     session.abandon()
                 case "detach", _:
@@ -193,7 +193,7 @@ class Chatty:
             case "welcome":
                 self.connection.stop_connect_timer()
             case "part":
-                self.connection.close(endings.BAD_PACKET)
+                self.connection.close(close_reasons.BAD_PACKET)
 
     def message_received(self, message: str | bytes) -> None:
         assert not self.ends, "heard after the end"
@@ -328,7 +328,7 @@ def test_no_client_makes_the_board_raise_log_or_speak_after_the_end(
             if step == "say":
                 harness.announcer.tell([])
             elif step == "part" and wing.sid in harness.engine.connections:
-                harness.engine.connections[wing.sid].close(endings.LEFT)
+                harness.engine.connections[wing.sid].close(close_reasons.CLIENT_CLOSED)
         harness.pass_time(60)
         harness.announcer.tell([])
         wing.check_the_end()

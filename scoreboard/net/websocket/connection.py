@@ -19,23 +19,19 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import ANSWERS_NOT_READ, NO_TOKEN, NOT_READ, TOO_MANY_FRAMES, CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.cors import cors
 from scoreboard.net.http.refusals import STATUS
-from scoreboard.net.limits import TOO_SLOW, LiveLimits
+from scoreboard.net.limits import LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.frames import PING, close_frame
 from scoreboard.net.websocket.handshake import check_handshake, refusal_of, refused_handshake
 from scoreboard.net.websocket.slim import SlimWebSocketProtocol
 
-NO_TOKEN: Final = CloseReason(code=4401, reason="no token came in time")
-UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: answers are not read")
-NOT_READ: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing is read")
 _TOO_MANY: Final = "Too many requests. Please try again later."
-TOO_MANY_FRAMES: Final = CloseReason(code=1008, reason="too many frames a second")
 
 
 class Stage(Enum):
@@ -128,7 +124,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
             case Stage.UNAUTHENTICATED:
                 self.close(NO_TOKEN)
             case Stage.WRITE_BLOCKED:
-                self.close(UNREAD)
+                self.close(ANSWERS_NOT_READ)
             case Stage.OPEN:
                 self._set_stage(Stage.PINGED, self.factory.settings.ping_timeout_s)
                 if self.writer.drained:  # else the peer has something to answer TCP for

@@ -17,11 +17,7 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 
-from scoreboard.domain.close_reasons import CloseReason
-
-BINARY: Final = CloseReason(code=1003, reason="only text is understood")
-NOT_UTF8: Final = CloseReason(code=1007, reason="the text is not UTF-8")
-TOO_BIG: Final = CloseReason(code=1009, reason="the message is too big")
+from scoreboard.domain.close_reasons import MESSAGE_TOO_BIG, NOT_UTF8, ONLY_TEXT, CloseCode, CloseReason
 
 #: What Autobahn notes during a handshake and nobody asks for afterwards.
 _NOTES: Final = (
@@ -97,12 +93,12 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
         self._half = b""
         self._message = bytearray()
         if isBinary and not self.takes_binary:
-            self._refuse(BINARY)
+            self._refuse(ONLY_TEXT)
 
     def onMessageFrameBegin(self, length: int) -> None:
         """A frame of the message begins, and says how long it is: nothing of one that is too long is kept."""
         if self._message is not None and len(self._message) + length > self.message_bytes_max:
-            self._refuse(TOO_BIG)
+            self._refuse(MESSAGE_TOO_BIG)
 
     def onMessageFrameData(self, payload: bytes) -> None:
         """More of the frame. Text that can no longer become UTF-8 is refused at the first byte that says so."""
@@ -138,6 +134,6 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
         """Whatever Autobahn writes by itself: the 101, pongs, the answer to a close frame."""
         self.reply(data)
 
-    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+    def _fail_connection(self, code: int = CloseCode.GOING_AWAY, reason: str = "going away") -> None:
         """What Autobahn does when the client breaks RFC 6455; its own way would go on reading."""
         self.close(CloseReason(code=code, reason=reason))

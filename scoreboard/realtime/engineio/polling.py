@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from scoreboard.domain.close_reasons import BAD_PACKET
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
@@ -20,7 +21,7 @@ from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.connection import Engine, EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.engineio.query import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, read_query
-from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced
+from scoreboard.realtime.engineio.session import Misplaced
 from scoreboard.realtime.engineio.websocket import EngineFactory
 
 _FIELDS_MAX: Final = 20

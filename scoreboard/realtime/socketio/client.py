@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries.announcer import Announcer
 from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.boundaries.sessions import SessionStore
-from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, BAD_PACKET, SERVER_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS, CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import Event
 from scoreboard.domain.limits import Limit, TokenBucket
@@ -23,8 +23,6 @@ from scoreboard.domain.saved_session import SavedSession
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
-from scoreboard.realtime.engineio.session import BAD_PACKET
-from scoreboard.realtime.native import OUR_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.realtime.payloads import refusal_payload
 from scoreboard.realtime.requests import Reply, RequestResult, ask
 from scoreboard.realtime.socketio.auth import Auth, read_auth
@@ -231,4 +229,4 @@ class SocketIoClient:
 
     def _failed(self, failure: Failure) -> None:
         self._log.failure("an event could not be answered", failure=failure)
-        self._close(OUR_FAULT)
+        self._close(SERVER_FAULT)
