@@ -2,7 +2,7 @@
 
 What twisted.web leaves open is closed here: a body is refused by its announced length before a
 byte of it is read, and heads and bodies have absolute deadlines, not ones that every byte renews. Names with a leading
-underscore that are not defined here are HTTPChannel's own (Twisted 26.10).
+underscore that are not defined here are HTTPChannel's own; tests/net/internals.py lists them.
 """
 
 from __future__ import annotations

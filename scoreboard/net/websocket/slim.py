@@ -20,7 +20,7 @@ from autobahn.websocket.protocol import TrafficStats
 from scoreboard.domain.close_reasons import MESSAGE_TOO_BIG, NOT_UTF8, ONLY_TEXT, CloseCode, CloseReason
 
 #: What Autobahn notes during a handshake and nobody asks for afterwards.
-_NOTES: Final = (
+HANDSHAKE_NOTES: Final = (
     *("http_request_data", "http_status_line", "http_headers", "http_request_uri", "http_request_path", "http_request_params"),
     *("http_request_host", "http_response_data", "websocket_protocols", "websocket_origin", "websocket_extensions", "_wskey"),
     *("websocket_protocol_in_use", "websocket_extensions_in_use"),
@@ -84,7 +84,7 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
 
     def onOpen(self) -> None:
         """The handshake is over."""
-        for name in _NOTES:
+        for name in HANDSHAKE_NOTES:
             delattr(self, name)
 
     def onMessageBegin(self, isBinary: bool) -> None:
