@@ -12,7 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+
+from scoreboard.background import Loop
 
 #: Counters by their public names: help text and labels.
 _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -179,18 +180,17 @@ class LagWatch(Service):
         self._clock, self._meter = clock, meter
         self._late_s: deque[float] = deque(maxlen=self._WINDOW)
         self._due_s = 0.0
-        self._pace = LoopingCall(self._poll)
-        self._pace.clock = clock
+        self._loop = Loop("reactor_lag", self._poll, self._INTERVAL_S, clock=clock, meter=meter)
 
     def startService(self) -> None:
         """Start the timer."""
         super().startService()
         self._due_s = self._clock.seconds()
-        self._pace.start(self._INTERVAL_S)
+        self._loop.start(now=True)
 
     def stopService(self) -> None:
         """Stop the timer."""
-        self._pace.stop()
+        self._loop.stop()
         super().stopService()
 
     def _poll(self) -> None:

@@ -15,8 +15,9 @@ from twisted.application.service import Service
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from scoreboard.background import Counter, Loop
 
 _FIRST_FD: Final = 3
 _log: Final = Logger()
@@ -54,22 +55,24 @@ class Notifier(Service):
     The heartbeat comes from the reactor: when something blocks it, the heartbeat stops and systemd restarts us.
     """
 
-    def __init__(self, clock: IReactorTime, environ: Mapping[str, str]) -> None:
+    def __init__(self, clock: IReactorTime, environ: Mapping[str, str], meter: Counter) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
-        self._interval_s = _watchdog_s(environ) / 2
-        self._heart = LoopingCall(self._tell, "WATCHDOG=1")
-        self._heart.clock = clock
+        self._watched = _watchdog_s(environ) > 0
+        self._heart = Loop("systemd", self._beat, _watchdog_s(environ) / 2, clock=clock, meter=meter)
 
     def ready(self) -> None:
         """Everything listens: systemd may start what waits for us, and expects heartbeats from now on."""
         self._tell("READY=1")
-        if self._interval_s > 0 and not self._heart.running:
-            self._heart.start(self._interval_s)
+        if self._watched and not self._heart.running:
+            self._heart.start(now=True)
 
     def stopService(self) -> None:
         """Say that we are stopping on purpose. Heartbeats go on until the process ends: stopping takes its time, too."""
         self._tell("STOPPING=1")
         super().stopService()
+
+    def _beat(self) -> None:
+        self._tell("WATCHDOG=1")
 
     def _tell(self, state: str) -> None:
         if not self._address:

@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from scoreboard.background import report_failure
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
@@ -267,9 +268,9 @@ class ConnectionRegistry:
         await self._close_live(close_reason, over_s)
         self.draining_http = True
         for connection in tuple(self.http):
-            connection.finish()
+            self._attempt(connection.finish)
         for release in self.on_drain:
-            release()
+            self._attempt(release)
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         self._check_drained()
@@ -283,7 +284,7 @@ class ConnectionRegistry:
         for start in range(0, len(connections), batch):
             for connection in connections[start : start + batch]:
                 if connection in self._handshaking or connection in self.live:
-                    connection.close(close_reason)
+                    self._attempt(connection.close, close_reason)
             await deferLater(self._clock, _STEP_S)
         cut_off_s = self._clock.seconds() + self._limits.close_timeout_s + 2 * SWEEP_S
         while (self._handshaking or len(self.live)) and self._clock.seconds() < cut_off_s:  # the sweep cuts off those that stay
@@ -300,23 +301,27 @@ class ConnectionRegistry:
         now_s, wall_s = self._clock.seconds(), self._wall_ms() / 1000
         self._lags_s = (self._lags_s[1], now_s - self._due_s)
         for call in self.every_second:
-            call()
+            self._attempt(call)
         self._count_refused()
         self._check_some([*self._handshaking, *self.live, *self.http], now_s, wall_s)
 
     def _check_some(self, connections: list[Connection], now_s: float, wall_s: float) -> None:
         """Check the first of these now, and the others in the reactor's next turns."""
         for connection in connections[:CONNECTIONS_PER_TURN]:
-            try:
-                if connection in self.live or connection in self.http or connection in self._handshaking:
-                    connection.check_deadlines(now_s, wall_s)
-            except Exception:  # one connection's fault is not the others'
-                self._log.failure("a connection's deadlines could not be checked")
+            if connection in self.live or connection in self.http or connection in self._handshaking:
+                self._attempt(connection.check_deadlines, now_s, wall_s)
         if len(connections) > CONNECTIONS_PER_TURN:
             self._next = self._clock.callLater(0, self._check_some, connections[CONNECTIONS_PER_TURN:], now_s, wall_s)
         else:
             self._sweep_later()
             self._rest()
+
+    def _attempt(self, work: Callable[..., None], *arguments: object) -> None:
+        """Do something for one connection or one listener. A failure of one is reported; the others come next."""
+        try:
+            work(*arguments)
+        except Exception:
+            report_failure("connections", self._meter)
 
     def _sweep_later(self) -> None:
         self._due_s = self._clock.seconds() + SWEEP_S

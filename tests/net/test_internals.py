@@ -54,9 +54,9 @@ def foreign_private_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 def test_no_private_name_of_another_object_is_used_that_is_not_in_the_table() -> None:
     used = [
-        f"{path.relative_to(ROOT)}:{line} {name}"
+        f"{path.relative_to(ROOT)}:{lineno} {name}"
         for path in SOURCES
-        for line, name in foreign_private_names(ast.parse(path.read_text()))
+        for lineno, name in foreign_private_names(ast.parse(path.read_text()))
         if name not in NAMES | STANDARD
     ]
     assert used == []
@@ -133,10 +133,10 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
 def test_only_net_imports_the_insides_of_http_and_autobahn() -> None:
     inside = ("twisted.web.http.", "autobahn.", "txaio.")
     found = [
-        f"{path.relative_to(ROOT)}:{line} {name}"
+        f"{path.relative_to(ROOT)}:{lineno} {name}"
         for path in SOURCES
         if path.relative_to(ROOT).parts[:2] != ("scoreboard", "net")
-        for line, name in imports(ast.parse(path.read_text()))
+        for lineno, name in imports(ast.parse(path.read_text()))
         if f"{name}.".startswith(inside)
     ]
     assert found == []

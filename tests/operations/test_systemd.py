@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import Notifier, activated_endpoints
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +69,7 @@ SERVE = """
 import os
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import activated_endpoints
 
 left = {"first", "second"}
@@ -132,7 +134,7 @@ def answered(manager: socket.socket) -> list[str]:
 def test_systemd_is_notified_of_readiness_heartbeats_and_the_stop(manager: socket.socket) -> None:
     clock = Clock()
     notifier = Notifier(
-        clock, {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
+        clock, {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, Metrics()
     )
     notifier.startService()
     assert answered(manager) == []
@@ -149,7 +151,7 @@ def test_systemd_is_notified_of_readiness_heartbeats_and_the_stop(manager: socke
 @pytest.mark.parametrize("environ", [{"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {}])
 def test_without_a_watchdog_no_heartbeat_is_sent(environ: dict[str, str], manager: socket.socket) -> None:
     clock = Clock()
-    notifier = Notifier(clock, {"NOTIFY_SOCKET": manager.getsockname(), **environ})
+    notifier = Notifier(clock, {"NOTIFY_SOCKET": manager.getsockname(), **environ}, Metrics())
     notifier.ready()
     assert answered(manager) == ["READY=1"]
     assert not clock.getDelayedCalls()
@@ -157,7 +159,7 @@ def test_without_a_watchdog_no_heartbeat_is_sent(environ: dict[str, str], manage
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
 def test_without_systemd_no_notification_is_sent(address: str) -> None:
-    notifier = Notifier(Clock(), {"NOTIFY_SOCKET": address})
+    notifier = Notifier(Clock(), {"NOTIFY_SOCKET": address}, Metrics())
     notifier.ready()
     notifier.stopService()
 
@@ -166,6 +168,7 @@ def test_without_systemd_no_notification_is_sent(address: str) -> None:
 HANGING = """
 import threading
 from twisted.internet import reactor
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import stop_on_signals
 reactor.callWhenRunning(stop_on_signals, reactor, 0.3)
 reactor.callWhenRunning(reactor.callInThread, threading.Event().wait)
@@ -191,6 +194,7 @@ import os, signal, sys
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.python import log
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import stop_on_signals
 
 def terminate():
@@ -217,6 +221,7 @@ PATIENT = """
 import sys
 import time
 from twisted.internet import reactor
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import stop_on_signals
 
 stop_on_signals(reactor)

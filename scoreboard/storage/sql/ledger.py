@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
+from scoreboard.background import Counter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
@@ -24,7 +25,7 @@ from scoreboard.storage.sql.commit_order import CommitOrder
 from scoreboard.storage.sql.probes import SqlProbe
 from scoreboard.storage.sql.queries import LedgerQueries
 from scoreboard.storage.sql.stores import SqlStore, store_opener
-from scoreboard.storage.sql.thread import Counter, Reactor, SqlThread, stop_threads
+from scoreboard.storage.sql.thread import Reactor, SqlThread, stop_threads
 
 WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from typing_extensions import override
 
+from scoreboard.background import Counter
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
 from scoreboard.storage.sql.ledger import STOP_SECONDS_MAX
 from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter
 from scoreboard.storage.sql.stores import PlayerSessions, player_sessions_opener
-from scoreboard.storage.sql.thread import Counter, Reactor, SqlThread, stop_threads
+from scoreboard.storage.sql.thread import Reactor, SqlThread, stop_threads
 
 READ_SECONDS_MAX: Final = 3.0
 CHANGE_SECONDS_MAX: Final = 5.0
