@@ -106,7 +106,7 @@ def test_the_sweep_of_the_connections_goes_on(tracebacks: Callable[[str], list[s
 
     connections = [FailingConnection(), FailingConnection()]
     registry.every_second.append(fails)
-    registry.start()
+    registry.add_listener()
     for connection in connections:
         assert registry.add(connection)
     clock.pump([SWEEP_S, SWEEP_S])

@@ -151,20 +151,20 @@ class ConnectionRegistry:
         self._meter = meter
         self._draining = False
         self._drained: list[Deferred[None]] = []
-        self._users = 0
+        self._listeners = 0
         self._lags_s = (0.0, 0.0)
         self._due_s = 0.0
         self._next: IDelayedCall | None = None
 
-    def start(self) -> None:
-        """Begin to sweep: for each listener once."""
-        self._users += 1
+    def add_listener(self) -> None:
+        """A port listens. The first one begins the sweep."""
+        self._listeners += 1
         if self._next is None:
             self._sweep_later()
 
-    def stop(self) -> None:
-        """A listener is closed. The sweep goes on while there are connections."""
-        self._users = max(0, self._users - 1)
+    def remove_listener(self) -> None:
+        """A port is closed. The sweep goes on while there are connections."""
+        self._listeners = max(0, self._listeners - 1)
         self._rest()
 
     # HTTP
@@ -275,7 +275,7 @@ class ConnectionRegistry:
         self._drained.append(drained)
         self._check_drained()
         await drained
-        self._users = 0
+        self._listeners = 0
         self._rest()
 
     async def _close_live(self, close_reason: CloseReason, over_s: float) -> None:
@@ -329,7 +329,7 @@ class ConnectionRegistry:
 
     def _rest(self) -> None:
         """End the sweep if there is nothing to check and nothing will come."""
-        if self._next is not None and not (self._users or len(self.http) or len(self.live) or self._handshaking):
+        if self._next is not None and not (self._listeners or len(self.http) or len(self.live) or self._handshaking):
             self._next.cancel()
             self._next = None
 

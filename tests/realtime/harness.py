@@ -139,7 +139,7 @@ class Harness:
         self.registry = ConnectionRegistry(
             http_limits=HttpLimits(), limits=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter
         )
-        self.registry.start()
+        self.registry.add_listener()
         self.factory = NativeFactory(
             authenticator=OpenAuthenticator(),
             announcer=self.announcer,

@@ -35,7 +35,7 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         registry = ConnectionRegistry(
             http_limits=HttpLimits(), limits=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges()
         )
-        registry.start()
+        registry.add_listener()
         factory = NativeFactory(
             authenticator=OpenAuthenticator(),
             announcer=SmallAnnouncer(),

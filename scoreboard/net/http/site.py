@@ -59,11 +59,11 @@ class Site(server.Site):
 
     def startFactory(self) -> None:
         """The port listens."""
-        self.registry.start()
+        self.registry.add_listener()
 
     def stopFactory(self) -> None:
         """The port is closed; open connections keep their deadlines."""
-        self.registry.stop()
+        self.registry.remove_listener()
 
     def _tick(self) -> None:
         """The time, to the second: for deadlines, and for Date."""

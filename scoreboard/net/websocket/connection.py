@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.websocket.types import ConnectionDeny
@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from scoreboard.domain.close_reasons import ANSWERS_NOT_READ, NO_TOKEN, NOT_READ, TOO_MANY_FRAMES, CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
-from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.domain.refusals import Refusal, Refused, too_many_requests
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.cors import cors
 from scoreboard.net.http.refusals import STATUS
@@ -30,8 +30,6 @@ from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.frames import PING, close_frame
 from scoreboard.net.websocket.handshake import check_handshake, refusal_of, refused_handshake
 from scoreboard.net.websocket.slim import SlimWebSocketProtocol
-
-_TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class Stage(Enum):
@@ -167,8 +165,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
             raise ConnectionDeny(ConnectionDeny.SERVICE_UNAVAILABLE, "gone")
         self.transport.resumeProducing()
         if verdict.refused is not None:
-            wait_s = -(-verdict.retry_after_ms // 1000)
-            raise self._denial(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=wait_s))
+            raise self._denial(too_many_requests(verdict.retry_after_ms))
         self._admit(address, token)
 
     def _admit(self, address: str, token: str | None) -> None:

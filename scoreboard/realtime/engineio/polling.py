@@ -12,7 +12,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
 from scoreboard.domain.close_reasons import BAD_PACKET
-from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
+from scoreboard.domain.refusals import Reason, Refusal, Refused, too_many_requests, unavailable
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import NO_STORE, Response
@@ -30,7 +30,6 @@ _TEXT: Final = b"Content-Type: text/plain; charset=UTF-8\r\n" + NO_STORE
 _POSTED: Final = Response(200, b"ok", _TEXT)
 _TOO_LARGE: Final = Refusal(reason=Reason.BODY_TOO_LARGE, message="The payload is over maxPayload")
 _NOT_TEXT: Final = Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, message="A payload is plain text")
-_TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class EngineResource(Resource):
@@ -96,8 +95,7 @@ class EngineResource(Resource):
         if factory.check_rate is not None:
             verdict = await factory.check_rate(address)
             if verdict.refused is not None:
-                wait_s = -(-verdict.retry_after_ms // 1000)
-                request.respond(refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=wait_s)))
+                request.respond(refused(too_many_requests(verdict.retry_after_ms)))
                 return
         if request.has_left:  # while we waited; it would leave a session behind
             return
