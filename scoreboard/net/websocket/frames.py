@@ -1,4 +1,4 @@
-"""WebSocket frames (RFC 6455), unmasked as servers must: made once and written to many connections."""
+"""WebSocket frames (RFC 6455), unmasked as a server must send them. A frame is made once and written to many connections."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ PING: Final = _frame(Opcode.PING, b"")
 
 
 def unframed(frames: bytes) -> Iterator[tuple[bool, bytes]]:
-    """(whether it is text, payload) of each message in frames of ours, which are whole and unmasked."""
+    """(whether it is text, payload) of each message in frames that this module made."""
     at = 0
     while at < len(frames):
         is_text, size = frames[at] & _OPCODE_MASK == Opcode.TEXT, frames[at + 1]
@@ -61,6 +61,6 @@ def unframed(frames: bytes) -> Iterator[tuple[bool, bytes]]:
 
 
 def close_frame(close_reason: CloseReason) -> bytes:
-    """The close frame that says why; a longer reason is cut to what a control frame holds."""
+    """The close frame of a reason. Its text is cut to what a control frame can hold."""
     reason = close_reason.reason.encode("ascii", "replace")[:_REASON_BYTES_MAX]
     return _frame(Opcode.CLOSE, close_reason.code.to_bytes(2, "big") + reason)
