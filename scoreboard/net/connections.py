@@ -171,7 +171,7 @@ class ConnectionRegistry:
     # HTTP
 
     def admit_http(self, connection: HttpConnection) -> Refusal | None:
-        """Admit a connection, or return the refusal. For loopback and our proxies an idle connection is closed if there is no room.
+        """Admit a connection, or return the refusal. Without room, one of loopback or our proxies displaces an idle one.
 
         A refused connection is closed already if too many are being refused; otherwise it must call `remove_http` at its end.
         """

@@ -15,6 +15,7 @@ import txredisapi
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from klein import Klein
 from twisted.internet.abstract import FileDescriptor
+from twisted.internet.base import ReactorBase
 from twisted.internet.task import Clock, LoopingCall
 from twisted.internet.tcp import Connection
 from twisted.internet.testing import MemoryReactor
@@ -164,6 +165,7 @@ INTERNALS: Final[tuple[Internal, ...]] = (
     Read(Connection, "protocol", "to give a connection from HTTP to a WebSocket"),
     Present(ProtocolWrapper, "wrappedProtocol", "to give a TLS connection from HTTP to a WebSocket"),
     Present(LoopingCall, "clock", "to run a loop by the clock that we were given"),
+    Read(ReactorBase, "seconds", "to give all timers the monotonic clock: we replace this method"),
     # HTTP connections of Twisted
     Attribute(http.HTTPChannel, "requests", "for the requests that are read or answered", []),
     Attribute(http.HTTPChannel, "_handlingRequest", "to keep the bytes of the next request until this one is answered", False),
@@ -215,5 +217,19 @@ INTERNALS: Final[tuple[Internal, ...]] = (
     Present(Klein, "url_map", "to make our own table of routes"),
 )
 
-#: Names that a dependency documents for subclasses to set.
-DOCUMENTED: Final = frozenset({"isLeaf", "protocol", "noisy", "delimiter", "MAX_LENGTH", "impl", "cache_ok", "model_config"})
+#: Names that Python or a dependency documents as ones to set.
+DOCUMENTED: Final = frozenset(
+    {
+        "daemon",
+        "stdout",
+        "prepare_threshold",
+        "isLeaf",
+        "protocol",
+        "noisy",
+        "delimiter",
+        "MAX_LENGTH",
+        "impl",
+        "cache_ok",
+        "model_config",
+    }
+)

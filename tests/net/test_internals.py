@@ -62,6 +62,33 @@ def test_no_private_name_of_another_object_is_used_that_is_not_in_the_table() ->
     assert used == []
 
 
+def names_set_on_others(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, name) of each attribute that is set on another object than self."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and not is_own(node.value):
+            yield node.lineno, node.attr
+
+
+def test_no_attribute_of_a_foreign_object_is_set_that_is_not_in_the_table() -> None:
+    trees = {path: ast.parse(path.read_text()) for path in SOURCES}
+    bodies = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    ours = {name for body in bodies for name in names_of_self(body, ast.Store) | declared(body)}
+    found = [
+        f"{path.relative_to(ROOT)}:{lineno} {name}"
+        for path, tree in trees.items()
+        for lineno, name in names_set_on_others(tree)
+        if name not in NAMES | DOCUMENTED | ours
+    ]
+    assert found == []
+
+
+def declared(definition: ast.ClassDef) -> set[str]:
+    """The names that a class declares, with a value or without."""
+    return {ast.unparse(node.target) for node in definition.body if isinstance(node, ast.AnnAssign)} | class_attributes(
+        definition
+    )
+
+
 def our_classes() -> Iterator[tuple[type, list[type]]]:
     """(a class of ours, its bases in dependencies) of all modules."""
     for path in SOURCES:
