@@ -100,7 +100,7 @@ class Counts:
 
 
 def play(client: ApiClient, token: str, rng: random.Random, counts: Counts) -> Iterator[float]:
-    """One player: initializes an action, waits as long as it takes, submits it, pauses. Yields the seconds of each wait."""
+    """Play as one player: initialize an action, wait as long as it takes, submit it, pause. Yields the seconds of each wait."""
     skill, pace_s = rng.random(), _PACE_S_MIN * rng.uniform(1.0, 2.5)
     yield rng.uniform(0, pace_s)
     while True:

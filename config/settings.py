@@ -1,6 +1,6 @@
-"""The settings: one frozen value, from the environment first, then from a TOML file, then from defaults.
+"""Settings: one frozen value, from the environment first, then from a TOML file, then from defaults.
 
-``config/env.example`` tells what each is for. Secrets are wrapped, so that no repr and no message shows them.
+``config/env.example`` explains each. Secrets are wrapped, so that no repr and no message shows them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from config.setting_types import (
 
 PACKAGED_ACTIONS: Final = Path(__file__).parent / "actions.toml"
 _MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
-#: The specification's own samples: known to everyone who read it.
+#: The samples of the specification, which is public.
 _SAMPLE_SECRETS: Final = ("your-secret-key-here", "your-signature-secret")
 _SAMPLE_PASSWORDS: Final = {
     "secret": "the specification's sample",
@@ -51,13 +51,13 @@ _SAMPLE_PASSWORDS: Final = {
     "scoreboard": "a placeholder",
     "foobared": "the sample of redis.conf",
 }
-#: What pydantic says at length.
+#: Short forms of long messages of pydantic.
 _PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
-#: Elsewhere an empty variable means "not set"; here it says "none".
+#: For other variables an empty text means "not set"; for these it means "none".
 _EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN", "SCORE_MILESTONES")
 
 
-#: What may be set whole, and its parts.
+#: The URLs, and the settings of their parts.
 _PARTS: Final = {
     "DATABASE_URL": ("database_url", "db_host", "db_port", "db_user", "db_password", "db_name"),
     "REDIS_URL": ("redis_url", "redis_host", "redis_port", "redis_password"),
@@ -65,12 +65,12 @@ _PARTS: Final = {
 
 
 def _in_production(production: Any, elsewhere: Any, **more: Any) -> Any:
-    """A default that is careful in production and convenient elsewhere."""
+    """A field with a careful default in production and a convenient one elsewhere."""
     return Field(default_factory=lambda data: production if data["environment"] == "production" else elsewhere, **more)
 
 
 def _compose_database_url(data: dict[str, Any]) -> SecretStr:
-    """PostgreSQL when any ``DB_*`` is set, else SQLite in the data directory."""
+    """The URL of PostgreSQL if any ``DB_*`` is set, else of SQLite in the data directory."""
     host, port, name, user = data["db_host"], data["db_port"], data["db_name"], data["db_user"]
     password: SecretStr | None = data["db_password"]
     if not any((host, port, name, user, password)):
@@ -81,7 +81,7 @@ def _compose_database_url(data: dict[str, Any]) -> SecretStr:
 
 
 def _compose_redis_url(data: dict[str, Any]) -> SecretStr | None:
-    """A Redis of somebody's when ``REDIS_HOST`` or ``REDIS_PORT`` is set, else none: the embedded one."""
+    """The URL of the operator's Redis if any ``REDIS_*`` is set, else None: the embedded Redis."""
     host, port = data["redis_host"], data["redis_port"]
     password: SecretStr | None = data["redis_password"]
     if not any((host, port, password)):
@@ -95,7 +95,7 @@ def _bracketed(host: str) -> str:
 
 
 class Settings(BaseSettings):
-    """All that an operator decides. Each field is set by its name in capitals, unless an alias stands beside it."""
+    """The settings of an operator. The variable of a field is its alias, or its name in capitals if it has none."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=AliasGenerator(alias=lambda name: name.upper())
@@ -161,14 +161,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment as handed in (never read behind the caller's back), the file it names, development's own secrets."""
+        """The sources: the environment that the caller passed, the file that it names, and the secrets of development."""
         given = init_settings()
         written = _read_config_file(given.get("SCOREBOARD_CONFIG_FILE"))
         return tuple(InitSettingsSource(settings_cls, values) for values in (given, written, _own_secrets({**written, **given})))
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        """What settings must be to each other."""
+        """Check the settings that depend on each other."""
         if self.port == self.websocket_port:
             raise ValueError("WEBSOCKET_PORT should differ from PORT, or be 0 for none")
         if self.failpoint is not None and self.environment != "test":
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
         return self
 
     def left_out(self) -> Iterator[str]:
-        """A line for each part of a URL that says another thing than the URL, which wins."""
+        """A line for each setting of a URL's part that differs from the URL, which is used."""
         for name, (url_field, *part_fields) in _PARTS.items():
             url: SecretStr | None = getattr(self, url_field)
             if url is None or url_field not in self.model_fields_set:
@@ -198,7 +198,7 @@ class Settings(BaseSettings):
                     yield f"{field.upper()} is not what {name} says, and is left out"
 
     def _refuse_weak_secrets(self) -> None:
-        """Production's secrets: each strong, and none with two purposes."""
+        """Refuse a weak secret, and a secret that is used for both tokens and actions."""
         tokens = _named("JWT_SECRET", self.jwt_secret, self.jwt_secrets_old)
         actions = _named("ACTION_SIGNATURE_SECRET", self.action_signature_secret, self.action_signature_secrets_old)
         for name, secret in (*tokens, *actions):
@@ -213,14 +213,14 @@ class Settings(BaseSettings):
 
 
 def _named(name: str, current: SecretStr, older: tuple[SecretStr, ...]) -> list[tuple[str, SecretStr]]:
-    """Each secret of a ring and how the operator knows it: by its setting, and by its place in a list of several."""
+    """Each secret of a ring with its name for the operator: the setting, and the number in a list of several."""
     old = f"{name.replace('SECRET', 'SECRETS')}_OLD"
     positions = [""] if len(older) == 1 else [f" (number {position})" for position in range(1, len(older) + 1)]
     return [(name, current), *((old + position, secret) for position, secret in zip(positions, older, strict=False))]
 
 
 def _bare(secret: SecretStr) -> str:
-    """The secret without what does not tell it from another: HMAC pads with zeros, and people add spaces and line ends."""
+    """The secret in a form to compare: HMAC pads with zero bytes, and people add spaces and line ends."""
     return secret.get_secret_value().strip("\0 \t\r\n").casefold()
 
 
@@ -236,7 +236,7 @@ def _refuse_weak(name: str, secret: str) -> None:
 def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
     try:
         parts = urlsplit("" if url is None else url.get_secret_value())
-    except ValueError:  # made of DB_HOST and its like, and not to be taken apart: the store will say so, and shows no password
+    except ValueError:  # made from DB_HOST and the like, and not valid: the store reports it without the password
         return
     for password in (unquote(parts.password or ""), *parse_qs(parts.query).get("password", ())):
         sample = _SAMPLE_PASSWORDS.get(password.strip().lower())
@@ -244,16 +244,16 @@ def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
             raise ValueError(f"{name} should not be {sample} in production: give the store another, and set it here")
 
 
-#: Every variable that we read, by its name.
+#: The names of all variables that are read.
 VARIABLES: Final = tuple(str(field.alias or name.upper()) for name, field in Settings.model_fields.items())
 
 
 def load_settings(environ: Mapping[str, str], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> Settings:
     """The settings of this environment. Raises BadSettings: one line that names what is wrong and shows no value.
 
-    Outside production secrets that were not given come from the data directory by ``keep``. A server makes them there
-    (``kept_secrets``). A command writes nothing: one that signs needs those that a server made (``found_secrets``), the others do
-    as well without (``passing_secrets``).
+    Outside production ``keep`` gives the secrets that are not set, from the data directory. A server makes them there
+    (``kept_secrets``). A command writes nothing: if it signs, it needs the secrets that a server made (``found_secrets``), else
+    any will do (``passing_secrets``).
     """
     given: dict[str, Any] = {
         name: environ[name] for name in VARIABLES if environ.get(name) or (name in environ and name in _EMPTY_SAYS_NONE)
@@ -268,7 +268,7 @@ def load_settings(environ: Mapping[str, str], keep: Callable[[Path], dict[str, s
 
 
 def _complaints(error: ValidationError) -> Iterator[str]:
-    """A sentence for each mistake that the operator made, none for what only follows from them."""
+    """A sentence for each mistake of the operator, without the errors that only follow from another."""
     for one in error.errors():
         name = str(one["loc"][0]) if one["loc"] else ""
         if one["type"] == "missing":
@@ -280,7 +280,7 @@ def _complaints(error: ValidationError) -> Iterator[str]:
 
 
 def _read_config_file(path: str | None) -> dict[str, Any]:
-    """What the file says, by the variables' names. The file spells them in lower case."""
+    """The values in the file, by the names of the variables. The file has the names in lower case."""
     if path is None:
         return {}
     try:
@@ -299,7 +299,7 @@ def _read_config_file(path: str | None) -> dict[str, Any]:
 
 
 def _own_secrets(given: Mapping[str, Any], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> dict[str, str]:
-    """Development's secrets, when it was not given both."""
+    """The secrets of development, unless both are set."""
     if given.get("SCOREBOARD_ENV", "development") == "production" or {"JWT_SECRET", "ACTION_SIGNATURE_SECRET"} <= given.keys():
         return {}
     return keep(Path(str(given.get("SCOREBOARD_DATA_DIR", "var"))).absolute())

@@ -88,7 +88,7 @@ _JUDGED: Final = (
 
 
 class Operation(Value, frozen=True, kw_only=True):
-    """One operation: what it takes, what it answers, and every reason with which it refuses."""
+    """One operation: its parameters, its response, and all reasons with which it refuses."""
 
     method: str
     path: str

@@ -19,7 +19,7 @@ from scoreboard.net.http.request import Request
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_guard import policy_of, rate_lines
 
-#: Addresses whose token buckets are kept, for each limit. An address that was displaced starts with a full one.
+#: Addresses whose token buckets are kept, for each limit. A displaced address starts again with a full bucket.
 ADDRESSES_MAX: Final = 8_192
 #: A request beyond the limit waits between half of this and all of it, so that clients do not all repeat it at the same moment.
 WAIT_S_MAX: Final = 0.2
