@@ -1,4 +1,4 @@
-"""Background work: whatever fails in it is logged with its traceback and counted, and a loop goes on."""
+"""Background work: each failure is logged with its traceback and counted, and a loop goes on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_YET: Final = ("scoreboard/actors", "scoreboard/realtime", "scoreboard/storag
 
 
 class CountingMeter:
-    """A meter that keeps what was counted."""
+    """A meter that records its calls."""
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, str]] = []
@@ -32,7 +32,7 @@ class CountingMeter:
 
 @pytest.fixture
 def logged() -> Iterator[list[dict[str, Any]]]:
-    """What was logged during the test."""
+    """The events that were logged during the test."""
     events: list[dict[str, Any]] = []
     observer: Any = events.append
     globalLogPublisher.addObserver(observer)
