@@ -36,16 +36,7 @@ _WORDS: Final = """
     value very welcome with your
 """
 #: Keyboard rows and the alphabet, read in both directions.
-_ROWS: Final = (
-    "qwertyuiop",
-    "qwertzuiop",
-    "azertyuiop",
-    "asdfghjkl",
-    "zxcvbnm",
-    "yxcvbnm",
-    "01234567890",
-    "abcdefghijklmnopqrstuvwxyz",
-)
+_ROWS: Final = "qwertyuiop qwertzuiop azertyuiop asdfghjkl zxcvbnm yxcvbnm 01234567890 abcdefghijklmnopqrstuvwxyz"
 #: Sample keys of widely read tutorials, in the notation that they are published in.
 _PUBLISHED: Final = frozenset(
     {
@@ -136,7 +127,7 @@ def _repeated(text: str, at: int) -> int:
 def _row(text: str, at: int) -> int:
     """The length of the piece of a keyboard row here, 0 if it is short."""
     longest = 0
-    for row in _ROWS:
+    for row in _ROWS.split():
         for keys in (row, row[::-1]):
             length = 0
             while at + length < len(text) and text[at : at + length + 1].lower() in keys:

@@ -14,28 +14,9 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from pydantic import AliasGenerator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config import BadSettings
+from config import BadSettings, setting_types
 from config.kept_secrets import kept_secrets
 from config.secret_strength import weakness
-from config.setting_types import (
-    AbsolutePath,
-    Address,
-    DatabaseUrl,
-    LogLevel,
-    Milestones,
-    Milliseconds,
-    Networks,
-    Origins,
-    Password,
-    Port,
-    PortOfStore,
-    PortOrNone,
-    Quota,
-    RedisUrl,
-    Seconds,
-    Secret,
-    Secrets,
-)
 
 PACKAGED_ACTIONS: Final = Path(__file__).parent / "actions.toml"
 _MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
@@ -102,55 +83,55 @@ class Settings(BaseSettings):
     )
 
     environment: Literal["development", "production", "test"] = Field("development", alias="SCOREBOARD_ENV")
-    data_dir: AbsolutePath = Field(Path("var"), alias="SCOREBOARD_DATA_DIR")
-    config_file: AbsolutePath | None = Field(None, alias="SCOREBOARD_CONFIG_FILE")
-    actions_file: AbsolutePath = Field(PACKAGED_ACTIONS, alias="SCOREBOARD_ACTIONS_FILE")
+    data_dir: setting_types.AbsolutePath = Field(Path("var"), alias="SCOREBOARD_DATA_DIR")
+    config_file: setting_types.AbsolutePath | None = Field(None, alias="SCOREBOARD_CONFIG_FILE")
+    actions_file: setting_types.AbsolutePath = Field(PACKAGED_ACTIONS, alias="SCOREBOARD_ACTIONS_FILE")
     failpoint: str | None = Field(None, alias="SCOREBOARD_FAILPOINT", max_length=64)
-    log_level: LogLevel = "info"
+    log_level: setting_types.LogLevel = "info"
 
-    bind_address: Address = "127.0.0.1"
-    port: Port = 3000
-    websocket_port: PortOrNone = 3001
-    cors_origins: Origins = _in_production((), ("*",), alias="CORS_ORIGIN")
-    trusted_proxies: Networks = ()
+    bind_address: setting_types.Address = "127.0.0.1"
+    port: setting_types.Port = 3000
+    websocket_port: setting_types.PortOrNone = 3001
+    cors_origins: setting_types.Origins = _in_production((), ("*",), alias="CORS_ORIGIN")
+    trusted_proxies: setting_types.Networks = ()
     public_board: bool = _in_production(False, True)
 
     db_host: str | None = None
-    db_port: PortOfStore | None = None
+    db_port: setting_types.PortOfStore | None = None
     db_name: str | None = None
     db_user: str | None = None
-    db_password: Password | None = None
-    database_url: DatabaseUrl = Field(default_factory=_compose_database_url)
+    db_password: setting_types.Password | None = None
+    database_url: setting_types.DatabaseUrl = Field(default_factory=_compose_database_url)
     redis_host: str | None = None
-    redis_port: PortOfStore | None = None
-    redis_password: Password | None = None
-    redis_url: RedisUrl | None = Field(default_factory=_compose_redis_url)
+    redis_port: setting_types.PortOfStore | None = None
+    redis_password: setting_types.Password | None = None
+    redis_url: setting_types.RedisUrl | None = Field(default_factory=_compose_redis_url)
 
-    jwt_secret: Secret
-    jwt_secrets_old: Secrets = ()
-    jwt_expiration_s: Seconds = Field(86_400, alias="JWT_EXPIRATION")
+    jwt_secret: setting_types.Secret
+    jwt_secrets_old: setting_types.Secrets = ()
+    jwt_expiration_s: setting_types.Seconds = Field(86_400, alias="JWT_EXPIRATION")
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
-    action_signature_secret: Secret
-    action_signature_secrets_old: Secrets = ()
-    action_expiration_ms: Milliseconds = 600_000
-    score_milestones: Milestones = (100, 500, 1_000, 5_000, 10_000)
+    action_signature_secret: setting_types.Secret
+    action_signature_secrets_old: setting_types.Secrets = ()
+    action_expiration_ms: setting_types.Milliseconds = 600_000
+    score_milestones: setting_types.Milestones = (100, 500, 1_000, 5_000, 10_000)
 
     rate_limit_policy: Literal["sliding", "bucket"] = "sliding"
-    rate_limit_window_s: Seconds = Field(60, alias="RATE_LIMIT_WINDOW", le=86_400)
-    rate_limit_max_requests: Quota = 10
-    rate_limit_initialize_max: Quota = Field(default_factory=lambda data: 2 * data["rate_limit_max_requests"])
-    rate_limit_open_actions_max: Quota = 50
-    rate_limit_settings_max: Quota = 10
-    rate_limit_ip_max: Quota = _in_production(100, 6000)
-    rate_limit_global_max: Quota = 10_000
+    rate_limit_window_s: setting_types.Seconds = Field(60, alias="RATE_LIMIT_WINDOW", le=86_400)
+    rate_limit_max_requests: setting_types.Quota = 10
+    rate_limit_initialize_max: setting_types.Quota = Field(default_factory=lambda data: 2 * data["rate_limit_max_requests"])
+    rate_limit_open_actions_max: setting_types.Quota = 50
+    rate_limit_settings_max: setting_types.Quota = 10
+    rate_limit_ip_max: setting_types.Quota = _in_production(100, 6000)
+    rate_limit_global_max: setting_types.Quota = 10_000
 
-    broadcast_interval_ms: Milliseconds = Field(50, le=10_000)
-    score_updates_per_tick_max: Quota = 50
-    sockets_per_address_max: Quota = _in_production(100, 2000)
-    sockets_max: Quota = 10_000
-    http_connections_max: Quota = 8_000
-    socket_events_per_second_max: Quota = 20
+    broadcast_interval_ms: setting_types.Milliseconds = Field(50, le=10_000)
+    score_updates_per_tick_max: setting_types.Quota = 50
+    sockets_per_address_max: setting_types.Quota = _in_production(100, 2000)
+    sockets_max: setting_types.Quota = 10_000
+    http_connections_max: setting_types.Quota = 8_000
+    socket_events_per_second_max: setting_types.Quota = 20
 
     @classmethod
     def settings_customise_sources(
