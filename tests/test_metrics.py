@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import timeit
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
 
 from twisted.internet.task import Clock
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.boundaries.health import Meter
 from scoreboard.metrics import LagWatch, Metrics
 
+PACKAGE: Final = Path(__file__).parents[1] / "scoreboard"
 _conforms: type[Meter] = Metrics
 
 
@@ -38,15 +44,22 @@ def test_counts_durations_and_gauges_are_rendered() -> None:
     assert "websocket_connections_active 7.0" in text
 
 
-def test_an_undeclared_name_is_declared_by_its_first_use() -> None:
-    metrics = Metrics()
-    metrics.count("surprises_total", why="because")
-    metrics.observe("surprise_seconds", 1)
-    metrics.gauge("surprised", 1)
-    text = rendered(metrics)
-    assert 'surprises_total{why="because"} 1.0' in text
-    assert "surprise_seconds_count 1.0" in text
-    assert "surprised 1.0" in text
+def names_of_calls(tree: ast.AST) -> Iterator[str]:
+    """The names of the metrics that a module counts, sets, observes or watches."""
+    calls = {"count", "gauge", "observe", "watch"}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]):
+                if called in calls and name.isidentifier():
+                    yield name
+
+
+def test_every_metric_in_the_code_is_declared() -> None:
+    declared = {text.split()[2] for text in rendered(Metrics()).splitlines() if text.startswith("# HELP ")}
+    used = {name for path in PACKAGE.rglob("*.py") for name in names_of_calls(ast.parse(path.read_text("utf-8")))}
+    assert len(used) > 30
+    assert used - declared == set()
+    assert FAILURES_METRIC in declared
 
 
 def test_a_watched_gauge_is_read_when_the_metrics_are_rendered() -> None:
