@@ -56,7 +56,7 @@ class Finding(Value, frozen=True, kw_only=True):
     """Something that does not add up: which player, where, what it should be and what it is."""
 
     user_id: str
-    where: Literal["user_scores", "board", "chain"]
+    where: Literal["user_scores", "board"]
     expected: str
     found: str
 

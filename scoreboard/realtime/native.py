@@ -9,7 +9,7 @@ import msgspec
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, BAD_TOKEN, SERVER_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.websocket.connection import Stage, WebSocketConnection, WebSocketFactory
@@ -17,11 +17,6 @@ from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder
 from scoreboard.realtime.requests import Reply, RequestResult, ask, decoded
 from scoreboard.realtime.services import LiveServices
-
-BAD_TOKEN: Final = CloseReason(code=4401, reason="the token is not valid")
-TOKEN_ENDED: Final = CloseReason(code=4401, reason="the token ended")
-TOO_MANY_EVENTS: Final = CloseReason(code=1008, reason="too many events a second")
-OUR_FAULT: Final = CloseReason(code=1011, reason="the server has a fault")
 
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
 #: A refusal of a first token closes the connection: another token of the same client would be refused as well.
@@ -120,7 +115,7 @@ class NativeSocket(WebSocketConnection):
         self._answer(await result, number)
 
     def _close_on_fault(self) -> None:
-        self.close(OUR_FAULT)
+        self.close(SERVER_FAULT)
 
 
 class NativeFactory(WebSocketFactory):

@@ -18,14 +18,13 @@ from typing_extensions import override
 
 from scoreboard.boundaries.announcer import EventEncoder, Listener
 from scoreboard.domain.board_pages import Page
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import BOARD_UNAVAILABLE, NOT_READ, SERVER_FAULT, STALLED, TOKEN_ENDED, CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged, Event
 from scoreboard.domain.players import Player
 from scoreboard.net.connections import LiveConnection
 from scoreboard.net.http.refusals import refused
-from scoreboard.net.limits import TOO_SLOW
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.expiry import warn_of_end
@@ -34,11 +33,6 @@ from scoreboard.realtime.services import LiveServices
 
 RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
-TOKEN_ENDED: Final = CloseReason(code=4401, reason="the token ended")
-UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing was read for 10 seconds")
-NOT_READ: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing is read")
-UNAVAILABLE: Final = CloseReason(code=1013, reason="the board cannot be read now")
-OUR_FAULT: Final = CloseReason(code=1011, reason="the server has a fault")
 
 _HEAD: Final = (
     b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
@@ -106,7 +100,7 @@ class Stream(Protocol):
         self._open = True
         self._writer.offer(b"HTTP/1.1 200 OK\r\n" + self._header_lines + _HEAD)
         services.announcer.enter(self)
-        services.run("sse_begin", self._begin(), lambda: self.close(OUR_FAULT))
+        services.run("sse_begin", self._begin(), lambda: self.close(SERVER_FAULT))
 
     async def _begin(self) -> None:
         """Join the room. Nothing is offered before that: the first events hold what happened meanwhile."""
@@ -118,7 +112,7 @@ class Stream(Protocol):
                 back = await announcer.resume(self, self._since)
                 events = _afresh(back.page) if back.missed is None else back.missed
         except StoreUnavailable:
-            self.close(UNAVAILABLE)
+            self.close(BOARD_UNAVAILABLE)
             return
         if self._open:
             self._joined = True
@@ -161,7 +155,7 @@ class Stream(Protocol):
             self.close(NOT_READ)
         elif not self._writer.drained:
             if now_s - self._heard_s >= self._services.limits.write_timeout_s:
-                self.close(UNREAD)
+                self.close(STALLED)
         else:
             self._heard_s = now_s
             self._warned_s = warn_of_end(self, self._warned_s, wall_s)

@@ -12,7 +12,7 @@ from twisted.internet.defer import TimeoutError, ensureDeferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.web.resource import IResource
 
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import RESTARTING
 from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
@@ -34,8 +34,6 @@ from scoreboard.service.wiring import jwt_authenticator, limits, live_limits, ne
 from scoreboard.web.open_routes import OpenRoutes
 from scoreboard.web.request_guard import EVERYONE, RequestGuard
 from scoreboard.web.routes import Routes
-
-RESTARTING: Final = CloseReason(code=1012, reason="the server is restarting; come back in a moment")
 
 _log: Final = Logger(namespace="scoreboard")
 

@@ -116,7 +116,7 @@ class LongPollHandlers:
 
     async def _wait(self, request: Request, player: Player, since: Cursor, wait_s: int) -> None:
         """Return when there may be a newer state than the cursor, when the time is up, or when the client has disconnected."""
-        if request.channel is None:  # it has disconnected already, and notifyFinish would never fire
+        if request.has_left:  # it has disconnected already, and notifyFinish would never fire
             return
         waiter = _LongPollListener(player)
         self._waiting.add(waiter)

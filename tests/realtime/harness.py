@@ -140,7 +140,7 @@ class Harness:
         self.registry = ConnectionRegistry(
             http_limits=HttpLimits(), limits=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter
         )
-        self.registry.start()
+        self.registry.add_listener()
         self.services = LiveServices(
             authenticator=FakeAuthenticator(),
             announcer=self.announcer,

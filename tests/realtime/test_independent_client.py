@@ -40,7 +40,7 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
             wall_ms=lambda: int(time.time() * 1000),
             meter=RecordingMeter(),
         )
-        registry.start()
+        registry.add_listener()
         services = LiveServices(
             authenticator=FakeAuthenticator(),
             announcer=FakeAnnouncer(),

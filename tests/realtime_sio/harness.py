@@ -127,7 +127,7 @@ class Harness:
         self.registry = ConnectionRegistry(
             http_limits=HttpLimits(), limits=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter
         )
-        self.registry.start()
+        self.registry.add_listener()
         sids = (f"sid-{number}" for number in itertools.count(1))
         services = LiveServices(
             authenticator=FakeAuthenticator(),

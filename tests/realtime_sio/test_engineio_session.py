@@ -6,11 +6,11 @@ import json
 
 import pytest
 
+from scoreboard.domain import close_reasons
 from scoreboard.net.websocket.frames import binary_frame, text_frame
-from scoreboard.realtime.engineio import session as endings
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
-from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
+from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
 
 SETTINGS = EngineSettings(ping_interval_ms=300, ping_timeout_ms=200, connect_timeout_ms=None, queued_bytes_max=1_000)
 BORN_MS = 10_000
@@ -89,7 +89,7 @@ def test_a_malformed_post_closes_the_session(body: bytes) -> None:
     session = polling()
     with pytest.raises(Malformed):
         session.post(body, BORN_MS)
-    assert session.close_reason == endings.BAD_PACKET
+    assert session.close_reason == close_reasons.BAD_PACKET
     with pytest.raises(Misplaced):
         session.poll(BORN_MS)
 
@@ -108,7 +108,7 @@ def test_a_get_that_is_abandoned_closes_the_session() -> None:
     session = polling()
     session.poll(BORN_MS)
     session.abandon()
-    assert session.close_reason == endings.ABANDONED
+    assert session.close_reason == close_reasons.ABANDONED
     assert session.take_payload() is None
 
 
@@ -117,7 +117,7 @@ def test_the_waiting_get_of_a_client_that_closes_is_answered() -> None:
     session.poll(BORN_MS)
     assert session.post(b"4last\x1e1\x1e4too late", BORN_MS) == ["last"]
     assert session.take_payload() == b"6"
-    assert session.close_reason == endings.LEFT
+    assert session.close_reason == close_reasons.CLIENT_CLOSED
 
 
 def test_empty_frames_do_not_answer_a_get() -> None:
@@ -133,7 +133,7 @@ def test_a_client_that_fetches_nothing_is_closed_when_too_many_bytes_wait() -> N
     session = polling()
     for _ in range(100):
         session.send(text_frame(b"4" + b"x" * 98))
-    assert session.close_reason == endings.UNREAD
+    assert session.close_reason == close_reasons.NOT_POLLED
     assert session.queued_bytes <= SETTINGS.queued_bytes_max + 100
 
 
@@ -161,7 +161,7 @@ def test_a_session_without_a_pong_closes_exactly_after_interval_and_timeout(tran
     session.pass_time(BORN_MS + 499)
     assert session.close_reason is None
     session.pass_time(BORN_MS + 500)
-    assert session.close_reason == endings.SILENT
+    assert session.close_reason == close_reasons.NO_PONG
 
 
 def test_a_session_without_a_pong_closes_even_if_no_timer_fires() -> None:
@@ -184,8 +184,8 @@ def test_an_open_session_always_has_a_deadline_and_a_closed_one_has_none() -> No
     assert session.deadline_ms == BORN_MS + 300
     session.pass_time(BORN_MS + 300)
     assert session.deadline_ms == BORN_MS + 500
-    session.close(endings.LEFT)
-    assert session.deadline_ms == endings.NEVER
+    session.close(close_reasons.CLIENT_CLOSED)
+    assert session.deadline_ms == NEVER
 
 
 def test_a_client_that_is_not_accepted_in_time_is_closed() -> None:
@@ -194,7 +194,7 @@ def test_a_client_that_is_not_accepted_in_time_is_closed() -> None:
     welcome.stop_connect_timer()
     for session in (welcome, unknown_client):
         session.pass_time(BORN_MS + 100)
-    assert (welcome.close_reason, unknown_client.close_reason) == (None, endings.NO_CONNECT)
+    assert (welcome.close_reason, unknown_client.close_reason) == (None, close_reasons.NO_CONNECT)
 
 
 # WebSocket
@@ -210,7 +210,7 @@ def test_a_websocket_carries_text_and_binary() -> None:
 def test_a_malformed_message_closes_a_websocket(message: str) -> None:
     session = websocket()
     assert session.receive(message, BORN_MS) is None
-    assert session.close_reason == endings.BAD_PACKET
+    assert session.close_reason == close_reasons.BAD_PACKET
     assert session.receive("4a", BORN_MS) is None
     session.send(text_frame(b"4late"))
     assert session.take_frames() == b""

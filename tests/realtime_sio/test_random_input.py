@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.logger import capturedLogs
 
+from scoreboard.domain import close_reasons
 from scoreboard.net.websocket.frames import text_frame
-from scoreboard.realtime.engineio import session as endings
 from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
@@ -94,7 +94,7 @@ def test_a_session_raises_only_refusals_and_sends_nothing_after_its_end(
                 case "send", _:
                     session.send(text_frame(b"4" + b"x" * 30))
                 case "close", _:
-                    session.close(endings.LEFT)
+                    session.close(close_reasons.CLIENT_CLOSED)
                 case "abandon", _:
                     session.abandon()
                 case "detach", _:
@@ -194,7 +194,7 @@ class RandomHandler:
             case "welcome":
                 self.connection.stop_connect_timer()
             case "part":
-                self.connection.close(endings.BAD_PACKET)
+                self.connection.close(close_reasons.BAD_PACKET)
 
     def message_received(self, message: str | bytes) -> None:
         assert not self.ends, "a message after the end"
@@ -327,7 +327,7 @@ def test_no_client_makes_the_server_raise_log_or_send_after_the_end(
             if step == "say":
                 harness.announcer.publish([])
             elif step == "part" and client.sid in harness.engine.connections:
-                harness.engine.connections[client.sid].close(endings.LEFT)
+                harness.engine.connections[client.sid].close(close_reasons.CLIENT_CLOSED)
         harness.pass_time(60)
         harness.announcer.publish([])
         client.check_the_end()

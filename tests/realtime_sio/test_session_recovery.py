@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from scoreboard.domain.close_reasons import STALLED
+from scoreboard.domain.close_reasons import RESTARTING, STALLED
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged, RankAchieved, ScoreChanged
 from scoreboard.domain.saved_session import SavedSession
-from scoreboard.service.edge import RESTARTING
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.awaiting import result_of, started
 from tests.realtime.fake_transport import frame

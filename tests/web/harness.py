@@ -1,4 +1,4 @@
-"""Test harness of the HTTP API: the whole site on fakes, with a client that sends bytes. No port, and no time but the test's."""
+"""Test harness of the HTTP API: the site on fakes, and a client that sends bytes. The test moves the clock; no port is used."""
 
 from __future__ import annotations
 

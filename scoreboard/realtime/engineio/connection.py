@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import BAD_PACKET, NO_CAPACITY, NO_UPGRADE, TOO_MANY_PACKETS, CloseReason
 from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Refusal
 from scoreboard.net.connections import LiveConnection
 from scoreboard.net.socket_writer import FrameSink, SocketWriter
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced, Session, Transport
+from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
 from scoreboard.realtime.services import LiveServices
-
-TOO_MANY: Final = CloseReason(code=1008, reason="too many requests or packets a second")
-NO_CAPACITY: Final = CloseReason(code=1013, reason="there is no seat")
-NO_UPGRADE: Final = CloseReason(code=1008, reason="this session cannot be upgraded so")
 
 
 class WebSocketTransport(LiveConnection, Protocol):
@@ -229,7 +225,7 @@ class EngineConnection:
         """Count a request, and close the session if there are too many. A WebSocket counts its frames itself."""
         if self._websocket is not None or self._requests.hit(self._engine.requests, 1, self._engine.now_ms())[0]:
             return True
-        self._session.close(TOO_MANY)
+        self._session.close(TOO_MANY_PACKETS)
         return False
 
     def _flush(self) -> None:

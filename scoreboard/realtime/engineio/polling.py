@@ -8,7 +8,8 @@ from urllib.parse import parse_qs
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
+from scoreboard.domain.close_reasons import BAD_PACKET
+from scoreboard.domain.refusals import Reason, Refusal, Refused, too_many_requests, unavailable
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import NO_STORE, Response
@@ -17,7 +18,7 @@ from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.connection import Engine, EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.engineio.query import BAD_METHOD, BAD_REQUEST, UNKNOWN_SID, read_query
-from scoreboard.realtime.engineio.session import BAD_PACKET, Misplaced
+from scoreboard.realtime.engineio.session import Misplaced
 from scoreboard.realtime.engineio.websocket import EngineFactory
 
 _FIELDS_MAX: Final = 20
@@ -27,7 +28,6 @@ _POSTED: Final = Response(200, b"ok", _TEXT)
 _TOO_LARGE: Final = Refusal(reason=Reason.BODY_TOO_LARGE, message="The payload is over maxPayload")
 _NOT_TEXT: Final = Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, message="A payload is plain text")
 _FAULT: Final = refused(unavailable("The server has a fault"))
-_TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class EngineResource(Resource):
@@ -92,8 +92,7 @@ class EngineResource(Resource):
         if factory.check_rate is not None:
             verdict = await factory.check_rate(address)
             if verdict.refused is not None:
-                wait_s = -(-verdict.retry_after_ms // 1000)
-                request.respond(refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=wait_s)))
+                request.respond(refused(too_many_requests(verdict.retry_after_ms)))
                 return
         if request.has_left:  # it disconnected meanwhile, and would never close the session
             return

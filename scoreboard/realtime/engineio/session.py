@@ -13,8 +13,16 @@ from typing import Final
 
 import msgspec
 
-from scoreboard.domain.close_reasons import CloseReason
-from scoreboard.net.limits import TOO_SLOW
+from scoreboard.domain.close_reasons import (
+    ABANDONED,
+    BAD_PACKET,
+    CLIENT_CLOSED,
+    NO_CONNECT,
+    NO_PONG,
+    NOT_POLLED,
+    TWO_GETS,
+    CloseReason,
+)
 from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import (
@@ -32,14 +40,6 @@ from scoreboard.realtime.engineio.packets import (
 )
 
 NEVER: Final = sys.maxsize
-
-LEFT: Final = CloseReason(code=1000, reason="the client closed")
-SILENT: Final = CloseReason(code=1001, reason="no pong came in time")
-NO_CONNECT: Final = CloseReason(code=4401, reason="no CONNECT came in time")
-BAD_PACKET: Final = CloseReason(code=1008, reason="a packet that is not understood")
-UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: what waits is not fetched")
-TWO_GETS: Final = CloseReason(code=1008, reason="two GETs at once")
-ABANDONED: Final = CloseReason(code=1001, reason="a GET was given up")
 
 
 class Misplaced(Exception):
@@ -113,7 +113,7 @@ class Session:
             self.close(NO_CONNECT)
         while now_ms >= self._heartbeat_ms and self.close_reason is None:
             if self._pinged:
-                self.close(SILENT)
+                self.close(NO_PONG)
             else:
                 self._pinged = True
                 self._heartbeat_ms += self._settings.ping_timeout_ms
@@ -221,7 +221,7 @@ class Session:
         self._queue.append(frames)
         self.queued_bytes += len(frames)
         if self.queued_bytes > self._settings.queued_bytes_max and self.transport is Transport.POLLING:
-            self.close(UNREAD)
+            self.close(NOT_POLLED)
 
     def close(self, close_reason: CloseReason) -> None:
         """Close the session. The second call does nothing."""
@@ -244,7 +244,7 @@ class Session:
             raise Malformed("not for a client to say here")
         if packet.kind is Kind.CLOSE:
             self._last_packet = NOOP
-            self.close(LEFT)
+            self.close(CLIENT_CLOSED)
         elif packet.kind is Kind.PONG and self._pinged:  # a pong without a ping changes nothing
             self._pinged = False
             self._heartbeat_ms = now_ms + self._settings.ping_interval_ms

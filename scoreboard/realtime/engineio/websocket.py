@@ -8,11 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from scoreboard.domain.close_reasons import CLIENT_CLOSED, NO_UPGRADE
 from scoreboard.domain.refusals import Refused
 from scoreboard.net.websocket.connection import ConnectionRequest, Stage, WebSocketConnection, WebSocketFactory
-from scoreboard.realtime.engineio.connection import NO_UPGRADE, Engine, EngineConnection
+from scoreboard.realtime.engineio.connection import Engine, EngineConnection
 from scoreboard.realtime.engineio.query import read_query
-from scoreboard.realtime.engineio.session import LEFT
 
 
 class EngineWebSocket(WebSocketConnection):
@@ -75,7 +75,7 @@ class EngineWebSocket(WebSocketConnection):
         """Note that nothing reaches the client any more."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.transport_lost(self, self.close_reason or LEFT)
+            connection.transport_lost(self, self.close_reason or CLIENT_CLOSED)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget the connection."""

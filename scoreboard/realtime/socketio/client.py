@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from scoreboard.boundaries.sessions import SessionStore
-from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, CloseReason
+from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, BAD_PACKET, SERVER_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS, CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import Event
 from scoreboard.domain.limits import TokenBucket
@@ -17,8 +17,6 @@ from scoreboard.domain.saved_session import SavedSession
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
-from scoreboard.realtime.engineio.session import BAD_PACKET
-from scoreboard.realtime.native import OUR_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.realtime.payloads import refusal_payload
 from scoreboard.realtime.requests import Reply, RequestResult, ask
 from scoreboard.realtime.services import LiveServices
@@ -216,4 +214,4 @@ class SocketIoClient:
         self._connection.close(close_reason)
 
     def _run(self, task: str, work: Coroutine[Any, Any, None]) -> None:
-        self._factory.services.run(task, work, lambda: self._close(OUR_FAULT))
+        self._factory.services.run(task, work, lambda: self._close(SERVER_FAULT))

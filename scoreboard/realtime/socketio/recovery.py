@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import CloseCode, CloseReason
 from scoreboard.net.socket_writer import FrameSink
 
 #: The connection broke or was closed; no pong, or a GET given up; a fault of the server; a restart; too slow.
-_LOST: Final = frozenset({1000, 1001, 1011, 1012, 4008})
+_LOST: Final = frozenset(
+    {
+        CloseCode.NORMAL_CLOSURE,
+        CloseCode.GOING_AWAY,
+        CloseCode.INTERNAL_ERROR,
+        CloseCode.SERVICE_RESTART,
+        CloseCode.TOO_SLOW,
+    }
+)
 
 
 def is_loss(close_reason: CloseReason) -> bool:
