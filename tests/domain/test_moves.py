@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.domain.board_pages import Row
-from scoreboard.domain.row_operations import Enter, Leave, Move, Score, diff, offset_of
-from tests.row_operations import apply
+from scoreboard.domain.row_operations import Enter, Leave, Move, Score, apply, diff, offset_of
 
 NOW = 1_800_000_000_000
 
