@@ -14,7 +14,7 @@ from cli.exit_codes import USAGE_ERROR, CliError
 from cli.output import visible
 from cli.reactor import default_sigint
 
-#: Two less than a terminal has: the answer is typed after the prompt.
+#: Two less than the columns of a terminal, because the answer is typed after the prompt.
 _COLUMNS_MAX: Final = 78
 _NO_ANSWER: Final = "this asks for a yes: answer it at a terminal or give --yes; nothing was changed"
 

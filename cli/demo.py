@@ -22,22 +22,7 @@ from cli.output import print_error, visible
 from config import BadSettings
 from scoreboard import service
 
-_NAMES: Final = (
-    "Ada",
-    "Bao",
-    "Cleo",
-    "Dmitri",
-    "Efua",
-    "Farid",
-    "Greta",
-    "Hiro",
-    "Ines",
-    "Kaya",
-    "Lior",
-    "Priya",
-    "Tove",
-    "Zofia",
-)
+_NAMES: Final = "Ada Bao Cleo Dmitri Efua Farid Greta Hiro Ines Kaya Lior Priya Tove Zofia"
 _TOKEN_LIFE_S: Final = 3600
 _REPORT_S: Final = 3.0
 _TIMEOUT_S: Final = 10.0
@@ -100,7 +85,7 @@ class Counts:
 
 
 def play(client: ApiClient, token: str, rng: random.Random, counts: Counts) -> Iterator[float]:
-    """One player: initializes an action, waits as long as it takes, submits it, pauses. Yields the seconds of each wait."""
+    """Play as one player: initialize an action, wait as long as it takes, submit it, pause. Yields the seconds of each wait."""
     skill, pace_s = rng.random(), _PACE_S_MIN * rng.uniform(1.0, 2.5)
     yield rng.uniform(0, pace_s)
     while True:
@@ -160,7 +145,8 @@ def demo(
     except BadSettings as error:
         raise CliError(BAD_SETTINGS, str(error)) from error
     client, counts = ApiClient(url or f"http://127.0.0.1:{settings.port}"), Counts()
-    names = [f"{_NAMES[number % len(_NAMES)]}{number // len(_NAMES) or ''}" for number in range(players)]
+    first_names = _NAMES.split()
+    names = [f"{first_names[number % len(first_names)]}{number // len(first_names) or ''}" for number in range(players)]
     tokens = [service.issue_token(settings, f"demo-{name.lower()}", name, "user", _TOKEN_LIFE_S) for name in names]
     probe = client.request("GET", "/scores/leaderboard?limit=1", tokens[0])
     if probe.status == http.client.UNAUTHORIZED:

@@ -27,7 +27,7 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="The player's 
 
 
 class _PlayerDetails(Value, frozen=True, kw_only=True):
-    """All data about one player; ``place`` is None while Redis does not answer."""
+    """All data about one player; ``player_rank`` is None while Redis does not answer."""
 
     user_id: str
     account: Standing | None
@@ -90,8 +90,7 @@ def suspend(
       scoreboard player suspend user-123 --reason "cheated, ticket 4711"
     """
     ctx = cli_context(typer_context)
-    order = _order(ctx, user, True, operator, reason)
-    _execute(ctx, order, yes, as_json)
+    _execute(ctx, _order(ctx, user, True, operator, reason), yes, as_json)
 
 
 @app.command("reinstate")
@@ -113,8 +112,7 @@ def reinstate(
       scoreboard player reinstate user-123 --reason "appeal granted, ticket 4712"
     """
     ctx = cli_context(typer_context)
-    order = _order(ctx, user, False, operator, reason)
-    _execute(ctx, order, yes, as_json)
+    _execute(ctx, _order(ctx, user, False, operator, reason), yes, as_json)
 
 
 def _order(ctx: CliContext, user: str, suspended: bool, operator: str | None, reason: str) -> SuspensionOrder:

@@ -20,6 +20,13 @@ from scoreboard.domain.entries import Entry
 _IDS_MAX: Final = 100_000
 _LINE_CHARS_MAX: Final = 1024
 
+RepairOption = Annotated[
+    bool, typer.Option("--repair", metavar="", help="Then rebuild the board in Redis from the ledger, whatever was found.")
+]
+TakeOverOption = Annotated[
+    bool, typer.Option("--take-over", metavar="", help="Repair even where Redis holds the board of another ledger.")
+]
+
 app = typer.Typer(no_args_is_help=True)
 
 
@@ -96,12 +103,8 @@ def _json_line(action_id: str, entry: Entry | None) -> str:
 @app.command("verify")
 def verify(
     typer_context: typer.Context,
-    repair: Annotated[
-        bool, typer.Option("--repair", metavar="", help="Then rebuild the board in Redis from the ledger, whatever was found.")
-    ] = False,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", metavar="", help="Repair even where Redis holds the board of another ledger.")
-    ] = False,
+    repair: RepairOption = False,
+    take_over: TakeOverOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check that everything adds up: entries, totals, and what Redis shows.

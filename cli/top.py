@@ -91,7 +91,7 @@ async def _follow(stores: Stores, clock: Any, limit: int, interval_s: float, ctx
 
 
 async def _read(stores: Stores, limit: int, ctx: CliContext) -> Page:
-    """The first page of the board; where it cannot be read, the same from the ledger."""
+    """The first page of the board, or the same from the ledger if the board cannot be read."""
     if stores.board is not None:
         try:
             return await stores.board.page(0, limit)

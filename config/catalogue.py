@@ -1,4 +1,4 @@
-"""The catalogue: from the tables of ``actions.toml`` to the rules that the domain applies. Every mistake is one clear line."""
+"""Catalogue: it reads the tables of ``actions.toml`` into the rules that the domain applies. Each mistake is one clear line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ T = TypeVar("T", ActionRule, FieldRule)
 
 
 def load_catalogue(path: Path, expiration_ms: int) -> Mapping[str, ActionRule]:
-    """The rules in a file, by action type, for grants that last ``expiration_ms``. Raises BadSettings: one line."""
+    """The rules in a file, by action type, for grants that are valid for ``expiration_ms``. Raises BadSettings."""
     try:
         return parse_catalogue(path.read_text("utf-8"), expiration_ms)
     except OSError as error:
@@ -90,7 +90,7 @@ def _action(name: str, table: object) -> ActionRule:
 def _points_by(
     where: str, table: Mapping[str, Any], fields: Iterable[FieldRule]
 ) -> tuple[str | None, tuple[tuple[Scalar, Any], ...]]:
-    """Points for every choice of one field: TOML spells the choices as keys, the rule holds them as the values they are."""
+    """The points for each choice of one field. In TOML the choices are keys, that is text; in the rule they are values."""
     if not table:
         return None, ()
     if len(table) != 1:
@@ -117,7 +117,7 @@ def _field(where: str, name: str, table: object) -> FieldRule:
 
 
 def _misfit(rule: FieldRule, table: Mapping[str, object]) -> str | None:
-    """What in a field's rule does not fit its kind, or None."""
+    """What is wrong with a field's rule, or None."""
     kinds = _KINDS[rule.kind]
     if "choices" in table and (not rule.choices or len(set(rule.choices)) != len(rule.choices)):
         return "choices should be at least one, each once"

@@ -1,4 +1,4 @@
-"""Development's own secrets: made at random once, kept in the data directory where only we can read them."""
+"""Secrets for development: made at random once, and kept in a private file of the data directory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FILE_BYTES_MAX = 4096
 
 
 def kept_secrets(data_dir: Path) -> dict[str, str]:
-    """The secrets kept in ``data_dir``, made first if there are none. Raises BadSettings when they cannot be kept private."""
+    """The secrets in ``data_dir``, which are made if there are none. Raises BadSettings if they cannot be kept private."""
     path = data_dir / FILE_NAME
     try:
         private_directory(data_dir)
@@ -34,7 +34,7 @@ def kept_secrets(data_dir: Path) -> dict[str, str]:
 
 
 def found_secrets(data_dir: Path) -> dict[str, str]:
-    """The secrets kept in ``data_dir``. Raises BadSettings where there are none: nothing is made."""
+    """The secrets in ``data_dir``. Raises BadSettings if there are none; it makes none."""
     path = data_dir / FILE_NAME
     if not _is_there(path):
         raise BadSettings(
@@ -45,7 +45,7 @@ def found_secrets(data_dir: Path) -> dict[str, str]:
 
 
 def passing_secrets(data_dir: Path) -> dict[str, str]:
-    """The secrets kept in ``data_dir``, or other ones for who signs nothing: nothing is made."""
+    """The secrets in ``data_dir``, or random ones for a command that signs nothing; it writes no file."""
     return kept_secrets(data_dir) if _is_there(data_dir / FILE_NAME) else {name: secrets.token_hex(32) for name in _NAMES}
 
 
@@ -57,9 +57,9 @@ def _is_there(path: Path) -> bool:
 
 
 def private_directory(path: Path) -> None:
-    """Make sure that the directory exists and that nobody else can put files into it. Raises OSError or BadSettings.
+    """Make sure that the directory exists and that no other user can put files into it. Raises OSError or BadSettings.
 
-    One that was there before keeps its mode: it may be somebody's /srv or /tmp.
+    A directory that exists keeps its mode: it may be /srv or /tmp.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = path.stat().st_mode
@@ -68,9 +68,9 @@ def private_directory(path: Path) -> None:
 
 
 def _make(path: Path) -> None:
-    """Write the file whole under another name, then link it: whoever comes first wins, and no reader ever sees a part of it.
+    """Write the file under another name, then link it: the first process wins, and no reader sees a part of the file.
 
-    If we stop before the link, an unused file of mode 0600 stays behind and the next start makes another.
+    If we crash before the link, an unused file of mode 0600 remains, and the next start makes another.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -81,7 +81,7 @@ def _make(path: Path) -> None:
             os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
-        pass  # another process made them in the same moment: theirs are the ones
+        pass  # another process made them at the same moment; its secrets are used
     finally:
         draft.unlink()
 

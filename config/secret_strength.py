@@ -1,7 +1,7 @@
 """Secret strength: refuses secrets that a person typed instead of generating.
 
 It estimates how many bits an attacker must guess who tries words, keyboard rows and repetitions first (D. Wheeler, zxcvbn,
-USENIX Security 2016), and knows samples and digests of common words. In doubt it accepts: a random secret of 32 characters
+USENIX Security 2016), and knows samples and digests of common words. In doubt it accepts a secret: a random one of 32 characters
 passes in hexadecimal, base64, letters or decimal digits, and so does a phrase of many words.
 """
 
@@ -16,16 +16,16 @@ import re
 from typing import Final
 
 BYTES_MIN: Final = 32
-#: Below the weakest random secrets that we accept (32 decimal digits: 54 bits at the least in 6,000 tries).
+#: Less than any random secret of 32 decimal digits has: in 6,000 tries the weakest had 54 bits.
 BITS_MIN: Final = 50
-#: What a distinct character beyond ASCII adds: there are so many to choose from.
+#: The bits that each distinct character beyond ASCII adds, because there are so many of them.
 _BITS_BEYOND_ASCII: Final = 5
-#: Longer secrets are judged by their beginning.
+#: Of a longer secret only the beginning is judged.
 _CHARS_MAX: Final = 512
 _DIGESTS: Final = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "blake2b")
-#: So many characters of a repeated piece or of a keyboard row count as one guess. Shorter ones are frequent in random text.
+#: A repeated piece, or a piece of a keyboard row, of this length counts as one guess. Shorter ones are frequent in random text.
 _PIECE_MIN: Final = 3
-#: Words of placeholders and samples. If one occurs in a random secret, that costs it a few bits.
+#: Words of placeholders and samples. A random secret that contains one loses a few bits.
 _WORDS: Final = """
     256 action auth authentication base before bits board bytes change changeit changeme characters database default demo
     deploy dev development dummy encryption enough env example for forty from generate generated generation going here hex
@@ -36,16 +36,7 @@ _WORDS: Final = """
     value very welcome with your
 """
 #: Keyboard rows and the alphabet, read in both directions.
-_ROWS: Final = (
-    "qwertyuiop",
-    "qwertzuiop",
-    "azertyuiop",
-    "asdfghjkl",
-    "zxcvbnm",
-    "yxcvbnm",
-    "01234567890",
-    "abcdefghijklmnopqrstuvwxyz",
-)
+_ROWS: Final = "qwertyuiop qwertzuiop azertyuiop asdfghjkl zxcvbnm yxcvbnm 01234567890 abcdefghijklmnopqrstuvwxyz"
 #: Sample keys of widely read tutorials, in the notation that they are published in.
 _PUBLISHED: Final = frozenset(
     {
@@ -57,9 +48,9 @@ _PUBLISHED: Final = frozenset(
         "aym1sysppbydfgzld3umj1qzkobwvmkoqq-estjqlr_t-1qs0gzh75aktmn3yj0ips4hcgutwjazzr1z9caow",
     }
 )
-#: Words of which people take a digest, besides those above.
+#: Further words whose digests people use as secrets.
 _HASHED: Final = "0 1 123456 a abc admin foo hello null password1 password123 qwerty root secretkey my-secret-key user"
-#: What a shell or a template engine should have filled in, and references to where a secret lies.
+#: Templates that a shell or a template engine should have filled in, and references to a secret that is kept elsewhere.
 _TEMPLATE: Final = re.compile(
     r"\$\(.*\)|\$\{.*\}|\{\{.*\}\}|<[^<>]*>|%\(.*\)s|__.*__|\$[A-Z_]+|([a-z+]+://|(vault|ssm|arn|secret|op):).*", re.DOTALL
 )
@@ -67,7 +58,7 @@ _WORD: Final = re.compile("|".join(sorted(_WORDS.split(), key=len, reverse=True)
 
 
 def weakness(secret: str) -> str | None:
-    """The fault of a secret, as a phrase that follows the setting's name and shows nothing of the secret; None for a good one."""
+    """The fault of a secret, as a phrase after the setting's name, without any part of the secret; None for a good secret."""
     if len(secret.encode()) < BYTES_MIN:
         return f"should have at least {BYTES_MIN} bytes"
     if secret != secret.strip():
@@ -82,14 +73,14 @@ def weakness(secret: str) -> str | None:
 
 
 def _bare(secret: str) -> str:
-    """A digest or a key without what tools write around it: ``0x``, ``sha256:``, colons, padding, `` -`` of sha256sum."""
+    """A digest or a key without the marks that tools add: ``0x``, ``sha256:``, colons, padding, `` -`` of sha256sum."""
     text = re.sub(r"\A(0x|[a-z0-9]+:(?=[0-9a-f]{32}))", "", secret.split()[0].lower())
     return text.replace(":", "").rstrip("=").replace("+", "-").replace("/", "_")
 
 
 @functools.cache
 def _known_digests() -> frozenset[str]:
-    """Digests of nothing and of the words, in hexadecimal and base64, as `_bare` writes them."""
+    """The digests of the empty text and of the words, in hexadecimal and base64, as `_bare` spells them."""
     words = ["", *_WORDS.split(), *_HASHED.split()]
     texts = [(word + end).encode() for one in words for word in (one, one.title(), one.upper()) for end in ("", "\n")]
     digests = [hashlib.new(name, text, usedforsecurity=False).digest() for name in _DIGESTS for text in texts]
@@ -98,7 +89,7 @@ def _known_digests() -> frozenset[str]:
 
 
 def _decoded(secret: str) -> list[str]:
-    """What the secret says in hexadecimal or base64, where that is text: a phrase is no better for being encoded."""
+    """The secret decoded from hexadecimal or base64, where that is text: encoding does not make a phrase stronger."""
     said = []
     for decode in (bytes.fromhex, lambda text: base64.b64decode(text, validate=True)):
         try:
@@ -110,7 +101,7 @@ def _decoded(secret: str) -> list[str]:
 
 
 def guess_bits(secret: str) -> float:
-    """About how many bits an attacker must guess: the number of pieces, times the bits of one character."""
+    """An estimate of the bits that an attacker must guess: the number of pieces, times the bits of one character."""
     rest = re.sub(r"(.)\1+", r"\1", _WORD.sub("\0", secret[:_CHARS_MAX]), flags=re.DOTALL)
     characters = set(rest.lower())
     beyond_ascii = sum(not one.isascii() for one in characters)
@@ -126,7 +117,7 @@ def _pieces(text: str) -> int:
 
 
 def _repeated(text: str, at: int) -> int:
-    """The length of the piece at this place that also stands earlier, 0 if it is short. ``aaaa`` repeats its first ``a``."""
+    """The length of the piece here that also occurs earlier in the text, 0 if it is short. ``aaaa`` repeats its first ``a``."""
     longest = 0
     while at + longest < len(text) and text.find(text[at : at + longest + 1], 0, at + longest) >= 0:
         longest += 1
@@ -134,9 +125,9 @@ def _repeated(text: str, at: int) -> int:
 
 
 def _row(text: str, at: int) -> int:
-    """The length of the piece of a keyboard row at this place, 0 if it is short."""
+    """The length of the piece of a keyboard row here, 0 if it is short."""
     longest = 0
-    for row in _ROWS:
+    for row in _ROWS.split():
         for keys in (row, row[::-1]):
             length = 0
             while at + length < len(text) and text[at : at + length + 1].lower() in keys:

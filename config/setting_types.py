@@ -1,4 +1,4 @@
-"""How single settings are written: each shape turns what an operator typed into a value, or says what it should be."""
+"""Types of single settings: each reads an operator's text into a value, or says what the text should be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MILESTONES_MAX: Final = 100
 
 
 def _listed(value: Any) -> Any:
-    """A comma-separated text as the list it stands for; a TOML array stays one."""
+    """A comma-separated text as a list. A TOML array is one already."""
     if isinstance(value, str):
         return [item.strip() for item in value.split(",") if item.strip()]
     return value
@@ -60,9 +60,9 @@ def _origin(text: str) -> str:
 
 
 def _readable(text: str) -> bool:
-    """Whether a URL can be taken apart, by every reader in the same way: one ``@``, and none behind the host.
+    """Whether every program parses a URL in the same way: it has at most one ``@``, and none after the host.
 
-    What hinders it may stand in the password, so the error is never shown.
+    The part that cannot be parsed may be the password, so the error is never shown.
     """
     try:
         parts = urlsplit(text)
@@ -119,7 +119,7 @@ def _no_port(value: Any) -> Any:
 
 
 def _no_truth(value: Any) -> Any:
-    """TOML has true and false, which Python takes for 1 and 0."""
+    """Refuse TOML's true and false, which Python takes for 1 and 0."""
     if isinstance(value, bool):
         raise ValueError("should be a whole number")
     return value

@@ -1,6 +1,6 @@
-"""The settings: one frozen value, from the environment first, then from a TOML file, then from defaults.
+"""Settings: one frozen value, from the environment first, then from a TOML file, then from defaults.
 
-``config/env.example`` tells what each is for. Secrets are wrapped, so that no repr and no message shows them.
+``config/env.example`` explains each. Secrets are wrapped, so that no repr and no message shows them.
 """
 
 from __future__ import annotations
@@ -14,32 +14,13 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 from pydantic import AliasGenerator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from config import BadSettings
+from config import BadSettings, setting_types
 from config.kept_secrets import kept_secrets
 from config.secret_strength import weakness
-from config.setting_types import (
-    AbsolutePath,
-    Address,
-    DatabaseUrl,
-    LogLevel,
-    Milestones,
-    Milliseconds,
-    Networks,
-    Origins,
-    Password,
-    Port,
-    PortOfStore,
-    PortOrNone,
-    Quota,
-    RedisUrl,
-    Seconds,
-    Secret,
-    Secrets,
-)
 
 PACKAGED_ACTIONS: Final = Path(__file__).parent / "actions.toml"
 _MAKE_ONE: Final = "make one with `openssl rand -hex 32`"
-#: The specification's own samples: known to everyone who read it.
+#: The samples of the specification, which is public.
 _SAMPLE_SECRETS: Final = ("your-secret-key-here", "your-signature-secret")
 _SAMPLE_PASSWORDS: Final = {
     "secret": "the specification's sample",
@@ -51,13 +32,13 @@ _SAMPLE_PASSWORDS: Final = {
     "scoreboard": "a placeholder",
     "foobared": "the sample of redis.conf",
 }
-#: What pydantic says at length.
+#: Short forms of long messages of pydantic.
 _PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
-#: Elsewhere an empty variable means "not set"; here it says "none".
+#: For other variables an empty text means "not set"; for these it means "none".
 _EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN", "SCORE_MILESTONES")
 
 
-#: What may be set whole, and its parts.
+#: The URLs, and the settings of their parts.
 _PARTS: Final = {
     "DATABASE_URL": ("database_url", "db_host", "db_port", "db_user", "db_password", "db_name"),
     "REDIS_URL": ("redis_url", "redis_host", "redis_port", "redis_password"),
@@ -65,12 +46,12 @@ _PARTS: Final = {
 
 
 def _in_production(production: Any, elsewhere: Any, **more: Any) -> Any:
-    """A default that is careful in production and convenient elsewhere."""
+    """A field with a careful default in production and a convenient one elsewhere."""
     return Field(default_factory=lambda data: production if data["environment"] == "production" else elsewhere, **more)
 
 
 def _compose_database_url(data: dict[str, Any]) -> SecretStr:
-    """PostgreSQL when any ``DB_*`` is set, else SQLite in the data directory."""
+    """The URL of PostgreSQL if any ``DB_*`` is set, else of SQLite in the data directory."""
     host, port, name, user = data["db_host"], data["db_port"], data["db_name"], data["db_user"]
     password: SecretStr | None = data["db_password"]
     if not any((host, port, name, user, password)):
@@ -81,7 +62,7 @@ def _compose_database_url(data: dict[str, Any]) -> SecretStr:
 
 
 def _compose_redis_url(data: dict[str, Any]) -> SecretStr | None:
-    """A Redis of somebody's when ``REDIS_HOST`` or ``REDIS_PORT`` is set, else none: the embedded one."""
+    """The URL of the operator's Redis if any ``REDIS_*`` is set, else None: the embedded Redis."""
     host, port = data["redis_host"], data["redis_port"]
     password: SecretStr | None = data["redis_password"]
     if not any((host, port, password)):
@@ -95,62 +76,62 @@ def _bracketed(host: str) -> str:
 
 
 class Settings(BaseSettings):
-    """All that an operator decides. Each field is set by its name in capitals, unless an alias stands beside it."""
+    """The settings of an operator. The variable of a field is its alias, or its name in capitals if it has none."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, alias_generator=AliasGenerator(alias=lambda name: name.upper())
     )
 
     environment: Literal["development", "production", "test"] = Field("development", alias="SCOREBOARD_ENV")
-    data_dir: AbsolutePath = Field(Path("var"), alias="SCOREBOARD_DATA_DIR")
-    config_file: AbsolutePath | None = Field(None, alias="SCOREBOARD_CONFIG_FILE")
-    actions_file: AbsolutePath = Field(PACKAGED_ACTIONS, alias="SCOREBOARD_ACTIONS_FILE")
+    data_dir: setting_types.AbsolutePath = Field(Path("var"), alias="SCOREBOARD_DATA_DIR")
+    config_file: setting_types.AbsolutePath | None = Field(None, alias="SCOREBOARD_CONFIG_FILE")
+    actions_file: setting_types.AbsolutePath = Field(PACKAGED_ACTIONS, alias="SCOREBOARD_ACTIONS_FILE")
     failpoint: str | None = Field(None, alias="SCOREBOARD_FAILPOINT", max_length=64)
-    log_level: LogLevel = "info"
+    log_level: setting_types.LogLevel = "info"
 
-    bind_address: Address = "127.0.0.1"
-    port: Port = 3000
-    websocket_port: PortOrNone = 3001
-    cors_origins: Origins = _in_production((), ("*",), alias="CORS_ORIGIN")
-    trusted_proxies: Networks = ()
+    bind_address: setting_types.Address = "127.0.0.1"
+    port: setting_types.Port = 3000
+    websocket_port: setting_types.PortOrNone = 3001
+    cors_origins: setting_types.Origins = _in_production((), ("*",), alias="CORS_ORIGIN")
+    trusted_proxies: setting_types.Networks = ()
     public_board: bool = _in_production(False, True)
 
     db_host: str | None = None
-    db_port: PortOfStore | None = None
+    db_port: setting_types.PortOfStore | None = None
     db_name: str | None = None
     db_user: str | None = None
-    db_password: Password | None = None
-    database_url: DatabaseUrl = Field(default_factory=_compose_database_url)
+    db_password: setting_types.Password | None = None
+    database_url: setting_types.DatabaseUrl = Field(default_factory=_compose_database_url)
     redis_host: str | None = None
-    redis_port: PortOfStore | None = None
-    redis_password: Password | None = None
-    redis_url: RedisUrl | None = Field(default_factory=_compose_redis_url)
+    redis_port: setting_types.PortOfStore | None = None
+    redis_password: setting_types.Password | None = None
+    redis_url: setting_types.RedisUrl | None = Field(default_factory=_compose_redis_url)
 
-    jwt_secret: Secret
-    jwt_secrets_old: Secrets = ()
-    jwt_expiration_s: Seconds = Field(86_400, alias="JWT_EXPIRATION")
+    jwt_secret: setting_types.Secret
+    jwt_secrets_old: setting_types.Secrets = ()
+    jwt_expiration_s: setting_types.Seconds = Field(86_400, alias="JWT_EXPIRATION")
     jwt_issuer: str | None = None
     jwt_audience: str | None = None
-    action_signature_secret: Secret
-    action_signature_secrets_old: Secrets = ()
-    action_expiration_ms: Milliseconds = 600_000
-    score_milestones: Milestones = (100, 500, 1_000, 5_000, 10_000)
+    action_signature_secret: setting_types.Secret
+    action_signature_secrets_old: setting_types.Secrets = ()
+    action_expiration_ms: setting_types.Milliseconds = 600_000
+    score_milestones: setting_types.Milestones = (100, 500, 1_000, 5_000, 10_000)
 
     rate_limit_policy: Literal["sliding", "bucket"] = "sliding"
-    rate_limit_window_s: Seconds = Field(60, alias="RATE_LIMIT_WINDOW", le=86_400)
-    rate_limit_max_requests: Quota = 10
-    rate_limit_initialize_max: Quota = Field(default_factory=lambda data: 2 * data["rate_limit_max_requests"])
-    rate_limit_open_actions_max: Quota = 50
-    rate_limit_settings_max: Quota = 10
-    rate_limit_ip_max: Quota = _in_production(100, 6000)
-    rate_limit_global_max: Quota = 10_000
+    rate_limit_window_s: setting_types.Seconds = Field(60, alias="RATE_LIMIT_WINDOW", le=86_400)
+    rate_limit_max_requests: setting_types.Quota = 10
+    rate_limit_initialize_max: setting_types.Quota = Field(default_factory=lambda data: 2 * data["rate_limit_max_requests"])
+    rate_limit_open_actions_max: setting_types.Quota = 50
+    rate_limit_settings_max: setting_types.Quota = 10
+    rate_limit_ip_max: setting_types.Quota = _in_production(100, 6000)
+    rate_limit_global_max: setting_types.Quota = 10_000
 
-    broadcast_interval_ms: Milliseconds = Field(50, le=10_000)
-    score_updates_per_tick_max: Quota = 50
-    sockets_per_address_max: Quota = _in_production(100, 2000)
-    sockets_max: Quota = 10_000
-    http_connections_max: Quota = 8_000
-    socket_events_per_second_max: Quota = 20
+    broadcast_interval_ms: setting_types.Milliseconds = Field(50, le=10_000)
+    score_updates_per_tick_max: setting_types.Quota = 50
+    sockets_per_address_max: setting_types.Quota = _in_production(100, 2000)
+    sockets_max: setting_types.Quota = 10_000
+    http_connections_max: setting_types.Quota = 8_000
+    socket_events_per_second_max: setting_types.Quota = 20
 
     @classmethod
     def settings_customise_sources(
@@ -161,14 +142,14 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment as handed in (never read behind the caller's back), the file it names, development's own secrets."""
+        """The sources: the environment that the caller passed, the file that it names, and the secrets of development."""
         given = init_settings()
         written = _read_config_file(given.get("SCOREBOARD_CONFIG_FILE"))
         return tuple(InitSettingsSource(settings_cls, values) for values in (given, written, _own_secrets({**written, **given})))
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        """What settings must be to each other."""
+        """Check the settings that depend on each other."""
         if self.port == self.websocket_port:
             raise ValueError("WEBSOCKET_PORT should differ from PORT, or be 0 for none")
         if self.failpoint is not None and self.environment != "test":
@@ -178,7 +159,7 @@ class Settings(BaseSettings):
         return self
 
     def left_out(self) -> Iterator[str]:
-        """A line for each part of a URL that says another thing than the URL, which wins."""
+        """A line for each setting of a URL's part that differs from the URL, which is used."""
         for name, (url_field, *part_fields) in _PARTS.items():
             url: SecretStr | None = getattr(self, url_field)
             if url is None or url_field not in self.model_fields_set:
@@ -198,7 +179,7 @@ class Settings(BaseSettings):
                     yield f"{field.upper()} is not what {name} says, and is left out"
 
     def _refuse_weak_secrets(self) -> None:
-        """Production's secrets: each strong, and none with two purposes."""
+        """Refuse a weak secret, and a secret that is used for both tokens and actions."""
         tokens = _named("JWT_SECRET", self.jwt_secret, self.jwt_secrets_old)
         actions = _named("ACTION_SIGNATURE_SECRET", self.action_signature_secret, self.action_signature_secrets_old)
         for name, secret in (*tokens, *actions):
@@ -213,14 +194,14 @@ class Settings(BaseSettings):
 
 
 def _named(name: str, current: SecretStr, older: tuple[SecretStr, ...]) -> list[tuple[str, SecretStr]]:
-    """Each secret of a ring and how the operator knows it: by its setting, and by its place in a list of several."""
+    """Each secret of a ring with its name for the operator: the setting, and the number in a list of several."""
     old = f"{name.replace('SECRET', 'SECRETS')}_OLD"
     positions = [""] if len(older) == 1 else [f" (number {position})" for position in range(1, len(older) + 1)]
     return [(name, current), *((old + position, secret) for position, secret in zip(positions, older, strict=False))]
 
 
 def _bare(secret: SecretStr) -> str:
-    """The secret without what does not tell it from another: HMAC pads with zeros, and people add spaces and line ends."""
+    """The secret in a form to compare: HMAC pads with zero bytes, and people add spaces and line ends."""
     return secret.get_secret_value().strip("\0 \t\r\n").casefold()
 
 
@@ -236,7 +217,7 @@ def _refuse_weak(name: str, secret: str) -> None:
 def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
     try:
         parts = urlsplit("" if url is None else url.get_secret_value())
-    except ValueError:  # made of DB_HOST and its like, and not to be taken apart: the store will say so, and shows no password
+    except ValueError:  # made from DB_HOST and the like, and not valid: the store reports it without the password
         return
     for password in (unquote(parts.password or ""), *parse_qs(parts.query).get("password", ())):
         sample = _SAMPLE_PASSWORDS.get(password.strip().lower())
@@ -244,16 +225,16 @@ def _refuse_sample_password(name: str, url: SecretStr | None) -> None:
             raise ValueError(f"{name} should not be {sample} in production: give the store another, and set it here")
 
 
-#: Every variable that we read, by its name.
+#: The names of all variables that are read.
 VARIABLES: Final = tuple(str(field.alias or name.upper()) for name, field in Settings.model_fields.items())
 
 
 def load_settings(environ: Mapping[str, str], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> Settings:
     """The settings of this environment. Raises BadSettings: one line that names what is wrong and shows no value.
 
-    Outside production secrets that were not given come from the data directory by ``keep``. A server makes them there
-    (``kept_secrets``). A command writes nothing: one that signs needs those that a server made (``found_secrets``), the others do
-    as well without (``passing_secrets``).
+    Outside production ``keep`` gives the secrets that are not set, from the data directory. A server makes them there
+    (``kept_secrets``). A command writes nothing: if it signs, it needs the secrets that a server made (``found_secrets``), else
+    any will do (``passing_secrets``).
     """
     given: dict[str, Any] = {
         name: environ[name] for name in VARIABLES if environ.get(name) or (name in environ and name in _EMPTY_SAYS_NONE)
@@ -268,7 +249,7 @@ def load_settings(environ: Mapping[str, str], keep: Callable[[Path], dict[str, s
 
 
 def _complaints(error: ValidationError) -> Iterator[str]:
-    """A sentence for each mistake that the operator made, none for what only follows from them."""
+    """A sentence for each mistake of the operator, without the errors that only follow from another."""
     for one in error.errors():
         name = str(one["loc"][0]) if one["loc"] else ""
         if one["type"] == "missing":
@@ -280,7 +261,7 @@ def _complaints(error: ValidationError) -> Iterator[str]:
 
 
 def _read_config_file(path: str | None) -> dict[str, Any]:
-    """What the file says, by the variables' names. The file spells them in lower case."""
+    """The values in the file, by the names of the variables. The file has the names in lower case."""
     if path is None:
         return {}
     try:
@@ -299,7 +280,7 @@ def _read_config_file(path: str | None) -> dict[str, Any]:
 
 
 def _own_secrets(given: Mapping[str, Any], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> dict[str, str]:
-    """Development's secrets, when it was not given both."""
+    """The secrets of development, unless both are set."""
     if given.get("SCOREBOARD_ENV", "development") == "production" or {"JWT_SECRET", "ACTION_SIGNATURE_SECRET"} <= given.keys():
         return {}
     return keep(Path(str(given.get("SCOREBOARD_DATA_DIR", "var"))).absolute())

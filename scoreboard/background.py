@@ -67,24 +67,25 @@ class Loop:
             if result is not None:
                 await result
         except Exception:
-            _report(self._task, self._meter)
+            report_failure(self._task, self._meter)
             if self._on_failure is not None:
                 self._on_failure()
 
     def _ended(self, failure: Failure) -> None:
         """Only what is no Exception, or a failing ``on_failure``, ends a loop."""
-        _report(self._task, self._meter, failure)
+        report_failure(self._task, self._meter, failure)
 
 
 def run_in_background(task: str, work: Coroutine[Deferred[Any], Any, object], meter: Counter) -> Deferred[None]:
     """Start ``work``. What is returned fires with None at its end, also if it failed: that is logged and counted here."""
 
     def failed(failure: Failure) -> None:
-        _report(task, meter, failure)
+        report_failure(task, meter, failure)
 
     return ensureDeferred(work).addCallbacks(lambda _: None, failed)
 
 
-def _report(task: str, meter: Counter, failure: Failure | None = None) -> None:
+def report_failure(task: str, meter: Counter, failure: Failure | None = None) -> None:
+    """Log and count a failure of a background task: ``failure``, or the exception that is being handled."""
     _log.failure("background task {task} failed", failure=failure, task=task)
     meter.count(FAILURES_METRIC, task=task)

@@ -1,4 +1,4 @@
-"""Where a test may stop the process dead. A leaf; only a test profile ever makes one."""
+"""Failpoints: steps at which a test kills the process. A leaf. Only SCOREBOARD_ENV=test can set one."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 import signal
 from collections.abc import Callable
 
-#: Called with the name of each step a score has just passed: validated, judged, committed, drawn, marked, telling.
-#: A test profile may stop the process dead there; otherwise it does nothing.
+#: Called with the name of the step that a score has just passed: validated, judged, committed, drawn, marked, telling.
+#: With a failpoint it may kill the process; otherwise it does nothing.
 Failpoint = Callable[[str], None]
 
 
 def no_failpoint(_step: str) -> None:
-    """Nothing happens here."""
+    """Do nothing."""
 
 
 def failpoint(setting: str | None) -> Failpoint:
-    """``STEP`` or ``STEP:N``: kill -9 ourselves when that step is passed (the N-th time). None: nothing ever happens."""
+    """The failpoint of a setting: ``STEP`` or ``STEP:N`` kills the process (SIGKILL) at the first or the N-th such step."""
     if setting is None:
         return no_failpoint
     step, _, times = setting.partition(":")

@@ -18,5 +18,5 @@ _WORDS: Final = {
 
 
 def why_not_written(error: OSError) -> str:
-    """Why a file cannot be written, in a few words. A file that is written is made: what is missing is its directory."""
+    """Why a file cannot be written, in a few words. A write creates the file, so only its directory can be missing."""
     return _WORDS.get(error.errno or 0, (error.strerror or type(error).__name__).lower())

@@ -22,7 +22,7 @@ _FIELD_LENGTH_MAX: Final = 256
 _FIELDS_MAX: Final = 24
 _DEPTH_MAX: Final = 4
 _READ_LENGTH_MAX: Final = 16_384
-#: Shorter ones would redact half of the language.
+#: Shorter secrets would redact too many words.
 _SECRET_LENGTH_MIN: Final = 4
 _REDACTED: Final = "[redacted]"
 _SENSITIVE: Final = "token|authorization|signature|secret|password|passwd|auth|cookie"
@@ -33,7 +33,7 @@ _SENSITIVE_TEXT: Final = re.compile(
     r"|\bbearer\s+\S+|eyJ[\w-]{8,}(?:\.[\w-]*){0,2}|\bv1\.[0-9a-f]{8}\.[\w-]+\.[\w-]+|(?<=://)[^\s/@]{0,256}:[^\s/@]{0,256}(?=@)",
     re.IGNORECASE,
 )
-#: Fields that twisted.logger and its forerunner add to an event.
+#: Fields that twisted.logger and twisted.python.log add to an event.
 _NOT_FIELDS: Final = frozenset({"time", "message", "isError", "system", "format", "failure", "why"})
 
 
@@ -100,7 +100,7 @@ def _plain(value: object, hidden: Iterable[str], depth: int = 0) -> object:
 
 
 def _secrets_in(value: object, sensitive: bool = False, depth: int = 0) -> Iterator[str]:
-    """Texts under a sensitive key: the message may repeat them."""
+    """The texts under sensitive keys, which the message may repeat."""
     if isinstance(value, Mapping) and depth <= _DEPTH_MAX:
         for key, held in value.items():
             yield from _secrets_in(held, sensitive or _SENSITIVE_KEY.search(str(key)) is not None, depth + 1)
@@ -112,7 +112,7 @@ def _secrets_in(value: object, sensitive: bool = False, depth: int = 0) -> Itera
 
 
 def _text(text: str, hidden: Iterable[str], length_max: int) -> str:
-    """A text without secrets, cut to its first (or, if negative, last) characters. Cut last: half a secret is one, too."""
+    """A text without secrets, cut to its first (or, if negative, last) characters. Cut last: half a secret is secret, too."""
     text = text[:_READ_LENGTH_MAX]
     for secret in hidden:
         text = text.replace(secret, _REDACTED)

@@ -1,4 +1,4 @@
-"""Rate limit of the log, by kinds of lines: what strangers cause must not fill a disk or hide what matters. A leaf."""
+"""Rate limit of the log, by kind of line: lines that any client can cause must not fill a disk or hide others. A leaf."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Final
 from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 
-#: Lines of one kind that may come at once. Then there is one a second.
+#: The burst of lines of one kind. After it one line a second is written.
 _LINES_AT_ONCE: Final = 30
 _LINES_PER_S: Final = 1.0
 _KINDS_MAX: Final = 1_024
-#: What Twisted says of sockets: strangers cause most of it, in several lines for each connection, so all of it is one kind.
+#: Twisted's lines about sockets. Clients cause most of them, several for each connection, so they are all one kind.
 _SOCKETS: Final = "twisted.internet."
 
 
 class _Kind:
-    """Lines with one format: a token bucket, and how many were left out since the last that was written."""
+    """A kind of line: its token bucket, and how many lines were left out since the last one that was written."""
 
     __slots__ = ("at_s", "left_out", "most", "tokens")
 
@@ -28,7 +28,7 @@ class _Kind:
         self.left_out = 0
 
     def admits(self, now_s: float) -> bool:
-        """Whether one more may be written now; it is counted either way."""
+        """Whether one more line may be written now. It is counted in either case."""
         self.tokens = min(self.most, self.tokens + (now_s - self.at_s) * _LINES_PER_S)
         self.at_s = now_s
         if self.tokens < 1.0:
@@ -40,7 +40,7 @@ class _Kind:
 
 @implementer(ILogObserver)
 class RateLimitedLog:
-    """A kind of line comes 30 times at once and then once a second. What was left out is counted in the next one (``left_out``).
+    """Log observer that limits each kind of line to 30 at once, and then one a second. ``left_out`` counts the omitted ones.
 
     A kind is a namespace, a level, a format and, if something failed, the type of the exception.
     """
@@ -51,7 +51,7 @@ class RateLimitedLog:
         self._kinds: dict[tuple[object, ...], _Kind] = {}
 
     def __call__(self, event: LogEvent) -> None:
-        """Hand an event on, or leave it out."""
+        """Pass the event on, or leave it out."""
         kind = self._kind(event)
         if kind.admits(self._seconds()):
             left_out, kind.left_out = kind.left_out, 0

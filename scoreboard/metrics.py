@@ -12,7 +12,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+
+from scoreboard.background import Loop
 
 #: Counters by their public names: help text and labels.
 _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
@@ -68,7 +69,7 @@ _SERIES_MAX: Final = 2_000
 
 
 class Metrics:
-    """Meter with a Prometheus registry of its own. A name that is not declared above is declared by its first use."""
+    """Meter with a Prometheus registry of its own. A name that is not declared above is a KeyError."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # they are a second time series beside every counter
@@ -78,7 +79,9 @@ class Metrics:
             name: Counter(name, said, labels, registry=self._registry) for name, (said, labels) in _COUNTERS.items()
         }
         self._gauges = {name: Gauge(name, said, registry=self._registry) for name, said in _GAUGES.items()}
-        self._histograms = {name: self._histogram(name, said) for name, said in _HISTOGRAMS.items()}
+        self._histograms = {
+            name: Histogram(name, said, buckets=_BUCKETS_S, registry=self._registry) for name, said in _HISTOGRAMS.items()
+        }
         #: Counters by name and labels, so that the hot path is one look-up.
         self._series: dict[tuple[object, ...], Counter] = {}
 
@@ -91,20 +94,14 @@ class Metrics:
 
     def observe(self, name: str, seconds: float) -> None:
         """Put a duration into a histogram."""
-        histogram = self._histograms.get(name)
-        if histogram is None:
-            histogram = self._histograms[name] = self._histogram(name, name)
-        histogram.observe(seconds)
+        self._histograms[name].observe(seconds)
 
     def gauge(self, name: str, value: float) -> None:
         """Set a gauge."""
-        gauge = self._gauges.get(name)
-        if gauge is None:
-            gauge = self._gauges[name] = Gauge(name, name, registry=self._registry)
-        gauge.set(value)
+        self._gauges[name].set(value)
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
-        """Read a declared gauge only when the metrics are rendered, from now on."""
+        """Read a gauge only when the metrics are rendered, from now on."""
         self._gauges[name].set_function(read)
 
     def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
@@ -116,9 +113,7 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _open(self, name: str, labels: Mapping[str, str]) -> Counter:
-        counter = self._counters.get(name)
-        if counter is None:
-            counter = self._counters[name] = Counter(name, name, tuple(labels), registry=self._registry)
+        counter = self._counters[name]
         if not labels:
             self._series[(name,)] = counter
             return counter
@@ -126,9 +121,6 @@ class Metrics:
             return counter.labels(**dict.fromkeys(labels, "other"))
         series = self._series[(name, *labels.items())] = counter.labels(**labels)
         return series
-
-    def _histogram(self, name: str, said: str) -> Histogram:
-        return Histogram(name, said, buckets=_BUCKETS_S, registry=self._registry)
 
 
 class Condition(Protocol):
@@ -179,18 +171,17 @@ class LagWatch(Service):
         self._clock, self._meter = clock, meter
         self._late_s: deque[float] = deque(maxlen=self._WINDOW)
         self._due_s = 0.0
-        self._pace = LoopingCall(self._poll)
-        self._pace.clock = clock
+        self._loop = Loop("reactor_lag", self._poll, self._INTERVAL_S, clock=clock, meter=meter)
 
     def startService(self) -> None:
         """Start the timer."""
         super().startService()
         self._due_s = self._clock.seconds()
-        self._pace.start(self._INTERVAL_S)
+        self._loop.start(now=True)
 
     def stopService(self) -> None:
         """Stop the timer."""
-        self._pace.stop()
+        self._loop.stop()
         super().stopService()
 
     def _poll(self) -> None:

@@ -1,4 +1,4 @@
-"""What the service manager and the process tell each other: sockets handed in, readiness and heartbeats handed out."""
+"""systemd: socket activation, notifications (sd_notify) and signals."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from twisted.application.service import Service
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.interfaces import IReactorTime, IStreamServerEndpoint
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+
+from scoreboard.background import Counter, Loop
 
 _FIRST_FD: Final = 3
 _log: Final = Logger()
-#: Longer than the service gives what it closes: only a thread that hangs (a name server, say) keeps the process for so long.
+#: Longer than the service's own stop may take: only a thread that hangs (in a name server, say) keeps the process for so long.
 STOP_S_MAX: Final = 15.0
 
 
 def activated_endpoints(reactor: Any, environ: Mapping[str, str]) -> Sequence[IStreamServerEndpoint]:
-    """The listening sockets that systemd opened for us, in the order of ``scoreboard.socket``; none when it opened none.
+    """The listening sockets that systemd opened for this process, in the order of ``scoreboard.socket``; empty if it opened none.
 
-    When they are ours, Twisted took LISTEN_PID and LISTEN_FDS out of the environment as it was imported and remembers
-    them; the names are left, one for each socket. A LISTEN_PID that is still there means another process.
+    If they are for this process, Twisted removed LISTEN_PID and LISTEN_FDS from the environment at its import. LISTEN_FDNAMES,
+    with one name for each socket, stays. If LISTEN_PID is still there, the sockets are for another process.
     """
     names = environ.get("LISTEN_FDNAMES", "")
     if not names or "LISTEN_PID" in environ:
@@ -40,7 +41,7 @@ def activated_endpoints(reactor: Any, environ: Mapping[str, str]) -> Sequence[IS
 
 
 def _domain(fd: int) -> str:
-    """INET or INET6: adopting a socket wants to be told its family."""
+    """INET or INET6: Twisted needs the family to adopt a socket."""
     handed = socket.socket(fileno=fd)
     try:
         return socket.AddressFamily(handed.family).name.removeprefix("AF_")
@@ -49,39 +50,41 @@ def _domain(fd: int) -> str:
 
 
 class Notifier(Service):
-    """Tells systemd that we are ready, alive and stopping (sd_notify, watchdog). Silent where no systemd listens.
+    """Service that notifies systemd that the process is ready, alive and stopping (sd_notify). Without systemd it does nothing.
 
-    The heartbeat comes from the reactor: when something blocks it, the heartbeat stops and systemd restarts us.
+    The reactor sends the heartbeats: if something blocks it, they stop, and systemd restarts the process.
     """
 
-    def __init__(self, clock: IReactorTime, environ: Mapping[str, str]) -> None:
+    def __init__(self, clock: IReactorTime, environ: Mapping[str, str], meter: Counter) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
-        self._interval_s = _watchdog_s(environ) / 2
-        self._heart = LoopingCall(self._tell, "WATCHDOG=1")
-        self._heart.clock = clock
+        self._watched = _watchdog_s(environ) > 0
+        self._heart = Loop("systemd", self._beat, _watchdog_s(environ) / 2, clock=clock, meter=meter)
 
     def ready(self) -> None:
-        """Everything listens: systemd may start what waits for us, and expects heartbeats from now on."""
+        """Notify that all ports listen: systemd may start dependent units, and expects heartbeats from now on."""
         self._tell("READY=1")
-        if self._interval_s > 0 and not self._heart.running:
-            self._heart.start(self._interval_s)
+        if self._watched and not self._heart.running:
+            self._heart.start(now=True)
 
     def stopService(self) -> None:
-        """Say that we are stopping on purpose. Heartbeats go on until the process ends: stopping takes its time, too."""
+        """Notify that the process stops on purpose. The heartbeats go on until it ends, because a stop takes time."""
         self._tell("STOPPING=1")
         super().stopService()
+
+    def _beat(self) -> None:
+        self._tell("WATCHDOG=1")
 
     def _tell(self, state: str) -> None:
         if not self._address:
             return
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        # A manager that does not listen now is told again by the next heartbeat.
+        # If systemd does not listen now, the next heartbeat tries again.
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
             channel.sendto(state.encode(), address)
 
 
 def _watchdog_s(environ: Mapping[str, str]) -> float:
-    """How long systemd waits for a heartbeat, 0 when it does not wait or waits for another process."""
+    """How many seconds systemd waits for a heartbeat; 0 if it does not, or waits for another process."""
     pid, wait_us = environ.get("WATCHDOG_PID", ""), environ.get("WATCHDOG_USEC", "")
     if not wait_us.isdecimal() or pid not in ("", str(os.getpid())):
         return 0.0
@@ -89,15 +92,15 @@ def _watchdog_s(environ: Mapping[str, str]) -> float:
 
 
 def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
-    """Stop in good order on SIGTERM, SIGINT and SIGHUP and end with 0; take no notice of SIGUSR1 and SIGUSR2.
+    """Stop the reactor on SIGTERM, SIGINT and SIGHUP, with exit status 0; ignore SIGUSR1 and SIGUSR2.
 
-    May be called before the reactor runs: a signal that comes earlier stops the reactor as soon as it runs. SIGHUP stays
-    ignored where the parent ignored it (nohup). What has not ended after ``seconds_max`` is left behind: the process ends.
+    It may be called before the reactor runs: an earlier signal stops the reactor as soon as it runs. SIGHUP stays
+    ignored if the parent ignored it (nohup). After ``seconds_max`` the process ends, whatever still runs.
     """
     stopping = threading.Event()
 
     def stop(number: int, frame: object) -> None:
-        # Several signals may come (make passes on what its whole group heard). A second Ctrl-C means that somebody is in a hurry.
+        # Several signals may come (make passes on those of its process group). A second Ctrl-C ends the process at once.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if stopping.is_set():
             return
@@ -109,7 +112,7 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
         reactor.callFromThread(_stop, reactor)
 
     def take_no_notice(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # a second one is not even logged
+        signal.signal(number, signal.SIG_IGN)  # a second one is not logged
         reactor.callFromThread(_log.info, "{signal} means nothing to this server", signal=signal.Signals(number).name)
 
     def install() -> None:
@@ -122,17 +125,19 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
 
     install()
     atexit.register(_ignore_late_signals)
-    reactor.callWhenRunning(install)  # the reactor takes SIGTERM when it begins to run, and would end as if it had killed us
+    reactor.callWhenRunning(
+        install
+    )  # the reactor installs its own SIGTERM handler as it begins to run, and would then end by that signal
 
 
 def _ignore_late_signals() -> None:
-    """As the interpreter ends it gives signals back their default, and one more SIGTERM would end what ends already with -15."""
+    """At its end the interpreter restores the default handlers; one more SIGTERM would then change the exit status to -15."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _stop(reactor: Any) -> None:
-    with suppress(ReactorNotRunning):  # it stops already: what could not be opened ends the process as well
+    with suppress(ReactorNotRunning):  # it stops already, for example because something could not be opened
         reactor.stop()
 
 

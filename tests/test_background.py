@@ -1,9 +1,11 @@
-"""Background work: whatever fails in it is logged with its traceback and counted, and a loop goes on."""
+"""Background work: each failure is logged with its traceback and counted, and a loop goes on."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,9 +14,14 @@ from twisted.logger import globalLogPublisher
 
 from scoreboard.background import FAILURES_METRIC, Loop, run_in_background
 
+ROOT: Final = Path(__file__).parents[1]
+BACKGROUND: Final = ROOT / "scoreboard" / "background.py"
+#: Packages that still start background work in their own way.
+NOT_YET: Final = ("scoreboard/actors", "scoreboard/realtime", "scoreboard/storage/redis", "scoreboard/service/backend.py")
+
 
 class CountingMeter:
-    """A meter that keeps what was counted."""
+    """A meter that records its calls."""
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, str]] = []
@@ -25,7 +32,7 @@ class CountingMeter:
 
 @pytest.fixture
 def logged() -> Iterator[list[dict[str, Any]]]:
-    """What was logged during the test."""
+    """The events that were logged during the test."""
     events: list[dict[str, Any]] = []
     observer: Any = events.append
     globalLogPublisher.addObserver(observer)
@@ -109,3 +116,53 @@ def test_a_task_that_fails_is_logged_and_counted_and_its_deferred_fires_with_non
     assert meter.counted == [(FAILURES_METRIC, "test")]
     [event] = [event for event in logged if event.get("task") == "test"]
     assert work.__name__ in event["log_failure"].getTraceback()
+
+
+def name_of_call(node: ast.AST) -> str:
+    """The name of what is called, "" for no call."""
+    if not isinstance(node, ast.Call):
+        return ""
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def chain(node: ast.expr) -> Iterator[ast.expr]:
+    """An expression and what it is called on: b.c(), b and a for ``a.b.c()``."""
+    yield node
+    while isinstance(node, ast.Call | ast.Attribute):
+        node = node.func if isinstance(node, ast.Call) else node.value
+        yield node
+
+
+def unreported(tree: ast.AST) -> Iterator[int]:
+    """The lines that make a LoopingCall, or start a coroutine and drop its Deferred, with callbacks or without."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and name_of_call(node) == "LoopingCall":
+            yield node.lineno
+        if isinstance(node, ast.Expr) and {"ensureDeferred", "fromCoroutine"} & set(map(name_of_call, chain(node.value))):
+            yield node.lineno
+
+
+def test_no_other_module_makes_a_looping_call_or_drops_the_deferred_of_a_coroutine() -> None:
+    sources = sorted(path for package in ("scoreboard", "cli", "config") for path in (ROOT / package).rglob("*.py"))
+    offenders = [
+        f"{path.relative_to(ROOT)}:{lineno}"
+        for path in sources
+        if path != BACKGROUND
+        for lineno in sorted(unreported(ast.parse(path.read_text("utf-8"))))
+    ]
+    assert [offender for offender in offenders if not offender.startswith(NOT_YET)] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("ensureDeferred(work())", 1),
+        ("defer.ensureDeferred(work()).addErrback(log).addBoth(ended)", 1),
+        ("Deferred.fromCoroutine(work())", 1),
+        ("loop = task.LoopingCall(work)", 1),
+        ("deferred = ensureDeferred(work())", 0),
+        ("run_in_background('task', work(), meter)", 0),
+    ],
+)
+def test_the_search_for_unreported_work_finds_each_form(source: str, count: int) -> None:
+    assert len(list(unreported(ast.parse(source)))) == count

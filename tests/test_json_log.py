@@ -18,9 +18,9 @@ SIGNED = "v1.0a1b2c3d.WyJnbG9iYWwiXQ.bWFjbWFjbWFj"
 
 
 def written(message: str, /, level: str = "info", **fields: Any) -> dict[str, Any]:
-    """What one event reads like in the log; it must be one line of ASCII."""
+    """The JSON object of one event in the log. The event must be one line of ASCII."""
     stream = io.StringIO()
-    Logger(namespace="room", observer=JsonLog(stream)).emit(LogLevel.lookupByName(level), message, **fields)
+    Logger(namespace="scoreboard.room", observer=JsonLog(stream)).emit(LogLevel.lookupByName(level), message, **fields)
     text = stream.getvalue()
     assert text.endswith("\n")
     assert len(text.splitlines()) == 1
@@ -34,7 +34,7 @@ def written(message: str, /, level: str = "info", **fields: Any) -> dict[str, An
 def test_an_event_is_one_json_object() -> None:
     said = written("{who} scored {points}", who="Ada", points=100, level="warn")
     assert said["level"] == "warn"
-    assert said["namespace"] == "room"
+    assert said["namespace"] == "scoreboard.room"
     assert said["message"] == "Ada scored 100"
     assert said["fields"] == {"who": "Ada", "points": 100}
     assert said["time"].endswith("Z")
@@ -42,7 +42,7 @@ def test_an_event_is_one_json_object() -> None:
 
 def test_a_failure_is_in_the_same_line_with_its_traceback() -> None:
     stream = io.StringIO()
-    log = Logger(namespace="room", observer=JsonLog(stream))
+    log = Logger(namespace="scoreboard.room", observer=JsonLog(stream))
     try:
         raise ValueError("what went wrong\nand then some")
     except ValueError:
@@ -54,16 +54,16 @@ def test_a_failure_is_in_the_same_line_with_its_traceback() -> None:
     assert "test_json_log.py" in said["traceback"]
 
 
-def test_only_what_is_grave_enough_is_written() -> None:
+def test_only_events_of_the_level_are_written() -> None:
     stream = io.StringIO()
-    log = Logger(namespace="room", observer=json_log(stream, "warn"))
+    log = Logger(namespace="scoreboard.room", observer=json_log(stream, "warn"))
     log.info("hardly")
     log.error("indeed")
     assert [json.loads(one)["message"] for one in stream.getvalue().splitlines()] == ["indeed"]
 
 
 @pytest.mark.parametrize("key", ["token", "Authorization", "signature", "JWT_SECRET", "db_password", "auth", "set-cookie"])
-def test_what_stands_under_a_sensitive_key_is_not_written(key: str) -> None:
+def test_a_value_under_a_sensitive_key_is_not_written(key: str) -> None:
     said = written(
         "before {it} after", it={key: "hunter2-hunter2"}, **{key: "tr0ub4dor"}, deep=[{"more": {key: b"c0rrect-h0rse"}}]
     )
@@ -73,7 +73,7 @@ def test_what_stands_under_a_sensitive_key_is_not_written(key: str) -> None:
     assert not any(secret in whole for secret in ("hunter2", "tr0ub4dor", "c0rrect"))
 
 
-def test_a_message_does_not_repeat_what_its_fields_hide() -> None:
+def test_a_message_does_not_repeat_a_hidden_value() -> None:
     assert written("got {token} from {who}", token="tr0ub4dor", who="Ada")["message"] == "got [redacted] from Ada"
 
 
@@ -94,7 +94,7 @@ def test_a_message_does_not_repeat_what_its_fields_hide() -> None:
         "GET /ws?token=tr0ub4dor&x=1",
     ],
 )
-def test_what_gives_itself_away_in_a_text_is_not_written(text: str) -> None:
+def test_a_secret_that_its_form_shows_is_not_written(text: str) -> None:
     for said in (written("{text}", text=text), written(text.replace("{", "{{").replace("}", "}}"))):
         whole = json.dumps(said)
         assert "[redacted]" in whole
@@ -103,7 +103,7 @@ def test_what_gives_itself_away_in_a_text_is_not_written(text: str) -> None:
         assert SIGNED.split(".")[3] not in whole
 
 
-def test_a_traceback_is_searched_for_secrets_too() -> None:
+def test_a_secret_in_a_traceback_is_not_written() -> None:
     stream = io.StringIO()
     log = Logger(observer=JsonLog(stream))
     try:
@@ -143,20 +143,20 @@ ANYTHING = st.recursive(
 @settings(max_examples=60)
 @example({"log_failure": []})
 @given(st.dictionaries(st.text(min_size=1, max_size=20), ANYTHING, max_size=5))
-def test_whatever_the_fields_the_line_is_one_json_object(fields: dict[str, Any]) -> None:
-    event = {**fields, "log_level": LogLevel.info, "log_time": 0.0, "log_namespace": "room", "log_format": "so"}
+def test_with_any_fields_the_line_is_one_json_object(fields: dict[str, Any]) -> None:
+    event = {**fields, "log_level": LogLevel.info, "log_time": 0.0, "log_namespace": "scoreboard.room", "log_format": "so"}
     text = json_line(event)
     assert len(text.splitlines()) == 1
     json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is not JSON"))
 
 
 @pytest.mark.parametrize("long", ["x" * 100_000, "\x00" * 100_000, "\U0001f3c6" * 100_000])
-def test_a_line_has_a_limit_whatever_it_is_told(long: str) -> None:
+def test_the_length_of_a_line_is_limited(long: str) -> None:
     said = written("{long}", long=long, also={f"k{number}": long for number in range(100)}, more=[long] * 100)
     assert said["message"]
 
 
-def test_what_cannot_be_shown_does_not_stop_the_log() -> None:
+def test_a_value_without_a_repr_does_not_stop_the_log() -> None:
     class Rude:
         def __repr__(self) -> str:
             raise RuntimeError("no")
@@ -165,7 +165,7 @@ def test_what_cannot_be_shown_does_not_stop_the_log() -> None:
     assert "MESSAGE LOST" in written("{n}", n=10**5000)["message"]
 
 
-def test_a_reader_who_left_does_not_stop_the_house() -> None:
+def test_a_log_without_a_reader_does_not_stop_the_server() -> None:
     class Gone(io.StringIO):
         def write(self, text: str, /) -> int:
             raise BrokenPipeError

@@ -1,4 +1,4 @@
-"""The log's rate: a kind of line that strangers cause is bounded, what is left out is counted, and other kinds are not hidden."""
+"""Rate limit of the log: each kind of line is limited, omitted lines are counted, and no kind hides another."""
 
 from __future__ import annotations
 
@@ -14,71 +14,71 @@ from scoreboard.json_log import json_log
 from scoreboard.log_rate import RateLimitedLog
 
 
-class Book:
-    """A log that keeps what is written, on a clock that the test moves."""
+class RecordedLog:
+    """A log with a rate limit that keeps the written events, on a clock that the test moves."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.written: list[dict[str, Any]] = []
-        write: Any = self.written.append  # a function will do for an observer
+        write: Any = self.written.append  # a function can be an observer
         self.limited = RateLimitedLog(write, self.clock.seconds)
 
     def logger(self, namespace: str = "scoreboard.web") -> Logger:
         return Logger(namespace=namespace, observer=self.limited)
 
 
-def test_a_kind_of_line_comes_thirty_times_and_then_once_a_second() -> None:
-    book = Book()
+def test_a_kind_of_line_is_written_thirty_times_and_then_once_a_second() -> None:
+    log = RecordedLog()
     for _ in range(500):
-        book.logger().warn("{name} is odd", name="x")
-    assert len(book.written) == 30
+        log.logger().warn("{name} is odd", name="x")
+    assert len(log.written) == 30
     for _ in range(80):
-        book.clock.advance(0.125)
+        log.clock.advance(0.125)
         for _ in range(10):
-            book.logger().warn("{name} is odd", name="x")
-    assert len(book.written) == 40
+            log.logger().warn("{name} is odd", name="x")
+    assert len(log.written) == 40
 
 
 def test_the_next_line_says_how_many_were_left_out() -> None:
-    book = Book()
+    log = RecordedLog()
     for _ in range(37):
-        book.logger().warn("{name} is odd", name="x")
-    book.clock.advance(1)
-    book.logger().warn("{name} is odd", name="y")
-    assert (book.written[-1]["name"], book.written[-1]["left_out"]) == ("y", 7)
-    book.clock.advance(1)
-    book.logger().warn("{name} is odd", name="z")
-    assert "left_out" not in book.written[-1]
+        log.logger().warn("{name} is odd", name="x")
+    log.clock.advance(1)
+    log.logger().warn("{name} is odd", name="y")
+    assert (log.written[-1]["name"], log.written[-1]["left_out"]) == ("y", 7)
+    log.clock.advance(1)
+    log.logger().warn("{name} is odd", name="z")
+    assert "left_out" not in log.written[-1]
 
 
-def test_one_kind_hides_no_other() -> None:
-    book = Book()
+def test_no_kind_hides_another() -> None:
+    log = RecordedLog()
     for number in range(100):
-        book.logger().failure("a handler failed", Failure(LookupError(number)))
-    book.logger().failure("a handler failed", Failure(ZeroDivisionError()))
-    book.logger().error("a handler failed")
-    book.logger("scoreboard.actors").error("a handler failed")
-    assert len(book.written) == 33
+        log.logger().failure("a handler failed", Failure(LookupError(number)))
+    log.logger().failure("a handler failed", Failure(ZeroDivisionError()))
+    log.logger().error("a handler failed")
+    log.logger("scoreboard.actors").error("a handler failed")
+    assert len(log.written) == 33
 
 
-def test_what_twisted_says_of_sockets_is_one_line_a_second_together() -> None:
-    book = Book()
-    port = book.logger("twisted.internet.tcp.Port")
+def test_all_lines_of_twisted_about_sockets_are_one_kind_with_one_line_a_second() -> None:
+    log = RecordedLog()
+    port = log.logger("twisted.internet.tcp.Port")
     for _ in range(50):
         port.info("EMFILE encountered; releasing reserved file descriptor.")
         port.info("EMFILE recovery: Closed socket from {address}", address=("192.0.2.1", 1))
-        book.clock.advance(0.1)
-    assert 5 <= len(book.written) <= 6
+        log.clock.advance(0.1)
+    assert 5 <= len(log.written) <= 6
 
 
-def test_kinds_are_bounded() -> None:
-    book = Book()
+def test_the_number_of_kinds_is_bounded() -> None:
+    log = RecordedLog()
     for number in range(3_000):
-        book.logger().warn(f"a text that somebody built: {number}")
-    assert len(book.limited._kinds) == 1_024
+        log.logger().warn(f"a text with a number: {number}")
+    assert len(log.limited._kinds) == 1_024
 
 
-def test_what_is_not_grave_enough_uses_up_nothing() -> None:
+def test_a_line_below_the_level_uses_up_nothing() -> None:
     stream = io.StringIO()
     log = Logger(namespace="scoreboard", observer=json_log(stream, "warn"))
     for level in [LogLevel.debug] * 100 + [LogLevel.warn] * 100:

@@ -1,4 +1,4 @@
-"""The reactor's timers while the wall clock is set, in a process of their own: the reactor is one a process."""
+"""The reactor's timers while the wall clock is set. Each test has its own process, because a process has only one reactor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names in the code are the field's (docs/words.md): none of the private words of earlier releases is an identifier again."""
+"""Names in the code come from the field (docs/words.md): no identifier is one of the private words of earlier releases."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SOURCES: Final = sorted(
     if "versions" not in path.parts
 )
 
-#: Words that no identifier may hold, whatever stands beside them.
+#: Words that no identifier may contain.
 OLD_WORDS: Final = frozenset(
     re.findall(
         r"[a-z]+",
@@ -26,7 +26,7 @@ OLD_WORDS: Final = frozenset(
         told turns unlocking visitor visitors warden weighed whoever""",
     )
 )
-#: Words that mean something else inside a longer name, and may not be one by themselves.
+#: Words that may not be a name alone; inside a longer name they have another meaning.
 OLD_NAMES: Final = frozenset(
     re.findall(
         r"[a-z]+",
@@ -43,12 +43,12 @@ def words_of(name: str) -> set[str]:
 
 
 def is_old(name: str) -> bool:
-    """Whether a name is, or holds, a word of an earlier release."""
+    """Whether a name is or contains a word of an earlier release."""
     return name.strip("_").lower() in OLD_NAMES or not OLD_WORDS.isdisjoint(words_of(name))
 
 
 def identifiers(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Each name that a module gives or uses, and its line; a test's own name is a sentence."""
+    """Each name that a module defines or uses, and its line, without the names of tests, which are sentences."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():

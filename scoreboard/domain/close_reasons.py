@@ -32,6 +32,42 @@ class CloseReason(Value, frozen=True, kw_only=True):
     reason: str
 
 
+def _reason(code: CloseCode, reason: str) -> CloseReason:
+    return CloseReason(code=code, reason=reason)
+
+
+# The client's messages break a protocol or are too many
+ONLY_TEXT: Final = _reason(CloseCode.UNSUPPORTED_DATA, "only text is understood")
+NOT_UTF8: Final = _reason(CloseCode.INVALID_PAYLOAD, "the text is not UTF-8")
+MESSAGE_TOO_BIG: Final = _reason(CloseCode.MESSAGE_TOO_BIG, "the message is too big")
+BAD_PACKET: Final = _reason(CloseCode.POLICY_VIOLATION, "a packet that is not understood")
+TWO_GETS: Final = _reason(CloseCode.POLICY_VIOLATION, "two GETs at once")
+NO_UPGRADE: Final = _reason(CloseCode.POLICY_VIOLATION, "this session cannot be upgraded so")
+TOO_MANY_FRAMES: Final = _reason(CloseCode.POLICY_VIOLATION, "too many frames a second")
+TOO_MANY_EVENTS: Final = _reason(CloseCode.POLICY_VIOLATION, "too many events a second")
+TOO_MANY_PACKETS: Final = _reason(CloseCode.POLICY_VIOLATION, "too many requests or packets a second")
+
+# The client does not read
+STALLED: Final = _reason(CloseCode.TOO_SLOW, "too slow: nothing was read for 10 seconds")
+NOT_READ: Final = _reason(CloseCode.TOO_SLOW, "too slow: nothing is read")
+ANSWERS_NOT_READ: Final = _reason(CloseCode.TOO_SLOW, "too slow: answers are not read")
+NOT_POLLED: Final = _reason(CloseCode.TOO_SLOW, "too slow: what waits is not fetched")
+
+# The client has left
+CLIENT_CLOSED: Final = _reason(CloseCode.NORMAL_CLOSURE, "the client closed")
+NO_PONG: Final = _reason(CloseCode.GOING_AWAY, "no pong came in time")
+ABANDONED: Final = _reason(CloseCode.GOING_AWAY, "a GET was given up")
+
+# The client may not stay
+NO_TOKEN: Final = _reason(CloseCode.UNAUTHORIZED, "no token came in time")
+NO_CONNECT: Final = _reason(CloseCode.UNAUTHORIZED, "no CONNECT came in time")
+BAD_TOKEN: Final = _reason(CloseCode.UNAUTHORIZED, "the token is not valid")
+TOKEN_ENDED: Final = _reason(CloseCode.UNAUTHORIZED, "the token ended")
 #: A client whose player was suspended must not connect again by itself.
-ACCOUNT_SUSPENDED: Final = CloseReason(code=CloseCode.SUSPENDED, reason="the account is suspended")
-STALLED: Final = CloseReason(code=CloseCode.TOO_SLOW, reason="too slow: nothing was read for 10 seconds")
+ACCOUNT_SUSPENDED: Final = _reason(CloseCode.SUSPENDED, "the account is suspended")
+
+# The server cannot serve now
+SERVER_FAULT: Final = _reason(CloseCode.INTERNAL_ERROR, "the server has a fault")
+RESTARTING: Final = _reason(CloseCode.SERVICE_RESTART, "the server is restarting; come back in a moment")
+NO_CAPACITY: Final = _reason(CloseCode.TRY_AGAIN_LATER, "there is no seat")
+BOARD_UNAVAILABLE: Final = _reason(CloseCode.TRY_AGAIN_LATER, "the board cannot be read now")

@@ -56,7 +56,7 @@ class Finding(Value, frozen=True, kw_only=True):
     """An inconsistency: the player, the place, the expected value and the actual one."""
 
     user_id: str
-    where: Literal["user_scores", "board", "chain"]
+    where: Literal["user_scores", "board"]
     expected: str
     found: str
 

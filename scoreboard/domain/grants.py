@@ -1,9 +1,9 @@
-"""Signed actions: what the server promises when an action begins, and how it knows its own promise again.
+"""Signed actions: the server signs a grant when an action begins, and verifies it when the action is submitted.
 
 The signature is one opaque string, ``v1.<kid>.<claims>.<mac>``. ``claims`` (base64url of a JSON array) carries what a
 submission does not repeat: board, not-before, expiry, points and the names of the metadata members given at
 initialization. ``mac`` is HMAC-SHA256 over a domain tag and every field, each preceded by its length in four bytes,
-so no two different grants are ever encoded alike. Decoding is strict: one grant has one spelling,
+so no two different grants have the same encoding. Decoding is strict: one grant has one spelling,
 and every mismatch gets the same answer.
 """
 
@@ -24,7 +24,7 @@ from scoreboard.domain.refusals import INVALID_ACTION, Refusal, too_early
 from scoreboard.domain.value import Value
 
 _TAG: Final = b"scoreboard/action/v1\0"
-#: How far ahead of our clock another server's may be.
+#: How far another server's clock may be ahead of ours.
 SKEW_MS_MAX: Final = 2_000
 SIGNATURE_CHARS_MAX: Final = 2_048
 
@@ -40,7 +40,7 @@ class Keyring(Value, frozen=True, kw_only=True):
 
 
 def keyring(current: bytes, older: tuple[bytes, ...] = ()) -> Keyring:
-    """A ring whose key ids are taken from the secrets' own digests, so that rotating needs no bookkeeping.
+    """A ring whose key ids come from the digests of the secrets, so that nobody has to choose ids when keys rotate.
 
     Raises ValueError for a secret of nothing but zero bytes: HMAC pads with them, so it would be the empty key.
     """
@@ -50,12 +50,12 @@ def keyring(current: bytes, older: tuple[bytes, ...] = ()) -> Keyring:
 
 
 def key_id(secret: bytes) -> str:
-    """Eight hexadecimal digits that name a secret and tell nothing of it."""
+    """Eight hexadecimal digits that name a secret and reveal nothing of it."""
     return hashlib.sha256(b"scoreboard/kid\0" + secret).hexdigest()[:8]
 
 
 class Grant(Value, frozen=True, kw_only=True):
-    """The promise: this user, completing this action in this time, is awarded these points."""
+    """The promise that a user who completes this action in this time is awarded these points."""
 
     action_id: str
     user_id: str
@@ -114,10 +114,10 @@ def sign(grant: Grant, ring: Keyring) -> str:
 
 
 def verify(submission: Submission, user_id: str, ring: Keyring, now_ms: int) -> Grant | Refusal:
-    """The grant that this submission redeems, or INVALID_ACTION. Expiry and earliness are for the judge to weigh.
+    """The grant that this submission redeems, or INVALID_ACTION. The judge decides whether it has expired or comes too early.
 
-    A grant that a server of ours signed by a clock ahead of ours is honest: ACTION_TOO_EARLY. That answer says that the signature
-    is good, so it is given for good ones alone.
+    ACTION_TOO_EARLY if another of our servers signed it by a clock that is ahead of ours. This answer shows that the signature is
+    valid, so it is given for valid ones alone.
 
     The user is the token's, never the body's. The submission's metadata must hold every member given at
     initialization, unchanged; members beyond those are not part of the grant.
@@ -131,23 +131,12 @@ def verify(submission: Submission, user_id: str, ring: Keyring, now_ms: int) -> 
         return INVALID_ACTION
     try:
         claims = _decode_claims(claims_json)
-        given = dict(submission.metadata)
-        grant = Grant(
-            action_id=submission.action_id,
-            user_id=user_id,
-            action_type=submission.action_type,
-            issued_at_ms=submission.issued_at_ms,
-            not_before_ms=claims.not_before_ms,
-            expires_at_ms=claims.expires_at_ms,
-            points=claims.points,
-            metadata=tuple([(key, given[key]) for key in claims.metadata_keys]),
-            board_id=claims.board_id,
-        )
+        grant = _claimed(submission, user_id, claims)
         signed = encode(kid, grant)
     except (msgspec.DecodeError, KeyError, OverflowError, ValueError, RecursionError):
         return INVALID_ACTION
     secret = ring.secrets.get(kid)
-    # Key ids are public, so an unknown one may be refused sooner. We never compute with a key that stands in for a missing one.
+    # Key ids are public, so an unknown one may be refused sooner. No other key is ever used in place of a missing one.
     if secret is None or not hmac.compare_digest(hmac.digest(secret, signed, "sha256"), mac):
         return INVALID_ACTION
     if _encode_claims(claims) != claims_json:
@@ -155,6 +144,22 @@ def verify(submission: Submission, user_id: str, ring: Keyring, now_ms: int) -> 
     if grant.issued_at_ms > now_ms + SKEW_MS_MAX:
         return too_early(max(grant.issued_at_ms, grant.not_before_ms) - now_ms)
     return grant
+
+
+def _claimed(submission: Submission, user_id: str, claims: _GrantClaims) -> Grant:
+    """The grant that a submission claims to have. Raises KeyError if a member of its metadata is missing."""
+    given = dict(submission.metadata)
+    return Grant(
+        action_id=submission.action_id,
+        user_id=user_id,
+        action_type=submission.action_type,
+        issued_at_ms=submission.issued_at_ms,
+        not_before_ms=claims.not_before_ms,
+        expires_at_ms=claims.expires_at_ms,
+        points=claims.points,
+        metadata=tuple([(key, given[key]) for key in claims.metadata_keys]),
+        board_id=claims.board_id,
+    )
 
 
 def _b64(raw: bytes) -> str:

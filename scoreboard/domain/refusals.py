@@ -79,6 +79,11 @@ def too_early(wait_ms: int) -> Refusal:
     )
 
 
+def too_many_requests(wait_ms: int, message: str = "Too many requests. Please try again later.") -> Refusal:
+    """A request beyond a limit. The same request may succeed after a wait."""
+    return Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=message, retry_after_s=max(1, -(-wait_ms // 1000)))
+
+
 def unavailable(message: str = "The ledger cannot be reached; nothing was awarded", retry_after_s: int = 1) -> Refusal:
     """The server cannot do it now; the client may retry after ``retry_after_s``."""
     return Refusal(reason=Reason.UNAVAILABLE, message=message, retry_after_s=retry_after_s)

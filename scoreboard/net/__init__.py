@@ -1,1 +1,1 @@
-"""The network edge: sockets, HTTP and WebSocket. The only code that knows the insides of Twisted's and Autobahn's protocols."""
+"""The network edge: sockets, HTTP and WebSocket. No other code uses the internals of Twisted's and Autobahn's protocols."""

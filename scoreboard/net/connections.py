@@ -1,7 +1,8 @@
-"""Connection registry: every connection of the process, the quotas of each kind, and the one sweep that keeps their deadlines.
+"""Connection registry: all connections of the process, the limits of each kind, and the sweep that checks their deadlines.
 
-Each connection holds a file descriptor, so their number is bounded, and so is the number of those that are being refused. The
-sweep checks all of them once a second in place of timers of their own, a few hundred in each turn of the reactor.
+Each connection holds a file descriptor, so the number of connections is limited, and so is the number of those that are being
+refused. The sweep replaces a timer for each connection: it checks all of them once a second, a few hundred in each turn of the
+reactor.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from scoreboard.background import report_failure
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.refusals import Reason, Refusal, unavailable
@@ -23,11 +25,11 @@ from scoreboard.net.limits import HttpLimits, LiveLimits
 
 SWEEP_S: Final = 1.0
 _STEP_S: Final = 0.05
-#: Connections that are checked before the reactor gets a turn: a millisecond of it or two.
+#: Connections that are checked in one turn of the reactor, which takes a millisecond or two.
 CONNECTIONS_PER_TURN: Final = 250
-#: HTTP connections that are being refused for want of room. Beyond it they are closed without a response.
+#: HTTP connections that are being refused because there is no room. Further ones are closed without a response.
 REFUSING_MAX: Final = 32
-#: HTTP connections kept free for loopback and our own proxies: so many, or an eighth of all when there are few.
+#: HTTP connections that are reserved for loopback and our own proxies: so many, but at most an eighth of all.
 RESERVED_MAX: Final = 64
 
 FULL: Final = unavailable("The server has no connection left")
@@ -41,10 +43,10 @@ _FULL_ADDRESS: Final = Refusal(
 
 
 class Connection(Protocol):
-    """A connection of any kind, as the sweep sees it."""
+    """The part of a connection that the sweep uses."""
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
-        """Do what is due at a monotonic and a Unix time."""
+        """Do what is due at a monotonic time and a Unix time, in seconds."""
 
 
 class HttpConnection(Connection, Protocol):
@@ -56,7 +58,7 @@ class HttpConnection(Connection, Protocol):
 
     @property
     def trusted(self) -> bool:
-        """Whether the peer is a proxy of ours, which speaks for many."""
+        """Whether the peer is a proxy of ours, which brings the requests of many clients."""
 
     @property
     def ours(self) -> bool:
@@ -64,27 +66,27 @@ class HttpConnection(Connection, Protocol):
 
     @property
     def asking(self) -> bool:
-        """Whether a request of it is being read or answered."""
+        """Whether one of its requests is being read or answered."""
 
     def finish(self) -> None:
-        """Close if nothing has been asked that is not answered; the next response is the connection's last."""
+        """Close if no request waits for its response; otherwise its response is the last one of the connection."""
 
     def close_now(self) -> None:
-        """Close without a word: when it returns, the descriptor is free."""
+        """Close without a response. The descriptor is free when this returns."""
 
 
 class LiveConnection(Connection, Protocol):
     """A WebSocket, an event stream or a polling session."""
 
     def close(self, close_reason: CloseReason) -> None:
-        """Say why, and close."""
+        """Send the reason, and close."""
 
 
 One = TypeVar("One", bound=Connection)
 
 
 class Quota(Generic[One]):
-    """Connections of one kind in the order in which they came, and how many each address holds."""
+    """Connections of one kind in the order of their arrival, and the number of each address."""
 
     def __init__(self) -> None:
         self._address_of: dict[One, str] = {}
@@ -100,16 +102,16 @@ class Quota(Generic[One]):
         return connection in self._address_of
 
     def held_by(self, address: str) -> int:
-        """How many an address holds."""
+        """The number of connections of an address."""
         return self._held_by[address]
 
     def add(self, connection: One, address: str) -> None:
-        """Count one in."""
+        """Add a connection of an address."""
         self._address_of[connection] = address
         self._held_by[address] += 1
 
     def remove(self, connection: One) -> bool:
-        """Count one out; False if it was not in."""
+        """Remove a connection; False if it was not there."""
         address = self._address_of.pop(connection, None)
         if address is None:
             return False
@@ -119,14 +121,14 @@ class Quota(Generic[One]):
         return True
 
     def replace(self, connection: One, successor: One) -> None:
-        """Let another connection of the same client have its place."""
+        """Put another connection of the same client in its position."""
         self._address_of[successor] = self._address_of.pop(connection)
 
 
 class ConnectionRegistry:
-    """Admits connections, sweeps them, and drains them when the server stops.
+    """Registry that admits connections, checks their deadlines, and drains them when the server stops.
 
-    ``every_second`` are called at the beginning of each sweep, ``on_drain`` when HTTP begins to drain.
+    It calls each of ``every_second`` at the beginning of a sweep, and each of ``on_drain`` when HTTP begins to drain.
     """
 
     _log = Logger()
@@ -150,28 +152,28 @@ class ConnectionRegistry:
         self._meter = meter
         self._draining = False
         self._drained: list[Deferred[None]] = []
-        self._users = 0
+        self._listeners = 0
         self._lags_s = (0.0, 0.0)
         self._due_s = 0.0
         self._next: IDelayedCall | None = None
 
-    def start(self) -> None:
-        """Begin to sweep: for each listener once."""
-        self._users += 1
+    def add_listener(self) -> None:
+        """A port listens. The first one begins the sweep."""
+        self._listeners += 1
         if self._next is None:
             self._sweep_later()
 
-    def stop(self) -> None:
-        """A listener is closed. The sweep goes on while there are connections."""
-        self._users = max(0, self._users - 1)
+    def remove_listener(self) -> None:
+        """A port is closed. The sweep goes on while there are connections."""
+        self._listeners = max(0, self._listeners - 1)
         self._rest()
 
     # HTTP
 
     def admit_http(self, connection: HttpConnection) -> Refusal | None:
-        """Count a connection in, or say why not. Our proxies have no limit each; loopback and they may displace an idle one.
+        """Admit a connection, or return the refusal. Without room, one of loopback or our proxies displaces an idle one.
 
-        A refused connection is closed already if too many are being refused; else it must `remove` itself.
+        A refused connection is closed already if too many are being refused; otherwise it must call `remove_http` at its end.
         """
         refusal = self._http_refusal(connection)
         if refusal is None or (connection.ours and self._make_room(connection, refusal)):
@@ -185,7 +187,7 @@ class ConnectionRegistry:
         return refusal
 
     def remove_http(self, connection: HttpConnection) -> None:
-        """The connection is gone, or is no longer HTTP. Doing it twice changes nothing."""
+        """Remove a connection that is closed or no longer HTTP. A second call changes nothing."""
         self._refusing.discard(connection)
         if self.http.remove(connection):
             self._check_drained()
@@ -199,7 +201,7 @@ class ConnectionRegistry:
         return None
 
     def _make_room(self, newcomer: HttpConnection, refusal: Refusal) -> bool:
-        """Close the connection that came first of those that are idle, if there is one."""
+        """Close the oldest idle connection; False if there is none."""
         address = newcomer.counted_as if refusal is FULL_ADDRESS else None
         for connection in self.http:
             if not connection.asking and address in (None, connection.counted_as):
@@ -209,17 +211,17 @@ class ConnectionRegistry:
                 return True
         return False
 
-    # Live
+    # Live connections
 
     def add(self, connection: LiveConnection) -> bool:
-        """A connection begins its handshake; False if there is not even room to refuse it."""
+        """Add a connection that begins its handshake; False if there is no room, not even to refuse it."""
         if self.handshaking >= self._limits.handshaking_max:
             return False
         self._handshaking[connection] = None
         return True
 
     def admit(self, connection: LiveConnection, address: str) -> Refusal | None:
-        """Count a connection as an open one of an address, or say why not."""
+        """Admit a connection of an address as an open one, or return the refusal."""
         if self._draining:
             return _CLOSING
         if len(self.live) >= self._limits.sockets_max:
@@ -234,47 +236,48 @@ class ConnectionRegistry:
         return None
 
     def remove(self, connection: LiveConnection) -> None:
-        """The connection is gone."""
+        """Remove a connection that is closed."""
         self._handshaking.pop(connection, None)
         if self.live.remove(connection):
             self._show_live()
 
     def replace(self, connection: LiveConnection, successor: LiveConnection) -> None:
-        """The successor, which was added, takes a connection's place: the same client over another transport."""
+        """Replace a connection by one that was added: the same client over another transport."""
         self._handshaking.pop(successor, None)
         self.live.replace(connection, successor)
 
     def note_slow(self) -> None:
-        """A connection is closed because its client reads too slowly."""
+        """Count a connection that is closed because its client reads too slowly."""
         self._meter.count("sockets_closed_slow_total")
 
     @property
     def handshaking(self) -> int:
-        """How many live connections are not open: they do their handshake, or were refused."""
+        """The number of live connections that are not open: in their handshake, or refused."""
         return len(self._handshaking)
 
     def _show_live(self) -> None:
         self._meter.gauge("websocket_connections_active", len(self.live))
 
-    # The end
+    # Drain
 
     async def drain(self, close_reason: CloseReason, over_s: float) -> None:
-        """Close the live connections evenly over a time, then let HTTP requests be answered; return when all have gone.
+        """Close the live connections evenly over ``over_s`` seconds, then finish the HTTP requests; return when all are closed.
 
-        Live ones come first: a GET that waits for events is answered so. One that does not close in time is cut off.
+        Live connections come first, because their close answers the GETs that wait for events. The sweep aborts a connection that
+        does not close in time.
         """
         self._draining = True
         await self._close_live(close_reason, over_s)
         self.draining_http = True
         for connection in tuple(self.http):
-            connection.finish()
+            self._attempt(connection.finish)
         for release in self.on_drain:
-            release()
+            self._attempt(release)
         drained: Deferred[None] = Deferred()
         self._drained.append(drained)
         self._check_drained()
         await drained
-        self._users = 0
+        self._listeners = 0
         self._rest()
 
     async def _close_live(self, close_reason: CloseReason, over_s: float) -> None:
@@ -283,53 +286,57 @@ class ConnectionRegistry:
         for start in range(0, len(connections), batch):
             for connection in connections[start : start + batch]:
                 if connection in self._handshaking or connection in self.live:
-                    connection.close(close_reason)
+                    self._attempt(connection.close, close_reason)
             await deferLater(self._clock, _STEP_S)
         cut_off_s = self._clock.seconds() + self._limits.close_timeout_s + 2 * SWEEP_S
-        while (self._handshaking or len(self.live)) and self._clock.seconds() < cut_off_s:  # the sweep cuts off those that stay
+        while (self._handshaking or len(self.live)) and self._clock.seconds() < cut_off_s:  # the sweep aborts those that stay
             await deferLater(self._clock, _STEP_S)
 
     def _check_drained(self) -> None:
         while self._drained and not len(self.http):
             self._drained.pop().callback(None)
 
-    # The sweep
+    # Sweep
 
     def _sweep(self) -> None:
         self._next = None
         now_s, wall_s = self._clock.seconds(), self._wall_ms() / 1000
         self._lags_s = (self._lags_s[1], now_s - self._due_s)
         for call in self.every_second:
-            call()
+            self._attempt(call)
         self._count_refused()
         self._check_some([*self._handshaking, *self.live, *self.http], now_s, wall_s)
 
     def _check_some(self, connections: list[Connection], now_s: float, wall_s: float) -> None:
-        """Check the first of these now, and the others in the reactor's next turns."""
+        """Check the first of these connections now, and the others in the next turns of the reactor."""
         for connection in connections[:CONNECTIONS_PER_TURN]:
-            try:
-                if connection in self.live or connection in self.http or connection in self._handshaking:
-                    connection.check_deadlines(now_s, wall_s)
-            except Exception:  # one connection's fault is not the others'
-                self._log.failure("a connection's deadlines could not be checked")
+            if connection in self.live or connection in self.http or connection in self._handshaking:
+                self._attempt(connection.check_deadlines, now_s, wall_s)
         if len(connections) > CONNECTIONS_PER_TURN:
             self._next = self._clock.callLater(0, self._check_some, connections[CONNECTIONS_PER_TURN:], now_s, wall_s)
         else:
             self._sweep_later()
             self._rest()
 
+    def _attempt(self, work: Callable[..., None], *arguments: object) -> None:
+        """Call ``work`` for one connection or listener. Its failure is reported and does not keep the others from their calls."""
+        try:
+            work(*arguments)
+        except Exception:
+            report_failure("connections", self._meter)
+
     def _sweep_later(self) -> None:
         self._due_s = self._clock.seconds() + SWEEP_S
         self._next = self._clock.callLater(SWEEP_S, self._sweep)
 
     def _rest(self) -> None:
-        """End the sweep if there is nothing to check and nothing will come."""
-        if self._next is not None and not (self._users or len(self.http) or len(self.live) or self._handshaking):
+        """End the sweep if there is nothing to check and no port listens."""
+        if self._next is not None and not (self._listeners or len(self.http) or len(self.live) or self._handshaking):
             self._next.cancel()
             self._next = None
 
     def _count_refused(self) -> None:
-        """One line for all connections of a second that found no room or had to make some: any client can cause them."""
+        """Log one line a second for all connections that were refused or closed for want of room: any client can cause them."""
         refused, self._refused = self._refused, 0
         if refused:
             self._meter.count("http_connections_refused_total", refused)

@@ -1,18 +1,14 @@
-"""Limits of the edge: how much one client may send, how many may, and how long they may take."""
+"""Limits of connections: sizes, numbers, rates and times."""
 
 from __future__ import annotations
 
-from typing import Final
-
+from scoreboard.domain.close_reasons import CloseCode
 from scoreboard.domain.limits import Limit
 from scoreboard.domain.value import Value
 
-#: The closing code of those who do not read what they are sent.
-TOO_SLOW: Final = 4008
-
 
 class HttpLimits(Value, frozen=True, kw_only=True):
-    """HTTP: sizes in bytes, times in seconds of a monotonic clock."""
+    """Limits of HTTP connections. Times are seconds of a monotonic clock."""
 
     head_bytes_max: int = 16_384
     head_fields_max: int = 100
@@ -27,44 +23,44 @@ class HttpLimits(Value, frozen=True, kw_only=True):
 
 
 class LiveLimits(Value, frozen=True, kw_only=True):
-    """The live protocols. Times are seconds of a monotonic clock; ``origins`` are as browsers spell them, ``*`` is any."""
+    """Limits of live connections. Times are seconds of a monotonic clock; ``origins`` are as browsers send them, ``*`` is any."""
 
     origins: tuple[str, ...]
     sockets_max: int
     sockets_per_address_max: int
-    #: Connections that are still shaking hands or already saying goodbye, over and above the sockets that are open.
+    #: Connections in their handshake or closing. They come on top of the open ones.
     handshaking_max: int = 1_000
     events_per_second_max: int = 20
     frames_per_second_max: int = 100
     message_bytes_max: int = 65_536
     handshake_bytes_max: int = 16_384
-    #: What a client may still send after our close frame, before we cut it off.
+    #: How many bytes a client may send after our close frame before the connection is aborted.
     ignored_bytes_max: int = 262_144
     handshake_timeout_s: float = 10.0
-    #: From the handshake to a player.
+    #: The longest time from the handshake until the client has authenticated.
     auth_timeout_s: float = 10.0
     #: How long an answer may wait for a client that does not read.
     write_timeout_s: float = 10.0
-    #: How long a client may read nothing of what its own kernel takes for it. That can be seen only once the kernel's buffer no
-    #: longer grows, which takes seconds by itself: with both a client has some ten to fifteen seconds.
+    #: How long a client's program may read nothing of what its kernel has received (receive_window.py). This is visible only once
+    #: the kernel's buffer no longer grows, which takes seconds: in all, a client has about ten to fifteen seconds.
     read_timeout_s: float = 8.0
-    #: From our close frame to the end of the connection.
+    #: The longest time from our close frame to the end of the connection.
     close_timeout_s: float = 2.0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
-    #: A reactor later than this, twice in a row, takes no new sockets.
+    #: No new connection is admitted when the last two sweeps were later than this.
     lag_s_max: float = 0.25
 
     @property
     def events(self) -> Limit:
-        """Events of one socket: as many at once as in a second."""
+        """The limit of events of one connection. The burst is what a second allows."""
         return Limit(name="socket_events", quota=self.events_per_second_max, window_ms=1_000, policy="bucket")
 
     @property
     def frames(self) -> Limit:
-        """Frames of one socket, of any kind: twice as many at once as in a second."""
+        """The limit of frames of any kind of one connection. The burst is what two seconds allow."""
         return Limit(name="socket_frames", quota=2 * self.frames_per_second_max, window_ms=2_000, policy="bucket")
 
     def close_timeout_for(self, code: int) -> float:
-        """How long a client may take over a goodbye. Who did not read for ten seconds has had its time: until the next sweep."""
-        return 0.0 if code == TOO_SLOW else self.close_timeout_s
+        """The seconds from our close frame to the abort. A client that was too slow gets none: the next sweep aborts it."""
+        return 0.0 if code == CloseCode.TOO_SLOW else self.close_timeout_s

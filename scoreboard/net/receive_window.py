@@ -1,10 +1,10 @@
-"""Receive window watch: for how long a peer's program has not read what its kernel takes for it.
+"""Receive window monitor: for how long a peer's program has not read what its kernel has received.
 
-A client that reads nothing goes on acknowledging: its kernel fills a buffer of 64 KiB to megabytes first. But the kernel of a
-program that does not read makes no new room, and TCP says so: the end of what it is ready to take (bytes acknowledged + receive
-window) stands still, while that of a reader moves by what it reads.
+The kernel of a client that does not read still acknowledges data until its buffer (64 KiB to megabytes) is full. But it makes
+no new room, and TCP shows this: the right edge of the window (bytes acknowledged + receive window) stays where it is. The edge of
+a client that reads moves by what it reads.
 
-Only time with evidence counts: a silent room says nothing about its readers, and neither does a network that is away.
+Only time with evidence counts: while nothing is sent, or the network is down, nothing is known about the reader.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import socket
 import struct
 from typing import Any, Final
 
-#: ``struct tcp_info`` of Linux, from 5.4 on: its size, and where two of its fields lie.
+#: ``struct tcp_info`` of Linux 5.4 and newer: its size, and the offsets of two fields.
 _INFO_BYTES: Final = 232
 _BYTES_ACKED: Final = struct.Struct("=120xQ104x")
 _WINDOW: Final = struct.Struct("=228xI")
-#: So much must be acknowledged within so long before it is judged: several segments, however big they are.
+#: The peer is judged after it acknowledged so much within so long: several segments of any size.
 TAKEN_BYTES_MIN: Final = 16_384
 SPAN_S_MAX: Final = 3.0
-#: A kernel makes a little room by itself (its window grows, its buffers are packed tighter); a reader makes as much as it reads.
+#: A kernel makes a little room without a reader (its window grows, it compacts its buffers); a reader makes as much as it reads.
 TAKEN_PER_ROOM_MAX: Final = 3
-#: A window that is so many times narrower than the widest one is shut: if all were read, the peer would say so unasked.
+#: A window that is so many times narrower than the widest one is shut: a peer that had read all would announce a wider one.
 WIDEST_PER_SHUT_MIN: Final = 4
 
 
 class ReceiveWindow:
-    """One peer. Asks the kernel once a look, which takes about a microsecond."""
+    """The receive window of one peer. Each measurement asks the kernel, which takes about a microsecond."""
 
     __slots__ = ("_edge", "_handle", "_marked_s", "_taken", "_unread_s", "_widest")
 
@@ -39,7 +39,7 @@ class ReceiveWindow:
         self._unread_s = 0.0
 
     def measure(self, now_s: float) -> float:
-        """For how many seconds nothing was read; 0 where that cannot be known."""
+        """For how many seconds the peer has read nothing; 0 where this cannot be known."""
         if self._handle is None:
             return 0.0
         try:
@@ -53,7 +53,7 @@ class ReceiveWindow:
         return self.judge(now_s, taken, window)
 
     def judge(self, now_s: float, taken: int, window: int) -> float:
-        """The same, of what the kernel said: bytes that the peer acknowledged so far, and how many more it would take."""
+        """The same from the kernel's numbers: ``taken`` bytes acknowledged so far, and a receive window of ``window`` bytes."""
         span_s, took, room = now_s - self._marked_s, taken - self._taken, taken + window - self._edge
         self._widest = max(self._widest, window)
         shut = window * WIDEST_PER_SHUT_MIN <= self._widest

@@ -1,7 +1,7 @@
-"""Socket writer: bytes go to the socket at once where it takes them, and through the transport's buffer where it does not.
+"""Socket writer: it writes to the socket at once, and gives what the socket does not take to the transport's buffer.
 
-``writeSomeData`` saves a turn of the reactor and two ``epoll_ctl`` for each write that the kernel can take at once, which is
-nearly all of them: 6 µs of 42 for a read of the board. Nothing waits here; what does not fit waits in the transport.
+``writeSomeData`` saves a turn of the reactor and two ``epoll_ctl`` for each write that the kernel takes at once, which is
+nearly every write: 6 µs of 42 for a read of the board. The writer has no buffer of its own.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from twisted.internet.abstract import FileDescriptor
 
 from scoreboard.net.receive_window import ReceiveWindow
 
-#: What the kernel takes ahead of what the client has room for (and what it makes one segment of, 64 KiB at most). By itself it
-#: takes megabytes a socket: memory that a client which does not read costs us, and old news that hide it from us.
+#: How many bytes the kernel holds beyond what the client has room for (plus one segment, 64 KiB at most). By default it holds
+#: megabytes a socket: a client that does not read would cost this memory, and would be noticed late.
 UNSENT_BYTES_MAX: Final = 16_384
 
 
 def is_bare(transport: Any) -> bool:
-    """Whether a transport is the socket itself. Where something wraps it, a write to the socket would bypass TLS."""
+    """Whether a transport is the socket itself. If it is wrapped, a write to the socket would bypass TLS."""
     return isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False)
 
 
 def write_socket_first(transport: Any, data: bytes) -> None:
-    """Write to a bare transport: to its socket if nothing waits before the data, to its buffer what does not fit."""
+    """Write to the socket of a bare transport if its buffer is empty; what the socket does not take goes to the buffer."""
     if transport.connected and not has_unsent(transport):
         sent = transport.writeSomeData(data)
         if sent == len(data):
             return
-        if sent.__class__ is int:  # else the connection is lost: writing through the reactor lets it find out and say so
+        if sent.__class__ is int:  # else the connection is lost, and the write below lets the reactor notice
             data = data[sent:]
     transport.write(data)
 
 
 def has_unsent(transport: Any) -> bool:
-    """Whether a transport holds bytes that its socket has not taken. Twisted has no public name for the two buffers."""
+    """Whether a transport holds bytes that its socket has not taken. Twisted has no public name for this."""
     return bool(transport.dataBuffer or transport._tempDataBuffer)
 
 
 class FrameSink(Protocol):
-    """Where frames for one client go."""
+    """Receiver of the frames for one client."""
 
     def offer(self, data: bytes) -> None:
-        """Write, or keep it for when the client asks."""
+        """Write the data, or keep it until the client polls."""
 
     @property
     def drained(self) -> bool:
@@ -51,7 +51,7 @@ class FrameSink(Protocol):
 
 
 class SocketWriter:
-    """Writes ready bytes to one transport, and knows whether they have left this process."""
+    """Writer of bytes to one transport. It knows whether they have left this process."""
 
     __slots__ = ("_descriptor", "_direct", "_peer", "_transport")
 
@@ -68,7 +68,7 @@ class SocketWriter:
             handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
 
     def offer(self, data: bytes) -> None:
-        """Write: to the socket at once if nothing waits before it, through the transport's buffer otherwise."""
+        """Write to the socket at once if nothing waits before the data, else to the transport's buffer."""
         if self._direct:
             write_socket_first(self._transport, data)
         else:
@@ -80,11 +80,11 @@ class SocketWriter:
         return not has_unsent(self._descriptor)
 
     def unread_s(self, now_s: float) -> float:
-        """For how long the client has read nothing of what its kernel took for it, as far as that can be known."""
+        """For how many seconds the client's program has read nothing of what its kernel received; 0 if this cannot be known."""
         return self._peer.measure(now_s)
 
     def close_writing(self) -> None:
-        """No more will be written: the peer sees the end of the stream once it has what was, and may still speak."""
+        """Close our half after what was written: the peer then sees the end of the stream, and may still send."""
         if self._direct:
             self._transport.loseWriteConnection()
         else:

@@ -1,6 +1,6 @@
 """File descriptors: how many connections fit into the process's limit of open files. A leaf.
 
-Every connection holds a descriptor. A process without free ones resets connections at random, an operator's among them, and
+Every connection holds a descriptor. A process without free descriptors resets any connections, also those of operators, and
 cannot open its stores again. So the connections that the settings allow must fit into the limit, and a few descriptors are
 reserved for the process itself.
 """

@@ -18,7 +18,7 @@ BACKLOG: Final = 4_096
 
 
 class CannotListen(Exception):
-    """A port cannot be opened: one line that names the setting. ``is_temporary`` says whether it may be otherwise later."""
+    """A port cannot be opened. The message is one line that names the setting; ``is_temporary``: a later try may succeed."""
 
     def __init__(self, message: str, is_temporary: bool) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ async def listen(
 
 
 def explained(error: CannotListenError, setting: str) -> CannotListen:
-    """The error in words. A port may become free and an address may come with its network; a forbidden port stays forbidden."""
+    """The error in words. A port may become free and an address may appear; a forbidden port stays forbidden."""
     number, at = getattr(error.socketError, "errno", None), f"{error.interface} port {error.port}"
     if number == errno.EADDRNOTAVAIL:
         return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", is_temporary=True)

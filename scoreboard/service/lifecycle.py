@@ -15,10 +15,10 @@ from scoreboard.failpoints import Failpoint
 from scoreboard.metrics import Metrics
 from scoreboard.service.descriptors import Capacity
 
-#: How long requests and events in flight have to end after SIGTERM, and over how much of it live connections are closed.
+#: How many seconds requests in flight have to end after SIGTERM, and over how many the live connections are closed.
 DRAIN_S: Final = 10.0
 GOODBYE_S: Final = 1.0
-#: How long each other stop may take, whatever its store does; once DRAIN_S and GOODBYE_S are over, only a little.
+#: The longest time of each other stop, and the shortest one that is left to it after DRAIN_S and GOODBYE_S.
 STOP_S_MAX: Final = 6.0
 STOP_S_MIN: Final = 0.5
 
@@ -27,7 +27,7 @@ Stop = Callable[[], Coroutine[Any, Any, object] | Deferred[Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Started:
-    """Something that was started, and how it is stopped."""
+    """Something that was started, with the function that stops it."""
 
     name: str
     stop: Stop

@@ -44,7 +44,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     whole = MultiService()
     metrics = Metrics()
     LagWatch(reactor, metrics).setServiceParent(whole)
-    notifier = Notifier(reactor, os.environ)
+    notifier = Notifier(reactor, os.environ, metrics)
     notifier.setServiceParent(whole)
     context = ServerContext(
         settings=settings,

@@ -27,17 +27,17 @@ PAGES: Final = Limit(name="pages", quota=300, window_ms=5_000, policy="bucket")
 
 
 def now_ms() -> int:
-    """The wall clock, for times that are signed, stored or shown and for the ends of tokens and actions. No duration is."""
+    """The wall clock, for times that are signed, stored or shown, and for the ends of tokens and actions; never for durations."""
     return time.time_ns() // 1_000_000
 
 
 def new_id() -> str:
-    """A fresh version-4 UUID in its one spelling."""
+    """A new version-4 UUID in its canonical spelling."""
     return str(uuid.uuid4())
 
 
 def new_sid() -> str:
-    """A session's id, which is also its secret: 144 random bits."""
+    """The id of a session, which is also its secret: 144 random bits."""
     return secrets.token_urlsafe(18)
 
 
@@ -58,7 +58,7 @@ def _ring(current: SecretStr, older: Sequence[SecretStr]) -> Keyring:
 def jwt_authenticator(
     settings: Settings, is_suspended: Callable[[str], bool], signing_ring: Callable[[], Keyring] | None = None
 ) -> JwtAuthenticator:
-    """The authenticator of tokens; ``signing_ring`` gives the ring to sign with, where other servers have a say in it."""
+    """The authenticator of tokens. ``signing_ring`` gives the ring that signs, if it depends on other servers."""
     return JwtAuthenticator(
         ring=token_ring(settings),
         signing_ring=signing_ring,
@@ -79,7 +79,7 @@ def fitted_capacity(settings: Settings) -> Capacity:
     """How many connections fit into the limit of open files. Raises BadSettings."""
     wanted = Capacity(sockets_max=settings.sockets_max, http_connections_max=settings.http_connections_max)
     promised = 0
-    if settings.environment == "production":  # what was not set may become less
+    if settings.environment == "production":  # a limit that is only a default may be lowered
         promised = settings.sockets_max + ("http_connections_max" in settings.model_fields_set) * settings.http_connections_max
     log = Logger(namespace="scoreboard")
     try:

@@ -13,29 +13,10 @@ from scoreboard.domain.health import Condition
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
 from scoreboard.domain.value import Value
 from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED
+from scoreboard.web import schemas
 from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest
-from scoreboard.web.schemas import (
-    AchievementData,
-    AchievementsData,
-    AliveAnswer,
-    BoardData,
-    ChangeData,
-    ChangesData,
-    GrantData,
-    NotReadyAnswer,
-    RankData,
-    ReceiptAnswer,
-    ReceiptData,
-    RowData,
-    SettingsData,
-    Shape,
-    Success,
-    TicketData,
-    TokenData,
-    not_ready,
-    ready_data,
-)
+from scoreboard.web.schemas import Shape, Success
 
 _ACTION_ID: Final = "9b2f6f0e-4a52-4c1d-8f5e-2f1f1d0a7c11"
 _TICKET: Final = "LQOxD9ZlIwtULkzDBlKj_4dYT-tvnFru"
@@ -88,7 +69,7 @@ _JUDGED: Final = (
 
 
 class Operation(Value, frozen=True, kw_only=True):
-    """One operation: what it takes, what it answers, and every reason with which it refuses."""
+    """One operation: its parameters, its response, and all reasons with which it refuses."""
 
     method: str
     path: str
@@ -105,11 +86,11 @@ class Operation(Value, frozen=True, kw_only=True):
     secured: bool = True
     tagged: bool = False
     #: The body of a 503 that has more members than a refusal.
-    unready: NotReadyAnswer | None = None
+    unready: schemas.NotReadyAnswer | None = None
 
 
-def _row(rank: int, user_id: str, username: str, score: int, minute: int) -> RowData:
-    return RowData(
+def _row(rank: int, user_id: str, username: str, score: int, minute: int) -> schemas.RowData:
+    return schemas.RowData(
         rank=rank,
         user_id=user_id,
         username=username,
@@ -126,7 +107,7 @@ INITIALIZE: Final = Operation(
     summary="Begin an action: the server signs how many points it will bring",
     body=InitializeRequest(action_type="COMPLETE_QUEST", metadata={"questId": "quest-123"}),
     answer=Success(
-        data=GrantData(
+        data=schemas.GrantData(
             action_id=_ACTION_ID,
             timestamp=1_698_012_345_678,
             signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
@@ -149,8 +130,8 @@ SUBMIT: Final = Operation(
         metadata={"questId": "quest-123", "difficulty": "hard"},
         signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
     ),
-    answer=ReceiptAnswer(
-        data=ReceiptData(score_awarded=100, new_total_score=1250, current_rank=5, previous_rank=7),
+    answer=schemas.ReceiptAnswer(
+        data=schemas.ReceiptData(score_awarded=100, new_total_score=1250, current_rank=5, previous_rank=7),
     ),
     refusals=(*_PLAYED, *_JUDGED),
 )
@@ -162,7 +143,7 @@ LEADERBOARD: Final = Operation(
     summary="A range of the board; with If-None-Match, 304 while it reads the same",
     query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
     answer=Success(
-        data=BoardData(
+        data=schemas.BoardData(
             leaderboard=[
                 _row(1, "user-123", "player_one", 9500, 30),
                 _row(2, "user-456", "pro_gamer", 8700, 25),
@@ -183,11 +164,11 @@ CHANGES: Final = Operation(
     query=(("wait", 0, WAIT_S_MAX, WAIT_S_DEFAULT),),
     texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET)),
     answer=Success(
-        data=ChangesData(
+        data=schemas.ChangesData(
             cursor="1761120000123.17",
             reset=False,
             changes=[
-                ChangeData(
+                schemas.ChangeData(
                     user_id="user-789",
                     username="current_user",
                     new_score=1250,
@@ -225,7 +206,7 @@ ME: Final = Operation(
     name="me",
     summary="The player's own score and rank",
     answer=Success(
-        data=RankData(
+        data=schemas.RankData(
             user_id="user-789",
             username="current_user",
             score=1250,
@@ -243,10 +224,10 @@ ACHIEVEMENTS: Final = Operation(
     name="achievements",
     summary="The player's own achievements, oldest first",
     answer=Success(
-        data=AchievementsData(
+        data=schemas.AchievementsData(
             achievements=[
-                AchievementData(milestone=100, unlocked_at="2025-10-21T18:04:40Z"),
-                AchievementData(milestone=500, unlocked_at="2025-10-22T10:20:00Z"),
+                schemas.AchievementData(milestone=100, unlocked_at="2025-10-21T18:04:40Z"),
+                schemas.AchievementData(milestone=500, unlocked_at="2025-10-22T10:20:00Z"),
             ]
         )
     ),
@@ -258,7 +239,7 @@ SETTINGS: Final = Operation(
     path="/api/v1/me/settings",
     name="settings",
     summary="The player's own settings, or the defaults",
-    answer=Success(data=SettingsData(spectators=True)),
+    answer=Success(data=schemas.SettingsData(spectators=True)),
     refusals=_VIEWED,
 )
 
@@ -268,7 +249,7 @@ CHANGE_SETTINGS: Final = Operation(
     name="change_settings",
     summary="Change whether others may follow the player's actions as they happen",
     body=SettingsRequest(spectators=False),
-    answer=Success(data=SettingsData(spectators=False)),
+    answer=Success(data=schemas.SettingsData(spectators=False)),
     refusals=_PLAYED,
 )
 
@@ -277,7 +258,7 @@ TICKET: Final = Operation(
     path="/api/v1/auth/ticket",
     name="ticket",
     summary="A ticket in place of a token, for one use within 30 seconds where no header can be sent",
-    answer=Success(data=TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
+    answer=Success(data=schemas.TicketData(ticket=_TICKET, expires_at=1_698_012_375_678)),
     refusals=_VIEWED,
 )
 
@@ -286,7 +267,7 @@ SPECTATOR: Final = Operation(
     path="/api/v1/auth/spectator",
     name="spectator",
     summary="A spectator's token, if the operator opened the board; else 404",
-    answer=Success(data=TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
+    answer=Success(data=schemas.TokenData(token="eyJhbGciOiJIUzI1NiJ9.e30.c2ln", expires_at=1_698_012_945_678)),  # noqa: S106 -- an example
     refusals=(*_COUNTED, Reason.NOT_FOUND),
     secured=False,
 )
@@ -296,7 +277,7 @@ HEALTHZ: Final = Operation(
     path="/healthz",
     name="healthz",
     summary="Whether the process lives",
-    answer=AliveAnswer(),
+    answer=schemas.AliveAnswer(),
     refusals=_EVERYWHERE,
     secured=False,
 )
@@ -306,10 +287,10 @@ READYZ: Final = Operation(
     path="/readyz",
     name="readyz",
     summary="Whether this server can serve, also degraded; ?strict: whether all is well; 503 says what is not",
-    answer=Success(data=ready_data((_LEDGER_OK, _REDIS_OK))),
-    unready=not_ready(
+    answer=Success(data=schemas.ready_data((_LEDGER_OK, _REDIS_OK))),
+    unready=schemas.not_ready(
         unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
-        ready_data((_LEDGER_BAD, _REDIS_OK)),
+        schemas.ready_data((_LEDGER_BAD, _REDIS_OK)),
     ),
     texts=(("query", "strict", ""),),
     refusals=(*_EVERYWHERE, Reason.UNAVAILABLE),

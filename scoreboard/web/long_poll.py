@@ -6,7 +6,7 @@ answers it at the next tick, and a quiet one costs nothing. The event stream's h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,7 +43,7 @@ class _NullEncoder(EventEncoder):
     """Encoder that says only that there is an event: the response is read from the ranking."""
 
     @override
-    def frame(self, event: Event) -> bytes:
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
         return b"!"
 
 
@@ -116,7 +116,7 @@ class LongPollHandlers:
 
     async def _wait(self, request: Request, player: Player, since: Cursor, wait_s: int) -> None:
         """Return when there may be a newer state than the cursor, when the time is up, or when the client has disconnected."""
-        if request.channel is None:  # it has disconnected already, and notifyFinish would never fire
+        if request.has_left:  # it has disconnected already, and notifyFinish would never fire
             return
         waiter = _LongPollListener(player)
         self._waiting.add(waiter)

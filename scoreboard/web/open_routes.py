@@ -13,18 +13,17 @@ from twisted.internet.task import deferLater
 
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.limits import Limit, TokenBucket
-from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.domain.refusals import Refused, too_many_requests
 from scoreboard.net.http.addresses import Proxies, is_loopback
 from scoreboard.net.http.request import Request
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_guard import policy_of, rate_lines
 
-#: Addresses whose token buckets are kept, for each limit. An address that was displaced starts with a full one.
+#: Addresses whose token buckets are kept, for each limit. A displaced address starts again with a full bucket.
 ADDRESSES_MAX: Final = 8_192
 #: A request beyond the limit waits between half of this and all of it, so that clients do not all repeat it at the same moment.
 WAIT_S_MAX: Final = 0.2
 _STEPS: Final = 16
-_TOO_MANY: Final = "Too many requests. Please try again later."
 
 
 class OpenRoutes:
@@ -49,8 +48,7 @@ class OpenRoutes:
         await deferLater(self._clock, WAIT_S_MAX * (1 - self._waits % _STEPS / _STEPS / 2))
         if not ours:
             request.header_lines += rate_lines(policy_of(limit), limit.name, 0, wait_ms)
-            retry_after_s = max(1, -(-wait_ms // 1000))
-            raise Refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=retry_after_s))
+            raise Refused(too_many_requests(wait_ms))
 
     def _bucket(self, address: str, limit: Limit) -> TokenBucket:
         buckets = self._buckets.get(limit.name)

@@ -85,7 +85,7 @@ def _content(example: msgspec.Struct, named: Mapping[Any, Any]) -> dict[str, Any
 
 
 def _type_of(example: msgspec.Struct) -> Any:
-    """The example's type; a Success says also of what."""
+    """The type of an example; for a Success also the type of its data."""
     return Success[type(example.data)] if type(example) is Success else type(example)  # type: ignore[misc]
 
 

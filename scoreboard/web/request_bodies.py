@@ -101,7 +101,7 @@ def read_range(query: bytes) -> tuple[int, int]:
         if name not in (b"limit", b"offset"):
             continue
         field, least, most = ("limit", 1, LIMIT_MAX) if name == b"limit" else ("offset", 0, OFFSET_MAX)
-        # One spelling: no sign, no leading zero, no other digits than ASCII's.
+        # Only one spelling is valid: no sign, no leading zero, only ASCII digits.
         number = int(text) if text.isdigit() and len(text) <= 5 else -1
         if name in seen or b"%d" % number != text or not least <= number <= most:
             raise Refused(malformed(field, f"must be one whole number from {least} to {most}"))

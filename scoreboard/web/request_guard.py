@@ -13,14 +13,13 @@ from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
 from scoreboard.domain.players import Player
-from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.domain.refusals import Reason, Refusal, Refused, too_many_requests
 from scoreboard.domain.value import Value
 from scoreboard.net.http.bearer import bearer
 from scoreboard.net.http.request import Request
 
 EVERYONE: Final = "*"
 _FORBIDDEN: Final = Refusal(reason=Reason.FORBIDDEN, message="This token may watch, not play")
-_TOO_MANY: Final = "Too many requests. Please try again later."
 
 PlayerLimit = Literal["submit", "initialize", "settings"]
 Read = TypeVar("Read")
@@ -90,7 +89,7 @@ class RequestGuard:
     async def count(self, request: Request) -> None:
         """Count a request of this address and of everyone. Raises Refused when there were too many."""
         hits = self._common_hits(request)
-        self._enforce(request, hits, await self.rate_limiter.check(hits), _TOO_MANY)
+        self._enforce(request, hits, await self.rate_limiter.check(hits))
 
     def set_player(self, request: Request, player: Player) -> Player:
         """Record that a ticket proved this player, and return it. Raises Refused if it is suspended or its token has ended."""
@@ -117,7 +116,7 @@ class RequestGuard:
     def _common_hits(self, request: Request) -> list[Hit]:
         return [Hit(limit=self.limits.address, subject=request.counted_as), Hit(limit=self.limits.everyone, subject=EVERYONE)]
 
-    def _enforce(self, request: Request, hits: Sequence[Hit], verdict: RateVerdict, complaint: str) -> None:
+    def _enforce(self, request: Request, hits: Sequence[Hit], verdict: RateVerdict, complaint: str = "") -> None:
         """Raise Refused if a limit refused the request. A limit that no hit has is the number of open actions."""
         name = verdict.refused
         if name is None:
@@ -125,9 +124,9 @@ class RequestGuard:
         limit = next((hit.limit for hit in hits if hit.limit.name == name), None)
         policy = b'"%b";q=%d' % (name.encode(), self.limits.open_actions_max) if limit is None else policy_of(limit)
         request.header_lines += rate_lines(policy, name, 0, verdict.retry_after_ms)
-        message = _TOO_MANY if limit in (self.limits.address, self.limits.everyone) else complaint
-        retry_after_s = max(1, _seconds(verdict.retry_after_ms))
-        raise Refused(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=message, retry_after_s=retry_after_s))
+        if limit in (self.limits.address, self.limits.everyone):
+            raise Refused(too_many_requests(verdict.retry_after_ms))
+        raise Refused(too_many_requests(verdict.retry_after_ms, complaint))
 
 
 def rate_lines(policy: bytes, name: str, remaining: int, reset_ms: int) -> bytes:

@@ -22,15 +22,7 @@ from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_bodies import read_range, read_submission
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
-from scoreboard.web.schemas import (
-    ReceiptAnswer,
-    Success,
-    already_used,
-    board_data,
-    encode,
-    rank_data,
-    receipt_data,
-)
+from scoreboard.web.schemas import ReceiptAnswer, Success, already_used, board_data, encode, rank_data, receipt_data
 
 #: How many submissions a wrong signature counts for.
 FORGERY_COST: Final = 5

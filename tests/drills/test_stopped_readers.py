@@ -14,7 +14,7 @@ import pytest
 
 from tests.journeys.server import ServerProcess
 from tests.journeys.steady_load import TimedSubmitter, send_all, submissions
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 
 CLOSED_S_MAX = 15.0
 READS_S = 4.0

@@ -29,7 +29,7 @@ def test_an_address_of_another_machine_is_named_with_its_setting_and_tried_again
 
 
 def test_a_port_that_is_not_allowed_is_not_tried_again() -> None:
-    """As root no port is forbidden, so this is the error that others get."""
+    """For root no port is forbidden, so the test makes the error that other users get."""
     refused = explained(CannotListenError("127.0.0.1", 80, OSError(errno.EACCES, "Permission denied")), "PORT")
     assert str(refused) == "PORT: 127.0.0.1 port 80 may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)"
     assert not refused.is_temporary

@@ -1,4 +1,4 @@
-"""README's first submission, run as it stands there against a real server."""
+"""The first submission of README.md, run literally against a real server."""
 
 from __future__ import annotations
 

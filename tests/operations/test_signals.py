@@ -1,4 +1,4 @@
-"""Signals that a terminal, a supervisor or an operator sends."""
+"""Signals from a terminal, a supervisor or an operator."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.operations.test_start import GIVEN, ROOT, TWISTD
 
 @contextmanager
 def serving(directory: Path, before: Callable[[], object] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A server whose log can be read from ``stdout``; killed in the end if it lives."""
+    """A server whose log can be read from ``stdout``. It is killed at the end of the test if it still runs."""
     with subprocess.Popen(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
         cwd=directory,
@@ -46,7 +46,7 @@ def read_until(server: subprocess.Popen[str], said: str) -> None:
 
 
 def rest_of(server: subprocess.Popen[str]) -> str:
-    """The log from here to the end; the server must end within its promised time."""
+    """The log from now to the end. The server must end within its promised time."""
     assert server.stdout is not None
     ending_s = time.monotonic()
     log = server.stdout.read()
@@ -92,7 +92,7 @@ def test_with_nohup_the_server_survives_a_closed_terminal(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("after_s", [0.0, 0.2, 0.5, 0.8])
 def test_a_stop_during_the_start_ends_with_0(after_s: float, tmp_path: Path) -> None:
-    """From when Python has read the first lines of scoreboard.tac; before that the kernel ends the process."""
+    """This holds once Python has run the first lines of scoreboard.tac; before that, the kernel ends the process."""
     with serving(tmp_path) as server:
         until_s = time.monotonic() + 10
         while not catches(server.pid, signal.SIGTERM):

@@ -69,7 +69,7 @@ GIVEN = {
 
 def test_a_directory_that_the_embedded_redis_cannot_use_ends_the_start_with_one_line_and_78(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
-    (tmp_path / "var" / "redis").symlink_to("/")  # as when somebody else owns it
+    (tmp_path / "var" / "redis").symlink_to("/")  # like a directory of another user
     ended = started(GIVEN, tmp_path)
     assert ended.stderr == (
         f"scoreboard: the embedded Redis cannot use {tmp_path}/var/redis (it is not a directory of the user that runs the "
@@ -95,7 +95,7 @@ def test_a_redis_that_may_evict_keys_ends_the_start_in_production_with_one_line_
 
 @pytest.mark.parametrize("given", [{}, {"JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64}])
 def test_only_the_owner_can_read_the_data_directory(given: dict[str, str], tmp_path: Path) -> None:
-    """Whoever makes it: the keeper of secrets, the embedded Redis or the ledger."""
+    """This does not depend on which part makes it: the secrets, the embedded Redis or the ledger."""
     with subprocess.Popen(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
         cwd=tmp_path,
@@ -132,7 +132,7 @@ def test_a_healthy_start_and_stop_log_no_warning(tmp_path: Path) -> None:
 
 
 def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
-    """What came of a start that ends by itself, from a directory that is not the repository, as systemd does."""
+    """The result of a start that ends by itself, from a directory outside the repository, as with systemd."""
     return subprocess.run(
         [TWISTD, "--nodaemon", "--pidfile=", f"--python={ROOT / 'scoreboard.tac'}"],
         cwd=directory,
@@ -149,7 +149,7 @@ def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedPro
 
 
 def pinned() -> list[str]:
-    """The names in the lock; every line of it must be a name and one version."""
+    """The names in the lock file. Each of its lines must be a name and one version."""
     text_lines = (ROOT / "requirements.lock").read_text().splitlines()
     pins = [re.fullmatch(r"([a-z0-9._-]+)==[a-z0-9.]+", text_line) for text_line in text_lines]
     assert None not in pins

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from twisted.internet.task import Clock
 
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import Notifier, activated_endpoints
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ def test_systemd_analyze_security_rates_the_service_as_documented() -> None:
 
 
 def test_the_command_of_the_unit_exists_in_an_installation() -> None:
-    """`verify` looks for /usr/bin/env only; that the rest of the line exists is looked at here."""
+    """`verify` checks only that /usr/bin/env exists; this test checks the rest of the line."""
     unit = SERVICE.read_text()
     (start,) = re.findall(r"^ExecStart=/usr/bin/env (\S+) .*-y (\S+)$", unit, re.MULTILINE)
     (path,) = re.findall(r"^Environment=PATH=(\S+?):", unit, re.MULTILINE)
@@ -53,7 +54,7 @@ def test_the_command_of_the_unit_exists_in_an_installation() -> None:
     assert Path(start[1].replace("/opt/scoreboard", str(ROOT))).is_file()
 
 
-#: Stands in for systemd: puts the sockets where it would, tells of them as it would, and becomes the process that serves.
+#: Stand-in for systemd: it passes the sockets and the variables as systemd does, and becomes the process that serves.
 AS_SYSTEMD = """
 import os, sys
 *sockets, serve = sys.argv[1:]
@@ -63,11 +64,12 @@ names = ":".join(["scoreboard.socket"] * len(sockets))
 told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names}
 os.execve(sys.executable, [sys.executable, "-c", serve], {**os.environ, **told})
 """
-#: Says to whoever connects which of the sockets it was, and ends when both were asked.
+#: A server that answers each connection with the name of its socket, and ends when both sockets were used.
 SERVE = """
 import os
 from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import activated_endpoints
 
 left = {"first", "second"}
@@ -92,9 +94,9 @@ reactor.run()
 
 
 def test_sockets_from_systemd_are_used_in_its_order() -> None:
-    """In a process of its own: Twisted looks at the environment once, when it is imported."""
+    """It has a process of its own, because Twisted reads the environment only once, at its import."""
     with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
-        # Far from 3 and 4, so that putting one in its place does not close the other.
+        # Far from 3 and 4, so that dup2 for one does not close the other.
         apart = [fcntl.fcntl(one.fileno(), fcntl.F_DUPFD, 60) for one in (first, second)]
         arguments = [sys.executable, "-c", AS_SYSTEMD, *map(str, apart), SERVE]
         with subprocess.Popen(arguments, pass_fds=apart, cwd=ROOT, stderr=subprocess.PIPE, text=True) as serving:
@@ -132,7 +134,7 @@ def answered(manager: socket.socket) -> list[str]:
 def test_systemd_is_notified_of_readiness_heartbeats_and_the_stop(manager: socket.socket) -> None:
     clock = Clock()
     notifier = Notifier(
-        clock, {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}
+        clock, {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, Metrics()
     )
     notifier.startService()
     assert answered(manager) == []
@@ -149,7 +151,7 @@ def test_systemd_is_notified_of_readiness_heartbeats_and_the_stop(manager: socke
 @pytest.mark.parametrize("environ", [{"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {}])
 def test_without_a_watchdog_no_heartbeat_is_sent(environ: dict[str, str], manager: socket.socket) -> None:
     clock = Clock()
-    notifier = Notifier(clock, {"NOTIFY_SOCKET": manager.getsockname(), **environ})
+    notifier = Notifier(clock, {"NOTIFY_SOCKET": manager.getsockname(), **environ}, Metrics())
     notifier.ready()
     assert answered(manager) == ["READY=1"]
     assert not clock.getDelayedCalls()
@@ -157,15 +159,16 @@ def test_without_a_watchdog_no_heartbeat_is_sent(environ: dict[str, str], manage
 
 @pytest.mark.parametrize("address", ["", "/nowhere/at/all"])
 def test_without_systemd_no_notification_is_sent(address: str) -> None:
-    notifier = Notifier(Clock(), {"NOTIFY_SOCKET": address})
+    notifier = Notifier(Clock(), {"NOTIFY_SOCKET": address}, Metrics())
     notifier.ready()
     notifier.stopService()
 
 
-#: A server of which one of the reactor's own threads hangs.
+#: A server with a hanging thread in the reactor's thread pool.
 HANGING = """
 import threading
 from twisted.internet import reactor
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import stop_on_signals
 reactor.callWhenRunning(stop_on_signals, reactor, 0.3)
 reactor.callWhenRunning(reactor.callInThread, threading.Event().wait)
@@ -185,12 +188,13 @@ def test_a_hanging_thread_does_not_prevent_the_stop() -> None:
     assert (one.returncode, said) == (0, "scoreboard: something did not end in time and is left behind\n")
 
 
-#: A server that stops by itself, as after a start that failed, and gets SIGTERM while it does.
+#: A server that stops by itself, as after a failed start, and gets SIGTERM meanwhile.
 STOPPING = """
 import os, signal, sys
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 from twisted.python import log
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import stop_on_signals
 
 def terminate():
@@ -212,11 +216,12 @@ def test_a_signal_while_the_server_stops_by_itself_causes_no_fault() -> None:
     assert "Traceback" not in one.stdout + one.stderr
 
 
-#: A server that is asked to stop as soon as it runs.
+#: A server that gets a stop signal as soon as it runs.
 PATIENT = """
 import sys
 import time
 from twisted.internet import reactor
+from scoreboard.metrics import Metrics
 from scoreboard.systemd import stop_on_signals
 
 stop_on_signals(reactor)
@@ -226,7 +231,7 @@ reactor.run()
 
 
 def test_more_signals_during_the_stop_change_nothing() -> None:
-    """A supervisor may repeat SIGTERM; the interpreter takes a while to end after the server has."""
+    """A supervisor may repeat SIGTERM, and the interpreter takes a while to end after the server has stopped."""
     for _ in range(3):
         with subprocess.Popen([sys.executable, "-c", PATIENT], cwd=ROOT, stdout=subprocess.PIPE, text=True) as one:
             assert one.stdout is not None

@@ -47,7 +47,7 @@ def b64(raw: bytes) -> str:
 
 
 def token(claims: object = None, header: object = None, secret: bytes = SECRET, payload: bytes | None = None) -> str:
-    """A token made by hand, so that it can be made wrong."""
+    """A token made by hand, so that a test can make it wrong."""
     head = json.dumps(header if header is not None else {"alg": "HS256", "typ": "JWT"}).encode()
     body = payload if payload is not None else json.dumps(CLAIMS if claims is None else claims).encode()
     signed = f"{b64(head)}.{b64(body)}"
@@ -104,7 +104,7 @@ def test_only_a_valid_token_shows_that_its_player_is_suspended() -> None:
     assert asked == ["user-123"]
 
 
-#: Key ids that are none of ours.
+#: Key ids that are not in the ring.
 KIDS: list[Any] = [
     "",
     "../../dev/null",

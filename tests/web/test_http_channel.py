@@ -14,7 +14,7 @@ SUBMIT = "/api/v1/scores/submit"
 
 
 def is_bad(connection: HttpConnection, status: int = 400) -> bool:
-    """Whether the line was answered so, once, in the shape of every refusal, and closed."""
+    """Whether the only response has this status and the form of a refusal, and the connection is closed."""
     [reply] = connection.replies()
     assert reply.json["success"] is False
     assert reply.headers["connection"] == "close"

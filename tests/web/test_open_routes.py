@@ -21,7 +21,7 @@ def strict_harness(trusted: tuple[str, ...] = ()) -> Harness:
 
 
 def asked(harness: Harness, path: str, times: int, peer: str = UNKNOWN, headers: dict[str, str] | None = None) -> list[Reply]:
-    """The answers to so many requests at once, each on a connection of its own, after the wait of those that wait."""
+    """The responses to so many requests at once, each on a connection of its own, after the waits."""
     header_lines = [harness.connection(peer) for _ in range(times)]
     for text_line in header_lines:
         text_line.send(request("GET", path, headers=headers))
@@ -44,7 +44,7 @@ def test_every_route_without_a_token_is_counted_and_asks_nothing_but_memory(path
 
 
 def test_these_are_all_routes_without_a_token() -> None:
-    """Each handler of a route that is neither secured nor counted by the shared limits is judged by OpenRoutes."""
+    """OpenRoutes limits each handler whose route has neither a token nor one of the shared limits."""
     harness = Harness()
     rules = {rule.rule for rule in Api.app.url_map.iter_rules()}
     elsewhere = {"/ws", "/socket.io/"}  # counted when a socket is opened

@@ -310,7 +310,7 @@ def test_a_degraded_rank_says_so_and_is_not_cached() -> None:
 
 @pytest.mark.parametrize("path", [BOARD, ME])
 def test_a_response_from_before_the_ledger_was_ahead_is_not_reused(path: str) -> None:
-    """The board cannot be drawn, so its cursor stands still; the award is in the ledger all the same."""
+    """The board cannot be updated, so its cursor does not change, but the award is in the ledger."""
     harness = Harness()
     tag = harness.ask("GET", path).headers.get("etag", "none")
     harness.ranking.ledger_ahead_count += 1

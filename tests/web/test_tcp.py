@@ -16,7 +16,7 @@ from tests.web.harness import Harness, request
 
 
 class Client(Protocol):
-    """Collects what it is sent until the connection ends."""
+    """Client protocol that collects all bytes until the connection ends."""
 
     transport: Any
 
@@ -38,7 +38,7 @@ def reactor() -> Any:
 
 
 async def connected(harness: Harness) -> Client:
-    """A client of the house on a loopback port of its own."""
+    """A client of a site on a loopback port."""
     port = await TCP4ServerEndpoint(reactor(), 0, interface="127.0.0.1").listen(harness.site)
     client: Client = await connectProtocol(TCP4ClientEndpoint(reactor(), "127.0.0.1", port.getHost().port), Client())
     client.ended.addBoth(lambda _: port.stopListening())

@@ -1,4 +1,4 @@
-"""Hand-over of a connection to a WebSocket: nothing of HTTP stays on it."""
+"""Handover of a connection from HTTP to a WebSocket."""
 
 from __future__ import annotations
 

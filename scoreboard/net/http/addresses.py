@@ -1,7 +1,7 @@
-"""Whose request it is: the client's address, through proxies we trust, and the name it is counted under.
+"""Client addresses: the address behind proxies that we trust, and the name under which limits count it.
 
-`X-Forwarded-For` is a client's claim; it counts only as far as proxies of ours wrote it. An IPv6 client
-owns a whole /64, so limits count that.
+A client can send any `X-Forwarded-For`, so only the entries that our own proxies wrote count. An IPv6 client
+owns a whole /64, so limits count the /64.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Final
 
 from scoreboard.domain.value import Value
 
-#: What a peer on a unix socket is called. Its file mode has said who may connect.
+#: The name of a peer on a unix socket. The mode of its file decides which users may connect.
 UNIX: Final = "unix"
 
 
 class Proxies(Value, frozen=True, kw_only=True):
-    """The peers whose word on who is behind them we take: networks of ours, and whoever may open our unix socket."""
+    """The proxies that we trust: peers in ``networks``, and every peer on our unix socket."""
 
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
@@ -32,9 +32,9 @@ class Proxies(Value, frozen=True, kw_only=True):
         return any(ip in network for network in self.networks)
 
     def client(self, peer: str, forwarded: Sequence[bytes]) -> str:
-        """Whose request a peer brings: its own; from a proxy of ours, that of the first address from the right that is not ours.
+        """The address of the client behind a peer: the peer itself, or behind a proxy the last entry that is no proxy.
 
-        What cannot be read is the peer's own.
+        It is the peer's own address if an entry cannot be read.
         """
         if not self.trusts(peer):
             return peer
@@ -57,7 +57,7 @@ def is_loopback(address: str) -> bool:
 
 
 def plain(address: str) -> str:
-    """An address as we write it: an IPv4 client on an IPv6 socket is an IPv4 client, zones are dropped, none is a unix socket."""
+    """The canonical spelling: IPv4 for an IPv4 client on an IPv6 socket, no zone, and UNIX for an empty address."""
     if ":" not in address:
         return address or UNIX
     ip = IPv6Address(address.partition("%")[0])
@@ -66,7 +66,7 @@ def plain(address: str) -> str:
 
 @lru_cache(maxsize=4_096)
 def counted_as(address: str) -> str:
-    """The name under which an address is limited: itself, or its /64."""
+    """The name under which limits count an address: itself, or its /64 for IPv6."""
     if ":" not in address:
         return address
     return str(IPv6Network((int(IPv6Address(address)) >> 64 << 64, 64)))

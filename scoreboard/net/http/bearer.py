@@ -1,4 +1,4 @@
-"""Bearer tokens (RFC 6750): the one reader of Authorization, for requests and for handshakes."""
+"""Bearer tokens (RFC 6750): the only reader of Authorization, for requests and for handshakes."""
 
 from __future__ import annotations
 

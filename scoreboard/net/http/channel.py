@@ -1,8 +1,8 @@
-"""One connection: bytes in, requests out, each read whole and strictly or refused at once.
+"""HTTP connection: it reads each request whole and strictly, or refuses it at once.
 
-What twisted.web leaves open is closed here: a body is refused by its announced length before a
-byte of it is read, and heads and bodies have absolute deadlines, not ones that every byte renews. Names with a leading
-underscore that are not defined here are HTTPChannel's own (Twisted 26.10).
+It is stricter than twisted.web: a body that is too long is refused by its announced length before a
+byte of it is read, and heads and bodies have absolute deadlines, which no further byte renews. Names with a leading
+underscore that are not defined here are HTTPChannel's own; tests/net/internals.py lists them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class _BodyTooLarge(Exception):
 
 
 class Channel(HTTPChannel):
-    """One connection. Its deadline is a number that the site looks at once a second, so that moving it costs nothing."""
+    """One connection. Its deadline is a number that the sweep compares once a second, so a change of it costs nothing."""
 
-    #: A whole head is one "line" to Twisted: it arrives at `lineReceived` complete, or not at all.
+    #: Twisted takes a whole head for one line: `lineReceived` gets it complete, or not at all.
     delimiter = b"\r\n\r\n"
     site: Listener
     transport: Any  # a TCP or unix connection, or None once a WebSocket has taken it
@@ -49,7 +49,7 @@ class Channel(HTTPChannel):
     _closed = False
 
     def connectionMade(self) -> None:
-        """Count in, or send away."""
+        """Twisted: connected. Register the connection, or refuse it."""
         self.MAX_LENGTH = self.site.http_limits.head_bytes_max
         super().connectionMade()
         self._peer_address: IAddress = self.transport.getPeer()
@@ -62,24 +62,24 @@ class Channel(HTTPChannel):
             self.transport.loseConnection()  # the sweep does not check a connection that was not admitted
 
     def getPeer(self) -> IAddress:
-        """The other end, asked of the kernel once."""
+        """The address of the other end. The kernel is asked once."""
         return self._peer_address
 
     def getHost(self) -> IAddress:
-        """Our end, asked of the kernel once."""
+        """The address of our end. The kernel is asked once."""
         return self._host_address
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of a head, of a body, or of what must wait until the present request is answered."""
+        """Twisted: bytes of a head, of a body, or of a later request, which waits until the present one is answered."""
         if self._lingering:
             return
         if self._awaits_head:
             self._awaits_head = False
             self.deadline_s = self.site.now_s + self.site.http_limits.head_s_max
-        super(HTTPChannel, self).dataReceived(data)  # past the timeout that every byte renews
+        super(HTTPChannel, self).dataReceived(data)  # without HTTPChannel's timeout, which every byte renews
 
     def lineReceived(self, raw: bytes) -> None:
-        """A whole head."""
+        """Twisted: a whole head."""
         http_limits = self.site.http_limits
         try:
             head = read_head(raw.removeprefix(b"\r\n"), http_limits.head_fields_max)
@@ -108,11 +108,11 @@ class Channel(HTTPChannel):
             self._send100Continue()
 
     def lineLengthExceeded(self, raw: bytes) -> None:
-        """A head without an end."""
+        """Twisted: a head that is too long."""
         self.refuse(malformed("head", f"is longer than {self.site.http_limits.head_bytes_max} bytes"))
 
     def rawDataReceived(self, data: bytes) -> None:
-        """Bytes of a body, or of a later request."""
+        """Twisted: bytes of a body, or of a later request."""
         try:
             super().rawDataReceived(data)
         except _BodyTooLarge:
@@ -130,7 +130,7 @@ class Channel(HTTPChannel):
         )
 
     def allContentReceived(self) -> None:
-        """A request is complete. From here on it is the handler's time, not the client's."""
+        """Twisted: a request is complete. The deadline ends here: the time is now the handler's."""
         self._transferDecoder = None
         self.deadline_s = inf
         self._handlingRequest = True
@@ -138,7 +138,7 @@ class Channel(HTTPChannel):
         self.requests[-1].process()
 
     def hand_over(self, request: Request, resource: IResource) -> None:
-        """Let a resource that is not ours answer. If it takes the transport, as a WebSocket does, nothing of us stays behind."""
+        """Let another resource answer. If it takes the transport, as a WebSocket does, this channel keeps no reference to it."""
         self.transport.unregisterProducer()
         request.render(resource)
         if self.transport is None:
@@ -149,42 +149,42 @@ class Channel(HTTPChannel):
             self.transport.registerProducer(self, True)
 
     def requestDone(self, request: server.Request) -> None:
-        """Answered: on to the next, which may have arrived meanwhile."""
+        """Twisted: a request is answered. The next one may have arrived already."""
         http_limits = self.site.http_limits
         self._awaits_head = not self._buffer
         self.deadline_s = self.site.now_s + (http_limits.idle_s_max if self._awaits_head else http_limits.head_s_max)
         super().requestDone(request)
 
     def pauseProducing(self) -> None:
-        """The client reads slower than we answer: neither read nor begin anything more."""
+        """Twisted: the client reads too slowly. Read nothing more and begin no further request."""
         self.paused = True
         super().pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The client has caught up."""
+        """Twisted: the client has read what was written."""
         self.paused = False
         super().resumeProducing()
         if self._buffer and not self._handlingRequest:
             self.dataReceived(b"")
 
     def send(self, data: bytes) -> None:
-        """Write now what the socket takes now; TLS gets it in order through the transport."""
+        """Write to the socket first. With TLS, write through the transport."""
         if self._direct:
             write_socket_first(self.transport, data)
         else:
             self.transport.write(data)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Answer what is no request (any more) and close.
+        """Send a refusal outside any handler, and close.
 
-        Closing at once would make the kernel throw our answer away if the client has sent more than we read; so only
-        our half is closed, and the rest is dropped as it comes, until the client closes or its time is up.
+        Only our half is closed. If we closed both while the client still sends, the kernel would reset the connection and the
+        client could lose the response. What still arrives is dropped until the client closes or its time is up.
         """
         self._lingering = True
         self.clearLineBuffer()
         self.deadline_s = self.site.now_s + self.site.http_limits.linger_s_max
         self.transport.write(refused(refusal).encode(self.site.header_lines, last=True))
-        # A transport that cannot close one half is closed whole.
+        # A transport that cannot close one half is closed completely.
         getattr(self.transport, "loseWriteConnection", self.loseConnection)()
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -201,32 +201,32 @@ class Channel(HTTPChannel):
             self.loseConnection()
 
     def finish(self) -> None:
-        """Close if nothing has been asked that is not answered."""
+        """Close if no request waits for its response."""
         if not self.requests and not self._buffer:
             self.loseConnection()
 
     def close_now(self) -> None:
-        """Close without a word: when it returns, the descriptor is free. Closing as Twisted does frees it in a later turn."""
+        """Close without a response. The descriptor is free when this returns; Twisted's own close frees it in a later turn."""
         transport = self.transport
         self._closed = True
         if isinstance(transport, FileDescriptor):
             transport.stopReading()
             transport.stopWriting()
             transport.connectionLost(Failure(ConnectionDone()))
-        else:  # a test's
+        else:  # a transport of a test
             transport.abortConnection()
 
     @property
     def asking(self) -> bool:
-        """Whether a request is being read or answered. Whoever sends a head for ever is not asking yet."""
+        """Whether a request is being read or answered. A client that has not sent a whole head has no request."""
         return bool(self.requests)
 
     @property
     def counted_as(self) -> str:
-        """The name under which the peer's address is limited."""
+        """The name under which limits count the peer's address."""
         return counted_as(self.peer)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Count out; whoever is still at work for this client finishes all the same."""
+        """Twisted: the connection is lost. Handlers finish what they began for this client."""
         self.site.registry.remove_http(self)
         super().connectionLost(reason)

@@ -1,4 +1,4 @@
-"""CORS and WebSocket origins: which pages may call us, by the list of the operator."""
+"""CORS and WebSocket origins: the pages that may call the server, from the operator's list."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _VARY: Final = b"Vary: Origin\r\n"
 
 
 class Headers(Protocol):
-    """A request, as far as CORS reads it."""
+    """The part of a request that CORS reads."""
 
     def getHeader(self, key: bytes) -> bytes | None:
         """The value of a header, None without one."""
 
 
 class Cors(Value, frozen=True, kw_only=True):
-    """The origins that may read our responses, in lower case: ``*`` for all, none for our own pages alone."""
+    """The origins that may read our responses, in lower case: ``*`` means all, an empty set means only our own pages."""
 
     origins: frozenset[str]
 
     @property
     def everyone(self) -> bool:
-        """Whether any page may."""
+        """Whether every page may read them."""
         return "*" in self.origins
 
     @property
     def constant_lines(self) -> bytes:
-        """What every response of a listener carries. One that depends on the origin says so, for caches."""
+        """The header lines of every response. Vary tells caches that a response depends on the origin."""
         if self.everyone:
             return b"Access-Control-Allow-Origin: *\r\n" + _EXPOSED
         return _VARY if self.origins else b""
 
     def lines_for(self, request: Headers) -> bytes:
-        """What the response to this request carries besides."""
+        """The further header lines of the response to this request."""
         if self.everyone or not self.origins:
             return b""
         origin = (request.getHeader(b"Origin") or b"").lower()
@@ -46,24 +46,24 @@ class Cors(Value, frozen=True, kw_only=True):
         return b"Access-Control-Allow-Origin: %b\r\n" % origin + _EXPOSED if listed else b""
 
     def lines_for_page(self, request: Headers) -> bytes:
-        """The same where our own pages may be of another origin: behind a proxy that speaks TLS, say. `allows` comes first."""
+        """The same for a request that `allows` admitted: behind a proxy with TLS, our own pages have another origin."""
         origin = request.getHeader(b"Origin")
         if self.everyone or origin is None:
             return b""
         return b"Access-Control-Allow-Origin: %b\r\n" % origin + (b"" if self.origins else _VARY)
 
     def allows(self, origin: str | None, host: str) -> bool:
-        """Whether a page of this origin may speak to us: no page at all, our own page, or one that is listed."""
+        """Whether a page of this origin may call us: no page (None), our own page, or a listed origin."""
         if origin is None or self.everyone:
             return True
         origin = origin.lower()
         return origin in self.origins or (host != "" and origin in (f"http://{host.lower()}", f"https://{host.lower()}"))
 
     def preflight(self, methods: bytes) -> Response:
-        """The response to OPTIONS: what may be done here."""
+        """The response to OPTIONS with these methods."""
         return Response(204, b"", b"Allow: %b\r\nAccess-Control-Allow-Methods: %b\r\n" % (methods, methods) + _PREFLIGHT)
 
 
 def cors(origins: Collection[str]) -> Cors:
-    """From the operator's list."""
+    """The Cors of the operator's list."""
     return Cors(origins=frozenset(origin.lower() for origin in origins))

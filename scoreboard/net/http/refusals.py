@@ -34,7 +34,7 @@ STATUS: Final[Mapping[Reason, int]] = {
     Reason.RATE_LIMIT_EXCEEDED: 429,
     Reason.UNAVAILABLE: 503,
 }
-#: Header lines that a reason brings along.
+#: The header lines of a reason.
 _HEADER_LINES: Final[Mapping[Reason, bytes]] = {
     Reason.ACTION_ALREADY_USED: b"Idempotent-Replayed: true\r\n",
     Reason.UNAUTHORIZED: b'WWW-Authenticate: Bearer realm="scoreboard"\r\n',
@@ -45,7 +45,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class RefusalBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A no. ``code`` is stable and so is ``error``; ``message`` is for people. The last five members are RFC 9457's."""
+    """A refusal as JSON. ``code`` and ``error`` never change; ``message`` is for people. The last five members are RFC 9457's."""
 
     success: Literal[False] = False
     error: str
@@ -60,13 +60,13 @@ class RefusalBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     instance: str | UnsetType = UNSET
 
 
-#: What a client learns of a failure of ours: that it is ours, and nothing else.
+#: All that a client learns about a fault of the server.
 FAULT: Final = RefusalBody(error="INTERNAL_ERROR", message="The server has a fault", code=5000)
 FAULT_RESPONSE: Final = Response(500, _encode(FAULT), JSON + NO_STORE)
 
 
 class Asked(Protocol):
-    """The request that is refused, as far as the refusal depends on it."""
+    """The part of a request on which its refusal depends."""
 
     path: bytes
 
@@ -75,7 +75,7 @@ class Asked(Protocol):
 
 
 def refusal_body(refusal: Refusal) -> RefusalBody:
-    """A refusal as JSON. A malformed request's message names the field itself: many clients show the message alone."""
+    """The body for a refusal. The message for a malformed request names the field too: many clients show only the message."""
     named = refusal.field is not None and refusal.reason is Reason.MALFORMED_REQUEST
     return RefusalBody(
         error=refusal.reason.name,
@@ -89,9 +89,9 @@ def refusal_body(refusal: Refusal) -> RefusalBody:
 def refused(
     refusal: Refusal, request: Asked | None = None, *, body: RefusalBody | None = None, status: int | None = None
 ) -> Response:
-    """The response to a request that is refused; a client that accepts a problem gets the members of RFC 9457 besides.
+    """The response to a request that is refused. A client that accepts problem+json also gets the members of RFC 9457.
 
-    ``body`` is what it says where that is more than the refusal, ``status`` another one than the reason's.
+    ``body`` replaces the refusal's own body where it has more members, ``status`` the status of the reason.
     """
     status = status or STATUS[refusal.reason]
     body, content_type = body or refusal_body(refusal), JSON

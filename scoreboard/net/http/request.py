@@ -1,4 +1,4 @@
-"""One request, read whole: what handlers may ask of it, and the one way in which it is answered."""
+"""HTTP request with its whole body: what handlers read of it, and `respond`, which answers it."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _AGENT_CHARS_MAX = 256
 
 
 class Listener(Protocol):
-    """What a connection uses of the port that it came to."""
+    """The part of the site that a connection uses."""
 
     registry: ConnectionRegistry
     http_limits: HttpLimits
     proxies: Proxies
     resource: IResource
-    #: What every response carries, and the monotonic time; both change once a second.
+    #: The header lines of every response, and the monotonic time. Both change once a second.
     header_lines: bytes
     now_s: float
 
 
 class Connection(Protocol):
-    """What a request uses of its connection."""
+    """The part of a connection that its request uses."""
 
     site: Listener
     transport: Any
@@ -44,20 +44,20 @@ class Connection(Protocol):
         """Write."""
 
     def hand_over(self, request: Request, resource: IResource) -> None:
-        """Let a resource answer, which may take the transport."""
+        """Let a resource answer. It may take the transport."""
 
 
 class Request(server.Request):
-    """A request whose head was strict and whose body was small.
+    """A request whose head was parsed strictly and whose body is within the limit.
 
-    Nothing is parsed that nobody asks for: no cookies, no form arguments, and no Content-Type by the email package,
-    which took a fifth of the reactor's time in a prototype's submissions.
+    It parses no cookies, no form arguments, and not the Content-Type: Twisted's email parser took a fifth of the reactor's
+    time for submissions in a prototype.
     """
 
     channel: Connection  # type: ignore[assignment]  # Twisted names its own channel, ours is one
-    #: The Klein endpoint that answers, for the tallies.
+    #: The Klein endpoint that answers. The site counts requests by it.
     endpoint = "none"
-    #: The player that a token or a ticket has proved.
+    #: The player that a token or a ticket proved.
     player: Player | None = None
 
     def __init__(self, channel: Connection, head: RequestHead) -> None:
@@ -67,21 +67,21 @@ class Request(server.Request):
         self.requestHeaders = head.headers
         self.for_head = head.method == b"HEAD"
         self.body = b""
-        #: Header lines that this request's answer will carry, whichever it is.
+        #: Header lines of the response to this request, in addition to those of the site.
         self.header_lines = b""
         self._body_parts = bytearray()
 
     def handleContentChunk(self, data: bytes) -> None:
-        """Keep a part of the body; the channel has seen to its size."""
+        """Keep a part of the body. The channel has checked its size."""
         self._body_parts += data
 
     @property
     def body_bytes(self) -> int:
-        """How much of the body has come."""
+        """The bytes of the body that have arrived."""
         return len(self._body_parts)
 
     def process(self) -> None:
-        """All of it is here."""
+        """Handle the request, which has arrived completely."""
         self.body = bytes(self._body_parts)
         site: Any = self.channel.site
         self.site = site
@@ -89,25 +89,25 @@ class Request(server.Request):
 
     @property
     def content_type(self) -> bytes:
-        """What the client says the body is; a compressed one is nothing that we know."""
+        """The Content-Type, b"" if the body is compressed: no handler accepts that."""
         return b"" if self.requestHeaders.hasHeader(b"Content-Encoding") else self.getHeader(b"Content-Type") or b""
 
     @property
     def client_address(self) -> str:
-        """Where the request comes from: the peer, or whom a trusted proxy speaks for."""
+        """The client's address: the peer, or the client behind a trusted proxy."""
         channel = self.channel
-        if not channel.trusted:  # which was asked once for the whole connection
+        if not channel.trusted:  # found once for the whole connection
             return channel.peer
         return channel.site.proxies.client(channel.peer, self.requestHeaders.getRawHeaders(b"X-Forwarded-For", ()))
 
     @property
     def counted_as(self) -> str:
-        """The name its limits count."""
+        """The name under which limits count the client."""
         return counted_as(self.client_address)
 
     @property
     def client_info(self) -> ClientInfo:
-        """Where it came from, for the ledger."""
+        """The client's address and program, for the ledger."""
         agent = (self.getHeader(b"User-Agent") or b"")[: 4 * _AGENT_CHARS_MAX].decode("utf-8", "replace")
         return ClientInfo(address=self.client_address, agent=agent[:_AGENT_CHARS_MAX])
 
@@ -117,14 +117,14 @@ class Request(server.Request):
         return self._disconnected or self.channel.transport is None
 
     def hand_over(self, resource: IResource) -> None:
-        """Let another resource answer, or take the whole connection, as a WebSocket does."""
+        """Let another resource answer, or take the connection over, as a WebSocket does."""
         if self.has_left:
             return
         self.content = BytesIO(self.body)
         self.channel.hand_over(self, resource)
 
     def respond(self, response: Response) -> None:
-        """Say it and be done. Nobody is told who has hung up, or whose connection is no longer ours: what was done stays done."""
+        """Send the response and finish the request. If the client has left, nothing is sent; what the handler did stays done."""
         if self.has_left:
             return
         channel = self.channel

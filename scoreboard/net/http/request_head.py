@@ -1,7 +1,7 @@
-"""The head of a request: from its bytes to values, strictly, before anything in it is believed.
+"""Parser of the head of a request: strict, so that each accepted head has only one meaning.
 
-Pure. Twisted's own reader takes what RFC 9112 forbids (no Host, two Hosts, folded lines, control characters in values);
-this one refuses it, and a head read here has one meaning only.
+Pure. Twisted's own parser accepts what RFC 9112 forbids (no Host, two Hosts, folded lines, control characters in values);
+this one refuses it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ _LENGTH_DIGITS_MAX: Final = 16
 
 
 class BadRequestHead(Exception):
-    """This is not a request; the message says why, in words of ours only."""
+    """The bytes are no valid head. The message says why and repeats nothing that the client sent."""
 
 
 class RequestHead(Value, frozen=True, kw_only=True):
-    """A request's head. ``body_bytes`` is the announced length of the body, None when it comes in chunks."""
+    """The head of a request. ``body_bytes`` is the announced length of the body, None when it comes in chunks."""
 
     method: bytes
     target: bytes
@@ -35,12 +35,12 @@ class RequestHead(Value, frozen=True, kw_only=True):
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client waits for our word before it sends the body."""
+        """Whether the client waits for status 100 before it sends the body."""
         return self.version == b"HTTP/1.1" and _only(self.headers, b"Expect").lower() == b"100-continue"
 
 
 def read_head(raw: bytes, fields_max: int) -> RequestHead:
-    """The head in ``raw``, which ends before the empty line; raises BadHead."""
+    """The head in ``raw``, which ends before the empty line. Raises BadRequestHead."""
     request_line, *field_lines = raw.split(b"\r\n")
     # Every CR and LF must be one of the line ends just split at, and no other control character but tab may occur.
     if len(raw.translate(None, _CONTROLS)) != len(raw) - 2 * len(field_lines):
@@ -70,7 +70,7 @@ def _read_fields(field_lines: list[bytes]) -> Headers:
         if not colon:
             raise BadRequestHead("A header line without a colon")
         try:
-            # Refuses names that are no tokens: a folded line and a space before the colon, too.
+            # It refuses names that are no tokens, and so folded lines and spaces before the colon.
             headers.addRawHeader(name, value.strip(b" \t"))
         except ValueError:
             raise BadRequestHead("A header name that is no token") from None
@@ -86,7 +86,7 @@ def _check_host(headers: Headers, version: bytes) -> None:
 
 
 def _body_bytes(headers: Headers, version: bytes) -> int | None:
-    """How the body is framed. Whoever says it twice, or in two ways, means to smuggle."""
+    """The length of the body, None for chunks. A head with two lengths or framings is refused: it may be request smuggling."""
     codings = headers.getRawHeaders(b"Transfer-Encoding", ())
     lengths = headers.getRawHeaders(b"Content-Length", ())
     if codings:

@@ -1,4 +1,4 @@
-"""A listener for sockets alone: no routes, no Klein, only resources that answer for themselves or take the connection over."""
+"""Root resource of the WebSocket port: a table from paths to resources, without Klein."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scoreboard.net.http.request import Request
 
 
 class ResourceByPath(Resource):
-    """The root resource of such a listener: ``by_path`` says whose a path is, ``otherwise`` answers for all others."""
+    """Resource that hands each request over to the resource of its path, or to ``otherwise``."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
 

@@ -1,6 +1,6 @@
-"""An answer before it is bytes on a wire: a status, a body, and header lines that are ready to be written.
+"""Response as a value: a status, a body, and header lines that are ready to be written.
 
-Lines are bytes from the start because nothing a client says ever gets into one; so nothing has to be escaped later.
+Header lines are bytes from the start. Nothing that a client sends gets into one, so nothing has to be escaped.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 class Response(Value, frozen=True):
-    """What a handler returns. ``lines`` are header lines, each with its CRLF; Content-Length and Date are not theirs to say."""
+    """What a handler returns. Each of ``header_lines`` ends with CRLF; Content-Length and Date are added by others."""
 
     status: int
     body: bytes = b""
     header_lines: bytes = JSON
 
     def encode(self, more_lines: bytes, *, for_head: bool = False, last: bool = False) -> bytes:
-        """The whole answer; to HEAD without its body, and with a goodbye when it is the connection's last."""
+        """The bytes of the response: without a body for HEAD, and with Connection: close if it is the connection's ``last``."""
         status = self.status
         return b"".join(
             (

@@ -1,4 +1,4 @@
-"""HTTP listener: makes the connections of a port, and keeps the header lines and the time that they share."""
+"""HTTP site: it makes the connections of a port, and keeps the header lines and the time that they share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scoreboard.net.limits import HttpLimits
 
 
 class Site(server.Site):
-    """The connections of a port. Every response carries ``header_lines`` and the Date."""
+    """Site of a port. Every response has ``header_lines`` and the Date."""
 
     protocol = Channel  # type: ignore[assignment]  # Twisted types it as the proxy that chooses between HTTP/1 and 2
 
@@ -46,7 +46,7 @@ class Site(server.Site):
         registry.every_second.append(self._tick)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A channel that knows its peer."""
+        """A channel with the address of its peer."""
         channel = cast(Channel, super().buildProtocol(addr))
         channel.peer = plain(getattr(addr, "host", ""))
         channel.trusted = self.proxies.trusts(channel.peer)
@@ -54,19 +54,19 @@ class Site(server.Site):
         return channel
 
     def log(self, request: Request) -> None:  # type: ignore[override]  # every request of this site is of this class
-        """No access log: a tally by endpoint and status, which the meter gets once a second."""
+        """Count the request by endpoint and status; the meter gets the counts once a second. There is no access log."""
         self._tallies[request.endpoint, request.code] += 1
 
     def startFactory(self) -> None:
-        """The port listens."""
-        self.registry.start()
+        """Twisted: the port listens."""
+        self.registry.add_listener()
 
     def stopFactory(self) -> None:
-        """The port is closed; open connections keep their deadlines."""
-        self.registry.stop()
+        """Twisted: the port is closed. Open connections keep their deadlines."""
+        self.registry.remove_listener()
 
     def _tick(self) -> None:
-        """The time, to the second: for deadlines, and for Date."""
+        """Set the time of deadlines and of the Date, to the second, and report the counts."""
         self.now_s = self.reactor.seconds()
         self.header_lines = b"Date: " + datetimeToString(self._now_ms() / 1000) + b"\r\n" + self._constant_lines
         for (endpoint, status), count in self._tallies.items():

@@ -1,14 +1,14 @@
-"""The shell of a WebSocket: who may open it, how long each stage of its life may take, what it may send, and how it is closed.
+"""WebSocket connection: admission, the deadlines of its stages, the rate of its frames, and its close.
 
-No timer belongs to a socket: the lobby's sweep asks each what is due. Nothing waits for a socket: what it does not take stays
-in its transport, and meanwhile it is not read from.
+A connection has no timers: the registry's sweep checks its deadlines. What a client does not read stays in the transport, and
+meanwhile nothing is read from that client.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
 from autobahn.websocket.types import ConnectionDeny
@@ -19,42 +19,36 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import ANSWERS_NOT_READ, NO_TOKEN, NOT_READ, TOO_MANY_FRAMES, CloseReason
 from scoreboard.domain.limits import RateVerdict, TokenBucket
-from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.domain.refusals import Refusal, Refused, too_many_requests
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.cors import cors
 from scoreboard.net.http.refusals import STATUS
-from scoreboard.net.limits import TOO_SLOW, LiveLimits
+from scoreboard.net.limits import LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.frames import PING, close_frame
 from scoreboard.net.websocket.handshake import check_handshake, refusal_of, refused_handshake
 from scoreboard.net.websocket.slim import SlimWebSocketProtocol
 
-NO_TOKEN: Final = CloseReason(code=4401, reason="no token came in time")
-UNREAD: Final = CloseReason(code=TOO_SLOW, reason="too slow: answers are not read")
-NOT_READ: Final = CloseReason(code=TOO_SLOW, reason="too slow: nothing is read")
-_TOO_MANY: Final = "Too many requests. Please try again later."
-TOO_MANY_FRAMES: Final = CloseReason(code=1008, reason="too many frames a second")
-
 
 class Stage(Enum):
-    """Where a connection is in its life. Each stage has a deadline; what is then due is told in ``_due``."""
+    """The stage of a connection. Each stage has a deadline; ``_deadline_passed`` says what happens then."""
 
     HANDSHAKE = auto()
     UNAUTHENTICATED = auto()
     OPEN = auto()
     PINGED = auto()
-    WRITE_BLOCKED = auto()  # an answer waits for a client that does not read, so nothing more is read from it
+    WRITE_BLOCKED = auto()  # the client does not read a response, so nothing more is read from it
     CLOSING = auto()
 
 
 class WebSocketConnection(SlimWebSocketProtocol):
-    """One WebSocket. Subclasses say what a token, a message and the end mean."""
+    """One WebSocket connection. Subclasses handle its token, its messages and its end."""
 
     factory: WebSocketFactory
 
-    #: Why we closed it; None while it is open, and if it was not we.
+    #: Why the server closed it; None while it is open, and if the server did not close it.
     close_reason: CloseReason | None = None
     _refusal: Refusal | None = None
     _ignored_bytes = 0
@@ -67,38 +61,38 @@ class WebSocketConnection(SlimWebSocketProtocol):
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether it is known who is at the other end."""
+        """Whether the client has authenticated."""
         return True
 
     def check_handshake(self, request: ConnectionRequest) -> str | None:
-        """The token that a proper handshake brings, if any; raises Refused."""
+        """The token in a valid handshake, or None. Raises Refused."""
         return check_handshake(request.path, request.params, request.headers, self.factory.cors)
 
     def authenticate(self, token: str | None) -> Refusal | None:
-        """The handshake brought this token: why it cannot be let in, or None. From now on ``gone`` will be called."""
+        """Accept the token of the handshake, or return the refusal. From now on ``disconnected`` will be called."""
 
     def disconnected(self) -> None:
-        """Nothing reaches the client any more. May be called again."""
+        """Release what the connection holds: nothing reaches the client any more. It may be called again."""
 
-    # The connection
+    # Connection
 
     def connectionMade(self) -> None:
-        """The transport is ours."""
+        """Twisted: connected, or taken over from HTTP."""
         self.writer = SocketWriter(self.transport)
         self.message_bytes_max = self.factory.settings.message_bytes_max
         if not isinstance(self.transport.getPeer(), UNIXAddress):
             self.transport.setTcpNoDelay(True)
         self._set_stage(Stage.HANDSHAKE, self.factory.settings.handshake_timeout_s)
         if not self.factory.registry.add(self):
-            self.state = self.STATE_CLOSED  # or the request that a mount hands over at once would still be answered
+            self.state = self.STATE_CLOSED  # otherwise the request that WebSocketResource hands over next would be answered
             self.transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes from the client."""
+        """Twisted: bytes from the client."""
         if self.state == self.STATE_CLOSED:
             self._ignored_bytes += len(data)
             if self._ignored_bytes > self.factory.settings.ignored_bytes_max:
-                self.transport.pauseProducing()  # a reset might overtake our goodbye; the deadline cuts it off
+                self.transport.pauseProducing()  # an abort could make the client lose our close frame; the deadline aborts
             return
         if self.stage is Stage.PINGED:
             self.set_idle_deadline()
@@ -108,13 +102,13 @@ class WebSocketConnection(SlimWebSocketProtocol):
         self.consumeData()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is gone and leaves nothing behind."""
+        """Twisted: the connection is lost."""
         self.state = self.STATE_CLOSED
         self.disconnected()
         self.factory.registry.remove(self)
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
-        """The lobby's sweep: is anything due?"""
+        """Do what is due. The registry's sweep calls this once a second."""
         if self._deadline_s <= now_s:
             self._deadline_passed()
         elif self.state == self.STATE_OPEN and self.writer.unread_s(now_s) >= self.factory.settings.read_timeout_s:
@@ -128,14 +122,14 @@ class WebSocketConnection(SlimWebSocketProtocol):
             case Stage.UNAUTHENTICATED:
                 self.close(NO_TOKEN)
             case Stage.WRITE_BLOCKED:
-                self.close(UNREAD)
+                self.close(ANSWERS_NOT_READ)
             case Stage.OPEN:
                 self._set_stage(Stage.PINGED, self.factory.settings.ping_timeout_s)
-                if self.writer.drained:  # else the peer has something to answer TCP for
+                if self.writer.drained:  # else TCP itself finds out whether the peer is alive
                     self.writer.offer(PING)
 
     def set_idle_deadline(self) -> None:
-        """All is well, for as long as this takes: a stranger's time, or the time to the next ping."""
+        """Set the deadline of a client that has just sent something: for authentication, or for the next ping."""
         settings = self.factory.settings
         if self.is_authenticated:
             self._set_stage(Stage.OPEN, settings.ping_interval_s)
@@ -146,12 +140,12 @@ class WebSocketConnection(SlimWebSocketProtocol):
         self.stage = stage
         self._deadline_s = self.factory.clock.seconds() + seconds
 
-    # The handshake
+    # Handshake
 
     def onConnect(  # type: ignore[override]  # Autobahn waits for a Deferred, its signature does not say so
         self, request: ConnectionRequest
     ) -> Deferred[None] | None:
-        """Autobahn has a proper request: may it come in?"""
+        """Autobahn: admit a valid request. Raises ConnectionDeny."""
         factory = self.factory
         try:
             token = self.check_handshake(request)
@@ -162,17 +156,16 @@ class WebSocketConnection(SlimWebSocketProtocol):
         if factory.check_rate is None:
             self._admit(address, token)
             return None
-        self.transport.pauseProducing()  # or what comes meanwhile would be taken for another handshake
+        self.transport.pauseProducing()  # bytes that arrive meanwhile would be parsed as another handshake
         return ensureDeferred(self._admit_after_check(factory.check_rate(address), address, token))
 
-    async def _admit_after_check(self, knocked: Awaitable[RateVerdict], address: str, token: str | None) -> None:
-        verdict = await knocked
-        if self.state == self.STATE_CLOSED:  # it has gone; Autobahn must not open it now
+    async def _admit_after_check(self, check: Awaitable[RateVerdict], address: str, token: str | None) -> None:
+        verdict = await check
+        if self.state == self.STATE_CLOSED:  # the client has left; Autobahn must not open it now
             raise ConnectionDeny(ConnectionDeny.SERVICE_UNAVAILABLE, "gone")
         self.transport.resumeProducing()
         if verdict.refused is not None:
-            wait_s = -(-verdict.retry_after_ms // 1000)
-            raise self._denial(Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=_TOO_MANY, retry_after_s=wait_s))
+            raise self._denial(too_many_requests(verdict.retry_after_ms))
         self._admit(address, token)
 
     def _admit(self, address: str, token: str | None) -> None:
@@ -185,29 +178,29 @@ class WebSocketConnection(SlimWebSocketProtocol):
         return ConnectionDeny(STATUS[refusal.reason], refusal.message)
 
     def failHandshake(self, reason: str, code: int = 400, responseHeaders: Any = None) -> None:
-        """Answer in HTTP, then close."""
+        """Autobahn: refuse the handshake with an HTTP response, then close."""
         if self.state == self.STATE_CONNECTING:
             refusal = self._refusal or refusal_of(code, reason)
             self.writer.offer(refused_handshake(refusal, code, dict(responseHeaders or ())))
             self.dropConnection()
 
     def onOpen(self) -> None:
-        """The handshake is over."""
+        """Autobahn: the handshake is done."""
         super().onOpen()
         self.set_idle_deadline()
 
     def onFrameBegin(self) -> None:
-        """A frame of any kind begins. Empty ones count too."""
+        """Autobahn: a frame of any kind begins. Empty ones count too."""
         factory = self.factory
         if self._frames.hit(factory.frames, 1, int(factory.clock.seconds() * 1000))[0]:
             super().onFrameBegin()
         else:
             self.close(TOO_MANY_FRAMES)
 
-    # Out
+    # Writing and closing
 
     def reply(self, data: bytes) -> None:
-        """Write what answers the client. While it does not leave, we read no more, so that asking costs us nothing."""
+        """Write a response. Nothing more is read from the client until it has read this: it cannot make us buffer much."""
         self.writer.offer(data)
         if self.stage in (Stage.UNAUTHENTICATED, Stage.OPEN, Stage.PINGED) and not self.writer.drained:
             self._set_stage(Stage.WRITE_BLOCKED, self.factory.settings.write_timeout_s)
@@ -215,20 +208,20 @@ class WebSocketConnection(SlimWebSocketProtocol):
             self.transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """The transport has nothing left to write (or asks a first time, see `registerProducer`)."""
+        """Twisted: the transport has written all (or calls once at `registerProducer`)."""
         if self.stage is Stage.WRITE_BLOCKED and self.writer.drained:
             self._read_again()
             self.set_idle_deadline()
 
     def stopProducing(self) -> None:
-        """The transport is gone; ``connectionLost`` sees to it."""
+        """Twisted: the transport is closed. ``connectionLost`` follows."""
 
     def _read_again(self) -> None:
         self.transport.unregisterProducer()
         self.transport.resumeProducing()
 
     def close(self, close_reason: CloseReason) -> None:
-        """Say why, let the client see the end of the stream, and give it a moment to do the same."""
+        """Send a close frame, close our half, and give the client a moment to close its own."""
         if self.state == self.STATE_OPEN:
             self.close_reason = close_reason
             self._end(close_reason.code)
@@ -238,24 +231,24 @@ class WebSocketConnection(SlimWebSocketProtocol):
             self.dropConnection(abort=True)
 
     def dropConnection(self, abort: bool = False) -> None:
-        """Close without a further word, at once or when all is written.
+        """Autobahn: close without a close frame, at once with ``abort``, else when all is written.
 
-        After a close frame the client sees the end of the stream, as in `part`: closing both ways would reset the connection for
-        whatever it still sends, and that may cost it what we said last.
+        After the handshake only our half is closed, as in `close`: if both were closed while the client still sends, the
+        connection would be reset, and the client could lose what was sent last.
         """
         if self.state == self.STATE_CLOSED:
             return
-        shaking_hands = self.state == self.STATE_CONNECTING
+        in_handshake = self.state == self.STATE_CONNECTING
         self._end()
         if abort:
             self.transport.abortConnection()
-        elif not shaking_hands:
+        elif not in_handshake:
             self.writer.close_writing()
         else:
             self.transport.loseConnection()
 
     def _end(self, code: int = 0) -> None:
-        self.state = self.STATE_CLOSED  # for Autobahn too: it reads no further frame
+        self.state = self.STATE_CLOSED  # Autobahn then reads no further frame
         if self.stage is Stage.WRITE_BLOCKED:
             self._read_again()
         self._set_stage(Stage.CLOSING, self.factory.settings.close_timeout_for(code))
@@ -263,10 +256,10 @@ class WebSocketConnection(SlimWebSocketProtocol):
 
 
 class WebSocketFactory(WebSocketServerFactory):
-    """Makes shells of one kind, all in one lobby.
+    """Factory of connections of one kind in one registry.
 
-    ``address_of`` tells whom limits count, from the peer's address and the X-Forwarded-For header. ``knock`` asks the gate for
-    such an address before the handshake is answered; None when whoever mounts us has asked already.
+    ``address_of`` gives the name under which limits count a client, from the peer's address and X-Forwarded-For. ``check_rate``
+    asks the rate limiter for this name before the handshake is answered; None if the resource has asked already.
     """
 
     noisy = False

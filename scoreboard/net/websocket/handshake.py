@@ -1,4 +1,4 @@
-"""The handshake: who may open a socket, told from the request alone, and how a refusal looks in HTTP."""
+"""WebSocket handshake: it checks the request, and makes the HTTP response of a refusal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from scoreboard.net.http.bearer import bearer
 from scoreboard.net.http.cors import Cors
 from scoreboard.net.http.refusals import refused
 
-#: Header lines that a status brings along.
+#: The header lines of a status.
 _HEADER_LINES: Final[Mapping[int, bytes]] = {
     HTTPStatus.METHOD_NOT_ALLOWED: b"Allow: GET\r\n",
     HTTPStatus.UPGRADE_REQUIRED: b"Upgrade: websocket\r\nConnection: Upgrade\r\n",
 }
 PATHS: Final = ("/", "/ws")
-#: What a token is called where it must not be: in a URL it ends up in logs and histories.
+#: Names of query parameters with a token. A token must not be in a URL: it would end up in logs and histories.
 _TOKEN_NAMES: Final = frozenset({"token", "access_token", "jwt", "auth", "authorization"})
 _FOREIGN: Final = Refusal(reason=Reason.FORBIDDEN, message="This origin is not allowed")
 _NOWHERE: Final = Refusal(reason=Reason.NOT_FOUND, message="There is nothing here; the socket is at /ws")
@@ -28,7 +28,7 @@ _IN_THE_QUERY: Final = Refusal(
 
 
 def check_handshake(path: str, query: Collection[str], headers: Mapping[str, str], cors: Cors) -> str | None:
-    """The token that the handshake brings, or None. ``headers`` by lower-case name. Raises Refused."""
+    """The token in the handshake, or None. ``headers`` are by lower-case name. Raises Refused."""
     if path not in PATHS:
         raise Refused(_NOWHERE)
     check_page(query, headers, cors)
@@ -42,7 +42,7 @@ def check_handshake(path: str, query: Collection[str], headers: Mapping[str, str
 
 
 def check_page(query: Collection[str], headers: Mapping[str, str], cors: Cors) -> None:
-    """Refuse what a foreign page asks, and what carries a token in its URL. Raises Refused."""
+    """Raise Refused if a page of another origin sent the request, or if its URL contains a token."""
     if any(name.lower() in _TOKEN_NAMES for name in query):
         raise Refused(_IN_THE_QUERY)
     if not cors.allows(headers.get("origin"), headers.get("host", "")):
@@ -50,7 +50,7 @@ def check_page(query: Collection[str], headers: Mapping[str, str], cors: Cors) -
 
 
 def refusal_of(status: int, message: str) -> Refusal:
-    """A refusal for what Autobahn found wrong with a request. Of a fault of ours nothing is told."""
+    """The refusal for a request that Autobahn found wrong. For a fault of the server it reveals nothing."""
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return _OUR_FAULT
     reason = Reason.METHOD_NOT_ALLOWED if status == HTTPStatus.METHOD_NOT_ALLOWED else Reason.MALFORMED_REQUEST
@@ -58,7 +58,7 @@ def refusal_of(status: int, message: str) -> Refusal:
 
 
 def refused_handshake(refusal: Refusal, status: int, headers: Mapping[str, str]) -> bytes:
-    """The whole response to a refused handshake, with the headers that Autobahn wants; the connection closes after it."""
+    """The whole response to a refused handshake, with Autobahn's headers. The connection is closed after it."""
     extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
     response = refused(refusal, status=status)
     return response.encode(extra + _HEADER_LINES.get(status, b""), last=True)

@@ -1,4 +1,4 @@
-"""The mount: a WebSocket in a twisted.web resource tree. The connection leaves HTTP for good, and HTTP is told so."""
+"""WebSocket resource: it takes a connection over from a twisted.web resource tree. The connection never returns to HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 
 
 class WebSocketResource(Resource):
-    """Hands the connection of any request over to a protocol of ``factory``, request head and all."""
+    """Resource that hands the connection of every request, with the request's head, over to a protocol of ``factory``."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
 
@@ -22,9 +22,9 @@ class WebSocketResource(Resource):
         self._factory = factory
 
     def render(self, request: Any) -> int:
-        """The protocol answers from here on, also where it refuses."""
+        """Hand the connection over. From here on the protocol answers, also when it refuses."""
         channel = request.channel
-        if channel is None or channel.transport is None:  # the client left while somebody asked whether it may come
+        if channel is None or channel.transport is None:  # the client left during the rate check
             return NOT_DONE_YET
         head = _head(request)
         transport = _leave_http(channel)
@@ -40,10 +40,10 @@ class WebSocketResource(Resource):
 
 
 def _leave_http(channel: Any) -> Any:
-    """The channel's transport, which is nothing to the channel from here on.
+    """Take the transport from its channel, and return it.
 
-    Whoever waits for the request's end is told, timers are cancelled, and nothing refers to channel or request any more: they
-    would cost every socket 4 KiB.
+    Deferreds of the request's end fire, timers are cancelled, and nothing refers to the channel and the request any more: they
+    would cost each WebSocket 4 KiB.
     """
     transport = channel.transport
     transport.unregisterProducer()
@@ -54,7 +54,7 @@ def _leave_http(channel: Any) -> Any:
 
 
 def _head(request: Any) -> bytes:
-    """The request line and headers as they came, for the protocol to read."""
+    """The request line and the headers, as the protocol parses them."""
     header_lines = [b"%b %b %b" % (request.method, request.uri, request.clientproto)]
     header_lines += [b"%b: %b" % (name, value) for name, values in request.requestHeaders.getAllRawHeaders() for value in values]
     return b"\r\n".join(header_lines) + b"\r\n\r\n"

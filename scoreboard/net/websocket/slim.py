@@ -1,9 +1,10 @@
 # ruff: noqa: N815 -- the names are Autobahn's
-"""Autobahn's server protocol, made lean: what is the same for every socket stands on the class, what only the handshake needs
-is dropped after it, and a message is gathered in one buffer that never outgrows its limit.
+"""Autobahn's server protocol with less memory for each connection.
 
-Autobahn sets some sixty attributes on every connection (two Deferreds, statistics, options copied from the factory, a validator);
-an idle socket costs 8 KiB that way and 3 KiB this way (docs/performance.md).
+Attributes with the same value for every connection are on the class, those of the handshake are deleted after it, and a message
+is collected in one buffer within its limit. Autobahn itself sets about sixty attributes on each connection (two Deferreds,
+statistics, options of the factory, a validator): an idle connection takes 8 KiB with Autobahn's and 3 KiB with this class
+(docs/performance.md).
 """
 
 from __future__ import annotations
@@ -17,14 +18,10 @@ from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.wamp.types import TransportDetails
 from autobahn.websocket.protocol import TrafficStats
 
-from scoreboard.domain.close_reasons import CloseReason
+from scoreboard.domain.close_reasons import MESSAGE_TOO_BIG, NOT_UTF8, ONLY_TEXT, CloseCode, CloseReason
 
-BINARY: Final = CloseReason(code=1003, reason="only text is understood")
-NOT_UTF8: Final = CloseReason(code=1007, reason="the text is not UTF-8")
-TOO_BIG: Final = CloseReason(code=1009, reason="the message is too big")
-
-#: What Autobahn notes during a handshake and nobody asks for afterwards.
-_NOTES: Final = (
+#: The attributes that Autobahn sets during a handshake and does not read after it.
+HANDSHAKE_NOTES: Final = (
     *("http_request_data", "http_status_line", "http_headers", "http_request_uri", "http_request_path", "http_request_params"),
     *("http_request_host", "http_response_data", "websocket_protocols", "websocket_origin", "websocket_extensions", "_wskey"),
     *("websocket_protocol_in_use", "websocket_extensions_in_use"),
@@ -32,21 +29,21 @@ _NOTES: Final = (
 
 
 class _IgnoredCallback:
-    """Whom Autobahn tells that a socket is open; who needs to know is told otherwise."""
+    """Stand-in for the Deferred that Autobahn fires when a connection opens: `onOpen` is enough."""
 
     def callback(self, _: object) -> None:
         pass
 
 
 class SlimWebSocketProtocol(WebSocketServerProtocol):
-    """Messages over RFC 6455: text, and binary where it ``takes_binary``. Subclasses write, hear and part."""
+    """Protocol of text messages (RFC 6455), and of binary ones if it ``takes_binary``. Subclasses write, receive and close."""
 
-    transport: Any  # a TCP connection; Twisted's ITransport promises less than one keeps
+    transport: Any  # a TCP connection, which has more methods than Twisted's ITransport
     log = txaio.make_logger("warn")  # type: ignore[attr-defined]  # txaio gets it when Autobahn chooses Twisted
 
     CONFIG_ATTRS = []  # noqa: RUF012
     logOctets = logFrames = trackTimings = webStatus = maskServerFrames = serveFlashSocketPolicy = False
-    utf8validateIncoming = False  # see onMessageFrameData: Autobahn's own wants a validator for every socket
+    utf8validateIncoming = False  # onMessageFrameData does it; Autobahn needs a validator for each connection
     requireMaskedClientFrames = applyMask = failByDrop = True
     echoCloseCodeReason = failedByMe = wasClean = False
     openHandshakeTimeout = closeHandshakeTimeout = autoPingInterval = maxConnections = trustXForwardedFor = 0
@@ -55,57 +52,57 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
     is_open = _IgnoredCallback()
     trafficStats = TrafficStats()
     _transport_details = TransportDetails()
-    allowedOriginsPatterns = (re.compile(""),)  # the origin is judged in handshake.py
+    allowedOriginsPatterns = (re.compile(""),)  # handshake.py checks the origin
     versions = (13,)
     websocket_version = 13
     peer = ""
 
     takes_binary = False
-    #: Whether the message that comes, or was just heard, is binary.
+    #: Whether the message that is being received, or was received last, is binary.
     binary = False
     message_bytes_max: int
     _message: bytearray | None = None
-    _half = b""  # of a character: its other bytes are still to come
+    _half = b""  # the bytes of a character whose other bytes have not arrived
 
-    def __init__(self) -> None:  # in place of Autobahn's, which makes Deferreds and details that nobody here asks for
+    def __init__(self) -> None:  # without Autobahn's own, which makes Deferreds and details that are not used
         self.state = self.STATE_CONNECTING
         self.data = b""
 
     def message_received(self, message: bytes) -> None:
-        """A whole message came; if it is text, it is UTF-8."""
+        """Handle a whole message. A text message is valid UTF-8."""
         raise NotImplementedError
 
     def reply(self, data: bytes) -> None:
-        """Write what answers the client."""
+        """Write a response to the client."""
         raise NotImplementedError
 
     def close(self, close_reason: CloseReason) -> None:
-        """Close, saying why."""
+        """Send the reason, and close."""
         raise NotImplementedError
 
     def perMessageCompressionAccept(self, offers: object) -> None:
-        """No compression: one frame serves all sockets, and nothing inflates."""
+        """Accept no compression: one frame serves all connections, and no message can inflate."""
 
     def onOpen(self) -> None:
-        """The handshake is over."""
-        for name in _NOTES:
+        """Autobahn: the handshake is done."""
+        for name in HANDSHAKE_NOTES:
             delattr(self, name)
 
     def onMessageBegin(self, isBinary: bool) -> None:
-        """A message begins."""
+        """Autobahn: a message begins."""
         self.binary = isBinary
         self._half = b""
         self._message = bytearray()
         if isBinary and not self.takes_binary:
-            self._refuse(BINARY)
+            self._refuse(ONLY_TEXT)
 
     def onMessageFrameBegin(self, length: int) -> None:
-        """A frame of the message begins, and says how long it is: nothing of one that is too long is kept."""
+        """Autobahn: a frame of the message begins. If the message gets too long, nothing of it is kept."""
         if self._message is not None and len(self._message) + length > self.message_bytes_max:
-            self._refuse(TOO_BIG)
+            self._refuse(MESSAGE_TOO_BIG)
 
     def onMessageFrameData(self, payload: bytes) -> None:
-        """More of the frame. Text that can no longer become UTF-8 is refused at the first byte that says so."""
+        """Autobahn: bytes of the frame. A text is refused at the first byte that makes it invalid UTF-8."""
         if self._message is None:
             return
         self._message += payload
@@ -117,10 +114,10 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
                 self._refuse(NOT_UTF8)
 
     def onMessageFrameEnd(self) -> None:
-        """The frame is whole; the message may not be."""
+        """Autobahn: a frame ends, but perhaps not the message."""
 
     def onMessageEnd(self) -> None:
-        """The message is whole."""
+        """Autobahn: the message ends."""
         message, self._message = self._message, None
         if message is None:
             return
@@ -130,14 +127,14 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
             self.message_received(bytes(message))
 
     def _refuse(self, close_reason: CloseReason) -> None:
-        """Nothing of this message is heard."""
+        """Drop the message, and close."""
         self._message = None
         self.close(close_reason)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """Whatever Autobahn writes by itself: the 101, pongs, the answer to a close frame."""
+        """Autobahn: write the 101, a pong or the answer to a close frame."""
         self.reply(data)
 
-    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
-        """What Autobahn does when the client breaks RFC 6455; its own way would go on reading."""
+    def _fail_connection(self, code: int = CloseCode.GOING_AWAY, reason: str = "going away") -> None:
+        """Autobahn: the client broke RFC 6455. Autobahn's own method would go on reading."""
         self.close(CloseReason(code=code, reason=reason))

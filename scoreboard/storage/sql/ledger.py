@@ -8,10 +8,11 @@ every await has a deadline.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from typing_extensions import override
 
+from scoreboard.background import Counter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
@@ -19,12 +20,9 @@ from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.standings import Standing
 from scoreboard.failpoints import Failpoint, no_failpoint
-from scoreboard.storage.sql.award import AwardWriter
-from scoreboard.storage.sql.commit_order import CommitOrder
-from scoreboard.storage.sql.probes import SqlProbe
-from scoreboard.storage.sql.queries import LedgerQueries
 from scoreboard.storage.sql.stores import SqlStore, store_opener
-from scoreboard.storage.sql.thread import Counter, Reactor, SqlThread, stop_threads
+from scoreboard.storage.sql.thread import Reactor
+from scoreboard.storage.sql.threaded_store import ThreadedStore
 
 WRITE_SECONDS_MAX: Final = 5.0
 RESET_SECONDS_MAX: Final = 65.0
@@ -37,38 +35,18 @@ READS_WAITING_MAX: Final = 256
 AUDITS_WAITING_MAX: Final = 16
 REBUILDS_WAITING_MAX: Final = 16
 PROBES_WAITING_MAX: Final = 4
-#: How long a stop waits for the calls that were made. Then it gives them up.
-STOP_SECONDS_MAX: Final = 2.0
 
 
-class SqlLedger(Ledger):
-    """A ledger in SQLite or PostgreSQL. `start` comes before the first call, `stop` after the last."""
+class SqlLedger(ThreadedStore, Ledger):
+    """A ledger in SQLite or PostgreSQL."""
 
     def __init__(self, open_store: Callable[[], SqlStore], reactor: Reactor, meter: Counter | None = None) -> None:
-        def sql_thread(name: str, build: Callable[[], Any], waiting_max: int) -> SqlThread[Any]:
-            return SqlThread(reactor, f"ledger {name}", build, waiting_max=waiting_max, meter=meter)
-
-        self._writing: SqlThread[AwardWriter] = sql_thread("writes", lambda: open_store().writes, WRITES_WAITING_MAX)
-        self._reading: SqlThread[LedgerQueries] = sql_thread("reads", lambda: open_store().reads, READS_WAITING_MAX)
-        self._auditing: SqlThread[LedgerQueries] = sql_thread("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
-        self._rebuilding: SqlThread[CommitOrder] = sql_thread("rebuilds", lambda: open_store().order, REBUILDS_WAITING_MAX)
-        self._probing: SqlThread[SqlProbe] = sql_thread("probes", lambda: open_store().commit_probe, PROBES_WAITING_MAX)
-        self._threads: tuple[SqlThread[Any], ...] = (
-            self._writing,
-            self._reading,
-            self._auditing,
-            self._rebuilding,
-            self._probing,
-        )
-
-    async def start(self) -> None:
-        """Start the threads. Each connects at its first call."""
-        for sql_thread in self._threads:
-            sql_thread.start()
-
-    async def stop(self) -> None:
-        """Finish the calls that were made, close the connections and end the threads, within about 2 s."""
-        await stop_threads(self._threads, STOP_SECONDS_MAX)
+        super().__init__(reactor, "ledger", meter)
+        self._writing = self._thread("writes", lambda: open_store().writes, WRITES_WAITING_MAX)
+        self._reading = self._thread("reads", lambda: open_store().reads, READS_WAITING_MAX)
+        self._auditing = self._thread("audits", lambda: open_store().audits, AUDITS_WAITING_MAX)
+        self._rebuilding = self._thread("rebuilds", lambda: open_store().order, REBUILDS_WAITING_MAX)
+        self._probing = self._thread("probes", lambda: open_store().commit_probe, PROBES_WAITING_MAX)
 
     @override
     async def award(

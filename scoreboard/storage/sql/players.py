@@ -7,16 +7,16 @@ and a change that waits for another server's lock delays no read. Every await ha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from typing_extensions import override
 
+from scoreboard.background import Counter
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings, SuspensionOrder
-from scoreboard.storage.sql.ledger import STOP_SECONDS_MAX
-from scoreboard.storage.sql.player_queries import PlayerQueries, PlayerWriter
 from scoreboard.storage.sql.stores import PlayerSessions, player_sessions_opener
-from scoreboard.storage.sql.thread import Counter, Reactor, SqlThread, stop_threads
+from scoreboard.storage.sql.thread import Reactor
+from scoreboard.storage.sql.threaded_store import ThreadedStore
 
 READ_SECONDS_MAX: Final = 3.0
 CHANGE_SECONDS_MAX: Final = 5.0
@@ -24,26 +24,13 @@ READS_WAITING_MAX: Final = 256
 CHANGES_WAITING_MAX: Final = 64
 
 
-class SqlPlayerStore(PlayerStore):
-    """A player store in SQLite or PostgreSQL. `start` comes before the first call, `stop` after the last."""
+class SqlPlayerStore(ThreadedStore, PlayerStore):
+    """A player store in SQLite or PostgreSQL."""
 
     def __init__(self, open_store: Callable[[], PlayerSessions], reactor: Reactor, meter: Counter | None = None) -> None:
-        self._reading: SqlThread[PlayerQueries] = SqlThread(
-            reactor, "player store reads", lambda: open_store().reads, waiting_max=READS_WAITING_MAX, meter=meter
-        )
-        self._changing: SqlThread[PlayerWriter] = SqlThread(
-            reactor, "player store changes", lambda: open_store().changes, waiting_max=CHANGES_WAITING_MAX, meter=meter
-        )
-        self._threads: tuple[SqlThread[Any], ...] = (self._changing, self._reading)
-
-    async def start(self) -> None:
-        """Start the threads. Each connects at its first call."""
-        for sql_thread in self._threads:
-            sql_thread.start()
-
-    async def stop(self) -> None:
-        """Finish the calls that were made, close the connections and end the threads, within about 2 s."""
-        await stop_threads(self._threads, STOP_SECONDS_MAX)
+        super().__init__(reactor, "player store", meter)
+        self._changing = self._thread("changes", lambda: open_store().changes, CHANGES_WAITING_MAX)
+        self._reading = self._thread("reads", lambda: open_store().reads, READS_WAITING_MAX)
 
     @override
     async def achievements(self, user_id: str) -> list[Achievement]:

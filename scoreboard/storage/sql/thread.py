@@ -20,6 +20,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from scoreboard.background import Counter, report_failure, run_in_background
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.storage.sql.thread_worker import B, Call, StoreSilent, Worker
 
@@ -47,13 +48,6 @@ class Reactor(Protocol):
 
     def callFromThread(self, callable: Callable[..., Any], *args: Any) -> None:
         """Call in the reactor's thread, from any thread."""
-
-
-class Counter(Protocol):
-    """The method of a Meter that a SqlThread uses."""
-
-    def count(self, name: str, by: int = 1, **labels: str) -> None:
-        """Add to a counter."""
 
 
 class NoCounter:
@@ -234,37 +228,37 @@ class SqlThread(Generic[B]):
 
     def _probe(self) -> None:
         self._next_probe = self._reactor.callLater(PROBE_EVERY_S, self._probe)
-        if not self._has_spare():
-            return
+        if self._has_spare():
+            run_in_background("sql_probe", self._probe_from_new_thread(), self._meter)
+
+    async def _probe_from_new_thread(self) -> None:
         worker = self._start_worker(SimpleQueue())
         call: Call[B] = Call(lambda blocking: blocking.probe())
         call.waits = False
         alarm = self._probing[worker] = self._reactor.callLater(PROBE_S_MAX, self._expire, call, PROBE_S_MAX)
-
-        def probed(result: Any) -> None:
-            if self._probing.pop(worker, None) is None:
-                return  # another probe was faster
-            if alarm.active():
-                alarm.cancel()
-            self._close_circuit(worker, result)
-
-        call.answer.addBoth(probed).addErrback(self._log_failed_probe)
         worker.calls.put(call)
+        failure: Failure | None = None
+        try:
+            await call.answer
+        except Exception:
+            failure = Failure()
+        if self._probing.pop(worker, None) is None:
+            return  # another probe was faster
+        if alarm.active():
+            alarm.cancel()
+        self._close_circuit(worker, failure)
 
-    def _close_circuit(self, worker: Worker[B], result: Any) -> None:
+    def _close_circuit(self, worker: Worker[B], failure: Failure | None) -> None:
         """Serve calls again if a probe was answered, be it with an error: a store that answers errors fails calls quickly."""
-        if isinstance(result, Failure):
-            if worker in self._leaving or result.check(StoreSilent):
+        if failure is not None:
+            if worker in self._leaving or failure.check(StoreSilent):
                 return  # the worker ends by itself
-            if not result.check(StoreUnavailable):
-                self._log_failed_probe(result)
+            if not failure.check(StoreUnavailable):
+                report_failure("sql_probe", self._meter, failure)
         self._stop_probing()
         self._worker = worker
-        said = f": {result.getErrorMessage()}" if isinstance(result, Failure) else ""
+        said = "" if failure is None else f": {failure.getErrorMessage()}"
         self._log.info("{sql_thread}: the database answers again{said}", sql_thread=self._name, said=said)
-
-    def _log_failed_probe(self, failure: Failure) -> None:
-        self._log.failure("{sql_thread}: a probe failed", failure, sql_thread=self._name)
 
     def _stop_probing(self) -> None:
         if self._next_probe is not None and self._next_probe.active():

@@ -1,0 +1,1 @@
+"""The network edge: what it relies on inside Twisted, Autobahn and txredisapi."""

@@ -1,0 +1,169 @@
+"""The private names of dependencies that we use are still as we use them, and we use no others.
+
+An upgrade that fails here may need a change in the code that the sentence names.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.net.internals import DOCUMENTED, INTERNALS, Internal
+
+ROOT: Final = Path(__file__).parents[2]
+OURS: Final = ("scoreboard", "cli", "config")
+SOURCES: Final = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
+#: `os._exit` is documented in spite of its name.
+STANDARD: Final = frozenset({"_exit"})
+NAMES: Final = frozenset(internal.name for internal in INTERNALS) | {"_ChunkedTransferDecoder", "_IdentityTransferDecoder"}
+
+
+@pytest.mark.parametrize("internal", INTERNALS, ids=lambda internal: internal.full_name)
+def test_an_internal_of_a_dependency_is_as_we_use_it(internal: Internal) -> None:
+    fault = internal.fault()
+    package = internal.owner.__module__.partition(".")[0]
+    assert fault is None, f"{package} {version(package)}: {internal.full_name} {fault}. We use it {internal.use}."
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def is_own(node: ast.expr) -> bool:
+    """Whether an expression is self, cls or super()."""
+    return ast.unparse(node) in ("self", "cls", "super()")
+
+
+def foreign_private_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, name) of each private attribute of another object, and of each private name that is imported."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and not is_own(node.value):
+            yield node.lineno, node.attr
+        if isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, alias.name) for alias in node.names if is_private(alias.name))
+
+
+def test_no_private_name_of_another_object_is_used_that_is_not_in_the_table() -> None:
+    used = [
+        f"{path.relative_to(ROOT)}:{lineno} {name}"
+        for path in SOURCES
+        for lineno, name in foreign_private_names(ast.parse(path.read_text()))
+        if name not in NAMES | STANDARD
+    ]
+    assert used == []
+
+
+def names_set_on_others(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, name) of each attribute that is set on another object than self."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and not is_own(node.value):
+            yield node.lineno, node.attr
+
+
+def test_no_attribute_of_a_foreign_object_is_set_that_is_not_in_the_table() -> None:
+    trees = {path: ast.parse(path.read_text()) for path in SOURCES}
+    bodies = [node for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    ours = {name for body in bodies for name in names_of_self(body, ast.Store) | declared(body)}
+    found = [
+        f"{path.relative_to(ROOT)}:{lineno} {name}"
+        for path, tree in trees.items()
+        for lineno, name in names_set_on_others(tree)
+        if name not in NAMES | DOCUMENTED | ours
+    ]
+    assert found == []
+
+
+def declared(definition: ast.ClassDef) -> set[str]:
+    """The names that a class declares, with a value or without."""
+    return {ast.unparse(node.target) for node in definition.body if isinstance(node, ast.AnnAssign)} | class_attributes(
+        definition
+    )
+
+
+def our_classes() -> Iterator[tuple[type, list[type]]]:
+    """(a class of ours, its bases in dependencies) of all modules."""
+    for path in SOURCES:
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if "versions" in path.parts or path.parent.name == "schema":  # migrations: Alembic imports them itself
+            continue
+        for one in vars(importlib.import_module(module)).values():
+            if inspect.isclass(one) and one.__module__ == module:
+                yield (
+                    one,
+                    [base for base in one.__mro__ if base.__module__.partition(".")[0] not in {*OURS, *sys.stdlib_module_names}],
+                )
+
+
+def body_of(one: type) -> ast.ClassDef | None:
+    try:
+        [definition] = ast.parse(textwrap.dedent(inspect.getsource(one))).body
+    except (OSError, TypeError):  # it is written in C, or made at run time
+        return None
+    return definition if isinstance(definition, ast.ClassDef) else None
+
+
+def names_of_self(definition: ast.ClassDef, *contexts: type[ast.expr_context]) -> set[str]:
+    return {
+        node.attr
+        for node in ast.walk(definition)
+        if isinstance(node, ast.Attribute) and is_own(node.value) and isinstance(node.ctx, contexts)
+    }
+
+
+def class_attributes(definition: ast.ClassDef) -> set[str]:
+    assigned = [node for node in definition.body if isinstance(node, ast.Assign)]
+    annotated = {ast.unparse(node.target) for node in definition.body if isinstance(node, ast.AnnAssign) and node.value}
+    return annotated | {ast.unparse(target) for node in assigned for target in node.targets}
+
+
+def methods(definition: ast.ClassDef) -> set[str]:
+    return {node.name for node in definition.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+def of_dependencies(bases: list[type]) -> set[str]:
+    """Every name that a dependency's classes define or set on an instance."""
+    bodies = [body for body in map(body_of, bases) if body is not None]
+    return {name for base in bases for name in vars(base)} | {name for body in bodies for name in names_of_self(body, ast.Store)}
+
+
+def test_no_class_uses_an_internal_of_its_base_that_is_not_in_the_table() -> None:
+    found = []
+    for one, bases in our_classes():
+        definition = body_of(one)
+        if not bases or definition is None:
+            continue
+        private = names_of_self(definition, ast.Load, ast.Store) | methods(definition) | class_attributes(definition)
+        set_by_us = names_of_self(definition, ast.Store) | class_attributes(definition)
+        names = {name for name in private if is_private(name)} | set_by_us
+        names = {name for name in names & of_dependencies(bases) if not name.startswith("__")}
+        found += [f"{one.__module__}.{one.__qualname__}.{name}" for name in sorted(names - NAMES - DOCUMENTED)]
+    assert found == []
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_only_net_imports_the_insides_of_http_and_autobahn() -> None:
+    inside = ("twisted.web.http.", "autobahn.", "txaio.")
+    found = [
+        f"{path.relative_to(ROOT)}:{lineno} {name}"
+        for path in SOURCES
+        if path.relative_to(ROOT).parts[:2] != ("scoreboard", "net")
+        for lineno, name in imports(ast.parse(path.read_text()))
+        if f"{name}.".startswith(inside)
+    ]
+    assert found == []
