@@ -1,4 +1,4 @@
-"""What one listener is told of news besides the board: what it reached, what others did, all that it missed. Pure."""
+"""Events for one listener besides the board: its player's own, those of spectated players, and those that it missed. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scoreboard.domain.standings import milestone
 
 
 def player_events(change: ScoreChanged) -> Iterable[Event]:
-    """What a player is told of a move besides the move: the best top that it entered, and the milestones that it unlocked."""
+    """Yield a player's own events of a change: the best top that the player entered, and the milestones unlocked."""
     entered = milestone(change.rank, change.previous_rank)
     if entered is not None and change.rank is not None:
         yield RankAchieved(
@@ -30,7 +30,7 @@ def player_events(change: ScoreChanged) -> Iterable[Event]:
 
 
 def spectator_events(change: ScoreChanged) -> tuple[PlayerActed, ...]:
-    """What spectators are told of a move: each deed that it was made of."""
+    """Return the spectators' events of a change: one for each of its awards."""
     return tuple(
         [
             PlayerActed(
@@ -47,10 +47,10 @@ def spectator_events(change: ScoreChanged) -> tuple[PlayerActed, ...]:
 
 
 def missed(history: History, user_id: str, watched: Collection[str] = ()) -> tuple[Event, ...] | None:
-    """What ticks would have told a player's listener, as one tick: moves that the top does not show, the top, the own news, and
-    the deeds of those that it watches.
+    """Return what a listener in the room missed, as one tick would send it: changes that the top does not show, the top, its
+    player's own events, and the awards of the players that it follows.
 
-    Nothing where nothing changed; None where the history does not reach back so far.
+    Empty if nothing changed; None if the history does not reach back.
     """
     if history.changes is None:
         return None
@@ -67,7 +67,7 @@ def missed(history: History, user_id: str, watched: Collection[str] = ()) -> tup
 
 
 def missed_own(history: History, user_id: str, watched: Collection[str] = ()) -> tuple[Event, ...] | None:
-    """The same for a player's listener in no room, which is told its own news and whom it watches alone."""
+    """Return what a listener in no room missed: its player's own events, and the awards of the players that it follows."""
     return None if history.changes is None else tuple(_own(history, user_id, watched))
 
 

@@ -1,81 +1,70 @@
-"""The leaderboard room: who is in it, which top each of them knows, and who is to hear what of a tick.
+"""Leaderboard room: its members, the top that each of them knows, and the events of a tick for each of them.
 
-The top is told with what was told before, so that a wire may say only how they differ. Whoever came in with another top than
-the room was told is a *newcomer* until the next tick, which tells it from there.
+An event with the top also holds the top that its readers know, so that an encoder can send the difference alone. A member that
+joined with another top than the room's is a *newcomer* until the next tick, which sends it the difference to its own top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scoreboard.boundaries.announcer import EventEncoder, Listener
+from scoreboard.actors.members import Groups, Member
+from scoreboard.boundaries.announcer import EventEncoder
 from scoreboard.domain.board_pages import Page, Row
 from scoreboard.domain.events import BoardChanged, Event, ScoreChanged
 
-#: Who is still to hear something, and what.
-Audience = tuple[dict[Listener, None], bytes]
+#: Members that read the same bytes: their encoder, they themselves, and their events.
+Audience = tuple[EventEncoder, list[Member], list[Event]]
 
 
 class Room:
-    """Members by wire, because each wire frames an event once for all of its own."""
+    """Members by encoder, because an event is encoded once for all that have the same encoder. ``tick`` counts the ticks."""
 
     def __init__(self) -> None:
-        self._members: dict[EventEncoder, dict[Listener, None]] = {}
-        self._newcomers: dict[Listener, tuple[Row, ...]] = {}
+        self._members: Groups[EventEncoder] = Groups()
+        self._newcomers: dict[Member, tuple[Row, ...]] = {}
         self._sent: tuple[Row, ...] | None = None
-        self._audiences: list[dict[Listener, None]] = []
-
-    def __contains__(self, listener: Listener) -> bool:
-        return listener in self._members.get(listener.encoder, ())
+        self.tick = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._members.values()))
+        return sum(map(len, self._members.by_key.values()))
 
     @property
     def has_newcomers(self) -> bool:
-        """Whether somebody knows another top than the room was told."""
+        """Whether a member knows another top than the room's."""
         return bool(self._newcomers)
 
-    def let_in(self, listener: Listener, top: tuple[Row, ...]) -> None:
-        """One more, who knows this top."""
-        self._members.setdefault(listener.encoder, {})[listener] = None
+    def join(self, member: Member, top: tuple[Row, ...]) -> None:
+        """Add a member that knows this top. It gets nothing of a tick that has begun."""
+        self._members.add(member.listener.encoder, member)
+        member.in_room, member.joined_tick = True, self.tick
         if self._sent is None:
             self._sent = top
         elif top != self._sent:
-            self._newcomers[listener] = top
+            self._newcomers[member] = top
 
-    def leave(self, listener: Listener) -> None:
-        """One less, who hears nothing more of a tick under way either."""
-        members = self._members.get(listener.encoder)
-        if members is not None:
-            members.pop(listener, None)
-            if not members:
-                del self._members[listener.encoder]
-        for audience in self._audiences:
-            audience.pop(listener, None)
-        self._newcomers.pop(listener, None)
+    def leave(self, member: Member) -> None:
+        """Remove a member, if it is one. It gets nothing more of a tick that has begun."""
+        if member.in_room:
+            member.in_room = False
+            self._members.remove(member.listener.encoder, member)
+            self._newcomers.pop(member, None)
 
-    def parts(self, page: Page, unseen: Sequence[ScoreChanged]) -> list[Audience]:
-        """Everyone with what they are to hear: the moves, and the top if it reads otherwise than what they know."""
+    def begin_tick(self, page: Page, unseen: Sequence[ScoreChanged]) -> list[Audience]:
+        """Return the events for each member: the moves ``unseen``, and the top if it differs from what the member knows."""
+        self.tick += 1
         newcomers, self._newcomers = self._newcomers, {}
-        listener_state, self._sent = self._sent, page.rows
-        audiences: dict[tuple[EventEncoder, tuple[Row, ...] | None], dict[Listener, None]] = {}
-        for encoder, members in self._members.items():
-            audiences[encoder, listener_state] = (
-                {one: None for one in members if one not in newcomers} if newcomers else members.copy()
-            )
-        for listener, top in newcomers.items():
-            audiences.setdefault((listener.encoder, top), {})[listener] = None
+        known, self._sent = self._sent, page.rows
+        audiences: dict[tuple[EventEncoder, tuple[Row, ...] | None], list[Member]] = {}
+        for encoder, members in self._members.by_key.items():
+            audiences[encoder, known] = [one for one in members if one not in newcomers] if newcomers else list(members)
+        for member, top in newcomers.items():
+            audiences.setdefault((member.listener.encoder, top), []).append(member)
         parts: list[Audience] = []
-        for (encoder, known), audience in audiences.items():
+        for (encoder, top_known), audience in audiences.items():
             events: list[Event] = [*unseen]
-            if known != page.rows:
-                events.append(BoardChanged(page=page, before=known))
+            if top_known != page.rows:
+                events.append(BoardChanged(page=page, before=top_known))
             if events and audience:
-                parts.append((audience, b"".join(map(encoder.frame, events))))
-        self._audiences = [audience for audience, _ in parts]
+                parts.append((encoder, audience, events))
         return parts
-
-    def end_tick(self) -> None:
-        """Whoever has not heard it by now will not."""
-        self._audiences = []

@@ -1,75 +1,59 @@
-"""The spectators: who follows whose actions. Seats are few for each client, and none is given to whom the player forbids it."""
+"""Spectators: which listeners follow the awards of which players. A listener follows few, and only players that allow it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Final, TypeVar
+from typing import Final
 
-from scoreboard.boundaries.announcer import Listener
+from scoreboard.actors.members import Groups, Member
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED, Refusal
 
 SPECTATED_PER_LISTENER_MAX: Final = 32
 
-One = TypeVar("One")
-Other = TypeVar("Other")
-
 
 class Spectators:
-    """Seats, by player and by listener. ``forbids`` says whether a player wants none; it may raise StoreUnavailable."""
+    """Spectators by player. ``forbids`` answers whether a player forbids spectators; it may raise StoreUnavailable."""
 
     def __init__(self, forbids: Callable[[str], bool]) -> None:
         self._forbids = forbids
-        self._watching: dict[str, dict[Listener, None]] = {}
-        self._watched: dict[Listener, dict[str, None]] = {}
+        self._watching: Groups[str] = Groups()
 
-    def admit(self, listener: Listener, user_id: str) -> Refusal | None:
-        """A seat, or why there is none. Admins may watch anyone, and everyone themselves. Raises StoreUnavailable.
+    def add(self, member: Member, user_id: str) -> Refusal | None:
+        """Let a member follow a player, or refuse it. Admins may follow all players, and all players themselves.
 
-        A seat that is there already stays until the player forbids it.
+        Raises StoreUnavailable; a member that follows the player already then goes on.
         """
-        if len({*self._watched.get(listener, ()), user_id}) > SPECTATED_PER_LISTENER_MAX:
+        if len({*member.watched, user_id}) > SPECTATED_PER_LISTENER_MAX:
             return TOO_MANY_SPECTATED
-        if not _may_always(listener, user_id) and self._forbids(user_id):
-            self.unseat(listener, user_id)
+        if not _may_always(member, user_id) and self._forbids(user_id):
+            self.remove(member, user_id)
             return NO_SPECTATORS
-        self._watched.setdefault(listener, {})[user_id] = None
-        self._watching.setdefault(user_id, {})[listener] = None
+        member.watched[user_id] = None
+        self._watching.add(user_id, member)
         return None
 
-    def shut_out(self, user_id: str) -> list[Listener]:
-        """The player wants none any more: those who had to give up their seats."""
-        out = [listener for listener in self.of(user_id) if not _may_always(listener, user_id)]
-        for listener in out:
-            self.unseat(listener, user_id)
-        return out
+    def remove_all(self, user_id: str) -> list[Member]:
+        """Remove and return the spectators of a player that forbids it now, but for those that always may."""
+        removed = [member for member in self.of(user_id) if not _may_always(member, user_id)]
+        for member in removed:
+            self.remove(member, user_id)
+        return removed
 
-    def unseat(self, listener: Listener, user_id: str) -> None:
-        """The seat is given up."""
-        _take_out(self._watched, listener, user_id)
-        _take_out(self._watching, user_id, listener)
+    def remove(self, member: Member, user_id: str) -> None:
+        """Let a member no longer follow a player."""
+        member.watched.pop(user_id, None)
+        self._watching.remove(user_id, member)
 
-    def leave(self, listener: Listener) -> None:
-        """All seats of a listener are given up."""
-        for user_id in tuple(self._watched.get(listener, ())):
-            self.unseat(listener, user_id)
+    def leave(self, member: Member) -> None:
+        """Let a member follow no player."""
+        for user_id in tuple(member.watched):
+            self.remove(member, user_id)
 
-    def of(self, user_id: str) -> Collection[Listener]:
-        """Who follows a player."""
-        return self._watching.get(user_id, ())
-
-    def watched_by(self, listener: Listener) -> tuple[str, ...]:
-        """Whom a listener follows."""
-        return tuple(self._watched.get(listener, ()))
+    def of(self, user_id: str) -> Collection[Member]:
+        """Return the members that follow a player."""
+        return self._watching.of(user_id)
 
 
-def _may_always(listener: Listener, user_id: str) -> bool:
-    return listener.player.role == "admin" or listener.player.user_id == user_id
-
-
-def _take_out(held: dict[One, dict[Other, None]], one: One, other: Other) -> None:
-    """Leave no empty dict behind."""
-    others = held.get(one)
-    if others is not None:
-        others.pop(other, None)
-        if not others:
-            del held[one]
+def _may_always(member: Member, user_id: str) -> bool:
+    player = member.listener.player
+    return player.role == "admin" or player.user_id == user_id

@@ -1,18 +1,18 @@
-"""The views: stretches of the board that single clients follow, beside the top that the room is told.
+"""Views: ranges of the board that single listeners follow, beside the top that the room follows.
 
-A view is *due* when something moved in it; due views are read a tick at a time, oldest first and so many rows at most, in the
-very call that reads the top. So everything of a tick is of one cursor, and what views cost is bounded however many there are: a
-look at each once a tick, and ``ROWS_PER_TICK_MAX`` rows. A step moves nobody outside the ranks that its players came from and
-went to; a step that nobody told of makes every view due.
+A view is *due* when a player in it moved. A tick reads due views, oldest first and ``ROWS_PER_TICK_MAX`` rows at most, in the
+same call as the top, so all events of a tick have one cursor. Views cost a tick no more than these rows and a check of each view.
+A step of the board moves only players between the old and the new ranks of the players that it changes. A step that this process
+does not know makes every view due.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from scoreboard.boundaries.announcer import Listener
+from scoreboard.actors.members import Member
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
 from scoreboard.domain.events import ScoreChanged, ViewChanged
 from scoreboard.domain.standings import POINTS_MAX
@@ -20,7 +20,7 @@ from scoreboard.domain.standings import POINTS_MAX
 VIEWS_MAX: Final = 10_000
 VIEWS_PER_LISTENER_MAX: Final = 4
 ROWS_PER_TICK_MAX: Final = 2_000
-#: More ranges than this in one tick are not looked through: everything is due.
+#: After more moves than this in one tick, all views are due without a check.
 _RANGES_MAX: Final = 1_000
 
 Range = tuple[int, int]
@@ -29,11 +29,10 @@ _EVERYWHERE: Final[Range] = (1, POINTS_MAX)
 
 
 class Views:
-    """Who follows which view, and what each was told of it last (None: nothing, so that a snapshot is owed)."""
+    """Which members follow which view, and the rows that each was sent last (None: none, so that it gets all rows)."""
 
     def __init__(self) -> None:
-        self._sent: dict[View, dict[Listener, tuple[Row, ...] | None]] = {}
-        self._of: dict[Listener, dict[View, None]] = {}
+        self._sent: dict[View, dict[Member, tuple[Row, ...] | None]] = {}
         self._ranges: dict[View, Range] = {}
         self._due: dict[View, None] = {}
         self._moved: list[Range] = []
@@ -44,56 +43,48 @@ class Views:
 
     @property
     def waiting(self) -> bool:
-        """Whether a tick has something to read."""
+        """Whether the next tick has a view to read."""
         return bool(self._due)
 
-    def of(self, listener: Listener) -> tuple[View, ...]:
-        """What a listener follows."""
-        return tuple(self._of.get(listener, ()))
-
-    def follow(self, listener: Listener, view: View) -> bool:
-        """Owe the listener a snapshot of the view and all that happens in it; False if there are too many views."""
-        views = self._of.get(listener, {})
-        if view not in views and len(views) >= VIEWS_PER_LISTENER_MAX:
+    def follow(self, member: Member, view: View) -> bool:
+        """Send the member the view and all its later changes. False if there are too many views."""
+        if view not in member.views and len(member.views) >= VIEWS_PER_LISTENER_MAX:
             return False
         if view not in self._sent:
             if len(self._sent) >= VIEWS_MAX:
                 return False
             self._ranges[view] = _range(view, ())
-        self._of.setdefault(listener, views)[view] = None
-        self._sent.setdefault(view, {})[listener] = None
+        member.views[view] = None
+        self._sent.setdefault(view, {})[member] = None
         self._due[view] = None
         return True
 
-    def drop(self, listener: Listener, view: View) -> None:
-        """The listener follows this view no more."""
-        views = self._of.get(listener)
-        if views is None or view not in views:
+    def drop(self, member: Member, view: View) -> None:
+        """Let the member follow this view no longer."""
+        if view not in member.views:
             return
-        del views[view]
-        if not views:
-            del self._of[listener]
+        del member.views[view]
         followers = self._sent[view]
-        del followers[listener]
+        del followers[member]
         if not followers:
             del self._sent[view], self._ranges[view]
             self._due.pop(view, None)
 
-    def drop_all(self, listener: Listener) -> None:
-        """The listener follows nothing any more."""
-        for view in self.of(listener):
-            self.drop(listener, view)
+    def drop_all(self, member: Member) -> None:
+        """Let the member follow no view."""
+        for view in tuple(member.views):
+            self.drop(member, view)
 
-    def renew(self, listener: Listener) -> None:
-        """The listener may have missed something: it is owed snapshots."""
-        for view in self.of(listener):
-            self._sent[view][listener] = None
+    def renew(self, member: Member) -> None:
+        """Send the member its views whole: it may have missed changes of them."""
+        for view in member.views:
+            self._sent[view][member] = None
             self._due[view] = None
 
     # What moves
 
     def note(self, changes: Iterable[ScoreChanged]) -> None:
-        """A step of the board moved these players."""
+        """Note the ranks between which a step of the board moved these players."""
         if not self._sent:
             return
         for change in changes:
@@ -104,13 +95,13 @@ class Views:
             self._moved = [_EVERYWHERE]
 
     def note_all(self, read: Collection[View] = ()) -> None:
-        """Nobody knows who moved; but these views were read since."""
+        """Make all views due, because a step is not known, except those that were ``read`` after it."""
         self._due.update({view: None for view in self._sent if view not in read})
 
     def take(self) -> list[View]:
-        """The views that are to be read now; what is beyond the limit stays due."""
+        """Return the views that a tick reads. Views beyond the limit of rows stay due."""
         if self._moved:
-            self._see_what_moved()
+            self._mark_moved()
         taken, rows = [], 0
         for view in self._due:
             rows += _rows_of(view)
@@ -122,25 +113,25 @@ class Views:
         return taken
 
     def put_back(self, views: Iterable[View]) -> None:
-        """They could not be read."""
+        """Make views due again that could not be read."""
         self._due.update({view: None for view in views if view in self._sent})
 
-    def news(self, view: View, page: Page, reads: Callable[[Listener], bool]) -> Iterator[tuple[Listener, ViewChanged]]:
-        """What the page tells those who follow the view and read what they are told, if it is anything new to them."""
-        if view not in self._sent:  # nobody follows it any more
+    def news(self, view: View, page: Page) -> Iterator[tuple[Member, ViewChanged]]:
+        """Yield an event for each member that follows the view, does not stall, and knows other rows than the page's."""
+        if view not in self._sent:  # the last follower has left
             return
         self._ranges[view] = _range(view, page.rows)
         followers = self._sent[view]
-        events: dict[int, ViewChanged] = {}  # those who were told the same are told the same
-        for listener, listener_state in followers.items():
-            if listener_state != page.rows and reads(listener):
-                followers[listener] = page.rows
-                known = events.get(id(listener_state))
-                if known is None:
-                    known = events[id(listener_state)] = ViewChanged(view=view, page=page, before=listener_state)
-                yield listener, known
+        events: dict[int, ViewChanged] = {}  # members that know the same rows share an event
+        for member, known in followers.items():
+            if known != page.rows and member.stalled_since_s is None:
+                followers[member] = page.rows
+                event = events.get(id(known))
+                if event is None:
+                    event = events[id(known)] = ViewChanged(view=view, page=page, before=known)
+                yield member, event
 
-    def _see_what_moved(self) -> None:
+    def _mark_moved(self) -> None:
         firsts, lasts = _merged(self._moved)
         for view, (first, last) in self._ranges.items():
             at = bisect_right(firsts, last) - 1  # the last range that begins within the view or above it
@@ -160,7 +151,7 @@ def _rows_of(view: View) -> int:
 
 
 def _range(view: View, rows: Sequence[Row]) -> Range:
-    """The ranks that a view shows or would show if there were more players; none around who is not on the board."""
+    """The ranks that a view shows, or would show if there were more players; none around a player that is not on the board."""
     match view:
         case RankRange(offset=offset, limit=limit):
             return offset + 1, offset + limit
@@ -172,7 +163,7 @@ def _range(view: View, rows: Sequence[Row]) -> Range:
 
 
 def _merged(ranges: Iterable[Range]) -> tuple[list[int], list[int]]:
-    """The ranges in order, those that overlap as one: where each begins, and where it ends."""
+    """The first and the last ranks of the ranges, in order; ranges that overlap count as one."""
     firsts: list[int] = []
     lasts: list[int] = []
     for first, last in sorted(ranges):

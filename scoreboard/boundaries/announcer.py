@@ -1,4 +1,4 @@
-"""Announcer: publishes events to listeners, in ticks."""
+"""Announcer: sends events to listeners, in ticks."""
 
 from __future__ import annotations
 
@@ -15,73 +15,80 @@ from scoreboard.domain.saved_session import ResumeResult
 
 
 class EventEncoder(Protocol):
-    """How one kind of client reads events: the same event, framed once for all of its sockets."""
+    """Encoder of events for one kind of client. Two listeners with the same encoder get the same bytes."""
 
-    def frame(self, event: Event) -> bytes:
-        """The event, ready to be written to a transport of this kind."""
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
+        """Encode events that are written in one piece, in this order. ``more``: other events follow in the same piece.
+
+        A client that can resume gets the cursor with the last event of a piece alone. So a client that is cut off in the middle
+        of a piece resumes before all of it.
+        """
 
 
 class Listener(Protocol):
-    """One socket that watches, seen from the announcer. Methods return at once and never raise."""
+    """A client that gets events, as the announcer sees it. Methods return at once and never raise."""
 
     encoder: EventEncoder
     player: Player
 
     def offer(self, frames: bytes) -> None:
-        """Hand over all that a tick owes this socket. Only called when ``drained``."""
+        """Write all that a tick has for this client. Only called while ``drained``."""
 
     @property
     def drained(self) -> bool:
         """Whether all that was offered before has left this process."""
 
     def close(self, close_reason: CloseReason) -> None:
-        """Say goodbye and close; no more is offered afterwards."""
+        """Tell the client why, and close. Nothing is offered afterwards."""
 
 
 class Announcer(Protocol):
-    """The balcony: rooms and ticks. Told, not asked."""
+    """Sends the changes of the board to listeners, at most once a tick. Only calls that read the board wait."""
 
     def enter(self, listener: Listener) -> None:
-        """A socket whose player is known: from now on it hears what is the player's own."""
+        """Add a listener, whose player is known. It gets the events of its player."""
 
     def leave(self, listener: Listener) -> None:
-        """The socket is gone, from every room."""
+        """Remove a listener from everything. Does nothing if it has not entered."""
 
     async def join(self, listener: Listener) -> Page:
-        """Into the leaderboard room; the top of the board at a cursor not older than anything the room is told later."""
+        """Add a listener to the leaderboard room. Returns the top, at a cursor not older than any event that the room gets later.
+
+        Raises StoreUnavailable, as do ``resume`` and ``catch_up``.
+        """
 
     async def resume(self, listener: Listener, since: Cursor) -> ResumeResult:
-        """Into the leaderboard room as `join`, by someone who has seen everything up to a cursor."""
+        """Add a listener to the leaderboard room that has seen everything up to a cursor."""
 
     async def catch_up(self, listener: Listener, since: Cursor) -> tuple[Event, ...] | None:
-        """The own news that a player in no room missed since a cursor; None where they are not known (any more)."""
+        """Return what a listener in no room missed of its own events since a cursor; None if the history does not reach back."""
 
     def quit(self, listener: Listener) -> None:
-        """Out of the leaderboard room, and no view is followed any more; the player's own news still come."""
+        """Remove a listener from the leaderboard room and from all views. It still gets the events of its player."""
 
     def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
-        """The next tick shows the listener a view, and those after it what changes there; a cursor that none of it is older than.
+        """Send a view with the next tick, and then its changes. Returns a cursor that none of these events is older than.
 
-        Doing it again brings another snapshot. Refused beyond four views of a listener, or 10,000 of all.
+        Following a view again sends it whole. Refused beyond four views of a listener, or 10,000 views of all.
         """
 
     def unfollow(self, listener: Listener, view: View) -> None:
-        """No more of this view."""
+        """Send no more of this view."""
 
     def spectate(self, listener: Listener, user_id: str) -> Refusal | None:
-        """From now on the listener hears of each of a player's awards, unless the player forbade it or it watches too many.
+        """Send each award of a player, unless the player forbids it or the listener follows too many players.
 
-        Answered from memory. Raises StoreUnavailable while it is not known who forbade it of late.
+        Answered from memory. Raises StoreUnavailable while the players' settings are not known.
         """
 
     def unspectate(self, listener: Listener, user_id: str) -> None:
-        """No more of this player's awards."""
+        """Send no more awards of this player."""
 
-    def shut_out(self, user_id: str) -> None:
-        """The player forbade spectators: all but admins are told so and hear no more."""
+    def end_spectating(self, user_id: str) -> None:
+        """Remove the spectators of a player that forbids them now, except admins, and notify them."""
 
-    def expel(self, user_id: str) -> None:
-        """The player was suspended: all of the player's sockets are told so and closed."""
+    def close_listeners_of(self, user_id: str) -> None:
+        """Notify and close all listeners of a player that was suspended."""
 
-    def tell(self, changes: Sequence[ScoreChanged]) -> None:
-        """One step of the board changed scores: the next tick sends the latest of each."""
+    def publish(self, changes: Sequence[ScoreChanged]) -> None:
+        """Note the changed scores of one step of the board: the next tick sends the newest of each player."""

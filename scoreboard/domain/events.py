@@ -1,4 +1,4 @@
-"""Events: what clients read of a board and of their own account."""
+"""Events of the server: what clients get about the board and about their own account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scoreboard.domain.value import Value
 
 
 class ScoreChanged(Value, frozen=True, kw_only=True):
-    """A player's total moved and the board shows it: what screens are told. See Standing for deeds and unlocked."""
+    """A player's total changed and the board shows it. ``awards`` and ``unlocked`` are those of Standing."""
 
     cursor: Cursor
     user_id: str
@@ -23,9 +23,9 @@ class ScoreChanged(Value, frozen=True, kw_only=True):
 
 
 class BoardChanged(Value, frozen=True, kw_only=True):
-    """The top of the board. ``before`` is what the room was told last, or None in a snapshot, which replaces whatever was seen.
+    """The top of the board. ``before`` are the rows that the room was sent last; None in a snapshot, which replaces all rows.
 
-    ``reset`` says that news may have been missed which nobody will tell any more.
+    ``reset`` means that events may have been missed, which are not sent any more.
     """
 
     page: Page
@@ -45,7 +45,7 @@ class RankAchieved(Value, frozen=True, kw_only=True):
 
 
 class ViewChanged(Value, frozen=True, kw_only=True):
-    """A view of the board. ``before`` is what the viewer was told last, or None in a snapshot, which replaces it."""
+    """A view of the board. ``before`` are the rows that its follower was sent last; None in a snapshot, which replaces them."""
 
     view: View
     page: Page
@@ -53,7 +53,7 @@ class ViewChanged(Value, frozen=True, kw_only=True):
 
 
 class PlayerActed(Value, frozen=True, kw_only=True):
-    """A spectated player was awarded something; the ranks are those before and after all that one tick tells."""
+    """A spectated player got an award. The ranks are those before and after all changes of one tick."""
 
     cursor: Cursor
     user_id: str
@@ -74,34 +74,34 @@ class AchievementUnlocked(Value, frozen=True, kw_only=True):
 
 
 class SpectatingEnded(Value, frozen=True, kw_only=True):
-    """The spectated player wants no spectators any more."""
+    """The spectated player forbids spectators now."""
 
     user_id: str
 
 
 class TokenExpiring(Value, frozen=True, kw_only=True):
-    """The token of whoever hears this ends soon, at ``expires_at_s``."""
+    """The client's token ends soon, at ``expires_at_s``."""
 
     expires_at_s: int
 
 
 class PlayerSuspended(Value, frozen=True, kw_only=True):
-    """The account of whoever hears this was suspended."""
+    """The client's account was suspended."""
 
     user_id: str
 
 
-#: What a state of the board is told by; each has a cursor.
+#: Events about a state of the board; each has a cursor.
 News = ScoreChanged | BoardChanged | ViewChanged | RankAchieved | PlayerActed | AchievementUnlocked
 
-#: What concerns one client and no state of the board.
+#: Events for one client, about no state of the board.
 Notice = SpectatingEnded | TokenExpiring | PlayerSuspended
 
 Event = News | Notice
 
 
 def cursor_of(event: Event) -> Cursor | None:
-    """The state of the board that an event tells, if it tells one."""
+    """Return the state of the board that an event is about; None for a notice."""
     match event:
         case BoardChanged(page=page) | ViewChanged(page=page):
             return page.cursor

@@ -1,4 +1,4 @@
-"""What is kept of a client that was lost, until it comes back. Pure values."""
+"""Saved session: what is stored of a client whose connection was lost, so that it can recover."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SESSION_KEPT_S: Final = 120
 
 
 class ResumeResult(Value, frozen=True, kw_only=True):
-    """How a listener that was away comes back: with what it missed, or (``missed`` None) with the top alone.
+    """Result of a resume: the top, and the events that were missed; None if the history does not reach back.
 
-    ``missed`` are the events that bring it to the page's cursor, which all of them carry: each player's latest, and the top.
+    All events of ``missed`` carry the page's cursor: the newest change of each player, and the top.
     """
 
     page: Page
@@ -23,14 +23,14 @@ class ResumeResult(Value, frozen=True, kw_only=True):
 
 
 class RoomSubscription(Value, frozen=True, kw_only=True):
-    """In the leaderboard room: since the snapshot at a cursor, told row operations or whole tops."""
+    """Membership of the leaderboard room, since the snapshot at a cursor, with row operations or whole tops."""
 
     since: Cursor
     rows: bool
 
 
 class Subscriptions(Value, frozen=True, kw_only=True):
-    """Where a client is. One more room is one more member here, absent by default."""
+    """Subscriptions of a client. A new kind of room is a new field, absent by default."""
 
     leaderboard: RoomSubscription | None = None
     views: tuple[View, ...] = ()
@@ -41,7 +41,7 @@ NO_SUBSCRIPTIONS = Subscriptions()
 
 
 class SavedSession(Value, frozen=True, kw_only=True):
-    """A client that was lost: its session's public and private id, whose it was, and where it was."""
+    """Session of a client: its public and its private id, its player, and its subscriptions."""
 
     sid: str
     pid: str

@@ -1,1 +1,1 @@
-"""The live wing: frames to calls, events to frames."""
+"""Live protocols: they decode what clients send into calls, and encode events for clients."""

@@ -1,8 +1,8 @@
-"""A visitor: one client that watches, whatever carries it. Who it is, and whether it is in the room."""
+"""Session of one live client, whatever its transport: its player, its encoder, and what it subscribed to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -21,19 +21,18 @@ from scoreboard.domain.value import Value
 from scoreboard.net.socket_writer import FrameSink
 from scoreboard.realtime.expiry import warn_of_end
 
-Seen = TypeVar("Seen", Page, ResumeResult)
-One = TypeVar("One")
+Joined = TypeVar("Joined", Page, ResumeResult)
 
-#: Nobody in particular, for ever.
+#: Player of a session without a token.
 UNAUTHENTICATED: Final = Player(user_id="", username="", role="spectator", expires_at_s=2**53)
 
-_WHO_ARE_YOU: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Authenticate first")
-_SOMEBODY_ELSE: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's, or of another role")
+_NO_PLAYER: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Authenticate first")
+_OTHER_PLAYER: Final = Refusal(reason=Reason.FORBIDDEN, message="The token is another player's, or of another role")
 _JOINING: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="A join is under way; wait for its answer", retry_after_s=1)
 
 
 class RecoveryResult(Value, frozen=True, kw_only=True):
-    """How a client that was lost is taken back: ``recovered`` if ``events`` are all that it missed, else they begin afresh."""
+    """Result of a recovery: if ``recovered``, ``events`` are all that the client missed, else the state that it begins with."""
 
     recovered: bool
     events: tuple[Event, ...] = ()
@@ -43,13 +42,16 @@ _NOT_RECOVERED: Final = RecoveryResult(recovered=False)
 
 
 class ClientSession:
-    """Implements boundaries.Listener, and does what its client asks of the house."""
+    """Implements boundaries.Listener, and carries out the requests of its client.
+
+    ``writer`` may change: the client moves to another connection.
+    """
 
     __slots__ = (
         "_announcer",
         "_authenticator",
+        "_close",
         "_encoders",
-        "_hang_up",
         "_joining",
         "_warned_s",
         "encoder",
@@ -65,7 +67,7 @@ class ClientSession:
         announcer: Announcer,
         encoder: EventEncoder,
         writer: FrameSink,
-        hang_up: Callable[[CloseReason], None],
+        close: Callable[[CloseReason], None],
         rows_encoder: EventEncoder | None = None,
     ) -> None:
         self.encoder = encoder
@@ -74,23 +76,19 @@ class ClientSession:
         self.subscriptions = NO_SUBSCRIPTIONS
         self._authenticator = authenticator
         self._announcer = announcer
-        self.writer = writer  # may be another one later: the same client on another connection
-        self._hang_up = hang_up
+        self.writer = writer
+        self._close = close
         self._joining = False
         self._warned_s = 0
 
     @property
     def is_authenticated(self) -> bool:
-        """Whether a token has proved who it is."""
+        """Whether a token has proved the player."""
         return self.player is not UNAUTHENTICATED
 
     def offer(self, frames: bytes) -> None:
-        """Hand over all that a tick owes this client."""
+        """Write all that a tick has for this client."""
         self.writer.offer(frames)
-
-    def frames(self, events: Iterable[Event]) -> bytes:
-        """Events for this client alone, ready to be written in one piece."""
-        return b"".join(map(self.encoder.frame, events))
 
     @property
     def drained(self) -> bool:
@@ -98,13 +96,13 @@ class ClientSession:
         return self.writer.drained
 
     def close(self, close_reason: CloseReason) -> None:
-        """Say goodbye and close."""
-        self._hang_up(close_reason)
+        """Tell the client why, and close."""
+        self._close(close_reason)
 
     def authenticate(self, token: str) -> Refusal | None:
-        """Become the token's player, or go on as the same one, in the same role, until the token's end.
+        """Take the player of a token; or its later end, if the session has the same player in the same role.
 
-        What a role gave (an admin watches whom it likes) must not outlive it, so another role is for another connection.
+        The rights of a role (an admin may follow every player) must not outlive it, so another role needs another connection.
         """
         admitted = self._authenticator.authenticate(token)
         if isinstance(admitted, Refusal):
@@ -115,59 +113,57 @@ class ClientSession:
         elif (admitted.user_id, admitted.role) == (self.player.user_id, self.player.role):
             self.player = admitted
         else:
-            return _SOMEBODY_ELSE
+            return _OTHER_PLAYER
         return None
 
     def has_ended(self, wall_s: float) -> bool:
-        """Whether the token has ended by a Unix time. Shortly before it does the client is told, once."""
+        """Whether the token has ended at a Unix time. The client gets one warning shortly before."""
         self._warned_s = warn_of_end(self, self._warned_s, wall_s)
         return self.player.expires_at_s <= wall_s
 
     @property
     def reads_rows(self) -> bool:
-        """Whether its transport knows row operations."""
+        """Whether its protocol has row operations."""
         return self._encoders[True] is not None
 
     async def join(self, *, rows: bool = False) -> Page | Refusal:
-        """Into the leaderboard room, for row operations or whole tops; the top of the board to begin with."""
-        page = await self._come_in(rows, self._announcer.join)
+        """Join the leaderboard room, for row operations or whole tops. Returns the top."""
+        page = await self._enter_room(rows, self._announcer.join)
         if isinstance(page, Page):
-            self.subscriptions = msgspec.structs.replace(
-                self.subscriptions, leaderboard=RoomSubscription(since=page.cursor, rows=rows)
-            )
+            self._subscribe(leaderboard=RoomSubscription(since=page.cursor, rows=rows))
         return page
 
     async def resume(self, since: Cursor, *, rows: bool = False) -> ResumeResult | Refusal:
-        """Into the leaderboard room, with what was missed since a cursor."""
-        back = await self._come_in(rows, lambda client: self._announcer.resume(client, since))
+        """Join the leaderboard room, and return what was missed since a cursor."""
+        back = await self._enter_room(rows, lambda client: self._announcer.resume(client, since))
         if isinstance(back, ResumeResult):
-            stay = RoomSubscription(since=back.page.cursor if back.missed is None else since, rows=rows)
-            self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=stay)
+            seen = back.page.cursor if back.missed is None else since
+            self._subscribe(leaderboard=RoomSubscription(since=seen, rows=rows))
         return back
 
-    async def recover(self, rooms: Subscriptions, since: Cursor) -> RecoveryResult:
-        """Back to where it was when it was lost, with what it missed since a cursor; its views follow, whole."""
-        self.subscriptions = rooms  # all of them, should it be lost once more meanwhile
-        ended = [SpectatingEnded(user_id=one) for one in rooms.spectated if self.spectate(one) is not None]
-        stay = rooms.leaderboard
-        recovery = await (self._catch_up(since) if stay is None else self._return(stay, since))
-        for view in rooms.views:
+    async def recover(self, saved: Subscriptions, since: Cursor) -> RecoveryResult:
+        """Take the subscriptions of a saved session, and return what was missed since a cursor. Views begin whole."""
+        self.subscriptions = saved  # all of them, in case the connection is lost once more meanwhile
+        ended = [SpectatingEnded(user_id=one) for one in saved.spectated if self.spectate(one) is not None]
+        room = saved.leaderboard
+        recovery = await (self._catch_up(since) if room is None else self._return(room, since))
+        for view in saved.views:
             self._announcer.follow(self, view)
-        self.subscriptions = msgspec.structs.replace(rooms, leaderboard=self.subscriptions.leaderboard)
+        self.subscriptions = msgspec.structs.replace(saved, leaderboard=self.subscriptions.leaderboard)
         for one in ended:
             self.unspectate(one.user_id)
         return msgspec.structs.replace(recovery, events=(*ended, *recovery.events))
 
-    async def _return(self, stay: RoomSubscription, since: Cursor) -> RecoveryResult:
-        back = await self.resume(since, rows=stay.rows)
+    async def _return(self, room: RoomSubscription, since: Cursor) -> RecoveryResult:
+        back = await self.resume(since, rows=room.rows)
         if isinstance(back, Refusal):
-            self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=None)
+            self._subscribe(leaderboard=None)
             return _NOT_RECOVERED
         top = BoardChanged(page=back.page, reset=back.missed is None)
         if back.missed is None:
             return RecoveryResult(recovered=False, events=(top,))
-        self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=stay)
-        if not back.missed and since <= stay.since:  # perhaps it was the snapshot of its join that was lost
+        self._subscribe(leaderboard=room)
+        if not back.missed and since <= room.since:  # perhaps the snapshot of its join was lost
             return RecoveryResult(recovered=True, events=(top,))
         return RecoveryResult(recovered=True, events=back.missed)
 
@@ -178,13 +174,13 @@ class ClientSession:
             return _NOT_RECOVERED
         return _NOT_RECOVERED if missed is None else RecoveryResult(recovered=True, events=missed)
 
-    async def _come_in(self, rows: bool, enter: Callable[[ClientSession], Coroutine[Any, Any, Seen]]) -> Seen | Refusal:
+    async def _enter_room(self, rows: bool, enter: Callable[[ClientSession], Coroutine[Any, Any, Joined]]) -> Joined | Refusal:
         refusal = self._busy()
         if refusal is not None:
             return refusal
         encoder = self._encoders[rows] or self.encoder
         if encoder is not self.encoder:
-            self._announcer.quit(self)  # rooms are kept by wire
+            self._announcer.quit(self)  # the room groups its members by encoder
             self.encoder = encoder
             for view in self.subscriptions.views:
                 self._announcer.follow(self, view)
@@ -197,62 +193,59 @@ class ClientSession:
             self._joining = False
 
     def quit(self) -> Refusal | None:
-        """Out of the leaderboard room."""
+        """Leave the leaderboard room and all views."""
         refusal = self._busy()
         if refusal is None:
             self._announcer.quit(self)
-            self.subscriptions = msgspec.structs.replace(self.subscriptions, leaderboard=None, views=())
+            self._subscribe(leaderboard=None, views=())
         return refusal
 
     def follow(self, view: View) -> Cursor | Refusal:
-        """Be shown a view of the board, and what changes in it; a cursor that none of that is older than."""
+        """Follow a view. Returns a cursor that none of its events is older than."""
         if not self.is_authenticated:
-            return _WHO_ARE_YOU
+            return _NO_PLAYER
         cursor = self._announcer.follow(self, view)
         if isinstance(cursor, Cursor) and view not in self.subscriptions.views:
-            self.subscriptions = msgspec.structs.replace(self.subscriptions, views=(*self.subscriptions.views, view))
+            self._subscribe(views=(*self.subscriptions.views, view))
         return cursor
 
     def unfollow(self, view: View) -> Refusal | None:
-        """No more of this view."""
+        """Follow a view no longer."""
         if not self.is_authenticated:
-            return _WHO_ARE_YOU
+            return _NO_PLAYER
         self._announcer.unfollow(self, view)
-        self.subscriptions = msgspec.structs.replace(self.subscriptions, views=_without(view, self.subscriptions.views))
+        self._subscribe(views=tuple([one for one in self.subscriptions.views if one != view]))
         return None
 
     def spectate(self, user_id: str) -> Refusal | None:
-        """Hear of each of a player's awards, if the player allows it."""
+        """Follow the awards of a player, if the player allows it."""
         if not self.is_authenticated:
-            return _WHO_ARE_YOU
+            return _NO_PLAYER
         try:
             refusal = self._announcer.spectate(self, user_id)
         except StoreUnavailable:
             return unavailable("The player's settings cannot be read now")
         if refusal is None and user_id not in self.subscriptions.spectated:
-            self.subscriptions = msgspec.structs.replace(self.subscriptions, spectated=(*self.subscriptions.spectated, user_id))
+            self._subscribe(spectated=(*self.subscriptions.spectated, user_id))
         return refusal
 
     def unspectate(self, user_id: str) -> Refusal | None:
-        """No more of this player's awards."""
+        """Follow the awards of a player no longer."""
         if not self.is_authenticated:
-            return _WHO_ARE_YOU
+            return _NO_PLAYER
         self._announcer.unspectate(self, user_id)
-        self.subscriptions = msgspec.structs.replace(
-            self.subscriptions, spectated=_without(user_id, self.subscriptions.spectated)
-        )
+        self._subscribe(spectated=tuple([one for one in self.subscriptions.spectated if one != user_id]))
         return None
 
     def disconnected(self) -> None:
-        """Nothing reaches this client any more."""
+        """Note that nothing reaches this client any more."""
         if self.is_authenticated:
             self._announcer.leave(self)
 
     def _busy(self) -> Refusal | None:
         if not self.is_authenticated:
-            return _WHO_ARE_YOU
+            return _NO_PLAYER
         return _JOINING if self._joining else None
 
-
-def _without(one: One, all_: tuple[One, ...]) -> tuple[One, ...]:
-    return tuple([other for other in all_ if other != one])
+    def _subscribe(self, **changed: Any) -> None:
+        self.subscriptions = msgspec.structs.replace(self.subscriptions, **changed)

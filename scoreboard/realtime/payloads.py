@@ -1,4 +1,4 @@
-"""Events as the specification spells them, in JSON, the same for every transport. In this wing camelCase lives here alone."""
+"""JSON of the events, with the specification's names, the same for every transport. In `realtime/`, camelCase is here alone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
+from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import (
     AchievementUnlocked,
     BoardChanged,
@@ -21,6 +22,7 @@ from scoreboard.domain.events import (
     SpectatingEnded,
     TokenExpiring,
     ViewChanged,
+    cursor_of,
 )
 from scoreboard.domain.refusals import Refusal
 from scoreboard.domain.row_operations import Enter, Leave, Move, Operation, Score, diff, offset_of
@@ -140,7 +142,7 @@ class _Typed(_Shape, frozen=True):
 
 
 class _Unlocked(_Shape, frozen=True):
-    """The specification has ``milestone`` beside ``type``, and nothing else."""
+    """The specification puts ``milestone``, and nothing else, beside ``type``."""
 
     type: Literal["SCORE_MILESTONE"]
     milestone: int
@@ -162,36 +164,45 @@ class _Error(_Shape, frozen=True, omit_defaults=True):
     retry_after: int | None = None
 
 
-ROWS_EVENT: Final = "leaderboard:rows"
-_NAMES: Final[dict[type[Event], str]] = {
-    ScoreChanged: "score:update",
-    BoardChanged: "leaderboard:update",
-    RankAchieved: "rank:achieved",
-    PlayerActed: "player:action",
-    AchievementUnlocked: "achievement:unlocked",
-    SpectatingEnded: "spectate:ended",
-    TokenExpiring: "auth:expiring",
-    PlayerSuspended: "account:suspended",
+_ROWS_EVENT: Final = b"leaderboard:rows"
+_NAMES: Final[dict[type[Event], bytes]] = {
+    ScoreChanged: b"score:update",
+    BoardChanged: b"leaderboard:update",
+    ViewChanged: b"leaderboard:update",
+    RankAchieved: b"rank:achieved",
+    PlayerActed: b"player:action",
+    AchievementUnlocked: b"achievement:unlocked",
+    SpectatingEnded: b"spectate:ended",
+    TokenExpiring: b"auth:expiring",
+    PlayerSuspended: b"account:suspended",
 }
 
 
-def event_name(event: Event) -> str:
-    """What clients call an event."""
-    if isinstance(event, ViewChanged):
-        return "leaderboard:update" if event.before is None else ROWS_EVENT
-    return _NAMES[type(event)]
+def name_and_payload(event: Event, *, rows: bool = False) -> tuple[bytes, bytes]:
+    """Return an event's name and its data (JSON). With ``rows``, a top is row operations if the top before is known."""
+    if rows and isinstance(event, BoardChanged) and event.before is not None:
+        return _ROWS_EVENT, _rows_payload(event.page, event.before)
+    if isinstance(event, ViewChanged) and event.before is not None:
+        return _ROWS_EVENT, _rows_payload(event.page, event.before, event.view)
+    return _NAMES[type(event)], _payload(event)
 
 
-def event_payload(event: Event) -> bytes:
-    """An event's data as JSON: ``{"type": …, "data": {…}}``, but for notices, which are what they say."""
+def last_cursor(events: Sequence[Event]) -> tuple[int, bytes]:
+    """Return the index of the last event that has a cursor, and the cursor's text; (-1, b"") if none has one."""
+    for at in range(len(events) - 1, -1, -1):
+        cursor = cursor_of(events[at])
+        if cursor is not None:
+            return at, cursor.text.encode()
+    return -1, b""
+
+
+def _payload(event: Event) -> bytes:
     match event:
         case ScoreChanged():
             return encode(_Typed("SCORE_CHANGED", _score(event)))
         case BoardChanged():
             return encode(_Typed("LEADERBOARD_REFRESH", _board(event.page, event.reset)))
-        case ViewChanged(page=page, view=view, before=before):
-            if before is not None:
-                return rows_payload(page, before, view)
+        case ViewChanged(page=page, view=view):
             return encode(_Typed("LEADERBOARD_REFRESH", _board(page, False, view)))
         case RankAchieved():
             return encode(_Typed("RANK_ACHIEVED", _rank(event)))
@@ -205,44 +216,44 @@ def event_payload(event: Event) -> bytes:
             return encode(_Expiring(event.expires_at_s * 1000))
 
 
-def rows_payload(page: Page, before: Sequence[Row], view: View | None = None) -> bytes:
-    """How a top, or a view, differs from what it was before, as row operations (docs/protocol-live.md)."""
+def view_payload(view: View) -> bytes:
+    """Encode a view as a client asks for it."""
+    return encode(_view(view))
+
+
+def refusal_payload(refusal: Refusal) -> bytes:
+    """Encode a refusal: ``{"code": …, "error": …, "message": …}``, and ``retryAfter`` in seconds if that is known."""
+    named = f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message
+    return encode(_Error(refusal.reason.value, refusal.reason.name, named, refusal.retry_after_s))
+
+
+def time_text(at_ms: int) -> str:
+    """Write a time as ISO 8601 in UTC with milliseconds, as JavaScript does."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def _rows_payload(page: Page, before: Sequence[Row], view: View | None = None) -> bytes:
+    """Encode the difference between a top, or a view, and its rows before, as row operations (docs/protocol-live.md)."""
     cursor = page.cursor
     operations = [_operation(one) for one in diff(before, page.rows)]
     rows = _Rows(operations, page.total, time_text(page.read_at_ms), cursor.epoch, cursor.seq, *_viewed(page, view))
     return encode(_Typed("LEADERBOARD_ROWS", rows))
 
 
-def view_payload(view: View) -> bytes:
-    """A view as a client asks for it."""
-    return encode(_view(view))
-
-
-def refusal_payload(refusal: Refusal) -> bytes:
-    """A refusal as JSON: ``{"code": …, "error": …, "message": …}``, and when to come back if that is known."""
-    named = f"{refusal.field}: {refusal.message}" if refusal.field else refusal.message
-    return encode(_Error(refusal.reason.value, refusal.reason.name, named, refusal.retry_after_s))
-
-
-def time_text(at_ms: int) -> str:
-    """A time as ISO 8601 in UTC, to the millisecond, as JavaScript writes it."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def _row(row: Row) -> _Row:
-    return _Row(row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar)
+def _row_fields(row: Row) -> tuple[int, str, str, int, str, str | None]:
+    return row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar
 
 
 def _board(page: Page, reset: bool, view: View | None = None) -> _Board:
     cursor = page.cursor
-    rows = [_row(row) for row in page.rows]
+    rows = [_Row(*_row_fields(row)) for row in page.rows]
     shown, offset = _viewed(page, view)
     at = time_text(page.read_at_ms)
     return _Board(rows, page.total, at, cursor.epoch, cursor.seq, reset, shown, offset, page.degraded)
 
 
 def _viewed(page: Page, view: View | None) -> tuple[_Around | _RankRange | UnsetType, int | UnsetType]:
-    """Which view it is, and how many players stand above it; nothing for the top."""
+    """Return the view, and the number of players above it; UNSET for the top."""
     return (UNSET, UNSET) if view is None else (_view(view), offset_of(page.rows))
 
 
@@ -257,7 +268,7 @@ def _view(view: View) -> _Around | _RankRange:
 def _operation(operation: Operation) -> _Enter | _Leave | _Move | _Points:
     match operation:
         case Enter(row=row):
-            return _Enter(row.rank, row.user_id, row.username, row.points, time_text(row.updated_at_ms), row.avatar)
+            return _Enter(*_row_fields(row))
         case Leave(user_id=user_id):
             return _Leave(user_id)
         case Move(user_id=user_id, rank=rank):
@@ -266,43 +277,24 @@ def _operation(operation: Operation) -> _Enter | _Leave | _Move | _Points:
             return _Points(user_id, points, time_text(updated_at_ms))
 
 
+def _at(at_ms: int, cursor: Cursor) -> tuple[str, int, int]:
+    return time_text(at_ms), cursor.epoch, cursor.seq
+
+
 def _score(event: ScoreChanged) -> _Score:
-    cursor = event.cursor
-    return _Score(
-        event.user_id,
-        event.username,
-        event.points,
-        event.rank,
-        event.previous_rank,
-        time_text(event.at_ms),
-        cursor.epoch,
-        cursor.seq,
-    )
+    at = _at(event.at_ms, event.cursor)
+    return _Score(event.user_id, event.username, event.points, event.rank, event.previous_rank, *at)
 
 
 def _rank(event: RankAchieved) -> _Rank:
-    cursor = event.cursor
-    return _Rank(
-        event.user_id, event.milestone, event.rank, event.previous_rank, time_text(event.at_ms), cursor.epoch, cursor.seq
-    )
+    return _Rank(event.user_id, event.milestone, event.rank, event.previous_rank, *_at(event.at_ms, event.cursor))
 
 
 def _award_summary(event: PlayerActed) -> _AwardSummary:
-    cursor, award = event.cursor, event.award
-    return _AwardSummary(
-        event.user_id,
-        event.username,
-        award.action_type,
-        award.points,
-        award.total,
-        event.rank,
-        event.previous_rank,
-        time_text(award.at_ms),
-        cursor.epoch,
-        cursor.seq,
-    )
+    award, at = event.award, _at(event.award.at_ms, event.cursor)
+    made = award.action_type, award.points, award.total
+    return _AwardSummary(event.user_id, event.username, *made, event.rank, event.previous_rank, *at)
 
 
 def _milestone(event: AchievementUnlocked) -> _Milestone:
-    cursor = event.cursor
-    return _Milestone(event.user_id, event.milestone, event.points, time_text(event.at_ms), cursor.epoch, cursor.seq)
+    return _Milestone(event.user_id, event.milestone, event.points, *_at(event.at_ms, event.cursor))

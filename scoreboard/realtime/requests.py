@@ -1,4 +1,4 @@
-"""What a client may ask for: from the specification's events to calls on its visitor, the same for every transport."""
+"""Requests of clients: the specification's events become calls on the client's session, the same for every transport."""
 
 from __future__ import annotations
 
@@ -16,20 +16,17 @@ from scoreboard.domain.value import Value
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.payloads import encode, view_payload
 
-#: How many neighbours on either side a view may show.
+#: Neighbours on either side that a view may show.
 AROUND_MAX: Final = 50
 
 Wanted = TypeVar("Wanted")
 
 
 class Reply(Value, frozen=True, kw_only=True):
-    """What was asked is done: ``data`` (JSON) for whoever wants an acknowledgement, then for this client alone what it missed
-    while it was away, and ``event``.
-    """
+    """Answer to a request that was carried out: ``data`` (JSON) to acknowledge it, then ``events`` for this client alone."""
 
     data: bytes
-    missed: tuple[Event, ...] = ()
-    event: Event | None = None
+    events: tuple[Event, ...] = ()
 
 
 RequestResult = Reply | Refusal
@@ -76,12 +73,12 @@ class _At(msgspec.Struct, frozen=True, omit_defaults=True):
 _token = msgspec.json.Decoder(_Token)
 _wanted = msgspec.json.Decoder(_Join | None)
 _left = msgspec.json.Decoder(_Leave | None)
-#: The specification's clients say the id alone.
+#: The specification's clients send the id alone.
 _user = msgspec.json.Decoder(str | _User)
 
 
 def decoded(decoder: msgspec.json.Decoder[Wanted], raw: bytes | msgspec.Raw, field: str) -> Wanted:
-    """The JSON as the type that the decoder wants; raises Refused, naming the field. Nothing else escapes."""
+    """Decode JSON. Raises Refused, with the name of the field, and nothing else."""
     try:
         return decoder.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -89,7 +86,7 @@ def decoded(decoder: msgspec.json.Decoder[Wanted], raw: bytes | msgspec.Raw, fie
 
 
 def ask(client: ClientSession, event: str, data: msgspec.Raw) -> RequestResult | Coroutine[Any, Any, RequestResult]:
-    """Do what the client asks; at once where that is possible. ``data`` is JSON, empty or null for none."""
+    """Carry out a request: at once, or as a coroutine if it has to wait. ``data`` is JSON, empty or null for none."""
     handler = _HANDLERS.get(event)
     if handler is None:
         return malformed("event", "there is no such event")
@@ -128,17 +125,16 @@ async def _joined(client: ClientSession, rows: bool) -> RequestResult:
     page = await client.join(rows=rows)
     if isinstance(page, Refusal):
         return page
-    return Reply(data=encode(_At(page.cursor.epoch, page.cursor.seq)), event=BoardChanged(page=page))
+    return Reply(data=encode(_At(page.cursor.epoch, page.cursor.seq)), events=(BoardChanged(page=page),))
 
 
 async def _resumed(client: ClientSession, since: Cursor, rows: bool) -> RequestResult:
     back = await client.resume(since, rows=rows)
     if isinstance(back, Refusal):
         return back
-    page = back.page
-    known = back.missed is not None
-    at = _At(page.cursor.epoch, page.cursor.seq, recovered=known, reset=not known)
-    return Reply(data=encode(at), missed=back.missed or (), event=None if known else BoardChanged(page=page, reset=True))
+    page, missed = back.page, back.missed
+    at = _At(page.cursor.epoch, page.cursor.seq, recovered=missed is not None, reset=missed is None)
+    return Reply(data=encode(at), events=(BoardChanged(page=page, reset=True),) if missed is None else missed)
 
 
 def _follow(client: ClientSession, view: View) -> RequestResult:
@@ -155,7 +151,7 @@ def _leave(client: ClientSession, data: msgspec.Raw) -> RequestResult:
 
 
 def _view(client: ClientSession, asked: _View) -> View:
-    """The view that is asked for, around the asker or of a stretch; raises Refused."""
+    """Return the view that is asked for: around the client's own player, or a range of ranks. Raises Refused."""
     wanted_range = asked.offset is not None or asked.limit is not None
     if wanted_range == (asked.around is not None):
         raise Refused(malformed("data.view", "must have either around, or offset and limit"))
@@ -175,8 +171,8 @@ def _unspectate(client: ClientSession, data: msgspec.Raw) -> RequestResult:
 
 
 def _user_id(data: msgspec.Raw) -> str:
-    said = decoded(_user, data or b"null", "data")
-    user_id = said if isinstance(said, str) else said.user_id
+    user = decoded(_user, data or b"null", "data")
+    user_id = user if isinstance(user, str) else user.user_id
     if USER_ID.fullmatch(user_id) is None:
         raise Refused(malformed("data.userId", "must be 1 to 64 of A-Z a-z 0-9 _ . : -"))
     return user_id

@@ -10,7 +10,8 @@ from typing import Final
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.native import NativeFactory
-from scoreboard.realtime.sse import Streams
+from scoreboard.realtime.services import LiveServices
+from scoreboard.realtime.sse import open_stream
 from scoreboard.service.backend import Backend
 from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.wiring import action_ring, new_id, now_ms
@@ -36,7 +37,7 @@ class Realtime:
 
     native: NativeFactory
     socketio: EngineResource
-    streams: Streams
+    services: LiveServices
 
 
 def build_api(context: ServerContext, backend: Backend, realtime: Realtime, guard: RequestGuard, open_routes: OpenRoutes) -> Api:
@@ -50,7 +51,7 @@ def build_api(context: ServerContext, backend: Backend, realtime: Realtime, guar
             ticket_handlers=ticket_handlers,
             ranking=backend.ranking,
             announcer=backend.announcer,
-            open_stream=realtime.streams.open,
+            open_stream=partial(open_stream, realtime.services),
             clock=context.reactor,
         ),
         profile=ProfileHandlers(

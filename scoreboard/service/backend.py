@@ -114,8 +114,8 @@ class BackendBuilder:
             player_store=self._stores.player_store,
             clock=context.reactor,
             meter=context.metrics,
-            on_suspended=self._announcer.expel,
-            on_private=self._announcer.shut_out,
+            on_suspended=self._announcer.close_listeners_of,
+            on_private=self._announcer.end_spectating,
         )
         await self._suspension_watcher.start()
         context.lifecycle.add("SuspensionWatcher", self._suspension_watcher.stop)
@@ -146,7 +146,7 @@ class BackendBuilder:
 
     def _on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self._ranking.advance(cursor)
-        self._announcer.tell(changes)
+        self._announcer.publish(changes)
 
     def _catch_up(self) -> None:
         ensureDeferred(self._projector.catch_up()).addErrback(

@@ -24,8 +24,8 @@ from scoreboard.net.limits import HttpLimits
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.native import NativeFactory
+from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resource
-from scoreboard.realtime.sse import Streams
 from scoreboard.service.api import Realtime, build_api
 from scoreboard.service.backend import Backend
 from scoreboard.service.endpoints import listen
@@ -69,30 +69,23 @@ class EdgeBuilder:
             _log.info("listening at {address}", address=str(port.getHost()))
 
     def _build_realtime(self) -> Realtime:
-        announcer, reactor = self._backend.announcer, self._context.reactor
-        native = NativeFactory(
+        services = LiveServices(
             authenticator=self._authenticator,
-            announcer=announcer,
+            announcer=self._backend.announcer,
             registry=self._registry,
-            settings=self._live_limits,
-            clock=reactor,
+            limits=self._live_limits,
+            clock=self._context.reactor,
+            meter=self._context.metrics,
             address_of=self._address_of,
             check_rate=self._check_rate,
         )
         socketio = socketio_resource(
-            authenticator=self._authenticator,
-            announcer=announcer,
+            services,
             session_store=self._backend.stores.session_store,
-            registry=self._registry,
-            settings=self._live_limits,
-            engine=EngineSettings(max_payload_bytes=self._http_limits.body_bytes_max),
-            clock=reactor,
+            settings=EngineSettings(max_payload_bytes=self._http_limits.body_bytes_max),
             new_sid=new_sid,
-            address_of=self._address_of,
-            check_rate=self._check_rate,
         )
-        streams = Streams(announcer=announcer, registry=self._registry, settings=self._live_limits, clock=reactor)
-        return Realtime(native=native, socketio=socketio, streams=streams)
+        return Realtime(native=NativeFactory(services), socketio=socketio, services=services)
 
     def _build_api(self, realtime: Realtime) -> Routes:
         guard = RequestGuard(

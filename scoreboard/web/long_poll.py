@@ -6,7 +6,7 @@ answers it at the next tick, and a quiet one costs nothing. The event stream's h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,7 +43,7 @@ class _NullEncoder(EventEncoder):
     """Encoder that says only that there is an event: the response is read from the ranking."""
 
     @override
-    def frame(self, event: Event) -> bytes:
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
         return b"!"
 
 

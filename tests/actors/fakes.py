@@ -92,28 +92,32 @@ class PlainEncoder:
     def __init__(self) -> None:
         self.framed = 0
 
-    def frame(self, event: Event) -> bytes:
-        self.framed += 1
-        match event:
-            case ScoreChanged():
-                return f"S:{event.user_id}:{event.previous_rank}>{event.rank}@{event.cursor.seq} ".encode()
-            case BoardChanged():
-                return f"B@{event.page.cursor.seq} ".encode()
-            case ViewChanged():
-                before = "" if event.before is None else _written(event.before) + ">"
-                return f"V:{before}{_written(event.page.rows)}@{event.page.cursor.seq} ".encode()
-            case RankAchieved():
-                return f"R:{event.user_id}:{event.milestone} ".encode()
-            case PlayerActed():
-                return f"A:{event.user_id}:{event.award.action_type}+{event.award.points}@{event.cursor.seq} ".encode()
-            case AchievementUnlocked():
-                return f"U:{event.user_id}:{event.milestone} ".encode()
-            case SpectatingEnded():
-                return f"E:{event.user_id} ".encode()
-            case PlayerSuspended():
-                return f"X:{event.user_id} ".encode()
-            case TokenExpiring():
-                return b"T "
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
+        self.framed += len(events)
+        return b"".join(map(_text, events))
+
+
+def _text(event: Event) -> bytes:
+    match event:
+        case ScoreChanged():
+            return f"S:{event.user_id}:{event.previous_rank}>{event.rank}@{event.cursor.seq} ".encode()
+        case BoardChanged():
+            return f"B@{event.page.cursor.seq} ".encode()
+        case ViewChanged():
+            before = "" if event.before is None else _written(event.before) + ">"
+            return f"V:{before}{_written(event.page.rows)}@{event.page.cursor.seq} ".encode()
+        case RankAchieved():
+            return f"R:{event.user_id}:{event.milestone} ".encode()
+        case PlayerActed():
+            return f"A:{event.user_id}:{event.award.action_type}+{event.award.points}@{event.cursor.seq} ".encode()
+        case AchievementUnlocked():
+            return f"U:{event.user_id}:{event.milestone} ".encode()
+        case SpectatingEnded():
+            return f"E:{event.user_id} ".encode()
+        case PlayerSuspended():
+            return f"X:{event.user_id} ".encode()
+        case TokenExpiring():
+            return b"T "
 
 
 def _written(rows: Sequence[Row]) -> str:

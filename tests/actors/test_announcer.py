@@ -1,12 +1,16 @@
-"""The announcer: the latest state once a tick, in one piece, and no queue for a slow reader."""
+"""Announcer: the newest state once a tick, in one piece, and no queue for a slow reader."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
 
-from scoreboard.actors import announcer as module
 from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.fan_out import SOCKETS_PER_TURN
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.close_reasons import STALLED
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
@@ -22,13 +26,14 @@ class Harness:
         self.private: set[str] = set()
         self.unknown: StoreUnavailable | None = None
         self.encoder = PlainEncoder()
+        self.meter = QuietMeter()
         self.announcer = Announcer(
             ranking=self.board,
             forbids_spectators=self._forbids_spectators,
             clock=self.clock,
             tick_ms=50,
             score_updates_per_tick_max=score_updates_per_tick_max,
-            meter=QuietMeter(),
+            meter=self.meter,
         )
 
     def _forbids_spectators(self, user_id: str) -> bool:
@@ -44,7 +49,7 @@ class Harness:
         return screen
 
     def tick(self, *changes: ScoreChanged, ms: int = 50) -> None:
-        self.announcer.tell(changes)
+        self.announcer.publish(changes)
         self.clock.advance(0)
         self.clock.advance(ms / 1000)
 
@@ -54,15 +59,15 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_the_first_change_after_a_quiet_time_is_told_at_once(harness: Harness) -> None:
+def test_the_first_change_after_a_quiet_time_is_sent_at_once(harness: Harness) -> None:
     screen = harness.screen()
     harness.board.write(1, ("amy", 100))
-    harness.announcer.tell([moved("amy", 1, None)])
+    harness.announcer.publish([moved("amy", 1, None)])
     harness.clock.advance(0)
     assert screen.seen == "B@1"
 
 
-def test_the_top_is_told_when_it_reads_differently_and_only_then(harness: Harness) -> None:
+def test_the_top_is_sent_only_when_it_differs(harness: Harness) -> None:
     screen = harness.screen()
     harness.board.write(1, *many(0, 12))
     harness.tick(moved("p3", 4, 5))
@@ -71,7 +76,7 @@ def test_the_top_is_told_when_it_reads_differently_and_only_then(harness: Harnes
     assert screen.seen == "B@1 S:p11:12>12@2"
 
 
-def test_a_player_in_the_new_top_is_told_by_the_board_alone_but_the_players_own_sockets_hear_it(harness: Harness) -> None:
+def test_a_change_that_the_top_shows_is_sent_as_an_event_only_to_its_player(harness: Harness) -> None:
     unknown_client, amy = harness.screen(), harness.screen("amy")
     harness.board.write(1, ("amy", 100))
     harness.tick(moved("amy", 1, 2))
@@ -79,7 +84,7 @@ def test_a_player_in_the_new_top_is_told_by_the_board_alone_but_the_players_own_
     assert amy.seen == "B@1 S:amy:2>1@1 R:amy:1"
 
 
-def test_a_player_hears_of_the_own_score_without_having_joined(harness: Harness) -> None:
+def test_a_player_gets_the_own_score_without_joining_the_room(harness: Harness) -> None:
     amy, zed = harness.screen("amy", joined=False), harness.screen("zed", joined=False)
     harness.board.write(1, *many(0, 10), ("amy", 1))
     harness.tick(moved("amy", 11, 12))
@@ -87,18 +92,18 @@ def test_a_player_hears_of_the_own_score_without_having_joined(harness: Harness)
     assert zed.seen == ""
 
 
-def test_many_changes_of_one_player_in_a_tick_are_one_move(harness: Harness) -> None:
+def test_many_changes_of_one_player_in_a_tick_become_one(harness: Harness) -> None:
     screen = harness.screen()
     harness.board.write(0, *many(0, 10))
     harness.tick(moved("x", 90, 95, seq=0))
     harness.board.write(4, *many(0, 10))
-    harness.announcer.tell([moved("amy", 40, 60, seq=2)])
-    harness.announcer.tell([moved("amy", 30, 40, seq=3), moved("amy", 20, 30, seq=4)])
+    harness.announcer.publish([moved("amy", 40, 60, seq=2)])
+    harness.announcer.publish([moved("amy", 30, 40, seq=3), moved("amy", 20, 30, seq=4)])
     harness.clock.advance(0.05)
     assert screen.offers[-1] == b"S:amy:60>20@4 "
 
 
-def test_beyond_the_cap_the_best_ranked_are_told_and_own_sockets_always() -> None:
+def test_beyond_the_limit_the_best_ranks_are_sent_and_a_players_own_change_always() -> None:
     harness = Harness(score_updates_per_tick_max=2)
     screen, last = harness.screen(), harness.screen("u40")
     harness.board.write(1, *many(0, 10))
@@ -107,14 +112,14 @@ def test_beyond_the_cap_the_best_ranked_are_told_and_own_sockets_always() -> Non
     assert last.seen == "S:u20:21>20@1 S:u30:31>30@1 B@1 S:u40:41>40@1"
 
 
-def test_everything_in_a_tick_carries_the_ticks_cursor(harness: Harness) -> None:
+def test_all_events_of_a_tick_have_the_cursor_of_the_tick(harness: Harness) -> None:
     screen = harness.screen()
     harness.board.write(9, *many(0, 10))
     harness.tick(moved("amy", 40, 60, seq=7), moved("zed", 41, 61, seq=8))
     assert screen.seen == "S:amy:60>40@9 S:zed:61>41@9 B@9"
 
 
-def test_an_event_is_framed_once_for_all_sockets_of_a_wire(harness: Harness) -> None:
+def test_an_event_is_encoded_once_for_all_listeners_with_one_encoder(harness: Harness) -> None:
     screens = [harness.screen() for _ in range(20)]
     harness.board.write(1, *many(0, 10))
     harness.tick(moved("amy", 40, 60))
@@ -125,13 +130,13 @@ def test_an_event_is_framed_once_for_all_sockets_of_a_wire(harness: Harness) -> 
 @pytest.mark.parametrize(
     ("previous", "rank", "entered"), [(None, 400, None), (101, 100, 100), (12, 2, 3), (2, 1, 1), (1, 1, None), (None, 7, 10)]
 )
-def test_entering_a_top_is_told_to_the_player(harness: Harness, previous: int | None, rank: int, entered: int | None) -> None:
+def test_a_player_who_enters_a_top_gets_an_event(harness: Harness, previous: int | None, rank: int, entered: int | None) -> None:
     amy = harness.screen("amy", joined=False)
     harness.tick(moved("amy", rank, previous))
     assert amy.seen.endswith(f"R:amy:{entered}") == (entered is not None)
 
 
-def test_a_stalled_socket_gets_nothing_until_it_drains_and_then_the_newest_board(harness: Harness) -> None:
+def test_a_stalled_listener_gets_nothing_until_it_drains_and_then_the_newest_board(harness: Harness) -> None:
     screen = harness.screen()
     screen.drained = False
     for seq in (1, 2, 3):
@@ -143,7 +148,7 @@ def test_a_stalled_socket_gets_nothing_until_it_drains_and_then_the_newest_board
     assert screen.seen == "B@3"
 
 
-def test_a_socket_stalled_for_ten_seconds_is_closed(harness: Harness) -> None:
+def test_a_listener_stalled_for_ten_seconds_is_closed(harness: Harness) -> None:
     screen = harness.screen()
     screen.drained = False
     harness.board.write(1, ("amy", 100))
@@ -154,7 +159,7 @@ def test_a_socket_stalled_for_ten_seconds_is_closed(harness: Harness) -> None:
     assert screen.parted == STALLED
 
 
-def test_who_is_there_is_counted(harness: Harness) -> None:
+def test_listeners_members_and_stalled_listeners_are_counted(harness: Harness) -> None:
     slow, _, listener = harness.screen("slow"), harness.screen(), harness.screen("guest", joined=False)
     slow.drained = False
     harness.board.write(1, ("amy", 100))
@@ -165,7 +170,7 @@ def test_who_is_there_is_counted(harness: Harness) -> None:
     assert (harness.announcer.listeners, harness.announcer.members, harness.announcer.stalled) == (1, 1, 0)
 
 
-def test_nothing_is_told_from_a_board_without_a_cursor(harness: Harness) -> None:
+def test_nothing_is_sent_from_a_degraded_board(harness: Harness) -> None:
     screen = harness.screen()
     harness.board.degraded = True
     harness.board.write(1, ("amy", 100))
@@ -173,7 +178,7 @@ def test_nothing_is_told_from_a_board_without_a_cursor(harness: Harness) -> None
     assert screen.seen == ""
 
 
-def test_what_could_not_be_told_is_told_when_the_board_can_be_asked_again(harness: Harness) -> None:
+def test_changes_wait_while_the_board_cannot_be_read(harness: Harness) -> None:
     screen = harness.screen()
     harness.board.write(0, *many(0, 10))
     harness.tick(moved("x", 90, 95, seq=0))
@@ -186,7 +191,7 @@ def test_what_could_not_be_told_is_told_when_the_board_can_be_asked_again(harnes
     assert screen.offers[-1] == b"S:amy:60>30@3 S:bob:80>70@3 "
 
 
-def test_who_left_hears_nothing_and_leaves_nothing_behind(harness: Harness) -> None:
+def test_listeners_that_left_get_nothing_and_leave_nothing_behind(harness: Harness) -> None:
     screens = [harness.screen(f"u{n}") for n in range(5)]
     for screen in screens:
         screen.drained = False
@@ -195,41 +200,73 @@ def test_who_left_hears_nothing_and_leaves_nothing_behind(harness: Harness) -> N
     for screen in screens:
         harness.announcer.leave(screen)
     harness.clock.advance(1)
-    assert (harness.announcer._own, len(harness.announcer._room), harness.announcer._stalled) == ({}, 0, {})
+    assert (harness.announcer._own.by_key, len(harness.announcer._room), harness.announcer._fan_out.stalled) == ({}, 0, {})
     assert harness.clock.getDelayedCalls() == []
 
 
-def test_a_quiet_house_sets_no_timer(harness: Harness) -> None:
+def test_no_timer_is_set_while_nothing_changes(harness: Harness) -> None:
     harness.screen()
     assert harness.clock.getDelayedCalls() == []
 
 
 @pytest.mark.parametrize(("took_ms", "pause_ms"), [(0, 50), (6, 50), (40, 120), (400, 250)])
-def test_the_pause_after_a_tick_grows_with_what_it_took(harness: Harness, took_ms: int, pause_ms: int) -> None:
+def test_the_pause_after_a_tick_grows_with_the_time_of_the_tick(harness: Harness, took_ms: int, pause_ms: int) -> None:
     screen = harness.screen()
     harness.board.write(1, ("amy", 100))
     screen.on_offer = lambda: setattr(harness.clock, "rightNow", harness.clock.seconds() + took_ms / 1000)
-    harness.announcer.tell([moved("amy", 1, None)])
+    harness.announcer.publish([moved("amy", 1, None)])
     harness.clock.advance(0)
     harness.board.write(2, ("zed", 100))
-    harness.announcer.tell([moved("zed", 1, None, seq=2)])
+    harness.announcer.publish([moved("zed", 1, None, seq=2)])
     harness.clock.advance(pause_ms / 1000 - 0.001)
     assert screen.seen == "B@1"
     harness.clock.advance(0.002)
     assert screen.seen == "B@1 B@2"
 
 
-def test_a_big_room_is_served_in_turns_so_that_others_get_theirs(harness: Harness) -> None:
-    screens = [harness.screen() for _ in range(module.SOCKETS_PER_TURN + 1)]
+def test_a_big_room_is_served_in_several_reactor_turns(harness: Harness) -> None:
+    screens = [harness.screen() for _ in range(SOCKETS_PER_TURN + 1)]
     served: list[int] = []
 
-    def somebody_elses_turn() -> None:
+    def other_work() -> None:
         served.append(sum(bool(screen.seen) for screen in screens))
         harness.announcer.leave(screens[-1])
 
     harness.board.write(1, ("amy", 100))
-    harness.announcer.tell([moved("amy", 1, None)])
-    harness.clock.callLater(0, somebody_elses_turn)
+    harness.announcer.publish([moved("amy", 1, None)])
+    harness.clock.callLater(0, other_work)
     harness.clock.advance(0)
-    assert served == [module.SOCKETS_PER_TURN]
+    assert served == [SOCKETS_PER_TURN]
     assert screens[-1].seen == ""
+
+
+def test_a_tick_that_fails_is_logged_and_counted_and_the_next_change_is_sent(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[dict[str, Any]] = []
+    observer: Any = logged.append
+    globalLogPublisher.addObserver(observer)
+    screen, page = harness.screen(), harness.board.page
+    monkeypatch.setattr(harness.board, "page", None)  # a fault of the server: the call raises TypeError
+    harness.board.write(1, ("amy", 100))
+    harness.tick(moved("amy", 1, None), ms=0)
+    monkeypatch.setattr(harness.board, "page", page)
+    harness.tick(moved("zed", 2, None))
+    globalLogPublisher.removeObserver(observer)
+    assert harness.meter.counts == {FAILURES_METRIC: 1}
+    assert [event["log_failure"].type for event in logged if event.get("task") == "announcer"] == [TypeError]
+    assert screen.seen == "S:zed:None>2@1 B@1"
+
+
+def test_a_stopped_announcer_begins_no_tick_even_after_one_that_is_under_way(harness: Harness) -> None:
+    screens = [harness.screen() for _ in range(SOCKETS_PER_TURN + 1)]
+    harness.board.write(1, ("amy", 100))
+    harness.announcer.publish([moved("amy", 1, None)])
+    harness.clock.callLater(0, lambda: result_of(harness.announcer.stop()))
+    harness.clock.advance(0)
+    harness.clock.advance(0)
+    assert screens[-1].seen == "B@1"
+    harness.board.write(2, ("zed", 100))
+    harness.tick(moved("zed", 1, None, seq=2), ms=1_000)
+    assert screens[-1].seen == "B@1"
+    assert harness.clock.getDelayedCalls() == []

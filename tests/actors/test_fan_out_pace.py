@@ -1,4 +1,4 @@
-"""Fan-out pacing: a quarter of the reactor, awards first, and never a standstill."""
+"""Fan-out pacing: a quarter of the reactor's time, awards first, and no standstill."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TICK_S = 0.05
 
 
 class Room:
-    """A pace and a clock; ``awarding`` is whether an award is being kept."""
+    """A pace and a clock. ``awarding`` is whether an award is being stored."""
 
     def __init__(self) -> None:
         self.clock = Clock()
@@ -55,13 +55,13 @@ def test_a_big_fan_out_takes_a_quarter_of_the_reactor() -> None:
     ("spent_s", "period_s"),
     [(0.01, (1 + OTHERS_PER_FAST_FAN_OUT) * 0.01), (0.02, PERIOD_S_WANTED), (0.03, PERIOD_S_WANTED), (0.04, 0.16)],
 )
-def test_more_than_a_ninth_is_taken_only_to_keep_to_the_period(spent_s: float, period_s: float) -> None:
+def test_a_fan_out_takes_more_than_a_ninth_only_to_begin_often_enough(spent_s: float, period_s: float) -> None:
     room = Room()
     room.write(spent_s)
     assert round(room.pause_s, 6) == round(period_s - spent_s, 6)
 
 
-def test_what_the_others_took_between_slices_counts_as_theirs() -> None:
+def test_time_of_other_work_between_slices_counts_as_its_share() -> None:
     room = Room()
     room.write(0.02)
     room.clock.rightNow += 0.05
@@ -84,7 +84,7 @@ def test_without_awards_the_next_slice_comes_in_the_next_reactor_turn() -> None:
     assert rested.called
 
 
-def test_an_award_under_way_is_kept_before_the_next_slice() -> None:
+def test_the_next_slice_waits_for_an_award_that_is_being_stored() -> None:
     room = Room()
     room.write(0.01)
     room.awarding = True
@@ -96,7 +96,7 @@ def test_an_award_under_way_is_kept_before_the_next_slice() -> None:
     assert rested.called
 
 
-def test_awards_without_an_end_take_no_more_than_half_of_the_time() -> None:
+def test_constant_awards_take_no_more_than_half_of_the_time() -> None:
     room = Room()
     room.awarding = True
     began_s = room.clock.seconds()

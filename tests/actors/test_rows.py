@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from scoreboard.actors import announcer as module
+from scoreboard.actors import fan_out
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.ranking import Ranking
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
@@ -80,9 +80,9 @@ class EventTextEncoder:
         self.rows = rows
         self.framed = 0
 
-    def frame(self, event: Event) -> bytes:
-        self.framed += 1
-        return pickle.dumps(_plain(event)) + b"\0end\0"
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
+        self.framed += len(events)
+        return b"".join([pickle.dumps(_plain(event)) + b"\0end\0" for event in events])
 
 
 def _plain(event: Event) -> Any:
@@ -169,7 +169,7 @@ class Theatre:
 
     def on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self.ranking.advance(cursor)
-        self.announcer.tell(changes)
+        self.announcer.publish(changes)
 
     def score(self, user_id: str, points: int, *, off: bool = False) -> None:
         self.version += 1
@@ -274,7 +274,7 @@ steps = st.lists(
 @example([("score", "p0", 1), ("tick",), ("break",), ("resume", 0)])  # a top from the ledger, and then nothing changes
 def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, in which anything may happen
+        patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, in which anything may happen
         theatre = Theatre()
         whole, rows = EventTextEncoder(), EventTextEncoder(rows=True)
         clients = [Client(f"p{n}", rows if n % 2 else whole) for n in range(5)]
@@ -293,7 +293,7 @@ def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule:
         assert not theatre.failed
         for client in clients:
             client.read()
-            if client.screen is not None and client.screen in theatre.announcer._room:
+            if client.screen is not None and theatre.announcer._members[client.screen].in_room:
                 assert client.top == top
                 if client.complete:
                     news = {user: points for user, (at, points) in theatre.points.items() if at > client.began}
@@ -301,7 +301,7 @@ def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule:
             for view, shown in client.views.items():
                 assert shown == result_of(theatre.drawing.read_views([view]))[0].rows
         assert not theatre.announcer._room.has_newcomers
-        assert not theatre.announcer._room._audiences
+        assert not theatre.announcer._fan_out._with_extra
 
 
 def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -> None:
@@ -414,7 +414,7 @@ def test_who_comes_back_to_no_room_hears_the_own_news_alone_at_one_cursor() -> N
 
 
 def test_who_comes_back_to_no_room_while_a_tick_is_told_does_not_hear_of_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SOCKETS_PER_TURN", 1)
+    monkeypatch.setattr(fan_out, "SOCKETS_PER_TURN", 1)
     theatre, encoder = Theatre(), EventTextEncoder()
     for n in range(3):
         theatre.join(Client(f"watcher-{n}", encoder), resume=False)
@@ -431,7 +431,7 @@ def test_who_comes_back_to_no_room_while_a_tick_is_told_does_not_hear_of_it_twic
 
 def test_who_joins_again_while_a_tick_is_told_gets_the_own_news_of_it_first() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "SOCKETS_PER_TURN", 1)
+        patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)
         theatre = Theatre()
         encoder = EventTextEncoder()
         first, amy = Client("first", encoder), Client("amy", encoder)

@@ -1,4 +1,4 @@
-"""Spectators, achievements and suspensions: what single sockets hear beside the board."""
+"""Spectators, achievements and suspensions: events for single listeners."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ def spectator(harness: Harness, user_id: str = "amy", *, role: str = "user") -> 
     return screen
 
 
-def test_spectators_hear_every_deed_and_others_none(harness: Harness) -> None:
+def test_spectators_get_every_award_and_other_listeners_none(harness: Harness) -> None:
     watcher, unknown_client = spectator(harness), harness.screen("zed", joined=False)
     harness.tick(moved("amy", 40, 41, awards=["QUEST", "RAID"]), moved("bob", 50, 51, awards=["QUEST"]))
     assert watcher.seen == "A:amy:QUEST+10@1 A:amy:RAID+10@1"
     assert unknown_client.seen == ""
 
 
-def test_a_spectator_in_the_room_hears_it_in_the_ticks_one_piece(harness: Harness) -> None:
+def test_a_spectator_in_the_room_gets_room_events_and_awards_in_one_piece(harness: Harness) -> None:
     watcher = harness.screen("watcher")
     harness.announcer.spectate(watcher, "amy")
     harness.tick(moved("amy", 40, 41, awards=["QUEST"]))
     assert [offer.decode().strip() for offer in watcher.offers] == ["S:amy:41>40@1 A:amy:QUEST+10@1"]
 
 
-def test_deeds_of_one_tick_are_told_together_and_the_oldest_of_very_many_are_left_out(harness: Harness) -> None:
+def test_awards_of_one_tick_are_sent_together_without_the_oldest_of_very_many(harness: Harness) -> None:
     watcher = spectator(harness)
-    harness.announcer.tell([moved("x", 1, 2)])  # a tick is under way or over: the next gathers
+    harness.announcer.publish([moved("x", 1, 2)])  # the changes that follow wait for the next tick
     harness.clock.advance(0)
     for n in range(14):
-        harness.announcer.tell([moved("amy", 40, 41, seq=n + 1, awards=[f"D{n}"])])
+        harness.announcer.publish([moved("amy", 40, 41, seq=n + 1, awards=[f"D{n}"])])
     harness.clock.advance(0.05)
     assert watcher.seen.count("A:amy") == 10
     assert "D13" in watcher.seen
     assert "D3+" not in watcher.seen
 
 
-def test_a_spectator_that_left_hears_no_more(harness: Harness) -> None:
+def test_a_spectator_that_left_gets_no_more(harness: Harness) -> None:
     one, other = spectator(harness), spectator(harness)
     harness.announcer.unspectate(one, "amy")
     harness.announcer.leave(other)
@@ -63,7 +63,7 @@ def test_a_spectator_that_left_hears_no_more(harness: Harness) -> None:
     assert one.seen == other.seen == ""
 
 
-def test_a_player_may_forbid_spectators_but_for_admins_and_the_own_sockets(harness: Harness) -> None:
+def test_a_player_can_forbid_spectators_except_admins_and_the_own_listeners(harness: Harness) -> None:
     harness.private.add("amy")
     watcher, own = harness.screen("watcher", joined=False), harness.screen("amy", joined=False)
     assert harness.announcer.spectate(watcher, "amy") is NO_SPECTATORS
@@ -75,15 +75,15 @@ def test_a_player_may_forbid_spectators_but_for_admins_and_the_own_sockets(harne
     assert "A:amy" in own.seen
 
 
-def test_who_is_watching_when_it_is_forbidden_is_told_and_put_out(harness: Harness) -> None:
+def test_spectators_are_notified_and_removed_when_the_player_forbids_them(harness: Harness) -> None:
     watcher, admin = spectator(harness), spectator(harness, role="admin")
-    harness.announcer.shut_out("amy")
+    harness.announcer.end_spectating("amy")
     harness.tick(moved("amy", 40, 41, awards=["QUEST"]))
     assert watcher.seen == "E:amy"
     assert admin.seen == "A:amy:QUEST+10@1"
 
 
-def test_the_answer_comes_at_once_and_nothing_is_heard_before_it(harness: Harness) -> None:
+def test_a_refused_spectator_gets_no_award_by_any_way(harness: Harness) -> None:
     harness.private.add("amy")
     watcher = harness.screen("watcher", joined=False)
     harness.board.missed = (moved("amy", 40, 41, awards=["QUEST"]),)
@@ -96,7 +96,7 @@ def test_the_answer_comes_at_once_and_nothing_is_heard_before_it(harness: Harnes
     assert "A:amy" not in watcher.seen
 
 
-def test_while_it_is_not_known_who_forbids_it_nobody_gets_a_seat_and_nobody_loses_one(harness: Harness) -> None:
+def test_while_settings_are_not_known_no_spectator_is_added_or_removed(harness: Harness) -> None:
     watcher, other = spectator(harness), harness.screen("other", joined=False)
     harness.unknown = StoreUnavailable("the register could not be followed of late")
     for one in (watcher, other):
@@ -106,10 +106,10 @@ def test_while_it_is_not_known_who_forbids_it_nobody_gets_a_seat_and_nobody_lose
     assert watcher.seen == "A:amy:QUEST+10@1"
     assert other.seen == ""
     own = harness.screen("amy", joined=False)
-    assert harness.announcer.spectate(own, "amy") is None, "one's own actions are one's own whatever the settings"
+    assert harness.announcer.spectate(own, "amy") is None, "a player always gets the own awards"
 
 
-def test_a_seat_that_is_asked_for_again_is_lost_if_it_is_forbidden_by_now(harness: Harness) -> None:
+def test_a_spectator_that_asks_again_is_removed_if_the_player_forbids_it_now(harness: Harness) -> None:
     watcher = spectator(harness)
     harness.private.add("amy")
     assert harness.announcer.spectate(watcher, "amy") is NO_SPECTATORS
@@ -117,28 +117,29 @@ def test_a_seat_that_is_asked_for_again_is_lost_if_it_is_forbidden_by_now(harnes
     assert watcher.seen == ""
 
 
-def test_a_socket_spectates_so_many_and_no_more(harness: Harness) -> None:
+def test_a_listener_can_spectate_a_limited_number_of_players(harness: Harness) -> None:
     watcher = harness.screen("watcher", joined=False)
     for n in range(SPECTATED_PER_LISTENER_MAX):
         assert harness.announcer.spectate(watcher, f"u{n}") is None
     assert harness.announcer.spectate(watcher, "amy") is TOO_MANY_SPECTATED
-    assert harness.announcer.spectate(watcher, "u0") is None, "it does already"
+    assert harness.announcer.spectate(watcher, "u0") is None, "the listener follows this player already"
+    member = harness.announcer._members[watcher]
     harness.announcer.leave(watcher)
-    assert not harness.announcer._spectators._watching
-    assert not harness.announcer._spectators._watched
+    assert not harness.announcer._spectators._watching.by_key
+    assert not member.watched
 
 
-def test_a_milestone_is_told_to_the_player_alone(harness: Harness) -> None:
+def test_a_milestone_is_sent_to_its_player_alone(harness: Harness) -> None:
     amy, watcher = harness.screen("amy", joined=False), spectator(harness)
     harness.tick(moved("amy", 400, 500, unlocked=(100, 500)))
     assert amy.seen == "S:amy:500>400@1 U:amy:100 U:amy:500"
     assert watcher.seen == ""
 
 
-def test_a_suspended_player_is_told_and_every_socket_closed(harness: Harness) -> None:
+def test_all_listeners_of_a_suspended_player_are_notified_and_closed(harness: Harness) -> None:
     sockets, other = [harness.screen("amy"), harness.screen("amy", joined=False)], harness.screen("zed")
     sockets[1].drained = False
-    harness.announcer.expel("amy")
+    harness.announcer.close_listeners_of("amy")
     assert [screen.seen for screen in sockets] == ["X:amy", ""]
     assert [screen.parted for screen in sockets] == [ACCOUNT_SUSPENDED, ACCOUNT_SUSPENDED]
     harness.board.write(2, ("amy", 1))
@@ -147,7 +148,7 @@ def test_a_suspended_player_is_told_and_every_socket_closed(harness: Harness) ->
     assert other.parted is None
 
 
-def test_a_socket_that_goes_when_it_is_offered_something_takes_nobody_along(harness: Harness) -> None:
+def test_a_listener_that_leaves_during_an_offer_does_not_affect_others(harness: Harness) -> None:
     first, second = spectator(harness), spectator(harness)
     first.on_offer = lambda: harness.announcer.leave(first)
     harness.tick(moved("amy", 40, 41, awards=["QUEST"]))

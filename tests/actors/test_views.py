@@ -1,4 +1,4 @@
-"""Views: what single clients follow beside the room, read when something moved in it and never more than a tick can bear."""
+"""Views: what single listeners follow beside the room, read when a player in it moved, within a limit a tick."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from scoreboard.actors import views as module
 from scoreboard.actors.announcer import TOP
+from scoreboard.actors.members import Member
 from scoreboard.actors.views import Views
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
 from scoreboard.domain.cursor import Cursor
@@ -56,7 +57,7 @@ def test_a_view_begins_with_what_it_shows_now(harness: Harness, view: View, show
     assert answered(follower(harness, view)) == shown
 
 
-def test_what_changes_in_a_view_is_told_from_what_was_shown_before(harness: Harness) -> None:
+def test_a_change_of_a_view_is_sent_with_the_rows_before_it(harness: Harness) -> None:
     screen = follower(harness, AROUND_P5)
     answered(screen)
     harness.board.write(2, *many(0, 4), ("p5", 996), ("p4", 995), *many(6, 12))
@@ -64,7 +65,7 @@ def test_what_changes_in_a_view_is_told_from_what_was_shown_before(harness: Harn
     assert answered(screen) == "S:p5:6>5@2 V:5p4,6p5,7p6>4p3,5p5,6p4@2"
 
 
-def test_nothing_is_read_for_a_view_in_which_nothing_moved(harness: Harness) -> None:
+def test_a_view_in_which_no_player_moved_is_not_read(harness: Harness) -> None:
     screen = follower(harness, MIDDLE)
     answered(screen)
     harness.board.read.clear()
@@ -74,10 +75,10 @@ def test_nothing_is_read_for_a_view_in_which_nothing_moved(harness: Harness) -> 
     harness.board.write(3, *many(0, 12))
     harness.tick(moved("p1", 2, 3, seq=3))
     assert harness.board.read == [TOP, MIDDLE]
-    assert answered(screen) == "", "it reads the same"
+    assert answered(screen) == "", "the rows are the same"
 
 
-def test_a_player_who_comes_onto_the_board_sees_the_neighbours(harness: Harness) -> None:
+def test_a_player_who_enters_the_board_sees_the_neighbours(harness: Harness) -> None:
     screen = harness.screen("zed", joined=False)
     harness.announcer.follow(screen, Around(user_id="zed", rows=1))
     harness.tick()
@@ -87,16 +88,16 @@ def test_a_player_who_comes_onto_the_board_sees_the_neighbours(harness: Harness)
     assert answered(screen) == "S:zed:None>13@2 R:zed:50 V:->12p11,13zed@2"
 
 
-def test_a_step_that_nobody_told_of_makes_every_view_due(harness: Harness) -> None:
+def test_an_unknown_step_makes_every_view_due(harness: Harness) -> None:
     screen = follower(harness, MIDDLE)
     answered(screen)
     harness.board.write(3, ("new", 5_000), *many(0, 12))
-    harness.tick(moved("p11", 13, 13, seq=3))  # and of seq 2 nothing is known
+    harness.tick(moved("p11", 13, 13, seq=3))  # the step with seq 2 is not known
     harness.tick(ms=50)
     assert answered(screen) == "V:3p2,4p3,5p4>3p1,4p2,5p3@3"
 
 
-def test_everything_of_a_tick_has_one_cursor_and_one_piece(harness: Harness) -> None:
+def test_all_events_of_a_tick_leave_in_one_piece_with_one_cursor(harness: Harness) -> None:
     screen = follower(harness, MIDDLE, joined=True)
     answered(screen)
     harness.board.write(2, ("new", 5_000), *many(0, 12))
@@ -105,7 +106,7 @@ def test_everything_of_a_tick_has_one_cursor_and_one_piece(harness: Harness) -> 
     assert screen.seen == "B@2 V:3p2,4p3,5p4>3p1,4p2,5p3@2"
 
 
-def test_those_who_see_the_same_are_framed_once_and_read_once(harness: Harness) -> None:
+def test_a_view_of_many_followers_is_read_once_and_encoded_once(harness: Harness) -> None:
     screens = [harness.screen(f"w{n}", joined=False) for n in range(20)]
     for screen in screens:
         harness.announcer.follow(screen, MIDDLE)
@@ -114,7 +115,7 @@ def test_those_who_see_the_same_are_framed_once_and_read_once(harness: Harness) 
     assert harness.board.read == [TOP, MIDDLE]
 
 
-def test_who_stalled_gets_a_snapshot_of_its_views(harness: Harness) -> None:
+def test_a_follower_that_stalled_gets_its_views_whole(harness: Harness) -> None:
     screen = follower(harness, MIDDLE)
     answered(screen)
     screen.drained = False
@@ -128,7 +129,7 @@ def test_who_stalled_gets_a_snapshot_of_its_views(harness: Harness) -> None:
     assert answered(screen) == "V:3p0,4p1,5p2@3"
 
 
-def test_who_follows_a_view_and_reads_nothing_is_closed(harness: Harness) -> None:
+def test_a_follower_that_reads_nothing_is_closed(harness: Harness) -> None:
     screen = follower(harness, MIDDLE)
     screen.drained = False
     harness.board.write(2, ("new", 5_000), *many(0, 12))
@@ -151,7 +152,7 @@ def test_while_the_board_cannot_be_read_a_view_waits(harness: Harness) -> None:
     assert answered(screen) == "V:3p2,4p3,5p4@1"
 
 
-def test_a_fifth_view_is_refused_and_the_same_one_again_is_a_snapshot(harness: Harness) -> None:
+def test_a_fifth_view_is_refused_and_a_view_that_is_followed_again_is_sent_whole(harness: Harness) -> None:
     screen = harness.screen(joined=False)
     for offset in range(4):
         harness.announcer.follow(screen, RankRange(offset=offset, limit=1))
@@ -165,7 +166,7 @@ def test_a_fifth_view_is_refused_and_the_same_one_again_is_a_snapshot(harness: H
     assert isinstance(harness.announcer.follow(screen, MIDDLE), Cursor)
 
 
-def test_leaving_the_board_leaves_its_views_and_a_socket_that_goes_leaves_nothing(harness: Harness) -> None:
+def test_a_listener_that_quits_or_leaves_follows_no_view(harness: Harness) -> None:
     one, other = follower(harness, MIDDLE), follower(harness, AROUND_P5)
     harness.announcer.quit(one)
     harness.announcer.leave(other)
@@ -173,7 +174,9 @@ def test_leaving_the_board_leaves_its_views_and_a_socket_that_goes_leaves_nothin
     assert not harness.announcer._views.waiting
 
 
-def test_a_tick_reads_so_many_rows_and_the_rest_comes_in_turn(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tick_reads_a_limited_number_of_rows_and_the_next_tick_reads_the_rest(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "ROWS_PER_TICK_MAX", 6)
     screens = [harness.screen(f"w{n}", joined=False) for n in range(4)]
     for n, screen in enumerate(screens):
@@ -184,15 +187,15 @@ def test_a_tick_reads_so_many_rows_and_the_rest_comes_in_turn(harness: Harness, 
     assert all(screen.offers for screen in screens)
 
 
-def test_there_is_an_end_to_views_of_all(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_different_views_is_limited(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VIEWS_MAX", 1)
     first, second = harness.screen(joined=False), harness.screen(joined=False)
     assert isinstance(harness.announcer.follow(first, MIDDLE), Cursor)
-    assert isinstance(harness.announcer.follow(second, MIDDLE), Cursor), "the same view costs nothing more"
+    assert isinstance(harness.announcer.follow(second, MIDDLE), Cursor), "the same view does not count again"
     assert harness.announcer.follow(second, AROUND_P5) is TOO_MANY_VIEWS
 
 
-# The rule by which views are due
+# The rule that makes views due
 
 
 def _rows(order: list[str]) -> tuple[Row, ...]:
@@ -208,11 +211,11 @@ any_view: st.SearchStrategy[View] = st.one_of(
 
 
 @given(st.permutations(PLAYERS), st.integers(0, 10), any_view, st.lists(st.tuples(anybody, st.integers(0, 10)), max_size=6))
-def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, view: View, steps: list[tuple[str, int]]) -> None:
-    """Whatever moves, one step after the other: on the board, off it, past one another and back."""
+def test_a_view_that_is_not_due_has_not_changed(players: list[str], there: int, view: View, steps: list[tuple[str, int]]) -> None:
+    """Players move step by step: onto the board, off it, and past each other."""
     order = players[:there]
-    views, screen = Views(), Screen(PlainEncoder(), "watcher")
-    views.follow(screen, view)
+    views, member = Views(), Member(Screen(PlainEncoder(), "watcher"))
+    views.follow(member, view)
     assert views.take() == [view]
 
     def shown() -> tuple[Row, ...]:
@@ -225,7 +228,7 @@ def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, 
         return rows[max(0, at - view.rows) : at + view.rows + 1]
 
     page = Page(cursor=Cursor(epoch=1, seq=1), total=there, rows=shown(), read_at_ms=NOW)
-    assert result_of(_news(views, view, page, screen)) == page.rows
+    assert result_of(_news(views, view, page, member)) == page.rows
     for user, player_rank in steps:
         previous = order.index(user) + 1 if user in order else None
         if previous is not None:
@@ -238,7 +241,7 @@ def test_a_view_that_is_not_due_reads_as_it_did(players: list[str], there: int, 
         assert shown() == page.rows
 
 
-async def _news(views: Views, view: View, page: Page, screen: Screen) -> tuple[Row, ...]:
-    ((listener, event),) = views.news(view, page, lambda _: True)
-    assert listener is screen
+async def _news(views: Views, view: View, page: Page, member: Member) -> tuple[Row, ...]:
+    ((follower, event),) = views.news(view, page)
+    assert follower is member
     return event.page.rows

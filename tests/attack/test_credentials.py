@@ -84,7 +84,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
     "the awards of a player who forbade it": (
         Hole(
             "scoreboard/actors/spectators.py",
-            "if not _may_always(listener, user_id) and self._forbids(user_id):",
+            "if not _may_always(member, user_id) and self._forbids(user_id):",
             "if False:",
         ),
         ["player:action"],
@@ -107,7 +107,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ["/ws", "Socket.IO"],
     ),
     "an open socket of a player suspended meanwhile": (
-        Hole("scoreboard/actors/announcer.py", "            listener.close(ACCOUNT_SUSPENDED)\n", ""),
+        Hole("scoreboard/actors/membership.py", "            member.listener.close(ACCOUNT_SUSPENDED)\n", ""),
         ["/ws", "WEBSOCKET_PORT", "Socket.IO", "stream"],
     ),
 }

@@ -1,4 +1,4 @@
-"""What drawing costs with a real Redis: batches of awards through the board script, there and back."""
+"""Cost of the board script with a real Redis: batches of awards, there and back."""
 
 from __future__ import annotations
 

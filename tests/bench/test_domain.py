@@ -1,4 +1,4 @@
-"""What the quiet rooms cost: `make bench`."""
+"""Cost of the domain: `make bench`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.domain.test_judgement import claim, nothing
 BATCH = 32
 
 
-def test_judge_one(benchmark: Any) -> None:
+def test_judging_one_claim(benchmark: Any) -> None:
     one, past = claim(), nothing()
     benchmark(judge, one, past)
 
 
-def test_settle_a_batch(benchmark: Any) -> None:
+def test_judging_a_batch(benchmark: Any) -> None:
     claims = [claim(f"user-{n}", n) for n in range(BATCH)]
 
     def fresh() -> tuple[tuple[Any, BatchFacts], dict[str, Any]]:
@@ -26,10 +26,10 @@ def test_settle_a_batch(benchmark: Any) -> None:
     assert len(benchmark.pedantic(judge_batch, setup=fresh, rounds=500)) == BATCH
 
 
-def test_sign(benchmark: Any) -> None:
+def test_signing_a_grant(benchmark: Any) -> None:
     benchmark(sign, PLAIN, RING)
 
 
-def test_verify(benchmark: Any) -> None:
+def test_verifying_a_grant(benchmark: Any) -> None:
     answered = submission(PLAIN, sign(PLAIN, RING))
     assert benchmark(verify, answered, "user-123", keyring(b"k" * 32), NOW) == PLAIN

@@ -1,4 +1,4 @@
-"""The fan-out of one tick to 2,000 sockets, against a bare ``send()`` loop over the same sockets (`make bench`)."""
+"""Fan-out of one tick to 2,000 sockets, against a plain ``send()`` loop over the same sockets (`make bench`)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from scoreboard.domain.events import BoardChanged
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.native_encoder import NativeEncoder
-from tests.realtime.cable import Watchlist
-from tests.realtime.harness import OpenAuthenticator, SmallAnnouncer, page
+from tests.realtime.fake_transport import FakeReactor
+from tests.realtime.harness import FakeAnnouncer, FakeAuthenticator, page
 
 SOCKETS = 2_000
 ENCODER = NativeEncoder()
 
 
-class Crowd:
-    """Sockets over TCP, ours and theirs, in one process."""
+class Clients:
+    """Both ends of TCP connections, in one process."""
 
     def __init__(self) -> None:
-        reactor: Any = Watchlist()
+        reactor: Any = FakeReactor()
         self.ours: list[tcp.Connection] = []
         self.theirs: list[socket.socket] = []
         with socket.create_server(("127.0.0.1", 0), backlog=SOCKETS) as listener:
@@ -37,13 +37,13 @@ class Crowd:
                 connection.connected = 1
                 connection.setTcpNoDelay(True)
                 self.ours.append(connection)
-        self.clients = [
+        self.sessions = [
             ClientSession(
-                authenticator=OpenAuthenticator(),
-                announcer=SmallAnnouncer(),
+                authenticator=FakeAuthenticator(),
+                announcer=FakeAnnouncer(),
                 encoder=ENCODER,
                 writer=SocketWriter(connection),
-                hang_up=lambda close_reason: None,
+                close=lambda close_reason: None,
             )
             for connection in self.ours
         ]
@@ -59,29 +59,29 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
+def clients() -> Iterator[Clients]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * SOCKETS)), hard))
-    crowd = Crowd()
-    yield crowd
-    crowd.close()
+    clients = Clients()
+    yield clients
+    clients.close()
 
 
-def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
+def test_a_tick_to_two_thousand_sockets(benchmark: BenchmarkFixture, clients: Clients) -> None:
     def tick() -> None:
-        frames = ENCODER.frame(BoardChanged(page=page(players=2)))
-        for client in crowd.clients:
+        frames = ENCODER.encode((BoardChanged(page=page(players=2)),))
+        for client in clients.sessions:
             if client.drained:
                 client.offer(frames)
 
-    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=clients.read_all)
 
 
-def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    frames = ENCODER.frame(BoardChanged(page=page(players=2)))
+def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, clients: Clients) -> None:
+    frames = ENCODER.encode((BoardChanged(page=page(players=2)),))
 
     def loop() -> None:
-        for connection in crowd.ours:
+        for connection in clients.ours:
             connection.socket.send(frames)
 
-    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=clients.read_all)

@@ -1,4 +1,4 @@
-"""The fan-out of one tick to 2,000 Socket.IO clients, against a bare ``send()`` loop over the same sockets (`make bench`)."""
+"""Fan-out of one tick to 2,000 Socket.IO clients, against a plain ``send()`` loop over the same sockets (`make bench`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Protocol
 
 from scoreboard.domain.events import BoardChanged
-from tests.realtime.cable import Watchlist
+from tests.realtime.fake_transport import FakeReactor
 from tests.realtime.harness import page
 from tests.realtime_sio.harness import Harness
 
@@ -22,17 +22,17 @@ SOCKETS = 2_000
 
 
 class Connection(tcp.Connection):
-    """One that knows its peer, as a server's does."""
+    """Connection that knows its peer, as a server's does."""
 
     def getPeer(self) -> IPv4Address:
         return IPv4Address("TCP", "127.0.0.1", 40_000)
 
 
-class Crowd:
-    """Clients that have joined, over TCP, ours and theirs in one process."""
+class Clients:
+    """Clients that have joined the room over TCP; both ends are in one process."""
 
     def __init__(self) -> None:
-        reactor: Any = Watchlist()
+        reactor: Any = FakeReactor()
         self.harness = Harness(sockets_max=SOCKETS, sockets_per_address_max=SOCKETS)
         self.ours: list[Connection] = []
         self.theirs: list[socket.socket] = []
@@ -42,7 +42,7 @@ class Crowd:
                 connection = Connection(listener.accept()[0], Protocol(), reactor)
                 connection.connected = 1
                 self.ours.append(connection)
-                self.harness.seat_viewer(connection)
+                self.harness.add_viewer(connection)
         self.read_all()
 
     def read_all(self) -> None:
@@ -56,33 +56,33 @@ class Crowd:
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
+def clients() -> Iterator[Clients]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 3 * SOCKETS)), hard))
-    crowd = Crowd()
-    yield crowd
-    crowd.close()
+    clients = Clients()
+    yield clients
+    clients.close()
 
 
-def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    viewers = list(crowd.harness.announcer.room)
+def test_a_tick_to_two_thousand_socketio_clients(benchmark: BenchmarkFixture, clients: Clients) -> None:
+    viewers = list(clients.harness.announcer.room)
     assert len(viewers) == SOCKETS
 
     def tick() -> None:
-        frames = viewers[0].encoder.frame(BoardChanged(page=page(players=2)))
+        frames = viewers[0].encoder.encode((BoardChanged(page=page(players=2)),))
         for viewer in viewers:
             if viewer.drained:
                 viewer.offer(frames)
 
-    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+    benchmark.pedantic(tick, rounds=50, warmup_rounds=2, teardown=clients.read_all)
 
 
-def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, crowd: Crowd) -> None:
-    viewers = list(crowd.harness.announcer.room)
-    frames = viewers[0].encoder.frame(BoardChanged(page=page(players=2)))
+def test_a_bare_send_loop_over_the_same_sockets(benchmark: BenchmarkFixture, clients: Clients) -> None:
+    viewers = list(clients.harness.announcer.room)
+    frames = viewers[0].encoder.encode((BoardChanged(page=page(players=2)),))
 
     def loop() -> None:
-        for connection in crowd.ours:
+        for connection in clients.ours:
             connection.socket.send(frames)
 
-    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=crowd.read_all)
+    benchmark.pedantic(loop, rounds=50, warmup_rounds=2, teardown=clients.read_all)

@@ -1,4 +1,4 @@
-"""What views cost a tick: a look at each of them, and one call to a real Redis for the rows that are due."""
+"""Cost of views in a tick: the check of each view, and one call to a real Redis for the rows that are due."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scoreboard.actors.members import Member
 from scoreboard.actors.views import ROWS_PER_TICK_MAX, VIEWS_MAX, Views
 from scoreboard.domain.board_pages import RankRange, View
 from scoreboard.storage.redis.board import RedisBoard
@@ -28,10 +29,10 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.mark.parametrize("followed", [1_000, VIEWS_MAX])
-def test_a_look_at_every_view_after_ten_moves(followed: int, benchmark: Any) -> None:
+def test_checking_every_view_after_ten_changes(followed: int, benchmark: Any) -> None:
     views = Views()
     for n in range(followed):
-        views.follow(Screen(PlainEncoder(), f"user-{n}"), RankRange(offset=n, limit=11))
+        views.follow(Member(Screen(PlainEncoder(), f"user-{n}")), RankRange(offset=n, limit=11))
     while views.waiting:
         views.take()
     changes = [moved(f"user-{n}", 20_000 + 100 * n, 20_001 + 100 * n) for n in range(10)]

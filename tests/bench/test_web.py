@@ -1,4 +1,4 @@
-"""What the HTTP wing costs by itself: no socket, no store. Run by `make bench`."""
+"""Cost of the HTTP API itself, without socket and store: `make bench`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def test_reading_a_submission_and_writing_its_receipt(benchmark: Any) -> None:
     assert benchmark(round_trip)
 
 
-def test_reading_a_head(benchmark: Any) -> None:
+def test_reading_a_request_head(benchmark: Any) -> None:
     raw = request("GET", "/api/v1/scores/me", headers={"Authorization": f"Bearer {Harness().token()}"}).removesuffix(b"\r\n\r\n")
     assert benchmark(read_head, raw, 100).method == b"GET"
 
 
-def test_a_board_from_the_wire_to_the_wire(benchmark: Any) -> None:
+def test_a_request_for_the_board_from_bytes_to_bytes(benchmark: Any) -> None:
     harness = Harness()
     text_line = harness.connection()
     ask = request("GET", "/api/v1/scores/leaderboard", headers={"Authorization": f"Bearer {harness.token()}"})
@@ -41,7 +41,7 @@ def test_a_board_from_the_wire_to_the_wire(benchmark: Any) -> None:
     assert benchmark(asked) == 200
 
 
-def test_a_submission_from_the_wire_to_the_wire(benchmark: Any) -> None:
+def test_a_submission_from_bytes_to_bytes(benchmark: Any) -> None:
     harness = Harness()
     text_line = harness.connection()
     ask = request(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.journeys.pace import TimedPace, asked, submissions
 from tests.journeys.server import ServerProcess
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 
 CLOSED_S_MAX = 15.0
 READS_S = 4.0

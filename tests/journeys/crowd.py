@@ -28,7 +28,7 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 
 JOIN = frame(1, b'{"event":"join:leaderboard","id":1}')
 PING, PONG = b"\x89\x00", frame(10)

@@ -16,7 +16,7 @@ from random import Random
 from types import MappingProxyType
 
 from tests.journeys.server import ServerProcess
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 
 STEP_S_MAX = 10.0
 KINDS = ("native", "sio-websocket", "sio-polling", "sio-upgrade", "sse")

@@ -1,4 +1,4 @@
-"""A live wing around a clock: doubles for the doors, and clients as many as the test wants."""
+"""Live server on a fake clock, with fakes of all that it uses, and its clients."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
-from tests.balconies import Balcony
-from tests.realtime.cable import Cable, Client
+from scoreboard.realtime.services import LiveServices
+from tests.realtime.fake_transport import Client, FakeTransport
+from tests.recording_announcer import RecordingAnnouncer
 
 NOW_S = 1_761_129_015
 HOUR_S = 3_600
@@ -38,8 +39,8 @@ def page(seq: int = 17, players: int = 2) -> Page:
     return Page(cursor=Cursor(epoch=3, seq=seq), total=players, rows=rows, read_at_ms=NOW_S * 1000)
 
 
-class OpenAuthenticator:
-    """Tokens that say who they are: ``amy``, or ``amy@3600`` for one that ends then. ``bad`` is not valid, ``suspended`` is."""
+class FakeAuthenticator:
+    """A token is a user id, ``amy``, or with its life in seconds, ``amy@3600``. ``bad`` and ``suspended`` are refused."""
 
     def authenticate(self, token: str) -> Player | Refusal:
         if token == "bad":
@@ -56,8 +57,8 @@ class OpenAuthenticator:
         return None
 
 
-class SmallAnnouncer(Balcony):
-    """One room and no ticks: the test tells. Joins can be held back, or fail."""
+class FakeAnnouncer(RecordingAnnouncer):
+    """One room and no ticks: the test sends events. Joins can be delayed, or fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,17 +99,17 @@ class SmallAnnouncer(Balcony):
     def quit(self, listener: Listener) -> None:
         self.room.discard(listener)
 
-    def tell(self, changes: Sequence[ScoreChanged]) -> None:
+    def publish(self, changes: Sequence[ScoreChanged]) -> None:
         self.announce(BoardChanged(page=self.page))
 
     def announce(self, event: Event) -> None:
         for listener in self.room:
             if listener.drained:
-                listener.offer(listener.encoder.frame(event))
+                listener.offer(listener.encoder.encode((event,)))
 
 
-class Gauges:
-    """Remembers what it was set to."""
+class RecordingMeter:
+    """Meter that records gauges and counts."""
 
     def __init__(self) -> None:
         self.values: dict[str, float] = {}
@@ -124,15 +125,15 @@ class Gauges:
 
 
 class Harness:
-    """The live wing with its doors."""
+    """The live server, and fakes of all that it uses."""
 
-    def __init__(self, *, rate_limiter: RateLimiterDouble | None = None, **settings: Any) -> None:
+    def __init__(self, *, rate_limiter: FakeRateLimiter | None = None, **settings: Any) -> None:
         self.clock = Clock()
         self.clock.advance(1_000)
         self.wall_ahead_s = 0.0
-        self.cables: list[Cable] = []
-        self.meter = Gauges()
-        self.announcer = SmallAnnouncer()
+        self.transports: list[FakeTransport] = []
+        self.meter = RecordingMeter()
+        self.announcer = FakeAnnouncer()
         self.settings = msgspec.structs.replace(
             LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
         )
@@ -140,56 +141,58 @@ class Harness:
             http_limits=HttpLimits(), limits=self.settings, clock=self.clock, wall_ms=self.wall_ms, meter=self.meter
         )
         self.registry.add_listener()
-        self.factory = NativeFactory(
-            authenticator=OpenAuthenticator(),
+        self.services = LiveServices(
+            authenticator=FakeAuthenticator(),
             announcer=self.announcer,
             registry=self.registry,
-            settings=self.settings,
+            limits=self.settings,
             clock=self.clock,
+            meter=self.meter,
             address_of=lambda peer, forwarded: forwarded or peer,
             check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
+        self.factory = NativeFactory(self.services)
 
     @property
     def connected(self) -> int:
-        """How many live connections there are, in whatever state."""
+        """Number of live connections, in any state."""
         return self.registry.handshaking + len(self.registry.live)
 
     def wall_ms(self) -> int:
         return int((NOW_S + self.clock.seconds() - 1_000 + self.wall_ahead_s) * 1000)
 
-    def plug_in(self, cable: Cable | None = None) -> Client:
-        """A connection, before any handshake."""
-        cable = cable or Cable()
-        self.cables.append(cable)
-        cable.protocol = self.factory.buildProtocol(cable.getPeer())
-        cable.protocol.makeConnection(cable)
-        cable.step()
-        return Client(cable)
+    def connect(self, transport: FakeTransport | None = None) -> Client:
+        """Connect, without a handshake."""
+        transport = transport or FakeTransport()
+        self.transports.append(transport)
+        transport.protocol = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        transport.step()
+        return Client(transport)
 
-    def visit(self, token: str | None = "amy", **headers: Any) -> Client:
-        """An open socket."""
-        client = self.plug_in()
-        head = client.shake_hands(token=token, **headers)
+    def open_websocket(self, token: str | None = "amy", **headers: Any) -> Client:
+        """Connect, and complete the handshake."""
+        client = self.connect()
+        head = client.handshake(token=token, **headers)
         assert head.startswith("HTTP/1.1 101 "), head
         return client
 
     def viewer(self, token: str = "amy") -> Client:
-        """An open socket in the room, its snapshot seen."""
-        client = self.visit(token)
-        client.say("join:leaderboard")
+        """Connect, join the room, and read the snapshot."""
+        client = self.open_websocket(token)
+        client.send_event("join:leaderboard")
         client.frames()
         return client
 
     def pass_time(self, seconds: float, step_s: float = 1.0) -> None:
         for _ in range(int(seconds / step_s)):
             self.clock.advance(step_s)
-            for cable in self.cables:
-                cable.step()
+            for transport in self.transports:
+                transport.step()
 
 
-class RateLimiterDouble:
-    """A gate that answers when the test says so."""
+class FakeRateLimiter:
+    """Rate limiter that answers when the test decides."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -200,5 +203,5 @@ class RateLimiterDouble:
         return await self.answer
 
 
-_conforms: tuple[type[Announcer], type[Authenticator]] = (SmallAnnouncer, OpenAuthenticator)
-__all__ = ["Harness", "RateLimiterDouble", "StoreUnavailable", "page"]
+_conforms: tuple[type[Announcer], type[Authenticator]] = (FakeAnnouncer, FakeAuthenticator)
+__all__ = ["FakeRateLimiter", "Harness", "StoreUnavailable", "page"]

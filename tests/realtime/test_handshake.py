@@ -1,4 +1,4 @@
-"""Who may open a socket: the table of refusals, origins, limits, and the gate on a listener of its own."""
+"""Handshakes: which are refused, and why; origins, limits, and the rate limit."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from twisted.logger import capturedLogs
 
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.http.cors import cors
-from tests.realtime.cable import frame
-from tests.realtime.harness import Harness, RateLimiterDouble
+from tests.realtime.fake_transport import frame
+from tests.realtime.harness import FakeRateLimiter, Harness
 
 
 @pytest.fixture
@@ -48,37 +48,37 @@ def harness() -> Harness:
 def test_a_handshake_is_refused_in_http(
     harness: Harness, target: str, extra: tuple[str, ...], headers: dict[str, str | None], status: int, error: str
 ) -> None:
-    client = harness.plug_in()
-    head = client.shake_hands(target, *extra, **headers)
+    client = harness.connect()
+    head = client.handshake(target, *extra, **headers)
     assert head.startswith(f"HTTP/1.1 {status} ")
     body = client.body()
     assert (body["success"], body["error"]) == (False, error)
-    assert client.cable.lost == "closed"
+    assert client.transport.lost == "closed"
     assert (harness.connected, harness.announcer.known) == (0, set())
     assert harness.meter.values.get("websocket_connections_active", 0) == 0
 
 
-def test_a_refusal_says_what_http_wants_said(harness: Harness) -> None:
-    assert 'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"' in harness.plug_in().shake_hands(token="bad")
-    assert "Upgrade: websocket" in harness.plug_in().shake_hands(upgrade=None)
-    assert "Sec-WebSocket-Version: 13" in harness.plug_in().shake_hands(sec_websocket_version="8")
+def test_a_refusal_has_the_headers_that_http_requires(harness: Harness) -> None:
+    assert 'WWW-Authenticate: Bearer realm="scoreboard", error="invalid_token"' in harness.connect().handshake(token="bad")
+    assert "Upgrade: websocket" in harness.connect().handshake(upgrade=None)
+    assert "Sec-WebSocket-Version: 13" in harness.connect().handshake(sec_websocket_version="8")
 
 
-def test_compression_is_offered_by_every_browser_and_never_agreed_to(harness: Harness) -> None:
-    head = harness.plug_in().shake_hands(sec_websocket_extensions="permessage-deflate; client_max_window_bits")
+def test_the_server_never_accepts_the_compression_that_browsers_offer(harness: Harness) -> None:
+    head = harness.connect().handshake(sec_websocket_extensions="permessage-deflate; client_max_window_bits")
     assert head.startswith("HTTP/1.1 101 ")
     assert "extensions" not in head.lower()
 
 
 def test_other_methods_and_versions_are_refused(harness: Harness) -> None:
-    for text_line, status in ((b"POST /ws HTTP/1.1", 405), (b"GET /ws HTTP/1.0", 505), (b"GET /ws", 400), (b"\xff\xfe", 400)):
-        client = harness.plug_in()
-        client.send(text_line + b"\r\nHost: x\r\n\r\n")
+    for unix_pair, status in ((b"POST /ws HTTP/1.1", 405), (b"GET /ws HTTP/1.0", 505), (b"GET /ws", 400), (b"\xff\xfe", 400)):
+        client = harness.connect()
+        client.send(unix_pair + b"\r\nHost: x\r\n\r\n")
         assert client.head().startswith(f"HTTP/1.1 {status} ")
 
 
-def test_a_request_without_end_is_refused_at_sixteen_kib(harness: Harness) -> None:
-    client = harness.plug_in()
+def test_a_request_larger_than_sixteen_kib_is_refused(harness: Harness) -> None:
+    client = harness.connect()
     client.send(b"GET /ws HTTP/1.1\r\n")
     for _ in range(17):
         client.send(b"x: " + b"y" * 1_000 + b"\r\n")
@@ -105,87 +105,87 @@ def test_a_request_without_end_is_refused_at_sixteen_kib(harness: Harness) -> No
         ("", (), False),
     ],
 )
-def test_a_page_may_come_from_nowhere_from_us_or_from_where_is_listed(
+def test_a_page_is_allowed_without_an_origin_from_our_host_or_from_a_listed_origin(
     origin: str | None, origins: tuple[str, ...], allowed: bool
 ) -> None:
     assert cors(origins).allows(origin, "board.example:3000") is allowed
 
 
-def test_without_a_host_no_page_is_ours() -> None:
+def test_without_a_host_header_no_origin_is_our_own() -> None:
     assert not cors(()).allows("http://", "")
 
 
-def test_a_listed_origin_opens(harness: Harness) -> None:
-    harness.visit(origin="https://game.example")
-    harness.visit(origin="http://board.example")
+def test_a_page_of_a_listed_origin_can_connect(harness: Harness) -> None:
+    harness.open_websocket(origin="https://game.example")
+    harness.open_websocket(origin="http://board.example")
 
 
-def test_an_address_holds_so_many_sockets_and_gets_room_again_when_one_goes() -> None:
+def test_an_address_has_a_limit_of_sockets_and_can_open_another_when_one_is_closed() -> None:
     harness = Harness(sockets_per_address_max=2)
-    first = harness.visit(x_forwarded_for="a")
-    harness.visit(x_forwarded_for="a")
-    harness.visit(x_forwarded_for="b")
-    refused = harness.plug_in()
-    head = refused.shake_hands(x_forwarded_for="a")
+    first = harness.open_websocket(x_forwarded_for="a")
+    harness.open_websocket(x_forwarded_for="a")
+    harness.open_websocket(x_forwarded_for="b")
+    refused = harness.connect()
+    head = refused.handshake(x_forwarded_for="a")
     assert head.startswith("HTTP/1.1 429 ")
     assert "Retry-After: 60" in head
     assert refused.body()["retryAfter"] == 60
     first.send(frame(8))
-    first.hang_up()
-    harness.visit(x_forwarded_for="a")
+    first.disconnect()
+    harness.open_websocket(x_forwarded_for="a")
 
 
-def test_a_full_house_says_when_to_come_back() -> None:
+def test_a_full_server_says_when_to_try_again() -> None:
     harness = Harness(sockets_max=3)
-    clients = [harness.visit() for _ in range(3)]
+    clients = [harness.open_websocket() for _ in range(3)]
     assert harness.meter.values == {"websocket_connections_active": 3}
-    head = harness.plug_in().shake_hands()
+    head = harness.connect().handshake()
     assert head.startswith("HTTP/1.1 503 ")
     assert "Retry-After: 10" in head
-    clients[0].vanish()
-    harness.visit()
+    clients[0].break_connection()
+    harness.open_websocket()
 
 
-def test_a_reactor_that_is_late_twice_takes_nobody_until_it_is_not(harness: Harness) -> None:
+def test_a_reactor_that_is_late_twice_refuses_new_sockets_until_it_is_on_time(harness: Harness) -> None:
     harness.clock.advance(1.5)
-    harness.visit()
+    harness.open_websocket()
     harness.clock.advance(1.5)
-    assert harness.plug_in().shake_hands().startswith("HTTP/1.1 503 ")
+    assert harness.connect().handshake().startswith("HTTP/1.1 503 ")
     harness.clock.advance(1.0)
-    harness.visit()
+    harness.open_websocket()
 
 
-def test_a_listener_of_its_own_asks_the_gate_before_it_answers() -> None:
-    rate_limiter = RateLimiterDouble()
+def test_the_rate_limit_is_checked_before_the_handshake_is_answered() -> None:
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
-    client = harness.plug_in()
-    assert client.shake_hands(token="amy") == ""
+    client = harness.connect()
+    assert client.handshake(token="amy") == ""
     assert rate_limiter.asked == ["192.0.2.7"]
-    assert not client.cable.reading, "or a second request would be taken for another handshake"
+    assert not client.transport.reading, "a second request must not be read as another handshake"
     rate_limiter.answer.callback(RateVerdict())
     assert client.head().startswith("HTTP/1.1 101 ")
-    client.say("join:leaderboard", number=1)
+    client.send_event("join:leaderboard", number=1)
     assert len(client.events()) == 2
 
 
-def test_the_gates_refusal_says_when_to_come_back() -> None:
-    rate_limiter = RateLimiterDouble()
+def test_a_refusal_of_the_rate_limiter_says_when_to_try_again() -> None:
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
-    client = harness.plug_in()
-    client.shake_hands()
+    client = harness.connect()
+    client.handshake()
     rate_limiter.answer.callback(RateVerdict(refused="address", retry_after_ms=2_100))
     head = client.head()
     assert head.startswith("HTTP/1.1 429 ")
     assert "Retry-After: 3" in head
-    client.cable.step()
+    client.transport.step()
     assert harness.connected == 0
 
 
-def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
-    rate_limiter = RateLimiterDouble()
+def test_a_fault_of_the_server_in_the_handshake_is_logged_and_its_text_is_not_sent() -> None:
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
-    client = harness.plug_in()
-    client.shake_hands()
+    client = harness.connect()
+    client.handshake()
     with capturedLogs() as logged:
         rate_limiter.answer.errback(ZeroDivisionError("secret detail"))
     assert any("secret detail" in str(entry) for entry in logged)
@@ -194,12 +194,12 @@ def test_a_fault_of_ours_in_the_handshake_is_logged_and_not_told() -> None:
 
 
 @pytest.mark.parametrize("verdict", [RateVerdict(), RateVerdict(refused="address", retry_after_ms=1)])
-def test_who_has_gone_when_the_gate_answers_is_not_let_in(verdict: RateVerdict) -> None:
-    rate_limiter = RateLimiterDouble()
+def test_a_client_that_disconnected_before_the_rate_limiter_answered_is_not_admitted(verdict: RateVerdict) -> None:
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
-    client = harness.plug_in()
-    client.shake_hands(token="amy")
-    client.vanish()
+    client = harness.connect()
+    client.handshake(token="amy")
+    client.break_connection()
     rate_limiter.answer.callback(verdict)
-    assert (client.cable.sent, harness.connected, harness.announcer.known) == (b"", 0, set())
+    assert (client.transport.sent, harness.connected, harness.announcer.known) == (b"", 0, set())
     assert harness.meter.values == {}

@@ -1,4 +1,4 @@
-"""The native protocol: what a client says and what it gets, as docs/protocol-live.md promises."""
+"""Native protocol: what a client sends and what it gets, as docs/protocol-live.md specifies."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 
 
@@ -19,22 +20,22 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_a_token_in_the_handshake_makes_the_player_known(harness: Harness) -> None:
-    harness.visit("amy")
+def test_a_token_in_the_handshake_authenticates_the_client(harness: Harness) -> None:
+    harness.open_websocket("amy")
     assert [listener.player.user_id for listener in harness.announcer.known] == ["amy"]
 
 
-def test_a_token_in_the_first_message_does_too_and_the_ack_says_until_when(harness: Harness) -> None:
-    client = harness.visit(token=None)
+def test_a_token_in_the_first_message_authenticates_and_the_ack_has_its_end(harness: Harness) -> None:
+    client = harness.open_websocket(token=None)
     assert not harness.announcer.known
-    client.say("auth", {"token": "amy@60"}, 1)
+    client.send_event("auth", {"token": "amy@60"}, 1)
     assert client.events() == [{"event": "ack", "id": 1, "data": {"userId": "amy", "expiresAt": (NOW_S + 60) * 1000}}]
     assert len(harness.announcer.known) == 1
 
 
-def test_a_first_token_that_is_not_valid_is_said_and_closes(harness: Harness) -> None:
-    client = harness.visit(token=None)
-    client.say("auth", {"token": "bad"}, 1)
+def test_an_invalid_first_token_gets_an_error_and_closes_the_socket(harness: Harness) -> None:
+    client = harness.open_websocket(token=None)
+    client.send_event("auth", {"token": "bad"}, 1)
     (_, error), (opcode, close_reason) = client.frames()
     assert json.loads(error) == {
         "event": "error",
@@ -44,25 +45,25 @@ def test_a_first_token_that_is_not_valid_is_said_and_closes(harness: Harness) ->
     assert (opcode, close_reason) == (8, (4401).to_bytes(2, "big") + b"the token is not valid")
 
 
-def test_a_suspended_player_is_told_so_and_sent_away(harness: Harness) -> None:
-    client = harness.visit(token=None)
-    client.say("auth", {"token": "suspended"}, 1)
+def test_a_suspended_player_gets_the_reason_and_is_closed(harness: Harness) -> None:
+    client = harness.open_websocket(token=None)
+    client.send_event("auth", {"token": "suspended"}, 1)
     (_, error), (opcode, close_reason) = client.frames()
     assert json.loads(error)["data"]["code"] == 4030
     assert (opcode, close_reason) == (8, (4403).to_bytes(2, "big") + b"the account is suspended")
 
 
-def test_who_brings_no_token_in_ten_seconds_is_sent_away(harness: Harness) -> None:
-    client = harness.visit(token=None)
+def test_a_client_without_a_token_is_closed_after_ten_seconds(harness: Harness) -> None:
+    client = harness.open_websocket(token=None)
     harness.pass_time(9)
     assert client.events() == []
     harness.pass_time(2)
     assert client.closed() == (4401, "no token came in time")
 
 
-def test_a_join_answers_with_the_cursor_and_at_once_with_the_board(harness: Harness) -> None:
-    client = harness.visit()
-    client.say("join:leaderboard", number=7)
+def test_a_join_is_answered_by_the_cursor_and_then_the_board(harness: Harness) -> None:
+    client = harness.open_websocket()
+    client.send_event("join:leaderboard", number=7)
     ack, update = client.events()
     assert ack == {"event": "ack", "id": 7, "data": {"epoch": 3, "seq": 17}}
     assert update == {
@@ -91,14 +92,14 @@ def test_a_join_answers_with_the_cursor_and_at_once_with_the_board(harness: Harn
 
 
 def test_a_join_without_an_id_is_answered_by_the_board_alone(harness: Harness) -> None:
-    client = harness.visit()
-    client.say("join:leaderboard")
+    client = harness.open_websocket()
+    client.send_event("join:leaderboard")
     assert [event["event"] for event in client.events()] == ["leaderboard:update"]
 
 
-def test_the_room_hears_until_it_is_left(harness: Harness) -> None:
+def test_a_client_gets_events_until_it_leaves_the_room(harness: Harness) -> None:
     client, other = harness.viewer(), harness.viewer("zed")
-    client.say("leave:leaderboard", number=2)
+    client.send_event("leave:leaderboard", number=2)
     harness.announcer.announce(BoardChanged(page=page(18)))
     assert client.events() == [{"event": "ack", "id": 2, "data": {}}]
     assert [event["data"]["data"]["seq"] for event in other.events()] == [18]
@@ -106,56 +107,57 @@ def test_the_room_hears_until_it_is_left(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
-def test_a_stranger_is_told_to_authenticate_first(harness: Harness, event: str) -> None:
-    client = harness.visit(token=None)
-    client.say(event, number=0)
+def test_a_client_without_a_player_is_asked_to_authenticate_first(harness: Harness, event: str) -> None:
+    client = harness.open_websocket(token=None)
+    client.send_event(event, number=0)
     (error,) = client.events()
     assert (error["data"]["code"], error["id"]) == (4010, 0)
 
 
-def test_a_board_that_cannot_be_read_is_said_and_asking_again_works(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_join_fails_while_the_board_cannot_be_read_and_works_afterwards(harness: Harness) -> None:
+    client = harness.open_websocket()
     harness.announcer.broken = StoreUnavailable("redis")
-    client.say("join:leaderboard", number=1)
+    client.send_event("join:leaderboard", number=1)
     (error,) = client.events()
     assert (error["data"]["code"], error["data"]["retryAfter"], error["id"]) == (5030, 1, 1)
     harness.announcer.broken = None
-    client.say("join:leaderboard", number=2)
+    client.send_event("join:leaderboard", number=2)
     assert len(client.events()) == 2
 
 
-def test_while_a_join_is_under_way_neither_join_nor_leave_is_taken(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_join_or_leave_is_refused_while_another_join_is_under_way(harness: Harness) -> None:
+    client = harness.open_websocket()
     harness.announcer.held = Deferred()
     for number, event in enumerate(("join:leaderboard", "join:leaderboard", "leave:leaderboard")):
-        client.say(event, number=number)
+        client.send_event(event, number=number)
     assert [(event["data"]["code"], event["id"]) for event in client.events()] == [(4290, 1), (4290, 2)]
     harness.announcer.held.callback(None)
     assert [event.get("id") for event in client.events()] == [0, None]
 
 
-def test_a_join_that_ends_after_its_client_has_gone_goes_nowhere(harness: Harness) -> None:
-    client = harness.visit()
+def test_the_answer_to_a_join_is_dropped_if_the_client_has_disconnected(harness: Harness) -> None:
+    client = harness.open_websocket()
     harness.announcer.held = Deferred()
-    client.say("join:leaderboard", number=1)
-    client.vanish()
+    client.send_event("join:leaderboard", number=1)
+    client.break_connection()
     harness.announcer.held.callback(None)
     assert not harness.announcer.room
     assert client.frames() == []
 
 
-def test_a_fault_of_ours_is_logged_and_closes_with_1011(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_fault_of_the_server_is_logged_and_closes_with_1011(harness: Harness) -> None:
+    client = harness.open_websocket()
     harness.announcer.broken = ZeroDivisionError("secret detail")
     with capturedLogs() as logged:
-        client.say("join:leaderboard", number=1)
+        client.send_event("join:leaderboard", number=1)
     assert [entry["log_failure"].type for entry in logged] == [ZeroDivisionError]
     assert client.closed() == (1011, "the server has a fault")
-    assert b"secret" not in client.cable.sent
+    assert b"secret" not in client.transport.sent
+    assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
-def test_a_socket_ends_with_its_token(harness: Harness) -> None:
-    client = harness.visit("amy@15")
+def test_a_socket_is_closed_when_its_token_ends(harness: Harness) -> None:
+    client = harness.open_websocket("amy@15")
     harness.pass_time(14)
     assert [event["event"] for event in client.events()] == ["auth:expiring"]
     harness.pass_time(1)
@@ -163,44 +165,46 @@ def test_a_socket_ends_with_its_token(harness: Harness) -> None:
     assert not harness.announcer.known
 
 
-def test_a_token_that_ends_soon_is_told_of_once_and_so_is_the_next(harness: Harness) -> None:
-    client = harness.visit("amy@35")
+def test_the_client_is_warned_once_of_the_end_of_each_token(harness: Harness) -> None:
+    client = harness.open_websocket("amy@35")
     harness.pass_time(4)
     assert client.events() == []
     harness.pass_time(3)
     assert client.events() == [{"event": "auth:expiring", "data": {"expiresAt": (NOW_S + 35) * 1000}}]
-    client.say("auth:refresh", {"token": "amy@42"})
+    client.send_event("auth:refresh", {"token": "amy@42"})
     harness.pass_time(4)
     assert client.events() == []
     harness.pass_time(3)
     assert client.events() == [{"event": "auth:expiring", "data": {"expiresAt": (NOW_S + 42) * 1000}}]
 
 
-def test_a_fresh_token_of_the_same_player_moves_the_end(harness: Harness) -> None:
-    client = harness.visit("amy@60")
+def test_a_new_token_of_the_same_player_moves_the_end(harness: Harness) -> None:
+    client = harness.open_websocket("amy@60")
     harness.pass_time(15)
-    client.say("auth:refresh", {"token": "amy@120"}, 1)
+    client.send_event("auth:refresh", {"token": "amy@120"}, 1)
     assert client.events()[0]["data"]["expiresAt"] == (NOW_S + 120) * 1000
     for _ in range(10):
         harness.pass_time(10)
         client.send(frame(10))
-    assert client.cable.lost is None
+    assert client.transport.lost is None
     harness.pass_time(10)
     assert client.closed() == (4401, "the token ended")
 
 
 @pytest.mark.parametrize(("token", "code"), [("zed", 4030), ("bad", 4011)])
-def test_another_players_token_or_a_bad_one_is_refused_and_the_old_one_goes_on(harness: Harness, token: str, code: int) -> None:
-    client = harness.visit("amy")
-    client.say("auth", {"token": token})
+def test_a_bad_token_or_one_of_another_player_is_refused_and_the_old_token_stays_valid(
+    harness: Harness, token: str, code: int
+) -> None:
+    client = harness.open_websocket("amy")
+    client.send_event("auth", {"token": token})
     assert [event["data"]["code"] for event in client.events()] == [code]
     assert [listener.player.user_id for listener in harness.announcer.known] == ["amy"]
-    client.say("join:leaderboard", number=1)
+    client.send_event("join:leaderboard", number=1)
     assert len(client.events()) == 2
 
 
-def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_nothing_off(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_clock_that_is_set_forward_ends_tokens_within_a_second_and_one_set_back_ends_none(harness: Harness) -> None:
+    client = harness.open_websocket()
     harness.wall_ahead_s = -HOUR_S
     harness.pass_time(5)
     assert client.events() == []
@@ -247,21 +251,21 @@ def test_a_clock_set_forward_ends_tokens_within_a_second_and_one_set_back_cuts_n
         '{"event":"join:leaderboard"} ,',
     ],
 )
-def test_garbage_gets_an_error_and_the_socket_goes_on(harness: Harness, text: str) -> None:
-    client = harness.visit()
+def test_an_invalid_message_gets_an_error_and_the_socket_stays_open(harness: Harness, text: str) -> None:
+    client = harness.open_websocket()
     client.send(frame(1, text.encode()))
     (error,) = client.events()
     assert error["event"] == "error"
     assert (error["data"]["code"], error["data"]["error"]) == (4000, "MALFORMED_REQUEST")
     assert len(error["data"]["message"]) < 300
-    client.say("join:leaderboard", number=1)
+    client.send_event("join:leaderboard", number=1)
     assert client.events()[0]["event"] == "ack"
 
 
-def test_too_many_events_a_second_are_said_once_and_close(harness: Harness) -> None:
-    client = harness.visit()
+def test_too_many_events_a_second_get_one_error_and_close_the_socket(harness: Harness) -> None:
+    client = harness.open_websocket()
     for number in range(25):
-        client.say("leave:leaderboard", number=number)
+        client.send_event("leave:leaderboard", number=number)
     *answers, (_, error), (opcode, close_reason) = client.frames()
     assert len(answers) == 20
     assert json.loads(error)["data"] == {
@@ -273,9 +277,9 @@ def test_too_many_events_a_second_are_said_once_and_close(harness: Harness) -> N
     assert (opcode, close_reason[:2]) == (8, (1008).to_bytes(2, "big"))
 
 
-def test_as_many_events_as_are_allowed_go_on_for_ever(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_client_that_sends_as_many_events_as_allowed_is_never_closed(harness: Harness) -> None:
+    client = harness.open_websocket()
     for number in range(200):
-        client.say("leave:leaderboard", number=number)
+        client.send_event("leave:leaderboard", number=number)
         harness.clock.advance(0.05)
     assert len(client.events()) == 200

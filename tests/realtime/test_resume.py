@@ -1,4 +1,4 @@
-"""Joining with a wish: for rows in place of tops, and from a cursor on."""
+"""Joins with options: row operations in place of whole tops, and events since a cursor."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_rows_come_as_operations_and_the_rest_as_ever(harness: Harness) -> None:
-    rows, whole = harness.visit("amy"), harness.visit("bob")
-    rows.say("join:leaderboard", {"mode": "rows"}, 1)
-    whole.say("join:leaderboard", {"mode": "top"}, 1)
+def test_in_rows_mode_the_top_is_sent_as_operations_and_all_else_as_before(harness: Harness) -> None:
+    rows, whole = harness.open_websocket("amy"), harness.open_websocket("bob")
+    rows.send_event("join:leaderboard", {"mode": "rows"}, 1)
+    whole.send_event("join:leaderboard", {"mode": "top"}, 1)
     for client in (rows, whole):
         assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
     before, after = page(17, 3).rows, page(18, 2)
@@ -45,9 +45,9 @@ def test_rows_come_as_operations_and_the_rest_as_ever(harness: Harness) -> None:
     assert (snapshot["event"], snapshot["data"]["data"]["reset"]) == ("leaderboard:update", True)
 
 
-def test_every_operation_is_spelt_as_the_docs_say(harness: Harness) -> None:
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"mode": "rows"})
+def test_each_operation_has_the_form_of_the_docs(harness: Harness) -> None:
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"mode": "rows"})
     client.events()
     one, two, three = page(17, 3).rows
     board = page(18, 4)
@@ -70,7 +70,7 @@ def test_every_operation_is_spelt_as_the_docs_say(harness: Harness) -> None:
     ]
 
 
-def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(harness: Harness) -> None:
+def test_a_client_that_resumes_in_time_gets_what_it_missed_and_no_snapshot(harness: Harness) -> None:
     moved = ScoreChanged(
         cursor=Cursor(epoch=3, seq=17),
         user_id="user-99",
@@ -81,35 +81,35 @@ def test_who_comes_back_in_time_gets_what_was_missed_and_no_snapshot(harness: Ha
         at_ms=NOW_S * 1000,
     )
     harness.announcer.missed = (moved,)
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"since": "3.12"}, 1)
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"since": "3.12"}, 1)
     ack, missed = client.events()
     assert ack == {"event": "ack", "id": 1, "data": {"epoch": 3, "seq": 17, "recovered": True}}
     assert (missed["event"], missed["data"]["data"]["userId"]) == ("score:update", "user-99")
 
 
-def test_who_was_away_too_long_is_told_and_gets_a_snapshot(harness: Harness) -> None:
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"since": "2.12", "mode": "rows"}, 1)
+def test_a_client_that_resumes_too_late_gets_a_snapshot_with_reset(harness: Harness) -> None:
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"since": "2.12", "mode": "rows"}, 1)
     ack, snapshot = client.events()
     assert ack["data"] == {"epoch": 3, "seq": 17, "reset": True}
     assert (snapshot["event"], snapshot["data"]["data"]["reset"]) == ("leaderboard:update", True)
 
 
 @pytest.mark.parametrize("since", ["", "3", "3.", "-1.0", "03.1", "1.2.3", "1e3.0", "٣.١", "9" * 20 + ".1", 3.12])
-def test_a_cursor_that_is_none_is_refused(harness: Harness, since: object) -> None:
-    client = harness.visit("amy")
-    client.say("join:leaderboard", {"since": since}, 1)
+def test_an_invalid_cursor_is_refused(harness: Harness, since: object) -> None:
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", {"since": since}, 1)
     (error,) = client.events()
     assert (error["event"], error["data"]["code"]) == ("error", 4000)
 
 
 def test_another_mode_takes_effect_with_the_next_join(harness: Harness) -> None:
     client = harness.viewer("amy")
-    client.say("join:leaderboard", {"mode": "rows"})
+    client.send_event("join:leaderboard", {"mode": "rows"})
     client.events()
     harness.announcer.announce(BoardChanged(page=page(18), before=page(17).rows))
-    client.say("join:leaderboard")
+    client.send_event("join:leaderboard")
     harness.announcer.announce(BoardChanged(page=page(19), before=page(18).rows))
     assert [event["event"] for event in client.events()] == ["leaderboard:rows", "leaderboard:update", "leaderboard:update"]
     assert len(harness.announcer.room) == 1

@@ -1,4 +1,4 @@
-"""A Socket.IO wing around a clock: HTTP requests without HTTP, WebSockets without a network, and doubles for the doors."""
+"""Socket.IO server on a fake clock: HTTP requests without HTTP, WebSockets without a network, and fakes of all that it uses."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import SEPARATOR
 from scoreboard.realtime.engineio.polling import EngineResource
 from scoreboard.realtime.engineio.websocket import EngineFactory
-from scoreboard.realtime.socketio.client import SocketIoServices
+from scoreboard.realtime.services import LiveServices
+from scoreboard.realtime.socketio.client import ClientFactory
 from scoreboard.storage.memory.sessions import MemorySessionStore
-from tests.realtime.cable import Cable, Client, frame
-from tests.realtime.harness import NOW_S, Gauges, OpenAuthenticator, RateLimiterDouble, SmallAnnouncer
+from tests.realtime.fake_transport import Client, FakeTransport, frame
+from tests.realtime.harness import NOW_S, FakeAnnouncer, FakeAuthenticator, FakeRateLimiter, RecordingMeter
 
 ADDRESS = "192.0.2.7"
 
@@ -40,7 +41,7 @@ class _Channel:
 
 
 class Request:
-    """What a resource asks of twisted.web's request, and the answer it gave."""
+    """The part of a request that resources use, and the response."""
 
     def __init__(self, method: str, uri: str, body: bytes, headers: dict[str, str], site_lines: bytes = b"") -> None:
         self.method, self.uri = method.encode(), uri.encode()
@@ -79,7 +80,7 @@ class Request:
         for end in self._ends:
             end.callback(None)
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         self.channel = None
         for end in self._ends:
             end.errback(Failure(ConnectionLost()))
@@ -100,25 +101,25 @@ class Request:
 
     @property
     def answer(self) -> tuple[int, bytes] | None:
-        """(status, body), or None while it waits."""
+        """Return (status, body), or None while the request waits."""
         return None if self.response is None else (self.response.status, self.response.body)
 
 
 class Harness:
-    """The wing with its doors; ``board`` makes other passengers than the board's subscribers."""
+    """The Socket.IO server, and fakes of all that it uses. ``handler_factory`` makes other handlers than the board's clients."""
 
     def __init__(
         self,
         *,
-        rate_limiter: RateLimiterDouble | None = None,
+        rate_limiter: FakeRateLimiter | None = None,
         engine: EngineSettings | None = None,
-        board: Callable[[EngineConnection], Any] | None = None,
+        handler_factory: Callable[[EngineConnection], Any] | None = None,
         **settings: Any,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1_000)
-        self.meter = Gauges()
-        self.announcer = SmallAnnouncer()
+        self.meter = RecordingMeter()
+        self.announcer = FakeAnnouncer()
         self.session_store = MemorySessionStore(self.clock.seconds)
         self.settings = msgspec.structs.replace(
             LiveLimits(origins=("https://game.example",), sockets_max=1_000, sockets_per_address_max=500), **settings
@@ -128,36 +129,30 @@ class Harness:
         )
         self.registry.add_listener()
         sids = (f"sid-{number}" for number in itertools.count(1))
-        self.endpoints = SocketIoServices(
-            authenticator=OpenAuthenticator(),
+        services = LiveServices(
+            authenticator=FakeAuthenticator(),
             announcer=self.announcer,
-            session_store=self.session_store,
-            events=self.settings.events,
-            clock=self.clock,
-            new_sid=lambda: next(sids),
-        )
-        self.engine = Engine(
-            settings=engine or EngineSettings(),
-            requests=self.settings.frames,
             registry=self.registry,
+            limits=self.settings,
             clock=self.clock,
-            new_sid=lambda: next(sids),
-            handler_factory=board or self.endpoints.make_client,
-        )
-        self.factory = EngineFactory(
-            engine=self.engine,
-            registry=self.registry,
-            settings=self.settings,
-            clock=self.clock,
+            meter=self.meter,
             address_of=lambda peer, forwarded: forwarded or peer,
             check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
-        self.resource = EngineResource(self.factory)
-        self.cables: list[Cable] = []
+        self.clients = ClientFactory(services, session_store=self.session_store, new_sid=lambda: next(sids))
+        self.engine = Engine(
+            services,
+            settings=engine or EngineSettings(),
+            new_sid=lambda: next(sids),
+            handler_factory=handler_factory or self.clients.make_client,
+        )
+        self.factory = EngineFactory(self.engine)
+        self.resource = EngineResource(self.engine)
+        self.transports: list[FakeTransport] = []
 
     @property
     def connected(self) -> int:
-        """How many live connections there are, in whatever state."""
+        """Number of live connections, in any state."""
         return self.registry.handshaking + len(self.registry.live)
 
     def wall_ms(self) -> int:
@@ -183,15 +178,15 @@ class Harness:
         return self.request(method, {"EIO": "4", "transport": "polling", **sids}, body, headers)
 
     def open(self) -> str:
-        """A polling session: its id."""
+        """Open a polling session, and return its id."""
         answer = self.get().answer
         assert answer is not None
         assert answer[0] == 200, answer
         assert answer[1].startswith(b"0{"), answer
         return str(msgspec.json.decode(answer[1][1:])["sid"])
 
-    def polls(self, token: str = "amy") -> str:
-        """A polling session that is connected."""
+    def open_connected(self, token: str = "amy") -> str:
+        """Open a polling session, connect to the main namespace, and return the session's id."""
         sid = self.open()
         assert self.post(sid, b'40{"token":"%b"}' % token.encode()).answer == (200, b"ok")
         status, body = self.get(sid).answer or (0, b"")
@@ -199,7 +194,7 @@ class Harness:
         return sid
 
     def packets(self, sid: str) -> list[bytes]:
-        """What a GET brings at once."""
+        """Return the packets that a GET is answered with at once."""
         answer = self.get(sid).answer
         assert answer is not None, "the GET waits"
         assert answer[0] == 200, answer
@@ -207,19 +202,19 @@ class Harness:
 
     # WebSocket
 
-    def plug_in(self, **query: str) -> SioClient:
-        cable = Cable()
-        self.cables.append(cable)
-        cable.protocol = self.factory.buildProtocol(cable.getPeer())
-        cable.protocol.makeConnection(cable)
-        cable.step()
-        return SioClient(cable)
+    def connect(self, **query: str) -> SioClient:
+        transport = FakeTransport()
+        self.transports.append(transport)
+        transport.protocol = self.factory.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        transport.step()
+        return SioClient(transport)
 
-    def visit(self, sid: str | None = None) -> SioClient:
-        """An open WebSocket; without an id it has told its own."""
-        client = self.plug_in()
+    def open_websocket(self, sid: str | None = None) -> SioClient:
+        """Open a WebSocket: for the session ``sid``, or for a new one, whose id is ``client.sid`` then."""
+        client = self.connect()
         target = "/socket.io/?EIO=4&transport=websocket" + ("" if sid is None else f"&sid={sid}")
-        head = client.shake_hands(target)
+        head = client.handshake(target)
         assert head.startswith("HTTP/1.1 101 "), head
         if sid is None:
             (hello,) = client.texts()
@@ -227,21 +222,21 @@ class Harness:
         return client
 
     def viewer(self, token: str = "amy") -> SioClient:
-        """A WebSocket that is connected and in the room, its snapshot seen."""
-        client = self.visit()
+        """Open a WebSocket, connect, join the room, and read the snapshot."""
+        client = self.open_websocket()
         client.text(f'40{{"token":"{token}"}}')
         client.text('42["join:leaderboard"]')
         answered = client.texts()
         assert [one[:2] for one in answered] == ["40", "42"], answered
         return client
 
-    def seat_viewer(self, transport: Any) -> None:
-        """The same over a transport of the caller's."""
+    def add_viewer(self, transport: Any) -> None:
+        """Connect and join the room over a transport of the caller."""
         protocol: Any = self.factory.buildProtocol(transport.getPeer())
         transport.protocol = protocol
         protocol.makeConnection(transport)
-        client = Client(Cable())
-        client.cable.protocol = protocol
+        client = Client(FakeTransport())
+        client.transport.protocol = protocol
         client.send(
             b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: board.example\r\nUpgrade: websocket\r\n"
             b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -251,12 +246,12 @@ class Harness:
     def pass_time(self, seconds: float, step_s: float = 1.0) -> None:
         for _ in range(round(seconds / step_s)):
             self.clock.advance(step_s)
-            for cable in self.cables:
-                cable.step()
+            for transport in self.transports:
+                transport.step()
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of anyone is left: no session, no guest, no timer but the lobby's own."""
+        """Whether no session, no connection and no timer is left, except the timer of the sweep."""
         return (
             not self.engine.connections
             and self.connected == 0
@@ -266,7 +261,7 @@ class Harness:
 
 
 class SioClient(Client):
-    """A WebSocket client that speaks in packets."""
+    """WebSocket client that sends and reads packets."""
 
     sid = ""
 
@@ -277,11 +272,11 @@ class SioClient(Client):
         self.send(frame(2, data))
 
     def texts(self) -> list[str]:
-        """The texts that came since the last look; everything must be text."""
+        """Return the texts since the last call. All frames must be text."""
         frames = self.frames()
         assert all(opcode == 1 for opcode, _ in frames), frames
         return [payload.decode() for _, payload in frames]
 
     def goodbye(self) -> int:
-        """The close code, after which nothing comes."""
+        """Return the close code, which must be the last frame."""
         return self.closed()[0]

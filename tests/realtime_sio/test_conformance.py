@@ -1,4 +1,4 @@
-"""What the protocols' own documents demand, asked of the whole stack over TCP by clients that others wrote."""
+"""Requirements of the protocols' own documents, tested over TCP with clients of other projects."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Site:
         return self.ask("POST", f"EIO=4&transport=polling&sid={sid}", body)
 
     def hang(self, sid: str) -> socket.socket:
-        """A GET that waits."""
+        """Send a GET that waits."""
         waiting = socket.create_connection((self.host, self.port), timeout=5)
         waiting.sendall(f"GET {self.path}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         time.sleep(0.02)
@@ -107,7 +107,7 @@ class Site:
 
 
 def receive(opened: ClientConnection) -> str | bytes:
-    """The next message that is no ping; pings are answered."""
+    """Return the next message that is not a ping. Pings are answered."""
     while True:
         message = opened.recv(2)
         if message != "2":
@@ -116,7 +116,7 @@ def receive(opened: ClientConnection) -> str | bytes:
 
 
 def closes(opened: ClientConnection, seconds: float = 2.0) -> bool:
-    """Whether the server closes, whatever it still says."""
+    """Whether the server closes within the time, after any messages."""
     until = time.monotonic() + seconds
     try:
         while time.monotonic() < until:
@@ -168,7 +168,7 @@ def test_the_first_request_is_a_get(either: Site, method: str) -> None:
 
 
 @pytest.mark.parametrize("payload", ["4hello", "4test1\x1e4test2\x1e4test3", "4hello\x1ebAQIDBA==", "4h\u00e9\u4e16\U0001f600"])
-def test_payloads_come_back(eio: Site, payload: str) -> None:
+def test_payloads_are_echoed(eio: Site, payload: str) -> None:
     sid = eio.open()
     assert eio.push(sid, payload.encode()) == (200, "ok")
     assert eio.poll(sid) == (200, payload)
@@ -180,7 +180,7 @@ def test_an_invalid_packet_ends_the_session(either: Site) -> None:
     assert either.poll(sid)[0] == 400
 
 
-def test_too_much_is_refused(either: Site) -> None:
+def test_a_payload_over_the_limit_is_refused(either: Site) -> None:
     assert either.push(either.open(), "4" + "x" * 1_000_000)[0] == 413
 
 
@@ -200,7 +200,7 @@ def test_a_cancelled_get_ends_the_session(either: Site) -> None:
 
 
 @pytest.mark.parametrize("message", ["4hello", b"\1\2\3\4", "4" + "x" * 900_000])
-def test_messages_come_back(eio: Site, message: str | bytes) -> None:
+def test_messages_are_echoed(eio: Site, message: str | bytes) -> None:
     with eio.engine() as opened:
         opened.send(message)
         assert receive(opened) == message
@@ -215,7 +215,7 @@ def test_an_invalid_message_closes(either: Site) -> None:
 # Engine.IO, the heartbeat
 
 
-def test_a_polling_client_that_answers_pings_stays(either: Site) -> None:
+def test_a_polling_client_that_answers_pings_stays_connected(either: Site) -> None:
     sid = either.open()
     if either.path == "/socket.io/":
         either.push(sid, "40")
@@ -225,13 +225,13 @@ def test_a_polling_client_that_answers_pings_stays(either: Site) -> None:
         assert either.push(sid, "3") == (200, "ok")
 
 
-def test_a_polling_client_that_does_not_is_gone(either: Site) -> None:
+def test_a_polling_client_that_answers_no_ping_is_closed(either: Site) -> None:
     sid = either.open()
     time.sleep(INTERVAL_S + TIMEOUT_S)
     assert either.poll(sid)[0] == 400
 
 
-def test_a_websocket_that_does_not_is_closed_in_time(either: Site) -> None:
+def test_a_websocket_that_answers_no_ping_is_closed_in_time(either: Site) -> None:
     opened = either.engine()
     began_s = time.monotonic()
     assert closes(opened)
@@ -241,7 +241,7 @@ def test_a_websocket_that_does_not_is_closed_in_time(either: Site) -> None:
 # Engine.IO, the close and upgrade
 
 
-def test_a_client_closes(either: Site) -> None:
+def test_a_client_can_close_its_session(either: Site) -> None:
     sid = either.open()
     waiting = either.hang(sid)
     assert either.push(sid, "1") == (200, "ok")
@@ -252,7 +252,7 @@ def test_a_client_closes(either: Site) -> None:
     assert closes(opened)
 
 
-def test_an_upgrade(eio: Site) -> None:
+def test_a_session_upgrades_to_a_websocket(eio: Site) -> None:
     sid = eio.open()
     waiting = eio.hang(sid)
     with eio.socket(f"EIO=4&transport=websocket&sid={sid}") as opened:
@@ -274,7 +274,7 @@ def test_an_upgrade(eio: Site) -> None:
 
 @pytest.mark.parametrize("namespace", ["", "/custom,"])
 @pytest.mark.parametrize("auth", ["", '{"token":"123"}'])
-def test_a_client_connects(sio: Site, namespace: str, auth: str) -> None:
+def test_a_client_connects_to_a_namespace(sio: Site, namespace: str, auth: str) -> None:
     with sio.engine() as opened:
         opened.send(f"40{namespace}{auth}")
         answered = str(receive(opened)).removeprefix(f"40{namespace}")
@@ -282,8 +282,8 @@ def test_a_client_connects(sio: Site, namespace: str, auth: str) -> None:
         assert receive(opened) == f'42{namespace}["auth",{auth or "{}"}]'
 
 
-def test_the_greeting_is_not_read_together_with_the_answer_to_connect(sio: Site) -> None:
-    """Or the official suite's client, which takes one message a turn of its loop, would miss it."""
+def test_the_greeting_comes_later_than_the_answer_to_connect(sio: Site) -> None:
+    """The official suite's client takes one message in each turn of its loop, and would miss the greeting otherwise."""
     with sio.engine() as opened:
         opened.send("40")
         receive(opened)
@@ -298,7 +298,7 @@ def test_an_unknown_namespace_is_refused(sio: Site) -> None:
         assert receive(opened) == '44/random,{"message":"Invalid namespace"}'
 
 
-def test_who_never_connects_is_closed(sio: Site) -> None:
+def test_a_client_that_never_connects_is_closed(sio: Site) -> None:
     opened = sio.engine()
     began_s = time.monotonic()
     with pytest.raises(ConnectionClosed):
@@ -306,7 +306,7 @@ def test_who_never_connects_is_closed(sio: Site) -> None:
     assert 0.9 < time.monotonic() - began_s < 1.3
 
 
-def test_leaving_the_main_namespace_leaves_the_engine_open(sio: Site) -> None:
+def test_after_leaving_the_main_namespace_the_session_stays_open(sio: Site) -> None:
     with sio.connected() as opened:
         opened.send("41")
         for _ in range(5):
@@ -314,7 +314,7 @@ def test_leaving_the_main_namespace_leaves_the_engine_open(sio: Site) -> None:
             opened.send("3")
 
 
-def test_leaving_another_namespace_leaves_the_main_one(sio: Site) -> None:
+def test_after_leaving_another_namespace_the_client_is_still_in_the_main_one(sio: Site) -> None:
     with sio.connected() as opened:
         opened.send("40/custom")
         assert str(receive(opened)).startswith("40/custom,")
@@ -336,7 +336,7 @@ HOLDERS = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
         ([f'452-789["message-with-ack",{HOLDERS}]', b"\1", b"\4"], [f"462-789[{HOLDERS}]", b"\1", b"\4"]),
     ],
 )
-def test_events_come_back(sio: Site, sent: list[str | bytes], expected: list[str | bytes]) -> None:
+def test_events_are_echoed(sio: Site, sent: list[str | bytes], expected: list[str | bytes]) -> None:
     with sio.connected() as opened:
         for message in sent:
             opened.send(message)
@@ -344,16 +344,16 @@ def test_events_come_back(sio: Site, sent: list[str | bytes], expected: list[str
 
 
 @pytest.mark.parametrize("message", ["4abc", "42{}", '42abc["message-with-ack",1]', '42["connect"]', "451-[]", "4511-[]"])
-def test_a_malformed_packet_closes_the_engine(sio: Site, message: str) -> None:
+def test_a_malformed_packet_closes_the_session(sio: Site, message: str) -> None:
     opened = sio.connected()
     opened.send(message)
     assert closes(opened)
 
 
-# The bare WebSocket
+# WebSocket without Engine.IO
 
 
-def test_big_messages_come_back_on_both_loopbacks() -> None:
+def test_big_messages_are_echoed_on_both_loopbacks() -> None:
     with echo_server("ws") as port:
         for host in ("127.0.0.1", "[::1]"):
             with connect(f"ws://{host}:{port}/", compression=None, max_size=None) as opened:

@@ -1,4 +1,4 @@
-"""Socket.IO's packets and conversation by values alone."""
+"""Packets and conversation of Socket.IO, without I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
-from scoreboard.realtime.socketio.conversation import NAMESPACES_MAX, OWED_MAX, Conversation, Emitted, Entered, Left
+from scoreboard.realtime.socketio.conversation import NAMESPACES_MAX, UNACKNOWLEDGED_MAX, Conversation, Emitted, Entered, Left
 from scoreboard.realtime.socketio.packets import Kind, Packet, read_packet
 
 
@@ -45,7 +45,7 @@ HOLDER = '{"_placeholder":true,"num":1}'
         (f'52-["a",{HOLDER}]', Packet(Kind.BINARY_EVENT, name="a", args=(HOLDER.encode(),), attachments=2)),
     ],
 )
-def test_a_packet_is_read(text: str, packet: Packet) -> None:
+def test_a_packet_is_decoded(text: str, packet: Packet) -> None:
     assert read_packet(text) == packet
 
 
@@ -73,7 +73,7 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("text", MALFORMED, ids=range(len(MALFORMED)))
-def test_what_is_no_packet_ends_the_conversation(text: str) -> None:
+def test_a_malformed_packet_ends_the_conversation(text: str) -> None:
     talk = inside()
     with pytest.raises(Malformed):
         talk.receive(text)
@@ -82,7 +82,7 @@ def test_what_is_no_packet_ends_the_conversation(text: str) -> None:
     assert talk.emit("/", "late", []) == b""
 
 
-def test_who_connects_is_let_in_or_refused_and_may_ask_again() -> None:
+def test_a_client_is_accepted_or_refused_and_can_ask_again() -> None:
     talk = unknown_client()
     assert talk.receive('0{"token":"a"}') == Entered("/", b'{"token":"a"}')
     assert payload_of(talk.refuse("/", "Authentication failed")) == b'44{"message":"Authentication failed"}'
@@ -97,35 +97,35 @@ def test_who_connects_is_let_in_or_refused_and_may_ask_again() -> None:
 
 
 @pytest.mark.parametrize("text", ["0", '2/custom,["a"]', "1/custom"])
-def test_what_fits_no_state_ends_it(text: str) -> None:
+def test_a_packet_that_the_state_does_not_allow_ends_the_conversation(text: str) -> None:
     with pytest.raises(Malformed):
         inside().receive(text)
 
 
 @pytest.mark.parametrize("text", ['2["a"]', "1", "31[]"])
-def test_nothing_is_heard_of_who_is_not_let_in_yet(text: str) -> None:
+def test_a_packet_before_the_client_is_accepted_ends_the_conversation(text: str) -> None:
     talk = unknown_client()
     talk.receive("0")
     with pytest.raises(Malformed):
         talk.receive(text)
 
 
-def test_namespaces_are_apart_and_leaving_one_leaves_the_others() -> None:
+def test_leaving_one_namespace_does_not_leave_the_others() -> None:
     talk = inside("/", "/custom")
     assert talk.receive("1/custom") == Left("/custom")
     assert talk.receive('2["a"]') == Emitted("/", "a", (), None, ())
     assert talk.receive("0/custom,") == Entered("/custom", b"")
     assert payload_of(talk.accept("/custom")) == b'40/custom,{"sid":"c3"}'
-    assert payload_of(talk.dismiss("/custom")) == b"41/custom"
+    assert payload_of(talk.disconnect("/custom")) == b"41/custom"
 
 
-def test_namespaces_are_few() -> None:
+def test_a_client_can_enter_a_limited_number_of_namespaces() -> None:
     talk = inside(*(f"/{number}" for number in range(NAMESPACES_MAX)))
     with pytest.raises(Malformed):
         talk.receive("0/more")
 
 
-def test_an_event_is_acknowledged_once_and_only_if_it_asked() -> None:
+def test_an_event_is_acknowledged_once_and_only_on_request() -> None:
     talk = inside("/custom")
     said = talk.receive('2/custom,456["m",1]')
     assert isinstance(said, Emitted)
@@ -136,16 +136,16 @@ def test_an_event_is_acknowledged_once_and_only_if_it_asked() -> None:
     assert talk.acknowledge(silent, []) == b""
 
 
-def test_acknowledgements_that_are_waited_for_are_bounded_and_forgotten_at_the_end() -> None:
+def test_pending_acknowledgements_are_bounded_and_forgotten_at_the_end() -> None:
     talk = inside()
-    owed = [talk.receive(f'2{number}["m"]') for number in range(OWED_MAX)]
+    owed = [talk.receive(f'2{number}["m"]') for number in range(UNACKNOWLEDGED_MAX)]
     with pytest.raises(Malformed):
         talk.receive('2999["m"]')
     assert isinstance(owed[0], Emitted)
     assert talk.acknowledge(owed[0], []) == b""
 
 
-def test_binary_packets_are_gathered_with_their_attachments() -> None:
+def test_binary_packets_are_collected_with_their_attachments() -> None:
     talk = inside()
     assert talk.receive('52-789["m",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]') is None
     assert talk.receive(b"\1\2") is None
@@ -159,14 +159,14 @@ def test_binary_packets_are_gathered_with_their_attachments() -> None:
 
 
 @pytest.mark.parametrize("message", ['2["a"]', "1"])
-def test_text_among_attachments_ends_it(message: str) -> None:
+def test_text_among_attachments_ends_the_conversation(message: str) -> None:
     talk = inside()
     talk.receive('51-["m",{"_placeholder":true,"num":0}]')
     with pytest.raises(Malformed):
         talk.receive(message)
 
 
-def test_an_attachment_to_nothing_ends_it() -> None:
+def test_an_attachment_without_a_packet_ends_the_conversation() -> None:
     with pytest.raises(Malformed):
         inside().receive(b"x")
 
@@ -175,7 +175,7 @@ _leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max
 
 
 @given(st.recursive(_leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)))
-def test_arguments_come_back_as_they_were(value: object) -> None:
+def test_arguments_are_decoded_and_encoded_unchanged(value: object) -> None:
     talk = inside()
     said = talk.receive("2" + json.dumps(["message", value]))
     assert isinstance(said, Emitted)

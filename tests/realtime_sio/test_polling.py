@@ -1,4 +1,4 @@
-"""Long-polling as a client sees it: statuses, and what is left of a session afterwards."""
+"""Long polling as a client sees it: statuses, and what is left of a session afterwards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 
 import pytest
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio.connection import EngineConnection
 from tests.awaiting import started
-from tests.realtime.harness import RateLimiterDouble
+from tests.realtime.harness import FakeRateLimiter
 from tests.realtime_sio.harness import Harness
 
 EIO = {"EIO": "4", "transport": "polling"}
@@ -48,7 +49,7 @@ def test_a_session_opens(harness: Harness) -> None:
         ("GET", {**EIO, "token": "amy"}),
     ],
 )
-def test_what_engine_io_does_not_allow_is_a_bad_request(harness: Harness, method: str, query: dict[str, str]) -> None:
+def test_a_request_that_engine_io_does_not_allow_is_a_bad_request(harness: Harness, method: str, query: dict[str, str]) -> None:
     answer = harness.request(method, query).answer
     assert answer is not None
     assert answer[0] == 400
@@ -56,42 +57,42 @@ def test_what_engine_io_does_not_allow_is_a_bad_request(harness: Harness, method
     assert harness.is_empty
 
 
-def test_a_query_without_end_is_a_bad_request(harness: Harness) -> None:
+def test_a_query_with_too_many_fields_is_a_bad_request(harness: Harness) -> None:
     assert harness.request("GET", {**EIO, **{f"a{n}": "1" for n in range(100)}}).status == 400
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "HEAD"])
-def test_a_session_is_only_asked_by_get_and_post(harness: Harness, method: str) -> None:
+def test_a_session_accepts_only_get_and_post(harness: Harness, method: str) -> None:
     sid = harness.open()
     assert harness.request(method, {**EIO, "sid": sid}).status == 400
-    assert harness.polls(), "and the others go on"
+    assert harness.open_connected(), "other sessions still work"
 
 
-def test_events_come_with_the_get_that_waits(harness: Harness) -> None:
-    sid = harness.polls()
+def test_events_are_sent_with_the_waiting_get(harness: Harness) -> None:
+    sid = harness.open_connected()
     assert harness.post(sid, b'42["join:leaderboard"]').answer == (200, b"ok")
     (snapshot,) = harness.packets(sid)
     assert snapshot.startswith(b'42["leaderboard:update",{')
     waiting = harness.get(sid)
     assert waiting.answer is None
-    harness.announcer.tell([])
+    harness.announcer.publish([])
     assert waiting.answer is not None
     assert json.loads(waiting.answered[2:])[1]["data"]["leaderboard"][0]["userId"] == "user-1"
 
 
-def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_piles_up(harness: Harness) -> None:
-    sid = harness.polls()
+def test_a_client_that_fetches_nothing_is_not_drained_and_nothing_is_queued_for_it(harness: Harness) -> None:
+    sid = harness.open_connected()
     harness.post(sid, b'42["join:leaderboard"]')
     (listener,) = harness.announcer.room
     assert not listener.drained
     for _ in range(1_000):
-        harness.announcer.tell([])
+        harness.announcer.publish([])
     assert len(harness.packets(sid)) == 1
     assert listener.drained
 
 
 def test_two_gets_at_once_end_the_session(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     first, second = harness.get(sid), harness.get(sid)
     assert first.answer == (200, b"1")
     assert second.status == 400
@@ -99,20 +100,20 @@ def test_two_gets_at_once_end_the_session(harness: Harness) -> None:
     assert harness.is_empty
 
 
-def test_a_get_that_is_given_up_ends_the_session(harness: Harness) -> None:
-    sid = harness.polls()
-    harness.get(sid).hang_up()
+def test_a_get_that_is_abandoned_ends_the_session(harness: Harness) -> None:
+    sid = harness.open_connected()
+    harness.get(sid).disconnect()
     assert harness.post(sid, b"4hello").status == 400
     assert harness.is_empty
 
 
-def test_a_get_that_was_answered_may_lose_its_connection(harness: Harness) -> None:
+def test_a_connection_that_breaks_after_its_get_was_answered_changes_nothing(harness: Harness) -> None:
     sid = harness.open()
     assert harness.post(sid, b"3").status == 200
 
 
-def test_closing_answers_the_waiting_get(harness: Harness) -> None:
-    sid = harness.polls()
+def test_a_close_answers_the_waiting_get(harness: Harness) -> None:
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     assert harness.post(sid, b"1").answer == (200, b"ok")
     assert waiting.answer == (200, b"6")
@@ -124,15 +125,15 @@ def test_closing_answers_the_waiting_get(harness: Harness) -> None:
     "body",
     [b"abc", b"", b"4\x1e" * 500_000, b"4\xff", b"b64", b"4abc", b"2", b'42["connect"]', b"451000000-[]", b"bAQID", b'43["x"]'],
 )
-def test_what_is_not_understood_ends_the_session(harness: Harness, body: bytes) -> None:
-    sid = harness.polls()
+def test_a_malformed_payload_ends_the_session(harness: Harness, body: bytes) -> None:
+    sid = harness.open_connected()
     assert harness.post(sid, body[:16_000]).status == 400
     assert harness.get(sid).status == 400
     assert harness.is_empty
 
 
-def test_a_payload_that_is_too_big_is_refused_and_nothing_of_it_counts(harness: Harness) -> None:
-    sid = harness.polls()
+def test_a_payload_over_the_limit_is_refused_and_none_of_its_packets_count(harness: Harness) -> None:
+    sid = harness.open_connected()
     assert harness.post(sid, b"4" + b"x" * 16_384).status == 413
     assert harness.post(sid, b"3").status == 200
 
@@ -140,10 +141,10 @@ def test_a_payload_that_is_too_big_is_refused_and_nothing_of_it_counts(harness: 
 @pytest.mark.parametrize(
     ("header", "status"), [({"Content_Type": "application/octet-stream"}, 400), ({"Content_Encoding": "gzip"}, 415)]
 )
-def test_a_payload_that_is_no_text_is_answered_and_ends_the_session(
+def test_a_payload_that_is_not_text_is_refused_and_ends_the_session(
     harness: Harness, header: dict[str, str], status: int
 ) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     assert harness.post(sid, b"3", **header).status == status
     assert waiting.answer == (200, b"1"), "it is not left open (engine.io fc11285e)"
@@ -151,22 +152,22 @@ def test_a_payload_that_is_no_text_is_answered_and_ends_the_session(
 
 
 def test_too_many_requests_end_the_session(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     statuses = [harness.post(sid, b"3").status for _ in range(250)]
     assert statuses[:150] == [200] * 150
     assert statuses[-1] == 400
     assert harness.is_empty
 
 
-def test_a_full_post_counts_packet_by_packet(harness: Harness) -> None:
-    sid = harness.polls()
+def test_each_packet_of_a_post_is_counted(harness: Harness) -> None:
+    sid = harness.open_connected()
     for _ in range(5):
         harness.post(sid, b"\x1e".join([b"42[]"] * 100))
     assert harness.is_empty
 
 
-def test_without_a_pong_a_polling_client_is_gone_in_time(harness: Harness) -> None:
-    sid = harness.polls()
+def test_a_polling_client_without_a_pong_is_closed_in_time(harness: Harness) -> None:
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     harness.pass_time(25)
     assert waiting.answer == (200, b"2")
@@ -178,28 +179,28 @@ def test_without_a_pong_a_polling_client_is_gone_in_time(harness: Harness) -> No
     assert harness.is_empty
 
 
-def test_pongs_keep_a_polling_client(harness: Harness) -> None:
-    sid = harness.polls()
+def test_a_polling_client_that_sends_pongs_stays_connected(harness: Harness) -> None:
+    sid = harness.open_connected()
     for _ in range(5):
         waiting = harness.get(sid)
         harness.pass_time(25)
         assert waiting.answer == (200, b"2")
         assert harness.post(sid, b"3").answer == (200, b"ok")
-    assert len(harness.clock.getDelayedCalls()) == 2, "one timer a session, and the lobby's"
+    assert len(harness.clock.getDelayedCalls()) == 2, "one timer for each session, and the sweep's"
 
 
-def test_who_never_connects_is_gone_after_ten_seconds(harness: Harness) -> None:
+def test_a_client_that_never_connects_is_closed_after_ten_seconds(harness: Harness) -> None:
     sid = harness.open()
     harness.pass_time(10)
     assert harness.get(sid).status == 400
     assert harness.is_empty
 
 
-# Who may come
+# Admission
 
 
-def test_a_foreign_page_may_not_ask(harness: Harness) -> None:
-    sid = harness.polls()
+def test_a_page_of_another_origin_is_refused(harness: Harness) -> None:
+    sid = harness.open_connected()
     for headers in ({"Origin": "https://evil.example"}, {"Origin": "null"}):
         assert harness.get(None, **headers).status == 403
         assert harness.get(sid, **headers).status == 403
@@ -207,7 +208,7 @@ def test_a_foreign_page_may_not_ask(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("origin", ["https://game.example", "https://board.example"])
-def test_a_page_of_ours_may_read_the_answer(harness: Harness, origin: str) -> None:
+def test_a_page_of_a_listed_origin_may_read_the_answer(harness: Harness, origin: str) -> None:
     request = harness.get(None, Origin=origin)
     assert request.headers["Access-Control-Allow-Origin"] == origin
     assert request.headers["Vary"] == "Origin"
@@ -216,8 +217,8 @@ def test_a_page_of_ours_may_read_the_answer(harness: Harness, origin: str) -> No
     assert preflight.headers["Access-Control-Allow-Methods"] == "GET, POST"
 
 
-def test_the_gate_is_asked_before_a_session_is_made() -> None:
-    rate_limiter = RateLimiterDouble()
+def test_the_rate_limit_is_checked_before_a_session_opens() -> None:
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     first = harness.get()
     assert first.answer is None
@@ -227,18 +228,18 @@ def test_the_gate_is_asked_before_a_session_is_made() -> None:
     assert harness.is_empty
 
 
-def test_who_leaves_while_the_gate_is_asked_leaves_nothing_behind() -> None:
-    rate_limiter = RateLimiterDouble()
+def test_a_client_that_disconnects_while_the_rate_limit_is_checked_leaves_nothing_behind() -> None:
+    rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
-    harness.get().hang_up()
+    harness.get().disconnect()
     rate_limiter.answer.callback(RateVerdict())
     assert harness.is_empty
 
 
-def test_seats_are_counted_over_both_transports() -> None:
+def test_sessions_of_both_transports_count_in_the_limit() -> None:
     harness = Harness(sockets_per_address_max=2)
-    sid = harness.polls()
-    harness.visit()
+    sid = harness.open_connected()
+    harness.open_websocket()
     refused = harness.get()
     assert refused.status == 429
     assert harness.meter.values["websocket_connections_active"] == 2
@@ -246,11 +247,11 @@ def test_seats_are_counted_over_both_transports() -> None:
     harness.open()
 
 
-# The end
+# Closing
 
 
-def test_a_token_that_ended_puts_a_polling_client_out(harness: Harness) -> None:
-    sid = harness.polls("amy@5")
+def test_a_polling_client_is_disconnected_when_its_token_has_ended(harness: Harness) -> None:
+    sid = harness.open_connected("amy@5")
     waiting = harness.get(sid)
     harness.pass_time(6)
     assert waiting.answer is not None
@@ -258,8 +259,8 @@ def test_a_token_that_ended_puts_a_polling_client_out(harness: Harness) -> None:
     assert harness.is_empty
 
 
-def test_a_polling_client_is_put_out_with_its_token(harness: Harness) -> None:
-    sid = harness.polls("amy@5")
+def test_a_waiting_get_is_answered_when_the_token_ends(harness: Harness) -> None:
+    sid = harness.open_connected("amy@5")
     harness.pass_time(2)
     assert harness.get(sid).answered.startswith(b'42["auth:expiring",')
     waiting = harness.get(sid)
@@ -269,7 +270,7 @@ def test_a_polling_client_is_put_out_with_its_token(harness: Harness) -> None:
     assert harness.is_empty
 
 
-def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_that_is_one(harness: Harness) -> None:
+def test_a_polling_client_that_guesses_tokens_is_refused_and_closed_with_a_valid_payload(harness: Harness) -> None:
     sid = harness.open()
     for _ in range(20):
         harness.post(sid, b'40{"token":"bad"}')
@@ -280,8 +281,8 @@ def test_who_guesses_tokens_by_polling_is_told_so_and_put_out_with_a_payload_tha
     assert harness.is_empty
 
 
-def test_a_stopping_server_answers_everyone_and_takes_nobody(harness: Harness) -> None:
-    waiting = harness.get(harness.polls())
+def test_a_server_that_stops_answers_all_clients_and_admits_none(harness: Harness) -> None:
+    waiting = harness.get(harness.open_connected())
     emptied: list[object] = []
     started(harness.registry.drain(CloseReason(code=1012, reason="restarting"), 0.1)).addCallback(emptied.append)
     assert waiting.answer == (200, b"1")
@@ -291,14 +292,14 @@ def test_a_stopping_server_answers_everyone_and_takes_nobody(harness: Harness) -
     assert not harness.engine.connections
 
 
-def test_churn_leaves_nothing_behind(harness: Harness) -> None:
+def test_clients_that_come_and_go_leave_nothing_behind(harness: Harness) -> None:
     for number in range(300):
-        sid = harness.polls(f"user-{number}")
+        sid = harness.open_connected(f"user-{number}")
         match number % 4:
             case 0:
                 harness.post(sid, b"1")
             case 1:
-                harness.get(sid).hang_up()
+                harness.get(sid).disconnect()
             case 2:
                 harness.get(sid)
                 harness.get(sid)
@@ -307,7 +308,7 @@ def test_churn_leaves_nothing_behind(harness: Harness) -> None:
     assert harness.is_empty
 
 
-def test_messages_of_any_kind_come_back_in_order() -> None:
+def test_messages_of_any_kind_are_echoed_in_order() -> None:
     class Echo:
         def __init__(self, connection: EngineConnection) -> None:
             self._connection = connection
@@ -321,7 +322,17 @@ def test_messages_of_any_kind_come_back_in_order() -> None:
 
         def disconnected(self) -> None: ...
 
-    harness = Harness(board=Echo)
+    harness = Harness(handler_factory=Echo)
     sid = harness.open()
     harness.post(sid, b"4hello\x1ebAQIDBA==\x1e4again")
     assert harness.get(sid).answer == (200, b"4hello\x1ebAQIDBA==\x1e4again")
+
+
+def test_a_fault_while_a_session_opens_is_counted_and_answered() -> None:
+    rate_limiter = FakeRateLimiter()
+    harness = Harness(rate_limiter=rate_limiter)
+    request = harness.get()
+    rate_limiter.answer.errback(ZeroDivisionError("secret detail"))
+    assert (request.status, b"secret" in request.answered) == (503, False)
+    assert harness.meter.counts[FAILURES_METRIC] == 1
+    assert harness.is_empty

@@ -1,4 +1,4 @@
-"""Socket.IO over a WebSocket, from the handshake to the end, and the way there from polling."""
+"""Socket.IO over a WebSocket, from the handshake to the end, and the upgrade from polling."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import json
 import pytest
 from twisted.internet.defer import Deferred
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.realtime.engineio.limits import EngineSettings
-from tests.realtime.cable import Cable, frame
+from tests.realtime.fake_transport import FakeTransport, frame
 from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
@@ -26,7 +27,7 @@ def code(client: SioClient) -> int:
 
 
 def upgrade(harness: Harness, sid: str) -> SioClient:
-    client = harness.visit(sid)
+    client = harness.open_websocket(sid)
     client.text("2probe")
     assert client.texts() == ["3probe"]
     client.text("5")
@@ -36,9 +37,9 @@ def upgrade(harness: Harness, sid: str) -> SioClient:
 # The handshake
 
 
-def test_a_session_opens_with_the_socket(harness: Harness) -> None:
-    client = harness.plug_in()
-    assert client.shake_hands(WS).startswith("HTTP/1.1 101 ")
+def test_a_session_opens_with_the_websocket(harness: Harness) -> None:
+    client = harness.connect()
+    assert client.handshake(WS).startswith("HTTP/1.1 101 ")
     (hello,) = client.texts()
     assert hello[0] == "0"
     answered = json.loads(hello[1:])
@@ -58,50 +59,50 @@ def test_a_session_opens_with_the_socket(harness: Harness) -> None:
         "/socket.io/",
     ],
 )
-def test_what_engine_io_does_not_allow_is_a_bad_request(harness: Harness, target: str) -> None:
-    client = harness.plug_in()
-    assert client.shake_hands(target).startswith("HTTP/1.1 400 ")  # CVE-2023-31125: a missing EIO
+def test_a_request_that_engine_io_does_not_allow_is_a_bad_request(harness: Harness, target: str) -> None:
+    client = harness.connect()
+    assert client.handshake(target).startswith("HTTP/1.1 400 ")  # CVE-2023-31125: a missing EIO
     harness.pass_time(3)
     assert harness.is_empty
 
 
-def test_a_foreign_page_may_not_open_one(harness: Harness) -> None:
-    assert harness.plug_in().shake_hands(WS, origin="https://evil.example").startswith("HTTP/1.1 403 ")
-    assert harness.plug_in().shake_hands(WS, origin="https://game.example").startswith("HTTP/1.1 101 ")
+def test_a_page_of_another_origin_cannot_open_a_session(harness: Harness) -> None:
+    assert harness.connect().handshake(WS, origin="https://evil.example").startswith("HTTP/1.1 403 ")
+    assert harness.connect().handshake(WS, origin="https://game.example").startswith("HTTP/1.1 101 ")
 
 
-def test_two_thousand_headers_are_too_many_bytes(harness: Harness) -> None:  # CVE-2024-37890
-    client = harness.plug_in()
+def test_a_handshake_with_two_thousand_headers_is_refused(harness: Harness) -> None:  # CVE-2024-37890
+    client = harness.connect()
     client.send(f"GET {WS} HTTP/1.1\r\n".encode() + b"".join(b"X-%d: 1\r\n" % number for number in range(2_000)))
     assert client.head().startswith("HTTP/1.1 431 ")
 
 
-def test_who_vanishes_during_the_handshake_or_the_upgrade_hurts_nobody(harness: Harness) -> None:  # CVE-2022-41940
-    harness.plug_in().vanish()
-    sid = harness.polls()
-    half = harness.plug_in()
+def test_a_client_that_disconnects_during_handshake_or_upgrade_does_not_affect_others(harness: Harness) -> None:  # CVE-2022-41940
+    harness.connect().break_connection()
+    sid = harness.open_connected()
+    half = harness.connect()
     half.send(f"GET {WS}&sid={sid} HTTP/1.1\r\nUpg".encode())
-    half.vanish()
-    harness.visit(sid).vanish()
+    half.break_connection()
+    harness.open_websocket(sid).break_connection()
     assert harness.post(sid, b"3").answer == (200, b"ok")
     assert upgrade(harness, sid).texts() == []
 
 
-# Into the main namespace
+# Connecting to the main namespace
 
 
 def test_connect_is_answered_before_any_event(harness: Harness) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text('40{"token":"amy"}')
     (connected,) = client.texts()
     ids = json.loads(connected.removeprefix("40"))
     assert set(ids) == {"sid", "pid"}
-    assert len({ids["sid"], ids["pid"], client.sid}) == 3, "the engine's id is a secret, this one is not"
+    assert len({ids["sid"], ids["pid"], client.sid}) == 3, "the Engine.IO id is secret, the sid is not"
 
 
 @pytest.mark.parametrize("auth", ["", "{}", '{"token":"bad"}', '{"token":7}', '{"token":""}', '{"token":"a b"}', '{"jwt":"amy"}'])
-def test_who_proves_nothing_is_told_so_and_may_try_again(harness: Harness, auth: str) -> None:
-    client = harness.visit()
+def test_a_client_without_a_valid_token_is_refused_and_can_try_again(harness: Harness, auth: str) -> None:
+    client = harness.open_websocket()
     client.text(f"40{auth}")
     assert client.texts() == ['44{"message":"Authentication failed"}']
     client.text('40{"token":"amy"}')
@@ -109,27 +110,27 @@ def test_who_proves_nothing_is_told_so_and_may_try_again(harness: Harness, auth:
 
 
 def test_other_namespaces_are_refused(harness: Harness) -> None:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text('40/admin,{"token":"amy"}')
     assert client.texts() == ['44/admin,{"message":"Invalid namespace"}']
 
 
-def test_who_never_connects_is_closed(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_client_that_never_connects_is_closed(harness: Harness) -> None:
+    client = harness.open_websocket()
     client.text("40/admin,")
     client.texts()
     harness.pass_time(10)
     assert code(client) == 4401
 
 
-def test_guessing_tokens_is_slow_and_soon_over(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_client_that_guesses_tokens_is_closed_soon(harness: Harness) -> None:
+    client = harness.open_websocket()
     for _ in range(30):
         client.text('40{"token":"bad"}')
     assert code(client) == 1008
 
 
-def test_leaving_and_coming_back(harness: Harness) -> None:
+def test_a_client_can_leave_the_namespace_and_connect_again(harness: Harness) -> None:
     client = harness.viewer()
     client.text("41")
     assert not harness.announcer.known
@@ -142,8 +143,8 @@ def test_leaving_and_coming_back(harness: Harness) -> None:
 # Events
 
 
-def test_a_join_is_acknowledged_and_brings_a_snapshot(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_join_is_acknowledged_and_followed_by_a_snapshot(harness: Harness) -> None:
+    client = harness.open_websocket()
     client.text('40{"token":"amy"}')
     client.text('4212["join:leaderboard"]')
     _, ack, snapshot = client.texts()
@@ -152,14 +153,14 @@ def test_a_join_is_acknowledged_and_brings_a_snapshot(harness: Harness) -> None:
     assert (name, answered["type"], answered["data"]["seq"], offset) == ("leaderboard:update", "LEADERBOARD_REFRESH", 17, "3.17")
 
 
-def test_nothing_is_acknowledged_by_itself(harness: Harness) -> None:
+def test_an_event_without_an_ack_id_is_not_acknowledged(harness: Harness) -> None:
     client = harness.viewer()
     client.text('42["leave:leaderboard"]')
     assert client.texts() == []
     assert not harness.announcer.room
 
 
-def test_events_flow_to_the_room(harness: Harness) -> None:
+def test_events_are_sent_to_the_room(harness: Harness) -> None:
     client = harness.viewer()
     changed = ScoreChanged(
         cursor=harness.announcer.page.cursor, user_id="u", username="U", points=9, rank=11, previous_rank=None, at_ms=0
@@ -169,7 +170,7 @@ def test_events_flow_to_the_room(harness: Harness) -> None:
     assert (name, answered["type"], answered["data"]["newScore"], offset) == ("score:update", "SCORE_CHANGED", 9, "3.17")
 
 
-def test_a_refusal_is_the_acknowledgement_or_an_event(harness: Harness) -> None:
+def test_a_refusal_is_sent_as_the_acknowledgement_or_as_an_event(harness: Harness) -> None:
     client = harness.viewer()
     client.text('42["nonsense"]')  # also `error` as a name, which brought socket.io down (CVE-2024-38355)
     client.text('42["error"]')
@@ -183,7 +184,7 @@ def test_a_refusal_is_the_acknowledgement_or_an_event(harness: Harness) -> None:
     assert json.loads(answered[2][3:])[0]["error"] == "MALFORMED_REQUEST"
 
 
-def test_a_fresh_token_moves_the_end(harness: Harness) -> None:
+def test_a_new_token_moves_the_end(harness: Harness) -> None:
     client = harness.viewer("amy@5")
     client.text('421["auth:refresh",{"token":"bob@100"}]')
     client.text('422["auth:refresh",{"token":"amy@100"}]')
@@ -194,7 +195,7 @@ def test_a_fresh_token_moves_the_end(harness: Harness) -> None:
     assert harness.announcer.known
 
 
-def test_a_token_that_ended_puts_its_client_out(harness: Harness) -> None:
+def test_a_client_is_disconnected_when_its_token_ends(harness: Harness) -> None:
     client = harness.viewer("amy@5")
     harness.pass_time(6)
     (_, expiring), *before, (opcode, payload) = client.frames()
@@ -205,7 +206,7 @@ def test_a_token_that_ended_puts_its_client_out(harness: Harness) -> None:
     assert not harness.engine.connections
 
 
-def test_too_many_events_put_a_client_out(harness: Harness) -> None:
+def test_a_client_that_sends_too_many_events_is_disconnected(harness: Harness) -> None:
     client = harness.viewer()
     for _ in range(30):
         client.text('42["leave:leaderboard"]')
@@ -214,7 +215,7 @@ def test_too_many_events_put_a_client_out(harness: Harness) -> None:
     assert (opcode, payload[:2]) == (8, (1008).to_bytes(2, "big"))
 
 
-def test_a_flood_of_acknowledgements_is_heard_out_and_means_nothing(harness: Harness) -> None:
+def test_unexpected_acknowledgements_are_ignored(harness: Harness) -> None:
     client = harness.viewer()
     for number in range(15):
         client.text(f"43{number}[1]")
@@ -225,7 +226,7 @@ def test_a_flood_of_acknowledgements_is_heard_out_and_means_nothing(harness: Har
 
 
 @pytest.mark.parametrize("broken", [StoreUnavailable("away"), ZeroDivisionError()])
-def test_a_join_that_fails_is_told_or_ends_the_session(harness: Harness, broken: Exception) -> None:
+def test_a_join_that_fails_is_refused_or_ends_the_session(harness: Harness, broken: Exception) -> None:
     client = harness.viewer()
     harness.announcer.broken = broken
     client.text('421["join:leaderboard"]')
@@ -233,20 +234,21 @@ def test_a_join_that_fails_is_told_or_ends_the_session(harness: Harness, broken:
         assert '"UNAVAILABLE"' in client.texts()[0]
     else:
         assert code(client) == 1011
+        assert harness.meter.counts[FAILURES_METRIC] == 1
 
 
-def test_an_answer_for_who_has_left_is_dropped(harness: Harness) -> None:
+def test_an_answer_for_a_client_that_has_left_is_dropped(harness: Harness) -> None:
     client = harness.viewer()
     harness.announcer.held = Deferred()
     client.text('421["join:leaderboard"]')
     client.text("41")
     client.text('40{"token":"amy"}')
     harness.announcer.held.callback(None)
-    assert [one[:2] for one in client.texts()] == ["40"], "the one that came back asked nothing"
+    assert [one[:2] for one in client.texts()] == ["40"], "the client that connected again did not ask"
     assert not harness.announcer.room
 
 
-# What ends it
+# Closing
 
 
 @pytest.mark.parametrize(
@@ -274,7 +276,7 @@ def test_an_answer_for_who_has_left_is_dropped(harness: Harness) -> None:
         *('451-["a",{"_placeholder":true,"num":1000000000}]', "42" + "9" * 5_000 + '["a"]', "42[" + "[" * 10_000, ""),
     ],
 )
-def test_what_is_not_understood_closes_the_engine(harness: Harness, message: str) -> None:
+def test_a_malformed_message_closes_the_session(harness: Harness, message: str) -> None:
     client = harness.viewer()
     client.text(message)
     assert code(client) == 1008
@@ -282,13 +284,13 @@ def test_what_is_not_understood_closes_the_engine(harness: Harness, message: str
     assert not harness.engine.connections
 
 
-def test_a_binary_message_without_a_packet_closes_the_engine(harness: Harness) -> None:
+def test_a_binary_message_without_a_packet_closes_the_session(harness: Harness) -> None:
     client = harness.viewer()
     client.binary(b"x")
     assert code(client) == 1008
 
 
-def test_a_client_may_close_the_engine(harness: Harness) -> None:
+def test_a_client_can_close_the_session(harness: Harness) -> None:
     client = harness.viewer()
     client.text("1")
     assert code(client) == 1000
@@ -296,7 +298,7 @@ def test_a_client_may_close_the_engine(harness: Harness) -> None:
     assert harness.is_empty
 
 
-def test_rfc_6455_is_still_kept(harness: Harness) -> None:
+def test_violations_of_rfc_6455_close_the_session(harness: Harness) -> None:
     for message, expected in (
         (frame(1, b"4\xff"), 1007),
         (frame(2, b"x" * 16_385), 1009),
@@ -307,13 +309,13 @@ def test_rfc_6455_is_still_kept(harness: Harness) -> None:
         assert code(client) == expected
 
 
-def test_a_million_tiny_fragments_are_too_many(harness: Harness) -> None:  # CVE-2026-48779
+def test_too_many_tiny_fragments_close_the_session(harness: Harness) -> None:  # CVE-2026-48779
     client = harness.viewer()
     client.send(frame(1, b"4", fin=False) + frame(0, b"", fin=False) * 10_000)
     assert code(client) == 1008
 
 
-def test_the_server_pings_and_a_dead_peer_is_gone_in_time(harness: Harness) -> None:
+def test_the_server_pings_and_a_silent_client_is_closed_in_time(harness: Harness) -> None:
     alive, dead = harness.viewer(), harness.viewer()
     harness.pass_time(25)
     assert alive.texts() == dead.texts() == ["2"]
@@ -323,33 +325,33 @@ def test_the_server_pings_and_a_dead_peer_is_gone_in_time(harness: Harness) -> N
     harness.pass_time(1)
     assert len(harness.engine.connections) == 1
     harness.pass_time(3)
-    assert dead.cable.lost == "aborted"
-    assert alive.cable.lost is None
+    assert dead.transport.lost == "aborted"
+    assert alive.transport.lost is None
 
 
-def test_one_timer_a_session_however_many_pongs(harness: Harness) -> None:  # python-engineio CVE-2026-48802
+def test_a_session_has_one_timer_however_many_pongs_come(harness: Harness) -> None:  # python-engineio CVE-2026-48802
     client = harness.viewer()
     for _ in range(50):
         client.text("3")
     assert len(harness.clock.getDelayedCalls()) == 2
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty
 
 
 def test_a_slow_reader_is_offered_nothing_more(harness: Harness) -> None:
     client = harness.viewer()
-    client.cable.room = 10
+    client.transport.room = 10
     for _ in range(1_000):
-        harness.announcer.tell([])
-    assert client.cable.waiting_bytes < 2_000
+        harness.announcer.publish([])
+    assert client.transport.waiting_bytes < 2_000
 
 
-def test_churn_leaves_nothing_behind(harness: Harness) -> None:
+def test_clients_that_come_and_go_leave_nothing_behind(harness: Harness) -> None:
     for number in range(200):
         client = harness.viewer(f"user-{number}")
         match number % 4:
             case 0:
-                client.vanish()
+                client.break_connection()
             case 1:
                 client.text("1")
             case 2:
@@ -360,36 +362,36 @@ def test_churn_leaves_nothing_behind(harness: Harness) -> None:
     assert harness.is_empty
 
 
-# From polling to a WebSocket
+# Upgrade from polling
 
 
-def test_an_upgrade_keeps_the_client_in_its_room(harness: Harness) -> None:
-    sid = harness.polls()
+def test_an_upgraded_client_stays_in_its_room(harness: Harness) -> None:
+    sid = harness.open_connected()
     harness.post(sid, b'42["join:leaderboard"]')
-    waiting = harness.get(sid)  # brings the snapshot
+    waiting = harness.get(sid)  # answered with the snapshot
     assert waiting.answer is not None
     waiting = harness.get(sid)
-    client = harness.visit(sid)
+    client = harness.open_websocket(sid)
     client.text("2probe")
     assert client.texts() == ["3probe"]
     assert waiting.answer == (200, b"6")
-    harness.announcer.tell([])
+    harness.announcer.publish([])
     client.text("5")
     (while_between,) = client.texts()
     assert while_between.startswith('42["leaderboard:update"')
-    harness.announcer.tell([])
+    harness.announcer.publish([])
     assert len(client.texts()) == 1
     assert harness.get(sid).status == 400
     assert harness.meter.values["websocket_connections_active"] == 1
     harness.pass_time(1)
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty
 
 
 def test_a_second_socket_for_an_upgraded_session_is_accepted_and_closed(harness: Harness) -> None:
-    sid = harness.polls()
+    sid = harness.open_connected()
     first = upgrade(harness, sid)
-    second = harness.visit(sid)
+    second = harness.open_websocket(sid)
     assert code(second) == 1008
     first.text('421["join:leaderboard"]')
     assert len(first.texts()) == 2
@@ -397,20 +399,20 @@ def test_a_second_socket_for_an_upgraded_session_is_accepted_and_closed(harness:
 
 @pytest.mark.parametrize("sid", ["unknown", "\u00e9", "x" * 1_000])
 def test_a_socket_for_no_session_is_accepted_and_closed(harness: Harness, sid: str) -> None:
-    client = harness.plug_in()
-    assert client.shake_hands(f"{WS}&sid={sid.encode('ascii', 'ignore').decode() or '%C3%A9'}").startswith("HTTP/1.1 101 ")
+    client = harness.connect()
+    assert client.handshake(f"{WS}&sid={sid.encode('ascii', 'ignore').decode() or '%C3%A9'}").startswith("HTTP/1.1 101 ")
     assert code(client) == 1008
 
 
-def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
-    sid = harness.polls()
+def test_a_session_goes_on_polling_after_a_failed_upgrade(harness: Harness) -> None:
+    sid = harness.open_connected()
     waiting = harness.get(sid)
     for message in ("5", "4hello", "2probex"):
-        client = harness.visit(sid)
+        client = harness.open_websocket(sid)
         client.text(message)
         assert code(client) == 1008
     assert waiting.answer is None
-    slow = harness.visit(sid)
+    slow = harness.open_websocket(sid)
     harness.pass_time(10)
     assert code(slow) == 1008
     harness.post(sid, b'42["join:leaderboard"]')
@@ -418,29 +420,29 @@ def test_a_failed_upgrade_leaves_polling_alive(harness: Harness) -> None:
     assert waiting.answered.startswith(b"42")
 
 
-def test_a_token_that_ended_puts_an_upgraded_client_out(harness: Harness) -> None:
-    client = upgrade(harness, harness.polls("amy@5"))
+def test_an_upgraded_client_is_disconnected_when_its_token_ends(harness: Harness) -> None:
+    client = upgrade(harness, harness.open_connected("amy@5"))
     harness.pass_time(6)
     assert [payload[:18] for _, payload in client.frames()][:2] == [b'42["auth:expiring"', b"41"]
 
 
-def test_candidates_have_no_seat_and_little_time() -> None:
+def test_a_candidate_for_an_upgrade_is_not_counted_and_has_little_time() -> None:
     harness = Harness(sockets_max=1, engine=EngineSettings(upgrade_timeout_ms=500))
-    sid = harness.polls()
-    client = harness.visit(sid)
+    sid = harness.open_connected()
+    client = harness.open_websocket(sid)
     harness.pass_time(1)
     assert code(client) == 1008
     assert upgrade(harness, sid).texts() == []
 
 
-def test_the_cable_takes_what_it_can() -> None:
+def test_frames_are_complete_when_the_socket_takes_few_bytes() -> None:
     harness = Harness()
-    cable = Cable(room=0)
-    client = SioClient(cable)
-    cable.protocol = harness.factory.buildProtocol(cable.getPeer())
-    cable.protocol.makeConnection(cable)
-    client.shake_hands(WS)
+    transport = FakeTransport(room=0)
+    client = SioClient(transport)
+    transport.protocol = harness.factory.buildProtocol(transport.getPeer())
+    transport.protocol.makeConnection(transport)
+    client.handshake(WS)
     assert harness.connected == 1
     harness.pass_time(30)
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty

@@ -61,7 +61,7 @@ from scoreboard.web.routes import Routes
 from scoreboard.web.scores import ScoreHandlers
 from scoreboard.web.spectators import SpectatorHandlers
 from scoreboard.web.tickets import TicketHandlers
-from tests import balconies
+from tests import recording_announcer
 
 LIVE = LiveLimits(origins=(), sockets_max=100, sockets_per_address_max=100)
 NOW_S = 1_761_129_000  # 2025-10-22T10:30:00Z
@@ -183,7 +183,7 @@ class FakeRanking:
             raise self.fault
 
 
-class FakeAnnouncer(balconies.Balcony):
+class FakeAnnouncer(recording_announcer.RecordingAnnouncer):
     """Announcer of one room; the test calls ``tell``."""
 
     def __init__(self, board: FakeRanking) -> None:
@@ -215,9 +215,9 @@ class FakeAnnouncer(balconies.Balcony):
         if listener in self.room:
             self.room.remove(listener)
 
-    def tell(self, changes: Sequence[ScoreChanged]) -> None:
+    def publish(self, changes: Sequence[ScoreChanged]) -> None:
         for listener in tuple(self.room):
-            listener.offer(b"".join(map(listener.encoder.frame, changes)))
+            listener.offer(listener.encoder.encode(changes))
 
 
 class FakeTickets:

@@ -93,7 +93,7 @@ def test_a_wait_ends_as_soon_as_something_changes(harness: Harness) -> None:
     harness.pass_time(3)
     assert connection.replies() == []
     harness.ranking.missed, harness.ranking.cursor = (MOVED,), Cursor(epoch=1, seq=6)
-    harness.announcer.tell([MOVED])
+    harness.announcer.publish([MOVED])
     found = data(connection)
     assert (found["cursor"], len(found["changes"])) == ("1.6", 1)
     assert harness.announcer.room == []

@@ -99,12 +99,12 @@ def test_a_parked_read_is_checked_again_before_it_is_answered(event: str | None,
     text_line = asking(harness, method, "/api/v1/scores/changes?since=1.5")
     if event == "suspended":
         harness.suspended.add("user-123")
-        harness.announcer.tell([])  # as Announcer.expel does: it closes the listener, which ends the wait
+        harness.announcer.publish([])  # as Announcer.close_listeners_of does: it parts, and so wakes, whoever waits
     elif event == "token ended":
         harness.pass_time(10)  # nothing happens on the board: the wait ends with the token
     else:
         harness.pass_time(9)
-        harness.announcer.tell([])
+        harness.announcer.publish([])
     (reply,) = text_line.replies(to_head=method == "HEAD")
     assert reply.status == {"suspended": 403, "token ended": 401, None: 200}[event]
 

@@ -1,1 +1,1 @@
-"""Engine.IO 4: one session over HTTP long-polling or a WebSocket. A pure core (``session``) and its shell (``line``)."""
+"""Engine.IO 4, over HTTP long polling or a WebSocket: `session` is without I/O, `connection` gives it a transport."""

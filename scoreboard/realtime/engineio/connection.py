@@ -1,73 +1,73 @@
-"""The line: one session's shell. It lends the pure session a timer, a waiting GET, a WebSocket or a candidate for one."""
+"""Engine.IO connections: a session without I/O, with its timer and its transport (a waiting GET, a WebSocket, or both)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall
 
 from scoreboard.domain.close_reasons import BAD_PACKET, NO_CAPACITY, NO_UPGRADE, TOO_MANY_PACKETS, CloseReason
-from scoreboard.domain.limits import Limit, TokenBucket
+from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Refusal
-from scoreboard.net.connections import ConnectionRegistry, LiveConnection
+from scoreboard.net.connections import LiveConnection
 from scoreboard.net.socket_writer import FrameSink, SocketWriter
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
+from scoreboard.realtime.services import LiveServices
 
 
 class WebSocketTransport(LiveConnection, Protocol):
-    """A WebSocket, as the line sees it. ``outlet`` is where frames go that answer nothing."""
+    """WebSocket of a connection. ``writer`` takes the frames that are no answers."""
 
     writer: SocketWriter
 
     def reply(self, data: bytes) -> None:
-        """Write frames that answer the client; while they do not leave, nothing more is read from it."""
+        """Write frames that answer the client. While they do not leave, nothing more is read from the client."""
 
 
 class MessageHandler(Protocol):
-    """What speaks over a line: the application of one session."""
+    """Application of one connection."""
 
     def message_received(self, message: str | bytes) -> None:
-        """A message came."""
+        """Handle a message."""
 
     def transport_changed(self) -> None:
-        """The line's ``sink`` is another one."""
+        """Note that the connection's ``writer`` has changed."""
 
     def check_deadlines(self, wall_s: float) -> None:
-        """Once a second: is anything due?"""
+        """Do what is due; called once a second."""
 
     def disconnected(self) -> None:
-        """Nothing reaches the client any more."""
+        """Note that nothing reaches the client any more."""
 
 
-#: Waits for a GET's answer: called once with the payload.
+#: Answers a GET: called once with the payload.
 PollCallback = Callable[[bytes], None]
 
 
 class Engine:
-    """All lines of one mount, by session id, and what they have in common. ``board`` makes each line's passenger."""
+    """All connections of one resource, by session id, and what they share. ``handler_factory`` makes the handler of each."""
 
     def __init__(
         self,
+        services: LiveServices,
         *,
         settings: EngineSettings,
-        requests: Limit,
-        registry: ConnectionRegistry,
-        clock: IReactorTime,
         new_sid: Callable[[], str],
         handler_factory: Callable[[EngineConnection], MessageHandler],
     ) -> None:
+        self.services = services
         self.settings = settings
-        self.requests = requests
-        self.registry = registry
-        self.clock = clock
+        self.requests = services.limits.frames
+        self.registry = services.registry
+        self.clock = services.clock
         self.new_sid = new_sid
         self.handler_factory = handler_factory
         self.connections: dict[str, EngineConnection] = {}
 
     def open(self, address: str) -> EngineConnection | Refusal:
-        """A new session that polls, if there is a seat for it."""
+        """Open a session that polls, unless the registry refuses it."""
         connection = EngineConnection(self)
         refusal = self.registry.admit(connection, address)
         if refusal is None:
@@ -76,12 +76,12 @@ class Engine:
         return refusal
 
     def now_ms(self) -> int:
-        """The monotonic time."""
+        """Return the monotonic time."""
         return int(self.clock.seconds() * 1000)
 
 
 class EngineConnection:
-    """One session. A guest of the lobby while it polls; afterwards its WebSocket is."""
+    """One session and its transport. The registry counts the connection while it polls, and then its WebSocket."""
 
     __slots__ = ("_answer", "_candidate", "_engine", "_handler", "_requests", "_session", "_timer", "_websocket")
 
@@ -98,15 +98,15 @@ class EngineConnection:
         engine.connections[self._session.sid] = self
         self._flush()
 
-    # For the passenger
+    # For the handler
 
     @property
     def writer(self) -> FrameSink:
-        """Where frames go that answer nothing: straight to the WebSocket, once there is one."""
+        """Takes the frames that are no answers: the WebSocket itself, once there is one."""
         return self if self._websocket is None else self._websocket.writer
 
     def offer(self, data: bytes) -> None:
-        """Keep frames for the next GET, or for the WebSocket if there is one."""
+        """Write frames to the WebSocket, or keep them for the next GET."""
         self._session.send(data)
         self._flush()
 
@@ -119,7 +119,7 @@ class EngineConnection:
 
     @property
     def drained(self) -> bool:
-        """Whether all that was offered before was fetched."""
+        """Whether the client has fetched all that was offered."""
         return not self._session.queued_bytes
 
     def close(self, close_reason: CloseReason) -> None:
@@ -129,22 +129,22 @@ class EngineConnection:
 
     @property
     def close_reason(self) -> CloseReason | None:
-        """Why the session is over, None while it is not."""
+        """Why the session has closed; None while it is open."""
         return self._session.close_reason
 
     def stop_connect_timer(self) -> None:
-        """The client is one of ours: the time for its CONNECT no longer runs."""
+        """Accept the client: its time for CONNECT runs no longer."""
         self._session.stop_connect_timer()
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
-        """The lobby's sweep."""
+        """Let the handler do what is due."""
         if self._handler is not None:
             self._handler.check_deadlines(wall_s)
 
     # From HTTP
 
     def poll(self, answer: PollCallback) -> None:
-        """A GET wants packets; raises Misplaced, having closed what must be."""
+        """Let a GET wait for packets. Raises Misplaced after closing the session if it has to be closed."""
         try:
             if not self._admitted():
                 raise Misplaced("too many requests")
@@ -154,27 +154,27 @@ class EngineConnection:
             self._flush()
 
     def abandon(self) -> None:
-        """The waiting GET's client hung up."""
+        """Note that the client of the waiting GET has disconnected."""
         self._answer = None
         self._session.abandon()
         self._flush()
 
     def post(self, body: bytes) -> None:
-        """A POST brought packets; raises Misplaced or Malformed, having closed what must be."""
+        """Handle the packets of a POST. Raises Misplaced or Malformed after closing the session if it has to be closed."""
         try:
             if not self._admitted():
                 raise Misplaced("too many requests")
             for message in self._session.post(body, self._engine.now_ms()):
-                self._hand_on(message)
+                self._handle(message)
             if self._session.close_reason == BAD_PACKET:
-                raise Misplaced("the passenger understood it as little")
+                raise Misplaced("the handler does not understand it either")
         finally:
             self._flush()
 
     # From WebSockets
 
     def attach(self, candidate: WebSocketTransport) -> None:
-        """A WebSocket offers itself in the place of polling; one that comes too late is closed."""
+        """Take a WebSocket as the candidate for an upgrade. One that comes too late is closed."""
         try:
             self._session.attach(self._engine.now_ms())
             self._candidate = candidate
@@ -183,17 +183,17 @@ class EngineConnection:
         self._flush()
 
     def message_received(self, websocket: WebSocketTransport, message: str | bytes) -> None:
-        """A message came over this WebSocket."""
+        """Handle a message of this WebSocket."""
         if websocket is self._candidate:
             self._probe(websocket, message)
         elif websocket is self._websocket:
             payload = self._session.receive(message, self._engine.now_ms())
             if payload is not None:
-                self._hand_on(payload)
+                self._handle(payload)
         self._flush()
 
     def transport_lost(self, websocket: WebSocketTransport, close_reason: CloseReason) -> None:
-        """This WebSocket is gone, and why."""
+        """Note that this WebSocket is closed, and why."""
         if websocket is self._candidate:
             self._candidate = None
             self._session.detach()
@@ -205,31 +205,31 @@ class EngineConnection:
         try:
             answer = self._session.probe(message, self._engine.now_ms())
         except Misplaced:
-            return  # the flush sees that nobody is attached any more
+            return  # the flush closes the candidate, which is attached no longer
         if answer:
             candidate.reply(answer)
         if self._session.transport is Transport.WEBSOCKET:
             self._websocket, self._candidate = candidate, None
             self._engine.registry.replace(self, candidate)
-            self._flush()  # what still waits goes before what comes from now on
+            self._flush()  # what waits is written before all that comes later
             if self._handler is not None:
                 self._handler.transport_changed()
 
     # Inside
 
-    def _hand_on(self, message: str | bytes) -> None:
+    def _handle(self, message: str | bytes) -> None:
         if self._admitted() and self._handler is not None:
             self._handler.message_received(message)
 
     def _admitted(self) -> bool:
-        """Whether the client may ask once more; closes the session if not. A WebSocket counts its frames itself."""
+        """Count a request, and close the session if there are too many. A WebSocket counts its frames itself."""
         if self._websocket is not None or self._requests.hit(self._engine.requests, 1, self._engine.now_ms())[0]:
             return True
         self._session.close(TOO_MANY_PACKETS)
         return False
 
     def _flush(self) -> None:
-        """Write what the session has to say, see to its timer, and see it off when it is over."""
+        """Write what the session sends, set its timer, and end the connection if the session has closed."""
         session = self._session
         if self._answer is not None:
             payload = session.take_payload()
@@ -244,26 +244,26 @@ class EngineConnection:
             candidate, self._candidate = self._candidate, None
             candidate.close(NO_UPGRADE)
         if session.close_reason is None:
-            self._arm()
+            self._set_timer()
         elif self._handler is not None:
             self._end(session.close_reason)
 
-    def _arm(self) -> None:
-        """One timer a session, moved only when it would ring too late."""
+    def _set_timer(self) -> None:
+        """Set the session's one timer. It is moved only if it would fire too late."""
         engine = self._engine
         deadline_s = self._session.deadline_ms / 1000
         if self._timer is None:
-            self._timer = engine.clock.callLater(max(0.0, deadline_s - engine.clock.seconds()), self._ring)
+            self._timer = engine.clock.callLater(max(0.0, deadline_s - engine.clock.seconds()), self._timer_fired)
         elif self._timer.getTime() > deadline_s:
             self._timer.reset(max(0.0, deadline_s - engine.clock.seconds()))
 
-    def _ring(self) -> None:
+    def _timer_fired(self) -> None:
         self._timer = None
         self._session.pass_time(round(self._engine.clock.seconds() * 1000))
         self._flush()
 
     def _end(self, close_reason: CloseReason) -> None:
-        """Nothing of us stays behind."""
+        """Remove the connection from the engine and the registry."""
         handler, self._handler = self._handler, None
         websocket, self._websocket = self._websocket, None
         if self._timer is not None:

@@ -1,7 +1,7 @@
-"""Packets of Engine.IO 4: from what a transport carries to values, strictly, and back.
+"""Packets of Engine.IO 4: decoded strictly, and encoded.
 
-A packet on its way out is the RFC 6455 frame that carries it over a WebSocket, because that is how nearly all of them leave and a
-broadcast is framed once for everyone; a polling session takes the frames apart again (`payload_of`).
+A packet to a client is the RFC 6455 frame that carries it over a WebSocket, because nearly all clients use one and a broadcast is
+encoded once for all. For a client that polls, `payload_of` takes the frames apart.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ NOOP: Final = b"6"
 
 
 class Malformed(Exception):
-    """These bytes are no packet that a client may send here."""
+    """Not a packet that a client may send here."""
 
 
 class Kind(Enum):
-    """What a packet is for."""
+    """Type of a packet."""
 
     OPEN = "0"
     CLOSE = "1"
@@ -37,7 +37,7 @@ class Kind(Enum):
 
 
 class Packet(Value, frozen=True):
-    """One packet. Only a message may be binary."""
+    """Packet. Only a message may be binary."""
 
     kind: Kind
     data: str | bytes = ""
@@ -47,7 +47,7 @@ _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
 def read_packet(encoded: str | bytes) -> Packet:
-    """The packet in a WebSocket message; raises Malformed."""
+    """Decode a WebSocket message. Raises Malformed."""
     if isinstance(encoded, bytes):
         return Packet(Kind.MESSAGE, encoded)
     kind = _KINDS.get(encoded[:1])
@@ -57,7 +57,7 @@ def read_packet(encoded: str | bytes) -> Packet:
 
 
 def read_payload(body: bytes, packets_max: int) -> list[Packet]:
-    """The packets in the body of a POST, in order; raises Malformed."""
+    """Decode the body of a POST into its packets, in order. Raises Malformed."""
     if body.count(SEPARATOR) >= packets_max:
         raise Malformed("too many packets")
     try:
@@ -67,7 +67,7 @@ def read_payload(body: bytes, packets_max: int) -> list[Packet]:
 
 
 def payload_of(frames: bytes) -> bytes:
-    """What a GET is answered with to carry these frames (ours: whole, unmasked)."""
+    """Encode whole, unmasked frames as the body of the response to a GET."""
     packets = [data if is_text else b"b" + binascii.b2a_base64(data, newline=False) for is_text, data in unframed(frames)]
     return SEPARATOR.join(packets)
 

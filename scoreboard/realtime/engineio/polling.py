@@ -1,13 +1,10 @@
-"""Engine.IO over HTTP: a GET waits for packets, a POST brings some; the same path takes WebSockets."""
+"""Engine.IO over HTTP: a GET waits for packets, a POST sends some, and the same path accepts WebSockets."""
 
 from __future__ import annotations
 
 from typing import Final
 from urllib.parse import parse_qs
 
-from twisted.internet.defer import ensureDeferred
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -30,27 +27,27 @@ _TEXT: Final = b"Content-Type: text/plain; charset=UTF-8\r\n" + NO_STORE
 _POSTED: Final = Response(200, b"ok", _TEXT)
 _TOO_LARGE: Final = Refusal(reason=Reason.BODY_TOO_LARGE, message="The payload is over maxPayload")
 _NOT_TEXT: Final = Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, message="A payload is plain text")
+_FAULT: Final = refused(unavailable("The server has a fault"))
 
 
 class EngineResource(Resource):
-    """Engine.IO at one path, over both transports."""
+    """Resource of Engine.IO at one path, for both transports."""
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
-    _log = Logger()
 
-    def __init__(self, factory: EngineFactory) -> None:
+    def __init__(self, engine: Engine) -> None:
         super().__init__()
-        self._factory = factory
-        self._engine: Engine = factory.engine
-        self._websockets = WebSocketResource(factory)
+        self._engine = engine
+        self._factory = EngineFactory(engine)
+        self._websockets = WebSocketResource(self._factory)
 
     @property
     def sessions(self) -> int:
-        """How many there are, whatever carries them."""
+        """Number of sessions, over either transport."""
         return len(self._engine.connections)
 
     def render(self, request: Request) -> int:
-        """Answer, now or when there is something to say."""
+        """Answer a request: at once, or a GET when there are packets."""
         try:
             self._dispatch(request)
         except Refused as error:
@@ -74,7 +71,7 @@ class EngineResource(Resource):
         elif wanted.sid is not None:
             self._continue(request, wanted.sid)
         elif request.method == b"GET":
-            ensureDeferred(self._open(request)).addErrback(self._failed, request)
+            self._engine.services.run("engineio_open", self._open(request), lambda: request.respond(_FAULT))
         else:
             raise Refused(BAD_METHOD)
 
@@ -90,14 +87,14 @@ class EngineResource(Resource):
             raise Refused(BAD_REQUEST)
 
     async def _open(self, request: Request) -> None:
-        """A new session, if there is room for one more."""
+        """Open a session, unless the client is refused."""
         factory, address = self._factory, request.counted_as
         if factory.check_rate is not None:
             verdict = await factory.check_rate(address)
             if verdict.refused is not None:
                 request.respond(refused(too_many_requests(verdict.retry_after_ms)))
                 return
-        if request.has_left:  # while we waited; it would leave a session behind
+        if request.has_left:  # it disconnected meanwhile, and would never close the session
             return
         connection = self._engine.open(address)
         if isinstance(connection, Refusal):
@@ -117,10 +114,6 @@ class EngineResource(Resource):
         except (Misplaced, Malformed):
             raise Refused(BAD_REQUEST) from None
         request.respond(_POSTED)
-
-    def _failed(self, failure: Failure, request: Request) -> None:
-        self._log.failure("a session could not be opened", failure=failure)
-        request.respond(refused(unavailable("The server has a fault")))
 
 
 def _query(request: Request) -> dict[str, list[str]]:

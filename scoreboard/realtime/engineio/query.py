@@ -1,4 +1,4 @@
-"""What a request to Engine.IO wants, told from its query: which transport, and which session if it has one."""
+"""Query of a request to Engine.IO: the transport, and the session if the client has one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TRANSPORTS: Final = ("polling", "websocket")
 
 
 def bad_request(message: str) -> Refusal:
-    """A request that Engine.IO does not allow. The messages are those of its reference server, which people look up."""
+    """Make the refusal of a request. The messages are those of the reference server, because users search for them."""
     return Refusal(reason=Reason.MALFORMED_REQUEST, message=message)
 
 
@@ -26,14 +26,14 @@ _WRONG_VERSION: Final = bad_request("Unsupported protocol version")
 
 
 class EngineQuery(Value, frozen=True):
-    """A transport by its name, and the id of the session that is meant, None for a new one."""
+    """Name of a transport, and a session's id; None asks for a new session."""
 
     transport: str
     sid: str | None
 
 
 def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], cors: Cors) -> EngineQuery:
-    """The wish in a query; raises Refused, also for pages that may not ask. ``headers`` by lower-case name."""
+    """Read a query. Raises Refused, also for a page of an origin that is not allowed. ``headers`` have lower-case names."""
     check_page(query, headers, cors)
     if query.get("EIO") != ["4"]:
         raise Refused(_WRONG_VERSION)

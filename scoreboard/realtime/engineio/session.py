@@ -1,8 +1,8 @@
-"""The session of Engine.IO 4, without I/O: requests, messages and times in; messages, payloads, frames and a deadline out.
+"""Session of Engine.IO 4, without I/O: requests, messages and times come in; messages, payloads, frames and a deadline go out.
 
-Times are whole milliseconds of whatever clock the caller has. Every input first lets the time pass, so that a session whose time
-is up is gone whether or not a timer has said so. Whoever calls asks afterwards what is to be written: ``take_payload`` for the
-waiting GET, ``take_frames`` for the WebSocket. A closed session says its farewell to a waiting GET and nothing else, ever.
+Times are whole milliseconds of the caller's clock. Each input first calls `pass_time`, so a session whose time is up is closed
+even if no timer has fired. After each input the caller writes what `take_payload` (for a waiting GET) and `take_frames` (for the
+WebSocket) return. A closed session answers a waiting GET with its last packet, and sends nothing else.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ NEVER: Final = sys.maxsize
 
 
 class Misplaced(Exception):
-    """Nothing that this session can take now."""
+    """An input that the session cannot take in its present state."""
 
 
 class Transport(Enum):
-    """What carries a session at the moment."""
+    """Present transport of a session."""
 
     POLLING = auto()
     WEBSOCKET = auto()
@@ -62,18 +62,18 @@ class _Open(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Session:
-    """One client's session. ``parting`` says why it closed, None while it is open."""
+    """One client's session. ``close_reason`` says why it closed; None while it is open."""
 
     __slots__ = (
-        "_beat_ms",
-        "_farewell",
+        "_connect_by_ms",
+        "_heartbeat_ms",
+        "_last_packet",
         "_pinged",
         "_probed",
         "_queue",
         "_settings",
         "_upgrade_by_ms",
         "_waiting",
-        "_welcome_by_ms",
         "close_reason",
         "queued_bytes",
         "sid",
@@ -90,9 +90,9 @@ class Session:
         self._waiting = False
         self._probed = False
         self._pinged = False
-        self._farewell = CLOSE
-        self._beat_ms = now_ms + settings.ping_interval_ms
-        self._welcome_by_ms = NEVER if settings.connect_timeout_ms is None else now_ms + settings.connect_timeout_ms
+        self._last_packet = CLOSE
+        self._heartbeat_ms = now_ms + settings.ping_interval_ms
+        self._connect_by_ms = NEVER if settings.connect_timeout_ms is None else now_ms + settings.connect_timeout_ms
         self._upgrade_by_ms = NEVER
         upgrades = ["websocket"] if transport is Transport.POLLING else []
         hello = _Open(sid, upgrades, settings.ping_interval_ms, settings.ping_timeout_ms, settings.max_payload_bytes)
@@ -102,31 +102,31 @@ class Session:
 
     @property
     def deadline_ms(self) -> int:
-        """When ``pass_time`` must be called next."""
-        return min(self._beat_ms, self._welcome_by_ms, self._upgrade_by_ms)
+        """Time at which `pass_time` must be called next."""
+        return min(self._heartbeat_ms, self._connect_by_ms, self._upgrade_by_ms)
 
     def pass_time(self, now_ms: int) -> None:
-        """It is so late now."""
+        """Do what is due at this time: a ping, or the end of an upgrade or of the session."""
         if now_ms >= self._upgrade_by_ms:
             self.detach()
-        if now_ms >= self._welcome_by_ms:
+        if now_ms >= self._connect_by_ms:
             self.close(NO_CONNECT)
-        while now_ms >= self._beat_ms and self.close_reason is None:
+        while now_ms >= self._heartbeat_ms and self.close_reason is None:
             if self._pinged:
                 self.close(NO_PONG)
             else:
                 self._pinged = True
-                self._beat_ms += self._settings.ping_timeout_ms
+                self._heartbeat_ms += self._settings.ping_timeout_ms
                 self.send(PING)
 
     def stop_connect_timer(self) -> None:
-        """The application is content with this client."""
-        self._welcome_by_ms = NEVER
+        """Accept the client: its time for CONNECT runs no longer."""
+        self._connect_by_ms = NEVER
 
     # Polling
 
     def poll(self, now_ms: int) -> None:
-        """A GET waits from now on; raises Misplaced."""
+        """Let a GET wait for packets. Raises Misplaced."""
         self._polling_at(now_ms)
         if self._waiting:
             self.close(TWO_GETS)
@@ -134,12 +134,12 @@ class Session:
         self._waiting = True
 
     def abandon(self) -> None:
-        """The client gave its waiting GET up: what was sent may be lost, and so is the session."""
+        """Close the session, because the client gave up its waiting GET: packets that it answered may be lost."""
         self._waiting = False
         self.close(ABANDONED)
 
     def post(self, body: bytes, now_ms: int) -> list[str | bytes]:
-        """The messages in the body of a POST; raises Misplaced, or Malformed and then nothing of it counts."""
+        """Return the messages in the body of a POST. Raises Misplaced, or Malformed: then none of its messages count."""
         self._polling_at(now_ms)
         try:
             packets = read_payload(body, self._settings.packets_per_post_max)
@@ -149,13 +149,13 @@ class Session:
             raise
 
     def take_payload(self) -> bytes | None:
-        """What the waiting GET is answered with now, or None while it waits on (or none does)."""
+        """Return the payload that answers the waiting GET now; None if it waits on, or none waits."""
         if not self._waiting:
             return None
         parts = [payload_of(self._take_queue())] if self._queue else []
         if self.close_reason is not None:
-            parts.append(self._farewell)
-        elif not parts and self._probed:  # it must end, or the client would go on polling for ever
+            parts.append(self._last_packet)
+        elif not parts and self._probed:  # the GET must end, or the client would never stop to poll
             parts.append(NOOP)
         if not parts:
             return None
@@ -165,7 +165,7 @@ class Session:
     # WebSocket
 
     def receive(self, message: str | bytes, now_ms: int) -> str | bytes | None:
-        """The application's message in one from the WebSocket, if it has one; closes the session for what cannot be one."""
+        """Return the application's message that a WebSocket message holds, if any. Closes the session if it is malformed."""
         self.pass_time(now_ms)
         if self.close_reason is not None:
             return None
@@ -177,13 +177,13 @@ class Session:
             return None
 
     def take_frames(self) -> bytes:
-        """What the WebSocket is to be written now."""
+        """Return the frames that are to be written to the WebSocket now."""
         return b"" if self.transport is Transport.POLLING or self.close_reason is not None else self._take_queue()
 
     # From polling to WebSocket
 
     def attach(self, now_ms: int) -> None:
-        """A second transport wants to take over; raises Misplaced."""
+        """Begin an upgrade to a WebSocket. Raises Misplaced."""
         self._polling_at(now_ms)
         if self.attached:
             raise Misplaced("an upgrade is under way")
@@ -195,28 +195,28 @@ class Session:
         return self._upgrade_by_ms != NEVER
 
     def probe(self, message: str | bytes, now_ms: int) -> bytes:
-        """What the candidate said: the frame that answers it. Afterwards the transport may be another; raises Misplaced."""
+        """Take a message of the candidate, and return the frame that answers it. May end the upgrade. Raises Misplaced."""
         self._polling_at(now_ms)
         if message == "2probe":
             self._probed = True
             return PROBED
         if message != "5" or not self._probed:
             self.detach()
-            raise Misplaced("not how one upgrades")
+            raise Misplaced("not a message of an upgrade")
         self.transport = Transport.WEBSOCKET
         self._upgrade_by_ms = NEVER
         return b""
 
     def detach(self) -> None:
-        """The upgrade failed; polling goes on as if nothing had been."""
+        """Give up the upgrade. Polling goes on."""
         self._upgrade_by_ms = NEVER
         self._probed = False
 
     # Both
 
     def send(self, frames: bytes) -> None:
-        """Queue frames for the client. One that fetches nothing is closed, not waited for."""
-        if self.close_reason is not None or not frames:  # nothing to say is no payload, and answers no GET
+        """Queue frames for the client. Closes the session of a client that fetches too little."""
+        if self.close_reason is not None or not frames:  # an empty payload would answer a GET
             return
         self._queue.append(frames)
         self.queued_bytes += len(frames)
@@ -224,10 +224,10 @@ class Session:
             self.close(NOT_POLLED)
 
     def close(self, close_reason: CloseReason) -> None:
-        """It is over. Doing it twice changes nothing."""
+        """Close the session. The second call does nothing."""
         if self.close_reason is None:
             self.close_reason = close_reason
-            self._upgrade_by_ms = self._welcome_by_ms = self._beat_ms = NEVER
+            self._upgrade_by_ms = self._connect_by_ms = self._heartbeat_ms = NEVER
 
     def _polling_at(self, now_ms: int) -> None:
         self.pass_time(now_ms)
@@ -235,19 +235,19 @@ class Session:
             raise Misplaced("this session does not poll")
 
     def _receive(self, packet: Packet, now_ms: int) -> bool:
-        """Obey a packet; whether it is a message for the application."""
-        if self.close_reason is not None:  # what follows a close packet in one POST
+        """Handle a packet, and return whether it is a message for the application."""
+        if self.close_reason is not None:  # a packet after a close packet in the same POST
             return False
         if packet.kind is Kind.MESSAGE:
             return True
         if packet.data != "" or packet.kind in (Kind.OPEN, Kind.PING, Kind.UPGRADE):
             raise Malformed("not for a client to say here")
         if packet.kind is Kind.CLOSE:
-            self._farewell = NOOP
+            self._last_packet = NOOP
             self.close(CLIENT_CLOSED)
-        elif packet.kind is Kind.PONG and self._pinged:  # one that nobody asked for changes nothing
+        elif packet.kind is Kind.PONG and self._pinged:  # a pong without a ping changes nothing
             self._pinged = False
-            self._beat_ms = now_ms + self._settings.ping_interval_ms
+            self._heartbeat_ms = now_ms + self._settings.ping_interval_ms
         return False
 
     def _take_queue(self) -> bytes:

@@ -1,1 +1,1 @@
-"""Socket.IO 5 over Engine.IO. A pure core (``conversation``) and its shell (``subscriber``)."""
+"""Socket.IO 5 over Engine.IO: `conversation` is without I/O, `client` connects it to the board."""

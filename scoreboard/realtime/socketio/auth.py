@@ -1,4 +1,4 @@
-"""What a client says of itself when it connects: who it is, and which session it was if it was one."""
+"""Auth object of a Socket.IO client: its token, and the session that it wants to recover."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.value import Value
 from scoreboard.realtime.requests import decoded
 
-#: Of no board, so nothing is known of the time since.
+#: Of no epoch, so no history reaches back to it.
 _NEVER: Final = Cursor(epoch=0, seq=0)
 
 
 class Auth(Value, frozen=True, kw_only=True):
-    """A token; whether the client wants to be able to come back; if it does come back, by which pid and since which offset."""
+    """Token; whether the client wants recovery; the private id and the offset of the session that it had, if any."""
 
     token: str
     recovery: bool
@@ -36,7 +36,7 @@ _text = msgspec.json.Decoder(Annotated[str, msgspec.Meta(max_length=64)])
 
 
 def read_auth(raw: bytes) -> Auth:
-    """The auth object of a CONNECT (JSON, empty for none); raises Refused without a token. What else is no good is not there."""
+    """Decode the auth object of a CONNECT (JSON, or empty). Raises Refused without a token. Other bad fields count as absent."""
     auth = decoded(_auth, raw or b"null", "auth")
     return Auth(
         token=auth.token,
@@ -49,5 +49,5 @@ def read_auth(raw: bytes) -> Auth:
 def _optional(decoder: msgspec.json.Decoder[Any], raw: msgspec.Raw) -> Any:
     try:
         return decoder.decode(raw)
-    except msgspec.MsgspecError:  # nothing, or not what it should be
+    except msgspec.MsgspecError:  # absent, or of another type
         return None

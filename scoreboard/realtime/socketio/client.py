@@ -1,23 +1,17 @@
-"""The subscriber: one Socket.IO client of the board. What it says becomes calls on a visitor (docs/protocol-socketio.md)."""
+"""Socket.IO clients of the board: their packets become calls on a client session (docs/protocol-socketio.md)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import ensureDeferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from scoreboard.boundaries.announcer import Announcer
-from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.boundaries.sessions import SessionStore
 from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, BAD_PACKET, SERVER_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS, CloseReason
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import Event
-from scoreboard.domain.limits import Limit, TokenBucket
+from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Refusal, Refused, malformed
 from scoreboard.domain.saved_session import SavedSession
 from scoreboard.realtime.client_session import ClientSession
@@ -25,64 +19,53 @@ from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
 from scoreboard.realtime.payloads import refusal_payload
 from scoreboard.realtime.requests import Reply, RequestResult, ask
+from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.socketio.auth import Auth, read_auth
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left
-from scoreboard.realtime.socketio.encoders import RecoverableEncoder, RecoverableRowsEncoder, SocketIoEncoder, SocketIoRowsEncoder
+from scoreboard.realtime.socketio.encoders import SocketIoEncoder
 from scoreboard.realtime.socketio.packets import MAIN
-from scoreboard.realtime.socketio.recovery import SHUT, RecoverableClientSession, is_loss
+from scoreboard.realtime.socketio.recovery import NO_WRITER, is_loss
 
-#: What a client is told when it may not come in; the specification's words.
+#: Messages of a refused CONNECT; the specification's words.
 AUTHENTICATION_FAILED: Final = "Authentication failed"
 INVALID_NAMESPACE: Final = "Invalid namespace"
 
 _BINARY: Final = malformed("data", "no event takes binary data")
 _TOO_MUCH: Final = malformed("data", "an event takes one argument at most")
-#: One of a kind for all subscribers: the announcer frames an event once for each wire that it meets.
-_PLAIN: Final = (ClientSession, SocketIoEncoder(), SocketIoRowsEncoder())
-_RECOVERABLE: Final = (RecoverableClientSession, RecoverableEncoder(), RecoverableRowsEncoder())
+#: Shared by all clients: the announcer encodes an event once for each encoder.
+_PLAIN: Final = (SocketIoEncoder(), SocketIoEncoder(rows=True))
+_RECOVERABLE: Final = (SocketIoEncoder(recoverable=True), SocketIoEncoder(rows=True, recoverable=True))
 
 
-class SocketIoServices:
-    """What every subscriber needs of the house."""
+class ClientFactory:
+    """Makes clients, and holds what all of them use."""
 
-    def __init__(
-        self,
-        *,
-        authenticator: Authenticator,
-        announcer: Announcer,
-        session_store: SessionStore,
-        events: Limit,
-        clock: IReactorTime,
-        new_sid: Callable[[], str],
-    ) -> None:
-        self.authenticator = authenticator
-        self.announcer = announcer
+    def __init__(self, services: LiveServices, *, session_store: SessionStore, new_sid: Callable[[], str]) -> None:
+        self.services = services
         self.session_store = session_store
-        self.events = events
-        self.clock = clock
+        self.events = services.limits.events
         self.new_sid = new_sid
 
     def make_client(self, connection: EngineConnection) -> SocketIoClient:
-        """A passenger for a new line."""
+        """Make the handler of a new Engine.IO session."""
         return SocketIoClient(connection, self)
 
 
 class SocketIoClient:
-    """Implements line.Passenger."""
+    """Implements connection.MessageHandler."""
 
-    __slots__ = ("_client", "_connection", "_conversation", "_events", "_saved_session", "_services")
-    _log = Logger()
+    __slots__ = ("_client", "_connection", "_conversation", "_events", "_factory", "_saved_session")
 
-    def __init__(self, connection: EngineConnection, services: SocketIoServices) -> None:
+    def __init__(self, connection: EngineConnection, factory: ClientFactory) -> None:
         self._connection = connection
-        self._services = services
-        self._conversation = Conversation(services.new_sid)
+        self._factory = factory
+        self._conversation = Conversation(factory.new_sid)
         self._events = TokenBucket()
         self._client: ClientSession | None = None
-        self._saved_session: SavedSession | None = None  # what is kept of the client if it is lost now
+        self._saved_session: SavedSession | None = None  # saved if the connection is lost now
 
     def message_received(self, message: str | bytes) -> None:
-        """A message of the engine came."""
+        """Handle a message of the Engine.IO session."""
         try:
             said = self._conversation.receive(message)
         except Malformed:
@@ -90,8 +73,8 @@ class SocketIoClient:
             return
         if said is None:
             return
-        services = self._services
-        if not self._events.hit(services.events, 1, int(services.clock.seconds() * 1000))[0]:
+        factory = self._factory
+        if not self._events.hit(factory.events, 1, int(factory.services.clock.seconds() * 1000))[0]:
             self._close(TOO_MANY_EVENTS)
             return
         match said:
@@ -103,17 +86,17 @@ class SocketIoClient:
                 self._leave()
 
     def transport_changed(self) -> None:
-        """The client is on a WebSocket now."""
-        if self._client is not None and self._client.writer is not SHUT:
+        """Write to the WebSocket from now on."""
+        if self._client is not None and self._client.writer is not NO_WRITER:
             self._client.writer = self._connection.writer
 
     def check_deadlines(self, wall_s: float) -> None:
-        """Has the token ended?"""
+        """Close the connection if the token has ended."""
         if self._client is not None and self._client.has_ended(wall_s):
             self._close(TOKEN_ENDED)
 
     def disconnected(self) -> None:
-        """Nothing reaches the client any more."""
+        """Save the session if it can be recovered, and forget the client."""
         self._conversation.end()
         if self._client is not None and self._saved_session is not None:
             self._persist(msgspec.structs.replace(self._saved_session, subscriptions=self._client.subscriptions))
@@ -127,7 +110,7 @@ class SocketIoClient:
             auth = read_auth(said.auth)
         except Refused:
             auth = None
-        client = None if auth is None else self._visit(auth)
+        client = None if auth is None else self._new_session(auth)
         if auth is None or client is None:
             self._connection.reply(self._conversation.refuse(MAIN, AUTHENTICATION_FAILED))
             return
@@ -138,34 +121,34 @@ class SocketIoClient:
         elif auth.pid is None:
             self._begin(client)
         else:
-            ensureDeferred(self._recover(client, auth.pid, auth.since)).addErrback(self._failed)
+            self._run("socketio_recover", self._recover(client, auth.pid, auth.since))
 
-    def _visit(self, auth: Auth) -> ClientSession | None:
-        """A visitor that its token proves. Nothing is offered to it before it is let in."""
-        kind, encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
-        client = kind(
-            authenticator=self._services.authenticator,
-            announcer=self._services.announcer,
+    def _new_session(self, auth: Auth) -> ClientSession | None:
+        """Return a session for the token's player, or None. Nothing is offered to it before it is accepted."""
+        encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
+        client = ClientSession(
+            authenticator=self._factory.services.authenticator,
+            announcer=self._factory.services.announcer,
             encoder=encoder,
             rows_encoder=rows_encoder,
-            writer=SHUT,
-            hang_up=self._close,
+            writer=NO_WRITER,
+            close=self._close,
         )
         return client if client.authenticate(auth.token) is None else None
 
     async def _recover(self, client: ClientSession, pid: str, since: Cursor) -> None:
-        """Let a client that was lost in again, as the one that it was if that is known."""
-        saved_session = await self._services.session_store.restore(pid, client.player.user_id)
+        """Accept a client that had a session before: with that session, if it was saved."""
+        saved_session = await self._factory.session_store.restore(pid, client.player.user_id)
         if saved_session is None:
             if client is self._client:
                 self._begin(client)
             return
-        if client is not self._client:  # lost again meanwhile
+        if client is not self._client:  # the connection was lost again meanwhile
             self._persist(saved_session)
             return
         self._saved_session = saved_session
         recovery = await client.recover(saved_session.subscriptions, since)
-        if client is not self._client:  # kept already, by `gone`
+        if client is not self._client:  # saved again by `disconnected`
             return
         if recovery.recovered:
             self._accept(client, recovery.events)
@@ -173,8 +156,8 @@ class SocketIoClient:
             self._begin(client, recovery.events)
 
     def _begin(self, client: ClientSession, events: Sequence[Event] = ()) -> None:
-        """A new session that can be taken back later."""
-        new_sid = self._services.new_sid
+        """Accept a client with a new session that it can recover later."""
+        new_sid = self._factory.new_sid
         self._saved_session = SavedSession(sid=new_sid(), pid=new_sid(), user_id=client.player.user_id)
         self._accept(client, events)
 
@@ -182,12 +165,12 @@ class SocketIoClient:
         client.writer = self._connection.writer
         ids, talk = self._saved_session, self._conversation
         accepted = talk.accept(MAIN) if ids is None else talk.accept(MAIN, ids.sid, ids.pid)
-        self._connection.reply(accepted + client.frames(events))
+        self._connection.reply(accepted + client.encoder.encode(events))
 
     def _persist(self, saved_session: SavedSession) -> None:
         close_reason = self._connection.close_reason
         if close_reason is not None and is_loss(close_reason):
-            self._services.session_store.persist(saved_session)
+            self._factory.session_store.persist(saved_session)
 
     def _leave(self) -> None:
         client, self._client, self._saved_session = self._client, None, None
@@ -196,7 +179,7 @@ class SocketIoClient:
 
     def _emitted(self, said: Emitted) -> None:
         client = self._client
-        if client is None or not said.name:  # we ask for no acknowledgements, so one means nothing
+        if client is None or not said.name:  # the server asks for no acknowledgements, so one is ignored
             return
         if said.attachments or len(said.args) > 1:
             self._answer(_BINARY if said.attachments else _TOO_MUCH, said, client)
@@ -205,28 +188,30 @@ class SocketIoClient:
         if isinstance(result, Reply | Refusal):
             self._answer(result, said, client)
         else:
-            ensureDeferred(result).addCallback(self._answer, said, client).addErrback(self._failed)
+            self._run("socketio_event", self._answer_later(result, said, client))
+
+    async def _answer_later(self, result: Awaitable[RequestResult], said: Emitted, client: ClientSession) -> None:
+        self._answer(await result, said, client)
 
     def _answer(self, result: RequestResult, said: Emitted, client: ClientSession) -> None:
-        """Acknowledge to whoever wants it; a refusal nobody waits for is an event."""
+        """Acknowledge a request if the client asked for it. A refusal without an acknowledgement is an event."""
         data = refusal_payload(result) if isinstance(result, Refusal) else result.data
         frames = self._conversation.acknowledge(said, [data])
-        if client is not self._client:  # it has left meanwhile; one that came back asked nothing
+        if client is not self._client:  # it left meanwhile; a client that joined since then did not ask
             return
         if isinstance(result, Reply):
-            frames += client.frames(result.missed if result.event is None else (*result.missed, result.event))
+            frames += client.encoder.encode(result.events)
         elif said.number is None:
             frames = self._conversation.emit(MAIN, "error", [data])
         if frames:
             self._connection.reply(frames)
 
     def _close(self, close_reason: CloseReason) -> None:
-        """Close; who must change something before it comes back is put out first, so that it does not come back by itself."""
-        put_out = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, ACCOUNT_SUSPENDED)
-        if put_out and (dismissal := self._conversation.dismiss(MAIN)):
-            self._connection.reply(dismissal)
+        """Close the connection. After DISCONNECT, sent where a new try would fail, a client does not reconnect by itself."""
+        disconnects = close_reason in (TOKEN_ENDED, TOO_MANY_EVENTS, ACCOUNT_SUSPENDED)
+        if disconnects and (packet := self._conversation.disconnect(MAIN)):
+            self._connection.reply(packet)
         self._connection.close(close_reason)
 
-    def _failed(self, failure: Failure) -> None:
-        self._log.failure("an event could not be answered", failure=failure)
-        self._close(SERVER_FAULT)
+    def _run(self, task: str, work: Coroutine[Any, Any, None]) -> None:
+        self._factory.services.run(task, work, lambda: self._close(SERVER_FAULT))

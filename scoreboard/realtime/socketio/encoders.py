@@ -1,61 +1,34 @@
-"""Events as Socket.IO clients hear them: ``42["name",payload]``, framed once for all of them, polling or not.
+"""Encoder of Socket.IO: events as ``42["name",payload]`` in text frames, for polling clients as well.
 
-Who may come back hears ``42["name",payload,"<epoch>.<seq>"]``: the offset that its client library remembers.
+A client that can come back gets ``42["name",payload,"<epoch>.<seq>"]`` as the last event of a piece: its client library remembers
+the last argument as its offset.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Final
+from collections.abc import Sequence
 
-from scoreboard.domain.events import BoardChanged, Event, cursor_of
-from scoreboard.net.websocket.frames import text_frame, unframed
-from scoreboard.realtime.payloads import ROWS_EVENT, event_name, event_payload, rows_payload
+from typing_extensions import override
 
-#: What ticks offer is sealed once for all who are offered the same; single players' own pieces must not push it out at once.
-_SEALED_MAX: Final = 16
-
-
-class SocketIoEncoder:
-    """Implements boundaries.Wire for the main namespace."""
-
-    def frame(self, event: Event) -> bytes:
-        """The event, ready to be written."""
-        return self._framed(event_name(event), event_payload(event), event)
-
-    def _framed(self, name: str, payload: bytes, event: Event) -> bytes:
-        return text_frame(b'42["%b",%b]' % (name.encode(), payload))
+from scoreboard.boundaries.announcer import EventEncoder
+from scoreboard.domain.events import Event
+from scoreboard.net.websocket.frames import text_frame
+from scoreboard.realtime.payloads import last_cursor, name_and_payload
 
 
-class SocketIoRowsEncoder(SocketIoEncoder):
-    """The same for those who want row operations in place of a top that they can make from the one before."""
+class SocketIoEncoder(EventEncoder):
+    """Encodes for the main namespace. ``rows`` as in NativeEncoder; ``recoverable`` adds the offset."""
 
-    def frame(self, event: Event) -> bytes:
-        """The event, ready to be written."""
-        if isinstance(event, BoardChanged) and event.before is not None:
-            return self._framed(ROWS_EVENT, rows_payload(event.page, event.before), event)
-        return super().frame(event)
+    def __init__(self, *, rows: bool = False, recoverable: bool = False) -> None:
+        self._rows = rows
+        self._recoverable = recoverable
 
-
-class RecoverableEncoder(SocketIoEncoder):
-    """The same for those who may come back. Each event has its offset until all that leave with it are `sealed`."""
-
-    def _framed(self, name: str, payload: bytes, event: Event) -> bytes:
-        cursor = cursor_of(event)
-        if cursor is None:
-            return super()._framed(name, payload, event)
-        return text_frame(b'42["%b",%b,"%b"]' % (name.encode(), payload, cursor.text.encode()))
-
-
-class RecoverableRowsEncoder(RecoverableEncoder, SocketIoRowsEncoder):
-    """Both."""
-
-
-@lru_cache(_SEALED_MAX)
-def sealed(frames: bytes) -> bytes:
-    """What leaves at once, the offset on its last event alone: who is cut off in the middle comes back to before all of it."""
-    events = [event for _, event in unframed(frames)]
-    placed = [at for at, event in enumerate(events) if event.endswith(b'"]')]  # a payload alone ends with }]
-    for at in placed[:-1]:
-        events[at] = b"%b]" % events[at][: events[at].rindex(b',"')]
-    return b"".join(map(text_frame, events)) if len(placed) > 1 else frames
+    @override
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
+        last, offset = last_cursor(events) if self._recoverable and not more else (-1, b"")
+        frames = []
+        for at, event in enumerate(events):
+            name, payload = name_and_payload(event, rows=self._rows)
+            text = b'42["%b",%b,"%b"]' % (name, payload, offset) if at == last else b'42["%b",%b]' % (name, payload)
+            frames.append(text_frame(text))
+        return b"".join(frames)

@@ -1,6 +1,6 @@
-"""Packets of Socket.IO 5: from the text of a message to values, strictly, and from values to ready frames.
+"""Packets of Socket.IO 5: decoded strictly from the text of a message, and encoded as frames.
 
-Arguments stay JSON: that they are is checked here, and whoever understands an event decodes them into what it wants.
+Arguments stay JSON: it is checked here that they are, and the handler of an event decodes them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from scoreboard.net.websocket.frames import binary_frame, text_frame
 from scoreboard.realtime.engineio.packets import Malformed
 
 MAIN: Final = "/"
-#: CVE-2026-33151: a packet announces how many binary messages follow it, and they are kept until the last one.
+#: CVE-2026-33151: a packet announces how many binary messages follow it, and all are kept until the last one comes.
 ATTACHMENTS_MAX: Final = 10
 ACK_ID_MAX: Final = 2**53
-#: What applications hear from their own library and therefore nobody may send (and a name that JavaScript trips over).
+#: Events that client libraries send to their own application, and a name that is special in JavaScript.
 RESERVED: Final = frozenset(
     {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener", "__proto__"}
 )
 _DEPTH_MAX: Final = 64
 
-#: Type, attachments, namespace, ack id, JSON: each as often as it may be, and nothing else.
+#: Type, attachments, namespace, ack id, JSON; nothing else.
 _PACKET: Final = re.compile(
     r"([0-6])(?:(\d{1,2})-)?(/[^,\x00-\x1f\ud800-\udfff]{0,127}(?:,|\Z))?(\d{1,16})?(.*)", re.ASCII | re.DOTALL
 )
@@ -37,7 +37,7 @@ _any = msgspec.json.Decoder()
 
 
 class Kind(Enum):
-    """What a packet is for."""
+    """Type of a packet."""
 
     CONNECT = "0"
     DISCONNECT = "1"
@@ -49,7 +49,7 @@ class Kind(Enum):
 
 
 _BINARY: Final = (Kind.BINARY_EVENT, Kind.BINARY_ACK)
-#: Whether a packet of this kind may come with an ack id, and without one.
+#: Whether a packet of this type may have an ack id, or none.
 _NUMBERED: Final = {
     Kind.CONNECT: (False,),
     Kind.DISCONNECT: (False,),
@@ -62,7 +62,7 @@ _NUMBERED: Final = {
 
 
 class Packet(Value, frozen=True):
-    """One packet. ``args`` are JSON, an event's without its name; ``attachments`` how many binary messages belong to it."""
+    """Packet. ``args`` are JSON, an event's without its name; ``attachments`` is the number of binary messages that follow."""
 
     kind: Kind
     namespace: str = MAIN
@@ -73,15 +73,15 @@ class Packet(Value, frozen=True):
 
 
 def read_packet(text: str) -> Packet:
-    """The packet in a text message; raises Malformed."""
+    """Decode a text message. Raises Malformed."""
     match = _PACKET.fullmatch(text)
     if match is None:
         raise Malformed("no packet")
     kind = Kind(match[1])
     if (match[2] is not None) != (kind in _BINARY):
-        raise Malformed("attachments where none belong, or none where they do")
+        raise Malformed("attachments in a packet without them, or none in a binary packet")
     if (match[4] is not None) not in _NUMBERED[kind]:
-        raise Malformed("an ack id where none belongs, or none where one does")
+        raise Malformed("an ack id that may not be, or none where one must be")
     attachments, number = int(match[2] or 0), None if match[4] is None else int(match[4])
     if attachments > ATTACHMENTS_MAX or (number or 0) > ACK_ID_MAX:
         raise Malformed("a number that is too big")
@@ -90,7 +90,7 @@ def read_packet(text: str) -> Packet:
 
 
 def _payload(kind: Kind, text: str, attachments: int) -> tuple[str, tuple[bytes, ...]]:
-    """(an event's name, the arguments); raises Malformed."""
+    """Return (an event's name, the arguments). Raises Malformed."""
     try:
         raw = text.encode()
         if kind in (Kind.CONNECT, Kind.DISCONNECT):
@@ -113,7 +113,7 @@ def _payload(kind: Kind, text: str, attachments: int) -> tuple[str, tuple[bytes,
 
 
 def _check_placeholders(value: Any, attachments: int, depth: int) -> None:
-    """Every placeholder must name an attachment by its number (CVE-2022-2421); raises Malformed."""
+    """Check that each placeholder has the number of an attachment (CVE-2022-2421). Raises Malformed."""
     if depth == 0:
         raise Malformed("too deep")
     if isinstance(value, dict):
@@ -137,27 +137,27 @@ class _Connected(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def connected(namespace: str, sid: str, pid: str | None = None) -> bytes:
-    """The answer to CONNECT: you are in. With the private id ``pid`` you may come back to this session."""
+    """Encode the acceptance of a CONNECT. With the private id ``pid`` the client can recover the session."""
     return text_frame(b"40%b%b" % (_prefix(namespace), msgspec.json.encode(_Connected(sid, pid))))
 
 
 def refused(namespace: str, message: str) -> bytes:
-    """The answer to CONNECT: you are not."""
+    """Encode the refusal of a CONNECT."""
     return text_frame(b'44%b{"message":%b}' % (_prefix(namespace), msgspec.json.encode(message)))
 
 
 def disconnected(namespace: str) -> bytes:
-    """You are no longer in; do not come back by yourself."""
+    """Encode a DISCONNECT, after which the client library does not reconnect by itself."""
     return text_frame(b"41" + _prefix(namespace).removesuffix(b","))
 
 
 def event(namespace: str, name: str, args: Sequence[bytes], attachments: Sequence[bytes] = ()) -> bytes:
-    """An event, and the binary messages that its placeholders stand for."""
+    """Encode an event, and the binary messages that its placeholders stand for."""
     return _with_list(b"2", b"5", namespace, b"", [msgspec.json.encode(name), *args], attachments)
 
 
 def ack(namespace: str, number: int, args: Sequence[bytes], attachments: Sequence[bytes] = ()) -> bytes:
-    """The acknowledgement that an event asked for."""
+    """Encode the acknowledgement of an event."""
     return _with_list(b"3", b"6", namespace, b"%d" % number, args, attachments)
 
 

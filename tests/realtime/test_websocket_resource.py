@@ -1,4 +1,4 @@
-"""The mount: a socket in a twisted.web tree takes the connection over, and HTTP keeps nothing of it."""
+"""WebSockets behind the HTTP site: the socket takes the connection over, and HTTP keeps nothing of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from scoreboard.net.websocket.resource import WebSocketResource
-from tests.realtime.cable import Cable, Client, frame
+from tests.realtime.fake_transport import Client, FakeTransport, frame
 from tests.realtime.harness import Harness
 
 
@@ -28,8 +28,8 @@ class _Root(Resource):
         return self._child(request)
 
 
-class Mounted(Harness):
-    """The live wing behind a Site, as it stands on PORT."""
+class HttpHarness(Harness):
+    """The live server behind a Site, as on PORT."""
 
     def __init__(self, *, klein: bool = False, **settings: Any) -> None:
         super().__init__(**settings)
@@ -50,19 +50,19 @@ class Mounted(Harness):
         else:
             self.site = Site(_Root(noted), reactor=self.clock, timeout=30)
 
-    def plug_in(self, cable: Cable | None = None) -> Client:
-        cable = cable or Cable()
-        self.cables.append(cable)
-        channel = self.site.buildProtocol(cable.getPeer())
+    def connect(self, transport: FakeTransport | None = None) -> Client:
+        transport = transport or FakeTransport()
+        self.transports.append(transport)
+        channel = self.site.buildProtocol(transport.getPeer())
         assert channel is not None
-        cable.protocol = channel
-        channel.makeConnection(cable)
-        return Client(cable)
+        transport.protocol = channel
+        channel.makeConnection(transport)
+        return Client(transport)
 
 
 @pytest.fixture(params=[False, True], ids=["resource", "klein"])
-def harness(request: pytest.FixtureRequest) -> Mounted:
-    return Mounted(klein=request.param)
+def harness(request: pytest.FixtureRequest) -> HttpHarness:
+    return HttpHarness(klein=request.param)
 
 
 @pytest.fixture
@@ -72,56 +72,56 @@ def no_collector() -> Iterator[None]:
     gc.enable()
 
 
-def test_a_socket_behind_http_speaks_like_any_other(harness: Mounted) -> None:
-    client = harness.visit("amy")
-    client.say("join:leaderboard", number=1)
+def test_a_websocket_behind_the_http_site_works_like_any_other(harness: HttpHarness) -> None:
+    client = harness.open_websocket("amy")
+    client.send_event("join:leaderboard", number=1)
     assert [event["event"] for event in client.events()] == ["ack", "leaderboard:update"]
     client.send(frame(8))
     assert client.closed()[0] == 1000
-    client.hang_up()
+    client.disconnect()
     assert harness.connected == 0
 
 
-def test_http_is_told_that_it_is_over_and_keeps_neither_request_nor_timer(harness: Mounted, no_collector: None) -> None:
-    client = harness.visit("amy")
+def test_the_http_site_keeps_neither_the_request_nor_a_timer_of_a_websocket(harness: HttpHarness, no_collector: None) -> None:
+    client = harness.open_websocket("amy")
     assert [failure.type for failure in harness.ends] == [ConnectionDone]
     harness.ends.clear()
-    assert len(harness.clock.getDelayedCalls()) == 1, "the sweep alone"
-    assert client.cable.producer is None
+    assert len(harness.clock.getDelayedCalls()) == 1, "only the sweep"
+    assert client.transport.producer is None
     gc.collect()
     assert [request() for request in harness.requests] == [None]
 
 
-def test_an_idle_socket_outlives_the_patience_of_http(harness: Mounted) -> None:
-    client = harness.visit("amy")
+def test_an_idle_websocket_is_not_closed_by_the_http_timeout(harness: HttpHarness) -> None:
+    client = harness.open_websocket("amy")
     for _ in range(10):
         harness.pass_time(15)
         client.send(frame(10))
-    assert client.cable.lost is None
+    assert client.transport.lost is None
 
 
 @pytest.mark.parametrize(
     ("headers", "status"),
     [({"upgrade": None}, 426), ({"origin": "https://evil.example"}, 403), ({"authorization": "Bearer bad"}, 401)],
 )
-def test_refusals_are_the_same_behind_http(harness: Mounted, headers: dict[str, Any], status: int) -> None:
-    client = harness.plug_in()
-    assert client.shake_hands(**headers).startswith(f"HTTP/1.1 {status} ")
+def test_refusals_are_the_same_behind_the_http_site(harness: HttpHarness, headers: dict[str, Any], status: int) -> None:
+    client = harness.connect()
+    assert client.handshake(**headers).startswith(f"HTTP/1.1 {status} ")
     assert client.body()["success"] is False
-    assert client.cable.lost == "closed"
+    assert client.transport.lost == "closed"
     assert harness.connected == 0
 
 
-def test_headers_given_twice_are_seen_twice(harness: Mounted) -> None:
-    client = harness.plug_in()
-    client.shake_hands("/ws", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==")
+def test_a_header_that_is_sent_twice_is_seen_twice(harness: HttpHarness) -> None:
+    client = harness.connect()
+    client.handshake("/ws", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==")
     assert "appears more than once" in client.body()["message"]
 
 
-def test_a_request_with_a_body_is_never_read_as_frames(harness: Mounted) -> None:
-    client = harness.plug_in()
+def test_a_request_with_a_body_is_never_read_as_frames(harness: HttpHarness) -> None:
+    client = harness.connect()
     body = frame(1, b'{"event":"join:leaderboard","id":1}')
-    client.shake_hands(token="amy", content_length=str(len(body)))
+    client.handshake(token="amy", content_length=str(len(body)))
     client.send(body)
     assert client.head().startswith("HTTP/1.1 101 ")
     assert client.frames() == []

@@ -1,4 +1,4 @@
-"""Connection state recovery: who is kept, who comes back, to what, and with which events."""
+"""Recovery of Socket.IO sessions: which are saved, who recovers them, and which events follow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scoreboard.domain.events import BoardChanged, RankAchieved, ScoreChanged
 from scoreboard.domain.saved_session import SavedSession
 from scoreboard.storage.memory.sessions import MemorySessionStore
 from tests.awaiting import result_of, started
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime.harness import page
 from tests.realtime_sio.harness import Harness, SioClient
 
@@ -28,7 +28,7 @@ TOP = BoardChanged(page=page(19))
 
 
 class SlowSessionStore(MemorySessionStore):
-    """Those whose answers the test holds back."""
+    """Session store whose answers the test delays."""
 
     held: Deferred[None] | None = None
 
@@ -46,7 +46,7 @@ def harness() -> Harness:
 
 @pytest.fixture
 def slow(harness: Harness) -> SlowSessionStore:
-    slow = harness.endpoints.session_store = SlowSessionStore(harness.clock.seconds)
+    slow = harness.clients.session_store = SlowSessionStore(harness.clock.seconds)
     slow.held = Deferred()
     return slow
 
@@ -67,8 +67,8 @@ def event(text: str) -> list[Any]:
 def arrive(
     harness: Harness, *, join: str | None = '42["join:leaderboard"]', token: str = "amy", **auth: Any
 ) -> tuple[SioClient, Any]:
-    """A client on a WebSocket, in the room unless it is not to be, and its ids."""
-    client = harness.visit()
+    """Connect a WebSocket client, let it join the room if asked, and return it and its ids."""
+    client = harness.open_websocket()
     client.text("40" + json.dumps({"token": token, **auth}))
     (connected,) = client.texts()
     if join is not None:
@@ -80,20 +80,20 @@ def arrive(
 def come_back(
     harness: Harness, pid: Any, offset: Any = "3.17", *, token: str = "amy", **auth: Any
 ) -> tuple[SioClient, dict[str, str], list[Any]]:
-    """A new connection that says who it was: its ids, and the events that followed at once."""
-    client = harness.visit()
+    """Connect with the ids of an earlier session. Returns the client, its ids, and the events that follow at once."""
+    client = harness.open_websocket()
     said = {"pid": pid, "token": token, **auth}
     client.text("40" + json.dumps(said if offset is None else {**said, "offset": offset}))
     connected, *answered = client.texts()
     return client, ids(connected), [event(text) for text in answered]
 
 
-# To where it was
+# Recovered sessions
 
 
-def test_a_lost_client_is_the_same_again_in_its_room_and_hears_what_it_missed(harness: Harness) -> None:
+def test_a_lost_client_recovers_its_session_and_room_and_gets_what_it_missed(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     assert not harness.announcer.known
     harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP, ROSE)
     client, now, answered = come_back(harness, was["pid"])
@@ -108,20 +108,20 @@ def test_a_lost_client_is_the_same_again_in_its_room_and_hears_what_it_missed(ha
     assert event(client.texts()[0])[2] == "3.20"
 
 
-def test_a_client_that_missed_nothing_hears_nothing(harness: Harness) -> None:
+def test_a_recovered_client_that_missed_nothing_gets_nothing(harness: Harness) -> None:
     client, was = arrive(harness)
     harness.announcer.missed = ()
     for _ in range(2):
-        client.vanish()
+        client.break_connection()
         client, now, answered = come_back(harness, was["pid"], "3.18")
         assert (now, answered) == (was, [])
         assert harness.announcer.room
 
 
 @pytest.mark.parametrize("offset", ["3.17", "3.2"])
-def test_a_snapshot_that_may_have_been_lost_is_told_again(harness: Harness, offset: str) -> None:
+def test_a_snapshot_that_may_have_been_lost_is_sent_again(harness: Harness, offset: str) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     for _ in range(2):
         client, now, answered = come_back(harness, was["pid"], offset)
@@ -129,12 +129,12 @@ def test_a_snapshot_that_may_have_been_lost_is_told_again(harness: Harness, offs
         assert [(name, data["data"].get("reset"), *rest) for name, data, *rest in answered] == [
             ("leaderboard:update", None, "3.17")
         ]
-        client.vanish()
+        client.break_connection()
 
 
-def test_rows_go_on_as_rows(harness: Harness) -> None:
+def test_a_client_in_rows_mode_recovers_in_rows_mode(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     client, now, _ = come_back(harness, was["pid"], "3.18")
     assert now == was
@@ -143,9 +143,9 @@ def test_rows_go_on_as_rows(harness: Harness) -> None:
     assert (name, offset) == ("leaderboard:rows", "3.19")
 
 
-def test_who_was_in_no_room_is_in_none_and_hears_its_own_news(harness: Harness) -> None:
+def test_a_client_in_no_room_recovers_in_none_and_gets_its_own_events(harness: Harness) -> None:
     client, was = arrive(harness, join=None)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (ROSE,)
     _, now, answered = come_back(harness, was["pid"])
     assert now == was
@@ -154,31 +154,31 @@ def test_who_was_in_no_room_is_in_none_and_hears_its_own_news(harness: Harness) 
     assert not harness.announcer.room
 
 
-def test_who_left_the_room_is_in_none(harness: Harness) -> None:
+def test_a_client_that_left_the_room_recovers_in_none(harness: Harness) -> None:
     client, was = arrive(harness)
     client.text('42["leave:leaderboard"]')
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     _, now, answered = come_back(harness, was["pid"])
     assert (now, answered) == (was, [])
     assert not harness.announcer.room
 
 
-def test_who_asked_for_what_it_missed_itself_may_be_lost_again(harness: Harness) -> None:
+def test_a_client_that_resumed_by_a_join_can_be_lost_and_recover_again(harness: Harness) -> None:
     harness.announcer.missed = ()
     client, was = arrive(harness, join='42["join:leaderboard",{"since":"3.15"}]')
-    client.vanish()
+    client.break_connection()
     _, now, answered = come_back(harness, was["pid"], "3.16")
     assert (now, answered) == (was, [])
 
 
-def test_polling_comes_back_as_a_websocket_does(harness: Harness) -> None:
+def test_a_polling_client_recovers_as_a_websocket_client_does(harness: Harness) -> None:
     sid = harness.open()
     harness.post(sid, b'40{"token":"amy"}')
     was = ids(harness.packets(sid)[0])
     harness.post(sid, b'42["join:leaderboard"]')
     assert harness.packets(sid)[0].endswith(b',"3.17"]')
-    harness.get(sid).hang_up()
+    harness.get(sid).disconnect()
     harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP)
     sid = harness.open()
     harness.post(sid, json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"}).join(["40", ""]).encode())
@@ -190,22 +190,22 @@ def test_polling_comes_back_as_a_websocket_does(harness: Harness) -> None:
     assert harness.packets(sid)[0].endswith(b',"3.20"]')
 
 
-def test_it_may_be_lost_and_come_back_again_and_again(harness: Harness) -> None:
+def test_a_client_can_be_lost_and_recover_many_times(harness: Harness) -> None:
     client, was = arrive(harness)
     harness.announcer.missed = (TOP,)
     for _ in range(5):
-        client.vanish()
+        client.break_connection()
         harness.pass_time(119)
         client, now, _ = come_back(harness, was["pid"])
         assert now == was
 
 
-def test_a_server_that_was_restarted_or_another_one_takes_it_back(harness: Harness) -> None:
+def test_a_client_can_recover_at_a_restarted_or_another_server(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
     _restart(harness, client)
     assert client.goodbye() == 1012
     other = Harness()
-    other.endpoints.session_store = harness.session_store
+    other.clients.session_store = harness.session_store
     other.announcer.missed = (TOP,)
     client, now, answered = come_back(other, was["pid"])
     assert now == was
@@ -214,43 +214,43 @@ def test_a_server_that_was_restarted_or_another_one_takes_it_back(harness: Harne
     assert event(client.texts()[0])[0] == "leaderboard:rows"
 
 
-# Or afresh
+# New sessions
 
 
-def test_a_gap_that_cannot_be_filled_is_a_new_session_in_the_same_room(harness: Harness) -> None:
+def test_a_client_whose_history_is_lost_gets_a_new_session_in_the_same_room(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
-    client.vanish()
+    client.break_connection()
     client, now, answered = come_back(harness, was["pid"], "2.5")
     assert {*now.values()}.isdisjoint(was.values())
     ((name, data, offset),) = answered
     assert (name, data["data"]["reset"], offset) == ("leaderboard:update", True, "3.17")
     harness.announcer.announce(BoardChanged(page=page(19, 1), before=page(17, 2).rows))
     assert event(client.texts()[0])[0] == "leaderboard:rows"
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
-    assert come_back(harness, was["pid"])[1]["sid"] != was["sid"], "the old one is no more"
+    assert come_back(harness, was["pid"])[1]["sid"] != was["sid"], "the old session is gone"
     assert come_back(harness, now["pid"])[1] == now
 
 
 @pytest.mark.parametrize("offset", [None, "", "x", "3", "3.17.1", "-1.2", "9" * 100, 3.17, 317, True, [], {"a": [{}]}])
-def test_an_offset_that_is_none_is_a_gap_that_cannot_be_filled(harness: Harness, offset: Any) -> None:
+def test_an_invalid_offset_counts_as_a_lost_history(harness: Harness, offset: Any) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     client, now, answered = come_back(harness, was["pid"], offset)
     assert now["pid"] != was["pid"]
     assert [(name, data["data"]["reset"]) for name, data, _ in answered] == [("leaderboard:update", True)]
 
 
-def test_who_was_in_no_room_and_cannot_be_told_what_it_missed_is_a_new_session(harness: Harness) -> None:
+def test_a_client_in_no_room_whose_history_is_lost_gets_a_new_session(harness: Harness) -> None:
     client, was = arrive(harness, join=None)
-    client.vanish()
+    client.break_connection()
     client, now, answered = come_back(harness, was["pid"], "2.5")
     assert now["pid"] != was["pid"]
     assert answered == []
 
 
 @pytest.mark.parametrize("pid", ["unknown", "", "x" * 65, "x" * 9_000, 7, None, True, [], {"pid": 1}, "é", "a:b", "\x00"])
-def test_a_pid_that_is_none_is_a_first_visit(harness: Harness, pid: Any) -> None:
+def test_an_unknown_pid_counts_as_a_first_connection(harness: Harness, pid: Any) -> None:
     client, now, answered = come_back(harness, pid)
     assert set(now) == {"sid", "pid"}
     assert answered == []
@@ -259,9 +259,9 @@ def test_a_pid_that_is_none_is_a_first_visit(harness: Harness, pid: Any) -> None
     assert client.texts()[0] == '431[{"epoch":3,"seq":17}]'
 
 
-def test_a_stolen_pid_is_nothing_to_another_user_and_still_good_for_its_own(harness: Harness) -> None:
+def test_a_pid_is_useless_to_another_user_and_stays_valid_for_its_own(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     _, thief, answered = come_back(harness, was["pid"], token="bob")
     assert thief["pid"] != was["pid"]
@@ -269,9 +269,9 @@ def test_a_stolen_pid_is_nothing_to_another_user_and_still_good_for_its_own(harn
     assert come_back(harness, was["pid"])[1] == was
 
 
-def test_a_pid_is_good_once(harness: Harness) -> None:
+def test_a_pid_is_valid_once(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     assert come_back(harness, was["pid"])[1] == was
     _, now, answered = come_back(harness, was["pid"])
@@ -279,18 +279,18 @@ def test_a_pid_is_good_once(harness: Harness) -> None:
     assert answered == []
 
 
-def test_after_two_minutes_it_is_a_first_visit(harness: Harness) -> None:
+def test_a_pid_is_unknown_after_two_minutes(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.pass_time(120)
     assert come_back(harness, was["pid"])[1]["pid"] != was["pid"]
     assert not harness.announcer.room
 
 
-def test_a_bad_token_is_refused_and_the_session_is_still_kept(harness: Harness) -> None:
+def test_a_bad_token_is_refused_and_the_session_stays_saved(harness: Harness) -> None:
     client, was = arrive(harness)
-    client.vanish()
-    client = harness.visit()
+    client.break_connection()
+    client = harness.open_websocket()
     client.text(json.dumps({"token": "bad", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
     assert client.texts() == ['44{"message":"Authentication failed"}']
     harness.announcer.missed = (TOP,)
@@ -298,10 +298,10 @@ def test_a_bad_token_is_refused_and_the_session_is_still_kept(harness: Harness) 
     assert ids(client.texts()[0]) == was
 
 
-def test_while_nobody_can_say_what_is_kept_a_session_is_new(harness: Harness) -> None:
+def test_while_the_session_store_fails_a_client_gets_a_new_session(harness: Harness) -> None:
     client, was = arrive(harness)
     harness.session_store.broken = True
-    client.vanish()
+    client.break_connection()
     client, now, _ = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
     client.text('42["join:leaderboard"]')
@@ -309,24 +309,24 @@ def test_while_nobody_can_say_what_is_kept_a_session_is_new(harness: Harness) ->
 
 
 @pytest.mark.parametrize("join", [None, '42["join:leaderboard"]'])
-def test_while_the_board_cannot_be_read_a_session_is_new_and_in_no_room(harness: Harness, join: str | None) -> None:
+def test_while_the_board_cannot_be_read_a_client_gets_a_new_session_in_no_room(harness: Harness, join: str | None) -> None:
     client, was = arrive(harness, join=join)
-    client.vanish()
+    client.break_connection()
     harness.announcer.broken = StoreUnavailable("away")
     client, now, answered = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
     assert answered == []
-    client.vanish()
+    client.break_connection()
     harness.announcer.broken, harness.announcer.missed = None, ()
     assert come_back(harness, now["pid"])[1] == now
     assert not harness.announcer.room
 
 
-# Who is kept
+# Saved sessions
 
 
 def _vanish(harness: Harness, client: SioClient) -> None:
-    client.vanish()
+    client.break_connection()
 
 
 def _close_the_engine(harness: Harness, client: SioClient) -> None:
@@ -356,7 +356,7 @@ LOSSES = [_vanish, _close_the_engine, _close_the_socket, _fall_silent, _be_slow,
 
 
 @pytest.mark.parametrize("lose", LOSSES)
-def test_who_was_lost_is_kept(harness: Harness, lose: Callable[[Harness, SioClient], None]) -> None:
+def test_the_session_of_a_lost_client_is_saved(harness: Harness, lose: Callable[[Harness, SioClient], None]) -> None:
     client, was = arrive(harness)
     lose(harness, client)
     assert not harness.announcer.known
@@ -366,18 +366,18 @@ def test_who_was_lost_is_kept(harness: Harness, lose: Callable[[Harness, SioClie
 
 
 @pytest.mark.parametrize("lose", ["hang up", "close", "silence", "restart"])
-def test_who_was_lost_while_polling_is_kept(harness: Harness, lose: str) -> None:
+def test_the_session_of_a_lost_polling_client_is_saved(harness: Harness, lose: str) -> None:
     sid = harness.open()
     harness.post(sid, b'40{"token":"amy"}')
     was = ids(harness.packets(sid)[0])
     if lose == "hang up":
-        harness.get(sid).hang_up()
+        harness.get(sid).disconnect()
     elif lose == "close":
         harness.post(sid, b"1")
     elif lose == "silence":
         harness.pass_time(45)
     else:
-        _restart(harness, harness.plug_in())
+        _restart(harness, harness.connect())
     assert not harness.engine.connections
     assert result_of(harness.session_store.restore(was["pid"], "amy")) is not None
 
@@ -398,10 +398,12 @@ def test_who_was_lost_while_polling_is_kept(harness: Harness, lose: str) -> None
     ],
     ids=["left", "malformed", "unknown", "twice", "too big", "not text", "unmasked", "frames", "events", "token"],
 )
-def test_who_left_or_was_put_out_is_not_kept(harness: Harness, ending: Callable[[Harness, SioClient], object]) -> None:
+def test_the_session_of_a_client_that_left_or_was_disconnected_is_not_saved(
+    harness: Harness, ending: Callable[[Harness, SioClient], object]
+) -> None:
     client, was = arrive(harness, token="amy@30")
     ending(harness, client)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = ()
     _, now, answered = come_back(harness, was["pid"])
     assert now["pid"] != was["pid"]
@@ -410,7 +412,7 @@ def test_who_left_or_was_put_out_is_not_kept(harness: Harness, ending: Callable[
 
 
 @pytest.mark.parametrize("body", [b"42", b"4" * 20, b"\x1e".join([b"3"] * 101), b"\xff"])
-def test_who_posts_what_is_not_understood_is_not_kept(harness: Harness, body: bytes) -> None:
+def test_the_session_of_a_client_that_posts_a_malformed_packet_is_not_saved(harness: Harness, body: bytes) -> None:
     sid = harness.open()
     harness.post(sid, b'40{"token":"amy"}')
     was = ids(harness.packets(sid)[0])
@@ -419,29 +421,29 @@ def test_who_posts_what_is_not_understood_is_not_kept(harness: Harness, body: by
     assert result_of(harness.session_store.restore(was["pid"], "amy")) is None
 
 
-# Who does not want it
+# Clients without recovery
 
 
-def test_who_wants_no_recovery_gets_neither_pid_nor_offsets_and_is_not_kept(harness: Harness) -> None:
+def test_a_client_that_wants_no_recovery_gets_no_pid_and_no_offsets_and_is_not_saved(harness: Harness) -> None:
     client, was = arrive(harness, recovery=False, join=None)
     assert set(was) == {"sid"}
     client.text('42["join:leaderboard"]')
     harness.announcer.announce(TOP)
     assert [len(event(text)) for text in client.texts()] == [2, 2]
-    client.vanish()
+    client.break_connection()
     other, was = arrive(harness)
-    other.vanish()
+    other.break_connection()
     client, now, answered = come_back(harness, was["pid"], recovery=False)
     assert (set(now), answered) == ({"sid"}, [])
     assert not harness.announcer.room
 
 
 @pytest.mark.parametrize("recovery", [True, None, 0, "false", [False], {}])
-def test_only_false_is_no(harness: Harness, recovery: Any) -> None:
+def test_only_false_turns_recovery_off(harness: Harness, recovery: Any) -> None:
     assert set(arrive(harness, recovery=recovery)[1]) == {"sid", "pid"}
 
 
-def test_what_answers_one_client_carries_no_offset(harness: Harness) -> None:
+def test_an_acknowledgement_has_no_offset(harness: Harness) -> None:
     client, _ = arrive(harness)
     client.text('42["nonsense"]')
     client.text('427["leave:leaderboard"]')
@@ -449,7 +451,7 @@ def test_what_answers_one_client_carries_no_offset(harness: Harness) -> None:
     assert (len(event(error)), ack) == (2, "437[{}]")
 
 
-def test_of_a_join_that_brings_several_events_the_last_carries_the_offset(harness: Harness) -> None:
+def test_the_last_event_of_a_join_has_the_offset(harness: Harness) -> None:
     client, _ = arrive(harness, join=None)
     harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP)
     client.text('421["join:leaderboard",{"since":"3.17"}]')
@@ -458,11 +460,11 @@ def test_of_a_join_that_brings_several_events_the_last_carries_the_offset(harnes
     assert [event(text)[2:] for text in answered] == [[], ["3.19"]]
 
 
-# While it is not known
+# While the session store has not answered
 
 
 def ask_back(harness: Harness, pid: str, offset: str = "3.17") -> SioClient:
-    client = harness.visit()
+    client = harness.open_websocket()
     client.text("40" + json.dumps({"pid": pid, "offset": offset, "token": "amy"}))
     assert client.texts() == []
     return client
@@ -473,9 +475,9 @@ def answer(deferred: Deferred[None] | None) -> None:
     deferred.callback(None)
 
 
-def test_nothing_is_sent_before_the_answer(harness: Harness, slow: SlowSessionStore) -> None:
+def test_nothing_is_sent_before_the_session_store_answers(harness: Harness, slow: SlowSessionStore) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
     client = ask_back(harness, was["pid"])
     (client_session,) = harness.announcer.known
@@ -491,14 +493,16 @@ def test_nothing_is_sent_before_the_answer(harness: Harness, slow: SlowSessionSt
 
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
-def test_who_is_lost_again_before_the_answer_is_kept_again_and_once(harness: Harness, slow: SlowSessionStore, stage: str) -> None:
+def test_a_client_that_is_lost_again_before_the_answer_is_saved_again_once(
+    harness: Harness, slow: SlowSessionStore, stage: str
+) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
     client = ask_back(harness, was["pid"])
     if stage == "announcer":
         answer(slow.held)
-    client.vanish()
+    client.break_connection()
     if stage == "absentees":
         answer(slow.held)
     answer(harness.announcer.held)
@@ -512,9 +516,11 @@ def test_who_is_lost_again_before_the_answer_is_kept_again_and_once(harness: Har
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
 @pytest.mark.parametrize("packet", ['42["join:leaderboard"]', "41", "40", "7"])
-def test_who_speaks_before_the_answer_is_put_out(harness: Harness, slow: SlowSessionStore, stage: str, packet: str) -> None:
+def test_a_client_that_sends_before_the_answer_is_disconnected(
+    harness: Harness, slow: SlowSessionStore, stage: str, packet: str
+) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
     client = ask_back(harness, was["pid"])
     if stage == "announcer":
@@ -529,9 +535,9 @@ def test_who_speaks_before_the_answer_is_put_out(harness: Harness, slow: SlowSes
     assert come_back(harness, was["pid"])[1]["pid"] != was["pid"]
 
 
-def test_two_who_come_at_once_with_one_pid_are_not_both_it(harness: Harness, slow: SlowSessionStore) -> None:
+def test_only_one_of_two_clients_with_the_same_pid_recovers(harness: Harness, slow: SlowSessionStore) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     one, two = ask_back(harness, was["pid"]), ask_back(harness, was["pid"])
     answer(slow.held)
@@ -539,13 +545,13 @@ def test_two_who_come_at_once_with_one_pid_are_not_both_it(harness: Harness, slo
     assert [now == was for now in found] == [True, False]
 
 
-def test_an_upgrade_before_the_answer_takes_the_answer_along(harness: Harness, slow: SlowSessionStore) -> None:
+def test_an_upgrade_before_the_answer_gets_the_answer_on_the_websocket(harness: Harness, slow: SlowSessionStore) -> None:
     client, was = arrive(harness)
-    client.vanish()
+    client.break_connection()
     harness.announcer.missed = (TOP,)
     sid = harness.open()
     harness.post(sid, ("40" + json.dumps({"pid": was["pid"], "offset": "3.17", "token": "amy"})).encode())
-    socket = harness.visit(sid)
+    socket = harness.open_websocket(sid)
     socket.text("2probe")
     socket.text("5")
     assert socket.texts() == ["3probe"]
@@ -559,8 +565,8 @@ def test_an_upgrade_before_the_answer_takes_the_answer_along(harness: Harness, s
     assert event(socket.texts()[0])[2] == "3.20"
 
 
-def test_a_token_that_ends_before_the_answer_ends_it(harness: Harness, slow: SlowSessionStore) -> None:
-    client = harness.visit()
+def test_a_token_that_ends_before_the_answer_closes_the_connection(harness: Harness, slow: SlowSessionStore) -> None:
+    client = harness.open_websocket()
     client.text('40{"pid":"x","token":"amy@5"}')
     harness.pass_time(6)
     assert client.goodbye() == 4401
@@ -568,12 +574,12 @@ def test_a_token_that_ends_before_the_answer_ends_it(harness: Harness, slow: Slo
     assert not harness.announcer.known
 
 
-def test_nothing_of_those_who_came_back_and_went_is_left(harness: Harness) -> None:
+def test_clients_that_recovered_and_left_leave_nothing_behind(harness: Harness) -> None:
     client, was = arrive(harness)
     harness.announcer.missed = (TOP,)
     for _ in range(3):
-        client.vanish()
+        client.break_connection()
         client, _, _ = come_back(harness, was["pid"])
     client.text("41")
-    client.vanish()
+    client.break_connection()
     assert harness.is_empty

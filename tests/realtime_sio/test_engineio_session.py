@@ -1,4 +1,4 @@
-"""Engine.IO's session by values alone: what comes in, what goes out, and when it is over."""
+"""Engine.IO session without I/O: its input, its output, and when it closes."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def websocket(settings: EngineSettings = SETTINGS) -> Session:
 
 
 def said(session: Session) -> bytes:
-    """The packets written to the WebSocket since the last look."""
+    """Return the packets for the WebSocket since the last call."""
     return payload_of(session.take_frames())
 
 
 @pytest.mark.parametrize(("transport", "upgrades"), [(Transport.POLLING, ["websocket"]), (Transport.WEBSOCKET, [])])
-def test_the_first_packet_says_exactly_what_a_client_must_know(transport: Transport, upgrades: list[str]) -> None:
+def test_the_first_packet_holds_exactly_what_a_client_must_know(transport: Transport, upgrades: list[str]) -> None:
     session = Session("abc", transport, SETTINGS, 0)
     if transport is Transport.POLLING:
         session.poll(0)
@@ -51,17 +51,17 @@ def test_the_first_packet_says_exactly_what_a_client_must_know(transport: Transp
 # Polling
 
 
-def test_a_get_waits_until_there_is_something_to_say() -> None:
+def test_a_get_waits_until_there_is_a_packet() -> None:
     session = polling()
     session.poll(BORN_MS)
     assert session.take_payload() is None
     session.send(text_frame(b"4a") + binary_frame(b"\x01\x02\x03\x04"))
     session.send(text_frame(b"4" + b"x" * 200))
     assert session.take_payload() == b"4a\x1ebAQIDBA==\x1e4" + b"x" * 200
-    assert session.take_payload() is None, "nobody waits"
+    assert session.take_payload() is None, "no GET waits"
 
 
-def test_a_post_brings_messages_in_order() -> None:
+def test_the_messages_of_a_post_come_in_order() -> None:
     assert polling().post(b"4test1\x1ebAQIDBA==\x1e4\x1e4test3", BORN_MS) == ["test1", b"\1\2\3\4", "", "test3"]
 
 
@@ -85,7 +85,7 @@ def test_a_post_brings_messages_in_order() -> None:
         b"4\x1e" * 100 + b"4",
     ],
 )
-def test_a_post_that_is_not_understood_closes_the_session(body: bytes) -> None:
+def test_a_malformed_post_closes_the_session(body: bytes) -> None:
     session = polling()
     with pytest.raises(Malformed):
         session.post(body, BORN_MS)
@@ -104,7 +104,7 @@ def test_two_gets_at_once_close_the_session() -> None:
         session.post(b"4a", BORN_MS)
 
 
-def test_a_get_that_is_given_up_closes_the_session() -> None:
+def test_a_get_that_is_abandoned_closes_the_session() -> None:
     session = polling()
     session.poll(BORN_MS)
     session.abandon()
@@ -112,7 +112,7 @@ def test_a_get_that_is_given_up_closes_the_session() -> None:
     assert session.take_payload() is None
 
 
-def test_a_client_that_closes_gets_its_waiting_get_back() -> None:
+def test_the_waiting_get_of_a_client_that_closes_is_answered() -> None:
     session = polling()
     session.poll(BORN_MS)
     assert session.post(b"4last\x1e1\x1e4too late", BORN_MS) == ["last"]
@@ -120,7 +120,7 @@ def test_a_client_that_closes_gets_its_waiting_get_back() -> None:
     assert session.close_reason == close_reasons.CLIENT_CLOSED
 
 
-def test_nothing_to_say_answers_no_get() -> None:
+def test_empty_frames_do_not_answer_a_get() -> None:
     session = polling()
     session.poll(BORN_MS)
     session.send(b"")
@@ -129,7 +129,7 @@ def test_nothing_to_say_answers_no_get() -> None:
     assert session.take_payload() == b"4a"
 
 
-def test_who_fetches_nothing_is_closed_and_never_holds_more_than_its_share() -> None:
+def test_a_client_that_fetches_nothing_is_closed_when_too_many_bytes_wait() -> None:
     session = polling()
     for _ in range(100):
         session.send(text_frame(b"4" + b"x" * 98))
@@ -140,7 +140,7 @@ def test_who_fetches_nothing_is_closed_and_never_holds_more_than_its_share() -> 
 # Heartbeat
 
 
-def test_the_server_pings_and_a_pong_buys_another_interval() -> None:
+def test_a_pong_starts_the_next_ping_interval() -> None:
     session = websocket()
     now_ms = BORN_MS
     for _ in range(3):
@@ -156,7 +156,7 @@ def test_the_server_pings_and_a_pong_buys_another_interval() -> None:
 
 
 @pytest.mark.parametrize("transport", list(Transport))
-def test_without_a_pong_it_is_gone_at_interval_and_timeout_exactly(transport: Transport) -> None:
+def test_a_session_without_a_pong_closes_exactly_after_interval_and_timeout(transport: Transport) -> None:
     session = polling() if transport is Transport.POLLING else websocket()
     session.pass_time(BORN_MS + 499)
     assert session.close_reason is None
@@ -164,13 +164,13 @@ def test_without_a_pong_it_is_gone_at_interval_and_timeout_exactly(transport: Tr
     assert session.close_reason == close_reasons.NO_PONG
 
 
-def test_it_is_gone_then_even_if_no_timer_rang() -> None:
+def test_a_session_without_a_pong_closes_even_if_no_timer_fires() -> None:
     session = polling()
     with pytest.raises(Misplaced):
         session.post(b"3", BORN_MS + 500)
 
 
-def test_pongs_that_nobody_asked_for_change_nothing() -> None:
+def test_a_pong_without_a_ping_changes_nothing() -> None:
     session = websocket()
     for now_ms in range(BORN_MS, BORN_MS + 300, 10):
         session.receive("3", now_ms)
@@ -179,7 +179,7 @@ def test_pongs_that_nobody_asked_for_change_nothing() -> None:
     assert said(session) == b"2"
 
 
-def test_there_is_always_one_deadline_and_a_closed_session_has_none() -> None:
+def test_an_open_session_always_has_a_deadline_and_a_closed_one_has_none() -> None:
     session = websocket()
     assert session.deadline_ms == BORN_MS + 300
     session.pass_time(BORN_MS + 300)
@@ -188,7 +188,7 @@ def test_there_is_always_one_deadline_and_a_closed_session_has_none() -> None:
     assert session.deadline_ms == NEVER
 
 
-def test_a_client_that_is_never_welcomed_is_closed() -> None:
+def test_a_client_that_is_not_accepted_in_time_is_closed() -> None:
     settings = EngineSettings(connect_timeout_ms=100)
     welcome, unknown_client = polling(settings), polling(settings)
     welcome.stop_connect_timer()
@@ -207,7 +207,7 @@ def test_a_websocket_carries_text_and_binary() -> None:
 
 
 @pytest.mark.parametrize("message", ["", "abc", "7", "0", "2", "2probe", "5", "3x"])
-def test_a_websocket_is_closed_for_what_is_not_understood(message: str) -> None:
+def test_a_malformed_message_closes_a_websocket(message: str) -> None:
     session = websocket()
     assert session.receive(message, BORN_MS) is None
     assert session.close_reason == close_reasons.BAD_PACKET
@@ -228,7 +228,7 @@ def upgraded() -> Session:
     return session
 
 
-def test_a_waiting_get_is_released_by_the_probe() -> None:
+def test_the_probe_ends_the_waiting_get() -> None:
     session = polling()
     session.poll(BORN_MS)
     session.attach(BORN_MS)
@@ -239,7 +239,7 @@ def test_a_waiting_get_is_released_by_the_probe() -> None:
     assert session.take_payload() == b"6", "and so is one that comes while the client makes up its mind"
 
 
-def test_what_waits_at_the_upgrade_goes_over_the_websocket() -> None:
+def test_packets_that_wait_at_the_upgrade_are_sent_over_the_websocket() -> None:
     session = polling()
     session.send(text_frame(b"4early"))
     session.attach(BORN_MS)
@@ -249,7 +249,7 @@ def test_what_waits_at_the_upgrade_goes_over_the_websocket() -> None:
     assert said(session) == b"4early"
 
 
-def test_after_the_upgrade_nothing_polls_and_nothing_upgrades() -> None:
+def test_after_the_upgrade_neither_a_poll_nor_another_upgrade_is_accepted() -> None:
     session = upgraded()
     with pytest.raises(Misplaced):
         session.poll(BORN_MS)
@@ -261,7 +261,7 @@ def test_after_the_upgrade_nothing_polls_and_nothing_upgrades() -> None:
 
 
 @pytest.mark.parametrize("message", ["5", "4hello", "2", "", b"2probe", "2probex"])
-def test_a_failed_upgrade_leaves_polling_alive(message: str | bytes) -> None:
+def test_a_session_goes_on_polling_after_a_failed_upgrade(message: str | bytes) -> None:
     session = polling()
     session.attach(BORN_MS)
     with pytest.raises(Misplaced):
@@ -272,7 +272,7 @@ def test_a_failed_upgrade_leaves_polling_alive(message: str | bytes) -> None:
     assert session.take_payload() is None, "GETs wait again"
 
 
-def test_an_upgrade_has_its_time_and_one_candidate() -> None:
+def test_an_upgrade_has_a_time_limit_and_one_candidate() -> None:
     session = polling(EngineSettings(upgrade_timeout_ms=50))
     session.attach(BORN_MS)
     with pytest.raises(Misplaced):

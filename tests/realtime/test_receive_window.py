@@ -1,4 +1,4 @@
-"""The receive window watch: who reads nothing is found out although its kernel takes what it is sent; readers are not."""
+"""Receive window: a client that reads nothing is detected although its kernel accepts bytes; a client that reads is not."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from scoreboard.net.receive_window import SPAN_S_MAX, TAKEN_BYTES_MIN, ReceiveWi
 
 BUFFER_BYTES = 131_072
 SECONDS = 60
-#: A kernel may wait for more before it acknowledges.
+#: A kernel may wait for more bytes before it acknowledges.
 ACKNOWLEDGED_S = 0.06
 
 
-class Peer:
-    """A client's kernel: what it took, what its program read, and the window that it announces."""
+class ClientKernel:
+    """A client's kernel: the bytes that it accepted and that its program read, and the window that it announces."""
 
     def __init__(self, buffer_bytes: int = BUFFER_BYTES) -> None:
-        self.pair = socket.create_server(("127.0.0.1", 0))  # only its family counts
+        self.pair = socket.create_server(("127.0.0.1", 0))  # only its address family is used
         self.reading = ReceiveWindow(self.pair)
         self.buffer_bytes = buffer_bytes
         self.taken = self.read = 0
         self.now_s = 1_000.0
 
     def second(self, offered: int, read: int) -> float:
-        """A second passes in which so much is offered, and the program is ready to read so much."""
+        """Let a second pass in which ``offered`` bytes are sent, and the program reads up to ``read`` bytes."""
         self.now_s += 1
         fits = min(offered, self.buffer_bytes - (self.taken - self.read) + read)
         self.taken += fits
@@ -37,43 +37,43 @@ class Peer:
         self.pair.close()
 
 
-def longest(peer: Peer, offered: int, read: int) -> float:
+def longest(peer: ClientKernel, offered: int, read: int) -> float:
     found = max(peer.second(offered, read) for _ in range(SECONDS))
     peer.close()
     return found
 
 
-def test_who_reads_nothing_is_found_out_before_its_buffer_is_full() -> None:
-    peer = Peer(buffer_bytes=2**22)
+def test_a_client_that_reads_nothing_is_detected_before_its_buffer_is_full() -> None:
+    peer = ClientKernel(buffer_bytes=2**22)
     for _ in range(5):
         assert peer.second(50_000, 50_000) == 0
     assert [peer.second(50_000, 0) for _ in range(10)] == [float(number) for number in range(1, 11)]
     peer.close()
 
 
-def test_who_reads_nothing_goes_on_counting_when_its_buffer_is_full() -> None:
-    peer = Peer()
+def test_the_time_goes_on_counting_when_the_buffer_is_full() -> None:
+    peer = ClientKernel()
     for _ in range(5):
         peer.second(50_000, 50_000)
     assert [peer.second(50_000, 0) for _ in range(10)][-1] >= 9
     peer.close()
 
 
-def test_who_reads_all_is_never_counted() -> None:
-    assert longest(Peer(), 50_000, 50_000) == 0
+def test_a_client_that_reads_everything_is_never_counted() -> None:
+    assert longest(ClientKernel(), 50_000, 50_000) == 0
 
 
-def test_who_reads_slower_than_it_is_sent_is_counted_only_while_its_buffer_fills() -> None:
-    assert longest(Peer(), 200_000, 20_000) <= 2
-    assert longest(Peer(), 70_000, 20_000) <= 4
+def test_a_slow_reader_is_counted_only_while_its_buffer_fills() -> None:
+    assert longest(ClientKernel(), 200_000, 20_000) <= 2
+    assert longest(ClientKernel(), 70_000, 20_000) <= 4
 
 
-def test_what_is_too_little_to_judge_by_is_not_counted() -> None:
-    assert longest(Peer(buffer_bytes=2**22), TAKEN_BYTES_MIN // (int(SPAN_S_MAX) + 2), 0) == 0
+def test_too_few_bytes_are_not_counted() -> None:
+    assert longest(ClientKernel(buffer_bytes=2**22), TAKEN_BYTES_MIN // (int(SPAN_S_MAX) + 2), 0) == 0
 
 
-def test_a_silence_does_not_count_as_unread() -> None:
-    peer = Peer(buffer_bytes=2**22)
+def test_a_time_in_which_nothing_is_sent_is_not_counted() -> None:
+    peer = ClientKernel(buffer_bytes=2**22)
     peer.second(50_000, 50_000)
     before = peer.second(50_000, 0)
     assert max(peer.second(0, 0) for _ in range(SECONDS)) == before
@@ -82,28 +82,28 @@ def test_a_silence_does_not_count_as_unread() -> None:
     peer.close()
 
 
-def test_a_network_that_is_away_is_not_taken_for_a_program_that_does_not_read() -> None:
-    peer = Peer()
+def test_a_broken_network_is_not_taken_for_a_client_that_does_not_read() -> None:
+    peer = ClientKernel()
     peer.second(50_000, 50_000)
-    for _ in range(SECONDS):  # nothing is acknowledged, and there would be room
+    for _ in range(SECONDS):  # nothing is acknowledged, though the buffer is not full
         peer.now_s += 1
         assert peer.reading.judge(peer.now_s, peer.taken, BUFFER_BYTES) == 0
     peer.close()
 
 
-def test_a_small_buffer_that_is_read_is_not_taken_for_a_shut_window() -> None:
-    assert longest(Peer(buffer_bytes=4_096), 1_000, 1_000) == 0
-    assert longest(Peer(buffer_bytes=4_096), 4_096, 4_096) == 0
+def test_a_small_buffer_that_is_read_is_not_taken_for_a_closed_window() -> None:
+    assert longest(ClientKernel(buffer_bytes=4_096), 1_000, 1_000) == 0
+    assert longest(ClientKernel(buffer_bytes=4_096), 4_096, 4_096) == 0
 
 
-def test_a_unix_socket_cannot_be_known() -> None:
+def test_a_unix_socket_is_never_counted() -> None:
     ours, theirs = socket.socketpair()
     assert ReceiveWindow(ours).measure(0) == 0
     ours.close()
     theirs.close()
 
 
-def test_the_kernel_says_what_is_read_and_what_is_not() -> None:
+def test_the_kernel_reports_what_is_read_and_what_is_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()

@@ -1,5 +1,6 @@
-"""Random bytes and random packets in any order, to both protocol cores and to the wing around them: nothing escapes but what is
-documented, and nothing is said after the end, whoever ended it.
+"""Random bytes and random packets in any order, to the cores of both protocols and to the server around them.
+
+Only documented exceptions are raised, and nothing is sent after the end.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
 from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Said
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, Request, SioClient
 
 SETTINGS = EngineSettings(ping_interval_ms=300, ping_timeout_ms=200, connect_timeout_ms=1_000, queued_bytes_max=200)
 
-# What a client may say: packets of Engine.IO, whole and broken, alone and many in a POST, and anything else.
+# Input of clients: packets of Engine.IO, valid and broken, one or many in a POST, and any other bytes.
 
 _socketio = st.one_of(
     st.sampled_from(["0", '0{"token":"amy"}', '0{"token":"bad"}', "0/x,", "1", "1/x,", '2["join:leaderboard"]', "31[]"]),
@@ -52,7 +53,7 @@ def _posted(packets: Sequence[str | bytes]) -> bytes:
 _body = st.lists(_packet, min_size=1, max_size=5).map(_posted) | st.binary(max_size=40)
 
 
-# Engine.IO's core
+# Engine.IO's session
 
 _session_step = st.one_of(
     st.tuples(st.just("post"), _body),
@@ -66,7 +67,7 @@ _session_step = st.one_of(
 
 @given(st.sampled_from(list(Transport)), st.lists(_session_step, max_size=40))
 @settings(max_examples=500, deadline=None)
-def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
+def test_a_session_raises_only_refusals_and_sends_nothing_after_its_end(
     transport: Transport, steps: list[tuple[str, object]]
 ) -> None:
     session = Session("s", transport, SETTINGS, 0)
@@ -109,14 +110,14 @@ def test_nothing_but_a_refusal_escapes_a_session_and_nothing_follows_its_end(
         assert frames == b"", "nothing over the WebSocket"
         assert session.deadline_ms == NEVER
         if over is not None:
-            assert payload is None, "the farewell went out with the end itself"
+            assert payload is None, "the last packet was sent when the session closed"
             assert session.close_reason == over
-            assert session.queued_bytes == held_bytes, "nothing is kept for it"
+            assert session.queued_bytes == held_bytes, "nothing is queued for it"
             assert not received
             assert refused or step not in ("poll", "post", "probe", "attach")
 
 
-# Socket.IO's core
+# Socket.IO's conversation
 
 _conversation_step = st.one_of(
     st.tuples(st.just("hear"), _socketio | st.binary(max_size=10)),
@@ -136,13 +137,13 @@ def _say(talk: Conversation, step: str, namespace: str, asked: Emitted | None) -
         case "emit":
             return talk.emit(namespace, "x", [b"1"], [b"\1"])
         case "dismiss":
-            return talk.dismiss(namespace)
+            return talk.disconnect(namespace)
     return b"" if asked is None else talk.acknowledge(asked, asked.args, asked.attachments)
 
 
 @given(st.lists(_conversation_step, max_size=40))
 @settings(max_examples=500, deadline=None)
-def test_nothing_but_malformed_escapes_a_conversation_and_nothing_is_said_after_its_end(
+def test_a_conversation_raises_only_malformed_and_sends_nothing_after_its_end(
     steps: list[tuple[str, str | bytes]],
 ) -> None:
     sids = (f"c{number}" for number in itertools.count(1))
@@ -171,11 +172,11 @@ def test_nothing_but_malformed_escapes_a_conversation_and_nothing_is_said_after_
             assert _say(talk, step, namespace, asked) == b""
 
 
-# The wing around them: a line with a passenger that speaks out of turn, and the board's own subscriber.
+# The server around them: a connection with a handler that sends at any time, and the board's own client.
 
 
-class Chatty:
-    """Says and closes as the test wants, also inside of what it hears, and goes on after the end."""
+class RandomHandler:
+    """Handler that sends and closes as the test decides, also while it handles a message and after the end."""
 
     def __init__(self, connection: EngineConnection, replies: list[str]) -> None:
         self.connection, self.replies = connection, replies
@@ -196,15 +197,15 @@ class Chatty:
                 self.connection.close(close_reasons.BAD_PACKET)
 
     def message_received(self, message: str | bytes) -> None:
-        assert not self.ends, "heard after the end"
+        assert not self.ends, "a message after the end"
         if self.replies:
             self.act(self.replies.pop())
 
     def transport_changed(self) -> None:
-        assert not self.ends, "moved after the end"
+        assert not self.ends, "a change of transport after the end"
 
     def check_deadlines(self, wall_s: float) -> None:
-        assert not self.ends, "looked after when it is over"
+        assert not self.ends, "a check of deadlines after the end"
 
     def disconnected(self) -> None:
         self.ends += 1
@@ -223,13 +224,13 @@ _wing_step = st.one_of(
 )
 
 
-class Wing:
-    """One client of a house, on both transports at once if it likes."""
+class RandomClient:
+    """One client of a server, perhaps on both transports at once."""
 
     def __init__(self, harness: Harness, begun: str) -> None:
         self.harness = harness
         self.sid = "" if begun == "websocket" else harness.open()
-        self.sockets: list[SioClient] = [] if self.sid else [harness.visit()]
+        self.sockets: list[SioClient] = [] if self.sid else [harness.open_websocket()]
         self.sid = self.sid or self.sockets[0].sid
         self.waiting: list[Request] = []
         if begun in ("probed", "upgraded"):
@@ -238,8 +239,8 @@ class Wing:
         if begun == "upgraded":
             self.do("ws", "5")
 
-    def say(self, packet: str) -> None:
-        """Over whatever carries the session."""
+    def send_event(self, packet: str) -> None:
+        """Send over the present transport."""
         if self.harness.engine.connections[self.sid].writer is self.harness.engine.connections[self.sid]:
             self.do("post", packet.encode())
         else:
@@ -253,9 +254,9 @@ class Wing:
             case "poll", _:
                 self.waiting.append(harness.get(self.sid))
             case "hang up", _ if self.waiting and self.waiting[-1].answer is None:
-                self.waiting.pop().hang_up()
+                self.waiting.pop().disconnect()
             case "upgrade", _ if len(self.sockets) < 3:
-                self.sockets.append(harness.visit(self.sid))
+                self.sockets.append(harness.open_websocket(self.sid))
             case "ws", str(text) if socket is not None:
                 socket.send(frame(1, text.encode("utf-8", "surrogatepass")))
             case "ws", bytes(data) if socket is not None:
@@ -263,19 +264,19 @@ class Wing:
             case "raw", bytes(data) if socket is not None:
                 socket.send(data)
             case "vanish", _ if socket is not None:
-                socket.vanish()
+                socket.break_connection()
             case "deaf", _ if socket is not None:
-                socket.cable.room = 0
+                socket.transport.room = 0
             case "wait", int(seconds):
                 harness.pass_time(seconds)
 
     def check_the_end(self) -> None:
-        """Everything that waited was answered, and whatever comes now is refused."""
+        """Check that all waiting GETs were answered, and that a new request is refused."""
         assert all(request.answer is not None for request in self.waiting)
         assert [self.harness.get(self.sid).status, self.harness.post(self.sid, b"4late").status] == [400, 400]
         assert self.harness.get(self.sid).answered.startswith(b'{"success":false')
         for socket in self.sockets:
-            if socket.cable.room:
+            if socket.transport.room:
                 opcodes = [opcode for opcode, _ in socket.frames()]
                 assert opcodes.count(8) <= 1
                 assert 8 not in opcodes[:-1], "output after the close frame"
@@ -283,30 +284,28 @@ class Wing:
 
 @given(_begun, st.lists(_act, max_size=8), st.lists(_wing_step, max_size=30))
 @settings(max_examples=300, deadline=None)
-def test_no_line_says_anything_after_its_end_whoever_ended_it(
-    begun: str, replies: list[str], steps: list[tuple[str, object]]
-) -> None:
-    handlers: list[Chatty] = []
+def test_no_connection_sends_anything_after_its_end(begun: str, replies: list[str], steps: list[tuple[str, object]]) -> None:
+    handlers: list[RandomHandler] = []
 
-    def board(connection: EngineConnection) -> Chatty:
-        handlers.append(Chatty(connection, replies))
+    def board(connection: EngineConnection) -> RandomHandler:
+        handlers.append(RandomHandler(connection, replies))
         return handlers[-1]
 
-    harness = Harness(board=board)
+    harness = Harness(handler_factory=board)
     with capturedLogs() as logged:
-        wing = Wing(harness, begun)
+        client = RandomClient(harness, begun)
         (handler,) = handlers
         for step, value in steps:
             if step == "act":
                 handler.act(str(value))
             else:
-                wing.do(step, value)
-            assert (handler.ends == 0) == (wing.sid in harness.engine.connections)
+                client.do(step, value)
+            assert (handler.ends == 0) == (client.sid in harness.engine.connections)
         handler.act("part")
         for what in ("say", "offer", "welcome", "part"):
             handler.act(what)
         harness.pass_time(30)
-        wing.check_the_end()
+        client.check_the_end()
     assert not logged
     assert handler.ends == 1
     assert harness.connected == harness.resource.sessions == 0
@@ -315,22 +314,22 @@ def test_no_line_says_anything_after_its_end_whoever_ended_it(
 
 @given(_begun, st.sampled_from([(), ("40",), _IN[:1], _IN, _IN]), st.lists(_wing_step, max_size=30))
 @settings(max_examples=300, deadline=None)
-def test_no_client_makes_the_board_raise_log_or_speak_after_the_end(
+def test_no_client_makes_the_server_raise_log_or_send_after_the_end(
     begun: str, said: tuple[str, ...], steps: list[tuple[str, object]]
 ) -> None:
     harness = Harness()
     with capturedLogs() as logged:
-        wing = Wing(harness, begun)
+        client = RandomClient(harness, begun)
         for packet in said:
-            wing.say(packet)
+            client.send_event(packet)
         for step, value in steps:
-            wing.do(step, value)
+            client.do(step, value)
             if step == "say":
-                harness.announcer.tell([])
-            elif step == "part" and wing.sid in harness.engine.connections:
-                harness.engine.connections[wing.sid].close(close_reasons.CLIENT_CLOSED)
+                harness.announcer.publish([])
+            elif step == "part" and client.sid in harness.engine.connections:
+                harness.engine.connections[client.sid].close(close_reasons.CLIENT_CLOSED)
         harness.pass_time(60)
-        harness.announcer.tell([])
-        wing.check_the_end()
+        harness.announcer.publish([])
+        client.check_the_end()
     assert not logged
     assert harness.is_empty

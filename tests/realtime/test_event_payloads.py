@@ -1,4 +1,4 @@
-"""Events on the wire: the specification's payloads, framed once."""
+"""Events as frames: the specification's payloads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _conforms: type[EventEncoder] = NativeEncoder
 
 
 def unframed(data: bytes) -> bytes:
-    """The payload of one unmasked text frame with the shortest length that RFC 6455 allows."""
+    """Return the payload of one unmasked text frame, whose length must be encoded as short as RFC 6455 allows."""
     assert data[0] == 0x81
     size, at = data[1], 2
     if size == 126:
@@ -69,28 +69,28 @@ def unframed(data: bytes) -> bytes:
         ),
     ],
 )
-def test_an_event_is_what_the_specification_shows_and_its_cursor(
+def test_an_event_has_the_form_of_the_specification_and_its_cursor(
     event: Event, name: str, kind: str, data: dict[str, Any]
 ) -> None:
-    assert json.loads(unframed(NativeEncoder().frame(event))) == {
+    assert json.loads(unframed(NativeEncoder().encode((event,)))) == {
         "event": name,
         "data": {"type": kind, "data": {**data, "timestamp": "2025-10-22T10:30:15.080Z", "epoch": 3, "seq": 18}},
     }
 
 
-def test_a_board_that_was_read_from_the_ledger_says_so() -> None:
+def test_a_board_read_from_the_ledger_is_marked_as_degraded() -> None:
     page = Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS, degraded=True)
-    answered = json.loads(unframed(NativeEncoder().frame(BoardChanged(page=page))))["data"]["data"]
+    answered = json.loads(unframed(NativeEncoder().encode((BoardChanged(page=page),))))["data"]["data"]
     assert answered["degraded"] is True
     assert (
         "degraded"
         not in json.loads(
-            unframed(NativeEncoder().frame(BoardChanged(page=Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS))))
+            unframed(NativeEncoder().encode((BoardChanged(page=Page(cursor=CURSOR, total=0, rows=(), read_at_ms=AT_MS)),)))
         )["data"]["data"]
     )
 
 
-def test_a_refusal_names_the_field_and_says_when_to_come_back() -> None:
+def test_a_refusal_has_the_name_of_the_field_and_the_time_to_wait() -> None:
     refusal = Refusal(reason=Reason.MALFORMED_REQUEST, message="is required", field="data.token", retry_after_s=3)
     assert json.loads(unframed(NativeEncoder().refuse(refusal, None))) == {
         "event": "error",
@@ -99,12 +99,12 @@ def test_a_refusal_names_the_field_and_says_when_to_come_back() -> None:
 
 
 @given(st.sampled_from([0, 1, 125, 126, 127, 65_535, 65_536, 70_000]))
-def test_a_frame_carries_its_payload_whatever_its_length(size: int) -> None:
+def test_a_frame_holds_a_payload_of_any_length(size: int) -> None:
     assert unframed(text_frame(b"x" * size)) == b"x" * size
 
 
 @given(st.text())
-def test_a_close_frame_fits_a_control_frame_whatever_the_reason(reason: str) -> None:
+def test_a_close_frame_with_any_reason_fits_a_control_frame(reason: str) -> None:
     data = close_frame(CloseReason(code=1012, reason=reason))
     assert data[:1] == b"\x88"
     assert len(data) == 2 + data[1] <= 127
@@ -113,7 +113,7 @@ def test_a_close_frame_fits_a_control_frame_whatever_the_reason(reason: str) -> 
 
 
 @given(st.integers(0, 4_102_444_800_000))
-def test_a_moment_is_as_javascript_writes_it(at_ms: int) -> None:
+def test_a_time_is_written_as_javascript_writes_it(at_ms: int) -> None:
     text = time_text(at_ms)
     assert (len(text), text[10], text[-5], text[-1]) == (24, "T", ".", "Z")
     assert int(text[20:23]) == at_ms % 1000

@@ -1,4 +1,4 @@
-"""Engine.IO behind the real HTTP edge, on the API's site and on a listener for sockets alone."""
+"""Engine.IO behind the real HTTP edge: at the API's site, and at the port for sockets."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def opened(connection: HttpConnection) -> str:
         ("GET", f"{PATH}&sid=unknown", 400),
     ],
 )
-def test_every_method_has_engine_ios_own_answer(site: Site, method: str, target: str, status: int) -> None:
+def test_each_method_gets_the_answer_of_engine_io(site: Site, method: str, target: str, status: int) -> None:
     assert HttpConnection(site).ask(request(method, target)).status == status
 
 
-def test_a_get_waits_while_posts_come_by_another_connection(site: Site) -> None:
+def test_a_get_waits_while_posts_come_on_another_connection(site: Site) -> None:
     waiting, other = HttpConnection(site), HttpConnection(site)
     target = opened(other)
     assert other.ask(request("POST", target, raw=b'40{"token":"amy"}')).body == b"ok"
@@ -69,7 +69,7 @@ def test_a_get_waits_while_posts_come_by_another_connection(site: Site) -> None:
     assert waiting.ask(request("POST", target, raw=b"3")).body == b"ok", "the connection goes on"
 
 
-def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None:
+def test_a_get_whose_client_disconnects_closes_the_session(site: Site) -> None:
     waiting, other = HttpConnection(site), HttpConnection(site)
     target = opened(other)
     waiting.send(request("GET", target))
@@ -77,7 +77,7 @@ def test_a_get_whose_client_hangs_up_takes_the_session_along(site: Site) -> None
     assert other.ask(request("POST", target, raw=b"3")).status == 400
 
 
-def test_a_payload_that_is_too_big_is_refused_by_its_length(site: Site) -> None:
+def test_a_payload_over_the_limit_is_refused_by_its_length(site: Site) -> None:
     connection = HttpConnection(site)
     target = opened(connection)
     connection.send(request("POST", target, headers={"Content-Length": "16385"}, raw=b"4"))

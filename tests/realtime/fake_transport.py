@@ -1,4 +1,4 @@
-"""A TCP connection without a network: Twisted's own buffering, a socket that takes as much as the test lets it."""
+"""TCP connection without a network: Twisted's own buffering, and a socket that accepts as many bytes as the test allows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.python.failure import Failure
 
 
-class Watchlist:
-    """The part of a reactor that a descriptor asks for."""
+class FakeReactor:
+    """Methods of a reactor that a file descriptor calls."""
 
     def __init__(self) -> None:
         self.readers: set[object] = set()
@@ -34,14 +34,14 @@ class Watchlist:
         self.writers.discard(one)
 
 
-class Cable(FileDescriptor):
-    """Our end of a connection. ``room`` is how many bytes the socket takes from now on; ``sent`` is what it took."""
+class FakeTransport(FileDescriptor):
+    """The server's end of a connection. ``room`` is how many bytes the socket still accepts; ``sent`` are those it accepted."""
 
     TLS = False
 
     def __init__(self, host: str = "192.0.2.7", room: int = 2**60) -> None:
-        self.watchlist = Watchlist()
-        super().__init__(self.watchlist)  # type: ignore[arg-type]  # all that a descriptor asks of it
+        self.fake_reactor = FakeReactor()
+        super().__init__(self.fake_reactor)  # type: ignore[arg-type]  # all that a descriptor asks of it
         self.connected = 1
         self.room = room
         self.sent = b""
@@ -71,7 +71,7 @@ class Cable(FileDescriptor):
     def _closeWriteConnection(self) -> None:
         self.finished = True
 
-    def abortConnection(self) -> None:  # as Twisted does it: the protocol hears of it in the reactor's next turn
+    def abortConnection(self) -> None:  # as in Twisted, the protocol is called in the reactor's next turn
         self._aborting = True
         self.stopReading()
         self.stopWriting()
@@ -85,17 +85,17 @@ class Cable(FileDescriptor):
 
     @property
     def reading(self) -> bool:
-        return self in self.watchlist.readers
+        return self in self.fake_reactor.readers
 
     @property
     def waiting_bytes(self) -> int:
         return len(self.dataBuffer) - self.offset + self._tempDataLen
 
     def step(self) -> None:
-        """What a reactor does with an aborted or a writable socket, until it is done or the socket is full."""
+        """Do what a reactor does with an aborted or a writable socket, until it is done or the socket is full."""
         if self._aborting:
             self.lose(ConnectionAborted(), "aborted")
-        while self.lost is None and self in self.watchlist.writers:
+        while self.lost is None and self in self.fake_reactor.writers:
             before = len(self.sent), self.waiting_bytes, self.finished
             why = self.doWrite()
             if why is not None:
@@ -105,28 +105,28 @@ class Cable(FileDescriptor):
 
 
 class Client:
-    """The other end: speaks RFC 6455 as badly as the test wants."""
+    """The client's end. It sends whatever bytes the test gives it."""
 
-    def __init__(self, cable: Cable) -> None:
-        self.cable = cable
+    def __init__(self, transport: FakeTransport) -> None:
+        self.transport = transport
         self._read = 0
 
     def send(self, data: bytes) -> None:
-        if self.cable.lost is None and self.cable.reading:
-            self.cable.protocol.dataReceived(data)
-        self.cable.step()
+        if self.transport.lost is None and self.transport.reading:
+            self.transport.protocol.dataReceived(data)
+        self.transport.step()
 
-    def vanish(self) -> None:
-        """The connection breaks."""
-        self.cable.lose(ConnectionLost(), "broken")
+    def break_connection(self) -> None:
+        """Break the connection."""
+        self.transport.lose(ConnectionLost(), "broken")
 
-    def hang_up(self) -> None:
-        """It has read to the end of the stream, and closes."""
-        assert self.cable.finished
-        self.cable.lose(ConnectionDone(), "closed")
+    def disconnect(self) -> None:
+        """Read to the end of the stream, and close."""
+        assert self.transport.finished
+        self.transport.lose(ConnectionDone(), "closed")
 
-    def shake_hands(self, target: str = "/ws", *extra: str, token: str | None = None, **headers: str | None) -> str:
-        """Ask for an upgrade; the answer's head. Headers are named with underscores; None leaves one out."""
+    def handshake(self, target: str = "/ws", *extra: str, token: str | None = None, **headers: str | None) -> str:
+        """Ask for an upgrade, and return the header of the answer. Names have underscores; None omits a header."""
         fields: dict[str, str | None] = {
             "host": "board.example",
             "upgrade": "websocket",
@@ -141,24 +141,24 @@ class Client:
         return self.head()
 
     def head(self) -> str:
-        head, sep, _ = self.cable.sent[self._read :].partition(b"\r\n\r\n")
+        head, sep, _ = self.transport.sent[self._read :].partition(b"\r\n\r\n")
         if not sep:
             return ""
         self._read += len(head) + len(sep)
         return head.decode("latin-1")
 
     def body(self) -> Any:
-        body = self.cable.sent[self._read :]
+        body = self.transport.sent[self._read :]
         self._read += len(body)
         return json.loads(body)
 
-    def say(self, event: str, data: Any = None, number: int | None = None) -> None:
+    def send_event(self, event: str, data: Any = None, number: int | None = None) -> None:
         message = {"event": event, **({} if data is None else {"data": data}), **({} if number is None else {"id": number})}
         self.send(frame(1, json.dumps(message).encode()))
 
     def frames(self) -> list[tuple[int, bytes]]:
-        """(opcode, payload) of what came since the last look."""
-        found, data = [], self.cable.sent[self._read :]
+        """Return (opcode, payload) of each frame since the last call."""
+        found, data = [], self.transport.sent[self._read :]
         at = 0
         while at < len(data):
             assert data[at] & 0x70 == 0
@@ -177,20 +177,20 @@ class Client:
         return found
 
     def events(self) -> list[Any]:
-        """The JSON of what came since the last look; everything must be text."""
+        """Return the JSON of each frame since the last call. All must be text."""
         frames = self.frames()
         assert all(opcode == 1 for opcode, _ in frames), frames
         return [json.loads(payload) for _, payload in frames]
 
     def closed(self) -> tuple[int, str]:
-        """(code, reason) of the close frame that came, after which nothing does."""
+        """Return (code, reason) of the close frame, which must be the last frame."""
         opcode, payload = self.frames()[-1]
         assert opcode == 8
         return int.from_bytes(payload[:2], "big"), payload[2:].decode()
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
-    """A client's frame, masked with zeros unless it is not to be."""
+    """Encode a client's frame, masked with zeros unless it is to be unmasked."""
     first = (0x80 if fin else 0) | rsv << 4 | opcode
     mask_bit = 0x80 if masked else 0
     size = len(payload)

@@ -1,4 +1,4 @@
-"""The shell: bytes that break RFC 6455, limits, deadlines, backpressure, and nothing left behind."""
+"""WebSocket connections: violations of RFC 6455, limits, deadlines, backpressure, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.events import BoardChanged
 from scoreboard.net import connections as registry
 from tests.awaiting import started
-from tests.realtime.cable import Cable, frame
+from tests.realtime.fake_transport import FakeTransport, frame
 from tests.realtime.harness import Harness, page
 
 RESTART = CloseReason(code=1012, reason="the server is stopping")
@@ -63,16 +63,16 @@ def harness() -> Harness:
         (frame(9, b"?") * 300, 1008),
     ],
 )
-def test_what_breaks_the_protocol_is_answered_by_the_right_close_code(harness: Harness, data: bytes, code: int) -> None:
-    client = harness.visit()
+def test_a_violation_of_the_protocol_is_answered_by_the_right_close_code(harness: Harness, data: bytes, code: int) -> None:
+    client = harness.open_websocket()
     client.send(data)
     assert client.closed()[0] == code
-    assert client.cable.finished
+    assert client.transport.finished
     assert not harness.announcer.known
 
 
-def test_the_largest_message_is_taken_in_any_number_of_pieces(harness: Harness) -> None:
-    client = harness.visit()
+def test_the_largest_message_is_accepted_in_any_number_of_fragments(harness: Harness) -> None:
+    client = harness.open_websocket()
     text = b'{"event":"leave:leaderboard","id":1' + b" " * (65_536 - 36) + b"}"
     data = frame(1, text[:30_000], fin=False) + frame(9, b"between") + frame(0, text[30_000:])
     for at in range(0, len(data), 999):
@@ -88,17 +88,17 @@ def test_the_largest_message_is_taken_in_any_number_of_pieces(harness: Harness) 
         frame(1, b"\xff" + b"x" * 60_000)[:9],
     ],
 )
-def test_text_that_cannot_become_utf_8_is_refused_before_it_is_whole(harness: Harness, data: bytes) -> None:
-    client = harness.visit()
+def test_text_that_cannot_become_utf_8_is_refused_before_it_is_complete(harness: Harness, data: bytes) -> None:
+    client = harness.open_websocket()
     for at in range(len(data)):
         client.send(data[at : at + 1])
     assert client.closed() == (1007, "the text is not UTF-8")
 
 
 @given(st.text(max_size=50), st.lists(st.integers(0, 200), max_size=5))
-def test_characters_may_be_cut_anywhere(text: str, cuts: list[int]) -> None:
+def test_fragments_may_be_cut_within_a_character(text: str, cuts: list[int]) -> None:
     harness = Harness()
-    client = harness.visit()
+    client = harness.open_websocket()
     said = json.dumps({"event": text}, ensure_ascii=False).encode("utf-8", "replace")
     http_limits = [0, *sorted(min(cut, len(said)) for cut in cuts), len(said)]
     pieces = [said[start:end] for start, end in pairwise(http_limits)]
@@ -107,20 +107,20 @@ def test_characters_may_be_cut_anywhere(text: str, cuts: list[int]) -> None:
     assert [event["data"]["error"] for event in client.events()] == ["MALFORMED_REQUEST"]
 
 
-def test_a_million_empty_fragments_cost_two_hundred(harness: Harness) -> None:
-    client = harness.visit()
+def test_empty_fragments_count_as_frames_and_two_hundred_close_the_socket(harness: Harness) -> None:
+    client = harness.open_websocket()
     client.send(frame(1, fin=False))
     for _ in range(20):
         client.send(frame(0, fin=False) * 50_000)
     assert client.closed() == (1008, "too many frames a second")
 
 
-def test_the_clients_close_is_answered_and_ends_the_connection(harness: Harness) -> None:
+def test_the_clients_close_frame_is_answered_and_ends_the_connection(harness: Harness) -> None:
     client = harness.viewer()
     client.send(frame(8, struct.pack("!H", 1001) + "adiós".encode()))
     assert client.closed()[0] == 1000
     assert harness.announcer.room == set()
-    client.hang_up()
+    client.disconnect()
     assert harness.connected == 0
 
 
@@ -131,217 +131,217 @@ def test_the_clients_close_is_answered_and_ends_the_connection(harness: Harness)
         ((0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535), 1002),
     ],
 )
-def test_which_codes_a_client_may_close_with(harness: Harness, codes: tuple[int, ...], answer: int) -> None:
+def test_only_the_close_codes_of_rfc_6455_are_echoed(harness: Harness, codes: tuple[int, ...], answer: int) -> None:
     for code in codes:
-        client = harness.visit()
+        client = harness.open_websocket()
         client.send(frame(8, struct.pack("!H", code) + b"r" * 123))
         assert client.closed()[0] == answer, code
 
 
-def test_what_comes_after_the_clients_close_is_ignored_and_costs_it_nothing(harness: Harness) -> None:
+def test_bytes_after_the_clients_close_frame_are_ignored(harness: Harness) -> None:
     client = harness.viewer()
-    client.cable.room = 0
+    client.transport.room = 0
     client.send(frame(8) + frame(9, b"late"))
     client.send(frame(9, b"later") + frame(1, b"{}"))
-    client.cable.room = 2**20
-    client.cable.step()
+    client.transport.room = 2**20
+    client.transport.step()
     assert client.frames() == [(8, (1000).to_bytes(2, "big"))]
-    assert client.cable.finished
-    assert client.cable.lost is None, "a reset would have taken our answer along"
+    assert client.transport.finished
+    assert client.transport.lost is None, "a reset could have overtaken our answer"
     harness.pass_time(3)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
 
 
-def test_after_the_goodbye_nothing_is_said_and_little_is_heard(harness: Harness) -> None:
+def test_after_our_close_frame_nothing_is_sent_and_few_bytes_are_accepted(harness: Harness) -> None:
     client = harness.viewer()
     client.send(frame(2, b"\0"))
     client.frames()
     harness.announcer.announce(BoardChanged(page=page(18)))
     client.send(frame(9, b"?") + frame(1, b'{"event":"join:leaderboard"}'))
     assert client.frames() == []
-    assert client.cable.lost is None
+    assert client.transport.lost is None
     for _ in range(5):
         client.send(b"x" * 65_536)
-    assert not client.cable.reading
-    assert client.cable.lost is None, "a reset might overtake the goodbye"
+    assert not client.transport.reading
+    assert client.transport.lost is None, "a reset might overtake the close frame"
     harness.pass_time(3)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
     assert harness.connected == 0
 
 
-def test_who_does_not_close_after_our_goodbye_is_cut_off_two_seconds_later(harness: Harness) -> None:
+def test_a_client_that_does_not_close_is_aborted_two_seconds_after_our_close_frame(harness: Harness) -> None:
     client = harness.viewer()
     client.send(frame(2, b"\0"))
     harness.pass_time(1)
-    assert client.cable.lost is None
+    assert client.transport.lost is None
     harness.pass_time(2)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
 
 
-def test_silence_is_pinged_and_then_cut_off(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_silent_client_is_pinged_and_then_aborted(harness: Harness) -> None:
+    client = harness.open_websocket()
     harness.pass_time(21)
     assert client.frames() == [(9, b"")]
     harness.pass_time(18)
-    assert client.cable.lost is None
+    assert client.transport.lost is None
     harness.pass_time(3)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
     assert not harness.announcer.known
 
 
 @pytest.mark.parametrize("sign_of_life", [frame(10), frame(9), frame(1, b"x")[:3]])
-def test_any_sign_of_life_answers_a_ping(harness: Harness, sign_of_life: bytes) -> None:
-    client = harness.visit()
+def test_any_bytes_of_the_client_answer_a_ping(harness: Harness, sign_of_life: bytes) -> None:
+    client = harness.open_websocket()
     for _ in range(3):
         harness.pass_time(30)
         client.send(sign_of_life[:1] or sign_of_life)
         sign_of_life = sign_of_life[1:] or sign_of_life
-    assert client.cable.lost is None
+    assert client.transport.lost is None
 
 
-def test_half_a_frame_and_then_silence_is_cut_off_like_any_silence(harness: Harness) -> None:
-    client = harness.visit()
+def test_a_client_that_is_silent_after_half_a_frame_is_aborted_like_any_other(harness: Harness) -> None:
+    client = harness.open_websocket()
     client.send(frame(1, b'{"event":"join:leaderboard"}')[:20])
     harness.pass_time(41)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
 
 
-def test_a_handshake_that_takes_ten_seconds_is_cut_off_however_it_trickles(harness: Harness) -> None:
-    client = harness.plug_in()
+def test_a_handshake_is_aborted_after_ten_seconds_even_if_bytes_still_come(harness: Harness) -> None:
+    client = harness.connect()
     for byte in b"GET /ws HT":
         client.send(bytes((byte,)))
         harness.pass_time(1)
     harness.pass_time(1)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
 
 
-def test_who_finds_no_room_to_shake_hands_is_cut_off_without_an_answer(harness: Harness) -> None:
+def test_a_connection_beyond_the_limit_of_handshakes_is_aborted_without_an_answer(harness: Harness) -> None:
     for _ in range(harness.settings.handshaking_max):
-        harness.plug_in()
-    cable = Cable()
-    cable.protocol = harness.factory.buildProtocol(cable.getPeer())
-    cable.protocol.makeConnection(cable)
-    cable.protocol.dataReceived(  # as a mount does it, in the same turn
+        harness.connect()
+    transport = FakeTransport()
+    transport.protocol = harness.factory.buildProtocol(transport.getPeer())
+    transport.protocol.makeConnection(transport)
+    transport.protocol.dataReceived(  # as the HTTP site does it, in the same reactor turn
         b"GET /ws HTTP/1.1\r\nHost: board.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nAuthorization: Bearer amy\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    cable.step()
-    assert (cable.sent, cable.lost) == (b"", "aborted")
+    transport.step()
+    assert (transport.sent, transport.lost) == (b"", "aborted")
     assert (harness.connected, harness.announcer.known) == (harness.settings.handshaking_max, set())
 
 
-def test_who_asks_and_never_reads_is_not_heard_any_more_and_costs_no_more_than_one_answer(harness: Harness) -> None:
-    client = harness.visit()
-    client.cable.room = 100
+def test_a_client_that_never_reads_its_answers_is_not_read_from_and_buffers_one_answer_at_most(harness: Harness) -> None:
+    client = harness.open_websocket()
+    client.transport.room = 100
     for number in range(1_000):
-        client.say("join:leaderboard", number=number)
-    assert not client.cable.reading
-    assert client.cable.waiting_bytes < 1_000
+        client.send_event("join:leaderboard", number=number)
+    assert not client.transport.reading
+    assert client.transport.waiting_bytes < 1_000
 
 
-def test_who_reads_again_is_heard_again(harness: Harness) -> None:
-    client = harness.visit()
-    client.cable.room = 100
-    client.say("join:leaderboard", number=1)
-    client.say("join:leaderboard", number=2)
-    client.cable.room = 2**20
-    client.cable.step()
-    client.say("leave:leaderboard", number=3)
+def test_a_client_that_reads_again_is_read_from_again(harness: Harness) -> None:
+    client = harness.open_websocket()
+    client.transport.room = 100
+    client.send_event("join:leaderboard", number=1)
+    client.send_event("join:leaderboard", number=2)
+    client.transport.room = 2**20
+    client.transport.step()
+    client.send_event("leave:leaderboard", number=3)
     assert [event.get("id") for event in client.events()] == [1, None, 3]
     harness.pass_time(19)
     assert client.frames() == []
 
 
-def test_a_client_that_closes_while_its_answers_wait_gets_them_and_the_goodbye(harness: Harness) -> None:
-    client = harness.visit()
-    client.cable.room = 100
+def test_a_client_that_closes_while_answers_wait_gets_them_and_the_close_frame(harness: Harness) -> None:
+    client = harness.open_websocket()
+    client.transport.room = 100
     client.send(frame(1, b'{"event":"join:leaderboard"}') + frame(8))
-    client.cable.room = 2**20
-    client.cable.step()
+    client.transport.room = 2**20
+    client.transport.step()
     assert [opcode for opcode, _ in client.frames()] == [1, 8]
-    assert client.cable.finished
+    assert client.transport.finished
 
 
-def test_answers_that_nobody_reads_for_ten_seconds_close_the_socket(harness: Harness) -> None:
-    client = harness.visit()
-    client.cable.room = 0
-    client.say("join:leaderboard", number=1)
+def test_answers_that_are_not_read_for_ten_seconds_close_the_socket(harness: Harness) -> None:
+    client = harness.open_websocket()
+    client.transport.room = 0
+    client.send_event("join:leaderboard", number=1)
     harness.pass_time(9)
     assert harness.announcer.known
     harness.pass_time(2)
     assert not harness.announcer.known
     harness.pass_time(3)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
 
 
-def test_a_stalled_screen_is_not_drained_until_all_has_left(harness: Harness) -> None:
+def test_a_stalled_client_is_not_drained_until_all_bytes_have_left(harness: Harness) -> None:
     client = harness.viewer()
     (listener,) = harness.announcer.room
-    client.cable.room = 10
+    client.transport.room = 10
     harness.announcer.announce(BoardChanged(page=page(18)))
     assert not listener.drained
     harness.announcer.announce(BoardChanged(page=page(19)))
-    client.cable.room = 2**20
-    client.cable.step()
+    client.transport.room = 2**20
+    client.transport.step()
     assert listener.drained
     assert [event["data"]["data"]["seq"] for event in client.events()] == [18]
 
 
-def test_a_goodbye_to_a_stalled_screen_waits_behind_what_it_was_sent_and_not_for_long(harness: Harness) -> None:
+def test_the_close_frame_of_a_stalled_client_follows_its_data_and_waits_for_a_limited_time(harness: Harness) -> None:
     client = harness.viewer()
     (listener,) = harness.announcer.room
-    client.cable.room = 10
+    client.transport.room = 10
     harness.announcer.announce(BoardChanged(page=page(18)))
     listener.close(CloseReason(code=4008, reason="too slow"))
     assert not harness.announcer.room
-    client.cable.room = 2**20
-    client.cable.step()
+    client.transport.room = 2**20
+    client.transport.step()
     assert client.closed() == (4008, "too slow")
-    assert client.cable.finished
+    assert client.transport.finished
 
 
-def test_who_did_not_read_for_ten_seconds_is_cut_off_by_the_next_sweep(harness: Harness) -> None:
+def test_a_client_that_did_not_read_for_ten_seconds_is_aborted_by_the_next_sweep(harness: Harness) -> None:
     client = harness.viewer()
     (listener,) = harness.announcer.room
-    client.cable.room = 10
+    client.transport.room = 10
     harness.announcer.announce(BoardChanged(page=page(18)))
     listener.close(CloseReason(code=4008, reason="too slow"))
     harness.pass_time(1)
-    assert client.cable.lost == "aborted"
+    assert client.transport.lost == "aborted"
     assert harness.connected == 0
 
 
-def test_two_hundred_that_come_and_go_leave_nothing_behind(harness: Harness) -> None:
+def test_two_hundred_clients_that_come_and_go_leave_nothing_behind(harness: Harness) -> None:
     for number in range(200):
-        client = harness.viewer() if number % 2 else harness.visit(token=None)
+        client = harness.viewer() if number % 2 else harness.open_websocket(token=None)
         match number % 5:
             case 0:
                 client.send(frame(8))
-                client.hang_up()
+                client.disconnect()
             case 1:
-                client.vanish()
+                client.break_connection()
             case 2:
                 client.send(frame(2))
-                client.vanish()
+                client.break_connection()
             case 3:
-                client.cable.abortConnection()
-                client.cable.step()
+                client.transport.abortConnection()
+                client.transport.step()
             case 4:
                 client.send(b"\x81")
-                client.vanish()
+                client.break_connection()
     assert harness.connected == 0
     assert harness.meter.values == {"websocket_connections_active": 0}
     assert (harness.announcer.known, harness.announcer.room) == (set(), set())
-    assert len(harness.clock.getDelayedCalls()) == 1, "the sweep alone"
+    assert len(harness.clock.getDelayedCalls()) == 1, "only the sweep"
 
 
-def test_a_socket_that_is_gone_does_not_wait_for_the_garbage_collector(harness: Harness) -> None:
+def test_a_closed_connection_is_freed_without_the_garbage_collector(harness: Harness) -> None:
     gc.disable()
     try:
         client = harness.viewer()
-        socket = ref(client.cable.protocol)
-        client.vanish()
-        client.cable.protocol = None  # as Twisted forgets it
+        socket = ref(client.transport.protocol)
+        client.break_connection()
+        client.transport.protocol = None  # Twisted drops its reference, too
         assert socket() is None
     finally:
         gc.enable()
@@ -349,9 +349,9 @@ def test_a_socket_that_is_gone_does_not_wait_for_the_garbage_collector(harness: 
 
 @given(st.lists(st.binary(max_size=200), max_size=20))
 @settings(max_examples=200, deadline=None)
-def test_no_bytes_after_a_handshake_raise_or_log_and_none_are_answered_after_the_end(chunks: list[bytes]) -> None:
+def test_no_bytes_after_a_handshake_raise_or_log_and_nothing_is_sent_after_the_end(chunks: list[bytes]) -> None:
     with capturedLogs() as logged:
-        client = Harness().visit()
+        client = Harness().open_websocket()
         for chunk in chunks:
             client.send(chunk)
     frames = client.frames()
@@ -377,18 +377,18 @@ FRAMES = st.builds(
 
 @given(st.lists(FRAMES, max_size=40), st.integers(1, 500), st.integers(0, 2_000))
 @settings(max_examples=300, deadline=None)
-def test_no_sequence_of_frames_raises_or_logs_whatever_the_client_reads(frames: list[bytes], cut: int, room: int) -> None:
+def test_no_sequence_of_frames_raises_or_logs_however_much_the_client_reads(frames: list[bytes], cut: int, room: int) -> None:
     harness = Harness()
     data = b"".join(frames)
     with capturedLogs() as logged:
-        client = harness.visit(token=None)
-        client.cable.room = room
+        client = harness.open_websocket(token=None)
+        client.transport.room = room
         for at in range(0, len(data), cut):
             client.send(data[at : at + cut])
         harness.pass_time(45)
-        client.cable.step()
+        client.transport.step()
     assert not logged
-    assert client.cable.lost is not None
+    assert client.transport.lost is not None
     assert harness.connected == 0
 
 
@@ -396,19 +396,23 @@ def test_no_sequence_of_frames_raises_or_logs_whatever_the_client_reads(frames: 
 @settings(max_examples=200, deadline=None)
 def test_no_bytes_in_place_of_a_handshake_raise_or_log(data: bytes) -> None:
     with capturedLogs() as logged:
-        client = Harness().plug_in()
+        client = Harness().connect()
         client.send(data + b"\r\n\r\n")
     assert not logged
-    assert client.cable.sent == b"" or client.head().startswith("HTTP/1.1 4") or client.cable.sent.startswith(b"HTTP/1.1 505")
+    assert (
+        client.transport.sent == b""
+        or client.head().startswith("HTTP/1.1 4")
+        or client.transport.sent.startswith(b"HTTP/1.1 505")
+    )
 
 
-def test_stopping_parts_from_everyone_evenly_and_lets_nobody_in(harness: Harness) -> None:
+def test_a_stop_closes_clients_evenly_and_admits_no_new_one(harness: Harness) -> None:
     clients = [harness.viewer() for _ in range(100)]
     emptied = started(harness.registry.drain(RESTART, 2.0))
     harness.pass_time(1.0, step_s=0.05)
-    parted = sum(client.cable.finished for client in clients)
+    parted = sum(client.transport.finished for client in clients)
     assert 45 <= parted <= 70
-    assert harness.plug_in().shake_hands().startswith("HTTP/1.1 503 ")
+    assert harness.connect().handshake().startswith("HTTP/1.1 503 ")
     harness.pass_time(6, step_s=0.05)
     assert emptied.called
     assert {client.closed() for client in clients} == {(1012, "the server is stopping")}
@@ -416,51 +420,49 @@ def test_stopping_parts_from_everyone_evenly_and_lets_nobody_in(harness: Harness
     assert not harness.clock.getDelayedCalls()
 
 
-def test_stopping_an_empty_house_takes_no_time(harness: Harness) -> None:
+def test_a_stop_without_clients_takes_no_time(harness: Harness) -> None:
     assert started(harness.registry.drain(RESTART, 5.0)).called
 
 
-def test_one_guests_fault_in_the_sweep_is_not_the_others(harness: Harness) -> None:
-    broken, idle = harness.visit(), harness.visit(token=None)
-    broken.cable.protocol.writer = None
+def test_a_fault_of_one_connection_in_the_sweep_does_not_affect_the_others(harness: Harness) -> None:
+    broken, idle = harness.open_websocket(), harness.open_websocket(token=None)
+    broken.transport.protocol.writer = None
     with capturedLogs() as logged:
         harness.pass_time(21)
     assert [entry["log_failure"].type for entry in logged] == [AttributeError] * 21, "one each second"
     assert idle.closed() == (4401, "no token came in time")
 
 
-def test_who_reads_nothing_of_what_its_kernel_takes_is_closed(harness: Harness) -> None:
-    client, other = harness.visit(), harness.visit()
-    client.cable.protocol.writer._peer = SimpleNamespace(measure=lambda now_s: harness.settings.read_timeout_s)
+def test_a_client_whose_kernel_accepts_bytes_that_it_does_not_read_is_closed(harness: Harness) -> None:
+    client, other = harness.open_websocket(), harness.open_websocket()
+    client.transport.protocol.writer._peer = SimpleNamespace(measure=lambda now_s: harness.settings.read_timeout_s)
     harness.pass_time(1)
     assert client.closed() == (4008, "too slow: nothing is read")
-    assert other.cable.protocol.close_reason is None
+    assert other.transport.protocol.close_reason is None
     assert harness.meter.counts["sockets_closed_slow_total"] == 1
 
 
-def test_a_big_crowd_is_looked_after_in_turns_so_that_others_get_theirs(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sweep_checks_many_connections_in_several_reactor_turns(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "CONNECTIONS_PER_TURN", 2)
-    clients = [harness.visit(token=None) for _ in range(5)]
+    clients = [harness.open_websocket(token=None) for _ in range(5)]
     harness.pass_time(10)
     assert [client.closed() for client in clients] == [(4401, "no token came in time")] * 5
     harness.pass_time(3)
     assert harness.connected == 0
 
 
-def test_a_crowd_at_the_door_is_cut_off(harness: Harness) -> None:
-    clients = [harness.plug_in() for _ in range(1_001)]
-    assert [client.cable.lost for client in clients[-2:]] == [None, "aborted"]
+def test_connections_beyond_the_limit_of_handshakes_are_aborted(harness: Harness) -> None:
+    clients = [harness.connect() for _ in range(1_001)]
+    assert [client.transport.lost for client in clients[-2:]] == [None, "aborted"]
     assert harness.connected == 1_000
 
 
-def test_a_connection_under_tls_is_never_written_to_directly() -> None:
-    class Secret(Cable):
+def test_a_tls_connection_is_never_written_to_directly() -> None:
+    class Secret(FakeTransport):
         TLS = True
 
         def writeSomeData(self, data: bytes) -> int:
-            assert self.watchlist.writers == set() or self.turning
+            assert self.fake_reactor.writers == set() or self.turning
             return super().writeSomeData(data)
 
         turning = False
@@ -471,7 +473,7 @@ def test_a_connection_under_tls_is_never_written_to_directly() -> None:
             self.turning = False
 
     harness = Harness()
-    client = harness.plug_in(Secret())
-    assert client.shake_hands(token="amy").startswith("HTTP/1.1 101 ")
-    client.say("join:leaderboard", number=1)
+    client = harness.connect(Secret())
+    assert client.handshake(token="amy").startswith("HTTP/1.1 101 ")
+    client.send_event("join:leaderboard", number=1)
     assert len(client.events()) == 2

@@ -1,4 +1,4 @@
-"""A listener of its own on a real reactor, and a client that someone else wrote."""
+"""The live server on a real reactor, used by a WebSocket client of another project."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
+from scoreboard.realtime.services import LiveServices
 from tests.awaiting import run
-from tests.realtime.harness import Gauges, OpenAuthenticator, SmallAnnouncer
+from tests.realtime.harness import FakeAnnouncer, FakeAuthenticator, RecordingMeter
 
 LATER_S = 2**31
 
 
 def served(client: Callable[[str], Any], **settings: Any) -> Any:
-    """What the client, in a thread of its own, makes of a live wing at this URL; afterwards the wing must be empty."""
+    """Run the client in a thread with the URL of a live server, and return its result. No connection may be left."""
 
     async def main() -> Any:
         from twisted.internet import reactor as _reactor
@@ -33,19 +34,25 @@ def served(client: Callable[[str], Any], **settings: Any) -> Any:
         reactor: Any = _reactor
         limits = LiveLimits(origins=(), sockets_max=50, sockets_per_address_max=50, **settings)
         registry = ConnectionRegistry(
-            http_limits=HttpLimits(), limits=limits, clock=reactor, wall_ms=lambda: int(time.time() * 1000), meter=Gauges()
+            http_limits=HttpLimits(),
+            limits=limits,
+            clock=reactor,
+            wall_ms=lambda: int(time.time() * 1000),
+            meter=RecordingMeter(),
         )
         registry.add_listener()
-        factory = NativeFactory(
-            authenticator=OpenAuthenticator(),
-            announcer=SmallAnnouncer(),
+        services = LiveServices(
+            authenticator=FakeAuthenticator(),
+            announcer=FakeAnnouncer(),
             registry=registry,
-            settings=limits,
+            limits=limits,
             clock=reactor,
+            meter=RecordingMeter(),
             address_of=lambda peer, forwarded: peer,
         )
+        factory = NativeFactory(services)
         port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-        threads = ThreadPool(0, 1)  # the reactor's own would outlive the test
+        threads = ThreadPool(0, 1)  # the reactor's own pool would outlive the test
         threads.start()
         try:
             return await deferToThreadPool(reactor, threads, client, f"ws://127.0.0.1:{port.getHost().port}/ws")
@@ -62,7 +69,7 @@ def token(user: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {user}@{LATER_S}"}
 
 
-def test_a_conversation_from_join_to_close() -> None:
+def test_an_independent_client_joins_gets_events_and_closes() -> None:
     def client(url: str) -> list[Any]:
         with connect(url, additional_headers=token("amy")) as socket:
             socket.send('{"event":"join:leaderboard","id":1}')
@@ -77,7 +84,7 @@ def test_a_conversation_from_join_to_close() -> None:
     ("message", "code"),
     [(b"binary", 1003), ("x" * 65_537, 1009), ("x" * 3_000_000, 1009), ('{"event":"auth","data":{"token":"bad"}}', 4401)],
 )
-def test_a_goodbye_arrives_whole_and_at_once(message: str | bytes, code: int) -> None:
+def test_the_close_frame_arrives_whole_and_at_once(message: str | bytes, code: int) -> None:
     def client(url: str) -> tuple[int | None, float]:
         with connect(url, compression=None) as socket:
             began_s = time.monotonic()
@@ -91,7 +98,7 @@ def test_a_goodbye_arrives_whole_and_at_once(message: str | bytes, code: int) ->
     assert (found, took_s < 1.0) == (code, True)
 
 
-def test_a_refused_handshake_is_understood() -> None:
+def test_an_independent_client_understands_a_refused_handshake() -> None:
     def client(url: str) -> int:
         with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers={"Authorization": "Bearer bad"}):
             pass
@@ -100,7 +107,7 @@ def test_a_refused_handshake_is_understood() -> None:
     assert served(client) == 401
 
 
-def test_a_restart_is_told_to_who_is_connected() -> None:
+def test_connected_clients_get_the_close_code_of_a_restart() -> None:
     with ExitStack() as stack:
 
         def client(url: str) -> Any:

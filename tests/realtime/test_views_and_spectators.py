@@ -1,4 +1,4 @@
-"""Views, spectating and notices: how clients ask for them, and how they are spelt."""
+"""Views, spectators and notices: how clients ask for them, and the form in which they are sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import AchievementUnlocked, Event, PlayerActed, PlayerSuspended, SpectatingEnded, ViewChanged
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_VIEWS
-from tests.realtime.cable import Client
+from tests.realtime.fake_transport import Client
 from tests.realtime.harness import NOW_S, Harness, page
 
 AT = Cursor(epoch=3, seq=18)
@@ -27,7 +27,7 @@ def harness() -> Harness:
 
 
 def asked(client: Client, event: str, data: object) -> Any:
-    client.say(event, data, 7)
+    client.send_event(event, data, 7)
     (answer,) = client.events()
     assert answer["id"] == 7
     return answer["data"]
@@ -35,7 +35,7 @@ def asked(client: Client, event: str, data: object) -> Any:
 
 def answered(harness: Harness, client: Client, event: Event) -> Any:
     (listener,) = harness.announcer.known
-    listener.offer(listener.encoder.frame(event))
+    listener.offer(listener.encoder.encode((event,)))
     (received,) = client.events()
     return received
 
@@ -49,11 +49,11 @@ def answered(harness: Harness, client: Client, event: Event) -> Any:
         ({"limit": 3}, RankRange(offset=0, limit=3), {"offset": 0, "limit": 3}),
     ],
 )
-def test_a_view_is_followed_and_left(harness: Harness, wanted: object, view: View, spelt: object) -> None:
-    client = harness.visit("amy")
+def test_a_client_follows_a_view_and_leaves_it(harness: Harness, wanted: object, view: View, spelt: object) -> None:
+    client = harness.open_websocket("amy")
     assert asked(client, "join:leaderboard", {"view": wanted}) == {"epoch": 3, "seq": 17, "view": spelt}
     assert harness.announcer.followed == [view]
-    assert not harness.announcer.room, "a view is beside the room"
+    assert not harness.announcer.room, "to follow a view is not to join the room"
     assert asked(client, "leave:leaderboard", {"view": wanted}) == {}
     assert harness.announcer.followed == []
 
@@ -77,19 +77,19 @@ def test_a_view_is_followed_and_left(harness: Harness, wanted: object, view: Vie
     ],
 )
 @pytest.mark.parametrize("event", ["join:leaderboard", "leave:leaderboard"])
-def test_what_is_no_view_is_refused(harness: Harness, view: object, event: str) -> None:
-    assert asked(harness.visit("amy"), event, {"view": view})["code"] == 4000
+def test_an_invalid_view_is_refused(harness: Harness, view: object, event: str) -> None:
+    assert asked(harness.open_websocket("amy"), event, {"view": view})["code"] == 4000
     assert harness.announcer.followed == []
 
 
-def test_a_view_has_no_past(harness: Harness) -> None:
-    refusal = asked(harness.visit("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
+def test_a_view_with_a_cursor_is_refused(harness: Harness) -> None:
+    refusal = asked(harness.open_websocket("amy"), "join:leaderboard", {"view": {"around": 5}, "since": "3.1"})
     assert refusal["message"].startswith("data.since: ")
 
 
 def test_too_many_views_are_refused(harness: Harness) -> None:
     harness.announcer.refusal = TOO_MANY_VIEWS
-    assert asked(harness.visit("amy"), "join:leaderboard", {"view": {"around": 5}})["code"] == 4290
+    assert asked(harness.open_websocket("amy"), "join:leaderboard", {"view": {"around": 5}})["code"] == 4290
 
 
 @pytest.mark.parametrize(
@@ -101,12 +101,12 @@ def test_too_many_views_are_refused(harness: Harness) -> None:
         ("unspectate:user", "bob"),
     ],
 )
-def test_strangers_follow_nothing(harness: Harness, event: str, data: object) -> None:
-    assert asked(harness.visit(token=None), event, data)["code"] == 4010
+def test_a_client_without_a_player_can_follow_nothing(harness: Harness, event: str, data: object) -> None:
+    assert asked(harness.open_websocket(token=None), event, data)["code"] == 4010
 
 
-def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(harness: Harness) -> None:
-    client = harness.visit("amy")
+def test_a_view_is_sent_whole_first_and_then_as_operations_from_its_offset(harness: Harness) -> None:
+    client = harness.open_websocket("amy")
     board = page(18, 6)
     view, rows = Around(user_id="user-4", rows=1), board.rows[2:5]
     shown = answered(harness, client, ViewChanged(view=view, page=replace(board, rows=rows)))
@@ -142,7 +142,7 @@ def test_a_view_is_told_whole_and_then_by_operations_from_where_it_begins(harnes
 
 @pytest.mark.parametrize("data", ["bob", {"userId": "bob"}])
 def test_a_player_is_spectated_by_id(harness: Harness, data: object) -> None:
-    client = harness.visit("amy")
+    client = harness.open_websocket("amy")
     assert asked(client, "spectate:user", data) == {"userId": "bob"}
     assert harness.announcer.spectated == ["bob"]
     assert asked(client, "unspectate:user", data) == {"userId": "bob"}
@@ -150,21 +150,21 @@ def test_a_player_is_spectated_by_id(harness: Harness, data: object) -> None:
 
 
 @pytest.mark.parametrize("data", [None, 5, "", "two words", "leader/board", "x" * 65, "bob\n", ["bob"], {"user": "bob"}, {}])
-def test_an_id_that_is_none_makes_no_room(harness: Harness, data: object) -> None:
-    assert asked(harness.visit("amy"), "spectate:user", data)["code"] == 4000
+def test_an_invalid_user_id_is_refused(harness: Harness, data: object) -> None:
+    assert asked(harness.open_websocket("amy"), "spectate:user", data)["code"] == 4000
     assert harness.announcer.spectated == []
 
 
-def test_why_one_may_not_spectate_is_said(harness: Harness) -> None:
-    client = harness.visit("amy")
+def test_a_refused_spectator_gets_the_reason(harness: Harness) -> None:
+    client = harness.open_websocket("amy")
     harness.announcer.refusal = NO_SPECTATORS
     assert asked(client, "spectate:user", "bob")["code"] == 4030
     harness.announcer.fault = StoreUnavailable("sql")
     assert asked(client, "spectate:user", "bob")["code"] == 5030
 
 
-def test_a_deed_is_told_without_address_metadata_or_signature(harness: Harness) -> None:
-    client = harness.visit("amy")
+def test_an_award_is_sent_to_spectators_without_address_metadata_or_signature(harness: Harness) -> None:
+    client = harness.open_websocket("amy")
     event = PlayerActed(cursor=AT, user_id="bob", username="Bob", award=AWARD, rank=5, previous_rank=7)
     assert answered(harness, client, event) == {
         "event": "player:action",
@@ -186,8 +186,8 @@ def test_a_deed_is_told_without_address_metadata_or_signature(harness: Harness) 
     }
 
 
-def test_an_achievement_is_spelt_as_the_specification_has_it(harness: Harness) -> None:
-    client = harness.visit("amy")
+def test_an_achievement_has_the_form_of_the_specification(harness: Harness) -> None:
+    client = harness.open_websocket("amy")
     event = AchievementUnlocked(cursor=AT, user_id="amy", milestone=500, points=520, at_ms=NOW_S * 1000)
     received = answered(harness, client, event)
     assert received["event"] == "achievement:unlocked"
@@ -202,8 +202,8 @@ def test_an_achievement_is_spelt_as_the_specification_has_it(harness: Harness) -
     }
 
 
-def test_notices_say_what_happened(harness: Harness) -> None:
-    client = harness.visit("amy")
+def test_a_notice_says_what_happened(harness: Harness) -> None:
+    client = harness.open_websocket("amy")
     assert answered(harness, client, SpectatingEnded(user_id="bob")) == {"event": "spectate:ended", "data": {"userId": "bob"}}
     assert answered(harness, client, PlayerSuspended(user_id="amy")) == {"event": "account:suspended", "data": {"userId": "amy"}}
     (listener,) = harness.announcer.known

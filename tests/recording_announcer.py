@@ -1,4 +1,4 @@
-"""What announcers of tests have in common: nobody is refused anything, and everything that was wanted is written down."""
+"""Base of fake announcers: it refuses nothing and records what is asked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import Refusal
 
 
-class Balcony:
-    """The views and spectators of an Announcer. ``refusal`` is what whoever asks hears instead."""
+class RecordingAnnouncer:
+    """Views and spectators of a fake announcer. ``refusal`` is the answer if it is set."""
 
     def __init__(self) -> None:
         self.refusal: Refusal | None = None
@@ -35,6 +35,6 @@ class Balcony:
         if user_id in self.spectated:
             self.spectated.remove(user_id)
 
-    def shut_out(self, user_id: str) -> None: ...
+    def end_spectating(self, user_id: str) -> None: ...
 
-    def expel(self, user_id: str) -> None: ...
+    def close_listeners_of(self, user_id: str) -> None: ...

@@ -1,6 +1,6 @@
-"""What brought other servers of this protocol down, tried on ours.
+"""Known vulnerabilities of other servers of these protocols, tried on ours.
 
-Where another page of these tests has it already, it is named here: CVE-2022-2421, CVE-2023-32695 and CVE-2026-33151 in
+Some are tested in other files: CVE-2022-2421, CVE-2023-32695 and CVE-2026-33151 in
 test_conversation (MALFORMED); CVE-2022-41940, CVE-2024-37890, CVE-2024-38355, CVE-2026-48779 and CVE-2026-48802 in
 test_websocket; fc11285e in test_polling.
 """
@@ -17,12 +17,12 @@ from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, read_payload
 from scoreboard.realtime.socketio.packets import read_packet
 from scoreboard.service.wiring import new_sid
-from tests.realtime.cable import frame
+from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
 MIB = 2**20
-#: Far more than it takes, and far less than what is not linear would.
+#: Far longer than linear time needs, and far shorter than quadratic time would.
 SOON_S = 1.0
 
 
@@ -68,12 +68,12 @@ def test_a_packet_is_refused_in_linear_time(text: str) -> None:  # CVE-2020-3604
 
 @pytest.mark.parametrize("bad", [frame(1, b"4", rsv=3), frame(3), frame(1, b"4", masked=False), frame(8, b"x")])
 @pytest.mark.parametrize("session", ["new", "polling", "unknown"])
-def test_a_bad_frame_right_behind_the_handshake_hurts_nobody_else(
+def test_a_bad_frame_right_after_the_handshake_does_not_affect_other_clients(
     harness: Harness, session: str, bad: bytes
 ) -> None:  # CVE-2022-21676
-    sid, other = harness.polls(), harness.viewer()
+    sid, other = harness.open_connected(), harness.viewer()
     target = {"new": WS, "polling": f"{WS}&sid={sid}", "unknown": f"{WS}&sid=unknown"}[session]
-    client = harness.plug_in()
+    client = harness.connect()
     with capturedLogs() as logged:
         client.send(handshake(target) + bad)
     assert client.head().startswith("HTTP/1.1 101 ")
@@ -87,14 +87,14 @@ def test_a_bad_frame_right_behind_the_handshake_hurts_nobody_else(
 @pytest.mark.parametrize(
     "transport", ["", "constructor", "__proto__", "handlesUpgrades", "polling\0", "Polling", "websocket,polling"]
 )
-def test_a_transport_is_one_of_two_names(harness: Harness, transport: str) -> None:  # CVE-2023-31125
+def test_an_unknown_transport_name_is_refused(harness: Harness, transport: str) -> None:  # CVE-2023-31125
     assert harness.request("GET", {"EIO": "4", "transport": transport}).status == 400
-    assert harness.plug_in().shake_hands(f"/socket.io/?EIO=4&transport={transport.strip(chr(0))}x").startswith("HTTP/1.1 400 ")
+    assert harness.connect().handshake(f"/socket.io/?EIO=4&transport={transport.strip(chr(0))}x").startswith("HTTP/1.1 400 ")
     harness.pass_time(3)
     assert harness.is_empty
 
 
-def test_acknowledgements_that_were_given_are_owed_no_more(harness: Harness) -> None:  # socket.io 37aad114
+def test_acknowledgements_that_were_sent_are_not_counted_as_pending(harness: Harness) -> None:  # socket.io 37aad114
     client = harness.viewer()
     for start, end in pairwise(range(0, 300, 15)):
         for number in range(start, end):
@@ -103,12 +103,12 @@ def test_acknowledgements_that_were_given_are_owed_no_more(harness: Harness) -> 
         harness.pass_time(1)
 
 
-def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(harness: Harness) -> None:
+def test_a_session_id_cannot_be_guessed_and_is_sent_to_its_client_alone(harness: Harness) -> None:
     sids = {new_sid() for _ in range(1_000)}
     assert len(sids) == 1_000
     assert min(map(len, sids)) * 6 >= 128
     with capturedLogs() as logged:
-        client = harness.visit()
+        client = harness.open_websocket()
         client.text('40{"token":"amy"}')
         connected = client.texts()
         client.text("nonsense")
@@ -117,22 +117,22 @@ def test_a_session_id_cannot_be_guessed_and_is_told_to_its_client_alone(harness:
     assert client.sid not in str(logged)
 
 
-def test_a_session_is_not_taken_over_by_a_foreign_page(harness: Harness) -> None:
-    sid = harness.polls()
-    taker = harness.plug_in()
-    assert taker.shake_hands(f"{WS}&sid={sid}", origin="https://evil.example").startswith("HTTP/1.1 403 ")
+def test_a_page_of_another_origin_cannot_take_over_a_session(harness: Harness) -> None:
+    sid = harness.open_connected()
+    taker = harness.connect()
+    assert taker.handshake(f"{WS}&sid={sid}", origin="https://evil.example").startswith("HTTP/1.1 403 ")
     assert harness.post(sid, b"3").answer == (200, b"ok")
 
 
-def test_one_who_has_been_upgraded_is_not_taken_over_by_polling_or_another_socket(harness: Harness) -> None:
-    sid = harness.polls()
-    client: SioClient = harness.visit(sid)
+def test_an_upgraded_session_cannot_be_taken_over_by_polling_or_another_socket(harness: Harness) -> None:
+    sid = harness.open_connected()
+    client: SioClient = harness.open_websocket(sid)
     client.text("2probe")
     client.text("5")
     assert client.texts() == ["3probe"]
     assert harness.get(sid).status == 400
     assert harness.post(sid, b"1").status == 400
-    second = harness.visit(sid)
+    second = harness.open_websocket(sid)
     second.text("5")
     assert second.closed()[0] == 1008
     client.text('421["leave:leaderboard"]')
