@@ -1,4 +1,4 @@
-"""Saved session: what is stored of a client whose connection was lost, so that it can recover."""
+"""Saved session: what the server keeps of a client whose connection was lost, until it reconnects."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ SESSION_KEPT_S: Final = 120
 
 
 class ResumeResult(Value, frozen=True, kw_only=True):
-    """Result of a resume: the top, and the events that were missed; None if the history does not reach back.
+    """The result of a resume: the missed events, or (``missed`` None) only the top.
 
-    All events of ``missed`` carry the page's cursor: the newest change of each player, and the top.
+    ``missed`` are the events that bring the client to the cursor of the page: the last one of each player, and the top. All of
+    them have that cursor.
     """
 
     page: Page
@@ -23,14 +24,14 @@ class ResumeResult(Value, frozen=True, kw_only=True):
 
 
 class RoomSubscription(Value, frozen=True, kw_only=True):
-    """Membership of the leaderboard room, since the snapshot at a cursor, with row operations or whole tops."""
+    """A subscription to the leaderboard room since the snapshot at a cursor, with row operations or whole tops."""
 
     since: Cursor
     rows: bool
 
 
 class Subscriptions(Value, frozen=True, kw_only=True):
-    """Subscriptions of a client. A new kind of room is a new field, absent by default."""
+    """The subscriptions of a client. A new kind of room becomes a new member here, with None as its default."""
 
     leaderboard: RoomSubscription | None = None
     views: tuple[View, ...] = ()
@@ -41,7 +42,7 @@ NO_SUBSCRIPTIONS = Subscriptions()
 
 
 class SavedSession(Value, frozen=True, kw_only=True):
-    """Session of a client: its public and its private id, its player, and its subscriptions."""
+    """The session of a lost client: its public and private id, its player, and its subscriptions."""
 
     sid: str
     pid: str

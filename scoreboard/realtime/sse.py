@@ -181,10 +181,12 @@ class Stream(Protocol):
             self._services.announcer.leave(self)
 
 
-def open_stream(services: LiveServices, player: Player, address: str, since: Cursor | None, lines: bytes) -> WebSocketResource:
-    """Return the resource that takes over a request's connection. Limits count ``address``; the header gets ``lines``."""
+def open_stream(
+    services: LiveServices, player: Player, address: str, since: Cursor | None, header_lines: bytes
+) -> WebSocketResource:
+    """Return the resource that takes over a request's connection. Limits count ``address``."""
     factory: ServerFactory[Any] = ServerFactory()
-    factory.protocol = partial(Stream, services, player, address, since, lines)
+    factory.protocol = partial(Stream, services, player, address, since, header_lines)
     return WebSocketResource(factory)
 
 
