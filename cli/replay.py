@@ -102,10 +102,7 @@ def _json_line(action_id: str, entry: Entry | None) -> str:
 
 @app.command("verify")
 def verify(
-    typer_context: typer.Context,
-    repair: RepairOption = False,
-    take_over: TakeOverOption = False,
-    as_json: JsonOption = False,
+    typer_context: typer.Context, repair: RepairOption = False, take_over: TakeOverOption = False, as_json: JsonOption = False
 ) -> None:
     """Check that everything adds up: entries, totals, and what Redis shows.
 

@@ -131,7 +131,7 @@ SUBMIT: Final = Operation(
         signature="v1.1f0c2d3e.WyJnbG9iYWwiXQ.c2lnbmF0dXJl",
     ),
     answer=schemas.ReceiptAnswer(
-        data=schemas.ReceiptData(score_awarded=100, new_total_score=1250, current_rank=5, previous_rank=7),
+        data=schemas.ReceiptData(score_awarded=100, new_total_score=1250, current_rank=5, previous_rank=7)
     ),
     refusals=(*_PLAYED, *_JUDGED),
 )
@@ -144,10 +144,7 @@ LEADERBOARD: Final = Operation(
     query=(("limit", 1, LIMIT_MAX, LIMIT_DEFAULT), ("offset", 0, OFFSET_MAX, 0)),
     answer=Success(
         data=schemas.BoardData(
-            leaderboard=[
-                _row(1, "user-123", "player_one", 9500, 30),
-                _row(2, "user-456", "pro_gamer", 8700, 25),
-            ],
+            leaderboard=[_row(1, "user-123", "player_one", 9500, 30), _row(2, "user-456", "pro_gamer", 8700, 25)],
             total=310,
             timestamp="2025-10-22T10:30:15Z",
         )
@@ -190,11 +187,7 @@ STREAM: Final = Operation(
     path="/api/v1/scores/stream",
     name="stream",
     summary="The board's events as server-sent events, from a cursor on",
-    texts=(
-        ("query", "since", "1761120000123.16"),
-        ("query", "ticket", _TICKET),
-        ("header", "Last-Event-ID", "1761120000123.16"),
-    ),
+    texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET), ("header", "Last-Event-ID", "1761120000123.16")),
     media="text/event-stream",
     answer='retry: 2000\n\nid: 1761120000123.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
     refusals=_VIEWED,
@@ -207,12 +200,7 @@ ME: Final = Operation(
     summary="The player's own score and rank",
     answer=Success(
         data=schemas.RankData(
-            user_id="user-789",
-            username="current_user",
-            score=1250,
-            rank=45,
-            percentile=85.5,
-            last_updated="2025-10-22T10:20:00Z",
+            user_id="user-789", username="current_user", score=1250, rank=45, percentile=85.5, last_updated="2025-10-22T10:20:00Z"
         )
     ),
     refusals=_VIEWED,
@@ -289,8 +277,7 @@ READYZ: Final = Operation(
     summary="Whether this server can serve, also degraded; ?strict: whether all is well; 503 says what is not",
     answer=Success(data=schemas.ready_data((_LEDGER_OK, _REDIS_OK))),
     unready=schemas.not_ready(
-        unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"),
-        schemas.ready_data((_LEDGER_BAD, _REDIS_OK)),
+        unavailable(f"Not ready: ledger: {_LEDGER_BAD.detail}"), schemas.ready_data((_LEDGER_BAD, _REDIS_OK))
     ),
     texts=(("query", "strict", ""),),
     refusals=(*_EVERYWHERE, Reason.UNAVAILABLE),

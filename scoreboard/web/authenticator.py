@@ -162,11 +162,7 @@ class JwtAuthenticator(Authenticator):
 
 def _player(claims: _Claims) -> Player:
     return Player(
-        user_id=claims.user_id,
-        username=claims.username,
-        role=claims.role,
-        expires_at_s=claims.exp,
-        avatar=_avatar(claims.avatar),
+        user_id=claims.user_id, username=claims.username, role=claims.role, expires_at_s=claims.exp, avatar=_avatar(claims.avatar)
     )
 
 

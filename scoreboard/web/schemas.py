@@ -221,12 +221,7 @@ def grant_data(grant: Grant, signature: str) -> GrantData:
 
 def board_data(page: Page) -> BoardData:
     """The data of a page."""
-    return BoardData(
-        leaderboard=_rows(page),
-        total=page.total,
-        timestamp=iso(page.read_at_ms),
-        degraded=page.degraded or UNSET,
-    )
+    return BoardData(leaderboard=_rows(page), total=page.total, timestamp=iso(page.read_at_ms), degraded=page.degraded or UNSET)
 
 
 def changes_data(history: History) -> ChangesData:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from twisted.web.http import HTTPChannel
 
-from tests.net.internals import DOCUMENTED, INTERNALS, Internal
+from tests.net.internals import DOCUMENTED, INTERNALS, Attribute, Internal, Method, Present, Read, Written
 
 ROOT: Final = Path(__file__).parents[2]
 OURS: Final = ("scoreboard", "cli", "config")
@@ -32,6 +34,27 @@ def test_an_internal_of_a_dependency_is_as_we_use_it(internal: Internal) -> None
     fault = internal.fault()
     package = internal.owner.__module__.partition(".")[0]
     assert fault is None, f"{package} {version(package)}: {internal.full_name} {fault}. We use it {internal.use}."
+
+
+@pytest.mark.parametrize(
+    "internal",
+    [
+        Method(HTTPChannel, "_no_such_method", "", ()),
+        Method(HTTPChannel, "requestDone", "", ("other",)),
+        Attribute(HTTPChannel, "_no_such_attribute", "", None),
+        Attribute(HTTPChannel, "requests", "", ()),
+        Present(HTTPChannel, "_no_such_attribute", ""),
+        Read(HTTPChannel, "_no_such_attribute", ""),
+        Written(HTTPChannel, "_no_such_attribute", ""),
+    ],
+)
+def test_an_internal_that_changed_is_a_fault(internal: Internal) -> None:
+    assert internal.fault() is not None
+
+
+def test_every_internal_in_the_table_is_used() -> None:
+    words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in SOURCES)))
+    assert sorted(NAMES - words - {"__init__"}) == []
 
 
 def is_private(name: str) -> bool:

@@ -168,11 +168,7 @@ action_receipts: Final = Table(
 )
 
 # One row. A copy of the ledger has the same id; `LedgerState.instance` tells the two apart.
-ledger: Final = Table(
-    "ledger",
-    metadata,
-    Column("ledger_id", Uuid, primary_key=True),
-)
+ledger: Final = Table("ledger", metadata, Column("ledger_id", Uuid, primary_key=True))
 
 boards: Final = Table(
     "boards",

@@ -159,12 +159,7 @@ def connect(file: SqliteFile) -> Handle:
 def engine(file: SqliteFile) -> Engine:
     """A SQLAlchemy engine of one handle, for the portable queries and the migrations."""
     return create_engine(
-        "sqlite://",
-        creator=lambda: connect(file),
-        poolclass=QueuePool,
-        pool_size=1,
-        max_overflow=0,
-        hide_parameters=True,
+        "sqlite://", creator=lambda: connect(file), poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True
     )
 
 
