@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict, SlidingLog, TokenBucket
@@ -34,7 +35,7 @@ def use_of(hit: Hit) -> Use:
     return Use(f"rate_limit:{limit.name}:{subject}", limit, hit.units)
 
 
-class MemoryRateLimiter:
+class MemoryRateLimiter(RateLimiter):
     """Windows of the ``subjects_max`` most recently seen subjects and as many places, in this process alone.
 
     Tests may set ``broken``, which `admit` then raises.
@@ -49,14 +50,14 @@ class MemoryRateLimiter:
         self._slots: OrderedDict[str, dict[str, int]] = OrderedDict()
         self._slots_count = 0
 
+    @override
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
-        """Count the hits and take the slot, or nothing."""
         if self.broken is not None:
             raise self.broken
         return self.judge([use_of(hit) for hit in hits], slot)
 
+    @override
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
-        """Give back places."""
         for user_id, holder in slots:
             held = self._slots.get(user_id)
             if held is not None and held.pop(holder, None) is not None:
@@ -144,6 +145,3 @@ class MemoryRateLimiter:
 
 def _new_window(limit: Limit) -> SlidingLog | TokenBucket:
     return SlidingLog() if limit.policy == "sliding" else TokenBucket()
-
-
-_conforms: type[RateLimiter] = MemoryRateLimiter

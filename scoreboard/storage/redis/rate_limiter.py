@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.rate_limiter import RateLimiter
@@ -33,7 +34,7 @@ _REQUESTS_PER_BATCH_MAX: Final = 128
 TOUCHED_PER_SECOND_MAX: Final = 1_000
 
 
-class RedisRateLimiter:
+class RedisRateLimiter(RateLimiter):
     """Limits shared through Redis; judged by ``local`` alone whenever Redis does not answer within ``deadline_ms``."""
 
     _log = Logger()
@@ -49,8 +50,8 @@ class RedisRateLimiter:
         self._touched_s = 0
         self._asks: Batcher[Ask] = Batcher(reactor, self._judge, _REQUESTS_PER_BATCH_MAX)
 
+    @override
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
-        """Count the hits and take the slot, or nothing, in the round trip that is about to leave."""
         uses = [use_of(hit) for hit in hits]
         if not self._client.up:
             self._meter.count("rate_limiter_degraded_total")
@@ -63,11 +64,11 @@ class RedisRateLimiter:
         self._asks.add(Ask(uses, slot, verdict))
         return await verdict
 
+    @override
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
-        """Give places back; those that Redis does not hear of expire."""
         given = list(slots)
         self._local.release(given)
-        self._let_go(given)
+        self._let_go(given)  # what Redis does not hear of expires there
 
     def _touch(self, uses: Sequence[Use]) -> None:
         """Show Redis the windows of a request that it is not asked about, once a second each.
@@ -124,6 +125,3 @@ class RedisRateLimiter:
 
     def _let_go(self, slots: list[tuple[str, str]]) -> None:
         self._client.tell(_RELEASE, [slots_key(user_id) for user_id, _ in slots], [holder for _, holder in slots])
-
-
-_conforms: type[RateLimiter] = RedisRateLimiter

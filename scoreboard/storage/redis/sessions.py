@@ -9,6 +9,7 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.sessions import SessionStore
@@ -26,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(SavedSession).decode
 
 
-class RedisSessionStore:
+class RedisSessionStore(SessionStore):
     """``absent:<pid>:<user id>`` holds an absence for two minutes, or until it is taken."""
 
     def __init__(self, client: RedisClient, clock: IReactorTime, meter: Meter) -> None:
@@ -35,8 +36,8 @@ class RedisSessionStore:
         self._meter = meter
         self._under_way = 0
 
+    @override
     def persist(self, saved_session: SavedSession) -> None:
-        """Write it down, soon; whoever comes back waits behind it on the same link."""
         if self._under_way >= KEEPING_MAX:
             self._meter.count("saved_sessions_dropped_total")
             return
@@ -46,8 +47,8 @@ class RedisSessionStore:
         )
         kept.addErrback(self._not_kept).addBoth(self._done)
 
+    @override
     async def restore(self, pid: str, user_id: str) -> SavedSession | None:
-        """The absence, once."""
         if _PID.fullmatch(pid) is None:
             return None
         self._under_way += 1
@@ -75,6 +76,3 @@ class RedisSessionStore:
 
 def _key(pid: str, user_id: str) -> str:
     return f"absent:{pid}:{user_id}"
-
-
-_conforms: type[SessionStore] = RedisSessionStore
