@@ -1,8 +1,4 @@
-"""Socket writer: bytes go to the socket at once where it takes them, and through the transport's buffer where it does not.
-
-``writeSomeData`` saves a turn of the reactor and two ``epoll_ctl`` for each write that the kernel can take at once, which is
-nearly all of them: 6 µs of 42 for a read of the board. Nothing waits here; what does not fit waits in the transport.
-"""
+"""Socket writer: writes ready bytes to one transport, and knows which of them the client has not read."""
 
 from __future__ import annotations
 
@@ -12,31 +8,11 @@ from typing import Any, Final, Protocol
 from twisted.internet.abstract import FileDescriptor
 
 from scoreboard.net.receive_window import ReceiveWindow
+from scoreboard.socket_first import has_unsent, is_bare, write_socket_first
 
 #: What the kernel takes ahead of what the client has room for (and what it makes one segment of, 64 KiB at most). By itself it
 #: takes megabytes a socket: memory that a client which does not read costs us, and old news that hide it from us.
 UNSENT_BYTES_MAX: Final = 16_384
-
-
-def is_bare(transport: Any) -> bool:
-    """Whether a transport is the socket itself. Where something wraps it, a write to the socket would bypass TLS."""
-    return isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False)
-
-
-def write_socket_first(transport: Any, data: bytes) -> None:
-    """Write to a bare transport: to its socket if nothing waits before the data, to its buffer what does not fit."""
-    if transport.connected and not has_unsent(transport):
-        sent = transport.writeSomeData(data)
-        if sent == len(data):
-            return
-        if sent.__class__ is int:  # else the connection is lost: writing through the reactor lets it find out and say so
-            data = data[sent:]
-    transport.write(data)
-
-
-def has_unsent(transport: Any) -> bool:
-    """Whether a transport holds bytes that its socket has not taken. Twisted has no public name for the two buffers."""
-    return bool(transport.dataBuffer or transport._tempDataBuffer)
 
 
 class FrameSink(Protocol):

@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import txredisapi
 from hiredis import pack_command
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
 from twisted.python.failure import Failure
 
+from scoreboard.socket_first import is_bare, write_socket_first
 from scoreboard.storage.redis.errors import RedisUnavailable as RedisUnavailable
 from scoreboard.storage.redis.errors import refused
 
@@ -67,7 +67,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
 
     def connectionMade(self) -> None:
         """Twisted: connected. Who we are is said by `RedisLink`."""
-        self._socket_first = isinstance(self.transport, FileDescriptor)  # a TLS transport must see every byte itself
+        self._socket_first = is_bare(self.transport)
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
@@ -161,15 +161,10 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         self.lost.callback(None)
 
     def _write(self, packed: bytes) -> None:
-        # Two epoll_ctl calls and a turn of the reactor less than transport.write, as long as nothing waits there already.
-        transport = self.transport
-        if self._socket_first and not transport.dataBuffer and not transport._tempDataBuffer:
-            sent = transport.writeSomeData(packed)
-            if sent.__class__ is int:
-                if sent < len(packed):
-                    transport.write(packed[sent:])
-                return
-        transport.write(packed)
+        if self._socket_first:
+            write_socket_first(self.transport, packed)
+        else:
+            self.transport.write(packed)
 
     def _overdue(self, question: _Question) -> None:
         # The reactor runs timers before it reads sockets: when we ourselves were late, the reply may lie there already.
