@@ -86,8 +86,8 @@ async def _open_redis(context: ServerContext) -> RedisClient:
             await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
     production = settings.environment == "production"
     client = RedisClient(redis_url(settings), context.reactor, context.metrics, refuse_eviction=production)
-    client.open()
-    context.lifecycle.add("RedisClient", client.close)
+    await client.start()
+    context.lifecycle.add("RedisClient", client.stop)
     try:
         await client.reached(REDIS_WAIT_MS)
     except StoreUnavailable as away:

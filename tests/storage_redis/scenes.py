@@ -18,11 +18,12 @@ NOW_MS = 1_790_000_000_000
 
 
 class CountingMeter:
-    """Counts by name and label values, and keeps the last value of each gauge."""
+    """Counts by name and label values, and keeps each gauge's last value and the order of all changes."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.gauges: dict[str, float] = {}
+        self.changes: list[tuple[str, float]] = []
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
         answered = " ".join([name, *labels.values()])
@@ -32,6 +33,7 @@ class CountingMeter:
 
     def gauge(self, name: str, value: float) -> None:
         self.gauges[name] = value
+        self.changes.append((name, value))
 
 
 def the_reactor() -> Any:
@@ -44,12 +46,12 @@ def the_reactor() -> Any:
 async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisClient]:
     """A link that is up, closed in the end."""
     link = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
-    link.open()
+    await link.start()
     try:
         await link.reached(2_000)
         yield link
     finally:
-        await link.close()
+        await link.stop()
 
 
 @contextmanager

@@ -165,7 +165,7 @@ def test_a_redis_that_reads_its_file_is_not_asked_until_it_has(start: Callable[.
         link = RedisClient(server.url, the_reactor(), CountingMeter())
         server.kill()
         server.launch("--key-load-delay", "100")
-        link.open()
+        await link.start()
         seen = set()
         for _ in range(400):
             seen.add(link.conditions()[0].reason)
@@ -174,7 +174,7 @@ def test_a_redis_that_reads_its_file_is_not_asked_until_it_has(start: Callable[.
             await passed(5)
         await link.reached(5_000)
         assert "Redis cannot be asked: LOADING: Redis reads its file" in seen
-        await link.close()
+        await link.stop()
 
     run(main)
 

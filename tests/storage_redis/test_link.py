@@ -42,7 +42,7 @@ def test_what_is_asked_while_redis_is_away_fails_at_once_and_is_never_queued(own
     async def main() -> None:
         own_server.kill()
         link = RedisClient(own_server.url, the_reactor(), CountingMeter())
-        link.open()
+        await link.start()
         started = now_ms()
         assert await kind_of(link.call("INCR", "n")) == "AWAY"
         assert await kind_of(link.ping()) == "AWAY"
@@ -51,17 +51,17 @@ def test_what_is_asked_while_redis_is_away_fails_at_once_and_is_never_queued(own
         own_server.start()
         await link.reached(2_000)
         assert await link.call("GET", "n") is None
-        await link.close()
+        await link.stop()
 
     run(main)
 
 
 def test_after_a_crash_it_reconnects_within_a_second_and_says_so(own_server: RedisServer) -> None:
     async def main() -> None:
-        answered: list[str] = []
-        async with linked(own_server.url) as link:
-            link.on_up(lambda: answered.append("up"))
-            link.on_down(lambda: answered.append("down"))
+        meter, ups = CountingMeter(), list[str]()
+        async with linked(own_server.url, meter) as link:
+            link.on_up(lambda: ups.append("up"))
+            meter.changes.clear()
             run_before = link.run_id
             own_server.kill()
             await until(lambda: not link.up)
@@ -74,7 +74,7 @@ def test_after_a_crash_it_reconnects_within_a_second_and_says_so(own_server: Red
             assert now_ms() - started < 1_000
             assert link.run_id != run_before
             await link.ping()
-        assert answered == ["down", "up", "down"]
+        assert (meter.changes, ups) == ([("redis_up", 0), ("redis_up", 1), ("redis_up", 0)], ["up"])
 
     run(main)
 
@@ -172,13 +172,13 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
         ):
             link = RedisClient(wrong, the_reactor(), CountingMeter())
             with logged("RedisClient") as text_lines:
-                link.open()
+                await link.start()
                 with pytest.raises(RedisMisconfigured) as refused:
                     await link.reached(400)
             assert str(refused.value) == why
             assert text_lines == [f"warn Redis cannot be asked: {why} ({server.socket})"]
             assert (link.misconfigured, link.conditions()[0].reason) == (True, f"Redis cannot be asked: {why}")
-            await link.close()
+            await link.stop()
         async with linked(server.url + "?db=3&password=open%20sesame") as link:
             await link.call("SET", "where", "three")
             await link.call("SELECT", 0)
@@ -193,12 +193,12 @@ def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> 
 def test_a_password_for_a_redis_that_has_none_is_named(own_server: RedisServer) -> None:
     async def main() -> None:
         link = RedisClient(own_server.url + "?password=open", the_reactor(), CountingMeter())
-        link.open()
+        await link.start()
         with pytest.raises(
             RedisMisconfigured, match=r"^REDIS_URL \(or REDIS_PASSWORD\): a password is set, and this Redis has none$"
         ):
             await link.reached(400)
-        await link.close()
+        await link.stop()
 
     run(main)
 
@@ -216,20 +216,20 @@ def test_urls_are_read_as_redis_py_writes_them() -> None:
 def test_a_subscriber_hears_again_after_a_restart(own_server: RedisServer) -> None:
     async def main() -> None:
         received: list[bytes] = []
-        falls: list[str] = []
-        async with linked(own_server.url) as link:
+        meter = CountingMeter()
+        async with linked(own_server.url, meter) as link:
             link.subscribe("news", received.append)
-            link.on_down(lambda: falls.append("down"))
             for message in ("one", "two"):
                 await until(lambda: own_server.tell("PUBSUB", "NUMSUB", "news") != "" and _subscribed(own_server))
                 await link.call("PUBLISH", "news", message)
                 await until(lambda: received != [])
                 assert received == [message.encode()]
                 received.clear()
+                meter.changes.clear()
                 own_server.kill()
                 own_server.start()
-                await until(lambda: falls != [])  # or what is asked next may still be asked of the one that was killed
-                falls.clear()
+                # or what is asked next may still be asked of the one that was killed
+                await until(lambda: ("redis_up", 0) in meter.changes)
                 await link.reached(2_000)
 
     run(main)
@@ -244,13 +244,13 @@ def test_a_closed_link_leaves_nothing_behind(own_server: RedisServer) -> None:
         await passed(0)
         before = the_reactor().getDelayedCalls()
         link = RedisClient(own_server.url, the_reactor(), CountingMeter())
-        await link.close()
+        await link.stop()
         for wait_ms in (0, 5, 60):
             link = RedisClient(own_server.url, the_reactor(), CountingMeter())
             link.subscribe("news", lambda _: None)
-            link.open()
+            await link.start()
             await passed(wait_ms)
-            await link.close()
+            await link.stop()
             assert not link.up
         assert the_reactor().getDelayedCalls() == before
 

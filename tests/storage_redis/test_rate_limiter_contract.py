@@ -84,7 +84,7 @@ def in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: int = 
         server.flush()
         fake_time = FakeTime()
         link = ClockedClient(server.url, fake_time)
-        link.open()
+        await link.start()
         await link.reached(2_000)
         rate_limiter = RedisRateLimiter(
             link, MemoryRateLimiter(fake_time.now_ms, local_subjects_max), the_reactor(), CountingMeter()
@@ -92,7 +92,7 @@ def in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: int = 
         try:
             await scenario(Hall(rate_limiter, fake_time, lambda: passed(10)))
         finally:
-            await link.close()
+            await link.stop()
 
     run(main)
 

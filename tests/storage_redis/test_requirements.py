@@ -57,7 +57,7 @@ def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: s
         server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without a limit it evicts nothing
         link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
         with logged("RedisFailures") as text_lines:
-            link.open()
+            await link.start()
             await link.reached(2_000)
             assert (link.eviction, condition(link, "redis_eviction")) == ("", (True, ""))
             server.tell("CONFIG", "SET", "maxmemory", "1gb")
@@ -70,7 +70,7 @@ def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: s
             assert text_lines == [f"error {expected}"]
             server.tell("CONFIG", "SET", "maxmemory-policy", "noeviction")
             await until(lambda: link.eviction == "")
-            await link.close()
+            await link.stop()
 
     run(main)
 
@@ -160,7 +160,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
     async def main() -> None:
         with logged("RedisFailures", "RedisClient") as text_lines:
             link = RedisClient(url, the_reactor(), CountingMeter())
-            link.open()
+            await link.start()
             await passed(600)
             if link.up:
                 board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
@@ -169,7 +169,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
                         await drawn_and_read(board)
                     assert isinstance(refused.value, RedisUnavailable)
                     assert refused.value.kind == "NOPERM"
-            await link.close()
+            await link.stop()
         found = [text_line for text_line in text_lines if named in text_line]
         assert len(found) == 1, text_lines
 

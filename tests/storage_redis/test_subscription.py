@@ -86,11 +86,10 @@ def test_connections_that_all_go_silent_under_an_idle_process_are_made_again(
     proxied: RedisProxy, redis_server: RedisServer
 ) -> None:
     async def main() -> None:
-        async with subscribed(proxied.url) as (link, listener):
-            falls: list[str] = []
-            link.on_down(lambda: falls.append("down"))
+        meter = CountingMeter()
+        async with subscribed(proxied.url, meter) as (link, listener):
             assert proxied.silence() == 2
-            await until(lambda: falls != [] and link.up and listener.missed == 2, NOTICED_MS)
+            await until(lambda: ("redis_up", 0) in meter.changes and link.up and listener.missed == 2, NOTICED_MS)
             await hears(listener, redis_server, "again")
 
     run(main)

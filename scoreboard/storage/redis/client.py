@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import resources
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, TimeoutError, fail
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, RedisConnection, address
 from scoreboard.storage.redis.errors import RECONNECT, RedisMisconfigured, RedisUnavailable, worded
@@ -63,19 +65,18 @@ class RedisClient:
         self._misconfigured: RedisMisconfigured | None = None
         self._eviction = ""
         self._failures = RedisFailures(meter, reactor)
-        self._opened = False
+        self._started = False
         self._connection = RedisConnection(
             reactor,
+            meter,
             self._where,
             lambda: RedisProtocol(reactor, self._unheard),
             on_connect=self._on_connect,
             check=self._check,
-            on_disconnect=self._on_disconnect,
-            complain=self._complain,
+            on_down=self._on_down,
         )
         self._subscriptions: list[RedisSubscription] = []
         self._when_up: list[Callable[[], None]] = []
-        self._when_down: list[Callable[[], None]] = []
 
     @property
     def up(self) -> bool:
@@ -118,16 +119,12 @@ class RedisClient:
         """Call ``callback`` each time that Redis can be asked (again)."""
         self._when_up.append(callback)
 
-    def on_down(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` each time that Redis can be asked no more."""
-        self._when_down.append(callback)
-
-    def open(self) -> None:
-        """Begin to connect, and stay connected until `close`."""
-        self._opened = True
-        self._connection.start()
+    async def start(self) -> None:
+        """Begin to connect, and stay connected until `stop`."""
+        self._started = True
+        await self._connection.start()
         for subscription in self._subscriptions:
-            subscription.start()
+            await subscription.start()
 
     async def reached(self, within_ms: int) -> None:
         """Return as soon as Redis can be asked; raise RedisUnavailable if that takes too long (the link goes on trying).
@@ -137,22 +134,18 @@ class RedisClient:
         if self.up:
             return
         risen: Deferred[None] = Deferred()
-
-        def callback() -> None:
-            risen.callback(None)
-
+        callback = partial(risen.callback, None)
         self._when_up.append(callback)
-        timer = self._reactor.callLater(within_ms / 1000, lambda: risen.errback(self._away()))
         try:
-            await risen
+            await risen.addTimeout(within_ms / 1000, self._reactor)
+        except TimeoutError:
+            raise self._away() from None
         finally:
             self._when_up.remove(callback)
-            if timer.active():
-                timer.cancel()
 
-    async def close(self) -> None:
-        """Hang up for good."""
-        self._opened = False
+    async def stop(self) -> None:
+        """Disconnect for good."""
+        self._started = False
         await self._connection.stop()
         for subscription in self._subscriptions:
             await subscription.stop()
@@ -188,15 +181,15 @@ class RedisClient:
         await self.call("PING")
 
     def subscribe(self, channel: str, on_message: Callable[[bytes], None], missed: Callable[[], None] | None = None) -> None:
-        """Hand every message on a channel to ``hear``, from `open` until `close`, on a connection of its own.
+        """Hand every message on a channel to ``hear``, from `start` until `stop`, on a connection of its own.
 
         What is published while that connection is down is never heard: ``missed`` is called each time that it stands (again),
         the first time as well, so that its owner can read what it may have missed.
         """
         subscription = RedisSubscription(self, self._reactor, self._meter, self._where, channel, on_message, missed)
         self._subscriptions.append(subscription)
-        if self._opened:
-            subscription.start()
+        if self._started:
+            run_in_background("redis_subscription", subscription.start(), self._meter)
 
     async def _on_connect(self, protocol: RedisProtocol) -> None:
         info = read_info(await protocol.ask(("INFO",), GREETING_S))
@@ -228,17 +221,13 @@ class RedisClient:
         if info.eviction:
             self._failures.once(info.eviction, LogLevel.error if self._refuse_eviction else LogLevel.warn)
 
-    def _on_disconnect(self, why: RedisUnavailable) -> None:
-        self._protocol = None
-        self._meter.gauge("redis_up", 0)
-        self._complain(why)
-        for callback in list(self._when_down):
-            callback()
-
-    def _complain(self, trouble: Exception) -> None:
+    def _on_down(self, trouble: Exception) -> None:
+        if self._protocol is not None:
+            self._protocol = None
+            self._meter.gauge("redis_up", 0)
         said = worded(trouble)
         self._misconfigured = trouble if isinstance(trouble, RedisMisconfigured) else None
-        if self._opened and said != self._trouble:  # once, not four times a second
+        if self._started and said != self._trouble:  # once, not four times a second
             self._trouble = said
             self._log.warn("Redis cannot be asked: {trouble} ({where})", trouble=said, where=self._where.words)
 

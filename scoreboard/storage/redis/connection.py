@@ -1,7 +1,10 @@
-"""One connection to Redis that is kept: made in the background, introduced, checked twice a second, and made anew when lost.
+"""A connection to Redis that is kept: opened in the background, prepared, checked twice a second, replaced when it is lost.
 
-A connection whose other end went silent (a stopped Redis, a proxy that forgot it, a cable) looks open for ever, and an idle
-process asks nothing: only a check with a deadline notices.
+The check has a deadline, because a connection whose other end went silent (a stopped Redis, a proxy that forgot it, a cable)
+looks open for ever, and an idle process sends no commands that would show it.
+
+This is not Twisted's ClientService, because that one raises NoTransition for each connection that is lost or refused while it is
+prepared (a replica, a wrong password), logs each attempt, and has no public way to retry at once.
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.task import deferLater
-from twisted.logger import Logger
 
+from scoreboard.background import run_in_background
+from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.errors import RedisUnavailable
 from scoreboard.storage.redis.protocol import Argument, RedisProtocol
 
@@ -69,84 +73,93 @@ def address(url: str, reactor: Any) -> Address:
 
 
 class RedisConnection:
-    """Keeps a connection.
+    """Keeps one connection from `start` until `stop`.
 
-    ``rise`` has each new one to itself and makes it useful; ``check`` is called again and again while it lasts and raises
-    RedisUnavailable when it should be replaced; ``sink`` gets the reason when a useful one is gone, ``complain`` the reason
-    why there is none.
+    ``on_connect`` prepares each new connection; ``check`` is called again and again while it lasts and raises RedisUnavailable
+    when it should be replaced; ``on_down`` gets the reason when an attempt failed or a connection ended.
+    A failure that neither Redis nor the network causes is reported as one of background work, and the connection is replaced.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
         reactor: Any,
+        meter: Meter,
         where: Address,
         build: Callable[[], RedisProtocol],
         *,
         on_connect: Callable[[Any], Awaitable[None]],
         check: Callable[[Any], Awaitable[None]],
-        on_disconnect: Callable[[RedisUnavailable], None],
-        complain: Callable[[Exception], None],
+        on_down: Callable[[Exception], None],
     ) -> None:
         self._reactor = reactor
+        self._meter = meter
         self._where = where
         self._factory = Factory.forProtocol(build)
         self._factory.noisy = False
-        self._on_connect, self._check, self._on_disconnect, self._complain = on_connect, check, on_disconnect, complain
+        self._on_connect, self._check, self._on_down = on_connect, check, on_down
         self._protocol: RedisProtocol | None = None
         self._stopped = False
+        self._pause_s = _RETRY_FIRST_S
         self._keeping: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to connect."""
-        self._keeping = ensureDeferred(self._keep())
+        self._keeping = run_in_background("redis_connection", self._keep(), self._meter)
+
+    async def stop(self) -> None:
+        """Disconnect for good; returns when the connection is gone."""
+        self._stopped = True
+        if self._keeping is not None:
+            if self._protocol is not None:
+                self._protocol.hang_up()
+            else:
+                self._keeping.cancel()
+            await self._keeping
 
     def retry_now(self) -> None:
-        """Try at once if the next attempt waits for its time."""
+        """Start the next attempt at once, if it waits for its time."""
         if self._pausing is not None:
             self._pausing.cancel()
 
     def hang_up(self, why: RedisUnavailable) -> None:
-        """Drop the connection, if there is one, and make another."""
+        """Drop the connection, if there is one, and open another."""
         if self._protocol is not None:
             self._protocol.hang_up(why)
 
-    async def stop(self) -> None:
-        """Hang up for good; returns when the connection is gone."""
-        self._stopped = True
-        if self._keeping is None:
-            return
-        if self._protocol is not None:
-            self._protocol.hang_up()
-        else:
-            self._keeping.cancel()
-        with suppress(CancelledError):
-            await self._keeping
-
     async def _keep(self) -> None:
-        pause_s = _RETRY_FIRST_S
         while not self._stopped:
-            try:
-                self._protocol = protocol = cast(RedisProtocol, await self._where.endpoint.connect(self._factory))
-                for word in self._where.introduction:
-                    await protocol.ask(word, GREETING_S)
-                await self._on_connect(protocol)
-            except Exception as trouble:  # whatever it was: say so and try again
-                if self._protocol is not None:
-                    self._protocol.hang_up()
-                self._complain(trouble)
-            else:
-                pause_s = _RETRY_FIRST_S
-                checking = ensureDeferred(self._keep_checking(protocol))
-                await protocol.lost
-                checking.cancel()
-                self._on_disconnect(protocol.ended or RedisUnavailable("LOST", "the connection was lost"))
+            await run_in_background("redis_connection", self._keep_one(), self._meter)
             self._protocol = None
             if not self._stopped:
-                await self._pause(pause_s)
-            pause_s = _RETRY_S
+                self._pausing = deferLater(self._reactor, self._pause_s)
+                with suppress(CancelledError):  # `retry_now`, or stopping
+                    await self._pausing
+                self._pausing = None
+            self._pause_s = _RETRY_S
+
+    async def _keep_one(self) -> None:
+        """One connection, from the attempt to its end."""
+        try:
+            self._protocol = protocol = cast(RedisProtocol, await self._where.endpoint.connect(self._factory))
+        except Exception as trouble:  # the network's many classes, and the end of an attempt by `stop`
+            self._on_down(trouble)
+            return
+        try:
+            for command in self._where.introduction:
+                await protocol.ask(command, GREETING_S)
+            await self._on_connect(protocol)
+        except Exception as trouble:
+            protocol.hang_up()
+            self._on_down(trouble)
+            if not isinstance(trouble, RedisUnavailable):
+                raise
+            return
+        self._pause_s = _RETRY_FIRST_S
+        checking = run_in_background("redis_check", self._keep_checking(protocol), self._meter)
+        await protocol.lost
+        checking.cancel()
+        self._on_down(protocol.ended or RedisUnavailable("LOST", "the connection was lost"))
 
     async def _keep_checking(self, protocol: RedisProtocol) -> None:
         try:
@@ -158,13 +171,5 @@ class RedisConnection:
         except RedisUnavailable as trouble:
             protocol.hang_up(trouble)
         except Exception as fault:
-            self._log.failure("the check of a connection to Redis failed")
             protocol.hang_up(RedisUnavailable("ERR", f"its check failed: {fault}"))
-
-    async def _pause(self, seconds: float) -> None:
-        self._pausing = deferLater(self._reactor, seconds)
-        try:
-            with suppress(CancelledError):  # `retry_now`, or stopping
-                await self._pausing
-        finally:
-            self._pausing = None
+            raise

@@ -73,17 +73,17 @@ class RedisSubscription:
         self._down_since_s: float | None = reactor.seconds()
         self._connection = RedisConnection(
             reactor,
+            meter,
             where,
             self._build,
             on_connect=self._on_connect,
             check=self._check,
-            on_disconnect=self._on_disconnect,
-            complain=self._complain,
+            on_down=self._on_down,
         )
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to subscribe."""
-        self._connection.start()
+        await self._connection.start()
 
     async def stop(self) -> None:
         """Hear nothing any more."""
@@ -156,12 +156,10 @@ class RedisSubscription:
                 self._unreadable = True
                 self._log.failure("a message on {channel} cannot be read", channel=self._channel)
 
-    def _on_disconnect(self, why: RedisUnavailable) -> None:
-        self._down_since_s = self._reactor.seconds()
-        self._meter.gauge("redis_subscription_up", 0)
-        self._complain(why)
-
-    def _complain(self, trouble: Exception) -> None:
+    def _on_down(self, trouble: Exception) -> None:
+        if self._down_since_s is None:
+            self._down_since_s = self._reactor.seconds()
+            self._meter.gauge("redis_subscription_up", 0)
         kind = trouble.kind if isinstance(trouble, RedisUnavailable) else ""
         said = worded(trouble)
         if self._trouble in ("closed", said):
