@@ -16,8 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, cast
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError, ProcessExitedAlready
 from twisted.internet.protocol import Factory, ProcessProtocol
@@ -25,6 +24,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 
+from scoreboard.background import Loop, run_in_background
+from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.errors import UNANSWERED, RedisHasNoSpace, RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, redis_binary
 from scoreboard.storage.redis.protocol import RedisProtocol
@@ -62,8 +63,8 @@ class EmbeddedRedisBusy(Exception):
     """Another server uses this data directory."""
 
 
-class EmbeddedRedis(Service):
-    """The child and its keeper; ``url`` says how to reach it.
+class EmbeddedRedis:
+    """The child process, from `start` until `stop`.
 
     A child that does not end on SIGTERM is killed after ``patience_s``; one that answers nothing for ``hung_s`` is killed and
     started again.
@@ -71,24 +72,22 @@ class EmbeddedRedis(Service):
 
     _log = Logger()
 
-    def __init__(self, data_dir: Path, reactor: Any, *, patience_s: float = 5.0, hung_s: float = _HUNG_S) -> None:
+    def __init__(self, data_dir: Path, reactor: Any, meter: Meter, *, patience_s: float = 5.0, hung_s: float = _HUNG_S) -> None:
         self._paths = EmbeddedRedisPaths(data_dir)
-        self.url = self._paths.url
         self._reactor = reactor
+        self._meter = meter
         self._patience_s = patience_s
         self._hung_s = hung_s
+        self._watch = Loop("embedded_redis_watch", self._kill_if_hung, min(_ASK_PAUSE_S, hung_s / 5), clock=reactor, meter=meter)
         self._child: _Child | None = None
+        self._answered_s = 0.0
+        self._started = False
         self._keeping: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
         self._unsigned = False
 
-    @property
-    def pid(self) -> int | None:
-        """The child's process id while there is one."""
-        return None if self._child is None else self._child.pid
-
-    def startService(self) -> None:
+    async def start(self) -> None:
         """Start the child.
 
         Raises EmbeddedRedisBusy if another server uses the directory, RedisUnusable if we cannot, RedisHasNoSpace on a full disk.
@@ -101,8 +100,9 @@ class EmbeddedRedis(Service):
         except Exception:
             directory_lock.release()
             raise
-        super().startService()
-        self._keeping = ensureDeferred(self._keep(directory_lock)).addErrback(self._not_kept)
+        self._started = True
+        self._keeping = run_in_background("embedded_redis", self._keep(directory_lock), self._meter)
+        self._watch.start()
 
     def _take(self, directory_lock: DirectoryLock) -> None:
         """Take the lock, or find that only a dead server's child still holds it."""
@@ -110,24 +110,13 @@ class EmbeddedRedis(Service):
             directory_lock.sign(os.getpid(), 0)  # on a full disk this is known now, and not when the child runs
             return
         owners = directory_lock.signed()
-        if owners is not None and _lives(owners[0]):
+        if owners is not None and Path("/proc", str(owners[0])).exists():
             raise EmbeddedRedisBusy(f"{self._paths.directory} is in use by another server (process {owners[0]})")
 
-    def stopService(self) -> Deferred[None]:
-        """Tell the child to stop; fires when it has ended."""
-        super().stopService()
-        return ensureDeferred(self._stop())
-
-    def ready(self) -> Deferred[None]:
-        """Fires when Redis accepts connections."""
-        waiting: Deferred[None] = Deferred()
-        if self._child is not None and self._child.accepting:
-            waiting.callback(None)
-        else:
-            self._waiting.append(waiting)
-        return waiting
-
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """Stop the child; returns when it has ended."""
+        self._started = False
+        self._watch.stop()
         if self._pausing is not None:
             self._pausing.cancel()
         if self._child is not None:
@@ -139,36 +128,47 @@ class EmbeddedRedis(Service):
         if self._keeping is not None:
             await self._keeping
 
+    def ready(self) -> Deferred[None]:
+        """Fires when Redis accepts connections."""
+        waiting: Deferred[None] = Deferred()
+        if self._child is not None and self._child.accepting:
+            waiting.callback(None)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
     async def _keep(self, directory_lock: DirectoryLock) -> None:
         await self._outlive_orphan(directory_lock)
         pause_s = _RESTART_S_MIN
-        while self.running:
-            was_ready, why = await self._run_child(directory_lock)
-            if self.running:
-                pause_s = _RESTART_S_MIN if was_ready else min(pause_s * 2, _RESTART_S_MAX)
-                self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=why, pause=pause_s)
+        while self._started:
+            child = _Child(self._accepting)
+            await run_in_background("embedded_redis", self._run_child(child, directory_lock), self._meter)
+            self._child = None
+            if self._started:
+                pause_s = _RESTART_S_MIN if child.accepting else min(pause_s * 2, _RESTART_S_MAX)
+                self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=child.why, pause=pause_s)
                 await self._pause(pause_s)
         directory_lock.release()
 
-    async def _run_child(self, directory_lock: DirectoryLock) -> tuple[bool, str]:
-        """One child, from its start to its end: whether it was ready, and why it ended or could not be started."""
+    async def _run_child(self, child: _Child, directory_lock: DirectoryLock) -> None:
+        """One child, from its start to its end."""
         try:
-            self._child = child = self._spawn(directory_lock)
+            self._spawn(child, directory_lock)
         except OSError as trouble:  # no more processes or descriptors: that may pass
-            return False, f"it cannot be started ({trouble.strerror or type(trouble).__name__})"
-        self._sign(directory_lock, child)
-        watching = ensureDeferred(self._watch(child))
-        await child.ended
-        watching.cancel()
-        self._child = None
-        if self.running and child.spoiled:
+            child.why = f"it cannot be started ({trouble.strerror or type(trouble).__name__})"
+            return
+        self._child, self._answered_s = child, self._reactor.seconds()
+        try:
+            self._sign(directory_lock, child)
+        finally:
+            await child.ended
+        if self._started and child.spoiled:
             self._set_aside()
-        return child.accepting, child.why
 
     def _sign(self, directory_lock: DirectoryLock, child: _Child) -> None:
         """Note the child's process id. Where that cannot be written, only the end of an orphan takes longer."""
         try:
-            directory_lock.sign(os.getpid(), child.pid)
+            directory_lock.sign(os.getpid(), child.transport.pid)
         except (RedisHasNoSpace, RedisUnusable) as trouble:
             if not self._unsigned:
                 self._log.warn("{trouble}", trouble=str(trouble))
@@ -183,50 +183,39 @@ class EmbeddedRedis(Service):
         except OSError as trouble:  # then the next child ends as this one did, and it is tried again
             self._log.warn("{file} cannot be set aside: {why}", file=str(self._paths.file), why=trouble.strerror)
 
-    def _not_kept(self, failure: Failure) -> None:
-        self._log.failure("the embedded Redis is not kept any more", failure=failure)
-
-    async def _watch(self, child: _Child) -> None:
-        """Kill the child if it hangs. Never raises."""
-        answered_s = self._reactor.seconds()
-        try:
-            while True:
-                await deferLater(self._reactor, min(_ASK_PAUSE_S, self._hung_s / 5))
-                if await self._answers():
-                    answered_s = self._reactor.seconds()
-                    continue
-                silent_s = self._reactor.seconds() - answered_s
-                if silent_s >= self._hung_s * (1 if child.accepting else _STARTING_FACTOR):
-                    self._log.error("the embedded Redis answers nothing for {silent_s:.0f} s: it is killed", silent_s=silent_s)
-                    child.signal("KILL")
-                    return
-        except CancelledError:  # the child ended
-            pass
-        except Exception:
-            self._log.failure("the embedded Redis is not watched any more")
+    async def _kill_if_hung(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        if await self._answers():
+            self._answered_s = self._reactor.seconds()
+            return
+        silent_s = self._reactor.seconds() - self._answered_s
+        if silent_s >= self._hung_s * (1 if child.accepting else _STARTING_FACTOR):
+            self._log.error("the embedded Redis answers nothing for {silent_s:.0f} s: it is killed", silent_s=silent_s)
+            child.signal("KILL")
 
     async def _answers(self) -> bool:
         """Whether the child answers on a connection of its own; an error is an answer."""
         endpoint = UNIXClientEndpoint(self._reactor, str(self._paths.socket), timeout=_ANSWER_S_MAX)
         factory = Factory.forProtocol(lambda: RedisProtocol(self._reactor))
         factory.noisy = False
-        protocol: RedisProtocol | None = None
         try:
             protocol = cast(RedisProtocol, await endpoint.connect(factory))
+        except (ConnectError, OSError):
+            return False
+        try:
             await protocol.ask(("PING",), _ANSWER_S_MAX)
         except RedisUnavailable as trouble:
             return trouble.kind not in UNANSWERED
-        except (ConnectError, OSError):
-            return False
         finally:
-            if protocol is not None:
-                protocol.hang_up()
+            protocol.hang_up()
         return True
 
     async def _outlive_orphan(self, directory_lock: DirectoryLock) -> None:
         # Our forerunner was killed; its child was told to stop, and may still be writing its file.
         patience_s = self._patience_s
-        while self.running and not directory_lock.acquire():
+        while self._started and not directory_lock.acquire():
             if patience_s <= 0:
                 _kill_redis(directory_lock.signed(), self._paths)
             patience_s -= 0.05
@@ -238,13 +227,11 @@ class EmbeddedRedis(Service):
             await self._pausing
         self._pausing = None
 
-    def _spawn(self, directory_lock: DirectoryLock) -> _Child:
-        child = _Child(self._accepting)
+    def _spawn(self, child: _Child, directory_lock: DirectoryLock) -> None:
         arguments = [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid()), *self._paths.command()]
         # Descriptor 3 is the lock: the claim outlasts us for as long as the child does.
         fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: directory_lock.descriptor}
         self._reactor.spawnProcess(child, sys.executable, arguments, env={}, childFDs=fds)
-        return child
 
     def _accepting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -265,11 +252,6 @@ class _Child(ProcessProtocol):
         self.why = ""
         self._tell_accepting = tell_accepting
         self._rest = b""
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return int(self.transport.pid)
 
     def signal(self, name: str) -> None:
         """Send a signal, if there is still someone to receive it."""
@@ -300,16 +282,6 @@ class _Child(ProcessProtocol):
         if "ready to accept connections" in said:
             self.accepting = True
             self._tell_accepting()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _kill_redis(owners: tuple[int, int] | None, paths: EmbeddedRedisPaths) -> None:
