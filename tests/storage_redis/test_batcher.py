@@ -6,6 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from scoreboard.storage.redis.batcher import Batcher
+from tests.storage_redis.scenes import CountingMeter
 
 
 class Rides:
@@ -15,7 +16,7 @@ class Rides:
         self.clock = Clock()
         self.departed: list[list[str]] = []
         self.under_way: list[Deferred[None]] = []
-        self.batcher: Batcher[str] = Batcher(self.clock, self._flush, batch_max)
+        self.batcher: Batcher[str] = Batcher(self.clock, CountingMeter(), self._flush, batch_max)
 
     def _flush(self, items: list[str]) -> Deferred[Any]:
         self.departed.append(items)

@@ -104,6 +104,17 @@ def test_after_three_silent_calls_in_a_row_it_hangs_up_and_nothing_is_asked_any_
     assert clock.getDelayedCalls() == []
 
 
+def test_a_command_that_cannot_be_encoded_raises_and_later_replies_answer_their_own_commands() -> None:
+    protocol, _ = wired(Clock())
+    first = outcome_of(protocol.ask(("A",), 1))
+    for send in (lambda: protocol.ask(("GET", "\ud800"), 1), lambda: protocol.tell(("GET", "\ud800"))):
+        with pytest.raises(UnicodeEncodeError):
+            send()
+    second = outcome_of(protocol.ask(("B",), 1))
+    protocol.dataReceived(b"+a\r\n+b\r\n")
+    assert (first, second) == ([b"a"], [b"b"])
+
+
 def test_what_is_told_travels_with_the_next_question_and_its_reply_is_nobodys() -> None:
     clock = Clock()
     protocol, text_line = wired(clock)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scoreboard.background import FAILURES_METRIC, Counter
 
 T = TypeVar("T")
 
@@ -18,8 +22,11 @@ class Batcher(Generic[T]):
     over. One alone waits for nobody. A full load of ``seats_max`` leaves at once.
     """
 
-    def __init__(self, reactor: IReactorTime, flush: Callable[[list[T]], Deferred[Any]], batch_max: int) -> None:
+    _log = Logger()
+
+    def __init__(self, reactor: IReactorTime, meter: Counter, flush: Callable[[list[T]], Deferred[Any]], batch_max: int) -> None:
         self._reactor = reactor
+        self._meter = meter
         self._flush_items = flush
         self._batch_max = batch_max
         self._waiting: list[T] = []
@@ -47,7 +54,16 @@ class Batcher(Generic[T]):
     def _flush(self) -> None:
         items, self._waiting = self._waiting, []
         self._flushes += 1
-        self._flush_items(items).addBoth(self._flushed)
+        try:
+            flushed = self._flush_items(items)
+        except Exception:
+            flushed = fail()
+        flushed.addCallbacks(self._flushed, self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("a batch failed", failure)
+        self._meter.count(FAILURES_METRIC, task="redis_batch")
+        self._flushed(None)
 
     def _flushed(self, _: Any) -> None:
         self._flushes -= 1

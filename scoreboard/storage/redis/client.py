@@ -55,7 +55,7 @@ class RedisClient:
 
     def __init__(self, url: str, reactor: Any, meter: Meter, *, deadline_ms: int = 400, refuse_eviction: bool = False) -> None:
         self._reactor = reactor
-        self._meter = meter
+        self.meter = meter
         self._deadline_s = deadline_ms / 1000
         self._refuse_eviction = refuse_eviction
         self._where = address(url, reactor)
@@ -186,10 +186,10 @@ class RedisClient:
         What is published while that connection is down is never heard: ``missed`` is called each time that it stands (again),
         the first time as well, so that its owner can read what it may have missed.
         """
-        subscription = RedisSubscription(self, self._reactor, self._meter, self._where, channel, on_message, missed)
+        subscription = RedisSubscription(self, self._reactor, self.meter, self._where, channel, on_message, missed)
         self._subscriptions.append(subscription)
         if self._started:
-            run_in_background("redis_subscription", subscription.start(), self._meter)
+            run_in_background("redis_subscription", subscription.start(), self.meter)
 
     async def _on_connect(self, protocol: RedisProtocol) -> None:
         info = read_info(await protocol.ask(("INFO",), GREETING_S))
@@ -197,7 +197,7 @@ class RedisClient:
         self._run_id = info.run_id
         self._protocol, self._trouble, self._misconfigured = protocol, "", None
         self._log.info("Redis can be asked")
-        self._meter.gauge("redis_up", 1)
+        self.meter.gauge("redis_up", 1)
         self._judge_eviction(info)
         for callback in list(self._when_up):
             callback()
@@ -224,7 +224,7 @@ class RedisClient:
     def _on_down(self, trouble: Exception) -> None:
         if self._protocol is not None:
             self._protocol = None
-            self._meter.gauge("redis_up", 0)
+            self.meter.gauge("redis_up", 0)
         said = worded(trouble)
         self._misconfigured = trouble if isinstance(trouble, RedisMisconfigured) else None
         if self._started and said != self._trouble:  # once, not four times a second

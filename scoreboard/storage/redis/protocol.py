@@ -62,7 +62,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         self._questions: deque[_Question] = deque()
         self._silent = 0
         self._socket_first = False
-        self._unawaited: list[tuple[Any, ...]] = []
+        self._unawaited: list[tuple[tuple[Any, ...], bytes]] = []
         self._telling: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
@@ -80,16 +80,17 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         if not self.connected:
             answer.errback(RedisUnavailable("LOST", "the connection is closing"))
             return answer
-        unawaited = self._take_unawaited()
+        packed = pack_command(command)  # first: where it raises, no reply is expected
+        packed = self._take_unawaited() + packed
         self._questions.append(question)
         question.timer = self._reactor.callLater(deadline_s, self._overdue, question)
-        self._write(unawaited + pack_command(command))
+        self._write(packed)
         return answer
 
     def tell(self, command: tuple[Any, ...]) -> None:
         """Send a command soon, before any later question; nobody waits for its reply. Dropped when too much waits already."""
         if self.connected and len(self._unawaited) < UNAWAITED_MAX:
-            self._unawaited.append(command)
+            self._unawaited.append((command, pack_command(command)))
             if self._telling is None:
                 self._telling = self._reactor.callLater(UNAWAITED_WAIT_S, self._send_unawaited)
 
@@ -102,11 +103,11 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         if not self._unawaited:
             return b""
         unawaited, self._unawaited = self._unawaited, []
-        self._questions.extend([_Question(command) for command in unawaited])
+        self._questions.extend([_Question(command) for command, _ in unawaited])
         if self._telling is not None and self._telling.active():
             self._telling.cancel()
         self._telling = None
-        return b"".join([pack_command(command) for command in unawaited])
+        return b"".join([packed for _, packed in unawaited])
 
     def hang_up(self, why: RedisUnavailable | None = None) -> None:
         """Drop the connection without waiting for what is under way. ``why`` becomes the reason of its end, if it has none."""

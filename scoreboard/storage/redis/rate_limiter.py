@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.errors import StoreUnavailable
@@ -48,7 +49,7 @@ class RedisRateLimiter(RateLimiter):
         self._deadline_ms = deadline_ms
         self._touched: set[str] = set()
         self._touched_s = 0
-        self._asks: Batcher[Ask] = Batcher(reactor, self._judge, _REQUESTS_PER_BATCH_MAX)
+        self._asks: Batcher[Ask] = Batcher(reactor, meter, self._judge, _REQUESTS_PER_BATCH_MAX)
 
     @override
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
@@ -86,9 +87,13 @@ class RedisRateLimiter(RateLimiter):
             self._asks.add(Ask(untouched, None, None))
 
     def _judge(self, asks: list[Ask]) -> Deferred[Any]:
-        batch = Batch(asks)
-        answer = self._client.run(_RATE_LIMIT, batch.keys, batch.arguments, self._deadline_ms)
-        return answer.addCallback(self._answered, batch).addErrback(self._unanswered, asks)
+        try:
+            batch = Batch(asks)
+            answer = self._client.run(_RATE_LIMIT, batch.keys, batch.arguments, self._deadline_ms)
+            answer.addCallback(self._answered, batch)
+        except Exception:
+            answer = fail()
+        return answer.addErrback(self._unanswered, asks)
 
     def _answered(self, reply: list[int], batch: Batch) -> None:
         verdicts = batch.verdicts(reply)
@@ -118,6 +123,7 @@ class RedisRateLimiter(RateLimiter):
     def _unanswered(self, failure: Failure, asks: list[Ask]) -> None:
         if not failure.check(StoreUnavailable):
             self._log.failure("the answer of the rate limiter's script could not be used", failure)
+            self._meter.count(FAILURES_METRIC, task="rate_limiter")
         waiting = [(ask, ask.verdict) for ask in asks if ask.verdict is not None and not ask.verdict.called]
         self._meter.count("rate_limiter_degraded_total", len(waiting))
         for ask, verdict in waiting:

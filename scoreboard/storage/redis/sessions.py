@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
-from twisted.python.failure import Failure
 from typing_extensions import override
 
+from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.sessions import SessionStore
 from scoreboard.domain.errors import StoreUnavailable
@@ -42,10 +42,7 @@ class RedisSessionStore(SessionStore):
             self._meter.count("saved_sessions_dropped_total")
             return
         self._under_way += 1
-        kept = self._client.call(
-            "SET", _key(saved_session.pid, saved_session.user_id), _encode(saved_session), "EX", SESSION_KEPT_S
-        )
-        kept.addErrback(self._not_kept).addBoth(self._done)
+        run_in_background("saved_session", self._store(saved_session), self._meter)
 
     @override
     async def restore(self, pid: str, user_id: str) -> SavedSession | None:
@@ -65,13 +62,14 @@ class RedisSessionStore(SessionStore):
         while self._under_way:  # looked at, not told of: who took one and was lost again keeps it in the same turn
             await deferLater(self._clock, _POLL_S)
 
-    def _not_kept(self, failure: Failure) -> None:
-        failure.trap(StoreUnavailable)
-        self._meter.count("saved_sessions_dropped_total")
-
-    def _done(self, result: object) -> object:
-        self._under_way -= 1
-        return result
+    async def _store(self, saved_session: SavedSession) -> None:
+        key = _key(saved_session.pid, saved_session.user_id)
+        try:
+            await self._client.call("SET", key, _encode(saved_session), "EX", SESSION_KEPT_S)
+        except StoreUnavailable:
+            self._meter.count("saved_sessions_dropped_total")
+        finally:
+            self._under_way -= 1
 
 
 def _key(pid: str, user_id: str) -> str:
