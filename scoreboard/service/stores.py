@@ -83,7 +83,7 @@ async def _open_redis(context: ServerContext) -> RedisClient:
         await embedded.start()
         context.lifecycle.add("EmbeddedRedis", embedded.stop)
         with suppress(TimeoutError):  # the client will say why Redis does not answer
-            await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
+            await embedded.ready.addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
     production = settings.environment == "production"
     client = RedisClient(redis_url(settings), context.reactor, context.metrics, refuse_eviction=production)
     await client.start()

@@ -20,6 +20,7 @@ from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis import client
 from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.embedded import EmbeddedRedis
+from scoreboard.storage.redis.embedded_process import RedisProcess
 from scoreboard.storage.redis.info import read_info
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from scoreboard.storage.redis.sessions import RedisSessionStore
@@ -132,9 +133,9 @@ def embedded(setting: Setting) -> EmbeddedRedis:
 
 async def keeping_the_embedded_redis(setting: Setting) -> None:
     redis = embedded(setting)
-    setting.monkeypatch.setattr(redis, "_spawn", fails_once(redis._spawn))
+    setting.monkeypatch.setattr(RedisProcess, "spawn", fails_once(RedisProcess.spawn))
     await redis.start()
-    await redis.ready()
+    await redis.ready
     assert child_pid(setting.data_dir) is not None
     await redis.stop()
 
@@ -143,7 +144,7 @@ async def watching_the_embedded_redis(setting: Setting) -> None:
     redis = embedded(setting)
     setting.monkeypatch.setattr(redis, "_answers", fails_once(redis._answers))
     await redis.start()
-    await redis.ready()
+    await redis.ready
     await until(lambda: setting.meter.counts != {})
     first = child_pid(setting.data_dir)
     assert first is not None

@@ -33,7 +33,7 @@ async def embedded(data_dir: Path, patience_s: float = 5.0) -> AsyncIterator[Emb
     redis = EmbeddedRedis(data_dir, the_reactor(), CountingMeter(), patience_s=patience_s)
     await redis.start()
     try:
-        await redis.ready()
+        await redis.ready
         yield redis
     finally:
         await redis.stop()
@@ -266,7 +266,7 @@ def test_a_child_that_cannot_be_started_is_tried_again(data_dir: Path) -> None:
     async def main() -> None:
         redis = EmbeddedRedis(data_dir, NoProcesses(), CountingMeter())
         await redis.start()
-        await redis.ready()
+        await redis.ready
         assert child_pid(data_dir) is not None
         await redis.stop()
 
@@ -297,7 +297,7 @@ def test_a_child_that_hangs_is_killed_and_started_again(data_dir: Path) -> None:
         redis = EmbeddedRedis(data_dir, the_reactor(), CountingMeter(), hung_s=1.0)
         await redis.start()
         try:
-            await redis.ready()
+            await redis.ready
             async with linked(url_of(data_dir)) as link:
                 await passed(1_500)
                 first = child_pid(data_dir)
@@ -333,7 +333,7 @@ from scoreboard.storage.redis.embedded import EmbeddedRedis
 from scoreboard.metrics import Metrics
 redis = EmbeddedRedis(Path(sys.argv[1]), reactor, Metrics())
 ensureDeferred(redis.start())
-redis.ready().addCallback(lambda _: print("ready", flush=True))
+redis.ready.addCallback(lambda _: print("ready", flush=True))
 reactor.run()
 """
 

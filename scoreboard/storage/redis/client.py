@@ -63,7 +63,8 @@ class RedisClient:
         self._run_id = ""
         self._trouble = "not connected yet"
         self._misconfigured: RedisMisconfigured | None = None
-        self._eviction = ""
+        #: One clause that says how the Redis that answered last may evict keys, or "".
+        self.eviction = ""
         self._failures = RedisFailures(meter, reactor)
         self._started = False
         self._connection = RedisConnection(
@@ -90,11 +91,6 @@ class RedisClient:
             raise RedisUnavailable("AWAY", self._why_down())
         return self._run_id
 
-    @property
-    def eviction(self) -> str:
-        """One clause that says how the Redis that answered last may evict keys, or ""."""
-        return self._eviction
-
     def conditions(self) -> tuple[Condition, ...]:
         """What a server needs of Redis, for a report on readiness: from memory, nothing is asked.
 
@@ -102,7 +98,7 @@ class RedisClient:
         replicas), ``redis_eviction``, and ``redis_subscription`` for each subscription.
         """
         refused = self._failures.refused_write
-        evicts = self._eviction if self._refuse_eviction else ""
+        evicts = self.eviction if self._refuse_eviction else ""
         return (
             Condition("redis", True) if self.up else Condition("redis", False, f"Redis cannot be asked: {self._why_down()}"),
             Condition("redis_writes", not refused, refused and f"Redis takes no writes: {refused}"),
@@ -217,7 +213,7 @@ class RedisClient:
         self._judge_eviction(info)
 
     def _judge_eviction(self, info: RedisInfo) -> None:
-        self._eviction = info.eviction
+        self.eviction = info.eviction
         if info.eviction:
             self._failures.once(info.eviction, LogLevel.error if self._refuse_eviction else LogLevel.warn)
 

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.task import deferLater
 
 from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.errors import RedisUnavailable
-from scoreboard.storage.redis.protocol import Argument, RedisProtocol
+from scoreboard.storage.redis.protocol import Argument, RedisProtocol, connect
 
 #: How long one word of an introduction may take; and, while Redis is away, how often we knock.
 GREETING_S: Final = 0.25
@@ -94,8 +93,7 @@ class RedisConnection:
         self._reactor = reactor
         self._meter = meter
         self._where = where
-        self._factory = Factory.forProtocol(build)
-        self._factory.noisy = False
+        self._build = build
         self._on_connect, self._check, self._on_down = on_connect, check, on_down
         self._protocol: RedisProtocol | None = None
         self._stopped = False
@@ -141,7 +139,7 @@ class RedisConnection:
     async def _keep_one(self) -> None:
         """One connection, from the attempt to its end."""
         try:
-            self._protocol = protocol = cast(RedisProtocol, await self._where.endpoint.connect(self._factory))
+            self._protocol = protocol = await connect(self._where.endpoint, self._build)
         except Exception as trouble:  # the network's many classes, and the end of an attempt by `stop`
             self._on_down(trouble)
             return

@@ -8,48 +8,26 @@ is in use: a second server is refused at once, and a server that finds only its 
 from __future__ import annotations
 
 import os
-import re
 import signal
-import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.error import ConnectError, ProcessExitedAlready
-from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
+from twisted.logger import Logger
 
 from scoreboard.background import Loop, run_in_background
 from scoreboard.boundaries.health import Meter
+from scoreboard.storage.redis.embedded_process import RedisProcess
 from scoreboard.storage.redis.errors import UNANSWERED, RedisHasNoSpace, RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, redis_binary
-from scoreboard.storage.redis.protocol import RedisProtocol
+from scoreboard.storage.redis.protocol import RedisProtocol, connect
 
 _RESTART_S_MIN: Final = 0.1
 _RESTART_S_MAX: Final = 5.0
-#: Becomes Redis, after asking the kernel for SIGTERM (15) when the parent ends: prctl(PR_SET_PDEATHSIG = 1), which exec keeps.
-#: A parent that ended before that was asked is not told of any more, so look. In a session of its own a Ctrl-C in our terminal
-#: does not reach it: we stop it when we have finished. What it writes is for us alone.
-_TETHERED: Final = """
-import ctypes, os, sys
-os.setsid()
-os.umask(0o077)
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-#: "17809:M 23 Nov 2026 22:37:36.376 * The server is now ready …": the mark tells how grave it is, # being a warning.
-_SAID: Final = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ ([*#.-]) (.*)$")
-#: What it marks as a warning whenever it starts and stops. Its advice on memory is for a Redis that must not lose a key.
-_ROUTINE: Final = re.compile(
-    "^(oO0OoO|Redis version=|Configuration loaded|Server initialized|WARNING Memory overcommit|User requested shutdown"
-    "|Redis is now ready to exit)"
-)
 
 #: How often the child is asked whether it answers, how long one answer may take, and after how long without any it is killed.
 _ASK_PAUSE_S: Final = 2.0
@@ -79,12 +57,13 @@ class EmbeddedRedis:
         self._patience_s = patience_s
         self._hung_s = hung_s
         self._watch = Loop("embedded_redis_watch", self._kill_if_hung, min(_ASK_PAUSE_S, hung_s / 5), clock=reactor, meter=meter)
-        self._child: _Child | None = None
+        self._child: RedisProcess | None = None
         self._answered_s = 0.0
         self._started = False
         self._keeping: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
-        self._waiting: list[Deferred[None]] = []
+        #: Fires when Redis accepts connections for the first time.
+        self.ready: Deferred[None] = Deferred()
         self._unsigned = False
 
     async def start(self) -> None:
@@ -128,20 +107,11 @@ class EmbeddedRedis:
         if self._keeping is not None:
             await self._keeping
 
-    def ready(self) -> Deferred[None]:
-        """Fires when Redis accepts connections."""
-        waiting: Deferred[None] = Deferred()
-        if self._child is not None and self._child.accepting:
-            waiting.callback(None)
-        else:
-            self._waiting.append(waiting)
-        return waiting
-
     async def _keep(self, directory_lock: DirectoryLock) -> None:
         await self._outlive_orphan(directory_lock)
         pause_s = _RESTART_S_MIN
         while self._started:
-            child = _Child(self._accepting)
+            child = RedisProcess(self._accepting)
             await run_in_background("embedded_redis", self._run_child(child, directory_lock), self._meter)
             self._child = None
             if self._started:
@@ -150,10 +120,10 @@ class EmbeddedRedis:
                 await self._pause(pause_s)
         directory_lock.release()
 
-    async def _run_child(self, child: _Child, directory_lock: DirectoryLock) -> None:
+    async def _run_child(self, child: RedisProcess, directory_lock: DirectoryLock) -> None:
         """One child, from its start to its end."""
         try:
-            self._spawn(child, directory_lock)
+            child.spawn(self._reactor, self._paths, directory_lock)
         except OSError as trouble:  # no more processes or descriptors: that may pass
             child.why = f"it cannot be started ({trouble.strerror or type(trouble).__name__})"
             return
@@ -165,7 +135,7 @@ class EmbeddedRedis:
         if self._started and child.spoiled:
             self._set_aside()
 
-    def _sign(self, directory_lock: DirectoryLock, child: _Child) -> None:
+    def _sign(self, directory_lock: DirectoryLock, child: RedisProcess) -> None:
         """Note the child's process id. Where that cannot be written, only the end of an orphan takes longer."""
         try:
             directory_lock.sign(os.getpid(), child.transport.pid)
@@ -198,10 +168,8 @@ class EmbeddedRedis:
     async def _answers(self) -> bool:
         """Whether the child answers on a connection of its own; an error is an answer."""
         endpoint = UNIXClientEndpoint(self._reactor, str(self._paths.socket), timeout=_ANSWER_S_MAX)
-        factory = Factory.forProtocol(lambda: RedisProtocol(self._reactor))
-        factory.noisy = False
         try:
-            protocol = cast(RedisProtocol, await endpoint.connect(factory))
+            protocol = await connect(endpoint, lambda: RedisProtocol(self._reactor))
         except (ConnectError, OSError):
             return False
         try:
@@ -227,61 +195,9 @@ class EmbeddedRedis:
             await self._pausing
         self._pausing = None
 
-    def _spawn(self, child: _Child, directory_lock: DirectoryLock) -> None:
-        arguments = [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid()), *self._paths.command()]
-        # Descriptor 3 is the lock: the claim outlasts us for as long as the child does.
-        fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: directory_lock.descriptor}
-        self._reactor.spawnProcess(child, sys.executable, arguments, env={}, childFDs=fds)
-
     def _accepting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(None)
-
-
-class _Child(ProcessProtocol):
-    """Reads what Redis says: into our log, and to know when it is ready or its file is spoiled."""
-
-    _log = Logger(namespace="redis-server")
-    transport: Any
-
-    def __init__(self, tell_accepting: Callable[[], None]) -> None:
-        self.ended: Deferred[None] = Deferred()
-        self.accepting = False
-        self.spoiled = False
-        self.why = ""
-        self._tell_accepting = tell_accepting
-        self._rest = b""
-
-    def signal(self, name: str) -> None:
-        """Send a signal, if there is still someone to receive it."""
-        with suppress(ProcessExitedAlready):
-            self.transport.signalProcess(name)
-
-    def outReceived(self, data: bytes) -> None:
-        """Twisted: Redis wrote to its log."""
-        *log_lines, self._rest = (self._rest + data).split(b"\n")
-        for log_line in log_lines:
-            self._read(log_line.decode("utf-8", "replace"))
-
-    def errReceived(self, data: bytes) -> None:
-        """Twisted: so did whoever failed to become Redis."""
-        self.outReceived(data)
-
-    def processEnded(self, reason: Failure) -> None:
-        """Twisted: it ended, and all that it wrote was read."""
-        self.why = reason.getErrorMessage()
-        self.ended.callback(None)
-
-    def _read(self, log_line: str) -> None:
-        found = _SAID.match(log_line)
-        grave, said = found.groups() if found else ("*", log_line)
-        warns = grave == "#" and _ROUTINE.search(said) is None
-        self._log.emit(LogLevel.warn if warns else LogLevel.info, "{said}", said=said)
-        self.spoiled = self.spoiled or "Bad file format" in said
-        if "ready to accept connections" in said:
-            self.accepting = True
-            self._tell_accepting()
+        if not self.ready.called:
+            self.ready.callback(None)
 
 
 def _kill_redis(owners: tuple[int, int] | None, paths: EmbeddedRedisPaths) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import txredisapi
 from hiredis import pack_command
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
 from scoreboard.socket_first import is_bare, write_socket_first
@@ -29,10 +30,7 @@ UNAWAITED_MAX: Final = 1_024
 
 Argument = str | bytes | int | float
 Unheard = Callable[[RedisUnavailable, tuple[Any, ...]], None]
-
-
-def _ignored(_trouble: RedisUnavailable, _command: tuple[Any, ...]) -> None:
-    """For connections on which every reply has its asker."""
+P = TypeVar("P", bound="RedisProtocol")
 
 
 class _Question:
@@ -40,8 +38,8 @@ class _Question:
 
     __slots__ = ("answer", "command", "timer")
 
-    def __init__(self, command: tuple[Any, ...] | None = None) -> None:
-        self.answer: Deferred[Any] | None = None if command else Deferred()
+    def __init__(self, answer: Deferred[Any] | None, command: tuple[Any, ...] | None = None) -> None:
+        self.answer = answer
         self.timer: IDelayedCall | None = None
         self.command = command
 
@@ -53,7 +51,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
     ``unheard`` gets the error that such a command brought, and the command.
     """
 
-    def __init__(self, reactor: IReactorTime, unheard: Unheard = _ignored) -> None:
+    def __init__(self, reactor: IReactorTime, unheard: Unheard = lambda *_: None) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self.lost: Deferred[None] = Deferred()
         self.ended: RedisUnavailable | None = None
@@ -74,14 +72,12 @@ class RedisProtocol(txredisapi.HiredisProtocol):
 
     def ask(self, command: tuple[Any, ...], deadline_s: float) -> Deferred[Any]:
         """The reply to a command; RedisUnavailable if it is an error or does not come in time (it may still be done then)."""
-        question = _Question()
-        answer = question.answer
-        assert answer is not None
         if not self.connected:
-            answer.errback(RedisUnavailable("LOST", "the connection is closing"))
-            return answer
+            return fail(RedisUnavailable("LOST", "the connection is closing"))
         packed = pack_command(command)  # first: where it raises, no reply is expected
         packed = self._take_unawaited() + packed
+        answer: Deferred[Any] = Deferred()
+        question = _Question(answer)
         self._questions.append(question)
         question.timer = self._reactor.callLater(deadline_s, self._overdue, question)
         self._write(packed)
@@ -103,7 +99,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         if not self._unawaited:
             return b""
         unawaited, self._unawaited = self._unawaited, []
-        self._questions.extend([_Question(command) for command, _ in unawaited])
+        self._questions.extend([_Question(None, command) for command, _ in unawaited])
         if self._telling is not None and self._telling.active():
             self._telling.cancel()
         self._telling = None
@@ -203,3 +199,10 @@ class RedisSubscriptionProtocol(RedisProtocol):
         elif self._probed is not None:
             probed, self._probed = self._probed, None
             probed.callback(None)
+
+
+async def connect(endpoint: IStreamClientEndpoint, build: Callable[[], P]) -> P:
+    """A protocol that ``build`` made, connected; raises what the endpoint raises."""
+    factory = Factory.forProtocol(build)
+    factory.noisy = False
+    return cast(P, await endpoint.connect(factory))
