@@ -205,10 +205,10 @@ def test_a_password_for_a_redis_that_has_none_is_named(own_server: RedisServer) 
 
 def test_urls_are_read_as_redis_py_writes_them() -> None:
     reactor = the_reactor()
-    assert address("redis://localhost", reactor).introduction == ()
-    assert address("redis://:s%3Aecret@localhost:6380/2", reactor).introduction == (("AUTH", "s:ecret"), ("SELECT", 2))
-    assert address("rediss://ann:pw@redis.example/0", reactor).introduction == (("AUTH", "ann", "pw"), ("SELECT", 0))
-    assert address("unix:///var/a%20b/redis.sock?db=1", reactor).introduction == (("SELECT", 1),)
+    assert address("redis://localhost", reactor).handshake == ()
+    assert address("redis://:s%3Aecret@localhost:6380/2", reactor).handshake == (("AUTH", "s:ecret"), ("SELECT", 2))
+    assert address("rediss://ann:pw@redis.example/0", reactor).handshake == (("AUTH", "ann", "pw"), ("SELECT", 0))
+    assert address("unix:///var/a%20b/redis.sock?db=1", reactor).handshake == (("SELECT", 1),)
     with pytest.raises(ValueError, match="redis://"):
         address("http://localhost", reactor)
 

@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, RedisConnection, address
-from scoreboard.storage.redis.errors import RECONNECT, RedisMisconfigured, RedisUnavailable, worded
+from scoreboard.storage.redis.errors import RECONNECT, RedisMisconfigured, RedisUnavailable, describe
 from scoreboard.storage.redis.failures import RedisFailures
 from scoreboard.storage.redis.info import Condition, RedisInfo, read_info
 from scoreboard.storage.redis.protocol import Argument, RedisProtocol
@@ -71,7 +71,7 @@ class RedisClient:
             reactor,
             meter,
             self._where,
-            lambda: RedisProtocol(reactor, self._unheard),
+            lambda: RedisProtocol(reactor, self._on_unawaited_error),
             on_connect=self._on_connect,
             check=self._check,
             on_down=self._on_down,
@@ -221,18 +221,18 @@ class RedisClient:
         if self._protocol is not None:
             self._protocol = None
             self.meter.gauge("redis_up", 0)
-        said = worded(trouble)
+        said = describe(trouble)
         self._misconfigured = trouble if isinstance(trouble, RedisMisconfigured) else None
         if self._started and said != self._trouble:  # once, not four times a second
             self._trouble = said
-            self._log.warn("Redis cannot be asked: {trouble} ({where})", trouble=said, where=self._where.words)
+            self._log.warn("Redis cannot be asked: {trouble} ({where})", trouble=said, where=self._where.label)
 
     def _away(self) -> RedisUnavailable:
-        return self._misconfigured or RedisUnavailable("AWAY", f"{self._trouble} ({self._where.words})")
+        return self._misconfigured or RedisUnavailable("AWAY", f"{self._trouble} ({self._where.label})")
 
     def _why_down(self) -> str:
         ended = self._protocol and self._protocol.ended  # hung up, and the transport has not said so yet
-        return worded(ended) if ended else self._trouble
+        return describe(ended) if ended else self._trouble
 
     def _ask(self, command: tuple[Argument, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
         if self._protocol is None:
@@ -245,8 +245,8 @@ class RedisClient:
         if isinstance(trouble, RedisUnavailable) and trouble.kind != "NOSCRIPT":
             self._failures.note(trouble, script_text)
             if trouble.kind in RECONNECT and self._protocol is not None:
-                self._protocol.hang_up(trouble)  # a failover made a replica of it: look for the master
+                self._protocol.abort(trouble)  # a failover made a replica of it: look for the master
         return failure
 
-    def _unheard(self, trouble: RedisUnavailable, command: tuple[Argument, ...]) -> None:
+    def _on_unawaited_error(self, trouble: RedisUnavailable, command: tuple[Argument, ...]) -> None:
         self._failures.note(trouble, str(command[1]))

@@ -25,7 +25,7 @@ from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.errors import RedisUnavailable
 from scoreboard.storage.redis.protocol import Argument, RedisProtocol, connect
 
-#: How long one word of an introduction may take; and, while Redis is away, how often we knock.
+#: How long one word of an handshake may take; and, while Redis is away, how often we knock.
 GREETING_S: Final = 0.25
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_S: Final = 0.25
@@ -39,9 +39,9 @@ class Address(NamedTuple):
     """Where a Redis is, and what it must hear before it listens to us."""
 
     endpoint: IStreamClientEndpoint
-    introduction: tuple[tuple[Argument, ...], ...]
+    handshake: tuple[tuple[Argument, ...], ...]
     #: The same for a log line: no user, no password.
-    words: str
+    label: str
 
 
 def address(url: str, reactor: Any) -> Address:
@@ -52,23 +52,23 @@ def address(url: str, reactor: Any) -> Address:
     database = asked.get("db", [""])[0]
     if parts.scheme == "unix":
         endpoint: IStreamClientEndpoint = UNIXClientEndpoint(reactor, unquote(parts.path), timeout=_CONNECT_S)
-        words = unquote(parts.path)
+        label = unquote(parts.path)
     elif parts.scheme in ("redis", "rediss"):
         host = parts.hostname or "127.0.0.1"
         endpoint = HostnameEndpoint(reactor, host, parts.port or 6379, timeout=_CONNECT_S)
-        words = f"REDIS_URL (or REDIS_HOST) {host} port {parts.port or 6379}"
+        label = f"REDIS_URL (or REDIS_HOST) {host} port {parts.port or 6379}"
         if parts.scheme == "rediss":
             endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
         database = database or parts.path.strip("/")
     else:
         raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
-    said: list[tuple[Argument, ...]] = []
+    handshake: list[tuple[Argument, ...]] = []
     if password:
         user = (unquote(parts.username),) if parts.username else ()
-        said.append(("AUTH", *user, unquote(password)))
+        handshake.append(("AUTH", *user, unquote(password)))
     if database:
-        said.append(("SELECT", int(database)))
-    return Address(endpoint, tuple(said), words)
+        handshake.append(("SELECT", int(database)))
+    return Address(endpoint, tuple(handshake), label)
 
 
 class RedisConnection:
@@ -110,7 +110,7 @@ class RedisConnection:
         self._stopped = True
         if self._keeping is not None:
             if self._protocol is not None:
-                self._protocol.hang_up()
+                self._protocol.abort()
             else:
                 self._keeping.cancel()
             await self._keeping
@@ -120,10 +120,10 @@ class RedisConnection:
         if self._pausing is not None:
             self._pausing.cancel()
 
-    def hang_up(self, why: RedisUnavailable) -> None:
+    def abort(self, why: RedisUnavailable) -> None:
         """Drop the connection, if there is one, and open another."""
         if self._protocol is not None:
-            self._protocol.hang_up(why)
+            self._protocol.abort(why)
 
     async def _keep(self) -> None:
         while not self._stopped:
@@ -144,11 +144,11 @@ class RedisConnection:
             self._on_down(trouble)
             return
         try:
-            for command in self._where.introduction:
+            for command in self._where.handshake:
                 await protocol.ask(command, GREETING_S)
             await self._on_connect(protocol)
         except Exception as trouble:
-            protocol.hang_up()
+            protocol.abort()
             self._on_down(trouble)
             if not isinstance(trouble, RedisUnavailable):
                 raise
@@ -167,7 +167,7 @@ class RedisConnection:
         except CancelledError:  # the connection is gone
             pass
         except RedisUnavailable as trouble:
-            protocol.hang_up(trouble)
+            protocol.abort(trouble)
         except Exception as fault:
-            protocol.hang_up(RedisUnavailable("ERR", f"its check failed: {fault}"))
+            protocol.abort(RedisUnavailable("ERR", f"its check failed: {fault}"))
             raise

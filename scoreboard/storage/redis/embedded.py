@@ -108,7 +108,7 @@ class EmbeddedRedis:
             await self._keeping
 
     async def _keep(self, directory_lock: DirectoryLock) -> None:
-        await self._outlive_orphan(directory_lock)
+        await self._wait_for_orphan(directory_lock)
         pause_s = _RESTART_S_MIN
         while self._started:
             child = RedisProcess(self._accepting)
@@ -132,7 +132,7 @@ class EmbeddedRedis:
             self._sign(directory_lock, child)
         finally:
             await child.ended
-        if self._started and child.spoiled:
+        if self._started and child.file_is_damaged:
             self._set_aside()
 
     def _sign(self, directory_lock: DirectoryLock, child: RedisProcess) -> None:
@@ -177,10 +177,10 @@ class EmbeddedRedis:
         except RedisUnavailable as trouble:
             return trouble.kind not in UNANSWERED
         finally:
-            protocol.hang_up()
+            protocol.abort()
         return True
 
-    async def _outlive_orphan(self, directory_lock: DirectoryLock) -> None:
+    async def _wait_for_orphan(self, directory_lock: DirectoryLock) -> None:
         # Our forerunner was killed; its child was told to stop, and may still be writing its file.
         patience_s = self._patience_s
         while self._started and not directory_lock.acquire():

@@ -20,7 +20,7 @@ from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths
 #: Becomes Redis, after asking the kernel for SIGTERM (15) when the parent ends: prctl(PR_SET_PDEATHSIG = 1), which exec keeps.
 #: A parent that ended before that was asked is not told of any more, so look. In a session of its own a Ctrl-C in our terminal
 #: does not reach it: we stop it when we have finished. What it writes is for us alone.
-_TETHERED: Final = """
+_LAUNCHER: Final = """
 import ctypes, os, sys
 os.setsid()
 os.umask(0o077)
@@ -29,7 +29,7 @@ if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
 #: "17809:M 23 Nov 2026 22:37:36.376 * The server is now ready …": the mark tells how grave it is, # being a warning.
-_SAID: Final = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ ([*#.-]) (.*)$")
+_LOG_LINE: Final = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ ([*#.-]) (.*)$")
 #: What it marks as a warning whenever it starts and stops. Its advice on memory is for a Redis that must not lose a key.
 _ROUTINE: Final = re.compile(
     "^(oO0OoO|Redis version=|Configuration loaded|Server initialized|WARNING Memory overcommit|User requested shutdown"
@@ -46,14 +46,14 @@ class RedisProcess(ProcessProtocol):
     def __init__(self, tell_accepting: Callable[[], None]) -> None:
         self.ended: Deferred[None] = Deferred()
         self.accepting = False
-        self.spoiled = False
+        self.file_is_damaged = False
         self.why = ""
         self._tell_accepting = tell_accepting
         self._rest = b""
 
     def spawn(self, reactor: Any, paths: EmbeddedRedisPaths, directory_lock: DirectoryLock) -> None:
         """Start it; OSError when there are no more processes or descriptors."""
-        arguments = [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid()), *paths.command()]
+        arguments = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *paths.command()]
         # Descriptor 3 is the lock: the claim outlasts us for as long as the child does.
         fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: directory_lock.descriptor}
         reactor.spawnProcess(self, sys.executable, arguments, env={}, childFDs=fds)
@@ -79,11 +79,11 @@ class RedisProcess(ProcessProtocol):
         self.ended.callback(None)
 
     def _read(self, log_line: str) -> None:
-        found = _SAID.match(log_line)
+        found = _LOG_LINE.match(log_line)
         grave, said = found.groups() if found else ("*", log_line)
         warns = grave == "#" and _ROUTINE.search(said) is None
         self._log.emit(LogLevel.warn if warns else LogLevel.info, "{said}", said=said)
-        self.spoiled = self.spoiled or "Bad file format" in said
+        self.file_is_damaged = self.file_is_damaged or "Bad file format" in said
         if "ready to accept connections" in said:
             self.accepting = True
             self._tell_accepting()

@@ -67,7 +67,7 @@ class RedisHasNoSpace(StoreUnavailable):
     """The disk of the embedded Redis is full: one line for the operator. It may pass, so a start may be tried again."""
 
 
-def refused(reply: str) -> RedisUnavailable:
+def reply_error(reply: str) -> RedisUnavailable:
     """The error that a reply means."""
     for beginning, (kind, words) in _WRONG_SETTINGS.items():
         if reply.startswith(beginning):
@@ -78,7 +78,7 @@ def refused(reply: str) -> RedisUnavailable:
     return RedisUnavailable((found[1] or found[2]) if found else "ERR", reply)
 
 
-def worded(trouble: Exception) -> str:
+def describe(trouble: Exception) -> str:
     """What a log line says of a failure."""
     if isinstance(trouble, RedisMisconfigured):
         return trouble.detail

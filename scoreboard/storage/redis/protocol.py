@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from scoreboard.socket_first import is_bare, write_socket_first
 from scoreboard.storage.redis.errors import RedisUnavailable as RedisUnavailable
-from scoreboard.storage.redis.errors import refused
+from scoreboard.storage.redis.errors import reply_error
 
 #: So many calls in a row without an answer, and we hang up: what follows fails at once instead of waiting as long again.
 SILENT_CALLS_MAX: Final = 3
@@ -29,11 +29,11 @@ UNAWAITED_WAIT_S: Final = 0.01
 UNAWAITED_MAX: Final = 1_024
 
 Argument = str | bytes | int | float
-Unheard = Callable[[RedisUnavailable, tuple[Any, ...]], None]
+OnUnawaitedError = Callable[[RedisUnavailable, tuple[Any, ...]], None]
 P = TypeVar("P", bound="RedisProtocol")
 
 
-class _Question:
+class _PendingReply:
     """A command that was sent. Without ``answer`` its reply is dropped; ``command`` is kept where only an error counts."""
 
     __slots__ = ("answer", "command", "timer")
@@ -47,21 +47,21 @@ class _Question:
 class RedisProtocol(txredisapi.HiredisProtocol):
     """A connection. ``lost`` fires when it is gone, for the reason ``ended``; every question is answered or failed by then.
 
-    What is only told travels with the next question, or by itself 10 ms later: one write and one wake-up less for each.
-    ``unheard`` gets the error that such a command brought, and the command.
+    What is only told travels with the next pending, or by itself 10 ms later: one write and one wake-up less for each.
+    ``on_unawaited_error`` gets the error that such a command brought, and the command.
     """
 
-    def __init__(self, reactor: IReactorTime, unheard: Unheard = lambda *_: None) -> None:
+    def __init__(self, reactor: IReactorTime, on_unawaited_error: OnUnawaitedError = lambda *_: None) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self.lost: Deferred[None] = Deferred()
         self.ended: RedisUnavailable | None = None
-        self._unheard = unheard
+        self._on_unawaited_error = on_unawaited_error
         self._reactor = reactor
-        self._questions: deque[_Question] = deque()
+        self._pending: deque[_PendingReply] = deque()
         self._silent = 0
         self._socket_first = False
         self._unawaited: list[tuple[tuple[Any, ...], bytes]] = []
-        self._telling: IDelayedCall | None = None
+        self._unawaited_timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         """Twisted: connected. Who we are is said by `RedisLink`."""
@@ -77,18 +77,18 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         packed = pack_command(command)  # first: where it raises, no reply is expected
         packed = self._take_unawaited() + packed
         answer: Deferred[Any] = Deferred()
-        question = _Question(answer)
-        self._questions.append(question)
-        question.timer = self._reactor.callLater(deadline_s, self._overdue, question)
+        pending = _PendingReply(answer)
+        self._pending.append(pending)
+        pending.timer = self._reactor.callLater(deadline_s, self._overdue, pending)
         self._write(packed)
         return answer
 
     def tell(self, command: tuple[Any, ...]) -> None:
-        """Send a command soon, before any later question; nobody waits for its reply. Dropped when too much waits already."""
+        """Send a command soon, before any later pending; nobody waits for its reply. Dropped when too much waits already."""
         if self.connected and len(self._unawaited) < UNAWAITED_MAX:
             self._unawaited.append((command, pack_command(command)))
-            if self._telling is None:
-                self._telling = self._reactor.callLater(UNAWAITED_WAIT_S, self._send_unawaited)
+            if self._unawaited_timer is None:
+                self._unawaited_timer = self._reactor.callLater(UNAWAITED_WAIT_S, self._send_unawaited)
 
     def _send_unawaited(self) -> None:
         unawaited = self._take_unawaited()
@@ -99,13 +99,13 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         if not self._unawaited:
             return b""
         unawaited, self._unawaited = self._unawaited, []
-        self._questions.extend([_Question(None, command) for command, _ in unawaited])
-        if self._telling is not None and self._telling.active():
-            self._telling.cancel()
-        self._telling = None
+        self._pending.extend([_PendingReply(None, command) for command, _ in unawaited])
+        if self._unawaited_timer is not None and self._unawaited_timer.active():
+            self._unawaited_timer.cancel()
+        self._unawaited_timer = None
         return b"".join([packed for _, packed in unawaited])
 
-    def hang_up(self, why: RedisUnavailable | None = None) -> None:
+    def abort(self, why: RedisUnavailable | None = None) -> None:
         """Drop the connection without waiting for what is under way. ``why`` becomes the reason of its end, if it has none."""
         self.connected = 0
         self.ended = self.ended or why
@@ -120,26 +120,26 @@ class RedisProtocol(txredisapi.HiredisProtocol):
                 self.replyReceived(reply)
                 reply = self._reader.gets()
         except txredisapi.InvalidData:
-            self.hang_up(RedisUnavailable("PROTOCOL", "what answers does not speak Redis' protocol"))
+            self.abort(RedisUnavailable("PROTOCOL", "what answers does not speak Redis' protocol"))
 
     def replyReceived(self, reply: Any) -> None:
         """txredisapi: one whole reply."""
-        if not self._questions:  # what Redis says unasked is its refusal of a connection
-            self.hang_up(
-                refused(str(reply)) if isinstance(reply, Exception) else RedisUnavailable("PROTOCOL", "an answer too many")
+        if not self._pending:  # what Redis says unasked is its refusal of a connection
+            self.abort(
+                reply_error(str(reply)) if isinstance(reply, Exception) else RedisUnavailable("PROTOCOL", "an answer too many")
             )
             return
-        question = self._questions.popleft()
-        answer = question.answer
+        pending = self._pending.popleft()
+        answer = pending.answer
         if answer is None:
-            if question.command and isinstance(reply, Exception):
-                self._unheard(refused(str(reply)), question.command)
+            if pending.command and isinstance(reply, Exception):
+                self._on_unawaited_error(reply_error(str(reply)), pending.command)
             return
         self._silent = 0
-        assert question.timer is not None
-        question.timer.cancel()
+        assert pending.timer is not None
+        pending.timer.cancel()
         if isinstance(reply, Exception):
-            answer.errback(refused(str(reply)))
+            answer.errback(reply_error(str(reply)))
         else:
             answer.callback(reply)
 
@@ -147,14 +147,14 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         """Twisted: gone. Whoever waits is told."""
         self.connected = 0
         self.ended = ended = self.ended or RedisUnavailable("LOST", why.getErrorMessage())
-        if self._telling is not None and self._telling.active():
-            self._telling.cancel()
-        questions, self._questions = self._questions, deque()
-        for question in questions:
-            if question.answer is not None:
-                if question.timer is not None:
-                    question.timer.cancel()
-                question.answer.errback(RedisUnavailable("LOST", ended.detail))
+        if self._unawaited_timer is not None and self._unawaited_timer.active():
+            self._unawaited_timer.cancel()
+        all_pending, self._pending = self._pending, deque()
+        for pending in all_pending:
+            if pending.answer is not None:
+                if pending.timer is not None:
+                    pending.timer.cancel()
+                pending.answer.errback(RedisUnavailable("LOST", ended.detail))
         self.lost.callback(None)
 
     def _write(self, packed: bytes) -> None:
@@ -163,16 +163,16 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         else:
             self.transport.write(packed)
 
-    def _overdue(self, question: _Question) -> None:
+    def _overdue(self, pending: _PendingReply) -> None:
         # The reactor runs timers before it reads sockets: when we ourselves were late, the reply may lie there already.
-        question.timer = self._reactor.callLater(0, self._give_up, question)
+        pending.timer = self._reactor.callLater(0, self._give_up, pending)
 
-    def _give_up(self, question: _Question) -> None:
-        answer, question.answer = question.answer, None
+    def _give_up(self, pending: _PendingReply) -> None:
+        answer, pending.answer = pending.answer, None
         assert answer is not None
         self._silent += 1
         if self._silent >= SILENT_CALLS_MAX:
-            self.hang_up(RedisUnavailable("SILENT", f"{SILENT_CALLS_MAX} calls in a row had no answer in time"))
+            self.abort(RedisUnavailable("SILENT", f"{SILENT_CALLS_MAX} calls in a row had no answer in time"))
         answer.errback(RedisUnavailable("SILENT", "no answer in time"))
 
 

@@ -21,12 +21,12 @@ from scoreboard.storage.redis.protocol import Argument
 #: number of windows and whether it needs a place; the number of a window and the units that a request wants of it.
 _TERMS: Final = Struct("<BQQQ")
 _WANTED: Final = Struct("<Q")
-_ASK: Final = Struct("<BB")
+_CHECK: Final = Struct("<BB")
 _USE: Final = Struct("<HQ")
 _NUMBERS_PER_REFUSAL: Final = 5
 
 
-class Ask:
+class LimitCheck:
     """One request at the gate, which waits for ``verdict``; without one, the windows are only shown to Redis."""
 
     __slots__ = ("slot", "uses", "verdict")
@@ -51,17 +51,17 @@ class _Window:
 class Batch:
     """The keys and arguments of one call of the script, and the verdicts in its reply."""
 
-    def __init__(self, asks: Sequence[Ask]) -> None:
-        self.asks = asks
+    def __init__(self, checks: Sequence[LimitCheck]) -> None:
+        self.checks = checks
         self._windows: dict[str, _Window] = {}
         windows = self._windows
         packed: list[bytes] = []
         slots: list[ConcurrencySlot] = []
-        for ask in asks:
-            packed.append(_ASK.pack(len(ask.uses), ask.slot is not None))
-            if ask.slot is not None:
-                slots.append(ask.slot)
-            for use in ask.uses:
+        for check in checks:
+            packed.append(_CHECK.pack(len(check.uses), check.slot is not None))
+            if check.slot is not None:
+                slots.append(check.slot)
+            for use in check.uses:
                 window = windows.get(use.key)
                 if window is None:
                     window = windows[use.key] = _Window(use, len(windows))
@@ -78,11 +78,11 @@ class Batch:
         windows = self._windows
         refusals = self._refusals(reply)
         verdicts: list[RateVerdict] = []
-        for number in range(len(self.asks) - 1, -1, -1):
+        for number in range(len(self.checks) - 1, -1, -1):
             verdict = refusals.get(number)
             if verdict is None:
                 remaining = reset_ms = 0
-                for use in self.asks[number].uses:
+                for use in self.checks[number].uses:
                     window = windows[use.key]
                     remaining = reply[2 * window.number] + window.later
                     reset_ms = reply[2 * window.number + 1]
@@ -101,7 +101,7 @@ class Batch:
         refusals: dict[int, RateVerdict] = {}
         for at in range(2 * len(self._windows), len(reply), _NUMBERS_PER_REFUSAL):
             number, by, wait_ms, left, reset_ms = reply[at : at + _NUMBERS_PER_REFUSAL]
-            uses = self.asks[number].uses
+            uses = self.checks[number].uses
             for use in uses:
                 self._windows[use.key].units -= use.units
             name = OPEN_ACTIONS if by == len(uses) else uses[by].limit.name

@@ -26,7 +26,7 @@ from scoreboard.domain.limits import ConcurrencySlot, Hit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter, Use, use_of
 from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.client import RedisClient, script
-from scoreboard.storage.redis.rate_batch import Ask, Batch, slots_key
+from scoreboard.storage.redis.rate_batch import Batch, LimitCheck, slots_key
 
 _RATE_LIMIT: Final = script("rate_limit")
 _RELEASE: Final = script("release")
@@ -49,7 +49,7 @@ class RedisRateLimiter(RateLimiter):
         self._deadline_ms = deadline_ms
         self._touched: set[str] = set()
         self._touched_s = 0
-        self._asks: Batcher[Ask] = Batcher(reactor, meter, self._judge, _REQUESTS_PER_BATCH_MAX)
+        self._checks: Batcher[LimitCheck] = Batcher(reactor, meter, self._judge, _REQUESTS_PER_BATCH_MAX)
 
     @override
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
@@ -62,14 +62,14 @@ class RedisRateLimiter(RateLimiter):
             self._touch(uses)
             return refusal
         verdict: Deferred[RateVerdict] = Deferred()
-        self._asks.add(Ask(uses, slot, verdict))
+        self._checks.add(LimitCheck(uses, slot, verdict))
         return await verdict
 
     @override
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
         given = list(slots)
         self._local.release(given)
-        self._let_go(given)  # what Redis does not hear of expires there
+        self._release_in_redis(given)  # what Redis does not hear of expires there
 
     def _touch(self, uses: Sequence[Use]) -> None:
         """Show Redis the windows of a request that it is not asked about, once a second each.
@@ -84,50 +84,50 @@ class RedisRateLimiter(RateLimiter):
         untouched = [Use(use.key, use.limit, 0) for use in uses if use.key not in self._touched]
         if untouched and len(self._touched) < TOUCHED_PER_SECOND_MAX:
             self._touched.update(use.key for use in untouched)
-            self._asks.add(Ask(untouched, None, None))
+            self._checks.add(LimitCheck(untouched, None, None))
 
-    def _judge(self, asks: list[Ask]) -> Deferred[Any]:
+    def _judge(self, checks: list[LimitCheck]) -> Deferred[Any]:
         try:
-            batch = Batch(asks)
+            batch = Batch(checks)
             answer = self._client.run(_RATE_LIMIT, batch.keys, batch.arguments, self._deadline_ms)
             answer.addCallback(self._answered, batch)
         except Exception:
             answer = fail()
-        return answer.addErrback(self._unanswered, asks)
+        return answer.addErrback(self._unanswered, checks)
 
     def _answered(self, reply: list[int], batch: Batch) -> None:
         verdicts = batch.verdicts(reply)
         all_fit = self._local.charge(batch.taken)
-        for ask, verdict in zip(batch.asks, verdicts, strict=True):
-            if ask.verdict is None:
+        for check, verdict in zip(batch.checks, verdicts, strict=True):
+            if check.verdict is None:
                 continue
             if verdict.refused is None:
                 if not all_fit:
-                    verdict = self._in_both(ask, verdict)
-                elif ask.slot is not None:
-                    self._local.hold(ask.slot)
-            ask.verdict.callback(verdict)
+                    verdict = self._in_both(check, verdict)
+                elif check.slot is not None:
+                    self._local.hold(check.slot)
+            check.verdict.callback(verdict)
 
-    def _in_both(self, ask: Ask, shared: RateVerdict) -> RateVerdict:
+    def _in_both(self, check: LimitCheck, shared: RateVerdict) -> RateVerdict:
         """The verdict of our own windows on a request that Redis admitted: Redis may have lost what it knew.
 
         What Redis counted for it stays counted there: that is rare, and errs on the side of too few.
         """
-        own = self._local.judge(ask.uses, ask.slot)
+        own = self._local.judge(check.uses, check.slot)
         if own.refused is None:
             return shared
-        if ask.slot is not None:
-            self._let_go([(ask.slot.user_id, ask.slot.holder)])
+        if check.slot is not None:
+            self._release_in_redis([(check.slot.user_id, check.slot.holder)])
         return own
 
-    def _unanswered(self, failure: Failure, asks: list[Ask]) -> None:
+    def _unanswered(self, failure: Failure, checks: list[LimitCheck]) -> None:
         if not failure.check(StoreUnavailable):
             self._log.failure("the answer of the rate limiter's script could not be used", failure)
             self._meter.count(FAILURES_METRIC, task="rate_limiter")
-        waiting = [(ask, ask.verdict) for ask in asks if ask.verdict is not None and not ask.verdict.called]
+        waiting = [(check, check.verdict) for check in checks if check.verdict is not None and not check.verdict.called]
         self._meter.count("rate_limiter_degraded_total", len(waiting))
-        for ask, verdict in waiting:
-            verdict.callback(self._local.judge(ask.uses, ask.slot))
+        for check, verdict in waiting:
+            verdict.callback(self._local.judge(check.uses, check.slot))
 
-    def _let_go(self, slots: list[tuple[str, str]]) -> None:
+    def _release_in_redis(self, slots: list[tuple[str, str]]) -> None:
         self._client.tell(_RELEASE, [slots_key(user_id) for user_id, _ in slots], [holder for _, holder in slots])

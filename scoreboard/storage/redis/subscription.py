@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisConnection
-from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, worded
+from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, describe
 from scoreboard.storage.redis.info import Condition, read_info
 from scoreboard.storage.redis.protocol import Argument, RedisSubscriptionProtocol
 
@@ -101,7 +101,7 @@ class RedisSubscription:
         if self._down_since_s is not None:
             self._connection.retry_now()
         elif run_id != self._run_id:
-            self._connection.hang_up(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
+            self._connection.abort(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
 
     def _build(self) -> RedisSubscriptionProtocol:
         return RedisSubscriptionProtocol(self._reactor, self._message_received, self._probe_channel.encode())
@@ -161,7 +161,7 @@ class RedisSubscription:
             self._down_since_s = self._reactor.seconds()
             self._meter.gauge("redis_subscription_up", 0)
         kind = trouble.kind if isinstance(trouble, RedisUnavailable) else ""
-        said = worded(trouble)
+        said = describe(trouble)
         if self._trouble in ("closed", said):
             return
         self._trouble = said
