@@ -1,4 +1,4 @@
-"""Absentees in one process: the twin of those in Redis, for tests."""
+"""Session store in memory, for tests."""
 
 from __future__ import annotations
 

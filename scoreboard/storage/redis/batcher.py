@@ -1,4 +1,4 @@
-"""Carries whoever waits, together: questions that come one by one share a round trip."""
+"""Batcher: items that are added one by one in the same turn of the reactor are flushed together, and share a round trip."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Batcher(Generic[T]):
-    """Gathers passengers and takes them with ``ride``, which must not fail.
+    """Collects items and hands them to ``flush``, whose failures are logged and counted here.
 
-    Who comes in one turn of the reactor rides together when the turn ends; who comes while a ride is under way rides when it is
-    over. One alone waits for nobody. A full load of ``seats_max`` leaves at once.
+    Items of one turn of the reactor are flushed when the turn ends. Items that are added during a flush are flushed after it.
+    As soon as ``batch_max`` items wait, they are flushed at once.
     """
 
     _log = Logger()
@@ -34,7 +34,7 @@ class Batcher(Generic[T]):
         self._called = False
 
     def add(self, item: T) -> None:
-        """Let one more ride."""
+        """Flush this item soon."""
         self._waiting.append(item)
         if len(self._waiting) >= self._batch_max:
             self._flush()

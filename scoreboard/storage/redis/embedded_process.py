@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths
 
-#: Becomes Redis, after asking the kernel for SIGTERM (15) when the parent ends: prctl(PR_SET_PDEATHSIG = 1), which exec keeps.
-#: A parent that ended before that was asked is not told of any more, so look. In a session of its own a Ctrl-C in our terminal
-#: does not reach it: we stop it when we have finished. What it writes is for us alone.
+#: Asks the kernel for SIGTERM (15) when the parent ends (prctl PR_SET_PDEATHSIG = 1, which exec keeps), then becomes Redis.
+#: The parent may have ended before that call, so the script compares its id. It runs in a session of its own, so that a Ctrl-C in
+#: our terminal does not reach Redis: the server stops it last. The umask makes Redis' files private.
 _LAUNCHER: Final = """
 import ctypes, os, sys
 os.setsid()
@@ -28,9 +28,9 @@ ctypes.CDLL(None).prctl(1, 15)
 if os.getppid() == int(sys.argv[1]):
     os.execv(sys.argv[2], sys.argv[2:])
 """
-#: "17809:M 23 Nov 2026 22:37:36.376 * The server is now ready …": the mark tells how grave it is, # being a warning.
+#: A line of Redis' log: "17809:M 23 Nov 2026 22:37:36.376 * The server is now ready …". The mark is the level; # is a warning.
 _LOG_LINE: Final = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ ([*#.-]) (.*)$")
-#: What it marks as a warning whenever it starts and stops. Its advice on memory is for a Redis that must not lose a key.
+#: Warnings that Redis logs at every start and stop. Its advice on memory is for a Redis that must not lose a key.
 _ROUTINE: Final = re.compile(
     "^(oO0OoO|Redis version=|Configuration loaded|Server initialized|WARNING Memory overcommit|User requested shutdown"
     "|Redis is now ready to exit)"
@@ -38,7 +38,7 @@ _ROUTINE: Final = re.compile(
 
 
 class RedisProcess(ProcessProtocol):
-    """Reads what Redis says: into our log, and to know when it is ready or its file is spoiled."""
+    """Copies Redis' log into ours, and learns from it when Redis is ready and whether its file is damaged."""
 
     _log = Logger(namespace="redis-server")
     transport: Any
@@ -52,14 +52,14 @@ class RedisProcess(ProcessProtocol):
         self._rest = b""
 
     def spawn(self, reactor: Any, paths: EmbeddedRedisPaths, directory_lock: DirectoryLock) -> None:
-        """Start it; OSError when there are no more processes or descriptors."""
+        """Start it. Raises OSError when there are no more processes or descriptors."""
         arguments = [sys.executable, "-I", "-S", "-c", _LAUNCHER, str(os.getpid()), *paths.command()]
-        # Descriptor 3 is the lock: the claim outlasts us for as long as the child does.
+        # Descriptor 3 is the lock, which is held as long as the child lives.
         fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: directory_lock.descriptor}
         reactor.spawnProcess(self, sys.executable, arguments, env={}, childFDs=fds)
 
     def signal(self, name: str) -> None:
-        """Send a signal, if there is still someone to receive it."""
+        """Send a signal, if the process has not ended."""
         with suppress(ProcessExitedAlready):
             self.transport.signalProcess(name)
 
@@ -70,11 +70,11 @@ class RedisProcess(ProcessProtocol):
             self._read(log_line.decode("utf-8", "replace"))
 
     def errReceived(self, data: bytes) -> None:
-        """Twisted: so did whoever failed to become Redis."""
+        """Twisted: the launcher script failed."""
         self.outReceived(data)
 
     def processEnded(self, reason: Failure) -> None:
-        """Twisted: it ended, and all that it wrote was read."""
+        """Twisted: the process ended, and all its output was read."""
         self.why = reason.getErrorMessage()
         self.ended.callback(None)
 

@@ -1,7 +1,7 @@
-"""One connection to Redis: commands out, replies back in their order, each waited for no longer than its deadline.
+"""Redis protocol: sends commands, and answers each with its reply, or with an error after its deadline.
 
-txredisapi's protocol over hiredis, with its three slow spots replaced: commands are packed in C, replies are handed over as
-they are read (bytes stay bytes, numbers are not guessed), and the socket is tried before the reactor is asked to write.
+This is txredisapi's protocol over hiredis with three slow parts replaced: commands are packed in C, replies are passed on as they
+are read (bytes stay bytes), and writes go to the socket first.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from scoreboard.socket_first import is_bare, write_socket_first
 from scoreboard.storage.redis.errors import RedisUnavailable as RedisUnavailable
 from scoreboard.storage.redis.errors import reply_error
 
-#: So many calls in a row without an answer, and we hang up: what follows fails at once instead of waiting as long again.
+#: After this many calls in a row without an answer the connection is aborted: later calls then fail at once and do not wait.
 SILENT_CALLS_MAX: Final = 3
 
-#: How long what is told may wait for company, and how many may wait.
+#: How long an unawaited command may wait for another one to share its write, and how many may wait.
 UNAWAITED_WAIT_S: Final = 0.01
 UNAWAITED_MAX: Final = 1_024
 
@@ -34,7 +34,7 @@ P = TypeVar("P", bound="RedisProtocol")
 
 
 class _PendingReply:
-    """A command that was sent. Without ``answer`` its reply is dropped; ``command`` is kept where only an error counts."""
+    """The reply that a command waits for. An unawaited command has no ``answer``; its ``command`` is kept to report an error."""
 
     __slots__ = ("answer", "command", "timer")
 
@@ -45,10 +45,10 @@ class _PendingReply:
 
 
 class RedisProtocol(txredisapi.HiredisProtocol):
-    """A connection. ``lost`` fires when it is gone, for the reason ``ended``; every question is answered or failed by then.
+    """A connection. ``lost`` fires when it is gone, and ``ended`` is the reason; every `ask` is answered or failed by then.
 
-    What is only told travels with the next pending, or by itself 10 ms later: one write and one wake-up less for each.
-    ``on_unawaited_error`` gets the error that such a command brought, and the command.
+    A command of `tell` is sent with the next `ask`, or by itself 10 ms later, which saves a write and a wake-up.
+    ``on_unawaited_error`` gets the error of such a command, and the command.
     """
 
     def __init__(self, reactor: IReactorTime, on_unawaited_error: OnUnawaitedError = lambda *_: None) -> None:
@@ -64,17 +64,17 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         self._unawaited_timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Twisted: connected. Who we are is said by `RedisLink`."""
+        """Twisted: connected. RedisConnection sends the handshake."""
         self._socket_first = is_bare(self.transport)
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
 
     def ask(self, command: tuple[Any, ...], deadline_s: float) -> Deferred[Any]:
-        """The reply to a command; RedisUnavailable if it is an error or does not come in time (it may still be done then)."""
+        """The reply to a command. Fails with RedisUnavailable on an error or a late reply (it may be executed then)."""
         if not self.connected:
             return fail(RedisUnavailable("LOST", "the connection is closing"))
-        packed = pack_command(command)  # first: where it raises, no reply is expected
+        packed = pack_command(command)  # may raise, so it comes before any change
         packed = self._take_unawaited() + packed
         answer: Deferred[Any] = Deferred()
         pending = _PendingReply(answer)
@@ -84,7 +84,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         return answer
 
     def tell(self, command: tuple[Any, ...]) -> None:
-        """Send a command soon, before any later pending; nobody waits for its reply. Dropped when too much waits already."""
+        """Send a command soon, before any later `ask`, and wait for no reply. It is dropped when 1,024 commands wait already."""
         if self.connected and len(self._unawaited) < UNAWAITED_MAX:
             self._unawaited.append((command, pack_command(command)))
             if self._unawaited_timer is None:
@@ -106,7 +106,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         return b"".join([packed for _, packed in unawaited])
 
     def abort(self, why: RedisUnavailable | None = None) -> None:
-        """Drop the connection without waiting for what is under way. ``why`` becomes the reason of its end, if it has none."""
+        """Close the connection at once, whatever is under way. ``why`` becomes the reason of its end, if it has none."""
         self.connected = 0
         self.ended = self.ended or why
         self.transport.abortConnection()
@@ -124,7 +124,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
 
     def replyReceived(self, reply: Any) -> None:
         """txredisapi: one whole reply."""
-        if not self._pending:  # what Redis says unasked is its refusal of a connection
+        if not self._pending:  # without a command, Redis says only why it refuses the connection
             self.abort(
                 reply_error(str(reply)) if isinstance(reply, Exception) else RedisUnavailable("PROTOCOL", "an answer too many")
             )
@@ -144,7 +144,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
             answer.callback(reply)
 
     def connectionLost(self, why: Failure) -> None:
-        """Twisted: gone. Whoever waits is told."""
+        """Twisted: the connection is gone. Every command that waits fails."""
         self.connected = 0
         self.ended = ended = self.ended or RedisUnavailable("LOST", why.getErrorMessage())
         if self._unawaited_timer is not None and self._unawaited_timer.active():
@@ -164,7 +164,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
             self.transport.write(packed)
 
     def _overdue(self, pending: _PendingReply) -> None:
-        # The reactor runs timers before it reads sockets: when we ourselves were late, the reply may lie there already.
+        # The reactor runs timers before it reads sockets. If the reactor was late, the reply may be in the socket already.
         pending.timer = self._reactor.callLater(0, self._give_up, pending)
 
     def _give_up(self, pending: _PendingReply) -> None:
@@ -177,7 +177,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
 
 
 class RedisSubscriptionProtocol(RedisProtocol):
-    """A connection that is subscribed: messages go to ``hear``, those on ``probe_channel`` to `probed`; all else is a reply."""
+    """A subscribed connection: messages go to ``on_message``, those on ``probe_channel`` to `probed`; the rest are replies."""
 
     def __init__(self, reactor: IReactorTime, on_message: Callable[[bytes], None], probe_channel: bytes = b"") -> None:
         super().__init__(reactor)
@@ -186,7 +186,7 @@ class RedisSubscriptionProtocol(RedisProtocol):
         self._probed: Deferred[None] | None = None
 
     def probed(self) -> Deferred[None]:
-        """Fires with the next message on the probe channel; the one before it never will any more."""
+        """Fires with the next message on the probe channel; the Deferred of an earlier call never fires any more."""
         self._probed = Deferred()
         return self._probed
 
@@ -202,7 +202,7 @@ class RedisSubscriptionProtocol(RedisProtocol):
 
 
 async def connect(endpoint: IStreamClientEndpoint, build: Callable[[], P]) -> P:
-    """A protocol that ``build`` made, connected; raises what the endpoint raises."""
+    """A connected protocol that ``build`` made. Raises what the endpoint raises."""
     factory = Factory.forProtocol(build)
     factory.noisy = False
     return cast(P, await endpoint.connect(factory))

@@ -1,10 +1,9 @@
-"""The gate in Redis: windows and places that all server processes share, asked for in batches.
+"""Rate limiter in Redis: windows and slots that all server processes share, checked in batches.
 
-Two windows stand for each subject: the shared one in Redis and this process's own (`MemoryGate`), which counts what Redis
-admitted here. A hit must fit in both. The own window is a lower bound of the shared one, so when it is full Redis need not be
-asked, and when Redis is gone, late, was emptied or had its clock set forward (which empties its windows at once), the own window,
-whose clock is monotonic, already knows what this process let through: from one process nobody ever gets more than the quota in
-any window.
+Each subject has two windows: the shared one in Redis, and one in this process (`MemoryRateLimiter`), which counts what Redis
+admitted here. A hit must fit in both. The window of the process is a lower bound of the shared one, so when it is full Redis is
+not asked. Redis may be away, late or emptied, or its clock may be set forward, which empties its windows at once. The window of
+the process has a monotonic clock and still counts then: one process never admits more than the quota in any window.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ from scoreboard.storage.redis.rate_batch import Batch, LimitCheck, slots_key
 _RATE_LIMIT: Final = script("rate_limit")
 _RELEASE: Final = script("release")
 _REQUESTS_PER_BATCH_MAX: Final = 128
-#: Windows of refused requests that Redis is shown in a second.
+#: How many windows of refused requests are shown to Redis in a second.
 TOUCHED_PER_SECOND_MAX: Final = 1_000
 
 
 class RedisRateLimiter(RateLimiter):
-    """Limits shared through Redis; judged by ``local`` alone whenever Redis does not answer within ``deadline_ms``."""
+    """Limits shared through Redis. ``local`` alone decides when Redis does not answer within ``deadline_ms``."""
 
     _log = Logger()
 
@@ -69,13 +68,13 @@ class RedisRateLimiter(RateLimiter):
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
         given = list(slots)
         self._local.release(given)
-        self._release_in_redis(given)  # what Redis does not hear of expires there
+        self._release_in_redis(given)  # a slot whose release does not reach Redis expires there
 
     def _touch(self, uses: Sequence[Use]) -> None:
-        """Show Redis the windows of a request that it is not asked about, once a second each.
+        """Show Redis the windows of a request that was refused without asking it, each window once a second.
 
-        If its clock was set back, this lets it know at once. It would learn of it only when our own window is free again, and a
-        user would then wait for a second window.
+        So the script notices at once that Redis' clock was set back. Else it would notice only when our own window is free
+        again, and a user would wait for a second window.
         """
         second = self._local.now_ms() // 1000
         if second != self._touched_s:
@@ -109,9 +108,9 @@ class RedisRateLimiter(RateLimiter):
             check.verdict.callback(verdict)
 
     def _in_both(self, check: LimitCheck, shared: RateVerdict) -> RateVerdict:
-        """The verdict of our own windows on a request that Redis admitted: Redis may have lost what it knew.
+        """The verdict of our own windows on a request that Redis admitted: Redis may have lost its counts.
 
-        What Redis counted for it stays counted there: that is rare, and errs on the side of too few.
+        What Redis counted for the request stays counted there. That is rare, and admits too few rather than too many.
         """
         own = self._local.judge(check.uses, check.slot)
         if own.refused is None:

@@ -1,4 +1,4 @@
-"""Absentees in Redis: what is kept of clients that were lost; whichever server process they come back to."""
+"""Session store in Redis: the sessions of clients that lost their connection. Any server process can restore them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.saved_session import SESSION_KEPT_S, SavedSession
 from scoreboard.storage.redis.client import RedisClient
 
-#: Absences that may be on their way to Redis at once: as many as there are sockets, all lost at one stroke.
+#: How many sessions may be on their way to Redis: one for each socket, if all of them are lost at once.
 KEEPING_MAX: Final = 10_000
 _POLL_S: Final = 0.01
-#: Without a colon, so that no user id can continue a pid.
+#: Without a colon, so that a pid and a user id together make one key only.
 _PID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 _encode = msgspec.json.Encoder().encode
@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder(SavedSession).decode
 
 
 class RedisSessionStore(SessionStore):
-    """``absent:<pid>:<user id>`` holds an absence for two minutes, or until it is taken."""
+    """``absent:<pid>:<user id>`` holds a session for two minutes, or until `restore` takes it."""
 
     def __init__(self, client: RedisClient, clock: IReactorTime, meter: Meter) -> None:
         self._client = client
@@ -52,14 +52,14 @@ class RedisSessionStore(SessionStore):
         try:
             held = await self._client.call("GETDEL", _key(pid, user_id))
             return None if held is None else _decode(held)
-        except (StoreUnavailable, msgspec.MsgspecError):  # away, or written by a release that knows other rooms
+        except (StoreUnavailable, msgspec.MsgspecError):  # Redis is away, or another release wrote the session
             return None
         finally:
             self._under_way -= 1
 
     async def settled(self) -> None:
-        """Return when nothing is on its way any more, which each call's deadline sees to."""
-        while self._under_way:  # looked at, not told of: who took one and was lost again keeps it in the same turn
+        """Return when no call is under way any more. Each call has a deadline, so this ends."""
+        while self._under_way:  # polled: a client that is lost during its restore is saved again in the same turn
             await deferLater(self._clock, _POLL_S)
 
     async def _store(self, saved_session: SavedSession) -> None:

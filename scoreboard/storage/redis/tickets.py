@@ -1,4 +1,4 @@
-"""Tickets in Redis: who asks gets one, who brings it first is that player; whichever server process either comes to."""
+"""Tickets in Redis: any server process issues them, and any one redeems them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _decode = msgspec.json.Decoder(Player).decode
 
 
 class RedisTickets(Tickets):
-    """``ticket:<192 random bits>`` holds a player for 30 seconds, or until somebody takes it."""
+    """``ticket:<192 random bits>`` holds a player for 30 seconds, or until `redeem` takes it."""
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
