@@ -24,8 +24,8 @@ from scoreboard.storage.redis.embedded_process import RedisProcess
 from scoreboard.storage.redis.info import read_info
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from scoreboard.storage.redis.sessions import RedisSessionStore
+from tests.storage_redis.harness import CountingMeter, linked, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, the_reactor, until
 from tests.storage_redis.test_embedded import child_pid, watched
 
 

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from scoreboard.storage.redis.batcher import Batcher
-from tests.storage_redis.scenes import CountingMeter
+from tests.storage_redis.harness import CountingMeter
 
 
 class Rides:

@@ -24,7 +24,7 @@ from scoreboard.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisHasNoSpace, RedisUnusable
 from scoreboard.storage.redis.paths import EmbeddedRedisPaths, redis_binary
 from tests.awaiting import result_of, run
-from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
+from tests.storage_redis.harness import CountingMeter, linked, logged, passed, the_reactor, until
 
 
 @asynccontextmanager

@@ -20,8 +20,8 @@ from scoreboard.storage.redis.client import RedisClient, Script
 from scoreboard.storage.redis.protocol import Argument
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from tests.awaiting import result_of, run
+from tests.storage_redis.harness import NOW_MS, CountingMeter, passed, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import NOW_MS, CountingMeter, passed, the_reactor
 
 CLOCK = "redis.call('TIME')"
 SUBMIT = Limit(name="submit", quota=3, window_ms=60_000)

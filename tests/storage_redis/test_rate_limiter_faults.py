@@ -14,8 +14,8 @@ from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
+from tests.storage_redis.harness import CountingMeter, linked, passed, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor
 
 DEGRADED = "rate_limiter_degraded_total"
 WINDOW_MS = 700

@@ -23,8 +23,8 @@ from scoreboard.storage.redis.sessions import RedisSessionStore
 from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.programs import program
+from tests.storage_redis.harness import NOW_MS, CountingMeter, linked, logged, passed, standing, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, logged, passed, standing, the_reactor, until
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scoreboard" / "storage" / "scripts").glob("*.lua"))

@@ -18,8 +18,8 @@ from scoreboard.storage.redis import sessions as module
 from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.sessions import RedisSessionStore
 from tests.awaiting import result_of, run
+from tests.storage_redis.harness import CountingMeter, linked, passed, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor
 
 ROOMS = Subscriptions(
     leaderboard=RoomSubscription(since=Cursor(epoch=3, seq=17), rows=True),

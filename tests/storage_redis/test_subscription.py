@@ -11,9 +11,9 @@ import pytest
 from scoreboard.storage.redis.client import RedisClient
 from tests.awaiting import run
 from tests.journeys.server import free_port
+from tests.storage_redis.harness import CountingMeter, linked, logged, passed, the_reactor, until
 from tests.storage_redis.proxy import RedisProxy, master_of
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
 
 #: What the server promises: a connection that went silent is noticed, and another made, within this time.
 NOTICED_MS = 2_000

@@ -12,8 +12,8 @@ from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
+from tests.storage_redis.harness import CountingMeter, linked, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, the_reactor
 
 AMY = Player(user_id="amy", username="Amy", role="spectator", expires_at_s=2**33, avatar="https://pictures.example/1")
 

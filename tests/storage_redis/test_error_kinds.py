@@ -11,8 +11,8 @@ from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.errors import RedisUnavailable
 from tests.awaiting import run
 from tests.programs import program
+from tests.storage_redis.harness import CountingMeter, linked, passed, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor, until
 
 _BEGIN = script("begin")
 

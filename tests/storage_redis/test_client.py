@@ -13,8 +13,8 @@ from scoreboard.storage.redis.connection import address
 from scoreboard.storage.redis.errors import RedisMisconfigured
 from scoreboard.storage.redis.protocol import RedisUnavailable
 from tests.awaiting import run
+from tests.storage_redis.harness import CountingMeter, linked, logged, passed, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
 
 BEGIN_KEYS = ["ranking", "players", "state", "history"]
 

@@ -8,8 +8,8 @@ from scoreboard.domain.rotation import KnownKeys, ServerKeys
 from scoreboard.storage.redis.key_roster import KEY, RECORD_LIFE_MS, RedisKeyRoster
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
+from tests.storage_redis.harness import linked
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import linked
 
 
 def keys(name: str) -> ServerKeys:
