@@ -28,7 +28,7 @@ class Rides:
             self.batcher.add(one)
 
 
-def test_who_comes_in_one_turn_rides_together_when_it_ends() -> None:
+def test_items_of_one_turn_are_flushed_together_when_the_turn_ends() -> None:
     rides = Rides()
     rides.come("ann", "bob")
     assert rides.departed == []
@@ -37,7 +37,7 @@ def test_who_comes_in_one_turn_rides_together_when_it_ends() -> None:
     assert rides.clock.getDelayedCalls() == []
 
 
-def test_who_comes_while_a_ride_is_under_way_rides_when_it_is_over() -> None:
+def test_items_added_during_a_flush_are_flushed_after_it() -> None:
     rides = Rides()
     rides.come("ann")
     rides.clock.advance(0)
@@ -50,7 +50,7 @@ def test_who_comes_while_a_ride_is_under_way_rides_when_it_is_over() -> None:
     assert rides.departed == [["ann"], ["bob", "cid"]]
 
 
-def test_a_full_load_leaves_at_once_whatever_is_under_way() -> None:
+def test_a_full_batch_is_flushed_at_once_even_during_a_flush() -> None:
     rides = Rides()
     rides.come("a", "b", "c", "d", "e", "f", "g")
     assert rides.departed == [["a", "b", "c"], ["d", "e", "f"]]
@@ -62,7 +62,7 @@ def test_a_full_load_leaves_at_once_whatever_is_under_way() -> None:
     assert rides.departed[2:] == [["g"]]
 
 
-def test_a_ride_that_failed_is_over_as_well() -> None:
+def test_a_flush_that_failed_has_ended_too() -> None:
     rides = Rides()
     rides.come("ann")
     rides.clock.advance(0)

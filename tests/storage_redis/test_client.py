@@ -38,7 +38,7 @@ async def kind_of(failing: object) -> str:
     return refused.value.kind
 
 
-def test_what_is_asked_while_redis_is_away_fails_at_once_and_is_never_queued(own_server: RedisServer) -> None:
+def test_a_call_while_redis_is_away_fails_at_once_and_is_never_queued(own_server: RedisServer) -> None:
     async def main() -> None:
         own_server.kill()
         link = RedisClient(own_server.url, the_reactor(), CountingMeter())
@@ -56,7 +56,7 @@ def test_what_is_asked_while_redis_is_away_fails_at_once_and_is_never_queued(own
     run(main)
 
 
-def test_after_a_crash_it_reconnects_within_a_second_and_says_so(own_server: RedisServer) -> None:
+def test_after_a_crash_the_client_reconnects_within_a_second_and_reports_it(own_server: RedisServer) -> None:
     async def main() -> None:
         meter, ups = CountingMeter(), list[str]()
         async with linked(own_server.url, meter) as link:
@@ -79,7 +79,7 @@ def test_after_a_crash_it_reconnects_within_a_second_and_says_so(own_server: Red
     run(main)
 
 
-def test_a_stopped_redis_is_unavailable_within_the_deadline_then_at_once_and_comes_back(own_server: RedisServer) -> None:
+def test_calls_to_a_stopped_redis_fail_at_the_deadline_then_at_once_until_it_continues(own_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with linked(own_server.url, meter, deadline_ms=100) as link:
@@ -106,7 +106,7 @@ def test_a_stopped_redis_is_unavailable_within_the_deadline_then_at_once_and_com
     run(main)
 
 
-def test_a_reply_that_lay_there_while_we_were_busy_is_still_in_time(redis_server: RedisServer) -> None:
+def test_a_reply_that_arrived_while_the_reactor_was_busy_is_in_time(redis_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(redis_server.url, deadline_ms=20) as link:
             for _ in range(4):
@@ -117,7 +117,7 @@ def test_a_reply_that_lay_there_while_we_were_busy_is_still_in_time(redis_server
     run(main)
 
 
-def test_a_script_that_redis_forgot_is_sent_again(redis_server: RedisServer) -> None:
+def test_a_script_that_redis_does_not_know_any_more_is_sent_again(redis_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with linked(redis_server.url, meter) as link:
@@ -130,7 +130,7 @@ def test_a_script_that_redis_forgot_is_sent_again(redis_server: RedisServer) -> 
     run(main)
 
 
-def test_a_replica_is_not_asked_until_it_is_a_master_again(own_server: RedisServer) -> None:
+def test_a_replica_gets_no_commands_until_it_is_a_master_again(own_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with linked(own_server.url, meter) as link:
@@ -147,7 +147,7 @@ def test_a_replica_is_not_asked_until_it_is_a_master_again(own_server: RedisServ
     run(main)
 
 
-def test_a_full_redis_is_unavailable_and_says_why(own_server: RedisServer) -> None:
+def test_a_write_to_a_full_redis_fails_with_its_reason(own_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(own_server.url) as link:
             own_server.tell("CONFIG", "SET", "maxmemory", "1")
@@ -160,7 +160,7 @@ def test_a_full_redis_is_unavailable_and_says_why(own_server: RedisServer) -> No
     run(main)
 
 
-def test_a_password_and_a_database_are_told_and_a_wrong_password_is_no_end() -> None:
+def test_password_and_database_are_sent_and_after_a_wrong_password_the_client_goes_on() -> None:
     server = RedisServer("--requirepass", "open sesame")
 
     async def main() -> None:
@@ -213,7 +213,7 @@ def test_urls_are_read_as_redis_py_writes_them() -> None:
         address("http://localhost", reactor)
 
 
-def test_a_subscriber_hears_again_after_a_restart(own_server: RedisServer) -> None:
+def test_a_subscriber_gets_messages_again_after_a_restart(own_server: RedisServer) -> None:
     async def main() -> None:
         received: list[bytes] = []
         meter = CountingMeter()
@@ -239,7 +239,7 @@ def _subscribed(server: RedisServer) -> bool:
     return server.tell("PUBLISH", "elsewhere", "") == ":0" and server.tell("PUBSUB", "CHANNELS", "news") == "*1"
 
 
-def test_a_closed_link_leaves_nothing_behind(own_server: RedisServer) -> None:
+def test_a_stopped_client_leaves_no_timer_behind(own_server: RedisServer) -> None:
     async def main() -> None:
         await passed(0)
         before = the_reactor().getDelayedCalls()

@@ -85,7 +85,7 @@ def data_dir(tmp_path: Path) -> Path:
     return tmp_path / "var"
 
 
-def test_it_keeps_its_data_in_a_private_directory_and_finds_it_again(data_dir: Path) -> None:
+def test_the_data_is_kept_in_a_private_directory_and_read_at_the_next_start(data_dir: Path) -> None:
     async def main() -> None:
         async with embedded(data_dir), linked(url_of(data_dir)) as link:
             await link.call("SET", "kept", "yes")
@@ -106,7 +106,7 @@ def test_it_keeps_its_data_in_a_private_directory_and_finds_it_again(data_dir: P
     watched(main)
 
 
-def test_it_is_started_again_when_it_dies(data_dir: Path) -> None:
+def test_a_child_that_ends_is_started_again(data_dir: Path) -> None:
     async def main() -> None:
         async with embedded(data_dir), linked(url_of(data_dir)) as link:
             first = child_pid(data_dir)
@@ -119,7 +119,7 @@ def test_it_is_started_again_when_it_dies(data_dir: Path) -> None:
     watched(main)
 
 
-def test_a_child_that_does_not_listen_is_killed_in_the_end(data_dir: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed(data_dir: Path) -> None:
     async def main() -> None:
         async with embedded(data_dir, patience_s=0.2):
             pid = child_pid(data_dir)
@@ -158,7 +158,7 @@ def test_a_long_path_gets_a_short_private_socket_always_the_same(tmp_path: Path)
     watched(main)
 
 
-def test_a_directory_of_someone_else_is_not_used(tmp_path: Path) -> None:
+def test_a_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     data_dir = tmp_path / "var"
     data_dir.mkdir()
     (data_dir / "redis").symlink_to(tempfile.gettempdir())
@@ -167,7 +167,7 @@ def test_a_directory_of_someone_else_is_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("in_the_place", ["redis", "redis/lock"])
-def test_something_else_in_the_place_is_one_line_for_the_operator(in_the_place: str, data_dir: Path) -> None:
+def test_another_file_at_its_path_is_reported_in_one_line(in_the_place: str, data_dir: Path) -> None:
     (data_dir / in_the_place).parent.mkdir(parents=True)
     if in_the_place == "redis":
         (data_dir / in_the_place).write_bytes(b"")
@@ -177,12 +177,12 @@ def test_something_else_in_the_place_is_one_line_for_the_operator(in_the_place: 
         result_of(EmbeddedRedis(data_dir, the_reactor(), CountingMeter()).start())
 
 
-def test_a_directory_that_cannot_be_made_is_one_line_for_the_operator() -> None:
+def test_a_directory_that_cannot_be_created_is_reported_in_one_line() -> None:
     with pytest.raises(RedisUnusable, match=r"cannot use /dev/null/var \(Not a directory\): .* set SCOREBOARD_DATA_DIR"):
         result_of(EmbeddedRedis(Path("/dev/null/var"), the_reactor(), CountingMeter()).start())
 
 
-def test_links_that_lead_in_a_circle_are_one_line_for_the_operator(tmp_path: Path) -> None:
+def test_symbolic_links_in_a_circle_are_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "var").symlink_to(tmp_path / "var")
     with pytest.raises(RedisUnusable, match=r"cannot use .*/var \(Too many levels of symbolic links\): "):
         EmbeddedRedis(tmp_path / "var", the_reactor(), CountingMeter())
@@ -201,7 +201,7 @@ def test_links_that_lead_in_a_circle_are_one_line_for_the_operator(tmp_path: Pat
         ("os.pwrite", errno.EIO, RedisUnusable),
     ],
 )
-def test_whatever_the_operating_system_refuses_is_one_line_for_the_operator(
+def test_each_error_of_the_operating_system_is_reported_in_one_line(
     call: str, number: int, kind: type[Exception], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (data_dir / "redis").mkdir(parents=True)
@@ -217,7 +217,7 @@ def test_whatever_the_operating_system_refuses_is_one_line_for_the_operator(
             result_of(redis.start())
 
 
-def test_a_pid_that_cannot_be_read_is_one_line_for_the_operator(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_process_id_is_reported_in_one_line(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with embedded(data_dir):
             monkeypatch.setattr("os.pread", lambda *_: os.open("/nowhere/at/all", os.O_RDONLY))
@@ -227,7 +227,7 @@ def test_a_pid_that_cannot_be_read_is_one_line_for_the_operator(data_dir: Path, 
     watched(main)
 
 
-def test_a_child_whose_pid_cannot_be_written_is_kept_all_the_same(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_whose_process_id_cannot_be_written_is_still_supervised(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -248,7 +248,7 @@ def test_a_child_whose_pid_cannot_be_written_is_kept_all_the_same(data_dir: Path
     watched(main)
 
 
-def test_a_child_that_cannot_be_started_is_tried_again(data_dir: Path) -> None:
+def test_a_child_that_cannot_be_started_is_started_later(data_dir: Path) -> None:
     class NoProcesses:
         """A reactor that has no process to spare for the first two times."""
 
@@ -273,7 +273,7 @@ def test_a_child_that_cannot_be_started_is_tried_again(data_dir: Path) -> None:
     watched(main)
 
 
-def test_the_socket_is_short_also_where_the_temporary_directory_has_a_long_path(
+def test_the_socket_path_is_short_even_if_the_temporary_directory_has_a_long_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = tmp_path / ("long" * 42)
@@ -312,7 +312,7 @@ def test_a_child_that_hangs_is_killed_and_started_again(data_dir: Path) -> None:
     watched(main)
 
 
-def test_a_spoiled_file_is_set_aside_because_the_ledger_has_everything(data_dir: Path) -> None:
+def test_a_damaged_file_is_renamed_and_redis_starts_without_it(data_dir: Path) -> None:
     async def main() -> None:
         home_dir = EmbeddedRedisPaths(data_dir)
         home_dir.prepare()
@@ -338,7 +338,7 @@ reactor.run()
 """
 
 
-def test_it_dies_with_its_server_even_if_that_is_killed_and_the_next_one_takes_over(data_dir: Path) -> None:
+def test_the_child_of_a_killed_server_ends_and_the_next_server_takes_over(data_dir: Path) -> None:
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(data_dir)], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
@@ -356,7 +356,7 @@ def test_it_dies_with_its_server_even_if_that_is_killed_and_the_next_one_takes_o
     assert ended(pid)
 
 
-def test_an_orphan_that_does_not_end_is_ended(data_dir: Path) -> None:
+def test_an_orphan_that_does_not_end_is_killed(data_dir: Path) -> None:
     server = subprocess.Popen([sys.executable, "-c", SERVER, str(data_dir)], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     assert server.stdout.readline() == "ready\n"
@@ -375,7 +375,7 @@ def test_an_orphan_that_does_not_end_is_ended(data_dir: Path) -> None:
     assert ended(pid)
 
 
-def test_stopping_while_it_waits_for_something_is_at_once(data_dir: Path) -> None:
+def test_a_stop_while_it_waits_is_immediate(data_dir: Path) -> None:
     async def main() -> None:
         redis = EmbeddedRedis(data_dir, the_reactor(), CountingMeter())
         await redis.start()
@@ -387,6 +387,6 @@ def test_stopping_while_it_waits_for_something_is_at_once(data_dir: Path) -> Non
     watched(main)
 
 
-def test_the_binary_is_the_wheels() -> None:
+def test_the_binary_is_that_of_the_wheel() -> None:
     said = subprocess.run([redis_binary(), "--version"], capture_output=True, text=True, check=True).stdout
     assert "v=6.2" in said

@@ -70,7 +70,7 @@ def unable_to_save(server: RedisServer) -> None:
 @pytest.mark.parametrize(
     ("harm", "kind"), [(out_of_memory, "OOM"), (without_replicas, "NOREPLICAS"), (unable_to_save, "MISCONF")]
 )
-def test_a_redis_that_takes_no_writes_stays_up_and_its_condition_says_so(
+def test_a_redis_that_takes_no_writes_stays_up_and_its_condition_reports_it(
     harm: Callable[[RedisServer], None], kind: str, start: Callable[..., RedisServer]
 ) -> None:
     server = start()
@@ -92,7 +92,7 @@ def test_a_redis_that_takes_no_writes_stays_up_and_its_condition_says_so(
     run(main)
 
 
-def test_keys_of_another_type_are_a_kind_of_their_own(start: Callable[..., RedisServer]) -> None:
+def test_keys_of_another_type_have_an_error_kind_of_their_own(start: Callable[..., RedisServer]) -> None:
     server = start()
 
     async def main() -> None:
@@ -104,7 +104,7 @@ def test_keys_of_another_type_are_a_kind_of_their_own(start: Callable[..., Redis
     run(main)
 
 
-def test_a_busy_redis_is_asked_again_when_its_script_ends(start: Callable[..., RedisServer]) -> None:
+def test_a_busy_redis_is_used_again_when_its_script_ends(start: Callable[..., RedisServer]) -> None:
     server = start("--lua-time-limit", "50")
 
     async def main() -> None:
@@ -122,7 +122,7 @@ def test_a_busy_redis_is_asked_again_when_its_script_ends(start: Callable[..., R
     run(main)
 
 
-def test_a_demoted_redis_is_left(start: Callable[..., RedisServer]) -> None:
+def test_the_client_disconnects_from_a_demoted_redis(start: Callable[..., RedisServer]) -> None:
     server = start()
 
     async def main() -> None:
@@ -144,7 +144,7 @@ def test_a_demoted_redis_is_left(start: Callable[..., RedisServer]) -> None:
     run(main)
 
 
-def test_a_demotion_is_noticed_by_an_idle_process(start: Callable[..., RedisServer]) -> None:
+def test_an_idle_process_notices_a_demotion(start: Callable[..., RedisServer]) -> None:
     server = start()
 
     async def main() -> None:
@@ -157,7 +157,7 @@ def test_a_demotion_is_noticed_by_an_idle_process(start: Callable[..., RedisServ
     run(main)
 
 
-def test_a_redis_that_reads_its_file_is_not_asked_until_it_has(start: Callable[..., RedisServer]) -> None:
+def test_a_redis_that_loads_its_file_gets_no_commands_until_it_is_ready(start: Callable[..., RedisServer]) -> None:
     server = start()
     server.tell("EVAL", "for i = 1, 10000 do redis.call('SET', i, 'x') end", "0")
 
@@ -179,7 +179,7 @@ def test_a_redis_that_reads_its_file_is_not_asked_until_it_has(start: Callable[.
     run(main)
 
 
-def test_a_node_of_a_cluster_that_serves_nothing(start: Callable[..., RedisServer]) -> None:
+def test_a_cluster_node_without_slots_answers_clusterdown(start: Callable[..., RedisServer]) -> None:
     server = start("--cluster-enabled", "yes")
 
     async def main() -> None:

@@ -16,7 +16,7 @@ def keys(name: str) -> ServerKeys:
     return ServerKeys(actions=KnownKeys(signs=name, verifies=(name, "0" * 8)), tokens=KnownKeys(signs="t", verifies=("t",)))
 
 
-def test_each_hears_of_the_others_until_they_leave(redis_server: RedisServer) -> None:
+def test_each_server_gets_the_keys_of_the_others_until_they_leave(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -35,7 +35,7 @@ def test_each_hears_of_the_others_until_they_leave(redis_server: RedisServer) ->
     run(main)
 
 
-def test_a_server_that_died_is_forgotten_whatever_the_clock_does(tmp_path: Path) -> None:
+def test_a_dead_server_is_forgotten_whatever_the_clock_does(tmp_path: Path) -> None:
     clock = FakeClock(tmp_path)
     server = RedisServer(environment=clock.environment)
 

@@ -69,14 +69,14 @@ def test_replies_come_in_the_order_of_the_commands_as_bytes_and_integers() -> No
         ("ERR unknown command `x`, with args beginning with: `OOM`, `READONLY`, ", "ERR"),
     ],
 )
-def test_an_error_is_named_by_its_class(said: str, kind: str) -> None:
+def test_an_error_reply_gets_its_kind(said: str, kind: str) -> None:
     protocol, _ = wired(Clock())
     result = outcome_of(protocol.ask(("PING",), 1))
     protocol.dataReceived(f"-{said}\r\n".encode())
     assert result == [kind]
 
 
-def test_a_call_waits_no_longer_than_its_deadline_and_its_late_reply_is_nobodys() -> None:
+def test_a_call_waits_no_longer_than_its_deadline_and_its_late_reply_is_dropped() -> None:
     clock = Clock()
     protocol, text_line = wired(clock)
     late, patient = outcome_of(protocol.ask(("A",), 0.05)), outcome_of(protocol.ask(("B",), 1.0))
@@ -87,7 +87,7 @@ def test_a_call_waits_no_longer_than_its_deadline_and_its_late_reply_is_nobodys(
     assert clock.getDelayedCalls() == []
 
 
-def test_after_three_silent_calls_in_a_row_it_hangs_up_and_nothing_is_asked_any_more() -> None:
+def test_after_three_silent_calls_in_a_row_the_connection_is_aborted_and_calls_fail_at_once() -> None:
     clock = Clock()
     protocol, text_line = wired(clock)
     for _ in range(2):
@@ -115,7 +115,7 @@ def test_a_command_that_cannot_be_encoded_raises_and_later_replies_answer_their_
     assert (first, second) == ([b"a"], [b"b"])
 
 
-def test_what_is_told_travels_with_the_next_question_and_its_reply_is_nobodys() -> None:
+def test_an_unawaited_command_is_sent_with_the_next_call_and_its_reply_is_dropped() -> None:
     clock = Clock()
     protocol, text_line = wired(clock)
     protocol.tell(("A",))
@@ -128,7 +128,7 @@ def test_what_is_told_travels_with_the_next_question_and_its_reply_is_nobodys() 
     assert clock.getDelayedCalls() == []
 
 
-def test_what_is_told_goes_by_itself_when_nobody_asks() -> None:
+def test_an_unawaited_command_is_sent_alone_when_no_call_follows() -> None:
     clock = Clock()
     protocol, text_line = wired(clock)
     protocol.tell(("A",))
@@ -139,7 +139,7 @@ def test_what_is_told_goes_by_itself_when_nobody_asks() -> None:
     assert clock.getDelayedCalls() == []
 
 
-def test_what_is_told_is_bounded() -> None:
+def test_the_number_of_unawaited_commands_is_bounded() -> None:
     protocol, text_line = wired(Clock())
     for _ in range(UNAWAITED_MAX + 5):
         protocol.tell(("A",))
@@ -147,7 +147,7 @@ def test_what_is_told_is_bounded() -> None:
     assert text_line.value().count(b"A") == UNAWAITED_MAX
 
 
-def test_silent_calls_with_an_answer_between_them_are_forgiven() -> None:
+def test_silent_calls_with_an_answer_between_them_do_not_abort_the_connection() -> None:
     clock = Clock()
     protocol, text_line = wired(clock)
     for _ in range(5):
@@ -160,7 +160,7 @@ def test_silent_calls_with_an_answer_between_them_are_forgiven() -> None:
     assert not text_line.aborted
 
 
-def test_who_waits_when_the_connection_is_lost_is_told() -> None:
+def test_every_waiting_call_fails_when_the_connection_is_lost() -> None:
     protocol, _ = wired(Clock())
     result, lost = outcome_of(protocol.ask(("A",), 1)), outcome_of(protocol.lost)
     protocol.connectionLost(Failure(ConnectionDone()))
@@ -168,7 +168,7 @@ def test_who_waits_when_the_connection_is_lost_is_told() -> None:
     assert outcome_of(protocol.ask(("B",), 1)) == ["LOST"]
 
 
-def test_an_ear_hears_messages_between_replies() -> None:
+def test_a_subscribed_connection_gets_messages_between_replies() -> None:
     clock, received = Clock(), list[bytes]()
     recorder, _ = wired(clock, RedisSubscriptionProtocol(clock, received.append))
     subscribed = outcome_of(recorder.ask(("SUBSCRIBE", "news"), 1))
@@ -177,7 +177,7 @@ def test_an_ear_hears_messages_between_replies() -> None:
     assert received == [b"hi"]
 
 
-def test_what_does_not_speak_redis_is_hung_up_on() -> None:
+def test_a_peer_that_does_not_speak_redis_is_disconnected() -> None:
     protocol, text_line = wired(Clock())
     asked = outcome_of(protocol.ask(("PING",), 1))
     protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -188,7 +188,7 @@ def test_what_does_not_speak_redis_is_hung_up_on() -> None:
     assert protocol.ended.kind == "PROTOCOL"
 
 
-def test_an_error_that_comes_unasked_is_the_reason_of_the_end() -> None:
+def test_an_error_without_a_command_is_the_reason_of_the_end() -> None:
     protocol, text_line = wired(Clock())
     protocol.dataReceived(b"-ERR max number of clients reached\r\n")
     assert text_line.aborted
@@ -196,7 +196,7 @@ def test_an_error_that_comes_unasked_is_the_reason_of_the_end() -> None:
     assert protocol.ended.detail == "ERR max number of clients reached"
 
 
-def test_the_error_of_what_was_only_told_is_not_lost() -> None:
+def test_the_error_of_an_unawaited_command_is_reported() -> None:
     clock, errors = Clock(), list[tuple[str, object]]()
     protocol, _ = wired(clock, RedisProtocol(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
     protocol.tell(("A",))
@@ -205,7 +205,7 @@ def test_the_error_of_what_was_only_told_is_not_lost() -> None:
     assert errors == [("OOM", "A")]
 
 
-def test_a_probe_is_heard_apart_from_messages() -> None:
+def test_a_probe_is_not_delivered_as_a_message() -> None:
     clock, received = Clock(), list[bytes]()
     recorder = RedisSubscriptionProtocol(clock, received.append, b"probe")
     wired(clock, recorder)
@@ -217,5 +217,5 @@ def test_a_probe_is_heard_apart_from_messages() -> None:
     assert (received, probed) == ([b"x"], [None])
 
 
-def test_what_redis_refused_tells_no_more_than_it_said() -> None:
+def test_the_text_of_an_error_has_its_kind_and_detail() -> None:
     assert str(RedisUnavailable("AWAY", "not connected yet")) == "Redis (AWAY): not connected yet"

@@ -112,7 +112,7 @@ def hit(limit: Limit, subject: str = "ann", cost: int = 1) -> Hit:
     return Hit(limit=limit, subject=subject, cost=cost)
 
 
-def test_a_quota_is_admitted_and_the_next_hit_told_when_to_come_back(play: Play) -> None:
+def test_a_quota_is_admitted_and_the_next_hit_gets_the_time_to_wait(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         verdicts = []
         for _ in range(3):
@@ -134,7 +134,7 @@ def test_a_quota_is_admitted_and_the_next_hit_told_when_to_come_back(play: Play)
     play(scenario)
 
 
-def test_windows_of_subjects_and_limits_are_apart(play: Play) -> None:
+def test_each_subject_and_limit_has_its_own_window(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         for _ in range(3):
             await hall.admits(hit(SUBMIT, "ann"))
@@ -155,7 +155,7 @@ def test_a_request_that_one_limit_refuses_is_counted_in_none(play: Play) -> None
     play(scenario)
 
 
-def test_requests_of_one_moment_are_each_counted_whole_or_not_at_all(play: Play) -> None:
+def test_each_request_of_one_batch_is_counted_whole_or_not_at_all(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT, who))) for who in ("ann",) * 9 + ("bob",) * 3]
         assert [(await one).refused for one in asked] == [None] * 3 + ["submit"] * 6 + [None] * 3
@@ -164,7 +164,7 @@ def test_requests_of_one_moment_are_each_counted_whole_or_not_at_all(play: Play)
     play(scenario)
 
 
-def test_a_request_without_a_place_is_counted_in_no_window(play: Play) -> None:
+def test_a_request_that_gets_no_slot_is_counted_in_no_window(play: Play) -> None:
     def slot(holder: str) -> ConcurrencySlot:
         return ConcurrencySlot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
 
@@ -190,7 +190,7 @@ def test_a_verdict_has_the_numbers_of_the_last_hit_and_the_wait_of_the_refusing_
     play(scenario)
 
 
-def test_a_dear_hit_costs_more_but_never_more_than_the_quota(play: Play) -> None:
+def test_an_expensive_hit_costs_more_but_never_more_than_the_quota(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         assert (await hall.admits(hit(ADDRESS, cost=5))).remaining == 2
         assert (await hall.admits(hit(ADDRESS, cost=5))).refused == "ip"
@@ -200,7 +200,7 @@ def test_a_dear_hit_costs_more_but_never_more_than_the_quota(play: Play) -> None
     play(scenario)
 
 
-def test_who_asks_in_one_moment_is_judged_one_by_one(play: Play) -> None:
+def test_requests_of_one_batch_are_judged_one_by_one(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         asked = [ensureDeferred(hall.admits(hit(ADDRESS, "10.0.0.1"), hit(SUBMIT, f"user-{n % 2}"))) for n in range(8)]
         verdicts = [await one for one in asked]
@@ -212,7 +212,7 @@ def test_who_asks_in_one_moment_is_judged_one_by_one(play: Play) -> None:
     play(scenario)
 
 
-def test_places_are_held_until_released_or_expired(play: Play) -> None:
+def test_slots_are_held_until_they_are_released_or_expire(play: Play) -> None:
     def slot(holder: str, user_id: str = "ann") -> ConcurrencySlot:
         return ConcurrencySlot(user_id=user_id, holder=holder, quota=2, ttl_ms=10_000)
 
@@ -233,7 +233,7 @@ def test_places_are_held_until_released_or_expired(play: Play) -> None:
     play(scenario)
 
 
-def test_a_refused_request_takes_no_place(play: Play) -> None:
+def test_a_refused_request_takes_no_slot(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         for _ in range(3):
             await hall.admits(hit(SUBMIT))
@@ -253,7 +253,7 @@ def test_a_refused_request_takes_no_place(play: Play) -> None:
     play(scenario)
 
 
-def test_a_bucket_refills_evenly(play: Play) -> None:
+def test_a_token_bucket_refills_evenly(play: Play) -> None:
     async def scenario(hall: Hall) -> None:
         for left in (4, 3, 2, 1, 0):
             assert (await hall.admits(hit(BUCKET))).remaining == left
@@ -278,7 +278,7 @@ def test_a_clock_that_steps_back_admits_no_more(play: Play) -> None:
 
 @pytest.mark.parametrize("limit", [SUBMIT, COARSE, BUCKET])
 @pytest.mark.parametrize("step_ms", [60_000, 3_600_000, 86_400_000])
-def test_after_a_step_back_nobody_waits_longer_than_a_window(play: Play, limit: Limit, step_ms: int) -> None:
+def test_after_a_clock_step_back_no_request_waits_longer_than_a_window(play: Play, limit: Limit, step_ms: int) -> None:
     async def scenario(hall: Hall) -> None:
         while (await hall.admits(hit(limit))).refused is None:
             hall.fake_time.ms += 1
@@ -307,7 +307,7 @@ STEPS_BACK = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS_BACK)
-def test_steps_back_let_no_more_than_the_quota_into_any_true_window_of_redis(
+def test_clock_steps_back_admit_no_more_than_the_quota_in_any_true_window_of_redis(
     redis_server: RedisServer, steps: list[tuple[int, int]]
 ) -> None:
     async def scenario(hall: Hall) -> None:
@@ -324,7 +324,7 @@ def test_steps_back_let_no_more_than_the_quota_into_any_true_window_of_redis(
     in_redis(redis_server, scenario, local_subjects_max=0)
 
 
-def test_after_a_step_back_a_place_is_held_no_longer_than_its_life(play: Play) -> None:
+def test_after_a_clock_step_back_a_slot_is_held_no_longer_than_its_life(play: Play) -> None:
     def slot(holder: str) -> ConcurrencySlot:
         return ConcurrencySlot(user_id="ann", holder=holder, quota=2, ttl_ms=10_000)
 

@@ -64,7 +64,7 @@ class Watch:
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_server: RedisServer, harm: str) -> None:
+def test_no_window_admits_more_than_the_quota_whatever_happens_to_redis(own_server: RedisServer, harm: str) -> None:
     async def main() -> None:
         meter, watch, verdicts = CountingMeter(), Watch(), list[tuple[str | None, int]]()
         async with linked(own_server.url, meter) as link:
@@ -99,7 +99,7 @@ def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_s
 
 
 @pytest.mark.parametrize("step_s", [-3_600, -60, 60, 3_600])
-def test_a_clock_of_redis_that_is_set_neither_opens_a_window_nor_keeps_it_shut(tmp_path: Path, step_s: int) -> None:
+def test_setting_the_clock_of_redis_neither_empties_a_window_nor_keeps_it_full(tmp_path: Path, step_s: int) -> None:
     clock = FakeClock(tmp_path)
     server = RedisServer(environment=clock.environment)
 
@@ -132,7 +132,7 @@ def test_a_clock_of_redis_that_is_set_neither_opens_a_window_nor_keeps_it_shut(t
         server.close()
 
 
-def test_a_redis_that_is_late_is_not_waited_for(own_server: RedisServer) -> None:
+def test_a_check_does_not_wait_for_a_late_redis(own_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with linked(own_server.url, meter) as link:
@@ -154,7 +154,7 @@ def test_a_redis_that_is_late_is_not_waited_for(own_server: RedisServer) -> None
     run(main)
 
 
-def test_a_window_that_is_full_here_is_refused_without_asking(redis_server: RedisServer) -> None:
+def test_a_request_whose_own_window_is_full_is_refused_without_a_call(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -181,7 +181,7 @@ def test_two_processes_share_one_window(redis_server: RedisServer) -> None:
     run(main)
 
 
-def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis_server: RedisServer) -> None:
+def test_an_address_that_floods_two_processes_takes_nothing_from_other_users(redis_server: RedisServer) -> None:
     address = Limit(name="ip", quota=10, window_ms=60_000)
     everyone = Limit(name="everyone", quota=60, window_ms=60_000)
 
@@ -214,7 +214,7 @@ def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis
     run(main)
 
 
-def test_the_keys_are_the_specifications_and_expire(redis_server: RedisServer) -> None:
+def test_the_keys_are_those_of_the_specification_and_expire(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -240,7 +240,7 @@ def test_the_keys_are_the_specifications_and_expire(redis_server: RedisServer) -
     run(main)
 
 
-def test_a_log_does_not_grow_beyond_its_window(redis_server: RedisServer) -> None:
+def test_a_log_holds_no_more_than_its_window(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -254,7 +254,7 @@ def test_a_log_does_not_grow_beyond_its_window(redis_server: RedisServer) -> Non
     run(main)
 
 
-def test_a_value_that_is_not_ours_is_as_good_as_none(redis_server: RedisServer) -> None:
+def test_a_value_that_is_not_ours_counts_as_none(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         meter = CountingMeter()
@@ -268,7 +268,7 @@ def test_a_value_that_is_not_ours_is_as_good_as_none(redis_server: RedisServer) 
     run(main)
 
 
-def test_places_are_released_in_redis_too(redis_server: RedisServer) -> None:
+def test_slots_are_released_in_redis_too(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:

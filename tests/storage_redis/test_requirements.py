@@ -52,7 +52,7 @@ def condition(link: RedisClient, name: str) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
-def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: str, server: RedisServer) -> None:
+def test_a_redis_that_may_evict_keys_is_logged_as_one_error_and_fails_its_condition(policy: str, server: RedisServer) -> None:
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without a limit it evicts nothing
         link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
@@ -75,7 +75,7 @@ def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: s
     run(main)
 
 
-def test_in_development_a_redis_that_may_evict_keys_is_one_warning(server: RedisServer) -> None:
+def test_in_development_a_redis_that_may_evict_keys_is_logged_as_one_warning(server: RedisServer) -> None:
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory", "1gb")
         server.tell("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
@@ -92,7 +92,7 @@ async def one_page(*rows: Standing) -> AsyncIterator[Sequence[Standing]]:
     yield rows
 
 
-def test_the_documented_user_may_do_all_that_the_server_does(server: RedisServer) -> None:
+def test_the_documented_user_may_run_every_command_that_the_server_sends(server: RedisServer) -> None:
     url = setuser(server)
 
     async def main() -> None:

@@ -73,7 +73,7 @@ async def what_is_no_pid_is_nobodys(session_store: SessionStore) -> None:
         what_is_no_pid_is_nobodys,
     ],
 )
-def test_absentees_keep_their_promises(redis_server: RedisServer, promise: Promise) -> None:
+def test_session_stores_keep_the_contract(redis_server: RedisServer, promise: Promise) -> None:
     result_of(promise(MemorySessionStore(Clock().seconds)))
 
     async def main() -> None:
@@ -88,7 +88,7 @@ def in_redis(link: RedisClient, meter: CountingMeter | None = None) -> RedisSess
     return RedisSessionStore(link, the_reactor(), meter or CountingMeter())
 
 
-def test_two_minutes_and_no_longer(redis_server: RedisServer) -> None:
+def test_a_session_is_kept_for_two_minutes_and_no_longer(redis_server: RedisServer) -> None:
     clock = Clock()
     session_store = MemorySessionStore(clock.seconds)
     for seconds, found in ((SESSION_KEPT_S - 1, AMY), (SESSION_KEPT_S, None)):
@@ -104,7 +104,7 @@ def test_two_minutes_and_no_longer(redis_server: RedisServer) -> None:
     run(main)
 
 
-def test_any_process_takes_it_and_only_one_gets_it(redis_server: RedisServer) -> None:
+def test_any_process_can_restore_a_session_and_only_one_gets_it(redis_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(redis_server.url) as link, linked(redis_server.url) as another:
             kept = in_redis(link)
@@ -116,7 +116,7 @@ def test_any_process_takes_it_and_only_one_gets_it(redis_server: RedisServer) ->
     run(main)
 
 
-def test_what_another_release_wrote_is_read_as_far_as_it_goes_or_is_nothing(redis_server: RedisServer) -> None:
+def test_a_session_of_another_release_is_read_as_far_as_possible_or_ignored(redis_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(redis_server.url) as link:
             more = b'{"sid":"s","pid":"p","user_id":"amy","rooms":{"view":[1]},"new":true}'
@@ -127,7 +127,7 @@ def test_what_another_release_wrote_is_read_as_far_as_it_goes_or_is_nothing(redi
     run(main)
 
 
-def test_settled_is_when_all_of_it_is_in_redis(redis_server: RedisServer) -> None:
+def test_settled_returns_when_all_sessions_are_in_redis(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url, deadline_ms=5_000) as link:
@@ -141,7 +141,7 @@ def test_settled_is_when_all_of_it_is_in_redis(redis_server: RedisServer) -> Non
     run(main)
 
 
-def test_who_takes_one_and_keeps_it_again_at_once_is_waited_for(redis_server: RedisServer) -> None:
+def test_settled_waits_for_a_session_that_is_restored_and_saved_again_at_once(redis_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(redis_server.url) as link:
             session_store = in_redis(link)
@@ -161,7 +161,7 @@ def test_who_takes_one_and_keeps_it_again_at_once_is_waited_for(redis_server: Re
     run(main)
 
 
-def test_without_redis_nothing_is_kept_nothing_is_found_and_nobody_waits() -> None:
+def test_without_redis_nothing_is_saved_nothing_is_found_and_no_call_waits() -> None:
     async def main() -> None:
         meter = CountingMeter()
         session_store = in_redis(RedisClient("unix:///nowhere", the_reactor(), meter), meter)
@@ -173,7 +173,7 @@ def test_without_redis_nothing_is_kept_nothing_is_found_and_nobody_waits() -> No
     run(main)
 
 
-def test_a_redis_that_is_silent_is_not_waited_for_beyond_the_deadline(redis_server: RedisServer) -> None:
+def test_a_call_to_a_silent_redis_ends_at_its_deadline(redis_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with linked(redis_server.url, meter, deadline_ms=100) as link:
@@ -193,7 +193,7 @@ def test_a_redis_that_is_silent_is_not_waited_for_beyond_the_deadline(redis_serv
     run(main)
 
 
-def test_what_is_on_its_way_is_bounded(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_sessions_under_way_is_bounded(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEEPING_MAX", 3)
 
     async def main() -> None:

@@ -58,7 +58,7 @@ async def hears(listener: Listener, server: RedisServer, message: str) -> None:
     await until(lambda: listener.received == [message.encode()])
 
 
-def test_a_subscription_that_goes_silent_is_noticed_and_made_again(proxied: RedisProxy, redis_server: RedisServer) -> None:
+def test_a_silent_subscription_is_noticed_and_replaced(proxied: RedisProxy, redis_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with subscribed(proxied.url, meter) as (link, listener):
@@ -82,9 +82,7 @@ def test_a_subscription_that_goes_silent_is_noticed_and_made_again(proxied: Redi
     run(main)
 
 
-def test_connections_that_all_go_silent_under_an_idle_process_are_made_again(
-    proxied: RedisProxy, redis_server: RedisServer
-) -> None:
+def test_an_idle_process_replaces_connections_that_all_went_silent(proxied: RedisProxy, redis_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with subscribed(proxied.url, meter) as (link, listener):
@@ -95,7 +93,7 @@ def test_connections_that_all_go_silent_under_an_idle_process_are_made_again(
     run(main)
 
 
-def test_a_subscription_whose_messages_are_lost_is_noticed_though_it_answers_pings(
+def test_a_subscription_that_loses_messages_is_noticed_although_it_answers_pings(
     proxied: RedisProxy, redis_server: RedisServer
 ) -> None:
     async def main() -> None:
@@ -150,7 +148,7 @@ def leave_alone(_old: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("then", [leave_alone, stop, kill])
-def test_after_a_failover_commands_and_subscription_are_at_the_new_master(
+def test_after_a_failover_commands_and_subscription_use_the_new_master(
     then: Callable[[RedisServer], None], pair: tuple[RedisServer, RedisServer, RedisProxy]
 ) -> None:
     old, new, balancer = pair
@@ -171,7 +169,7 @@ def test_after_a_failover_commands_and_subscription_are_at_the_new_master(
     run(main)
 
 
-def test_a_subscription_that_reaches_another_redis_than_the_commands_does_not_stand(redis_server: RedisServer) -> None:
+def test_a_subscription_at_another_redis_than_the_commands_is_not_up(redis_server: RedisServer) -> None:
     other = RedisServer()
     led_to: list[Path] = [redis_server.socket]
     proxy = RedisProxy(lambda: led_to[0])
@@ -195,7 +193,7 @@ def test_a_subscription_that_reaches_another_redis_than_the_commands_does_not_st
         other.close()
 
 
-def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_heard(redis_server: RedisServer) -> None:
+def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_delivered(redis_server: RedisServer) -> None:
     async def main() -> None:
         meter, received = CountingMeter(), list[int]()
         standing: list[bool] = []
@@ -212,7 +210,7 @@ def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_heard(redi
     run(main)
 
 
-def test_a_closed_link_with_a_subscription_leaves_no_timer(proxied: RedisProxy) -> None:
+def test_a_stopped_client_with_a_subscription_leaves_no_timer(proxied: RedisProxy) -> None:
     async def main() -> None:
         await passed(0)
         before = the_reactor().getDelayedCalls()

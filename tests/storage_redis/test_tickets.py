@@ -18,7 +18,7 @@ from tests.storage_redis.redis_server import RedisServer
 AMY = Player(user_id="amy", username="Amy", role="spectator", expires_at_s=2**33, avatar="https://pictures.example/1")
 
 
-def test_a_ticket_is_good_once_in_any_process(redis_server: RedisServer) -> None:
+def test_a_ticket_is_redeemed_once_in_any_process(redis_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(redis_server.url) as link, linked(redis_server.url) as another:
             ticket = await RedisTickets(link).issue(AMY)
@@ -29,7 +29,7 @@ def test_a_ticket_is_good_once_in_any_process(redis_server: RedisServer) -> None
     run(main)
 
 
-def test_tickets_are_not_alike_and_hold_at_least_128_random_bits(redis_server: RedisServer) -> None:
+def test_tickets_differ_and_hold_at_least_128_random_bits(redis_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(redis_server.url) as link:
             tickets = {await RedisTickets(link).issue(AMY) for _ in range(20)}
@@ -39,7 +39,7 @@ def test_tickets_are_not_alike_and_hold_at_least_128_random_bits(redis_server: R
     run(main)
 
 
-def test_a_ticket_from_before_redis_clock_was_set_back_has_ended(tmp_path: Path) -> None:
+def test_a_ticket_that_was_issued_before_the_clock_of_redis_was_set_back_has_expired(tmp_path: Path) -> None:
     clock = FakeClock(tmp_path)
     server = RedisServer(environment=clock.environment)
 
@@ -61,7 +61,7 @@ def test_a_ticket_from_before_redis_clock_was_set_back_has_ended(tmp_path: Path)
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "x" * 32, "../state", "x" * 5_000, "é" * 32])
-def test_what_is_no_ticket_is_nobodys(redis_server: RedisServer, ticket: str) -> None:
+def test_text_that_is_no_ticket_gives_no_player(redis_server: RedisServer, ticket: str) -> None:
     async def main() -> None:
         async with linked(redis_server.url) as link:
             assert await RedisTickets(link).redeem(ticket) is None
