@@ -1,4 +1,4 @@
-"""What the tests of this package share: a meter that remembers, a link that is surely closed, moments that pass."""
+"""Helpers for the tests of the Redis stores: a meter, a connected client, captured log lines, waiting."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def the_reactor() -> Any:
 
 @asynccontextmanager
 async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisClient]:
-    """A link that is up, closed in the end."""
+    """A client that is up, and is stopped in the end."""
     link = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
     await link.start()
     try:
@@ -56,7 +56,7 @@ async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400
 
 @contextmanager
 def logged(*namespaces: str) -> Iterator[list[str]]:
-    """What is logged meanwhile, "level text" each; only of loggers whose namespace ends with one of these, if any is given."""
+    """The log lines meanwhile, as "level text"; with ``namespaces`` only those of loggers with such an ending."""
     text_lines: list[str] = []
 
     @implementer(ILogObserver)
@@ -72,12 +72,12 @@ def logged(*namespaces: str) -> Iterator[list[str]]:
 
 
 async def passed(ms: float) -> None:
-    """So much real time."""
+    """Wait for this much real time."""
     await deferLater(the_reactor(), ms / 1000)
 
 
 async def until(true: Callable[[], bool], within_ms: int = 2_000) -> None:
-    """Wait for something, not for long."""
+    """Wait until ``true`` returns True. Fails after ``within_ms``."""
     started = the_reactor().seconds()
     while not true():
         assert the_reactor().seconds() - started < within_ms / 1000, "it did not come true in time"

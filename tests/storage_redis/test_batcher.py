@@ -10,7 +10,7 @@ from tests.storage_redis.harness import CountingMeter
 
 
 class Rides:
-    """Every ride that departed, with what ends it."""
+    """A batcher with the flushes that it started, and the Deferred that ends each of them."""
 
     def __init__(self, batch_max: int = 3) -> None:
         self.clock = Clock()

@@ -1,4 +1,4 @@
-"""The link to a real Redis that is restarted, stopped, emptied, demoted and locked."""
+"""The client with a real Redis that is restarted, stopped, emptied, demoted and protected by a password."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BEGIN_KEYS = ["ranking", "players", "state", "history"]
 
 @pytest.fixture
 def own_server() -> Iterator[RedisServer]:
-    """A server of the test's own, to be harmed."""
+    """A server that only this test uses, and may harm."""
     server = RedisServer()
     yield server
     server.close()
@@ -228,7 +228,7 @@ def test_a_subscriber_gets_messages_again_after_a_restart(own_server: RedisServe
                 meter.changes.clear()
                 own_server.kill()
                 own_server.start()
-                # or what is asked next may still be asked of the one that was killed
+                # else the next command may still go to the server that was killed
                 await until(lambda: ("redis_up", 0) in meter.changes)
                 await link.reached(2_000)
 

@@ -1,4 +1,4 @@
-"""The Redis of our own: started, watched, restarted, and never left behind."""
+"""The embedded Redis is started, watched, restarted, and never left behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.storage_redis.harness import CountingMeter, linked, logged, passed, t
 
 @asynccontextmanager
 async def embedded(data_dir: Path, patience_s: float = 5.0) -> AsyncIterator[EmbeddedRedis]:
-    """A child that is ready, stopped in the end."""
+    """An embedded Redis that is ready, and is stopped in the end."""
     redis = EmbeddedRedis(data_dir, the_reactor(), CountingMeter(), patience_s=patience_s)
     await redis.start()
     try:
@@ -40,7 +40,7 @@ async def embedded(data_dir: Path, patience_s: float = 5.0) -> AsyncIterator[Emb
 
 
 def watched(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run with children watched: `run` installs no signal handlers, so nobody hears that one ended."""
+    """Run, and reap children that end: `run` installs no signal handlers, so the reactor does not notice their end."""
 
     async def watching() -> None:
         reaping = LoopingCall(reapAllProcesses)
@@ -250,7 +250,7 @@ def test_a_child_whose_process_id_cannot_be_written_is_still_supervised(data_dir
 
 def test_a_child_that_cannot_be_started_is_started_later(data_dir: Path) -> None:
     class NoProcesses:
-        """A reactor that has no process to spare for the first two times."""
+        """A reactor that cannot start the first two processes."""
 
         left = 2
 

@@ -1,4 +1,4 @@
-"""What a real Redis says when it does not do a thing, and the kind of failure that a call or a script gets."""
+"""Error replies of a real Redis, and the kind of the failure that a call or a script gets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RedisServer]
 
 
 async def kinds_of(link: RedisClient, *command: str) -> list[str]:
-    """How a command that writes fails, and a script that does; the link must be up again before each."""
+    """The kinds of failure of a command and of a script that write; the client must be up before each of them."""
     kinds = []
     for ask in (
         lambda: link.call(*command),
@@ -86,7 +86,7 @@ def test_a_redis_that_takes_no_writes_stays_up_and_its_condition_reports_it(
             await passed(2_100)
             (writes,) = [one for one in link.conditions() if one.name == "redis_writes"]
             assert writes.ok, "no write was refused lately"
-        async with linked(server.url) as link:  # it can be read, and so reached
+        async with linked(server.url) as link:  # it answers reads, so the client is up
             assert await link.call("GET", "a") is None
 
     run(main)
@@ -113,10 +113,10 @@ def test_a_busy_redis_is_used_again_when_its_script_ends(start: Callable[..., Re
                 await others.run(_inline("while true do end"), [], [], deadline_ms=300)
             assert late.value.kind == "SILENT"
             assert await kinds_of(link, "SET", "a", "b") == ["BUSY", "BUSY"]
-            await passed(2_000)  # checks come and go
+            await passed(2_000)  # time for several checks
             assert link.up
             assert server.tell("SCRIPT", "KILL") == "+OK"
-            await until(lambda: server.tell("PING") == "+PONG")  # it ends a moment later
+            await until(lambda: server.tell("PING") == "+PONG")  # the script ends a moment later
             await link.call("SET", "a", "b")
 
     run(main)

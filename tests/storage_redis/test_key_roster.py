@@ -1,4 +1,4 @@
-"""The roster of servers in a real Redis and in memory: who is alive, by which keys."""
+"""The roster of servers in a real Redis: which servers are alive, and which keys they know."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from scoreboard.storage.redis.protocol import (
 
 
 class EngineConnection(StringTransport):
-    """A transport that hangs up when it is told to."""
+    """A transport that records whether it was aborted."""
 
     aborted = False
 

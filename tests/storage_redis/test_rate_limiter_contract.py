@@ -1,6 +1,6 @@
-"""What every gate promises, asked of the one in memory and of the one in a real Redis.
+"""The contract of rate limiters, tested in memory and with a real Redis.
 
-Time is the test's own: the Redis gate runs the very script that ships, with the one line replaced that reads Redis's clock.
+The tests set the time: the limiter in Redis runs the script of the release, with the one line replaced that reads Redis' clock.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BUCKET = Limit(name="initialize", quota=5, window_ms=6_000, policy="bucket")
 
 
 class FakeTime:
-    """A clock that stands still until it is told to go on."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.ms = NOW_MS + 123
@@ -41,7 +41,7 @@ class FakeTime:
 
 
 class ClockedClient(RedisClient):
-    """Redis, if its clock were the test's."""
+    """A client whose scripts read the time of the test."""
 
     def __init__(self, url: str, fake_time: FakeTime) -> None:
         super().__init__(url, the_reactor(), CountingMeter())
@@ -57,7 +57,7 @@ class ClockedClient(RedisClient):
 
 
 class Hall(NamedTuple):
-    """``settle`` lets what was told, not asked, arrive."""
+    """A rate limiter and its clock. ``settle`` waits until unawaited commands have arrived."""
 
     rate_limiter: RateLimiter
     fake_time: FakeTime
@@ -99,7 +99,7 @@ def in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: int = 
 
 @pytest.fixture(scope="module", params=["memory", "redis", "redis without a memory"])
 def play(request: pytest.FixtureRequest) -> Iterator[Play]:
-    """The third gate's own windows forget at once, so that Redis alone judges."""
+    """Runs a scenario with each limiter. The third one's own windows forget at once, so that Redis alone judges."""
     if request.param == "memory":
         yield in_memory
         return
@@ -287,7 +287,7 @@ def test_after_a_clock_step_back_no_request_waits_longer_than_a_window(play: Pla
         assert first.refused == limit.name
         assert first.retry_after_ms <= limit.window_ms + limit.grain_ms
         await hall.settle()
-        for _ in range(5):  # asking in between does not prolong the wait
+        for _ in range(5):  # a check meanwhile does not prolong the wait
             hall.fake_time.ms += first.retry_after_ms // 6
             await hall.admits(hit(limit))
         hall.fake_time.ms += first.retry_after_ms // 6 + 6
@@ -370,7 +370,7 @@ def test_lua_and_python_agree_on_any_schedule(redis_server: RedisServer, schedul
             asked = [ensureDeferred(hall.rate_limiter.check(one, slot)) for one in hits]
             shared, own = [await one for one in asked], [await twin.check(one, slot) for one in hits]
             assert shared[-1] == own[-1]
-            # Who was admitted in one moment is told the reset of the whole moment: a bucket's is later for each of them.
+            # Requests of one batch get the reset of the whole batch; a token bucket's is later for each of them.
             assert [_timeless(one) for one in shared] == [_timeless(one) for one in own]
 
     in_redis(redis_server, scenario, local_subjects_max=0)
@@ -386,7 +386,7 @@ A_FEW = Limit(name="ip", quota=4, window_ms=1_000)
 
 
 async def _property_of_floods(hall: Hall, floods: list[tuple[str, int, int]]) -> None:
-    """What was admitted is what was counted: each window has exactly the units of the requests that all limits admitted."""
+    """Each window has counted exactly the units of the requests that all limits admitted."""
     taken: dict[str, list[int]] = {}
 
     def within(key: str) -> int:

@@ -1,4 +1,4 @@
-"""The gate while its Redis is killed, stopped, emptied and slow: somebody always judges, and never more than the quota pass."""
+"""The rate limiter while its Redis is killed, stopped, emptied and slow: it always answers, and never exceeds a quota."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ HARMS: dict[str, Callable[[RedisServer], None]] = {
 
 
 class Watch:
-    """A clock that knows what it was last asked, which is when a hit was counted."""
+    """A clock that keeps the last time it gave, which is when a hit was counted."""
 
     def __init__(self) -> None:
         self.read_ms = 0
@@ -123,7 +123,7 @@ def test_setting_the_clock_of_redis_neither_empties_a_window_nor_keeps_it_full(t
             stepped_ms = now_ms()
             await hit_until(stepped_ms + 3 * WINDOW_MS)
         assert most_in_any_window(admitted_ms) == 5
-        # The window begins anew at the step; a second in which Redis was shown it already may have to end before.
+        # The window starts again at the step. A second in which it was already shown to Redis may have to end first.
         assert min(at_ms for at_ms in admitted_ms if at_ms >= stepped_ms) <= stepped_ms + WINDOW_MS + 1_000 + 100
 
     try:
@@ -204,7 +204,7 @@ def test_an_address_that_floods_two_processes_takes_nothing_from_other_users(red
             assert [(await one).refused for one in unknown_clients] == [None] * 40
             verdicts = [await one for one in flood]
             assert [one.refused for one in verdicts].count(None) == 10
-            # The limit that all share is used up now; a player whom it refuses keeps the whole of the own quota.
+            # The shared limit is used up now. A player whom it refuses keeps the whole quota of their own.
             for n in range(20):
                 last = await gates[0].check(request(f"10.0.2.{n}", "late"))
             assert last.refused == "everyone"

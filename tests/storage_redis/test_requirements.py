@@ -1,4 +1,4 @@
-"""What the server requires of a Redis: that it never evicts, and a user who may do what docs/operations.md lists."""
+"""Requirements on Redis: it never evicts keys, and its user may run the commands that docs/operations.md lists."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 
 def setuser(server: RedisServer, *more: str) -> str:
-    """Give the documented user to a server; the URL that it connects with."""
+    """Create the documented user on a server. Returns the URL to connect with."""
     words = SETUSER.replace("<password>", "open-sesame").split()
     assert server.tell(*words, *more) == "+OK"
     return server.url.replace("unix://", "unix://scoreboard:open-sesame@")
@@ -54,7 +54,7 @@ def condition(link: RedisClient, name: str) -> tuple[bool, str]:
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
 def test_a_redis_that_may_evict_keys_is_logged_as_one_error_and_fails_its_condition(policy: str, server: RedisServer) -> None:
     async def main() -> None:
-        server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without a limit it evicts nothing
+        server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without maxmemory it evicts nothing
         link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
         with logged("RedisFailures") as text_lines:
             await link.start()

@@ -1,4 +1,4 @@
-"""What is kept of clients that were lost: the promises, asked of the one in memory and of the one in a real Redis."""
+"""The contract of session stores, tested in memory and with a real Redis, and what the Redis one adds."""
 
 from __future__ import annotations
 

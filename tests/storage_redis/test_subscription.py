@@ -1,4 +1,4 @@
-"""The subscription to a real Redis behind a proxy that goes silent, loses messages, or moves to another master."""
+"""The subscription to a real Redis behind a proxy that goes silent, loses messages, or changes to another master."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.storage_redis.harness import CountingMeter, linked, logged, passed, t
 from tests.storage_redis.proxy import RedisProxy, master_of
 from tests.storage_redis.redis_server import RedisServer
 
-#: What the server promises: a connection that went silent is noticed, and another made, within this time.
+#: The server promises to notice and replace a silent connection within this time.
 NOTICED_MS = 2_000
 
 
@@ -27,7 +27,7 @@ def proxied(redis_server: RedisServer) -> Iterator[RedisProxy]:
 
 
 class Listener:
-    """Subscribed to "news": what it heard, and how often it may have missed some."""
+    """A subscriber to "news": the messages it received, and how often it may have missed some."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
@@ -39,7 +39,7 @@ class Listener:
 
 @asynccontextmanager
 async def subscribed(url: str, meter: CountingMeter | None = None) -> AsyncIterator[tuple[RedisClient, Listener]]:
-    """A link and a subscription that stands."""
+    """A client and a subscription that is up."""
     listener = Listener()
     async with linked(url, meter) as link:
         link.subscribe("news", listener.received.append, listener.miss)
@@ -107,7 +107,7 @@ def test_a_subscription_that_loses_messages_is_noticed_although_it_answers_pings
                     False,
                     "Redis' messages are not heard: SILENT: what was published did not come back in time",
                 )
-                await passed(3_000)  # it is tried again, and not said again
+                await passed(3_000)  # it is tried again, and not logged again
                 proxied.drops_messages = False
                 await until(lambda: subscription_of(link)[0], NOTICED_MS)
             assert (len(text_lines), listener.missed) == (2, 2)
@@ -118,7 +118,7 @@ def test_a_subscription_that_loses_messages_is_noticed_although_it_answers_pings
 
 @pytest.fixture
 def pair() -> Iterator[tuple[RedisServer, RedisServer, RedisProxy]]:
-    """A master, its replica, and a balancer by role before them."""
+    """A master, its replica, and a load balancer by role in front of them."""
     ports = (free_port(), free_port())
     servers = [RedisServer("--port", str(port), "--repl-diskless-sync-delay", "0") for port in ports]
     servers[1].tell("REPLICAOF", "127.0.0.1", str(ports[0]))
@@ -144,7 +144,7 @@ def kill(old: RedisServer) -> None:
 
 
 def leave_alone(_old: RedisServer) -> None:
-    """The old master goes on as a replica."""
+    """The old master continues as a replica."""
 
 
 @pytest.mark.parametrize("then", [leave_alone, stop, kill])

@@ -1,4 +1,4 @@
-"""Tickets in a real Redis: good once, anywhere, not for long."""
+"""Tickets in a real Redis: valid once, in any process, for a short time."""
 
 from __future__ import annotations
 
