@@ -45,13 +45,13 @@ def the_reactor() -> Any:
 @asynccontextmanager
 async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisClient]:
     """A client that is up, and is stopped in the end."""
-    link = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
-    await link.start()
+    client = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
+    await client.start()
     try:
-        await link.reached(2_000)
-        yield link
+        await client.reached(2_000)
+        yield client
     finally:
-        await link.stop()
+        await client.stop()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from twisted.logger import globalLogPublisher
 from scoreboard.domain.limits import Hit, Limit
 from scoreboard.domain.saved_session import SavedSession
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
-from scoreboard.storage.redis import client
+from scoreboard.storage.redis import client as client_module
 from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.embedded import EmbeddedRedis
 from scoreboard.storage.redis.embedded_process import RedisProcess
@@ -57,42 +57,42 @@ def nothing() -> None:
 
 
 async def connecting(setting: Setting) -> None:
-    async with linked(setting.server.url, setting.meter) as link:
-        link.on_up(fails_once(nothing))
+    async with linked(setting.server.url, setting.meter) as client:
+        client.on_up(fails_once(nothing))
         setting.server.tell("CLIENT", "KILL", "TYPE", "normal")
         await until(lambda: setting.meter.counts != {})
-        await until(lambda: link.up)
-        await link.ping()
+        await until(lambda: client.up)
+        await client.ping()
 
 
 async def checking(setting: Setting) -> None:
-    async with linked(setting.server.url, setting.meter) as link:
-        setting.monkeypatch.setattr(client, "read_info", fails_once(read_info))
-        await until(lambda: not link.up)
-        await until(lambda: link.up)
-        await link.ping()
+    async with linked(setting.server.url, setting.meter) as client:
+        setting.monkeypatch.setattr(client_module, "read_info", fails_once(read_info))
+        await until(lambda: not client.up)
+        await until(lambda: client.up)
+        await client.ping()
 
 
 async def connecting_a_subscription(setting: Setting) -> None:
     stood: list[bool] = []
-    async with linked(setting.server.url, setting.meter) as link:
-        link.subscribe("news", print, fails_once(lambda: stood.append(True)))
-        await until(lambda: stood == [True] and link.conditions()[-1].ok)
+    async with linked(setting.server.url, setting.meter) as client:
+        client.subscribe("news", print, fails_once(lambda: stood.append(True)))
+        await until(lambda: stood == [True] and client.conditions()[-1].ok)
 
 
 async def checking_a_subscription(setting: Setting) -> None:
     stood: list[bool] = []
-    async with linked(setting.server.url, setting.meter) as link:
-        link.subscribe("news", print, lambda: stood.append(True))
+    async with linked(setting.server.url, setting.meter) as client:
+        client.subscribe("news", print, lambda: stood.append(True))
         await until(lambda: stood == [True])
-        setting.monkeypatch.setattr(link, "call", fails_once(link.call))
-        await until(lambda: stood == [True, True] and link.conditions()[-1].ok)
+        setting.monkeypatch.setattr(client, "call", fails_once(client.call))
+        await until(lambda: stood == [True, True] and client.conditions()[-1].ok)
 
 
 async def saving_a_session(setting: Setting) -> None:
-    async with linked(setting.server.url) as link:
-        store = RedisSessionStore(link, the_reactor(), setting.meter)
-        setting.monkeypatch.setattr(link, "call", fails_once(link.call))
+    async with linked(setting.server.url) as client:
+        store = RedisSessionStore(client, the_reactor(), setting.meter)
+        setting.monkeypatch.setattr(client, "call", fails_once(client.call))
         for pid in ("first", "second"):
             store.persist(SavedSession(pid=pid, sid="sid", user_id="ann"))
         await store.settled()
@@ -102,10 +102,10 @@ async def saving_a_session(setting: Setting) -> None:
 
 async def checking_limits(setting: Setting) -> None:
     setting.server.flush()
-    async with linked(setting.server.url) as link:
+    async with linked(setting.server.url) as client:
         local = MemoryRateLimiter(lambda: 1_000)
-        rate_limiter = RedisRateLimiter(link, local, the_reactor(), setting.meter)
-        setting.monkeypatch.setattr(link, "run", fails_once(link.run))
+        rate_limiter = RedisRateLimiter(client, local, the_reactor(), setting.meter)
+        setting.monkeypatch.setattr(client, "run", fails_once(client.run))
         hit = Hit(limit=Limit(name="submit", quota=2, window_ms=60_000), subject="ann")
         refused = [(await rate_limiter.check([hit])).refused for _ in range(3)]
         assert refused == [None, None, "submit"], "a batch that failed is judged by the windows of this process"

@@ -87,19 +87,19 @@ def data_dir(tmp_path: Path) -> Path:
 
 def test_the_data_is_kept_in_a_private_directory_and_read_at_the_next_start(data_dir: Path) -> None:
     async def main() -> None:
-        async with embedded(data_dir), linked(url_of(data_dir)) as link:
-            await link.call("SET", "kept", "yes")
-            settings = await link.call("CONFIG", "GET", "*")
+        async with embedded(data_dir), linked(url_of(data_dir)) as client:
+            await client.call("SET", "kept", "yes")
+            settings = await client.call("CONFIG", "GET", "*")
             answered = dict(zip(settings[::2], settings[1::2], strict=True))
             assert (answered[b"port"], answered[b"appendonly"], answered[b"appendfsync"]) == (b"0", b"yes", b"everysec")
             assert (answered[b"save"], answered[b"maxmemory-policy"]) == (b"", b"noeviction")
             pid = child_pid(data_dir)
             assert pid is not None
-            assert os.getpgid(pid) != os.getpgrp(), "a Ctrl-C in our terminal is not for Redis"
+            assert os.getpgid(pid) != os.getpgrp(), "a Ctrl-C in our terminal does not reach Redis"
         assert child_pid(data_dir) is None
         assert not lives(pid)
-        async with embedded(data_dir), linked(url_of(data_dir)) as link:
-            assert await link.call("GET", "kept") == b"yes"
+        async with embedded(data_dir), linked(url_of(data_dir)) as client:
+            assert await client.call("GET", "kept") == b"yes"
         assert stat.S_IMODE((data_dir / "redis").stat().st_mode) == 0o700
         assert not (data_dir / "redis" / "redis.sock").exists()
 
@@ -108,12 +108,12 @@ def test_the_data_is_kept_in_a_private_directory_and_read_at_the_next_start(data
 
 def test_a_child_that_ends_is_started_again(data_dir: Path) -> None:
     async def main() -> None:
-        async with embedded(data_dir), linked(url_of(data_dir)) as link:
+        async with embedded(data_dir), linked(url_of(data_dir)) as client:
             first = child_pid(data_dir)
             assert first is not None
             os.kill(first, signal.SIGKILL)
-            await until(lambda: not link.up)
-            await link.reached(5_000)
+            await until(lambda: not client.up)
+            await client.reached(5_000)
             assert child_pid(data_dir) not in (None, first)
 
     watched(main)
@@ -147,13 +147,13 @@ def test_a_second_server_on_the_same_directory_is_refused(data_dir: Path) -> Non
 def test_a_long_path_gets_a_short_private_socket_always_the_same(tmp_path: Path) -> None:
     async def main() -> None:
         data_dir = tmp_path / ("long" * 30) / "var"
-        home_dir = EmbeddedRedisPaths(data_dir)
-        assert len(os.fsencode(home_dir.socket)) <= 107
-        assert home_dir.url == EmbeddedRedisPaths(data_dir).url
-        async with embedded(data_dir), linked(url_of(data_dir)) as link:
-            await link.ping()
-            assert stat.S_IMODE(home_dir.socket.parent.stat().st_mode) == 0o700
-        home_dir.socket.parent.rmdir()
+        paths = EmbeddedRedisPaths(data_dir)
+        assert len(os.fsencode(paths.socket)) <= 107
+        assert paths.url == EmbeddedRedisPaths(data_dir).url
+        async with embedded(data_dir), linked(url_of(data_dir)) as client:
+            await client.ping()
+            assert stat.S_IMODE(paths.socket.parent.stat().st_mode) == 0o700
+        paths.socket.parent.rmdir()
 
     watched(main)
 
@@ -232,15 +232,15 @@ def test_a_child_whose_process_id_cannot_be_written_is_still_supervised(data_dir
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     async def main() -> None:
-        async with embedded(data_dir), linked(url_of(data_dir)) as link:
+        async with embedded(data_dir), linked(url_of(data_dir)) as client:
             monkeypatch.setattr("os.pwrite", full)
             with logged("EmbeddedRedis") as text_lines:
                 for _ in range(2):
                     first = child_pid(data_dir)
                     assert first is not None
                     os.kill(first, signal.SIGKILL)
-                    await until(lambda: not link.up)
-                    await link.reached(5_000)
+                    await until(lambda: not client.up)
+                    await client.reached(5_000)
                     assert child_pid(data_dir) not in (None, first)
             assert len([text_line for text_line in text_lines if text_line.startswith("warn no space left in ")]) == 1
             monkeypatch.undo()
@@ -282,12 +282,12 @@ def test_the_socket_path_is_short_even_if_the_temporary_directory_has_a_long_pat
 
     async def main() -> None:
         data_dir = long / "var"
-        home_dir = EmbeddedRedisPaths(data_dir)
-        assert home_dir.url == EmbeddedRedisPaths(data_dir).url
-        async with embedded(data_dir), linked(url_of(data_dir)) as link:
-            await link.ping()
-            assert stat.S_IMODE(home_dir.socket.parent.stat().st_mode) == 0o700
-        home_dir.socket.parent.rmdir()
+        paths = EmbeddedRedisPaths(data_dir)
+        assert paths.url == EmbeddedRedisPaths(data_dir).url
+        async with embedded(data_dir), linked(url_of(data_dir)) as client:
+            await client.ping()
+            assert stat.S_IMODE(paths.socket.parent.stat().st_mode) == 0o700
+        paths.socket.parent.rmdir()
 
     watched(main)
 
@@ -298,13 +298,13 @@ def test_a_child_that_hangs_is_killed_and_started_again(data_dir: Path) -> None:
         await redis.start()
         try:
             await redis.ready
-            async with linked(url_of(data_dir)) as link:
+            async with linked(url_of(data_dir)) as client:
                 await passed(1_500)
                 first = child_pid(data_dir)
                 assert first is not None
                 os.kill(first, signal.SIGSTOP)
-                await until(lambda: not link.up)
-                await until(lambda: link.up, 6_000)
+                await until(lambda: not client.up)
+                await until(lambda: client.up, 6_000)
                 assert child_pid(data_dir) not in (None, first)
         finally:
             await redis.stop()
@@ -314,12 +314,12 @@ def test_a_child_that_hangs_is_killed_and_started_again(data_dir: Path) -> None:
 
 def test_a_damaged_file_is_renamed_and_redis_starts_without_it(data_dir: Path) -> None:
     async def main() -> None:
-        home_dir = EmbeddedRedisPaths(data_dir)
-        home_dir.prepare()
-        home_dir.file.write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nnonsense\r\n" * 3)
-        async with embedded(data_dir), linked(url_of(data_dir)) as link:
-            assert await link.call("DBSIZE") == 0
-        assert home_dir.file.with_suffix(".spoiled").read_bytes().endswith(b"nonsense\r\n")
+        paths = EmbeddedRedisPaths(data_dir)
+        paths.prepare()
+        paths.file.write_bytes(b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\nnonsense\r\n" * 3)
+        async with embedded(data_dir), linked(url_of(data_dir)) as client:
+            assert await client.call("DBSIZE") == 0
+        assert paths.file.with_suffix(".spoiled").read_bytes().endswith(b"nonsense\r\n")
 
     watched(main)
 
@@ -381,8 +381,8 @@ def test_a_stop_while_it_waits_is_immediate(data_dir: Path) -> None:
         await redis.start()
         await redis.stop()
         assert child_pid(data_dir) is None
-        link = RedisClient(url_of(data_dir), the_reactor(), CountingMeter())
-        assert not link.up
+        client = RedisClient(url_of(data_dir), the_reactor(), CountingMeter())
+        assert not client.up
 
     watched(main)
 
