@@ -46,8 +46,8 @@ def setuser(server: RedisServer, *more: str) -> str:
     return server.url.replace("unix://", "unix://scoreboard:open-sesame@")
 
 
-def condition(client: RedisClient, name: str) -> tuple[bool, str]:
-    (found,) = [one for one in client.conditions() if one.name == name]
+def condition(link: RedisClient, name: str) -> tuple[bool, str]:
+    (found,) = [one for one in link.conditions() if one.name == name]
     return found.ok, found.reason
 
 
@@ -55,22 +55,22 @@ def condition(client: RedisClient, name: str) -> tuple[bool, str]:
 def test_a_redis_that_may_evict_keys_is_logged_as_one_error_and_fails_its_condition(policy: str, server: RedisServer) -> None:
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without maxmemory it evicts nothing
-        client = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
+        link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
         with logged("RedisFailures") as text_lines:
-            await client.start()
-            await client.reached(2_000)
-            assert (client.eviction, condition(client, "redis_eviction")) == ("", (True, ""))
+            await link.start()
+            await link.reached(2_000)
+            assert (link.eviction, condition(link, "redis_eviction")) == ("", (True, ""))
             server.tell("CONFIG", "SET", "maxmemory", "1gb")
-            await until(lambda: client.eviction != "")
+            await until(lambda: link.eviction != "")
             expected = (
                 f"Redis may evict keys (maxmemory {1 << 30} bytes, maxmemory-policy {policy}): set maxmemory-policy noeviction"
             )
-            assert condition(client, "redis_eviction") == (False, expected)
+            assert condition(link, "redis_eviction") == (False, expected)
             await passed(1_000)
             assert text_lines == [f"error {expected}"]
             server.tell("CONFIG", "SET", "maxmemory-policy", "noeviction")
-            await until(lambda: client.eviction == "")
-            await client.stop()
+            await until(lambda: link.eviction == "")
+            await link.stop()
 
     run(main)
 
@@ -80,9 +80,9 @@ def test_in_development_a_redis_that_may_evict_keys_is_logged_as_one_warning(ser
         server.tell("CONFIG", "SET", "maxmemory", "1gb")
         server.tell("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
         with logged("RedisFailures") as text_lines:
-            async with linked(server.url) as client:
-                assert condition(client, "redis_eviction") == (True, "")
-                assert client.eviction != ""
+            async with linked(server.url) as link:
+                assert condition(link, "redis_eviction") == (True, "")
+                assert link.eviction != ""
         assert [text_line.split(" (")[0] for text_line in text_lines] == ["warn Redis may evict keys"]
 
     run(main)
@@ -98,14 +98,14 @@ def test_the_documented_user_may_run_every_command_that_the_server_sends(server:
     async def main() -> None:
         meter, received = CountingMeter(), list[object]()
         with logged("RedisFailures", "RedisClient", "Subscription") as text_lines:
-            async with linked(url, meter) as client, linked(url, meter) as others:
+            async with linked(url, meter) as link, linked(url, meter) as others:
                 board, writer = (
-                    RedisBoard(client, the_reactor(), lambda: NOW_MS),
+                    RedisBoard(link, the_reactor(), lambda: NOW_MS),
                     RedisBoard(others, the_reactor(), lambda: NOW_MS),
                 )
                 board.listen(lambda *news: received.append(news))
-                await until(lambda: condition(client, "redis_subscription")[0])
-                await use_everything(client, writer, meter)
+                await until(lambda: condition(link, "redis_subscription")[0])
+                await use_everything(link, writer, meter)
                 await until(lambda: received != [])
                 await board.ping()
                 await passed(50)
@@ -115,7 +115,7 @@ def test_the_documented_user_may_run_every_command_that_the_server_sends(server:
     run(main)
 
 
-async def use_everything(client: RedisClient, board: RedisBoard, meter: CountingMeter) -> None:
+async def use_everything(link: RedisClient, board: RedisBoard, meter: CountingMeter) -> None:
     """Every script and every command that the stores send."""
     await board.rebuild(1, one_page(standing("ann", 5)), "7")
     await board.begin(2)
@@ -130,19 +130,19 @@ async def use_everything(client: RedisClient, board: RedisBoard, meter: Counting
     await board.page(0, 10)
     await board.rank_of("ann")
     await board.drawn(["ann"])
-    client.tell(script("write_caches"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
-    rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(lambda: NOW_MS), the_reactor(), meter, deadline_ms=1_000)
+    link.tell(script("write_caches"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
+    rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(lambda: NOW_MS), the_reactor(), meter, deadline_ms=1_000)
     sliding = Limit(name="sliding", quota=10, window_ms=1_000)
     hits = [Hit(limit=sliding, subject="ann"), Hit(limit=replace(sliding, name="bucket", policy="bucket"), subject="ann")]
     assert (await rate_limiter.check(hits, ConcurrencySlot(user_id="ann", holder="a", quota=1, ttl_ms=1_000))).refused is None
     assert (await rate_limiter.check(hits, ConcurrencySlot(user_id="ann", holder="b", quota=1, ttl_ms=1_000))).refused is not None
     rate_limiter.release([("ann", "a")])
-    tickets = RedisTickets(client)
+    tickets = RedisTickets(link)
     assert (
         await tickets.redeem(await tickets.issue(Player(user_id="ann", username="Ann", role="user", expires_at_s=2_000_000_000)))
         is not None
     )
-    session_store = RedisSessionStore(client, the_reactor(), meter)
+    session_store = RedisSessionStore(link, the_reactor(), meter)
     session_store.persist(SavedSession(pid="p", user_id="ann", sid="s"))
     assert await session_store.restore("p", "ann") is not None
 
@@ -162,17 +162,17 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
 
     async def main() -> None:
         with logged("RedisFailures", "RedisClient") as text_lines:
-            client = RedisClient(url, the_reactor(), CountingMeter())
-            await client.start()
+            link = RedisClient(url, the_reactor(), CountingMeter())
+            await link.start()
             await passed(600)
-            if client.up:
-                board = RedisBoard(client, the_reactor(), lambda: NOW_MS)
+            if link.up:
+                board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
                 for _ in range(2):
                     with pytest.raises(StoreUnavailable) as refused:
                         await drawn_and_read(board)
                     assert isinstance(refused.value, RedisUnavailable)
                     assert refused.value.kind == "NOPERM"
-            await client.stop()
+            await link.stop()
         found = [text_line for text_line in text_lines if named in text_line]
         assert len(found) == 1, text_lines
 
@@ -189,10 +189,10 @@ def test_a_channel_that_the_user_lacks_is_named_once_in_the_log(server: RedisSer
 
     async def main() -> None:
         with logged("RedisSubscription") as text_lines:
-            async with linked(url) as client:
-                RedisBoard(client, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
+            async with linked(url) as link:
+                RedisBoard(link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
                 await passed(900)
-                assert "NOPERM" in condition(client, "redis_subscription")[1]
+                assert "NOPERM" in condition(link, "redis_subscription")[1]
         assert len(text_lines) == 1
         assert "NOPERM" in text_lines[0]
         assert "channel" in text_lines[0]

@@ -1,4 +1,4 @@
-"""Fault injection for the stores in memory: tests make their calls fail or wait."""
+"""Fault injection: a store in memory can be made to fail or to wait, as real stores do."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from scoreboard.domain.errors import StoreUnavailable
 
 
 class FaultInjection:
-    """While ``broken`` is set, every call raises it and does nothing. Between `pause` and `resume` every call waits."""
+    """While ``broken`` is set, every call raises it and does nothing else. Between ``pause`` and ``resume`` every call waits."""
 
     def __init__(self) -> None:
         self.broken: StoreUnavailable | None = None
         self._waiting: list[Deferred[None]] | None = None
 
     def pause(self) -> None:
-        """Make every later call wait."""
+        """Let every call wait from now on."""
         self._waiting = []
 
     def resume(self) -> None:
-        """Let the waiting calls go on, in the order in which they came."""
+        """Let the calls that wait continue, in the order in which they came."""
         waiting, self._waiting = self._waiting or [], None
         for one in waiting:
             one.callback(None)
