@@ -99,10 +99,7 @@ def test_the_documented_user_may_run_every_command_that_the_server_sends(server:
         meter, received = CountingMeter(), list[object]()
         with logged("RedisFailures", "RedisClient", "Subscription") as text_lines:
             async with linked(url, meter) as link, linked(url, meter) as others:
-                board, writer = (
-                    RedisBoard(link, the_reactor(), lambda: NOW_MS),
-                    RedisBoard(others, the_reactor(), lambda: NOW_MS),
-                )
+                board, writer = RedisBoard(link, the_reactor(), lambda: NOW_MS), RedisBoard(others, the_reactor(), lambda: NOW_MS)
                 board.listen(lambda *news: received.append(news))
                 await until(lambda: condition(link, "redis_subscription")[0])
                 await use_everything(link, writer, meter)
