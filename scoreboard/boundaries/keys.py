@@ -8,10 +8,10 @@ from scoreboard.domain.rotation import ServerKeys
 
 
 class KeyRoster(Protocol):
-    """Which keys the live servers know, so that no server signs with a key that another would refuse."""
+    """The keys that each live server knows, so that no server signs with a key that another one refuses."""
 
     async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
-        """Enter our keys for some seconds; those of the other live servers. Raises StoreUnavailable."""
+        """Store our keys for some seconds, and return those of the other live servers. Raises StoreUnavailable."""
 
     async def leave(self) -> None:
-        """Take our keys out. Never raises: what is not taken out ends by itself."""
+        """Remove our keys. Never raises: keys that are not removed expire."""

@@ -9,14 +9,14 @@ from scoreboard.domain.limits import ConcurrencySlot, Hit, RateVerdict
 
 
 class RateLimiter(Protocol):
-    """The limits: one question for all that a request needs."""
+    """Counts requests, and refuses those that exceed a limit."""
 
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
-        """Count the hits (each in a window of its own) and take the slot, all of it or nothing. Never raises, never unlimited.
+        """Count all hits, each in its own window, and take the slot; or refuse, and count nothing. Never raises.
 
-        A request that one limit refuses is counted in no other: whatever the rate of an address, it takes from what others share
-        no more than its own quota, and a refusal by the limit that all share takes nothing from a user's own.
+        So an address takes no more than its own quota from a limit that it shares with others, however fast it sends, and a
+        refusal by a shared limit takes nothing from a user's own quota.
         """
 
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
-        """Give back the places of (user id, holder) pairs; told, not asked."""
+        """Give back the slots of these (user id, holder) pairs, without waiting."""

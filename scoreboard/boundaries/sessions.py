@@ -8,13 +8,13 @@ from scoreboard.domain.saved_session import SavedSession
 
 
 class SessionStore(Protocol):
-    """Clients that were lost: what is kept of them until they come back, in whichever server process."""
+    """Keeps the sessions of lost clients, so that they can resume in any server process."""
 
     def persist(self, saved_session: SavedSession) -> None:
-        """Keep it for two minutes, or until it is taken; told, not asked. What cannot be written down is not kept."""
+        """Keep a session for two minutes, or until it is restored, without waiting. A failed write loses it."""
 
     async def restore(self, pid: str, user_id: str) -> SavedSession | None:
-        """What is kept under a pid of this user's, and it is no more; None if nothing is, or nobody can say. Never raises.
+        """Take the session with this pid of this user out of the store; None if there is none or the store fails. Never raises.
 
-        ``pid`` may be anything that a client says.
+        ``pid`` comes from a client and may be any text.
         """

@@ -1,8 +1,4 @@
-"""Socket writer: it writes to the socket at once, and gives what the socket does not take to the transport's buffer.
-
-``writeSomeData`` saves a turn of the reactor and two ``epoll_ctl`` for each write that the kernel takes at once, which is
-nearly every write: 6 µs of 42 for a read of the board. The writer has no buffer of its own.
-"""
+"""Socket writer: writes ready bytes to one transport, and knows which of them the client has not read."""
 
 from __future__ import annotations
 
@@ -12,31 +8,11 @@ from typing import Any, Final, Protocol
 from twisted.internet.abstract import FileDescriptor
 
 from scoreboard.net.receive_window import ReceiveWindow
+from scoreboard.socket_first import has_unsent, is_bare, write_socket_first
 
 #: How many bytes the kernel holds beyond what the client has room for (plus one segment, 64 KiB at most). By default it holds
 #: megabytes a socket: a client that does not read would cost this memory, and would be noticed late.
 UNSENT_BYTES_MAX: Final = 16_384
-
-
-def is_bare(transport: Any) -> bool:
-    """Whether a transport is the socket itself. If it is wrapped, a write to the socket would bypass TLS."""
-    return isinstance(transport, FileDescriptor) and not getattr(transport, "TLS", False)
-
-
-def write_socket_first(transport: Any, data: bytes) -> None:
-    """Write to the socket of a bare transport if its buffer is empty; what the socket does not take goes to the buffer."""
-    if transport.connected and not has_unsent(transport):
-        sent = transport.writeSomeData(data)
-        if sent == len(data):
-            return
-        if sent.__class__ is int:  # else the connection is lost, and the write below lets the reactor notice
-            data = data[sent:]
-    transport.write(data)
-
-
-def has_unsent(transport: Any) -> bool:
-    """Whether a transport holds bytes that its socket has not taken. Twisted has no public name for this."""
-    return bool(transport.dataBuffer or transport._tempDataBuffer)
 
 
 class FrameSink(Protocol):

@@ -79,8 +79,8 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
     board: Board | None = None
     if need_board:
         client = RedisClient(redis_url(settings), reactor, Metrics())
-        client.open()
-        closers.insert(0, client.close)
+        await client.start()
+        closers.insert(0, client.stop)
         try:
             await client.reached(REDIS_WAIT_MS)
             board = RedisBoard(client, reactor, now_ms)

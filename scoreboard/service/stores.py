@@ -79,15 +79,15 @@ async def open_server_stores(context: ServerContext) -> ServerStores:
 async def _open_redis(context: ServerContext) -> RedisClient:
     settings = context.settings
     if settings.redis_url is None:
-        embedded = EmbeddedRedis(settings.data_dir, context.reactor)
-        embedded.startService()
-        context.lifecycle.add("EmbeddedRedis", embedded.stopService)
+        embedded = EmbeddedRedis(settings.data_dir, context.reactor, context.metrics)
+        await embedded.start()
+        context.lifecycle.add("EmbeddedRedis", embedded.stop)
         with suppress(TimeoutError):  # the client will say why Redis does not answer
-            await embedded.ready().addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
+            await embedded.ready.addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
     production = settings.environment == "production"
     client = RedisClient(redis_url(settings), context.reactor, context.metrics, refuse_eviction=production)
-    client.open()
-    context.lifecycle.add("RedisClient", client.close)
+    await client.start()
+    context.lifecycle.add("RedisClient", client.stop)
     try:
         await client.reached(REDIS_WAIT_MS)
     except StoreUnavailable as away:

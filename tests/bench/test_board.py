@@ -49,7 +49,7 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
 
         link = RedisClient(redis.url, reactor, QuietMeter())
         board = RedisBoard(link, reactor, lambda: NOW)
-        link.open()
+        await link.start()
         await link.reached(5_000)
         if await board.state() is None:
             await board.rebuild(1, _no_listener(), "7")
@@ -57,7 +57,7 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
         for version in itertools.islice(versions, BATCHES):
             projection = await board.set(batch_at(version))
             applied += sum(placement.applied for placement in projection.placements)
-        await link.close()
+        await link.stop()
         return applied
 
     assert benchmark.pedantic(lambda: run(draw), rounds=5) == BATCHES * batch

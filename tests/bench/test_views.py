@@ -13,8 +13,8 @@ from scoreboard.domain.board_pages import RankRange, View
 from scoreboard.storage.redis.board import RedisBoard
 from tests.actors.fakes import PlainEncoder, Screen, moved
 from tests.awaiting import run
+from tests.storage_redis.harness import NOW_MS, linked, standing, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import NOW_MS, linked, standing, the_reactor
 
 CALLS = 20
 PLAYERS = 10_000

@@ -9,7 +9,7 @@ from tests.storage_redis.redis_server import RedisServer
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """One server for the session; whoever harms it restores it."""
+    """One server for the session. A test that harms it repairs it."""
     server = RedisServer()
     yield server
     server.close()

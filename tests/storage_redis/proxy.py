@@ -1,6 +1,6 @@
-"""A proxy before a Redis for tests: it may go silent without closing anything, and may choose its Redis by role.
+"""A proxy in front of a Redis: it can go silent without closing a connection, and can choose its Redis by role.
 
-It runs in a thread of its own, so that tests on the reactor and tests of whole server processes can use it alike.
+It runs in a thread, so that tests on the reactor and tests of whole server processes can use it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MESSAGE = re.compile(rb"\*3\r\n\$7\r\nmessage\r\n\$\d+\r\n[^\r]*\r\n\$\d+\r\n[^
 
 
 def master_of(*servers: RedisServer) -> Target:
-    """Chooses whichever of these servers says that it is a master, as a balancer by role does."""
+    """Chooses the first of these servers that is a master, as a load balancer by role does."""
 
     def choose() -> Path | None:
         return next((one.socket for one in servers if "role:master" in one.ask("INFO", "replication", within_s=0.05)), None)
@@ -39,7 +39,7 @@ class _Pipe:
 
 
 class RedisProxy:
-    """Forwards bytes from a port on the loopback to the Redis that ``choose`` names at each new connection."""
+    """Forwards bytes from a port on loopback to the Redis that ``choose`` returns for each new connection."""
 
     def __init__(self, choose: Target) -> None:
         self._choose = choose
@@ -47,7 +47,7 @@ class RedisProxy:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}"
         self.accepted = 0
-        #: While True, what Redis pushes to subscribers is lost, and all else is forwarded.
+        #: While True, messages to subscribers are dropped, and all else is forwarded.
         self.drops_messages = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -58,7 +58,7 @@ class RedisProxy:
         self._thread.start()
 
     def silence(self, *, only_subscribed: bool = False) -> int:
-        """From now on forward nothing of the connections that stand, and close none; how many they are."""
+        """Forward nothing more on the present connections, and close none of them. Returns their number."""
         pipes = {pipe for pipe in list(self._pipes.values()) if pipe.subscribed or not only_subscribed}
         self._silenced |= pipes
         return len(pipes)
@@ -106,7 +106,7 @@ class RedisProxy:
                 pipe.other(end).sendall(_MESSAGE.sub(b"", data) if self.drops_messages and end is pipe.server else data)
         except OSError:
             data = b""
-        if not data and not (pipe in self._silenced and end is pipe.server):  # a silent proxy does not pass a close on, either
+        if not data and not (pipe in self._silenced and end is pipe.server):  # a silent proxy does not forward a close, either
             for each in (pipe.client, pipe.server):
                 self._drop(each)
         elif not data:

@@ -1,4 +1,4 @@
-"""A Redis for tests: the binary and the options that we ship, in a temporary directory, without Twisted."""
+"""A redis-server for tests, with our binary and options, in a temporary directory, without Twisted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _die_with_the_tests() -> None:
 
 
 class RedisServer:
-    """A redis-server on a unix socket, reached by ``url``. May be killed, stopped and continued; `close` ends it for good.
+    """A redis-server on a unix socket, reached by ``url``. It can be killed, stopped and continued; `close` ends it for good.
 
     ``binary`` is another than the one that we ship, ``environment`` adds to the tests' own (another clock, say).
     """
@@ -60,7 +60,7 @@ class RedisServer:
             time.sleep(0.005)
 
     def launch(self, *more_options: str) -> None:
-        """Start it (again), and wait for nothing."""
+        """Start it (again) without waiting."""
         self._paths.prepare()
         command = [*self._paths.command(), *self._options, *more_options]
         command[0] = self._binary or command[0]
@@ -80,19 +80,19 @@ class RedisServer:
         self._process.wait()
 
     def stop(self) -> None:
-        """Freeze it: connections stay open, nothing is answered."""
+        """Stop the process: connections stay open, and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def cont(self) -> None:
-        """Let it go on."""
+        """Continue the process."""
         self._signal(signal.SIGCONT)
 
     def tell(self, *command: str) -> str:
-        """One command over a connection of its own: the first line of the reply, or "" if there is no server."""
+        """Send one command over a new connection. Returns the first line of the reply, or "" without a server."""
         return self.ask(*command).split("\r\n")[0]
 
     def ask(self, *command: str, within_s: float = 5.0) -> str:
-        """One command over a connection of its own: the reply as it came (up to 64 KiB), or "" if there is no server."""
+        """Send one command over a new connection. Returns the raw reply (up to 64 KiB), or "" without a server."""
         said = f"*{len(command)}\r\n" + "".join(f"${len(word)}\r\n{word}\r\n" for word in command)
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(within_s)
@@ -104,12 +104,12 @@ class RedisServer:
                 return ""
 
     def flush(self) -> None:
-        """Empty it, scripts and all, as after a loss."""
+        """Delete all keys and scripts."""
         self.tell("FLUSHALL")
         self.tell("SCRIPT", "FLUSH")
 
     def close(self) -> None:
-        """End it and leave nothing behind."""
+        """End it and delete its files."""
         self.kill()
         shutil.rmtree(self._data_dir, ignore_errors=True)
         if self._data_dir not in self._paths.socket.parents:

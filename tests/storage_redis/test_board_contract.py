@@ -21,8 +21,8 @@ from scoreboard.domain.standings import POINTS_MAX, Standing, points_of, sort_sc
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.redis.board import RedisBoard
 from tests.awaiting import result_of, run
+from tests.storage_redis.harness import NOW_MS, linked, passed, standing, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import NOW_MS, linked, passed, standing, the_reactor, until
 
 
 class Studio(NamedTuple):

@@ -17,8 +17,8 @@ from scoreboard.domain.standings import POINTS_MAX, Standing, sort_score
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
 from tests.awaiting import run
+from tests.storage_redis.harness import NOW_MS, CountingMeter, linked, passed, standing, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, passed, standing, the_reactor, until
 from tests.storage_redis.test_board_contract import pages, refused_everywhere
 
 RANKING, PLAYERS, STATE = "leaderboard:global", "{leaderboard:global}:players", "{leaderboard:global}:state"

@@ -13,7 +13,7 @@ from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import STEPS_KEPT_MAX, MemoryBoard
 from scoreboard.storage.redis import board as redis_board
 from tests.awaiting import result_of
-from tests.storage_redis.scenes import NOW_MS, standing
+from tests.storage_redis.harness import NOW_MS, standing
 from tests.storage_redis.test_board_contract import Play, Studio
 from tests.storage_redis.test_board_contract import play as play
 

@@ -14,7 +14,7 @@ def hit(subject: str) -> list[Hit]:
     return [Hit(limit=MINUTE, subject=subject)]
 
 
-def test_it_remembers_only_so_many_subjects_and_forgets_the_oldest_first() -> None:
+def test_the_number_of_subjects_is_bounded_and_the_oldest_is_forgotten_first() -> None:
     rate_limiter = MemoryRateLimiter(lambda: 0, subjects_max=3)
     for subject in ("ann", "bob", "cid", "ann", "dan"):
         result_of(rate_limiter.check(hit(subject)))
@@ -22,7 +22,7 @@ def test_it_remembers_only_so_many_subjects_and_forgets_the_oldest_first() -> No
     assert result_of(rate_limiter.check(hit("bob"))).refused is None
 
 
-def test_it_remembers_only_so_many_places() -> None:
+def test_the_number_of_slots_is_bounded() -> None:
     rate_limiter = MemoryRateLimiter(lambda: 0, subjects_max=3)
     for user_id in ("ann", "bob", "cid", "dan"):
         result_of(rate_limiter.check((), ConcurrencySlot(user_id=user_id, holder="a", quota=1, ttl_ms=1_000)))
@@ -33,7 +33,7 @@ def test_it_remembers_only_so_many_places() -> None:
     assert result_of(rate_limiter.check((), ConcurrencySlot(user_id="ann", holder="b", quota=1, ttl_ms=1_000))).refused is None
 
 
-def test_it_breaks_when_it_is_told_to() -> None:
+def test_a_check_raises_what_a_test_injects() -> None:
     rate_limiter = MemoryRateLimiter(lambda: 0)
     rate_limiter.broken = StoreUnavailable("as the test wished")
     with pytest.raises(StoreUnavailable):

@@ -1,4 +1,4 @@
-"""The gate while its Redis is killed, stopped, emptied and slow: somebody always judges, and never more than the quota pass."""
+"""The rate limiter while its Redis is killed, stopped, emptied and slow: it always answers, and never exceeds a quota."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
+from tests.storage_redis.harness import CountingMeter, linked, passed, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor
 
 DEGRADED = "rate_limiter_degraded_total"
 WINDOW_MS = 700
@@ -52,8 +52,8 @@ HARMS: dict[str, Callable[[RedisServer], None]] = {
 }
 
 
-class Watch:
-    """A clock that knows what it was last asked, which is when a hit was counted."""
+class RecordingClock:
+    """A clock that keeps the last time it gave, which is when a hit was counted."""
 
     def __init__(self) -> None:
         self.read_ms = 0
@@ -64,15 +64,15 @@ class Watch:
 
 
 @pytest.mark.parametrize("harm", HARMS)
-def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_server: RedisServer, harm: str) -> None:
+def test_no_window_admits_more_than_the_quota_whatever_happens_to_redis(own_server: RedisServer, harm: str) -> None:
     async def main() -> None:
-        meter, watch, verdicts = CountingMeter(), Watch(), list[tuple[str | None, int]]()
-        async with linked(own_server.url, meter) as link:
-            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(watch.now_ms), the_reactor(), meter)
+        meter, read_clock, verdicts = CountingMeter(), RecordingClock(), list[tuple[str | None, int]]()
+        async with linked(own_server.url, meter) as client:
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(read_clock.now_ms), the_reactor(), meter)
 
             async def hit() -> None:
                 verdict = await rate_limiter.check(HITS)
-                verdicts.append((verdict.refused, watch.read_ms))
+                verdicts.append((verdict.refused, read_clock.read_ms))
 
             async def hit_until(end_ms: int) -> None:
                 while now_ms() < end_ms:
@@ -90,7 +90,7 @@ def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_s
             await hit_until(started + 4 * WINDOW_MS)
         admitted = [at_ms for refused, at_ms in verdicts if refused is None]
         assert most_in_any_window(admitted) == 5
-        assert len(admitted) >= 15, "who waits is admitted again, with or without Redis"
+        assert len(admitted) >= 15, "a user who waits is admitted again, with or without Redis"
         assert len(verdicts) > 100
         if harm in ("killed", "stopped"):
             assert meter.counts[DEGRADED] > 0
@@ -99,22 +99,22 @@ def test_never_more_than_the_quota_in_any_window_whatever_happens_to_redis(own_s
 
 
 @pytest.mark.parametrize("step_s", [-3_600, -60, 60, 3_600])
-def test_a_clock_of_redis_that_is_set_neither_opens_a_window_nor_keeps_it_shut(tmp_path: Path, step_s: int) -> None:
+def test_setting_the_clock_of_redis_neither_empties_a_window_nor_keeps_it_full(tmp_path: Path, step_s: int) -> None:
     clock = FakeClock(tmp_path)
     server = RedisServer(environment=clock.environment)
 
     async def main() -> None:
-        watch, admitted_ms = Watch(), list[int]()
-        async with linked(server.url) as link:
+        read_clock, admitted_ms = RecordingClock(), list[int]()
+        async with linked(server.url) as client:
             rate_limiter = RedisRateLimiter(
-                link, MemoryRateLimiter(watch.now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000
+                client, MemoryRateLimiter(read_clock.now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000
             )
 
             async def hit_until(end_ms: int) -> None:
                 while now_ms() < end_ms:
                     verdict = await rate_limiter.check(HITS)
                     if verdict.refused is None:
-                        admitted_ms.append(watch.read_ms)
+                        admitted_ms.append(read_clock.read_ms)
                     assert verdict.retry_after_ms <= WINDOW_MS + 10
                     await passed(7)
 
@@ -123,7 +123,7 @@ def test_a_clock_of_redis_that_is_set_neither_opens_a_window_nor_keeps_it_shut(t
             stepped_ms = now_ms()
             await hit_until(stepped_ms + 3 * WINDOW_MS)
         assert most_in_any_window(admitted_ms) == 5
-        # The window begins anew at the step; a second in which Redis was shown it already may have to end before.
+        # The window starts again at the step. A second in which it was already shown to Redis may have to end first.
         assert min(at_ms for at_ms in admitted_ms if at_ms >= stepped_ms) <= stepped_ms + WINDOW_MS + 1_000 + 100
 
     try:
@@ -132,33 +132,33 @@ def test_a_clock_of_redis_that_is_set_neither_opens_a_window_nor_keeps_it_shut(t
         server.close()
 
 
-def test_a_redis_that_is_late_is_not_waited_for(own_server: RedisServer) -> None:
+def test_a_check_does_not_wait_for_a_late_redis(own_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
-        async with linked(own_server.url, meter) as link:
-            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), meter)
+        async with linked(own_server.url, meter) as client:
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms), the_reactor(), meter)
             own_server.stop()
             waits = []
             for _ in range(5):
                 started = now_ms()
                 assert (await rate_limiter.check(HITS)).refused is None
                 waits.append(now_ms() - started)
-            assert all(45 <= one < 400 for one in waits[:3]), "50 ms, then the local gate judges"
-            assert all(one < 45 for one in waits[3:]), "the breaker is open: nobody waits"
-            assert (await rate_limiter.check(HITS)).refused == "submit", "never no limit"
+            assert all(45 <= one < 400 for one in waits[:3]), "after 50 ms the local limiter judges"
+            assert all(one < 45 for one in waits[3:]), "the circuit breaker is open: no check waits"
+            assert (await rate_limiter.check(HITS)).refused == "submit", "there is always a limit"
             assert meter.counts[DEGRADED] == 6
             own_server.cont()
-            await link.reached(2_000)
-            assert (await rate_limiter.check(HITS)).refused == "submit", "what was let through meanwhile is not forgotten"
+            await client.reached(2_000)
+            assert (await rate_limiter.check(HITS)).refused == "submit", "the requests that were admitted meanwhile still count"
 
     run(main)
 
 
-def test_a_window_that_is_full_here_is_refused_without_asking(redis_server: RedisServer) -> None:
+def test_a_request_whose_own_window_is_full_is_refused_without_a_call(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
-        async with linked(redis_server.url) as link:
-            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
+        async with linked(redis_server.url) as client:
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
             minute = (Hit(limit=Limit(name="submit", quota=2, window_ms=60_000), subject="ann"),)
             for _ in range(2):
                 await rate_limiter.check(minute)
@@ -173,15 +173,17 @@ def test_two_processes_share_one_window(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         limit = Limit(name="submit", quota=10, window_ms=60_000)
-        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
-            gates = [RedisRateLimiter(one, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter()) for one in (link, another)]
-            asked = [ensureDeferred(gates[n % 2].check([Hit(limit=limit, subject="ann")])) for n in range(40)]
+        async with linked(redis_server.url) as client, linked(redis_server.url) as another:
+            rate_limiters = [
+                RedisRateLimiter(one, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter()) for one in (client, another)
+            ]
+            asked = [ensureDeferred(rate_limiters[n % 2].check([Hit(limit=limit, subject="ann")])) for n in range(40)]
             assert [(await one).refused for one in asked].count(None) == 10
 
     run(main)
 
 
-def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis_server: RedisServer) -> None:
+def test_an_address_that_floods_two_processes_takes_nothing_from_other_users(redis_server: RedisServer) -> None:
     address = Limit(name="ip", quota=10, window_ms=60_000)
     everyone = Limit(name="everyone", quota=60, window_ms=60_000)
 
@@ -194,38 +196,40 @@ def test_an_address_that_floods_two_processes_takes_nothing_from_strangers(redis
 
     async def main() -> None:
         redis_server.flush()
-        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
-            gates = [
+        async with linked(redis_server.url) as client, linked(redis_server.url) as another:
+            rate_limiters = [
                 RedisRateLimiter(one, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter(), deadline_ms=2_000)
-                for one in (link, another)
+                for one in (client, another)
             ]
-            flood = [ensureDeferred(gates[n % 2].check(request("10.0.0.1", f"user-{n % 7}"))) for n in range(2_000)]
-            unknown_clients = [ensureDeferred(gates[n % 2].check(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)]
+            flood = [ensureDeferred(rate_limiters[n % 2].check(request("10.0.0.1", f"user-{n % 7}"))) for n in range(2_000)]
+            unknown_clients = [
+                ensureDeferred(rate_limiters[n % 2].check(request(f"10.0.1.{n}", f"stranger-{n}"))) for n in range(40)
+            ]
             assert [(await one).refused for one in unknown_clients] == [None] * 40
             verdicts = [await one for one in flood]
             assert [one.refused for one in verdicts].count(None) == 10
-            # The limit that all share is used up now; a player whom it refuses keeps the whole of the own quota.
+            # The shared limit is used up now. A player whom it refuses keeps the whole quota of their own.
             for n in range(20):
-                last = await gates[0].check(request(f"10.0.2.{n}", "late"))
+                last = await rate_limiters[0].check(request(f"10.0.2.{n}", "late"))
             assert last.refused == "everyone"
-            own = await gates[1].check(request("10.0.3.1", "late")[2:])
+            own = await rate_limiters[1].check(request("10.0.3.1", "late")[2:])
             assert own.remaining == 49 - 10, "ten were admitted, and ten that were refused took nothing"
 
     run(main)
 
 
-def test_the_keys_are_the_specifications_and_expire(redis_server: RedisServer) -> None:
+def test_the_keys_are_those_of_the_specification_and_expire(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
-        async with linked(redis_server.url) as link:
-            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
+        async with linked(redis_server.url) as client:
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
             limits = {name: Limit(name=name, quota=10, window_ms=60_000) for name in ("submit", "ip", "initialize", "everyone")}
             subjects = {"submit": "user-1", "ip": "10.0.0.1", "initialize": "user-1", "everyone": "*"}
             await rate_limiter.check(
                 [Hit(limit=limit, subject=subjects[name]) for name, limit in limits.items()],
                 ConcurrencySlot(user_id="user-1", holder="action", quota=50, ttl_ms=600_000),
             )
-            keys = sorted(await link.call("KEYS", "*"))
+            keys = sorted(await client.call("KEYS", "*"))
             assert keys == [
                 b"open_actions:user-1",
                 b"rate_limit:everyone:*",
@@ -233,51 +237,51 @@ def test_the_keys_are_the_specifications_and_expire(redis_server: RedisServer) -
                 b"rate_limit:ip:10.0.0.1",
                 b"rate_limit:user-1",
             ]
-            assert await link.call("TYPE", "rate_limit:user-1") == b"string"
-            assert 59_000 < await link.call("PTTL", "rate_limit:user-1") <= 60_000
-            assert 590_000 < await link.call("PTTL", "open_actions:user-1") <= 600_000
+            assert await client.call("TYPE", "rate_limit:user-1") == b"string"
+            assert 59_000 < await client.call("PTTL", "rate_limit:user-1") <= 60_000
+            assert 590_000 < await client.call("PTTL", "open_actions:user-1") <= 600_000
 
     run(main)
 
 
-def test_a_log_does_not_grow_beyond_its_window(redis_server: RedisServer) -> None:
+def test_a_log_holds_no_more_than_its_window(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
-        async with linked(redis_server.url) as link:
-            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms, subjects_max=0), the_reactor(), CountingMeter())
+        async with linked(redis_server.url) as client:
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms, subjects_max=0), the_reactor(), CountingMeter())
             limit = Limit(name="submit", quota=20, window_ms=50)
             for _ in range(200):
                 await rate_limiter.check([Hit(limit=limit, subject="ann")])
                 await passed(1)
-            assert await link.call("STRLEN", "rate_limit:ann") <= 10 + 12 * 2 * 21
+            assert await client.call("STRLEN", "rate_limit:ann") <= 10 + 12 * 2 * 21
 
     run(main)
 
 
-def test_a_value_that_is_not_ours_is_as_good_as_none(redis_server: RedisServer) -> None:
+def test_a_value_that_is_not_ours_counts_as_none(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         meter = CountingMeter()
-        async with linked(redis_server.url, meter) as link:
-            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), meter)
+        async with linked(redis_server.url, meter) as client:
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms), the_reactor(), meter)
             for value in ("7", "x" * 16):
-                await link.call("SET", "rate_limit:ann", value)
+                await client.call("SET", "rate_limit:ann", value)
                 assert (await rate_limiter.check(HITS)).refused is None
         assert meter.counts == {}
 
     run(main)
 
 
-def test_places_are_released_in_redis_too(redis_server: RedisServer) -> None:
+def test_slots_are_released_in_redis_too(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
-        async with linked(redis_server.url) as link:
-            rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
+        async with linked(redis_server.url) as client:
+            rate_limiter = RedisRateLimiter(client, MemoryRateLimiter(now_ms), the_reactor(), CountingMeter())
             for holder in "abc":
                 await rate_limiter.check((), ConcurrencySlot(user_id="ann", holder=holder, quota=5, ttl_ms=60_000))
             rate_limiter.release([("ann", "a"), ("ann", "c")])
             for _ in range(100):
-                if await link.call("ZRANGE", "open_actions:ann", 0, -1) == [b"b"]:
+                if await client.call("ZRANGE", "open_actions:ann", 0, -1) == [b"b"]:
                     return
                 await passed(2)
             raise AssertionError("still held")

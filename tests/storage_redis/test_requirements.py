@@ -1,4 +1,4 @@
-"""What the server requires of a Redis: that it never evicts, and a user who may do what docs/operations.md lists."""
+"""Requirements on Redis: it never evicts keys, and its user may run the commands that docs/operations.md lists."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from scoreboard.storage.redis.sessions import RedisSessionStore
 from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.programs import program
+from tests.storage_redis.harness import NOW_MS, CountingMeter, linked, logged, passed, standing, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, logged, passed, standing, the_reactor, until
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scoreboard" / "storage" / "scripts").glob("*.lua"))
@@ -40,7 +40,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
 
 
 def setuser(server: RedisServer, *more: str) -> str:
-    """Give the documented user to a server; the URL that it connects with."""
+    """Create the documented user on a server. Returns the URL to connect with."""
     words = SETUSER.replace("<password>", "open-sesame").split()
     assert server.tell(*words, *more) == "+OK"
     return server.url.replace("unix://", "unix://scoreboard:open-sesame@")
@@ -52,12 +52,12 @@ def condition(link: RedisClient, name: str) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
-def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: str, server: RedisServer) -> None:
+def test_a_redis_that_may_evict_keys_is_logged_as_one_error_and_fails_its_condition(policy: str, server: RedisServer) -> None:
     async def main() -> None:
-        server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without a limit it evicts nothing
+        server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without maxmemory it evicts nothing
         link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
         with logged("RedisFailures") as text_lines:
-            link.open()
+            await link.start()
             await link.reached(2_000)
             assert (link.eviction, condition(link, "redis_eviction")) == ("", (True, ""))
             server.tell("CONFIG", "SET", "maxmemory", "1gb")
@@ -70,12 +70,12 @@ def test_a_redis_that_may_evict_keys_is_an_error_once_until_it_may_not(policy: s
             assert text_lines == [f"error {expected}"]
             server.tell("CONFIG", "SET", "maxmemory-policy", "noeviction")
             await until(lambda: link.eviction == "")
-            await link.close()
+            await link.stop()
 
     run(main)
 
 
-def test_in_development_a_redis_that_may_evict_keys_is_one_warning(server: RedisServer) -> None:
+def test_in_development_a_redis_that_may_evict_keys_is_logged_as_one_warning(server: RedisServer) -> None:
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory", "1gb")
         server.tell("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
@@ -92,7 +92,7 @@ async def one_page(*rows: Standing) -> AsyncIterator[Sequence[Standing]]:
     yield rows
 
 
-def test_the_documented_user_may_do_all_that_the_server_does(server: RedisServer) -> None:
+def test_the_documented_user_may_run_every_command_that_the_server_sends(server: RedisServer) -> None:
     url = setuser(server)
 
     async def main() -> None:
@@ -160,7 +160,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
     async def main() -> None:
         with logged("RedisFailures", "RedisClient") as text_lines:
             link = RedisClient(url, the_reactor(), CountingMeter())
-            link.open()
+            await link.start()
             await passed(600)
             if link.up:
                 board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
@@ -169,7 +169,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
                         await drawn_and_read(board)
                     assert isinstance(refused.value, RedisUnavailable)
                     assert refused.value.kind == "NOPERM"
-            await link.close()
+            await link.stop()
         found = [text_line for text_line in text_lines if named in text_line]
         assert len(found) == 1, text_lines
 

@@ -1,4 +1,4 @@
-"""What is kept of clients that were lost: the promises, asked of the one in memory and of the one in a real Redis."""
+"""The contract of session stores, tested in memory and with a real Redis, and what the Redis one adds."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from scoreboard.storage.redis import sessions as module
 from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.sessions import RedisSessionStore
 from tests.awaiting import result_of, run
+from tests.storage_redis.harness import CountingMeter, linked, passed, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor
 
 ROOMS = Subscriptions(
     leaderboard=RoomSubscription(since=Cursor(epoch=3, seq=17), rows=True),
@@ -30,65 +30,65 @@ PID = "p" * 24
 AMY = SavedSession(sid="sid", pid=PID, user_id="amy", subscriptions=ROOMS)
 
 
-class Promise(Protocol):
+class ContractCase(Protocol):
     def __call__(self, session_store: SessionStore) -> Coroutine[Any, Any, None]: ...
 
 
-async def what_is_kept_is_taken_once(session_store: SessionStore) -> None:
+async def a_session_is_restored_once(session_store: SessionStore) -> None:
     session_store.persist(AMY)
     assert await session_store.restore(PID, "amy") == AMY
     assert await session_store.restore(PID, "amy") is None
 
 
-async def it_may_be_kept_again(session_store: SessionStore) -> None:
+async def a_session_can_be_saved_again(session_store: SessionStore) -> None:
     for sid in ("one", "two"):
         session_store.persist(SavedSession(sid=sid, pid=PID, user_id="amy"))
         assert await session_store.restore(PID, "amy") == SavedSession(sid=sid, pid=PID, user_id="amy")
 
 
-async def another_user_takes_nothing_and_leaves_it(session_store: SessionStore) -> None:
+async def another_user_restores_nothing_and_the_session_stays(session_store: SessionStore) -> None:
     session_store.persist(AMY)
     for user_id in ("bob", "am", "amy:", "", "amy\0"):
         assert await session_store.restore(PID, user_id) is None
     assert await session_store.restore(PID, "amy") == AMY
 
 
-async def no_user_id_continues_a_pid(session_store: SessionStore) -> None:
+async def a_user_id_never_continues_a_pid(session_store: SessionStore) -> None:
     session_store.persist(SavedSession(sid="sid", pid=PID, user_id="a:amy"))
     assert await session_store.restore(f"{PID}:a", "amy") is None
 
 
-async def what_is_no_pid_is_nobodys(session_store: SessionStore) -> None:
+async def text_that_is_no_pid_finds_no_session(session_store: SessionStore) -> None:
     for pid in ("", "x", "x" * 65, "x" * 5_000, "../state", "é" * 24, "a b", "a\n"):
         assert await session_store.restore(pid, "amy") is None
 
 
 @pytest.mark.parametrize(
-    "promise",
+    "case",
     [
-        what_is_kept_is_taken_once,
-        it_may_be_kept_again,
-        another_user_takes_nothing_and_leaves_it,
-        no_user_id_continues_a_pid,
-        what_is_no_pid_is_nobodys,
+        a_session_is_restored_once,
+        a_session_can_be_saved_again,
+        another_user_restores_nothing_and_the_session_stays,
+        a_user_id_never_continues_a_pid,
+        text_that_is_no_pid_finds_no_session,
     ],
 )
-def test_absentees_keep_their_promises(redis_server: RedisServer, promise: Promise) -> None:
-    result_of(promise(MemorySessionStore(Clock().seconds)))
+def test_session_stores_keep_the_contract(redis_server: RedisServer, case: ContractCase) -> None:
+    result_of(case(MemorySessionStore(Clock().seconds)))
 
     async def main() -> None:
         redis_server.flush()
-        async with linked(redis_server.url) as link:
-            await promise(in_redis(link))
+        async with linked(redis_server.url) as client:
+            await case(in_redis(client))
 
     run(main)
 
 
-def in_redis(link: RedisClient, meter: CountingMeter | None = None) -> RedisSessionStore:
-    return RedisSessionStore(link, the_reactor(), meter or CountingMeter())
+def in_redis(client: RedisClient, meter: CountingMeter | None = None) -> RedisSessionStore:
+    return RedisSessionStore(client, the_reactor(), meter or CountingMeter())
 
 
-def test_two_minutes_and_no_longer(redis_server: RedisServer) -> None:
+def test_a_session_is_kept_for_two_minutes_and_no_longer(redis_server: RedisServer) -> None:
     clock = Clock()
     session_store = MemorySessionStore(clock.seconds)
     for seconds, found in ((SESSION_KEPT_S - 1, AMY), (SESSION_KEPT_S, None)):
@@ -97,71 +97,71 @@ def test_two_minutes_and_no_longer(redis_server: RedisServer) -> None:
         assert result_of(session_store.restore(PID, "amy")) == found
 
     async def main() -> None:
-        async with linked(redis_server.url) as link:
-            in_redis(link).persist(AMY)
-            assert SESSION_KEPT_S - 5 < await link.call("TTL", f"absent:{PID}:amy") <= SESSION_KEPT_S
+        async with linked(redis_server.url) as client:
+            in_redis(client).persist(AMY)
+            assert SESSION_KEPT_S - 5 < await client.call("TTL", f"absent:{PID}:amy") <= SESSION_KEPT_S
 
     run(main)
 
 
-def test_any_process_takes_it_and_only_one_gets_it(redis_server: RedisServer) -> None:
+def test_any_process_can_restore_a_session_and_only_one_gets_it(redis_server: RedisServer) -> None:
     async def main() -> None:
-        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
-            kept = in_redis(link)
+        async with linked(redis_server.url) as client, linked(redis_server.url) as another:
+            kept = in_redis(client)
             kept.persist(AMY)
             await kept.settled()
-            asked = [ensureDeferred(in_redis(one).restore(PID, "amy")) for one in (link, another, link, another)]
+            asked = [ensureDeferred(in_redis(one).restore(PID, "amy")) for one in (client, another, client, another)]
             assert sorted([await one is not None for one in asked]) == [False, False, False, True]
 
     run(main)
 
 
-def test_what_another_release_wrote_is_read_as_far_as_it_goes_or_is_nothing(redis_server: RedisServer) -> None:
+def test_a_session_of_another_release_is_read_as_far_as_possible_or_ignored(redis_server: RedisServer) -> None:
     async def main() -> None:
-        async with linked(redis_server.url) as link:
+        async with linked(redis_server.url) as client:
             more = b'{"sid":"s","pid":"p","user_id":"amy","rooms":{"view":[1]},"new":true}'
             for written, found in ((more, SavedSession(sid="s", pid="p", user_id="amy")), (b'{"sid":7}', None), (b"\xff", None)):
-                await link.call("SET", f"absent:{PID}:amy", written)
-                assert await in_redis(link).restore(PID, "amy") == found
+                await client.call("SET", f"absent:{PID}:amy", written)
+                assert await in_redis(client).restore(PID, "amy") == found
 
     run(main)
 
 
-def test_settled_is_when_all_of_it_is_in_redis(redis_server: RedisServer) -> None:
+def test_settled_returns_when_all_sessions_are_in_redis(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
-        async with linked(redis_server.url, deadline_ms=5_000) as link:
-            session_store = in_redis(link)
+        async with linked(redis_server.url, deadline_ms=5_000) as client:
+            session_store = in_redis(client)
             for number in range(1_000):
                 session_store.persist(SavedSession(sid="s", pid=f"{number}", user_id="amy"))
             await session_store.settled()
-        async with linked(redis_server.url) as link:
-            assert await link.call("DBSIZE") == 1_000
+        async with linked(redis_server.url) as client:
+            assert await client.call("DBSIZE") == 1_000
 
     run(main)
 
 
-def test_who_takes_one_and_keeps_it_again_at_once_is_waited_for(redis_server: RedisServer) -> None:
+def test_settled_waits_for_a_session_that_is_restored_and_saved_again_at_once(redis_server: RedisServer) -> None:
     async def main() -> None:
-        async with linked(redis_server.url) as link:
-            session_store = in_redis(link)
+        async with linked(redis_server.url) as client:
+            session_store = in_redis(client)
             session_store.persist(AMY)
 
-            async def take_and_keep() -> None:
+            async def restore_and_persist() -> None:
                 taken = await session_store.restore(PID, "amy")
                 assert taken is not None
                 session_store.persist(taken)
 
-            under_way: Deferred[None] = ensureDeferred(take_and_keep())
+            under_way: Deferred[None] = ensureDeferred(restore_and_persist())
             await session_store.settled()
             assert under_way.called
-        async with linked(redis_server.url) as link:
-            assert await in_redis(link).restore(PID, "amy") == AMY
+        async with linked(redis_server.url) as client:
+            assert await in_redis(client).restore(PID, "amy") == AMY
 
     run(main)
 
 
-def test_without_redis_nothing_is_kept_nothing_is_found_and_nobody_waits() -> None:
+def test_without_redis_nothing_is_saved_nothing_is_found_and_no_call_waits() -> None:
     async def main() -> None:
         meter = CountingMeter()
         session_store = in_redis(RedisClient("unix:///nowhere", the_reactor(), meter), meter)
@@ -173,11 +173,11 @@ def test_without_redis_nothing_is_kept_nothing_is_found_and_nobody_waits() -> No
     run(main)
 
 
-def test_a_redis_that_is_silent_is_not_waited_for_beyond_the_deadline(redis_server: RedisServer) -> None:
+def test_a_call_to_a_silent_redis_ends_at_its_deadline(redis_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
-        async with linked(redis_server.url, meter, deadline_ms=100) as link:
-            session_store = in_redis(link, meter)
+        async with linked(redis_server.url, meter, deadline_ms=100) as client:
+            session_store = in_redis(client, meter)
             redis_server.stop()
             try:
                 began_s = the_reactor().seconds()
@@ -193,18 +193,18 @@ def test_a_redis_that_is_silent_is_not_waited_for_beyond_the_deadline(redis_serv
     run(main)
 
 
-def test_what_is_on_its_way_is_bounded(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_sessions_under_way_is_bounded(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "KEEPING_MAX", 3)
 
     async def main() -> None:
         redis_server.flush()
         meter = CountingMeter()
-        async with linked(redis_server.url, meter) as link:
-            session_store = in_redis(link, meter)
+        async with linked(redis_server.url, meter) as client:
+            session_store = in_redis(client, meter)
             for number in range(5):
                 session_store.persist(SavedSession(sid="s", pid=f"{number}", user_id="amy"))
             await session_store.settled()
-            assert await link.call("DBSIZE") == 3
+            assert await client.call("DBSIZE") == 3
             assert meter.counts["saved_sessions_dropped_total"] == 2
             session_store.persist(AMY)
             assert await session_store.restore(PID, "amy") == AMY

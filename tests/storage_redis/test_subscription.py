@@ -1,4 +1,4 @@
-"""The subscription to a real Redis behind a proxy that goes silent, loses messages, or moves to another master."""
+"""The subscription to a real Redis behind a proxy that goes silent, loses messages, or changes to another master."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from scoreboard.storage.redis.client import RedisClient
 from tests.awaiting import run
 from tests.journeys.server import free_port
+from tests.storage_redis.harness import CountingMeter, linked, logged, passed, the_reactor, until
 from tests.storage_redis.proxy import RedisProxy, master_of
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, logged, passed, the_reactor, until
 
-#: What the server promises: a connection that went silent is noticed, and another made, within this time.
+#: The server promises to notice and replace a silent connection within this time.
 NOTICED_MS = 2_000
 
 
@@ -27,7 +27,7 @@ def proxied(redis_server: RedisServer) -> Iterator[RedisProxy]:
 
 
 class Listener:
-    """Subscribed to "news": what it heard, and how often it may have missed some."""
+    """A subscriber to "news": the messages it received, and how often it may have missed some."""
 
     def __init__(self) -> None:
         self.received: list[bytes] = []
@@ -39,89 +39,86 @@ class Listener:
 
 @asynccontextmanager
 async def subscribed(url: str, meter: CountingMeter | None = None) -> AsyncIterator[tuple[RedisClient, Listener]]:
-    """A link and a subscription that stands."""
+    """A client and a subscription that is up."""
     listener = Listener()
-    async with linked(url, meter) as link:
-        link.subscribe("news", listener.received.append, listener.miss)
+    async with linked(url, meter) as client:
+        client.subscribe("news", listener.received.append, listener.miss)
         await until(lambda: listener.missed == 1)
-        yield link, listener
+        yield client, listener
 
 
-def subscription_of(link: RedisClient) -> tuple[bool, str]:
-    (condition,) = [one for one in link.conditions() if one.name == "redis_subscription"]
+def subscription_of(client: RedisClient) -> tuple[bool, str]:
+    (condition,) = [one for one in client.conditions() if one.name == "redis_subscription"]
     return condition.ok, condition.reason
 
 
-async def hears(listener: Listener, server: RedisServer, message: str) -> None:
+async def receives(listener: Listener, server: RedisServer, message: str) -> None:
     listener.received.clear()
     server.tell("PUBLISH", "news", message)
     await until(lambda: listener.received == [message.encode()])
 
 
-def test_a_subscription_that_goes_silent_is_noticed_and_made_again(proxied: RedisProxy, redis_server: RedisServer) -> None:
+def test_a_silent_subscription_is_noticed_and_replaced(proxied: RedisProxy, redis_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
-        async with subscribed(proxied.url, meter) as (link, listener):
-            await hears(listener, redis_server, "one")
-            assert subscription_of(link) == (True, "")
+        async with subscribed(proxied.url, meter) as (client, listener):
+            await receives(listener, redis_server, "one")
+            assert subscription_of(client) == (True, "")
             with logged("RedisSubscription") as text_lines:
                 assert proxied.silence(only_subscribed=True) == 1
                 redis_server.tell("PUBLISH", "news", "lost")
                 await until(lambda: listener.missed == 2, NOTICED_MS)
-                await hears(listener, redis_server, "two")
+                await receives(listener, redis_server, "two")
                 await passed(1_000)
-            assert link.up
+            assert client.up
             assert [text_line.split(":")[0].split(" after")[0] for text_line in text_lines] == [
                 "warn Redis' messages are not heard",
                 "info Redis' messages are heard again",
             ]
             assert meter.counts["redis_subscription_restarts_total"] == 1
             assert meter.gauges["redis_subscription_up"] == 1
-            assert (subscription_of(link), listener.missed) == ((True, ""), 2)
+            assert (subscription_of(client), listener.missed) == ((True, ""), 2)
 
     run(main)
 
 
-def test_connections_that_all_go_silent_under_an_idle_process_are_made_again(
-    proxied: RedisProxy, redis_server: RedisServer
-) -> None:
+def test_an_idle_process_replaces_connections_that_all_went_silent(proxied: RedisProxy, redis_server: RedisServer) -> None:
     async def main() -> None:
-        async with subscribed(proxied.url) as (link, listener):
-            falls: list[str] = []
-            link.on_down(lambda: falls.append("down"))
+        meter = CountingMeter()
+        async with subscribed(proxied.url, meter) as (client, listener):
             assert proxied.silence() == 2
-            await until(lambda: falls != [] and link.up and listener.missed == 2, NOTICED_MS)
-            await hears(listener, redis_server, "again")
+            await until(lambda: ("redis_up", 0) in meter.changes and client.up and listener.missed == 2, NOTICED_MS)
+            await receives(listener, redis_server, "again")
 
     run(main)
 
 
-def test_a_subscription_whose_messages_are_lost_is_noticed_though_it_answers_pings(
+def test_a_subscription_that_loses_messages_is_noticed_although_it_answers_pings(
     proxied: RedisProxy, redis_server: RedisServer
 ) -> None:
     async def main() -> None:
         meter = CountingMeter()
-        async with subscribed(proxied.url, meter) as (link, listener):
+        async with subscribed(proxied.url, meter) as (client, listener):
             with logged("RedisSubscription") as text_lines:
                 proxied.drops_messages = True
-                await until(lambda: not subscription_of(link)[0], NOTICED_MS)
+                await until(lambda: not subscription_of(client)[0], NOTICED_MS)
                 assert meter.gauges["redis_subscription_up"] == 0
-                assert subscription_of(link) == (
+                assert subscription_of(client) == (
                     False,
                     "Redis' messages are not heard: SILENT: what was published did not come back in time",
                 )
-                await passed(3_000)  # it is tried again, and not said again
+                await passed(3_000)  # it is tried again, and not logged again
                 proxied.drops_messages = False
-                await until(lambda: subscription_of(link)[0], NOTICED_MS)
+                await until(lambda: subscription_of(client)[0], NOTICED_MS)
             assert (len(text_lines), listener.missed) == (2, 2)
-            await hears(listener, redis_server, "again")
+            await receives(listener, redis_server, "again")
 
     run(main)
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[RedisServer, RedisServer, RedisProxy]]:
-    """A master, its replica, and a balancer by role before them."""
+    """A master, its replica, and a load balancer by role in front of them."""
     ports = (free_port(), free_port())
     servers = [RedisServer("--port", str(port), "--repl-diskless-sync-delay", "0") for port in ports]
     servers[1].tell("REPLICAOF", "127.0.0.1", str(ports[0]))
@@ -147,47 +144,47 @@ def kill(old: RedisServer) -> None:
 
 
 def leave_alone(_old: RedisServer) -> None:
-    """The old master goes on as a replica."""
+    """The old master continues as a replica."""
 
 
 @pytest.mark.parametrize("then", [leave_alone, stop, kill])
-def test_after_a_failover_commands_and_subscription_are_at_the_new_master(
+def test_after_a_failover_commands_and_subscription_use_the_new_master(
     then: Callable[[RedisServer], None], pair: tuple[RedisServer, RedisServer, RedisProxy]
 ) -> None:
     old, new, balancer = pair
 
     async def main() -> None:
-        async with subscribed(balancer.url) as (link, listener):
-            await hears(listener, old, "one")
-            run_before = link.run_id
+        async with subscribed(balancer.url) as (client, listener):
+            await receives(listener, old, "one")
+            run_before = client.run_id
             promote(new, old)
             then(old)
-            await until(lambda: link.up and link.run_id != run_before, NOTICED_MS)
+            await until(lambda: client.up and client.run_id != run_before, NOTICED_MS)
             await until(lambda: listener.missed == 2, NOTICED_MS)
-            assert f"run_id:{link.run_id}" in new.ask("INFO", "server")
-            await hears(listener, new, "two")
+            assert f"run_id:{client.run_id}" in new.ask("INFO", "server")
+            await receives(listener, new, "two")
             assert new.tell("PUBSUB", "NUMSUB", "news") == "*2"
             assert new.ask("PUBSUB", "NUMSUB", "news").split("\r\n")[3] == ":1"
 
     run(main)
 
 
-def test_a_subscription_that_reaches_another_redis_than_the_commands_does_not_stand(redis_server: RedisServer) -> None:
+def test_a_subscription_at_another_redis_than_the_commands_is_not_up(redis_server: RedisServer) -> None:
     other = RedisServer()
     led_to: list[Path] = [redis_server.socket]
     proxy = RedisProxy(lambda: led_to[0])
 
     async def main() -> None:
         listener = Listener()
-        async with linked(proxy.url) as link:
+        async with linked(proxy.url) as client:
             led_to[0] = other.socket
-            link.subscribe("news", listener.received.append, listener.miss)
+            client.subscribe("news", listener.received.append, listener.miss)
             await passed(700)
             assert listener.missed == 0
-            assert "another Redis answers" in subscription_of(link)[1]
+            assert "another Redis answers" in subscription_of(client)[1]
             led_to[0] = redis_server.socket
             await until(lambda: listener.missed == 1)
-            await hears(listener, redis_server, "at last")
+            await receives(listener, redis_server, "at last")
 
     try:
         run(main)
@@ -196,12 +193,12 @@ def test_a_subscription_that_reaches_another_redis_than_the_commands_does_not_st
         other.close()
 
 
-def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_heard(redis_server: RedisServer) -> None:
+def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_delivered(redis_server: RedisServer) -> None:
     async def main() -> None:
         meter, received = CountingMeter(), list[int]()
         standing: list[bool] = []
-        async with linked(redis_server.url, meter) as link:
-            link.subscribe("news", lambda message: received.append(int(message)), lambda: standing.append(True))
+        async with linked(redis_server.url, meter) as client:
+            client.subscribe("news", lambda message: received.append(int(message)), lambda: standing.append(True))
             await until(lambda: standing != [])
             with logged("RedisSubscription") as text_lines:
                 for message in ("1", "nonsense", "more nonsense", "2"):
@@ -213,7 +210,7 @@ def test_a_message_that_cannot_be_read_is_counted_and_the_next_one_is_heard(redi
     run(main)
 
 
-def test_a_closed_link_with_a_subscription_leaves_no_timer(proxied: RedisProxy) -> None:
+def test_a_stopped_client_with_a_subscription_leaves_no_timer(proxied: RedisProxy) -> None:
     async def main() -> None:
         await passed(0)
         before = the_reactor().getDelayedCalls()

@@ -1,4 +1,4 @@
-"""Tickets in a real Redis: good once, anywhere, not for long."""
+"""Tickets in a real Redis: valid once, in any process, for a short time."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.tickets import RedisTickets
 from tests.awaiting import run
 from tests.fake_clock import FakeClock
+from tests.storage_redis.harness import CountingMeter, linked, the_reactor
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, the_reactor
 
 AMY = Player(user_id="amy", username="Amy", role="spectator", expires_at_s=2**33, avatar="https://pictures.example/1")
 
 
-def test_a_ticket_is_good_once_in_any_process(redis_server: RedisServer) -> None:
+def test_a_ticket_is_redeemed_once_in_any_process(redis_server: RedisServer) -> None:
     async def main() -> None:
-        async with linked(redis_server.url) as link, linked(redis_server.url) as another:
-            ticket = await RedisTickets(link).issue(AMY)
-            assert 0 < await link.call("TTL", "ticket:" + ticket) <= TICKET_LIFE_S
+        async with linked(redis_server.url) as client, linked(redis_server.url) as another:
+            ticket = await RedisTickets(client).issue(AMY)
+            assert 0 < await client.call("TTL", "ticket:" + ticket) <= TICKET_LIFE_S
             assert await RedisTickets(another).redeem(ticket) == AMY
-            assert await RedisTickets(link).redeem(ticket) is None
+            assert await RedisTickets(client).redeem(ticket) is None
 
     run(main)
 
 
-def test_tickets_are_not_alike_and_hold_at_least_128_random_bits(redis_server: RedisServer) -> None:
+def test_tickets_differ_and_hold_at_least_128_random_bits(redis_server: RedisServer) -> None:
     async def main() -> None:
-        async with linked(redis_server.url) as link:
-            tickets = {await RedisTickets(link).issue(AMY) for _ in range(20)}
+        async with linked(redis_server.url) as client:
+            tickets = {await RedisTickets(client).issue(AMY) for _ in range(20)}
             assert len(tickets) == 20
             assert {len(ticket) for ticket in tickets} == {32}
 
     run(main)
 
 
-def test_a_ticket_from_before_redis_clock_was_set_back_has_ended(tmp_path: Path) -> None:
+def test_a_ticket_that_was_issued_before_the_clock_of_redis_was_set_back_has_expired(tmp_path: Path) -> None:
     clock = FakeClock(tmp_path)
     server = RedisServer(environment=clock.environment)
 
     async def main() -> None:
-        async with linked(server.url) as link:
-            tickets = RedisTickets(link)
+        async with linked(server.url) as client:
+            tickets = RedisTickets(client)
             ticket, other = await tickets.issue(AMY), await tickets.issue(AMY)
             assert await tickets.redeem(other) == AMY
             clock.step(-3_600)
-            assert await link.call("TTL", "ticket:" + ticket) > 3_000, "Redis itself would keep it for an hour"
+            assert await client.call("TTL", "ticket:" + ticket) > 3_000, "Redis itself would keep it for an hour"
             assert await tickets.redeem(ticket) is None
-            assert await link.call("EXISTS", "ticket:" + ticket) == 0
+            assert await client.call("EXISTS", "ticket:" + ticket) == 0
             assert await tickets.redeem(await tickets.issue(AMY)) == AMY
 
     try:
@@ -61,10 +61,10 @@ def test_a_ticket_from_before_redis_clock_was_set_back_has_ended(tmp_path: Path)
 
 
 @pytest.mark.parametrize("ticket", ["", "x", "x" * 32, "../state", "x" * 5_000, "é" * 32])
-def test_what_is_no_ticket_is_nobodys(redis_server: RedisServer, ticket: str) -> None:
+def test_text_that_is_no_ticket_gives_no_player(redis_server: RedisServer, ticket: str) -> None:
     async def main() -> None:
-        async with linked(redis_server.url) as link:
-            assert await RedisTickets(link).redeem(ticket) is None
+        async with linked(redis_server.url) as client:
+            assert await RedisTickets(client).redeem(ticket) is None
 
     run(main)
 

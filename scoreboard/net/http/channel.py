@@ -24,7 +24,7 @@ from scoreboard.net.http.addresses import counted_as
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Listener, Request
 from scoreboard.net.http.request_head import BadRequestHead, read_head
-from scoreboard.net.socket_writer import is_bare, write_socket_first
+from scoreboard.socket_first import is_bare, write_socket_first
 
 
 class _BodyTooLarge(Exception):

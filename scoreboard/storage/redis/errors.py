@@ -1,4 +1,4 @@
-"""The classes of Redis' errors: what a reply that is an error means for the caller, in the words of Redis 6.2 and 7."""
+"""Redis errors: the kind of each error reply of Redis 6.2 and 7, and what it means for the caller."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 
 from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
 
-#: Redis answers and reads, and takes no writes: its memory is full, it cannot write its file, its replicas are missing.
+#: Redis answers reads and refuses writes: its memory is full, it cannot write its file, or its replicas are missing.
 WRITES_REFUSED: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
-#: This connection is of no use any more: a new one may reach the master, or a Redis that is ready, or is introduced again.
+#: The connection cannot be used any more. A new one may reach the master or a Redis that is ready, and repeats the handshake.
 RECONNECT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOAUTH"})
 #: Redis gave no answer, not even an error.
 UNANSWERED: Final = frozenset({"SILENT", "LOST"})
@@ -18,16 +18,16 @@ _KINDS: Final = (
     "READONLY|OOM|LOADING|MISCONF|NOAUTH|WRONGPASS|NOPERM|BUSY|UNKILLABLE|MASTERDOWN|NOREPLICAS|NOSCRIPT|WRONGTYPE"
     "|CLUSTERDOWN|CROSSSLOT|MOVED|ASK|TRYAGAIN|DENIED"
 )
-#: The first word; or, in a script's error of Redis 6.2, the word after a dash or a colon:
+#: The kind is the first word; in the error of a script in Redis 6.2, it is the word after a dash or a colon:
 #: "ERR Error running script (call to f_…): @user_script:3: @user_script: 3: -READONLY You can't write …".
 _KIND: Final = re.compile(rf"^-?({_KINDS})\b|(?:-|: )({_KINDS}) ")
-#: What an ACL forbids to a script has no class of its own: "ERR The user executing the script can't run this command …".
+#: A command that an ACL forbids to a script has no kind of its own: "ERR The user executing the script can't run this command …".
 _FORBIDDEN_TO_SCRIPT: Final = "The user executing the script can't"
 _SCRIPT_LINE: Final = re.compile(r"@user_script: ?(\d+)")
 _CALL: Final = re.compile(r"redis\.call\('(\w+)'")
 
-#: How a reply begins that an operator has to mend: its kind, and what to say instead. No colon stands behind a setting that
-#: names a secret: the log would take what follows for the secret.
+#: Error replies that an operator must act on, by their beginning: the kind, and our text. No colon follows the name of a secret
+#: setting, because the log would redact the text after it.
 _WRONG_SETTINGS: Final = {
     "NOAUTH": ("NOAUTH", "REDIS_URL (or REDIS_PASSWORD): Redis asks for a password, and none is set"),
     "WRONGPASS": ("WRONGPASS", "REDIS_URL (or REDIS_PASSWORD): Redis refuses the user or the password"),
@@ -39,10 +39,10 @@ _WRONG_SETTINGS: Final = {
 
 
 class RedisUnavailable(StoreUnavailable):
-    """Redis did not do it. ``kind`` is the class of its error, or one of ours:
+    """Redis did not execute a command. ``kind`` is the kind of its error, or one of ours:
 
-    AWAY (not connected), SILENT (no answer in time), LOST (the connection was cut), ELSEWHERE (another Redis answers than the
-    one that was meant), PROTOCOL (what answers is no Redis).
+    AWAY (not connected), SILENT (no answer in time), LOST (the connection was lost), ELSEWHERE (another Redis answers than
+    expected), PROTOCOL (the peer does not speak Redis' protocol).
     """
 
     def __init__(self, kind: str, detail: str) -> None:
@@ -52,7 +52,7 @@ class RedisUnavailable(StoreUnavailable):
 
 
 class RedisMisconfigured(RedisUnavailable, StoreMisconfigured):
-    """Redis answers and refuses what REDIS_URL says. ``detail`` names the setting, and nothing of its value."""
+    """Redis refuses what REDIS_URL says. ``detail`` names the setting, and shows nothing of its value."""
 
     def __init__(self, kind: str, detail: str) -> None:
         super().__init__(kind, detail)
@@ -60,15 +60,15 @@ class RedisMisconfigured(RedisUnavailable, StoreMisconfigured):
 
 
 class RedisUnusable(Exception):
-    """Redis can be reached, or could be started, and is not one that this program can use: one line for the operator."""
+    """Redis answers, or could be started, and this program cannot use it. The message is one line for the operator."""
 
 
 class RedisHasNoSpace(StoreUnavailable):
-    """The disk of the embedded Redis is full: one line for the operator. It may pass, so a start may be tried again."""
+    """The disk of the embedded Redis is full. The message is one line for the operator; a later start may succeed."""
 
 
-def refused(reply: str) -> RedisUnavailable:
-    """The error that a reply means."""
+def reply_error(reply: str) -> RedisUnavailable:
+    """The exception for an error reply."""
     for beginning, (kind, words) in _WRONG_SETTINGS.items():
         if reply.startswith(beginning):
             return RedisMisconfigured(kind, words)
@@ -78,8 +78,8 @@ def refused(reply: str) -> RedisUnavailable:
     return RedisUnavailable((found[1] or found[2]) if found else "ERR", reply)
 
 
-def worded(trouble: Exception) -> str:
-    """What a log line says of a failure."""
+def describe(trouble: Exception) -> str:
+    """The text of a failure for a log line."""
     if isinstance(trouble, RedisMisconfigured):
         return trouble.detail
     if isinstance(trouble, RedisUnavailable):
@@ -88,7 +88,7 @@ def worded(trouble: Exception) -> str:
 
 
 def forbidden_calls(detail: str, script: str) -> str:
-    """The commands on the line of a script where Redis forbade something, which its error does not name: "ZADD, HSET"."""
+    """The commands on the line of a script that an ACL forbade, as "ZADD, HSET": the error names only the line."""
     found = _SCRIPT_LINE.search(detail)
     source_lines = script.splitlines()
     if found is None or not 0 < int(found[1]) <= len(source_lines):

@@ -1,4 +1,4 @@
-"""A record of Redis' failures: counted by kind, said once each where an operator must act, remembered where readiness asks."""
+"""Failures of Redis: counted by kind; logged once each where an operator must act; remembered for `/readyz`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from twisted.logger import Logger, LogLevel
 from scoreboard.boundaries.health import Meter
 from scoreboard.storage.redis.errors import WRITES_REFUSED, RedisUnavailable, forbidden_calls
 
-#: How long after a refused write it still counts: what must be written is tried again within this time.
+#: How long a refused write counts. The server repeats within this time what it must write.
 WRITES_REFUSED_S: Final = 2.0
-#: So many different texts are logged, each once.
+#: How many different texts are logged, each once.
 _TEXTS_MAX: Final = 64
 
 
 class RedisFailures:
-    """What failed of one `RedisLink`."""
+    """The failures of one RedisClient."""
 
     _log = Logger()
 
@@ -29,7 +29,7 @@ class RedisFailures:
         self._refused_s = 0.0
 
     def note(self, trouble: RedisUnavailable, script: str = "") -> None:
-        """Count a failure. ``script`` is the text of the script that failed, if it was one."""
+        """Count a failure. ``script`` is the text of the script that failed, if a script failed."""
         self._meter.count("redis_failures_total", kind=trouble.kind)
         if trouble.kind == "NOPERM":
             calls = forbidden_calls(trouble.detail, script)

@@ -1,4 +1,4 @@
-"""What a Redis says of itself (INFO): which run it is, whether it is a master that is ready, whether it may evict keys."""
+"""The reply to INFO: the run of a Redis, whether it is a master that is ready, and whether it may evict keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FIELD: Final = re.compile(rb"^(run_id|role|loading|maxmemory|maxmemory_policy):
 
 
 class RedisInfo(NamedTuple):
-    """The few fields of INFO that decide whether a Redis can be used. ``maxmemory_bytes`` is 0 for no limit."""
+    """The fields of INFO that decide whether a Redis can be used. ``maxmemory_bytes`` is 0 for no limit."""
 
     run_id: str
     role: str
@@ -20,7 +20,7 @@ class RedisInfo(NamedTuple):
     maxmemory_policy: str
 
     def require_master(self) -> None:
-        """Raise RedisUnavailable unless this Redis can be written to."""
+        """Raise RedisUnavailable unless this Redis takes writes."""
         if self.loading:
             raise RedisUnavailable("LOADING", "Redis reads its file")
         if self.role != "master":
@@ -28,9 +28,9 @@ class RedisInfo(NamedTuple):
 
     @property
     def eviction(self) -> str:
-        """One clause that says how this Redis may evict keys, or "" when it never does.
+        """One clause: how this Redis may evict keys; "" when it never does.
 
-        Each policy but noeviction counts: the volatile ones would evict rate limits, tickets and a board that is being rebuilt.
+        Every policy but noeviction counts: the volatile ones evict rate limits, tickets and a board that is being rebuilt.
         """
         if self.maxmemory_bytes == 0 or self.maxmemory_policy in ("", "noeviction"):
             return ""
@@ -41,7 +41,7 @@ class RedisInfo(NamedTuple):
 
 
 def read_info(reply: bytes) -> RedisInfo:
-    """The fields of an INFO reply; RedisUnavailable when it names no run."""
+    """The fields of an INFO reply. Raises RedisUnavailable when it names no run."""
     fields = {name.decode(): value.decode("utf-8", "replace").strip() for name, value in _FIELD.findall(reply)}
     if not fields.get("run_id"):
         raise RedisUnavailable("ERR", "INFO names no run_id")
@@ -55,7 +55,7 @@ def read_info(reply: bytes) -> RedisInfo:
 
 
 class Condition(NamedTuple):
-    """Whether one thing that the server needs of Redis holds now; if not, one sentence that says why."""
+    """Whether one thing that the server needs of Redis is there now; if not, one sentence says why."""
 
     name: str
     ok: bool

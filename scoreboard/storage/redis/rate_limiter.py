@@ -1,10 +1,9 @@
-"""The gate in Redis: windows and places that all server processes share, asked for in batches.
+"""Rate limiter in Redis: windows and slots that all server processes share, checked in batches.
 
-Two windows stand for each subject: the shared one in Redis and this process's own (`MemoryGate`), which counts what Redis
-admitted here. A hit must fit in both. The own window is a lower bound of the shared one, so when it is full Redis need not be
-asked, and when Redis is gone, late, was emptied or had its clock set forward (which empties its windows at once), the own window,
-whose clock is monotonic, already knows what this process let through: from one process nobody ever gets more than the quota in
-any window.
+Each subject has two windows: the shared one in Redis, and one in this process (`MemoryRateLimiter`), which counts what Redis
+admitted here. A hit must fit in both. The window of the process is a lower bound of the shared one, so when it is full Redis is
+not asked. Redis may be away, late or emptied, or its clock may be set forward, which empties its windows at once. The window of
+the process has a monotonic clock and still counts then: one process never admits more than the quota in any window.
 """
 
 from __future__ import annotations
@@ -12,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import override
 
+from scoreboard.background import FAILURES_METRIC
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.errors import StoreUnavailable
@@ -24,17 +25,17 @@ from scoreboard.domain.limits import ConcurrencySlot, Hit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter, Use, use_of
 from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.client import RedisClient, script
-from scoreboard.storage.redis.rate_batch import Ask, Batch, slots_key
+from scoreboard.storage.redis.rate_batch import Batch, LimitCheck, slots_key
 
 _RATE_LIMIT: Final = script("rate_limit")
 _RELEASE: Final = script("release")
 _REQUESTS_PER_BATCH_MAX: Final = 128
-#: Windows of refused requests that Redis is shown in a second.
+#: How many windows of refused requests are shown to Redis in a second.
 TOUCHED_PER_SECOND_MAX: Final = 1_000
 
 
-class RedisRateLimiter:
-    """Limits shared through Redis; judged by ``local`` alone whenever Redis does not answer within ``deadline_ms``."""
+class RedisRateLimiter(RateLimiter):
+    """Limits shared through Redis. ``local`` alone decides when Redis does not answer within ``deadline_ms``."""
 
     _log = Logger()
 
@@ -47,10 +48,10 @@ class RedisRateLimiter:
         self._deadline_ms = deadline_ms
         self._touched: set[str] = set()
         self._touched_s = 0
-        self._asks: Batcher[Ask] = Batcher(reactor, self._judge, _REQUESTS_PER_BATCH_MAX)
+        self._checks: Batcher[LimitCheck] = Batcher(reactor, meter, self._judge, _REQUESTS_PER_BATCH_MAX)
 
+    @override
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
-        """Count the hits and take the slot, or nothing, in the round trip that is about to leave."""
         uses = [use_of(hit) for hit in hits]
         if not self._client.up:
             self._meter.count("rate_limiter_degraded_total")
@@ -60,20 +61,20 @@ class RedisRateLimiter:
             self._touch(uses)
             return refusal
         verdict: Deferred[RateVerdict] = Deferred()
-        self._asks.add(Ask(uses, slot, verdict))
+        self._checks.add(LimitCheck(uses, slot, verdict))
         return await verdict
 
+    @override
     def release(self, slots: Iterable[tuple[str, str]]) -> None:
-        """Give places back; those that Redis does not hear of expire."""
         given = list(slots)
         self._local.release(given)
-        self._let_go(given)
+        self._release_in_redis(given)  # a slot whose release does not reach Redis expires there
 
     def _touch(self, uses: Sequence[Use]) -> None:
-        """Show Redis the windows of a request that it is not asked about, once a second each.
+        """Show Redis the windows of a request that was refused without asking it, each window once a second.
 
-        If its clock was set back, this lets it know at once. It would learn of it only when our own window is free again, and a
-        user would then wait for a second window.
+        So the script notices at once that Redis' clock was set back. Else it would notice only when our own window is free
+        again, and a user would wait for a second window.
         """
         second = self._local.now_ms() // 1000
         if second != self._touched_s:
@@ -82,48 +83,50 @@ class RedisRateLimiter:
         untouched = [Use(use.key, use.limit, 0) for use in uses if use.key not in self._touched]
         if untouched and len(self._touched) < TOUCHED_PER_SECOND_MAX:
             self._touched.update(use.key for use in untouched)
-            self._asks.add(Ask(untouched, None, None))
+            self._checks.add(LimitCheck(untouched, None, None))
 
-    def _judge(self, asks: list[Ask]) -> Deferred[Any]:
-        batch = Batch(asks)
-        answer = self._client.run(_RATE_LIMIT, batch.keys, batch.arguments, self._deadline_ms)
-        return answer.addCallback(self._answered, batch).addErrback(self._unanswered, asks)
+    def _judge(self, checks: list[LimitCheck]) -> Deferred[Any]:
+        try:
+            batch = Batch(checks)
+            answer = self._client.run(_RATE_LIMIT, batch.keys, batch.arguments, self._deadline_ms)
+            answer.addCallback(self._answered, batch)
+        except Exception:
+            answer = fail()
+        return answer.addErrback(self._unanswered, checks)
 
     def _answered(self, reply: list[int], batch: Batch) -> None:
         verdicts = batch.verdicts(reply)
         all_fit = self._local.charge(batch.taken)
-        for ask, verdict in zip(batch.asks, verdicts, strict=True):
-            if ask.verdict is None:
+        for check, verdict in zip(batch.checks, verdicts, strict=True):
+            if check.verdict is None:
                 continue
             if verdict.refused is None:
                 if not all_fit:
-                    verdict = self._in_both(ask, verdict)
-                elif ask.slot is not None:
-                    self._local.hold(ask.slot)
-            ask.verdict.callback(verdict)
+                    verdict = self._in_both(check, verdict)
+                elif check.slot is not None:
+                    self._local.hold(check.slot)
+            check.verdict.callback(verdict)
 
-    def _in_both(self, ask: Ask, shared: RateVerdict) -> RateVerdict:
-        """The verdict of our own windows on a request that Redis admitted: Redis may have lost what it knew.
+    def _in_both(self, check: LimitCheck, shared: RateVerdict) -> RateVerdict:
+        """The verdict of our own windows on a request that Redis admitted: Redis may have lost its counts.
 
-        What Redis counted for it stays counted there: that is rare, and errs on the side of too few.
+        What Redis counted for the request stays counted there. That is rare, and admits too few rather than too many.
         """
-        own = self._local.judge(ask.uses, ask.slot)
+        own = self._local.judge(check.uses, check.slot)
         if own.refused is None:
             return shared
-        if ask.slot is not None:
-            self._let_go([(ask.slot.user_id, ask.slot.holder)])
+        if check.slot is not None:
+            self._release_in_redis([(check.slot.user_id, check.slot.holder)])
         return own
 
-    def _unanswered(self, failure: Failure, asks: list[Ask]) -> None:
+    def _unanswered(self, failure: Failure, checks: list[LimitCheck]) -> None:
         if not failure.check(StoreUnavailable):
             self._log.failure("the answer of the rate limiter's script could not be used", failure)
-        waiting = [(ask, ask.verdict) for ask in asks if ask.verdict is not None and not ask.verdict.called]
+            self._meter.count(FAILURES_METRIC, task="rate_limiter")
+        waiting = [(check, check.verdict) for check in checks if check.verdict is not None and not check.verdict.called]
         self._meter.count("rate_limiter_degraded_total", len(waiting))
-        for ask, verdict in waiting:
-            verdict.callback(self._local.judge(ask.uses, ask.slot))
+        for check, verdict in waiting:
+            verdict.callback(self._local.judge(check.uses, check.slot))
 
-    def _let_go(self, slots: list[tuple[str, str]]) -> None:
+    def _release_in_redis(self, slots: list[tuple[str, str]]) -> None:
         self._client.tell(_RELEASE, [slots_key(user_id) for user_id, _ in slots], [holder for _, holder in slots])
-
-
-_conforms: type[RateLimiter] = RedisRateLimiter

@@ -1,8 +1,8 @@
-"""A subscription to a channel of Redis, on a connection of its own, that is proved again and again.
+"""Redis subscription: messages of one channel, over a connection of its own that is tested twice a second.
 
-What proves it is a probe: a message that we publish through the command connection and that must come back on the subscribed
-one. A PING would prove only the connection, which a Redis that was demoted, or cut off from its master, answers as before.
-While commands cannot be sent the connection is pinged.
+The test is a probe: a message that is published over the command connection and must come back over the subscribed one. A PING
+tests only the connection, and a Redis that became a replica, or lost its master, still answers it. While commands cannot be sent,
+the PING is the only test.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from twisted.python.failure import Failure
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisConnection
-from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, worded
+from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, describe
 from scoreboard.storage.redis.info import Condition, read_info
 from scoreboard.storage.redis.protocol import Argument, RedisSubscriptionProtocol
 
-#: A probe channel is the channel's name, this, and a name of our own: what permits the one permits the other.
+#: The probe channel is the channel's name, this, and a random name: an ACL pattern that permits one permits the other.
 _PROBE: Final = ":probe:"
 
 
 class Commands(Protocol):
-    """The command connection beside a subscription."""
+    """The part of RedisClient that a subscription needs."""
 
     @property
     def up(self) -> bool:
@@ -35,16 +35,16 @@ class Commands(Protocol):
 
     @property
     def run_id(self) -> str:
-        """The run of Redis that answers; raises RedisUnavailable when none does."""
+        """The run of Redis that answers. Raises RedisUnavailable when none does."""
 
     def call(self, *command: Argument, deadline_ms: int | None = None) -> Deferred[Any]:
         """The reply to a command."""
 
 
 class RedisSubscription:
-    """One channel. ``hear`` gets every message; ``missed`` is called each time that the subscription stands (again).
+    """One channel. ``on_message`` gets every message; ``missed`` is called each time that the subscription comes up.
 
-    It stands only at the run of Redis that answers the commands: when they move to another, it follows.
+    It is up only at the run of Redis that answers the commands. When the commands move to another Redis, it follows.
     """
 
     _log = Logger()
@@ -73,35 +73,35 @@ class RedisSubscription:
         self._down_since_s: float | None = reactor.seconds()
         self._connection = RedisConnection(
             reactor,
+            meter,
             where,
             self._build,
             on_connect=self._on_connect,
             check=self._check,
-            on_disconnect=self._on_disconnect,
-            complain=self._complain,
+            on_down=self._on_down,
         )
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to subscribe."""
-        self._connection.start()
+        await self._connection.start()
 
     async def stop(self) -> None:
-        """Hear nothing any more."""
+        """Unsubscribe for good, and disconnect."""
         self._trouble = "closed"
         await self._connection.stop()
 
     def condition(self) -> Condition:
-        """Whether messages are heard."""
+        """Whether messages arrive."""
         if self._down_since_s is None:
             return Condition("redis_subscription", True)
         return Condition("redis_subscription", False, f"Redis' messages are not heard: {self._trouble}")
 
     def follow(self, run_id: str) -> None:
-        """The commands stand at this run now."""
+        """Called when the commands are answered by this run of Redis from now on."""
         if self._down_since_s is not None:
             self._connection.retry_now()
         elif run_id != self._run_id:
-            self._connection.hang_up(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
+            self._connection.abort(RedisUnavailable("ELSEWHERE", "the commands moved to another Redis"))
 
     def _build(self) -> RedisSubscriptionProtocol:
         return RedisSubscriptionProtocol(self._reactor, self._message_received, self._probe_channel.encode())
@@ -125,11 +125,11 @@ class RedisSubscription:
         self._missed()
 
     async def _check(self, connection: RedisSubscriptionProtocol) -> None:
-        """Ping and probe at once; a probe that could not be sent proves nothing."""
+        """Ping and probe at the same time. A probe that could not be published is not counted."""
         pong = connection.ask(("PING",), CHECK_S_MAX).addCallbacks(_yes, _answered)
         try:
             ponged, published, probed = await gatherResults([pong, self._publish(), self._probed(connection)], consumeErrors=True)
-        except FirstError as first:  # the check was cancelled
+        except FirstError as first:  # cancelled
             first.subFailure.raiseException()
             raise
         if not ponged:
@@ -150,24 +150,22 @@ class RedisSubscription:
     def _message_received(self, message: bytes) -> None:
         try:
             self._on_message(message)
-        except Exception:  # another release's message, or a stranger's
+        except Exception:  # a message of another release or program
             self._meter.count("redis_messages_unreadable_total")
             if not self._unreadable:
                 self._unreadable = True
                 self._log.failure("a message on {channel} cannot be read", channel=self._channel)
 
-    def _on_disconnect(self, why: RedisUnavailable) -> None:
-        self._down_since_s = self._reactor.seconds()
-        self._meter.gauge("redis_subscription_up", 0)
-        self._complain(why)
-
-    def _complain(self, trouble: Exception) -> None:
+    def _on_down(self, trouble: Exception) -> None:
+        if self._down_since_s is None:
+            self._down_since_s = self._reactor.seconds()
+            self._meter.gauge("redis_subscription_up", 0)
         kind = trouble.kind if isinstance(trouble, RedisUnavailable) else ""
-        said = worded(trouble)
+        said = describe(trouble)
         if self._trouble in ("closed", said):
             return
         self._trouble = said
-        if kind != "AWAY":  # the link has said why commands cannot be sent
+        if kind != "AWAY":  # for AWAY the client logs why commands cannot be sent
             self._log.warn("Redis' messages are not heard: {trouble}", trouble=said)
 
 
@@ -181,7 +179,7 @@ def _no(failure: Failure, expected: type[Exception]) -> bool:
 
 
 def _answered(failure: Failure) -> bool:
-    """Whether Redis answered, be it with an error (MISCONF to a PING, for one)."""
+    """Whether Redis answered, even if with an error (such as MISCONF to a PING)."""
     failure.trap(RedisUnavailable)
     trouble = failure.value
     return isinstance(trouble, RedisUnavailable) and trouble.kind not in UNANSWERED

@@ -1,4 +1,4 @@
-"""Tickets in Redis: who asks gets one, who brings it first is that player; whichever server process either comes to."""
+"""Tickets in Redis: any server process issues them, and any one redeems them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.authentication import Tickets
 from scoreboard.domain.players import TICKET_LIFE_S, Player
@@ -20,24 +21,21 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Player).decode
 
 
-class RedisTickets:
-    """``ticket:<192 random bits>`` holds a player for 30 seconds, or until somebody takes it."""
+class RedisTickets(Tickets):
+    """``ticket:<192 random bits>`` holds a player for 30 seconds, or until `redeem` takes it."""
 
     def __init__(self, client: RedisClient) -> None:
         self._client = client
 
+    @override
     async def issue(self, player: Player) -> str:
-        """A new ticket."""
         ticket = secrets.token_urlsafe(_RANDOM_BYTES)
         await self._client.call("SET", "ticket:" + ticket, _encode(player), "EX", TICKET_LIFE_S)
         return ticket
 
+    @override
     async def redeem(self, ticket: str) -> Player | None:
-        """The player, once."""
         if _TICKET.fullmatch(ticket) is None:
             return None
         held = await self._client.run(_REDEEM, ["ticket:" + ticket], [1000 * TICKET_LIFE_S])
         return None if held is None else _decode(held)
-
-
-_conforms: type[Tickets] = RedisTickets

@@ -1,20 +1,20 @@
--- Judges a batch of requests. A request is admitted by all of its windows and its set of places, or it is counted in none.
+-- Checks a batch of requests. A request is admitted by all of its windows and its slots, or it is counted in none.
 --
--- KEYS: the windows, then the sets of places. A Redis Cluster would need one call for each hash slot, and so one for each window:
--- a request could then not be judged as a whole. This script is for one Redis (or one with replicas).
--- ARGV[1]: for each window, packed: policy (0 sliding, 1 bucket), quota, window_ms, grain_ms, and the units that the batch wants.
--- ARGV[2]: for each request, packed: how many windows it needs, 1 if it needs a place, then for each window its number and units.
--- ARGV after: for each set of places, in the order of the requests: holder, quota, ttl_ms.
--- Reply: for each window units left and ms until more come; then for each refused request its number, the number among its own
--- windows of the one that refuses longest (or how many it has: its place), ms until that may admit it, and of its last window
--- units left and ms until more come.
+-- KEYS: the windows, then the sets of slots. A Redis Cluster would need one call for each hash slot, and so one for each window:
+-- a request could then not be checked as a whole. This script is for one Redis (or one with replicas).
+-- ARGV[1]: for each window, packed: policy (0 sliding, 1 token bucket), quota, window_ms, grain_ms, the units that the batch takes.
+-- ARGV[2]: for each request, packed: how many windows it needs, 1 if it needs a slot, then for each window its number and units.
+-- ARGV after: for each set of slots, in the order of the requests: holder, quota, ttl_ms.
+-- Reply: for each window the units left and the ms until it has more. Then for each refused request: its number; which of its
+-- windows refuses longest (or the number of its windows, if its slot does); the ms until that may admit the request; and the units
+-- left in its last window and the ms until that has more.
 --
--- A sliding window is a log: a head (units in it, number of pairs that have left) and pairs (start of slot in ms, units),
--- oldest first. Pairs that left stay until they are half of the log, so a hit costs the same however long the log is.
--- A bucket is a format number, a level (a token is window_ms of it) and the time of that level.
--- The arithmetic is that of scoreboard/domain/limits.py. TIME is a wall clock: what lies ahead of it was written before it was
--- set back, and is taken for written just now, so that nobody waits longer than a window.
--- Functions are made anew by each call, so those that few calls need are made where they are needed.
+-- A sliding window is a log: a head (units in it, number of pairs that have left) and pairs (start of the interval in ms, units),
+-- oldest first. Pairs that left are cut off when they are half of the log, so a hit costs the same however long the log is.
+-- A token bucket is a format number, a level (one token is window_ms of it) and the time of that level.
+-- The arithmetic is that of scoreboard/domain/limits.py. TIME is a wall clock. A time in its future was written before the clock was
+-- set back, and counts as written just now, so that no request waits longer than a window.
+-- Each call makes its functions anew, so functions that few calls need are made where they are needed.
 
 local HEAD, PAIR, BUCKET = 10, 12, 2
 local call, pack, unpack, ceil, max = redis.call, struct.pack, struct.unpack, math.ceil, math.max
@@ -22,7 +22,7 @@ local call, pack, unpack, ceil, max = redis.call, struct.pack, struct.unpack, ma
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 
--- A window is an array with these members; the last eight only of a log, LEVEL only of a bucket.
+-- A window is an array with these members. Only a log has the last nine, and only a token bucket has LEVEL.
 local KEY, POLICY, QUOTA, SPAN, LEFT, WANTED, TAKEN, LEVEL = 1, 2, 3, 4, 5, 6, 7, 8
 local SLOT, STAYS, LOG, TOTAL, FIRST, COUNT, NEWEST, OLDEST, MOVED = 8, 9, 10, 11, 12, 13, 14, 15, 16
 
@@ -33,11 +33,11 @@ local function open_log(key, quota, span, grain, wanted)
   else
     log = string.rep('\0', HEAD)
   end
-  local slot, stays = now - now % grain, grain - 1 + span  -- a slot counts until it has left the window whole
+  local slot, stays = now - now % grain, grain - 1 + span  -- an interval counts until all of it has left the window
   local count, newest, oldest = (#log - HEAD) / PAIR, false, slot
   if first < count then
     newest = unpack('<I6', log, #log - PAIR + 1)
-    if newest > slot then  -- the clock was set back: the pairs that have not left, so much earlier
+    if newest > slot then  -- the clock was set back: move the pairs that have not left back by as much
       local pairs = {}
       for index = first, count - 1 do
         local start, held = unpack('<I6I6', log, HEAD + index * PAIR + 1)
@@ -67,7 +67,7 @@ local function open_bucket(key, quota, span, wanted)
   return {key, 1, quota, span, (level - level % span) / span, wanted, 0, level}
 end
 
--- Milliseconds until more units come, when so many are taken.
+-- Milliseconds until the window has more units, after this many were taken.
 local function reset(w, taken)
   if w[POLICY] == 0 then return w[OLDEST] + w[STAYS] - now end
   return ceil((w[QUOTA] * w[SPAN] - w[LEVEL] + taken * w[SPAN]) / w[QUOTA])
@@ -83,10 +83,10 @@ for i = 1, #KEYS - places do
   windows[i] = w
 end
 
--- Most batches fit as a whole: then no request needs to be looked at. `waits` are those of the places that were asked for.
+-- Most batches fit as a whole: then single requests are not checked. `waits` has the wait for each slot that was requested.
 local waits, whole, place = {}, room, nil
 if places > 0 then
-  place = function(number)  -- 0 if the place was taken, or ms until one may be free
+  place = function(number)  -- takes a slot: 0, or the ms until one may be free
     local key, holder = KEYS[#windows + number], ARGV[3 * number]
     local quota, ttl = tonumber(ARGV[3 * number + 1]), tonumber(ARGV[3 * number + 2])
     call('ZREMRANGEBYSCORE', key, '-inf', now)
@@ -109,7 +109,7 @@ end
 
 local refused = {}
 if not whole then
-  -- Milliseconds until a window that refuses so many units may admit them.
+  -- Milliseconds until a window that refuses these units may admit them.
   local function wait(w, units)
     if w[POLICY] == 1 then return ceil(((units + w[TAKEN]) * w[SPAN] - w[LEVEL]) / w[QUOTA]) end
     local excess = w[TOTAL] + w[TAKEN] + units - w[QUOTA]
@@ -121,7 +121,7 @@ if not whole then
     return w[SLOT] + w[STAYS] - now
   end
 
-  -- Request by request, because one that is refused leaves its units to the next.
+  -- One request after the other, because a refused one leaves its units to the next.
   local asks, ask, number = ARGV[2], 0, 0
   at = 1
   while at <= #asks do

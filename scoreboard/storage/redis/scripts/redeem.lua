@@ -1,6 +1,6 @@
--- Takes a ticket. KEYS: the ticket. ARGV: the longest life of a ticket in ms. Reply: what it holds, or nil.
--- Redis ends keys by its wall clock. A ticket with more left than a whole life was issued before that clock was set back: how old it
--- is, nobody can know, so it is as good as ended.
+-- Redeems a ticket. KEYS: the ticket. ARGV: the longest life of a ticket in ms. Reply: its value, or nil.
+-- Redis expires keys by its wall clock. A ticket with more than a whole life left was issued before that clock was set back. Its age
+-- is unknown, so it counts as expired.
 
 local left = redis.call('PTTL', KEYS[1])
 local held = redis.call('GETDEL', KEYS[1])

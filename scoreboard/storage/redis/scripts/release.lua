@@ -1,4 +1,4 @@
--- Gives places back. KEYS: the sets they are in; ARGV: their holders, one for each.
+-- Releases slots. KEYS: the set of each slot. ARGV: the holder of each slot.
 for i, key in ipairs(KEYS) do
   redis.call('ZREM', key, ARGV[i])
 end

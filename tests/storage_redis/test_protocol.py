@@ -18,8 +18,8 @@ from scoreboard.storage.redis.protocol import (
 )
 
 
-class EngineConnection(StringTransport):
-    """A transport that hangs up when it is told to."""
+class AbortableTransport(StringTransport):
+    """A transport that records whether it was aborted."""
 
     aborted = False
 
@@ -27,10 +27,10 @@ class EngineConnection(StringTransport):
         self.aborted = True
 
 
-def wired(clock: Clock, protocol: RedisProtocol | None = None) -> tuple[RedisProtocol, EngineConnection]:
-    protocol, text_line = protocol or RedisProtocol(clock), EngineConnection()
-    protocol.makeConnection(text_line)
-    return protocol, text_line
+def connected(clock: Clock, protocol: RedisProtocol | None = None) -> tuple[RedisProtocol, AbortableTransport]:
+    protocol, transport = protocol or RedisProtocol(clock), AbortableTransport()
+    protocol.makeConnection(transport)
+    return protocol, transport
 
 
 def outcome_of(answer: Deferred[Any]) -> list[Any]:
@@ -40,9 +40,9 @@ def outcome_of(answer: Deferred[Any]) -> list[Any]:
 
 
 def test_replies_come_in_the_order_of_the_commands_as_bytes_and_integers() -> None:
-    protocol, text_line = wired(Clock())
+    protocol, transport = connected(Clock())
     first, second = outcome_of(protocol.ask(("GET", "ключ", b"\xff"), 1)), outcome_of(protocol.ask(("ZCARD", 7), 1))
-    assert text_line.value() == "*3\r\n$3\r\nGET\r\n$8\r\nключ\r\n$1\r\n".encode() + b"\xff\r\n*2\r\n$5\r\nZCARD\r\n$1\r\n7\r\n"
+    assert transport.value() == "*3\r\n$3\r\nGET\r\n$8\r\nключ\r\n$1\r\n".encode() + b"\xff\r\n*2\r\n$5\r\nZCARD\r\n$1\r\n7\r\n"
     protocol.dataReceived(b"*4\r\n$2\r\n12\r\n:34\r\n$-1\r\n*1\r\n")
     assert first == []
     protocol.dataReceived(b":1\r\n:5\r\n")
@@ -69,76 +69,87 @@ def test_replies_come_in_the_order_of_the_commands_as_bytes_and_integers() -> No
         ("ERR unknown command `x`, with args beginning with: `OOM`, `READONLY`, ", "ERR"),
     ],
 )
-def test_an_error_is_named_by_its_class(said: str, kind: str) -> None:
-    protocol, _ = wired(Clock())
+def test_an_error_reply_gets_its_kind(said: str, kind: str) -> None:
+    protocol, _ = connected(Clock())
     result = outcome_of(protocol.ask(("PING",), 1))
     protocol.dataReceived(f"-{said}\r\n".encode())
     assert result == [kind]
 
 
-def test_a_call_waits_no_longer_than_its_deadline_and_its_late_reply_is_nobodys() -> None:
+def test_a_call_waits_no_longer_than_its_deadline_and_its_late_reply_is_dropped() -> None:
     clock = Clock()
-    protocol, text_line = wired(clock)
+    protocol, transport = connected(clock)
     late, patient = outcome_of(protocol.ask(("A",), 0.05)), outcome_of(protocol.ask(("B",), 1.0))
     clock.pump([0.05, 0])
-    assert (late, patient, text_line.aborted) == (["SILENT"], [], False)
+    assert (late, patient, transport.aborted) == (["SILENT"], [], False)
     protocol.dataReceived(b"+late\r\n+B\r\n")
     assert (late, patient) == (["SILENT"], [b"B"])
     assert clock.getDelayedCalls() == []
 
 
-def test_after_three_silent_calls_in_a_row_it_hangs_up_and_nothing_is_asked_any_more() -> None:
+def test_after_three_silent_calls_in_a_row_the_connection_is_aborted_and_calls_fail_at_once() -> None:
     clock = Clock()
-    protocol, text_line = wired(clock)
+    protocol, transport = connected(clock)
     for _ in range(2):
         outcome_of(protocol.ask(("A",), 0.05))
         clock.pump([0.05, 0])
-    assert not text_line.aborted
+    assert not transport.aborted
     waiting = outcome_of(protocol.ask(("B",), 10))
     outcome_of(protocol.ask(("A",), 0.05))
     clock.pump([0.05, 0])
-    assert text_line.aborted
+    assert transport.aborted
     assert outcome_of(protocol.ask(("C",), 1)) == ["LOST"]
     protocol.connectionLost(Failure(ConnectionDone()))
     assert waiting == ["LOST"]
     assert clock.getDelayedCalls() == []
 
 
-def test_what_is_told_travels_with_the_next_question_and_its_reply_is_nobodys() -> None:
+def test_a_command_that_cannot_be_encoded_raises_and_later_replies_answer_their_own_commands() -> None:
+    protocol, _ = connected(Clock())
+    first = outcome_of(protocol.ask(("A",), 1))
+    for send in (lambda: protocol.ask(("GET", "\ud800"), 1), lambda: protocol.tell(("GET", "\ud800"))):
+        with pytest.raises(UnicodeEncodeError):
+            send()
+    second = outcome_of(protocol.ask(("B",), 1))
+    protocol.dataReceived(b"+a\r\n+b\r\n")
+    assert (first, second) == ([b"a"], [b"b"])
+
+
+def test_an_unawaited_command_is_sent_with_the_next_call_and_its_reply_is_dropped() -> None:
     clock = Clock()
-    protocol, text_line = wired(clock)
+    protocol, transport = connected(clock)
     protocol.tell(("A",))
     protocol.tell(("B",))
-    assert text_line.value() == b""
+    assert transport.value() == b""
     asked = outcome_of(protocol.ask(("C",), 1))
-    assert text_line.value() == b"*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n*1\r\n$1\r\nC\r\n"
+    assert transport.value() == b"*1\r\n$1\r\nA\r\n*1\r\n$1\r\nB\r\n*1\r\n$1\r\nC\r\n"
     protocol.dataReceived(b"+a\r\n-ERR b\r\n+c\r\n")
     assert asked == [b"c"]
     assert clock.getDelayedCalls() == []
 
 
-def test_what_is_told_goes_by_itself_when_nobody_asks() -> None:
+def test_an_unawaited_command_is_sent_alone_when_no_call_follows() -> None:
     clock = Clock()
-    protocol, text_line = wired(clock)
+    protocol, transport = connected(clock)
     protocol.tell(("A",))
     clock.advance(UNAWAITED_WAIT_S)
-    assert text_line.value() == b"*1\r\n$1\r\nA\r\n"
+    assert transport.value() == b"*1\r\n$1\r\nA\r\n"
     protocol.tell(("B",))
     protocol.connectionLost(Failure(ConnectionDone()))
     assert clock.getDelayedCalls() == []
 
 
-def test_what_is_told_is_bounded() -> None:
-    protocol, text_line = wired(Clock())
+def test_the_number_of_unawaited_commands_is_bounded() -> None:
+    protocol, transport = connected(Clock())
     for _ in range(UNAWAITED_MAX + 5):
         protocol.tell(("A",))
     outcome_of(protocol.ask(("C",), 1))
-    assert text_line.value().count(b"A") == UNAWAITED_MAX
+    assert transport.value().count(b"A") == UNAWAITED_MAX
 
 
-def test_silent_calls_with_an_answer_between_them_are_forgiven() -> None:
+def test_silent_calls_with_an_answer_between_them_do_not_abort_the_connection() -> None:
     clock = Clock()
-    protocol, text_line = wired(clock)
+    protocol, transport = connected(clock)
     for _ in range(5):
         outcome_of(protocol.ask(("A",), 0.05))
         clock.pump([0.05, 0])
@@ -146,65 +157,65 @@ def test_silent_calls_with_an_answer_between_them_are_forgiven() -> None:
         answered = outcome_of(protocol.ask(("B",), 0.05))
         protocol.dataReceived(b"+B\r\n")
         assert answered == [b"B"]
-    assert not text_line.aborted
+    assert not transport.aborted
 
 
-def test_who_waits_when_the_connection_is_lost_is_told() -> None:
-    protocol, _ = wired(Clock())
+def test_every_waiting_call_fails_when_the_connection_is_lost() -> None:
+    protocol, _ = connected(Clock())
     result, lost = outcome_of(protocol.ask(("A",), 1)), outcome_of(protocol.lost)
     protocol.connectionLost(Failure(ConnectionDone()))
     assert (result, lost) == (["LOST"], [None])
     assert outcome_of(protocol.ask(("B",), 1)) == ["LOST"]
 
 
-def test_an_ear_hears_messages_between_replies() -> None:
+def test_a_subscribed_connection_gets_messages_between_replies() -> None:
     clock, received = Clock(), list[bytes]()
-    recorder, _ = wired(clock, RedisSubscriptionProtocol(clock, received.append))
-    subscribed = outcome_of(recorder.ask(("SUBSCRIBE", "news"), 1))
-    recorder.dataReceived(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n")
+    protocol, _ = connected(clock, RedisSubscriptionProtocol(clock, received.append))
+    subscribed = outcome_of(protocol.ask(("SUBSCRIBE", "news"), 1))
+    protocol.dataReceived(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$2\r\nhi\r\n")
     assert subscribed == [[b"subscribe", b"news", 1]]
     assert received == [b"hi"]
 
 
-def test_what_does_not_speak_redis_is_hung_up_on() -> None:
-    protocol, text_line = wired(Clock())
+def test_a_peer_that_does_not_speak_redis_is_disconnected() -> None:
+    protocol, transport = connected(Clock())
     asked = outcome_of(protocol.ask(("PING",), 1))
     protocol.dataReceived(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    assert text_line.aborted
+    assert transport.aborted
     protocol.connectionLost(Failure(ConnectionDone()))
     assert asked == ["LOST"]
     assert protocol.ended is not None
     assert protocol.ended.kind == "PROTOCOL"
 
 
-def test_an_error_that_comes_unasked_is_the_reason_of_the_end() -> None:
-    protocol, text_line = wired(Clock())
+def test_an_error_without_a_command_is_the_reason_of_the_end() -> None:
+    protocol, transport = connected(Clock())
     protocol.dataReceived(b"-ERR max number of clients reached\r\n")
-    assert text_line.aborted
+    assert transport.aborted
     assert protocol.ended is not None
     assert protocol.ended.detail == "ERR max number of clients reached"
 
 
-def test_the_error_of_what_was_only_told_is_not_lost() -> None:
+def test_the_error_of_an_unawaited_command_is_reported() -> None:
     clock, errors = Clock(), list[tuple[str, object]]()
-    protocol, _ = wired(clock, RedisProtocol(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
+    protocol, _ = connected(clock, RedisProtocol(clock, lambda trouble, command: errors.append((trouble.kind, command[0]))))
     protocol.tell(("A",))
     clock.advance(UNAWAITED_WAIT_S)
     protocol.dataReceived(b"-OOM command not allowed\r\n")
     assert errors == [("OOM", "A")]
 
 
-def test_a_probe_is_heard_apart_from_messages() -> None:
+def test_a_probe_is_not_delivered_as_a_message() -> None:
     clock, received = Clock(), list[bytes]()
-    recorder = RedisSubscriptionProtocol(clock, received.append, b"probe")
-    wired(clock, recorder)
-    probed = outcome_of(recorder.probed())
+    protocol = RedisSubscriptionProtocol(clock, received.append, b"probe")
+    connected(clock, protocol)
+    probed = outcome_of(protocol.probed())
     message = b"*3\r\n$7\r\nmessage\r\n$%d\r\n%b\r\n$1\r\nx\r\n"
-    recorder.dataReceived(message % (4, b"news"))
+    protocol.dataReceived(message % (4, b"news"))
     assert (received, probed) == ([b"x"], [])
-    recorder.dataReceived(message % (5, b"probe") * 2)
+    protocol.dataReceived(message % (5, b"probe") * 2)
     assert (received, probed) == ([b"x"], [None])
 
 
-def test_what_redis_refused_tells_no_more_than_it_said() -> None:
+def test_the_text_of_an_error_has_its_kind_and_detail() -> None:
     assert str(RedisUnavailable("AWAY", "not connected yet")) == "Redis (AWAY): not connected yet"

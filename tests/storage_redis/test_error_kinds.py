@@ -1,4 +1,4 @@
-"""What a real Redis says when it does not do a thing, and the kind of failure that a call or a script gets."""
+"""Error replies of a real Redis, and the kind of the failure that a call or a script gets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.errors import RedisUnavailable
 from tests.awaiting import run
 from tests.programs import program
+from tests.storage_redis.harness import CountingMeter, linked, passed, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
-from tests.storage_redis.scenes import CountingMeter, linked, passed, the_reactor, until
 
 _BEGIN = script("begin")
 
@@ -35,14 +35,14 @@ def start(request: pytest.FixtureRequest) -> Iterator[Callable[..., RedisServer]
         server.close()
 
 
-async def kinds_of(link: RedisClient, *command: str) -> list[str]:
-    """How a command that writes fails, and a script that does; the link must be up again before each."""
+async def kinds_of(client: RedisClient, *command: str) -> list[str]:
+    """The kinds of failure of a command and of a script that write; the client must be up before each of them."""
     kinds = []
     for ask in (
-        lambda: link.call(*command),
-        lambda: link.run(_BEGIN, ["ranking", "players", "state", "history"], ["", "news", "me", 1, "run"]),
+        lambda: client.call(*command),
+        lambda: client.run(_BEGIN, ["ranking", "players", "state", "history"], ["", "news", "me", 1, "run"]),
     ):
-        await link.reached(2_000)
+        await client.reached(2_000)
         with pytest.raises(RedisUnavailable) as failed:
             await ask()
         kinds.append(failed.value.kind)
@@ -70,120 +70,120 @@ def unable_to_save(server: RedisServer) -> None:
 @pytest.mark.parametrize(
     ("harm", "kind"), [(out_of_memory, "OOM"), (without_replicas, "NOREPLICAS"), (unable_to_save, "MISCONF")]
 )
-def test_a_redis_that_takes_no_writes_stays_up_and_its_condition_says_so(
+def test_a_redis_that_takes_no_writes_stays_up_and_its_condition_reports_it(
     harm: Callable[[RedisServer], None], kind: str, start: Callable[..., RedisServer]
 ) -> None:
     server = start()
 
     async def main() -> None:
-        async with linked(server.url) as link:
+        async with linked(server.url) as client:
             harm(server)
-            assert await kinds_of(link, "SET", "a", "b") == [kind, kind]
-            assert link.up
-            (writes,) = [one for one in link.conditions() if one.name == "redis_writes"]
+            assert await kinds_of(client, "SET", "a", "b") == [kind, kind]
+            assert client.up
+            (writes,) = [one for one in client.conditions() if one.name == "redis_writes"]
             assert not writes.ok
             assert writes.reason.startswith(f"Redis takes no writes: {kind}: ")
             await passed(2_100)
-            (writes,) = [one for one in link.conditions() if one.name == "redis_writes"]
+            (writes,) = [one for one in client.conditions() if one.name == "redis_writes"]
             assert writes.ok, "no write was refused lately"
-        async with linked(server.url) as link:  # it can be read, and so reached
-            assert await link.call("GET", "a") is None
+        async with linked(server.url) as client:  # it answers reads, so the client is up
+            assert await client.call("GET", "a") is None
 
     run(main)
 
 
-def test_keys_of_another_type_are_a_kind_of_their_own(start: Callable[..., RedisServer]) -> None:
+def test_keys_of_another_type_have_an_error_kind_of_their_own(start: Callable[..., RedisServer]) -> None:
     server = start()
 
     async def main() -> None:
-        async with linked(server.url) as link:
-            await link.call("SET", "state", "a string")
-            assert await kinds_of(link, "HSET", "state", "a", "b") == ["WRONGTYPE", "WRONGTYPE"]
-            assert link.up
+        async with linked(server.url) as client:
+            await client.call("SET", "state", "a string")
+            assert await kinds_of(client, "HSET", "state", "a", "b") == ["WRONGTYPE", "WRONGTYPE"]
+            assert client.up
 
     run(main)
 
 
-def test_a_busy_redis_is_asked_again_when_its_script_ends(start: Callable[..., RedisServer]) -> None:
+def test_a_busy_redis_is_used_again_when_its_script_ends(start: Callable[..., RedisServer]) -> None:
     server = start("--lua-time-limit", "50")
 
     async def main() -> None:
-        async with linked(server.url) as link, linked(server.url) as others:
+        async with linked(server.url) as client, linked(server.url) as others:
             with pytest.raises(RedisUnavailable) as late:
                 await others.run(_inline("while true do end"), [], [], deadline_ms=300)
             assert late.value.kind == "SILENT"
-            assert await kinds_of(link, "SET", "a", "b") == ["BUSY", "BUSY"]
-            await passed(2_000)  # checks come and go
-            assert link.up
+            assert await kinds_of(client, "SET", "a", "b") == ["BUSY", "BUSY"]
+            await passed(2_000)  # time for several checks
+            assert client.up
             assert server.tell("SCRIPT", "KILL") == "+OK"
-            await until(lambda: server.tell("PING") == "+PONG")  # it ends a moment later
-            await link.call("SET", "a", "b")
+            await until(lambda: server.tell("PING") == "+PONG")  # the script ends a moment later
+            await client.call("SET", "a", "b")
 
     run(main)
 
 
-def test_a_demoted_redis_is_left(start: Callable[..., RedisServer]) -> None:
+def test_the_client_disconnects_from_a_demoted_redis(start: Callable[..., RedisServer]) -> None:
     server = start()
 
     async def main() -> None:
-        async with linked(server.url) as link:
+        async with linked(server.url) as client:
             server.tell("REPLICAOF", "127.0.0.1", "1")
             with pytest.raises(RedisUnavailable) as failed:
-                await link.run(_BEGIN, ["ranking", "players", "state", "history"], ["", "news", "me", 1, "run"])
+                await client.run(_BEGIN, ["ranking", "players", "state", "history"], ["", "news", "me", 1, "run"])
             assert failed.value.kind == "READONLY"
-            await until(lambda: not link.up)
+            await until(lambda: not client.up)
             server.tell("REPLICAOF", "NO", "ONE")
-            await link.reached(2_000)
+            await client.reached(2_000)
             server.tell("CONFIG", "SET", "replica-serve-stale-data", "no")
             server.tell("REPLICAOF", "127.0.0.1", "1")
             with pytest.raises(RedisUnavailable) as failed:
-                await link.call("GET", "a")
+                await client.call("GET", "a")
             assert failed.value.kind == "MASTERDOWN"
-            await until(lambda: not link.up)
+            await until(lambda: not client.up)
 
     run(main)
 
 
-def test_a_demotion_is_noticed_by_an_idle_process(start: Callable[..., RedisServer]) -> None:
+def test_an_idle_process_notices_a_demotion(start: Callable[..., RedisServer]) -> None:
     server = start()
 
     async def main() -> None:
-        async with linked(server.url) as link:
+        async with linked(server.url) as client:
             server.tell("REPLICAOF", "127.0.0.1", "1")
-            await until(lambda: not link.up, 2_000)
-            (commands, *_) = link.conditions()
+            await until(lambda: not client.up, 2_000)
+            (commands, *_) = client.conditions()
             assert commands[:3] == ("redis", False, "Redis cannot be asked: READONLY: a replica answers")
 
     run(main)
 
 
-def test_a_redis_that_reads_its_file_is_not_asked_until_it_has(start: Callable[..., RedisServer]) -> None:
+def test_a_redis_that_loads_its_file_gets_no_commands_until_it_is_ready(start: Callable[..., RedisServer]) -> None:
     server = start()
     server.tell("EVAL", "for i = 1, 10000 do redis.call('SET', i, 'x') end", "0")
 
     async def main() -> None:
-        link = RedisClient(server.url, the_reactor(), CountingMeter())
+        client = RedisClient(server.url, the_reactor(), CountingMeter())
         server.kill()
         server.launch("--key-load-delay", "100")
-        link.open()
+        await client.start()
         seen = set()
         for _ in range(400):
-            seen.add(link.conditions()[0].reason)
-            if link.up:
+            seen.add(client.conditions()[0].reason)
+            if client.up:
                 break
             await passed(5)
-        await link.reached(5_000)
+        await client.reached(5_000)
         assert "Redis cannot be asked: LOADING: Redis reads its file" in seen
-        await link.close()
+        await client.stop()
 
     run(main)
 
 
-def test_a_node_of_a_cluster_that_serves_nothing(start: Callable[..., RedisServer]) -> None:
+def test_a_cluster_node_without_slots_answers_clusterdown(start: Callable[..., RedisServer]) -> None:
     server = start("--cluster-enabled", "yes")
 
     async def main() -> None:
-        async with linked(server.url) as link:
-            assert await kinds_of(link, "SET", "a", "b") == ["CLUSTERDOWN", "CLUSTERDOWN"]
+        async with linked(server.url) as client:
+            assert await kinds_of(client, "SET", "a", "b") == ["CLUSTERDOWN", "CLUSTERDOWN"]
 
     run(main)

@@ -1,4 +1,4 @@
-"""What the tests of this package share: a meter that remembers, a link that is surely closed, moments that pass."""
+"""Helpers for the tests of the Redis stores: a meter, a connected client, captured log lines, waiting."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ NOW_MS = 1_790_000_000_000
 
 
 class CountingMeter:
-    """Counts by name and label values, and keeps the last value of each gauge."""
+    """Counts by name and label values, and keeps each gauge's last value and the order of all changes."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.gauges: dict[str, float] = {}
+        self.changes: list[tuple[str, float]] = []
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
         answered = " ".join([name, *labels.values()])
@@ -32,6 +33,7 @@ class CountingMeter:
 
     def gauge(self, name: str, value: float) -> None:
         self.gauges[name] = value
+        self.changes.append((name, value))
 
 
 def the_reactor() -> Any:
@@ -42,19 +44,19 @@ def the_reactor() -> Any:
 
 @asynccontextmanager
 async def linked(url: str, meter: Meter | None = None, *, deadline_ms: int = 400) -> AsyncIterator[RedisClient]:
-    """A link that is up, closed in the end."""
-    link = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
-    link.open()
+    """A client that is up, and is stopped in the end."""
+    client = RedisClient(url, the_reactor(), meter or CountingMeter(), deadline_ms=deadline_ms)
+    await client.start()
     try:
-        await link.reached(2_000)
-        yield link
+        await client.reached(2_000)
+        yield client
     finally:
-        await link.close()
+        await client.stop()
 
 
 @contextmanager
 def logged(*namespaces: str) -> Iterator[list[str]]:
-    """What is logged meanwhile, "level text" each; only of loggers whose namespace ends with one of these, if any is given."""
+    """The log lines meanwhile, as "level text"; with ``namespaces`` only those of loggers with such an ending."""
     text_lines: list[str] = []
 
     @implementer(ILogObserver)
@@ -70,12 +72,12 @@ def logged(*namespaces: str) -> Iterator[list[str]]:
 
 
 async def passed(ms: float) -> None:
-    """So much real time."""
+    """Wait for this much real time."""
     await deferLater(the_reactor(), ms / 1000)
 
 
 async def until(true: Callable[[], bool], within_ms: int = 2_000) -> None:
-    """Wait for something, not for long."""
+    """Wait until ``true`` returns True. Fails after ``within_ms``."""
     started = the_reactor().seconds()
     while not true():
         assert the_reactor().seconds() - started < within_ms / 1000, "it did not come true in time"
