@@ -205,7 +205,7 @@ class Projector:
         await self.catch_up()
 
     async def _catch_up(self) -> None:
-        ledger = await self._ledger.state()
+        ledger = await self._ledger.state(self._board.definition)
         self._board.owner = owner_of(ledger)
         board = await self._board.state()
         diagnosis = diagnose(board, ledger, shared=self._shared)
@@ -237,7 +237,7 @@ class Projector:
         """
         if not await self._board.lock("begin", BEGIN_LOCK_MS):
             raise StaleBoard("another server begins an epoch")
-        await self._board.begin(await self._ledger.next_epoch(run))
+        await self._board.begin(await self._ledger.next_epoch(self._board.definition, run))
         await self._board.lock("begin", 0)
 
     async def _follow(self, board: BoardState) -> None:
@@ -276,7 +276,7 @@ class Projector:
     async def _give_sign(self, run: str) -> None:
         if self._clock.seconds() - self._signed_s >= SIGN_S:
             self._signed_s = self._clock.seconds()
-            await self._ledger.sign(run)
+            await self._ledger.sign(self._board.definition, run)
 
     async def mend(self, standings: Sequence[Standing]) -> None:
         """Draw what the board should have of these players, also where it has another total of the same version."""

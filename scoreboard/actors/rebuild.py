@@ -31,7 +31,7 @@ async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause:
     """
     run = board.run()
     # A ledger that was restored may have given out fewer epochs than the board has seen.
-    epoch = await ledger.next_epoch(run, 0 if state is None else state.cursor.epoch)
+    epoch = await ledger.next_epoch(board.definition, run, 0 if state is None else state.cursor.epoch)
     position = await ledger.position()
     return epoch, await board.rebuild(epoch, every_standing(ledger, pause), position)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Page, PlayerRank, View
 from scoreboard.domain.board_state import BoardState, History, Projection
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
@@ -21,6 +22,7 @@ class Board(Protocol):
     or draws raises StaleBoard then, as it does when nothing is drawn or a part of it was lost.
     """
 
+    definition: BoardDefinition
     owner: str
 
     async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
@@ -61,16 +62,16 @@ class Ledger(Protocol):
     async def account(self, user_id: str) -> Standing | None:
         """One player's standing, or None if the ledger never heard of the player."""
 
-    async def state(self) -> LedgerState:
+    async def state(self, board: BoardDefinition) -> LedgerState:
         """Which ledger this is, and the board's epoch."""
 
-    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
+    async def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
         """Begin a new epoch on a run of Redis: greater than any before and than ``above``, at least the milliseconds since 1970.
 
         The clock is a floor only: with it, a ledger that was restored from a copy does not give an epoch out a second time.
         """
 
-    async def sign(self, drawn_on: str) -> None:
+    async def sign(self, board: BoardDefinition, drawn_on: str) -> None:
         """Note that a server draws the newest epoch on this run of Redis; nothing happens when another is the newest's."""
 
     async def reset(self, order: ResetOrder) -> ResetResult:

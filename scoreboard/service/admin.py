@@ -19,6 +19,7 @@ from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import Standing
 from scoreboard.metrics import Metrics
@@ -83,8 +84,8 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         closers.insert(0, client.close)
         try:
             await client.reached(REDIS_WAIT_MS)
-            board = RedisBoard(client, reactor, now_ms)
-            board.owner = owner_of(await ledger.state())
+            board = RedisBoard(GLOBAL_BOARD, client, reactor, now_ms)
+            board.owner = owner_of(await ledger.state(board.definition))
         except StoreUnavailable:
             # The embedded Redis runs only while its server does; the server's next start draws the changes.
             if settings.redis_url is not None and not board_optional:
@@ -119,7 +120,7 @@ async def redraw(stores: Stores, take_over: bool = False) -> int:
     if stores.board is None:
         return 0
     state = await stores.board.state()
-    diagnosis = diagnose(state, await stores.ledger.state(), shared=stores.shared)
+    diagnosis = diagnose(state, await stores.ledger.state(stores.board.definition), shared=stores.shared)
     if diagnosis.action == "refuse" and not take_over:
         raise StaleBoard(diagnosis.reason)
     _, ranked = await rebuild(stores.ledger, stores.board, state, stores.pause)
@@ -181,7 +182,7 @@ def restore_ledger(settings: Settings, backup: Path, at_ms: int, confirm: Callab
         require_directory(settings.database_url.get_secret_value())
         with _no_server(settings):
             kept = ledger.with_name(f"{ledger.name}.before-restore-{at_ms}")
-            return kept if restore(backup, ledger, kept, confirm=confirm) else None
+            return kept if restore(backup, ledger, kept, GLOBAL_BOARD, confirm=confirm) else None
     except (LedgerUnusable, RedisUnusable) as trouble:
         raise StoreUnavailable(str(trouble)) from trouble
 

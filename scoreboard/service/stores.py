@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from scoreboard.actors.key_watch import KeyWatch
 from scoreboard.actors.ledger_clock import LedgerClock
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.monotonic import monotonic_ms
 from scoreboard.service.admin import SCHEMA_S_MAX, require_given_directory
@@ -56,7 +57,7 @@ async def open_server_stores(context: ServerContext) -> ServerStores:
     """Open the stores, Redis first. The server starts without Redis, but not without the ledger."""
     reactor, meter = context.reactor, context.metrics
     redis = await _open_redis(context)
-    board = RedisBoard(redis, reactor, now_ms)
+    board = RedisBoard(GLOBAL_BOARD, redis, reactor, now_ms)
     rate_limiter = RedisRateLimiter(redis, MemoryRateLimiter(monotonic_ms), reactor, meter)
     key_watch = await _open_key_watch(context, redis)
     ledger, player_store = await _open_sql(context)

@@ -17,6 +17,7 @@ from scoreboard.actors.degraded_reads import PAUSE_S, RANKS_WAITING_MAX
 from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
 from scoreboard.domain.board_state import BoardState
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import DamagedBoard, StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
@@ -47,7 +48,7 @@ class Server:
 
     def __init__(self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, shared: bool = True) -> None:
         self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
-        self.board = MemoryBoard(lambda: NOW, shared_state)
+        self.board = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         self.received: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from scoreboard.actors.board_writer import BoardWriter
 from scoreboard.actors.rebuild import every_standing, rebuild
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard
@@ -56,7 +57,7 @@ async def paused(_seconds: float) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_board_that_moves_while_it_is_rebuilt_equals_the_ledger_after_one_follow_up(seed: int) -> None:
-    ledger, board = MovingLedger(seed), MemoryBoard(lambda: NOW)
+    ledger, board = MovingLedger(seed), MemoryBoard(GLOBAL_BOARD, lambda: NOW)
     for _ in range(60):
         result_of(ledger.move())
     clock = Clock()

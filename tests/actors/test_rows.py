@@ -18,6 +18,7 @@ from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.ranking import Ranking
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
 from scoreboard.domain.board_state import History
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged, ViewChanged
 from scoreboard.domain.refusals import Refusal
@@ -47,8 +48,8 @@ class SlowBoard(MemoryBoard):
     """Answers in order, as Redis does, each when the test lets it; what it answers is of the moment when it was asked."""
 
     def __init__(self, shared_state: SharedBoardState) -> None:
-        super().__init__(lambda: NOW, shared_state)
-        self.fast = MemoryBoard(lambda: NOW, shared_state)
+        super().__init__(GLOBAL_BOARD, lambda: NOW, shared_state)
+        self.fast = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         self.slow = False
         self.replies: deque[Deferred[None]] = deque()
 
@@ -148,7 +149,7 @@ class Theatre:
         self.clock.advance(1_000)
         shared_state = SharedBoardState()
         self.board = SlowBoard(shared_state)
-        self.drawing = MemoryBoard(lambda: NOW, shared_state)
+        self.drawing = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         result_of(self.drawing.begin(1))
         meter = QuietMeter()
         self.ledger = MemoryLedger()

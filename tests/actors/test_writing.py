@@ -15,6 +15,7 @@ from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Proje
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper, SubmitResult
 from scoreboard.domain.actions import ClientInfo, Receipt, Submission
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.entries import EntryFilter, ResetOrder
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
@@ -38,7 +39,7 @@ class Harness:
     def __init__(self) -> None:
         self.clock = Clock()
         self.ledger = MemoryLedger()
-        self.board = MemoryBoard(self.now_ms)
+        self.board = MemoryBoard(GLOBAL_BOARD, self.now_ms)
         self.meter = QuietMeter()
         self.answered: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
@@ -255,11 +256,11 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(harness: Harne
 
 def test_no_epoch_begins_on_a_run_of_redis_that_takes_no_writes(harness: Harness) -> None:
     harness.award("amy", 1)
-    before = result_of(harness.ledger.state()).epoch
+    before = result_of(harness.ledger.state(GLOBAL_BOARD)).epoch
     harness.board.shared_state.restart()
     harness.board.read_only = True  # as the old master of a failover, for a moment
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
-    assert result_of(harness.ledger.state()).epoch == before
+    assert result_of(harness.ledger.state(GLOBAL_BOARD)).epoch == before
     harness.board.read_only = False
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert harness.answered[-1][0].epoch > before

@@ -21,6 +21,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.actions import ClientInfo, Metadata
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import DAY_MS, Award, Claim
@@ -92,7 +93,7 @@ class FakeAdminApi:
     async def redraw(self, stores: FakeStores, take_over: bool = False, /) -> int:
         if stores.board is None:
             return 0
-        epoch, position = await stores.ledger.next_epoch(stores.board.run()), await stores.ledger.position()
+        epoch, position = await stores.ledger.next_epoch(GLOBAL_BOARD, stores.board.run()), await stores.ledger.position()
         return await stores.board.rebuild(epoch, self._pages(stores.ledger), position)
 
     async def _pages(self, ledger: Ledger) -> AsyncIterator[Sequence[Standing]]:

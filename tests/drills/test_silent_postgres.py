@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import deferLater
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.storage.schema import migrate
@@ -84,7 +85,7 @@ def test_who_answers_the_login_and_then_nothing_is_not_waited_for(
     assert not isinstance(refused(3.0, lambda: ledger.award([first], [])), StoreAway)
     for _ in range(20):
         assert isinstance(refused(0.1, lambda: ledger.award([claim("amy")], [])), StoreAway)
-    refused(3.2, ledger.state)
+    refused(3.2, lambda: ledger.state(GLOBAL_BOARD))
     proxy.quiet = ""
     assert granted(award_when_back(ledger, first)).score_after == 100
     assert tell(url, "SELECT count(*) FROM score_transactions") == [(1,)]

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from twisted.internet.task import deferLater
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Award
@@ -110,9 +111,9 @@ def test_a_postgresql_that_was_restarted_is_found_again(server: PostgresServer, 
 
 def test_a_connection_that_was_cut_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(postgres_ledger.state)
+    run(lambda: postgres_ledger.state(GLOBAL_BOARD))
     tell(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
-    for use in (lambda: award(postgres_ledger), lambda: run(postgres_ledger.state)):
+    for use in (lambda: award(postgres_ledger), lambda: run(lambda: postgres_ledger.state(GLOBAL_BOARD))):
         use()
     assert tell(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
 
@@ -144,7 +145,7 @@ def test_a_slow_statement_is_ended_by_the_server(postgres_url: str, postgres_led
 
 def test_a_stopped_postgresql_is_not_waited_for(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(postgres_ledger.state)
+    run(lambda: postgres_ledger.state(GLOBAL_BOARD))
     run(lambda: postgres_ledger.account("amy"))
     server.signal(signal.SIGSTOP)
     try:
@@ -153,11 +154,11 @@ def test_a_stopped_postgresql_is_not_waited_for(server: PostgresServer, postgres
         with refused_within(3.5):
             run(lambda: postgres_ledger.account("bob"))
         with refused_within(REBUILD_SECONDS_MAX + 0.5):
-            run(postgres_ledger.state)
+            run(lambda: postgres_ledger.state(GLOBAL_BOARD))
     finally:
         server.signal(signal.SIGCONT)
     assert award_again(postgres_ledger).score_after == 2
-    assert run(lambda: eventually(postgres_ledger.state)).epoch == 0
+    assert run(lambda: eventually(lambda: postgres_ledger.state(GLOBAL_BOARD))).epoch == 0
     assert run(lambda: postgres_ledger.account("bob")) is None
 
 
@@ -208,7 +209,7 @@ def test_a_sqlite_file_that_went_away_is_not_replaced_by_an_empty_one(sqlite_url
         award(ledger)
     run(ledger.stop)
     ledger = opened(sqlite_url)
-    for use in (lambda: award(ledger), lambda: run(ledger.state)):
+    for use in (lambda: award(ledger), lambda: run(lambda: ledger.state(GLOBAL_BOARD))):
         with refused_within(1.0):
             use()
     assert not path.exists()
@@ -223,9 +224,9 @@ def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_pa
     tell(url, "ALTER TABLE user_scores RENAME TO scores_of_users")
     uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
         ledger.ping,
-        lambda: ledger.next_epoch("run"),
-        lambda: ledger.sign("run"),
-        ledger.state,
+        lambda: ledger.next_epoch(GLOBAL_BOARD, "run"),
+        lambda: ledger.sign(GLOBAL_BOARD, "run"),
+        lambda: ledger.state(GLOBAL_BOARD),
         ledger.ranked_count,
         lambda: ledger.top(0, 1),
         lambda: ledger.accounts("", 1),
@@ -251,7 +252,7 @@ def test_an_award_that_was_given_up_is_never_committed(dialect: Dialect, tmp_pat
         writes.award([claim()], [])
     assert steps == ["judged"]
     assert tell(url, "SELECT count(*) FROM score_transactions") == [(0,)]
-    assert writes.next_epoch("run") > 0  # and the next call is none the worse for it
+    assert writes.next_epoch(GLOBAL_BOARD, "run") > 0  # and the next call is none the worse for it
     writes.close()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import SUSPENDED
@@ -123,7 +124,7 @@ def test_everything_is_there_under_its_new_keys(url: str) -> None:
 def test_the_server_goes_on_where_it_was(url: str) -> None:
     migrate(url)
     store, player_store = open_store(url), open_player_sessions(url)
-    state = store.order.state()
+    state = store.order.state(GLOBAL_BOARD)
     assert (state.epoch, state.drawn_on) == (57, "")
     position = store.order.position()
     used = claim("amy", 100, action=ACTIONS["a1"])
@@ -139,7 +140,7 @@ def test_the_server_goes_on_where_it_was(url: str) -> None:
     assert sorted(player_store.reads.suspended("", 10)) == ["just-suspended", "only-suspended"]
     assert [step.revision for step in player_store.reads.changes_since(0, 10)] == [1, 2, 3, 4, 5, 6]
     assert not player_store.reads.settings("amy").spectators
-    assert store.writes.next_epoch("run-1") > 57
+    assert store.writes.next_epoch(GLOBAL_BOARD, "run-1") > 57
     for each in (store.writes, store.order, store.audits, player_store.reads, player_store.changes):
         each.close()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.schema import migrate, require_schema, schema_status
 from scoreboard.storage.sql.errors import LedgerUnusable
@@ -167,4 +168,4 @@ def test_a_url_that_names_no_ledger_is_refused_without_repeating_it(url: str) ->
 def test_every_spelling_of_postgresql_is_understood(scheme: str) -> None:
     url = postgres().fresh().replace("postgresql", scheme, 1)
     assert migrate(url) == NEWEST
-    assert open_store(url).order.state().epoch == 0
+    assert open_store(url).order.state(GLOBAL_BOARD).epoch == 0

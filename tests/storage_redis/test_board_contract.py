@@ -14,6 +14,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import AwardSummary
 from scoreboard.domain.board_pages import Around, RankRange, View
 from scoreboard.domain.board_state import BoardState
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardDefinition
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
@@ -24,12 +25,18 @@ from tests.awaiting import result_of, run
 from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, linked, passed, standing, the_reactor, until
 
+BESIDE = BoardDefinition(board_id="beside")
+
 
 class Studio(NamedTuple):
-    """Two processes' boards on one store that can be lost; ``until`` waits for what travels between them."""
+    """Two processes' boards on one store that can be lost; ``until`` waits for what travels between them.
+
+    ``beside`` is a board of another definition in the same store.
+    """
 
     board: Board
     other: Board
+    beside: Board
     lose: Callable[[], None]
     until: Callable[[Callable[[], bool]], Awaitable[None]]
 
@@ -43,8 +50,9 @@ def in_memory(scenario: Callable[[Studio], Coroutine[Any, Any, None]]) -> None:
     async def at_once(true: Callable[[], bool]) -> None:
         assert true()
 
-    board, other = MemoryBoard(lambda: NOW_MS, shared_state), MemoryBoard(lambda: NOW_MS, shared_state)
-    result_of(scenario(Studio(board, other, shared_state.lose, at_once)))
+    board, other = (MemoryBoard(GLOBAL_BOARD, lambda: NOW_MS, shared_state) for _ in range(2))
+    beside = MemoryBoard(BESIDE, lambda: NOW_MS)
+    result_of(scenario(Studio(board, other, beside, shared_state.lose, at_once)))
 
 
 @pytest.fixture(scope="module", params=["memory", "redis"])
@@ -58,12 +66,40 @@ def play(request: pytest.FixtureRequest) -> Iterator[Play]:
         async def main() -> None:
             server.flush()
             async with linked(server.url) as link, linked(server.url) as another:
-                board, other = (RedisBoard(one, the_reactor(), lambda: NOW_MS) for one in (link, another))
-                await scenario(Studio(board, other, server.flush, until))
+                board, other = (RedisBoard(GLOBAL_BOARD, one, the_reactor(), lambda: NOW_MS) for one in (link, another))
+                beside = RedisBoard(BESIDE, another, the_reactor(), lambda: NOW_MS)
+                await scenario(Studio(board, other, beside, server.flush, until))
 
         run(main)
 
     yield in_redis
+
+
+def test_two_boards_in_one_store_do_not_see_each_other(play: Play) -> None:
+    async def scenario(studio: Studio) -> None:
+        board, beside, received = studio.board, studio.beside, []
+        studio.other.listen(lambda cursor, _: received.append(cursor))
+        await board.begin(1)
+        assert await beside.state() is None
+        await beside.begin(7)
+        await board.set([standing("ann", 100)])
+        await beside.set([standing("ann", 5), standing("bob", 3)])
+        assert (await ranking(board), await ranking(beside)) == ([("ann", 100)], [("ann", 5), ("bob", 3)])
+        assert ((await board.rank_of("bob")).rank, (await beside.rank_of("bob")).rank) == (None, 2)
+        assert [await one.lock("sweep", 10_000) for one in (board, beside)] == [True, True]
+        await beside.rebuild(8, pages([standing("cid", 9)]), "p")
+        await beside.advance(8, "q")
+        assert (await ranking(board), await ranking(beside)) == ([("ann", 100)], [("cid", 9)])
+        state, state_beside = await state_of(board), await state_of(beside)
+        assert (state.cursor, state.position) == (Cursor(epoch=1, seq=1), "")
+        assert (state_beside.cursor, state_beside.position) == (Cursor(epoch=8, seq=0), "q")
+        changes = (await board.since(Cursor(epoch=1, seq=0), 10)).changes
+        assert changes is not None
+        assert [change.user_id for change in changes] == ["ann"]
+        await studio.until(lambda: Cursor(epoch=1, seq=1) in received)
+        assert {cursor.epoch for cursor in received} == {1}
+
+    play(scenario)
 
 
 async def pages(*pages: Sequence[Standing]) -> AsyncIterator[Sequence[Standing]]:
@@ -514,7 +550,7 @@ async def _both_listen(studio: Studio, received: list[Any], own: list[Any]) -> N
 
 def test_a_broken_board_says_that_it_is_away() -> None:
     async def scenario() -> None:
-        board = MemoryBoard(lambda: NOW_MS)
+        board = MemoryBoard(GLOBAL_BOARD, lambda: NOW_MS)
         await board.begin(1)
         board.broken = True
         for refused in (board.set([]), board.state(), board.page(0, 1), board.rank_of("ann"), board.ping(), board.begin(2)):

@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 
 from scoreboard.domain.actions import ClientInfo, Receipt
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import DamagedBoard, StaleBoard, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
@@ -33,7 +34,7 @@ def own_server() -> Iterator[RedisServer]:
 
 
 def board_on(link: RedisClient) -> RedisBoard:
-    return RedisBoard(link, the_reactor(), lambda: NOW_MS)
+    return RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS)
 
 
 def award() -> Award:

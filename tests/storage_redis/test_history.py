@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoreboard.boundaries.board import Board
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import STEPS_KEPT_MAX, MemoryBoard
@@ -116,7 +117,7 @@ def test_a_step_too_big_to_be_told_leaves_a_gap(play: Play) -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 9)), max_size=20), st.data())
 def test_what_was_missed_brings_any_earlier_view_up_to_date(awards: list[tuple[str, int]], data: st.DataObject) -> None:
     async def scenario() -> None:
-        board = MemoryBoard(lambda: NOW_MS)
+        board = MemoryBoard(GLOBAL_BOARD, lambda: NOW_MS)
         await board.begin(1)
         totals: list[dict[str, int]] = [{}]
         for version, (user_id, points) in enumerate(awards, 1):

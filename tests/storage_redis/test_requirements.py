@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit
 from scoreboard.domain.players import Player
@@ -99,7 +100,10 @@ def test_the_documented_user_may_do_all_that_the_server_does(server: RedisServer
         meter, received = CountingMeter(), list[object]()
         with logged("RedisFailures", "RedisClient", "Subscription") as text_lines:
             async with linked(url, meter) as link, linked(url, meter) as others:
-                board, writer = RedisBoard(link, the_reactor(), lambda: NOW_MS), RedisBoard(others, the_reactor(), lambda: NOW_MS)
+                board, writer = (
+                    RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS),
+                    RedisBoard(GLOBAL_BOARD, others, the_reactor(), lambda: NOW_MS),
+                )
                 board.listen(lambda *news: received.append(news))
                 await until(lambda: condition(link, "redis_subscription")[0])
                 await use_everything(link, writer, meter)
@@ -163,7 +167,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
             link.open()
             await passed(600)
             if link.up:
-                board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
+                board = RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS)
                 for _ in range(2):
                     with pytest.raises(StoreUnavailable) as refused:
                         await drawn_and_read(board)
@@ -187,7 +191,7 @@ def test_a_channel_that_the_user_lacks_is_named_once_in_the_log(server: RedisSer
     async def main() -> None:
         with logged("RedisSubscription") as text_lines:
             async with linked(url) as link:
-                RedisBoard(link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
+                RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
                 await passed(900)
                 assert "NOPERM" in condition(link, "redis_subscription")[1]
         assert len(text_lines) == 1

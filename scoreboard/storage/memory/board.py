@@ -11,6 +11,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Placement, Projection
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.coalesce import coalesce_all
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
@@ -73,7 +74,10 @@ class MemoryBoard:
     While ``broken`` it answers like a store that does not, while ``read_only`` like one that takes no writes.
     """
 
-    def __init__(self, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None) -> None:
+    def __init__(
+        self, definition: BoardDefinition, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None
+    ) -> None:
+        self.definition = definition
         self.shared_state = SharedBoardState() if shared_state is None else shared_state
         self.broken = self.read_only = False
         self.owner = ""

@@ -11,6 +11,7 @@ import msgspec
 
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.judgement import (
@@ -56,17 +57,17 @@ class MemoryLedger(FaultInjection):
         self.suspended: set[str] = set()
         self._past = BatchFacts(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
-        self._epoch = 0
-        self._drawn_on = ""
+        #: The epoch of each board, and the run of the Redis that it was begun on.
+        self._epochs: dict[BoardDefinition, tuple[int, str]] = {}
         #: How long the last batch was allowed to take.
         self.seconds_allowed = 0.0
 
     def backup(self) -> Callable[[], None]:
         """What brings the ledger back to where it is now, as a restore would."""
-        kept = (dict(self.standings), dict(self.achievements), copy.deepcopy(self._past), list(self._entries), self._epoch)
+        kept = (dict(self.standings), dict(self.achievements), copy.deepcopy(self._past), list(self._entries), dict(self._epochs))
 
         def restore() -> None:
-            self.standings, self.achievements, self._past, self._entries, self._epoch = kept
+            self.standings, self.achievements, self._past, self._entries, self._epochs = kept
 
         return restore
 
@@ -168,24 +169,27 @@ class MemoryLedger(FaultInjection):
         await self._wait_or_fail()
         return self.standings.get(user_id)
 
-    async def state(self) -> LedgerState:
+    async def state(self, board: BoardDefinition) -> LedgerState:
         """As boundaries.Ledger.state."""
         await self._wait_or_fail()
+        epoch, drawn_on = self._epochs.get(board, (0, ""))
         return LedgerState(
             ledger_id=self.ledger_id,
             instance=self.instance,
-            epoch=self._epoch,
-            drawn_on=self._drawn_on,
+            epoch=epoch,
+            drawn_on=drawn_on,
             followed_s_ago=self.followed_s_ago,
         )
 
-    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
+    async def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
         """As boundaries.Ledger.next_epoch."""
         await self._wait_or_fail()
-        self._epoch, self._drawn_on = max(self._epoch + 1, above + 1, self._clock_ms()), drawn_on
-        return self._epoch
+        before, _ = self._epochs.get(board, (0, ""))
+        epoch = max(before + 1, above + 1, self._clock_ms())
+        self._epochs[board] = epoch, drawn_on
+        return epoch
 
-    async def sign(self, drawn_on: str) -> None:
+    async def sign(self, board: BoardDefinition, drawn_on: str) -> None:
         """As boundaries.Ledger.sign."""
         await self._wait_or_fail()
 

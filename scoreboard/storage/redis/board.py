@@ -25,7 +25,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Placement, Projection
-from scoreboard.domain.boards import BOARD_ID
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard
 from scoreboard.domain.events import ScoreChanged
@@ -48,14 +48,6 @@ from scoreboard.storage.redis.board_records import (
 )
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
-
-_RANKING: Final = f"leaderboard:{BOARD_ID}"
-_PLAYERS: Final = f"{{{_RANKING}}}:players"
-_STATE: Final = f"{{{_RANKING}}}:state"
-_HISTORY: Final = f"{{{_RANKING}}}:history"
-_CHANGES: Final = f"{{{_RANKING}}}:changes"
-_BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
-_STEP_KEYS: Final = (*_BOARD_KEYS, _HISTORY)
 
 _SET, _READ_VIEWS, _RANKS = script("drawn", "set"), script("drawn", "read_views"), script("drawn", "ranks")
 _SINCE, _DIGEST, _STATE_OF = script("drawn", "since"), script("drawn", "digest"), script("state")
@@ -84,7 +76,16 @@ _DRAW_MS_MAX: Final = 3_000
 class RedisBoard:
     """The board of one process: what it sets is not told back to it."""
 
-    def __init__(self, client: RedisClient, reactor: IReactorTime, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, definition: BoardDefinition, client: RedisClient, reactor: IReactorTime, now_ms: Callable[[], int]
+    ) -> None:
+        self.definition = definition
+        ranking = f"leaderboard:{definition.board_id}"
+        #: What the names of the other keys begin with; it puts them in the ranking's cluster slot.
+        self._prefix = f"{{{ranking}}}:"
+        self._changes = self._prefix + "changes"
+        self._board_keys = (ranking, self._prefix + "players", self._prefix + "state")
+        self._step_keys = (*self._board_keys, self._prefix + "history")
         self._client = client
         self.owner = ""
         self._now_ms = now_ms
@@ -96,10 +97,10 @@ class RedisBoard:
         """One script call for up to 512 standings."""
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Argument] = [_CHANGES, self._source, int(mend), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
+            arguments: list[Argument] = [self._changes, self._source, int(mend), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
-            cursor, total, rest = await self._ask(_SET, _STEP_KEYS, arguments)
+            cursor, total, rest = await self._ask(_SET, self._step_keys, arguments)
             fours = iter(rest)
             placements += [
                 Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)
@@ -109,7 +110,7 @@ class RedisBoard:
 
     async def state(self) -> BoardState | None:
         """Read, with the run of the Redis that answered."""
-        reply = await self._client.run(_STATE_OF, _BOARD_KEYS, [])
+        reply = await self._client.run(_STATE_OF, self._board_keys, [])
         if not reply:
             return None
         epoch, seq, position, origin, owner, said_ranked, ranked, said_players, players, followed_s_ago = reply
@@ -136,18 +137,18 @@ class RedisBoard:
 
     async def begin(self, epoch: int) -> None:
         """Begin an epoch; StaleBoard if a newer one has begun already."""
-        if not await self._run(_BEGIN, _STEP_KEYS, [_CHANGES, self._source, epoch, self._client.run_id]):
+        if not await self._run(_BEGIN, self._step_keys, [self._changes, self._source, epoch, self._client.run_id]):
             raise StaleBoard("a newer epoch has begun")
 
     async def advance(self, epoch: int, position: str) -> None:
         """One script call."""
-        if not await self._run(_ADVANCE, [_STATE], [epoch, position]):
+        if not await self._run(_ADVANCE, [self._board_keys[-1]], [epoch, position]):
             raise StaleBoard("another epoch has begun")
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
         """Begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
         seen = await self.state()
-        new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{key_part}" for key_part in ("ranking", "players")]
+        new = [f"{self._prefix}new:{self._source}:{epoch}:{key_part}" for key_part in ("ranking", "players")]
         run = self._client.run_id
         added: list[tuple[int, int]] = []
         under_way: deque[Deferred[Any]] = deque()
@@ -161,8 +162,8 @@ class RedisBoard:
         if self._client.run_id != run:
             raise StaleBoard("Redis was restarted while the board was drawn")
         there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
-        swap = [_CHANGES, self._source, epoch, self._client.run_id, position, *there, ranked, players]
-        if not await self._run(_SWAP_IN, [*_STEP_KEYS, *new], swap):
+        swap = [self._changes, self._source, epoch, self._client.run_id, position, *there, ranked, players]
+        if not await self._run(_SWAP_IN, [*self._step_keys, *new], swap):
             raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
         return ranked
 
@@ -180,13 +181,13 @@ class RedisBoard:
                     asked += ("at", offset, limit)
                 case Around(user_id=user_id, rows=rows):
                     asked += ("around", user_id, rows)
-        cursor, total, found = await self._ask(_READ_VIEWS, _BOARD_KEYS, asked)
+        cursor, total, found = await self._ask(_READ_VIEWS, self._board_keys, asked)
         return [self._read_page(cursor, total, above, rest) for above, *rest in found]
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         """One script call. StaleBoard as `page`."""
         asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
-        now, total, (steps, *rest) = await self._ask(_SINCE, _STEP_KEYS, asked)
+        now, total, (steps, *rest) = await self._ask(_SINCE, self._step_keys, asked)
         return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
 
     async def rank_of(self, user_id: str) -> PlayerRank:
@@ -199,7 +200,7 @@ class RedisBoard:
         """From the sorted set and the versions beside it."""
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
-            _, _, rest = await self._ask(_RANKS, _BOARD_KEYS, some)
+            _, _, rest = await self._ask(_RANKS, self._board_keys, some)
             triples = iter(rest)
             found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
         return found
@@ -209,10 +210,10 @@ class RedisBoard:
         if not standings:
             return []
         user_ids = [one.user_id for one in standings]
-        _, _, (digest,) = await self._ask(_DIGEST, _BOARD_KEYS, user_ids)
+        _, _, (digest,) = await self._ask(_DIGEST, self._board_keys, user_ids)
         if digest.decode() == digest_of(standings):
             return []
-        _, _, rest = await self._ask(_RANKS, _BOARD_KEYS, user_ids)
+        _, _, rest = await self._ask(_RANKS, self._board_keys, user_ids)
         triples = iter(rest)
         drawn = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
         return [
@@ -223,7 +224,7 @@ class RedisBoard:
 
     async def lock(self, what: str, life_ms: int) -> bool:
         """A key that names its holder."""
-        key = f"{{{_RANKING}}}:{what}"
+        key = self._prefix + what
         return bool(await self._client.run(_LOCK, [key], [self._source, life_ms]))
 
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
@@ -245,7 +246,7 @@ class RedisBoard:
             if not message.startswith(self._published_by_us):
                 on_changes(*read_changes(message[_SOURCE_LENGTH:]))
 
-        self._client.subscribe(_CHANGES, on_message, missed)
+        self._client.subscribe(self._changes, on_message, missed)
 
     async def ping(self) -> None:
         """Ask Redis."""
@@ -282,7 +283,7 @@ class RedisBoard:
         return _opened(await self._run(what, keys, arguments))
 
     def _ask_ranks(self, asking: list[tuple[str, Deferred[PlayerRank]]]) -> Deferred[Any]:
-        answer = self._run(_RANKS, _BOARD_KEYS, [user_id for user_id, _ in asking])
+        answer = self._run(_RANKS, self._board_keys, [user_id for user_id, _ in asking])
 
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)

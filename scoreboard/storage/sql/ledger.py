@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
@@ -82,12 +83,12 @@ class SqlLedger(Ledger):
         return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 
     @override
-    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
-        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(drawn_on, above))
+    async def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
+        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(board, drawn_on, above))
 
     @override
-    async def sign(self, drawn_on: str) -> None:
-        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.sign(drawn_on))
+    async def sign(self, board: BoardDefinition, drawn_on: str) -> None:
+        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.sign(board, drawn_on))
 
     @override
     async def ping(self) -> None:
@@ -131,8 +132,8 @@ class SqlLedger(Ledger):
         return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.account(user_id))
 
     @override
-    async def state(self) -> LedgerState:
-        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.state())
+    async def state(self, board: BoardDefinition) -> LedgerState:
+        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.state(board))
 
     @override
     async def clock_ms(self) -> int:

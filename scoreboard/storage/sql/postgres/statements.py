@@ -156,6 +156,7 @@ ALL_ON_BOARD, NAMED_ON_BOARD = (f"SELECT user_id FROM user_scores WHERE {which}"
 NEXT_EPOCH: Final = next_epoch_statement(
     clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
     greatest="greatest",
+    board_id="$1::json ->> 'board_id'",
     drawn_on="$1::json ->> 'drawn_on'",
     above="($1::json ->> 'above')::bigint",
 )
