@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.projector import Projector
+from scoreboard.background import Loop
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
@@ -45,17 +46,15 @@ class BoardSweep:
         self._ranked = 0
         self._ranked_on_board = 0
         self._began_s = -ROUND_S_MIN
-        self._loop = LoopingCall(self._step)
-        self._loop.clock = clock
+        self._loop = Loop("board_sweep", self._step, STEP_S, clock=clock, meter=meter, on_failure=self._begin_round)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to sweep."""
-        self._loop.start(STEP_S, now=False)
+        self._loop.start()
 
     async def stop(self) -> None:
         """Sweep no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     async def _step(self) -> None:
         if not self._after and self._clock.seconds() < self._began_s + ROUND_S_MIN:
@@ -67,10 +66,6 @@ class BoardSweep:
                 self._begin_round()
         except (StoreUnavailable, StaleBoard):
             self._begin_round()  # the projector sees to it
-        except Exception:  # a sweep that ends here would leave gaps for ever
-            self._log.failure("the board could not be swept")
-            self._meter.count("board_sweep_failures_total")
-            self._begin_round()
 
     def _begin_round(self) -> None:
         self._after, self._ranked = "", 0

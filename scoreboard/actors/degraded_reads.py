@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.board_pages import Page, PlayerRank
@@ -83,7 +84,7 @@ class DegradedReads:
         self._reading = True
         first = list(self._waiting)[:RANKS_PER_READ_MAX]
         asked = {user_id: self._waiting.pop(user_id) for user_id in first}
-        ensureDeferred(self._answer(asked))
+        run_in_background("degraded_reads", self._answer(asked), self._meter)
 
     async def _answer(self, asked: dict[str, list[Deferred[Standing | None]]]) -> None:
         waiting = [(user_id, standing) for user_id, standings in asked.items() for standing in standings]

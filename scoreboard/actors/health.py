@@ -12,9 +12,9 @@ from typing import Final
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from scoreboard.background import Loop
 from scoreboard.boundaries.health import Health, Meter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.errors import StoreUnavailable
@@ -102,21 +102,19 @@ class HealthMonitor:
         self._sources: list[Source] = []
         self._known: dict[str, Condition] = {}
         self._next_probe_s = float("-inf")
-        self._loop = LoopingCall(self._poll)
-        self._loop.clock = clock
+        self._loop = Loop("health_monitor", self._poll, POLL_INTERVAL_S, clock=clock, meter=meter, on_failure=self._note_fault)
 
     def add(self, source: Source) -> None:
         """From now on these conditions count, too. The source answers at once, without I/O."""
         self._sources.append(source)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Probe now, and then once a second, or four times while the ledger cannot commit."""
-        self._loop.start(POLL_INTERVAL_S, now=True)
+        self._loop.start(now=True)
 
     async def stop(self) -> None:
         """Probe no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     def note_batch(self, committed: bool) -> None:
         """A batch of awards was committed, or the ledger could not: what the scorekeeper saw."""
@@ -132,14 +130,14 @@ class HealthMonitor:
         return self._record.serves(self._clock.seconds())
 
     async def _poll(self) -> None:
-        try:
-            if not self._record.can_commit or self._clock.seconds() >= self._next_probe_s:
-                await self._probe()
-            self._log_changes()
-        except Exception:  # the loop must not end, and what was known last must not be taken for what is
-            self._record.note_probe(committed=False, began_s=self._clock.seconds())
-            self._meter.count("ledger_probes_failed_total")
-            self._log.failure("the ledger could not be probed")
+        if not self._record.can_commit or self._clock.seconds() >= self._next_probe_s:
+            await self._probe()
+        self._log_changes()
+
+    def _note_fault(self) -> None:
+        """A poll failed by a fault of ours: the result of the probe before it may be out of date."""
+        self._record.note_probe(committed=False, began_s=self._clock.seconds())
+        self._meter.count("ledger_probes_failed_total")
 
     async def _probe(self) -> None:
         began_s = self._clock.seconds()

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from scoreboard.background import Loop
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.keys import KeyRoster
 from scoreboard.domain.errors import StoreUnavailable
@@ -74,21 +74,18 @@ class SigningKeys:
 class KeyWatch:
     """Exchanges key ids with the other servers. While the roster does not answer, what was last heard holds."""
 
-    _log = Logger()
-
     def __init__(self, *, roster: KeyRoster, clock: IReactorTime, meter: Meter, actions: Keyring, tokens: Keyring) -> None:
         self.actions = SigningKeys("ACTION_SIGNATURE_SECRET", actions)
         self.tokens = SigningKeys("JWT_SECRET", tokens)
         self._own = ServerKeys(actions=self.actions.known, tokens=self.tokens.known)
         self._roster = roster
         self._meter = meter
-        self._loop = LoopingCall(self._exchange)
-        self._loop.clock = clock
+        self._loop = Loop("key_watch", self._exchange, EXCHANGE_S, clock=clock, meter=meter)
 
     async def start(self) -> None:
         """Exchange once (a roster that does not answer does not hinder) and go on exchanging."""
-        await self._exchange()
-        self._loop.start(EXCHANGE_S, now=False)
+        await self._loop.call()
+        self._loop.start()
 
     async def stop(self) -> None:
         """Exchange no more, and be regarded no more."""
@@ -99,10 +96,8 @@ class KeyWatch:
     async def _exchange(self) -> None:
         try:
             others = await self._roster.exchange(self._own)
-            apart = self.actions.agree([other.actions for other in others])
-            apart = max(apart, self.tokens.agree([other.tokens for other in others]))
-            self._meter.gauge("servers_with_other_keys", apart)
         except StoreUnavailable:  # counted where Redis is asked
             return
-        except Exception:  # a loop never ends by itself
-            self._log.failure("keys could not be exchanged with the other servers")
+        apart = self.actions.agree([other.actions for other in others])
+        apart = max(apart, self.tokens.agree([other.tokens for other in others]))
+        self._meter.gauge("servers_with_other_keys", apart)

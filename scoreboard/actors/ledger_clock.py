@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from scoreboard.background import Loop
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.errors import StoreUnavailable
@@ -86,8 +86,7 @@ class LedgerClock:
         self._samples = ClockSamples()
         self._offset_ms: float | None = None
         self._warned_s: float | None = None
-        self._loop = LoopingCall(self._poll)
-        self._loop.clock = clock
+        self._loop = Loop("ledger_clock", self._poll, POLL_S, clock=clock, meter=meter, on_failure=self._count_failure)
         meter.gauge("ledger_clock_offset_seconds", 0)
 
     def now_ms(self) -> int:
@@ -99,29 +98,27 @@ class LedgerClock:
     async def start(self) -> None:
         """Look a few times (a ledger that does not answer does not hinder) and go on looking."""
         for _ in range(FIRST_SAMPLES):
-            await self._poll()
-        self._loop.start(POLL_S, now=False)
+            await self._loop.call()
+        self._loop.start()
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     async def _poll(self) -> None:
         asked_ms = self._clock.seconds() * 1000
         try:
             ledger_ms = await self._ledger.clock_ms()
         except StoreUnavailable as away:
-            self._meter.count("ledger_clock_unavailable_total")
+            self._count_failure()
             self._log.debug("the ledger's clock could not be read: {away}", away=str(away))
-            return
-        except Exception:  # a loop never ends by itself
-            self._meter.count("ledger_clock_unavailable_total")
-            self._log.failure("the ledger's clock could not be read")
             return
         sample = ClockSample(asked_ms=asked_ms, answered_ms=self._clock.seconds() * 1000, ledger_ms=ledger_ms)
         self._offset_ms = self._samples.add(sample)
         self._report(self.now_ms() - self._wall_ms())
+
+    def _count_failure(self) -> None:
+        self._meter.count("ledger_clock_unavailable_total")
 
     def _report(self, ahead_ms: int) -> None:
         self._meter.gauge("ledger_clock_offset_seconds", ahead_ms / 1000)

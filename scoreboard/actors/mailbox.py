@@ -11,10 +11,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+from scoreboard.background import FAILURES_METRIC, run_in_background
+from scoreboard.boundaries.health import Meter
 
 Letter = TypeVar("Letter")
 Answer = TypeVar("Answer")
@@ -71,8 +74,10 @@ class Mailbox(Generic[Letter, Answer]):
         batch_max: int,
         wait_s_max: float,
         clock: IReactorTime,
+        meter: Meter,
     ) -> None:
         self._handle = handle
+        self._meter = meter
         self._wait_s_max = wait_s_max
         self._clock = clock
         self._expiry: IDelayedCall | None = None
@@ -123,7 +128,7 @@ class Mailbox(Generic[Letter, Answer]):
         self._waiting.append(Envelope(letter, caller, self._clock.seconds()))
         if not self._draining:
             self._draining = True
-            ensureDeferred(self._drain())
+            run_in_background("mailbox", self._drain(), self._meter)
         elif self._expiry is None:
             self._expiry = self._clock.callLater(self._wait_s_max, self._expire)
 
@@ -146,6 +151,7 @@ class Mailbox(Generic[Letter, Answer]):
                 await self._handle(batch)
             except Exception:
                 self._log.failure("a batch of {letters} letters could not be handled", letters=len(batch))
+                self._meter.count(FAILURES_METRIC, task="mailbox")
                 failure = Failure()
                 for envelope in batch:
                     envelope.fail(failure)

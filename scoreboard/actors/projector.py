@@ -12,18 +12,20 @@ between a commit and its drawing, the position is before the commit, and whichev
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
 from scoreboard.actors.board_writer import BoardWriter, OnChanges
 from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
+from scoreboard.background import Loop, run_in_background
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
@@ -48,6 +50,7 @@ FORGET_S: Final = 0.05
 SAY_AGAIN_S: Final = 60.0
 REBUILD_LOCK_MS: Final = 5_000
 BEGIN_LOCK_MS: Final = 1_000
+_FAULT: Final = "a fault of the server; the log has its traceback"
 
 
 class BoardRefused(Exception):
@@ -106,8 +109,7 @@ class Projector:
         #: When what was read of the board before it began to lag is not given any more.
         self._forgetting: IDelayedCall | None = None
         self._said = ""
-        self._loop = LoopingCall(self._poll)
-        self._loop.clock = clock
+        self._loop = Loop("projector", self._poll, POLL_S, clock=clock, meter=meter, on_failure=self._note_fault)
 
     @property
     def in_sync(self) -> bool:
@@ -134,12 +136,11 @@ class Projector:
     async def start(self) -> None:
         """Begin to catch up and to follow; nothing is waited for."""
         self._forget_reads_later()
-        self._loop.start(POLL_S, now=True)
+        self._loop.start(now=True)
 
     async def stop(self) -> None:
         """Stop following; a catch-up under way is waited for."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
         if self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
@@ -156,20 +157,20 @@ class Projector:
         try:
             placements = (await self._drawing.write(standings)).placements
         except (StoreUnavailable, StaleBoard) as trouble:
-            self._fall_behind(trouble)
+            self._fall_behind(str(trouble))
             self._note_ledger_ahead()
             return {}
         self._failpoint("drawn")
         overtaken = [one.user_id for one, placement in zip(standings, placements, strict=True) if placement.overtaken]
         if overtaken:
-            ensureDeferred(self.compare(overtaken)).addErrback(self._not_compared)
+            run_in_background("projector", self._compare_if_possible(overtaken), self._meter)
         by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}
         receipts = [(award, _receipt(award, by_user[award.user_id])) for award in awards]
         await self._board.mark(receipts)
         return {award.claim.grant.action_id: receipt for award, receipt in receipts}
 
     async def catch_up(self) -> None:
-        """Bring the board in sync with the ledger. Never raises: an unreachable store is tried again soon.
+        """Bring the board in sync with the ledger. An unreachable store is tried again soon. Only a fault of ours raises.
 
         Callers that come while one is under way wait for it, and it runs once more for their sake.
         """
@@ -183,11 +184,13 @@ class Projector:
             while self._again:
                 self._again = False
                 await self._catch_up()
-        except (StoreUnavailable, StaleBoard, BoardRefused) as trouble:
-            self._fall_behind(trouble)
-        except Exception as fault:
-            self._log.failure("the board could not be followed")
-            self._fall_behind(fault)
+        except BoardRefused as refused:
+            self._fall_behind(str(refused), refused.kind)
+        except (StoreUnavailable, StaleBoard) as trouble:
+            self._fall_behind(str(trouble))
+        except Exception:
+            self._fall_behind(_FAULT)
+            raise
         finally:
             done, self._catching_up = self._catching_up, None
             done.callback(None)
@@ -197,7 +200,11 @@ class Projector:
         if isinstance(trouble, DamagedBoard):
             self._must_rebuild = str(trouble)
         if self.in_sync and self._catching_up is None:
-            ensureDeferred(self.catch_up())
+            self.catch_up_soon()
+
+    def catch_up_soon(self) -> None:
+        """Begin to catch up, and do not wait for it."""
+        run_in_background("projector", self.catch_up(), self._meter)
 
     async def rebuild_because(self, reason: str) -> None:
         """Rebuild the board, whatever it says of itself."""
@@ -260,18 +267,20 @@ class Projector:
         else:
             self._say(f"it is being rebuilt, because {reason}")
         self._meter.count("board_rebuilds_total")
-        keep = LoopingCall(self._board.lock, "rebuild", REBUILD_LOCK_MS)
-        keep.clock = self._clock
-        keep.start(REBUILD_LOCK_MS / 3000, now=False).addErrback(lambda _: None)  # then others may begin, too: no harm
+        keep = Loop("rebuild_lock", self._keep_lock, REBUILD_LOCK_MS / 3000, clock=self._clock, meter=self._meter)
+        keep.start()
         try:
             epoch, ranked = await rebuild(self._ledger, self._board, board, partial(deferLater, self._clock))
         finally:
-            if keep.running:
-                keep.stop()
+            keep.stop()
         self._must_rebuild = ""
         await self._board.lock("rebuild", 0)
         self._on_changes(Cursor(epoch=epoch, seq=0), ())
         self._log.info("the board was rebuilt: {ranked} players, epoch {epoch}", ranked=ranked, epoch=epoch)
+
+    async def _keep_lock(self) -> None:
+        with suppress(StoreUnavailable):  # another server may then begin to rebuild as well, which does no harm
+            await self._board.lock("rebuild", REBUILD_LOCK_MS)
 
     async def _give_sign(self, run: str) -> None:
         if self._clock.seconds() - self._signed_s >= SIGN_S:
@@ -293,8 +302,11 @@ class Projector:
                 await self.rebuild_because(f"the ledger went back: the board has more of {user_id} than the ledger")
                 return
 
-    def _not_compared(self, failure: object) -> None:
-        self._log.warn("the board could not be compared: {failure}", failure=str(failure))
+    async def _compare_if_possible(self, user_ids: Sequence[str]) -> None:
+        try:
+            await self.compare(user_ids)
+        except (StoreUnavailable, StaleBoard) as trouble:
+            self._log.warn("the board could not be compared: {trouble}", trouble=str(trouble))
 
     def _in_sync(self) -> None:
         self._has_followed = True
@@ -322,12 +334,13 @@ class Projector:
             self._forgetting.cancel()
             self._forgetting = None
 
-    def _fall_behind(self, trouble: Exception) -> None:
-        self._lag(str(trouble))
-        self._refused = trouble.kind if isinstance(trouble, BoardRefused) else ""
-        if self._refused:
+    def _fall_behind(self, trouble: str, refused: str = "") -> None:
+        """``refused`` is the kind of the trouble for everyone, if the board is not ours."""
+        self._lag(trouble)
+        self._refused = refused
+        if refused:
             self._meter.count("board_refused_total")
-        self._say(str(trouble), error=isinstance(trouble, BoardRefused))
+        self._say(trouble, error=bool(refused))
         if self._retrying is None:
             self._retrying = self._clock.callLater(RETRY_S, self._retry)
 
@@ -341,27 +354,27 @@ class Projector:
     def _retry(self) -> None:
         self._retrying = None
         if not self.in_sync and self._catching_up is None and self._loop.running:
-            ensureDeferred(self.catch_up())
+            self.catch_up_soon()
 
     async def _poll(self) -> None:
         self._samples += 1
-        try:
-            if self.in_sync and self._samples % POLLS_PER_FOLLOW:
-                await self._poll_board()
-            elif self._catching_up is None:
-                await self.catch_up()
-        except Exception as fault:  # a loop that ends here would leave the board behind for ever
-            self._log.failure("the board could not be looked at")
-            self._fall_behind(fault)
+        if self.in_sync and self._samples % POLLS_PER_FOLLOW:
+            await self._poll_board()
+        elif self._catching_up is None:
+            await self.catch_up()
         if not self.in_sync:
             self._note_ledger_ahead()
+
+    def _note_fault(self) -> None:
+        self._fall_behind(_FAULT)
+        self._note_ledger_ahead()
 
     async def _poll_board(self) -> None:
         """Notice within a second that the board was lost, damaged or replaced, or that news of it did not reach us."""
         try:
             board = await self._board.state()
         except (StoreUnavailable, StaleBoard) as trouble:
-            self._fall_behind(trouble)
+            self._fall_behind(str(trouble))
             return
         ours = board is not None and (board.owner, board.cursor.epoch) == (self._board.owner, self._drawing.epoch)
         if board is None or not ours or board.damage or board.epoch_run != board.run:

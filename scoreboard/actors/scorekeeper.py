@@ -98,6 +98,7 @@ class Scorekeeper:
             batch_max=CLAIMS_PER_COMMIT_MAX,
             wait_s_max=CLAIM_WAITS_S_MAX,
             clock=clock,
+            meter=meter,
         )
         self._held = 0
         self._receipts: list[PlacedReceipt] = []

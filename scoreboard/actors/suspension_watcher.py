@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from scoreboard.background import Loop
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.errors import StoreUnavailable
@@ -57,8 +57,7 @@ class SuspensionWatcher:
         self._noted: dict[str, int] = {}
         self._followed = 0
         self._known_s = float("-inf")
-        self._loop = LoopingCall(self._poll)
-        self._loop.clock = clock
+        self._loop = Loop("suspension_watcher", self._poll, POLL_S, clock=clock, meter=meter, on_failure=self._count_failure)
 
     def is_suspended(self, user_id: str) -> bool:
         """Whether the player is suspended, as far as we have heard."""
@@ -88,12 +87,11 @@ class SuspensionWatcher:
         while page := await self._player_store.private(after, PRIVATE_PER_PAGE):
             self._private.update(page)
             after = page[-1]
-        self._loop.start(POLL_S, now=False)
+        self._loop.start()
 
     async def stop(self) -> None:
         """Follow no more."""
-        if self._loop.running:
-            self._loop.stop()
+        self._loop.stop()
 
     async def _poll(self) -> None:
         began_s = self._clock.seconds()
@@ -104,11 +102,11 @@ class SuspensionWatcher:
                     self._follow(change)
             self._known_s = began_s
         except StoreUnavailable as away:
-            self._meter.count("player_store_unavailable_total")
+            self._count_failure()
             self._log.debug("the register could not be followed: {away}", away=str(away))
-        except Exception:  # a loop that ends here would miss every suspension from now on
-            self._meter.count("player_store_unavailable_total")
-            self._log.failure("the register could not be followed")
+
+    def _count_failure(self) -> None:
+        self._meter.count("player_store_unavailable_total")
 
     def _follow(self, change: PlayerChange) -> None:
         if change.suspended is True:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-from twisted.internet.defer import ensureDeferred
-from twisted.logger import Logger
 
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.board_sweep import BoardSweep
@@ -22,8 +18,6 @@ from scoreboard.service.conditions import board_conditions, redis_conditions
 from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.stores import ServerStores
 from scoreboard.service.wiring import new_id, now_ms
-
-_log: Final = Logger(namespace="scoreboard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,14 +92,12 @@ class BackendBuilder:
             shared=context.settings.redis_url is not None,
             failpoint=context.failpoint,
         )
-        await self._projector.start()
-        context.lifecycle.add("Projector", self._projector.stop)
+        await context.lifecycle.start(self._projector)
         sweep = BoardSweep(
             ledger=stores.ledger, board=stores.board, projector=self._projector, clock=context.reactor, meter=context.metrics
         )
-        sweep.start()
-        context.lifecycle.add("BoardSweep", sweep.stop)
-        stores.redis.on_up(self._catch_up)
+        await context.lifecycle.start(sweep)
+        stores.redis.on_up(self._projector.catch_up_soon)
 
     async def _start_watchers(self) -> None:
         """The watcher of suspensions and settings, and the monitor of what /readyz says."""
@@ -117,13 +109,11 @@ class BackendBuilder:
             on_suspended=self._announcer.expel,
             on_private=self._announcer.shut_out,
         )
-        await self._suspension_watcher.start()
-        context.lifecycle.add("SuspensionWatcher", self._suspension_watcher.stop)
+        await context.lifecycle.start(self._suspension_watcher)
         self._health = HealthMonitor(ledger=self._stores.ledger, clock=context.reactor, meter=context.metrics)
         self._health.add(lambda: redis_conditions(self._stores.redis))
         self._health.add(lambda: board_conditions(self._projector))
-        self._health.start()
-        context.lifecycle.add("HealthMonitor", self._health.stop)
+        await context.lifecycle.start(self._health)
 
     def _build_scorekeeper(self) -> None:
         """The scorekeeper is the only writer of awards."""
@@ -147,8 +137,3 @@ class BackendBuilder:
     def _on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self._ranking.advance(cursor)
         self._announcer.tell(changes)
-
-    def _catch_up(self) -> None:
-        ensureDeferred(self._projector.catch_up()).addErrback(
-            lambda failure: _log.failure("the board was not caught up", failure)
-        )

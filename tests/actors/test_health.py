@@ -48,7 +48,7 @@ class Patient:
 @pytest.fixture
 def patient() -> Patient:
     patient = Patient()
-    patient.health.start()
+    result_of(patient.health.start())
     return patient
 
 
@@ -56,7 +56,7 @@ def test_before_the_first_probe_nothing_is_known_to_be_well() -> None:
     patient = Patient()
     assert patient.ledger_is == (False, False)
     patient.ledger.pause()
-    patient.health.start()
+    result_of(patient.health.start())
     assert patient.health.ledger_serves, (
         "the first actions of a healthy server are not refused while its first probe is under way"
     )

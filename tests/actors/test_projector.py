@@ -69,7 +69,7 @@ class Server:
         )
         self.sweep = BoardSweep(ledger=ledger, board=self.board, projector=self.projector, clock=clock, meter=self.meter)
         result_of(self.projector.start())
-        self.sweep.start()
+        result_of(self.sweep.start())
 
     def on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self.ranking.advance(cursor)
