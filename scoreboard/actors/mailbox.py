@@ -114,12 +114,6 @@ class Mailbox(Generic[Letter, Answer]):
             self._idle.append(idle)
             await idle
 
-    def abandon(self) -> None:
-        """Take no more letters and answer everyone in line with MailboxClosed; the batch in hand goes on."""
-        self._closed = True
-        while self._waiting:
-            self._waiting.popleft().fail(Failure(MailboxClosed()))
-
     def _put(self, letter: Letter, caller: Deferred[Answer] | None) -> None:
         if self._closed:
             raise MailboxClosed

@@ -96,7 +96,6 @@ class Projector:
         self._failpoint = failpoint
         self._lagging_since_s: float | None = clock.seconds()
         self._has_followed = False
-        self._trouble = "the server has just started"
         self._refused = ""
         self._said_s = -SAY_AGAIN_S
         self._catching_up: Deferred[None] | None = None
@@ -122,13 +121,8 @@ class Projector:
         return 0.0 if self._lagging_since_s is None else self._clock.seconds() - self._lagging_since_s
 
     @property
-    def trouble(self) -> str:
-        """Why the board does not follow the ledger, "" while it does."""
-        return self._trouble
-
-    @property
     def condition(self) -> str:
-        """The same for strangers: the kind of the trouble, "" while there is none."""
+        """Why the board does not follow the ledger, as anyone may read it; "" while it follows."""
         if self.in_sync:
             return ""
         return self._refused or "The board does not follow the ledger; reads come from the ledger"
@@ -261,7 +255,7 @@ class Projector:
     async def _rebuild(self, board: BoardState | None, reason: str) -> None:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
             raise StaleBoard(f"another server rebuilds the board: {reason}")
-        self._lag(reason)
+        self._lag()
         if board is None and not self._has_followed:  # the first start with this Redis: as it should be
             self._log.info("the board is drawn: {reason} yet", reason=reason)
         else:
@@ -310,15 +304,14 @@ class Projector:
 
     def _in_sync(self) -> None:
         self._has_followed = True
-        self._lagging_since_s, self._trouble, self._said_s = None, "", -SAY_AGAIN_S
+        self._lagging_since_s, self._said_s = None, -SAY_AGAIN_S
         self._keep_reads()
         self._meter.gauge("board_in_sync", 1)
 
-    def _lag(self, trouble: str) -> None:
+    def _lag(self) -> None:
         if self._lagging_since_s is None:
             self._lagging_since_s = self._clock.seconds()
             self._forget_reads_later()
-        self._trouble = trouble
         self._meter.gauge("board_in_sync", 0)
 
     def _forget_reads_later(self) -> None:
@@ -336,7 +329,7 @@ class Projector:
 
     def _fall_behind(self, trouble: str, refused: str = "") -> None:
         """``refused`` is the kind of the trouble for everyone, if the board is not ours."""
-        self._lag(trouble)
+        self._lag()
         self._refused = refused
         if refused:
             self._meter.count("board_refused_total")

@@ -146,7 +146,7 @@ class Scorekeeper:
         try:
             return await self._mailbox.ask(claim)
         except MailboxFull:
-            self._meter.count("submissions_refused_total", reason="hatch_full")
+            self._meter.count("submissions_refused_total", reason="mailbox_full")
             return _FULL
         except MailboxLate:
             self._meter.count("submissions_refused_total", reason="waited_too_long")

@@ -52,7 +52,6 @@ class Account(Value, frozen=True, kw_only=True):
     points: int = 0
     version: int = 0
     actions: int = 0
-    reached_at_ms: int | None = None
     created_at_ms: int | None = None
 
 
@@ -203,7 +202,6 @@ def _remember(award: Award, facts: BatchFacts) -> None:
         points=award.score_after,
         version=award.version,
         actions=award.actions,
-        reached_at_ms=claim.at_ms,
         created_at_ms=award.created_at_ms,
     )
     facts.used[user_id, claim.grant.action_id] = UsedAction(action_type=action_type, receipt=unplaced(award))

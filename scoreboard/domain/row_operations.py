@@ -10,8 +10,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from scoreboard.domain.board_pages import Row
 from scoreboard.domain.value import Value
 
@@ -68,33 +66,6 @@ def diff(before: Sequence[Row], after: Sequence[Row]) -> tuple[Operation, ...]:
         if was is not None and (was.points, was.updated_at_ms) != (row.points, row.updated_at_ms):
             operations.append(Score(user_id=row.user_id, points=row.points, updated_at_ms=row.updated_at_ms))
     return tuple(operations)
-
-
-def apply(rows: Iterable[Row], operations: Iterable[Operation], offset: int = 0) -> tuple[Row, ...]:
-    """The stretch after the operations, which now begins below ``offset`` players.
-
-    ValueError if they speak of a row that is not there: they belong to another one.
-    """
-    top, first = list(rows), offset + 1
-    for operation in operations:
-        match operation:
-            case Enter(row=row):
-                top.insert(row.rank - first, row)
-            case Leave(user_id=user_id):
-                del top[_index_of(top, user_id)]
-            case Move(user_id=user_id, rank=rank):
-                top.insert(rank - first, top.pop(_index_of(top, user_id)))
-            case Score(user_id=user_id, points=points, updated_at_ms=updated_at_ms):
-                at = _index_of(top, user_id)
-                top[at] = msgspec.structs.replace(top[at], points=points, updated_at_ms=updated_at_ms)
-    return tuple([row if row.rank == rank else msgspec.structs.replace(row, rank=rank) for rank, row in enumerate(top, first)])
-
-
-def _index_of(top: Sequence[Row], user_id: str) -> int:
-    for at, row in enumerate(top):
-        if row.user_id == user_id:
-            return at
-    raise ValueError(f"{user_id} is not in this top")
 
 
 def _moves(order: list[str], wanted: Sequence[str], offset: int) -> Iterable[Move]:

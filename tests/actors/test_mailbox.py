@@ -102,16 +102,6 @@ def test_a_stop_lets_the_line_finish_and_takes_no_more() -> None:
     assert [result_of(answer(d)) for d in answers] == [1, 2]
 
 
-def test_whoever_waits_is_answered_when_the_box_is_abandoned() -> None:
-    echo = Echo()
-    echo.hold()
-    in_hand, in_line = echo.mailbox.ask(1), echo.mailbox.ask(2)
-    echo.mailbox.abandon()
-    assert failed_with(in_line) is MailboxClosed
-    echo.let_go()
-    assert result_of(answer(in_hand)) == 1
-
-
 def test_a_letter_that_waited_for_as_long_as_it_may_is_answered_and_never_handled() -> None:
     echo = Echo()
     echo.hold()

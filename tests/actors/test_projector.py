@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from scoreboard.actors.board_diagnosis import ELSEWHERE_SILENT_S_MAX, SILENT_S_MAX, diagnose, owner_of
 from scoreboard.actors.board_sweep import PLAYERS_PER_STEP, SETTLE_S, STEP_S, BoardSweep
@@ -129,12 +130,15 @@ def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from
     server: Server, clock: Clock
 ) -> None:
     server.award("amy", 50)
-    staging = Server(CountingLedger(), server.board.shared_state, clock)
-    staging.award("zed", 7)
-    staging.pass_s(10)
+    with capturedLogs() as logged:
+        staging = Server(CountingLedger(), server.board.shared_state, clock)
+        staging.award("zed", 7)
+        staging.pass_s(10)
     assert not staging.projector.in_sync
-    assert "another ledger" in staging.projector.trouble
-    assert "REDIS_URL" in staging.projector.trouble
+    assert staging.projector.condition == "Redis holds the board of another ledger"
+    [trouble] = [event["trouble"] for event in logged if event["log_level"].name == "error"]
+    assert "another ledger" in trouble
+    assert "REDIS_URL" in trouble
     assert points_on(server.board) == {"amy": 50}
     page = result_of(staging.ranking.page(0, 10))
     assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("zed", 7)], True)
@@ -158,7 +162,7 @@ def test_a_copy_of_the_ledger_keeps_away_while_the_original_draws_and_takes_over
     copy.ledger_id, copy.instance = server.ledger.ledger_id, "elsewhere"
     restored = Server(copy, server.board.shared_state, clock)
     restored.pass_s(3)
-    assert "a copy of this ledger" in restored.projector.trouble
+    assert "A copy of this ledger" in restored.projector.condition
     result_of(server.projector.stop())
     server.board.shared_state.followed_s_ago = SILENT_S_MAX + 1
     restored.pass_s(2)
@@ -172,7 +176,7 @@ def test_two_servers_with_a_redis_each_do_not_rebuild_against_each_other(clock: 
     epochs = [server.board.shared_state.cursor for server in (first, second)]
     first.pass_s(20)
     assert not first.projector.in_sync
-    assert "another Redis" in first.projector.trouble
+    assert "another Redis" in first.projector.condition
     assert second.projector.in_sync
     assert [server.board.shared_state.cursor for server in (first, second)] == epochs
     second.award("amy", 5)

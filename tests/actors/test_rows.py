@@ -22,13 +22,14 @@ from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged, ViewChanged
 from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.row_operations import apply, diff, offset_of
+from scoreboard.domain.row_operations import diff, offset_of
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter, Screen
 from tests.awaiting import result_of, started
+from tests.client_rows import apply
 
 
 class Steps(Clock):

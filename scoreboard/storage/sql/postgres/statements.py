@@ -45,10 +45,9 @@ STATEMENTS: Final[Statements] = {
         FROM (
             SELECT count(*) AS locked, json_object_agg(user_id, json_build_object(
                 'points', score, 'version', version, 'actions', total_actions,
-                'reached_at_ms', (date_part('epoch', reached_at) * 1000)::bigint,
                 'created_at_ms', (date_part('epoch', created_at) * 1000)::bigint)) AS accounts
             FROM (
-                SELECT u.user_id, u.score, u.version, u.total_actions, u.reached_at, u.created_at
+                SELECT u.user_id, u.score, u.version, u.total_actions, u.created_at
                 FROM {_PLAYERS}) JOIN user_scores AS u USING (ledger_shard, user_id)
                 ORDER BY u.ledger_shard, u.user_id FOR NO KEY UPDATE OF u SKIP LOCKED
             ) AS free

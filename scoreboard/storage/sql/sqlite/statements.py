@@ -45,7 +45,7 @@ STATEMENTS: Final[Statements] = {
     """,
     "accounts": f"""
         SELECT json_object('locked', json_group_object(user_id, json_object('points', score, 'version', version,
-            'actions', total_actions, 'reached_at_ms', reached_at, 'created_at_ms', created_at)))
+            'actions', total_actions, 'created_at_ms', created_at)))
         FROM {_asked(*_PLAYER)} CROSS JOIN user_scores USING (ledger_shard, user_id)
     """,
     "suspended": f"""
