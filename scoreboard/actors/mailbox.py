@@ -88,9 +88,6 @@ class Mailbox(Generic[Letter, Answer]):
         self._closed = False
         self._idle: list[Deferred[None]] = []
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
     @property
     def busy(self) -> bool:
         """Whether a batch is being handled."""

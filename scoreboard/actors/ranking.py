@@ -8,17 +8,15 @@ still meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from scoreboard.actors.degraded_reads import DegradedReads
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
+from scoreboard.caches import SingleFlightCache
 from scoreboard.domain.board_pages import Page, PlayerRank, View
 from scoreboard.domain.board_state import History
 from scoreboard.domain.cursor import Cursor
@@ -32,8 +30,6 @@ DEGRADED_S = 0.25
 #: A board that has not followed the ledger for so long is not given as the present one.
 LAGGING_S_MAX = 2.0
 
-Key = TypeVar("Key")
-Read = TypeVar("Read", Page, PlayerRank, History)
 NOWHERE = Cursor(epoch=0, seq=0)
 
 
@@ -57,9 +53,9 @@ class Ranking:
         self._degraded = DegradedReads(ledger=ledger, clock=clock, now_ms=now_ms, meter=meter)
         self._cursor = NOWHERE
         self._ledger_ahead_count = 0
-        self._pages: _SingleFlightCache[tuple[int, int], Page] = _SingleFlightCache(clock, PAGES_MAX)
-        self._ranks: _SingleFlightCache[str, PlayerRank] = _SingleFlightCache(clock, RANKS_MAX)
-        self._histories: _SingleFlightCache[tuple[Cursor, int], History] = _SingleFlightCache(clock, HISTORIES_MAX)
+        self._pages: SingleFlightCache[tuple[int, int], Page] = SingleFlightCache(clock, PAGES_MAX, _life_s)
+        self._ranks: SingleFlightCache[str, PlayerRank] = SingleFlightCache(clock, RANKS_MAX, _life_s)
+        self._histories: SingleFlightCache[tuple[Cursor, int], History] = SingleFlightCache(clock, HISTORIES_MAX, _life_s)
 
     @property
     def cursor(self) -> Cursor:
@@ -177,55 +173,6 @@ class Ranking:
         return rank
 
 
-class _SingleFlightCache(Generic[Key, Read]):
-    """What was read at the present cursor, by key, and who is waiting for what is being read."""
-
-    def __init__(self, clock: IReactorTime, kept_max: int) -> None:
-        self._clock = clock
-        self._kept_max = kept_max
-        self._kept: dict[Key, tuple[Read, float]] = {}
-        self._reading: dict[Key, list[Deferred[Read]]] = {}
-
-    def get(self, key: Key) -> Read | None:
-        kept = self._kept.get(key)
-        if kept is None:
-            return None
-        read, until_s = kept
-        return read if not until_s or self._clock.seconds() < until_s else None
-
-    def clear(self) -> None:
-        """Forget; those who wait still get what they asked for, but nobody joins them."""
-        self._kept.clear()
-        self._reading = {}
-
-    async def fetch(self, key: Key, read: Callable[[], Awaitable[Read]]) -> Read:
-        """Read, or wait for the same read already under way."""
-        waiting = self._reading.get(key)
-        if waiting is not None:
-            mine: Deferred[Read] = Deferred()
-            waiting.append(mine)
-            return await mine
-        waiting = self._reading[key] = []
-        era = self._reading
-        try:
-            result = await read()
-        except Exception:
-            self._done(era, key)
-            failure = Failure()
-            for other in waiting:
-                other.errback(failure)
-            raise
-        if self._done(era, key):
-            self._keep(key, result)
-        for other in waiting:
-            other.callback(result)
-        return result
-
-    def _done(self, era: dict[Key, list[Deferred[Read]]], key: Key) -> bool:
-        era.pop(key, None)
-        return era is self._reading
-
-    def _keep(self, key: Key, result: Read) -> None:
-        if len(self._kept) >= self._kept_max:
-            self._kept.clear()
-        self._kept[key] = (result, self._clock.seconds() + DEGRADED_S if result.degraded else 0.0)
+def _life_s(read: Page | PlayerRank | History) -> float:
+    """What the ledger answered is kept for a moment only, because the cursor does not tell when it is out of date."""
+    return DEGRADED_S if read.degraded else 0.0
