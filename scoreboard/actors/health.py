@@ -13,6 +13,7 @@ from typing import Final
 from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from typing_extensions import override
 
 from scoreboard.background import Loop
 from scoreboard.boundaries.health import Health, Meter
@@ -89,7 +90,7 @@ class LedgerRecord:
         return condition.serving or condition is _NOT_PROBED
 
 
-class HealthMonitor:
+class HealthMonitor(Health):
     """Implements boundaries.Health."""
 
     _log = Logger()
@@ -120,13 +121,13 @@ class HealthMonitor:
         """A batch of awards was committed, or the ledger could not: what the scorekeeper saw."""
         self._record.note_batch(committed, self._clock.seconds())
 
+    @override
     def conditions(self) -> list[Condition]:
-        """As boundaries.Health.conditions: the ledger first, then the others in the order in which they were added."""
         return [self._record.condition(self._clock.seconds()), *[condition for source in self._sources for condition in source()]]
 
     @property
+    @override
     def ledger_serves(self) -> bool:
-        """As boundaries.Health.ledger_serves: each initialize asks it, so it reads the ledger's record and no other source."""
         return self._record.serves(self._clock.seconds())
 
     async def _poll(self) -> None:
@@ -166,6 +167,3 @@ class HealthMonitor:
                 self._log.info("{name} is well again", name=condition.name)
             else:
                 self._log.warn("{name} is not well: {detail}", name=condition.name, detail=condition.detail)
-
-
-_conforms: type[Health] = HealthMonitor

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
@@ -68,7 +69,7 @@ class SharedBoardState:
         return self.cursor
 
 
-class MemoryBoard:
+class MemoryBoard(Board):
     """One process's board on a canvas.
 
     While ``broken`` it answers like a store that does not, while ``read_only`` like one that takes no writes.
@@ -84,8 +85,8 @@ class MemoryBoard:
         self.marked: list[tuple[Award, Receipt]] = []
         self._now_ms = now_ms
 
+    @override
     async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
-        """One step: ranks before it and after it."""
         shared_state, cursor = self.shared_state, self._cursor()
         self._writable()
         before, there, applied, overtaken = shared_state.ranks, dict(shared_state.standings), [], []
@@ -117,8 +118,8 @@ class MemoryBoard:
             self._tell(cursor, changes)
         return Projection(cursor=cursor, total=len(shared_state.order), placements=placements)
 
+    @override
     async def state(self) -> BoardState | None:
-        """What is drawn."""
         self._answering()
         shared_state = self.shared_state
         if shared_state.cursor is None:
@@ -135,13 +136,13 @@ class MemoryBoard:
             followed_s_ago=shared_state.followed_s_ago,
         )
 
+    @override
     def run(self) -> str:
-        """The canvas's run."""
         self._answering()
         return self.shared_state.run
 
+    @override
     async def begin(self, epoch: int) -> None:
-        """Begin an epoch; StaleBoard if a newer one has begun already."""
         self._writable()
         there = self.shared_state
         if there.cursor is not None and (there.cursor.epoch > epoch or there.owner != self.owner):
@@ -149,15 +150,15 @@ class MemoryBoard:
         there.owner = self.owner
         self._tell(there.begin(epoch), ())
 
+    @override
     async def advance(self, epoch: int, position: str) -> None:
-        """Note a position."""
         self._writable()
         if self._cursor().epoch != epoch:
             raise StaleBoard("another epoch has begun")
         self.shared_state.position, self.shared_state.followed_s_ago = position, 0
 
+    @override
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """As boundaries.Board.rebuild; StaleBoard if another drawing took the place meanwhile."""
         self._writable()
         seen, seen_owner = self.shared_state.cursor, self.shared_state.owner
         drawn = {one.user_id: one async for page in standings for one in page}
@@ -177,13 +178,13 @@ class MemoryBoard:
         self._tell(self.shared_state.begin(epoch), ())
         return len(self.shared_state.order)
 
+    @override
     async def page(self, offset: int, limit: int) -> Page:
-        """One stretch."""
         (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
         return page
 
+    @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """Stretches of the board."""
         self._cursor()
         return [self._page(view) for view in views]
 
@@ -199,8 +200,8 @@ class MemoryBoard:
         page_rows = tuple(shared_state.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
         return Page(cursor=cursor, total=len(shared_state.order), rows=page_rows, read_at_ms=self._now_ms())
 
+    @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """The steps after a cursor of this epoch."""
         page, steps = self._page(RankRange(offset=0, limit=limit)), self.shared_state.steps
         missed = page.cursor.seq - cursor.seq if page.cursor.epoch == cursor.epoch else -1
         if not 0 <= missed <= len(steps):
@@ -208,8 +209,8 @@ class MemoryBoard:
         missed_steps = steps[len(steps) - missed :]
         return History(page=page, changes=coalesce_all(change for step in missed_steps for change in step))
 
+    @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Where one player stands."""
         cursor, shared_state = self._cursor(), self.shared_state
         total, rank = len(shared_state.order), shared_state.ranks.get(user_id)
         if rank is None:
@@ -217,14 +218,14 @@ class MemoryBoard:
         one = shared_state.standings[user_id]
         return PlayerRank(cursor=cursor, total=total, points=one.points, rank=rank, updated_at_ms=one.updated_at_ms)
 
+    @override
     async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
-        """(points, version) of who is on the board."""
         self._cursor()
         found = [self.shared_state.standings[user_id] if user_id in self.shared_state.ranks else None for user_id in user_ids]
         return [None if one is None else (one.points, one.version) for one in found]
 
+    @override
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
-        """Which are drawn otherwise."""
         self._cursor()
         there = self.shared_state.standings
         pairs = [(one, there.get(one.user_id)) for one in standings]
@@ -232,23 +233,23 @@ class MemoryBoard:
             (one, -1 if drawn is None else drawn.version) for one, drawn in pairs if drawn is None or _key(drawn) != _key(one)
         ]
 
+    @override
     async def lock(self, what: str, life_ms: int) -> bool:
-        """Held until it is given back."""
         self._writable()
         if not life_ms and self.shared_state.locks.get(what) is self:
             del self.shared_state.locks[what]
         return bool(life_ms) and self.shared_state.locks.setdefault(what, self) is self
 
+    @override
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
-        """Remembered in ``marked``."""
         self.marked += receipts
 
+    @override
     def listen(self, on_changes: OnChanges, missed: Callable[[], None] = lambda: None) -> None:
-        """Hear of other boards on this canvas."""
         self.shared_state.listeners.append((self, on_changes))
 
+    @override
     async def ping(self) -> None:
-        """Answer, unless broken."""
         self._answering()
 
     def _answering(self) -> None:
@@ -274,6 +275,3 @@ class MemoryBoard:
 
 def _key(one: Standing) -> tuple[int, float | None]:
     return one.version, None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
-
-
-_conforms: type[Board] = MemoryBoard

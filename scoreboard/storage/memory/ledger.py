@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
@@ -41,7 +42,7 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class MemoryLedger(FaultInjection):
+class MemoryLedger(FaultInjection, Ledger):
     """Implements boundaries.Ledger.
 
     ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
@@ -71,10 +72,10 @@ class MemoryLedger(FaultInjection):
 
         return restore
 
+    @override
     async def award(
         self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
     ) -> list[Verdict]:
-        """As boundaries.Ledger.award."""
         self.seconds_allowed = seconds_max
         await self._wait_or_fail()
         for user_id, action_id, receipt in receipts:
@@ -105,8 +106,8 @@ class MemoryLedger(FaultInjection):
         self.achievements.update({milestone_key: achievement_of(milestone_key, given) for milestone_key, given in new.items()})
         return with_unlocks(verdicts, new)
 
+    @override
     async def reset(self, order: ResetOrder) -> ResetResult:
-        """As boundaries.Ledger.reset."""
         await self._wait_or_fail()
         gone = [
             standing
@@ -115,29 +116,29 @@ class MemoryLedger(FaultInjection):
         ]
         return ResetResult(standings=[self._take_back(standing, order) for standing in gone])
 
+    @override
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.accounts."""
         await self._wait_or_fail()
         return [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)][:limit]
 
+    @override
     async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.ranked."""
         board = await self.top(0, len(self.standings))
         return [one for one in board if after is None or _below(one, after)][:limit]
 
+    @override
     async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.unranked."""
         await self._wait_or_fail()
         known = [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)]
         return [one for one in known if one.reached_at_ms is None][:limit]
 
+    @override
     async def position(self) -> str:
-        """As boundaries.Ledger.position."""
         await self._wait_or_fail()
         return str(len(self._entries))
 
+    @override
     async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
-        """As boundaries.Ledger.changed_since."""
         await self._wait_or_fail()
         if int(position) > len(self._entries):
             raise LedgerWentBack(f"it has {len(self._entries)} entries; the board has seen {position}")
@@ -147,30 +148,30 @@ class MemoryLedger(FaultInjection):
         standings = [self.standings[user_id] for user_id in sorted(changed)]
         return ChangedPage(standings=standings, after=str(first + limit) if len(page) == limit else "")
 
+    @override
     async def top(self, offset: int, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.top."""
         await self._wait_or_fail()
         board = [standing for _, standing in sorted(self.standings.items(), reverse=True) if standing.reached_at_ms is not None]
         board.sort(key=lambda standing: (-standing.points, standing.reached_at_ms))
         return board[offset : offset + limit]
 
+    @override
     async def ranked_count(self) -> int:
-        """As boundaries.Ledger.ranked_count."""
         await self._wait_or_fail()
         return sum(standing.reached_at_ms is not None for standing in self.standings.values())
 
+    @override
     async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
-        """As boundaries.Ledger.accounts_of."""
         await self._wait_or_fail()
         return [self.standings[user_id] for user_id in user_ids if user_id in self.standings]
 
+    @override
     async def account(self, user_id: str) -> Standing | None:
-        """As boundaries.Ledger.account."""
         await self._wait_or_fail()
         return self.standings.get(user_id)
 
+    @override
     async def state(self, board: BoardDefinition) -> LedgerState:
-        """As boundaries.Ledger.state."""
         await self._wait_or_fail()
         epoch, drawn_on = self._epochs.get(board, (0, ""))
         return LedgerState(
@@ -181,40 +182,40 @@ class MemoryLedger(FaultInjection):
             followed_s_ago=self.followed_s_ago,
         )
 
+    @override
     async def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
-        """As boundaries.Ledger.next_epoch."""
         await self._wait_or_fail()
         before, _ = self._epochs.get(board, (0, ""))
         epoch = max(before + 1, above + 1, self._clock_ms())
         self._epochs[board] = epoch, drawn_on
         return epoch
 
+    @override
     async def sign(self, board: BoardDefinition, drawn_on: str) -> None:
-        """As boundaries.Ledger.sign."""
         await self._wait_or_fail()
 
+    @override
     async def clock_ms(self) -> int:
-        """As boundaries.Ledger.clock_ms."""
         await self._wait_or_fail()
         return self._clock_ms()
 
+    @override
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:
-        """As boundaries.Ledger.entries."""
         await self._wait_or_fail()
         found = sorted((entry for entry in self._entries if _fits(entry, where)), key=_position, reverse=newest_first)
         if after is not None:
             found = [entry for entry in found if (_position(entry) < after if newest_first else _position(entry) > after)]
         return found[:limit]
 
+    @override
     async def count_entries(self, where: EntryFilter) -> int:
-        """As boundaries.Ledger.count_entries."""
         await self._wait_or_fail()
         return sum(_fits(entry, where) for entry in self._entries)
 
+    @override
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
-        """As boundaries.Ledger.verify."""
         page = await self.accounts(after_user_id, limit)
         findings = []
         for standing in page:
@@ -225,8 +226,8 @@ class MemoryLedger(FaultInjection):
                 findings.append(Finding(user_id=standing.user_id, where="user_scores", expected=expected, found=found))
         return (page[-1].user_id if len(page) == limit else None), findings
 
+    @override
     async def ping(self) -> None:
-        """As boundaries.Ledger.ping."""
         await self._wait_or_fail()
 
     def _take_back(self, standing: Standing, order: ResetOrder) -> Standing:
@@ -282,6 +283,3 @@ def _fits(entry: Entry, where: EntryFilter) -> bool:
         and (where.since_ms is None or entry.at_ms >= where.since_ms)
         and (where.until_ms is None or entry.at_ms < where.until_ms)
     )
-
-
-_conforms: type[Ledger] = MemoryLedger

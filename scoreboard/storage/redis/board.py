@@ -20,6 +20,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
@@ -73,7 +74,7 @@ _SOURCE_LENGTH: Final = 16
 _DRAW_MS_MAX: Final = 3_000
 
 
-class RedisBoard:
+class RedisBoard(Board):
     """The board of one process: what it sets is not told back to it."""
 
     def __init__(
@@ -93,6 +94,7 @@ class RedisBoard:
         self._published_by_us = self._source.encode()
         self._asking: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(reactor, self._ask_ranks, _RANKS_PER_CALL_MAX)
 
+    @override
     async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
         """One script call for up to 512 standings."""
         placements: list[Placement] = []
@@ -108,8 +110,8 @@ class RedisBoard:
             ]
         return Projection(cursor=cursor, total=total, placements=tuple(placements))
 
+    @override
     async def state(self) -> BoardState | None:
-        """Read, with the run of the Redis that answered."""
         reply = await self._client.run(_STATE_OF, self._board_keys, [])
         if not reply:
             return None
@@ -131,22 +133,22 @@ class RedisBoard:
             followed_s_ago=max(0, followed_s_ago),
         )
 
+    @override
     def run(self) -> str:
-        """The run that the link has reached."""
         return self._client.run_id
 
+    @override
     async def begin(self, epoch: int) -> None:
-        """Begin an epoch; StaleBoard if a newer one has begun already."""
         if not await self._run(_BEGIN, self._step_keys, [self._changes, self._source, epoch, self._client.run_id]):
             raise StaleBoard("a newer epoch has begun")
 
+    @override
     async def advance(self, epoch: int, position: str) -> None:
-        """One script call."""
         if not await self._run(_ADVANCE, [self._board_keys[-1]], [epoch, position]):
             raise StaleBoard("another epoch has begun")
 
+    @override
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
         seen = await self.state()
         new = [f"{self._prefix}new:{self._source}:{epoch}:{key_part}" for key_part in ("ranking", "players")]
         run = self._client.run_id
@@ -167,13 +169,13 @@ class RedisBoard:
             raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
         return ranked
 
+    @override
     async def page(self, offset: int, limit: int) -> Page:
-        """One stretch."""
         (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
         return page
 
+    @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
         asked: list[Argument] = []
         for view in views:
             match view:
@@ -184,20 +186,21 @@ class RedisBoard:
         cursor, total, found = await self._ask(_READ_VIEWS, self._board_keys, asked)
         return [self._read_page(cursor, total, above, rest) for above, *rest in found]
 
+    @override
     async def since(self, cursor: Cursor, limit: int) -> History:
         """One script call. StaleBoard as `page`."""
         asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
         now, total, (steps, *rest) = await self._ask(_SINCE, self._step_keys, asked)
         return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
 
+    @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Many who ask at once share a script call. StaleBoard when nothing is drawn."""
         player_rank: Deferred[PlayerRank] = Deferred()
         self._asking.add((user_id, player_rank))
         return await player_rank
 
+    @override
     async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
-        """From the sorted set and the versions beside it."""
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
             _, _, rest = await self._ask(_RANKS, self._board_keys, some)
@@ -205,8 +208,8 @@ class RedisBoard:
             found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
         return found
 
+    @override
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
-        """A digest of all; where that differs, what is drawn of each."""
         if not standings:
             return []
         user_ids = [one.user_id for one in standings]
@@ -222,13 +225,13 @@ class RedisBoard:
             if (version, written_score and float(written_score)) != (one.version, sort_score_of(one))
         ]
 
+    @override
     async def lock(self, what: str, life_ms: int) -> bool:
-        """A key that names its holder."""
         key = self._prefix + what
         return bool(await self._client.run(_LOCK, [key], [self._source, life_ms]))
 
+    @override
     async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
-        """Told, not asked."""
         keys: list[str] = []
         arguments: list[Argument] = []
         for award, receipt in receipts:
@@ -237,10 +240,10 @@ class RedisBoard:
             arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
         self._client.tell(_WRITE_CACHES, keys, arguments)
 
+    @override
     def listen(
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
-        """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""
 
         def on_message(message: bytes) -> None:
             if not message.startswith(self._published_by_us):
@@ -248,8 +251,8 @@ class RedisBoard:
 
         self._client.subscribe(self._changes, on_message, missed)
 
+    @override
     async def ping(self) -> None:
-        """Ask Redis."""
         await self._client.ping()
 
     def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
@@ -325,6 +328,3 @@ def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
     if not reply:
         raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
     return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]
-
-
-_conforms: type[Board] = RedisBoard
