@@ -37,12 +37,12 @@ def owner_of(ledger: LedgerState) -> str:
     return f"{ledger.ledger_id}/{ledger.instance}"
 
 
-def diagnose(board: BoardState | None, ledger: LedgerState, *, shared: bool) -> Diagnosis:
-    """What to do. ``shared``: other ledgers may draw in this Redis, too (it is not the server's own)."""
+def diagnose(board: BoardState | None, ledger: LedgerState, *, store_is_shared: bool) -> Diagnosis:
+    """What to do. ``store_is_shared``: other ledgers may draw in this Redis, too (it is not the server's own)."""
     if board is None:
         return _rebuild("nothing is drawn")
     if board.owner != owner_of(ledger):
-        return _of_another_ledger(board, ledger, shared)
+        return _of_another_ledger(board, ledger, store_is_shared)
     if board.damage:
         return _rebuild(f"the board lost a part: {board.damage}")
     if board.cursor.epoch != ledger.epoch:
@@ -58,8 +58,8 @@ def _rebuild(reason: str) -> Diagnosis:
     return Diagnosis(action="rebuild", reason=reason)
 
 
-def _of_another_ledger(board: BoardState, ledger: LedgerState, shared: bool) -> Diagnosis:
-    if not board.owner or not shared:
+def _of_another_ledger(board: BoardState, ledger: LedgerState, store_is_shared: bool) -> Diagnosis:
+    if not board.owner or not store_is_shared:
         return _rebuild("the board was drawn by an earlier release or from another ledger")
     if board.owner.partition("/")[0] != ledger.ledger_id:
         return Diagnosis(
@@ -82,11 +82,11 @@ def _of_another_epoch(board: BoardState, ledger: LedgerState) -> Diagnosis:
     if board.cursor.epoch > ledger.epoch:
         return _rebuild(f"the ledger went back: its epoch is {ledger.epoch}, the board's {board.cursor.epoch}")
     unharmed = board.epoch_run == board.run
-    if unharmed and ledger.drawn_on != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
+    if unharmed and ledger.epoch_run != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
         return Diagnosis(
             action="refuse",
             kind="Another server draws this ledger's board in another Redis",
-            reason=f"another server draws this ledger's board in another Redis (run {ledger.drawn_on}, ours is {board.run}): "
+            reason=f"another server draws this ledger's board in another Redis (run {ledger.epoch_run}, ours is {board.run}): "
             "all servers of one ledger need the same REDIS_URL",
         )
     return _rebuild(f"the board is of epoch {board.cursor.epoch}, the ledger's is {ledger.epoch}")

@@ -98,7 +98,7 @@ class BoardSweep:
         if gaps:
             self._meter.count("board_gaps_total", len(gaps))
             self._log.warn("the board lacked what the ledger has of {players} players; mended", players=len(gaps))
-            await self._projector.mend(gaps)
+            await self._projector.overwrite(gaps)
         if ahead:
             await self._projector.compare(ahead)
 

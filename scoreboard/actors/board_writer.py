@@ -17,7 +17,7 @@ from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.standings import Standing
 
 ENTRIES_PER_PAGE: Final = 1_000
-DRAWN_VERSIONS_MAX: Final = 100_000
+WRITTEN_VERSIONS_MAX: Final = 100_000
 
 OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
@@ -32,7 +32,7 @@ class BoardWriter:
         self._on_changes = on_changes
         self._epoch = 0
         #: What is known to be drawn in this epoch, by user: spares setting it again.
-        self._drawn_versions: dict[str, int] = {}
+        self._written_versions: dict[str, int] = {}
 
     @property
     def epoch(self) -> int:
@@ -43,17 +43,17 @@ class BoardWriter:
         """What was drawn in an earlier epoch may not be in this one."""
         if epoch != self._epoch:
             self._epoch = epoch
-            self._drawn_versions.clear()
+            self._written_versions.clear()
 
-    async def write(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+    async def write(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
         """Set standings, and tell what changed. Raises StoreUnavailable or StaleBoard."""
-        projection = await self._board.set(standings, mend=mend)
+        projection = await self._board.set(standings, overwrite=overwrite)
         self.enter(projection.cursor.epoch)
-        if len(self._drawn_versions) > DRAWN_VERSIONS_MAX:
-            self._drawn_versions.clear()
+        if len(self._written_versions) > WRITTEN_VERSIONS_MAX:
+            self._written_versions.clear()
         changes = []
         for standing, placement in zip(standings, projection.placements, strict=True):
-            self._drawn_versions[standing.user_id] = standing.version
+            self._written_versions[standing.user_id] = standing.version
             if placement.applied:
                 changes.append(standing.score_changed(projection.cursor, placement.rank, placement.previous_rank))
         self._on_changes(projection.cursor, changes)
@@ -67,7 +67,7 @@ class BoardWriter:
         reached, after = await self._ledger.position(), ""
         while True:
             page = await self._ledger.changed_since(position, after, ENTRIES_PER_PAGE)
-            news = [one for one in page.standings if one.version > self._drawn_versions.get(one.user_id, -1)]
+            news = [one for one in page.standings if one.version > self._written_versions.get(one.user_id, -1)]
             if news and (await self.write(news)).cursor.epoch != epoch:
                 raise StaleBoard("another epoch has begun")
             after = page.after

@@ -34,7 +34,7 @@ class SigningKeys:
         self.known = known_keys(ring)
         self._ring = ring
         self._agreed = ring
-        self._said = ""
+        self._logged = ""
 
     def ring(self) -> Keyring:
         """The ring to sign with now."""
@@ -45,10 +45,10 @@ class SigningKeys:
         behind = sum(self._ring.current not in other.verifies for other in others)
         ahead = sum(other.signs not in self._ring.secrets for other in others)
         self._agreed = agreed(self._ring, others)
-        self._say(behind, ahead)
+        self._log_change(behind, ahead)
         return max(behind, ahead)
 
-    def _say(self, behind: int, ahead: int) -> None:
+    def _log_change(self, behind: int, ahead: int) -> None:
         common = self._agreed.current != self._ring.current
         if behind and common:
             said = (
@@ -62,9 +62,9 @@ class SigningKeys:
             said = f"other servers ({ahead}) have a {self.setting} that this server does not know: it refuses what that signs"
         else:
             said = ""
-        if said == self._said:
+        if said == self._logged:
             return
-        self._said = said
+        self._logged = said
         if said:
             self._log.warn("{said} ({where})", said=said, where=_WHERE)
         else:

@@ -41,13 +41,13 @@ from scoreboard.failpoints import Failpoint, no_failpoint
 POLL_S: Final = 1.0
 POLLS_PER_FOLLOW: Final = 2
 #: How often the ledger is given a sign that its board is drawn here.
-SIGN_S: Final = 10.0
+NOTE_FOLLOWED_S: Final = 10.0
 #: Retry while lagging; a reconnect of the store asks for it at once as well.
 RETRY_S: Final = 0.5
 #: How long after LAGGING_S_MAX what was read until then is forgotten: later than the moment itself by any clock.
 FORGET_S: Final = 0.05
 #: The same trouble is said again after so long.
-SAY_AGAIN_S: Final = 60.0
+LOG_AGAIN_S: Final = 60.0
 REBUILD_LOCK_MS: Final = 5_000
 BEGIN_LOCK_MS: Final = 1_000
 _FAULT: Final = "a fault of the server; the log has its traceback"
@@ -66,10 +66,11 @@ def _no_listener() -> None:
 
 
 class Projector:
-    """Draws awards. ``hear`` is called with every cursor reached and every player's change that was drawn.
+    """Sets the totals of awards on the board.
 
-    ``outrun`` is called when the ledger is ahead of a board that could not be drawn. ``shared``: other ledgers may draw in the
-    board's store as well.
+    ``on_changes`` is called with each cursor that the board reaches and with the changes of players that were set.
+    ``note_ledger_ahead`` is called when the ledger has what could not be set on the board. ``store_is_shared`` says that other
+    ledgers may have their boards in the same store.
     """
 
     _log = Logger()
@@ -83,7 +84,7 @@ class Projector:
         on_changes: OnChanges,
         note_ledger_ahead: Callable[[], None] = _no_listener,
         meter: Meter,
-        shared: bool = False,
+        store_is_shared: bool = False,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -92,22 +93,22 @@ class Projector:
         self._on_changes = on_changes
         self._note_ledger_ahead = note_ledger_ahead
         self._meter = meter
-        self._shared = shared
+        self._store_is_shared = store_is_shared
         self._failpoint = failpoint
         self._lagging_since_s: float | None = clock.seconds()
         self._has_followed = False
         self._refused = ""
-        self._said_s = -SAY_AGAIN_S
+        self._logged_s = -LOG_AGAIN_S
         self._catching_up: Deferred[None] | None = None
         self._again = False
         self._samples = 0
-        self._signed_s = -SIGN_S
+        self._noted_s = -NOTE_FOLLOWED_S
         self._must_rebuild = ""
-        self._drawing = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=on_changes)
+        self._writer = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=on_changes)
         self._retrying: IDelayedCall | None = None
         #: When what was read of the board before it began to lag is not given any more.
         self._forgetting: IDelayedCall | None = None
-        self._said = ""
+        self._logged = ""
         self._loop = Loop("projector", self._poll, POLL_S, clock=clock, meter=meter, on_failure=self._note_fault)
 
     @property
@@ -149,7 +150,7 @@ class Projector:
             return {}
         standings = standings_of(awards)
         try:
-            placements = (await self._drawing.write(standings)).placements
+            placements = (await self._writer.write(standings)).placements
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(str(trouble))
             self._note_ledger_ahead()
@@ -160,7 +161,7 @@ class Projector:
             run_in_background("projector", self._compare_if_possible(overtaken), self._meter)
         by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}
         receipts = [(award, _receipt(award, by_user[award.user_id])) for award in awards]
-        await self._board.mark(receipts)
+        await self._board.write_caches(receipts)
         return {award.claim.grant.action_id: receipt for award, receipt in receipts}
 
     async def catch_up(self) -> None:
@@ -189,7 +190,7 @@ class Projector:
             done, self._catching_up = self._catching_up, None
             done.callback(None)
 
-    def doubt(self, trouble: StaleBoard | None = None) -> None:
+    def check_soon(self, trouble: StaleBoard | None = None) -> None:
         """A reader found the board lost, damaged or not ours: look at once instead of within a second."""
         if isinstance(trouble, DamagedBoard):
             self._must_rebuild = str(trouble)
@@ -209,7 +210,7 @@ class Projector:
         ledger = await self._ledger.state(self._board.definition)
         self._board.owner = owner_of(ledger)
         board = await self._board.state()
-        diagnosis = diagnose(board, ledger, shared=self._shared)
+        diagnosis = diagnose(board, ledger, store_is_shared=self._store_is_shared)
         if self._must_rebuild and diagnosis.action != "refuse":
             diagnosis = Diagnosis(action="rebuild", reason=self._must_rebuild)
         match diagnosis.action:
@@ -243,14 +244,14 @@ class Projector:
 
     async def _follow(self, board: BoardState) -> None:
         epoch = board.cursor.epoch
-        self._drawing.enter(epoch)
-        position = await self._drawing.follow(epoch, board.position)
+        self._writer.enter(epoch)
+        position = await self._writer.follow(epoch, board.position)
         if not self.in_sync:
             # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
             self._in_sync()
-            await self._drawing.follow(epoch, position)
+            await self._writer.follow(epoch, position)
         self._on_changes(board.cursor, ())
-        await self._give_sign(board.run)
+        await self._note_followed(board.run)
 
     async def _rebuild(self, board: BoardState | None, reason: str) -> None:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
@@ -259,7 +260,7 @@ class Projector:
         if board is None and not self._has_followed:  # the first start with this Redis: as it should be
             self._log.info("the board is drawn: {reason} yet", reason=reason)
         else:
-            self._say(f"it is being rebuilt, because {reason}")
+            self._log_trouble(f"it is being rebuilt, because {reason}")
         self._meter.count("board_rebuilds_total")
         keep = Loop("rebuild_lock", self._keep_lock, REBUILD_LOCK_MS / 3000, clock=self._clock, meter=self._meter)
         keep.start()
@@ -276,18 +277,18 @@ class Projector:
         with suppress(StoreUnavailable):  # another server may then begin to rebuild as well, which does no harm
             await self._board.lock("rebuild", REBUILD_LOCK_MS)
 
-    async def _give_sign(self, run: str) -> None:
-        if self._clock.seconds() - self._signed_s >= SIGN_S:
-            self._signed_s = self._clock.seconds()
-            await self._ledger.sign(self._board.definition, run)
+    async def _note_followed(self, run: str) -> None:
+        if self._clock.seconds() - self._noted_s >= NOTE_FOLLOWED_S:
+            self._noted_s = self._clock.seconds()
+            await self._ledger.note_followed(self._board.definition, run)
 
-    async def mend(self, standings: Sequence[Standing]) -> None:
+    async def overwrite(self, standings: Sequence[Standing]) -> None:
         """Draw what the board should have of these players, also where it has another total of the same version."""
-        await self._drawing.write(standings, mend=True)
+        await self._writer.write(standings, overwrite=True)
 
     async def compare(self, user_ids: Sequence[str]) -> None:
         """The board seems to be ahead of the ledger. Either another process drew a later award, or the ledger went back."""
-        drawn = await self._board.drawn(user_ids)
+        drawn = await self._board.totals_of(user_ids)
         accounts = {one.user_id: one for one in await self._ledger.accounts_of(user_ids)}
         for user_id, there in zip(user_ids, drawn, strict=True):
             account = accounts.get(user_id)
@@ -304,7 +305,7 @@ class Projector:
 
     def _in_sync(self) -> None:
         self._has_followed = True
-        self._lagging_since_s, self._said_s = None, -SAY_AGAIN_S
+        self._lagging_since_s, self._logged_s = None, -LOG_AGAIN_S
         self._keep_reads()
         self._meter.gauge("board_in_sync", 1)
 
@@ -333,15 +334,15 @@ class Projector:
         self._refused = refused
         if refused:
             self._meter.count("board_refused_total")
-        self._say(trouble, error=bool(refused))
+        self._log_trouble(trouble, error=bool(refused))
         if self._retrying is None:
             self._retrying = self._clock.callLater(RETRY_S, self._retry)
 
-    def _say(self, text: str, error: bool = False) -> None:
+    def _log_trouble(self, text: str, error: bool = False) -> None:
         """Say it once; the same again only after a minute."""
         now_s = self._clock.seconds()
-        if text != self._said or now_s - self._said_s >= SAY_AGAIN_S:
-            self._said, self._said_s = text, now_s
+        if text != self._logged or now_s - self._logged_s >= LOG_AGAIN_S:
+            self._logged, self._logged_s = text, now_s
             (self._log.error if error else self._log.warn)("the board does not follow the ledger: {trouble}", trouble=text)
 
     def _retry(self) -> None:
@@ -369,7 +370,7 @@ class Projector:
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(str(trouble))
             return
-        ours = board is not None and (board.owner, board.cursor.epoch) == (self._board.owner, self._drawing.epoch)
+        ours = board is not None and (board.owner, board.cursor.epoch) == (self._board.owner, self._writer.epoch)
         if board is None or not ours or board.damage or board.epoch_run != board.run:
             await self.catch_up()
         else:

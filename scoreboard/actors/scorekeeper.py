@@ -93,7 +93,7 @@ class Scorekeeper:
         self._failpoint = failpoint
         # A letter of None asks for nothing but the receipts to be written down.
         self._mailbox: Mailbox[Claim | None, SubmitResult] = Mailbox(
-            self._keep,
+            self._award_batch,
             letters_max=CLAIMS_WAITING_MAX,
             batch_max=CLAIMS_PER_COMMIT_MAX,
             wait_s_max=CLAIM_WAITS_S_MAX,
@@ -126,13 +126,13 @@ class Scorekeeper:
             at_ms=max(self._now_ms(), grant.issued_at_ms),
             milestones=self._milestones,
         )
-        return await self._judged(claim)
+        return await self._judge(claim)
 
-    async def _judged(self, claim: Claim) -> SubmitResult:
+    async def _judge(self, claim: Claim) -> SubmitResult:
         """The outcome of a claim. While somebody else holds the player's account it is asked for again, until its time is up."""
         until_s, pause_s = self._clock.seconds() + AWARD_S_MAX, HELD_PAUSE_S_MIN
         while True:
-            result = await self._asked(claim)
+            result = await self._ask(claim)
             if result is not HELD or self._clock.seconds() + pause_s > until_s or self._held >= CLAIMS_HELD_MAX:
                 return result
             self._held += 1
@@ -142,7 +142,7 @@ class Scorekeeper:
                 self._held -= 1
             pause_s = min(2 * pause_s, HELD_PAUSE_S_MAX)
 
-    async def _asked(self, claim: Claim) -> SubmitResult:
+    async def _ask(self, claim: Claim) -> SubmitResult:
         try:
             return await self._mailbox.ask(claim)
         except MailboxFull:
@@ -159,7 +159,7 @@ class Scorekeeper:
         await self._mailbox.close()
         await self._append([], LAST_RECEIPTS_S_MAX)
 
-    async def _keep(self, batch: list[Envelope[Claim | None, SubmitResult]]) -> None:
+    async def _award_batch(self, batch: list[Envelope[Claim | None, SubmitResult]]) -> None:
         asked: list[tuple[Envelope[Claim | None, SubmitResult], Claim]] = []
         for envelope in batch:
             claim = envelope.letter

@@ -69,10 +69,10 @@ class SuspensionWatcher:
             raise StoreUnavailable("the register could not be followed of late")
         return user_id in self._private
 
-    def note_settings(self, user_id: str, settings: PlayerSettings, number: int) -> None:
+    def note_settings(self, user_id: str, settings: PlayerSettings, revision: int) -> None:
         """A change of settings was made in this process: it holds at once, though it is still to be followed."""
-        if number > self._followed and number > self._noted.get(user_id, 0):
-            self._noted[user_id] = number
+        if revision > self._followed and revision > self._noted.get(user_id, 0):
+            self._noted[user_id] = revision
             self._set_spectators(user_id, settings.spectators)
 
     async def start(self) -> None:
@@ -111,7 +111,7 @@ class SuspensionWatcher:
     def _follow(self, change: PlayerChange) -> None:
         if change.suspended is True:
             self._suspended.add(change.user_id)
-            self._tell(self._on_suspended, change.user_id)
+            self._notify(self._on_suspended, change.user_id)
         elif change.suspended is False:
             self._suspended.discard(change.user_id)
         if change.spectators is not None and change.revision >= self._noted.get(change.user_id, 0):
@@ -123,9 +123,9 @@ class SuspensionWatcher:
             self._private.discard(user_id)
         else:
             self._private.add(user_id)
-            self._tell(self._on_private, user_id)
+            self._notify(self._on_private, user_id)
 
-    def _tell(self, callback: Callable[[str], None], user_id: str) -> None:
+    def _notify(self, callback: Callable[[str], None], user_id: str) -> None:
         try:
             callback(user_id)
         except Exception:  # whatever hinders one who is told must not keep us from following

@@ -25,7 +25,7 @@ class Board(Protocol):
     definition: BoardDefinition
     owner: str
 
-    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+    async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
         """Set totals (never add), each only if its version is newer than the one drawn; one round trip for all.
 
         Repeating it, late or twice, changes nothing; to ``mend`` sets what is drawn of this very version as well. ``seq`` rises
@@ -66,7 +66,7 @@ class Board(Protocol):
     async def rank_of(self, user_id: str) -> PlayerRank:
         """Where one player stands."""
 
-    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+    async def totals_of(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         """(points, version) as drawn for each user, None where not on the board: for checks."""
 
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
@@ -81,7 +81,7 @@ class Board(Protocol):
         It ends by itself after its life, and a life of 0 gives it back.
         """
 
-    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+    async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Leave the specification's conveniences: used-markers and score caches, with their times to live.
 
         Nothing depends on them; never raises.

@@ -65,13 +65,13 @@ class Ledger(Protocol):
     async def state(self, board: BoardDefinition) -> LedgerState:
         """Which ledger this is, and the board's epoch."""
 
-    async def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
+    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
         """Begin a new epoch on a run of Redis: greater than any before and than ``above``, at least the milliseconds since 1970.
 
         The clock is a floor only: with it, a ledger that was restored from a copy does not give an epoch out a second time.
         """
 
-    async def sign(self, board: BoardDefinition, drawn_on: str) -> None:
+    async def note_followed(self, board: BoardDefinition, run: str) -> None:
         """Note that a server draws the newest epoch on this run of Redis; nothing happens when another is the newest's."""
 
     async def reset(self, order: ResetOrder) -> ResetResult:

@@ -12,14 +12,14 @@ class LedgerState(Value, frozen=True, kw_only=True):
     """What a ledger says of itself.
 
     ``ledger_id`` is the same in every copy, ``instance`` names where this copy lies: a database of a cluster, or a file.
-    ``epoch`` is the newest of the board, 0 before the first, ``drawn_on`` the run of the Redis that it was begun on, and
+    ``epoch`` is the newest of the board, 0 before the first, ``epoch_run`` the run of the Redis that it was begun on, and
     ``followed_s_ago`` how long ago a server signed that it draws there, in seconds of the ledger's clock.
     """
 
     ledger_id: str
     instance: str
     epoch: int
-    drawn_on: str
+    epoch_run: str
     followed_s_ago: int = 0
 
 

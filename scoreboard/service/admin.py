@@ -56,7 +56,7 @@ class Stores:
     close: Callable[[], Awaitable[None]]
     pause: Pause
     #: Whether the boards of other ledgers may be in the same Redis.
-    shared: bool
+    redis_is_shared: bool
 
 
 async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True, board_optional: bool = False) -> Stores:
@@ -97,7 +97,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         board=board,
         close=close,
         pause=partial(deferLater, reactor),
-        shared=settings.redis_url is not None,
+        redis_is_shared=settings.redis_url is not None,
     )
 
 
@@ -120,7 +120,7 @@ async def redraw(stores: Stores, take_over: bool = False) -> int:
     if stores.board is None:
         return 0
     state = await stores.board.state()
-    diagnosis = diagnose(state, await stores.ledger.state(stores.board.definition), shared=stores.shared)
+    diagnosis = diagnose(state, await stores.ledger.state(stores.board.definition), store_is_shared=stores.redis_is_shared)
     if diagnosis.action == "refuse" and not take_over:
         raise StaleBoard(diagnosis.reason)
     _, ranked = await rebuild(stores.ledger, stores.board, state, stores.pause)

@@ -65,7 +65,7 @@ class BackendBuilder:
             now_ms=now_ms,
             meter=context.metrics,
             lagging_s=lambda: self._projector.lagging_s,
-            on_stale=lambda trouble: self._projector.doubt(trouble),
+            on_stale=lambda trouble: self._projector.check_soon(trouble),
         )
         self._announcer = Announcer(
             ranking=self._ranking,
@@ -77,7 +77,7 @@ class BackendBuilder:
             is_awarding=lambda: self._scorekeeper.is_awarding,
             failpoint=context.failpoint,
         )
-        self._stores.board.listen(self._on_changes, missed=lambda: self._projector.doubt())
+        self._stores.board.listen(self._on_changes, missed=lambda: self._projector.check_soon())
 
     async def _start_projection(self) -> None:
         """The projector draws the ledger's totals on the board, and a sweep compares the two."""
@@ -89,7 +89,7 @@ class BackendBuilder:
             on_changes=self._on_changes,
             note_ledger_ahead=self._ranking.note_ledger_ahead,
             meter=context.metrics,
-            shared=context.settings.redis_url is not None,
+            store_is_shared=context.settings.redis_url is not None,
             failpoint=context.failpoint,
         )
         await context.lifecycle.start(self._projector)

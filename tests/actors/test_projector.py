@@ -45,9 +45,11 @@ class CountingLedger(MemoryLedger):
 
 
 class Server:
-    """One process: its board on a canvas, its projector, its sweep; ``shared`` as a Redis of the operator's own is."""
+    """One process: its board on a canvas, its projector, its sweep; ``store_is_shared`` as a Redis of the operator's own is."""
 
-    def __init__(self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, shared: bool = True) -> None:
+    def __init__(
+        self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, store_is_shared: bool = True
+    ) -> None:
         self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
         self.board = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         self.received: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
@@ -66,7 +68,7 @@ class Server:
             on_changes=self.on_changes,
             note_ledger_ahead=self.ranking.note_ledger_ahead,
             meter=self.meter,
-            shared=shared,
+            store_is_shared=store_is_shared,
         )
         self.sweep = BoardSweep(ledger=ledger, board=self.board, projector=self.projector, clock=clock, meter=self.meter)
         result_of(self.projector.start())
@@ -148,8 +150,8 @@ def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from
 
 def test_a_redis_of_the_servers_own_is_taken_from_another_ledger(clock: Clock) -> None:
     shared_state = SharedBoardState()
-    Server(CountingLedger(), shared_state, clock, shared=False).award("amy")
-    other = Server(CountingLedger(), shared_state, clock, shared=False)
+    Server(CountingLedger(), shared_state, clock, store_is_shared=False).award("amy")
+    other = Server(CountingLedger(), shared_state, clock, store_is_shared=False)
     assert other.projector.in_sync
     assert points_on(other.board) == {}
 
@@ -265,7 +267,7 @@ def test_what_is_read_of_a_board_that_lags_is_forgotten_when_the_ledger_answers_
 def test_a_record_that_cannot_be_read_has_the_board_rebuilt(server: Server) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)
-    server.projector.doubt(DamagedBoard("a player's record cannot be read"))
+    server.projector.check_soon(DamagedBoard("a player's record cannot be read"))
     assert epoch_of(server.board) > epoch
     assert server.projector.in_sync
 
@@ -335,7 +337,7 @@ def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_ar
     assert all(one.called for one in waiting)
 
 
-LEDGER = LedgerState(ledger_id="l-1", instance="here", epoch=7, drawn_on="run-1")
+LEDGER = LedgerState(ledger_id="l-1", instance="here", epoch=7, epoch_run="run-1")
 BOARD = BoardState(
     cursor=Cursor(epoch=7, seq=3), position="9", epoch_run="run-1", run="run-1", owner=owner_of(LEDGER), ranked=2, players=2
 )
@@ -352,9 +354,9 @@ BOARD = BoardState(
         (replace(BOARD, run="run-2"), LEDGER, "begin"),
         (BOARD, replace(LEDGER, epoch=6), "rebuild"),
         (BOARD, replace(LEDGER, epoch=8), "rebuild"),
-        (BOARD, replace(LEDGER, epoch=8, drawn_on="run-2"), "refuse"),
-        (BOARD, replace(LEDGER, epoch=8, drawn_on="run-2", followed_s_ago=99), "rebuild"),
-        (replace(BOARD, run="run-3"), replace(LEDGER, epoch=8, drawn_on="run-2"), "rebuild"),
+        (BOARD, replace(LEDGER, epoch=8, epoch_run="run-2"), "refuse"),
+        (BOARD, replace(LEDGER, epoch=8, epoch_run="run-2", followed_s_ago=99), "rebuild"),
+        (replace(BOARD, run="run-3"), replace(LEDGER, epoch=8, epoch_run="run-2"), "rebuild"),
         (replace(BOARD, owner="l-2/here"), LEDGER, "refuse"),
         (replace(BOARD, owner="l-2/here", followed_s_ago=9_999), LEDGER, "refuse"),
         (replace(BOARD, owner="l-1/there"), LEDGER, "refuse"),
@@ -362,7 +364,7 @@ BOARD = BoardState(
     ],
 )
 def test_what_is_done_follows_from_what_both_say(board: BoardState | None, ledger: LedgerState, action: str) -> None:
-    diagnosis = diagnose(board, ledger, shared=True)
+    diagnosis = diagnose(board, ledger, store_is_shared=True)
     assert diagnosis.action == action
     assert bool(diagnosis.reason) == (action != "follow")
 
@@ -374,6 +376,6 @@ def test_whatever_a_board_says_one_of_another_ledger_is_never_followed() -> None
         board = replace(
             BOARD, owner=owner, cursor=Cursor(epoch=epoch, seq=1), run=run, position=position, damage=damage, followed_s_ago=age
         )
-        assert diagnose(board, LEDGER, shared=True).action in ("refuse", "rebuild")
+        assert diagnose(board, LEDGER, store_is_shared=True).action in ("refuse", "rebuild")
         if not owner.startswith("l-1/"):
-            assert diagnose(board, LEDGER, shared=True).action == "refuse"
+            assert diagnose(board, LEDGER, store_is_shared=True).action == "refuse"

@@ -103,7 +103,7 @@ class Harness:
         return result
 
     def drawn(self, *users: str) -> list[int | None]:
-        return [found and found[0] for found in result_of(self.board.drawn(users))]
+        return [found and found[0] for found in result_of(self.board.totals_of(users))]
 
 
 def outcome_of(d: Deferred[SubmitResult]) -> SubmitResult:

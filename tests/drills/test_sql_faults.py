@@ -225,7 +225,7 @@ def test_an_error_of_the_driver_never_reaches_the_asker(dialect: Dialect, tmp_pa
     uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
         ledger.ping,
         lambda: ledger.next_epoch(GLOBAL_BOARD, "run"),
-        lambda: ledger.sign(GLOBAL_BOARD, "run"),
+        lambda: ledger.note_followed(GLOBAL_BOARD, "run"),
         lambda: ledger.state(GLOBAL_BOARD),
         ledger.ranked_count,
         lambda: ledger.top(0, 1),

@@ -125,7 +125,7 @@ def test_the_server_goes_on_where_it_was(url: str) -> None:
     migrate(url)
     store, player_store = open_store(url), open_player_sessions(url)
     state = store.order.state(GLOBAL_BOARD)
-    assert (state.epoch, state.drawn_on) == (57, "")
+    assert (state.epoch, state.epoch_run) == (57, "")
     position = store.order.position()
     used = claim("amy", 100, action=ACTIONS["a1"])
     retried, fresh, is_suspended = store.writes.award([used, claim("amy", 7, milestones=(100, 155)), claim("only-suspended")], [])

@@ -396,14 +396,14 @@ def test_after_a_reset_awards_begin_again_and_old_actions_stay_used(harness: Har
 
 def test_epochs_only_rise_and_begin_at_the_clock(harness: Harness) -> None:
     state = harness.do(harness.ledger.state(GLOBAL_BOARD))
-    assert (state.epoch, state.drawn_on) == (0, "")
+    assert (state.epoch, state.epoch_run) == (0, "")
     harness.do(harness.ledger.ping())
     assert harness.do(harness.ledger.state(GLOBAL_BOARD)).epoch == 0
     first, second = (harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, run)) for run in ("run-1", "run-2"))
     assert 1_790_000_000 < first < second
     harness.do(harness.ledger.ping())
     state = harness.do(harness.ledger.state(GLOBAL_BOARD))
-    assert (state.epoch, state.drawn_on) == (second, "run-2")
+    assert (state.epoch, state.epoch_run) == (second, "run-2")
     assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-3", 9_000_000_000_000)) == 9_000_000_000_001
     assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-2", 5)) == 9_000_000_000_002
     state = harness.do(harness.ledger.state(GLOBAL_BOARD))
@@ -417,13 +417,13 @@ def test_each_board_has_its_own_epochs(harness: Harness) -> None:
     later = harness.do(harness.ledger.next_epoch(beside, "run-2", 9_000_000_000_000))
     assert later == 9_000_000_000_001
     states = [harness.do(harness.ledger.state(board)) for board in (GLOBAL_BOARD, beside)]
-    assert [(state.epoch, state.drawn_on) for state in states] == [(epoch, "run-1"), (later, "run-2")]
+    assert [(state.epoch, state.epoch_run) for state in states] == [(epoch, "run-1"), (later, "run-2")]
 
 
 def test_a_server_signs_for_the_run_of_the_newest_epoch_alone(harness: Harness) -> None:
     harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-1"))
-    harness.do(harness.ledger.sign(GLOBAL_BOARD, "another"))
-    harness.do(harness.ledger.sign(GLOBAL_BOARD, "run-1"))
+    harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "another"))
+    harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "run-1"))
     assert harness.do(harness.ledger.state(GLOBAL_BOARD)).followed_s_ago <= 2
 
 

@@ -124,7 +124,7 @@ def test_an_empty_store_knows_nothing_and_cannot_be_drawn_on(play: Play) -> None
             studio.board.set([standing("ann", 1)]),
             studio.board.page(0, 10),
             studio.board.rank_of("ann"),
-            studio.board.drawn(["ann"]),
+            studio.board.totals_of(["ann"]),
         ):
             with pytest.raises(StaleBoard):
                 await refused
@@ -165,7 +165,7 @@ def test_of_two_standings_of_one_player_in_a_batch_the_newer_stays(play: Play) -
         await studio.board.begin(1)
         step = await studio.board.set([standing("ann", 2, 2), standing("ann", 1, 1), standing("ann", 3, 3)])
         assert [one.applied for one in step.placements] == [True, False, True]
-        assert await studio.board.drawn(["ann"]) == [(3, 3)]
+        assert await studio.board.totals_of(["ann"]) == [(3, 3)]
 
     play(scenario)
 
@@ -186,7 +186,7 @@ def test_a_reset_takes_a_player_off_the_board_for_good_measure(play: Play) -> No
         await studio.board.set([standing("ann", 300), standing("bob", 200)])
         gone = await studio.board.set([standing("ann", 0, 2, None)])
         assert (gone.placements[0].previous_rank, gone.placements[0].rank, gone.total) == (1, None, 1)
-        assert await studio.board.drawn(["ann", "bob", "nobody"]) == [None, (200, 1), None]
+        assert await studio.board.totals_of(["ann", "bob", "nobody"]) == [None, (200, 1), None]
         assert (await studio.board.rank_of("ann")).rank is None
         late = await studio.board.set([standing("ann", 300, 1)])
         assert not late.placements[0].applied, "what was before the reset must not come back"
@@ -353,14 +353,14 @@ async def refused_everywhere(board: Board, epoch: int) -> None:
     ann = standing("ann", 1, 99)
     for refused in (
         board.set([ann]),
-        board.set([ann], mend=True),
+        board.set([ann], overwrite=True),
         board.set([]),
         board.page(0, 10),
         board.read_views([RankRange(offset=0, limit=1), Around(user_id="ann", rows=1)]),
         board.read_views([]),
         board.since(Cursor(epoch=epoch, seq=0), 10),
         board.rank_of("ann"),
-        board.drawn(["ann"]),
+        board.totals_of(["ann"]),
         board.differing([ann]),
     ):
         with pytest.raises(StaleBoard):
@@ -460,11 +460,11 @@ def test_to_mend_sets_the_same_version_again_and_no_older_one(play: Play) -> Non
         await studio.board.set([standing("ann", 999, 3), standing("bob", 200, 2), standing("off", 50, 1)])
         late = [standing("ann", 300, 3), standing("bob", 100, 1), standing("off", 0, 1, None)]
         assert [one.applied for one in (await studio.other.set(late)).placements] == [False, False, False]
-        mended = await studio.other.set(late, mend=True)
+        mended = await studio.other.set(late, overwrite=True)
         assert [(one.applied, one.overtaken) for one in mended.placements] == [(True, True), (False, True), (True, True)]
         assert mended.cursor == Cursor(epoch=1, seq=2)
         assert await ranking(studio.board) == [("ann", 300), ("bob", 200)]
-        again = await studio.other.set([late[0]], mend=True)
+        again = await studio.other.set([late[0]], overwrite=True)
         assert not again.placements[0].overtaken
         assert await ranking(studio.board) == [("ann", 300), ("bob", 200)]
 
@@ -607,7 +607,7 @@ def test_page_place_and_drawn_agree_with_an_oracle(play: Play, batches: list[lis
         for rank, one in enumerate(expected, 1):
             player_rank = await studio.board.rank_of(one.user_id)
             assert (player_rank.rank, player_rank.points) == (rank, one.points)
-        drawn = await studio.board.drawn([one.user_id for one in expected])
+        drawn = await studio.board.totals_of([one.user_id for one in expected])
         assert drawn == [(one.points, one.version) for one in expected]
         assert all(points_of(sort_score(one.points, NOW_MS)) == one.points for one in expected)
 

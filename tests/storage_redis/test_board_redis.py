@@ -68,7 +68,7 @@ def test_the_conveniences_have_the_specifications_names_and_times_to_live(redis_
         redis_server.flush()
         async with linked(redis_server.url) as link:
             receipts = [(award(), Receipt(points=100, total=1250, rank=5, previous_rank=7))]
-            await board_on(link).mark(receipts)  # what is told is done before what is asked next
+            await board_on(link).write_caches(receipts)  # what is told is done before what is asked next
             assert await link.call("GET", f"action:{ACTION_ID}") == b"used"
             assert 3_590 < await link.call("TTL", f"action:{ACTION_ID}") <= 3_600
             cached = await link.call("HGETALL", "user:score:ann")
@@ -84,11 +84,11 @@ def test_a_mark_without_redis_is_nobodys_trouble(own_server: RedisServer) -> Non
         async with linked(own_server.url, meter, deadline_ms=50) as link:
             board = board_on(link)
             own_server.stop()
-            await board.mark([(award(), Receipt(points=1, total=1, rank=None, previous_rank=None))])
+            await board.write_caches([(award(), Receipt(points=1, total=1, rank=None, previous_rank=None))])
             await passed(100)
             own_server.kill()
             await passed(100)
-            await board.mark([(award(), Receipt(points=1, total=1, rank=1, previous_rank=None))])
+            await board.write_caches([(award(), Receipt(points=1, total=1, rank=1, previous_rank=None))])
         assert meter.counts == {}
 
     run(main)

@@ -28,7 +28,7 @@ from tests.storage_redis.redis_server import RedisServer
 from tests.storage_redis.scenes import NOW_MS, CountingMeter, linked, logged, passed, standing, the_reactor, until
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted((ROOT / "scoreboard" / "storage" / "scripts").glob("*.lua"))
+SCRIPTS = sorted((ROOT / "scoreboard" / "storage" / "redis" / "scripts").glob("*.lua"))
 (SETUSER,) = re.findall(r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
 
 
@@ -130,7 +130,7 @@ async def use_everything(link: RedisClient, board: RedisBoard, meter: CountingMe
     await board.since(state.cursor, 10)
     await board.page(0, 10)
     await board.rank_of("ann")
-    await board.drawn(["ann"])
+    await board.totals_of(["ann"])
     link.tell(script("write_caches"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
     rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(lambda: NOW_MS), the_reactor(), meter, deadline_ms=1_000)
     sliding = Limit(name="sliding", quota=10, window_ms=1_000)

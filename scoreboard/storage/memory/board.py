@@ -42,13 +42,13 @@ class SharedBoardState:
         self.owner = ""
         self.damage = ""
         self.followed_s_ago = 0
-        self.hang({})
+        self.replace_all({})
 
     def restart(self) -> None:
         """Go on with what is drawn, as a Redis that was restarted."""
         self.run = secrets.token_hex(20)
 
-    def hang(self, standings: dict[str, Standing]) -> None:
+    def replace_all(self, standings: dict[str, Standing]) -> None:
         """Show these players, on the board or not, and nobody else."""
         self.standings = standings
         self.rank()
@@ -86,13 +86,13 @@ class MemoryBoard(Board):
         self._now_ms = now_ms
 
     @override
-    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+    async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
         shared_state, cursor = self.shared_state, self._cursor()
         self._writable()
         before, there, applied, overtaken = shared_state.ranks, dict(shared_state.standings), [], []
         for one in standings:
             drawn, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
-            applied.append(drawn is None or one.version > drawn.version or (mend and one.version == drawn.version))
+            applied.append(drawn is None or one.version > drawn.version or (overwrite and one.version == drawn.version))
             first = there.get(one.user_id)
             overtaken.append(
                 first is not None and (first.version > one.version or (first.version == one.version and first != plain))
@@ -168,7 +168,7 @@ class MemoryBoard(Board):
             raise StaleBoard("another board was put in its place meanwhile")
         if there is not None and self.shared_state.owner not in (self.owner, seen_owner):
             raise StaleBoard("another board was put in its place meanwhile")
-        self.shared_state.hang(drawn)
+        self.shared_state.replace_all(drawn)
         self.shared_state.position, self.shared_state.owner, self.shared_state.damage, self.shared_state.followed_s_ago = (
             position,
             self.owner,
@@ -219,7 +219,7 @@ class MemoryBoard(Board):
         return PlayerRank(cursor=cursor, total=total, points=one.points, rank=rank, updated_at_ms=one.updated_at_ms)
 
     @override
-    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+    async def totals_of(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         self._cursor()
         found = [self.shared_state.standings[user_id] if user_id in self.shared_state.ranks else None for user_id in user_ids]
         return [None if one is None else (one.points, one.version) for one in found]
@@ -241,7 +241,7 @@ class MemoryBoard(Board):
         return bool(life_ms) and self.shared_state.locks.setdefault(what, self) is self
 
     @override
-    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+    async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         self.marked += receipts
 
     @override

@@ -173,25 +173,25 @@ class MemoryLedger(FaultInjection, Ledger):
     @override
     async def state(self, board: BoardDefinition) -> LedgerState:
         await self._wait_or_fail()
-        epoch, drawn_on = self._epochs.get(board, (0, ""))
+        epoch, epoch_run = self._epochs.get(board, (0, ""))
         return LedgerState(
             ledger_id=self.ledger_id,
             instance=self.instance,
             epoch=epoch,
-            drawn_on=drawn_on,
+            epoch_run=epoch_run,
             followed_s_ago=self.followed_s_ago,
         )
 
     @override
-    async def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
+    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
         await self._wait_or_fail()
         before, _ = self._epochs.get(board, (0, ""))
         epoch = max(before + 1, above + 1, self._clock_ms())
-        self._epochs[board] = epoch, drawn_on
+        self._epochs[board] = epoch, run
         return epoch
 
     @override
-    async def sign(self, board: BoardDefinition, drawn_on: str) -> None:
+    async def note_followed(self, board: BoardDefinition, run: str) -> None:
         await self._wait_or_fail()
 
     @override

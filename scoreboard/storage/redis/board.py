@@ -3,7 +3,7 @@
 ``leaderboard:global`` ranks (member = user id, score = `standings.weight`). ``{leaderboard:global}:players`` holds
 ``<version>|<record>`` for each player ever drawn, ``{leaderboard:global}:state`` epoch, seq, position and origin; their names put
 them in the ranking's cluster slot. The state also says whose board it is and how many players it has: what another ledger drew,
-and what has lost a key, is not taken for ours (`scripts/drawn.lua`). Every change is told on ``{leaderboard:global}:changes``,
+and what has lost a key, is not taken for ours (`scripts/readable.lua`). Every change is told on ``{leaderboard:global}:changes``,
 who made it first, and the last 1,024 of the epoch are kept in ``{leaderboard:global}:history``, one entry for each seq.
 
 A set is one step of the board: each standing's previous rank is that before the step, its rank that after the whole step. So
@@ -36,10 +36,10 @@ from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.board_records import (
     digest_of,
     read_changes,
-    read_drawn,
     read_rank,
     read_row,
     read_steps,
+    read_total,
     read_version,
     sort_score_of,
     written_news,
@@ -50,8 +50,8 @@ from scoreboard.storage.redis.board_records import (
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
 
-_SET, _READ_VIEWS, _RANKS = script("drawn", "set"), script("drawn", "read_views"), script("drawn", "ranks")
-_SINCE, _DIGEST, _STATE_OF = script("drawn", "since"), script("drawn", "digest"), script("state")
+_SET, _READ_VIEWS, _RANKS = script("readable", "set"), script("readable", "read_views"), script("readable", "ranks")
+_SINCE, _DIGEST, _STATE_OF = script("readable", "since"), script("readable", "digest"), script("state")
 _BEGIN, _ADVANCE, _SWAP_IN, _WRITE_CACHES = script("begin"), script("advance"), script("swap_in"), script("write_caches")
 _LOCK = script("lock")
 
@@ -68,10 +68,10 @@ _RANKS_PER_CALL_MAX: Final = 256
 _UNUSED_LIFE_S: Final = 600
 #: Each is for as many players as a call takes. All together take some 15 ms to write: at most that is drawn in a turn of the
 #: reactor, and so much in each turn when readers keep it busy.
-_DRAWS_UNDER_WAY_MAX: Final = 8
+_WRITES_UNDER_WAY_MAX: Final = 8
 _SOURCE_LENGTH: Final = 16
 #: What is drawn aside may take longer than a call that somebody waits for.
-_DRAW_MS_MAX: Final = 3_000
+_WRITE_MS_MAX: Final = 3_000
 
 
 class RedisBoard(Board):
@@ -92,14 +92,14 @@ class RedisBoard(Board):
         self._now_ms = now_ms
         self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
         self._published_by_us = self._source.encode()
-        self._asking: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(reactor, self._ask_ranks, _RANKS_PER_CALL_MAX)
+        self._rank_calls: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(reactor, self._ask_ranks, _RANKS_PER_CALL_MAX)
 
     @override
-    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
+    async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
         """One script call for up to 512 standings."""
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Argument] = [self._changes, self._source, int(mend), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
+            arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
             cursor, total, rest = await self._ask(_SET, self._step_keys, arguments)
@@ -115,7 +115,7 @@ class RedisBoard(Board):
         reply = await self._client.run(_STATE_OF, self._board_keys, [])
         if not reply:
             return None
-        epoch, seq, position, origin, owner, said_ranked, ranked, said_players, players, followed_s_ago = reply
+        epoch, seq, position, origin, owner, expected_ranked, ranked, expected_players, players, followed_s_ago = reply
         readable = epoch.isdigit() and seq.isdigit() and int(epoch) < _EPOCHS_END
         return BoardState(
             cursor=Cursor(epoch=int(epoch), seq=int(seq)) if readable else Cursor(epoch=0, seq=0),
@@ -126,8 +126,8 @@ class RedisBoard(Board):
             ranked=max(0, ranked),
             players=max(0, players),
             damage=(
-                _damage(said_ranked, ranked, "ranked")
-                or _damage(said_players, players, "known")
+                _damage(expected_ranked, ranked, "ranked")
+                or _damage(expected_players, players, "known")
                 or ("" if readable else "its epoch or seq cannot be read")
             ),
             followed_s_ago=max(0, followed_s_ago),
@@ -156,8 +156,8 @@ class RedisBoard(Board):
         under_way: deque[Deferred[Any]] = deque()
         async for page in standings:
             for some in _cut(page):
-                under_way.append(self._draw(new, some))
-                if len(under_way) > _DRAWS_UNDER_WAY_MAX:
+                under_way.append(self._write_aside(new, some))
+                if len(under_way) > _WRITES_UNDER_WAY_MAX:
                     added.append(_added(await under_way.popleft()))
         added += [_added(await answers) for answers in under_way]
         ranked, players = sum(one[0] for one in added), sum(one[1] for one in added)
@@ -196,16 +196,16 @@ class RedisBoard(Board):
     @override
     async def rank_of(self, user_id: str) -> PlayerRank:
         player_rank: Deferred[PlayerRank] = Deferred()
-        self._asking.add((user_id, player_rank))
+        self._rank_calls.add((user_id, player_rank))
         return await player_rank
 
     @override
-    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+    async def totals_of(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
             _, _, rest = await self._ask(_RANKS, self._board_keys, some)
             triples = iter(rest)
-            found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
+            found += [read_total(*one) for one in zip(triples, triples, triples, strict=True)]
         return found
 
     @override
@@ -231,7 +231,7 @@ class RedisBoard(Board):
         return bool(await self._client.run(_LOCK, [key], [self._source, life_ms]))
 
     @override
-    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+    async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         keys: list[str] = []
         arguments: list[Argument] = []
         for award, receipt in receipts:
@@ -260,7 +260,7 @@ class RedisBoard(Board):
         rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
-    def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
+    def _write_aside(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
         ranked: list[Argument] = []
         values: list[Argument] = []
         for one in some:
@@ -270,7 +270,7 @@ class RedisBoard(Board):
         commands: list[tuple[Argument, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
         if ranked:
             commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
-        return DeferredList([self._client.call(*words, deadline_ms=_DRAW_MS_MAX) for words in commands], consumeErrors=True)
+        return DeferredList([self._client.call(*words, deadline_ms=_WRITE_MS_MAX) for words in commands], consumeErrors=True)
 
     def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Deferred[Any]:
         """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
@@ -285,17 +285,17 @@ class RedisBoard(Board):
     async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Cursor, int, list[Any]]:
         return _opened(await self._run(what, keys, arguments))
 
-    def _ask_ranks(self, asking: list[tuple[str, Deferred[PlayerRank]]]) -> Deferred[Any]:
-        answer = self._run(_RANKS, self._board_keys, [user_id for user_id, _ in asking])
+    def _ask_ranks(self, calls: list[tuple[str, Deferred[PlayerRank]]]) -> Deferred[Any]:
+        answer = self._run(_RANKS, self._board_keys, [user_id for user_id, _ in calls])
 
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
             triples = iter(rest)
-            for (_, player_rank), found in zip(asking, zip(triples, triples, triples, strict=True), strict=True):
+            for (_, player_rank), found in zip(calls, zip(triples, triples, triples, strict=True), strict=True):
                 player_rank.callback(read_rank(cursor, total, *found))
 
         def failed(failure: Failure) -> None:
-            for _, player_rank in asking:
+            for _, player_rank in calls:
                 if not player_rank.called:
                     player_rank.errback(failure)
 
@@ -316,11 +316,11 @@ def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield whole[at : at + _STANDINGS_PER_CALL_MAX]
 
 
-def _damage(said: int, found: int, of_players: str) -> str:
+def _damage(expected: int, found: int, of_players: str) -> str:
     """What is wrong with a number of players, "" when nothing is."""
-    if said == found:
+    if expected == found:
         return ""
-    return f"{max(0, found):,} players are {of_players} there, and it should be {max(0, said):,}"
+    return f"{max(0, found):,} players are {of_players} there, and it should be {max(0, expected):,}"
 
 
 def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:

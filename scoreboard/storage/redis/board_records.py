@@ -138,7 +138,7 @@ def read_rank(cursor: Cursor, total: int, rank: int, written_score: bytes | None
     )
 
 
-def read_drawn(_rank: int, written_score: bytes | None, value: bytes | None) -> tuple[int, int] | None:
+def read_total(_rank: int, written_score: bytes | None, value: bytes | None) -> tuple[int, int] | None:
     """(points, version), or None for who is not on the board."""
     if written_score is None or value is None:
         return None

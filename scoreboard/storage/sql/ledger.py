@@ -83,12 +83,12 @@ class SqlLedger(Ledger):
         return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 
     @override
-    async def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
-        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(board, drawn_on, above))
+    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(board, run, above))
 
     @override
-    async def sign(self, board: BoardDefinition, drawn_on: str) -> None:
-        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.sign(board, drawn_on))
+    async def note_followed(self, board: BoardDefinition, run: str) -> None:
+        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.note_followed(board, run))
 
     @override
     async def ping(self) -> None:

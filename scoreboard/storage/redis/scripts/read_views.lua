@@ -1,10 +1,10 @@
 -- Stretches of the board at one moment. KEYS: the ranking, the players, the state.
 -- ARGV: owner; for each stretch 'at', offset, limit or 'around', user id, rows above and below.
 -- Reply: epoch, seq, players on the board; then for each stretch an array: how many rows are above it, and for each row user id,
--- weight, value. Around who is not on the board there is nothing. Empty as in drawn.lua.
+-- weight, value. Around who is not on the board there is nothing. Empty as in readable.lua.
 
 local ranking, players, state = KEYS[1], KEYS[2], KEYS[3]
-local now = drawn()
+local now = readable()
 if not now then return {} end
 
 local function stretch(first, last)

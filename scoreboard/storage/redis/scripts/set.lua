@@ -5,14 +5,14 @@
 -- each standing: user id, version, weight ('' = not on the board), record, news ('' = none) that are only told. The weight's text
 -- goes to ZADD as it came: Lua never sees it as a number.
 -- Reply: epoch, seq, players on the board; then for each standing: rank after the step, rank before it (0 = not on the board), 1 if
--- it was applied, 1 if the board had a newer version of the player or another record of this one. Empty as in drawn.lua.
+-- it was applied, 1 if the board had a newer version of the player or another record of this one. Empty as in readable.lua.
 --
 -- A player's value is "<version>|<record>". A standing is applied if its version is newer than the one drawn.
 -- The history has one entry for each seq of the epoch, the newest last; it is cut now and then, not each time.
 
 local ranking, players, state = KEYS[1], KEYS[2], KEYS[3]
 local HEAD, WIDTH = 6, 5
-local now = drawn()
+local now = readable()
 if not now then return {} end
 
 local function rank(user)
@@ -28,11 +28,11 @@ local newest, before, applied, ahead, some = {}, {}, {}, {}, false
 for i = 1, count do
   local at = HEAD + (i - 1) * WIDTH
   local user, version = users[i], tonumber(ARGV[at + 2])
-  local drawn_version = values[i] and tonumber(string.match(values[i], '^(%d+)|')) or -1
-  local known = newest[user] or drawn_version
+  local written_version = values[i] and tonumber(string.match(values[i], '^(%d+)|')) or -1
+  local known = newest[user] or written_version
   before[i] = rank(user)
   applied[i] = version > known or (ARGV[4] == '1' and version == known)
-  ahead[i] = drawn_version > version or (drawn_version == version and values[i] ~= ARGV[at + 2] .. '|' .. ARGV[at + 4])
+  ahead[i] = written_version > version or (written_version == version and values[i] ~= ARGV[at + 2] .. '|' .. ARGV[at + 4])
   if applied[i] then newest[user], some = version, true end
 end
 

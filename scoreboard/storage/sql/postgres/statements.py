@@ -156,6 +156,6 @@ NEXT_EPOCH: Final = next_epoch_statement(
     clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
     greatest="greatest",
     board_id="$1::json ->> 'board_id'",
-    drawn_on="$1::json ->> 'drawn_on'",
+    run="$1::json ->> 'run'",
     above="($1::json ->> 'above')::bigint",
 )

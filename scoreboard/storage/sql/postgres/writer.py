@@ -87,8 +87,8 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
         return ResetResult(standings=reset_standings(rows, order), held=held)
 
     @override
-    def next_epoch(self, board: BoardDefinition, drawn_on: str, above: int = 0) -> int:
-        return int(self._alone(NEXT_EPOCH, epoch_parameter(board, drawn_on, above)))
+    def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+        return int(self._alone(NEXT_EPOCH, epoch_parameter(board, run, above)))
 
     @override
     def probe(self) -> None:

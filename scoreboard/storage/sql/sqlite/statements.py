@@ -120,6 +120,6 @@ NEXT_EPOCH: Final = next_epoch_statement(
     clock_ms="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     greatest="max",
     board_id="json_extract(?1, '$.board_id')",
-    drawn_on="json_extract(?1, '$.drawn_on')",
+    run="json_extract(?1, '$.run')",
     above="json_extract(?1, '$.above')",
 )

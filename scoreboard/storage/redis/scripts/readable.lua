@@ -3,7 +3,7 @@
 -- The state says whose board it is and how many players it has. What another ledger drew, and what has lost a part (a key that was
 -- evicted, deleted or has another type), is not read and not set: `drawn` is nil then. Else {epoch, seq, players on the board, players known}.
 
-local function drawn()
+local function readable()
   local there = redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'owner', 'ranked', 'players')
   if not there[1] or there[3] ~= ARGV[1] then return nil end
   local ranked, players = redis.call('ZCARD', KEYS[1]), redis.call('HLEN', KEYS[2])
