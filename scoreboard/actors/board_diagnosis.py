@@ -1,7 +1,7 @@
-"""Board diagnosis: from what the board and the ledger say of themselves to what must be done. Pure.
+"""Board diagnosis: decides from the states of board and ledger what must be done. Pure.
 
-What cannot belong together is recognised by identity: the board names its owner (a ledger and where it lies), the ledger names
-the run of the Redis that its newest epoch was begun on.
+The board names its owner (a ledger and the place of this copy), and the ledger names the run of the Redis on which its newest
+epoch began. So a board and a ledger that do not belong together are recognised.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from scoreboard.domain.board_state import BoardState
 from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.value import Value
 
-#: After so long without a sign of life, whoever drew elsewhere is taken to have gone. Signs come every two seconds.
+#: The owner of a board has gone if no server has followed it for so long. A server that runs follows every two seconds.
 SILENT_S_MAX: Final = 4
-#: Signs in the ledger come every ten seconds.
+#: The same for servers that follow the ledger on another Redis, which the ledger notes every ten seconds.
 ELSEWHERE_SILENT_S_MAX: Final = 25
 
 
 class Diagnosis(Value, frozen=True, kw_only=True):
-    """``follow``: draw what changed. ``begin``: a new epoch first. ``rebuild``: from nothing. ``refuse``: neither read nor draw.
+    """What must be done.
 
-    ``reason`` is a sentence for the operator, "" to follow; ``kind`` says as much of a refusal as strangers may know.
+    ``follow``: set what changed. ``begin``: begin a new epoch first. ``rebuild``: make the board anew. ``refuse``: neither read
+    nor set it. ``reason`` is a sentence for the operator, "" to follow. ``kind`` is what anyone may read of a refusal.
     """
 
     action: Literal["follow", "begin", "rebuild", "refuse"]
@@ -33,12 +34,12 @@ FOLLOW: Final = Diagnosis(action="follow")
 
 
 def owner_of(ledger: LedgerState) -> str:
-    """How a board names the ledger that it was drawn from: its id, and where this copy lies."""
+    """The owner of a board that is made from this ledger: the id of the ledger and the place of this copy."""
     return f"{ledger.ledger_id}/{ledger.instance}"
 
 
 def diagnose(board: BoardState | None, ledger: LedgerState, *, store_is_shared: bool) -> Diagnosis:
-    """What to do. ``store_is_shared``: other ledgers may draw in this Redis, too (it is not the server's own)."""
+    """What to do. ``store_is_shared`` says that other ledgers may have boards in this Redis: it is not the server's own."""
     if board is None:
         return _rebuild("nothing is drawn")
     if board.owner != owner_of(ledger):

@@ -1,4 +1,4 @@
-"""Drawing: standings onto the board, and the changes since a position of the ledger's order of commits."""
+"""Board writer: sets standings on the board, one batch or all that changed since a position in the order of commits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
 class BoardWriter:
-    """``hear`` is called with every cursor reached and every player's change that was drawn."""
+    """``on_changes`` is called with each cursor that the board reaches and with the changes of players that were set."""
 
     def __init__(self, *, ledger: Ledger, board: Board, clock: IReactorTime, on_changes: OnChanges) -> None:
         self._ledger = ledger
@@ -31,22 +31,22 @@ class BoardWriter:
         self._clock = clock
         self._on_changes = on_changes
         self._epoch = 0
-        #: What is known to be drawn in this epoch, by user: spares setting it again.
+        #: The version of each player that was set in this epoch, by user id: it need not be set again.
         self._written_versions: dict[str, int] = {}
 
     @property
     def epoch(self) -> int:
-        """The epoch that was drawn in last."""
+        """The epoch of the last write."""
         return self._epoch
 
     def enter(self, epoch: int) -> None:
-        """What was drawn in an earlier epoch may not be in this one."""
+        """Write in this epoch from now on. What was set in an earlier epoch may be missing from it."""
         if epoch != self._epoch:
             self._epoch = epoch
             self._written_versions.clear()
 
     async def write(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
-        """Set standings, and tell what changed. Raises StoreUnavailable or StaleBoard."""
+        """Set standings and report the changes. Raises StoreUnavailable or StaleBoard."""
         projection = await self._board.set(standings, overwrite=overwrite)
         self.enter(projection.cursor.epoch)
         if len(self._written_versions) > WRITTEN_VERSIONS_MAX:
@@ -60,9 +60,9 @@ class BoardWriter:
         return projection
 
     async def follow(self, epoch: int, position: str) -> str:
-        """Draw whose totals changed since a position; the position up to which all is drawn now, noted on the board.
+        """Set all totals that changed since a position. Returns the position that the board has then, and notes it there.
 
-        Raises LedgerWentBack, and StaleBoard when another epoch has begun: what was drawn may not be in that one.
+        Raises LedgerWentBack, and StaleBoard if another epoch has begun, from which some of these totals may be missing.
         """
         reached, after = await self._ledger.position(), ""
         while True:
@@ -74,6 +74,6 @@ class BoardWriter:
             if not after:
                 break
             await deferLater(self._clock, 0)
-        # If we stop here, the next to follow begins at the old position and sets the same standings again.
+        # If we stop here, the server that follows next begins at the old position and sets the same standings again.
         await self._board.advance(epoch, reached)
         return reached

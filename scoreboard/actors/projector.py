@@ -1,12 +1,12 @@
-"""Projector: draws the ledger on the board, and rebuilds the board whenever the two may differ.
+"""Projector: sets the ledger's totals on the board, and rebuilds the board whenever the two may differ.
 
-States: *lagging* (awards are answered without ranks) and *in sync* (each batch is drawn as it is committed). It starts lagging.
-`catch_up` leads to in sync: `board_diagnosis.diagnose` says whether to follow, to begin a new epoch first, to rebuild, or to keep
-away from a board that is not ours. To follow is to draw whose totals changed since the board's position in the ledger's order of
-commits, and then to note the new position; so what any process committed and did not live to draw is drawn within two seconds.
+It has two states. *Lagging*: awards are answered without ranks. *In sync*: the totals of each batch are set when it is committed.
+It starts lagging. `catch_up` leads to in sync: `board_diagnosis.diagnose` decides whether to follow, to begin a new epoch first,
+to rebuild, or to refuse a board that is not ours. To follow is to set the totals that changed since the board's position in the
+ledger's order of commits, and then to note the new position. So what any process committed is on the board within two seconds.
 
-Setting is idempotent (docs/architecture.md), so repeats are harmless. Any failure to draw leads back to lagging. If we stop
-between a commit and its drawing, the position is before the commit, and whichever process follows next draws it.
+To set a total twice changes nothing (docs/architecture.md). Any failure leads back to lagging. If we stop between a commit and
+the board, the position is before the commit, and the process that follows next sets its totals.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from scoreboard.domain.judgement import Award, standings_of, unplaced
 from scoreboard.domain.standings import Standing
 from scoreboard.failpoints import Failpoint, no_failpoint
 
-#: How often the board is asked for its state, and how many of those times the ledger is followed as well.
+#: How often the board's state is read. Every second time the ledger is followed as well.
 POLL_S: Final = 1.0
 POLLS_PER_FOLLOW: Final = 2
-#: How often the ledger is given a sign that its board is drawn here.
+#: How often the ledger notes that a server follows it on this run of Redis.
 NOTE_FOLLOWED_S: Final = 10.0
-#: Retry while lagging; a reconnect of the store asks for it at once as well.
+#: How soon a lagging projector tries again. A reconnect of the store makes it try at once as well.
 RETRY_S: Final = 0.5
-#: How long after LAGGING_S_MAX what was read until then is forgotten: later than the moment itself by any clock.
+#: The ranking forgets its reads so long after LAGGING_S_MAX: later than that moment, however exact the timer is.
 FORGET_S: Final = 0.05
-#: The same trouble is said again after so long.
+#: The same trouble is logged again after so long.
 LOG_AGAIN_S: Final = 60.0
 REBUILD_LOCK_MS: Final = 5_000
 BEGIN_LOCK_MS: Final = 1_000
@@ -54,7 +54,7 @@ _FAULT: Final = "a fault of the server; the log has its traceback"
 
 
 class BoardRefused(Exception):
-    """The board is not ours to read or draw; the text says why to the operator, ``kind`` to everyone."""
+    """The board may not be read or set by this server. The text tells the operator why; ``kind`` is what anyone may read."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         super().__init__(diagnosis.reason)
@@ -62,7 +62,7 @@ class BoardRefused(Exception):
 
 
 def _no_listener() -> None:
-    """No reader remembers anything that would have to be forgotten."""
+    """Do nothing: no ranking keeps reads."""
 
 
 class Projector:
@@ -106,7 +106,7 @@ class Projector:
         self._must_rebuild = ""
         self._writer = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=on_changes)
         self._retrying: IDelayedCall | None = None
-        #: When what was read of the board before it began to lag is not given any more.
+        #: The timer after which the ranking forgets what it read before the board began to lag.
         self._forgetting: IDelayedCall | None = None
         self._logged = ""
         self._loop = Loop("projector", self._poll, POLL_S, clock=clock, meter=meter, on_failure=self._note_fault)
@@ -118,7 +118,7 @@ class Projector:
 
     @property
     def lagging_s(self) -> float:
-        """For how long the board has not followed the ledger."""
+        """For how many seconds the board has not followed the ledger; 0.0 while it does."""
         return 0.0 if self._lagging_since_s is None else self._clock.seconds() - self._lagging_since_s
 
     @property
@@ -129,12 +129,12 @@ class Projector:
         return self._refused or "The board does not follow the ledger; reads come from the ledger"
 
     async def start(self) -> None:
-        """Begin to catch up and to follow; nothing is waited for."""
+        """Begin to catch up and to follow. Waits for no store."""
         self._forget_reads_later()
         self._loop.start(now=True)
 
     async def stop(self) -> None:
-        """Stop following; a catch-up under way is waited for."""
+        """Stop following, and wait for the end of a catch-up that is under way."""
         self._loop.stop()
         if self._retrying is not None:
             self._retrying.cancel()
@@ -144,7 +144,7 @@ class Projector:
             await _joined(self._catching_up)
 
     async def project(self, awards: Sequence[Award]) -> dict[str, Receipt]:
-        """Draw a committed batch: a receipt with ranks by action id, or nothing when the board cannot be drawn now."""
+        """Set the totals of a committed batch. Returns receipts with ranks by action id; none if the board cannot be set now."""
         if not self.in_sync:
             self._note_ledger_ahead()
             return {}
@@ -165,9 +165,9 @@ class Projector:
         return {award.claim.grant.action_id: receipt for award, receipt in receipts}
 
     async def catch_up(self) -> None:
-        """Bring the board in sync with the ledger. An unreachable store is tried again soon. Only a fault of ours raises.
+        """Bring the board in sync with the ledger. A store that does not answer is tried again soon; only a fault of ours raises.
 
-        Callers that come while one is under way wait for it, and it runs once more for their sake.
+        A call while another is under way waits for that one, which then runs once more.
         """
         if self._catching_up is not None:
             self._again = True
@@ -191,18 +191,18 @@ class Projector:
             done.callback(None)
 
     def check_soon(self, trouble: StaleBoard | None = None) -> None:
-        """A reader found the board lost, damaged or not ours: look at once instead of within a second."""
+        """Check the board now, not within a second: a reader found it lost, damaged or not ours."""
         if isinstance(trouble, DamagedBoard):
             self._must_rebuild = str(trouble)
         if self.in_sync and self._catching_up is None:
             self.catch_up_soon()
 
     def catch_up_soon(self) -> None:
-        """Begin to catch up, and do not wait for it."""
+        """Begin to catch up, without waiting for its end."""
         run_in_background("projector", self.catch_up(), self._meter)
 
     async def rebuild_because(self, reason: str) -> None:
-        """Rebuild the board, whatever it says of itself."""
+        """Rebuild the board, whatever its state says."""
         self._must_rebuild = reason
         await self.catch_up()
 
@@ -219,7 +219,7 @@ class Projector:
             case "rebuild":
                 await self._rebuild(board, diagnosis.reason)
             case "begin":
-                assert board is not None, "an epoch begins on what is drawn"
+                assert board is not None, "an epoch begins on a board"
                 await self._begin(board.run)
         if diagnosis.action != "follow":
             board = await self._board.state()
@@ -232,10 +232,10 @@ class Projector:
             self._must_rebuild, self._again = f"the ledger went back: {proof}", True
 
     async def _begin(self, run: str) -> None:
-        """Begin a new epoch on a run of Redis, which must take writes before SQL names it the newest's.
+        """Begin a new epoch on a run of Redis. The lock shows that this run takes writes, before SQL names it as the newest.
 
-        After a failover the old master answers for a moment as a replica of the new one. A server that is still connected to it
-        would take an epoch for its run, and no server could draw until that run had been silent for long.
+        After a failover the old master answers for a moment as a replica of the new one. Without the lock a server that is still
+        connected to it would begin an epoch on its run, and no server could set the board until that run was long silent.
         """
         if not await self._board.lock("begin", BEGIN_LOCK_MS):
             raise StaleBoard("another server begins an epoch")
@@ -247,7 +247,7 @@ class Projector:
         self._writer.enter(epoch)
         position = await self._writer.follow(epoch, board.position)
         if not self.in_sync:
-            # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
+            # From here on `project` sets new batches. What was committed before that is set by following once more.
             self._in_sync()
             await self._writer.follow(epoch, position)
         self._on_changes(board.cursor, ())
@@ -257,7 +257,7 @@ class Projector:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
             raise StaleBoard(f"another server rebuilds the board: {reason}")
         self._lag()
-        if board is None and not self._has_followed:  # the first start with this Redis: as it should be
+        if board is None and not self._has_followed:  # usual at the first start with this Redis
             self._log.info("the board is drawn: {reason} yet", reason=reason)
         else:
             self._log_trouble(f"it is being rebuilt, because {reason}")
@@ -283,14 +283,14 @@ class Projector:
             await self._ledger.note_followed(self._board.definition, run)
 
     async def overwrite(self, standings: Sequence[Standing]) -> None:
-        """Draw what the board should have of these players, also where it has another total of the same version."""
+        """Set what the board should have of these players, also where it has another total of the same version."""
         await self._writer.write(standings, overwrite=True)
 
     async def compare(self, user_ids: Sequence[str]) -> None:
-        """The board seems to be ahead of the ledger. Either another process drew a later award, or the ledger went back."""
-        drawn = await self._board.totals_of(user_ids)
+        """Rebuild a board that is ahead of the ledger, unless another process has only set a later award."""
+        totals = await self._board.totals_of(user_ids)
         accounts = {one.user_id: one for one in await self._ledger.accounts_of(user_ids)}
-        for user_id, there in zip(user_ids, drawn, strict=True):
+        for user_id, there in zip(user_ids, totals, strict=True):
             account = accounts.get(user_id)
             if there is not None and (account is None or there[1] > account.version or _contradicts(there, account)):
                 self._meter.count("ledger_went_back_total")
@@ -316,7 +316,7 @@ class Projector:
         self._meter.gauge("board_in_sync", 0)
 
     def _forget_reads_later(self) -> None:
-        """Once readers are answered from the ledger they must not find what was read of the board before."""
+        """Once the ledger answers reads, the ranking must not return what it read from the board before."""
         self._forgetting = self._clock.callLater(LAGGING_S_MAX + FORGET_S, self._forget_reads)
 
     def _forget_reads(self) -> None:
@@ -329,7 +329,7 @@ class Projector:
             self._forgetting = None
 
     def _fall_behind(self, trouble: str, refused: str = "") -> None:
-        """``refused`` is the kind of the trouble for everyone, if the board is not ours."""
+        """Begin to lag. ``refused`` is what anyone may read of the trouble, if the board is not ours."""
         self._lag()
         self._refused = refused
         if refused:
@@ -339,7 +339,7 @@ class Projector:
             self._retrying = self._clock.callLater(RETRY_S, self._retry)
 
     def _log_trouble(self, text: str, error: bool = False) -> None:
-        """Say it once; the same again only after a minute."""
+        """Log a trouble once, and the same again only after a minute."""
         now_s = self._clock.seconds()
         if text != self._logged or now_s - self._logged_s >= LOG_AGAIN_S:
             self._logged, self._logged_s = text, now_s
@@ -364,7 +364,7 @@ class Projector:
         self._note_ledger_ahead()
 
     async def _poll_board(self) -> None:
-        """Notice within a second that the board was lost, damaged or replaced, or that news of it did not reach us."""
+        """Notice that the board was lost, damaged or replaced, or that changes by other processes did not reach us."""
         try:
             board = await self._board.state()
         except (StoreUnavailable, StaleBoard) as trouble:
@@ -377,12 +377,13 @@ class Projector:
             self._on_changes(board.cursor, ())
 
 
-def _contradicts(drawn: tuple[int, int], account: Standing) -> bool:
-    return drawn[1] == account.version and drawn[0] != account.points
+def _contradicts(total: tuple[int, int], account: Standing) -> bool:
+    points, version = total
+    return version == account.version and points != account.points
 
 
 def _receipt(award: Award, placement: Placement) -> Receipt:
-    if placement.rank is None:  # taken off the board (a reset) between the commit and the drawing
+    if placement.rank is None:  # a reset took the player off the board after the commit
         return unplaced(award)
     return Receipt(
         points=award.points,
@@ -393,7 +394,7 @@ def _receipt(award: Award, placement: Placement) -> Receipt:
 
 
 async def _joined(under_way: Deferred[None]) -> None:
-    """Wait for what someone else began, without taking its result away."""
+    """Wait for the end of work that another call began, which other callers may wait for as well."""
     mine: Deferred[None] = Deferred()
     under_way.chainDeferred(mine)
     await mine

@@ -91,8 +91,12 @@ class FaultyPlayerStore(MemoryPlayerStore):
 class RebuildingLedger(MemoryLedger):
     """A ledger that does not end a rebuild."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.never: Deferred[str] = Deferred()  # kept here, so that the coroutine that waits for it is not collected
+
     async def position(self) -> str:
-        return await Deferred()
+        return await self.never
 
 
 class FaultyLockBoard(MemoryBoard):
