@@ -1,9 +1,9 @@
-"""The ranking: what the board says, remembered while nothing changed.
+"""Ranking: the read cache of a board.
 
-Everything here is kept for one cursor; when a newer one is heard of, or an award could not be drawn, all of it is
-forgotten. Askers of the same thing share one question to the store. When the store cannot be asked, or has not followed the
-ledger for two seconds, the ledger answers (``degraded``), and that is remembered for a moment only, since the cursor stands
-still meanwhile.
+All that it keeps was read at one cursor. It forgets all of it when it learns of a newer cursor, and when an award could not be
+set on the board. Callers of the same read share one call of the store. When the store does not answer, or has not followed the
+ledger for two seconds, the ledger answers (``degraded``). Such an answer is kept for a moment only, because the cursor does not
+change meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from twisted.internet.interfaces import IReactorTime
+from typing_extensions import override
 
+from scoreboard import boundaries
 from scoreboard.actors.degraded_reads import DegradedReads
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
@@ -24,17 +26,21 @@ from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 PAGES_MAX = 256
 RANKS_MAX = 10_000
-#: Each may hold some hundred changes.
+#: A history may hold some hundred changes.
 HISTORIES_MAX = 32
 DEGRADED_S = 0.25
-#: A board that has not followed the ledger for so long is not given as the present one.
+#: A board that has not followed the ledger for so long is not read.
 LAGGING_S_MAX = 2.0
 
 NOWHERE = Cursor(epoch=0, seq=0)
 
 
-class Ranking:
-    """Implements boundaries.Ranking."""
+class Ranking(boundaries.Ranking):
+    """Ranking of one board.
+
+    ``lagging_s`` says for how many seconds the board has not followed the ledger. ``on_stale`` is called when a read finds that
+    the board cannot be used.
+    """
 
     def __init__(
         self,
@@ -58,23 +64,23 @@ class Ranking:
         self._histories: SingleFlightCache[tuple[Cursor, int], History] = SingleFlightCache(clock, HISTORIES_MAX, _life_s)
 
     @property
+    @override
     def cursor(self) -> Cursor:
-        """The newest state that this process has heard of."""
         return self._cursor
 
     @property
+    @override
     def ledger_ahead_count(self) -> int:
-        """How often the ledger ran ahead of the board."""
         return self._ledger_ahead_count
 
     def advance(self, cursor: Cursor) -> None:
-        """The board is at least at this cursor now: what was remembered of older ones is forgotten."""
+        """Forget what was read at older cursors: the board is at least at this one now."""
         if cursor > self._cursor:
             self._cursor = cursor
             self._forget()
 
     def note_ledger_ahead(self) -> None:
-        """The ledger is ahead of the board, whose cursor stands still: what was remembered of it is no longer true."""
+        """Forget what was read from the board: the ledger is ahead of it, and its cursor does not show that."""
         self._ledger_ahead_count += 1
         self._forget()
 
@@ -83,8 +89,8 @@ class Ranking:
         self._ranks.clear()
         self._histories.clear()
 
+    @override
     async def page(self, offset: int, limit: int) -> Page:
-        """A stretch of the board, at least as new as ``cursor`` was when asked."""
         kept = self._pages.get((offset, limit))
         if kept is not None:
             return kept
@@ -93,8 +99,8 @@ class Ranking:
             self.advance(page.cursor)
         return page
 
+    @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """What these views show, all at one cursor, at least as new as ``cursor`` was when asked. Not remembered."""
         asked = self._cursor
         try:
             pages = await self._board.read_views(views)
@@ -106,8 +112,8 @@ class Ranking:
             self.advance(page.cursor)
         return pages
 
+    @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """What changed after a cursor, and the top of the same moment. Those who lost their place together ask once."""
         kept = self._histories.get((cursor, limit))
         if kept is not None:
             return kept
@@ -116,8 +122,8 @@ class Ranking:
             self.advance(history.page.cursor)
         return history
 
+    @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Where a player stands, at least as new as ``cursor`` was when asked."""
         kept = self._ranks.get(user_id)
         if kept is not None:
             return kept
@@ -158,7 +164,7 @@ class Ranking:
             raise StaleBoard("the board does not follow the ledger")
 
     def _no_older_than(self, cursor: Cursor, *pages: Page) -> None:
-        """Raise StaleBoard where the store has lost what it told us already and was not rebuilt yet."""
+        """Raise StaleBoard if the store has lost a state that this process knows, and was not rebuilt yet."""
         if any(page.cursor < cursor for page in pages):
             raise StaleBoard("the store went back")
 
