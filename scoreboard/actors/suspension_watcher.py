@@ -76,7 +76,10 @@ class SuspensionWatcher:
             self._set_spectators(user_id, settings.spectators)
 
     async def start(self) -> None:
-        """Read who is suspended or forbids spectators, and follow changes. If it raises StoreUnavailable the server must not listen."""
+        """Read who is suspended or forbids spectators, and follow changes.
+
+        After a StoreUnavailable the server must not listen.
+        """
         self._known_s = self._clock.seconds()
         self._followed = await self._player_store.revision()
         after = ""

@@ -1,7 +1,7 @@
-"""Where an award is decided: from a claim and what the ledger knows to an Award or a Refusal, and nothing else.
+"""Judgement: decides from a claim and the facts of the ledger whether it is an Award or a Refusal. Pure.
 
-A ledger gathers the facts of a whole batch, lets ``settle`` judge it claim by claim, and appends what came out, all
-in one transaction; so memory, SQLite and PostgreSQL judge alike because they do not judge at all.
+A ledger gathers the facts of a batch, calls `judge_batch`, and appends the awards, all in one transaction. So the ledgers in
+memory, SQLite and PostgreSQL judge alike.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import POINTS_MAX, Standing, crossed
 from scoreboard.domain.value import Value
 
-#: How long a batch may take, and how long a submission may from its arrival until the ledger has answered.
+#: How long a batch may take, and how long a submission may take from its arrival to the answer of the ledger.
 AWARD_S_MAX: Final = 4.5
 DAY_MS: Final = 86_400_000
 
 
 class Claim(Value, frozen=True, kw_only=True):
-    """A submission whose signature held, ready to be judged at ``at_ms`` under the rule of its type.
+    """A submission with a verified signature, to be judged at ``at_ms`` by the rule of its type.
 
-    ``milestones``, ascending, are the totals that there is something to unlock at.
+    ``milestones``, ascending, are the totals that unlock an achievement.
     """
 
     transaction_id: str
@@ -42,12 +42,12 @@ class Claim(Value, frozen=True, kw_only=True):
 
     @property
     def day_start_ms(self) -> int:
-        """When the UTC day of this claim began."""
+        """The beginning of this claim's UTC day, in milliseconds since 1970."""
         return self.at_ms - self.at_ms % DAY_MS
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """What the ledger knows of one user before a batch: the total, its version, and how many awards made it."""
+    """A player in the ledger before a batch: the total, its version, and the number of awards that made it."""
 
     points: int = 0
     version: int = 0
@@ -56,16 +56,16 @@ class Account(Value, frozen=True, kw_only=True):
 
 
 class UsedAction(Value, frozen=True, kw_only=True):
-    """An action of a player that the ledger already holds: what was submitted, and the receipt it got."""
+    """An action that was awarded to a player already: its type and its receipt."""
 
     action_type: str
     receipt: Receipt
 
 
 class Award(Value, frozen=True, kw_only=True):
-    """A claim that was granted: the ledger's next row for this user.
+    """A claim that brings points: the ledger's next row for this player.
 
-    ``unlocked`` are the milestones that it, and no award before it, brought the player past; only a ledger knows them.
+    ``unlocked`` are the milestones that the player reached by this award for the first time. Only a ledger knows them.
     """
 
     claim: Claim
@@ -78,21 +78,21 @@ class Award(Value, frozen=True, kw_only=True):
 
     @property
     def user_id(self) -> str:
-        """Whose award it is."""
+        """The player's id."""
         return self.claim.player.user_id
 
     @property
     def points(self) -> int:
-        """What was awarded: the signed worth, never the client's."""
+        """The points of the signed grant, never a number of the client."""
         return self.claim.grant.points
 
     @property
     def crossed(self) -> Sequence[int]:
-        """The milestones that it brought the total past, for the first time or again."""
+        """The milestones that the total reached by this award, for the first time or again."""
         return crossed(self.score_before, self.score_after, self.claim.milestones)
 
     def standing(self) -> Standing:
-        """The player's total after this award, as the board is to draw it."""
+        """The player's total after this award, as the board shows it."""
         player = self.claim.player
         return Standing(
             user_id=player.user_id,
@@ -108,18 +108,18 @@ class Award(Value, frozen=True, kw_only=True):
 
     @property
     def summary(self) -> AwardSummary:
-        """What may be told of it."""
+        """What spectators may see of it."""
         return AwardSummary(
             action_type=self.claim.grant.action_type, points=self.points, total=self.score_after, at_ms=self.claim.at_ms
         )
 
 
 class BatchFacts(Value, frozen=True, kw_only=True):
-    """The facts of a batch, gathered in its transaction. ``held`` players' accounts are locked by somebody else.
+    """The facts of a batch, gathered in its transaction.
 
-    ``accounts`` by user id; ``suspended`` holds user ids; ``used`` by (user id, action id); ``today`` counts awards by
-    (user id, action type, day start); ``completed`` holds (user id, action type) pairs ever awarded. The last two need only
-    cover what the claims' rules ask.
+    ``accounts`` are by user id, ``used`` by (user id, action id). ``suspended`` holds user ids. ``today`` counts awards by
+    (user id, action type, start of the day), and ``completed`` holds each (user id, action type) that was ever awarded; both
+    cover at least what the claims' rules need. ``held`` are players whose accounts another transaction has locked.
     """
 
     accounts: dict[str, Account]
@@ -131,12 +131,12 @@ class BatchFacts(Value, frozen=True, kw_only=True):
 
 
 Verdict = Award | Refusal
-#: A player's milestone, by (user id, milestone): unlocked once for ever.
+#: (user id, milestone). A player unlocks a milestone once.
 MilestoneKey = tuple[str, int]
 
 
 def judge(claim: Claim, facts: BatchFacts) -> Verdict:
-    """Weigh one claim against the facts. Refusing burns nothing: the action may be submitted again."""
+    """Judge one claim. A refusal uses nothing up: the action may be submitted again."""
     grant, rule, user_id = claim.grant, claim.rule, claim.player.user_id
     if user_id in facts.held:
         return HELD
@@ -144,14 +144,7 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
         return SUSPENDED
     used = facts.used.get((user_id, grant.action_id))
     if used is not None:
-        # A retry is answered, not punished. An action of another player is not found: its signature names that player.
-        if used.action_type != grant.action_type:
-            return INVALID_ACTION
-        return Refusal(
-            reason=Reason.ACTION_ALREADY_USED,
-            message="This action was already awarded; here is its receipt",
-            receipt=used.receipt,
-        )
+        return _already_used(used, grant)
     if claim.at_ms >= grant.expires_at_ms:
         return ACTION_EXPIRED
     if claim.at_ms < grant.not_before_ms:
@@ -180,22 +173,33 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
     )
 
 
-def judge_batch(claims: Sequence[Claim], facts: BatchFacts) -> list[Verdict]:
-    """Judge a batch in order, each claim seeing what those before it brought. Updates ``past`` as it goes.
+def _already_used(used: UsedAction, grant: Grant) -> Refusal:
+    """The answer to a retry. An action of another player is not found here, because its signature names that player."""
+    if used.action_type != grant.action_type:
+        return INVALID_ACTION
+    return Refusal(
+        reason=Reason.ACTION_ALREADY_USED,
+        message="This action was already awarded; here is its receipt",
+        receipt=used.receipt,
+    )
 
-    A claim that repeats an action awarded earlier in the same batch is refused as used; its receipt has no ranks
-    yet (``rank`` null), for whoever asked the board to fill in.
+
+def judge_batch(claims: Sequence[Claim], facts: BatchFacts) -> list[Verdict]:
+    """Judge a batch in order. Each award changes ``facts`` for the claims after it.
+
+    A claim that repeats an action of the same batch is refused as used. Its receipt has no ranks yet: the scorekeeper fills them
+    in.
     """
     verdicts: list[Verdict] = []
     for claim in claims:
         verdict = judge(claim, facts)
         verdicts.append(verdict)
         if isinstance(verdict, Award):
-            _remember(verdict, facts)
+            _add_to_facts(verdict, facts)
     return verdicts
 
 
-def _remember(award: Award, facts: BatchFacts) -> None:
+def _add_to_facts(award: Award, facts: BatchFacts) -> None:
     claim = award.claim
     user_id, action_type = award.user_id, claim.grant.action_type
     facts.accounts[user_id] = Account(
@@ -211,12 +215,12 @@ def _remember(award: Award, facts: BatchFacts) -> None:
 
 
 def unplaced(award: Award) -> Receipt:
-    """The receipt of an award whose ranks the board has not told (yet)."""
+    """The receipt of an award without ranks."""
     return Receipt(points=award.points, total=award.score_after, rank=None, previous_rank=None, degraded=True)
 
 
 def standings_of(awards: Iterable[Award]) -> list[Standing]:
-    """Where a batch leaves each user, with all that led there: what a board needs to be told."""
+    """The standing of each player after a batch, with all awards of the batch: what is set on the board."""
     standings: dict[str, Standing] = {}
     for award in awards:
         earlier, later = standings.get(award.user_id), award.standing()
@@ -225,12 +229,12 @@ def standings_of(awards: Iterable[Award]) -> list[Standing]:
 
 
 def latest(awards: Iterable[Award]) -> list[Award]:
-    """The last award of each user, in order of first appearance."""
+    """The last award of each player, in the order of the first ones."""
     return list({award.user_id: award for award in awards}.values())
 
 
 def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
-    """What a batch may unlock and the first award of it that does, if the ledger does not have it already."""
+    """The milestones that a batch reaches, each with the first award that does. The ledger may have some of them already."""
     found: dict[MilestoneKey, Award] = {}
     for award in awards:
         for milestone in award.crossed:
@@ -239,7 +243,7 @@ def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
 
 
 def with_unlocks(verdicts: Iterable[Verdict], new: Collection[MilestoneKey]) -> list[Verdict]:
-    """The verdicts, each award with what it unlocked: of the batch's crossings those that were new to the ledger."""
+    """The verdicts, each award with the milestones that it unlocked: those that were ``new`` to the ledger."""
     left = set(new)
     decided: list[Verdict] = []
     for verdict in verdicts:

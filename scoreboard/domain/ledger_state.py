@@ -1,4 +1,4 @@
-"""Ledger state: what a ledger reports of itself, and pages of its changes."""
+"""Ledger state: the state of a ledger, and pages of its changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from scoreboard.domain.value import Value
 
 
 class LedgerState(Value, frozen=True, kw_only=True):
-    """What a ledger says of itself.
+    """State of a ledger.
 
-    ``ledger_id`` is the same in every copy, ``instance`` names where this copy lies: a database of a cluster, or a file.
-    ``epoch`` is the newest of the board, 0 before the first, ``epoch_run`` the run of the Redis that it was begun on, and
-    ``followed_s_ago`` how long ago a server signed that it draws there, in seconds of the ledger's clock.
+    ``ledger_id`` is the same in every copy. ``instance`` names this copy: a database of a cluster, or a file. ``epoch`` is the
+    newest of the board (0 before the first) and ``epoch_run`` the run of the Redis on which it began. A server noted
+    ``followed_s_ago`` seconds ago, by the ledger's clock, that it follows the ledger there.
     """
 
     ledger_id: str
@@ -24,7 +24,7 @@ class LedgerState(Value, frozen=True, kw_only=True):
 
 
 class ChangedPage(Value, frozen=True, kw_only=True):
-    """Standings that changed, in no promised order; ``after`` asks for the next page, "" says that this was the last."""
+    """Standings that changed, in any order. ``after`` is for the next page, "" if this is the last."""
 
     standings: Sequence[Standing]
     after: str

@@ -1,9 +1,9 @@
-"""Ranking arithmetic: how points and first-come-first become one sortable number, and what a rank is worth.
+"""Standings: a player's total, and the arithmetic of ranks.
 
-A sorted set orders by one double. Ours is ``points + f`` with 0 < f ≤ ½, f falling with the time at which the total was
-reached: ``floor`` gives the points back and equal points rank first-come-first. What a double leaves for f is about 1 ms
-of precision up to 10⁴ points and 75 ms at 10⁶, over 20 years; from 2⁵¹ on f is dropped. Equal doubles fall to the
-sorted set's own order, user id descending.
+A sorted set orders by one double. Ours is ``points + f`` with 0 < f ≤ ½, where f falls with the time at which the total was
+reached. So ``floor`` gives the points, and of equal points the earlier ranks higher. A double leaves about 1 ms of precision for
+f up to 10⁴ points, and 75 ms at 10⁶, over 20 years. From 2⁵¹ points on there is no f. Equal doubles are in the sorted set's own
+order, by user id descending.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ POINTS_MAX: Final = 2**53 - 1
 
 
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """A player's total as the ledger has it, complete enough to draw.
+    """A player's total in the ledger, with all that the board shows.
 
-    ``version`` rises by one with every ledger entry of the player. ``reached_at_ms`` is when the total was
-    reached; null means the player is not on the board (never scored, or was reset). ``deeds`` led here and ``unlocked`` these
-    milestones, as far as whoever tells the standing knows: both are news, told once and never read back.
+    ``version`` rises by one with every entry of the player. ``reached_at_ms`` is the time at which the total was reached; None
+    means that the player is not on the board (no score yet, or reset). ``awards`` led to this total and ``unlocked`` these
+    milestones, as far as they are known here: both are published with a change, and are not stored on the board.
     """
 
     user_id: str
@@ -41,7 +41,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
     unlocked: tuple[int, ...] = ()
 
     def row(self, rank: int) -> Row:
-        """The line that this player has on the board at a rank."""
+        """The player's row at a rank."""
         return Row(
             rank=rank,
             user_id=self.user_id,
@@ -52,7 +52,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def score_changed(self, cursor: Cursor, rank: int | None, previous_rank: int | None) -> ScoreChanged:
-        """What screens are told when this became the player's total."""
+        """The change that clients receive when this becomes the player's total."""
         return ScoreChanged(
             cursor=cursor,
             user_id=self.user_id,
@@ -66,7 +66,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-#: 2025-01-01T00:00:00Z, where f begins to fall; it reaches 0⁺ twenty years later and stays.
+#: 2025-01-01T00:00:00Z, when f begins to fall. Twenty years later it is nearly 0 and stays so.
 _ORIGIN_MS: Final = 1_735_689_600_000
 _SPAN_MS: Final = 20 * 365 * 86_400_000
 _FRACTION_FROM: Final = 2**51
@@ -75,7 +75,7 @@ MILESTONE_RANKS: Final = (1, 3, 10, 50, 100)
 
 
 def sort_score(points: int, reached_at_ms: int) -> float:
-    """The sorted set's score of a total reached at a time. ``points`` within ±(2⁵³−1)."""
+    """The sorted set's score of a total that was reached at a time. ValueError for points beyond ±(2⁵³−1)."""
     if not -POINTS_MAX <= points <= POINTS_MAX:
         raise ValueError("points beyond what a double holds exactly")
     if abs(points) >= _FRACTION_FROM:
@@ -95,7 +95,7 @@ def percentile(rank: int, total: int) -> float:
 
 
 def milestone(rank: int | None, previous_rank: int | None) -> int | None:
-    """The best of 1, 3, 10, 50 and 100 that this move entered, or None."""
+    """The best of the ranks 1, 3, 10, 50 and 100 that this change reached, or None."""
     if rank is None:
         return None
     for mark in MILESTONE_RANKS:
@@ -105,5 +105,5 @@ def milestone(rank: int | None, previous_rank: int | None) -> int | None:
 
 
 def crossed(before: int, after: int, milestones: Sequence[int]) -> Sequence[int]:
-    """Those of the milestones (ascending) that a total which became another one reached from below: before < m ≤ after."""
+    """The milestones m (ascending) that a total reached from below: before < m ≤ after."""
     return milestones[bisect_right(milestones, before) : bisect_right(milestones, after)]
