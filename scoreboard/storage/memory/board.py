@@ -1,4 +1,4 @@
-"""The board in memory: the twin of the Redis board, for tests."""
+"""Board in memory: behaves like the board in Redis, for tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
 class SharedBoardState:
-    """What boards draw on together: the part that Redis plays. `lose` empties it, `restart` begins another run."""
+    """The data of one board, which the stores of several processes share, as in Redis.
+
+    `lose` empties it, `restart` begins a new run.
+    """
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(20)
@@ -34,27 +37,27 @@ class SharedBoardState:
         self.lose()
 
     def lose(self) -> None:
-        """Forget everything that was drawn."""
+        """Remove the board."""
         self.cursor: Cursor | None = None
         self.steps: list[Sequence[ScoreChanged]] = []
         self.position = ""
-        self.origin = ""
+        self.epoch_run = ""
         self.owner = ""
         self.damage = ""
         self.followed_s_ago = 0
         self.replace_all({})
 
     def restart(self) -> None:
-        """Go on with what is drawn, as a Redis that was restarted."""
+        """Begin another run with the same data, as a Redis that was restarted."""
         self.run = secrets.token_hex(20)
 
     def replace_all(self, standings: dict[str, Standing]) -> None:
-        """Show these players, on the board or not, and nobody else."""
+        """Hold these players, on the board or not, and no others."""
         self.standings = standings
         self.rank()
 
     def rank(self) -> None:
-        """Put the players in order, as the sorted set does: by weight, equal weights by user id descending."""
+        """Order the players as a sorted set does: by score, equal scores by user id descending."""
         written_score = [
             (sort_score(one.points, one.reached_at_ms), one.user_id)
             for one in self.standings.values()
@@ -65,14 +68,14 @@ class SharedBoardState:
 
     def begin(self, epoch: int) -> Cursor:
         """Begin an epoch in this run."""
-        self.cursor, self.origin, self.steps = Cursor(epoch=epoch, seq=0), self.run, []
+        self.cursor, self.epoch_run, self.steps = Cursor(epoch=epoch, seq=0), self.run, []
         return self.cursor
 
 
 class MemoryBoard(Board):
-    """One process's board on a canvas.
+    """The board of one process.
 
-    While ``broken`` it answers like a store that does not, while ``read_only`` like one that takes no writes.
+    While ``broken`` it behaves like a store that does not answer, while ``read_only`` like one that takes no writes.
     """
 
     def __init__(
@@ -91,8 +94,8 @@ class MemoryBoard(Board):
         self._writable()
         before, there, applied, overtaken = shared_state.ranks, dict(shared_state.standings), [], []
         for one in standings:
-            drawn, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
-            applied.append(drawn is None or one.version > drawn.version or (overwrite and one.version == drawn.version))
+            found, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
+            applied.append(found is None or one.version > found.version or (overwrite and one.version == found.version))
             first = there.get(one.user_id)
             overtaken.append(
                 first is not None and (first.version > one.version or (first.version == one.version and first != plain))
@@ -115,7 +118,7 @@ class MemoryBoard(Board):
                 if placement.applied
             ]
             shared_state.steps = [*shared_state.steps, changes][-STEPS_KEPT_MAX:]
-            self._tell(cursor, changes)
+            self._publish(cursor, changes)
         return Projection(cursor=cursor, total=len(shared_state.order), placements=placements)
 
     @override
@@ -127,7 +130,7 @@ class MemoryBoard(Board):
         return BoardState(
             cursor=shared_state.cursor,
             position=shared_state.position,
-            epoch_run=shared_state.origin,
+            epoch_run=shared_state.epoch_run,
             run=shared_state.run,
             owner=shared_state.owner,
             ranked=len(shared_state.order),
@@ -148,7 +151,7 @@ class MemoryBoard(Board):
         if there.cursor is not None and (there.cursor.epoch > epoch or there.owner != self.owner):
             raise StaleBoard("a newer epoch has begun")
         there.owner = self.owner
-        self._tell(there.begin(epoch), ())
+        self._publish(there.begin(epoch), ())
 
     @override
     async def advance(self, epoch: int, position: str) -> None:
@@ -161,21 +164,21 @@ class MemoryBoard(Board):
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
         self._writable()
         seen, seen_owner = self.shared_state.cursor, self.shared_state.owner
-        drawn = {one.user_id: one async for page in standings for one in page}
+        by_user = {one.user_id: one async for page in standings for one in page}
         self._answering()
         there = self.shared_state.cursor
         if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
             raise StaleBoard("another board was put in its place meanwhile")
         if there is not None and self.shared_state.owner not in (self.owner, seen_owner):
             raise StaleBoard("another board was put in its place meanwhile")
-        self.shared_state.replace_all(drawn)
+        self.shared_state.replace_all(by_user)
         self.shared_state.position, self.shared_state.owner, self.shared_state.damage, self.shared_state.followed_s_ago = (
             position,
             self.owner,
             "",
             0,
         )
-        self._tell(self.shared_state.begin(epoch), ())
+        self._publish(self.shared_state.begin(epoch), ())
         return len(self.shared_state.order)
 
     @override
@@ -230,7 +233,7 @@ class MemoryBoard(Board):
         there = self.shared_state.standings
         pairs = [(one, there.get(one.user_id)) for one in standings]
         return [
-            (one, -1 if drawn is None else drawn.version) for one, drawn in pairs if drawn is None or _key(drawn) != _key(one)
+            (one, -1 if found is None else found.version) for one, found in pairs if found is None or _key(found) != _key(one)
         ]
 
     @override
@@ -267,7 +270,7 @@ class MemoryBoard(Board):
             raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
         return self.shared_state.cursor
 
-    def _tell(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+    def _publish(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         for board, on_changes in self.shared_state.listeners:
             if board is not self:
                 on_changes(cursor, changes)

@@ -1,4 +1,4 @@
-"""The door of a store's twin in memory: it can be told to break or to wait, which the real ones do by themselves."""
+"""Fault injection: a store in memory can be made to fail or to wait, as real stores do."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from scoreboard.domain.errors import StoreUnavailable
 
 
 class FaultInjection:
-    """While ``broken`` is set every call raises it, and nothing happens. Between ``pause`` and ``resume`` every call waits."""
+    """While ``broken`` is set, every call raises it and does nothing else. Between ``pause`` and ``resume`` every call waits."""
 
     def __init__(self) -> None:
         self.broken: StoreUnavailable | None = None
         self._waiting: list[Deferred[None]] | None = None
 
     def pause(self) -> None:
-        """From now on every call waits."""
+        """Let every call wait from now on."""
         self._waiting = []
 
     def resume(self) -> None:
-        """Let everyone go on, in the order of their coming."""
+        """Let the calls that wait continue, in the order in which they came."""
         waiting, self._waiting = self._waiting or [], None
         for one in waiting:
             one.callback(None)

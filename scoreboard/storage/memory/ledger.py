@@ -1,4 +1,4 @@
-"""The ledger's twin in memory: the same promises but durability, and it can be told to break or to wait."""
+"""Ledger in memory, for tests: keeps every promise of a ledger but durability, and can be made to fail or to wait."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def _wall_ms() -> int:
 
 
 class MemoryLedger(FaultInjection, Ledger):
-    """Implements boundaries.Ledger.
+    """A ledger in memory.
 
-    ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
+    ``standings`` are the totals, which a test may change. MemoryPlayerStore reads ``achievements`` and changes ``suspended``.
     """
 
     def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = _wall_ms) -> None:
@@ -58,13 +58,13 @@ class MemoryLedger(FaultInjection, Ledger):
         self.suspended: set[str] = set()
         self._past = BatchFacts(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
-        #: The epoch of each board, and the run of the Redis that it was begun on.
+        #: The epoch of each board, and the run of the Redis on which it began.
         self._epochs: dict[BoardDefinition, tuple[int, str]] = {}
-        #: How long the last batch was allowed to take.
+        #: The ``seconds_max`` of the last batch.
         self.seconds_allowed = 0.0
 
     def backup(self) -> Callable[[], None]:
-        """What brings the ledger back to where it is now, as a restore would."""
+        """Returns a function that sets the ledger back to its present content, as a restore does."""
         kept = (dict(self.standings), dict(self.achievements), copy.deepcopy(self._past), list(self._entries), dict(self._epochs))
 
         def restore() -> None:
@@ -257,7 +257,7 @@ class MemoryLedger(FaultInjection, Ledger):
 
 
 def beyond(user_ids: Iterable[str], after: str) -> list[str]:
-    """The ids after one ("" for all), by shard and id, as SQL has them."""
+    """The ids after one ("" for all), by shard and id, as in SQL."""
     ordered = sorted(user_ids, key=_player_key)
     return [user_id for user_id in ordered if not after or _player_key(user_id) > _player_key(after)]
 

@@ -1,4 +1,4 @@
-"""The register's twin in memory: the same promises but durability, and it can be told to break or to wait."""
+"""Player store in memory, for tests: keeps every promise of a player store but durability, and can be made to fail or to wait."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scoreboard.storage.sql.award_rows import sanitize_text
 
 
 class MemoryPlayerStore(FaultInjection, PlayerStore):
-    """Implements boundaries.Register beside a MemoryLedger, which writes ``achievements`` and reads ``suspended``."""
+    """A player store beside a MemoryLedger, which changes ``achievements`` and reads ``suspended``."""
 
     def __init__(self, achievements: Mapping[MilestoneKey, Achievement] | None = None, suspended: set[str] | None = None) -> None:
         super().__init__()

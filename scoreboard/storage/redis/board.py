@@ -1,13 +1,14 @@
-"""The board in Redis: the specification's sorted set, and beside it who the players are and which state this is.
+"""Board in Redis: the sorted set of the specification, and keys beside it for players, state, changes and history.
 
-``leaderboard:global`` ranks (member = user id, score = `standings.weight`). ``{leaderboard:global}:players`` holds
-``<version>|<record>`` for each player ever drawn, ``{leaderboard:global}:state`` epoch, seq, position and origin; their names put
-them in the ranking's cluster slot. The state also says whose board it is and how many players it has: what another ledger drew,
-and what has lost a key, is not taken for ours (`scripts/readable.lua`). Every change is told on ``{leaderboard:global}:changes``,
-who made it first, and the last 1,024 of the epoch are kept in ``{leaderboard:global}:history``, one entry for each seq.
+For the board ``global``: ``leaderboard:global`` is the ranking (member: user id, score: `standings.sort_score`).
+``{leaderboard:global}:players`` holds ``<version>|<record>`` for each known player. ``{leaderboard:global}:state`` holds the
+epoch, the seq, the position and the run on which the epoch began (``origin``). These names put all keys in one cluster slot. The
+state also names the owner and the number of players, so the board of another ledger, and one that has lost a key, is not read
+(`scripts/readable.lua`). Each change is published on ``{leaderboard:global}:changes``, after the id of the process that made it.
+``{leaderboard:global}:history`` holds the last 1,024 changes of the epoch, one entry for each seq.
 
-A set is one step of the board: each standing's previous rank is that before the step, its rank that after the whole step. So
-the ranks of one batch never contradict each other, and a receipt says what a reader of the board at that seq sees.
+A set is one step of the board: each previous rank is that before the step, and each rank is that after the whole step. So the
+ranks of one batch never contradict each other, and a receipt has the rank that a reader of the board at that seq sees.
 """
 
 from __future__ import annotations
@@ -55,34 +56,34 @@ _SINCE, _DIGEST, _STATE_OF = script("readable", "since"), script("readable", "di
 _BEGIN, _ADVANCE, _SWAP_IN, _WRITE_CACHES = script("begin"), script("advance"), script("swap_in"), script("write_caches")
 _LOCK = script("lock")
 
-#: Lua unpacks a batch onto its stack, which ends at 8,000.
+#: Lua unpacks a batch onto its stack, which has 8,000 slots.
 _STANDINGS_PER_CALL_MAX: Final = 512
-#: The milliseconds of the year 2286: no ledger gives out such an epoch.
+#: The year 2286 in milliseconds: no ledger gives out such an epoch.
 _EPOCHS_END: Final = 10**13
 _CHANGES_PUBLISHED_MAX: Final = 256
 _STEPS_KEPT_MAX: Final = 1_024
-#: More than this is not told after a gap: a snapshot is shorter.
+#: A client that missed more than this gets a snapshot, which is shorter.
 _MISSED_BYTES_MAX: Final = 65_536
 _RANKS_PER_CALL_MAX: Final = 256
-#: A drawing that was never put in place disappears by itself.
+#: The keys of a new board that was never put in place end by themselves.
 _UNUSED_LIFE_S: Final = 600
-#: Each is for as many players as a call takes. All together take some 15 ms to write: at most that is drawn in a turn of the
-#: reactor, and so much in each turn when readers keep it busy.
+#: How many calls of a rebuild wait for Redis at a time. To write so many takes some 15 ms of a turn of the reactor: not more, so
+#: that other work goes on, and not less, so that the rebuild goes on in a busy reactor.
 _WRITES_UNDER_WAY_MAX: Final = 8
 _SOURCE_LENGTH: Final = 16
-#: What is drawn aside may take longer than a call that somebody waits for.
+#: A write of a rebuild may take longer than a call for which a client waits.
 _WRITE_MS_MAX: Final = 3_000
 
 
 class RedisBoard(Board):
-    """The board of one process: what it sets is not told back to it."""
+    """One board, for one process. The process does not receive the changes that it made itself."""
 
     def __init__(
         self, definition: BoardDefinition, client: RedisClient, reactor: IReactorTime, now_ms: Callable[[], int]
     ) -> None:
         self.definition = definition
         ranking = f"leaderboard:{definition.board_id}"
-        #: What the names of the other keys begin with; it puts them in the ranking's cluster slot.
+        #: The begin of the other names, which puts their keys in the ranking's cluster slot.
         self._prefix = f"{{{ranking}}}:"
         self._changes = self._prefix + "changes"
         self._board_keys = (ranking, self._prefix + "players", self._prefix + "state")
@@ -96,7 +97,6 @@ class RedisBoard(Board):
 
     @override
     async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
-        """One script call for up to 512 standings."""
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
             arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
@@ -188,7 +188,6 @@ class RedisBoard(Board):
 
     @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """One script call. StaleBoard as `page`."""
         asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
         now, total, (steps, *rest) = await self._ask(_SINCE, self._step_keys, asked)
         return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
@@ -218,10 +217,10 @@ class RedisBoard(Board):
             return []
         _, _, rest = await self._ask(_RANKS, self._board_keys, user_ids)
         triples = iter(rest)
-        drawn = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
+        found = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
         return [
             (one, version)
-            for one, (written_score, version) in zip(standings, drawn, strict=True)
+            for one, (written_score, version) in zip(standings, found, strict=True)
             if (version, written_score and float(written_score)) != (one.version, sort_score_of(one))
         ]
 
@@ -244,7 +243,6 @@ class RedisBoard(Board):
     def listen(
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
-
         def on_message(message: bytes) -> None:
             if not message.startswith(self._published_by_us):
                 on_changes(*read_changes(message[_SOURCE_LENGTH:]))
@@ -273,7 +271,7 @@ class RedisBoard(Board):
         return DeferredList([self._client.call(*words, deadline_ms=_WRITE_MS_MAX) for words in commands], consumeErrors=True)
 
     def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Deferred[Any]:
-        """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
+        """A script's reply. Raises StaleBoard if a key of the board has another type than it should."""
 
         def wrong_type(failure: Failure) -> Failure:
             if isinstance(failure.value, RedisUnavailable) and failure.value.kind == "WRONGTYPE":
@@ -303,7 +301,7 @@ class RedisBoard(Board):
 
 
 def _added(answers: list[tuple[bool, Any]]) -> tuple[int, int]:
-    """How many players a drawing added to the ranking, and how many to all; raises what went wrong."""
+    """The number of players that a write added to the ranking, and to all players. Raises the error of a failed command."""
     for done, answer in answers:
         if not done:
             answer.raiseException()
@@ -317,14 +315,14 @@ def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _damage(expected: int, found: int, of_players: str) -> str:
-    """What is wrong with a number of players, "" when nothing is."""
+    """What is wrong with a number of players, "" for nothing."""
     if expected == found:
         return ""
     return f"{max(0, found):,} players are {of_players} there, and it should be {max(0, expected):,}"
 
 
 def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
-    """(cursor, players on the board, the rest) of a script's reply."""
+    """(cursor, players on the board, the rest) of a script's reply. Raises StaleBoard for an empty one."""
     if not reply:
         raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
     return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]

@@ -1,4 +1,4 @@
-"""The roster of servers in Redis, and its twin in memory: each server says which keys it knows, and hears it of the others."""
+"""Key roster in Redis, and one in memory for tests: each server writes which keys it knows, and reads those of the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scoreboard.domain.rotation import ServerKeys
 from scoreboard.storage.redis.client import RedisClient, script
 
 KEY: Final = "servers:keys"
-#: Three of the entries that a live server makes.
+#: A live server writes its record three times in this time.
 RECORD_LIFE_MS: Final = 15_000
 _ROSTER: Final = script("roster")
 
@@ -34,7 +34,7 @@ class RedisKeyRoster(KeyRoster):
         found = await self._client.run(_ROSTER, [KEY], [self._server_id, _encode(own), RECORD_LIFE_MS])
         others = []
         for record in found:
-            with suppress(msgspec.MsgspecError):  # written by a release that says it otherwise
+            with suppress(msgspec.MsgspecError):  # a record of a release with another format
                 others.append(_decode(record))
         return others
 
