@@ -55,7 +55,7 @@ class Stores:
     board: Board | None
     close: Callable[[], Awaitable[None]]
     pause: Pause
-    #: Whether the boards of other ledgers may be in the same Redis.
+    #: Whether other ledgers may have boards in the same Redis.
     redis_is_shared: bool
 
 
@@ -87,7 +87,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
             board = RedisBoard(GLOBAL_BOARD, client, reactor, now_ms)
             board.owner = owner_of(await ledger.state(board.definition))
         except StoreUnavailable:
-            # The embedded Redis runs only while its server does; the server's next start draws the changes.
+            # The embedded Redis runs only while its server does. The server sets the changes on the board at its next start.
             if settings.redis_url is not None and not board_optional:
                 await close()
                 raise
@@ -111,10 +111,10 @@ def issue_token(settings: Settings, user_id: str, username: str, role: str, life
     return jwt_authenticator(settings, lambda _user_id: False).issue_token(user_id, username, role, life_s)
 
 
-async def redraw(stores: Stores, take_over: bool = False) -> int:
+async def rebuild_board(stores: Stores, take_over: bool = False) -> int:
     """Rebuild the board from the ledger in a new epoch; returns the number of ranked players.
 
-    The servers draw later changes: the board states the position up to which it was drawn. Raises StaleBoard if the board is
+    The servers set later changes, because the board has the position of the rebuild. Raises StaleBoard if the board is
     another ledger's, unless ``take_over``.
     """
     if stores.board is None:
@@ -128,7 +128,7 @@ async def redraw(stores: Stores, take_over: bool = False) -> int:
 
 
 async def project(stores: Stores, standings: Sequence[Standing]) -> None:
-    """Set standings on the board, if there is one; the servers receive the changes. The drawn position stays where it is."""
+    """Set standings on the board, if there is one; the servers receive the changes. The position of the board stays the same."""
     if stores.board is None:
         return
     for start in range(0, len(standings), STANDINGS_PER_CALL):

@@ -80,7 +80,7 @@ class BackendBuilder:
         self._stores.board.listen(self._on_changes, missed=lambda: self._projector.check_soon())
 
     async def _start_projection(self) -> None:
-        """The projector draws the ledger's totals on the board, and a sweep compares the two."""
+        """The projector sets the ledger's totals on the board, and a sweep compares the two."""
         context, stores = self._context, self._stores
         self._projector = Projector(
             ledger=stores.ledger,

@@ -90,7 +90,7 @@ class FakeAdminApi:
         self.opened.append(FakeStores(self.ledger, self.player_store, self.board if need_board else None))
         return self.opened[-1]
 
-    async def redraw(self, stores: FakeStores, take_over: bool = False, /) -> int:
+    async def rebuild_board(self, stores: FakeStores, take_over: bool = False, /) -> int:
         if stores.board is None:
             return 0
         epoch, position = await stores.ledger.next_epoch(GLOBAL_BOARD, stores.board.run()), await stores.ledger.position()
