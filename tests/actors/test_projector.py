@@ -1,4 +1,4 @@
-"""The projector and the sweep over the twins: whose board it is, what is missing from it, and a ledger that went back."""
+"""Projector and sweep on stores in memory: boards of other ledgers, boards that lost a part, and a ledger that went back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.storage.claims import claim, granted
 
 
 class CountingLedger(MemoryLedger):
-    """Counts how often players are asked for."""
+    """Counts the reads of players."""
 
     def __init__(self, clock_ms: Callable[[], int] = lambda: NOW) -> None:
         super().__init__(clock_ms=clock_ms)
@@ -45,7 +45,7 @@ class CountingLedger(MemoryLedger):
 
 
 class Server:
-    """One process: its board on a canvas, its projector, its sweep; ``store_is_shared`` as a Redis of the operator's own is."""
+    """One process with its board, projector, ranking and sweep. ``store_is_shared``: its Redis is the operator's own."""
 
     def __init__(
         self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, store_is_shared: bool = True
@@ -107,10 +107,10 @@ def points_on(board: MemoryBoard) -> dict[str, int]:
     return {user_id: board.shared_state.standings[user_id].points for user_id in board.shared_state.order}
 
 
-def test_a_start_waits_for_nothing_and_the_board_follows_when_it_can(clock: Clock) -> None:
+def test_a_start_does_not_wait_for_the_ledger_and_the_board_follows_later(clock: Clock) -> None:
     shared_state, ledger = SharedBoardState(), CountingLedger()
     ledger.pause()
-    server = Server(ledger, shared_state, clock)  # its start has returned
+    server = Server(ledger, shared_state, clock)  # its start returns before the ledger answers
     assert not server.projector.in_sync
     ledger.resume()
     clock.advance(POLL_S)
@@ -118,7 +118,7 @@ def test_a_start_waits_for_nothing_and_the_board_follows_when_it_can(clock: Cloc
 
 
 @pytest.mark.parametrize("damage", ["3 players are ranked there, and it should be 5", "0 players are known there"])
-def test_a_board_that_lost_a_part_is_rebuilt_within_a_second_and_not_read_before(server: Server, damage: str) -> None:
+def test_a_board_that_lost_a_part_is_not_read_and_is_rebuilt_within_a_second(server: Server, damage: str) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)
     server.board.shared_state.damage = damage
@@ -128,7 +128,7 @@ def test_a_board_that_lost_a_part_is_rebuilt_within_a_second_and_not_read_before
     assert (player_rank.degraded, player_rank.rank, player_rank.cursor.epoch > epoch) == (False, 1, True)
 
 
-def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from_the_own_one(
+def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from_the_own_ledger(
     server: Server, clock: Clock
 ) -> None:
     server.award("amy", 50)
@@ -148,7 +148,7 @@ def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from
     assert not result_of(server.ranking.page(0, 10)).degraded
 
 
-def test_a_redis_of_the_servers_own_is_taken_from_another_ledger(clock: Clock) -> None:
+def test_in_the_servers_own_redis_the_board_of_another_ledger_is_replaced(clock: Clock) -> None:
     shared_state = SharedBoardState()
     Server(CountingLedger(), shared_state, clock, store_is_shared=False).award("amy")
     other = Server(CountingLedger(), shared_state, clock, store_is_shared=False)
@@ -156,9 +156,7 @@ def test_a_redis_of_the_servers_own_is_taken_from_another_ledger(clock: Clock) -
     assert points_on(other.board) == {}
 
 
-def test_a_copy_of_the_ledger_keeps_away_while_the_original_draws_and_takes_over_when_that_is_silent(
-    server: Server, clock: Clock
-) -> None:
+def test_a_copy_of_the_ledger_does_not_set_the_board_until_the_original_is_silent(server: Server, clock: Clock) -> None:
     server.award("amy", 50)
     copy = CountingLedger()
     copy.ledger_id, copy.instance = server.ledger.ledger_id, "elsewhere"
@@ -172,7 +170,7 @@ def test_a_copy_of_the_ledger_keeps_away_while_the_original_draws_and_takes_over
     assert points_on(restored.board) == {}
 
 
-def test_two_servers_with_a_redis_each_do_not_rebuild_against_each_other(clock: Clock) -> None:
+def test_of_two_servers_with_different_redises_only_one_sets_its_board(clock: Clock) -> None:
     ledger = CountingLedger()
     first, second = Server(ledger, SharedBoardState(), clock), Server(ledger, SharedBoardState(), clock)
     epochs = [server.board.shared_state.cursor for server in (first, second)]
@@ -182,14 +180,14 @@ def test_two_servers_with_a_redis_each_do_not_rebuild_against_each_other(clock: 
     assert second.projector.in_sync
     assert [server.board.shared_state.cursor for server in (first, second)] == epochs
     second.award("amy", 5)
-    assert result_of(first.ranking.rank_of("amy")).points == 5, "it reads the ledger meanwhile"
+    assert result_of(first.ranking.rank_of("amy")).points == 5, "it reads the ledger"
     result_of(second.projector.stop())
     ledger.followed_s_ago = ELSEWHERE_SILENT_S_MAX + 1
     first.pass_s(2)
     assert first.projector.in_sync
 
 
-def test_news_that_did_not_reach_this_process_are_heard_of_within_two_seconds(server: Server, clock: Clock) -> None:
+def test_a_change_that_was_not_received_is_noticed_within_two_seconds(server: Server, clock: Clock) -> None:
     deaf = Server(server.ledger, server.board.shared_state, clock)
     server.award("amy")
     assert deaf.ranking.cursor < server.ranking.cursor
@@ -197,7 +195,7 @@ def test_news_that_did_not_reach_this_process_are_heard_of_within_two_seconds(se
     assert deaf.ranking.cursor == server.ranking.cursor
 
 
-def test_what_another_process_committed_and_did_not_draw_is_drawn_within_two_looks(server: Server) -> None:
+def test_an_award_that_another_process_did_not_set_is_set_within_two_polls(server: Server) -> None:
     server.award("amy", draw=False)
     server.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert points_on(server.board) == {"amy": 100}
@@ -216,18 +214,18 @@ def test_a_ledger_that_lost_entries_is_noticed_by_its_position(server: Server) -
     assert server.meter.counts["ledger_went_back_total"] == 1
 
 
-def test_an_award_that_is_not_newer_than_the_board_proves_that_the_ledger_went_back(server: Server) -> None:
+def test_an_award_that_is_not_newer_than_the_board_shows_that_the_ledger_went_back(server: Server) -> None:
     server.award("amy", 100)
     restore = server.ledger.backup()
     server.award("amy", 100)
     restore()
-    server.award("amy", 30)  # again the second entry of the player
+    server.award("amy", 30)  # the second entry of the player again
     server.clock.advance(RETRY_S)
     assert points_on(server.board) == {"amy": 130}
     assert server.projector.in_sync
 
 
-def test_an_award_that_another_process_overtook_proves_nothing(server: Server) -> None:
+def test_an_award_that_another_process_overtook_does_not_cause_a_rebuild(server: Server) -> None:
     first, second = (server.award("amy", points, draw=False) for points in (1, 2))
     epoch = epoch_of(server.board)
     result_of(server.projector.project([second]))
@@ -238,7 +236,7 @@ def test_an_award_that_another_process_overtook_proves_nothing(server: Server) -
     assert "ledger_went_back_total" not in server.meter.counts
 
 
-def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer_than_two_seconds(server: Server) -> None:
+def test_a_board_that_takes_no_writes_is_read_for_two_seconds_at_most(server: Server) -> None:
     server.award("amy", 300)
     assert result_of(server.ranking.rank_of("amy")).points == 300
     server.board.read_only = True
@@ -252,7 +250,7 @@ def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer
     assert not result_of(server.ranking.rank_of("amy")).degraded
 
 
-def test_what_is_read_of_a_board_that_lags_is_forgotten_when_the_ledger_answers_in_its_place(server: Server) -> None:
+def test_reads_of_a_lagging_board_are_forgotten_when_the_ledger_begins_to_answer(server: Server) -> None:
     server.award("amy")
     server.clock.advance(POLL_S / 4)
     server.board.read_only = True
@@ -264,7 +262,7 @@ def test_what_is_read_of_a_board_that_lags_is_forgotten_when_the_ledger_answers_
     assert 2.0 <= server.clock.seconds() - began_s <= 2.1
 
 
-def test_a_record_that_cannot_be_read_has_the_board_rebuilt(server: Server) -> None:
+def test_a_record_that_cannot_be_read_causes_a_rebuild(server: Server) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)
     server.projector.check_soon(DamagedBoard("a player's record cannot be read"))
@@ -272,7 +270,7 @@ def test_a_record_that_cannot_be_read_has_the_board_rebuilt(server: Server) -> N
     assert server.projector.in_sync
 
 
-def test_the_sweep_mends_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
+def test_the_sweep_sets_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
     for n in range(PLAYERS_PER_STEP + 20):
         server.award(f"user-{n}", n)
     drawn = server.board.shared_state.standings
@@ -285,7 +283,7 @@ def test_the_sweep_mends_a_total_that_is_missing_and_one_that_is_wrong_at_the_sa
     assert server.meter.counts["board_gaps_total"] == 2
 
 
-def test_the_sweep_does_not_count_an_award_between_its_commit_and_its_drawing(server: Server) -> None:
+def test_the_sweep_does_not_count_an_award_that_is_committed_and_not_yet_on_the_board(server: Server) -> None:
     server.award("amy")
     late = server.award("amy", 5, draw=False)
     server.clock.advance(STEP_S)
@@ -315,7 +313,7 @@ def test_one_server_at_a_time_sweeps(server: Server, clock: Clock) -> None:
     assert gaps == [1, 0]
 
 
-def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_are_refused(server: Server) -> None:
+def test_while_the_board_cannot_be_read_many_readers_share_one_read_and_too_many_are_refused(server: Server) -> None:
     for n in range(3):
         server.award(f"user-{n}", n + 1)
     server.board.broken = True
@@ -363,13 +361,13 @@ BOARD = BoardState(
         (replace(BOARD, owner="l-1/there", followed_s_ago=SILENT_S_MAX + 1), LEDGER, "rebuild"),
     ],
 )
-def test_what_is_done_follows_from_what_both_say(board: BoardState | None, ledger: LedgerState, action: str) -> None:
+def test_the_diagnosis_follows_from_both_states(board: BoardState | None, ledger: LedgerState, action: str) -> None:
     diagnosis = diagnose(board, ledger, store_is_shared=True)
     assert diagnosis.action == action
     assert bool(diagnosis.reason) == (action != "follow")
 
 
-def test_whatever_a_board_says_one_of_another_ledger_is_never_followed() -> None:
+def test_a_board_of_another_ledger_is_never_followed() -> None:
     for owner, epoch, run, position, damage, age in itertools.product(
         ("l-2/here", "l-1/there", "x", "l-2/l-1"), (6, 7, 8), ("run-1", "run-2"), ("", "9"), ("", "gone"), (0, 99)
     ):

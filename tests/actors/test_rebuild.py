@@ -1,4 +1,4 @@
-"""A rebuild reads a board that moves meanwhile: with the follow-up after it, board and ledger agree."""
+"""A rebuild while the ledger changes: after following once, board and ledger agree."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.storage.claims import claim
 
 
 class MovingLedger(MemoryLedger):
-    """Its pages have three players, and between two pages some are awarded, lose points or are reset."""
+    """A ledger with pages of three players. Between two pages some players get an award, lose points or are reset."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(clock_ms=lambda: NOW)
@@ -56,7 +56,7 @@ async def paused(_seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_board_that_moves_while_it_is_rebuilt_equals_the_ledger_after_one_follow_up(seed: int) -> None:
+def test_a_board_that_changes_during_a_rebuild_equals_the_ledger_after_one_follow_up(seed: int) -> None:
     ledger, board = MovingLedger(seed), MemoryBoard(GLOBAL_BOARD, lambda: NOW)
     for _ in range(60):
         result_of(ledger.move())
@@ -71,7 +71,7 @@ def test_a_board_that_moves_while_it_is_rebuilt_equals_the_ledger_after_one_foll
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_player_comes_again_only_with_a_later_version_and_never_off_the_board_after_on_it(seed: int) -> None:
+def test_a_player_comes_twice_only_with_a_later_version_and_never_off_the_board_after_on_it(seed: int) -> None:
     ledger = MovingLedger(seed)
     for _ in range(60):
         result_of(ledger.move())
