@@ -85,12 +85,13 @@ class SingleFlightCache(Generic[Key, Cached]):
             raise
         reading.pop(key, None)
         if reading is self._reading:
-            self._put(key, value)
+            self.put(key, value)
         for other in waiting:
             other.callback(value)
         return value
 
-    def _put(self, key: Key, value: Cached) -> None:
+    def put(self, key: Key, value: Cached) -> None:
+        """Keep a value that was read otherwise."""
         if len(self._values) >= self._entries_max:
             self._values.clear()
         life_s = self._life_s(value)

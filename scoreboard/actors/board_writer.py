@@ -30,19 +30,15 @@ class BoardWriter:
         self._board = board
         self._clock = clock
         self._on_changes = on_changes
-        self._epoch = 0
+        #: The epoch of the last write.
+        self.epoch = 0
         #: The version of each player that was set in this epoch, by user id: it need not be set again.
         self._written_versions: dict[str, int] = {}
 
-    @property
-    def epoch(self) -> int:
-        """The epoch of the last write."""
-        return self._epoch
-
     def enter(self, epoch: int) -> None:
         """Write in this epoch from now on. What was set in an earlier epoch may be missing from it."""
-        if epoch != self._epoch:
-            self._epoch = epoch
+        if epoch != self.epoch:
+            self.epoch = epoch
             self._written_versions.clear()
 
     async def write(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
+from scoreboard.caches import SingleFlightCache
 from scoreboard.domain.board_pages import Page, PlayerRank
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
@@ -39,15 +40,15 @@ class DegradedReads:
         self._clock = clock
         self._now_ms = now_ms
         self._meter = meter
-        self._total: tuple[int, float] | None = None
-        self._counting: list[Deferred[int]] | None = None
+        #: The number of players on the board; its one key is "".
+        self._total: SingleFlightCache[str, int] = SingleFlightCache(clock, 1, lambda _: COUNT_KEPT_S)
         self._pages_at_once = 0
         self._waiting: dict[str, list[Deferred[Standing | None]]] = {}
         self._reading = False
 
     def counted(self, total: int) -> None:
         """Keep the number of players that the board states."""
-        self._total = total, self._clock.seconds()
+        self._total.put("", total)
 
     async def page(self, cursor: Cursor, offset: int, limit: int) -> Page:
         """A page of the board. Raises StoreUnavailable, also if too many pages are read at once."""
@@ -104,23 +105,5 @@ class DegradedReads:
             self._clock.callLater(PAUSE_S, self._read)
 
     async def _players(self) -> int:
-        if self._total is not None and self._clock.seconds() - self._total[1] < COUNT_KEPT_S:
-            return self._total[0]
-        if self._counting is not None:
-            counted: Deferred[int] = Deferred()
-            self._counting.append(counted)
-            return await counted
-        waiting = self._counting = []
-        try:
-            total = await self._ledger.ranked_count()
-        except Exception:
-            failure = Failure()
-            for one in waiting:
-                one.errback(failure)
-            raise
-        finally:
-            self._counting = None
-        self.counted(total)
-        for one in waiting:
-            one.callback(total)
-        return total
+        kept = self._total.get("")
+        return await self._total.fetch("", self._ledger.ranked_count) if kept is None else kept

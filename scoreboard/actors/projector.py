@@ -61,10 +61,6 @@ class BoardRefused(Exception):
         self.kind = diagnosis.kind
 
 
-def _no_listener() -> None:
-    """Do nothing: no ranking keeps reads."""
-
-
 class Projector:
     """Sets the totals of awards on the board.
 
@@ -82,7 +78,7 @@ class Projector:
         board: Board,
         clock: IReactorTime,
         on_changes: OnChanges,
-        note_ledger_ahead: Callable[[], None] = _no_listener,
+        note_ledger_ahead: Callable[[], None] = lambda: None,
         meter: Meter,
         store_is_shared: bool = False,
         failpoint: Failpoint = no_failpoint,
@@ -291,8 +287,10 @@ class Projector:
         totals = await self._board.totals_of(user_ids)
         accounts = {one.user_id: one for one in await self._ledger.accounts_of(user_ids)}
         for user_id, there in zip(user_ids, totals, strict=True):
-            account = accounts.get(user_id)
-            if there is not None and (account is None or there[1] > account.version or _contradicts(there, account)):
+            if there is None:
+                continue
+            account, (points, version) = accounts.get(user_id), there
+            if account is None or version > account.version or (version == account.version and points != account.points):
                 self._meter.count("ledger_went_back_total")
                 await self.rebuild_because(f"the ledger went back: the board has more of {user_id} than the ledger")
                 return
@@ -375,11 +373,6 @@ class Projector:
             await self.catch_up()
         else:
             self._on_changes(board.cursor, ())
-
-
-def _contradicts(total: tuple[int, int], account: Standing) -> bool:
-    points, version = total
-    return version == account.version and points != account.points
 
 
 def _receipt(award: Award, placement: Placement) -> Receipt:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from twisted.internet.interfaces import IReactorTime
 from typing_extensions import override
 
-from scoreboard import boundaries
 from scoreboard.actors.degraded_reads import DegradedReads
+from scoreboard.boundaries import ranking as boundary
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
@@ -35,7 +35,7 @@ LAGGING_S_MAX = 2.0
 NOWHERE = Cursor(epoch=0, seq=0)
 
 
-class Ranking(boundaries.Ranking):
+class Ranking(boundary.Ranking):
     """Ranking of one board.
 
     ``lagging_s`` says for how many seconds the board has not followed the ledger. ``on_stale`` is called when a read finds that

@@ -17,9 +17,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from typing_extensions import override
 
-from scoreboard import boundaries
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from scoreboard.actors.projector import Projector
+from scoreboard.boundaries import scorekeeper as boundary
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.rate_limiter import RateLimiter
@@ -56,7 +56,7 @@ def _nothing(_committed: bool) -> None:
     """Do nothing: there is no health monitor."""
 
 
-class Scorekeeper(boundaries.Scorekeeper):
+class Scorekeeper(boundary.Scorekeeper):
     """The only writer of one process.
 
     ``is_suspended`` is called when a claim leaves the mailbox. The ledger checks this again in the transaction: the order

@@ -86,7 +86,7 @@ class CommitOrder(SqlSession):
     _AGGREGATE: ClassVar[str]
 
     def state(self, board: BoardDefinition) -> LedgerState:
-        """Which ledger this is, and the board's epoch."""
+        """Which ledger this is, and the epoch of a board."""
         asked = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == board.board_id)
         with self.reading() as connection:
             epoch, epoch_run, followed_at = connection.execute(asked).one_or_none() or (0, None, None)
@@ -100,7 +100,7 @@ class CommitOrder(SqlSession):
             )
 
     def note_followed(self, board: BoardDefinition, run: str) -> None:
-        """Note that a server draws the newest epoch on this run of Redis."""
+        """Note that a server follows the ledger on this run of Redis, if the newest epoch began there."""
         row = update(boards).where(boards.c.board_id == board.board_id, boards.c.drawn_on == run)
         with self.writing() as connection:
             connection.execute(row.values(followed_at=literal_column(self._NOW)))
