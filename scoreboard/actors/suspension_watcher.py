@@ -14,7 +14,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from scoreboard.background import Loop
+from scoreboard.background import FAILURES_METRIC, Loop
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.errors import StoreUnavailable
@@ -66,7 +66,7 @@ class SuspensionWatcher:
     def forbids_spectators(self, user_id: str) -> bool:
         """Whether the player forbids spectators. Raises StoreUnavailable if the store has not answered for some seconds."""
         if user_id not in self._private and self._clock.seconds() - self._known_s > KNOWN_S_MAX:
-            raise StoreUnavailable("the register could not be followed of late")
+            raise StoreUnavailable("the player store has not answered of late")
         return user_id in self._private
 
     def note_settings(self, user_id: str, settings: PlayerSettings, revision: int) -> None:
@@ -106,7 +106,7 @@ class SuspensionWatcher:
             self._known_s = began_s
         except StoreUnavailable as away:
             self._count_failure()
-            self._log.debug("the register could not be followed: {away}", away=str(away))
+            self._log.debug("the player store could not be followed: {away}", away=str(away))
 
     def _count_failure(self) -> None:
         self._meter.count("player_store_unavailable_total")
@@ -132,4 +132,5 @@ class SuspensionWatcher:
         try:
             callback(user_id)
         except Exception:  # a callback that fails must not prevent us from following
-            self._log.failure("{user_id}'s change could not be told", user_id=user_id)
+            self._log.failure("{user_id}'s change could not be reported", user_id=user_id)
+            self._meter.count(FAILURES_METRIC, task="suspension_watcher")
