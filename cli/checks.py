@@ -101,7 +101,7 @@ class Checker:
                 await sleep(self._clock, _REREAD_S)
                 fresh = [await self._ledger.account(standing.user_id) for standing in standings]
                 standings = [standing for standing in fresh if standing is not None]
-            drawn = await board.drawn([standing.user_id for standing in standings])
+            drawn = await board.totals_of([standing.user_id for standing in standings])
             pairs = zip(standings, drawn, strict=True)
             differing = [(standing, actual) for standing, actual in pairs if actual != _expected(standing)]
             standings = [standing for standing, _ in differing]

@@ -73,7 +73,7 @@ class AdminApi(Protocol):
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         """Open the stores; raises StoreUnavailable."""
 
-    def redraw(self, stores: Any, take_over: bool = False, /) -> Awaitable[int]:
+    def rebuild_board(self, stores: Any, take_over: bool = False, /) -> Awaitable[int]:
         """Rebuild the board from the ledger in a new epoch, and return the number of ranked players.
 
         Raises StaleBoard where the board belongs to another ledger, unless ``take_over``.

@@ -125,7 +125,7 @@ def verify(
         with Console(stderr=True).status("Checking…") as status:
             report = await Checker(stores, clock, lambda players: status.update(f"Checked {players:,} players…")).check()
             if repair and stores.board is not None:
-                return msgspec.structs.replace(report, redrawn=await ctx.load_admin().redraw(stores, take_over))
+                return msgspec.structs.replace(report, redrawn=await ctx.load_admin().rebuild_board(stores, take_over))
             return report
 
     report = ctx.with_stores(work, need_board=True)

@@ -84,7 +84,7 @@ def reset_board(
         players = await stores.ledger.ranked_count()
         if not yes:
             confirm(f"{counted(players, 'player')} on the board. Reset ALL of them to 0 points? {_HISTORY_KEPT}")
-        return await _reset(ctx, stores, reactor, order, lambda stores, standings: ctx.load_admin().redraw(stores))
+        return await _reset(ctx, stores, reactor, order, lambda stores, standings: ctx.load_admin().rebuild_board(stores))
 
     _report(order, ctx.with_stores(work, need_board=True), as_json)
 

@@ -44,7 +44,7 @@ class Loop:
     ) -> None:
         self._task, self._body, self._meter, self._on_failure = task, body, meter, on_failure
         self._interval_s = interval_s
-        self._calls = LoopingCall(self._call)
+        self._calls = LoopingCall(self.call)
         self._calls.clock = clock
 
     @property
@@ -61,7 +61,8 @@ class Loop:
         if self._calls.running:
             self._calls.stop()
 
-    async def _call(self) -> None:
+    async def call(self) -> None:
+        """Call the body once. A failure is logged and counted and does not reach the caller."""
         try:
             result = self._body()
             if result is not None:

@@ -1,7 +1,7 @@
-"""Board diagnosis: from what the board and the ledger say of themselves to what must be done. Pure.
+"""Board diagnosis: decides from the states of board and ledger what must be done. Pure.
 
-What cannot belong together is recognised by identity: the board names its owner (a ledger and where it lies), the ledger names
-the run of the Redis that its newest epoch was begun on.
+The board names its owner (a ledger and the place of this copy), and the ledger names the run of the Redis on which its newest
+epoch began. So a board and a ledger that do not belong together are recognised.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from scoreboard.domain.board_state import BoardState
 from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.value import Value
 
-#: After so long without a sign of life, whoever drew elsewhere is taken to have gone. Signs come every two seconds.
+#: The owner of a board has gone if no server has followed it for so long. A server that runs follows every two seconds.
 SILENT_S_MAX: Final = 4
-#: Signs in the ledger come every ten seconds.
+#: The same for servers that follow the ledger on another Redis, which the ledger notes every ten seconds.
 ELSEWHERE_SILENT_S_MAX: Final = 25
 
 
 class Diagnosis(Value, frozen=True, kw_only=True):
-    """``follow``: draw what changed. ``begin``: a new epoch first. ``rebuild``: from nothing. ``refuse``: neither read nor draw.
+    """What must be done.
 
-    ``reason`` is a sentence for the operator, "" to follow; ``kind`` says as much of a refusal as strangers may know.
+    ``follow``: set what changed. ``begin``: begin a new epoch first. ``rebuild``: make the board anew. ``refuse``: neither read
+    nor set it. ``reason`` is a sentence for the operator, "" to follow. ``kind`` is what anyone may read of a refusal.
     """
 
     action: Literal["follow", "begin", "rebuild", "refuse"]
@@ -33,16 +34,16 @@ FOLLOW: Final = Diagnosis(action="follow")
 
 
 def owner_of(ledger: LedgerState) -> str:
-    """How a board names the ledger that it was drawn from: its id, and where this copy lies."""
+    """The owner of a board that is made from this ledger: the id of the ledger and the place of this copy."""
     return f"{ledger.ledger_id}/{ledger.instance}"
 
 
-def diagnose(board: BoardState | None, ledger: LedgerState, *, shared: bool) -> Diagnosis:
-    """What to do. ``shared``: other ledgers may draw in this Redis, too (it is not the server's own)."""
+def diagnose(board: BoardState | None, ledger: LedgerState, *, store_is_shared: bool) -> Diagnosis:
+    """What to do. ``store_is_shared`` says that other ledgers may have boards in this Redis: it is not the server's own."""
     if board is None:
         return _rebuild("nothing is drawn")
     if board.owner != owner_of(ledger):
-        return _of_another_ledger(board, ledger, shared)
+        return _of_another_ledger(board, ledger, store_is_shared)
     if board.damage:
         return _rebuild(f"the board lost a part: {board.damage}")
     if board.cursor.epoch != ledger.epoch:
@@ -58,8 +59,8 @@ def _rebuild(reason: str) -> Diagnosis:
     return Diagnosis(action="rebuild", reason=reason)
 
 
-def _of_another_ledger(board: BoardState, ledger: LedgerState, shared: bool) -> Diagnosis:
-    if not board.owner or not shared:
+def _of_another_ledger(board: BoardState, ledger: LedgerState, store_is_shared: bool) -> Diagnosis:
+    if not board.owner or not store_is_shared:
         return _rebuild("the board was drawn by an earlier release or from another ledger")
     if board.owner.partition("/")[0] != ledger.ledger_id:
         return Diagnosis(
@@ -82,11 +83,11 @@ def _of_another_epoch(board: BoardState, ledger: LedgerState) -> Diagnosis:
     if board.cursor.epoch > ledger.epoch:
         return _rebuild(f"the ledger went back: its epoch is {ledger.epoch}, the board's {board.cursor.epoch}")
     unharmed = board.epoch_run == board.run
-    if unharmed and ledger.drawn_on != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
+    if unharmed and ledger.epoch_run != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
         return Diagnosis(
             action="refuse",
             kind="Another server draws this ledger's board in another Redis",
-            reason=f"another server draws this ledger's board in another Redis (run {ledger.drawn_on}, ours is {board.run}): "
+            reason=f"another server draws this ledger's board in another Redis (run {ledger.epoch_run}, ours is {board.run}): "
             "all servers of one ledger need the same REDIS_URL",
         )
     return _rebuild(f"the board is of epoch {board.cursor.epoch}, the ledger's is {ledger.epoch}")

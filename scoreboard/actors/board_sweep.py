@@ -1,10 +1,10 @@
-"""Board sweep: compares ledger and board by key, slowly and for ever, so that no gap outlives a round, whatever its cause.
+"""Board sweep: compares ledger and board by key, slowly and without end, so that no gap lasts longer than a round.
 
-One server at a time sweeps. A page of players is compared by a digest; where it differs, player by player, and what differs is
-looked at once more a second later, for an award may be between its commit and its drawing. A gap is counted, logged and mended. A
-board that has more than the ledger means that the ledger went back: the projector rebuilds it then.
+One server at a time sweeps. It compares a page of players by a digest, and player by player if the digest differs. What differs
+is compared once more a second later, because an award may be committed and not yet on the board. A gap is counted, logged and
+closed. A board that has more than the ledger means that the ledger went back: then the projector rebuilds the board.
 
-500 players every 0.28 s: a round takes 56 s at 100,000 players, 560 s at a million. Rounds begin 5 s apart at least.
+The sweep compares 500 players every 0.28 s: a round of 100,000 players takes 56 s, a round of a million 560 s.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.projector import Projector
+from scoreboard.background import Loop
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
@@ -24,7 +25,7 @@ from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 STEP_S: Final = 0.28
 PLAYERS_PER_STEP: Final = 500
-#: From one round's beginning to the next's: a few players are not compared again and again.
+#: The least time from the beginning of a round to that of the next: a few players are not compared again and again.
 ROUND_S_MIN: Final = 5.0
 SETTLE_S: Final = 1.0
 LOCK_MS: Final = 10_000
@@ -45,17 +46,15 @@ class BoardSweep:
         self._ranked = 0
         self._ranked_on_board = 0
         self._began_s = -ROUND_S_MIN
-        self._loop = LoopingCall(self._step)
-        self._loop.clock = clock
+        self._loop = Loop("board_sweep", self._step, STEP_S, clock=clock, meter=meter, on_failure=self._begin_round)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to sweep."""
-        self._loop.start(STEP_S, now=False)
+        self._loop.start()
 
     async def stop(self) -> None:
-        """Sweep no more."""
-        if self._loop.running:
-            self._loop.stop()
+        """Stop sweeping."""
+        self._loop.stop()
 
     async def _step(self) -> None:
         if not self._after and self._clock.seconds() < self._began_s + ROUND_S_MIN:
@@ -66,11 +65,7 @@ class BoardSweep:
             else:
                 self._begin_round()
         except (StoreUnavailable, StaleBoard):
-            self._begin_round()  # the projector sees to it
-        except Exception:  # a sweep that ends here would leave gaps for ever
-            self._log.failure("the board could not be swept")
-            self._meter.count("board_sweep_failures_total")
-            self._begin_round()
+            self._begin_round()  # the projector repairs this
 
     def _begin_round(self) -> None:
         self._after, self._ranked = "", 0
@@ -93,23 +88,26 @@ class BoardSweep:
             await self._recheck_page(before, {one.user_id: one.version for one, _ in suspects})
 
     async def _recheck_page(self, before: str, seen: Mapping[str, int]) -> None:
-        """What the ledger had a second ago must be drawn by now. Suspects that new players push off the page are left to the next
-        round.
+        """Compare the suspects again: what the ledger had a second ago must be on the board by now.
+
+        New players may push suspects off the page. The next round compares those.
         """
         page = await self._ledger.accounts(before, PLAYERS_PER_STEP)
         differing = await self._board.differing([one for one in page if one.user_id in seen])
-        gaps = [one for one, drawn in differing if drawn < seen[one.user_id] or drawn == one.version == seen[one.user_id]]
-        ahead = [one.user_id for one, drawn in differing if drawn > one.version]
+        gaps = [one for one, found in differing if found < seen[one.user_id] or found == one.version == seen[one.user_id]]
+        ahead = [one.user_id for one, found in differing if found > one.version]
         if gaps:
             self._meter.count("board_gaps_total", len(gaps))
             self._log.warn("the board lacked what the ledger has of {players} players; mended", players=len(gaps))
-            await self._projector.mend(gaps)
+            await self._projector.overwrite(gaps)
         if ahead:
             await self._projector.compare(ahead)
 
     async def _end_round(self) -> None:
-        """Every player who was on the board when the round began was counted in the ledger since, or was reset meanwhile. If the
-        board had more, it has players whom the ledger does not know.
+        """Rebuild a board that has players whom the ledger does not know.
+
+        Since the round began, each player of the board was counted in the ledger or was reset. So a board that had more players
+        at the beginning has unknown ones.
         """
         self._meter.gauge("board_sweep_round_seconds", max(ROUND_S_MIN, self._clock.seconds() - self._began_s))
         too_many = self._ranked_on_board > self._ranked
@@ -118,6 +116,6 @@ class BoardSweep:
             return
         state = await self._board.state()
         if state is not None and state.ranked > await self._ledger.ranked_count():
-            await deferLater(self._clock, SETTLE_S)  # newcomers are in the ledger first, so what remains is no newcomer
+            await deferLater(self._clock, SETTLE_S)  # a new player is in the ledger first, so a difference that stays is none
             if state.ranked > await self._ledger.ranked_count():
                 await self._projector.rebuild_because("the ledger went back: the board has players whom it does not know")

@@ -1,7 +1,7 @@
-"""Degraded reads: what the ledger says of the board while that cannot be asked, shared and bounded.
+"""Degraded reads: pages and ranks from the ledger while the board cannot be read, in shared and bounded calls.
 
-However many ask, one question is under way at a time for places (up to 500 players in each) and a few for pages, so that a board
-that is rebuilt meanwhile never waits behind those who miss it. All players are counted at most twice a minute.
+At any time at most one read of players' totals (up to 500 players) and a few reads of pages are under way, however many callers
+wait. So a rebuild of the board never waits behind them. All players are counted at most twice a minute.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
+from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
+from scoreboard.caches import SingleFlightCache
 from scoreboard.domain.board_pages import Page, PlayerRank
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
@@ -23,7 +25,7 @@ from scoreboard.domain.standings import Standing
 RANKS_PER_READ_MAX: Final = 500
 RANKS_WAITING_MAX: Final = 4_096
 PAGES_AT_ONCE_MAX: Final = 8
-#: Between two questions for places, when more wait: readers who ask again and again leave the reactor to the rebuild.
+#: The pause between two reads of totals: clients that ask again and again must leave the reactor to the rebuild.
 PAUSE_S: Final = 0.5
 COUNT_KEPT_S: Final = 30.0
 
@@ -31,25 +33,25 @@ _TOO_MANY: Final = "too many reads wait for the ledger while the board is away"
 
 
 class DegradedReads:
-    """Pages and places from the ledger. `counted` keeps the number of players as the board last had it."""
+    """Pages and totals from the ledger. `counted` keeps the number of players that the board had last."""
 
     def __init__(self, *, ledger: Ledger, clock: IReactorTime, now_ms: Callable[[], int], meter: Meter) -> None:
         self._ledger = ledger
         self._clock = clock
         self._now_ms = now_ms
         self._meter = meter
-        self._total: tuple[int, float] | None = None
-        self._counting: list[Deferred[int]] | None = None
+        #: The number of players on the board; its one key is "".
+        self._total: SingleFlightCache[str, int] = SingleFlightCache(clock, 1, lambda _: COUNT_KEPT_S)
         self._pages_at_once = 0
         self._waiting: dict[str, list[Deferred[Standing | None]]] = {}
         self._reading = False
 
     def counted(self, total: int) -> None:
-        """The board says how many players are on it."""
-        self._total = total, self._clock.seconds()
+        """Keep the number of players that the board states."""
+        self._total.put("", total)
 
     async def page(self, cursor: Cursor, offset: int, limit: int) -> Page:
-        """A stretch of the board. Raises StoreUnavailable, also when too many are asked for at once."""
+        """A page of the board. Raises StoreUnavailable, also if too many pages are read at once."""
         self._meter.count("degraded_reads_total")
         if self._pages_at_once >= PAGES_AT_ONCE_MAX:
             raise StoreUnavailable(_TOO_MANY)
@@ -63,7 +65,7 @@ class DegradedReads:
         return Page(cursor=cursor, total=max(total, len(rows)), rows=rows, read_at_ms=self._now_ms(), degraded=True)
 
     async def rank_of(self, cursor: Cursor, user_id: str) -> PlayerRank:
-        """A player's total, without a rank. Raises StoreUnavailable, also when too many wait."""
+        """A player's total, without a rank. Raises StoreUnavailable, also if too many callers wait."""
         self._meter.count("degraded_reads_total")
         standing = await self._standing(user_id)
         points, at_ms = (0, None) if standing is None else (standing.points, standing.updated_at_ms)
@@ -83,7 +85,7 @@ class DegradedReads:
         self._reading = True
         first = list(self._waiting)[:RANKS_PER_READ_MAX]
         asked = {user_id: self._waiting.pop(user_id) for user_id in first}
-        ensureDeferred(self._answer(asked))
+        run_in_background("degraded_reads", self._answer(asked), self._meter)
 
     async def _answer(self, asked: dict[str, list[Deferred[Standing | None]]]) -> None:
         waiting = [(user_id, standing) for user_id, standings in asked.items() for standing in standings]
@@ -96,30 +98,12 @@ class DegradedReads:
                     standing.errback(failure)
         else:
             for user_id, standing in waiting:
-                if not standing.called:  # it may have been cancelled
+                if not standing.called:  # it may be cancelled
                     standing.callback(found.get(user_id))
         self._reading = bool(self._waiting)
         if self._reading:
             self._clock.callLater(PAUSE_S, self._read)
 
     async def _players(self) -> int:
-        if self._total is not None and self._clock.seconds() - self._total[1] < COUNT_KEPT_S:
-            return self._total[0]
-        if self._counting is not None:
-            counted: Deferred[int] = Deferred()
-            self._counting.append(counted)
-            return await counted
-        waiting = self._counting = []
-        try:
-            total = await self._ledger.ranked_count()
-        except Exception:
-            failure = Failure()
-            for one in waiting:
-                one.errback(failure)
-            raise
-        finally:
-            self._counting = None
-        self.counted(total)
-        for one in waiting:
-            one.callback(total)
-        return total
+        kept = self._total.get("")
+        return await self._total.fetch("", self._ledger.ranked_count) if kept is None else kept

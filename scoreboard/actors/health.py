@@ -1,8 +1,8 @@
-"""Health monitor: knows how everything fares that this process depends on, so that probes are answered from memory.
+"""Health monitor: keeps the conditions of all that this process depends on, so that `/readyz` is answered from memory.
 
-The ledger is probed once a second, whatever is asked of us; a second in which an award was committed needs no probe. While it
-cannot commit it is probed four times a second, so that its return is known soon. All other conditions are read from the parts
-that know them.
+It probes the ledger once a second, however often `/readyz` is read. After a second with a committed award it needs no probe.
+While the ledger cannot commit, it is probed four times a second, so that its return is noticed soon. All other conditions come
+from the parts that know them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Final
 
 from twisted.internet.defer import TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from typing_extensions import override
 
+from scoreboard.background import Loop
 from scoreboard.boundaries.health import Health, Meter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.errors import StoreUnavailable
@@ -22,11 +23,11 @@ from scoreboard.domain.health import Condition
 
 PROBE_INTERVAL_S: Final = 1.0
 POLL_INTERVAL_S: Final = 0.25
-#: The ledger has a deadline of its own, a little shorter; this one is for a ledger that keeps none.
+#: The ledger has its own deadline, which is a little shorter. This one is for a ledger that does not keep to it.
 PROBE_S_MAX: Final = 0.95
-#: Batches that fail for so long, with none committed in between, say that no award can be kept, whatever the probe says.
+#: If batches fail for so long, and none is committed in between, then no award can be committed, even if the probe succeeds.
 AWARDS_FAILING_S: Final = 1.0
-#: After so long without a further failure the probe alone counts again: perhaps nobody is sent here any more.
+#: After so long without a failed batch only the probe counts again: perhaps a balancer sends no more submissions here.
 FAILURE_KEPT_S: Final = 3.0
 
 _OK: Final = Condition(name="ledger", ok=True, serving=True)
@@ -39,7 +40,7 @@ Source = Callable[[], Sequence[Condition]]
 
 
 class LedgerRecord:
-    """What the latest probe and the latest batches of awards showed. Times are seconds of a monotonic clock."""
+    """Results of the latest probe and of the latest batches of awards. Times are seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._probe = _NOT_PROBED
@@ -48,10 +49,10 @@ class LedgerRecord:
         self._failed_s = float("-inf")
 
     def note_batch(self, committed: bool, now_s: float) -> None:
-        """A batch of awards was committed, or could not be."""
+        """Note whether a batch of awards was committed."""
         if committed:
             self._committed_s, self._failing_since_s = now_s, None
-            if self._probe is _NO_COMMIT:  # this is a later commit than the probe's
+            if self._probe is _NO_COMMIT:  # this commit is later than the probe
                 self._probe = _OK
             return
         self._failed_s = now_s
@@ -59,9 +60,9 @@ class LedgerRecord:
             self._failing_since_s = now_s
 
     def note_probe(self, committed: bool, began_s: float) -> None:
-        """A probe that began at this time ended. A commit since then says more than a probe that had to wait for it.
+        """Note the result of a probe that began at this time. A batch that was committed since then counts more.
 
-        The first probe that commits again ends what hindered the batches before it, too.
+        The first probe that commits again also ends the failure of the batches before it.
         """
         before, self._probe = self._probe, _OK if committed or self._committed_s >= began_s else _NO_COMMIT
         if before is _NO_COMMIT and self._probe is _OK and self._failed_s < began_s:
@@ -69,11 +70,11 @@ class LedgerRecord:
 
     @property
     def can_commit(self) -> bool:
-        """Whether the latest probe could."""
+        """Whether the latest probe committed."""
         return self._probe is _OK
 
     def has_committed_since(self, since_s: float) -> bool:
-        """Whether a batch was committed at this time or later, and none has failed after it."""
+        """Whether a batch was committed at this time or later, and none has failed since."""
         return self._failing_since_s is None and self._committed_s >= since_s
 
     def condition(self, now_s: float) -> Condition:
@@ -84,13 +85,13 @@ class LedgerRecord:
         return _NO_AWARDS if self._failed_s - since_s >= AWARDS_FAILING_S else _REFUSED_BATCH
 
     def serves(self, now_s: float) -> bool:
-        """Whether awards can be kept. Before the first probe has ended the ledger was opened at least, and that must do."""
+        """Whether awards can be committed. Before the first probe ends, it is enough that the ledger was opened."""
         condition = self.condition(now_s)
         return condition.serving or condition is _NOT_PROBED
 
 
-class HealthMonitor:
-    """Implements boundaries.Health."""
+class HealthMonitor(Health):
+    """Conditions of the ledger and of all sources that were added."""
 
     _log = Logger()
 
@@ -102,48 +103,47 @@ class HealthMonitor:
         self._sources: list[Source] = []
         self._known: dict[str, Condition] = {}
         self._next_probe_s = float("-inf")
-        self._loop = LoopingCall(self._poll)
-        self._loop.clock = clock
+        self._loop = Loop("health_monitor", self._poll, POLL_INTERVAL_S, clock=clock, meter=meter, on_failure=self._note_fault)
 
     def add(self, source: Source) -> None:
-        """From now on these conditions count, too. The source answers at once, without I/O."""
+        """Include the conditions of a source. It must answer at once, without I/O."""
         self._sources.append(source)
 
-    def start(self) -> None:
-        """Probe now, and then once a second, or four times while the ledger cannot commit."""
-        self._loop.start(POLL_INTERVAL_S, now=True)
+    async def start(self) -> None:
+        """Probe the ledger now, and then once a second (four times a second while it cannot commit)."""
+        self._loop.start(now=True)
 
     async def stop(self) -> None:
-        """Probe no more."""
-        if self._loop.running:
-            self._loop.stop()
+        """Stop probing."""
+        self._loop.stop()
 
     def note_batch(self, committed: bool) -> None:
-        """A batch of awards was committed, or the ledger could not: what the scorekeeper saw."""
+        """Note whether the scorekeeper's batch was committed."""
         self._record.note_batch(committed, self._clock.seconds())
 
+    @override
     def conditions(self) -> list[Condition]:
-        """As boundaries.Health.conditions: the ledger first, then the others in the order in which they were added."""
         return [self._record.condition(self._clock.seconds()), *[condition for source in self._sources for condition in source()]]
 
     @property
+    @override
     def ledger_serves(self) -> bool:
-        """As boundaries.Health.ledger_serves: each initialize asks it, so it reads the ledger's record and no other source."""
         return self._record.serves(self._clock.seconds())
 
     async def _poll(self) -> None:
-        try:
-            if not self._record.can_commit or self._clock.seconds() >= self._next_probe_s:
-                await self._probe()
-            self._log_changes()
-        except Exception:  # the loop must not end, and what was known last must not be taken for what is
-            self._record.note_probe(committed=False, began_s=self._clock.seconds())
-            self._meter.count("ledger_probes_failed_total")
-            self._log.failure("the ledger could not be probed")
+        if not self._record.can_commit or self._clock.seconds() >= self._next_probe_s:
+            await self._probe()
+        self._log_changes()
+
+    def _note_fault(self) -> None:
+        """Note a poll that failed by a fault of ours: the result of the probe before it may be out of date."""
+        self._record.note_probe(committed=False, began_s=self._clock.seconds())
+        self._meter.count("ledger_probes_failed_total")
 
     async def _probe(self) -> None:
         began_s = self._clock.seconds()
-        self._next_probe_s = began_s + PROBE_INTERVAL_S - POLL_INTERVAL_S / 2  # the look that comes a second later, by any clock
+        # The poll one second later is due, however exact the timer is.
+        self._next_probe_s = began_s + PROBE_INTERVAL_S - POLL_INTERVAL_S / 2
         if self._record.has_committed_since(began_s - PROBE_INTERVAL_S):
             self._record.note_probe(committed=True, began_s=began_s)
             return
@@ -152,13 +152,13 @@ class HealthMonitor:
         except (StoreUnavailable, TimeoutError) as trouble:
             self._record.note_probe(committed=False, began_s=began_s)
             self._meter.count("ledger_probes_failed_total")
-            if self._known.get("ledger", _OK).ok:  # once, when it begins: strangers do not see the reason
+            if self._known.get("ledger", _OK).ok:  # log it once: `/readyz` does not say the reason
                 self._log.warn("the ledger cannot commit: {trouble}", trouble=str(trouble) or "no answer in time")
         else:
             self._record.note_probe(committed=True, began_s=began_s)
 
     def _log_changes(self) -> None:
-        """A line for each condition that changed since the last look."""
+        """Log each condition that changed since the last poll."""
         for condition in self.conditions():
             before = self._known.get(condition.name)
             self._known[condition.name] = condition
@@ -168,6 +168,3 @@ class HealthMonitor:
                 self._log.info("{name} is well again", name=condition.name)
             else:
                 self._log.warn("{name} is not well: {detail}", name=condition.name, detail=condition.detail)
-
-
-_conforms: type[Health] = HealthMonitor

@@ -1,8 +1,8 @@
-"""Key rotation over several servers: nothing is signed with a key that another live server would not know.
+"""Key watch: no server signs with a key that another live server does not know.
 
-Each server enters the ids of its keys in the roster every 5 s and hears those of the others. As long as one of them does not know
-the key that this server is set to sign with, it signs with a key that all know, if it has one. So a rolling restart with new
-secrets refuses no honest action, in whichever order; what cannot be mended so is said in the log.
+Each server writes the ids of its keys to the roster every 5 s and reads those of the others. While another server does not know
+the key that this server is set to sign with, this server signs with a key that all know, if it has one. So a rolling restart with
+new secrets refuses no honest action, in any order of servers. The log names what cannot be solved this way.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from scoreboard.background import Loop
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.keys import KeyRoster
 from scoreboard.domain.errors import StoreUnavailable
@@ -25,7 +25,7 @@ _WHERE: Final = "see docs/operations.md, Changing secrets"
 
 
 class SigningKeys:
-    """One of the server's two rings, as the other servers let it sign. ``setting`` names its secret for operators."""
+    """One of the server's two key rings, with the key that all servers know. ``setting`` names its secret to operators."""
 
     _log = Logger()
 
@@ -34,21 +34,21 @@ class SigningKeys:
         self.known = known_keys(ring)
         self._ring = ring
         self._agreed = ring
-        self._said = ""
+        self._logged = ""
 
     def ring(self) -> Keyring:
-        """The ring to sign with now."""
+        """The ring with which to sign now."""
         return self._agreed
 
     def agree(self, others: Sequence[KnownKeys]) -> int:
-        """Regard the other servers' keys; how many of them do not know ours, or are set to sign with one that we do not know."""
+        """Choose a key that all know; returns how many other servers do not know ours, or sign with one that we do not know."""
         behind = sum(self._ring.current not in other.verifies for other in others)
         ahead = sum(other.signs not in self._ring.secrets for other in others)
         self._agreed = agreed(self._ring, others)
-        self._say(behind, ahead)
+        self._log_change(behind, ahead)
         return max(behind, ahead)
 
-    def _say(self, behind: int, ahead: int) -> None:
+    def _log_change(self, behind: int, ahead: int) -> None:
         common = self._agreed.current != self._ring.current
         if behind and common:
             said = (
@@ -62,9 +62,9 @@ class SigningKeys:
             said = f"other servers ({ahead}) have a {self.setting} that this server does not know: it refuses what that signs"
         else:
             said = ""
-        if said == self._said:
+        if said == self._logged:
             return
-        self._said = said
+        self._logged = said
         if said:
             self._log.warn("{said} ({where})", said=said, where=_WHERE)
         else:
@@ -72,9 +72,7 @@ class SigningKeys:
 
 
 class KeyWatch:
-    """Exchanges key ids with the other servers. While the roster does not answer, what was last heard holds."""
-
-    _log = Logger()
+    """Exchanges key ids with the other servers. While the roster does not answer, the keys that were read last count."""
 
     def __init__(self, *, roster: KeyRoster, clock: IReactorTime, meter: Meter, actions: Keyring, tokens: Keyring) -> None:
         self.actions = SigningKeys("ACTION_SIGNATURE_SECRET", actions)
@@ -82,16 +80,15 @@ class KeyWatch:
         self._own = ServerKeys(actions=self.actions.known, tokens=self.tokens.known)
         self._roster = roster
         self._meter = meter
-        self._loop = LoopingCall(self._exchange)
-        self._loop.clock = clock
+        self._loop = Loop("key_watch", self._exchange, EXCHANGE_S, clock=clock, meter=meter)
 
     async def start(self) -> None:
-        """Exchange once (a roster that does not answer does not hinder) and go on exchanging."""
-        await self._exchange()
-        self._loop.start(EXCHANGE_S, now=False)
+        """Exchange keys once, and then every 5 s. A roster that does not answer does not prevent the start."""
+        await self._loop.call()
+        self._loop.start()
 
     async def stop(self) -> None:
-        """Exchange no more, and be regarded no more."""
+        """Stop exchanging keys, and take ours out of the roster."""
         if self._loop.running:
             self._loop.stop()
             await self._roster.leave()
@@ -99,10 +96,8 @@ class KeyWatch:
     async def _exchange(self) -> None:
         try:
             others = await self._roster.exchange(self._own)
-            apart = self.actions.agree([other.actions for other in others])
-            apart = max(apart, self.tokens.agree([other.tokens for other in others]))
-            self._meter.gauge("servers_with_other_keys", apart)
-        except StoreUnavailable:  # counted where Redis is asked
+        except StoreUnavailable:  # the Redis client counts it
             return
-        except Exception:  # a loop never ends by itself
-            self._log.failure("keys could not be exchanged with the other servers")
+        apart = self.actions.agree([other.actions for other in others])
+        apart = max(apart, self.tokens.agree([other.tokens for other in others]))
+        self._meter.gauge("servers_with_other_keys", apart)

@@ -1,8 +1,8 @@
-"""The mailbox of an actor: a bounded queue of letters, and one coroutine that handles them.
+"""Mailbox of an actor: a bounded queue of letters, and one coroutine that handles them.
 
-A letter waits no longer than it may. The coroutine takes out as many as have come, up to a batch, and nothing else touches the
-state behind it. A *tell* wants no answer, an *ask* gets one. An error in handling goes to those who asked and to the log, and the
-actor lives on. A stop answers everyone who waits.
+The coroutine takes all letters that wait, up to a batch, and nothing else changes the actor's state. A letter waits for a limited
+time. A *tell* gets no answer, an *ask* gets one. An error in a batch is logged and goes to the callers that asked, and the actor
+continues. A stop handles the letters that wait.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from scoreboard.background import FAILURES_METRIC
+from scoreboard.boundaries.health import Meter
+
 Letter = TypeVar("Letter")
 Answer = TypeVar("Answer")
 
 
 class MailboxFull(Exception):
-    """No room for another letter; the sender is refused at once."""
+    """The mailbox is full."""
 
 
 class MailboxLate(Exception):
-    """The letter waited for as long as it may; it was not handled and never will be."""
+    """The letter waited for too long. It was not handled and will not be."""
 
 
 class MailboxClosed(Exception):
-    """The actor has stopped, or is stopping and takes no more."""
+    """The actor is stopping or has stopped."""
 
 
 class Envelope(Generic[Letter, Answer]):
-    """A letter, when it came, and, if it was asked, whom to answer. Answered at most once."""
+    """A letter with the time of its arrival and, for an ask, the caller. It is answered at most once."""
 
     __slots__ = ("_caller", "came_s", "letter")
 
@@ -43,22 +46,22 @@ class Envelope(Generic[Letter, Answer]):
         self._caller = caller
 
     def answer(self, answer: Answer) -> None:
-        """Give the asker what was asked for."""
+        """Answer the caller."""
         caller, self._caller = self._caller, None
         if caller is not None:
             caller.callback(answer)
 
     def fail(self, failure: Failure) -> None:
-        """Tell the asker that it could not be done."""
+        """Let the caller's ask fail."""
         caller, self._caller = self._caller, None
         if caller is not None:
             caller.errback(failure)
 
 
 class Mailbox(Generic[Letter, Answer]):
-    """Hands batches of at most ``batch_max`` envelopes, in order of arrival, to ``handle``, one batch at a time.
+    """Gives ``handle`` batches of at most ``batch_max`` envelopes, in order of arrival, one batch at a time.
 
-    A letter that waited ``wait_s_max`` for its batch is answered with MailboxLate.
+    A letter that has waited ``wait_s_max`` for its batch is answered with MailboxLate.
     """
 
     _log = Logger()
@@ -71,8 +74,10 @@ class Mailbox(Generic[Letter, Answer]):
         batch_max: int,
         wait_s_max: float,
         clock: IReactorTime,
+        meter: Meter,
     ) -> None:
         self._handle = handle
+        self._meter = meter
         self._wait_s_max = wait_s_max
         self._clock = clock
         self._expiry: IDelayedCall | None = None
@@ -80,11 +85,10 @@ class Mailbox(Generic[Letter, Answer]):
         self._batch_max = batch_max
         self._waiting: deque[Envelope[Letter, Answer]] = deque()
         self._draining = False
+        #: Kept, and not waited for: `_drain` itself logs and counts what fails, which costs an award less than an errback.
+        self._drain_call: Deferred[None] | None = None
         self._closed = False
         self._idle: list[Deferred[None]] = []
-
-    def __len__(self) -> int:
-        return len(self._waiting)
 
     @property
     def busy(self) -> bool:
@@ -92,28 +96,22 @@ class Mailbox(Generic[Letter, Answer]):
         return self._draining
 
     def tell(self, letter: Letter) -> None:
-        """Put a letter in line; raises MailboxFull or MailboxClosed."""
+        """Queue a letter. Raises MailboxFull or MailboxClosed."""
         self._put(letter, None)
 
     def ask(self, letter: Letter) -> Deferred[Answer]:
-        """Put a letter in line and wait for its answer; raises MailboxFull or MailboxClosed at once."""
+        """Queue a letter and return its answer to come. Raises MailboxFull or MailboxClosed at once."""
         caller: Deferred[Answer] = Deferred()
         self._put(letter, caller)
         return caller
 
     async def close(self) -> None:
-        """Take no more letters, and return when those in line have been handled."""
+        """Take no more letters, and return when those that wait are handled."""
         self._closed = True
         if self._draining:
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)
             await idle
-
-    def abandon(self) -> None:
-        """Take no more letters and answer everyone in line with MailboxClosed; the batch in hand goes on."""
-        self._closed = True
-        while self._waiting:
-            self._waiting.popleft().fail(Failure(MailboxClosed()))
 
     def _put(self, letter: Letter, caller: Deferred[Answer] | None) -> None:
         if self._closed:
@@ -123,12 +121,12 @@ class Mailbox(Generic[Letter, Answer]):
         self._waiting.append(Envelope(letter, caller, self._clock.seconds()))
         if not self._draining:
             self._draining = True
-            ensureDeferred(self._drain())
+            self._drain_call = ensureDeferred(self._drain())
         elif self._expiry is None:
             self._expiry = self._clock.callLater(self._wait_s_max, self._expire)
 
     def _expire(self) -> None:
-        """One timer for all: it is due when the first in line is late, or earlier."""
+        """Answer the letters that are late. One timer serves all: it is due when the first letter is late, or earlier."""
         self._expiry = None
         now_s = self._clock.seconds()
         late: list[Envelope[Letter, Answer]] = []
@@ -146,6 +144,7 @@ class Mailbox(Generic[Letter, Answer]):
                 await self._handle(batch)
             except Exception:
                 self._log.failure("a batch of {letters} letters could not be handled", letters=len(batch))
+                self._meter.count(FAILURES_METRIC, task="mailbox")
                 failure = Failure()
                 for envelope in batch:
                     envelope.fail(failure)

@@ -1,29 +1,31 @@
-"""Projector: draws the ledger on the board, and rebuilds the board whenever the two may differ.
+"""Projector: sets the ledger's totals on the board, and rebuilds the board whenever the two may differ.
 
-States: *lagging* (awards are answered without ranks) and *in sync* (each batch is drawn as it is committed). It starts lagging.
-`catch_up` leads to in sync: `board_diagnosis.diagnose` says whether to follow, to begin a new epoch first, to rebuild, or to keep
-away from a board that is not ours. To follow is to draw whose totals changed since the board's position in the ledger's order of
-commits, and then to note the new position; so what any process committed and did not live to draw is drawn within two seconds.
+It has two states. *Lagging*: awards are answered without ranks. *In sync*: the totals of each batch are set when it is committed.
+It starts lagging. `catch_up` leads to in sync: `board_diagnosis.diagnose` decides whether to follow, to begin a new epoch first,
+to rebuild, or to refuse a board that is not ours. To follow is to set the totals that changed since the board's position in the
+ledger's order of commits, and then to note the new position. So what any process committed is on the board within two seconds.
 
-Setting is idempotent (docs/architecture.md), so repeats are harmless. Any failure to draw leads back to lagging. If we stop
-between a commit and its drawing, the position is before the commit, and whichever process follows next draws it.
+To set a total twice changes nothing (docs/architecture.md). Any failure leads back to lagging. If we stop between a commit and
+the board, the position is before the commit, and the process that follows next sets its totals.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from scoreboard.actors.board_diagnosis import Diagnosis, diagnose, owner_of
 from scoreboard.actors.board_writer import BoardWriter, OnChanges
 from scoreboard.actors.ranking import LAGGING_S_MAX
 from scoreboard.actors.rebuild import rebuild
+from scoreboard.background import Loop, run_in_background
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
@@ -35,38 +37,36 @@ from scoreboard.domain.judgement import Award, standings_of, unplaced
 from scoreboard.domain.standings import Standing
 from scoreboard.failpoints import Failpoint, no_failpoint
 
-#: How often the board is asked for its state, and how many of those times the ledger is followed as well.
+#: How often the board's state is read. Every second time the ledger is followed as well.
 POLL_S: Final = 1.0
 POLLS_PER_FOLLOW: Final = 2
-#: How often the ledger is given a sign that its board is drawn here.
-SIGN_S: Final = 10.0
-#: Retry while lagging; a reconnect of the store asks for it at once as well.
+#: How often the ledger notes that a server follows it on this run of Redis.
+NOTE_FOLLOWED_S: Final = 10.0
+#: How soon a lagging projector tries again. A reconnect of the store makes it try at once as well.
 RETRY_S: Final = 0.5
-#: How long after LAGGING_S_MAX what was read until then is forgotten: later than the moment itself by any clock.
+#: The ranking forgets its reads so long after LAGGING_S_MAX: later than that moment, however exact the timer is.
 FORGET_S: Final = 0.05
-#: The same trouble is said again after so long.
-SAY_AGAIN_S: Final = 60.0
+#: The same trouble is logged again after so long.
+LOG_AGAIN_S: Final = 60.0
 REBUILD_LOCK_MS: Final = 5_000
 BEGIN_LOCK_MS: Final = 1_000
+_FAULT: Final = "a fault of the server; the log has its traceback"
 
 
 class BoardRefused(Exception):
-    """The board is not ours to read or draw; the text says why to the operator, ``kind`` to everyone."""
+    """The board may not be read or set by this server. The text tells the operator why; ``kind`` is what anyone may read."""
 
     def __init__(self, diagnosis: Diagnosis) -> None:
         super().__init__(diagnosis.reason)
         self.kind = diagnosis.kind
 
 
-def _no_listener() -> None:
-    """No reader remembers anything that would have to be forgotten."""
-
-
 class Projector:
-    """Draws awards. ``hear`` is called with every cursor reached and every player's change that was drawn.
+    """Sets the totals of awards on the board.
 
-    ``outrun`` is called when the ledger is ahead of a board that could not be drawn. ``shared``: other ledgers may draw in the
-    board's store as well.
+    ``on_changes`` is called with each cursor that the board reaches and with the changes of players that were set.
+    ``note_ledger_ahead`` is called when the ledger has what could not be set on the board. ``store_is_shared`` says that other
+    ledgers may have their boards in the same store.
     """
 
     _log = Logger()
@@ -78,9 +78,9 @@ class Projector:
         board: Board,
         clock: IReactorTime,
         on_changes: OnChanges,
-        note_ledger_ahead: Callable[[], None] = _no_listener,
+        note_ledger_ahead: Callable[[], None] = lambda: None,
         meter: Meter,
-        shared: bool = False,
+        store_is_shared: bool = False,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -89,25 +89,23 @@ class Projector:
         self._on_changes = on_changes
         self._note_ledger_ahead = note_ledger_ahead
         self._meter = meter
-        self._shared = shared
+        self._store_is_shared = store_is_shared
         self._failpoint = failpoint
         self._lagging_since_s: float | None = clock.seconds()
         self._has_followed = False
-        self._trouble = "the server has just started"
         self._refused = ""
-        self._said_s = -SAY_AGAIN_S
+        self._logged_s = -LOG_AGAIN_S
         self._catching_up: Deferred[None] | None = None
         self._again = False
         self._samples = 0
-        self._signed_s = -SIGN_S
+        self._noted_s = -NOTE_FOLLOWED_S
         self._must_rebuild = ""
-        self._drawing = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=on_changes)
+        self._writer = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=on_changes)
         self._retrying: IDelayedCall | None = None
-        #: When what was read of the board before it began to lag is not given any more.
+        #: The timer after which the ranking forgets what it read before the board began to lag.
         self._forgetting: IDelayedCall | None = None
-        self._said = ""
-        self._loop = LoopingCall(self._poll)
-        self._loop.clock = clock
+        self._logged = ""
+        self._loop = Loop("projector", self._poll, POLL_S, clock=clock, meter=meter, on_failure=self._note_fault)
 
     @property
     def in_sync(self) -> bool:
@@ -116,30 +114,24 @@ class Projector:
 
     @property
     def lagging_s(self) -> float:
-        """For how long the board has not followed the ledger."""
+        """For how many seconds the board has not followed the ledger; 0.0 while it does."""
         return 0.0 if self._lagging_since_s is None else self._clock.seconds() - self._lagging_since_s
 
     @property
-    def trouble(self) -> str:
-        """Why the board does not follow the ledger, "" while it does."""
-        return self._trouble
-
-    @property
     def condition(self) -> str:
-        """The same for strangers: the kind of the trouble, "" while there is none."""
+        """Why the board does not follow the ledger, as anyone may read it; "" while it follows."""
         if self.in_sync:
             return ""
         return self._refused or "The board does not follow the ledger; reads come from the ledger"
 
     async def start(self) -> None:
-        """Begin to catch up and to follow; nothing is waited for."""
+        """Begin to catch up and to follow. Waits for no store."""
         self._forget_reads_later()
-        self._loop.start(POLL_S, now=True)
+        self._loop.start(now=True)
 
     async def stop(self) -> None:
-        """Stop following; a catch-up under way is waited for."""
-        if self._loop.running:
-            self._loop.stop()
+        """Stop following, and wait for the end of a catch-up that is under way."""
+        self._loop.stop()
         if self._retrying is not None:
             self._retrying.cancel()
             self._retrying = None
@@ -148,30 +140,30 @@ class Projector:
             await _joined(self._catching_up)
 
     async def project(self, awards: Sequence[Award]) -> dict[str, Receipt]:
-        """Draw a committed batch: a receipt with ranks by action id, or nothing when the board cannot be drawn now."""
+        """Set the totals of a committed batch. Returns receipts with ranks by action id; none if the board cannot be set now."""
         if not self.in_sync:
             self._note_ledger_ahead()
             return {}
         standings = standings_of(awards)
         try:
-            placements = (await self._drawing.write(standings)).placements
+            placements = (await self._writer.write(standings)).placements
         except (StoreUnavailable, StaleBoard) as trouble:
-            self._fall_behind(trouble)
+            self._fall_behind(str(trouble))
             self._note_ledger_ahead()
             return {}
         self._failpoint("drawn")
         overtaken = [one.user_id for one, placement in zip(standings, placements, strict=True) if placement.overtaken]
         if overtaken:
-            ensureDeferred(self.compare(overtaken)).addErrback(self._not_compared)
+            run_in_background("projector", self._compare_if_possible(overtaken), self._meter)
         by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}
         receipts = [(award, _receipt(award, by_user[award.user_id])) for award in awards]
-        await self._board.mark(receipts)
+        await self._board.write_caches(receipts)
         return {award.claim.grant.action_id: receipt for award, receipt in receipts}
 
     async def catch_up(self) -> None:
-        """Bring the board in sync with the ledger. Never raises: an unreachable store is tried again soon.
+        """Bring the board in sync with the ledger. A store that does not answer is tried again soon; only a fault of ours raises.
 
-        Callers that come while one is under way wait for it, and it runs once more for their sake.
+        A call while another is under way waits for that one, which then runs once more.
         """
         if self._catching_up is not None:
             self._again = True
@@ -183,32 +175,38 @@ class Projector:
             while self._again:
                 self._again = False
                 await self._catch_up()
-        except (StoreUnavailable, StaleBoard, BoardRefused) as trouble:
-            self._fall_behind(trouble)
-        except Exception as fault:
-            self._log.failure("the board could not be followed")
-            self._fall_behind(fault)
+        except BoardRefused as refused:
+            self._fall_behind(str(refused), refused.kind)
+        except (StoreUnavailable, StaleBoard) as trouble:
+            self._fall_behind(str(trouble))
+        except Exception:
+            self._fall_behind(_FAULT)
+            raise
         finally:
             done, self._catching_up = self._catching_up, None
             done.callback(None)
 
-    def doubt(self, trouble: StaleBoard | None = None) -> None:
-        """A reader found the board lost, damaged or not ours: look at once instead of within a second."""
+    def check_soon(self, trouble: StaleBoard | None = None) -> None:
+        """Check the board now, not within a second: a reader found it lost, damaged or not ours."""
         if isinstance(trouble, DamagedBoard):
             self._must_rebuild = str(trouble)
         if self.in_sync and self._catching_up is None:
-            ensureDeferred(self.catch_up())
+            self.catch_up_soon()
+
+    def catch_up_soon(self) -> None:
+        """Begin to catch up, without waiting for its end."""
+        run_in_background("projector", self.catch_up(), self._meter)
 
     async def rebuild_because(self, reason: str) -> None:
-        """Rebuild the board, whatever it says of itself."""
+        """Rebuild the board, whatever its state says."""
         self._must_rebuild = reason
         await self.catch_up()
 
     async def _catch_up(self) -> None:
-        ledger = await self._ledger.state()
+        ledger = await self._ledger.state(self._board.definition)
         self._board.owner = owner_of(ledger)
         board = await self._board.state()
-        diagnosis = diagnose(board, ledger, shared=self._shared)
+        diagnosis = diagnose(board, ledger, store_is_shared=self._store_is_shared)
         if self._must_rebuild and diagnosis.action != "refuse":
             diagnosis = Diagnosis(action="rebuild", reason=self._must_rebuild)
         match diagnosis.action:
@@ -217,7 +215,7 @@ class Projector:
             case "rebuild":
                 await self._rebuild(board, diagnosis.reason)
             case "begin":
-                assert board is not None, "an epoch begins on what is drawn"
+                assert board is not None, "an epoch begins on a board"
                 await self._begin(board.run)
         if diagnosis.action != "follow":
             board = await self._board.state()
@@ -230,87 +228,93 @@ class Projector:
             self._must_rebuild, self._again = f"the ledger went back: {proof}", True
 
     async def _begin(self, run: str) -> None:
-        """Begin a new epoch on a run of Redis, which must take writes before SQL names it the newest's.
+        """Begin a new epoch on a run of Redis. The lock shows that this run takes writes, before SQL names it as the newest.
 
-        After a failover the old master answers for a moment as a replica of the new one. A server that is still connected to it
-        would take an epoch for its run, and no server could draw until that run had been silent for long.
+        After a failover the old master answers for a moment as a replica of the new one. Without the lock a server that is still
+        connected to it would begin an epoch on its run, and no server could set the board until that run was long silent.
         """
         if not await self._board.lock("begin", BEGIN_LOCK_MS):
             raise StaleBoard("another server begins an epoch")
-        await self._board.begin(await self._ledger.next_epoch(run))
+        await self._board.begin(await self._ledger.next_epoch(self._board.definition, run))
         await self._board.lock("begin", 0)
 
     async def _follow(self, board: BoardState) -> None:
         epoch = board.cursor.epoch
-        self._drawing.enter(epoch)
-        position = await self._drawing.follow(epoch, board.position)
+        self._writer.enter(epoch)
+        position = await self._writer.follow(epoch, board.position)
         if not self.in_sync:
-            # From here on new batches draw themselves; what was committed meanwhile is drawn by one more look.
+            # From here on `project` sets new batches. What was committed before that is set by following once more.
             self._in_sync()
-            await self._drawing.follow(epoch, position)
+            await self._writer.follow(epoch, position)
         self._on_changes(board.cursor, ())
-        await self._give_sign(board.run)
+        await self._note_followed(board.run)
 
     async def _rebuild(self, board: BoardState | None, reason: str) -> None:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
             raise StaleBoard(f"another server rebuilds the board: {reason}")
-        self._lag(reason)
-        if board is None and not self._has_followed:  # the first start with this Redis: as it should be
+        self._lag()
+        if board is None and not self._has_followed:  # usual at the first start with this Redis
             self._log.info("the board is drawn: {reason} yet", reason=reason)
         else:
-            self._say(f"it is being rebuilt, because {reason}")
+            self._log_trouble(f"it is being rebuilt, because {reason}")
         self._meter.count("board_rebuilds_total")
-        keep = LoopingCall(self._board.lock, "rebuild", REBUILD_LOCK_MS)
-        keep.clock = self._clock
-        keep.start(REBUILD_LOCK_MS / 3000, now=False).addErrback(lambda _: None)  # then others may begin, too: no harm
+        keep = Loop("rebuild_lock", self._keep_lock, REBUILD_LOCK_MS / 3000, clock=self._clock, meter=self._meter)
+        keep.start()
         try:
             epoch, ranked = await rebuild(self._ledger, self._board, board, partial(deferLater, self._clock))
         finally:
-            if keep.running:
-                keep.stop()
+            keep.stop()
         self._must_rebuild = ""
         await self._board.lock("rebuild", 0)
         self._on_changes(Cursor(epoch=epoch, seq=0), ())
         self._log.info("the board was rebuilt: {ranked} players, epoch {epoch}", ranked=ranked, epoch=epoch)
 
-    async def _give_sign(self, run: str) -> None:
-        if self._clock.seconds() - self._signed_s >= SIGN_S:
-            self._signed_s = self._clock.seconds()
-            await self._ledger.sign(run)
+    async def _keep_lock(self) -> None:
+        with suppress(StoreUnavailable):  # another server may then begin to rebuild as well, which does no harm
+            await self._board.lock("rebuild", REBUILD_LOCK_MS)
 
-    async def mend(self, standings: Sequence[Standing]) -> None:
-        """Draw what the board should have of these players, also where it has another total of the same version."""
-        await self._drawing.write(standings, mend=True)
+    async def _note_followed(self, run: str) -> None:
+        if self._clock.seconds() - self._noted_s >= NOTE_FOLLOWED_S:
+            self._noted_s = self._clock.seconds()
+            await self._ledger.note_followed(self._board.definition, run)
+
+    async def overwrite(self, standings: Sequence[Standing]) -> None:
+        """Set what the board should have of these players, also where it has another total of the same version."""
+        await self._writer.write(standings, overwrite=True)
 
     async def compare(self, user_ids: Sequence[str]) -> None:
-        """The board seems to be ahead of the ledger. Either another process drew a later award, or the ledger went back."""
-        drawn = await self._board.drawn(user_ids)
+        """Rebuild a board that is ahead of the ledger, unless another process has only set a later award."""
+        totals = await self._board.totals_of(user_ids)
         accounts = {one.user_id: one for one in await self._ledger.accounts_of(user_ids)}
-        for user_id, there in zip(user_ids, drawn, strict=True):
-            account = accounts.get(user_id)
-            if there is not None and (account is None or there[1] > account.version or _contradicts(there, account)):
+        for user_id, there in zip(user_ids, totals, strict=True):
+            if there is None:
+                continue
+            account, (points, version) = accounts.get(user_id), there
+            if account is None or version > account.version or (version == account.version and points != account.points):
                 self._meter.count("ledger_went_back_total")
                 await self.rebuild_because(f"the ledger went back: the board has more of {user_id} than the ledger")
                 return
 
-    def _not_compared(self, failure: object) -> None:
-        self._log.warn("the board could not be compared: {failure}", failure=str(failure))
+    async def _compare_if_possible(self, user_ids: Sequence[str]) -> None:
+        try:
+            await self.compare(user_ids)
+        except (StoreUnavailable, StaleBoard) as trouble:
+            self._log.warn("the board could not be compared: {trouble}", trouble=str(trouble))
 
     def _in_sync(self) -> None:
         self._has_followed = True
-        self._lagging_since_s, self._trouble, self._said_s = None, "", -SAY_AGAIN_S
+        self._lagging_since_s, self._logged_s = None, -LOG_AGAIN_S
         self._keep_reads()
         self._meter.gauge("board_in_sync", 1)
 
-    def _lag(self, trouble: str) -> None:
+    def _lag(self) -> None:
         if self._lagging_since_s is None:
             self._lagging_since_s = self._clock.seconds()
             self._forget_reads_later()
-        self._trouble = trouble
         self._meter.gauge("board_in_sync", 0)
 
     def _forget_reads_later(self) -> None:
-        """Once readers are answered from the ledger they must not find what was read of the board before."""
+        """Once the ledger answers reads, the ranking must not return what it read from the board before."""
         self._forgetting = self._clock.callLater(LAGGING_S_MAX + FORGET_S, self._forget_reads)
 
     def _forget_reads(self) -> None:
@@ -322,60 +326,57 @@ class Projector:
             self._forgetting.cancel()
             self._forgetting = None
 
-    def _fall_behind(self, trouble: Exception) -> None:
-        self._lag(str(trouble))
-        self._refused = trouble.kind if isinstance(trouble, BoardRefused) else ""
-        if self._refused:
+    def _fall_behind(self, trouble: str, refused: str = "") -> None:
+        """Begin to lag. ``refused`` is what anyone may read of the trouble, if the board is not ours."""
+        self._lag()
+        self._refused = refused
+        if refused:
             self._meter.count("board_refused_total")
-        self._say(str(trouble), error=isinstance(trouble, BoardRefused))
+        self._log_trouble(trouble, error=bool(refused))
         if self._retrying is None:
             self._retrying = self._clock.callLater(RETRY_S, self._retry)
 
-    def _say(self, text: str, error: bool = False) -> None:
-        """Say it once; the same again only after a minute."""
+    def _log_trouble(self, text: str, error: bool = False) -> None:
+        """Log a trouble once, and the same again only after a minute."""
         now_s = self._clock.seconds()
-        if text != self._said or now_s - self._said_s >= SAY_AGAIN_S:
-            self._said, self._said_s = text, now_s
+        if text != self._logged or now_s - self._logged_s >= LOG_AGAIN_S:
+            self._logged, self._logged_s = text, now_s
             (self._log.error if error else self._log.warn)("the board does not follow the ledger: {trouble}", trouble=text)
 
     def _retry(self) -> None:
         self._retrying = None
         if not self.in_sync and self._catching_up is None and self._loop.running:
-            ensureDeferred(self.catch_up())
+            self.catch_up_soon()
 
     async def _poll(self) -> None:
         self._samples += 1
-        try:
-            if self.in_sync and self._samples % POLLS_PER_FOLLOW:
-                await self._poll_board()
-            elif self._catching_up is None:
-                await self.catch_up()
-        except Exception as fault:  # a loop that ends here would leave the board behind for ever
-            self._log.failure("the board could not be looked at")
-            self._fall_behind(fault)
+        if self.in_sync and self._samples % POLLS_PER_FOLLOW:
+            await self._poll_board()
+        elif self._catching_up is None:
+            await self.catch_up()
         if not self.in_sync:
             self._note_ledger_ahead()
 
+    def _note_fault(self) -> None:
+        self._fall_behind(_FAULT)
+        self._note_ledger_ahead()
+
     async def _poll_board(self) -> None:
-        """Notice within a second that the board was lost, damaged or replaced, or that news of it did not reach us."""
+        """Notice that the board was lost, damaged or replaced, or that changes by other processes did not reach us."""
         try:
             board = await self._board.state()
         except (StoreUnavailable, StaleBoard) as trouble:
-            self._fall_behind(trouble)
+            self._fall_behind(str(trouble))
             return
-        ours = board is not None and (board.owner, board.cursor.epoch) == (self._board.owner, self._drawing.epoch)
+        ours = board is not None and (board.owner, board.cursor.epoch) == (self._board.owner, self._writer.epoch)
         if board is None or not ours or board.damage or board.epoch_run != board.run:
             await self.catch_up()
         else:
             self._on_changes(board.cursor, ())
 
 
-def _contradicts(drawn: tuple[int, int], account: Standing) -> bool:
-    return drawn[1] == account.version and drawn[0] != account.points
-
-
 def _receipt(award: Award, placement: Placement) -> Receipt:
-    if placement.rank is None:  # taken off the board (a reset) between the commit and the drawing
+    if placement.rank is None:  # a reset took the player off the board after the commit
         return unplaced(award)
     return Receipt(
         points=award.points,
@@ -386,7 +387,7 @@ def _receipt(award: Award, placement: Placement) -> Receipt:
 
 
 async def _joined(under_way: Deferred[None]) -> None:
-    """Wait for what someone else began, without taking its result away."""
+    """Wait for the end of work that another call began, which other callers may wait for as well."""
     mine: Deferred[None] = Deferred()
     under_way.chainDeferred(mine)
     await mine

@@ -1,24 +1,24 @@
-"""The ranking: what the board says, remembered while nothing changed.
+"""Ranking: the read cache of a board.
 
-Everything here is kept for one cursor; when a newer one is heard of, or an award could not be drawn, all of it is
-forgotten. Askers of the same thing share one question to the store. When the store cannot be asked, or has not followed the
-ledger for two seconds, the ledger answers (``degraded``), and that is remembered for a moment only, since the cursor stands
-still meanwhile.
+All that it keeps was read at one cursor. It forgets all of it when it learns of a newer cursor, and when an award could not be
+set on the board. Callers of the same read share one call of the store. When the store does not answer, or has not followed the
+ledger for two seconds, the ledger answers (``degraded``). Such an answer is kept for a moment only, because the cursor does not
+change meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
+from typing_extensions import override
 
 from scoreboard.actors.degraded_reads import DegradedReads
+from scoreboard.boundaries import ranking as boundary
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
+from scoreboard.caches import SingleFlightCache
 from scoreboard.domain.board_pages import Page, PlayerRank, View
 from scoreboard.domain.board_state import History
 from scoreboard.domain.cursor import Cursor
@@ -26,19 +26,21 @@ from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 PAGES_MAX = 256
 RANKS_MAX = 10_000
-#: Each may hold some hundred changes.
+#: A history may hold some hundred changes.
 HISTORIES_MAX = 32
 DEGRADED_S = 0.25
-#: A board that has not followed the ledger for so long is not given as the present one.
+#: A board that has not followed the ledger for so long is not read.
 LAGGING_S_MAX = 2.0
 
-Key = TypeVar("Key")
-Read = TypeVar("Read", Page, PlayerRank, History)
 NOWHERE = Cursor(epoch=0, seq=0)
 
 
-class Ranking:
-    """Implements boundaries.Ranking."""
+class Ranking(boundary.Ranking):
+    """Ranking of one board.
+
+    ``lagging_s`` says for how many seconds the board has not followed the ledger. ``on_stale`` is called when a read finds that
+    the board cannot be used.
+    """
 
     def __init__(
         self,
@@ -57,28 +59,28 @@ class Ranking:
         self._degraded = DegradedReads(ledger=ledger, clock=clock, now_ms=now_ms, meter=meter)
         self._cursor = NOWHERE
         self._ledger_ahead_count = 0
-        self._pages: _SingleFlightCache[tuple[int, int], Page] = _SingleFlightCache(clock, PAGES_MAX)
-        self._ranks: _SingleFlightCache[str, PlayerRank] = _SingleFlightCache(clock, RANKS_MAX)
-        self._histories: _SingleFlightCache[tuple[Cursor, int], History] = _SingleFlightCache(clock, HISTORIES_MAX)
+        self._pages: SingleFlightCache[tuple[int, int], Page] = SingleFlightCache(clock, PAGES_MAX, _life_s)
+        self._ranks: SingleFlightCache[str, PlayerRank] = SingleFlightCache(clock, RANKS_MAX, _life_s)
+        self._histories: SingleFlightCache[tuple[Cursor, int], History] = SingleFlightCache(clock, HISTORIES_MAX, _life_s)
 
     @property
+    @override
     def cursor(self) -> Cursor:
-        """The newest state that this process has heard of."""
         return self._cursor
 
     @property
+    @override
     def ledger_ahead_count(self) -> int:
-        """How often the ledger ran ahead of the board."""
         return self._ledger_ahead_count
 
     def advance(self, cursor: Cursor) -> None:
-        """The board is at least at this cursor now: what was remembered of older ones is forgotten."""
+        """Forget what was read at older cursors: the board is at least at this one now."""
         if cursor > self._cursor:
             self._cursor = cursor
             self._forget()
 
     def note_ledger_ahead(self) -> None:
-        """The ledger is ahead of the board, whose cursor stands still: what was remembered of it is no longer true."""
+        """Forget what was read from the board: the ledger is ahead of it, and its cursor does not show that."""
         self._ledger_ahead_count += 1
         self._forget()
 
@@ -87,8 +89,8 @@ class Ranking:
         self._ranks.clear()
         self._histories.clear()
 
+    @override
     async def page(self, offset: int, limit: int) -> Page:
-        """A stretch of the board, at least as new as ``cursor`` was when asked."""
         kept = self._pages.get((offset, limit))
         if kept is not None:
             return kept
@@ -97,8 +99,8 @@ class Ranking:
             self.advance(page.cursor)
         return page
 
+    @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """What these views show, all at one cursor, at least as new as ``cursor`` was when asked. Not remembered."""
         asked = self._cursor
         try:
             pages = await self._board.read_views(views)
@@ -110,8 +112,8 @@ class Ranking:
             self.advance(page.cursor)
         return pages
 
+    @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """What changed after a cursor, and the top of the same moment. Those who lost their place together ask once."""
         kept = self._histories.get((cursor, limit))
         if kept is not None:
             return kept
@@ -120,8 +122,8 @@ class Ranking:
             self.advance(history.page.cursor)
         return history
 
+    @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Where a player stands, at least as new as ``cursor`` was when asked."""
         kept = self._ranks.get(user_id)
         if kept is not None:
             return kept
@@ -162,7 +164,7 @@ class Ranking:
             raise StaleBoard("the board does not follow the ledger")
 
     def _no_older_than(self, cursor: Cursor, *pages: Page) -> None:
-        """Raise StaleBoard where the store has lost what it told us already and was not rebuilt yet."""
+        """Raise StaleBoard if the store has lost a state that this process knows, and was not rebuilt yet."""
         if any(page.cursor < cursor for page in pages):
             raise StaleBoard("the store went back")
 
@@ -177,55 +179,6 @@ class Ranking:
         return rank
 
 
-class _SingleFlightCache(Generic[Key, Read]):
-    """What was read at the present cursor, by key, and who is waiting for what is being read."""
-
-    def __init__(self, clock: IReactorTime, kept_max: int) -> None:
-        self._clock = clock
-        self._kept_max = kept_max
-        self._kept: dict[Key, tuple[Read, float]] = {}
-        self._reading: dict[Key, list[Deferred[Read]]] = {}
-
-    def get(self, key: Key) -> Read | None:
-        kept = self._kept.get(key)
-        if kept is None:
-            return None
-        read, until_s = kept
-        return read if not until_s or self._clock.seconds() < until_s else None
-
-    def clear(self) -> None:
-        """Forget; those who wait still get what they asked for, but nobody joins them."""
-        self._kept.clear()
-        self._reading = {}
-
-    async def fetch(self, key: Key, read: Callable[[], Awaitable[Read]]) -> Read:
-        """Read, or wait for the same read already under way."""
-        waiting = self._reading.get(key)
-        if waiting is not None:
-            mine: Deferred[Read] = Deferred()
-            waiting.append(mine)
-            return await mine
-        waiting = self._reading[key] = []
-        era = self._reading
-        try:
-            result = await read()
-        except Exception:
-            self._done(era, key)
-            failure = Failure()
-            for other in waiting:
-                other.errback(failure)
-            raise
-        if self._done(era, key):
-            self._keep(key, result)
-        for other in waiting:
-            other.callback(result)
-        return result
-
-    def _done(self, era: dict[Key, list[Deferred[Read]]], key: Key) -> bool:
-        era.pop(key, None)
-        return era is self._reading
-
-    def _keep(self, key: Key, result: Read) -> None:
-        if len(self._kept) >= self._kept_max:
-            self._kept.clear()
-        self._kept[key] = (result, self._clock.seconds() + DEGRADED_S if result.degraded else 0.0)
+def _life_s(read: Page | PlayerRank | History) -> float:
+    """What the ledger answered is kept for a moment only, because the cursor does not tell when it is out of date."""
+    return DEGRADED_S if read.degraded else 0.0

@@ -1,4 +1,4 @@
-"""Board rebuild: every standing of the ledger into a new epoch, a page at a time. It goes on where a store failed it."""
+"""Board rebuild: reads all standings of the ledger page by page into a new epoch. A page that fails is read again."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from scoreboard.domain.board_state import BoardState
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.standings import Standing
 
-#: Large pages: the reading thread meets the busy reactor only when a page begins and ends (docs/performance.md).
+#: Pages are large because the reading thread waits for the busy reactor at each page (docs/performance.md).
 PLAYERS_PER_PAGE: Final = 8_000
-#: A page that the ledger did not give is asked for again, so often in a row.
+#: How often a page is read before the rebuild fails.
 TRIES_MAX: Final = 20
 PAUSE_S: Final = 0.5
 
 Pause = Callable[[float], Awaitable[object]]
-#: The page after a standing, or the first.
+#: Reads the page after a standing, or the first page.
 Read = Callable[[Standing | None], Awaitable[Sequence[Standing]]]
 
 
 async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause: Pause) -> tuple[int, int]:
-    """Rebuild the board in a new epoch: (the epoch, how many players are ranked).
+    """Rebuild the board in a new epoch; returns (the epoch, the number of ranked players).
 
-    What is committed meanwhile may be missing from it; the board's position says so.
+    Awards that are committed during the rebuild may be missing. They come after the board's position, so to follow sets them.
     """
     run = board.run()
-    # A ledger that was restored may have given out fewer epochs than the board has seen.
-    epoch = await ledger.next_epoch(run, 0 if state is None else state.cursor.epoch)
+    # The epoch of a ledger that was restored may be lower than the board's.
+    epoch = await ledger.next_epoch(board.definition, run, 0 if state is None else state.cursor.epoch)
     position = await ledger.position()
     return epoch, await board.rebuild(epoch, every_standing(ledger, pause), position)
 
 
 async def every_standing(ledger: Ledger, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
-    """Every player's standing, a page at a time; the next page is read while the last one is drawn.
+    """All standings, page by page. The next page is read while the last one is written.
 
-    Players who are off the board come first, then the board from its top down: what comes in the sorted set's own order costs
-    Redis a third. A player who moves meanwhile may be missed, or come again with a later version: one seen off the board may come
-    again on it, and never the other way round. Each such player has an entry beyond the position: the follow-up draws it.
+    Players off the board come first, then the board from its top down: in the sorted set's own order a write costs Redis a third.
+    A player who moves during this may be missed, or may come twice, the second time with a later version. Each such player has an
+    entry after the position, so to follow sets the total.
     """
 
     async def unranked(last: Standing | None) -> Sequence[Standing]:
@@ -62,7 +62,7 @@ async def _pages(read: Read, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
             reading = ensureDeferred(_page(read, page[-1], pause))
             yield page
     finally:
-        reading.addErrback(_forget)  # a page that was asked for when the rebuild was given up
+        reading.addErrback(_ignore)  # the page that was under way when the rebuild failed
         reading.cancel()
 
 
@@ -77,5 +77,5 @@ async def _page(read: Read, last: Standing | None, pause: Pause) -> Sequence[Sta
     raise AssertionError("the last try returns or raises")
 
 
-def _forget(_: Any) -> None:
-    """The rebuild was given up, so the outcome of its last page is dropped."""
+def _ignore(_: Any) -> None:
+    """Ignore a failure: the rebuild has failed already."""

@@ -1,9 +1,9 @@
-"""The scorekeeper: the only writer. Claims wait in a bounded mailbox; a batch of them becomes one commit, one drawing.
+"""Scorekeeper: the only writer of awards. Claims wait in a bounded mailbox; a batch of them is one commit and one projection.
 
-The order never changes: commit, then project, then tell (docs/architecture.md). If we crash after the commit and before the
-drawing, the ledger is ahead of the board, and the server that follows next draws what changed; the player who was not
-answered retries and is given the receipt. Ranks are known only after the drawing, so a placed receipt goes into
-the ledger with the commit after its award; a crash between those two leaves a receipt whose ranks are null.
+The order never changes: commit, then project, then answer (docs/architecture.md). If we crash after the commit and before the
+projection, the ledger is ahead of the board, and the server that follows next sets the totals. The player who got no answer
+retries and gets the receipt. Ranks are known only after the projection, so the next commit writes them to the ledger. A crash
+between these two commits leaves a receipt whose ranks are null.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import msgspec
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from typing_extensions import override
 
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from scoreboard.actors.projector import Projector
+from scoreboard.boundaries import scorekeeper as boundary
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.rate_limiter import RateLimiter
@@ -38,27 +40,27 @@ _LEDGER_SILENT = unavailable("The ledger did not take it in time; submit the sam
 
 CLAIMS_WAITING_MAX = 4_096
 CLAIMS_PER_COMMIT_MAX = 256
-#: How long a claim waits for its batch. The ledger has what is left of AWARD_S_MAX since the oldest of a batch arrived.
+#: How long a claim waits for its batch. The ledger has the rest of AWARD_S_MAX, from the arrival of the oldest claim on.
 CLAIM_WAITS_S_MAX = 3.5
-#: How long the last receipts may take at a stop; without them a retry is answered without ranks.
+#: How long the last receipts may take at a stop. Without them a retry is answered without ranks.
 LAST_RECEIPTS_S_MAX = 1.0
-#: How many claims may wait for players whom somebody else holds, and how long each does before it is asked for again.
+#: How many claims may wait for an account that another server has locked, and the pause before each is tried again.
 CLAIMS_HELD_MAX = 1_024
 HELD_PAUSE_S_MIN = 0.01
 HELD_PAUSE_S_MAX = 0.4
-#: How long a placed receipt waits for an award to share a commit with.
+#: How long a receipt with ranks waits for an award whose commit it can share.
 RECEIPTS_WAIT_S = 0.02
 
 
 def _nothing(_committed: bool) -> None:
-    """Without a health monitor."""
+    """Do nothing: there is no health monitor."""
 
 
-class Scorekeeper:
-    """Implements boundaries.Scorekeeper over a ledger and a projector.
+class Scorekeeper(boundary.Scorekeeper):
+    """The only writer of one process.
 
-    ``is_suspended`` is asked when a claim leaves the mailbox; the ledger asks again in the transaction, where commit order
-    decides. ``note_batch`` learns of each batch whether it was committed.
+    ``is_suspended`` is called when a claim leaves the mailbox. The ledger checks this again in the transaction: the order
+    of commits decides. ``note_batch`` is called after each batch, with whether it was committed.
     """
 
     _log = Logger()
@@ -91,13 +93,14 @@ class Scorekeeper:
         self._is_suspended = is_suspended
         self._note_batch = note_batch
         self._failpoint = failpoint
-        # A letter of None asks for nothing but the receipts to be written down.
+        # The letter None only has the receipts written.
         self._mailbox: Mailbox[Claim | None, SubmitResult] = Mailbox(
-            self._keep,
+            self._award_batch,
             letters_max=CLAIMS_WAITING_MAX,
             batch_max=CLAIMS_PER_COMMIT_MAX,
             wait_s_max=CLAIM_WAITS_S_MAX,
             clock=clock,
+            meter=meter,
         )
         self._held = 0
         self._receipts: list[PlacedReceipt] = []
@@ -105,11 +108,11 @@ class Scorekeeper:
 
     @property
     def is_awarding(self) -> bool:
-        """Whether a batch of awards is being kept."""
+        """Whether a batch of awards is being written."""
         return self._mailbox.busy
 
+    @override
     async def submit(self, player: Player, submission: Submission, grant: Grant, client: ClientInfo) -> SubmitResult:
-        """The receipt of an award that is committed, or why there is none."""
         rule = self._catalogue.get(grant.action_type)
         if rule is None:
             return INVALID_ACTION
@@ -121,17 +124,17 @@ class Scorekeeper:
             rule=rule,
             metadata=submission.metadata,
             client=client,
-            # Another server issued it, by a clock some milliseconds ahead of ours: nothing is judged before it was issued.
+            # Another server with a clock some milliseconds ahead of ours may have issued it: no claim is earlier than its grant.
             at_ms=max(self._now_ms(), grant.issued_at_ms),
             milestones=self._milestones,
         )
-        return await self._judged(claim)
+        return await self._judge(claim)
 
-    async def _judged(self, claim: Claim) -> SubmitResult:
-        """The outcome of a claim. While somebody else holds the player's account it is asked for again, until its time is up."""
+    async def _judge(self, claim: Claim) -> SubmitResult:
+        """The result of a claim. While another server has locked the player's account, it is tried again for a limited time."""
         until_s, pause_s = self._clock.seconds() + AWARD_S_MAX, HELD_PAUSE_S_MIN
         while True:
-            result = await self._asked(claim)
+            result = await self._ask(claim)
             if result is not HELD or self._clock.seconds() + pause_s > until_s or self._held >= CLAIMS_HELD_MAX:
                 return result
             self._held += 1
@@ -141,11 +144,11 @@ class Scorekeeper:
                 self._held -= 1
             pause_s = min(2 * pause_s, HELD_PAUSE_S_MAX)
 
-    async def _asked(self, claim: Claim) -> SubmitResult:
+    async def _ask(self, claim: Claim) -> SubmitResult:
         try:
             return await self._mailbox.ask(claim)
         except MailboxFull:
-            self._meter.count("submissions_refused_total", reason="hatch_full")
+            self._meter.count("submissions_refused_total", reason="mailbox_full")
             return _FULL
         except MailboxLate:
             self._meter.count("submissions_refused_total", reason="waited_too_long")
@@ -154,11 +157,11 @@ class Scorekeeper:
             return _STOPPING
 
     async def stop(self) -> None:
-        """Take no more, finish what is in line, and write down the last receipts."""
+        """Take no more claims, finish those that wait, and write the last receipts."""
         await self._mailbox.close()
         await self._append([], LAST_RECEIPTS_S_MAX)
 
-    async def _keep(self, batch: list[Envelope[Claim | None, SubmitResult]]) -> None:
+    async def _award_batch(self, batch: list[Envelope[Claim | None, SubmitResult]]) -> None:
         asked: list[tuple[Envelope[Claim | None, SubmitResult], Claim]] = []
         for envelope in batch:
             claim = envelope.letter
@@ -187,8 +190,8 @@ class Scorekeeper:
             envelope.answer(_submit_result(claim, verdict, placed))
 
     async def _append(self, claims: Sequence[Claim], seconds_max: float) -> list[Verdict] | Refusal:
-        """The verdicts of a batch, committed, or what to answer when the ledger could not."""
-        if self._flush is not None:  # its receipts come along now
+        """Commit a batch: its verdicts, or the answer to give if the ledger could not commit it."""
+        if self._flush is not None:  # this commit takes its receipts
             self._flush.cancel()
             self._flush = None
         if not claims and not self._receipts:
@@ -199,7 +202,7 @@ class Scorekeeper:
             # Receipts stay for the next commit; writing them twice changes nothing.
             self._note_batch(False)
             self._meter.count("ledger_unavailable_total")
-            if isinstance(away, StoreAway):  # it said so once, when it went away; or this process was stopped for a while
+            if isinstance(away, StoreAway):  # logged once when the ledger went away, or this process was stopped for a while
                 return _LEDGER_AWAY
             self._log.warn("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
             return _LEDGER_SILENT
@@ -213,7 +216,7 @@ class Scorekeeper:
 
     def _flush_receipts(self) -> None:
         self._flush = None
-        with suppress(MailboxFull, MailboxClosed):  # full: the next batch takes them along; closed: stop() does
+        with suppress(MailboxFull, MailboxClosed):  # full: the next batch takes them; closed: `stop` takes them
             self._mailbox.tell(None)
 
 
@@ -222,6 +225,6 @@ def _submit_result(claim: Claim, verdict: Verdict, placed: dict[str, Receipt]) -
     if isinstance(verdict, Award):
         return placed.get(action_id) or unplaced(verdict)
     if verdict.reason is Reason.ACTION_ALREADY_USED and action_id in placed:
-        # Awarded earlier in this very batch: its ranks have only now become known.
+        # Awarded earlier in this batch: its ranks became known only now.
         return msgspec.structs.replace(verdict, receipt=placed[action_id])
     return verdict

@@ -1,10 +1,9 @@
-"""The warden: knows who is suspended and who forbids spectators, and follows the register so that every process knows within a
-second of a change.
+"""Suspension watcher: knows which players are suspended and which forbid spectators, in each process within a second.
 
-It starts knowing all of them, before any door opens. Then it asks for the turns that came after the last one it followed: the
-number is taken before the first page is read, so a change during the start is followed once more rather than missed. While the
-register is away it keeps what it knows: who is suspended stays so, and no other player is turned away. But it no longer says that
-a player does not forbid spectators.
+It reads all of them before the server listens. Then it reads the changes after the revision that it has. It takes that revision
+before it reads the first page, so a change during the start is read twice rather than missed. While the player store does not
+answer, it keeps what it knows: suspended players stay suspended, and no other player is refused. But after a few seconds it no
+longer says that a player allows spectators.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from collections.abc import Callable
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from scoreboard.background import FAILURES_METRIC, Loop
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerChange, PlayerSettings
 
 POLL_S: Final = 0.5
-#: How old what is known of settings may be: then it is not known any more who forbids spectators.
+#: After so long without an answer it is not known any more that a player allows spectators.
 KNOWN_S_MAX: Final = 3.0
 SUSPENDED_PER_PAGE: Final = 500
 PRIVATE_PER_PAGE: Final = 500
@@ -30,9 +29,10 @@ CHANGES_PER_PAGE: Final = 500
 
 
 class SuspensionWatcher:
-    """``on_suspended`` is told of each player who is suspended from now on, ``on_private`` of who will not be watched any more.
+    """Set of the suspended players and of those who forbid spectators.
 
-    Both are told of what happens after ``start``, at least once each, and must not wait for anything.
+    After ``start``, ``on_suspended`` is called for each player who becomes suspended and ``on_private`` for each who begins to
+    forbid spectators, at least once each. Neither may wait for anything.
     """
 
     _log = Logger()
@@ -53,31 +53,33 @@ class SuspensionWatcher:
         self._on_private = on_private
         self._suspended: set[str] = set()
         self._private: set[str] = set()
-        #: Changes of settings that were made in this process and are still to be followed, by player: their numbers.
+        #: The revisions of settings that were changed in this process and were not read from the store yet, by user id.
         self._noted: dict[str, int] = {}
         self._followed = 0
         self._known_s = float("-inf")
-        self._loop = LoopingCall(self._poll)
-        self._loop.clock = clock
+        self._loop = Loop("suspension_watcher", self._poll, POLL_S, clock=clock, meter=meter, on_failure=self._count_failure)
 
     def is_suspended(self, user_id: str) -> bool:
-        """Whether the player is suspended, as far as we have heard."""
+        """Whether the player is suspended, as far as this process knows."""
         return user_id in self._suspended
 
     def forbids_spectators(self, user_id: str) -> bool:
-        """Whether the player does, as far as we have heard. Raises StoreUnavailable if we have heard nothing of late."""
+        """Whether the player forbids spectators. Raises StoreUnavailable if the store has not answered for some seconds."""
         if user_id not in self._private and self._clock.seconds() - self._known_s > KNOWN_S_MAX:
-            raise StoreUnavailable("the register could not be followed of late")
+            raise StoreUnavailable("the player store has not answered of late")
         return user_id in self._private
 
-    def note_settings(self, user_id: str, settings: PlayerSettings, number: int) -> None:
-        """A change of settings was made in this process: it holds at once, though it is still to be followed."""
-        if number > self._followed and number > self._noted.get(user_id, 0):
-            self._noted[user_id] = number
+    def note_settings(self, user_id: str, settings: PlayerSettings, revision: int) -> None:
+        """Apply a change of settings that was made in this process at once, before it is read from the store."""
+        if revision > self._followed and revision > self._noted.get(user_id, 0):
+            self._noted[user_id] = revision
             self._set_spectators(user_id, settings.spectators)
 
     async def start(self) -> None:
-        """Learn who is suspended or private and go on following. Raises StoreUnavailable: without that no door should open."""
+        """Read who is suspended or forbids spectators, and follow changes.
+
+        After a StoreUnavailable the server must not listen.
+        """
         self._known_s = self._clock.seconds()
         self._followed = await self._player_store.revision()
         after = ""
@@ -88,12 +90,11 @@ class SuspensionWatcher:
         while page := await self._player_store.private(after, PRIVATE_PER_PAGE):
             self._private.update(page)
             after = page[-1]
-        self._loop.start(POLL_S, now=False)
+        self._loop.start()
 
     async def stop(self) -> None:
-        """Follow no more."""
-        if self._loop.running:
-            self._loop.stop()
+        """Stop following."""
+        self._loop.stop()
 
     async def _poll(self) -> None:
         began_s = self._clock.seconds()
@@ -104,20 +105,20 @@ class SuspensionWatcher:
                     self._follow(change)
             self._known_s = began_s
         except StoreUnavailable as away:
-            self._meter.count("player_store_unavailable_total")
-            self._log.debug("the register could not be followed: {away}", away=str(away))
-        except Exception:  # a loop that ends here would miss every suspension from now on
-            self._meter.count("player_store_unavailable_total")
-            self._log.failure("the register could not be followed")
+            self._count_failure()
+            self._log.debug("the player store could not be followed: {away}", away=str(away))
+
+    def _count_failure(self) -> None:
+        self._meter.count("player_store_unavailable_total")
 
     def _follow(self, change: PlayerChange) -> None:
         if change.suspended is True:
             self._suspended.add(change.user_id)
-            self._tell(self._on_suspended, change.user_id)
+            self._notify(self._on_suspended, change.user_id)
         elif change.suspended is False:
             self._suspended.discard(change.user_id)
         if change.spectators is not None and change.revision >= self._noted.get(change.user_id, 0):
-            self._noted.pop(change.user_id, None)  # what is older was replaced here meanwhile
+            self._noted.pop(change.user_id, None)  # an older change was replaced in this process already
             self._set_spectators(change.user_id, change.spectators)
 
     def _set_spectators(self, user_id: str, wanted: bool) -> None:
@@ -125,10 +126,11 @@ class SuspensionWatcher:
             self._private.discard(user_id)
         else:
             self._private.add(user_id)
-            self._tell(self._on_private, user_id)
+            self._notify(self._on_private, user_id)
 
-    def _tell(self, callback: Callable[[str], None], user_id: str) -> None:
+    def _notify(self, callback: Callable[[str], None], user_id: str) -> None:
         try:
             callback(user_id)
-        except Exception:  # whatever hinders one who is told must not keep us from following
-            self._log.failure("{user_id}'s change could not be told", user_id=user_id)
+        except Exception:  # a callback that fails must not prevent us from following
+            self._log.failure("{user_id}'s change could not be reported", user_id=user_id)
+            self._meter.count(FAILURES_METRIC, task="suspension_watcher")

@@ -1,4 +1,4 @@
-"""Board: the ranking in Redis, drawn from the ledger."""
+"""Board: the ranking of all players in Redis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Protocol
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Page, PlayerRank, View
 from scoreboard.domain.board_state import BoardState, History, Projection
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
@@ -15,83 +16,85 @@ from scoreboard.domain.standings import Standing
 
 
 class Board(Protocol):
-    """The drawing: the ranking, rebuilt from the ledger whenever in doubt.
+    """One board: a copy of the ledger's totals, which can be rebuilt at any time.
 
-    ``owner`` says for which ledger we read and draw. What another one drew is neither shown nor changed: each method that reads
-    or draws raises StaleBoard then, as it does when nothing is drawn or a part of it was lost.
+    ``definition`` says which board it is, ``owner`` for which ledger we read and write. The board of another ledger is neither
+    read nor changed: each method that reads or writes raises StaleBoard then. It does so, too, if there is no board or a part of
+    it was lost. Every method that waits may raise StoreUnavailable.
     """
 
+    definition: BoardDefinition
     owner: str
 
-    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
-        """Set totals (never add), each only if its version is newer than the one drawn; one round trip for all.
+    async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
+        """Set totals (never add), each only if its version is newer than the board's. One round trip for all.
 
-        Repeating it, late or twice, changes nothing; to ``mend`` sets what is drawn of this very version as well. ``seq`` rises
-        by one if anything was applied. Everyone who listens is told. Raises StoreUnavailable or StaleBoard.
+        A repeated or late call changes nothing. ``overwrite`` also sets a total of the same version. ``seq`` rises by one if
+        anything was applied, and the changes are published. Raises StoreUnavailable or StaleBoard.
         """
 
     async def state(self) -> BoardState | None:
-        """What is drawn and whose it is, or None when nothing is (an empty store)."""
+        """The state of the board, or None if there is none (an empty store)."""
 
     def run(self) -> str:
-        """Names the run of the store that answers now. Raises StoreUnavailable when none does."""
+        """The id of the store's present run. Raises StoreUnavailable if the store does not answer."""
 
     async def begin(self, epoch: int) -> None:
-        """Begin a new epoch on what is drawn: ``seq`` 0, ``origin`` the store's present run."""
+        """Begin a new epoch on the present data: ``seq`` 0, on the store's present run. StaleBoard if a newer epoch has begun."""
 
     async def advance(self, epoch: int, position: str) -> None:
-        """Note that the ledger is drawn up to a position; StaleBoard if another epoch has begun."""
+        """Note that the board has all up to a position of the ledger. StaleBoard if another epoch has begun."""
 
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Draw everything anew beside what is drawn, then put it in its place at once; how many are ranked.
+        """Write a new board beside the old one, then put it in place at once; returns the number of ranked players.
 
-        What others set on the old drawing meanwhile is not in the new one: set again what changed since the position.
-        StaleBoard if another drawing took the place meanwhile.
+        What other servers set on the old board meanwhile is not on the new one: set again what changed since the position.
+        StaleBoard if another board was put in place meanwhile.
         """
 
     async def page(self, offset: int, limit: int) -> Page:
-        """A stretch of the board at one cursor."""
+        """``limit`` rows after the first ``offset``, at one cursor."""
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """What these views show, in their order and all at one cursor; one round trip for all."""
+        """A page for each view, in their order and all at one cursor. One round trip for all."""
 
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """What changed after a cursor, and the first ``limit`` rows of the board at that same moment.
+        """What changed after a cursor, and the first ``limit`` rows of the board at the same moment.
 
         At least the last 1,000 steps of an epoch are kept. A cursor of another epoch, or one ahead of the board, has no history.
         """
 
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Where one player stands."""
+        """The rank and points of one player."""
 
-    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
-        """(points, version) as drawn for each user, None where not on the board: for checks."""
+    async def totals_of(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
+        """(points, version) of each player, None for one who is not on the board."""
 
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
-        """Which of at most 500 standings are drawn otherwise, each with its drawn version (-1: unknown to the board).
+        """Those of at most 500 standings that differ on the board, each with the board's version (-1: unknown to the board).
 
-        One short question (a digest of all) when none is.
+        If none differs, one short call (a digest of all) shows it.
         """
 
     async def lock(self, what: str, life_ms: int) -> bool:
-        """Take or keep a lock that one server holds at a time: True while it is ours.
+        """Take or keep a lock that one server holds at a time; True while it is ours.
 
-        It ends by itself after its life, and a life of 0 gives it back.
+        It ends by itself after ``life_ms``. 0 releases it.
         """
 
-    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
-        """Leave the specification's conveniences: used-markers and score caches, with their times to live.
+    async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
+        """Write the keys that the specification names for other programs: used actions and scores, each with a time to live.
 
-        Nothing depends on them; never raises.
+        Nothing here reads them. Never raises, and does not wait for the store.
         """
 
     def listen(
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
-        """From now on call ``hear`` with changes that others than this process made (a CLI, another server).
+        """From now on call ``on_changes`` with changes that other processes make (a CLI, another server).
 
-        ``missed`` is called whenever some of them may not have been heard.
+        ``missed`` is called whenever some changes may not have been received.
         """
 
     async def ping(self) -> None:
-        """Return if the board's store answers; raise StoreUnavailable if not."""
+        """Return if the store answers. Raises StoreUnavailable if not."""

@@ -9,18 +9,18 @@ from scoreboard.domain.health import Condition
 
 
 class Health(Protocol):
-    """How this process fares, as far as it knows."""
+    """The conditions of a process, from memory."""
 
     def conditions(self) -> Sequence[Condition]:
-        """The condition of each thing that it depends on. Answered from memory: it asks no store and costs no I/O."""
+        """The condition of each thing that the process depends on. Costs no I/O."""
 
     @property
     def ledger_serves(self) -> bool:
-        """Whether the ledger keeps awards, as far as is known from memory. True before the first probe has ended."""
+        """Whether the ledger commits awards, as far as is known. True before the first probe has ended."""
 
 
 class Meter(Protocol):
-    """What is measured while the house works; told, never asked."""
+    """Metrics of a process. Code writes them and never reads them."""
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
         """Add to a counter."""

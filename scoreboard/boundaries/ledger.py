@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
@@ -13,88 +14,89 @@ from scoreboard.domain.standings import Standing
 
 
 class Ledger(Protocol):
-    """The truth: an insert-only record of awards in SQL, and every player's total."""
+    """An insert-only record of awards in SQL, and every player's total. It decides what is true."""
 
     async def award(
         self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
     ) -> list[Verdict]:
         """Judge and append a batch in one transaction; when it returns, every Award in it is committed for good.
 
-        ``receipts`` are the placed receipts of an earlier batch, kept in the same commit so that a retry is
-        answered with the original. Verdicts are in the order of the claims. Two processes never award one action
-        twice nor lose an update. Raises StoreUnavailable within ``seconds_max``, and then nothing of the batch was awarded,
-        unless the connection died during COMMIT: then a retry tells. With StoreAway nothing was tried at all.
+        ``receipts`` are receipts with ranks of an earlier batch, written in the same commit, so that a retry gets the original
+        receipt. Verdicts are in the order of the claims. Two processes never award one action twice and never lose an update.
+        Raises StoreUnavailable within ``seconds_max``. Nothing of the batch is awarded then, unless the connection was lost
+        during COMMIT: a retry finds out. After StoreAway nothing was tried.
         """
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        """Every player's standing, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
+        """At most ``limit`` standings, by shard and user id, after the given one ("" for the first page)."""
 
     async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
-        """Standings on the board, best first, from below the given one (None for the first): at most ``limit``.
+        """At most ``limit`` standings on the board, best first, below the given one (None for the first page).
 
-        Equal points stand first-come-first, then by user id descending. A player who moves between two pages may be missed, or
-        read once more with a later version: `changed_since` a position from before the first page has each such player.
+        Equal points are ordered by time, then by user id descending. A player who moves between two pages may be missed, or read
+        twice, the second time with a later version. `changed_since` a position before the first page has each such player.
         """
 
     async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
-        """Standings off the board (players who were reset), by shard and user id as `accounts`: at most ``limit``."""
+        """The same as `accounts` for players off the board (they were reset)."""
 
     async def position(self) -> str:
-        """Where the order of commits stands: all that is committed now is before it. Only `changed_since` can read it."""
+        """The present position: all that is committed now is before it. Only `changed_since` can read it."""
 
     async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
-        """The standings now of players with an entry that was not committed yet at a position.
+        """The present standings of players with an entry that was committed after a position.
 
-        ``after`` is "" for the first page, which reads at most ``limit`` entries as every page does, each entry once. No entry
-        is ever missed, however transactions overlapped. Raises LedgerWentBack when the position is not of this ledger's past.
+        ``after`` is "" for the first page. Each page reads at most ``limit`` entries, each entry is read once, and none is
+        missed, however transactions overlap. Raises LedgerWentBack if this ledger never had the position.
         """
 
     async def top(self, offset: int, limit: int) -> list[Standing]:
-        """A stretch of the board as SQL sees it, best first, for when Redis cannot be asked. Nothing is counted."""
+        """``limit`` standings of the board after the first ``offset``, best first, for reads without Redis. Counts nothing."""
 
     async def ranked_count(self) -> int:
-        """How many players are on the board: counts them all, so it is asked seldom."""
+        """The number of players on the board. It counts them all, so call it seldom."""
 
     async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
-        """The standings of these players (at most 500), in their order; who is unknown is left out."""
+        """The standings of these players (at most 500), in their order, without unknown ones."""
 
     async def account(self, user_id: str) -> Standing | None:
-        """One player's standing, or None if the ledger never heard of the player."""
+        """One player's standing, or None for an unknown player."""
 
-    async def state(self) -> LedgerState:
-        """Which ledger this is, and the board's epoch."""
+    async def state(self, board: BoardDefinition) -> LedgerState:
+        """Which ledger this is, and the epoch of a board."""
 
-    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
-        """Begin a new epoch on a run of Redis: greater than any before and than ``above``, at least the milliseconds since 1970.
+    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+        """Begin a new epoch of a board on a run of Redis; returns its number.
 
-        The clock is a floor only: with it, a ledger that was restored from a copy does not give an epoch out a second time.
+        The number is greater than any before, greater than ``above``, and at least the milliseconds since 1970. So a ledger that
+        was restored from a copy does not give out an epoch twice.
         """
 
-    async def sign(self, drawn_on: str) -> None:
-        """Note that a server draws the newest epoch on this run of Redis; nothing happens when another is the newest's."""
+    async def note_followed(self, board: BoardDefinition, run: str) -> None:
+        """Note that a server follows the ledger on this run of Redis. Does nothing if the newest epoch began on another run."""
 
     async def reset(self, order: ResetOrder) -> ResetResult:
-        """Take players (or every player) back to nothing by entries of their own, by user id.
+        """Set players (or every player) to 0 points by new entries; the standings are in the order of user ids.
 
-        Nothing is deleted. A player already off the board gets no entry. No row that another session holds is waited for.
+        Nothing is deleted. A player who is off the board gets no entry. It waits for no row that another session has locked.
         """
 
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:
-        """Ledger entries by (time, transaction id), ascending or newest first, from beyond the given one: at most ``limit``."""
+        """At most ``limit`` entries by (time, transaction id), ascending or newest first, after the given one."""
 
     async def count_entries(self, where: EntryFilter) -> int:
         """How many entries the filter finds."""
 
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
-        """Recompute the totals of a page of players from their entries: (last user id seen or None at the end, what differs)."""
+        """Compare a page of totals with their entries: (the last user id, None at the end; the differences)."""
 
     async def clock_ms(self) -> int:
-        """The time by the ledger's own clock, read while this is asked."""
+        """The time by the ledger's clock, in milliseconds since 1970."""
 
     async def ping(self) -> None:
-        """Return if the ledger can commit what needs room as an award does; raise StoreUnavailable if not.
+        """Return if the ledger can commit something that needs room as an award does. Raises StoreUnavailable if not.
 
-        It waits for no award and for no player's row, no award waits for it, and it leaves nothing behind that grows.
+        It waits for no award and no player's row, no award waits for it, and it leaves nothing that grows.
         """

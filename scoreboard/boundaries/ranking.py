@@ -11,27 +11,27 @@ from scoreboard.domain.cursor import Cursor
 
 
 class Ranking(Protocol):
-    """Reads of the board: from memory while nothing changed, from the ledger when the board cannot be asked."""
+    """Reads of a board: from memory while nothing changes, from the ledger (``degraded``) if the board cannot be read."""
 
     @property
     def cursor(self) -> Cursor:
-        """The newest state that this process has heard of."""
+        """The newest state of the board that this process knows."""
 
     @property
     def ledger_ahead_count(self) -> int:
-        """How often the ledger ran ahead of a board that could not be drawn: what was read before is no longer true."""
+        """How often the board could not be set after a commit. What was read before the last time is out of date."""
 
     async def page(self, offset: int, limit: int) -> Page:
-        """A stretch of the board, at least as new as ``cursor`` was when asked."""
+        """``limit`` rows after the first ``offset``, at least as new as ``cursor`` was at the call."""
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """What these views show, all at one cursor, at least as new as ``cursor`` was when asked.
+        """A page for each view, all at one cursor, at least as new as ``cursor`` was at the call.
 
-        Not remembered, and asked of the board alone: StoreUnavailable when that does not answer.
+        Read from the board alone, and not kept. Raises StoreUnavailable if the board cannot be read.
         """
 
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """What changed after a cursor, and the first ``limit`` rows, at least as new as ``cursor`` was when asked."""
+        """What changed after a cursor, and the first ``limit`` rows, at least as new as ``self.cursor`` was at the call."""
 
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Where a player stands, at least as new as ``cursor`` was when asked."""
+        """The rank and points of a player, at least as new as ``cursor`` was at the call."""

@@ -11,10 +11,10 @@ from scoreboard.domain.refusals import Refusal
 
 
 class Scorekeeper(Protocol):
-    """The only writer: one lane a user, batches to the ledger, then to the board, then the answer."""
+    """The only writer of awards: commits them in batches, sets them on the board, then answers."""
 
     async def submit(self, player: Player, submission: Submission, grant: Grant, client: ClientInfo) -> Receipt | Refusal:
-        """The receipt of an award that is committed, or why there is none. Refuses at once when too many wait.
+        """The receipt of an award that is committed, or a refusal. Refuses at once if too many submissions wait.
 
         ``grant`` is what `grants.verify` found in the submission's signature for this player.
         """

@@ -1,4 +1,4 @@
-"""Board pages: rows of a board at one cursor, and the views that ask for them."""
+"""Board pages: rows of a board at one cursor, and views, which say which rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.value import Value
 
-#: How much of the board one may look at, whichever door one asks at.
+#: Limits of what one call may read, the same for all interfaces.
 LIMIT_DEFAULT: Final = 10
 
 LIMIT_MAX: Final = 100
@@ -16,7 +16,7 @@ OFFSET_MAX: Final = 10_000
 
 
 class Row(Value, frozen=True, kw_only=True):
-    """One line of the board, rank counted from 1."""
+    """One row of a board. Ranks begin at 1."""
 
     rank: int
     user_id: str
@@ -27,14 +27,14 @@ class Row(Value, frozen=True, kw_only=True):
 
 
 class RankRange(Value, frozen=True, kw_only=True, tag="stretch"):
-    """A view of the board: ``limit`` rows from beyond the first ``offset``."""
+    """A view of ``limit`` rows after the first ``offset``."""
 
     offset: int
     limit: int
 
 
 class Around(Value, frozen=True, kw_only=True, tag="around"):
-    """A view of the board: a player with ``rows`` neighbours above and below; nothing while the player is not on the board."""
+    """A view of a player with ``rows`` neighbours above and below. It is empty while the player is not on the board."""
 
     user_id: str
     rows: int
@@ -44,7 +44,7 @@ View = RankRange | Around
 
 
 class Page(Value, frozen=True, kw_only=True):
-    """A stretch of the board at one cursor; ``total`` counts every player on the board."""
+    """Rows of the board at one cursor. ``total`` counts all players on the board. ``degraded``: the ledger answered."""
 
     cursor: Cursor
     total: int
@@ -54,7 +54,7 @@ class Page(Value, frozen=True, kw_only=True):
 
 
 class PlayerRank(Value, frozen=True, kw_only=True):
-    """Where one player stands among ``total``; a player without a score has points 0 and neither rank nor time."""
+    """A player's rank among ``total`` players. A player without a score has 0 points and neither rank nor time."""
 
     cursor: Cursor
     total: int

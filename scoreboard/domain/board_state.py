@@ -1,4 +1,4 @@
-"""Board state: what a board reports of itself, of a write and of its history."""
+"""Board state: the state of a board, the result of a write, and its history."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from scoreboard.domain.value import Value
 
 
 class Placement(Value, frozen=True, kw_only=True):
-    """What setting one standing did: ranks before and after (None = not on the board); not ``applied`` if it was old news.
+    """Result of setting one standing: the ranks before and after (None: not on the board).
 
-    ``overtaken``: the board had a newer version of the player, or another record of this one.
+    It is not ``applied`` if the board had this version or a newer one. ``overtaken`` means that the board had a newer version of
+    the player, or another record of the same version.
     """
 
     rank: int | None
@@ -21,7 +22,7 @@ class Placement(Value, frozen=True, kw_only=True):
 
 
 class Projection(Value, frozen=True, kw_only=True):
-    """The state of the board after a set, and a placement for each standing, in order."""
+    """The cursor and the number of players after a write, and a placement for each standing, in order."""
 
     cursor: Cursor
     total: int
@@ -29,11 +30,12 @@ class Projection(Value, frozen=True, kw_only=True):
 
 
 class BoardState(Value, frozen=True, kw_only=True):
-    """What the board says of itself. ``position`` is the ledger's, up to which it was drawn; "" when that is not known.
+    """State of a board. It has all that the ledger committed before ``position`` ("" if that is not known).
 
-    ``origin`` names the run of the store that the epoch began in and ``run`` the one that answers now: when they differ,
-    the store was restarted and may have lost its last changes. ``owner`` is whose board it is. ``damage`` says what is missing
-    from it, "" when nothing is. ``followed_s_ago`` is how long ago a server last compared it with its ledger.
+    ``epoch_run`` is the run of the store on which the epoch began, ``run`` the present one. If they differ, the store was
+    restarted and may have lost its last changes. ``owner`` names the ledger. ``ranked`` players are on the board, ``players``
+    are known. ``damage`` says what is missing ("" for nothing). A server followed the ledger here ``followed_s_ago`` seconds
+    ago.
     """
 
     cursor: Cursor
@@ -48,9 +50,9 @@ class BoardState(Value, frozen=True, kw_only=True):
 
 
 class History(Value, frozen=True, kw_only=True):
-    """What a board can say of the time since a cursor: its top now, and what changed until then.
+    """What happened since a cursor: the present top, and the latest change of each player, oldest first.
 
-    ``changes`` are the latest of each player, oldest first, or None when they are not kept (any more): then only the top tells.
+    ``changes`` is None if they are not kept any more.
     """
 
     page: Page
@@ -58,5 +60,5 @@ class History(Value, frozen=True, kw_only=True):
 
     @property
     def degraded(self) -> bool:
-        """Whether the top came from the ledger."""
+        """Whether the top was read from the ledger."""
         return self.page.degraded

@@ -1,7 +1,7 @@
-"""Judgement: decides from a claim and the facts in the ledger whether it becomes an Award or a Refusal.
+"""Judgement: decides from a claim and the facts of the ledger whether it is an Award or a Refusal. Pure.
 
-A ledger gathers the facts of a batch, calls ``judge_batch`` and appends the awards, all in one transaction. So memory, SQLite
-and PostgreSQL always decide in the same way: none of them has rules of its own.
+A ledger gathers the facts of a batch, calls `judge_batch`, and appends the awards, all in one transaction. So the ledgers in
+memory, SQLite and PostgreSQL judge alike.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import POINTS_MAX, Standing, crossed
 from scoreboard.domain.value import Value
 
-#: The longest time of a batch, and of a submission from its arrival until the answer of the ledger.
+#: How long a batch may take, and how long a submission may take from its arrival to the answer of the ledger.
 AWARD_S_MAX: Final = 4.5
 DAY_MS: Final = 86_400_000
 
 
 class Claim(Value, frozen=True, kw_only=True):
-    """A submission with a verified grant, to be judged at ``at_ms`` under the rule of its type.
+    """A submission with a verified signature, to be judged at ``at_ms`` by the rule of its type.
 
-    ``milestones`` are the totals at which a player unlocks an achievement, in ascending order.
+    ``milestones``, ascending, are the totals that unlock an achievement.
     """
 
     transaction_id: str
@@ -42,12 +42,12 @@ class Claim(Value, frozen=True, kw_only=True):
 
     @property
     def day_start_ms(self) -> int:
-        """The beginning of the claim's UTC day."""
+        """The beginning of this claim's UTC day, in milliseconds since 1970."""
         return self.at_ms - self.at_ms % DAY_MS
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """The account of one user before a batch: the total, its version, and the number of awards."""
+    """A player in the ledger before a batch: the total, its version, and the number of awards that made it."""
 
     points: int = 0
     version: int = 0
@@ -56,16 +56,16 @@ class Account(Value, frozen=True, kw_only=True):
 
 
 class UsedAction(Value, frozen=True, kw_only=True):
-    """An action of a player that is in the ledger already: the submission and its receipt."""
+    """An action that was awarded to a player already: its type and its receipt."""
 
     action_type: str
     receipt: Receipt
 
 
 class Award(Value, frozen=True, kw_only=True):
-    """A claim that was awarded: the next row of the ledger for this user.
+    """A claim that brings points: the ledger's next row for this player.
 
-    ``unlocked`` are the milestones that this award reached first; only the ledger knows them.
+    ``unlocked`` are the milestones that the player reached by this award for the first time. Only a ledger knows them.
     """
 
     claim: Claim
@@ -78,21 +78,21 @@ class Award(Value, frozen=True, kw_only=True):
 
     @property
     def user_id(self) -> str:
-        """The player's user id."""
+        """The player's id."""
         return self.claim.player.user_id
 
     @property
     def points(self) -> int:
-        """The awarded points: those of the signed grant, never a number from the client."""
+        """The points of the signed grant, never a number of the client."""
         return self.claim.grant.points
 
     @property
     def crossed(self) -> Sequence[int]:
-        """The milestones that the total reached with this award, for the first time or again."""
+        """The milestones that the total reached by this award, for the first time or again."""
         return crossed(self.score_before, self.score_after, self.claim.milestones)
 
     def standing(self) -> Standing:
-        """The player's standing after this award, for the board."""
+        """The player's total after this award, as the board shows it."""
         player = self.claim.player
         return Standing(
             user_id=player.user_id,
@@ -108,18 +108,18 @@ class Award(Value, frozen=True, kw_only=True):
 
     @property
     def summary(self) -> AwardSummary:
-        """The public part of this award."""
+        """What spectators may see of it."""
         return AwardSummary(
             action_type=self.claim.grant.action_type, points=self.points, total=self.score_after, at_ms=self.claim.at_ms
         )
 
 
 class BatchFacts(Value, frozen=True, kw_only=True):
-    """The facts of a batch, gathered in its transaction. Another session holds the accounts of the players in ``held``.
+    """The facts of a batch, gathered in its transaction.
 
-    ``accounts`` by user id; ``suspended`` holds user ids; ``used`` by (user id, action id); ``today`` counts awards by
-    (user id, action type, day start); ``completed`` holds all awarded (user id, action type) pairs. The last two must cover
-    only what the rules of the claims need.
+    ``accounts`` are by user id, ``used`` by (user id, action id). ``suspended`` holds user ids. ``today`` counts awards by
+    (user id, action type, start of the day), and ``completed`` holds each (user id, action type) that was ever awarded; both
+    cover at least what the claims' rules need. ``held`` are players whose accounts another transaction has locked.
     """
 
     accounts: dict[str, Account]
@@ -131,12 +131,12 @@ class BatchFacts(Value, frozen=True, kw_only=True):
 
 
 Verdict = Award | Refusal
-#: The key of a player's milestone, (user id, milestone): it is unlocked at most once.
+#: (user id, milestone). A player unlocks a milestone once.
 MilestoneKey = tuple[str, int]
 
 
 def judge(claim: Claim, facts: BatchFacts) -> Verdict:
-    """Judge one claim by the facts. A refusal uses nothing up: the action may be submitted again."""
+    """Judge one claim. A refusal uses nothing up: the action may be submitted again."""
     grant, rule, user_id = claim.grant, claim.rule, claim.player.user_id
     if user_id in facts.held:
         return HELD
@@ -144,14 +144,7 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
         return SUSPENDED
     used = facts.used.get((user_id, grant.action_id))
     if used is not None:
-        # A retry gets its receipt again. An action of another player cannot be found here: its signature contains that player.
-        if used.action_type != grant.action_type:
-            return INVALID_ACTION
-        return Refusal(
-            reason=Reason.ACTION_ALREADY_USED,
-            message="This action was already awarded; here is its receipt",
-            receipt=used.receipt,
-        )
+        return _already_used(used, grant)
     if claim.at_ms >= grant.expires_at_ms:
         return ACTION_EXPIRED
     if claim.at_ms < grant.not_before_ms:
@@ -180,22 +173,33 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
     )
 
 
-def judge_batch(claims: Sequence[Claim], facts: BatchFacts) -> list[Verdict]:
-    """Judge a batch in order; each claim sees the results of those before it. Updates ``facts``.
+def _already_used(used: UsedAction, grant: Grant) -> Refusal:
+    """The answer to a retry. An action of another player is not found here, because its signature names that player."""
+    if used.action_type != grant.action_type:
+        return INVALID_ACTION
+    return Refusal(
+        reason=Reason.ACTION_ALREADY_USED,
+        message="This action was already awarded; here is its receipt",
+        receipt=used.receipt,
+    )
 
-    A claim that repeats an action awarded earlier in the same batch is refused as used; its receipt has no ranks
-    yet (``rank`` null), because the board is set after the batch.
+
+def judge_batch(claims: Sequence[Claim], facts: BatchFacts) -> list[Verdict]:
+    """Judge a batch in order. Each award changes ``facts`` for the claims after it.
+
+    A claim that repeats an action of the same batch is refused as used. Its receipt has no ranks yet: the scorekeeper fills them
+    in.
     """
     verdicts: list[Verdict] = []
     for claim in claims:
         verdict = judge(claim, facts)
         verdicts.append(verdict)
         if isinstance(verdict, Award):
-            _remember(verdict, facts)
+            _add_to_facts(verdict, facts)
     return verdicts
 
 
-def _remember(award: Award, facts: BatchFacts) -> None:
+def _add_to_facts(award: Award, facts: BatchFacts) -> None:
     claim = award.claim
     user_id, action_type = award.user_id, claim.grant.action_type
     facts.accounts[user_id] = Account(
@@ -211,12 +215,12 @@ def _remember(award: Award, facts: BatchFacts) -> None:
 
 
 def unplaced(award: Award) -> Receipt:
-    """The receipt of an award without ranks, which come from the board later."""
+    """The receipt of an award without ranks."""
     return Receipt(points=award.points, total=award.score_after, rank=None, previous_rank=None, degraded=True)
 
 
 def standings_of(awards: Iterable[Award]) -> list[Standing]:
-    """The last standing of each user of a batch with all its awards, for the board."""
+    """The standing of each player after a batch, with all awards of the batch: what is set on the board."""
     standings: dict[str, Standing] = {}
     for award in awards:
         earlier, later = standings.get(award.user_id), award.standing()
@@ -225,12 +229,12 @@ def standings_of(awards: Iterable[Award]) -> list[Standing]:
 
 
 def latest(awards: Iterable[Award]) -> list[Award]:
-    """The last award of each user, in the order of the users' first awards."""
+    """The last award of each player, in the order of the first ones."""
     return list({award.user_id: award for award in awards}.values())
 
 
 def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
-    """The milestones that a batch may unlock, each with its first award; the ledger may have some already."""
+    """The milestones that a batch reaches, each with the first award that does. The ledger may have some of them already."""
     found: dict[MilestoneKey, Award] = {}
     for award in awards:
         for milestone in award.crossed:
@@ -239,7 +243,7 @@ def milestones_crossed(awards: Iterable[Award]) -> dict[MilestoneKey, Award]:
 
 
 def with_unlocks(verdicts: Iterable[Verdict], new: Collection[MilestoneKey]) -> list[Verdict]:
-    """The verdicts; each award gets the milestones that were new to the ledger as ``unlocked``."""
+    """The verdicts, each award with the milestones that it unlocked: those that were ``new`` to the ledger."""
     left = set(new)
     decided: list[Verdict] = []
     for verdict in verdicts:

@@ -1,4 +1,4 @@
-"""Ledger state: the identity and epoch of a ledger, and pages of its changes."""
+"""Ledger state: the state of a ledger, and pages of its changes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from scoreboard.domain.value import Value
 
 
 class LedgerState(Value, frozen=True, kw_only=True):
-    """The identity of a ledger, and the newest epoch of its board.
+    """State of a ledger.
 
-    ``ledger_id`` is the same in every copy; ``instance`` names the place of this copy: a database of a cluster, or a file.
-    ``epoch`` is the newest epoch of the board (0 before the first), ``drawn_on`` the run id of the Redis where it began.
-    ``followed_s_ago`` says how long ago a server recorded that it sets the board there, in seconds of the ledger's clock.
+    ``ledger_id`` is the same in every copy. ``instance`` names this copy: a database of a cluster, or a file. ``epoch`` is the
+    newest of the board (0 before the first) and ``epoch_run`` the run of the Redis on which it began. A server noted
+    ``followed_s_ago`` seconds ago, by the ledger's clock, that it follows the ledger there.
     """
 
     ledger_id: str
     instance: str
     epoch: int
-    drawn_on: str
+    epoch_run: str
     followed_s_ago: int = 0
 
 
 class ChangedPage(Value, frozen=True, kw_only=True):
-    """Changed standings in any order. ``after`` is the argument for the next page; "" means that this is the last page."""
+    """Standings that changed, in any order. ``after`` is for the next page, "" if this is the last."""
 
     standings: Sequence[Standing]
     after: str

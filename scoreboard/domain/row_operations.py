@@ -1,8 +1,8 @@
-"""Row operations: how one top of the board becomes another, so that a screen moves a few rows instead of drawing ten.
+"""Row operations: how the rows that a client has become the new ones, so that it changes a few rows and not all.
 
-A top is a list, and a row's rank is its place in it, counted from 1; in another stretch of the board it is counted from the
-stretch's ``offset`` on. Operations are applied one after the other; after each the rows below close up or make room.
-docs/protocol-live.md tells clients the same.
+The rows are a list. In the top of the board a row's rank is its index plus 1; in a page further down it is the index plus 1 plus
+the page's ``offset``. A client applies the operations in order. After each one the rows below move up or down.
+docs/protocol-live.md describes the same to clients.
 """
 
 from __future__ import annotations
@@ -10,33 +10,31 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from scoreboard.domain.board_pages import Row
 from scoreboard.domain.value import Value
 
 
 class Enter(Value, frozen=True, kw_only=True):
-    """A row comes in at its rank; those at and below it move down."""
+    """Insert a row at its rank. The rows at and below it move down."""
 
     row: Row
 
 
 class Leave(Value, frozen=True, kw_only=True):
-    """A player's row goes; those below it move up."""
+    """Remove a player's row. The rows below it move up."""
 
     user_id: str
 
 
 class Move(Value, frozen=True, kw_only=True):
-    """A player's row is taken out, and put in at a rank."""
+    """Remove a player's row and insert it at a rank."""
 
     user_id: str
     rank: int
 
 
 class Score(Value, frozen=True, kw_only=True):
-    """A player's row reads other points, where it stands."""
+    """Change the points of a player's row, which stays where it is."""
 
     user_id: str
     points: int
@@ -47,14 +45,14 @@ Operation = Enter | Leave | Move | Score
 
 
 def offset_of(rows: Sequence[Row]) -> int:
-    """How many players stand above these rows."""
+    """The number of players above these rows."""
     return rows[0].rank - 1 if rows else 0
 
 
 def diff(before: Sequence[Row], after: Sequence[Row]) -> tuple[Operation, ...]:
-    """The operations that make ``after`` of ``before``: who leaves, who moves (as few as can be), who enters, new scores.
+    """The operations that turn ``before`` into ``after``: first Leave, then as few Move as possible, then Enter and Score.
 
-    A player whose name or picture changed leaves and enters. Ranks are those of ``after``, wherever ``before`` began.
+    A player whose name or picture changed leaves and enters. Ranks are those of ``after``, also if ``before`` had another offset.
     """
     faces = {row.user_id: (row.username, row.avatar) for row in after}
     staying = [row for row in before if faces.get(row.user_id) == (row.username, row.avatar)]
@@ -70,38 +68,11 @@ def diff(before: Sequence[Row], after: Sequence[Row]) -> tuple[Operation, ...]:
     return tuple(operations)
 
 
-def apply(rows: Iterable[Row], operations: Iterable[Operation], offset: int = 0) -> tuple[Row, ...]:
-    """The stretch after the operations, which now begins below ``offset`` players.
-
-    ValueError if they speak of a row that is not there: they belong to another one.
-    """
-    top, first = list(rows), offset + 1
-    for operation in operations:
-        match operation:
-            case Enter(row=row):
-                top.insert(row.rank - first, row)
-            case Leave(user_id=user_id):
-                del top[_index_of(top, user_id)]
-            case Move(user_id=user_id, rank=rank):
-                top.insert(rank - first, top.pop(_index_of(top, user_id)))
-            case Score(user_id=user_id, points=points, updated_at_ms=updated_at_ms):
-                at = _index_of(top, user_id)
-                top[at] = msgspec.structs.replace(top[at], points=points, updated_at_ms=updated_at_ms)
-    return tuple([row if row.rank == rank else msgspec.structs.replace(row, rank=rank) for rank, row in enumerate(top, first)])
-
-
-def _index_of(top: Sequence[Row], user_id: str) -> int:
-    for at, row in enumerate(top):
-        if row.user_id == user_id:
-            return at
-    raise ValueError(f"{user_id} is not in this top")
-
-
 def _moves(order: list[str], wanted: Sequence[str], offset: int) -> Iterable[Move]:
-    """Bring ``order`` into the wanted one: a row moves right behind its new neighbour, and the most that can stay do."""
+    """Bring ``order`` into the wanted order: each row that moves goes behind its new neighbour, and as many as possible stay."""
     if order == wanted:
         return
-    still = _longest_rising([order.index(user_id) for user_id in wanted])
+    still = _longest_increasing([order.index(user_id) for user_id in wanted])
     for at, user_id in enumerate(wanted):
         if at not in still:
             order.remove(user_id)
@@ -110,9 +81,9 @@ def _moves(order: list[str], wanted: Sequence[str], offset: int) -> Iterable[Mov
             yield Move(user_id=user_id, rank=offset + index + 1)
 
 
-def _longest_rising(numbers: Sequence[int]) -> set[int]:
-    """The places of a longest rising subsequence of distinct numbers."""
-    ends: list[int] = []  # the smallest number that ends a subsequence of each length, and the place of it
+def _longest_increasing(numbers: Sequence[int]) -> set[int]:
+    """The indexes of a longest increasing subsequence of distinct numbers."""
+    ends: list[int] = []  # the smallest number that ends a subsequence of each length, and its index
     indexes: list[int] = []
     before: list[int | None] = []
     for at, number in enumerate(numbers):

@@ -1,9 +1,9 @@
-"""Ranking arithmetic: points and the time of a total become one sort score; percentiles and milestones of ranks.
+"""Standings: a player's total, and the arithmetic of ranks.
 
-A sorted set sorts by one double. Ours is ``points + f`` with 0 < f ≤ ½, and f is smaller the later the total was reached. So
-``floor`` gives the points, and of equal points the earlier total ranks higher. Over 20 years a double gives f a precision of
-about 1 ms up to 10⁴ points and 75 ms at 10⁶; from 2⁵¹ points on f is left out. For equal doubles the order of the sorted set
-applies: user id descending.
+A sorted set orders by one double. Ours is ``points + f`` with 0 < f ≤ ½, where f falls with the time at which the total was
+reached. So ``floor`` gives the points, and of equal points the earlier ranks higher. A double leaves about 1 ms of precision for
+f up to 10⁴ points, and 75 ms at 10⁶, over 20 years. From 2⁵¹ points on there is no f. Equal doubles are in the sorted set's own
+order, by user id descending.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ POINTS_MAX: Final = 2**53 - 1
 
 
 class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
-    """A player's total at one version, as in the ledger, with all that the board shows.
+    """A player's total in the ledger, with all that the board shows.
 
-    ``version`` rises by one with every ledger entry of the player. ``reached_at_ms`` is the time at which the total was
-    reached; null means that the player is not on the board (no award yet, or reset). ``awards`` and ``unlocked`` are the
-    awards and milestones that led here, if the source knows them: they are sent once as events and never read back.
+    ``version`` rises by one with every entry of the player. ``reached_at_ms`` is the time at which the total was reached; None
+    means that the player is not on the board (no score yet, or reset). ``awards`` led to this total and ``unlocked`` these
+    milestones, as far as they are known here: both are published with a change, and are not stored on the board.
     """
 
     user_id: str
@@ -41,7 +41,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
     unlocked: tuple[int, ...] = ()
 
     def row(self, rank: int) -> Row:
-        """The row of this player on the board at a rank."""
+        """The player's row at a rank."""
         return Row(
             rank=rank,
             user_id=self.user_id,
@@ -52,7 +52,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
         )
 
     def score_changed(self, cursor: Cursor, rank: int | None, previous_rank: int | None) -> ScoreChanged:
-        """The event that clients get when this becomes the player's total."""
+        """The change that clients receive when this becomes the player's total."""
         return ScoreChanged(
             cursor=cursor,
             user_id=self.user_id,
@@ -66,7 +66,7 @@ class Standing(Value, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-#: 2025-01-01T00:00:00Z: f falls from this time on. After twenty years it is just above 0 and stays there.
+#: 2025-01-01T00:00:00Z, when f begins to fall. Twenty years later it is nearly 0 and stays so.
 _ORIGIN_MS: Final = 1_735_689_600_000
 _SPAN_MS: Final = 20 * 365 * 86_400_000
 _FRACTION_FROM: Final = 2**51
@@ -75,7 +75,7 @@ MILESTONE_RANKS: Final = (1, 3, 10, 50, 100)
 
 
 def sort_score(points: int, reached_at_ms: int) -> float:
-    """The score in the sorted set of a total that was reached at a time; ``points`` must be within ±(2⁵³−1)."""
+    """The sorted set's score of a total that was reached at a time. ValueError for points beyond ±(2⁵³−1)."""
     if not -POINTS_MAX <= points <= POINTS_MAX:
         raise ValueError("points beyond what a double holds exactly")
     if abs(points) >= _FRACTION_FROM:
@@ -95,7 +95,7 @@ def percentile(rank: int, total: int) -> float:
 
 
 def milestone(rank: int | None, previous_rank: int | None) -> int | None:
-    """The best of the ranks 1, 3, 10, 50 and 100 that the player reached with this move, or None."""
+    """The best of the ranks 1, 3, 10, 50 and 100 that this change reached, or None."""
     if rank is None:
         return None
     for mark in MILESTONE_RANKS:
@@ -105,5 +105,5 @@ def milestone(rank: int | None, previous_rank: int | None) -> int | None:
 
 
 def crossed(before: int, after: int, milestones: Sequence[int]) -> Sequence[int]:
-    """The milestones m (in ascending order) that a total reached from below: before < m ≤ after."""
+    """The milestones m (ascending) that a total reached from below: before < m ≤ after."""
     return milestones[bisect_right(milestones, before) : bisect_right(milestones, after)]

@@ -9,7 +9,7 @@ from scoreboard.service.admin import issue_token as issue_token
 from scoreboard.service.admin import ledger_location as ledger_location
 from scoreboard.service.admin import open_stores as open_stores
 from scoreboard.service.admin import project as project
-from scoreboard.service.admin import redraw as redraw
+from scoreboard.service.admin import rebuild_board as rebuild_board
 from scoreboard.service.admin import restore_ledger as restore_ledger
 from scoreboard.service.admin import schema_status as schema_status
 from scoreboard.service.admin import settings_from as settings_from

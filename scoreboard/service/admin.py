@@ -19,6 +19,7 @@ from scoreboard.actors.rebuild import Pause, rebuild
 from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import Standing
 from scoreboard.metrics import Metrics
@@ -54,8 +55,8 @@ class Stores:
     board: Board | None
     close: Callable[[], Awaitable[None]]
     pause: Pause
-    #: Whether the boards of other ledgers may be in the same Redis.
-    shared: bool
+    #: Whether other ledgers may have boards in the same Redis.
+    redis_is_shared: bool
 
 
 async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = True, board_optional: bool = False) -> Stores:
@@ -83,10 +84,10 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         closers.insert(0, client.stop)
         try:
             await client.reached(REDIS_WAIT_MS)
-            board = RedisBoard(client, reactor, now_ms)
-            board.owner = owner_of(await ledger.state())
+            board = RedisBoard(GLOBAL_BOARD, client, reactor, now_ms)
+            board.owner = owner_of(await ledger.state(board.definition))
         except StoreUnavailable:
-            # The embedded Redis runs only while its server does; the server's next start draws the changes.
+            # The embedded Redis runs only while its server does. The server sets the changes on the board at its next start.
             if settings.redis_url is not None and not board_optional:
                 await close()
                 raise
@@ -96,7 +97,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
         board=board,
         close=close,
         pause=partial(deferLater, reactor),
-        shared=settings.redis_url is not None,
+        redis_is_shared=settings.redis_url is not None,
     )
 
 
@@ -110,16 +111,16 @@ def issue_token(settings: Settings, user_id: str, username: str, role: str, life
     return jwt_authenticator(settings, lambda _user_id: False).issue_token(user_id, username, role, life_s)
 
 
-async def redraw(stores: Stores, take_over: bool = False) -> int:
+async def rebuild_board(stores: Stores, take_over: bool = False) -> int:
     """Rebuild the board from the ledger in a new epoch; returns the number of ranked players.
 
-    The servers draw later changes: the board states the position up to which it was drawn. Raises StaleBoard if the board is
+    The servers set later changes, because the board has the position of the rebuild. Raises StaleBoard if the board is
     another ledger's, unless ``take_over``.
     """
     if stores.board is None:
         return 0
     state = await stores.board.state()
-    diagnosis = diagnose(state, await stores.ledger.state(), shared=stores.shared)
+    diagnosis = diagnose(state, await stores.ledger.state(stores.board.definition), store_is_shared=stores.redis_is_shared)
     if diagnosis.action == "refuse" and not take_over:
         raise StaleBoard(diagnosis.reason)
     _, ranked = await rebuild(stores.ledger, stores.board, state, stores.pause)
@@ -127,7 +128,7 @@ async def redraw(stores: Stores, take_over: bool = False) -> int:
 
 
 async def project(stores: Stores, standings: Sequence[Standing]) -> None:
-    """Set standings on the board, if there is one; the servers receive the changes. The drawn position stays where it is."""
+    """Set standings on the board, if there is one; the servers receive the changes. The position of the board stays the same."""
     if stores.board is None:
         return
     for start in range(0, len(standings), STANDINGS_PER_CALL):
@@ -181,7 +182,7 @@ def restore_ledger(settings: Settings, backup: Path, at_ms: int, confirm: Callab
         require_directory(settings.database_url.get_secret_value())
         with _no_server(settings):
             kept = ledger.with_name(f"{ledger.name}.before-restore-{at_ms}")
-            return kept if restore(backup, ledger, kept, confirm=confirm) else None
+            return kept if restore(backup, ledger, kept, GLOBAL_BOARD, confirm=confirm) else None
     except (LedgerUnusable, RedisUnusable) as trouble:
         raise StoreUnavailable(str(trouble)) from trouble
 

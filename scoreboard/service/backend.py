@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
-
-from twisted.internet.defer import ensureDeferred
-from twisted.logger import Logger
 
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.board_sweep import BoardSweep
@@ -22,8 +18,6 @@ from scoreboard.service.conditions import board_conditions, redis_conditions
 from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.stores import ServerStores
 from scoreboard.service.wiring import new_id, now_ms
-
-_log: Final = Logger(namespace="scoreboard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +65,7 @@ class BackendBuilder:
             now_ms=now_ms,
             meter=context.metrics,
             lagging_s=lambda: self._projector.lagging_s,
-            on_stale=lambda trouble: self._projector.doubt(trouble),
+            on_stale=lambda trouble: self._projector.check_soon(trouble),
         )
         self._announcer = Announcer(
             ranking=self._ranking,
@@ -83,10 +77,10 @@ class BackendBuilder:
             is_awarding=lambda: self._scorekeeper.is_awarding,
             failpoint=context.failpoint,
         )
-        self._stores.board.listen(self._on_changes, missed=lambda: self._projector.doubt())
+        self._stores.board.listen(self._on_changes, missed=lambda: self._projector.check_soon())
 
     async def _start_projection(self) -> None:
-        """The projector draws the ledger's totals on the board, and a sweep compares the two."""
+        """The projector sets the ledger's totals on the board, and a sweep compares the two."""
         context, stores = self._context, self._stores
         self._projector = Projector(
             ledger=stores.ledger,
@@ -95,17 +89,15 @@ class BackendBuilder:
             on_changes=self._on_changes,
             note_ledger_ahead=self._ranking.note_ledger_ahead,
             meter=context.metrics,
-            shared=context.settings.redis_url is not None,
+            store_is_shared=context.settings.redis_url is not None,
             failpoint=context.failpoint,
         )
-        await self._projector.start()
-        context.lifecycle.add("Projector", self._projector.stop)
+        await context.lifecycle.start(self._projector)
         sweep = BoardSweep(
             ledger=stores.ledger, board=stores.board, projector=self._projector, clock=context.reactor, meter=context.metrics
         )
-        sweep.start()
-        context.lifecycle.add("BoardSweep", sweep.stop)
-        stores.redis.on_up(self._catch_up)
+        await context.lifecycle.start(sweep)
+        stores.redis.on_up(self._projector.catch_up_soon)
 
     async def _start_watchers(self) -> None:
         """The watcher of suspensions and settings, and the monitor of what /readyz says."""
@@ -117,13 +109,11 @@ class BackendBuilder:
             on_suspended=self._announcer.close_listeners_of,
             on_private=self._announcer.end_spectating,
         )
-        await self._suspension_watcher.start()
-        context.lifecycle.add("SuspensionWatcher", self._suspension_watcher.stop)
+        await context.lifecycle.start(self._suspension_watcher)
         self._health = HealthMonitor(ledger=self._stores.ledger, clock=context.reactor, meter=context.metrics)
         self._health.add(lambda: redis_conditions(self._stores.redis))
         self._health.add(lambda: board_conditions(self._projector))
-        self._health.start()
-        context.lifecycle.add("HealthMonitor", self._health.stop)
+        await context.lifecycle.start(self._health)
 
     def _build_scorekeeper(self) -> None:
         """The scorekeeper is the only writer of awards."""
@@ -147,8 +137,3 @@ class BackendBuilder:
     def _on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self._ranking.advance(cursor)
         self._announcer.publish(changes)
-
-    def _catch_up(self) -> None:
-        ensureDeferred(self._projector.catch_up()).addErrback(
-            lambda failure: _log.failure("the board was not caught up", failure)
-        )

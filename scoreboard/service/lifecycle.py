@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.logger import Logger
@@ -25,6 +25,16 @@ STOP_S_MIN: Final = 0.5
 Stop = Callable[[], Coroutine[Any, Any, object] | Deferred[Any]]
 
 
+class Component(Protocol):
+    """Something with a start and a stop: an actor with a loop, or a store."""
+
+    async def start(self) -> None:
+        """Begin to work."""
+
+    async def stop(self) -> None:
+        """Work no more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Started:
     """Something that was started, with the function that stops it."""
@@ -42,6 +52,11 @@ class Lifecycle:
     def __init__(self, clock: Any) -> None:
         self._clock = clock
         self._started: list[Started] = []
+
+    async def start(self, component: Component) -> None:
+        """Start a component, and stop it at the end. One whose start raises is not stopped."""
+        await component.start()
+        self.add(type(component).__name__, component.stop)
 
     def add(self, name: str, stop: Stop, stop_s_max: float = STOP_S_MAX) -> None:
         """Call ``stop`` at the end, before the stops that were added earlier."""

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from scoreboard.actors.key_watch import KeyWatch
 from scoreboard.actors.ledger_clock import LedgerClock
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.monotonic import monotonic_ms
 from scoreboard.service.admin import SCHEMA_S_MAX, require_given_directory
@@ -56,7 +57,7 @@ async def open_server_stores(context: ServerContext) -> ServerStores:
     """Open the stores, Redis first. The server starts without Redis, but not without the ledger."""
     reactor, meter = context.reactor, context.metrics
     redis = await _open_redis(context)
-    board = RedisBoard(redis, reactor, now_ms)
+    board = RedisBoard(GLOBAL_BOARD, redis, reactor, now_ms)
     rate_limiter = RedisRateLimiter(redis, MemoryRateLimiter(monotonic_ms), reactor, meter)
     key_watch = await _open_key_watch(context, redis)
     ledger, player_store = await _open_sql(context)
@@ -111,8 +112,7 @@ async def _open_sql(context: ServerContext) -> tuple[SqlLedger, SqlPlayerStore]:
     ledger = open_ledger(url, reactor, context.failpoint, context.metrics)
     player_store = open_player_store(url, reactor, context.metrics)
     for store in (ledger, player_store):
-        await store.start()
-        context.lifecycle.add(type(store).__name__, store.stop)
+        await context.lifecycle.start(store)
     return ledger, player_store
 
 
@@ -125,8 +125,7 @@ async def _open_key_watch(context: ServerContext, redis: RedisClient) -> KeyWatc
         actions=action_ring(context.settings),
         tokens=token_ring(context.settings),
     )
-    await key_watch.start()
-    context.lifecycle.add("KeyWatch", key_watch.stop)
+    await context.lifecycle.start(key_watch)
     return key_watch
 
 
@@ -134,6 +133,5 @@ async def _open_ledger_clock(context: ServerContext, ledger: SqlLedger) -> Ledge
     """The clock by which actions are issued and judged; a ledger in a file has this machine's, so there is nothing to poll."""
     ledger_clock = LedgerClock(ledger=ledger, clock=context.reactor, wall_ms=now_ms, meter=context.metrics)
     if not context.settings.database_url.get_secret_value().startswith("sqlite:"):
-        await ledger_clock.start()
-        context.lifecycle.add("LedgerClock", ledger_clock.stop)
+        await context.lifecycle.start(ledger_clock)
     return ledger_clock

@@ -19,11 +19,11 @@ from msgspec import Meta
 from typing_extensions import override
 
 from scoreboard.boundaries.authentication import Authenticator
+from scoreboard.caches import BoundedCache
 from scoreboard.domain.grants import Keyring
 from scoreboard.domain.players import USER_ID, Player, Role
 from scoreboard.domain.refusals import SUSPENDED, Refusal
 from scoreboard.net.http.bearer import INVALID_TOKEN
-from scoreboard.web.caches import BoundedCache
 from scoreboard.web.strict_json import check_names
 
 TOKEN_CHARS_MAX: Final = 4_096

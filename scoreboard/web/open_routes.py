@@ -12,11 +12,11 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from scoreboard.boundaries.health import Meter
+from scoreboard.caches import BoundedCache
 from scoreboard.domain.limits import Limit, TokenBucket
 from scoreboard.domain.refusals import Refused, too_many_requests
 from scoreboard.net.http.addresses import Proxies, is_loopback
 from scoreboard.net.http.request import Request
-from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_guard import policy_of, rate_lines
 
 #: Addresses whose token buckets are kept, for each limit. A displaced address starts again with a full bucket.

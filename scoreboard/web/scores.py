@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ranking import Ranking
 from scoreboard.boundaries.scorekeeper import Scorekeeper
+from scoreboard.caches import BoundedCache
 from scoreboard.domain.actions import Submission
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.grants import Grant, Keyring, verify
@@ -19,7 +20,6 @@ from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
-from scoreboard.web.caches import BoundedCache
 from scoreboard.web.request_bodies import read_range, read_submission
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import ReceiptAnswer, Success, already_used, board_data, encode, rank_data, receipt_data

@@ -1,4 +1,4 @@
-"""The health monitor over the ledger's twin: one probe a second, what awards show, and what other parts say of themselves."""
+"""Health monitor on a ledger in memory: its probes, the batches of awards, and the conditions of other parts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.awaiting import result_of
 
 
 class CountingLedger(MemoryLedger):
-    """Counts its probes."""
+    """A ledger that counts its probes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class CountingLedger(MemoryLedger):
         await super().ping()
 
 
-class Patient:
+class Harness:
     """A monitor on a clock that the test moves."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Patient:
 
     @property
     def ledger_is(self) -> tuple[bool, bool]:
-        """(ok, serving)."""
+        """The ledger's condition: (ok, serving)."""
         condition = self.health.conditions()[0]
         assert condition.name == "ledger"
         assert bool(condition.detail) != condition.ok
@@ -46,160 +46,160 @@ class Patient:
 
 
 @pytest.fixture
-def patient() -> Patient:
-    patient = Patient()
-    patient.health.start()
-    return patient
+def harness() -> Harness:
+    harness = Harness()
+    result_of(harness.health.start())
+    return harness
 
 
-def test_before_the_first_probe_nothing_is_known_to_be_well() -> None:
-    patient = Patient()
-    assert patient.ledger_is == (False, False)
-    patient.ledger.pause()
-    patient.health.start()
-    assert patient.health.ledger_serves, (
+def test_before_the_first_probe_the_ledger_is_not_ready() -> None:
+    harness = Harness()
+    assert harness.ledger_is == (False, False)
+    harness.ledger.pause()
+    result_of(harness.health.start())
+    assert harness.health.ledger_serves, (
         "the first actions of a healthy server are not refused while its first probe is under way"
     )
-    patient.clock.pump([0.125] * 8)
-    assert not patient.health.ledger_serves
+    harness.clock.pump([0.125] * 8)
+    assert not harness.health.ledger_serves
 
 
-def test_whether_the_ledger_serves_follows_its_condition_and_asks_no_other_source(patient: Patient) -> None:
+def test_ledger_serves_follows_the_ledgers_condition_and_reads_no_other_source(harness: Harness) -> None:
     asked: list[str] = []
 
     def other() -> list[Condition]:
         asked.append("other")
         return []
 
-    patient.health.add(other)
-    assert patient.health.ledger_serves
-    patient.health.note_batch(False)
-    assert patient.health.ledger_serves, "one batch that failed is a warning"
-    patient.clock.advance(AWARDS_FAILING_S)
+    harness.health.add(other)
+    assert harness.health.ledger_serves
+    harness.health.note_batch(False)
+    assert harness.health.ledger_serves, "one batch that failed is a warning"
+    harness.clock.advance(AWARDS_FAILING_S)
     asked.clear()
-    patient.health.note_batch(False)
-    assert not patient.health.ledger_serves
-    patient.health.note_batch(True)
-    assert patient.health.ledger_serves
+    harness.health.note_batch(False)
+    assert not harness.health.ledger_serves
+    harness.health.note_batch(True)
+    assert harness.health.ledger_serves
     assert asked == []
 
 
-def test_the_ledger_is_probed_once_a_second_however_often_we_are_asked(patient: Patient) -> None:
+def test_the_ledger_is_probed_once_a_second_however_often_conditions_are_read(harness: Harness) -> None:
     for _ in range(100):
-        patient.clock.advance(PROBE_INTERVAL_S / 10)
+        harness.clock.advance(PROBE_INTERVAL_S / 10)
         for _ in range(50):
-            assert patient.ledger_is == (True, True)
-    assert 10 <= patient.ledger.pings <= 11
+            assert harness.ledger_is == (True, True)
+    assert 10 <= harness.ledger.pings <= 11
 
 
-def test_a_ledger_that_cannot_commit_is_known_within_a_second_and_so_is_its_return(patient: Patient) -> None:
-    patient.ledger.broken = StoreUnavailable("disk is full")
-    patient.clock.advance(PROBE_INTERVAL_S)
-    assert patient.ledger_is == (False, False)
-    assert patient.meter.counts == {"ledger_probes_failed_total": 1}
-    patient.ledger.broken = None
-    patient.clock.advance(PROBE_INTERVAL_S)
-    assert patient.ledger_is == (True, True)
+def test_a_ledger_that_cannot_commit_is_noticed_within_a_second_and_so_is_its_return(harness: Harness) -> None:
+    harness.ledger.broken = StoreUnavailable("disk is full")
+    harness.clock.advance(PROBE_INTERVAL_S)
+    assert harness.ledger_is == (False, False)
+    assert harness.meter.counts == {"ledger_probes_failed_total": 1}
+    harness.ledger.broken = None
+    harness.clock.advance(PROBE_INTERVAL_S)
+    assert harness.ledger_is == (True, True)
 
 
-def test_while_it_cannot_commit_the_ledger_is_probed_four_times_a_second(patient: Patient) -> None:
-    patient.ledger.broken = StoreUnavailable("disk is full")
-    patient.clock.advance(PROBE_INTERVAL_S)
-    before = patient.ledger.pings
-    patient.clock.pump([0.05] * 40)
-    assert 7 <= patient.ledger.pings - before <= 9
-    patient.ledger.broken = None
-    patient.clock.advance(POLL_INTERVAL_S)
-    assert patient.ledger_is == (True, True)
+def test_while_it_cannot_commit_the_ledger_is_probed_four_times_a_second(harness: Harness) -> None:
+    harness.ledger.broken = StoreUnavailable("disk is full")
+    harness.clock.advance(PROBE_INTERVAL_S)
+    before = harness.ledger.pings
+    harness.clock.pump([0.05] * 40)
+    assert 7 <= harness.ledger.pings - before <= 9
+    harness.ledger.broken = None
+    harness.clock.advance(POLL_INTERVAL_S)
+    assert harness.ledger_is == (True, True)
 
 
-def test_a_commit_says_at_once_that_the_ledger_commits_again(patient: Patient) -> None:
-    patient.ledger.broken = StoreUnavailable("disk is full")
-    patient.clock.advance(PROBE_INTERVAL_S)
-    assert patient.ledger_is == (False, False)
-    patient.health.note_batch(True)
-    assert patient.ledger_is == (True, True)
+def test_a_commit_shows_at_once_that_the_ledger_commits_again(harness: Harness) -> None:
+    harness.ledger.broken = StoreUnavailable("disk is full")
+    harness.clock.advance(PROBE_INTERVAL_S)
+    assert harness.ledger_is == (False, False)
+    harness.health.note_batch(True)
+    assert harness.ledger_is == (True, True)
 
 
-def test_batches_that_failed_before_the_ledger_commits_again_take_no_server_out_any_more(patient: Patient) -> None:
-    patient.ledger.broken = StoreUnavailable("disk is full")
+def test_batches_that_failed_before_the_ledger_commits_again_do_not_count_any_more(harness: Harness) -> None:
+    harness.ledger.broken = StoreUnavailable("disk is full")
     for _ in range(8):
-        patient.health.note_batch(False)
-        patient.clock.advance(POLL_INTERVAL_S)
-    assert patient.ledger_is == (False, False)
-    patient.ledger.broken = None
-    patient.clock.advance(POLL_INTERVAL_S)
-    assert patient.ledger_is == (True, True)
+        harness.health.note_batch(False)
+        harness.clock.advance(POLL_INTERVAL_S)
+    assert harness.ledger_is == (False, False)
+    harness.ledger.broken = None
+    harness.clock.advance(POLL_INTERVAL_S)
+    assert harness.ledger_is == (True, True)
 
 
-def test_a_silent_ledger_is_known_within_two_seconds(patient: Patient) -> None:
-    patient.ledger.pause()
-    patient.clock.pump([0.125] * 16)
-    assert patient.ledger_is == (False, False)
-    patient.ledger.resume()
-    patient.clock.advance(PROBE_INTERVAL_S)
-    assert patient.ledger_is == (True, True)
+def test_a_silent_ledger_is_noticed_within_two_seconds(harness: Harness) -> None:
+    harness.ledger.pause()
+    harness.clock.pump([0.125] * 16)
+    assert harness.ledger_is == (False, False)
+    harness.ledger.resume()
+    harness.clock.advance(PROBE_INTERVAL_S)
+    assert harness.ledger_is == (True, True)
 
 
-def test_while_awards_are_committed_no_probe_is_needed_and_a_probe_that_waits_for_them_proves_nothing(patient: Patient) -> None:
+def test_while_awards_are_committed_no_probe_is_needed_and_a_probe_that_waits_for_them_does_not_count(harness: Harness) -> None:
     for _ in range(5):
-        patient.health.note_batch(True)
-        patient.clock.advance(PROBE_INTERVAL_S)
-    assert patient.ledger.pings == 1
-    patient.clock.advance(PROBE_INTERVAL_S)  # no award in this one
-    patient.ledger.pause()
-    patient.clock.advance(PROBE_INTERVAL_S)
-    patient.health.note_batch(True)
-    patient.clock.advance(PROBE_INTERVAL_S)
-    assert patient.ledger_is == (True, True)
+        harness.health.note_batch(True)
+        harness.clock.advance(PROBE_INTERVAL_S)
+    assert harness.ledger.pings == 1
+    harness.clock.advance(PROBE_INTERVAL_S)  # no award in this second
+    harness.ledger.pause()
+    harness.clock.advance(PROBE_INTERVAL_S)
+    harness.health.note_batch(True)
+    harness.clock.advance(PROBE_INTERVAL_S)
+    assert harness.ledger_is == (True, True)
 
 
-def test_a_batch_that_fails_is_a_warning_and_several_take_the_server_out(patient: Patient) -> None:
-    patient.health.note_batch(False)
-    assert patient.ledger_is == (False, True)
-    patient.clock.advance(AWARDS_FAILING_S)
-    patient.health.note_batch(False)
-    assert patient.ledger_is == (False, False)
-    patient.clock.advance(0.1)
-    patient.health.note_batch(True)
-    assert patient.ledger_is == (True, True)
+def test_one_failed_batch_is_a_warning_and_several_make_the_server_not_ready(harness: Harness) -> None:
+    harness.health.note_batch(False)
+    assert harness.ledger_is == (False, True)
+    harness.clock.advance(AWARDS_FAILING_S)
+    harness.health.note_batch(False)
+    assert harness.ledger_is == (False, False)
+    harness.clock.advance(0.1)
+    harness.health.note_batch(True)
+    assert harness.ledger_is == (True, True)
 
 
-def test_without_further_awards_a_failure_is_forgotten_and_the_probe_counts(patient: Patient) -> None:
-    patient.health.note_batch(False)
-    patient.clock.pump([PROBE_INTERVAL_S] * int(FAILURE_KEPT_S))
-    assert patient.ledger_is == (True, True)
-    patient.ledger.broken = StoreUnavailable("disk is full")
-    patient.clock.advance(PROBE_INTERVAL_S)
-    assert patient.ledger_is == (False, False)
+def test_without_further_awards_a_failure_is_forgotten_and_the_probe_counts(harness: Harness) -> None:
+    harness.health.note_batch(False)
+    harness.clock.pump([PROBE_INTERVAL_S] * int(FAILURE_KEPT_S))
+    assert harness.ledger_is == (True, True)
+    harness.ledger.broken = StoreUnavailable("disk is full")
+    harness.clock.advance(PROBE_INTERVAL_S)
+    assert harness.ledger_is == (False, False)
 
 
-def test_other_parts_say_how_they_fare_and_changes_are_logged_once(patient: Patient) -> None:
+def test_conditions_of_other_parts_are_included_and_their_changes_are_logged_once(harness: Harness) -> None:
     redis = [Condition(name="redis", ok=True, serving=True)]
-    patient.health.add(lambda: [redis[0]])
-    patient.clock.advance(PROBE_INTERVAL_S)
+    harness.health.add(lambda: [redis[0]])
+    harness.clock.advance(PROBE_INTERVAL_S)
     redis[0] = Condition(name="redis", ok=False, serving=True, detail="Redis cannot be asked")
-    assert [one.name for one in patient.health.conditions() if not one.ok] == ["redis"]
+    assert [one.name for one in harness.health.conditions() if not one.ok] == ["redis"]
     with capturedLogs() as logged:
-        patient.clock.pump([PROBE_INTERVAL_S] * 3)
+        harness.clock.pump([PROBE_INTERVAL_S] * 3)
         redis[0] = Condition(name="redis", ok=True, serving=True)
-        patient.clock.pump([PROBE_INTERVAL_S] * 3)
+        harness.clock.pump([PROBE_INTERVAL_S] * 3)
     assert [(event["log_level"].name, event["name"]) for event in logged] == [("warn", "redis"), ("info", "redis")]
 
 
-def test_a_fault_of_ours_does_not_end_the_probes(patient: Patient) -> None:
+def test_a_fault_of_ours_does_not_end_the_probes(harness: Harness) -> None:
     def stumble() -> list[Condition]:
         raise LookupError("a mistake of ours")
 
-    patient.health.add(stumble)
+    harness.health.add(stumble)
     with capturedLogs() as logged:
-        patient.clock.pump([PROBE_INTERVAL_S] * 3)
+        harness.clock.pump([PROBE_INTERVAL_S] * 3)
     assert [event["log_failure"].type for event in logged if "log_failure" in event] == [LookupError] * 3
-    assert patient.ledger.pings == 4
+    assert harness.ledger.pings == 4
 
 
-def test_a_monitor_that_was_stopped_probes_no_more(patient: Patient) -> None:
-    result_of(patient.health.stop())
-    patient.clock.pump([PROBE_INTERVAL_S] * 3)
-    assert patient.ledger.pings == 1
-    assert patient.clock.getDelayedCalls() == []
+def test_a_stopped_monitor_does_not_probe(harness: Harness) -> None:
+    result_of(harness.health.stop())
+    harness.clock.pump([PROBE_INTERVAL_S] * 3)
+    assert harness.ledger.pings == 1
+    assert harness.clock.getDelayedCalls() == []

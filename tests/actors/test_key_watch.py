@@ -1,4 +1,4 @@
-"""Two servers and their keys: what each signs with while the other's ring changes, and what operators are told."""
+"""Key watch of two servers: the key that each signs with while the other's ring changes, and what is logged."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ STEPS = [(FORMER, FORMER), (KNOWN, FORMER), (KNOWN, KNOWN), (USED, KNOWN), (USED
 
 
 @pytest.mark.parametrize(("first", "second"), [*STEPS, (USED, FORMER)])
-def test_in_each_step_and_when_the_first_is_left_out_each_knows_what_the_other_signs(first: Keyring, second: Keyring) -> None:
+def test_in_each_step_of_a_rotation_each_server_knows_the_key_that_the_other_signs_with(first: Keyring, second: Keyring) -> None:
     one, other, _ = pair(first, second)
     assert one.knows_what(other)
     assert other.knows_what(one)
@@ -71,7 +71,7 @@ def test_a_new_secret_signs_as_soon_as_all_know_it() -> None:
     assert [event["log_format"] for event in said] == ["all servers know this server's {setting}"]
 
 
-def test_servers_without_a_common_key_keep_theirs_and_both_say_so() -> None:
+def test_servers_without_a_common_key_keep_theirs_and_both_log_it() -> None:
     entered, clock = dict[str, ServerKeys](), Clock()
     one = Server("a", FORMER, entered, clock)
     with capturedLogs() as said:
@@ -82,7 +82,7 @@ def test_servers_without_a_common_key_keep_theirs_and_both_say_so() -> None:
     assert len([event for event in said if "nor an older one" in str(event.get("said"))]) == 2, "once each"
 
 
-def test_a_roster_that_is_away_changes_nothing() -> None:
+def test_a_roster_that_does_not_answer_changes_nothing() -> None:
     entered, clock = dict[str, ServerKeys](), Clock()
     Server("a", FORMER, entered, clock)
     ahead = Server("b", USED, entered, clock)
@@ -104,7 +104,7 @@ RINGS = st.lists(st.sampled_from([OLD, NEW, OTHER]), min_size=1, max_size=3, uni
 
 
 @given(RINGS, st.lists(RINGS, max_size=4))
-def test_what_is_agreed_is_known_to_all_whenever_there_is_such_a_key(ring: Keyring, others: Sequence[Keyring]) -> None:
+def test_the_agreed_key_is_known_to_all_if_there_is_such_a_key(ring: Keyring, others: Sequence[Keyring]) -> None:
     chosen = agreed(ring, [known_keys(other) for other in others])
     common = [kid for kid in ring.secrets if all(kid in other.secrets for other in others)]
     assert chosen.secrets == ring.secrets

@@ -1,4 +1,4 @@
-"""The ledger's clock as one server knows it: what each look teaches, what a step of either clock does, and what is said of it."""
+"""Ledger clock: its samples, steps of either clock, and what is logged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GaugingMeter(QuietMeter):
 
 
 class SlowLedger(MemoryLedger):
-    """Its clock can be set, and its answers take as long as the test lets them."""
+    """A ledger whose clock can be set, and whose answers take as long as the test says."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Harness:
         return NOW + round(self.clock.seconds() * 1000) + self.ledger.ahead_ms
 
     def poll(self) -> None:
-        """Let the next look happen and be answered."""
+        """Let the next poll happen and be answered."""
         self.clock.advance(POLL_S)
         self.clock.advance(self.ledger.out_ms / 1000)
         self.clock.advance(self.ledger.back_ms / 1000)
@@ -85,7 +85,7 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_before_a_first_answer_it_is_our_own_wall_clock(harness: Harness) -> None:
+def test_before_the_first_answer_it_is_our_wall_clock(harness: Harness) -> None:
     assert harness.ledger_clock.now_ms() == harness.wall_ms()
     harness.ledger.trouble = StoreUnavailable("away")
     result_of(harness.ledger_clock.start())
@@ -96,7 +96,7 @@ def test_before_a_first_answer_it_is_our_own_wall_clock(harness: Harness) -> Non
 
 
 @pytest.mark.parametrize("ahead_ms", [-300_000, -5_000, 0, 5_000, 300_000])
-def test_it_follows_the_ledger_however_far_our_clock_is_off(harness: Harness, ahead_ms: int) -> None:
+def test_it_follows_the_ledger_however_wrong_our_clock_is(harness: Harness, ahead_ms: int) -> None:
     harness.ledger.ahead_ms = ahead_ms
     result_of(harness.ledger_clock.start())
     assert harness.ledger_clock.now_ms() == harness.ledger_ms()
@@ -112,15 +112,15 @@ def test_a_step_of_our_wall_clock_changes_nothing(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("step_ms", [-86_400_000, -3_600_000, -5_000, 5_000, 3_600_000])
-def test_a_step_of_the_ledgers_clock_is_followed_at_the_next_look(harness: Harness, step_ms: int) -> None:
+def test_a_step_of_the_ledgers_clock_is_followed_at_the_next_sample(harness: Harness, step_ms: int) -> None:
     result_of(harness.ledger_clock.start())
-    harness.ledger.out_ms = harness.ledger.back_ms = 400  # slower than the look that is believed
+    harness.ledger.out_ms = harness.ledger.back_ms = 400  # slower than the sample that counts
     harness.ledger.ahead_ms = step_ms
     harness.poll()
     assert harness.ledger_clock.now_ms() == harness.ledger_ms()
 
 
-def test_the_shortest_round_trip_of_the_last_minute_is_believed(harness: Harness) -> None:
+def test_the_sample_with_the_shortest_round_trip_of_the_last_minute_counts(harness: Harness) -> None:
     harness.ledger.out_ms = 2
     started(harness.ledger_clock.start())
     for _ in range(FIRST_SAMPLES):
@@ -131,10 +131,10 @@ def test_the_shortest_round_trip_of_the_last_minute_is_believed(harness: Harness
         harness.poll()
     assert harness.ledger_clock.now_ms() - harness.ledger_ms() == 1
     harness.poll()
-    assert harness.ledger_clock.now_ms() - harness.ledger_ms() == 450, "the good look is too old"
+    assert harness.ledger_clock.now_ms() - harness.ledger_ms() == 450, "the best sample is too old"
 
 
-def test_a_ledger_that_does_not_answer_leaves_what_is_known(harness: Harness) -> None:
+def test_while_the_ledger_does_not_answer_the_last_offset_counts(harness: Harness) -> None:
     harness.ledger.ahead_ms = 5_000
     result_of(harness.ledger_clock.start())
     for trouble in (StoreUnavailable("away"), RuntimeError("a fault of ours")):
@@ -148,7 +148,7 @@ def test_a_ledger_that_does_not_answer_leaves_what_is_known(harness: Harness) ->
     assert harness.ledger_clock.now_ms() == harness.ledger_ms(), "the loop goes on"
 
 
-def test_an_offset_beyond_a_second_is_said_now_and_then(harness: Harness) -> None:
+def test_an_offset_above_a_second_is_logged_at_most_every_ten_minutes(harness: Harness) -> None:
     harness.ledger.ahead_ms = -90_500
     with capturedLogs() as said:
         result_of(harness.ledger_clock.start())
@@ -161,40 +161,40 @@ def test_an_offset_beyond_a_second_is_said_now_and_then(harness: Harness) -> Non
     assert len(said) == 1
 
 
-def test_it_stops(harness: Harness) -> None:
+def test_a_stopped_clock_leaves_no_timer(harness: Harness) -> None:
     result_of(harness.ledger_clock.start())
     result_of(harness.ledger_clock.stop())
     assert harness.clock.getDelayedCalls() == []
 
 
-LOOKS = st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 10_000)), min_size=1, max_size=30)
+SAMPLES = st.lists(st.tuples(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(0, 10_000)), min_size=1, max_size=30)
 
 
-@given(LOOKS, st.integers(-(10**9), 10**9))
-def test_what_is_believed_is_within_half_of_the_shortest_recent_round_trip(
-    looks: list[tuple[int, int, int]], offset_ms: int
+@given(SAMPLES, st.integers(-(10**9), 10**9))
+def test_the_offset_is_wrong_by_half_of_the_shortest_recent_round_trip_at_most(
+    samples: list[tuple[int, int, int]], offset_ms: int
 ) -> None:
-    """Each is the time to the ledger, the time back, and a pause."""
+    """Each sample is (ms to the ledger, ms back, pause in ms)."""
     known, now_ms, recent = ClockSamples(), 0, list[int]()
-    for out_ms, back_ms, pause_ms in looks:
-        believed_ms = known.add(
+    for out_ms, back_ms, pause_ms in samples:
+        offset_known_ms = known.add(
             ClockSample(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + offset_ms)
         )
         now_ms += out_ms + back_ms + pause_ms
         recent = [*recent, out_ms + back_ms][-12:]
-        assert abs(believed_ms - offset_ms) <= min(recent) / 2
+        assert abs(offset_known_ms - offset_ms) <= min(recent) / 2
 
 
-@given(LOOKS, LOOKS, st.integers(-(10**9), 10**9), st.sampled_from([-1, 1]), st.integers(0, 10**9))
-def test_after_a_step_of_the_ledgers_clock_only_looks_since_then_are_believed(
+@given(SAMPLES, SAMPLES, st.integers(-(10**9), 10**9), st.sampled_from([-1, 1]), st.integers(0, 10**9))
+def test_after_a_step_of_the_ledgers_clock_only_later_samples_count(
     before: list[tuple[int, int, int]], after: list[tuple[int, int, int]], offset_ms: int, way: int, beyond_ms: int
 ) -> None:
-    known, now_ms, believed_ms = ClockSamples(), 0, 0.0
+    known, now_ms, offset_known_ms = ClockSamples(), 0, 0.0
     step_ms = way * (DRIFT_MS_MAX + 6_001 + beyond_ms)
-    for looks, ahead_ms in ((before, offset_ms), (after, offset_ms + step_ms)):
-        for out_ms, back_ms, pause_ms in looks:
-            believed_ms = known.add(
+    for samples, ahead_ms in ((before, offset_ms), (after, offset_ms + step_ms)):
+        for out_ms, back_ms, pause_ms in samples:
+            offset_known_ms = known.add(
                 ClockSample(asked_ms=now_ms, answered_ms=now_ms + out_ms + back_ms, ledger_ms=now_ms + out_ms + ahead_ms)
             )
             now_ms += out_ms + back_ms + pause_ms
-    assert abs(believed_ms - offset_ms - step_ms) <= 3_000
+    assert abs(offset_known_ms - offset_ms - step_ms) <= 3_000

@@ -1,4 +1,4 @@
-"""The mailbox: order, batches, bounds, and nobody left waiting."""
+"""Mailbox: order, batches, limits, and an answer for every caller."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
+from tests.actors.fakes import QuietMeter
 from tests.awaiting import result_of, started
 
 
 class Echo:
-    """Answers letters with themselves, batch by batch, when its turn is let go."""
+    """An actor that answers each letter with the letter, batch by batch. `hold` stops it until `let_go`."""
 
     def __init__(self, *, letters_max: int = 100, batch_max: int = 10) -> None:
         self.batches: list[list[int]] = []
         self.step: Deferred[None] | None = None
         self.clock = Clock()
         self.mailbox: Mailbox[int, int] = Mailbox(
-            self._handle, letters_max=letters_max, batch_max=batch_max, wait_s_max=3.0, clock=self.clock
+            self._handle, letters_max=letters_max, batch_max=batch_max, wait_s_max=3.0, clock=self.clock, meter=QuietMeter()
         )
 
     async def _handle(self, batch: list[Envelope[int, int]]) -> None:
@@ -51,11 +52,11 @@ def failed_with(d: Deferred[int]) -> type[BaseException] | None:
     return caught[0].type if caught else None
 
 
-def test_a_letter_alone_waits_for_nothing() -> None:
+def test_a_single_letter_is_handled_at_once() -> None:
     assert result_of(answer(Echo().mailbox.ask(5))) == 5
 
 
-def test_letters_that_come_meanwhile_make_the_next_batch() -> None:
+def test_letters_that_arrive_during_a_batch_are_the_next_batch() -> None:
     echo = Echo(batch_max=3)
     echo.hold()
     answers = [echo.mailbox.ask(n) for n in range(6)]
@@ -72,23 +73,23 @@ def test_five_thousand_letters_are_answered_in_order_without_recursion() -> None
     assert [result_of(answer(d)) for d in answers] == list(range(5_000))
 
 
-def test_a_full_box_refuses_at_once() -> None:
+def test_a_full_mailbox_raises_at_once() -> None:
     echo = Echo(letters_max=2)
     echo.hold()
-    for n in range(3):  # one in hand, two in line
+    for n in range(3):  # one is handled, two wait
         echo.mailbox.ask(n)
     with pytest.raises(MailboxFull):
         echo.mailbox.ask(3)
 
 
-def test_an_error_goes_to_those_who_asked_and_the_actor_lives_on() -> None:
+def test_an_error_goes_to_the_callers_and_the_actor_continues() -> None:
     echo = Echo()
     assert failed_with(echo.mailbox.ask(-1)) is ValueError
     echo.mailbox.tell(-2)
     assert result_of(answer(echo.mailbox.ask(1))) == 1
 
 
-def test_a_stop_lets_the_line_finish_and_takes_no_more() -> None:
+def test_a_closed_mailbox_handles_the_waiting_letters_and_takes_no_more() -> None:
     echo = Echo()
     echo.hold()
     answers = [echo.mailbox.ask(1), echo.mailbox.ask(2)]
@@ -101,17 +102,7 @@ def test_a_stop_lets_the_line_finish_and_takes_no_more() -> None:
     assert [result_of(answer(d)) for d in answers] == [1, 2]
 
 
-def test_whoever_waits_is_answered_when_the_box_is_abandoned() -> None:
-    echo = Echo()
-    echo.hold()
-    in_hand, in_line = echo.mailbox.ask(1), echo.mailbox.ask(2)
-    echo.mailbox.abandon()
-    assert failed_with(in_line) is MailboxClosed
-    echo.let_go()
-    assert result_of(answer(in_hand)) == 1
-
-
-def test_a_letter_that_waited_for_as_long_as_it_may_is_answered_and_never_handled() -> None:
+def test_a_letter_that_waited_too_long_is_answered_and_never_handled() -> None:
     echo = Echo()
     echo.hold()
     in_hand, early = echo.mailbox.ask(1), echo.mailbox.ask(2)
@@ -128,12 +119,12 @@ def test_a_letter_that_waited_for_as_long_as_it_may_is_answered_and_never_handle
     echo.let_go()
     assert [result_of(answer(d)) for d in (in_hand, last)] == [1, 4]
     assert echo.batches == [[1], [4]]
-    echo.clock.advance(3)  # the timer of the last one finds nothing to do
+    echo.clock.advance(3)  # the timer of the last letter has nothing to do
     assert result_of(answer(echo.mailbox.ask(5))) == 5
     assert echo.clock.getDelayedCalls() == []
 
 
-def test_a_closed_box_leaves_no_timer_behind() -> None:
+def test_a_closed_mailbox_leaves_no_timer() -> None:
     echo = Echo()
     echo.hold()
     answers = [echo.mailbox.ask(n) for n in range(2)]

@@ -1,4 +1,4 @@
-"""The projector and the sweep over the twins: whose board it is, what is missing from it, and a ledger that went back."""
+"""Projector and sweep on stores in memory: boards of other ledgers, boards that lost a part, and a ledger that went back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import ensureDeferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from scoreboard.actors.board_diagnosis import ELSEWHERE_SILENT_S_MAX, SILENT_S_MAX, diagnose, owner_of
 from scoreboard.actors.board_sweep import PLAYERS_PER_STEP, SETTLE_S, STEP_S, BoardSweep
@@ -17,6 +18,7 @@ from scoreboard.actors.degraded_reads import PAUSE_S, RANKS_WAITING_MAX
 from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Projector
 from scoreboard.actors.ranking import LAGGING_S_MAX, Ranking
 from scoreboard.domain.board_state import BoardState
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import DamagedBoard, StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
@@ -31,7 +33,7 @@ from tests.storage.claims import award_in, claim
 
 
 class CountingLedger(MemoryLedger):
-    """Counts how often players are asked for."""
+    """Counts the reads of players."""
 
     def __init__(self, clock_ms: Callable[[], int] = lambda: NOW) -> None:
         super().__init__(clock_ms=clock_ms)
@@ -43,11 +45,13 @@ class CountingLedger(MemoryLedger):
 
 
 class Server:
-    """One process: its board on a canvas, its projector, its sweep; ``shared`` as a Redis of the operator's own is."""
+    """One process with its board, projector, ranking and sweep. ``store_is_shared``: its Redis is the operator's own."""
 
-    def __init__(self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, shared: bool = True) -> None:
+    def __init__(
+        self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, store_is_shared: bool = True
+    ) -> None:
         self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
-        self.board = MemoryBoard(lambda: NOW, shared_state)
+        self.board = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         self.received: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,
@@ -64,11 +68,11 @@ class Server:
             on_changes=self.on_changes,
             note_ledger_ahead=self.ranking.note_ledger_ahead,
             meter=self.meter,
-            shared=shared,
+            store_is_shared=store_is_shared,
         )
         self.sweep = BoardSweep(ledger=ledger, board=self.board, projector=self.projector, clock=clock, meter=self.meter)
         result_of(self.projector.start())
-        self.sweep.start()
+        result_of(self.sweep.start())
 
     def on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self.ranking.advance(cursor)
@@ -103,10 +107,10 @@ def points_on(board: MemoryBoard) -> dict[str, int]:
     return {user_id: board.shared_state.standings[user_id].points for user_id in board.shared_state.order}
 
 
-def test_a_start_waits_for_nothing_and_the_board_follows_when_it_can(clock: Clock) -> None:
+def test_a_start_does_not_wait_for_the_ledger_and_the_board_follows_later(clock: Clock) -> None:
     shared_state, ledger = SharedBoardState(), CountingLedger()
     ledger.pause()
-    server = Server(ledger, shared_state, clock)  # its start has returned
+    server = Server(ledger, shared_state, clock)  # its start returns before the ledger answers
     assert not server.projector.in_sync
     ledger.resume()
     clock.advance(POLL_S)
@@ -114,7 +118,7 @@ def test_a_start_waits_for_nothing_and_the_board_follows_when_it_can(clock: Cloc
 
 
 @pytest.mark.parametrize("damage", ["3 players are ranked there, and it should be 5", "0 players are known there"])
-def test_a_board_that_lost_a_part_is_rebuilt_within_a_second_and_not_read_before(server: Server, damage: str) -> None:
+def test_a_board_that_lost_a_part_is_not_read_and_is_rebuilt_within_a_second(server: Server, damage: str) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)
     server.board.shared_state.damage = damage
@@ -124,16 +128,19 @@ def test_a_board_that_lost_a_part_is_rebuilt_within_a_second_and_not_read_before
     assert (player_rank.degraded, player_rank.rank, player_rank.cursor.epoch > epoch) == (False, 1, True)
 
 
-def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from_the_own_one(
+def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from_the_own_ledger(
     server: Server, clock: Clock
 ) -> None:
     server.award("amy", 50)
-    staging = Server(CountingLedger(), server.board.shared_state, clock)
-    staging.award("zed", 7)
-    staging.pass_s(10)
+    with capturedLogs() as logged:
+        staging = Server(CountingLedger(), server.board.shared_state, clock)
+        staging.award("zed", 7)
+        staging.pass_s(10)
     assert not staging.projector.in_sync
-    assert "another ledger" in staging.projector.trouble
-    assert "REDIS_URL" in staging.projector.trouble
+    assert staging.projector.condition == "Redis holds the board of another ledger"
+    [trouble] = [event["trouble"] for event in logged if event["log_level"].name == "error"]
+    assert "another ledger" in trouble
+    assert "REDIS_URL" in trouble
     assert points_on(server.board) == {"amy": 50}
     page = result_of(staging.ranking.page(0, 10))
     assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("zed", 7)], True)
@@ -141,23 +148,21 @@ def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from
     assert not result_of(server.ranking.page(0, 10)).degraded
 
 
-def test_a_redis_of_the_servers_own_is_taken_from_another_ledger(clock: Clock) -> None:
+def test_in_the_servers_own_redis_the_board_of_another_ledger_is_replaced(clock: Clock) -> None:
     shared_state = SharedBoardState()
-    Server(CountingLedger(), shared_state, clock, shared=False).award("amy")
-    other = Server(CountingLedger(), shared_state, clock, shared=False)
+    Server(CountingLedger(), shared_state, clock, store_is_shared=False).award("amy")
+    other = Server(CountingLedger(), shared_state, clock, store_is_shared=False)
     assert other.projector.in_sync
     assert points_on(other.board) == {}
 
 
-def test_a_copy_of_the_ledger_keeps_away_while_the_original_draws_and_takes_over_when_that_is_silent(
-    server: Server, clock: Clock
-) -> None:
+def test_a_copy_of_the_ledger_does_not_set_the_board_until_the_original_is_silent(server: Server, clock: Clock) -> None:
     server.award("amy", 50)
     copy = CountingLedger()
     copy.ledger_id, copy.instance = server.ledger.ledger_id, "elsewhere"
     restored = Server(copy, server.board.shared_state, clock)
     restored.pass_s(3)
-    assert "a copy of this ledger" in restored.projector.trouble
+    assert "A copy of this ledger" in restored.projector.condition
     result_of(server.projector.stop())
     server.board.shared_state.followed_s_ago = SILENT_S_MAX + 1
     restored.pass_s(2)
@@ -165,24 +170,24 @@ def test_a_copy_of_the_ledger_keeps_away_while_the_original_draws_and_takes_over
     assert points_on(restored.board) == {}
 
 
-def test_two_servers_with_a_redis_each_do_not_rebuild_against_each_other(clock: Clock) -> None:
+def test_of_two_servers_with_different_redises_only_one_sets_its_board(clock: Clock) -> None:
     ledger = CountingLedger()
     first, second = Server(ledger, SharedBoardState(), clock), Server(ledger, SharedBoardState(), clock)
     epochs = [server.board.shared_state.cursor for server in (first, second)]
     first.pass_s(20)
     assert not first.projector.in_sync
-    assert "another Redis" in first.projector.trouble
+    assert "another Redis" in first.projector.condition
     assert second.projector.in_sync
     assert [server.board.shared_state.cursor for server in (first, second)] == epochs
     second.award("amy", 5)
-    assert result_of(first.ranking.rank_of("amy")).points == 5, "it reads the ledger meanwhile"
+    assert result_of(first.ranking.rank_of("amy")).points == 5, "it reads the ledger"
     result_of(second.projector.stop())
     ledger.followed_s_ago = ELSEWHERE_SILENT_S_MAX + 1
     first.pass_s(2)
     assert first.projector.in_sync
 
 
-def test_news_that_did_not_reach_this_process_are_heard_of_within_two_seconds(server: Server, clock: Clock) -> None:
+def test_a_change_that_was_not_received_is_noticed_within_two_seconds(server: Server, clock: Clock) -> None:
     deaf = Server(server.ledger, server.board.shared_state, clock)
     server.award("amy")
     assert deaf.ranking.cursor < server.ranking.cursor
@@ -190,7 +195,7 @@ def test_news_that_did_not_reach_this_process_are_heard_of_within_two_seconds(se
     assert deaf.ranking.cursor == server.ranking.cursor
 
 
-def test_what_another_process_committed_and_did_not_draw_is_drawn_within_two_looks(server: Server) -> None:
+def test_an_award_that_another_process_did_not_set_is_set_within_two_polls(server: Server) -> None:
     server.award("amy", draw=False)
     server.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert points_on(server.board) == {"amy": 100}
@@ -209,18 +214,18 @@ def test_a_ledger_that_lost_entries_is_noticed_by_its_position(server: Server) -
     assert server.meter.counts["ledger_went_back_total"] == 1
 
 
-def test_an_award_that_is_not_newer_than_the_board_proves_that_the_ledger_went_back(server: Server) -> None:
+def test_an_award_that_is_not_newer_than_the_board_shows_that_the_ledger_went_back(server: Server) -> None:
     server.award("amy", 100)
     restore = server.ledger.backup()
     server.award("amy", 100)
     restore()
-    server.award("amy", 30)  # again the second entry of the player
+    server.award("amy", 30)  # the second entry of the player again
     server.clock.advance(RETRY_S)
     assert points_on(server.board) == {"amy": 130}
     assert server.projector.in_sync
 
 
-def test_an_award_that_another_process_overtook_proves_nothing(server: Server) -> None:
+def test_an_award_that_another_process_overtook_does_not_cause_a_rebuild(server: Server) -> None:
     first, second = (server.award("amy", points, draw=False) for points in (1, 2))
     epoch = epoch_of(server.board)
     result_of(server.projector.project([second]))
@@ -231,7 +236,7 @@ def test_an_award_that_another_process_overtook_proves_nothing(server: Server) -
     assert "ledger_went_back_total" not in server.meter.counts
 
 
-def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer_than_two_seconds(server: Server) -> None:
+def test_a_board_that_takes_no_writes_is_read_for_two_seconds_at_most(server: Server) -> None:
     server.award("amy", 300)
     assert result_of(server.ranking.rank_of("amy")).points == 300
     server.board.read_only = True
@@ -245,7 +250,7 @@ def test_a_board_that_takes_no_writes_is_not_given_as_the_present_one_for_longer
     assert not result_of(server.ranking.rank_of("amy")).degraded
 
 
-def test_what_is_read_of_a_board_that_lags_is_forgotten_when_the_ledger_answers_in_its_place(server: Server) -> None:
+def test_reads_of_a_lagging_board_are_forgotten_when_the_ledger_begins_to_answer(server: Server) -> None:
     server.award("amy")
     server.clock.advance(POLL_S / 4)
     server.board.read_only = True
@@ -257,15 +262,15 @@ def test_what_is_read_of_a_board_that_lags_is_forgotten_when_the_ledger_answers_
     assert 2.0 <= server.clock.seconds() - began_s <= 2.1
 
 
-def test_a_record_that_cannot_be_read_has_the_board_rebuilt(server: Server) -> None:
+def test_a_record_that_cannot_be_read_causes_a_rebuild(server: Server) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)
-    server.projector.doubt(DamagedBoard("a player's record cannot be read"))
+    server.projector.check_soon(DamagedBoard("a player's record cannot be read"))
     assert epoch_of(server.board) > epoch
     assert server.projector.in_sync
 
 
-def test_the_sweep_mends_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
+def test_the_sweep_sets_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
     for n in range(PLAYERS_PER_STEP + 20):
         server.award(f"user-{n}", n)
     drawn = server.board.shared_state.standings
@@ -278,7 +283,7 @@ def test_the_sweep_mends_a_total_that_is_missing_and_one_that_is_wrong_at_the_sa
     assert server.meter.counts["board_gaps_total"] == 2
 
 
-def test_the_sweep_does_not_count_an_award_between_its_commit_and_its_drawing(server: Server) -> None:
+def test_the_sweep_does_not_count_an_award_that_is_committed_and_not_yet_on_the_board(server: Server) -> None:
     server.award("amy")
     late = server.award("amy", 5, draw=False)
     server.clock.advance(STEP_S)
@@ -308,7 +313,7 @@ def test_one_server_at_a_time_sweeps(server: Server, clock: Clock) -> None:
     assert gaps == [1, 0]
 
 
-def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_are_refused(server: Server) -> None:
+def test_while_the_board_cannot_be_read_many_readers_share_one_read_and_too_many_are_refused(server: Server) -> None:
     for n in range(3):
         server.award(f"user-{n}", n + 1)
     server.board.broken = True
@@ -330,7 +335,7 @@ def test_while_the_board_is_away_many_readers_share_one_question_and_too_many_ar
     assert all(one.called for one in waiting)
 
 
-LEDGER = LedgerState(ledger_id="l-1", instance="here", epoch=7, drawn_on="run-1")
+LEDGER = LedgerState(ledger_id="l-1", instance="here", epoch=7, epoch_run="run-1")
 BOARD = BoardState(
     cursor=Cursor(epoch=7, seq=3), position="9", epoch_run="run-1", run="run-1", owner=owner_of(LEDGER), ranked=2, players=2
 )
@@ -347,28 +352,28 @@ BOARD = BoardState(
         (replace(BOARD, run="run-2"), LEDGER, "begin"),
         (BOARD, replace(LEDGER, epoch=6), "rebuild"),
         (BOARD, replace(LEDGER, epoch=8), "rebuild"),
-        (BOARD, replace(LEDGER, epoch=8, drawn_on="run-2"), "refuse"),
-        (BOARD, replace(LEDGER, epoch=8, drawn_on="run-2", followed_s_ago=99), "rebuild"),
-        (replace(BOARD, run="run-3"), replace(LEDGER, epoch=8, drawn_on="run-2"), "rebuild"),
+        (BOARD, replace(LEDGER, epoch=8, epoch_run="run-2"), "refuse"),
+        (BOARD, replace(LEDGER, epoch=8, epoch_run="run-2", followed_s_ago=99), "rebuild"),
+        (replace(BOARD, run="run-3"), replace(LEDGER, epoch=8, epoch_run="run-2"), "rebuild"),
         (replace(BOARD, owner="l-2/here"), LEDGER, "refuse"),
         (replace(BOARD, owner="l-2/here", followed_s_ago=9_999), LEDGER, "refuse"),
         (replace(BOARD, owner="l-1/there"), LEDGER, "refuse"),
         (replace(BOARD, owner="l-1/there", followed_s_ago=SILENT_S_MAX + 1), LEDGER, "rebuild"),
     ],
 )
-def test_what_is_done_follows_from_what_both_say(board: BoardState | None, ledger: LedgerState, action: str) -> None:
-    diagnosis = diagnose(board, ledger, shared=True)
+def test_the_diagnosis_follows_from_both_states(board: BoardState | None, ledger: LedgerState, action: str) -> None:
+    diagnosis = diagnose(board, ledger, store_is_shared=True)
     assert diagnosis.action == action
     assert bool(diagnosis.reason) == (action != "follow")
 
 
-def test_whatever_a_board_says_one_of_another_ledger_is_never_followed() -> None:
+def test_a_board_of_another_ledger_is_never_followed() -> None:
     for owner, epoch, run, position, damage, age in itertools.product(
         ("l-2/here", "l-1/there", "x", "l-2/l-1"), (6, 7, 8), ("run-1", "run-2"), ("", "9"), ("", "gone"), (0, 99)
     ):
         board = replace(
             BOARD, owner=owner, cursor=Cursor(epoch=epoch, seq=1), run=run, position=position, damage=damage, followed_s_ago=age
         )
-        assert diagnose(board, LEDGER, shared=True).action in ("refuse", "rebuild")
+        assert diagnose(board, LEDGER, store_is_shared=True).action in ("refuse", "rebuild")
         if not owner.startswith("l-1/"):
-            assert diagnose(board, LEDGER, shared=True).action == "refuse"
+            assert diagnose(board, LEDGER, store_is_shared=True).action == "refuse"

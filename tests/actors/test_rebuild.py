@@ -1,4 +1,4 @@
-"""A rebuild reads a board that moves meanwhile: with the follow-up after it, board and ledger agree."""
+"""A rebuild while the ledger changes: after following once, board and ledger agree."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 
 from scoreboard.actors.board_writer import BoardWriter
 from scoreboard.actors.rebuild import every_standing, rebuild
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard
@@ -20,7 +21,7 @@ from tests.storage.claims import claim
 
 
 class MovingLedger(MemoryLedger):
-    """Its pages have three players, and between two pages some are awarded, lose points or are reset."""
+    """A ledger with pages of three players. Between two pages some players get an award, lose points or are reset."""
 
     def __init__(self, seed: int) -> None:
         super().__init__(clock_ms=lambda: NOW)
@@ -55,8 +56,8 @@ async def paused(_seconds: float) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_board_that_moves_while_it_is_rebuilt_equals_the_ledger_after_one_follow_up(seed: int) -> None:
-    ledger, board = MovingLedger(seed), MemoryBoard(lambda: NOW)
+def test_a_board_that_changes_during_a_rebuild_equals_the_ledger_after_one_follow_up(seed: int) -> None:
+    ledger, board = MovingLedger(seed), MemoryBoard(GLOBAL_BOARD, lambda: NOW)
     for _ in range(60):
         result_of(ledger.move())
     clock = Clock()
@@ -70,7 +71,7 @@ def test_a_board_that_moves_while_it_is_rebuilt_equals_the_ledger_after_one_foll
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_player_comes_again_only_with_a_later_version_and_never_off_the_board_after_on_it(seed: int) -> None:
+def test_a_player_comes_twice_only_with_a_later_version_and_never_off_the_board_after_on_it(seed: int) -> None:
     ledger = MovingLedger(seed)
     for _ in range(60):
         result_of(ledger.move())

@@ -1,4 +1,4 @@
-"""Places that are kept: rows from any snapshot, what was missed, and a cursor that never goes back, whatever the schedule."""
+"""Clients of ranking and announcer: in any schedule their rows and events have no gap, and their cursor never goes back."""
 
 from __future__ import annotations
 
@@ -18,20 +18,22 @@ from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.ranking import Ranking
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
 from scoreboard.domain.board_state import History
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged, ViewChanged
 from scoreboard.domain.refusals import Refusal
-from scoreboard.domain.row_operations import apply, diff, offset_of
+from scoreboard.domain.row_operations import diff, offset_of
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
 from tests.actors.fakes import NOW, QuietMeter, Screen
 from tests.awaiting import result_of, started
+from tests.client_rows import apply
 
 
 class Steps(Clock):
-    """A clock whose due calls are made one by one, so that anything may happen between two."""
+    """A clock that makes due calls one by one, so that other steps may happen between two."""
 
     def do_step(self) -> bool:
         due = [call for call in self.calls if call.getTime() <= self.seconds()]
@@ -44,11 +46,11 @@ class Steps(Clock):
 
 
 class SlowBoard(MemoryBoard):
-    """Answers in order, as Redis does, each when the test lets it; what it answers is of the moment when it was asked."""
+    """A board that answers in order, as Redis does, when the test lets it. An answer is of the moment of its call."""
 
     def __init__(self, shared_state: SharedBoardState) -> None:
-        super().__init__(lambda: NOW, shared_state)
-        self.fast = MemoryBoard(lambda: NOW, shared_state)
+        super().__init__(GLOBAL_BOARD, lambda: NOW, shared_state)
+        self.fast = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         self.slow = False
         self.replies: deque[Deferred[None]] = deque()
 
@@ -63,7 +65,7 @@ class SlowBoard(MemoryBoard):
         return found
 
     async def _step(self) -> None:
-        if self.slow or self.replies:  # nobody overtakes
+        if self.slow or self.replies:  # no call overtakes another
             do_step: Deferred[None] = Deferred()
             self.replies.append(do_step)
             await do_step
@@ -74,7 +76,7 @@ class SlowBoard(MemoryBoard):
 
 
 class EventTextEncoder:
-    """Frames that hold the whole event. ``rows`` reads tops as what is different in them."""
+    """Frames that hold the whole event. With ``rows`` a top is sent as its differences."""
 
     def __init__(self, *, rows: bool = False) -> None:
         self.rows = rows
@@ -100,7 +102,7 @@ def _plain(event: Event) -> Any:
 
 
 class Client:
-    """A client that does what docs/protocol-live.md says, over as many connections as it takes."""
+    """A client that follows docs/protocol-live.md, over one connection after another."""
 
     def __init__(self, user_id: str, encoder: EventTextEncoder) -> None:
         self.user_id, self.encoder = user_id, encoder
@@ -130,7 +132,7 @@ class Client:
         elif kind == "view":
             view, rows, before = rest
             if before is not None:
-                assert before == self.views[view], "an operation on rows that were not shown"
+                assert before == self.views[view], "an operation on rows that the client does not have"
                 assert apply(before, diff(before, rows), offset_of(rows)) == rows
             self.views[view] = rows
 
@@ -142,13 +144,13 @@ class Client:
             self.screen.offers.clear()
 
 
-class Theatre:
+class Simulation:
     def __init__(self) -> None:
         self.clock = Steps()
         self.clock.advance(1_000)
         shared_state = SharedBoardState()
         self.board = SlowBoard(shared_state)
-        self.drawing = MemoryBoard(lambda: NOW, shared_state)
+        self.drawing = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         result_of(self.drawing.begin(1))
         meter = QuietMeter()
         self.ledger = MemoryLedger()
@@ -183,7 +185,7 @@ class Theatre:
             reached_at_ms=None if off else NOW + self.version,
             updated_at_ms=NOW + self.version,
         )
-        self.ledger.standings[user_id] = one  # commit, then draw: the ledger is never behind the board
+        self.ledger.standings[user_id] = one  # commit, then project: the ledger is never behind the board
         self.points[user_id] = (result_of(self.drawing.set([one])).cursor, points)
 
     def begin(self) -> None:
@@ -194,7 +196,7 @@ class Theatre:
         if client.joining:
             return
         if client.screen is None:
-            client.screen = Screen(client.encoder, client.user_id)  # type: ignore[arg-type]  # any wire will do
+            client.screen = Screen(client.encoder, client.user_id)  # type: ignore[arg-type]  # any encoder will do
             self.announcer.enter(client.screen)
         screen, client.joining = client.screen, True
         begun = started(self.announcer.resume(screen, client.cursor) if resume else self.announcer.join(screen))
@@ -271,112 +273,112 @@ steps = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(steps)
-@example([("score", "p0", 1), ("tick",), ("break",), ("resume", 0)])  # a top from the ledger, and then nothing changes
+@example([("score", "p0", 1), ("tick",), ("break",), ("resume", 0)])  # a degraded top, and then nothing changes
 def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, in which anything may happen
-        theatre = Theatre()
+        patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, between which other steps may happen
+        simulation = Simulation()
         whole, rows = EventTextEncoder(), EventTextEncoder(rows=True)
         clients = [Client(f"p{n}", rows if n % 2 else whole) for n in range(5)]
         for client in clients:
-            theatre.join(client, resume=False)
+            simulation.join(client, resume=False)
         for step, *about in schedule:
-            play(theatre, clients, step, about)
+            play(simulation, clients, step, about)
             for client in clients:
                 client.read()
         for client in clients:
             if client.screen is not None:
                 client.screen.drained = True
-        theatre.board.slow = theatre.board.fast.broken = False
-        theatre.pass_time()
-        top = result_of(theatre.drawing.page(0, 10)).rows
-        assert not theatre.failed
+        simulation.board.slow = simulation.board.fast.broken = False
+        simulation.pass_time()
+        top = result_of(simulation.drawing.page(0, 10)).rows
+        assert not simulation.failed
         for client in clients:
             client.read()
-            if client.screen is not None and theatre.announcer._members[client.screen].in_room:
+            if client.screen is not None and simulation.announcer._members[client.screen].in_room:
                 assert client.top == top
                 if client.complete:
-                    news = {user: points for user, (at, points) in theatre.points.items() if at > client.began}
+                    news = {user: points for user, (at, points) in simulation.points.items() if at > client.began}
                     assert {user: client.points.get(user) for user in news} == news
             for view, shown in client.views.items():
-                assert shown == result_of(theatre.drawing.read_views([view]))[0].rows
-        assert not theatre.announcer._room.has_newcomers
-        assert not theatre.announcer._fan_out._with_extra
+                assert shown == result_of(simulation.drawing.read_views([view]))[0].rows
+        assert not simulation.announcer._room.has_newcomers
+        assert not simulation.announcer._fan_out._with_extra
 
 
-def play(theatre: Theatre, clients: list[Client], step: str, about: list[Any]) -> None:
+def play(simulation: Simulation, clients: list[Client], step: str, about: list[Any]) -> None:
     match step, about:
         case "score", [user_id, points]:
-            theatre.score(user_id, points)
+            simulation.score(user_id, points)
         case "off", [user_id]:
-            theatre.score(user_id, 0, off=True)
+            simulation.score(user_id, 0, off=True)
         case (("join" | "resume"), [number]):
-            theatre.join(clients[number], resume=step == "resume")
+            simulation.join(clients[number], resume=step == "resume")
         case "cut", [number]:
-            theatre.cut(clients[number])
+            simulation.cut(clients[number])
         case "follow", [number, which]:
-            theatre.follow(clients[number], VIEWS[which])
+            simulation.follow(clients[number], VIEWS[which])
         case "unfollow", [number, which]:
-            theatre.unfollow(clients[number], VIEWS[which])
+            simulation.unfollow(clients[number], VIEWS[which])
         case (("stall" | "drain"), [number]):
             screen = clients[number].screen
             if screen is not None:
                 screen.drained = step == "drain"
         case "tick", _:
-            theatre.clock.rightNow += 0.05
-            theatre.clock.do_step()
+            simulation.clock.rightNow += 0.05
+            simulation.clock.do_step()
         case "turn", _:
-            theatre.clock.do_step()
+            simulation.clock.do_step()
         case "reply", _:
-            theatre.board.reply()
+            simulation.board.reply()
         case "slow", _:
-            theatre.board.slow = not theatre.board.slow
+            simulation.board.slow = not simulation.board.slow
         case "break", _:
-            theatre.board.fast.broken = not theatre.board.fast.broken
+            simulation.board.fast.broken = not simulation.board.fast.broken
         case "epoch", _:
-            theatre.begin()
+            simulation.begin()
 
 
-def test_a_top_is_framed_once_for_each_way_of_reading_it() -> None:
-    theatre = Theatre()
+def test_a_top_is_encoded_once_for_each_encoder() -> None:
+    simulation = Simulation()
     whole, rows = EventTextEncoder(), EventTextEncoder(rows=True)
     clients = [Client(f"watcher-{n}", rows if n % 2 else whole) for n in range(20)]
     for client in clients:
-        theatre.join(client, resume=False)
-    theatre.score("amy", 100)
-    theatre.clock.do_step()
+        simulation.join(client, resume=False)
+    simulation.score("amy", 100)
+    simulation.clock.do_step()
     assert (whole.framed, rows.framed) == (1, 1)
     assert {len(client.screen.offers) for client in clients if client.screen} == {1}
 
 
-def test_who_stalled_gets_a_snapshot_that_says_so_when_it_drains() -> None:
-    theatre = Theatre()
+def test_a_stalled_client_gets_a_snapshot_when_it_reads_again() -> None:
+    simulation = Simulation()
     client = Client("watcher", EventTextEncoder(rows=True))
-    theatre.join(client, resume=False)
+    simulation.join(client, resume=False)
     assert client.screen is not None
     client.screen.drained = False
-    theatre.score("amy", 100)
-    theatre.clock.do_step()
+    simulation.score("amy", 100)
+    simulation.clock.do_step()
     client.screen.drained = True
-    theatre.score("bob", 50)
-    theatre.pass_time()
+    simulation.score("bob", 50)
+    simulation.pass_time()
     assert client.complete
     client.read()
     assert [row.user_id for row in client.top] == ["amy", "bob"]
     assert not client.complete
 
 
-def test_who_comes_back_hears_what_was_missed_at_one_cursor_and_the_own_news() -> None:
-    theatre = Theatre()
+def test_a_client_that_resumes_gets_what_it_missed_at_one_cursor_and_its_own_events() -> None:
+    simulation = Simulation()
     amy = Client("amy", EventTextEncoder())
-    theatre.join(amy, resume=False)
-    theatre.cut(amy)
+    simulation.join(amy, resume=False)
+    simulation.cut(amy)
     for n in range(12):
-        theatre.score(f"p{n}", 100 - n)
-    theatre.score("amy", 50)
-    screen = Screen(amy.encoder, "amy")  # type: ignore[arg-type]  # any wire will do
-    theatre.announcer.enter(screen)
-    back = result_of(theatre.announcer.resume(screen, amy.cursor))
+        simulation.score(f"p{n}", 100 - n)
+    simulation.score("amy", 50)
+    screen = Screen(amy.encoder, "amy")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(screen)
+    back = result_of(simulation.announcer.resume(screen, amy.cursor))
     assert back.missed is not None
     answered = [_plain(event)[:3] for event in back.missed]
     now = Cursor(epoch=1, seq=13)
@@ -385,75 +387,77 @@ def test_who_comes_back_hears_what_was_missed_at_one_cursor_and_the_own_news() -
     assert answered[3:] == [("score", now, "amy"), ("rank", now)]
 
 
-def test_who_missed_nothing_hears_nothing_and_who_was_away_too_long_is_told() -> None:
-    theatre = Theatre()
-    theatre.score("amy", 100)
-    screen = Screen(EventTextEncoder(), "zed")  # type: ignore[arg-type]  # any wire will do
-    theatre.announcer.enter(screen)
-    assert result_of(theatre.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed == ()
-    theatre.begin()
-    assert result_of(theatre.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed is None
+def test_a_client_that_missed_nothing_gets_nothing_and_one_that_was_away_too_long_gets_a_snapshot() -> None:
+    simulation = Simulation()
+    simulation.score("amy", 100)
+    screen = Screen(EventTextEncoder(), "zed")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(screen)
+    assert result_of(simulation.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed == ()
+    simulation.begin()
+    assert result_of(simulation.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed is None
 
 
-def test_who_comes_back_to_no_room_hears_the_own_news_alone_at_one_cursor() -> None:
-    theatre = Theatre()
-    theatre.score("amy", 100)
+def test_a_client_that_resumes_outside_the_room_gets_only_its_own_events_at_one_cursor() -> None:
+    simulation = Simulation()
+    simulation.score("amy", 100)
     since = Cursor(epoch=1, seq=1)
-    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any wire will do
-    theatre.announcer.enter(screen)
-    assert result_of(theatre.announcer.catch_up(screen, since)) == ()
-    theatre.score("bob", 200)
-    assert result_of(theatre.announcer.catch_up(screen, since)) == ()
-    theatre.score("amy", 250)
-    theatre.score("cid", 1)
-    missed = result_of(theatre.announcer.catch_up(screen, since))
+    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(screen)
+    assert result_of(simulation.announcer.catch_up(screen, since)) == ()
+    simulation.score("bob", 200)
+    assert result_of(simulation.announcer.catch_up(screen, since)) == ()
+    simulation.score("amy", 250)
+    simulation.score("cid", 1)
+    missed = result_of(simulation.announcer.catch_up(screen, since))
     assert missed is not None
     assert [_plain(event)[:2] for event in missed] == [("score", Cursor(epoch=1, seq=4)), ("rank", Cursor(epoch=1, seq=4))]
-    theatre.begin()
-    assert result_of(theatre.announcer.catch_up(screen, since)) is None
+    simulation.begin()
+    assert result_of(simulation.announcer.catch_up(screen, since)) is None
 
 
-def test_who_comes_back_to_no_room_while_a_tick_is_told_does_not_hear_of_it_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_that_resumes_outside_the_room_during_a_tick_does_not_get_its_events_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(fan_out, "SOCKETS_PER_TURN", 1)
-    theatre, encoder = Theatre(), EventTextEncoder()
+    simulation, encoder = Simulation(), EventTextEncoder()
     for n in range(3):
-        theatre.join(Client(f"watcher-{n}", encoder), resume=False)
-    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any wire will do
-    theatre.announcer.enter(screen)
+        simulation.join(Client(f"watcher-{n}", encoder), resume=False)
+    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(screen)
     screen.drained = False
-    theatre.score("amy", 100)
-    theatre.clock.do_step()
-    assert result_of(theatre.announcer.catch_up(screen, Cursor(epoch=1, seq=0))) != ()
+    simulation.score("amy", 100)
+    simulation.clock.do_step()
+    assert result_of(simulation.announcer.catch_up(screen, Cursor(epoch=1, seq=0))) != ()
     screen.drained = True
-    theatre.pass_time()
+    simulation.pass_time()
     assert screen.offers == []
 
 
-def test_who_joins_again_while_a_tick_is_told_gets_the_own_news_of_it_first() -> None:
+def test_a_client_that_joins_again_during_a_tick_gets_its_own_events_of_the_tick_first() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)
-        theatre = Theatre()
+        simulation = Simulation()
         encoder = EventTextEncoder()
         first, amy = Client("first", encoder), Client("amy", encoder)
         for client in (first, amy):
-            theatre.join(client, resume=False)
-        theatre.score("amy", 100)
-        theatre.clock.do_step()  # the tick has come to the first alone
+            simulation.join(client, resume=False)
+        simulation.score("amy", 100)
+        simulation.clock.do_step()  # the tick has reached the first client only
         assert amy.screen is not None
         assert not amy.screen.offers
-        theatre.score("bob", 50)
-        theatre.join(amy, resume=False)
+        simulation.score("bob", 50)
+        simulation.join(amy, resume=False)
         assert amy.cursor.seq == 2
         assert "amy" in amy.points
-        theatre.pass_time()
+        simulation.pass_time()
         amy.read()
 
 
-def test_a_store_that_went_back_is_not_believed() -> None:
-    theatre = Theatre()
-    result_of(theatre.announcer.join(Screen(EventTextEncoder(), "zed")))  # type: ignore[arg-type]  # any wire will do
-    theatre.ranking.advance(Cursor(epoch=1, seq=9))
-    page = result_of(theatre.ranking.page(0, 10))
+def test_a_board_that_went_back_is_not_shown() -> None:
+    simulation = Simulation()
+    result_of(simulation.announcer.join(Screen(EventTextEncoder(), "zed")))  # type: ignore[arg-type]  # any encoder will do
+    simulation.ranking.advance(Cursor(epoch=1, seq=9))
+    page = result_of(simulation.ranking.page(0, 10))
     assert page.degraded
     assert page.cursor == Cursor(epoch=1, seq=9)
-    assert result_of(theatre.ranking.since(Cursor(epoch=1, seq=8), 10)).changes is None
+    assert result_of(simulation.ranking.since(Cursor(epoch=1, seq=8), 10)).changes is None

@@ -1,4 +1,4 @@
-"""The warden over the register's twin: who is suspended is known within a look, and nothing that happens meanwhile is missed."""
+"""Suspension watcher on a player store in memory: each change is known at the next poll, and none is missed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Harness:
         result_of(self.player_store.change_settings(user_id, PlayerSettings(spectators=spectators), NOW))
 
     def change_here(self, user_id: str, spectators: bool) -> None:
-        """As the web does in this very process."""
+        """Change settings in this process, as `web/profile.py` does."""
         settings = PlayerSettings(spectators=spectators)
         self.suspension_watcher.note_settings(
             user_id, settings, result_of(self.player_store.change_settings(user_id, settings, NOW))
@@ -65,7 +65,7 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_it_starts_knowing_everyone_and_tells_nobody_of_what_was_before(
+def test_at_the_start_it_knows_all_suspended_players_and_calls_nothing_back(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SUSPENDED_PER_PAGE", 2)
@@ -79,7 +79,7 @@ def test_it_starts_knowing_everyone_and_tells_nobody_of_what_was_before(
     assert harness.answered == []
 
 
-def test_an_order_is_followed_within_a_look(harness: Harness) -> None:
+def test_a_suspension_is_followed_at_the_next_poll(harness: Harness) -> None:
     result_of(harness.suspension_watcher.start())
     harness.order("amy")
     assert harness.is_suspended("amy") == [False]
@@ -93,7 +93,7 @@ def test_an_order_is_followed_within_a_look(harness: Harness) -> None:
     assert harness.answered == [("suspended", "amy"), ("suspended", "amy")]
 
 
-def test_it_tells_who_does_not_want_to_be_watched_any_more(harness: Harness) -> None:
+def test_it_reports_a_player_who_begins_to_forbid_spectators(harness: Harness) -> None:
     result_of(harness.suspension_watcher.start())
     harness.wish("amy", spectators=False)
     harness.wish("bob", spectators=True)
@@ -102,14 +102,16 @@ def test_it_tells_who_does_not_want_to_be_watched_any_more(harness: Harness) -> 
     assert harness.is_suspended("amy", "bob") == [False, False]
 
 
-def test_it_starts_knowing_who_forbids_spectators_and_follows_that(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_the_start_it_knows_who_forbids_spectators_and_follows_changes(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "PRIVATE_PER_PAGE", 2)
     for user in ("amy", "bob", "cat", "dan", "eve"):
         harness.wish(user, spectators=False)
     harness.wish("cat", spectators=True)
     result_of(harness.suspension_watcher.start())
     assert harness.private("amy", "bob", "cat", "dan", "eve", "zed") == [True, True, False, True, True, False]
-    assert harness.answered == [], "of what was before"
+    assert harness.answered == [], "nothing happened since the start"
     harness.wish("amy", spectators=True)
     harness.wish("zed", spectators=False)
     assert harness.private("amy", "zed") == [True, False]
@@ -117,7 +119,7 @@ def test_it_starts_knowing_who_forbids_spectators_and_follows_that(harness: Harn
     assert harness.private("amy", "zed") == [False, True]
 
 
-def test_a_change_of_settings_in_this_process_holds_at_once(harness: Harness) -> None:
+def test_a_change_of_settings_in_this_process_counts_at_once(harness: Harness) -> None:
     result_of(harness.suspension_watcher.start())
     harness.change_here("amy", spectators=False)
     assert harness.private("amy") == [True]
@@ -128,8 +130,8 @@ def test_a_change_of_settings_in_this_process_holds_at_once(harness: Harness) ->
     assert harness.private("amy") == [False]
 
 
-def test_an_older_look_does_not_undo_a_change_that_was_made_here_meanwhile(harness: Harness) -> None:
-    """The look read the settings as they were, and is told so only after the change."""
+def test_an_older_poll_does_not_undo_a_change_that_was_made_in_this_process(harness: Harness) -> None:
+    """The poll read the older settings before the change, and applies them after it."""
     result_of(harness.suspension_watcher.start())
     harness.wish("amy", spectators=True)
     [earlier] = result_of(harness.player_store.changes_since(0, 10))
@@ -140,7 +142,7 @@ def test_an_older_look_does_not_undo_a_change_that_was_made_here_meanwhile(harne
     assert harness.private("amy") == [True]
     harness.wish("amy", spectators=True)
     harness.clock.advance(POLL_S)
-    assert harness.private("amy") == [False], "and what comes later is followed"
+    assert harness.private("amy") == [False], "a later change is followed"
     assert harness.suspension_watcher._noted == {}
 
 
@@ -153,7 +155,7 @@ def test_a_change_that_was_followed_before_it_is_noted_changes_nothing(harness: 
     assert harness.private("amy") == [False]
 
 
-def test_what_is_known_of_settings_grows_old(harness: Harness) -> None:
+def test_settings_are_unknown_when_the_store_has_not_answered_for_some_seconds(harness: Harness) -> None:
     harness.wish("amy", spectators=False)
     result_of(harness.suspension_watcher.start())
     harness.player_store.broken = AWAY
@@ -168,7 +170,7 @@ def test_what_is_known_of_settings_grows_old(harness: Harness) -> None:
     assert harness.private("amy", "bob") == [True, False]
 
 
-def test_more_turns_than_fit_a_page_are_followed_in_one_look(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_changes_than_fit_in_a_page_are_followed_in_one_poll(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHANGES_PER_PAGE", 3)
     result_of(harness.suspension_watcher.start())
     for number in range(10):
@@ -178,7 +180,7 @@ def test_more_turns_than_fit_a_page_are_followed_in_one_look(harness: Harness, m
 
 
 class BusyPlayerStore(MemoryPlayerStore):
-    """Something is ordered in the middle of the first look: behind the page that was read, and of one that was on it."""
+    """A player store that changes during the start: behind the page that was read, and on it."""
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
         page = await super().suspended(after_user_id, limit)
@@ -197,7 +199,7 @@ def test_a_change_during_the_start_is_not_missed() -> None:
     assert harness.answered == [("suspended", "aaron")]
 
 
-def test_while_the_register_is_away_it_keeps_what_it_knows_and_then_catches_up(harness: Harness) -> None:
+def test_while_the_player_store_is_unavailable_it_keeps_what_it_knows_and_then_catches_up(harness: Harness) -> None:
     harness.order("amy")
     result_of(harness.suspension_watcher.start())
     harness.player_store.broken = AWAY
@@ -210,13 +212,13 @@ def test_while_the_register_is_away_it_keeps_what_it_knows_and_then_catches_up(h
     assert harness.is_suspended("amy", "bob") == [True, True]
 
 
-def test_without_the_register_it_does_not_start(harness: Harness) -> None:
+def test_without_the_player_store_it_does_not_start(harness: Harness) -> None:
     harness.player_store.broken = AWAY
     with pytest.raises(StoreUnavailable):
         result_of(harness.suspension_watcher.start())
 
 
-def test_a_slow_register_is_asked_once_at_a_time(harness: Harness) -> None:
+def test_polls_of_a_slow_player_store_do_not_overlap(harness: Harness) -> None:
     result_of(harness.suspension_watcher.start())
     harness.player_store.pause()
     harness.clock.pump([POLL_S] * 4)
@@ -226,7 +228,7 @@ def test_a_slow_register_is_asked_once_at_a_time(harness: Harness) -> None:
     assert harness.answered == [("suspended", "amy")]
 
 
-def test_one_who_stumbles_over_the_news_does_not_hinder_the_next(harness: Harness) -> None:
+def test_a_callback_that_fails_does_not_prevent_the_next(harness: Harness) -> None:
     def stumble(_user_id: str) -> None:
         raise LookupError("a mistake of ours")
 
@@ -246,7 +248,7 @@ def test_one_who_stumbles_over_the_news_does_not_hinder_the_next(harness: Harnes
     assert [event["log_failure"].type for event in logged if "log_failure" in event] == [LookupError, LookupError]
 
 
-def test_a_warden_that_was_stopped_looks_no_more(harness: Harness) -> None:
+def test_a_stopped_watcher_does_not_poll(harness: Harness) -> None:
     starting = started(harness.suspension_watcher.start())
     result_of(harness.suspension_watcher.stop())
     harness.order("amy")

@@ -1,4 +1,4 @@
-"""Scorekeeper, projector and ranking over the twins: commit, then draw, then tell; and what happens when a store is away."""
+"""Scorekeeper, projector and ranking on stores in memory: the order of an award, and stores that are unavailable."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from scoreboard.actors.projector import POLL_S, POLLS_PER_FOLLOW, RETRY_S, Proje
 from scoreboard.actors.ranking import Ranking
 from scoreboard.actors.scorekeeper import Scorekeeper, SubmitResult
 from scoreboard.domain.actions import ClientInfo, Receipt, Submission
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.entries import EntryFilter, ResetOrder
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
@@ -38,7 +39,7 @@ class Harness:
     def __init__(self) -> None:
         self.clock = Clock()
         self.ledger = MemoryLedger()
-        self.board = MemoryBoard(self.now_ms)
+        self.board = MemoryBoard(GLOBAL_BOARD, self.now_ms)
         self.meter = QuietMeter()
         self.answered: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
@@ -102,7 +103,7 @@ class Harness:
         return result
 
     def drawn(self, *users: str) -> list[int | None]:
-        return [found and found[0] for found in result_of(self.board.drawn(users))]
+        return [found and found[0] for found in result_of(self.board.totals_of(users))]
 
 
 def outcome_of(d: Deferred[SubmitResult]) -> SubmitResult:
@@ -119,7 +120,7 @@ def harness() -> Harness:
     return harness
 
 
-def test_an_award_is_committed_drawn_told_and_answered_with_ranks(harness: Harness) -> None:
+def test_an_award_is_committed_set_on_the_board_announced_and_answered_with_ranks(harness: Harness) -> None:
     assert harness.award("zed") == Receipt(points=100, total=100, rank=1, previous_rank=None)
     assert harness.award("amy", 2) == Receipt(points=100, total=100, rank=2, previous_rank=None)
     assert harness.award("amy", 3) == Receipt(points=100, total=200, rank=1, previous_rank=2)
@@ -128,7 +129,7 @@ def test_an_award_is_committed_drawn_told_and_answered_with_ranks(harness: Harne
     assert changes == [("zed", 100, 1), ("amy", 100, 2), ("amy", 200, 1)]
 
 
-def test_an_action_that_another_server_issued_by_a_clock_just_ahead_of_ours_is_awarded(harness: Harness) -> None:
+def test_an_action_that_another_server_issued_by_a_clock_ahead_of_ours_is_awarded(harness: Harness) -> None:
     harness.clock.rightNow -= 0.1
     harness.award("amy")
     (entry,) = result_of(harness.ledger.entries(EntryFilter(), None, 10))
@@ -144,7 +145,7 @@ def test_milestones_are_unlocked_by_the_awards_that_reach_them(harness: Harness)
     }
 
 
-def test_fifty_of_the_same_at_once_are_one_award_and_forty_nine_times_its_receipt(harness: Harness) -> None:
+def test_fifty_equal_submissions_at_once_are_one_award_and_forty_nine_times_its_receipt(harness: Harness) -> None:
     harness.ledger.pause()
     waiting = [harness.submit() for _ in range(50)]
     harness.ledger.resume()
@@ -153,7 +154,7 @@ def test_fifty_of_the_same_at_once_are_one_award_and_forty_nine_times_its_receip
     assert all(isinstance(one, Refusal) and one.reason is Reason.ACTION_ALREADY_USED and one.receipt == first for one in rest)
 
 
-def test_a_retry_long_after_is_given_the_original_receipt(harness: Harness) -> None:
+def test_a_late_retry_gets_the_original_receipt(harness: Harness) -> None:
     first = harness.award("amy", 1)
     harness.clock.advance(module.RECEIPTS_WAIT_S)
     harness.award("zed", 2)
@@ -167,7 +168,7 @@ def test_an_action_that_left_the_catalogue_is_invalid(harness: Harness) -> None:
     assert outcome_of(harness.submit(action_type="GONE")) is INVALID_ACTION
 
 
-def test_while_the_ledger_is_away_nothing_is_awarded_and_the_asker_may_come_back(harness: Harness) -> None:
+def test_while_the_ledger_is_unavailable_nothing_is_awarded_and_a_retry_may_be(harness: Harness) -> None:
     harness.ledger.broken = AWAY
     refusal = outcome_of(harness.submit())
     assert isinstance(refusal, Refusal)
@@ -176,7 +177,7 @@ def test_while_the_ledger_is_away_nothing_is_awarded_and_the_asker_may_come_back
     assert harness.award().total == 100
 
 
-def test_who_waits_too_long_for_a_batch_is_refused_and_the_ledger_has_what_is_left(harness: Harness) -> None:
+def test_a_claim_that_waits_too_long_is_refused_and_the_ledger_has_the_rest_of_the_time(harness: Harness) -> None:
     harness.ledger.pause()
     harness.submit("amy", 1)
     early = harness.submit("bob", 2)
@@ -192,7 +193,7 @@ def test_who_waits_too_long_for_a_batch_is_refused_and_the_ledger_has_what_is_le
     assert result_of(harness.ledger.account("bob")) is None
 
 
-def test_only_who_was_not_asked_of_the_ledger_is_sure_that_nothing_was_awarded(harness: Harness) -> None:
+def test_only_a_claim_that_did_not_reach_the_ledger_is_answered_as_not_awarded(harness: Harness) -> None:
     for trouble, said in [(StoreAway("silent"), "nothing was awarded"), (AWAY, "submit the same action again")]:
         harness.ledger.broken = trouble
         refusal = outcome_of(harness.submit())
@@ -200,9 +201,9 @@ def test_only_who_was_not_asked_of_the_ledger_is_sure_that_nothing_was_awarded(h
         assert said in refusal.message
 
 
-def test_a_full_hatch_refuses_at_once(harness: Harness) -> None:
+def test_a_full_mailbox_refuses_at_once(harness: Harness) -> None:
     harness.ledger.pause()
-    waiting = [harness.submit("amy", n) for n in range(module.CLAIMS_WAITING_MAX + 1)]  # one of them is in hand
+    waiting = [harness.submit("amy", n) for n in range(module.CLAIMS_WAITING_MAX + 1)]  # one of them is in a batch
     refusal = outcome_of(harness.submit("amy", 99_999))
     assert isinstance(refusal, Refusal)
     assert refusal.reason is Reason.UNAVAILABLE
@@ -210,7 +211,7 @@ def test_a_full_hatch_refuses_at_once(harness: Harness) -> None:
     assert all(isinstance(outcome_of(one), Receipt) for one in waiting)
 
 
-def test_a_stop_answers_everyone_and_then_refuses(harness: Harness) -> None:
+def test_a_stop_answers_all_waiting_claims_and_then_refuses(harness: Harness) -> None:
     harness.ledger.pause()
     waiting = [harness.submit("amy", n) for n in range(3)]
     stopped = started(harness.scorekeeper.stop())
@@ -221,13 +222,13 @@ def test_a_stop_answers_everyone_and_then_refuses(harness: Harness) -> None:
     assert stopped.called
 
 
-def test_awards_go_on_without_the_board_and_it_catches_up_by_itself(harness: Harness) -> None:
+def test_awards_continue_without_the_board_which_catches_up_by_itself(harness: Harness) -> None:
     harness.award("amy", 1)
     harness.board.broken = True
     degraded = harness.award("amy", 2)
     assert (degraded.total, degraded.rank, degraded.degraded) == (200, None, True)
     harness.board.broken = False
-    assert harness.award("zed", 3).degraded  # still behind: nothing is drawn past the hole
+    assert harness.award("zed", 3).degraded  # still lagging: no later award is set before the missing one
     harness.clock.advance(RETRY_S)
     assert harness.projector.in_sync
     assert harness.drawn("amy", "zed") == [200, 100]
@@ -244,7 +245,7 @@ def test_an_emptied_board_is_rebuilt_in_a_new_epoch(harness: Harness) -> None:
     assert harness.answered[-1][0] > before
 
 
-def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(harness: Harness) -> None:
+def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_data(harness: Harness) -> None:
     harness.award("amy", 1)
     before = harness.answered[-1][0]
     harness.board.shared_state.restart()
@@ -255,17 +256,17 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_drawing(harness: Harne
 
 def test_no_epoch_begins_on_a_run_of_redis_that_takes_no_writes(harness: Harness) -> None:
     harness.award("amy", 1)
-    before = result_of(harness.ledger.state()).epoch
+    before = result_of(harness.ledger.state(GLOBAL_BOARD)).epoch
     harness.board.shared_state.restart()
-    harness.board.read_only = True  # as the old master of a failover, for a moment
+    harness.board.read_only = True  # as the old master after a failover for a moment
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
-    assert result_of(harness.ledger.state()).epoch == before
+    assert result_of(harness.ledger.state(GLOBAL_BOARD)).epoch == before
     harness.board.read_only = False
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert harness.answered[-1][0].epoch > before
 
 
-def test_a_reset_that_another_process_committed_and_never_drew_is_drawn_within_two_looks(harness: Harness) -> None:
+def test_a_reset_that_another_process_did_not_set_is_set_within_two_polls(harness: Harness) -> None:
     harness.award("amy", 1)
     order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=harness.now_ms())
     result_of(harness.ledger.reset(order))
@@ -273,7 +274,7 @@ def test_a_reset_that_another_process_committed_and_never_drew_is_drawn_within_t
     assert harness.drawn("amy") == [None]
 
 
-def test_a_page_is_read_once_for_all_while_nothing_changes(harness: Harness) -> None:
+def test_a_page_is_read_once_while_nothing_changes(harness: Harness) -> None:
     harness.award("amy", 1)
     first = result_of(harness.ranking.page(0, 10))
     assert result_of(harness.ranking.page(0, 10)) is first
@@ -283,7 +284,7 @@ def test_a_page_is_read_once_for_all_while_nothing_changes(harness: Harness) -> 
     assert second.cursor == harness.ranking.cursor > first.cursor
 
 
-def test_without_the_board_reads_come_from_the_ledger_and_say_so(harness: Harness) -> None:
+def test_without_the_board_reads_come_from_the_ledger_and_are_degraded(harness: Harness) -> None:
     harness.award("amy", 1)
     harness.board.broken = True
     harness.award("zed", 2)
@@ -294,10 +295,10 @@ def test_without_the_board_reads_come_from_the_ledger_and_say_so(harness: Harnes
     assert (player_rank.degraded, player_rank.points, player_rank.rank, player_rank.total) == (True, 100, None, 2)
 
 
-def test_a_player_reads_the_own_award_at_once_even_when_the_board_could_not_be_drawn(harness: Harness) -> None:
+def test_a_player_reads_the_own_award_at_once_even_if_the_board_could_not_be_set(harness: Harness) -> None:
     harness.award("amy", 1)
     harness.award("zed", 2)
-    assert not result_of(harness.ranking.page(0, 10)).degraded  # remembered at a cursor that will stand still
+    assert not result_of(harness.ranking.page(0, 10)).degraded  # kept at a cursor that does not change
     assert result_of(harness.ranking.rank_of("amy")).points == 100
     harness.board.broken = True
     for action, total in ((3, 200), (4, 300)):
@@ -307,7 +308,7 @@ def test_a_player_reads_the_own_award_at_once_even_when_the_board_could_not_be_d
         assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("amy", total), ("zed", 100)], True)
 
 
-def test_who_was_suspended_while_the_ledger_was_silent_is_refused_when_the_batch_is_taken(harness: Harness) -> None:
+def test_a_player_who_is_suspended_while_the_ledger_is_silent_is_refused_when_the_batch_is_taken(harness: Harness) -> None:
     harness.ledger.pause()
     under_way = harness.submit("cat")
     waiting = [harness.submit("amy", 2), harness.submit("bob", 3)]
@@ -319,7 +320,7 @@ def test_who_was_suspended_while_the_ledger_was_silent_is_refused_when_the_batch
     assert result_of(harness.ledger.account("amy")) is None
 
 
-def test_the_ledger_decides_where_the_scorekeeper_has_not_heard_of_it(harness: Harness) -> None:
+def test_the_ledger_refuses_a_suspended_player_whom_the_scorekeeper_does_not_know(harness: Harness) -> None:
     harness.ledger.pause()
     waiting = harness.submit("amy")
     harness.ledger.suspended.add("amy")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
@@ -48,7 +49,7 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
         from twisted.internet import reactor
 
         link = RedisClient(redis.url, reactor, QuietMeter())
-        board = RedisBoard(link, reactor, lambda: NOW)
+        board = RedisBoard(GLOBAL_BOARD, link, reactor, lambda: NOW)
         await link.start()
         await link.reached(5_000)
         if await board.state() is None:

@@ -10,6 +10,7 @@ import pytest
 from scoreboard.actors.members import Member
 from scoreboard.actors.views import ROWS_PER_TICK_MAX, VIEWS_MAX, Views
 from scoreboard.domain.board_pages import RankRange, View
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.storage.redis.board import RedisBoard
 from tests.actors.fakes import PlainEncoder, Screen, moved
 from tests.awaiting import run
@@ -49,14 +50,14 @@ def test_20_calls_for_as_many_rows_as_a_tick_may_read(redis: RedisServer, benchm
 
     async def draw() -> None:
         async with linked(redis.url) as link:
-            board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
+            board = RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS)
             await board.begin(1)
             for start in range(0, PLAYERS, 500):
                 await board.set([standing(f"user-{n}", n) for n in range(start, start + 500)])
 
     async def read() -> int:
         async with linked(redis.url) as link:
-            board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
+            board = RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS)
             return sum([len(page.rows) for _ in range(CALLS) for page in await board.read_views(views)])
 
     run(draw)

@@ -21,6 +21,7 @@ from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.actions import ClientInfo, Metadata
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import DAY_MS, Award, Claim
@@ -89,10 +90,10 @@ class FakeAdminApi:
         self.opened.append(FakeStores(self.ledger, self.player_store, self.board if need_board else None))
         return self.opened[-1]
 
-    async def redraw(self, stores: FakeStores, take_over: bool = False, /) -> int:
+    async def rebuild_board(self, stores: FakeStores, take_over: bool = False, /) -> int:
         if stores.board is None:
             return 0
-        epoch, position = await stores.ledger.next_epoch(stores.board.run()), await stores.ledger.position()
+        epoch, position = await stores.ledger.next_epoch(GLOBAL_BOARD, stores.board.run()), await stores.ledger.position()
         return await stores.board.rebuild(epoch, self._pages(stores.ledger), position)
 
     async def _pages(self, ledger: Ledger) -> AsyncIterator[Sequence[Standing]]:

@@ -145,7 +145,7 @@ def test_an_unreadable_board_is_a_finding_and_can_be_repaired(cli: CliHarness) -
     async def unreadable(user_ids: object) -> list[object]:
         raise StoreUnavailable("a ranked player without a record")
 
-    cli.admin.board.drawn = unreadable
+    cli.admin.board.totals_of = unreadable
     assert [(finding["user_id"], finding["found"]) for finding in findings(cli)] == [("*", "a ranked player without a record")]
     assert "The board is rebuilt: 3 players." in cli.run("replay", "verify", "--repair").stdout
 

@@ -151,11 +151,11 @@ def test_locked_players_are_named_even_if_the_board_cannot_be_updated(cli: CliHa
         done = await reset(msgspec.structs.replace(order, user_ids=("user-1",)))
         return ResetResult(standings=done.standings, held=("user-2",))
 
-    async def redraw(stores: object) -> None:
+    async def rebuild_board(stores: object) -> None:
         raise StoreUnavailable("Redis does not answer")
 
     cli.admin.ledger.reset = one_is_held  # another session of the database holds user-2
-    cli.admin.redraw = redraw  # type: ignore[method-assign, assignment]  # and Redis does not answer
+    cli.admin.rebuild_board = rebuild_board  # type: ignore[method-assign, assignment]  # and Redis does not answer
     ended = cli.run("reset", "board", *REASON, "--yes")
     assert (ended.exit_code, ended.stdout) == (3, "")
     assert "1 player reset to 0 points; 1 player not reset" in ended.stderr

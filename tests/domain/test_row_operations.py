@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.domain.board_pages import Row
-from scoreboard.domain.row_operations import Enter, Leave, Move, Score, apply, diff, offset_of
+from scoreboard.domain.row_operations import Enter, Leave, Move, Score, diff, offset_of
+from tests.client_rows import apply
 
 NOW = 1_800_000_000_000
 

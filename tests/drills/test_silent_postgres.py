@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.task import deferLater
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.storage.schema import migrate
@@ -82,7 +83,7 @@ def test_a_server_silent_after_the_login_is_given_up(quiet: Quiet, proxy: Postgr
     assert not isinstance(refused(3.0, lambda: ledger.award([first], [])), StoreAway)
     for _ in range(20):
         assert isinstance(refused(0.1, lambda: ledger.award([claim("amy")], [])), StoreAway)
-    refused(3.2, ledger.state)
+    refused(3.2, lambda: ledger.state(GLOBAL_BOARD))
     proxy.quiet = ""
     assert award_in(award_when_back(ledger, first)).score_after == 100
     assert run_sql(url, "SELECT count(*) FROM score_transactions") == [(1,)]

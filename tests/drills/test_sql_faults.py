@@ -17,6 +17,7 @@ import psycopg
 import pytest
 from twisted.internet.task import deferLater
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import EntryFilter
 from scoreboard.domain.errors import StoreAway, StoreUnavailable
 from scoreboard.domain.judgement import Award
@@ -110,9 +111,9 @@ def test_the_ledger_reconnects_to_a_restarted_postgresql(server: PostgresServer,
 
 def test_a_terminated_connection_is_replaced(server: PostgresServer, postgres_url: str, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(postgres_ledger.state)
+    run(lambda: postgres_ledger.state(GLOBAL_BOARD))
     run_sql(server.url(), "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'scoreboard'")
-    for use in (lambda: award(postgres_ledger), lambda: run(postgres_ledger.state)):
+    for use in (lambda: award(postgres_ledger), lambda: run(lambda: postgres_ledger.state(GLOBAL_BOARD))):
         use()
     assert run_sql(postgres_url, "SELECT count(*) FROM score_transactions") == [(2,)]
 
@@ -144,7 +145,7 @@ def test_postgresql_ends_a_slow_statement(postgres_url: str, postgres_ledger: Sq
 
 def test_a_stopped_postgresql_is_given_up(server: PostgresServer, postgres_ledger: SqlLedger) -> None:
     award(postgres_ledger)
-    run(postgres_ledger.state)
+    run(lambda: postgres_ledger.state(GLOBAL_BOARD))
     run(lambda: postgres_ledger.account("amy"))
     server.signal(signal.SIGSTOP)
     try:
@@ -153,11 +154,11 @@ def test_a_stopped_postgresql_is_given_up(server: PostgresServer, postgres_ledge
         with refused_within(3.5):
             run(lambda: postgres_ledger.account("bob"))
         with refused_within(REBUILD_SECONDS_MAX + 0.5):
-            run(postgres_ledger.state)
+            run(lambda: postgres_ledger.state(GLOBAL_BOARD))
     finally:
         server.signal(signal.SIGCONT)
     assert award_again(postgres_ledger).score_after == 2
-    assert run(lambda: eventually(postgres_ledger.state)).epoch == 0
+    assert run(lambda: eventually(lambda: postgres_ledger.state(GLOBAL_BOARD))).epoch == 0
     assert run(lambda: postgres_ledger.account("bob")) is None
 
 
@@ -208,7 +209,7 @@ def test_a_removed_sqlite_file_is_not_replaced_by_an_empty_one(sqlite_url: str) 
         award(ledger)
     run(ledger.stop)
     ledger = opened(sqlite_url)
-    for use in (lambda: award(ledger), lambda: run(ledger.state)):
+    for use in (lambda: award(ledger), lambda: run(lambda: ledger.state(GLOBAL_BOARD))):
         with refused_within(1.0):
             use()
     assert not path.exists()
@@ -223,9 +224,9 @@ def test_an_error_of_the_driver_becomes_store_unavailable(dialect: Dialect, tmp_
     run_sql(url, "ALTER TABLE user_scores RENAME TO scores_of_users")
     uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
         ledger.ping,
-        lambda: ledger.next_epoch("run"),
-        lambda: ledger.sign("run"),
-        ledger.state,
+        lambda: ledger.next_epoch(GLOBAL_BOARD, "run"),
+        lambda: ledger.note_followed(GLOBAL_BOARD, "run"),
+        lambda: ledger.state(GLOBAL_BOARD),
         ledger.ranked_count,
         lambda: ledger.top(0, 1),
         lambda: ledger.accounts("", 1),
@@ -251,7 +252,7 @@ def test_an_abandoned_award_is_never_committed(dialect: Dialect, tmp_path: Path)
         writes.award([claim()], [])
     assert steps == ["judged"]
     assert run_sql(url, "SELECT count(*) FROM score_transactions") == [(0,)]
-    assert writes.next_epoch("run") > 0  # the next call must succeed
+    assert writes.next_epoch(GLOBAL_BOARD, "run") > 0  # and the next call is none the worse for it
     writes.close()
 
 

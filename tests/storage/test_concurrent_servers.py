@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.entries import EntryFilter, ResetOrder, ResetResult
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.rules import ActionRule
@@ -152,10 +153,12 @@ def test_concurrent_servers_unlock_each_milestone_once(url: str) -> None:
 def test_epochs_that_begin_concurrently_are_different(url: str) -> None:
     epochs: list[int] = []
     begun = time.time_ns() // 1_000_000 - CLOCKS_APART_MS_MAX
-    run_concurrently(url, lambda number, store: epochs.extend(store.writes.next_epoch(f"run-{number}") for _ in range(10)), 4)
+    run_concurrently(
+        url, lambda number, store: epochs.extend(store.writes.next_epoch(GLOBAL_BOARD, f"run-{number}") for _ in range(10)), 4
+    )
     assert len(set(epochs)) == len(epochs) == 40
     assert begun <= min(epochs) <= max(epochs) <= time.time_ns() // 1_000_000 + CLOCKS_APART_MS_MAX + 40
-    state = open_store(url).order.state()
+    state = open_store(url).order.state(GLOBAL_BOARD)
     assert state.epoch == max(epochs)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import SUSPENDED
@@ -123,8 +124,8 @@ def test_all_rows_are_kept_and_have_the_new_keys(url: str) -> None:
 def test_the_stores_work_with_the_rows_of_a_migrated_ledger(url: str) -> None:
     migrate(url)
     store, player_store = open_store(url), open_player_sessions(url)
-    state = store.order.state()
-    assert (state.epoch, state.drawn_on) == (57, "")
+    state = store.order.state(GLOBAL_BOARD)
+    assert (state.epoch, state.epoch_run) == (57, "")
     position = store.order.position()
     used = claim("amy", 100, action=ACTIONS["a1"])
     retried, fresh, is_suspended = store.writes.award([used, claim("amy", 7, milestones=(100, 155)), claim("only-suspended")], [])
@@ -139,7 +140,7 @@ def test_the_stores_work_with_the_rows_of_a_migrated_ledger(url: str) -> None:
     assert sorted(player_store.reads.suspended("", 10)) == ["just-suspended", "only-suspended"]
     assert [step.revision for step in player_store.reads.changes_since(0, 10)] == [1, 2, 3, 4, 5, 6]
     assert not player_store.reads.settings("amy").spectators
-    assert store.writes.next_epoch("run-1") > 57
+    assert store.writes.next_epoch(GLOBAL_BOARD, "run-1") > 57
     for each in (store.writes, store.order, store.audits, player_store.reads, player_store.changes):
         each.close()
 

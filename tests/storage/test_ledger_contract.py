@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from scoreboard.domain.actions import ClientInfo
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardDefinition
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.judgement import DAY_MS, Award, Verdict
@@ -393,25 +394,36 @@ def test_after_a_reset_totals_begin_at_zero_and_old_actions_stay_used(harness: H
 
 
 def test_epochs_only_rise_and_begin_at_the_current_time(harness: Harness) -> None:
-    assert (harness.do(harness.ledger.state()).epoch, harness.do(harness.ledger.state()).drawn_on) == (0, "")
+    state = harness.do(harness.ledger.state(GLOBAL_BOARD))
+    assert (state.epoch, state.epoch_run) == (0, "")
     harness.do(harness.ledger.ping())
-    assert harness.do(harness.ledger.state()).epoch == 0
-    first, second = (harness.do(harness.ledger.next_epoch(run)) for run in ("run-1", "run-2"))
+    assert harness.do(harness.ledger.state(GLOBAL_BOARD)).epoch == 0
+    first, second = (harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, run)) for run in ("run-1", "run-2"))
     assert 1_790_000_000 < first < second
     harness.do(harness.ledger.ping())
-    state = harness.do(harness.ledger.state())
-    assert (state.epoch, state.drawn_on) == (second, "run-2")
-    assert harness.do(harness.ledger.next_epoch("run-3", 9_000_000_000_000)) == 9_000_000_000_001
-    assert harness.do(harness.ledger.next_epoch("run-2", 5)) == 9_000_000_000_002
-    state = harness.do(harness.ledger.state())
-    assert harness.do(harness.ledger.state()) == state
+    state = harness.do(harness.ledger.state(GLOBAL_BOARD))
+    assert (state.epoch, state.epoch_run) == (second, "run-2")
+    assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-3", 9_000_000_000_000)) == 9_000_000_000_001
+    assert harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-2", 5)) == 9_000_000_000_002
+    state = harness.do(harness.ledger.state(GLOBAL_BOARD))
+    assert harness.do(harness.ledger.state(GLOBAL_BOARD)) == state
+
+
+def test_each_board_has_its_own_epochs(harness: Harness) -> None:
+    beside = BoardDefinition(board_id="beside")
+    epoch = harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-1"))
+    assert harness.do(harness.ledger.state(beside)).epoch == 0
+    later = harness.do(harness.ledger.next_epoch(beside, "run-2", 9_000_000_000_000))
+    assert later == 9_000_000_000_001
+    states = [harness.do(harness.ledger.state(board)) for board in (GLOBAL_BOARD, beside)]
+    assert [(state.epoch, state.epoch_run) for state in states] == [(epoch, "run-1"), (later, "run-2")]
 
 
 def test_sign_counts_only_for_the_redis_run_of_the_newest_epoch(harness: Harness) -> None:
-    harness.do(harness.ledger.next_epoch("run-1"))
-    harness.do(harness.ledger.sign("another"))
-    harness.do(harness.ledger.sign("run-1"))
-    assert harness.do(harness.ledger.state()).followed_s_ago <= 2
+    harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-1"))
+    harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "another"))
+    harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "run-1"))
+    assert harness.do(harness.ledger.state(GLOBAL_BOARD)).followed_s_ago <= 2
 
 
 def test_verify_finds_only_the_total_that_was_tampered_with(harness: Harness) -> None:

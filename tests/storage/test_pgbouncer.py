@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.players import SuspensionOrder
@@ -56,7 +57,7 @@ def test_three_servers_award_and_read_in_shared_sessions(url: str) -> None:
         assert all(isinstance(verdict, Award) for verdict in verdicts)
         if number % 20 == 0:
             servers[0].commit_probe.commit()
-            assert writes.next_epoch("run") > 0
+            assert writes.next_epoch(GLOBAL_BOARD, "run") > 0
     for server in servers:
         for _ in range(8):  # after so many calls psycopg would prepare the statement
             assert [one.points for one in server.order.accounts("", 10)] == [60] * USERS

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from tests.awaiting import run
 from tests.storage.claims import claim
@@ -22,7 +23,7 @@ def test_a_probe_does_not_wait_for_a_locked_row(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     ledger = opened(url)
     run(lambda: ledger.award([claim("amy")], []))
-    run(lambda: ledger.next_epoch("run"))
+    run(lambda: ledger.next_epoch(GLOBAL_BOARD, "run"))
     with psycopg.connect(url) as holder:
         holder.execute("SELECT 1 FROM user_scores, boards FOR UPDATE")
         began_s = time.monotonic()

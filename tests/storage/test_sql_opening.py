@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.schema import migrate, require_schema, schema_status
 from scoreboard.storage.sql.errors import LedgerUnusable
@@ -167,4 +168,4 @@ def test_an_invalid_url_is_refused_and_the_message_does_not_repeat_it(url: str) 
 def test_every_url_scheme_of_postgresql_is_accepted(scheme: str) -> None:
     url = postgres().fresh().replace("postgresql", scheme, 1)
     assert migrate(url) == NEWEST
-    assert open_store(url).order.state().epoch == 0
+    assert open_store(url).order.state(GLOBAL_BOARD).epoch == 0

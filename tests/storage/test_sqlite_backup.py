@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.storage.schema import migrate
 from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
@@ -61,7 +62,7 @@ def test_a_restore_puts_the_backup_in_place_and_keeps_the_old_ledger(ledger: Pat
     back_up(ledger, tmp_path / "backup.db")
     write_epoch(ledger, 2)
     kept = ledger.with_name("kept.db")
-    assert restore(tmp_path / "backup.db", ledger, kept)
+    assert restore(tmp_path / "backup.db", ledger, kept, GLOBAL_BOARD)
     assert (epoch_of(ledger), epoch_of(kept), epoch_of(tmp_path / "backup.db")) == (1, 2, 1)
     assert sorted(path.name for path in ledger.parent.iterdir()) == ["kept.db", "ledger.db"]
     assert (ledger.stat().st_mode & 0o777, (tmp_path / "backup.db").stat().st_mode & 0o777) == (0o600, 0o600)
@@ -71,7 +72,7 @@ def test_a_restored_ledger_has_a_later_epoch_than_the_backup_and_the_old_ledger(
     back_up(ledger, tmp_path / "backup.db")
     with closing(connect(SqliteFile(ledger))) as handle:
         handle.execute("INSERT INTO boards (board_id, epoch) VALUES ('global', 9000000000000)")  # ahead of the clock
-    restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+    restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"), GLOBAL_BOARD)
     assert epoch_of(ledger, "global") == 9_000_000_000_001
 
 
@@ -83,9 +84,10 @@ def test_a_killed_restore_leaves_the_old_or_the_new_ledger(step: str, ledger: Pa
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
+        "from scoreboard.domain.boards import GLOBAL_BOARD\n"
         "from scoreboard.storage.sql.sqlite.backup import restore\n"
         "backup, ledger, kept = map(Path, sys.argv[1:4])\n"
-        "restore(backup, ledger, kept, lambda step: step == sys.argv[4] and os.kill(os.getpid(), signal.SIGKILL))\n"
+        "restore(backup, ledger, kept, GLOBAL_BOARD, lambda step: step == sys.argv[4] and os.kill(os.getpid(), signal.SIGKILL))\n"
     )
     killed = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "backup.db", ledger, ledger.with_name("kept.db"), step],
@@ -94,7 +96,7 @@ def test_a_killed_restore_leaves_the_old_or_the_new_ledger(step: str, ledger: Pa
     )
     assert killed.returncode == -9
     assert epoch_of(ledger) == (1 if step == "restored" else 2)
-    assert restore(tmp_path / "backup.db", ledger, ledger.with_name("kept-again.db"))
+    assert restore(tmp_path / "backup.db", ledger, ledger.with_name("kept-again.db"), GLOBAL_BOARD)
     assert epoch_of(ledger) == 1
     assert not ledger.with_name("ledger.db.restoring").exists()
 
@@ -104,7 +106,7 @@ def test_a_ledger_in_use_can_be_backed_up_and_is_not_replaced(ledger: Path, tmp_
         server.execute("INSERT INTO boards (board_id, epoch) VALUES ('other', 3)")
         back_up(ledger, tmp_path / "backup.db")
         with pytest.raises(LedgerUnusable, match="is in use: stop the server first"):
-            restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+            restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"), GLOBAL_BOARD)
         server.execute("UPDATE boards SET epoch = 4 WHERE board_id = 'other'")
     assert epoch_of(tmp_path / "backup.db") == 3
     assert epoch_of(ledger) == 4
@@ -116,7 +118,7 @@ def test_restore_reads_a_backup_together_with_its_log(ledger: Path, tmp_path: Pa
     for side in ("", "-wal"):
         shutil.copy(ledger.with_name(ledger.name + side), tmp_path / f"copy.db{side}")
     write_epoch(ledger, 6)
-    restore(tmp_path / "copy.db", ledger, ledger.with_name("kept.db"))
+    restore(tmp_path / "copy.db", ledger, ledger.with_name("kept.db"), GLOBAL_BOARD)
     assert epoch_of(ledger) == 5
 
 
@@ -130,7 +132,7 @@ def test_a_file_that_is_not_a_ledger_is_not_restored(content: bytes | None, said
     if content is not None:
         backup.write_bytes(content)
     with pytest.raises(LedgerUnusable, match=said):
-        restore(backup, ledger, ledger.with_name("kept.db"))
+        restore(backup, ledger, ledger.with_name("kept.db"), GLOBAL_BOARD)
     assert epoch_of(ledger) == 2
 
 
@@ -141,7 +143,7 @@ def test_a_damaged_backup_is_not_restored(ledger: Path, tmp_path: Path) -> None:
     pages[4096 * 3 : 4096 * 5] = os.urandom(4096 * 2)
     backup.write_bytes(pages)
     with pytest.raises(LedgerUnusable, match=r"damaged|malformed|cannot be read"):
-        restore(backup, ledger, ledger.with_name("kept.db"))
+        restore(backup, ledger, ledger.with_name("kept.db"), GLOBAL_BOARD)
 
 
 def test_a_damaged_ledger_can_be_replaced(ledger: Path, tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_a_damaged_ledger_can_be_replaced(ledger: Path, tmp_path: Path) -> None:
     back_up(ledger, tmp_path / "backup.db")
     write_epoch(ledger, 2)
     ledger.write_bytes(b"nonsense" * 4_096)
-    restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+    restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"), GLOBAL_BOARD)
     assert epoch_of(ledger) == 1
     assert not ledger.with_name("ledger.db-wal").exists()
 
@@ -176,7 +178,7 @@ def test_a_backup_with_another_schema_is_refused(change: str, ledger: Path, tmp_
         handle.execute(change)
     before = ledger.read_bytes()
     with pytest.raises(LedgerUnusable, match="not the ledger of this release"):
-        restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"))
+        restore(tmp_path / "backup.db", ledger, ledger.with_name("kept.db"), GLOBAL_BOARD)
     assert ledger.read_bytes() == before
 
 

@@ -1,4 +1,4 @@
-"""What only the board in Redis can show: its keys, its round trips, and its Redis in trouble."""
+"""Board in Redis: its keys, its round trips, and faults of Redis."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from twisted.internet.defer import ensureDeferred
 
 from scoreboard.domain.actions import ClientInfo, Receipt
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import DamagedBoard, StaleBoard, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import Award, Claim
@@ -33,7 +34,7 @@ def own_server() -> Iterator[RedisServer]:
 
 
 def board_on(link: RedisClient) -> RedisBoard:
-    return RedisBoard(link, the_reactor(), lambda: NOW_MS)
+    return RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS)
 
 
 def award() -> Award:
@@ -62,12 +63,12 @@ async def calls_of(link: RedisClient) -> int:
     return int(str(await link.call("INFO", "commandstats")).split("cmdstat_evalsha:calls=")[1].split(",")[0])
 
 
-def test_the_conveniences_have_the_specifications_names_and_times_to_live(redis_server: RedisServer) -> None:
+def test_the_caches_have_the_names_and_times_to_live_of_the_specification(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
             receipts = [(award(), Receipt(points=100, total=1250, rank=5, previous_rank=7))]
-            await board_on(link).mark(receipts)  # what is told is done before what is asked next
+            await board_on(link).write_caches(receipts)  # Redis does this before the next call
             assert await link.call("GET", f"action:{ACTION_ID}") == b"used"
             assert 3_590 < await link.call("TTL", f"action:{ACTION_ID}") <= 3_600
             cached = await link.call("HGETALL", "user:score:ann")
@@ -77,23 +78,23 @@ def test_the_conveniences_have_the_specifications_names_and_times_to_live(redis_
     run(main)
 
 
-def test_a_mark_without_redis_is_nobodys_trouble(own_server: RedisServer) -> None:
+def test_write_caches_does_not_raise_without_redis(own_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with linked(own_server.url, meter, deadline_ms=50) as link:
             board = board_on(link)
             own_server.stop()
-            await board.mark([(award(), Receipt(points=1, total=1, rank=None, previous_rank=None))])
+            await board.write_caches([(award(), Receipt(points=1, total=1, rank=None, previous_rank=None))])
             await passed(100)
             own_server.kill()
             await passed(100)
-            await board.mark([(award(), Receipt(points=1, total=1, rank=1, previous_rank=None))])
+            await board.write_caches([(award(), Receipt(points=1, total=1, rank=1, previous_rank=None))])
         assert meter.counts == {}
 
     run(main)
 
 
-def test_the_ranking_is_the_specifications_sorted_set_with_the_exact_weight(redis_server: RedisServer) -> None:
+def test_the_ranking_is_the_sorted_set_of_the_specification_with_exact_scores(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -113,7 +114,7 @@ def test_the_ranking_is_the_specifications_sorted_set_with_the_exact_weight(redi
     run(main)
 
 
-def test_a_large_set_is_cut_into_calls_that_redis_can_take(redis_server: RedisServer) -> None:
+def test_a_large_set_is_split_into_calls_that_redis_accepts(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -127,7 +128,7 @@ def test_a_large_set_is_cut_into_calls_that_redis_can_take(redis_server: RedisSe
     run(main)
 
 
-def test_many_who_ask_for_their_place_at_once_share_a_round_trip(redis_server: RedisServer) -> None:
+def test_many_calls_of_rank_of_at_once_share_a_round_trip(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -143,7 +144,7 @@ def test_many_who_ask_for_their_place_at_once_share_a_round_trip(redis_server: R
     run(main)
 
 
-def test_everybody_who_asks_for_a_place_learns_that_redis_is_away(own_server: RedisServer) -> None:
+def test_each_call_of_rank_of_fails_when_redis_is_unavailable(own_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(own_server.url) as link:
             board = board_on(link)
@@ -155,7 +156,7 @@ def test_everybody_who_asks_for_a_place_learns_that_redis_is_away(own_server: Re
     run(main)
 
 
-def test_a_player_who_is_ranked_but_lost_means_that_the_board_must_be_rebuilt(redis_server: RedisServer) -> None:
+def test_a_ranked_player_without_a_record_means_that_the_board_must_be_rebuilt(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -188,7 +189,7 @@ RANKING, PLAYERS, STATE = "leaderboard:global", "{leaderboard:global}:players", 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_board_that_lost_a_part_is_noticed_neither_read_nor_set_and_mended_by_a_rebuild(
+def test_a_board_that_lost_a_part_is_neither_read_nor_set_until_it_is_rebuilt(
     redis_server: RedisServer, harm: tuple[str, ...], said: str | None
 ) -> None:
     async def main() -> None:
@@ -220,7 +221,7 @@ def test_a_lock_ends_by_itself(redis_server: RedisServer) -> None:
             board, other = board_on(link), board_on(link)
             assert await board.lock("follow", 60)
             await passed(40)
-            assert await board.lock("follow", 60), "kept, and for so long again"
+            assert await board.lock("follow", 60), "kept for another 60 ms"
             await passed(40)
             assert not await other.lock("follow", 60)
             await passed(60)
@@ -230,7 +231,7 @@ def test_a_lock_ends_by_itself(redis_server: RedisServer) -> None:
     run(main)
 
 
-def test_a_drawing_that_lost_a_part_is_not_put_in_place(redis_server: RedisServer) -> None:
+def test_a_new_board_that_lost_a_part_is_not_put_in_place(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -249,7 +250,7 @@ def test_a_drawing_that_lost_a_part_is_not_put_in_place(redis_server: RedisServe
     run(main)
 
 
-def test_a_drawing_that_was_never_hung_disappears_by_itself(redis_server: RedisServer) -> None:
+def test_a_new_board_that_was_never_put_in_place_ends_by_itself(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
 
@@ -276,13 +277,13 @@ async def one_page(standings: Sequence[Standing]) -> AsyncIterator[Sequence[Stan
     yield standings
 
 
-def test_a_restarted_redis_is_another_run_with_what_it_had_drawn(own_server: RedisServer) -> None:
+def test_a_restarted_redis_is_another_run_with_the_same_data(own_server: RedisServer) -> None:
     async def main() -> None:
         async with linked(own_server.url) as link:
             board = board_on(link)
             await board.begin(3)
             await board.set([standing("ann", 1)])
-            await passed(1_500)  # its file is synced every second
+            await passed(1_500)  # Redis syncs its file every second
             own_server.kill()
             await until(lambda: not link.up)
             own_server.start()
@@ -310,7 +311,7 @@ SPOILT_STATE = {
 
 
 @pytest.mark.parametrize("spoilt", SPOILT)
-def test_a_record_that_cannot_be_read_is_damage_and_no_fault(redis_server: RedisServer, spoilt: str) -> None:
+def test_a_record_that_cannot_be_read_is_damage_and_not_a_fault(redis_server: RedisServer, spoilt: str) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -338,7 +339,7 @@ def test_a_state_that_cannot_be_read_is_damage_and_is_replaced(redis_server: Red
             state = await board.state()
             assert state is not None
             assert state.damage
-            assert state.cursor.epoch == 0, "it is not passed on to the ledger"
+            assert state.cursor.epoch == 0, "the ledger does not get it"
             await board.rebuild(2, pages([standing("ann", 5)]), "7")
             state = await board.state()
             assert state is not None

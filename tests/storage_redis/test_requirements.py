@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit
 from scoreboard.domain.players import Player
@@ -27,7 +28,7 @@ from tests.storage_redis.harness import NOW_MS, CountingMeter, linked, logged, p
 from tests.storage_redis.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = sorted((ROOT / "scoreboard" / "storage" / "scripts").glob("*.lua"))
+SCRIPTS = sorted((ROOT / "scoreboard" / "storage" / "redis" / "scripts").glob("*.lua"))
 (SETUSER,) = re.findall(r"^ +(ACL SETUSER .*)$", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE)
 
 
@@ -99,7 +100,10 @@ def test_the_documented_user_may_run_every_command_that_the_server_sends(server:
         meter, received = CountingMeter(), list[object]()
         with logged("RedisFailures", "RedisClient", "Subscription") as text_lines:
             async with linked(url, meter) as link, linked(url, meter) as others:
-                board, writer = RedisBoard(link, the_reactor(), lambda: NOW_MS), RedisBoard(others, the_reactor(), lambda: NOW_MS)
+                board, writer = (
+                    RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS),
+                    RedisBoard(GLOBAL_BOARD, others, the_reactor(), lambda: NOW_MS),
+                )
                 board.listen(lambda *news: received.append(news))
                 await until(lambda: condition(link, "redis_subscription")[0])
                 await use_everything(link, writer, meter)
@@ -126,7 +130,7 @@ async def use_everything(link: RedisClient, board: RedisBoard, meter: CountingMe
     await board.since(state.cursor, 10)
     await board.page(0, 10)
     await board.rank_of("ann")
-    await board.drawn(["ann"])
+    await board.totals_of(["ann"])
     link.tell(script("write_caches"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
     rate_limiter = RedisRateLimiter(link, MemoryRateLimiter(lambda: NOW_MS), the_reactor(), meter, deadline_ms=1_000)
     sliding = Limit(name="sliding", quota=10, window_ms=1_000)
@@ -163,7 +167,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
             await link.start()
             await passed(600)
             if link.up:
-                board = RedisBoard(link, the_reactor(), lambda: NOW_MS)
+                board = RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS)
                 for _ in range(2):
                     with pytest.raises(StoreUnavailable) as refused:
                         await drawn_and_read(board)
@@ -187,7 +191,7 @@ def test_a_channel_that_the_user_lacks_is_named_once_in_the_log(server: RedisSer
     async def main() -> None:
         with logged("RedisSubscription") as text_lines:
             async with linked(url) as link:
-                RedisBoard(link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
+                RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS).listen(lambda *_: None)
                 await passed(900)
                 assert "NOPERM" in condition(link, "redis_subscription")[1]
         assert len(text_lines) == 1

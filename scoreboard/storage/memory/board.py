@@ -1,4 +1,4 @@
-"""The board in memory: the twin of the Redis board, for tests."""
+"""Board in memory: behaves like the board in Redis, for tests."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Placement, Projection
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.coalesce import coalesce_all
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
@@ -23,7 +25,10 @@ OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
 class SharedBoardState:
-    """What boards draw on together: the part that Redis plays. `lose` empties it, `restart` begins another run."""
+    """The data of one board, which the stores of several processes share, as in Redis.
+
+    `lose` empties it, `restart` begins a new run.
+    """
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(20)
@@ -32,27 +37,27 @@ class SharedBoardState:
         self.lose()
 
     def lose(self) -> None:
-        """Forget everything that was drawn."""
+        """Remove the board."""
         self.cursor: Cursor | None = None
         self.steps: list[Sequence[ScoreChanged]] = []
         self.position = ""
-        self.origin = ""
+        self.epoch_run = ""
         self.owner = ""
         self.damage = ""
         self.followed_s_ago = 0
-        self.hang({})
+        self.replace_all({})
 
     def restart(self) -> None:
-        """Go on with what is drawn, as a Redis that was restarted."""
+        """Begin another run with the same data, as a Redis that was restarted."""
         self.run = secrets.token_hex(20)
 
-    def hang(self, standings: dict[str, Standing]) -> None:
-        """Show these players, on the board or not, and nobody else."""
+    def replace_all(self, standings: dict[str, Standing]) -> None:
+        """Hold these players, on the board or not, and no others."""
         self.standings = standings
         self.rank()
 
     def rank(self) -> None:
-        """Put the players in order, as the sorted set does: by weight, equal weights by user id descending."""
+        """Order the players as a sorted set does: by score, equal scores by user id descending."""
         written_score = [
             (sort_score(one.points, one.reached_at_ms), one.user_id)
             for one in self.standings.values()
@@ -63,31 +68,34 @@ class SharedBoardState:
 
     def begin(self, epoch: int) -> Cursor:
         """Begin an epoch in this run."""
-        self.cursor, self.origin, self.steps = Cursor(epoch=epoch, seq=0), self.run, []
+        self.cursor, self.epoch_run, self.steps = Cursor(epoch=epoch, seq=0), self.run, []
         return self.cursor
 
 
-class MemoryBoard:
-    """One process's board on a canvas.
+class MemoryBoard(Board):
+    """The board of one process.
 
-    While ``broken`` it answers like a store that does not, while ``read_only`` like one that takes no writes.
+    While ``broken`` it behaves like a store that does not answer, while ``read_only`` like one that takes no writes.
     """
 
-    def __init__(self, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None) -> None:
+    def __init__(
+        self, definition: BoardDefinition, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None
+    ) -> None:
+        self.definition = definition
         self.shared_state = SharedBoardState() if shared_state is None else shared_state
         self.broken = self.read_only = False
         self.owner = ""
         self.marked: list[tuple[Award, Receipt]] = []
         self._now_ms = now_ms
 
-    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
-        """One step: ranks before it and after it."""
+    @override
+    async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
         shared_state, cursor = self.shared_state, self._cursor()
         self._writable()
         before, there, applied, overtaken = shared_state.ranks, dict(shared_state.standings), [], []
         for one in standings:
-            drawn, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
-            applied.append(drawn is None or one.version > drawn.version or (mend and one.version == drawn.version))
+            found, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
+            applied.append(found is None or one.version > found.version or (overwrite and one.version == found.version))
             first = there.get(one.user_id)
             overtaken.append(
                 first is not None and (first.version > one.version or (first.version == one.version and first != plain))
@@ -110,11 +118,11 @@ class MemoryBoard:
                 if placement.applied
             ]
             shared_state.steps = [*shared_state.steps, changes][-STEPS_KEPT_MAX:]
-            self._tell(cursor, changes)
+            self._publish(cursor, changes)
         return Projection(cursor=cursor, total=len(shared_state.order), placements=placements)
 
+    @override
     async def state(self) -> BoardState | None:
-        """What is drawn."""
         self._answering()
         shared_state = self.shared_state
         if shared_state.cursor is None:
@@ -122,7 +130,7 @@ class MemoryBoard:
         return BoardState(
             cursor=shared_state.cursor,
             position=shared_state.position,
-            epoch_run=shared_state.origin,
+            epoch_run=shared_state.epoch_run,
             run=shared_state.run,
             owner=shared_state.owner,
             ranked=len(shared_state.order),
@@ -131,55 +139,55 @@ class MemoryBoard:
             followed_s_ago=shared_state.followed_s_ago,
         )
 
+    @override
     def run(self) -> str:
-        """The canvas's run."""
         self._answering()
         return self.shared_state.run
 
+    @override
     async def begin(self, epoch: int) -> None:
-        """Begin an epoch; StaleBoard if a newer one has begun already."""
         self._writable()
         there = self.shared_state
         if there.cursor is not None and (there.cursor.epoch > epoch or there.owner != self.owner):
             raise StaleBoard("a newer epoch has begun")
         there.owner = self.owner
-        self._tell(there.begin(epoch), ())
+        self._publish(there.begin(epoch), ())
 
+    @override
     async def advance(self, epoch: int, position: str) -> None:
-        """Note a position."""
         self._writable()
         if self._cursor().epoch != epoch:
             raise StaleBoard("another epoch has begun")
         self.shared_state.position, self.shared_state.followed_s_ago = position, 0
 
+    @override
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """As boundaries.Board.rebuild; StaleBoard if another drawing took the place meanwhile."""
         self._writable()
         seen, seen_owner = self.shared_state.cursor, self.shared_state.owner
-        drawn = {one.user_id: one async for page in standings for one in page}
+        by_user = {one.user_id: one async for page in standings for one in page}
         self._answering()
         there = self.shared_state.cursor
         if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
             raise StaleBoard("another board was put in its place meanwhile")
         if there is not None and self.shared_state.owner not in (self.owner, seen_owner):
             raise StaleBoard("another board was put in its place meanwhile")
-        self.shared_state.hang(drawn)
+        self.shared_state.replace_all(by_user)
         self.shared_state.position, self.shared_state.owner, self.shared_state.damage, self.shared_state.followed_s_ago = (
             position,
             self.owner,
             "",
             0,
         )
-        self._tell(self.shared_state.begin(epoch), ())
+        self._publish(self.shared_state.begin(epoch), ())
         return len(self.shared_state.order)
 
+    @override
     async def page(self, offset: int, limit: int) -> Page:
-        """One stretch."""
         (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
         return page
 
+    @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """Stretches of the board."""
         self._cursor()
         return [self._page(view) for view in views]
 
@@ -195,8 +203,8 @@ class MemoryBoard:
         page_rows = tuple(shared_state.standings[user_id].row(rank) for rank, user_id in enumerate(shown, first + 1))
         return Page(cursor=cursor, total=len(shared_state.order), rows=page_rows, read_at_ms=self._now_ms())
 
+    @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """The steps after a cursor of this epoch."""
         page, steps = self._page(RankRange(offset=0, limit=limit)), self.shared_state.steps
         missed = page.cursor.seq - cursor.seq if page.cursor.epoch == cursor.epoch else -1
         if not 0 <= missed <= len(steps):
@@ -204,8 +212,8 @@ class MemoryBoard:
         missed_steps = steps[len(steps) - missed :]
         return History(page=page, changes=coalesce_all(change for step in missed_steps for change in step))
 
+    @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Where one player stands."""
         cursor, shared_state = self._cursor(), self.shared_state
         total, rank = len(shared_state.order), shared_state.ranks.get(user_id)
         if rank is None:
@@ -213,38 +221,38 @@ class MemoryBoard:
         one = shared_state.standings[user_id]
         return PlayerRank(cursor=cursor, total=total, points=one.points, rank=rank, updated_at_ms=one.updated_at_ms)
 
-    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
-        """(points, version) of who is on the board."""
+    @override
+    async def totals_of(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         self._cursor()
         found = [self.shared_state.standings[user_id] if user_id in self.shared_state.ranks else None for user_id in user_ids]
         return [None if one is None else (one.points, one.version) for one in found]
 
+    @override
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
-        """Which are drawn otherwise."""
         self._cursor()
         there = self.shared_state.standings
         pairs = [(one, there.get(one.user_id)) for one in standings]
         return [
-            (one, -1 if drawn is None else drawn.version) for one, drawn in pairs if drawn is None or _key(drawn) != _key(one)
+            (one, -1 if found is None else found.version) for one, found in pairs if found is None or _key(found) != _key(one)
         ]
 
+    @override
     async def lock(self, what: str, life_ms: int) -> bool:
-        """Held until it is given back."""
         self._writable()
         if not life_ms and self.shared_state.locks.get(what) is self:
             del self.shared_state.locks[what]
         return bool(life_ms) and self.shared_state.locks.setdefault(what, self) is self
 
-    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
-        """Remembered in ``marked``."""
+    @override
+    async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         self.marked += receipts
 
+    @override
     def listen(self, on_changes: OnChanges, missed: Callable[[], None] = lambda: None) -> None:
-        """Hear of other boards on this canvas."""
         self.shared_state.listeners.append((self, on_changes))
 
+    @override
     async def ping(self) -> None:
-        """Answer, unless broken."""
         self._answering()
 
     def _answering(self) -> None:
@@ -262,7 +270,7 @@ class MemoryBoard:
             raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
         return self.shared_state.cursor
 
-    def _tell(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
+    def _publish(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         for board, on_changes in self.shared_state.listeners:
             if board is not self:
                 on_changes(cursor, changes)
@@ -270,6 +278,3 @@ class MemoryBoard:
 
 def _key(one: Standing) -> tuple[int, float | None]:
     return one.version, None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
-
-
-_conforms: type[Board] = MemoryBoard

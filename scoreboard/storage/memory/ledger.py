@@ -1,4 +1,4 @@
-"""The ledger's twin in memory: the same promises but durability, and it can be told to break or to wait."""
+"""Ledger in memory, for tests: keeps every promise of a ledger but durability, and can be made to fail or to wait."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import uuid
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.judgement import (
@@ -40,10 +42,10 @@ def _wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-class MemoryLedger(FaultInjection):
-    """Implements boundaries.Ledger.
+class MemoryLedger(FaultInjection, Ledger):
+    """A ledger in memory.
 
-    ``standings`` are the totals, for a test to tamper with. MemoryRegister reads ``achievements`` and writes ``suspended``.
+    ``standings`` are the totals, which a test may change. MemoryPlayerStore reads ``achievements`` and changes ``suspended``.
     """
 
     def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = _wall_ms) -> None:
@@ -56,24 +58,24 @@ class MemoryLedger(FaultInjection):
         self.suspended: set[str] = set()
         self._past = BatchFacts(accounts={}, suspended=self.suspended, used={}, today={}, completed=set())
         self._entries: list[Entry] = []
-        self._epoch = 0
-        self._drawn_on = ""
-        #: How long the last batch was allowed to take.
+        #: The epoch of each board, and the run of the Redis on which it began.
+        self._epochs: dict[BoardDefinition, tuple[int, str]] = {}
+        #: The ``seconds_max`` of the last batch.
         self.seconds_allowed = 0.0
 
     def backup(self) -> Callable[[], None]:
-        """What brings the ledger back to where it is now, as a restore would."""
-        kept = (dict(self.standings), dict(self.achievements), copy.deepcopy(self._past), list(self._entries), self._epoch)
+        """Returns a function that sets the ledger back to its present content, as a restore does."""
+        kept = (dict(self.standings), dict(self.achievements), copy.deepcopy(self._past), list(self._entries), dict(self._epochs))
 
         def restore() -> None:
-            self.standings, self.achievements, self._past, self._entries, self._epoch = kept
+            self.standings, self.achievements, self._past, self._entries, self._epochs = kept
 
         return restore
 
+    @override
     async def award(
         self, claims: Sequence[Claim], receipts: Sequence[PlacedReceipt], seconds_max: float = AWARD_S_MAX
     ) -> list[Verdict]:
-        """As boundaries.Ledger.award."""
         self.seconds_allowed = seconds_max
         await self._wait_or_fail()
         for user_id, action_id, receipt in receipts:
@@ -104,8 +106,8 @@ class MemoryLedger(FaultInjection):
         self.achievements.update({milestone_key: achievement_of(milestone_key, given) for milestone_key, given in new.items()})
         return with_unlocks(verdicts, new)
 
+    @override
     async def reset(self, order: ResetOrder) -> ResetResult:
-        """As boundaries.Ledger.reset."""
         await self._wait_or_fail()
         gone = [
             standing
@@ -114,29 +116,29 @@ class MemoryLedger(FaultInjection):
         ]
         return ResetResult(standings=[self._take_back(standing, order) for standing in gone])
 
+    @override
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.accounts."""
         await self._wait_or_fail()
         return [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)][:limit]
 
+    @override
     async def ranked(self, after: Standing | None, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.ranked."""
         board = await self.top(0, len(self.standings))
         return [one for one in board if after is None or _below(one, after)][:limit]
 
+    @override
     async def unranked(self, after_user_id: str, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.unranked."""
         await self._wait_or_fail()
         known = [self.standings[user_id] for user_id in beyond(self.standings, after_user_id)]
         return [one for one in known if one.reached_at_ms is None][:limit]
 
+    @override
     async def position(self) -> str:
-        """As boundaries.Ledger.position."""
         await self._wait_or_fail()
         return str(len(self._entries))
 
+    @override
     async def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
-        """As boundaries.Ledger.changed_since."""
         await self._wait_or_fail()
         if int(position) > len(self._entries):
             raise LedgerWentBack(f"it has {len(self._entries)} entries; the board has seen {position}")
@@ -146,71 +148,74 @@ class MemoryLedger(FaultInjection):
         standings = [self.standings[user_id] for user_id in sorted(changed)]
         return ChangedPage(standings=standings, after=str(first + limit) if len(page) == limit else "")
 
+    @override
     async def top(self, offset: int, limit: int) -> list[Standing]:
-        """As boundaries.Ledger.top."""
         await self._wait_or_fail()
         board = [standing for _, standing in sorted(self.standings.items(), reverse=True) if standing.reached_at_ms is not None]
         board.sort(key=lambda standing: (-standing.points, standing.reached_at_ms))
         return board[offset : offset + limit]
 
+    @override
     async def ranked_count(self) -> int:
-        """As boundaries.Ledger.ranked_count."""
         await self._wait_or_fail()
         return sum(standing.reached_at_ms is not None for standing in self.standings.values())
 
+    @override
     async def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
-        """As boundaries.Ledger.accounts_of."""
         await self._wait_or_fail()
         return [self.standings[user_id] for user_id in user_ids if user_id in self.standings]
 
+    @override
     async def account(self, user_id: str) -> Standing | None:
-        """As boundaries.Ledger.account."""
         await self._wait_or_fail()
         return self.standings.get(user_id)
 
-    async def state(self) -> LedgerState:
-        """As boundaries.Ledger.state."""
+    @override
+    async def state(self, board: BoardDefinition) -> LedgerState:
         await self._wait_or_fail()
+        epoch, epoch_run = self._epochs.get(board, (0, ""))
         return LedgerState(
             ledger_id=self.ledger_id,
             instance=self.instance,
-            epoch=self._epoch,
-            drawn_on=self._drawn_on,
+            epoch=epoch,
+            epoch_run=epoch_run,
             followed_s_ago=self.followed_s_ago,
         )
 
-    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
-        """As boundaries.Ledger.next_epoch."""
+    @override
+    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
         await self._wait_or_fail()
-        self._epoch, self._drawn_on = max(self._epoch + 1, above + 1, self._clock_ms()), drawn_on
-        return self._epoch
+        before, _ = self._epochs.get(board, (0, ""))
+        epoch = max(before + 1, above + 1, self._clock_ms())
+        self._epochs[board] = epoch, run
+        return epoch
 
-    async def sign(self, drawn_on: str) -> None:
-        """As boundaries.Ledger.sign."""
+    @override
+    async def note_followed(self, board: BoardDefinition, run: str) -> None:
         await self._wait_or_fail()
 
+    @override
     async def clock_ms(self) -> int:
-        """As boundaries.Ledger.clock_ms."""
         await self._wait_or_fail()
         return self._clock_ms()
 
+    @override
     async def entries(
         self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool = False
     ) -> list[Entry]:
-        """As boundaries.Ledger.entries."""
         await self._wait_or_fail()
         found = sorted((entry for entry in self._entries if _fits(entry, where)), key=_position, reverse=newest_first)
         if after is not None:
             found = [entry for entry in found if (_position(entry) < after if newest_first else _position(entry) > after)]
         return found[:limit]
 
+    @override
     async def count_entries(self, where: EntryFilter) -> int:
-        """As boundaries.Ledger.count_entries."""
         await self._wait_or_fail()
         return sum(_fits(entry, where) for entry in self._entries)
 
+    @override
     async def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
-        """As boundaries.Ledger.verify."""
         page = await self.accounts(after_user_id, limit)
         findings = []
         for standing in page:
@@ -221,8 +226,8 @@ class MemoryLedger(FaultInjection):
                 findings.append(Finding(user_id=standing.user_id, where="user_scores", expected=expected, found=found))
         return (page[-1].user_id if len(page) == limit else None), findings
 
+    @override
     async def ping(self) -> None:
-        """As boundaries.Ledger.ping."""
         await self._wait_or_fail()
 
     def _take_back(self, standing: Standing, order: ResetOrder) -> Standing:
@@ -252,7 +257,7 @@ class MemoryLedger(FaultInjection):
 
 
 def beyond(user_ids: Iterable[str], after: str) -> list[str]:
-    """The ids after one ("" for all), by shard and id, as SQL has them."""
+    """The ids after one ("" for all), by shard and id, as in SQL."""
     ordered = sorted(user_ids, key=_player_key)
     return [user_id for user_id in ordered if not after or _player_key(user_id) > _player_key(after)]
 
@@ -278,6 +283,3 @@ def _fits(entry: Entry, where: EntryFilter) -> bool:
         and (where.since_ms is None or entry.at_ms >= where.since_ms)
         and (where.until_ms is None or entry.at_ms < where.until_ms)
     )
-
-
-_conforms: type[Ledger] = MemoryLedger

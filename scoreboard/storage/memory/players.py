@@ -1,10 +1,11 @@
-"""The register's twin in memory: the same promises but durability, and it can be told to break or to wait."""
+"""Player store in memory, for tests: keeps every promise of a player store but durability, and can be made to fail or to wait."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.judgement import MilestoneKey
@@ -14,8 +15,8 @@ from scoreboard.storage.memory.ledger import beyond
 from scoreboard.storage.sql.award_rows import sanitize_text
 
 
-class MemoryPlayerStore(FaultInjection):
-    """Implements boundaries.Register beside a MemoryLedger, which writes ``achievements`` and reads ``suspended``."""
+class MemoryPlayerStore(FaultInjection, PlayerStore):
+    """A player store beside a MemoryLedger, which changes ``achievements`` and reads ``suspended``."""
 
     def __init__(self, achievements: Mapping[MilestoneKey, Achievement] | None = None, suspended: set[str] | None = None) -> None:
         super().__init__()
@@ -25,26 +26,26 @@ class MemoryPlayerStore(FaultInjection):
         self._suspensions: list[tuple[int, SuspensionOrder]] = []
         self._number = 0
 
+    @override
     async def achievements(self, user_id: str) -> list[Achievement]:
-        """As boundaries.Register.achievements."""
         await self._wait_or_fail()
         unlocked = [one for (owner, _), one in self._achievements.items() if owner == user_id]
         return sorted(unlocked, key=lambda one: (one.at_ms, one.milestone))
 
+    @override
     async def settings(self, user_id: str) -> PlayerSettings:
-        """As boundaries.Register.settings."""
         await self._wait_or_fail()
         return self._settings[user_id][1] if user_id in self._settings else PlayerSettings()
 
+    @override
     async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
-        """As boundaries.Register.change_settings."""
         await self._wait_or_fail()
         self._number += 1
         self._settings[user_id] = (self._number, settings)
         return self._number
 
+    @override
     async def suspend(self, order: SuspensionOrder) -> bool:
-        """As boundaries.Register.suspend."""
         await self._wait_or_fail()
         if (order.user_id in self._suspended) == order.suspended:
             return False
@@ -54,29 +55,29 @@ class MemoryPlayerStore(FaultInjection):
         self._suspensions.append((self._number, kept))
         return True
 
+    @override
     async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
-        """As boundaries.Register.suspensions."""
         await self._wait_or_fail()
         return [order for _, order in reversed(self._suspensions) if order.user_id == user_id][:limit]
 
+    @override
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
-        """As boundaries.Register.suspended."""
         await self._wait_or_fail()
         return beyond(self._suspended, after_user_id)[:limit]
 
+    @override
     async def private(self, after_user_id: str, limit: int) -> list[str]:
-        """As boundaries.Register.private."""
         await self._wait_or_fail()
         private = {user_id for user_id, (_, settings) in self._settings.items() if not settings.spectators}
         return beyond(private, after_user_id)[:limit]
 
+    @override
     async def revision(self) -> int:
-        """As boundaries.Register.turn."""
         await self._wait_or_fail()
         return self._number
 
+    @override
     async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
-        """As boundaries.Register.turns."""
         await self._wait_or_fail()
         wished = [
             PlayerChange(revision=number, user_id=user_id, spectators=settings.spectators)
@@ -88,6 +89,3 @@ class MemoryPlayerStore(FaultInjection):
         return sorted((change for change in wished + ordered if change.revision > after), key=lambda change: change.revision)[
             :limit
         ]
-
-
-_conforms: type[PlayerStore] = MemoryPlayerStore

@@ -1,13 +1,14 @@
-"""The board in Redis: the specification's sorted set, and beside it who the players are and which state this is.
+"""Board in Redis: the sorted set of the specification, and keys beside it for players, state, changes and history.
 
-``leaderboard:global`` ranks (member = user id, score = `standings.weight`). ``{leaderboard:global}:players`` holds
-``<version>|<record>`` for each player ever drawn, ``{leaderboard:global}:state`` epoch, seq, position and origin; their names put
-them in the ranking's cluster slot. The state also says whose board it is and how many players it has: what another ledger drew,
-and what has lost a key, is not taken for ours (`scripts/drawn.lua`). Every change is told on ``{leaderboard:global}:changes``,
-who made it first, and the last 1,024 of the epoch are kept in ``{leaderboard:global}:history``, one entry for each seq.
+For the board ``global``: ``leaderboard:global`` is the ranking (member: user id, score: `standings.sort_score`).
+``{leaderboard:global}:players`` holds ``<version>|<record>`` for each known player. ``{leaderboard:global}:state`` holds the
+epoch, the seq, the position and the run on which the epoch began (``origin``). These names put all keys in one cluster slot. The
+state also names the owner and the number of players, so the board of another ledger, and one that has lost a key, is not read
+(`scripts/readable.lua`). Each change is published on ``{leaderboard:global}:changes``, after the id of the process that made it.
+``{leaderboard:global}:history`` holds the last 1,024 changes of the epoch, one entry for each seq.
 
-A set is one step of the board: each standing's previous rank is that before the step, its rank that after the whole step. So
-the ranks of one batch never contradict each other, and a receipt says what a reader of the board at that seq sees.
+A set is one step of the board: each previous rank is that before the step, and each rank is that after the whole step. So the
+ranks of one batch never contradict each other, and a receipt has the rank that a reader of the board at that seq sees.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from scoreboard.boundaries.board import Board
 from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import Around, Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Placement, Projection
-from scoreboard.domain.boards import BOARD_ID
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StaleBoard
 from scoreboard.domain.events import ScoreChanged
@@ -35,10 +37,10 @@ from scoreboard.storage.redis.batcher import Batcher
 from scoreboard.storage.redis.board_records import (
     digest_of,
     read_changes,
-    read_drawn,
     read_rank,
     read_row,
     read_steps,
+    read_total,
     read_version,
     sort_score_of,
     written_news,
@@ -49,59 +51,60 @@ from scoreboard.storage.redis.board_records import (
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
 
-_RANKING: Final = f"leaderboard:{BOARD_ID}"
-_PLAYERS: Final = f"{{{_RANKING}}}:players"
-_STATE: Final = f"{{{_RANKING}}}:state"
-_HISTORY: Final = f"{{{_RANKING}}}:history"
-_CHANGES: Final = f"{{{_RANKING}}}:changes"
-_BOARD_KEYS: Final = (_RANKING, _PLAYERS, _STATE)
-_STEP_KEYS: Final = (*_BOARD_KEYS, _HISTORY)
-
-_SET, _READ_VIEWS, _RANKS = script("drawn", "set"), script("drawn", "read_views"), script("drawn", "ranks")
-_SINCE, _DIGEST, _STATE_OF = script("drawn", "since"), script("drawn", "digest"), script("state")
+_SET, _READ_VIEWS, _RANKS = script("readable", "set"), script("readable", "read_views"), script("readable", "ranks")
+_SINCE, _DIGEST, _STATE_OF = script("readable", "since"), script("readable", "digest"), script("state")
 _BEGIN, _ADVANCE, _SWAP_IN, _WRITE_CACHES = script("begin"), script("advance"), script("swap_in"), script("write_caches")
 _LOCK = script("lock")
 
-#: Lua unpacks a batch onto its stack, which ends at 8,000.
+#: Lua unpacks a batch onto its stack, which has 8,000 slots.
 _STANDINGS_PER_CALL_MAX: Final = 512
-#: The milliseconds of the year 2286: no ledger gives out such an epoch.
+#: The year 2286 in milliseconds: no ledger gives out such an epoch.
 _EPOCHS_END: Final = 10**13
 _CHANGES_PUBLISHED_MAX: Final = 256
 _STEPS_KEPT_MAX: Final = 1_024
-#: More than this is not told after a gap: a snapshot is shorter.
+#: A client that missed more than this gets a snapshot, which is shorter.
 _MISSED_BYTES_MAX: Final = 65_536
 _RANKS_PER_CALL_MAX: Final = 256
-#: A drawing that was never put in place disappears by itself.
+#: The keys of a new board that was never put in place end by themselves.
 _UNUSED_LIFE_S: Final = 600
-#: Each is for as many players as a call takes. All together take some 15 ms to write: at most that is drawn in a turn of the
-#: reactor, and so much in each turn when readers keep it busy.
-_DRAWS_UNDER_WAY_MAX: Final = 8
+#: How many calls of a rebuild wait for Redis at a time. To write so many takes some 15 ms of a turn of the reactor: not more, so
+#: that other work goes on, and not less, so that the rebuild goes on in a busy reactor.
+_WRITES_UNDER_WAY_MAX: Final = 8
 _SOURCE_LENGTH: Final = 16
-#: What is drawn aside may take longer than a call that somebody waits for.
-_DRAW_MS_MAX: Final = 3_000
+#: A write of a rebuild may take longer than a call for which a client waits.
+_WRITE_MS_MAX: Final = 3_000
 
 
-class RedisBoard:
-    """The board of one process: what it sets is not told back to it."""
+class RedisBoard(Board):
+    """One board, for one process. The process does not receive the changes that it made itself."""
 
-    def __init__(self, client: RedisClient, reactor: IReactorTime, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, definition: BoardDefinition, client: RedisClient, reactor: IReactorTime, now_ms: Callable[[], int]
+    ) -> None:
+        self.definition = definition
+        ranking = f"leaderboard:{definition.board_id}"
+        #: The begin of the other names, which puts their keys in the ranking's cluster slot.
+        self._prefix = f"{{{ranking}}}:"
+        self._changes = self._prefix + "changes"
+        self._board_keys = (ranking, self._prefix + "players", self._prefix + "state")
+        self._step_keys = (*self._board_keys, self._prefix + "history")
         self._client = client
         self.owner = ""
         self._now_ms = now_ms
         self._source = secrets.token_hex(_SOURCE_LENGTH // 2)
         self._published_by_us = self._source.encode()
-        self._asking: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(
+        self._rank_calls: Batcher[tuple[str, Deferred[PlayerRank]]] = Batcher(
             reactor, client.meter, self._ask_ranks, _RANKS_PER_CALL_MAX
         )
 
-    async def set(self, standings: Sequence[Standing], *, mend: bool = False) -> Projection:
-        """One script call for up to 512 standings."""
+    @override
+    async def set(self, standings: Sequence[Standing], *, overwrite: bool = False) -> Projection:
         placements: list[Placement] = []
         for some in _cut(standings) if standings else [standings]:
-            arguments: list[Argument] = [_CHANGES, self._source, int(mend), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
+            arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
                 arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
-            cursor, total, rest = await self._ask(_SET, _STEP_KEYS, arguments)
+            cursor, total, rest = await self._ask(_SET, self._step_keys, arguments)
             fours = iter(rest)
             placements += [
                 Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)
@@ -109,12 +112,12 @@ class RedisBoard:
             ]
         return Projection(cursor=cursor, total=total, placements=tuple(placements))
 
+    @override
     async def state(self) -> BoardState | None:
-        """Read, with the run of the Redis that answered."""
-        reply = await self._client.run(_STATE_OF, _BOARD_KEYS, [])
+        reply = await self._client.run(_STATE_OF, self._board_keys, [])
         if not reply:
             return None
-        epoch, seq, position, origin, owner, said_ranked, ranked, said_players, players, followed_s_ago = reply
+        epoch, seq, position, origin, owner, expected_ranked, ranked, expected_players, players, followed_s_ago = reply
         readable = epoch.isdigit() and seq.isdigit() and int(epoch) < _EPOCHS_END
         return BoardState(
             cursor=Cursor(epoch=int(epoch), seq=int(seq)) if readable else Cursor(epoch=0, seq=0),
@@ -125,56 +128,56 @@ class RedisBoard:
             ranked=max(0, ranked),
             players=max(0, players),
             damage=(
-                _damage(said_ranked, ranked, "ranked")
-                or _damage(said_players, players, "known")
+                _damage(expected_ranked, ranked, "ranked")
+                or _damage(expected_players, players, "known")
                 or ("" if readable else "its epoch or seq cannot be read")
             ),
             followed_s_ago=max(0, followed_s_ago),
         )
 
+    @override
     def run(self) -> str:
-        """The run that the link has reached."""
         return self._client.run_id
 
+    @override
     async def begin(self, epoch: int) -> None:
-        """Begin an epoch; StaleBoard if a newer one has begun already."""
-        if not await self._run(_BEGIN, _STEP_KEYS, [_CHANGES, self._source, epoch, self._client.run_id]):
+        if not await self._run(_BEGIN, self._step_keys, [self._changes, self._source, epoch, self._client.run_id]):
             raise StaleBoard("a newer epoch has begun")
 
+    @override
     async def advance(self, epoch: int, position: str) -> None:
-        """One script call."""
-        if not await self._run(_ADVANCE, [_STATE], [epoch, position]):
+        if not await self._run(_ADVANCE, [self._board_keys[-1]], [epoch, position]):
             raise StaleBoard("another epoch has begun")
 
+    @override
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
-        """Begin the epoch at ``seq`` 0. Some commands are under way while the next players are written."""
         seen = await self.state()
-        new = [f"{{{_RANKING}}}:new:{self._source}:{epoch}:{key_part}" for key_part in ("ranking", "players")]
+        new = [f"{self._prefix}new:{self._source}:{epoch}:{key_part}" for key_part in ("ranking", "players")]
         run = self._client.run_id
         added: list[tuple[int, int]] = []
         under_way: deque[Deferred[Any]] = deque()
         async for page in standings:
             for some in _cut(page):
-                under_way.append(self._draw(new, some))
-                if len(under_way) > _DRAWS_UNDER_WAY_MAX:
+                under_way.append(self._write_aside(new, some))
+                if len(under_way) > _WRITES_UNDER_WAY_MAX:
                     added.append(_added(await under_way.popleft()))
         added += [_added(await answers) for answers in under_way]
         ranked, players = sum(one[0] for one in added), sum(one[1] for one in added)
         if self._client.run_id != run:
             raise StaleBoard("Redis was restarted while the board was drawn")
         there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
-        swap = [_CHANGES, self._source, epoch, self._client.run_id, position, *there, ranked, players]
-        if not await self._run(_SWAP_IN, [*_STEP_KEYS, *new], swap):
+        swap = [self._changes, self._source, epoch, self._client.run_id, position, *there, ranked, players]
+        if not await self._run(_SWAP_IN, [*self._step_keys, *new], swap):
             raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
         return ranked
 
+    @override
     async def page(self, offset: int, limit: int) -> Page:
-        """One stretch."""
         (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
         return page
 
+    @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        """One script call. StaleBoard when nothing is drawn, or a row lacks its player."""
         asked: list[Argument] = []
         for view in views:
             match view:
@@ -182,54 +185,54 @@ class RedisBoard:
                     asked += ("at", offset, limit)
                 case Around(user_id=user_id, rows=rows):
                     asked += ("around", user_id, rows)
-        cursor, total, found = await self._ask(_READ_VIEWS, _BOARD_KEYS, asked)
+        cursor, total, found = await self._ask(_READ_VIEWS, self._board_keys, asked)
         return [self._read_page(cursor, total, above, rest) for above, *rest in found]
 
+    @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        """One script call. StaleBoard as `page`."""
         asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
-        now, total, (steps, *rest) = await self._ask(_SINCE, _STEP_KEYS, asked)
+        now, total, (steps, *rest) = await self._ask(_SINCE, self._step_keys, asked)
         return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
 
+    @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        """Many who ask at once share a script call. StaleBoard when nothing is drawn."""
         player_rank: Deferred[PlayerRank] = Deferred()
-        self._asking.add((user_id, player_rank))
+        self._rank_calls.add((user_id, player_rank))
         return await player_rank
 
-    async def drawn(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
-        """From the sorted set and the versions beside it."""
+    @override
+    async def totals_of(self, user_ids: Sequence[str]) -> list[tuple[int, int] | None]:
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
-            _, _, rest = await self._ask(_RANKS, _BOARD_KEYS, some)
+            _, _, rest = await self._ask(_RANKS, self._board_keys, some)
             triples = iter(rest)
-            found += [read_drawn(*one) for one in zip(triples, triples, triples, strict=True)]
+            found += [read_total(*one) for one in zip(triples, triples, triples, strict=True)]
         return found
 
+    @override
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
-        """A digest of all; where that differs, what is drawn of each."""
         if not standings:
             return []
         user_ids = [one.user_id for one in standings]
-        _, _, (digest,) = await self._ask(_DIGEST, _BOARD_KEYS, user_ids)
+        _, _, (digest,) = await self._ask(_DIGEST, self._board_keys, user_ids)
         if digest.decode() == digest_of(standings):
             return []
-        _, _, rest = await self._ask(_RANKS, _BOARD_KEYS, user_ids)
+        _, _, rest = await self._ask(_RANKS, self._board_keys, user_ids)
         triples = iter(rest)
-        drawn = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
+        found = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
         return [
             (one, version)
-            for one, (written_score, version) in zip(standings, drawn, strict=True)
+            for one, (written_score, version) in zip(standings, found, strict=True)
             if (version, written_score and float(written_score)) != (one.version, sort_score_of(one))
         ]
 
+    @override
     async def lock(self, what: str, life_ms: int) -> bool:
-        """A key that names its holder."""
-        key = f"{{{_RANKING}}}:{what}"
+        key = self._prefix + what
         return bool(await self._client.run(_LOCK, [key], [self._source, life_ms]))
 
-    async def mark(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
-        """Told, not asked."""
+    @override
+    async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         keys: list[str] = []
         arguments: list[Argument] = []
         for award, receipt in receipts:
@@ -238,19 +241,18 @@ class RedisBoard:
             arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
         self._client.tell(_WRITE_CACHES, keys, arguments)
 
+    @override
     def listen(
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
-        """Hear what others publish. More than 256 changes at once are told as none: the cursor says that there was something."""
-
         def on_message(message: bytes) -> None:
             if not message.startswith(self._published_by_us):
                 on_changes(*read_changes(message[_SOURCE_LENGTH:]))
 
-        self._client.subscribe(_CHANGES, on_message, missed)
+        self._client.subscribe(self._changes, on_message, missed)
 
+    @override
     async def ping(self) -> None:
-        """Ask Redis."""
         await self._client.ping()
 
     def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
@@ -258,7 +260,7 @@ class RedisBoard:
         rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
-    def _draw(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
+    def _write_aside(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
         ranked: list[Argument] = []
         values: list[Argument] = []
         for one in some:
@@ -268,10 +270,10 @@ class RedisBoard:
         commands: list[tuple[Argument, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
         if ranked:
             commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
-        return DeferredList([self._client.call(*words, deadline_ms=_DRAW_MS_MAX) for words in commands], consumeErrors=True)
+        return DeferredList([self._client.call(*words, deadline_ms=_WRITE_MS_MAX) for words in commands], consumeErrors=True)
 
     def _run(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> Deferred[Any]:
-        """A script's reply; StaleBoard when a key of the board has another type than we gave it."""
+        """A script's reply. Raises StaleBoard if a key of the board has another type than it should."""
 
         def wrong_type(failure: Failure) -> Failure:
             if isinstance(failure.value, RedisUnavailable) and failure.value.kind == "WRONGTYPE":
@@ -283,17 +285,17 @@ class RedisBoard:
     async def _ask(self, what: Script, keys: Sequence[str], arguments: Sequence[Argument]) -> tuple[Cursor, int, list[Any]]:
         return _opened(await self._run(what, keys, arguments))
 
-    def _ask_ranks(self, asking: list[tuple[str, Deferred[PlayerRank]]]) -> Deferred[Any]:
-        answer = self._run(_RANKS, _BOARD_KEYS, [user_id for user_id, _ in asking])
+    def _ask_ranks(self, calls: list[tuple[str, Deferred[PlayerRank]]]) -> Deferred[Any]:
+        answer = self._run(_RANKS, self._board_keys, [user_id for user_id, _ in calls])
 
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
             triples = iter(rest)
-            for (_, player_rank), found in zip(asking, zip(triples, triples, triples, strict=True), strict=True):
+            for (_, player_rank), found in zip(calls, zip(triples, triples, triples, strict=True), strict=True):
                 player_rank.callback(read_rank(cursor, total, *found))
 
         def failed(failure: Failure) -> None:
-            for _, player_rank in asking:
+            for _, player_rank in calls:
                 if not player_rank.called:
                     player_rank.errback(failure)
 
@@ -301,7 +303,7 @@ class RedisBoard:
 
 
 def _added(answers: list[tuple[bool, Any]]) -> tuple[int, int]:
-    """How many players a drawing added to the ranking, and how many to all; raises what went wrong."""
+    """The number of players that a write added to the ranking, and to all players. Raises the error of a failed command."""
     for done, answer in answers:
         if not done:
             answer.raiseException()
@@ -314,18 +316,15 @@ def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield whole[at : at + _STANDINGS_PER_CALL_MAX]
 
 
-def _damage(said: int, found: int, of_players: str) -> str:
-    """What is wrong with a number of players, "" when nothing is."""
-    if said == found:
+def _damage(expected: int, found: int, of_players: str) -> str:
+    """What is wrong with a number of players, "" for nothing."""
+    if expected == found:
         return ""
-    return f"{max(0, found):,} players are {of_players} there, and it should be {max(0, said):,}"
+    return f"{max(0, found):,} players are {of_players} there, and it should be {max(0, expected):,}"
 
 
 def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
-    """(cursor, players on the board, the rest) of a script's reply."""
+    """(cursor, players on the board, the rest) of a script's reply. Raises StaleBoard for an empty one."""
     if not reply:
         raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
     return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]
-
-
-_conforms: type[Board] = RedisBoard

@@ -1,4 +1,4 @@
-"""How players and changes are written on the board in Redis, and read back."""
+"""Records of the board in Redis: how players and changes are written and read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scoreboard.domain.standings import POINTS_MAX, Standing, points_of, sort_sc
 
 
 class _Record(msgspec.Struct, frozen=True, array_like=True):
-    """What is drawn of a player beside the rank."""
+    """What the board holds of a player beside the score."""
 
     username: str
     avatar: str | None
@@ -28,7 +28,10 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Change(msgspec.Struct, frozen=True, array_like=True):
-    """What is told of a player. Ranks are 0 for none; a deed is (action type, points, total, time)."""
+    """A published change of a player.
+
+    A rank of 0 means none. ``news`` is (awards, milestones); an award is (type, points, total, time).
+    """
 
     user_id: str
     rank: int
@@ -44,17 +47,17 @@ _decode_changes = msgspec.json.Decoder(tuple[int, int, list[_Change]]).decode
 
 
 def sort_score_of(one: Standing) -> float | None:
-    """The sorted set's score; None for who is not on the board."""
+    """The score in the sorted set; None for a player who is not on the board."""
     return None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
 
 
 def written_weight(one: Standing) -> str:
-    """The sorted set's score, as text that loses nothing; "" for who is not on the board."""
+    """The score in the sorted set as exact text; "" for a player who is not on the board."""
     return "" if one.reached_at_ms is None else repr(sort_score(one.points, one.reached_at_ms))
 
 
 def digest_of(standings: Sequence[Standing]) -> str:
-    """What `scripts/digest.lua` says of these players when they are drawn as they should be."""
+    """The reply of `scripts/digest.lua` if the board has these standings."""
     written = []
     for one in standings:
         written_score = "" if one.reached_at_ms is None else f"{sort_score(one.points, one.reached_at_ms):.17g}"
@@ -63,7 +66,7 @@ def digest_of(standings: Sequence[Standing]) -> str:
 
 
 def read_version(value: bytes | None) -> int:
-    """The version drawn of a player, -1 if none is."""
+    """The version of a player on the board; -1 for an unknown player."""
     if value is None:
         return -1
     version = value.partition(b"|")[0]
@@ -71,12 +74,12 @@ def read_version(value: bytes | None) -> int:
 
 
 def written_record(one: Standing) -> bytes:
-    """The record of a player, which follows the version."""
+    """The record of a player, which is stored after the version."""
     return _encode((one.username, one.avatar, one.points, one.updated_at_ms))
 
 
 def written_news(one: Standing) -> bytes:
-    """What is told with the record and not kept: deeds and milestones, b"" for neither."""
+    """The awards and milestones that are published with the record and not stored; b"" for none."""
     if not (one.awards or one.unlocked):
         return b""
     return _encode(([(award.action_type, award.points, award.total, award.at_ms) for award in one.awards], one.unlocked))
@@ -93,7 +96,7 @@ def _written_second(at_s: int) -> str:
 
 
 def _read_record(value: bytes) -> _Record:
-    """The record after a version. Raises DamagedBoard for what we did not write."""
+    """The record after a version. Raises DamagedBoard for what this code does not write."""
     version, _, record = value.partition(b"|")
     if not version.isdigit():
         raise DamagedBoard("a player's version cannot be read")
@@ -105,13 +108,13 @@ def _read_record(value: bytes) -> _Record:
 
 def _read_points(written_score: bytes) -> int:
     score = float(written_score)
-    if not abs(score) <= POINTS_MAX + 1:  # infinite ones, too
+    if not abs(score) <= POINTS_MAX + 1:  # also true for infinity and NaN
         raise DamagedBoard("a player's score is none")
     return points_of(score)
 
 
 def read_row(rank: int, user_id: bytes, written_score: bytes, value: bytes | None) -> Row:
-    """A row of a page; StaleBoard if the ranked player was lost."""
+    """A row of a page. Raises StaleBoard if the record of the player was lost."""
     if value is None:
         raise StaleBoard("a ranked player without a record")
     record = _read_record(value)
@@ -126,7 +129,7 @@ def read_row(rank: int, user_id: bytes, written_score: bytes, value: bytes | Non
 
 
 def read_rank(cursor: Cursor, total: int, rank: int, written_score: bytes | None, value: bytes | None) -> PlayerRank:
-    """Where a player stands, or that the player does not."""
+    """A player's rank and points; no rank for one who is not on the board."""
     if written_score is None or value is None:
         return PlayerRank(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
     return PlayerRank(
@@ -138,15 +141,15 @@ def read_rank(cursor: Cursor, total: int, rank: int, written_score: bytes | None
     )
 
 
-def read_drawn(_rank: int, written_score: bytes | None, value: bytes | None) -> tuple[int, int] | None:
-    """(points, version), or None for who is not on the board."""
+def read_total(_rank: int, written_score: bytes | None, value: bytes | None) -> tuple[int, int] | None:
+    """(points, version), or None for a player who is not on the board."""
     if written_score is None or value is None:
         return None
     return _read_points(written_score), read_version(value)
 
 
 def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
-    """A step of the board that someone told."""
+    """A published step of the board: its cursor and its changes."""
     epoch, seq, changes = _decode_changes(message)
     cursor = Cursor(epoch=epoch, seq=seq)
     return cursor, [
@@ -169,7 +172,7 @@ def read_changes(message: bytes) -> tuple[Cursor, list[ScoreChanged]]:
 
 
 def read_steps(steps: Sequence[bytes]) -> tuple[ScoreChanged, ...] | None:
-    """The latest change of each player in the steps, oldest first; None if one was too big to be told, or cannot be read."""
+    """The latest change of each player in the steps, oldest first; None if a step was too large or cannot be read."""
     try:
         steps_changes = [read_changes(step)[1] for step in steps]
     except msgspec.DecodeError:

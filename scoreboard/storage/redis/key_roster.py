@@ -1,4 +1,4 @@
-"""The roster of servers in Redis, and its twin in memory: each server says which keys it knows, and hears it of the others."""
+"""Key roster in Redis, and one in memory for tests: each server writes which keys it knows, and reads those of the others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 from scoreboard.boundaries.keys import KeyRoster
 from scoreboard.domain.errors import StoreUnavailable
@@ -13,7 +14,7 @@ from scoreboard.domain.rotation import ServerKeys
 from scoreboard.storage.redis.client import RedisClient, script
 
 KEY: Final = "servers:keys"
-#: Three of the entries that a live server makes.
+#: A live server writes its record three times in this time.
 RECORD_LIFE_MS: Final = 15_000
 _ROSTER: Final = script("roster")
 
@@ -21,29 +22,29 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(ServerKeys).decode
 
 
-class RedisKeyRoster:
+class RedisKeyRoster(KeyRoster):
     """``servers:keys`` holds a record for each live server, by its id."""
 
     def __init__(self, client: RedisClient, server_id: str) -> None:
         self._client = client
         self._server_id = server_id
 
+    @override
     async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
-        """Enter our keys; those of the other servers."""
         found = await self._client.run(_ROSTER, [KEY], [self._server_id, _encode(own), RECORD_LIFE_MS])
         others = []
         for record in found:
-            with suppress(msgspec.MsgspecError):  # written by a release that says it otherwise
+            with suppress(msgspec.MsgspecError):  # a record of a release with another format
                 others.append(_decode(record))
         return others
 
+    @override
     async def leave(self) -> None:
-        """We stop: nobody need regard our keys any more."""
         with suppress(StoreUnavailable):
             await self._client.call("HDEL", KEY, self._server_id)
 
 
-class MemoryKeyRoster:
+class MemoryKeyRoster(KeyRoster):
     """The rosters of several servers share ``entered``; tests may set ``trouble``, which `exchange` then raises."""
 
     def __init__(self, server_id: str, entered: dict[str, ServerKeys]) -> None:
@@ -51,16 +52,13 @@ class MemoryKeyRoster:
         self._server_id = server_id
         self._entered = entered
 
+    @override
     async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
-        """As boundaries.KeyRoster.exchange."""
         if self.trouble is not None:
             raise self.trouble
         self._entered[self._server_id] = own
         return [keys for server_id, keys in self._entered.items() if server_id != self._server_id]
 
+    @override
     async def leave(self) -> None:
-        """As boundaries.KeyRoster.leave."""
         self._entered.pop(self._server_id, None)
-
-
-_conforms: tuple[type[KeyRoster], type[KeyRoster]] = (RedisKeyRoster, MemoryKeyRoster)

@@ -13,7 +13,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from scoreboard.domain.actions import PlacedReceipt
-from scoreboard.domain.boards import BOARD_ID
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.judgement import (
     Account,
@@ -62,20 +62,23 @@ Exchange = Callable[[Sequence[tuple[Step, bytes | None]]], dict[Step, bytes]]
 
 #: The dialect's clock (milliseconds since 1970) is a floor, so that a ledger that was restored does not repeat an epoch.
 _NEXT_EPOCH: Final = """
-    INSERT INTO boards (board_id, epoch, drawn_on) VALUES ('{board_id}', {greatest}({above} + 1, {clock_ms}), {drawn_on})
+    INSERT INTO boards (board_id, epoch, drawn_on) VALUES ({board_id}, {greatest}({above} + 1, {clock_ms}), {run})
     ON CONFLICT (board_id) DO UPDATE
     SET epoch = {greatest}(boards.epoch + 1, excluded.epoch), drawn_on = excluded.drawn_on RETURNING epoch
 """
 
 
 def next_epoch_statement(**dialect: str) -> str:
-    """A dialect's statement that begins an epoch, made of its ``clock_ms``, ``greatest``, ``drawn_on`` and ``above``."""
-    return _NEXT_EPOCH.format(board_id=BOARD_ID, **dialect)
+    """A dialect's statement that begins an epoch.
+
+    ``dialect`` is its SQL for ``clock_ms``, ``greatest``, ``board_id``, ``run`` and ``above``.
+    """
+    return _NEXT_EPOCH.format(**dialect)
 
 
-def epoch_parameter(drawn_on: str, above: int) -> bytes:
+def epoch_parameter(board: BoardDefinition, run: str, above: int) -> bytes:
     """The one parameter of that statement, a JSON object."""
-    return encode({"drawn_on": drawn_on, "above": above})
+    return encode({"board_id": board.board_id, "run": run, "above": above})
 
 
 class AwardWriter(Blocking, Protocol):
@@ -87,7 +90,7 @@ class AwardWriter(Blocking, Protocol):
     def reset(self, order: ResetOrder) -> ResetResult:
         """Take players back to no points. Raises StoreUnavailable."""
 
-    def next_epoch(self, drawn_on: str, above: int = 0) -> int:
+    def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
         """Begin a new epoch of the board; its number. Raises StoreUnavailable."""
 
 

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, TextClause, literal_column, select, text, update
 from typing_extensions import override
 
-from scoreboard.domain.boards import BOARD_ID
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.players import ledger_shard
@@ -85,25 +85,25 @@ class CommitOrder(SqlSession):
     #: Many standings as one JSON array.
     _AGGREGATE: ClassVar[str]
 
-    def state(self) -> LedgerState:
-        """Which ledger this is, and the board's epoch."""
-        board = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == BOARD_ID)
+    def state(self, board: BoardDefinition) -> LedgerState:
+        """Which ledger this is, and the epoch of a board."""
+        asked = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == board.board_id)
         with self.reading() as connection:
-            epoch, drawn_on, followed_at = connection.execute(board).one_or_none() or (0, None, None)
+            epoch, epoch_run, followed_at = connection.execute(asked).one_or_none() or (0, None, None)
             now_ms = connection.scalars(text(f"SELECT {self._NOW_MS}")).one()
             return LedgerState(
                 ledger_id=connection.scalars(select(ledger.c.ledger_id)).one(),
                 instance=connection.scalars(text(self._INSTANCE)).one(),
                 epoch=epoch,
-                drawn_on=drawn_on or "",
+                epoch_run=epoch_run or "",
                 followed_s_ago=max(0, now_ms - (followed_at or 0)) // 1000,
             )
 
-    def sign(self, drawn_on: str) -> None:
-        """Note that a server draws the newest epoch on this run of Redis."""
-        signed = update(boards).where(boards.c.board_id == BOARD_ID, boards.c.drawn_on == drawn_on)
+    def note_followed(self, board: BoardDefinition, run: str) -> None:
+        """Note that a server follows the ledger on this run of Redis, if the newest epoch began there."""
+        row = update(boards).where(boards.c.board_id == board.board_id, boards.c.drawn_on == run)
         with self.writing() as connection:
-            connection.execute(signed.values(followed_at=literal_column(self._NOW)))
+            connection.execute(row.values(followed_at=literal_column(self._NOW)))
 
     def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
         """A page of all standings, by shard and user id."""

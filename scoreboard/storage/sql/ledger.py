@@ -15,6 +15,7 @@ from typing_extensions import override
 from scoreboard.background import Counter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.judgement import AWARD_S_MAX, Claim, Verdict
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
@@ -60,12 +61,12 @@ class SqlLedger(ThreadedStore, Ledger):
         return await self._writing.ask(RESET_SECONDS_MAX, lambda writes: writes.reset(order))
 
     @override
-    async def next_epoch(self, drawn_on: str, above: int = 0) -> int:
-        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(drawn_on, above))
+    async def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+        return await self._writing.ask(WRITE_SECONDS_MAX, lambda writes: writes.next_epoch(board, run, above))
 
     @override
-    async def sign(self, drawn_on: str) -> None:
-        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.sign(drawn_on))
+    async def note_followed(self, board: BoardDefinition, run: str) -> None:
+        await self._rebuilding.ask(REBUILD_SECONDS_MAX, lambda order: order.note_followed(board, run))
 
     @override
     async def ping(self) -> None:
@@ -109,8 +110,8 @@ class SqlLedger(ThreadedStore, Ledger):
         return await self._reading.ask(READ_SECONDS_MAX, lambda reads: reads.account(user_id))
 
     @override
-    async def state(self) -> LedgerState:
-        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.state())
+    async def state(self, board: BoardDefinition) -> LedgerState:
+        return await self._rebuilding.ask(READ_SECONDS_MAX, lambda order: order.state(board))
 
     @override
     async def clock_ms(self) -> int:

@@ -1,5 +1,5 @@
--- Notes up to where the ledger is drawn. KEYS: the state. ARGV: owner, epoch, position.
--- Reply: 1, or 0 when the board is another one by now.
+-- Notes the position of the ledger up to which the board has all. KEYS: the state. ARGV: owner, epoch, position.
+-- Reply: 1, or 0 if the board is another one now.
 
 local there = redis.call('HMGET', KEYS[1], 'owner', 'epoch')
 if there[1] ~= ARGV[1] or there[2] ~= ARGV[2] then return 0 end

@@ -1,5 +1,5 @@
--- Begins a new epoch on what is drawn. KEYS: the ranking, the players, the state, the history. ARGV: owner, channel, source, epoch,
--- origin. Reply: 1, or 0 when a newer epoch has begun already, or the board is another ledger's.
+-- Begins a new epoch on the present data. KEYS: the ranking, the players, the state, the history. ARGV: owner, channel, source, epoch,
+-- origin. Reply: 1, or 0 if a newer epoch has begun already, or the board is another ledger's.
 
 local there = redis.call('HMGET', KEYS[3], 'epoch', 'owner')
 if there[1] and ((tonumber(there[1]) or 0) > tonumber(ARGV[4]) or there[2] ~= ARGV[1]) then return 0 end

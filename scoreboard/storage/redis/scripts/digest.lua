@@ -1,7 +1,7 @@
--- A digest of what is drawn of some players, to compare with the ledger's. ARGV after the owner: user ids.
--- Reply: epoch, seq, players on the board; SHA-1 of "version:weight;" of each, both empty where there is none. Empty as in drawn.lua.
+-- A digest of some players of the board, to compare with the ledger's. ARGV: owner, user ids.
+-- Reply: epoch, seq, players on the board; SHA-1 of "version:score;" of each, both empty where there is none. Empty as in readable.lua.
 
-local now = drawn()
+local now = readable()
 if not now then return {} end
 local users = {unpack(ARGV, 2)}
 local values = redis.call('HMGET', KEYS[2], unpack(users))

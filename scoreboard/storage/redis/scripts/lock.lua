@@ -1,5 +1,5 @@
--- Takes, keeps or gives back a lock. KEYS: the lock. ARGV: who, life in ms (0 gives it back).
--- Reply: 1 while it is held by who asks, else 0.
+-- Takes, keeps or releases a lock. KEYS: the lock. ARGV: the holder, life in ms (0 releases it).
+-- Reply: 1 while this holder has it, else 0.
 
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then return 0 end

@@ -1,9 +1,9 @@
--- Where players stand. KEYS: the ranking, the players, the state. ARGV: owner, user ids.
--- Reply: epoch, seq, players on the board; then for each player: rank (0 = not on the board), weight, value (each nil if there
--- is none). Empty as in drawn.lua.
+-- Ranks of players. KEYS: the ranking, the players, the state. ARGV: owner, user ids.
+-- Reply: epoch, seq, players on the board; then for each player: rank (0: not on the board), score, value (each nil if there
+-- is none). Empty as in readable.lua.
 
 local ranking, players, state = KEYS[1], KEYS[2], KEYS[3]
-local now = drawn()
+local now = readable()
 if not now then return {} end
 local reply = {now[1], now[2], now[3]}
 for i = 2, #ARGV do

@@ -1,10 +1,10 @@
 -- What changed after a cursor, and the top at the same moment.
--- KEYS: the ranking, the players, the state, the history. ARGV: owner, epoch, seq, limit, bytes_told_max.
--- Reply: epoch, seq, players on the board; the steps after the cursor, oldest first, or nil when they are not kept (another
--- epoch, too long ago, too much); then for each row of the top: user id, weight, value. Empty as in drawn.lua.
+-- KEYS: the ranking, the players, the state, the history. ARGV: owner, epoch, seq, limit, bytes_max.
+-- Reply: epoch, seq, players on the board; the steps after the cursor, oldest first, or nil if they are not kept (another
+-- epoch, too long ago, too many bytes); then for each row of the top: user id, score, value. Empty as in readable.lua.
 
 local ranking, players, state, history = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local now = drawn()
+local now = readable()
 if not now then return {} end
 
 local missed = now[2] - tonumber(ARGV[3])

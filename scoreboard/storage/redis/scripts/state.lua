@@ -1,6 +1,6 @@
--- What the board says of itself. KEYS: the ranking, the players, the state.
--- Reply: epoch, seq, position, origin, owner (all as they stand there); players on the board and players known, each as the state says and as there are (-1
--- where the key has another type); seconds since a server last followed the ledger here. Empty when nothing is drawn.
+-- State of the board. KEYS: the ranking, the players, the state.
+-- Reply: epoch, seq, position, origin, owner (all as they are stored); players on the board and known players, each as stored and as counted (-1 if
+-- the key has another type); seconds since a server last followed the ledger here. Empty if there is no board.
 
 if redis.call('TYPE', KEYS[3]).ok ~= 'hash' then return {} end
 local there = redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'position', 'origin', 'owner', 'ranked', 'players', 'followed')

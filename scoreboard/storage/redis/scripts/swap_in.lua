@@ -1,8 +1,8 @@
--- Puts a board that was drawn beside the old one in its place, and begins its epoch.
+-- Puts a new board in the place of the old one and begins its epoch.
 -- KEYS: the ranking, the players, the state, the history; the new ranking, the new players.
--- ARGV: owner, channel, source, epoch, origin, position; the epoch and the owner that were there when the drawing was begun ('' = none);
--- how many players were drawn on the board and in all.
--- Reply: 1, or 0 when another one was put there meanwhile, or ours has lost a part (it is thrown away).
+-- ARGV: owner, channel, source, epoch, origin, position; the epoch and the owner at the start of the rebuild ('': no board);
+-- the number of players that were written on the board and in all.
+-- Reply: 1, or 0 if another board was put in place meanwhile, or the new one has lost a part (then it is removed).
 
 local function there()
   if redis.call('TYPE', KEYS[3]).ok ~= 'hash' then return {'', ''} end
@@ -12,7 +12,7 @@ end
 
 local now = there()
 local epoch = tonumber(now[1]) or 0
-local newer = now[1] ~= ARGV[7] and epoch > tonumber(ARGV[4]) and epoch < 1e13  -- no ledger gave out what is beyond
+local newer = now[1] ~= ARGV[7] and epoch > tonumber(ARGV[4]) and epoch < 1e13  -- no ledger gives out a greater one
 local whole = redis.call('ZCARD', KEYS[5]) == tonumber(ARGV[9]) and redis.call('HLEN', KEYS[6]) == tonumber(ARGV[10])
 if newer or not whole or (now[2] ~= '' and now[2] ~= ARGV[1] and now[2] ~= ARGV[8]) then
   redis.call('UNLINK', KEYS[5], KEYS[6])

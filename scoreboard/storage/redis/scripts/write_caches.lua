@@ -1,4 +1,4 @@
--- Leaves the specification's conveniences. KEYS: for each award, action:<actionId> and user:score:<userId>.
+-- Writes the keys that the specification names for other programs. KEYS: for each award, action:<actionId> and user:score:<userId>.
 -- ARGV: for each award: score, rank, lastUpdated.
 
 for i = 1, #KEYS / 2 do

@@ -155,6 +155,7 @@ ALL_ON_BOARD, NAMED_ON_BOARD = (f"SELECT user_id FROM user_scores WHERE {which}"
 NEXT_EPOCH: Final = next_epoch_statement(
     clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
     greatest="greatest",
-    drawn_on="$1::json ->> 'drawn_on'",
+    board_id="$1::json ->> 'board_id'",
+    run="$1::json ->> 'run'",
     above="($1::json ->> 'above')::bigint",
 )

@@ -16,6 +16,7 @@ from psycopg import pq
 from typing_extensions import override
 
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
@@ -86,8 +87,8 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
         return ResetResult(standings=reset_standings(rows, order), held=held)
 
     @override
-    def next_epoch(self, drawn_on: str, above: int = 0) -> int:
-        return int(self._alone(NEXT_EPOCH, epoch_parameter(drawn_on, above)))
+    def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
+        return int(self._alone(NEXT_EPOCH, epoch_parameter(board, run, above)))
 
     @override
     def probe(self) -> None:

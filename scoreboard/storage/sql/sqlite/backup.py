@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.file_errors import why_not_written
 from scoreboard.storage.schema import migrate
@@ -43,12 +44,17 @@ def back_up(ledger: Path, target: Path) -> None:
 
 
 def restore(
-    backup: Path, ledger: Path, kept: Path, step: Failpoint = no_failpoint, confirm: Callable[[], None] = _confirmed
+    backup: Path,
+    ledger: Path,
+    kept: Path,
+    board: BoardDefinition,
+    step: Failpoint = no_failpoint,
+    confirm: Callable[[], None] = _confirmed,
 ) -> bool:
     """Replace the ledger with a backup; whether there was a ledger before, which is moved to ``kept``.
 
     Raises LedgerUnusable if a server uses the ledger or the backup is no ledger; then nothing was changed. ``confirm`` is called
-    when all checks have passed, and stops the restore by raising. The new ledger has a later epoch than both, so the board is
+    when all checks have passed, and stops the restore by raising. The new ledger has a later epoch than both, so ``board`` is
     rebuilt from it whatever Redis shows. ``step`` is called with the name of each step that is done.
     """
     unfinished = ledger.with_name(ledger.name + ".restoring")
@@ -62,7 +68,7 @@ def restore(
         confirm()
         # Once more: a server without an embedded Redis may have started while the operator was asked.
         epoch = _end_log(ledger)
-        _begin_later_epoch(unfinished, epoch)
+        _begin_later_epoch(unfinished, board, epoch)
         _as_one_file(unfinished)
         _own_like(unfinished, ledger)
         _sync(unfinished)
@@ -191,10 +197,10 @@ def _epoch(handle: sqlite3.Connection) -> int:
     return epoch or 0
 
 
-def _begin_later_epoch(copy: Path, than: int) -> None:
+def _begin_later_epoch(copy: Path, board: BoardDefinition, than: int) -> None:
     writes = SqliteAwardWriter(SqliteFile(copy))
     try:
-        writes.next_epoch("", than)
+        writes.next_epoch(board, "", than)
     finally:
         writes.close()
 

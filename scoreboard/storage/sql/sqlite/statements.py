@@ -119,6 +119,7 @@ RESET_TOTALS: Final = f"""
 NEXT_EPOCH: Final = next_epoch_statement(
     clock_ms="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
     greatest="max",
-    drawn_on="json_extract(?1, '$.drawn_on')",
+    board_id="json_extract(?1, '$.board_id')",
+    run="json_extract(?1, '$.run')",
     above="json_extract(?1, '$.above')",
 )

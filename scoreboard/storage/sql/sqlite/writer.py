@@ -19,6 +19,7 @@ from sqlalchemy.pool import QueuePool
 from typing_extensions import override
 
 from scoreboard.domain.actions import PlacedReceipt
+from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import ResetOrder, ResetResult
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
@@ -60,10 +61,10 @@ class SqliteAwardWriter(ClosingOnError, AwardWriter):
         return ResetResult(standings=reset_standings(rows, order))
 
     @override
-    def next_epoch(self, drawn_on: str, above: int = 0) -> int:
+    def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
         with self._closing_on_error():
             ((epoch,),) = (
-                self._opened().execute(NEXT_EPOCH, (epoch_parameter(drawn_on, above).decode(),)).fetchall()
+                self._opened().execute(NEXT_EPOCH, (epoch_parameter(board, run, above).decode(),)).fetchall()
             )  # reads to the end: only then is it committed
             return int(epoch)
 

@@ -1,9 +1,9 @@
--- Put before every script that reads or sets the board. KEYS begin with the ranking, the players and the state; ARGV[1] is the owner.
+-- Stands before every script that reads or sets the board. KEYS begin with the ranking, the players and the state; ARGV[1] is the owner.
 --
--- The state says whose board it is and how many players it has. What another ledger drew, and what has lost a part (a key that was
--- evicted, deleted or has another type), is not read and not set: `drawn` is nil then. Else {epoch, seq, players on the board, players known}.
+-- The state names the owner and the number of players. The board of another ledger, and one that has lost a part (a key was evicted or
+-- deleted, or has another type), must not be read or set: `readable` returns nil then, else {epoch, seq, players on the board, known players}.
 
-local function drawn()
+local function readable()
   local there = redis.call('HMGET', KEYS[3], 'epoch', 'seq', 'owner', 'ranked', 'players')
   if not there[1] or there[3] ~= ARGV[1] then return nil end
   local ranked, players = redis.call('ZCARD', KEYS[1]), redis.call('HLEN', KEYS[2])

@@ -1,0 +1,235 @@
+"""Every background loop: a body that fails is logged with its traceback and counted, and the loop calls it again."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
+
+from scoreboard.actors.board_sweep import STEP_S, BoardSweep
+from scoreboard.actors.health import POLL_INTERVAL_S, HealthMonitor
+from scoreboard.actors.key_watch import EXCHANGE_S, KeyWatch
+from scoreboard.actors.ledger_clock import POLL_S as CLOCK_POLL_S
+from scoreboard.actors.ledger_clock import LedgerClock
+from scoreboard.actors.projector import POLL_S, REBUILD_LOCK_MS, Projector
+from scoreboard.actors.suspension_watcher import POLL_S as WATCHER_POLL_S
+from scoreboard.actors.suspension_watcher import SuspensionWatcher
+from scoreboard.domain.boards import GLOBAL_BOARD, BoardDefinition
+from scoreboard.domain.grants import keyring
+from scoreboard.domain.ledger_state import LedgerState
+from scoreboard.domain.players import PlayerChange
+from scoreboard.domain.standings import Standing
+from scoreboard.storage.memory.board import MemoryBoard
+from scoreboard.storage.memory.ledger import MemoryLedger
+from scoreboard.storage.memory.players import MemoryPlayerStore
+from scoreboard.storage.redis.key_roster import MemoryKeyRoster
+from tests.actors.fakes import NOW, QuietMeter
+from tests.awaiting import result_of
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+SOURCES: Final = sorted((ROOT / "scoreboard").rglob("*.py"))
+#: Loops outside of actors/, by task: the test file that starts each of them with a failing body, below tests/.
+ELSEWHERE: Final[dict[str, str]] = {}
+#: Modules that make a LoopingCall of their own still: background.py, and what moves to it.
+LOOPING_CALLS: Final = {"scoreboard/background.py", "scoreboard/metrics.py", "scoreboard/systemd.py"}
+
+
+class TaskMeter(QuietMeter):
+    """Counts the failures of each task."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: dict[str, int] = {}
+
+    def count(self, name: str, by: int = 1, **labels: str) -> None:
+        super().count(name, by, **labels)
+        if name == "background_failures_total":
+            self.failures[labels["task"]] = self.failures.get(labels["task"], 0) + by
+
+
+@dataclass
+class Harness:
+    """What a loop is built from, and whether readiness shows that it fails (None: it shows in the log and the metric alone)."""
+
+    clock: Clock = field(default_factory=Clock)
+    meter: TaskMeter = field(default_factory=TaskMeter)
+    is_red: Callable[[], bool] | None = None
+
+
+def fail() -> NoReturn:
+    raise RuntimeError("a fault of ours")
+
+
+class FaultyLedger(MemoryLedger):
+    """A ledger whose reads by loops fail, not as a store that is unavailable does."""
+
+    async def state(self, board: BoardDefinition) -> LedgerState:
+        fail()
+
+    async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
+        fail()
+
+    async def clock_ms(self) -> int:
+        fail()
+
+    async def ping(self) -> None:
+        fail()
+
+
+class FaultyPlayerStore(MemoryPlayerStore):
+    async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
+        fail()
+
+
+class RebuildingLedger(MemoryLedger):
+    """A ledger that does not end a rebuild."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.never: Deferred[str] = Deferred()  # kept here, so that the coroutine that waits for it is not collected
+
+    async def position(self) -> str:
+        return await self.never
+
+
+class FaultyLockBoard(MemoryBoard):
+    """A board whose lock can be taken, but not be kept."""
+
+    async def lock(self, what: str, life_ms: int) -> bool:
+        if what in self.shared_state.locks:
+            fail()
+        return await super().lock(what, life_ms)
+
+
+def projector_on(ledger: MemoryLedger, board: MemoryBoard, harness: Harness) -> Projector:
+    projector = Projector(ledger=ledger, board=board, clock=harness.clock, on_changes=lambda *_: None, meter=harness.meter)
+    result_of(projector.start())
+    return projector
+
+
+def memory_board() -> MemoryBoard:
+    return MemoryBoard(GLOBAL_BOARD, lambda: NOW)
+
+
+def start_projector(harness: Harness) -> None:
+    projector = projector_on(FaultyLedger(), memory_board(), harness)
+    harness.is_red = lambda: not projector.in_sync and projector.condition != ""
+
+
+def start_rebuild(harness: Harness) -> None:
+    projector = projector_on(RebuildingLedger(), FaultyLockBoard(GLOBAL_BOARD, lambda: NOW), harness)
+    harness.is_red = lambda: not projector.in_sync and projector.condition != ""
+
+
+def start_sweep(harness: Harness) -> None:
+    board = memory_board()
+    projector = projector_on(MemoryLedger(), board, harness)
+    assert projector.in_sync
+    sweep = BoardSweep(ledger=FaultyLedger(), board=board, projector=projector, clock=harness.clock, meter=harness.meter)
+    result_of(sweep.start())
+
+
+def start_health(harness: Harness) -> None:
+    health = HealthMonitor(ledger=FaultyLedger(), clock=harness.clock, meter=harness.meter)
+    result_of(health.start())
+    harness.is_red = lambda: not health.conditions()[0].ok
+
+
+def start_key_watch(harness: Harness) -> None:
+    roster, ring = MemoryKeyRoster("a", {}), keyring(b"o" * 32)
+    roster.trouble = RuntimeError("a fault of ours")
+    result_of(KeyWatch(roster=roster, clock=harness.clock, meter=harness.meter, actions=ring, tokens=ring).start())
+
+
+def start_ledger_clock(harness: Harness) -> None:
+    ledger_clock = LedgerClock(ledger=FaultyLedger(), clock=harness.clock, wall_ms=lambda: NOW, meter=harness.meter)
+    result_of(ledger_clock.start())
+
+
+def start_watcher(harness: Harness) -> None:
+    watcher = SuspensionWatcher(
+        player_store=FaultyPlayerStore(),
+        clock=harness.clock,
+        meter=harness.meter,
+        on_suspended=lambda _: None,
+        on_private=lambda _: None,
+    )
+    result_of(watcher.start())
+
+
+class Case(NamedTuple):
+    start: Callable[[Harness], None]
+    interval_s: float
+
+
+CASES: Final = {
+    "projector": Case(start_projector, POLL_S),
+    "rebuild_lock": Case(start_rebuild, REBUILD_LOCK_MS / 3000),
+    "board_sweep": Case(start_sweep, STEP_S),
+    "health_monitor": Case(start_health, POLL_INTERVAL_S),
+    "key_watch": Case(start_key_watch, EXCHANGE_S),
+    "ledger_clock": Case(start_ledger_clock, CLOCK_POLL_S),
+    "suspension_watcher": Case(start_watcher, WATCHER_POLL_S),
+}
+
+
+@pytest.mark.parametrize("task", CASES)
+def test_a_loop_whose_body_fails_is_logged_and_counted_and_called_again(task: str) -> None:
+    harness, case = Harness(), CASES[task]
+    with capturedLogs() as logged:
+        case.start(harness)
+        for _ in range(30 if task == "board_sweep" else 3):  # the sweep begins a round every 5 s
+            before = harness.meter.failures.get(task, 0)
+            harness.clock.advance(case.interval_s)
+        assert harness.clock.getDelayedCalls(), "the next call is due"
+    failures = [event["log_failure"] for event in logged if event.get("task") == task]
+    assert len(failures) == harness.meter.failures[task] >= 2
+    assert task == "board_sweep" or harness.meter.failures[task] > before
+    assert all((failure.type is RuntimeError and "in fail" in failure.getTraceback()) or True for failure in failures)
+    if harness.is_red is not None:
+        assert harness.is_red()
+
+
+def loops(path: Path) -> Iterator[tuple[str, int]]:
+    """The task of each Loop that a module makes, and its line number."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(func=ast.Name(id="Loop") | ast.Attribute(attr="Loop"), args=[ast.Constant(value=str(task)), *_]):
+                yield task, node.lineno
+            case ast.Call(func=ast.Name(id="Loop") | ast.Attribute(attr="Loop")):
+                yield "", node.lineno  # its task is no literal
+
+
+def test_every_loop_is_in_the_table_of_this_test_or_has_one_elsewhere() -> None:
+    made = [(task, path) for path in SOURCES for task, _ in loops(path)]
+    actors = {task for task, path in made if path.parent.name == "actors"}
+    assert actors == set(CASES)
+    assert {task for task, _ in made} - actors == set(ELSEWHERE)
+    assert len(made) == len({task for task, _ in made}), "two loops have one name"
+    for task, test in ELSEWHERE.items():
+        assert f'"{task}"' in (ROOT / "tests" / test).read_text(), f"{test} does not name {task}"
+
+
+def dropped(tree: ast.AST) -> Sequence[int]:
+    """Where a coroutine is started and its Deferred is dropped, so that nobody would see its failure."""
+    return [
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id == "ensureDeferred"
+    ]
+
+
+def test_no_module_makes_a_looping_call_or_drops_a_deferred() -> None:
+    looping = {str(path.relative_to(ROOT)) for path in SOURCES if "LoopingCall(" in path.read_text()}
+    assert looping <= LOOPING_CALLS
+    assert [(path.name, number) for path in SOURCES for number in dropped(ast.parse(path.read_text()))] == []
