@@ -16,8 +16,6 @@ from scoreboard.background import FAILURES_METRIC, Loop, run_in_background
 
 ROOT: Final = Path(__file__).parents[1]
 BACKGROUND: Final = ROOT / "scoreboard" / "background.py"
-#: Packages that still start background work in their own way.
-NOT_YET: Final = ("scoreboard/actors", "scoreboard/realtime", "scoreboard/storage/redis", "scoreboard/service/backend.py")
 
 
 class CountingMeter:
@@ -150,7 +148,7 @@ def test_no_other_module_makes_a_looping_call_or_drops_the_deferred_of_a_corouti
         if path != BACKGROUND
         for lineno in sorted(unreported(ast.parse(path.read_text("utf-8"))))
     ]
-    assert [offender for offender in offenders if not offender.startswith(NOT_YET)] == []
+    assert offenders == []
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tests.attack.sockets import (
 )
 from tests.journeys.server import ServerProcess
 
-#: How many frames are sent on one socket before a new one is opened, because of LiveSettings.frames_per_second_max.
+#: How many frames are sent on one socket before a new one is opened, because of LiveLimits.frames_per_second_max.
 FRAMES_MAX: Final = 80
 CLOSE_CODES: Final = {INVALID: 4401, FORBIDDEN: 4403}
 

@@ -1,6 +1,6 @@
 """Player store in SQL: asynchronous calls to blocking sessions that run in threads, so that the reactor never blocks.
 
-It has two SqlThreads of its own, for reads and for changes: a slow or locked call here delays no award and no read of the board,
+It has two SQL threads of its own, for reads and for changes: a slow or locked call here delays no award and no read of the board,
 and a change that waits for another server's lock delays no read. Every await has a deadline.
 """
 
