@@ -116,9 +116,7 @@ def test_the_sweep_of_the_connections_goes_on(tracebacks: Callable[[str], list[s
     assert sum("a check" in text for text in tracebacks("connections")) == 4
 
 
-def test_a_connection_that_cannot_be_closed_does_not_stop_the_drain(
-    tracebacks: Callable[[str], list[str]],
-) -> None:
+def test_a_connection_that_cannot_be_closed_does_not_stop_the_drain(tracebacks: Callable[[str], list[str]]) -> None:
     clock, metrics = Clock(), Metrics()
     registry = registry_of(clock, metrics)
     for connection in (FailingConnection(), FailingConnection()):

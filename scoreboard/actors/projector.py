@@ -378,12 +378,7 @@ class Projector:
 def _receipt(award: Award, placement: Placement) -> Receipt:
     if placement.rank is None:  # a reset took the player off the board after the commit
         return unplaced(award)
-    return Receipt(
-        points=award.points,
-        total=award.score_after,
-        rank=placement.rank,
-        previous_rank=placement.previous_rank,
-    )
+    return Receipt(points=award.points, total=award.score_after, rank=placement.rank, previous_rank=placement.previous_rank)
 
 
 async def _joined(under_way: Deferred[None]) -> None:

@@ -102,11 +102,7 @@ def sign(grant: Grant, ring: Keyring) -> str:
     kid = ring.current
     claims = _encode_claims(
         _GrantClaims(
-            grant.board_id,
-            grant.not_before_ms,
-            grant.expires_at_ms,
-            grant.points,
-            tuple([key for key, _ in grant.metadata]),
+            grant.board_id, grant.not_before_ms, grant.expires_at_ms, grant.points, tuple([key for key, _ in grant.metadata])
         )
     )
     mac = hmac.digest(ring.secrets[kid], encode(kid, grant), "sha256")

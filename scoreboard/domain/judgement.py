@@ -178,9 +178,7 @@ def _already_used(used: UsedAction, grant: Grant) -> Refusal:
     if used.action_type != grant.action_type:
         return INVALID_ACTION
     return Refusal(
-        reason=Reason.ACTION_ALREADY_USED,
-        message="This action was already awarded; here is its receipt",
-        receipt=used.receipt,
+        reason=Reason.ACTION_ALREADY_USED, message="This action was already awarded; here is its receipt", receipt=used.receipt
     )
 
 
@@ -203,10 +201,7 @@ def _add_to_facts(award: Award, facts: BatchFacts) -> None:
     claim = award.claim
     user_id, action_type = award.user_id, claim.grant.action_type
     facts.accounts[user_id] = Account(
-        points=award.score_after,
-        version=award.version,
-        actions=award.actions,
-        created_at_ms=award.created_at_ms,
+        points=award.score_after, version=award.version, actions=award.actions, created_at_ms=award.created_at_ms
     )
     facts.used[user_id, claim.grant.action_id] = UsedAction(action_type=action_type, receipt=unplaced(award))
     day = (user_id, action_type, claim.day_start_ms)

@@ -6,13 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.task import Clock
 
-from scoreboard.actors.fan_out_pace import (
-    OTHERS_PER_FAN_OUT,
-    OTHERS_PER_FAST_FAN_OUT,
-    PAUSE_S_MAX,
-    PERIOD_S_WANTED,
-    FanOutPace,
-)
+from scoreboard.actors.fan_out_pace import OTHERS_PER_FAN_OUT, OTHERS_PER_FAST_FAN_OUT, PAUSE_S_MAX, PERIOD_S_WANTED, FanOutPace
 
 TICK_S = 0.05
 

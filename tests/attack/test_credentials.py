@@ -82,11 +82,7 @@ HOLES: dict[str, tuple[Hole, list[str]]] = {
         ],
     ),
     "the awards of a player who forbids spectators": (
-        Hole(
-            "scoreboard/actors/spectators.py",
-            "if not _may_always(member, user_id) and self._forbids(user_id):",
-            "if False:",
-        ),
+        Hole("scoreboard/actors/spectators.py", "if not _may_always(member, user_id) and self._forbids(user_id):", "if False:"),
         ["player:action"],
     ),
     "the next id from those before": (

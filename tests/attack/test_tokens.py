@@ -148,10 +148,7 @@ HOLES: dict[str, tuple[str, list[Hole]]] = {
         [auth("claims.iat <= latest_s\n", "claims.iat <= latest_s + 1\n")],
     ),
     "valid before it begins": ("time outside a limit", [auth("            and claims.nbf <= latest_s\n", "")]),
-    "any lifetime": (
-        "time outside a limit",
-        [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat")],
-    ),
+    "any lifetime": ("time outside a limit", [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat")]),
     "one second more than the longest lifetime": (
         "time outside a limit",
         [auth("claims.exp - claims.iat <= self.life_s_max", "claims.exp - claims.iat <= self.life_s_max + 1")],

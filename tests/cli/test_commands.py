@@ -140,11 +140,7 @@ def test_restore_needs_yes_and_an_existing_backup(cli: CliHarness) -> None:
 
 def test_status_and_upgrade_print_json(cli: CliHarness) -> None:
     cli.admin.schema = None
-    assert json.loads(cli.run("db", "status", "--json").stdout) == {
-        "current": None,
-        "newest": "0002",
-        "up_to_date": False,
-    }
+    assert json.loads(cli.run("db", "status", "--json").stdout) == {"current": None, "newest": "0002", "up_to_date": False}
     assert json.loads(cli.run("db", "upgrade", "--json").stdout) == {"revision": "0002"}
 
 

@@ -76,12 +76,7 @@ def test_verify_finds_and_repairs_a_board_that_differs_from_the_ledger(cli: CliH
     wrong = result_of(cli.admin.ledger.account("user-1"))
     result_of(cli.admin.board.set([msgspec.structs.replace(wrong, points=9_999, version=wrong.version + 1)]))
     assert findings(cli) == [
-        {
-            "user_id": "user-1",
-            "where": "board",
-            "expected": "100 points (version 1)",
-            "found": "9,999 points (version 2)",
-        }
+        {"user_id": "user-1", "where": "board", "expected": "100 points (version 1)", "found": "9,999 points (version 2)"}
     ]
     repaired = cli.run("replay", "verify", "--repair")
     assert repaired.exit_code == 1

@@ -65,10 +65,7 @@ def test_two_different_grants_never_have_the_same_encoding(one: tuple[str, Grant
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [
-        (("user-1", "2X_BONUS", 1), ("user-12", "X_BONUS", 1)),
-        (("u", "LEVEL1", 1698012345678), ("u", "LEVEL", 11698012345678)),
-    ],
+    [(("user-1", "2X_BONUS", 1), ("user-12", "X_BONUS", 1)), (("u", "LEVEL1", 1698012345678), ("u", "LEVEL", 11698012345678))],
 )
 def test_grants_that_collide_under_plain_concatenation_have_different_encodings(
     one: tuple[str, str, int], other: tuple[str, str, int]

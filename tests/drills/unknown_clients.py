@@ -95,12 +95,7 @@ async def _submit(server: ServerProcess, submissions: list[list[tuple[bytes, dic
 
 
 def _ask_until(
-    port: int,
-    path: str,
-    count: int,
-    addresses: tuple[str, ...],
-    stop: ProcessEvent,
-    answers: multiprocessing.Queue[Counter[int]],
+    port: int, path: str, count: int, addresses: tuple[str, ...], stop: ProcessEvent, answers: multiprocessing.Queue[Counter[int]]
 ) -> None:
     """The main function of the process of unknown clients."""
     statuses: Counter[int] = Counter()

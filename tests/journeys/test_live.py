@@ -123,9 +123,7 @@ def test_a_stopping_server_sends_a_close_frame(new_server: Callable[..., ServerP
     assert "Traceback" not in server.log
 
 
-def test_a_restarted_server_has_its_data_and_its_cursors_never_go_back(
-    new_server: Callable[..., ServerProcess],
-) -> None:
+def test_a_restarted_server_has_its_data_and_its_cursors_never_go_back(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server().start()
     server.play("amy")
     before = watch(server, "viewer").cursors()

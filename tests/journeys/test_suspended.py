@@ -68,9 +68,7 @@ def test_a_suspended_player_is_refused_and_a_reinstated_one_admitted_within_a_se
     assert "Traceback" not in server.log
 
 
-def test_unlocked_milestones_and_settings_survive_a_restart(
-    new_server: Callable[..., ServerProcess],
-) -> None:
+def test_unlocked_milestones_and_settings_survive_a_restart(new_server: Callable[..., ServerProcess]) -> None:
     server = new_server(SCORE_MILESTONES="150,100")
     server.start()
     token = server.issue_token("amy")

@@ -143,9 +143,7 @@ def _say(talk: Conversation, step: str, namespace: str, asked: Emitted | None) -
 
 @given(st.lists(_conversation_step, max_size=40))
 @settings(max_examples=500, deadline=None)
-def test_a_conversation_raises_only_malformed_and_sends_nothing_after_its_end(
-    steps: list[tuple[str, str | bytes]],
-) -> None:
+def test_a_conversation_raises_only_malformed_and_sends_nothing_after_its_end(steps: list[tuple[str, str | bytes]]) -> None:
     sids = (f"c{number}" for number in itertools.count(1))
     talk = Conversation(lambda: next(sids))
     over = False

@@ -42,10 +42,7 @@ def test_a_plain_event_has_no_offset_and_a_recoverable_one_is_the_same_with_an_o
 
 def test_row_operations_have_an_offset_too() -> None:
     encoders = [SocketIoEncoder(rows=rows, recoverable=True) for rows in (False, True)]
-    assert [read(encoder.encode((CHANGED,)))[0][0] for encoder in encoders] == [
-        "leaderboard:update",
-        "leaderboard:rows",
-    ]
+    assert [read(encoder.encode((CHANGED,)))[0][0] for encoder in encoders] == ["leaderboard:update", "leaderboard:rows"]
 
 
 _events = st.lists(st.sampled_from([MOVED, ROSE, TOP, CHANGED, replace(MOVED, username="x" * 300)]), min_size=1, max_size=6)

@@ -299,11 +299,7 @@ def test_a_client_can_close_the_session(harness: Harness) -> None:
 
 
 def test_violations_of_rfc_6455_close_the_session(harness: Harness) -> None:
-    for message, expected in (
-        (frame(1, b"4\xff"), 1007),
-        (frame(2, b"x" * 16_385), 1009),
-        (frame(1, b"x", masked=False), 1002),
-    ):
+    for message, expected in ((frame(1, b"4\xff"), 1007), (frame(2, b"x" * 16_385), 1009), (frame(1, b"x", masked=False), 1002)):
         client = harness.viewer()
         client.send(message)
         assert code(client) == expected

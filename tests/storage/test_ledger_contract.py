@@ -479,10 +479,7 @@ def test_a_retry_unlocks_nothing(harness: Harness) -> None:
 _examples = itertools.count()
 _points = st.one_of(st.integers(-1_000, 1_000), st.sampled_from([POINTS_MAX, -POINTS_MAX, POINTS_MAX - 1, 1, -1]))
 _steps = st.lists(
-    st.one_of(
-        st.lists(st.tuples(st.integers(0, 2), _points, st.integers(0, 4)), min_size=1, max_size=5),
-        st.integers(0, 2),
-    ),
+    st.one_of(st.lists(st.tuples(st.integers(0, 2), _points, st.integers(0, 4)), min_size=1, max_size=5), st.integers(0, 2)),
     max_size=8,
 )
 

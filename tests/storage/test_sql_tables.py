@@ -79,11 +79,7 @@ def test_suspensions_can_be_neither_changed_nor_removed(url: str, change: str) -
 
 @pytest.mark.parametrize(
     "change",
-    [
-        "UPDATE user_scores SET score = 9007199254740992",
-        "DELETE FROM user_scores",
-        "UPDATE user_scores SET user_id = 'bob'",
-    ],
+    ["UPDATE user_scores SET score = 9007199254740992", "DELETE FROM user_scores", "UPDATE user_scores SET user_id = 'bob'"],
 )
 def test_the_tables_refuse_points_out_of_range_and_entries_without_an_account(url: str, change: str) -> None:
     open_store(url).writes.award([claim("amy", 100)], [])
@@ -155,8 +151,4 @@ def test_the_members_of_a_resets_metadata_can_be_queried(url: str) -> None:
 
 def _ours(_object: Any, name: str | None, kind: str, _reflected: bool, _compared: Any) -> bool:
     # The position has another type in each dialect (tests/storage/test_commit_order.py tests it).
-    return (kind, name) not in {
-        ("table", "alembic_version"),
-        ("column", "position"),
-        ("index", "idx_transactions_position"),
-    }
+    return (kind, name) not in {("table", "alembic_version"), ("column", "position"), ("index", "idx_transactions_position")}

@@ -65,11 +65,7 @@ class RedisServer:
         command = [*self._paths.command(), *self._options, *more_options]
         command[0] = self._binary or command[0]
         self._process = subprocess.Popen(
-            command,
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            preexec_fn=_die_with_the_tests,
+            command, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, preexec_fn=_die_with_the_tests
         )
 
     def kill(self) -> None:

@@ -155,8 +155,7 @@ def test_every_command_of_the_scripts_is_in_the_documented_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("forbidden", "named"),
-    [("-info", "'info'"), ("-evalsha", "'evalsha'"), ("-zrevrange", "ZREVRANGE"), ("-publish", "PUBLISH")],
+    ("forbidden", "named"), [("-info", "'info'"), ("-evalsha", "'evalsha'"), ("-zrevrange", "ZREVRANGE"), ("-publish", "PUBLISH")]
 )
 def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, named: str, server: RedisServer) -> None:
     url = setuser(server, forbidden)

@@ -525,12 +525,4 @@ class Harness:
 
 _conforms: tuple[
     type[RateLimiter], type[Scorekeeper], type[Ranking], type[Meter], type[Announcer], type[Tickets], type[Health]
-] = (
-    FakeRateLimiter,
-    FakeScorekeeper,
-    FakeRanking,
-    RecordingMeter,
-    FakeAnnouncer,
-    FakeTickets,
-    FakeHealth,
-)
+] = (FakeRateLimiter, FakeScorekeeper, FakeRanking, RecordingMeter, FakeAnnouncer, FakeTickets, FakeHealth)

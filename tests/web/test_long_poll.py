@@ -18,13 +18,7 @@ from tests.web.harness import NOW_S, Harness, HttpConnection, request
 PATH = "/api/v1/scores/changes"
 STREAM = "/api/v1/scores/stream"
 MOVED = ScoreChanged(
-    cursor=Cursor(epoch=1, seq=5),
-    user_id="user-9",
-    username="nine",
-    points=90,
-    rank=9,
-    previous_rank=None,
-    at_ms=NOW_S * 1000,
+    cursor=Cursor(epoch=1, seq=5), user_id="user-9", username="nine", points=90, rank=9, previous_rank=None, at_ms=NOW_S * 1000
 )
 
 

@@ -9,13 +9,7 @@ from scoreboard.net.socket_writer import FrameSink
 
 #: The connection broke or was closed; no pong, or a GET given up; a fault of the server; a restart; too slow.
 _LOST: Final = frozenset(
-    {
-        CloseCode.NORMAL_CLOSURE,
-        CloseCode.GOING_AWAY,
-        CloseCode.INTERNAL_ERROR,
-        CloseCode.SERVICE_RESTART,
-        CloseCode.TOO_SLOW,
-    }
+    {CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, CloseCode.SERVICE_RESTART, CloseCode.TOO_SLOW}
 )
 
 

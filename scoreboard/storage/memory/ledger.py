@@ -175,11 +175,7 @@ class MemoryLedger(FaultInjection, Ledger):
         await self._wait_or_fail()
         epoch, epoch_run = self._epochs.get(board, (0, ""))
         return LedgerState(
-            ledger_id=self.ledger_id,
-            instance=self.instance,
-            epoch=epoch,
-            epoch_run=epoch_run,
-            followed_s_ago=self.followed_s_ago,
+            ledger_id=self.ledger_id, instance=self.instance, epoch=epoch, epoch_run=epoch_run, followed_s_ago=self.followed_s_ago
         )
 
     @override

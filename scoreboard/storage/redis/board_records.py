@@ -133,11 +133,7 @@ def read_rank(cursor: Cursor, total: int, rank: int, written_score: bytes | None
     if written_score is None or value is None:
         return PlayerRank(cursor=cursor, total=total, points=0, rank=None, updated_at_ms=None)
     return PlayerRank(
-        cursor=cursor,
-        total=total,
-        points=_read_points(written_score),
-        rank=rank,
-        updated_at_ms=_read_record(value).updated_at_ms,
+        cursor=cursor, total=total, points=_read_points(written_score), rank=rank, updated_at_ms=_read_record(value).updated_at_ms
     )
 
 

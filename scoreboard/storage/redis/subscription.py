@@ -72,13 +72,7 @@ class RedisSubscription:
         self._trouble = "not subscribed yet"
         self._down_since_s: float | None = reactor.seconds()
         self._connection = RedisConnection(
-            reactor,
-            meter,
-            where,
-            self._build,
-            on_connect=self._on_connect,
-            check=self._check,
-            on_down=self._on_down,
+            reactor, meter, where, self._build, on_connect=self._on_connect, check=self._check, on_down=self._on_down
         )
 
     async def start(self) -> None:

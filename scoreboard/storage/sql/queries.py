@@ -12,14 +12,7 @@ from scoreboard.domain.entries import Entry, EntryFilter, Finding
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.sql.session import SqlSession
-from scoreboard.storage.sql.tables import (
-    TimestampMs,
-    Uuid,
-    beyond_player,
-    of_player,
-    score_transactions,
-    user_scores,
-)
+from scoreboard.storage.sql.tables import TimestampMs, Uuid, beyond_player, of_player, score_transactions, user_scores
 
 _USER: Final = user_scores.c
 _ENTRY: Final = score_transactions.c

@@ -33,14 +33,7 @@ _TYPES: Final = {
         "double": "double precision",
         "end": "",
     },
-    "sqlite": {
-        "id": "text",
-        "moment": "bigint",
-        "uuid": "text",
-        "json": "text",
-        "double": "double",
-        "end": " WITHOUT ROWID",
-    },
+    "sqlite": {"id": "text", "moment": "bigint", "uuid": "text", "json": "text", "double": "double", "end": " WITHOUT ROWID"},
 }
 #: An entry's position in the order of commits: the number of its transaction or, in SQLite, which has one writer, of its row.
 _POSITION: Final = {
