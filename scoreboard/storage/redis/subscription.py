@@ -88,7 +88,7 @@ class RedisSubscription:
         """Whether messages arrive."""
         if self._down_since_s is None:
             return Condition("redis_subscription", True)
-        return Condition("redis_subscription", False, f"Redis' messages are not heard: {self._trouble}")
+        return Condition("redis_subscription", False, f"Redis' messages do not arrive: {self._trouble}")
 
     def follow(self, run_id: str) -> None:
         """Called when the commands are answered by this run of Redis from now on."""
@@ -113,7 +113,7 @@ class RedisSubscription:
         self._meter.gauge("redis_subscription_up", 1)
         if self._stood:
             self._meter.count("redis_subscription_restarts_total")
-            self._log.info("Redis' messages are heard again after {for_s:.1f} s", for_s=for_s)
+            self._log.info("Redis' messages arrive again after {for_s:.1f} s", for_s=for_s)
         self._stood = True
         self._trouble = ""
         self._missed()
@@ -160,7 +160,7 @@ class RedisSubscription:
             return
         self._trouble = said
         if kind != "AWAY":  # for AWAY the client logs why commands cannot be sent
-            self._log.warn("Redis' messages are not heard: {trouble}", trouble=said)
+            self._log.warn("Redis' messages do not arrive: {trouble}", trouble=said)
 
 
 def _yes(_: object) -> bool:
