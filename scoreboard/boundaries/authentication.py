@@ -23,7 +23,7 @@ class Authenticator(Protocol):
         """
 
     def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
-        """A token of our own that `admit` accepts for ``life_s`` seconds."""
+        """A token of our own that `authenticate` accepts for ``life_s`` seconds."""
 
 
 class Tickets(Protocol):

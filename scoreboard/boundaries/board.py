@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from scoreboard.domain.actions import Receipt
-from scoreboard.domain.board_pages import Page, PlayerRank, View
+from scoreboard.domain.board_pages import Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Projection
 from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
@@ -54,6 +54,8 @@ class Board(Protocol):
 
     async def page(self, offset: int, limit: int) -> Page:
         """``limit`` rows after the first ``offset``, at one cursor."""
+        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
+        return page
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
         """A page for each view, in their order and all at one cursor. One round trip for all."""

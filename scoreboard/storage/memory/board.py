@@ -163,28 +163,20 @@ class MemoryBoard(Board):
     @override
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
         self._writable()
-        seen, seen_owner = self.shared_state.cursor, self.shared_state.owner
+        shared_state = self.shared_state
+        seen, seen_owner = shared_state.cursor, shared_state.owner
         by_user = {one.user_id: one async for page in standings for one in page}
         self._answering()
-        there = self.shared_state.cursor
-        if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
+        there = shared_state.cursor
+        if there is not None and (
+            ((seen is None or seen.epoch != there.epoch) and there.epoch > epoch)
+            or shared_state.owner not in (self.owner, seen_owner)
+        ):
             raise StaleBoard("another board was put in its place meanwhile")
-        if there is not None and self.shared_state.owner not in (self.owner, seen_owner):
-            raise StaleBoard("another board was put in its place meanwhile")
-        self.shared_state.replace_all(by_user)
-        self.shared_state.position, self.shared_state.owner, self.shared_state.damage, self.shared_state.followed_s_ago = (
-            position,
-            self.owner,
-            "",
-            0,
-        )
-        self._publish(self.shared_state.begin(epoch), ())
-        return len(self.shared_state.order)
-
-    @override
-    async def page(self, offset: int, limit: int) -> Page:
-        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
-        return page
+        shared_state.replace_all(by_user)
+        shared_state.position, shared_state.owner, shared_state.damage, shared_state.followed_s_ago = position, self.owner, "", 0
+        self._publish(shared_state.begin(epoch), ())
+        return len(shared_state.order)
 
     @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
@@ -267,7 +259,7 @@ class MemoryBoard(Board):
     def _cursor(self) -> Cursor:
         self._answering()
         if self.shared_state.cursor is None or self.shared_state.owner != self.owner or self.shared_state.damage:
-            raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
+            raise StaleBoard("there is no board, or it is another ledger's, or a part of it was lost")
         return self.shared_state.cursor
 
     def _publish(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:

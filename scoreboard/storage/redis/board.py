@@ -164,17 +164,12 @@ class RedisBoard(Board):
         added += [_added(await answers) for answers in under_way]
         ranked, players = sum(one[0] for one in added), sum(one[1] for one in added)
         if self._client.run_id != run:
-            raise StaleBoard("Redis was restarted while the board was drawn")
+            raise StaleBoard("Redis was restarted during the rebuild")
         there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
         swap = [self._changes, self._source, epoch, self._client.run_id, position, *there, ranked, players]
         if not await self._run(_SWAP_IN, [*self._step_keys, *new], swap):
-            raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
+            raise StaleBoard("another board was put in its place meanwhile, or a part of the new one was lost")
         return ranked
-
-    @override
-    async def page(self, offset: int, limit: int) -> Page:
-        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
-        return page
 
     @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
@@ -326,5 +321,5 @@ def _damage(expected: int, found: int, of_players: str) -> str:
 def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
     """(cursor, players on the board, the rest) of a script's reply. Raises StaleBoard for an empty one."""
     if not reply:
-        raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
+        raise StaleBoard("there is no board, or it is another ledger's, or a part of it was lost")
     return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]

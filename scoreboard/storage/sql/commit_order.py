@@ -21,7 +21,8 @@ from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.standings import POINTS_MAX, Standing
-from scoreboard.storage.sql.queries import standings_of
+from scoreboard.storage.sql.award import CLOCK_MS
+from scoreboard.storage.sql.award_rows import read_standings
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import boards, ledger
 
@@ -75,9 +76,8 @@ class CommitOrder(SqlSession):
     The class variables are a dialect's SQL.
     """
 
-    #: The time now: as a column keeps it, and in milliseconds since 1970.
+    #: The time now as a column keeps it.
     _NOW: ClassVar[str]
-    _NOW_MS: ClassVar[str]
     #: The parameter ``at_ms`` as a column keeps it.
     _AT: ClassVar[str]
     #: Asks where this copy of the ledger is.
@@ -90,7 +90,7 @@ class CommitOrder(SqlSession):
         asked = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == board.board_id)
         with self.reading() as connection:
             epoch, epoch_run, followed_at = connection.execute(asked).one_or_none() or (0, None, None)
-            now_ms = connection.scalars(text(f"SELECT {self._NOW_MS}")).one()
+            now_ms = connection.scalars(text(f"SELECT {CLOCK_MS[connection.dialect.name]}")).one()
             return LedgerState(
                 ledger_id=connection.scalars(select(ledger.c.ledger_id)).one(),
                 instance=connection.scalars(text(self._INSTANCE)).one(),
@@ -142,7 +142,6 @@ class PostgresCommitOrder(CommitOrder):
     """
 
     _NOW = "clock_timestamp()"
-    _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     _AT = "CAST(to_timestamp(:at_ms / 1000.0) AS timestamptz(3))"
     _INSTANCE = "SELECT system_identifier || ':' || oid FROM pg_control_system(), pg_database WHERE datname = current_database()"
     _AGGREGATE = f"json_agg({_ROW_POSTGRES})::text"
@@ -195,8 +194,7 @@ class PostgresCommitOrder(CommitOrder):
 class SqliteCommitOrder(CommitOrder):
     """Positions are the number of the newest entry. Entries are never removed, so a vacuum does not renumber them."""
 
-    _NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-    _NOW_MS = _NOW
+    _NOW = CLOCK_MS["sqlite"]
     _AT = ":at_ms"
     _INSTANCE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
     _AGGREGATE = f"json_group_array({_ROW_SQLITE})"
@@ -246,4 +244,4 @@ _decode_after = msgspec.json.Decoder(tuple[str, str, int, str]).decode
 
 
 def _standings(rows: Any) -> list[Standing]:
-    return standings_of(_decode_rows(rows or "[]"))
+    return read_standings(_decode_rows(rows or "[]"))

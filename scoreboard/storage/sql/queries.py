@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import ColumnElement, Text, cast, false, func, literal, select, tuple_
 
@@ -11,6 +11,8 @@ from scoreboard.domain.actions import ACTION_ID
 from scoreboard.domain.entries import Entry, EntryFilter, Finding
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.standings import Standing
+from scoreboard.storage.sql.award import CLOCK_MS
+from scoreboard.storage.sql.award_rows import read_standings
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import TimestampMs, Uuid, beyond_player, of_player, score_transactions, user_scores
 
@@ -25,11 +27,6 @@ _ENTRIES: Final = select(
     *(column for column in _ENTRY if all(column is not other for other in _NOT_READ)),
     cast(_ENTRY.metadata, Text).label("metadata"),
 )
-#: SQLite's day 2440587.5 is 1970-01-01.
-_CLOCK_MS: Final = {
-    "sqlite": "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
-    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-}
 _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
@@ -40,7 +37,7 @@ class LedgerQueries(SqlSession):
         """A page of the board, best first. Equal points rank by time, then by user id descending, as in a Redis sorted set."""
         best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
         with self.reading() as connection:
-            return standings_of(connection.execute(best.offset(offset).limit(limit)))
+            return read_standings(connection.execute(best.offset(offset).limit(limit)))
 
     def ranked_count(self) -> int:
         """How many players are on the board."""
@@ -51,7 +48,7 @@ class LedgerQueries(SqlSession):
         """The standings of these players, in their order, without unknown ones."""
         keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
         with self.reading() as connection:
-            found = standings_of(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
+            found = read_standings(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
         by_user = {one.user_id: one for one in found}
         return [by_user[user_id] for user_id in user_ids if user_id in by_user]
 
@@ -59,13 +56,13 @@ class LedgerQueries(SqlSession):
         """One player's standing; None for an unknown player."""
         asked = _STANDINGS.where(*of_player(_USER, user_id))
         with self.reading() as connection:
-            found = standings_of(connection.execute(asked))
+            found = read_standings(connection.execute(asked))
         return found[0] if found else None
 
     def clock_ms(self) -> int:
         """The database's time, in milliseconds since 1970."""
         with self.reading() as connection:
-            return int(connection.exec_driver_sql(_CLOCK_MS[connection.dialect.name]).scalar_one())
+            return int(connection.exec_driver_sql(f"SELECT {CLOCK_MS[connection.dialect.name]}").scalar_one())
 
     def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
         """A page of entries by (time, transaction id), ascending or newest first."""
@@ -118,22 +115,6 @@ class LedgerQueries(SqlSession):
             if (score, version) != (total, entries)
         ]
         return (rows[-1].user_id if len(rows) == limit else None), findings
-
-
-def standings_of(rows: Iterable[Any]) -> list[Standing]:
-    """Standings from rows of (user id, username, avatar, points, version, reached at, updated at), times in milliseconds."""
-    return [
-        Standing(
-            user_id=user_id,
-            username=username,
-            avatar=avatar,
-            points=score,
-            version=version,
-            reached_at_ms=reached_at,
-            updated_at_ms=last_updated,
-        )
-        for user_id, username, avatar, score, version, reached_at, last_updated in rows
-    ]
 
 
 def _conditions(where: EntryFilter) -> list[ColumnElement[bool]]:

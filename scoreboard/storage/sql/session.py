@@ -14,10 +14,6 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.interruptible import Interruptible
 
 
-def _no_check() -> None:
-    """Check nothing."""
-
-
 class SqlSession(Interruptible):
     """A session on an engine that has one connection.
 
@@ -25,7 +21,7 @@ class SqlSession(Interruptible):
     of the connection and raises StoreUnavailable where it must not be used.
     """
 
-    def __init__(self, engine: Engine, interrupt_driver: Callable[[Any], None], check: Callable[[], None] = _no_check) -> None:
+    def __init__(self, engine: Engine, interrupt_driver: Callable[[Any], None], check: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
         self._interrupt_driver = interrupt_driver
         self._check = check
