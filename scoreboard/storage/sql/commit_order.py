@@ -118,8 +118,7 @@ class CommitOrder(SqlSession):
         above_all = {"points": POINTS_MAX + 1, "at_ms": 0, "user_id": ""}
         below = above_all if after is None else {"points": after.points, "at_ms": after.reached_at_ms, "user_id": after.user_id}
         asked = text(_RANKED.format(aggregate=self._AGGREGATE, columns=_COLUMNS, at=self._AT))
-        with self.reading() as connection:
-            return _standings(connection.scalar(asked, {**below, "limit": limit}))
+        return self._standings(asked, {**below, "limit": limit})
 
     @abstractmethod
     def position(self) -> str:
@@ -131,8 +130,11 @@ class CommitOrder(SqlSession):
 
     def _accounts_page(self, which: str, after_user_id: str, limit: int) -> list[Standing]:
         after = {"shard": ledger_shard(after_user_id) if after_user_id else -1, "user_id": after_user_id, "limit": limit}
-        with self.reading() as connection:
-            return _standings(connection.scalar(text(_ACCOUNTS.format(aggregate=self._AGGREGATE, which=which)), after))
+        return self._standings(text(_ACCOUNTS.format(aggregate=self._AGGREGATE, which=which)), after)
+
+    def _standings(self, asked: TextClause, parameters: dict[str, Any]) -> list[Standing]:
+        ((found,),) = self.rows(asked, parameters)
+        return _standings(found)
 
 
 class PostgresCommitOrder(CommitOrder):
@@ -202,8 +204,7 @@ class SqliteCommitOrder(CommitOrder):
 
     @override
     def position(self) -> str:
-        with self.reading() as connection:
-            return str(connection.scalar(text("SELECT coalesce(max(position), 0) FROM score_transactions")))
+        return str(self.rows(text("SELECT coalesce(max(position), 0) FROM score_transactions"))[0][0])
 
     @override
     def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
@@ -214,8 +215,7 @@ class SqliteCommitOrder(CommitOrder):
             raise LedgerWentBack(f"its newest entry is {newest}; the board has seen {position}")
         asked = {"since": int(after or position), "limit": limit}
         changed = _changed("score_transactions", "position > :since", "position", self._AGGREGATE, self._LOOKUP)
-        with self.reading() as connection:
-            count, last, rows = connection.execute(changed, asked).one()
+        ((count, last, rows),) = self.rows(changed, asked)
         return ChangedPage(standings=_standings(rows), after=str(last) if count == limit else "")
 
 

@@ -36,27 +36,22 @@ class LedgerQueries(SqlSession):
     def top(self, offset: int, limit: int) -> list[Standing]:
         """A page of the board, best first. Equal points rank by time, then by user id descending, as in a Redis sorted set."""
         best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
-        with self.reading() as connection:
-            return read_standings(connection.execute(best.offset(offset).limit(limit)))
+        return read_standings(self.rows(best.offset(offset).limit(limit)))
 
     def ranked_count(self) -> int:
         """How many players are on the board."""
-        with self.reading() as connection:
-            return connection.scalar(select(func.count()).select_from(user_scores).where(_ON_BOARD)) or 0
+        return int(self.rows(select(func.count()).select_from(user_scores).where(_ON_BOARD))[0][0])
 
     def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
         """The standings of these players, in their order, without unknown ones."""
         keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
-        with self.reading() as connection:
-            found = read_standings(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
-        by_user = {one.user_id: one for one in found}
+        found = self.rows(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys)))
+        by_user = {one.user_id: one for one in read_standings(found)}
         return [by_user[user_id] for user_id in user_ids if user_id in by_user]
 
     def account(self, user_id: str) -> Standing | None:
         """One player's standing; None for an unknown player."""
-        asked = _STANDINGS.where(*of_player(_USER, user_id))
-        with self.reading() as connection:
-            found = read_standings(connection.execute(asked))
+        found = read_standings(self.rows(_STANDINGS.where(*of_player(_USER, user_id))))
         return found[0] if found else None
 
     def clock_ms(self) -> int:
@@ -72,17 +67,12 @@ class LedgerQueries(SqlSession):
         if after is not None:
             here, beyond = tuple_(*order), tuple_(literal(after[0], TimestampMs), literal(after[1], Uuid))
             asked = asked.where(here < beyond if newest_first else here > beyond)
-        with self.reading() as connection:
-            return [
-                Entry(**{"at_ms" if name == "timestamp" else name: value for name, value in row.items()})
-                for row in connection.execute(asked).mappings()
-            ]
+        rows = [row._asdict() for row in self.rows(asked)]
+        return [Entry(**{"at_ms" if name == "timestamp" else name: value for name, value in row.items()}) for row in rows]
 
     def count_entries(self, where: EntryFilter) -> int:
         """How many entries the filter finds."""
-        asked = select(func.count()).select_from(score_transactions).where(*_conditions(where))
-        with self.reading() as connection:
-            return connection.scalar(asked) or 0
+        return int(self.rows(select(func.count()).select_from(score_transactions).where(*_conditions(where)))[0][0])
 
     def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
         """Compare the totals of a page of players with their entries: (the last user id, None at the end; the differences)."""
@@ -102,8 +92,7 @@ class LedgerQueries(SqlSession):
             .group_by(*page.c)
             .order_by(page.c.ledger_shard, page.c.user_id)
         )
-        with self.reading() as connection:
-            rows = connection.execute(asked).all()
+        rows = self.rows(asked)
         findings = [
             Finding(
                 user_id=user_id,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import override
 
@@ -56,6 +56,11 @@ class SqlSession(Interruptible):
                 connection.exec_driver_sql(f"BEGIN READ ONLY; {settings}")
                 yield connection
                 connection.commit()
+
+    def rows(self, asked: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """All rows of a query. Raises StoreUnavailable."""
+        with self.reading() as connection:
+            return connection.execute(asked, parameters).all()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 
@@ -153,10 +154,9 @@ def _opened(conninfo: str, options: str) -> PostgresSession:
 
 def _greet(session: PostgresSession, settings: Mapping[str, str]) -> None:
     """Ask once, with a deadline, whether a pooler stands in between and whether the session has its settings."""
-    (greeting,) = make_trip(
-        session.pgconn, lambda pgconn: pgconn.send_query_params(_GREETING, None), 1, 1_000 * CONNECT_SECONDS_MAX
-    )
-    ours = int(greeting.get_value(0, 0) or b"0") == session.pgconn.backend_pid and greeting.get_value(0, 1) == b"t"
+    pgconn = session.pgconn
+    (greeting,) = make_trip(pgconn, [partial(pgconn.send_query_params, _GREETING, None)], 1_000 * CONNECT_SECONDS_MAX)
+    ours = int(greeting.get_value(0, 0) or b"0") == pgconn.backend_pid and greeting.get_value(0, 1) == b"t"
     if not ours:
         configs = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
         session.local_settings = f"SELECT {', '.join([*configs, _KEEP_COMMITS.format(local='true')])}"

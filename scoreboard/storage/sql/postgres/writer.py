@@ -7,8 +7,8 @@ to lock; the unique indexes decide about them: the second transaction fails as a
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -57,7 +57,7 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
         with self._closing_on_error():
             # One session for both trips: on another one the second trip would not have the locks of the first.
             session = self._opened()
-            ask = functools.partial(self._ask, session)
+            ask = partial(self._ask, session)
             only_known = False
             for _ in range(ATTEMPTS_MAX):
                 try:
@@ -119,13 +119,8 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
 
     def _ask(self, session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> dict[Step, bytes]:
         """An Exchange: the steps in one round trip."""
-
-        def send(pgconn: pq.abc.PGconn) -> None:
-            for step, parameter in steps:
-                pgconn.send_query_prepared(step.encode(), None if parameter is None else [parameter])
-
         self._require_not_interrupted()
-        results = _unprepared(session, steps) if session.pooled else make_trip(session.pgconn, send, len(steps))
+        results = (_unprepared if session.pooled else _prepared)(session, steps)
         return {
             step: b"\n".join(result.get_value(row, 0) or b"" for row in range(result.ntuples))
             for (step, _), result in zip(steps, results, strict=True)
@@ -152,12 +147,13 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
 
 def _prepare(session: PostgresSession) -> None:
     """Prepare all statements, once a session."""
+    send = session.pgconn.send_prepare
+    make_trip(session.pgconn, [partial(send, step.encode(), text.encode()) for step, text in STATEMENTS.items()])
 
-    def send(pgconn: pq.abc.PGconn) -> None:
-        for step, text in STATEMENTS.items():
-            pgconn.send_prepare(step.encode(), text.encode())
 
-    make_trip(session.pgconn, send, len(STATEMENTS))
+def _prepared(session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> list[pq.abc.PGresult]:
+    send = session.pgconn.send_query_prepared
+    return make_trip(session.pgconn, [partial(send, step.encode(), _values(parameter)) for step, parameter in steps])
 
 
 def _unprepared(session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> list[pq.abc.PGresult]:
@@ -173,8 +169,9 @@ def _unprepared(session: PostgresSession, steps: Sequence[tuple[Step, bytes | No
 
 
 def _trip(session: PostgresSession, statements: Sequence[tuple[str, bytes | None]]) -> list[pq.abc.PGresult]:
-    def send(pgconn: pq.abc.PGconn) -> None:
-        for text, parameter in statements:
-            pgconn.send_query_params(text.encode(), None if parameter is None else [parameter])
+    send = session.pgconn.send_query_params
+    return make_trip(session.pgconn, [partial(send, text.encode(), _values(parameter)) for text, parameter in statements])
 
-    return make_trip(session.pgconn, send, len(statements))
+
+def _values(parameter: bytes | None) -> list[bytes] | None:
+    return None if parameter is None else [parameter]
