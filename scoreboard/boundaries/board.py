@@ -18,9 +18,8 @@ from scoreboard.domain.standings import Standing
 class Board(Protocol):
     """One board: a copy of the ledger's totals, which can be rebuilt at any time.
 
-    ``definition`` says which board it is, ``owner`` for which ledger we read and write. The board of another ledger is neither
-    read nor changed: each method that reads or writes raises StaleBoard then. It does so, too, if there is no board or a part of
-    it was lost. Every method that waits may raise StoreUnavailable.
+    ``definition`` says which board it is, ``owner`` for which ledger we read and write. Each method that reads or writes raises
+    StaleBoard if the board is another ledger's, does not exist or has lost a part. Each that waits may raise StoreUnavailable.
     """
 
     definition: BoardDefinition
@@ -30,7 +29,7 @@ class Board(Protocol):
         """Set totals (never add), each only if its version is newer than the board's. One round trip for all.
 
         A repeated or late call changes nothing. ``overwrite`` also sets a total of the same version. ``seq`` rises by one if
-        anything was applied, and the changes are published. Raises StoreUnavailable or StaleBoard.
+        anything was applied, and the changes are published.
         """
 
     async def state(self) -> BoardState | None:

@@ -45,8 +45,8 @@ from scoreboard.storage.redis.board_records import (
     sort_score_of,
     written_news,
     written_record,
+    written_score_of,
     written_time,
-    written_weight,
 )
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
@@ -103,12 +103,11 @@ class RedisBoard(Board):
         for some in _cut(standings) if standings else [standings]:
             arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
-                arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
+                arguments += (one.user_id, one.version, written_score_of(one), written_record(one), written_news(one))
             cursor, total, rest = await self._ask(_SET, self._step_keys, arguments)
-            fours = iter(rest)
             placements += [
                 Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)
-                for rank, previous, applied, overtaken in zip(fours, fours, fours, fours, strict=True)
+                for rank, previous, applied, overtaken in _grouped(rest, 4)
             ]
         return Projection(cursor=cursor, total=total, placements=tuple(placements))
 
@@ -117,12 +116,12 @@ class RedisBoard(Board):
         reply = await self._client.run(_STATE_OF, self._board_keys, [])
         if not reply:
             return None
-        epoch, seq, position, origin, owner, expected_ranked, ranked, expected_players, players, followed_s_ago = reply
+        epoch, seq, position, epoch_run, owner, expected_ranked, ranked, expected_players, players, followed_s_ago = reply
         readable = epoch.isdigit() and seq.isdigit() and int(epoch) < _EPOCHS_END
         return BoardState(
             cursor=Cursor(epoch=int(epoch), seq=int(seq)) if readable else Cursor(epoch=0, seq=0),
             position=position.decode(errors="replace"),
-            epoch_run=origin.decode(errors="replace"),
+            epoch_run=epoch_run.decode(errors="replace"),
             run=self._client.run_id,
             owner=owner.decode(errors="replace"),
             ranked=max(0, ranked),
@@ -200,8 +199,7 @@ class RedisBoard(Board):
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
             _, _, rest = await self._ask(_RANKS, self._board_keys, some)
-            triples = iter(rest)
-            found += [read_total(*one) for one in zip(triples, triples, triples, strict=True)]
+            found += [read_total(*one) for one in _grouped(rest, 3)]
         return found
 
     @override
@@ -213,18 +211,16 @@ class RedisBoard(Board):
         if digest.decode() == digest_of(standings):
             return []
         _, _, rest = await self._ask(_RANKS, self._board_keys, user_ids)
-        triples = iter(rest)
-        found = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
+        found = [(written_score and float(written_score), read_version(value)) for _, written_score, value in _grouped(rest, 3)]
         return [
             (one, version)
-            for one, (written_score, version) in zip(standings, found, strict=True)
-            if (version, written_score and float(written_score)) != (one.version, sort_score_of(one))
+            for one, (score, version) in zip(standings, found, strict=True)
+            if (score, version) != (sort_score_of(one), one.version)
         ]
 
     @override
     async def lock(self, what: str, life_ms: int) -> bool:
-        key = self._prefix + what
-        return bool(await self._client.run(_LOCK, [key], [self._source, life_ms]))
+        return bool(await self._client.run(_LOCK, [self._prefix + what], [self._source, life_ms]))
 
     @override
     async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
@@ -251,8 +247,7 @@ class RedisBoard(Board):
         await self._client.ping()
 
     def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
-        triples = iter(rest)
-        rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
+        rows = tuple([read_row(rank, *found) for rank, found in enumerate(_grouped(rest, 3), offset + 1)])
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
     def _write_aside(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
@@ -261,7 +256,7 @@ class RedisBoard(Board):
         for one in some:
             values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
             if one.reached_at_ms is not None:
-                ranked += (written_weight(one), one.user_id)
+                ranked += (written_score_of(one), one.user_id)
         commands: list[tuple[Argument, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
         if ranked:
             commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
@@ -285,8 +280,7 @@ class RedisBoard(Board):
 
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
-            triples = iter(rest)
-            for (_, player_rank), found in zip(calls, zip(triples, triples, triples, strict=True), strict=True):
+            for (_, player_rank), found in zip(calls, _grouped(rest, 3), strict=True):
                 player_rank.callback(read_rank(cursor, total, *found))
 
         def failed(failure: Failure) -> None:
@@ -309,6 +303,11 @@ def _added(answers: list[tuple[bool, Any]]) -> tuple[int, int]:
 def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for at in range(0, len(whole), _STANDINGS_PER_CALL_MAX):
         yield whole[at : at + _STANDINGS_PER_CALL_MAX]
+
+
+def _grouped(values: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """The values of a flat reply, ``size`` at a time."""
+    return zip(*[iter(values)] * size, strict=True)
 
 
 def _damage(expected: int, found: int, of_players: str) -> str:

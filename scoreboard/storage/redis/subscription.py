@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -67,7 +67,7 @@ class RedisSubscription:
         self._on_message = on_message
         self._missed = missed or (lambda: None)
         self._run_id = ""
-        self._stood = False
+        self._was_up = False
         self._unreadable = False
         self._trouble = "not subscribed yet"
         self._down_since_s: float | None = reactor.seconds()
@@ -91,7 +91,7 @@ class RedisSubscription:
         return Condition("redis_subscription", False, f"Redis' messages do not arrive: {self._trouble}")
 
     def follow(self, run_id: str) -> None:
-        """Called when the commands are answered by this run of Redis from now on."""
+        """Called when another run of Redis begins to answer the commands."""
         if self._down_since_s is not None:
             self._connection.retry_now()
         elif run_id != self._run_id:
@@ -111,35 +111,32 @@ class RedisSubscription:
         for_s = self._reactor.seconds() - (self._down_since_s or 0.0)
         self._down_since_s = None
         self._meter.gauge("redis_subscription_up", 1)
-        if self._stood:
+        if self._was_up:
             self._meter.count("redis_subscription_restarts_total")
             self._log.info("Redis' messages arrive again after {for_s:.1f} s", for_s=for_s)
-        self._stood = True
+        self._was_up = True
         self._trouble = ""
         self._missed()
 
     async def _check(self, connection: RedisSubscriptionProtocol) -> None:
         """Ping and probe at the same time. A probe that could not be published is not counted."""
-        pong = connection.ask(("PING",), CHECK_S_MAX).addCallbacks(_yes, _answered)
-        try:
-            ponged, published, probed = await gatherResults([pong, self._publish(), self._probed(connection)], consumeErrors=True)
-        except FirstError as first:  # cancelled
-            first.subFailure.raiseException()
-            raise
-        if not ponged:
+        ping = connection.ask(("PING",), CHECK_S_MAX)
+        publish = self._publish()
+        probe = connection.probed().addTimeout(CHECK_S_MAX, self._reactor)
+        results = await DeferredList([ping, publish, probe], consumeErrors=True)
+        for _, result in results:
+            if isinstance(result, Failure):
+                result.trap(StoreUnavailable, TimeoutError)  # raises any other error, such as that of a cancellation
+        (_, pong), (published, _), (probed, _) = results
+        if isinstance(pong, Failure) and getattr(pong.value, "kind", "") in UNANSWERED:  # an error (MISCONF) is an answer
             raise RedisUnavailable("SILENT", "the subscribed connection did not answer in time")
         if published and not probed:
             raise RedisUnavailable("SILENT", "what was published did not come back in time")
 
-    def _publish(self) -> Deferred[bool]:
+    def _publish(self) -> Deferred[Any]:
         if not self._commands.up:
-            return succeed(False)
-        sent = self._commands.call("PUBLISH", self._probe_channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
-        return sent.addCallbacks(_yes, _no, errbackArgs=(StoreUnavailable,))
-
-    def _probed(self, connection: RedisSubscriptionProtocol) -> Deferred[bool]:
-        probed = connection.probed().addTimeout(CHECK_S_MAX, self._reactor)
-        return probed.addCallbacks(_yes, _no, errbackArgs=(TimeoutError,))
+            return fail(RedisUnavailable("AWAY", "commands cannot be sent"))
+        return self._commands.call("PUBLISH", self._probe_channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
 
     def _message_received(self, message: bytes) -> None:
         try:
@@ -161,19 +158,3 @@ class RedisSubscription:
         self._trouble = said
         if kind != "AWAY":  # for AWAY the client logs why commands cannot be sent
             self._log.warn("Redis' messages do not arrive: {trouble}", trouble=said)
-
-
-def _yes(_: object) -> bool:
-    return True
-
-
-def _no(failure: Failure, expected: type[Exception]) -> bool:
-    failure.trap(expected)
-    return False
-
-
-def _answered(failure: Failure) -> bool:
-    """Whether Redis answered, even if with an error (such as MISCONF to a PING)."""
-    failure.trap(RedisUnavailable)
-    trouble = failure.value
-    return isinstance(trouble, RedisUnavailable) and trouble.kind not in UNANSWERED

@@ -151,10 +151,7 @@ def json_rows(rows: Iterable[bytes]) -> bytes:
 
 
 def sanitize_text(text: str) -> str:
-    """The text with U+FFFD for each NUL and "?" for each lone surrogate.
-
-    PostgreSQL stores no NUL, and UTF-8 has no lone surrogate: either would fail the whole batch.
-    """
+    """The text with U+FFFD for each NUL (PostgreSQL has none) and "?" for each lone surrogate (UTF-8): they fail a batch."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -134,7 +134,7 @@ class CommitOrder(SqlSession):
 
     def _standings(self, asked: TextClause, parameters: dict[str, Any]) -> list[Standing]:
         ((found,),) = self.rows(asked, parameters)
-        return _standings(found)
+        return _decoded(found)
 
 
 class PostgresCommitOrder(CommitOrder):
@@ -190,7 +190,7 @@ class PostgresCommitOrder(CommitOrder):
             count, last, rows = connection.execute(changed, asked).one()
         if count < limit:
             last = '["later","0",-1,""]' if phase == "open" else ""
-        return ChangedPage(standings=_standings(rows), after=last)
+        return ChangedPage(standings=_decoded(rows), after=last)
 
 
 class SqliteCommitOrder(CommitOrder):
@@ -216,7 +216,7 @@ class SqliteCommitOrder(CommitOrder):
         asked = {"since": int(after or position), "limit": limit}
         changed = _changed("score_transactions", "position > :since", "position", self._AGGREGATE, self._LOOKUP)
         ((count, last, rows),) = self.rows(changed, asked)
-        return ChangedPage(standings=_standings(rows), after=str(last) if count == limit else "")
+        return ChangedPage(standings=_decoded(rows), after=str(last) if count == limit else "")
 
 
 def _require_past(timeline: str, later: int, now: str) -> None:
@@ -243,5 +243,5 @@ def _snapshot(connection: Connection) -> str:
 _decode_after = msgspec.json.Decoder(tuple[str, str, int, str]).decode
 
 
-def _standings(rows: Any) -> list[Standing]:
+def _decoded(rows: Any) -> list[Standing]:
     return read_standings(_decode_rows(rows or "[]"))

@@ -1,8 +1,7 @@
-"""Table definitions of the ledger and the player store, for SQLAlchemy Core: portable queries use them, and a test compares the
-migrations with them.
+"""Tables of the ledger and the player store, for SQLAlchemy Core. A test compares the migrations with them.
 
-All code above this file sees times as milliseconds. PostgreSQL keeps them as ``timestamptz(3)``, so that people read and compare
-dates in psql (in the award path the database converts them, at no cost for us). SQLite has no dates and keeps the number.
+The code that uses them sees times as milliseconds. PostgreSQL stores ``timestamptz(3)``, so that people can read dates in psql;
+in the award path the database converts them. SQLite has no dates and stores the number.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SQLite statements of the award path: awards, resets and epochs.
 
-A parameter is a JSON array that ``json_each`` turns into rows, so a statement is one step of SQLite however many rows it writes:
-each step releases the interpreter's lock and must win it back from the reactor's thread.
+A parameter is a JSON array that ``json_each`` turns into rows: a statement is one step of SQLite, whatever the number of rows. A
+step releases the interpreter's lock, and must get it back from the reactor's thread.
 """
 
 # ruff: noqa: S608  only constants of ours are put into these texts
