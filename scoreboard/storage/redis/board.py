@@ -33,21 +33,8 @@ from scoreboard.domain.errors import StaleBoard
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.standings import Standing
+from scoreboard.storage.redis import board_records as records
 from scoreboard.storage.redis.batcher import Batcher
-from scoreboard.storage.redis.board_records import (
-    digest_of,
-    read_changes,
-    read_rank,
-    read_row,
-    read_steps,
-    read_total,
-    read_version,
-    sort_score_of,
-    written_news,
-    written_record,
-    written_score_of,
-    written_time,
-)
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
 
@@ -103,7 +90,13 @@ class RedisBoard(Board):
         for some in _cut(standings) if standings else [standings]:
             arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
-                arguments += (one.user_id, one.version, written_score_of(one), written_record(one), written_news(one))
+                arguments += (
+                    one.user_id,
+                    one.version,
+                    records.written_score_of(one),
+                    records.written_record(one),
+                    records.written_news(one),
+                )
             cursor, total, rest = await self._ask(_SET, self._step_keys, arguments)
             placements += [
                 Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)
@@ -186,7 +179,7 @@ class RedisBoard(Board):
     async def since(self, cursor: Cursor, limit: int) -> History:
         asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
         now, total, (steps, *rest) = await self._ask(_SINCE, self._step_keys, asked)
-        return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
+        return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else records.read_steps(steps))
 
     @override
     async def rank_of(self, user_id: str) -> PlayerRank:
@@ -199,7 +192,7 @@ class RedisBoard(Board):
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
             _, _, rest = await self._ask(_RANKS, self._board_keys, some)
-            found += [read_total(*one) for one in _grouped(rest, 3)]
+            found += [records.read_total(*one) for one in _grouped(rest, 3)]
         return found
 
     @override
@@ -208,14 +201,16 @@ class RedisBoard(Board):
             return []
         user_ids = [one.user_id for one in standings]
         _, _, (digest,) = await self._ask(_DIGEST, self._board_keys, user_ids)
-        if digest.decode() == digest_of(standings):
+        if digest.decode() == records.digest_of(standings):
             return []
         _, _, rest = await self._ask(_RANKS, self._board_keys, user_ids)
-        found = [(written_score and float(written_score), read_version(value)) for _, written_score, value in _grouped(rest, 3)]
+        found = [
+            (written_score and float(written_score), records.read_version(value)) for _, written_score, value in _grouped(rest, 3)
+        ]
         return [
             (one, version)
             for one, (score, version) in zip(standings, found, strict=True)
-            if (score, version) != (sort_score_of(one), one.version)
+            if (score, version) != (records.sort_score_of(one), one.version)
         ]
 
     @override
@@ -229,7 +224,7 @@ class RedisBoard(Board):
         for award, receipt in receipts:
             claim = award.claim
             keys += ("action:" + claim.grant.action_id, "user:score:" + award.user_id)
-            arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
+            arguments += (receipt.total, receipt.rank or "", records.written_time(claim.at_ms))
         self._client.tell(_WRITE_CACHES, keys, arguments)
 
     @override
@@ -238,7 +233,7 @@ class RedisBoard(Board):
     ) -> None:
         def on_message(message: bytes) -> None:
             if not message.startswith(self._published_by_us):
-                on_changes(*read_changes(message[_SOURCE_LENGTH:]))
+                on_changes(*records.read_changes(message[_SOURCE_LENGTH:]))
 
         self._client.subscribe(self._changes, on_message, missed)
 
@@ -247,16 +242,16 @@ class RedisBoard(Board):
         await self._client.ping()
 
     def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
-        rows = tuple([read_row(rank, *found) for rank, found in enumerate(_grouped(rest, 3), offset + 1)])
+        rows = tuple([records.read_row(rank, *found) for rank, found in enumerate(_grouped(rest, 3), offset + 1)])
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
     def _write_aside(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
         ranked: list[Argument] = []
         values: list[Argument] = []
         for one in some:
-            values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
+            values += (one.user_id, b"%d|%b" % (one.version, records.written_record(one)))
             if one.reached_at_ms is not None:
-                ranked += (written_score_of(one), one.user_id)
+                ranked += (records.written_score_of(one), one.user_id)
         commands: list[tuple[Argument, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
         if ranked:
             commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
@@ -281,7 +276,7 @@ class RedisBoard(Board):
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
             for (_, player_rank), found in zip(calls, _grouped(rest, 3), strict=True):
-                player_rank.callback(read_rank(cursor, total, *found))
+                player_rank.callback(records.read_rank(cursor, total, *found))
 
         def failed(failure: Failure) -> None:
             for _, player_rank in calls:

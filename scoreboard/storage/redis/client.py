@@ -182,10 +182,17 @@ class RedisClient:
         Messages that are published while that connection is down are lost. ``missed`` is called each time that the subscription
         comes up, the first time as well: its owner then reads what it may have missed.
         """
-        subscription = RedisSubscription(self, self._reactor, self.meter, self._where, channel, on_message, missed)
+        subscription = RedisSubscription(
+            lambda: self.run_id, self._publish, self._reactor, self.meter, self._where, channel, on_message, missed
+        )
         self._subscriptions.append(subscription)
         if self._started:
             run_in_background("redis_subscription", subscription.start(), self.meter)
+
+    def _publish(self, channel: str) -> Deferred[Any]:
+        if not self.up:
+            return fail(self._away())
+        return self.call("PUBLISH", channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
 
     async def _on_connect(self, protocol: RedisProtocol) -> None:
         info = read_info(await protocol.ask(("INFO",), GREETING_S))

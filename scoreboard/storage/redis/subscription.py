@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, fail
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,38 +20,25 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisConnection
 from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, describe
 from scoreboard.storage.redis.info import Condition, read_info
-from scoreboard.storage.redis.protocol import Argument, RedisSubscriptionProtocol
+from scoreboard.storage.redis.protocol import RedisSubscriptionProtocol
 
 #: The probe channel is the channel's name, this, and a random name: an ACL pattern that permits one permits the other.
 _PROBE: Final = ":probe:"
 
 
-class Commands(Protocol):
-    """The part of RedisClient that a subscription needs."""
-
-    @property
-    def up(self) -> bool:
-        """Whether commands can be sent."""
-
-    @property
-    def run_id(self) -> str:
-        """The run of Redis that answers. Raises RedisUnavailable when none does."""
-
-    def call(self, *command: Argument, deadline_ms: int | None = None) -> Deferred[Any]:
-        """The reply to a command."""
-
-
 class RedisSubscription:
     """One channel. ``on_message`` gets every message; ``missed`` is called each time that the subscription comes up.
 
-    It is up only at the run of Redis that answers the commands. When the commands move to another Redis, it follows.
+    It is up only at the run of Redis that answers the commands (``run_id``), and follows them when they move to another one.
+    ``publish`` sends an empty message on a channel over the command connection.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        commands: Commands,
+        run_id: Callable[[], str],
+        publish: Callable[[str], Deferred[Any]],
         reactor: Any,
         meter: Meter,
         where: Address,
@@ -59,7 +46,7 @@ class RedisSubscription:
         on_message: Callable[[bytes], None],
         missed: Callable[[], None] | None,
     ) -> None:
-        self._commands = commands
+        self._commands_run_id, self._publish = run_id, publish
         self._reactor = reactor
         self._meter = meter
         self._channel = channel
@@ -101,7 +88,7 @@ class RedisSubscription:
         return RedisSubscriptionProtocol(self._reactor, self._message_received, self._probe_channel.encode())
 
     async def _on_connect(self, connection: RedisSubscriptionProtocol) -> None:
-        run_id = self._commands.run_id
+        run_id = self._commands_run_id()
         if read_info(await connection.ask(("INFO",), GREETING_S)).run_id != run_id:
             raise RedisUnavailable("ELSEWHERE", "another Redis answers than the one that takes the commands")
         for channel in (self._channel, self._probe_channel):
@@ -121,7 +108,7 @@ class RedisSubscription:
     async def _check(self, connection: RedisSubscriptionProtocol) -> None:
         """Ping and probe at the same time. A probe that could not be published is not counted."""
         ping = connection.ask(("PING",), CHECK_S_MAX)
-        publish = self._publish()
+        publish = self._publish(self._probe_channel)
         probe = connection.probed().addTimeout(CHECK_S_MAX, self._reactor)
         results = await DeferredList([ping, publish, probe], consumeErrors=True)
         for _, result in results:
@@ -132,11 +119,6 @@ class RedisSubscription:
             raise RedisUnavailable("SILENT", "the subscribed connection did not answer in time")
         if published and not probed:
             raise RedisUnavailable("SILENT", "what was published did not come back in time")
-
-    def _publish(self) -> Deferred[Any]:
-        if not self._commands.up:
-            return fail(RedisUnavailable("AWAY", "commands cannot be sent"))
-        return self._commands.call("PUBLISH", self._probe_channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
 
     def _message_received(self, message: bytes) -> None:
         try:
