@@ -15,10 +15,7 @@ class Authenticator(Protocol):
         """The player of a token; UNAUTHORIZED or INVALID_TOKEN for a bad token, FORBIDDEN while the player is suspended."""
 
     def recheck(self, player: Player) -> Refusal | None:
-        """INVALID_TOKEN if the token of a player has ended since, FORBIDDEN while the player is suspended, else None.
-
-        A read that waited is checked with this before it is answered.
-        """
+        """Check a player again after a wait: INVALID_TOKEN if the token has ended, FORBIDDEN while suspended, else None."""
 
     def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `authenticate` accepts for ``life_s`` seconds."""

@@ -72,16 +72,10 @@ class Board(Protocol):
         """(points, version) of each player, None for one who is not on the board."""
 
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
-        """Those of at most 500 standings that differ on the board, each with the board's version (-1: unknown to the board).
-
-        If none differs, one short call (a digest of all) shows it.
-        """
+        """Those of at most 500 standings that differ on the board, with its versions (-1: unknown). Quick if none differs."""
 
     async def lock(self, what: str, life_ms: int) -> bool:
-        """Take or keep a lock that one server holds at a time; True while it is ours.
-
-        It ends by itself after ``life_ms``. 0 releases it.
-        """
+        """Take or keep a lock that one server holds at a time, for ``life_ms``; 0 releases it. True while it is ours."""
 
     async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Write the keys that the specification names for other programs: used actions and scores, each with a time to live.
@@ -92,10 +86,7 @@ class Board(Protocol):
     def listen(
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
-        """From now on call ``on_changes`` with changes that other processes make (a CLI, another server).
-
-        ``missed`` is called whenever some changes may not have been received.
-        """
+        """Call ``on_changes`` with changes that other processes make, and ``missed`` when some may not have been received."""
 
     async def ping(self) -> None:
         """Return if the store answers. Raises StoreUnavailable if not."""

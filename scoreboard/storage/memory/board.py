@@ -25,10 +25,7 @@ OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
 class SharedBoardState:
-    """The data of one board, which the stores of several processes share, as in Redis.
-
-    `lose` empties it, `restart` begins a new run.
-    """
+    """The data of one board, which several processes share. `lose` empties it, `restart` begins a new run."""
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(20)
@@ -73,10 +70,7 @@ class SharedBoardState:
 
 
 class MemoryBoard(Board):
-    """The board of one process.
-
-    While ``broken`` it behaves like a store that does not answer, while ``read_only`` like one that takes no writes.
-    """
+    """The board of one process. ``broken``: the store does not answer; ``read_only``: it takes no writes."""
 
     def __init__(
         self, definition: BoardDefinition, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None
@@ -94,12 +88,11 @@ class MemoryBoard(Board):
         self._writable()
         before, there, applied, overtaken = shared_state.ranks, dict(shared_state.standings), [], []
         for one in standings:
-            found, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
+            plain = msgspec.structs.replace(one, awards=(), unlocked=())
+            found, first = shared_state.standings.get(one.user_id), there.get(one.user_id)
             applied.append(found is None or one.version > found.version or (overwrite and one.version == found.version))
-            first = there.get(one.user_id)
-            overtaken.append(
-                first is not None and (first.version > one.version or (first.version == one.version and first != plain))
-            )
+            same_version = first is not None and first.version == one.version
+            overtaken.append(first is not None and (first.version > one.version or (same_version and first != plain)))
             if applied[-1]:
                 shared_state.standings[one.user_id] = plain
         shared_state.rank()

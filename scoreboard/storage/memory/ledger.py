@@ -39,10 +39,7 @@ def _random_id() -> str:
 
 
 class MemoryLedger(FaultInjection, Ledger):
-    """A ledger in memory.
-
-    ``standings`` are the totals, which a test may change. MemoryPlayerStore reads ``achievements`` and changes ``suspended``.
-    """
+    """A ledger in memory. A test may change ``standings``; MemoryPlayerStore shares ``achievements`` and ``suspended``."""
 
     def __init__(
         self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000

@@ -36,10 +36,7 @@ def use_of(hit: Hit) -> Use:
 
 
 class MemoryRateLimiter(RateLimiter):
-    """The windows of the ``subjects_max`` subjects seen last, and as many slots, in this process alone.
-
-    Tests may set ``broken``, which `check` then raises.
-    """
+    """The ``subjects_max`` windows and slots used last, in this process alone. Tests may set ``broken``, which `check` raises."""
 
     def __init__(self, now_ms: Callable[[], int], subjects_max: int = 100_000) -> None:
         self.broken: Exception | None = None

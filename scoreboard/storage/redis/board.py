@@ -90,13 +90,8 @@ class RedisBoard(Board):
         for some in _cut(standings) if standings else [standings]:
             arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
-                arguments += (
-                    one.user_id,
-                    one.version,
-                    records.written_score_of(one),
-                    records.written_record(one),
-                    records.written_news(one),
-                )
+                arguments += (one.user_id, one.version, records.written_score_of(one))
+                arguments += (records.written_record(one), records.written_news(one))
             cursor, total, rest = await self._ask(_SET, self._step_keys, arguments)
             placements += [
                 Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)

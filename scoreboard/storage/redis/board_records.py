@@ -28,10 +28,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Change(msgspec.Struct, frozen=True, array_like=True):
-    """A published change of a player.
-
-    A rank of 0 means none. ``news`` is (awards, milestones); an award is (type, points, total, time).
-    """
+    """A published change of a player. Rank 0: none. ``news``: awards as (type, points, total, time), and milestones."""
 
     user_id: str
     rank: int

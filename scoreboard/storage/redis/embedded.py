@@ -43,8 +43,7 @@ class EmbeddedRedisBusy(Exception):
 class EmbeddedRedis:
     """The child process, from `start` until `stop`.
 
-    A child that does not end on SIGTERM is killed after ``patience_s``; one that answers nothing for ``hung_s`` is killed and
-    started again.
+    A child that ends is started again. One that ignores SIGTERM for ``patience_s`` or is silent for ``hung_s`` is killed.
     """
 
     _log = Logger()
@@ -66,10 +65,7 @@ class EmbeddedRedis:
         self._unsigned = False
 
     async def start(self) -> None:
-        """Start the child.
-
-        Raises EmbeddedRedisBusy if another server uses the directory, RedisHasNoSpace, or RedisUnusable (directory or binary).
-        """
+        """Start the child. Raises EmbeddedRedisBusy (another server uses the directory), RedisHasNoSpace or RedisUnusable."""
         redis_binary()
         self._paths.prepare()
         directory_lock = DirectoryLock(self._paths)

@@ -78,7 +78,7 @@ class RedisSubscription:
         return Condition("redis_subscription", False, f"Redis' messages do not arrive: {self._trouble}")
 
     def follow(self, run_id: str) -> None:
-        """Called when another run of Redis begins to answer the commands."""
+        """Called each time that the command connection is made, with the run of Redis that it leads to."""
         if self._down_since_s is not None:
             self._connection.retry_now()
         elif run_id != self._run_id:

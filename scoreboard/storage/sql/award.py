@@ -1,8 +1,7 @@
 """Award transaction: the steps that judge and append a batch of claims, the same for both SQL dialects.
 
-All parameters and answers are JSON: the database unpacks a parameter into rows, and an answer comes as one value that msgspec
-turns into the domain's types. That costs a tenth of what arrays cost in our process (psycopg: 1 µs a row and statement instead
-of 11), and the two dialects differ in nothing but the text of their statements.
+All parameters and answers are JSON: the database unpacks a parameter into rows, and msgspec decodes an answer. That costs a tenth
+of what arrays cost in our process (psycopg: 1 µs a row instead of 11), and the dialects differ only in the text of statements.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Change feed of the ledger: the order of its commits, the totals that changed after a position, and all totals page by page.
 
-A position says which commits came before it. In PostgreSQL it is a snapshot (`pg_current_snapshot`): an entry carries the number
-of the transaction that wrote it. The entries after a position are those that the snapshot did not see, because their transaction
-began later or was still open. This needs no lock and no clock, and neither a long dump nor an open transaction delays it. SQLite
-has one writer at a time, so its row numbers are in the order of commits. See docs/decisions/0008.
+A position says which commits came before it. In PostgreSQL it is a snapshot (`pg_current_snapshot`), and an entry has the number
+of the transaction that wrote it. The entries after a position are those of transactions that began later or were still open. This
+needs no lock and no clock, and neither a long dump nor an open transaction delays it. SQLite has one writer at a time, so its row
+numbers are in the order of commits. See docs/decisions/0008.
 """
 
 from __future__ import annotations
@@ -71,10 +71,7 @@ _CHANGED: Final = """
 
 
 class CommitOrder(SqlSession):
-    """The blocking half of boundaries.Ledger that follows commits: methods of the same names, with the same promises.
-
-    The class variables are a dialect's SQL.
-    """
+    """The blocking half of boundaries.Ledger that follows commits. The class variables are a dialect's SQL."""
 
     #: The time now as a column keeps it.
     _NOW: ClassVar[str]

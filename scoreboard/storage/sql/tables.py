@@ -152,7 +152,7 @@ action_receipts: Final = sa.Table(
     sqlite_with_rowid=False,
 )
 
-# One row. A copy of the ledger has the same id; `LedgerState.instance` tells the two apart.
+# One row, which names the ledger. A copy has the same id; `LedgerState.instance` differs.
 ledger: Final = sa.Table("ledger", metadata, sa.Column("ledger_id", Uuid, primary_key=True))
 
 boards: Final = sa.Table(
@@ -182,8 +182,8 @@ achievements: Final = sa.Table(
     sa.Column("unlocked_at", TimestampMs, nullable=False),
 )
 
-# One row. Each transaction that changes settings or suspensions raises the number, and so holds the row's lock until it commits:
-# revisions are in the order of commits, and a reader who asks for changes after revision n misses none that commits later.
+# One row; the table has its name from an earlier release. Each transaction that changes settings or suspensions raises the number
+# and so holds the row's lock until it commits: revisions are in the order of commits, and a reader of changes misses none.
 player_changes: Final = sa.Table(
     "turns",
     metadata,

@@ -1,9 +1,8 @@
 """PostgreSQL session: opened with our settings and deadlines, and interruptible by another thread.
 
-Every step has a deadline. The settings are sent in the startup packet, so an open session has them without a further statement. A
-connection pooler in between (PgBouncer in transaction mode) gives each transaction another session: settings and prepared
-statements do not last there. A pooler shows itself by the process id, which differs between the login and the session that
-answers; then each transaction makes its own settings (``local_settings``) and nothing is prepared.
+Every step has a deadline. The settings are sent in the startup packet. A connection pooler in between (PgBouncer in transaction
+mode) gives each transaction another session, so settings and prepared statements do not last. We notice it by the process id,
+which differs between login and session. Then each transaction makes its own settings (``local_settings``), nothing is prepared.
 """
 
 from __future__ import annotations

@@ -168,10 +168,7 @@ def _schema(path: Path) -> set[tuple[str, str, str]]:
 
 
 def _end_log(ledger: Path) -> int:
-    """Move the old ledger's log into its file; its epoch, or 0 if the file cannot be read.
-
-    SQLite does that only on the last open handle, so it fails while a server has the file open.
-    """
+    """Move the old ledger's log into its file, which fails while a server has it open; its epoch, 0 if it cannot be read."""
     if not ledger.exists():
         return 0
     epoch = 0
