@@ -1,8 +1,8 @@
 """Secret strength: refuses secrets that a person typed instead of generating.
 
-It estimates how many bits an attacker must guess who tries words, keyboard rows and repetitions first (D. Wheeler, zxcvbn,
-USENIX Security 2016), and knows samples and digests of common words. In doubt it accepts a secret: a random one of 32 characters
-passes in hexadecimal, base64, letters or decimal digits, and so does a phrase of many words.
+It estimates the bits that an attacker must guess who tries words, keyboard rows and repetitions first (D. Wheeler, zxcvbn, USENIX
+Security 2016), and knows samples and digests of common words. In doubt it accepts a secret: a random one of 32 characters passes
+in hexadecimal, base64, letters or decimal digits, and so does a phrase of many words.
 """
 
 from __future__ import annotations

@@ -36,8 +36,6 @@ _SAMPLE_PASSWORDS: Final = {
 _PLAINLY: Final = {"int_parsing": "should be a whole number", "bool_parsing": "should be true or false"}
 #: For other variables an empty text means "not set"; for these it means "none".
 _EMPTY_SAYS_NONE: Final = ("WEBSOCKET_PORT", "CORS_ORIGIN", "SCORE_MILESTONES")
-
-
 #: The URLs, and the settings of their parts.
 _PARTS: Final = {
     "DATABASE_URL": ("database_url", "db_host", "db_port", "db_user", "db_password", "db_name"),
@@ -232,9 +230,9 @@ VARIABLES: Final = tuple(str(field.alias or name.upper()) for name, field in Set
 def load_settings(environ: Mapping[str, str], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> Settings:
     """The settings of this environment. Raises BadSettings: one line that names what is wrong and shows no value.
 
-    Outside production ``keep`` gives the secrets that are not set, from the data directory. A server makes them there
-    (``kept_secrets``). A command writes nothing: if it signs, it needs the secrets that a server made (``found_secrets``), else
-    any will do (``passing_secrets``).
+    Outside production ``keep`` gives the secrets that are not set, from the data directory: a server makes them there
+    (``kept_secrets``), a command that signs needs them there (``found_secrets``), for any other random ones do
+    (``passing_secrets``).
     """
     given: dict[str, Any] = {
         name: environ[name] for name in VARIABLES if environ.get(name) or (name in environ and name in _EMPTY_SAYS_NONE)

@@ -15,13 +15,12 @@ from scoreboard.domain.saved_session import ResumeResult
 
 
 class EventEncoder(Protocol):
-    """Encoder of events for one kind of client. Two listeners with the same encoder get the same bytes."""
+    """Encodes events for one kind of client. Two listeners with the same encoder get the same bytes."""
 
     def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
         """Encode events that are written in one piece, in this order. ``more``: other events follow in the same piece.
 
-        A client that can resume gets the cursor with the last event of a piece alone. So a client that is cut off in the middle
-        of a piece resumes before all of it.
+        Only the last event of a piece has the cursor to resume from: a client that got a part of a piece gets all of it again.
         """
 
 
@@ -39,7 +38,7 @@ class Listener(Protocol):
         """Whether all that was offered before has left this process."""
 
     def close(self, close_reason: CloseReason) -> None:
-        """Tell the client why, and close. Nothing is offered afterwards."""
+        """Send the reason to the client, and close. Nothing is offered afterwards."""
 
 
 class Announcer(Protocol):

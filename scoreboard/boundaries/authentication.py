@@ -9,28 +9,23 @@ from scoreboard.domain.refusals import Refusal
 
 
 class Authenticator(Protocol):
-    """Who is asking: tokens to players."""
+    """Proves by a token which player sends a request."""
 
     def authenticate(self, token: str) -> Player | Refusal:
-        """The player that a token proves, or UNAUTHORIZED / INVALID_TOKEN, or FORBIDDEN while the player is suspended.
-
-        Remembered for as long as it is good.
-        """
+        """The player of a token; UNAUTHORIZED or INVALID_TOKEN for a bad token, FORBIDDEN while the player is suspended."""
 
     def recheck(self, player: Player) -> Refusal | None:
-        """Why a player who was admitted earlier is no longer: INVALID_TOKEN when the token has ended, FORBIDDEN while the player
-        is suspended, else None. A read that waited is checked with this before it is answered.
-        """
+        """Check a player again after a wait: INVALID_TOKEN if the token has ended, FORBIDDEN while suspended, else None."""
 
     def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
-        """A token of our own that `admit` accepts for ``life_s`` seconds."""
+        """A token of our own that `authenticate` accepts for ``life_s`` seconds."""
 
 
 class Tickets(Protocol):
-    """Who asks now may come once, a moment later, by a ticket in place of a token (a browser's EventSource sends no headers)."""
+    """Single-use tickets in place of tokens, for clients that send no headers (a browser's EventSource)."""
 
     async def issue(self, player: Player) -> str:
-        """A ticket for this player, good for 30 seconds and one use in any server process. Raises StoreUnavailable."""
+        """A ticket for this player, valid for 30 seconds and one use in any server process. Raises StoreUnavailable."""
 
     async def redeem(self, ticket: str) -> Player | None:
-        """Whose ticket it is, and it is no more; None if it is nobody's (any more). Raises StoreUnavailable."""
+        """The player of a ticket, which is valid no more; None for an unknown, used or expired one. Raises StoreUnavailable."""

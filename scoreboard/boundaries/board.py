@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from scoreboard.domain.actions import Receipt
-from scoreboard.domain.board_pages import Page, PlayerRank, View
+from scoreboard.domain.board_pages import Page, PlayerRank, RankRange, View
 from scoreboard.domain.board_state import BoardState, History, Projection
 from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.cursor import Cursor
@@ -18,9 +18,8 @@ from scoreboard.domain.standings import Standing
 class Board(Protocol):
     """One board: a copy of the ledger's totals, which can be rebuilt at any time.
 
-    ``definition`` says which board it is, ``owner`` for which ledger we read and write. The board of another ledger is neither
-    read nor changed: each method that reads or writes raises StaleBoard then. It does so, too, if there is no board or a part of
-    it was lost. Every method that waits may raise StoreUnavailable.
+    ``definition`` says which board it is, ``owner`` for which ledger we read and write. Each method that reads or writes raises
+    StaleBoard if the board is another ledger's, does not exist or has lost a part. Each that waits may raise StoreUnavailable.
     """
 
     definition: BoardDefinition
@@ -30,7 +29,7 @@ class Board(Protocol):
         """Set totals (never add), each only if its version is newer than the board's. One round trip for all.
 
         A repeated or late call changes nothing. ``overwrite`` also sets a total of the same version. ``seq`` rises by one if
-        anything was applied, and the changes are published. Raises StoreUnavailable or StaleBoard.
+        anything was applied, and the changes are published.
         """
 
     async def state(self) -> BoardState | None:
@@ -54,6 +53,8 @@ class Board(Protocol):
 
     async def page(self, offset: int, limit: int) -> Page:
         """``limit`` rows after the first ``offset``, at one cursor."""
+        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
+        return page
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
         """A page for each view, in their order and all at one cursor. One round trip for all."""
@@ -71,16 +72,10 @@ class Board(Protocol):
         """(points, version) of each player, None for one who is not on the board."""
 
     async def differing(self, standings: Sequence[Standing]) -> list[tuple[Standing, int]]:
-        """Those of at most 500 standings that differ on the board, each with the board's version (-1: unknown to the board).
-
-        If none differs, one short call (a digest of all) shows it.
-        """
+        """Those of at most 500 standings that differ on the board, with its versions (-1: unknown). Quick if none differs."""
 
     async def lock(self, what: str, life_ms: int) -> bool:
-        """Take or keep a lock that one server holds at a time; True while it is ours.
-
-        It ends by itself after ``life_ms``. 0 releases it.
-        """
+        """Take or keep a lock that one server holds at a time, for ``life_ms``; 0 releases it. True while it is ours."""
 
     async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
         """Write the keys that the specification names for other programs: used actions and scores, each with a time to live.
@@ -91,10 +86,7 @@ class Board(Protocol):
     def listen(
         self, on_changes: Callable[[Cursor, Sequence[ScoreChanged]], None], missed: Callable[[], None] = lambda: None
     ) -> None:
-        """From now on call ``on_changes`` with changes that other processes make (a CLI, another server).
-
-        ``missed`` is called whenever some changes may not have been received.
-        """
+        """Call ``on_changes`` with changes that other processes make, and ``missed`` when some may not have been received."""
 
     async def ping(self) -> None:
         """Return if the store answers. Raises StoreUnavailable if not."""

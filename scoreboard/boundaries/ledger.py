@@ -21,8 +21,8 @@ class Ledger(Protocol):
     ) -> list[Verdict]:
         """Judge and append a batch in one transaction; when it returns, every Award in it is committed for good.
 
-        ``receipts`` are receipts with ranks of an earlier batch, written in the same commit, so that a retry gets the original
-        receipt. Verdicts are in the order of the claims. Two processes never award one action twice and never lose an update.
+        ``receipts`` of an earlier batch, with ranks, are written in the same commit, so that a retry gets the original receipt.
+        Verdicts are in the order of the claims. Two processes never award one action twice and never lose an update.
         Raises StoreUnavailable within ``seconds_max``. Nothing of the batch is awarded then, unless the connection was lost
         during COMMIT: a retry finds out. After StoreAway nothing was tried.
         """

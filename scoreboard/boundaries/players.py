@@ -1,4 +1,4 @@
-"""Player store: what SQL holds of players besides their points."""
+"""Player store: achievements, settings and suspensions of players in SQL."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from scoreboard.domain.players import Achievement, PlayerChange, PlayerSettings,
 
 
 class PlayerStore(Protocol):
-    """What SQL keeps of players besides their points. Every method may raise StoreUnavailable.
+    """Achievements, settings and suspensions of players, with or without a score. Every method may raise StoreUnavailable.
 
-    A player may be in it before the first score and after a reset. Changes of settings and suspensions are numbered in the
-    order of their commits, so that any process can follow them without a gap and without a clock.
+    Changes of settings and suspensions are numbered in the order of their commits (the revision), so any process can follow them
+    without a gap and without a clock. Pages of players are by shard and user id, and begin after a user id ("": at the first).
     """
 
     async def achievements(self, user_id: str) -> list[Achievement]:
-        """All that the player ever unlocked (there are as many as the operator set milestones), oldest first."""
+        """The player's achievements, oldest first: at most one for each milestone that the operator set."""
 
     async def settings(self, user_id: str) -> PlayerSettings:
-        """What the player decided, or the defaults."""
+        """The player's settings, or the defaults."""
 
     async def change_settings(self, user_id: str, settings: PlayerSettings, at_ms: int) -> int:
-        """Keep what the player decided; the number of the change."""
+        """Store the player's settings; returns the revision of the change."""
 
     async def suspend(self, order: SuspensionOrder) -> bool:
-        """Enter a suspension or its end; False, and nothing is entered, if that is how the player stands already."""
+        """Store a suspension or its end; False, and nothing is stored, if the player is in that state already."""
 
     async def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
-        """What was ever ordered about a player, newest first: at most ``limit``."""
+        """At most ``limit`` suspensions of a player and their ends, newest first."""
 
     async def suspended(self, after_user_id: str, limit: int) -> list[str]:
-        """Who is suspended, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
+        """At most ``limit`` suspended players after the given one."""
 
     async def private(self, after_user_id: str, limit: int) -> list[str]:
-        """Who forbids spectators, by shard and user id, from after the given one ("" for the first): at most ``limit``."""
+        """At most ``limit`` players who forbid spectators, after the given one."""
 
     async def revision(self) -> int:
-        """The number of the newest change, 0 before the first."""
+        """The revision of the newest change, 0 before the first."""
 
     async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
-        """The changes after a number, in order: at most ``limit``. Of one player's settings only the newest change is told."""
+        """At most ``limit`` changes after a revision, in order. Of each player's settings only the newest change is in it."""

@@ -14,7 +14,4 @@ class SessionStore(Protocol):
         """Keep a session for two minutes, or until it is restored, without waiting. A failed write loses it."""
 
     async def restore(self, pid: str, user_id: str) -> SavedSession | None:
-        """Take the session with this pid of this user out of the store; None if there is none or the store fails. Never raises.
-
-        ``pid`` comes from a client and may be any text.
-        """
+        """Take a session out of the store; None if there is none or the store fails. Never raises. ``pid`` may be any text."""

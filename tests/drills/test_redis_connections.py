@@ -87,8 +87,8 @@ def test_a_server_replaces_a_silent_connection_to_redis(
         play.stop()
         proxy.close()
     log = second.log
-    assert log.count('"message": "Redis\' messages are not heard') == 1
-    assert log.count('"message": "Redis\' messages are heard again') == 1
+    assert log.count('"message": "Redis\' messages do not arrive') == 1
+    assert log.count('"message": "Redis\' messages arrive again') == 1
     assert "Traceback" not in log
     assert "redis_subscription_restarts_total 1.0" in second.get("/metrics").body
 

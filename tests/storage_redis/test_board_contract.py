@@ -289,10 +289,10 @@ def test_a_rebuild_replaces_everything_at_once(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
         await pair.board.set([standing("old", 999, 7), standing("ann", 5, 7)])
-        drawn = await pair.board.rebuild(
+        ranked = await pair.board.rebuild(
             2, pages([standing("ann", 30, 8)], [standing("bob", 40), standing("off", 0, 3, None)]), "7"
         )
-        assert drawn == 2
+        assert ranked == 2
         state = await state_of(pair.other)
         assert (state.cursor, state.position, state.epoch_run) == (Cursor(epoch=2, seq=0), "7", state.run)
         assert (state.ranked, state.players, state.damage) == (2, 3, "")
@@ -607,32 +607,32 @@ def test_page_rank_and_totals_agree_with_an_oracle(play: Play, batches: list[lis
         for rank, one in enumerate(expected, 1):
             player_rank = await pair.board.rank_of(one.user_id)
             assert (player_rank.rank, player_rank.points) == (rank, one.points)
-        drawn = await pair.board.totals_of([one.user_id for one in expected])
-        assert drawn == [(one.points, one.version) for one in expected]
+        on_board = await pair.board.totals_of([one.user_id for one in expected])
+        assert on_board == [(one.points, one.version) for one in expected]
         assert all(points_of(sort_score(one.points, NOW_MS)) == one.points for one in expected)
 
     play(scenario)
 
 
-def drawn_as(one: Standing) -> tuple[int, float | None]:
+def board_key(one: Standing) -> tuple[int, float | None]:
     """What is compared of a player: the version and the score."""
     return one.version, None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
 
 
 @settings(max_examples=60, deadline=None)
-@given(drawn=STANDINGS, others=STANDINGS, same=st.booleans())
+@given(on_board=STANDINGS, others=STANDINGS, same=st.booleans())
 def test_differing_finds_each_difference_and_nothing_else(
-    play: Play, drawn: list[Standing], others: list[Standing], same: bool
+    play: Play, on_board: list[Standing], others: list[Standing], same: bool
 ) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
-        await pair.board.set(drawn)
-        there, asked = newest_of(drawn), newest_of(others)
+        await pair.board.set(on_board)
+        there, asked = newest_of(on_board), newest_of(others)
         compared = list(({**asked, **there} if same else {**there, **asked}).values())
         expected = [
             (one, there[one.user_id].version if one.user_id in there else -1)
             for one in compared
-            if one.user_id not in there or drawn_as(there[one.user_id]) != drawn_as(one)
+            if one.user_id not in there or board_key(there[one.user_id]) != board_key(one)
         ]
         assert await pair.other.differing(compared) == expected
         assert await pair.other.differing(list(there.values())) == []
@@ -643,11 +643,11 @@ def test_differing_finds_each_difference_and_nothing_else(
 def test_as_many_as_five_hundred_are_compared_at_once(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
-        drawn = [standing(f"p{n}", n * n * 7_919 % 1_000_003 - 500_000, 1, NOW_MS + n) for n in range(500)]
-        await pair.board.set(drawn)
-        assert await pair.board.differing(drawn) == []
+        on_board = [standing(f"p{n}", n * n * 7_919 % 1_000_003 - 500_000, 1, NOW_MS + n) for n in range(500)]
+        await pair.board.set(on_board)
+        assert await pair.board.differing(on_board) == []
         assert await pair.board.differing([]) == []
-        ahead = replace(drawn[250], version=2)
-        assert await pair.board.differing([*drawn[:250], ahead, *drawn[251:]]) == [(ahead, 1)]
+        ahead = replace(on_board[250], version=2)
+        assert await pair.board.differing([*on_board[:250], ahead, *on_board[251:]]) == [(ahead, 1)]
 
     play(scenario)

@@ -196,15 +196,15 @@ def test_a_board_that_lost_a_part_is_neither_read_nor_set_until_it_is_rebuilt(
         redis_server.flush()
         async with linked(redis_server.url) as link:
             board = board_on(link)
-            drawn = [standing("ann", 30), standing("bob", 40), standing("off", 0, 1, None)]
+            on_board = [standing("ann", 30), standing("bob", 40), standing("off", 0, 1, None)]
             await board.begin(1)
-            await board.set(drawn)
+            await board.set(on_board)
             await board.advance(1, "7")
             await link.call(*harm)
             state = await board.state()
             assert (None if state is None else state.damage) == said
             await refused_everywhere(board, 1)
-            await board.rebuild(2, one_page(drawn), "8")
+            await board.rebuild(2, one_page(on_board), "8")
             state = await board.state()
             assert state is not None
             assert (state.damage, state.ranked, state.players, state.position) == ("", 2, 3, "8")

@@ -169,7 +169,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
                 board = RedisBoard(GLOBAL_BOARD, link, the_reactor(), lambda: NOW_MS)
                 for _ in range(2):
                     with pytest.raises(StoreUnavailable) as refused:
-                        await drawn_and_read(board)
+                        await set_and_read(board)
                     assert isinstance(refused.value, RedisUnavailable)
                     assert refused.value.kind == "NOPERM"
             await link.stop()
@@ -179,7 +179,7 @@ def test_a_command_that_the_user_lacks_is_named_once_in_the_log(forbidden: str, 
     run(main)
 
 
-async def drawn_and_read(board: RedisBoard) -> None:
+async def set_and_read(board: RedisBoard) -> None:
     await board.rebuild(1, one_page(standing("ann", 5)), "7")
     await board.page(0, 10)
 

@@ -72,8 +72,8 @@ def test_a_silent_subscription_is_noticed_and_replaced(proxied: RedisProxy, redi
                 await passed(1_000)
             assert client.up
             assert [text_line.split(":")[0].split(" after")[0] for text_line in text_lines] == [
-                "warn Redis' messages are not heard",
-                "info Redis' messages are heard again",
+                "warn Redis' messages do not arrive",
+                "info Redis' messages arrive again",
             ]
             assert meter.counts["redis_subscription_restarts_total"] == 1
             assert meter.gauges["redis_subscription_up"] == 1
@@ -105,7 +105,7 @@ def test_a_subscription_that_loses_messages_is_noticed_although_it_answers_pings
                 assert meter.gauges["redis_subscription_up"] == 0
                 assert subscription_of(client) == (
                     False,
-                    "Redis' messages are not heard: SILENT: what was published did not come back in time",
+                    "Redis' messages do not arrive: SILENT: what was published did not come back in time",
                 )
                 await passed(3_000)  # it is tried again, and not logged again
                 proxied.drops_messages = False

@@ -1,1 +1,1 @@
-"""Stores in memory: twins that keep the same contracts, and that tests can tell to fail."""
+"""Stores in memory: they keep the same contracts as the stores in SQL and Redis, and tests can make them fail."""

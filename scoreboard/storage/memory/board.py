@@ -25,10 +25,7 @@ OnChanges = Callable[[Cursor, Sequence[ScoreChanged]], None]
 
 
 class SharedBoardState:
-    """The data of one board, which the stores of several processes share, as in Redis.
-
-    `lose` empties it, `restart` begins a new run.
-    """
+    """The data of one board, which several processes share. `lose` empties it, `restart` begins a new run."""
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(20)
@@ -73,10 +70,7 @@ class SharedBoardState:
 
 
 class MemoryBoard(Board):
-    """The board of one process.
-
-    While ``broken`` it behaves like a store that does not answer, while ``read_only`` like one that takes no writes.
-    """
+    """The board of one process. ``broken``: the store does not answer; ``read_only``: it takes no writes."""
 
     def __init__(
         self, definition: BoardDefinition, now_ms: Callable[[], int], shared_state: SharedBoardState | None = None
@@ -94,12 +88,11 @@ class MemoryBoard(Board):
         self._writable()
         before, there, applied, overtaken = shared_state.ranks, dict(shared_state.standings), [], []
         for one in standings:
-            found, plain = shared_state.standings.get(one.user_id), msgspec.structs.replace(one, awards=(), unlocked=())
+            plain = msgspec.structs.replace(one, awards=(), unlocked=())
+            found, first = shared_state.standings.get(one.user_id), there.get(one.user_id)
             applied.append(found is None or one.version > found.version or (overwrite and one.version == found.version))
-            first = there.get(one.user_id)
-            overtaken.append(
-                first is not None and (first.version > one.version or (first.version == one.version and first != plain))
-            )
+            same_version = first is not None and first.version == one.version
+            overtaken.append(first is not None and (first.version > one.version or (same_version and first != plain)))
             if applied[-1]:
                 shared_state.standings[one.user_id] = plain
         shared_state.rank()
@@ -163,28 +156,20 @@ class MemoryBoard(Board):
     @override
     async def rebuild(self, epoch: int, standings: AsyncIterator[Sequence[Standing]], position: str) -> int:
         self._writable()
-        seen, seen_owner = self.shared_state.cursor, self.shared_state.owner
+        shared_state = self.shared_state
+        seen, seen_owner = shared_state.cursor, shared_state.owner
         by_user = {one.user_id: one async for page in standings for one in page}
         self._answering()
-        there = self.shared_state.cursor
-        if there is not None and (seen is None or seen.epoch != there.epoch) and there.epoch > epoch:
+        there = shared_state.cursor
+        if there is not None and (
+            ((seen is None or seen.epoch != there.epoch) and there.epoch > epoch)
+            or shared_state.owner not in (self.owner, seen_owner)
+        ):
             raise StaleBoard("another board was put in its place meanwhile")
-        if there is not None and self.shared_state.owner not in (self.owner, seen_owner):
-            raise StaleBoard("another board was put in its place meanwhile")
-        self.shared_state.replace_all(by_user)
-        self.shared_state.position, self.shared_state.owner, self.shared_state.damage, self.shared_state.followed_s_ago = (
-            position,
-            self.owner,
-            "",
-            0,
-        )
-        self._publish(self.shared_state.begin(epoch), ())
-        return len(self.shared_state.order)
-
-    @override
-    async def page(self, offset: int, limit: int) -> Page:
-        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
-        return page
+        shared_state.replace_all(by_user)
+        shared_state.position, shared_state.owner, shared_state.damage, shared_state.followed_s_ago = position, self.owner, "", 0
+        self._publish(shared_state.begin(epoch), ())
+        return len(shared_state.order)
 
     @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
@@ -267,7 +252,7 @@ class MemoryBoard(Board):
     def _cursor(self) -> Cursor:
         self._answering()
         if self.shared_state.cursor is None or self.shared_state.owner != self.owner or self.shared_state.damage:
-            raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
+            raise StaleBoard("there is no board, or it is another ledger's, or a part of it was lost")
         return self.shared_state.cursor
 
     def _publish(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:

@@ -31,24 +31,19 @@ from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.players import Achievement, ledger_shard
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.faults import FaultInjection
-from scoreboard.storage.sql.award_rows import achievement_of, entries_of, reset_metadata, totals_of
+from scoreboard.storage.sql.award_rows import achievement_of, entries_of, read_standings, reset_metadata, totals_of
 
 
 def _random_id() -> str:
     return str(uuid.uuid4())
 
 
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class MemoryLedger(FaultInjection, Ledger):
-    """A ledger in memory.
+    """A ledger in memory. A test may change ``standings``; MemoryPlayerStore shares ``achievements`` and ``suspended``."""
 
-    ``standings`` are the totals, which a test may change. MemoryPlayerStore reads ``achievements`` and changes ``suspended``.
-    """
-
-    def __init__(self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = _wall_ms) -> None:
+    def __init__(
+        self, new_id: Callable[[], str] = _random_id, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
         super().__init__()
         self._clock_ms = clock_ms
         self.ledger_id, self.instance, self.followed_s_ago = _random_id(), "memory", 0
@@ -60,8 +55,7 @@ class MemoryLedger(FaultInjection, Ledger):
         self._entries: list[Entry] = []
         #: The epoch of each board, and the run of the Redis on which it began.
         self._epochs: dict[BoardDefinition, tuple[int, str]] = {}
-        #: The ``seconds_max`` of the last batch.
-        self.seconds_allowed = 0.0
+        self.seconds_allowed = 0.0  # of the last batch
 
     def backup(self) -> Callable[[], None]:
         """Returns a function that sets the ledger back to its present content, as a restore does."""
@@ -88,22 +82,13 @@ class MemoryLedger(FaultInjection, Ledger):
         verdicts = judge_batch(claims, self._past)
         awards = [verdict for verdict in verdicts if isinstance(verdict, Award)]
         self._entries += entries_of(awards)
-        for total in totals_of(awards):
-            self.standings[total.user_id] = Standing(
-                user_id=total.user_id,
-                username=total.username,
-                avatar=total.avatar,
-                points=total.score,
-                version=total.version,
-                reached_at_ms=total.at_ms,
-                updated_at_ms=total.at_ms,
-            )
-        new = {
-            milestone_key: given
-            for milestone_key, given in milestones_crossed(awards).items()
-            if milestone_key not in self.achievements
-        }
-        self.achievements.update({milestone_key: achievement_of(milestone_key, given) for milestone_key, given in new.items()})
+        rows = [
+            (total.user_id, total.username, total.avatar, total.score, total.version, total.at_ms, total.at_ms)
+            for total in totals_of(awards)
+        ]
+        self.standings.update({standing.user_id: standing for standing in read_standings(rows)})
+        new = {key: given for key, given in milestones_crossed(awards).items() if key not in self.achievements}
+        self.achievements.update({key: achievement_of(key, given) for key, given in new.items()})
         return with_unlocks(verdicts, new)
 
     @override
@@ -144,8 +129,7 @@ class MemoryLedger(FaultInjection, Ledger):
             raise LedgerWentBack(f"it has {len(self._entries)} entries; the board has seen {position}")
         first = int(after or position)
         page = self._entries[first : first + limit]
-        changed = {entry.user_id for entry in page}
-        standings = [self.standings[user_id] for user_id in sorted(changed)]
+        standings = [self.standings[user_id] for user_id in sorted({entry.user_id for entry in page})]
         return ChangedPage(standings=standings, after=str(first + limit) if len(page) == limit else "")
 
     @override

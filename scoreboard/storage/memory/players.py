@@ -79,13 +79,12 @@ class MemoryPlayerStore(FaultInjection, PlayerStore):
     @override
     async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
         await self._wait_or_fail()
-        wished = [
+        changes = [
+            PlayerChange(revision=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._suspensions
+        ]
+        changes += [
             PlayerChange(revision=number, user_id=user_id, spectators=settings.spectators)
             for user_id, (number, settings) in self._settings.items()
         ]
-        ordered = [
-            PlayerChange(revision=number, user_id=one.user_id, suspended=one.suspended) for number, one in self._suspensions
-        ]
-        return sorted((change for change in wished + ordered if change.revision > after), key=lambda change: change.revision)[
-            :limit
-        ]
+        later = [change for change in changes if change.revision > after]
+        return sorted(later, key=lambda change: change.revision)[:limit]

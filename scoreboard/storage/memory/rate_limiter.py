@@ -36,10 +36,7 @@ def use_of(hit: Hit) -> Use:
 
 
 class MemoryRateLimiter(RateLimiter):
-    """The windows of the ``subjects_max`` subjects seen last, and as many slots, in this process alone.
-
-    Tests may set ``broken``, which `check` then raises.
-    """
+    """The ``subjects_max`` windows and slots used last, in this process alone. Tests may set ``broken``, which `check` raises."""
 
     def __init__(self, now_ms: Callable[[], int], subjects_max: int = 100_000) -> None:
         self.broken: Exception | None = None
@@ -81,19 +78,13 @@ class MemoryRateLimiter(RateLimiter):
     def outlook(self, uses: Sequence[Use]) -> RateVerdict | None:
         """None if all windows have room, else the refusal. Counts nothing."""
         now_ms = self.now_ms()
-        for use in uses:
-            window = self._windows.get(use.key)
-            if window is not None and not window.has_room(use.limit, use.units, now_ms):
-                return self._refusal(uses, now_ms)
-        return None
+        return None if all(self._has_room(use, use.units, now_ms) for use in uses) else self._refusal(uses, now_ms)
 
     def charge(self, uses: Sequence[tuple[Use, int]]) -> bool:
         """Count these units of each use if all windows have room for them; whether they had."""
         now_ms = self.now_ms()
-        for use, units in uses:
-            window = self._windows.get(use.key)
-            if window is not None and not window.has_room(use.limit, units, now_ms):
-                return False
+        if not all(self._has_room(use, units, now_ms) for use, units in uses):
+            return False
         for use, units in uses:
             self._window(use).hit(use.limit, units, now_ms)
         return True
@@ -116,8 +107,12 @@ class MemoryRateLimiter(RateLimiter):
             self._slots_count -= len(self._slots.popitem(last=False)[1])
         return 0
 
+    def _has_room(self, use: Use, units: int, now_ms: int) -> bool:
+        window = self._windows.get(use.key)
+        return window is None or window.has_room(use.limit, units, now_ms)
+
     def _refusal(self, uses: Sequence[Use], now_ms: int) -> RateVerdict:
-        """The limit with the longest wait (None if all admit), and the numbers of the last window."""
+        """The limit with the longest wait (None if each has room), and the numbers of the last window."""
         refused, retry_after_ms, left, ms = None, 0, 0, 0
         for use in uses:
             window = self._windows.get(use.key)

@@ -1,4 +1,4 @@
-"""Batcher: items that are added one by one in the same turn of the reactor are flushed together, and share a round trip."""
+"""Batcher: items that are added in the same turn of the reactor are flushed together and share a round trip."""
 
 from __future__ import annotations
 

@@ -33,21 +33,8 @@ from scoreboard.domain.errors import StaleBoard
 from scoreboard.domain.events import ScoreChanged
 from scoreboard.domain.judgement import Award
 from scoreboard.domain.standings import Standing
+from scoreboard.storage.redis import board_records as records
 from scoreboard.storage.redis.batcher import Batcher
-from scoreboard.storage.redis.board_records import (
-    digest_of,
-    read_changes,
-    read_rank,
-    read_row,
-    read_steps,
-    read_total,
-    read_version,
-    sort_score_of,
-    written_news,
-    written_record,
-    written_time,
-    written_weight,
-)
 from scoreboard.storage.redis.client import RedisClient, Script, script
 from scoreboard.storage.redis.protocol import Argument, RedisUnavailable
 
@@ -103,12 +90,12 @@ class RedisBoard(Board):
         for some in _cut(standings) if standings else [standings]:
             arguments: list[Argument] = [self._changes, self._source, int(overwrite), _CHANGES_PUBLISHED_MAX, _STEPS_KEPT_MAX]
             for one in some:
-                arguments += (one.user_id, one.version, written_weight(one), written_record(one), written_news(one))
+                arguments += (one.user_id, one.version, records.written_score_of(one))
+                arguments += (records.written_record(one), records.written_news(one))
             cursor, total, rest = await self._ask(_SET, self._step_keys, arguments)
-            fours = iter(rest)
             placements += [
                 Placement(rank=rank or None, previous_rank=previous or None, applied=applied == 1, overtaken=overtaken == 1)
-                for rank, previous, applied, overtaken in zip(fours, fours, fours, fours, strict=True)
+                for rank, previous, applied, overtaken in _grouped(rest, 4)
             ]
         return Projection(cursor=cursor, total=total, placements=tuple(placements))
 
@@ -117,12 +104,12 @@ class RedisBoard(Board):
         reply = await self._client.run(_STATE_OF, self._board_keys, [])
         if not reply:
             return None
-        epoch, seq, position, origin, owner, expected_ranked, ranked, expected_players, players, followed_s_ago = reply
+        epoch, seq, position, epoch_run, owner, expected_ranked, ranked, expected_players, players, followed_s_ago = reply
         readable = epoch.isdigit() and seq.isdigit() and int(epoch) < _EPOCHS_END
         return BoardState(
             cursor=Cursor(epoch=int(epoch), seq=int(seq)) if readable else Cursor(epoch=0, seq=0),
             position=position.decode(errors="replace"),
-            epoch_run=origin.decode(errors="replace"),
+            epoch_run=epoch_run.decode(errors="replace"),
             run=self._client.run_id,
             owner=owner.decode(errors="replace"),
             ranked=max(0, ranked),
@@ -164,17 +151,12 @@ class RedisBoard(Board):
         added += [_added(await answers) for answers in under_way]
         ranked, players = sum(one[0] for one in added), sum(one[1] for one in added)
         if self._client.run_id != run:
-            raise StaleBoard("Redis was restarted while the board was drawn")
+            raise StaleBoard("Redis was restarted during the rebuild")
         there = ("", "") if seen is None else (seen.cursor.epoch, seen.owner)
         swap = [self._changes, self._source, epoch, self._client.run_id, position, *there, ranked, players]
         if not await self._run(_SWAP_IN, [*self._step_keys, *new], swap):
-            raise StaleBoard("another board was put in its place meanwhile, or a part of what was drawn was lost")
+            raise StaleBoard("another board was put in its place meanwhile, or a part of the new one was lost")
         return ranked
-
-    @override
-    async def page(self, offset: int, limit: int) -> Page:
-        (page,) = await self.read_views([RankRange(offset=offset, limit=limit)])
-        return page
 
     @override
     async def read_views(self, views: Sequence[View]) -> list[Page]:
@@ -192,7 +174,7 @@ class RedisBoard(Board):
     async def since(self, cursor: Cursor, limit: int) -> History:
         asked = [cursor.epoch, cursor.seq, limit, _MISSED_BYTES_MAX]
         now, total, (steps, *rest) = await self._ask(_SINCE, self._step_keys, asked)
-        return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else read_steps(steps))
+        return History(page=self._read_page(now, total, 0, rest), changes=None if steps is None else records.read_steps(steps))
 
     @override
     async def rank_of(self, user_id: str) -> PlayerRank:
@@ -205,8 +187,7 @@ class RedisBoard(Board):
         found: list[tuple[int, int] | None] = []
         for some in _cut(user_ids):
             _, _, rest = await self._ask(_RANKS, self._board_keys, some)
-            triples = iter(rest)
-            found += [read_total(*one) for one in zip(triples, triples, triples, strict=True)]
+            found += [records.read_total(*one) for one in _grouped(rest, 3)]
         return found
 
     @override
@@ -215,21 +196,21 @@ class RedisBoard(Board):
             return []
         user_ids = [one.user_id for one in standings]
         _, _, (digest,) = await self._ask(_DIGEST, self._board_keys, user_ids)
-        if digest.decode() == digest_of(standings):
+        if digest.decode() == records.digest_of(standings):
             return []
         _, _, rest = await self._ask(_RANKS, self._board_keys, user_ids)
-        triples = iter(rest)
-        found = [(written_score, read_version(value)) for _, written_score, value in zip(triples, triples, triples, strict=True)]
+        found = [
+            (written_score and float(written_score), records.read_version(value)) for _, written_score, value in _grouped(rest, 3)
+        ]
         return [
             (one, version)
-            for one, (written_score, version) in zip(standings, found, strict=True)
-            if (version, written_score and float(written_score)) != (one.version, sort_score_of(one))
+            for one, (score, version) in zip(standings, found, strict=True)
+            if (score, version) != (records.sort_score_of(one), one.version)
         ]
 
     @override
     async def lock(self, what: str, life_ms: int) -> bool:
-        key = self._prefix + what
-        return bool(await self._client.run(_LOCK, [key], [self._source, life_ms]))
+        return bool(await self._client.run(_LOCK, [self._prefix + what], [self._source, life_ms]))
 
     @override
     async def write_caches(self, receipts: Sequence[tuple[Award, Receipt]]) -> None:
@@ -238,7 +219,7 @@ class RedisBoard(Board):
         for award, receipt in receipts:
             claim = award.claim
             keys += ("action:" + claim.grant.action_id, "user:score:" + award.user_id)
-            arguments += (receipt.total, receipt.rank or "", written_time(claim.at_ms))
+            arguments += (receipt.total, receipt.rank or "", records.written_time(claim.at_ms))
         self._client.tell(_WRITE_CACHES, keys, arguments)
 
     @override
@@ -247,7 +228,7 @@ class RedisBoard(Board):
     ) -> None:
         def on_message(message: bytes) -> None:
             if not message.startswith(self._published_by_us):
-                on_changes(*read_changes(message[_SOURCE_LENGTH:]))
+                on_changes(*records.read_changes(message[_SOURCE_LENGTH:]))
 
         self._client.subscribe(self._changes, on_message, missed)
 
@@ -256,17 +237,16 @@ class RedisBoard(Board):
         await self._client.ping()
 
     def _read_page(self, cursor: Cursor, total: int, offset: int, rest: list[Any]) -> Page:
-        triples = iter(rest)
-        rows = tuple([read_row(offset + at, *found) for at, found in enumerate(zip(triples, triples, triples, strict=True), 1)])
+        rows = tuple([records.read_row(rank, *found) for rank, found in enumerate(_grouped(rest, 3), offset + 1)])
         return Page(cursor=cursor, total=total, rows=rows, read_at_ms=self._now_ms())
 
     def _write_aside(self, new: Sequence[str], some: Sequence[Standing]) -> Deferred[Any]:
         ranked: list[Argument] = []
         values: list[Argument] = []
         for one in some:
-            values += (one.user_id, b"%d|%b" % (one.version, written_record(one)))
+            values += (one.user_id, b"%d|%b" % (one.version, records.written_record(one)))
             if one.reached_at_ms is not None:
-                ranked += (written_weight(one), one.user_id)
+                ranked += (records.written_score_of(one), one.user_id)
         commands: list[tuple[Argument, ...]] = [("HSET", new[1], *values), ("EXPIRE", new[1], _UNUSED_LIFE_S)]
         if ranked:
             commands += [("ZADD", new[0], *ranked), ("EXPIRE", new[0], _UNUSED_LIFE_S)]
@@ -290,9 +270,8 @@ class RedisBoard(Board):
 
         def answered(reply: list[Any]) -> None:
             cursor, total, rest = _opened(reply)
-            triples = iter(rest)
-            for (_, player_rank), found in zip(calls, zip(triples, triples, triples, strict=True), strict=True):
-                player_rank.callback(read_rank(cursor, total, *found))
+            for (_, player_rank), found in zip(calls, _grouped(rest, 3), strict=True):
+                player_rank.callback(records.read_rank(cursor, total, *found))
 
         def failed(failure: Failure) -> None:
             for _, player_rank in calls:
@@ -316,6 +295,11 @@ def _cut(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield whole[at : at + _STANDINGS_PER_CALL_MAX]
 
 
+def _grouped(values: Sequence[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """The values of a flat reply, ``size`` at a time."""
+    return zip(*[iter(values)] * size, strict=True)
+
+
 def _damage(expected: int, found: int, of_players: str) -> str:
     """What is wrong with a number of players, "" for nothing."""
     if expected == found:
@@ -326,5 +310,5 @@ def _damage(expected: int, found: int, of_players: str) -> str:
 def _opened(reply: list[Any]) -> tuple[Cursor, int, list[Any]]:
     """(cursor, players on the board, the rest) of a script's reply. Raises StaleBoard for an empty one."""
     if not reply:
-        raise StaleBoard("nothing is drawn, or not by this ledger, or not all of it is there")
+        raise StaleBoard("there is no board, or it is another ledger's, or a part of it was lost")
     return Cursor(epoch=reply[0], seq=reply[1]), reply[2], reply[3:]

@@ -28,10 +28,7 @@ class _Record(msgspec.Struct, frozen=True, array_like=True):
 
 
 class _Change(msgspec.Struct, frozen=True, array_like=True):
-    """A published change of a player.
-
-    A rank of 0 means none. ``news`` is (awards, milestones); an award is (type, points, total, time).
-    """
+    """A published change of a player. Rank 0: none. ``news``: awards as (type, points, total, time), and milestones."""
 
     user_id: str
     rank: int
@@ -51,18 +48,17 @@ def sort_score_of(one: Standing) -> float | None:
     return None if one.reached_at_ms is None else sort_score(one.points, one.reached_at_ms)
 
 
-def written_weight(one: Standing) -> str:
+def written_score_of(one: Standing) -> str:
     """The score in the sorted set as exact text; "" for a player who is not on the board."""
-    return "" if one.reached_at_ms is None else repr(sort_score(one.points, one.reached_at_ms))
+    score = sort_score_of(one)
+    return "" if score is None else repr(score)
 
 
 def digest_of(standings: Sequence[Standing]) -> str:
     """The reply of `scripts/digest.lua` if the board has these standings."""
-    written = []
-    for one in standings:
-        written_score = "" if one.reached_at_ms is None else f"{sort_score(one.points, one.reached_at_ms):.17g}"
-        written.append(f"{one.version}:{written_score};")
-    return hashlib.sha1("".join(written).encode(), usedforsecurity=False).hexdigest()
+    scores = [(one.version, sort_score_of(one)) for one in standings]
+    written = "".join([f"{version}:;" if score is None else f"{version}:{score:.17g};" for version, score in scores])
+    return hashlib.sha1(written.encode(), usedforsecurity=False).hexdigest()
 
 
 def read_version(value: bytes | None) -> int:

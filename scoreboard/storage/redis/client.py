@@ -92,7 +92,7 @@ class RedisClient:
         return self._run_id
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What a server needs of Redis, for `/readyz`. Answered from memory, without I/O.
+        """What a server needs of Redis, from memory.
 
         ``redis``: commands are answered. ``redis_writes``: no write was refused in the last two seconds for lack of memory, disk
         or replicas. ``redis_eviction``: Redis does not evict keys. ``redis_subscription``, once for each subscription.
@@ -129,11 +129,11 @@ class RedisClient:
         """
         if self.up:
             return
-        risen: Deferred[None] = Deferred()
-        callback = partial(risen.callback, None)
+        up: Deferred[None] = Deferred()
+        callback = partial(up.callback, None)
         self._when_up.append(callback)
         try:
-            await risen.addTimeout(within_ms / 1000, self._reactor)
+            await up.addTimeout(within_ms / 1000, self._reactor)
         except TimeoutError:
             raise self._away() from None
         finally:
@@ -182,10 +182,17 @@ class RedisClient:
         Messages that are published while that connection is down are lost. ``missed`` is called each time that the subscription
         comes up, the first time as well: its owner then reads what it may have missed.
         """
-        subscription = RedisSubscription(self, self._reactor, self.meter, self._where, channel, on_message, missed)
+        subscription = RedisSubscription(
+            lambda: self.run_id, self._publish, self._reactor, self.meter, self._where, channel, on_message, missed
+        )
         self._subscriptions.append(subscription)
         if self._started:
             run_in_background("redis_subscription", subscription.start(), self.meter)
+
+    def _publish(self, channel: str) -> Deferred[Any]:
+        if not self.up:
+            return fail(self._away())
+        return self.call("PUBLISH", channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
 
     async def _on_connect(self, protocol: RedisProtocol) -> None:
         info = read_info(await protocol.ask(("INFO",), GREETING_S))

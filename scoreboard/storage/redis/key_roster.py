@@ -1,4 +1,4 @@
-"""Key roster in Redis, and one in memory for tests: each server writes which keys it knows, and reads those of the others."""
+"""Key roster in Redis, and one in memory for tests: each server writes the keys that it knows and reads those of the others."""
 
 from __future__ import annotations
 

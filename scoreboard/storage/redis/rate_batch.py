@@ -17,7 +17,7 @@ from scoreboard.domain.limits import ConcurrencySlot, Limit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import OPEN_ACTIONS, Use
 from scoreboard.storage.redis.protocol import Argument
 
-#: As scripts/rate_limit.lua unpacks them: a limit's policy, quota, window and grain; the units the batch takes from a window;
+#: As scripts/rate_limit.lua unpacks them: a limit's policy, quota, window and grain; the units that the batch takes from one;
 #: a check's number of windows, and whether it needs a slot; the number of a window, and the units that a check takes from it.
 _TERMS: Final = Struct("<BQQQ")
 _WANTED: Final = Struct("<Q")

@@ -1,9 +1,9 @@
 """Rate limiter in Redis: windows and slots that all server processes share, checked in batches.
 
 Each subject has two windows: the shared one in Redis, and one in this process (`MemoryRateLimiter`), which counts what Redis
-admitted here. A hit must fit in both. The window of the process is a lower bound of the shared one, so when it is full Redis is
-not asked. Redis may be away, late or emptied, or its clock may be set forward, which empties its windows at once. The window of
-the process has a monotonic clock and still counts then: one process never admits more than the quota in any window.
+admitted here. A hit must fit in both. When the window of the process is full, so is the shared one, and Redis is not asked. If
+Redis does not answer, or lost its windows (it was emptied, or its clock was set forward), the window of the process still counts,
+by a monotonic clock: one process never admits more than the quota in any window.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class RedisRateLimiter(RateLimiter):
     def _touch(self, uses: Sequence[Use]) -> None:
         """Show Redis the windows of a request that was refused without asking it, each window once a second.
 
-        So the script notices at once that Redis' clock was set back. Else it would notice only when our own window is free
-        again, and a user would wait for a second window.
+        So the script notices at once that Redis' clock was set back; else it would only when our own window is free again, and
+        the user would wait for another window.
         """
         second = self._local.now_ms() // 1000
         if second != self._touched_s:
@@ -110,7 +110,7 @@ class RedisRateLimiter(RateLimiter):
     def _in_both(self, check: LimitCheck, shared: RateVerdict) -> RateVerdict:
         """The verdict of our own windows on a request that Redis admitted: Redis may have lost its counts.
 
-        What Redis counted for the request stays counted there. That is rare, and admits too few rather than too many.
+        Redis keeps what it counted for a request that we refuse. That is rare, and admits too few rather than too many.
         """
         own = self._local.judge(check.uses, check.slot)
         if own.refused is None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from twisted.internet.defer import Deferred, FirstError, TimeoutError, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -20,38 +20,25 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.redis.connection import CHECK_S_MAX, GREETING_S, Address, RedisConnection
 from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, describe
 from scoreboard.storage.redis.info import Condition, read_info
-from scoreboard.storage.redis.protocol import Argument, RedisSubscriptionProtocol
+from scoreboard.storage.redis.protocol import RedisSubscriptionProtocol
 
 #: The probe channel is the channel's name, this, and a random name: an ACL pattern that permits one permits the other.
 _PROBE: Final = ":probe:"
 
 
-class Commands(Protocol):
-    """The part of RedisClient that a subscription needs."""
-
-    @property
-    def up(self) -> bool:
-        """Whether commands can be sent."""
-
-    @property
-    def run_id(self) -> str:
-        """The run of Redis that answers. Raises RedisUnavailable when none does."""
-
-    def call(self, *command: Argument, deadline_ms: int | None = None) -> Deferred[Any]:
-        """The reply to a command."""
-
-
 class RedisSubscription:
     """One channel. ``on_message`` gets every message; ``missed`` is called each time that the subscription comes up.
 
-    It is up only at the run of Redis that answers the commands. When the commands move to another Redis, it follows.
+    It is up only at the run of Redis that answers the commands (``run_id``), and follows them when they move to another one.
+    ``publish`` sends an empty message on a channel over the command connection.
     """
 
     _log = Logger()
 
     def __init__(
         self,
-        commands: Commands,
+        run_id: Callable[[], str],
+        publish: Callable[[str], Deferred[Any]],
         reactor: Any,
         meter: Meter,
         where: Address,
@@ -59,7 +46,7 @@ class RedisSubscription:
         on_message: Callable[[bytes], None],
         missed: Callable[[], None] | None,
     ) -> None:
-        self._commands = commands
+        self._commands_run_id, self._publish = run_id, publish
         self._reactor = reactor
         self._meter = meter
         self._channel = channel
@@ -67,7 +54,7 @@ class RedisSubscription:
         self._on_message = on_message
         self._missed = missed or (lambda: None)
         self._run_id = ""
-        self._stood = False
+        self._was_up = False
         self._unreadable = False
         self._trouble = "not subscribed yet"
         self._down_since_s: float | None = reactor.seconds()
@@ -88,10 +75,10 @@ class RedisSubscription:
         """Whether messages arrive."""
         if self._down_since_s is None:
             return Condition("redis_subscription", True)
-        return Condition("redis_subscription", False, f"Redis' messages are not heard: {self._trouble}")
+        return Condition("redis_subscription", False, f"Redis' messages do not arrive: {self._trouble}")
 
     def follow(self, run_id: str) -> None:
-        """Called when the commands are answered by this run of Redis from now on."""
+        """Called each time that the command connection is made, with the run of Redis that it leads to."""
         if self._down_since_s is not None:
             self._connection.retry_now()
         elif run_id != self._run_id:
@@ -101,7 +88,7 @@ class RedisSubscription:
         return RedisSubscriptionProtocol(self._reactor, self._message_received, self._probe_channel.encode())
 
     async def _on_connect(self, connection: RedisSubscriptionProtocol) -> None:
-        run_id = self._commands.run_id
+        run_id = self._commands_run_id()
         if read_info(await connection.ask(("INFO",), GREETING_S)).run_id != run_id:
             raise RedisUnavailable("ELSEWHERE", "another Redis answers than the one that takes the commands")
         for channel in (self._channel, self._probe_channel):
@@ -111,35 +98,27 @@ class RedisSubscription:
         for_s = self._reactor.seconds() - (self._down_since_s or 0.0)
         self._down_since_s = None
         self._meter.gauge("redis_subscription_up", 1)
-        if self._stood:
+        if self._was_up:
             self._meter.count("redis_subscription_restarts_total")
-            self._log.info("Redis' messages are heard again after {for_s:.1f} s", for_s=for_s)
-        self._stood = True
+            self._log.info("Redis' messages arrive again after {for_s:.1f} s", for_s=for_s)
+        self._was_up = True
         self._trouble = ""
         self._missed()
 
     async def _check(self, connection: RedisSubscriptionProtocol) -> None:
         """Ping and probe at the same time. A probe that could not be published is not counted."""
-        pong = connection.ask(("PING",), CHECK_S_MAX).addCallbacks(_yes, _answered)
-        try:
-            ponged, published, probed = await gatherResults([pong, self._publish(), self._probed(connection)], consumeErrors=True)
-        except FirstError as first:  # cancelled
-            first.subFailure.raiseException()
-            raise
-        if not ponged:
+        ping = connection.ask(("PING",), CHECK_S_MAX)
+        publish = self._publish(self._probe_channel)
+        probe = connection.probed().addTimeout(CHECK_S_MAX, self._reactor)
+        results = await DeferredList([ping, publish, probe], consumeErrors=True)
+        for _, result in results:
+            if isinstance(result, Failure):
+                result.trap(StoreUnavailable, TimeoutError)  # raises any other error, such as that of a cancellation
+        (_, pong), (published, _), (probed, _) = results
+        if isinstance(pong, Failure) and getattr(pong.value, "kind", "") in UNANSWERED:  # an error (MISCONF) is an answer
             raise RedisUnavailable("SILENT", "the subscribed connection did not answer in time")
         if published and not probed:
             raise RedisUnavailable("SILENT", "what was published did not come back in time")
-
-    def _publish(self) -> Deferred[bool]:
-        if not self._commands.up:
-            return succeed(False)
-        sent = self._commands.call("PUBLISH", self._probe_channel, "", deadline_ms=int(CHECK_S_MAX * 1000))
-        return sent.addCallbacks(_yes, _no, errbackArgs=(StoreUnavailable,))
-
-    def _probed(self, connection: RedisSubscriptionProtocol) -> Deferred[bool]:
-        probed = connection.probed().addTimeout(CHECK_S_MAX, self._reactor)
-        return probed.addCallbacks(_yes, _no, errbackArgs=(TimeoutError,))
 
     def _message_received(self, message: bytes) -> None:
         try:
@@ -160,20 +139,4 @@ class RedisSubscription:
             return
         self._trouble = said
         if kind != "AWAY":  # for AWAY the client logs why commands cannot be sent
-            self._log.warn("Redis' messages are not heard: {trouble}", trouble=said)
-
-
-def _yes(_: object) -> bool:
-    return True
-
-
-def _no(failure: Failure, expected: type[Exception]) -> bool:
-    failure.trap(expected)
-    return False
-
-
-def _answered(failure: Failure) -> bool:
-    """Whether Redis answered, even if with an error (such as MISCONF to a PING)."""
-    failure.trap(RedisUnavailable)
-    trouble = failure.value
-    return isinstance(trouble, RedisUnavailable) and trouble.kind not in UNANSWERED
+            self._log.warn("Redis' messages do not arrive: {trouble}", trouble=said)

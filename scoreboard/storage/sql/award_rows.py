@@ -1,4 +1,4 @@
-"""Rows of the award path: what a batch of awards, or a reset, writes into the ledger's tables.
+"""Rows of the ledger's tables: what a batch of awards, or a reset, writes, and standings from what is read.
 
 The SQL stores send these rows as JSON; the ledger in memory keeps them as they are.
 """
@@ -37,26 +37,24 @@ class AccountRow(Value, frozen=True, kw_only=True):
 
 def entries_of(awards: Iterable[Award]) -> list[Entry]:
     """The ledger entries of awards, in their order."""
-    rows = []
-    for given in awards:
-        claim = given.claim
-        rows.append(
-            Entry(
-                transaction_id=claim.transaction_id,
-                user_id=given.user_id,
-                action_id=claim.grant.action_id,
-                action_type=claim.grant.action_type,
-                score_before=given.score_before,
-                score_after=given.score_after,
-                score_awarded=given.points,
-                at_ms=claim.at_ms,
-                ip_address=sanitize_text(claim.client.address),
-                user_agent=sanitize_text(claim.client.agent),
-                validated=True,
-                metadata=metadata_json(claim.metadata).decode(),
-            )
+    return [
+        Entry(
+            transaction_id=claim.transaction_id,
+            user_id=given.user_id,
+            action_id=claim.grant.action_id,
+            action_type=claim.grant.action_type,
+            score_before=given.score_before,
+            score_after=given.score_after,
+            score_awarded=given.points,
+            at_ms=claim.at_ms,
+            ip_address=sanitize_text(claim.client.address),
+            user_agent=sanitize_text(claim.client.agent),
+            validated=True,
+            metadata=metadata_json(claim.metadata).decode(),
         )
-    return rows
+        for given in awards
+        for claim in (given.claim,)
+    ]
 
 
 def totals_of(awards: Iterable[Award]) -> list[AccountRow]:
@@ -98,17 +96,24 @@ def reset_parameters(order: ResetOrder) -> dict[str, Any]:
 
 def reset_standings(rows: Iterable[tuple[str, str, str | None, int]], order: ResetOrder) -> list[Standing]:
     """The standings after a reset, by user id, from rows of (user id, username, avatar, version)."""
+    return read_standings(
+        (user_id, username, avatar, 0, version, None, order.at_ms) for user_id, username, avatar, version in sorted(rows)
+    )
+
+
+def read_standings(rows: Iterable[Any]) -> list[Standing]:
+    """Standings from rows of (user id, username, avatar, points, version, reached at, updated at), times in milliseconds."""
     return [
         Standing(
             user_id=user_id,
             username=username,
             avatar=avatar,
-            points=0,
+            points=points,
             version=version,
-            reached_at_ms=None,
-            updated_at_ms=order.at_ms,
+            reached_at_ms=reached_at_ms,
+            updated_at_ms=updated_at_ms,
         )
-        for user_id, username, avatar, version in sorted(rows)
+        for user_id, username, avatar, points, version, reached_at_ms, updated_at_ms in rows
     ]
 
 
@@ -146,10 +151,7 @@ def json_rows(rows: Iterable[bytes]) -> bytes:
 
 
 def sanitize_text(text: str) -> str:
-    """The text with U+FFFD for each NUL and "?" for each lone surrogate.
-
-    PostgreSQL stores no NUL, and UTF-8 has no lone surrogate: either would fail the whole batch.
-    """
+    """The text with U+FFFD for each NUL (PostgreSQL has none) and "?" for each lone surrogate (UTF-8): they fail a batch."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,9 +1,9 @@
 """Change feed of the ledger: the order of its commits, the totals that changed after a position, and all totals page by page.
 
-A position says which commits came before it. In PostgreSQL it is a snapshot (`pg_current_snapshot`): an entry carries the number
-of the transaction that wrote it. The entries after a position are those that the snapshot did not see, because their transaction
-began later or was still open. This needs no lock and no clock, and neither a long dump nor an open transaction delays it. SQLite
-has one writer at a time, so its row numbers are in the order of commits. See docs/decisions/0008.
+A position says which commits came before it. In PostgreSQL it is a snapshot (`pg_current_snapshot`), and an entry has the number
+of the transaction that wrote it. The entries after a position are those of transactions that began later or were still open. This
+needs no lock and no clock, and neither a long dump nor an open transaction delays it. SQLite has one writer at a time, so its row
+numbers are in the order of commits. See docs/decisions/0008.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.ledger_state import ChangedPage, LedgerState
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.standings import POINTS_MAX, Standing
-from scoreboard.storage.sql.queries import standings_of
+from scoreboard.storage.sql.award import CLOCK_MS
+from scoreboard.storage.sql.award_rows import read_standings
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import boards, ledger
 
@@ -70,14 +71,10 @@ _CHANGED: Final = """
 
 
 class CommitOrder(SqlSession):
-    """The blocking half of boundaries.Ledger that follows commits: methods of the same names, with the same promises.
+    """The blocking half of boundaries.Ledger that follows commits. The class variables are a dialect's SQL."""
 
-    The class variables are a dialect's SQL.
-    """
-
-    #: The time now: as a column keeps it, and in milliseconds since 1970.
+    #: The time now as a column keeps it.
     _NOW: ClassVar[str]
-    _NOW_MS: ClassVar[str]
     #: The parameter ``at_ms`` as a column keeps it.
     _AT: ClassVar[str]
     #: Asks where this copy of the ledger is.
@@ -90,7 +87,7 @@ class CommitOrder(SqlSession):
         asked = select(boards.c.epoch, boards.c.drawn_on, boards.c.followed_at).where(boards.c.board_id == board.board_id)
         with self.reading() as connection:
             epoch, epoch_run, followed_at = connection.execute(asked).one_or_none() or (0, None, None)
-            now_ms = connection.scalars(text(f"SELECT {self._NOW_MS}")).one()
+            now_ms = connection.scalars(text(f"SELECT {CLOCK_MS[connection.dialect.name]}")).one()
             return LedgerState(
                 ledger_id=connection.scalars(select(ledger.c.ledger_id)).one(),
                 instance=connection.scalars(text(self._INSTANCE)).one(),
@@ -118,8 +115,7 @@ class CommitOrder(SqlSession):
         above_all = {"points": POINTS_MAX + 1, "at_ms": 0, "user_id": ""}
         below = above_all if after is None else {"points": after.points, "at_ms": after.reached_at_ms, "user_id": after.user_id}
         asked = text(_RANKED.format(aggregate=self._AGGREGATE, columns=_COLUMNS, at=self._AT))
-        with self.reading() as connection:
-            return _standings(connection.scalar(asked, {**below, "limit": limit}))
+        return self._standings(asked, {**below, "limit": limit})
 
     @abstractmethod
     def position(self) -> str:
@@ -131,8 +127,11 @@ class CommitOrder(SqlSession):
 
     def _accounts_page(self, which: str, after_user_id: str, limit: int) -> list[Standing]:
         after = {"shard": ledger_shard(after_user_id) if after_user_id else -1, "user_id": after_user_id, "limit": limit}
-        with self.reading() as connection:
-            return _standings(connection.scalar(text(_ACCOUNTS.format(aggregate=self._AGGREGATE, which=which)), after))
+        return self._standings(text(_ACCOUNTS.format(aggregate=self._AGGREGATE, which=which)), after)
+
+    def _standings(self, asked: TextClause, parameters: dict[str, Any]) -> list[Standing]:
+        ((found,),) = self.rows(asked, parameters)
+        return _decoded(found)
 
 
 class PostgresCommitOrder(CommitOrder):
@@ -142,7 +141,6 @@ class PostgresCommitOrder(CommitOrder):
     """
 
     _NOW = "clock_timestamp()"
-    _NOW_MS = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
     _AT = "CAST(to_timestamp(:at_ms / 1000.0) AS timestamptz(3))"
     _INSTANCE = "SELECT system_identifier || ':' || oid FROM pg_control_system(), pg_database WHERE datname = current_database()"
     _AGGREGATE = f"json_agg({_ROW_POSTGRES})::text"
@@ -189,14 +187,13 @@ class PostgresCommitOrder(CommitOrder):
             count, last, rows = connection.execute(changed, asked).one()
         if count < limit:
             last = '["later","0",-1,""]' if phase == "open" else ""
-        return ChangedPage(standings=_standings(rows), after=last)
+        return ChangedPage(standings=_decoded(rows), after=last)
 
 
 class SqliteCommitOrder(CommitOrder):
     """Positions are the number of the newest entry. Entries are never removed, so a vacuum does not renumber them."""
 
-    _NOW = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-    _NOW_MS = _NOW
+    _NOW = CLOCK_MS["sqlite"]
     _AT = ":at_ms"
     _INSTANCE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
     _AGGREGATE = f"json_group_array({_ROW_SQLITE})"
@@ -204,8 +201,7 @@ class SqliteCommitOrder(CommitOrder):
 
     @override
     def position(self) -> str:
-        with self.reading() as connection:
-            return str(connection.scalar(text("SELECT coalesce(max(position), 0) FROM score_transactions")))
+        return str(self.rows(text("SELECT coalesce(max(position), 0) FROM score_transactions"))[0][0])
 
     @override
     def changed_since(self, position: str, after: str, limit: int) -> ChangedPage:
@@ -216,9 +212,8 @@ class SqliteCommitOrder(CommitOrder):
             raise LedgerWentBack(f"its newest entry is {newest}; the board has seen {position}")
         asked = {"since": int(after or position), "limit": limit}
         changed = _changed("score_transactions", "position > :since", "position", self._AGGREGATE, self._LOOKUP)
-        with self.reading() as connection:
-            count, last, rows = connection.execute(changed, asked).one()
-        return ChangedPage(standings=_standings(rows), after=str(last) if count == limit else "")
+        ((count, last, rows),) = self.rows(changed, asked)
+        return ChangedPage(standings=_decoded(rows), after=str(last) if count == limit else "")
 
 
 def _require_past(timeline: str, later: int, now: str) -> None:
@@ -245,5 +240,5 @@ def _snapshot(connection: Connection) -> str:
 _decode_after = msgspec.json.Decoder(tuple[str, str, int, str]).decode
 
 
-def _standings(rows: Any) -> list[Standing]:
-    return standings_of(_decode_rows(rows or "[]"))
+def _decoded(rows: Any) -> list[Standing]:
+    return read_standings(_decode_rows(rows or "[]"))

@@ -1,8 +1,4 @@
-"""Interruptible database session: one thread uses it, and another thread may end the call that runs.
-
-Every blocking object of the SQL stores builds on this class, so the rules of an interruption are written once: it ends the call
-that runs and no later one, and a call that was interrupted does not commit.
-"""
+"""Interruptible database session: another thread may end the call that runs. Such a call does not commit."""
 
 from __future__ import annotations
 

@@ -46,51 +46,41 @@ class PlayerQueries(SqlSession):
             .where(*of_player(_UNLOCKED, user_id))
             .order_by(_UNLOCKED.unlocked_at, _UNLOCKED.milestone)
         )
-        with self.reading() as connection:
-            return [
-                Achievement(milestone=milestone, action_id=action_id, at_ms=at_ms)
-                for milestone, action_id, at_ms in connection.execute(asked)
-            ]
+        return [
+            Achievement(milestone=milestone, action_id=action_id, at_ms=at_ms) for milestone, action_id, at_ms in self.rows(asked)
+        ]
 
     def settings(self, user_id: str) -> PlayerSettings:
         """The player's settings, or the defaults."""
-        with self.reading() as connection:
-            spectators = connection.scalar(select(_SETTINGS.spectators).where(*of_player(_SETTINGS, user_id)))
-        return PlayerSettings() if spectators is None else PlayerSettings(spectators=spectators)
+        found = self.rows(select(_SETTINGS.spectators).where(*of_player(_SETTINGS, user_id)))
+        return PlayerSettings(spectators=found[0].spectators) if found else PlayerSettings()
 
     def suspensions(self, user_id: str, limit: int) -> list[SuspensionOrder]:
         """The newest orders about a player, newest first."""
         asked = select(suspensions).where(*of_player(_ORDER, user_id)).order_by(_ORDER.revision.desc()).limit(limit)
-        with self.reading() as connection:
-            return [
-                SuspensionOrder(
-                    suspension_id=row.suspension_id,
-                    user_id=row.user_id,
-                    suspended=row.suspended,
-                    operator=row.operator,
-                    reason=row.reason,
-                    at_ms=row.at,
-                )
-                for row in connection.execute(asked)
-            ]
+        return [
+            SuspensionOrder(
+                suspension_id=row.suspension_id,
+                user_id=row.user_id,
+                suspended=row.suspended,
+                operator=row.operator,
+                reason=row.reason,
+                at_ms=row.at,
+            )
+            for row in self.rows(asked)
+        ]
 
     def suspended(self, after_user_id: str, limit: int) -> list[str]:
         """A page of the suspended players, by shard and user id."""
-        asked = (
-            select(_ORDER.user_id)
-            .where(beyond_player(_ORDER, after_user_id), _ORDER.suspended, _IS_NEWEST)
-            .order_by(_ORDER.ledger_shard, _ORDER.user_id)
-            .limit(limit)
-        )
-        with self.reading() as connection:
-            return list(connection.scalars(asked))
+        suspended = select(_ORDER.user_id).where(beyond_player(_ORDER, after_user_id), _ORDER.suspended, _IS_NEWEST)
+        asked = suspended.order_by(_ORDER.ledger_shard, _ORDER.user_id).limit(limit)
+        return [user_id for (user_id,) in self.rows(asked)]
 
     def private(self, after_user_id: str, limit: int) -> list[str]:
         """A page of the players who forbid spectators, by shard and user id."""
         private = select(_SETTINGS.user_id).where(beyond_player(_SETTINGS, after_user_id), ~_SETTINGS.spectators)
         asked = private.order_by(_SETTINGS.ledger_shard, _SETTINGS.user_id).limit(limit)
-        with self.reading() as connection:
-            return list(connection.scalars(asked))
+        return [user_id for (user_id,) in self.rows(asked)]
 
     def revision(self) -> int:
         """The number of the newest change."""
@@ -104,11 +94,10 @@ class PlayerQueries(SqlSession):
         )
         suspension_changes = select(_ORDER.revision, _ORDER.user_id, _ORDER.suspended, _NULL)
         both = union_all(settings_changes.where(_SETTINGS.revision > after), suspension_changes.where(_ORDER.revision > after))
-        with self.reading() as connection:
-            return [
-                PlayerChange(revision=number, user_id=user_id, suspended=suspended, spectators=spectators)
-                for number, user_id, suspended, spectators in connection.execute(both.order_by("number").limit(limit))
-            ]
+        return [
+            PlayerChange(revision=number, user_id=user_id, suspended=suspended, spectators=spectators)
+            for number, user_id, suspended, spectators in self.rows(both.order_by("number").limit(limit))
+        ]
 
 
 class PlayerWriter(SqlSession):
@@ -171,14 +160,8 @@ def _lock_account(connection: Connection, user_id: str, at_ms: int) -> None:
     connection.exec_driver_sql(
         f"SET LOCAL lock_timeout = {ACCOUNT_LOCK_MS_MAX}; SET LOCAL statement_timeout = {ACCOUNT_LOCK_MS_MAX}"
     )
-    account = {
-        "ledger_shard": ledger_shard(user_id),
-        "user_id": user_id,
-        "username": user_id,
-        "score": 0,
-        "version": 0,
-        "total_actions": 0,
-    }
-    opened = postgresql.insert(user_scores).values(**account, last_updated=at_ms, created_at=at_ms)
+    player = {"ledger_shard": ledger_shard(user_id), "user_id": user_id, "username": user_id}
+    nothing = {"score": 0, "version": 0, "total_actions": 0, "last_updated": at_ms, "created_at": at_ms}
+    opened = postgresql.insert(user_scores).values(**player, **nothing)
     connection.execute(opened.on_conflict_do_nothing(index_elements=["ledger_shard", "user_id"]))
     connection.execute(select(user_scores.c.user_id).where(*of_player(user_scores.c, user_id)).with_for_update(key_share=True))

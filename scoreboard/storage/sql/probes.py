@@ -1,8 +1,8 @@
 """Readiness probe of the SQL stores: a small commit that fails where an award would fail.
 
 An update in place needs no room, so it does not notice a full disk. A probe needs as much room as an award: in SQLite it appends
-to the log, where awards go first; in PostgreSQL it writes a temporary file beside the tables and a record into the log that must
-reach the disk. A probe changes no row that another transaction locks, and leaves nothing that grows.
+to the log; in PostgreSQL it writes a temporary file beside the tables, and a record into the log that must reach the disk. It
+changes no row that another transaction locks, and leaves nothing that grows.
 """
 
 from __future__ import annotations

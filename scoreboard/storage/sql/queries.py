@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import ColumnElement, Text, cast, false, func, literal, select, tuple_
 
@@ -11,6 +11,8 @@ from scoreboard.domain.actions import ACTION_ID
 from scoreboard.domain.entries import Entry, EntryFilter, Finding
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.standings import Standing
+from scoreboard.storage.sql.award import CLOCK_MS
+from scoreboard.storage.sql.award_rows import read_standings
 from scoreboard.storage.sql.session import SqlSession
 from scoreboard.storage.sql.tables import TimestampMs, Uuid, beyond_player, of_player, score_transactions, user_scores
 
@@ -25,11 +27,6 @@ _ENTRIES: Final = select(
     *(column for column in _ENTRY if all(column is not other for other in _NOT_READ)),
     cast(_ENTRY.metadata, Text).label("metadata"),
 )
-#: SQLite's day 2440587.5 is 1970-01-01.
-_CLOCK_MS: Final = {
-    "sqlite": "SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)",
-    "postgresql": "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint",
-}
 _ON_BOARD: Final = _USER.reached_at.is_not(None)
 
 
@@ -39,33 +36,28 @@ class LedgerQueries(SqlSession):
     def top(self, offset: int, limit: int) -> list[Standing]:
         """A page of the board, best first. Equal points rank by time, then by user id descending, as in a Redis sorted set."""
         best = _STANDINGS.where(_ON_BOARD).order_by(_USER.score.desc(), _USER.reached_at, _USER.user_id.desc())
-        with self.reading() as connection:
-            return standings_of(connection.execute(best.offset(offset).limit(limit)))
+        return read_standings(self.rows(best.offset(offset).limit(limit)))
 
     def ranked_count(self) -> int:
         """How many players are on the board."""
-        with self.reading() as connection:
-            return connection.scalar(select(func.count()).select_from(user_scores).where(_ON_BOARD)) or 0
+        return int(self.rows(select(func.count()).select_from(user_scores).where(_ON_BOARD))[0][0])
 
     def accounts_of(self, user_ids: Sequence[str]) -> list[Standing]:
         """The standings of these players, in their order, without unknown ones."""
         keys = [(ledger_shard(user_id), user_id) for user_id in user_ids]
-        with self.reading() as connection:
-            found = standings_of(connection.execute(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys))))
-        by_user = {one.user_id: one for one in found}
+        found = self.rows(_STANDINGS.where(tuple_(_USER.ledger_shard, _USER.user_id).in_(keys)))
+        by_user = {one.user_id: one for one in read_standings(found)}
         return [by_user[user_id] for user_id in user_ids if user_id in by_user]
 
     def account(self, user_id: str) -> Standing | None:
         """One player's standing; None for an unknown player."""
-        asked = _STANDINGS.where(*of_player(_USER, user_id))
-        with self.reading() as connection:
-            found = standings_of(connection.execute(asked))
+        found = read_standings(self.rows(_STANDINGS.where(*of_player(_USER, user_id))))
         return found[0] if found else None
 
     def clock_ms(self) -> int:
         """The database's time, in milliseconds since 1970."""
         with self.reading() as connection:
-            return int(connection.exec_driver_sql(_CLOCK_MS[connection.dialect.name]).scalar_one())
+            return int(connection.exec_driver_sql(f"SELECT {CLOCK_MS[connection.dialect.name]}").scalar_one())
 
     def entries(self, where: EntryFilter, after: tuple[int, str] | None, limit: int, newest_first: bool) -> list[Entry]:
         """A page of entries by (time, transaction id), ascending or newest first."""
@@ -75,17 +67,12 @@ class LedgerQueries(SqlSession):
         if after is not None:
             here, beyond = tuple_(*order), tuple_(literal(after[0], TimestampMs), literal(after[1], Uuid))
             asked = asked.where(here < beyond if newest_first else here > beyond)
-        with self.reading() as connection:
-            return [
-                Entry(**{"at_ms" if name == "timestamp" else name: value for name, value in row.items()})
-                for row in connection.execute(asked).mappings()
-            ]
+        rows = [row._asdict() for row in self.rows(asked)]
+        return [Entry(**{"at_ms" if name == "timestamp" else name: value for name, value in row.items()}) for row in rows]
 
     def count_entries(self, where: EntryFilter) -> int:
         """How many entries the filter finds."""
-        asked = select(func.count()).select_from(score_transactions).where(*_conditions(where))
-        with self.reading() as connection:
-            return connection.scalar(asked) or 0
+        return int(self.rows(select(func.count()).select_from(score_transactions).where(*_conditions(where)))[0][0])
 
     def verify(self, after_user_id: str, limit: int) -> tuple[str | None, list[Finding]]:
         """Compare the totals of a page of players with their entries: (the last user id, None at the end; the differences)."""
@@ -105,8 +92,7 @@ class LedgerQueries(SqlSession):
             .group_by(*page.c)
             .order_by(page.c.ledger_shard, page.c.user_id)
         )
-        with self.reading() as connection:
-            rows = connection.execute(asked).all()
+        rows = self.rows(asked)
         findings = [
             Finding(
                 user_id=user_id,
@@ -118,22 +104,6 @@ class LedgerQueries(SqlSession):
             if (score, version) != (total, entries)
         ]
         return (rows[-1].user_id if len(rows) == limit else None), findings
-
-
-def standings_of(rows: Iterable[Any]) -> list[Standing]:
-    """Standings from rows of (user id, username, avatar, points, version, reached at, updated at), times in milliseconds."""
-    return [
-        Standing(
-            user_id=user_id,
-            username=username,
-            avatar=avatar,
-            points=score,
-            version=version,
-            reached_at_ms=reached_at,
-            updated_at_ms=last_updated,
-        )
-        for user_id, username, avatar, score, version, reached_at, last_updated in rows
-    ]
 
 
 def _conditions(where: EntryFilter) -> list[ColumnElement[bool]]:

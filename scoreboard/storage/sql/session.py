@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, Executable, event
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import override
 
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.interruptible import Interruptible
-
-
-def _no_check() -> None:
-    """Check nothing."""
 
 
 class SqlSession(Interruptible):
@@ -25,7 +21,7 @@ class SqlSession(Interruptible):
     of the connection and raises StoreUnavailable where it must not be used.
     """
 
-    def __init__(self, engine: Engine, interrupt_driver: Callable[[Any], None], check: Callable[[], None] = _no_check) -> None:
+    def __init__(self, engine: Engine, interrupt_driver: Callable[[Any], None], check: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
         self._interrupt_driver = interrupt_driver
         self._check = check
@@ -60,6 +56,11 @@ class SqlSession(Interruptible):
                 connection.exec_driver_sql(f"BEGIN READ ONLY; {settings}")
                 yield connection
                 connection.commit()
+
+    def rows(self, asked: Executable, parameters: Mapping[str, Any] | None = None) -> Sequence[Any]:
+        """All rows of a query. Raises StoreUnavailable."""
+        with self.reading() as connection:
+            return connection.execute(asked, parameters).all()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Connection]:

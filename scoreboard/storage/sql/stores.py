@@ -55,9 +55,9 @@ class PlayerSessions:
 
 
 def store_opener(url: str, failpoint: Failpoint = no_failpoint) -> Callable[[], SqlStore]:
-    """A function that makes a store behind ``sqlite:///path`` or ``postgresql://…`` at each call. It connects at its first use.
+    """A function that makes a store for this URL, which connects at its first use. The stores of a SQLite file share one watch.
 
-    Raises LedgerUnusable for any other URL. The stores of a SQLite file share one watch over it.
+    Raises LedgerUnusable if the URL is not like ``sqlite:///path`` or ``postgresql://…``.
     """
     database = parse(url)
     if isinstance(database, Path):

@@ -1,9 +1,8 @@
 """Executor of one thread with a circuit breaker: blocking calls in order, each answered by its deadline, whatever the store does.
 
-A call whose deadline passes while it runs is interrupted, and its thread is replaced: it may hang in something that cannot be
-interrupted. When the store is *silent* (a call waited in vain), the circuit opens: calls that wait and new calls are refused at
-once, and every half second another thread probes the store. The first answer to a probe closes the circuit, and the thread that
-got it serves the calls from then on.
+A call that runs at its deadline is interrupted, and its thread is replaced: it may hang in something that cannot be interrupted.
+When the store is *silent* (a call got no answer), the circuit opens: calls that wait and new calls are refused at once, and every
+half second another thread probes the store. The first answer to a probe closes the circuit; the thread that got it serves on.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from scoreboard.storage.sql.thread_worker import B, Call, StoreSilent, Worker
 
 T = TypeVar("T")
 
-#: A call that had run for so long at its deadline shows that the store is silent. One that had run for less began too late.
+#: A call that ran at least so long until its deadline shows that the store is silent. One that ran less began too late.
 SILENT_S_MIN: Final = 1.0
 PROBE_EVERY_S: Final = 0.5
 PROBE_S_MAX: Final = 2.5

@@ -7,7 +7,7 @@ It uses psycopg's libpq wrapper and not its cursors: that takes less than half o
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import psycopg
@@ -29,21 +29,22 @@ class StatementFailed(Exception):
 
 
 def make_trip(
-    pgconn: pq.abc.PGconn, send: Callable[[pq.abc.PGconn], None], results_due: int, silence_ms_max: int = SILENCE_MS_MAX
+    pgconn: pq.abc.PGconn, sends: Sequence[Callable[[], None]], silence_ms_max: int = SILENCE_MS_MAX
 ) -> list[pq.abc.PGresult]:
-    """Send the statements; the ``results_due`` results. All results are read before the first StatementFailed is raised.
+    """Send a statement with each of ``sends``; their results. All are read before the first StatementFailed is raised.
 
     Raises StoreSilent after ``silence_ms_max`` without an answer, and psycopg.Error if the connection fails.
     """
     pgconn.enter_pipeline_mode()
-    send(pgconn)
+    for send in sends:
+        send()
     pgconn.pipeline_sync()
     poller = select.poll()
     poller.register(pgconn.socket, select.POLLIN | select.POLLOUT)
     while pgconn.flush():  # a large batch and a full socket
         _wait(pgconn, poller, silence_ms_max)
     poller.modify(pgconn.socket, select.POLLIN)
-    results = [_result(pgconn, poller, silence_ms_max) for _ in range(results_due)]
+    results = [_result(pgconn, poller, silence_ms_max) for _ in sends]
     synced = _result(pgconn, poller, silence_ms_max)  # it holds the error of a commit that failed
     pgconn.exit_pipeline_mode()
     for result in (*results, synced):

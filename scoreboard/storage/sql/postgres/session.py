@@ -1,9 +1,8 @@
 """PostgreSQL session: opened with our settings and deadlines, and interruptible by another thread.
 
-Every step has a deadline. The settings are sent in the startup packet, so an open session has them without a further statement. A
-connection pooler in between (PgBouncer in transaction mode) gives each transaction another session: settings and prepared
-statements do not last there. A pooler shows itself by the process id, which differs between the login and the session that
-answers; then each transaction makes its own settings (``local_settings``) and nothing is prepared.
+Every step has a deadline. The settings are sent in the startup packet. A connection pooler in between (PgBouncer in transaction
+mode) gives each transaction another session, so settings and prepared statements do not last. We notice it by the process id,
+which differs between login and session. Then each transaction makes its own settings (``local_settings``), nothing is prepared.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from threading import Lock
 from typing import Any, Final
 
@@ -153,10 +153,9 @@ def _opened(conninfo: str, options: str) -> PostgresSession:
 
 def _greet(session: PostgresSession, settings: Mapping[str, str]) -> None:
     """Ask once, with a deadline, whether a pooler stands in between and whether the session has its settings."""
-    (greeting,) = make_trip(
-        session.pgconn, lambda pgconn: pgconn.send_query_params(_GREETING, None), 1, 1_000 * CONNECT_SECONDS_MAX
-    )
-    ours = int(greeting.get_value(0, 0) or b"0") == session.pgconn.backend_pid and greeting.get_value(0, 1) == b"t"
+    pgconn = session.pgconn
+    (greeting,) = make_trip(pgconn, [partial(pgconn.send_query_params, _GREETING, None)], 1_000 * CONNECT_SECONDS_MAX)
+    ours = int(greeting.get_value(0, 0) or b"0") == pgconn.backend_pid and greeting.get_value(0, 1) == b"t"
     if not ours:
         configs = [f"set_config('{name}', '{value}', true)" for name, value in settings.items()]
         session.local_settings = f"SELECT {', '.join([*configs, _KEEP_COMMITS.format(local='true')])}"

@@ -13,7 +13,8 @@ from typing import Final
 from scoreboard.domain.entries import RESET
 from scoreboard.domain.judgement import DAY_MS
 from scoreboard.domain.players import SCORE_MILESTONE
-from scoreboard.storage.sql.award import Statements, next_epoch_statement
+from scoreboard.storage.sql import award
+from scoreboard.storage.sql.award import CLOCK_MS, Statements
 
 LOCK_MS_MAX: Final = 1_500
 #: An award waits only for a row that another transaction inserts; after this time it sets the row's player aside.
@@ -26,6 +27,11 @@ _PLAYERS: Final = "json_to_recordset($1) AS asked (ledger_shard smallint, user_i
 _TOTALS: Final = (
     "json_to_recordset($1) AS r (ledger_shard smallint, user_id text, username text, avatar text, score bigint, version bigint,"
     " total_actions bigint, at_ms bigint, created_at_ms bigint)"
+)
+#: The columns of an entry, for awards and for resets: each SELECT gives its values in this order.
+_ENTRY: Final = (
+    "ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after, score_awarded, timestamp,"
+    " ip_address, user_agent, validated, metadata"
 )
 STATEMENTS: Final[Statements] = {
     # Each statement must see what was committed while the one before it waited for a lock, whatever the database's default is.
@@ -99,8 +105,7 @@ STATEMENTS: Final[Statements] = {
         WHERE u.ledger_shard = r.ledger_shard AND u.user_id = r.user_id
     """,
     "append": f"""
-        INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
-            score_awarded, timestamp, ip_address, user_agent, validated, metadata)
+        INSERT INTO score_transactions ({_ENTRY})
         SELECT ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
             score_awarded, to_timestamp(at_ms / 1000::float8), ip_address, user_agent, validated, metadata::json
         FROM {_PLAYERS}, action_id uuid, transaction_id uuid, action_type text,
@@ -137,8 +142,7 @@ _RESET: Final = """
         SELECT ledger_shard, user_id, score, to_timestamp(%(at_ms)s / 1000::float8) AS at FROM user_scores
         WHERE {which} ORDER BY ledger_shard, user_id FOR NO KEY UPDATE SKIP LOCKED
     ), entered AS (
-        INSERT INTO score_transactions (ledger_shard, user_id, action_id, transaction_id, action_type, score_before, score_after,
-            score_awarded, timestamp, ip_address, user_agent, validated, metadata)
+        INSERT INTO score_transactions ({entry})
         SELECT ledger_shard, user_id, gen_random_uuid(), gen_random_uuid(), '{reset}', score, 0, -score, at, '', '', true,
             %(metadata)s::json
         FROM gone
@@ -148,12 +152,12 @@ _RESET: Final = """
     FROM gone WHERE u.ledger_shard = gone.ledger_shard AND u.user_id = gone.user_id
     RETURNING u.user_id, u.username, u.avatar, u.version
 """
-RESET_ALL, RESET_NAMED = (_RESET.format(which=which, reset=RESET) for which in (_ALL, _NAMED))
+RESET_ALL, RESET_NAMED = (_RESET.format(which=which, reset=RESET, entry=_ENTRY) for which in (_ALL, _NAMED))
 #: After a reset, in its transaction: the players whose rows were locked, and those who came on the board while it ran.
 ALL_ON_BOARD, NAMED_ON_BOARD = (f"SELECT user_id FROM user_scores WHERE {which}" for which in (_ALL, _NAMED))
 
-NEXT_EPOCH: Final = next_epoch_statement(
-    clock_ms="(extract(epoch FROM clock_timestamp()) * 1000)::bigint",
+NEXT_EPOCH: Final = award.NEXT_EPOCH.format(
+    clock_ms=CLOCK_MS["postgresql"],
     greatest="greatest",
     board_id="$1::json ->> 'board_id'",
     run="$1::json ->> 'run'",

@@ -7,8 +7,8 @@ to lock; the unique indexes decide about them: the second transaction fails as a
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import psycopg
@@ -24,17 +24,9 @@ from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import AwardWriter, Step, award, epoch_parameter
 from scoreboard.storage.sql.award_rows import reset_parameters, reset_standings
 from scoreboard.storage.sql.interruptible import ClosingOnError
+from scoreboard.storage.sql.postgres import statements as sql
 from scoreboard.storage.sql.postgres.pipeline import StatementFailed, make_trip
 from scoreboard.storage.sql.postgres.session import STATEMENT_MS_MAX, WRITER_SETTINGS, PostgresSession, connect
-from scoreboard.storage.sql.postgres.statements import (
-    ALL_ON_BOARD,
-    LOCK_MS_MAX,
-    NAMED_ON_BOARD,
-    NEXT_EPOCH,
-    RESET_ALL,
-    RESET_NAMED,
-    STATEMENTS,
-)
 
 RESET_MS_MAX: Final = 60_000
 ATTEMPTS_MAX: Final = 5
@@ -57,7 +49,7 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
         with self._closing_on_error():
             # One session for both trips: on another one the second trip would not have the locks of the first.
             session = self._opened()
-            ask = functools.partial(self._ask, session)
+            ask = partial(self._ask, session)
             only_known = False
             for _ in range(ATTEMPTS_MAX):
                 try:
@@ -74,13 +66,15 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
     @override
     def reset(self, order: ResetOrder) -> ResetResult:
         named = reset_parameters(order)
-        reset, on_board = (RESET_ALL, ALL_ON_BOARD) if order.user_ids is None else (RESET_NAMED, NAMED_ON_BOARD)
+        reset, on_board = (sql.RESET_ALL, sql.ALL_ON_BOARD) if order.user_ids is None else (sql.RESET_NAMED, sql.NAMED_ON_BOARD)
         with self._closing_on_error():
             session = self._opened()
             with session.transaction():
                 if session.local_settings is not None:
                     session.execute(session.local_settings.encode())
-                session.execute(f"SET LOCAL statement_timeout = {RESET_MS_MAX}; SET LOCAL lock_timeout = {LOCK_MS_MAX}".encode())
+                session.execute(
+                    f"SET LOCAL statement_timeout = {RESET_MS_MAX}; SET LOCAL lock_timeout = {sql.LOCK_MS_MAX}".encode()
+                )
                 rows = session.execute(reset, named).fetchall()
                 held = tuple(user_id for (user_id,) in session.execute(on_board, named).fetchall())
                 self._require_not_interrupted()
@@ -88,7 +82,7 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
 
     @override
     def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
-        return int(self._alone(NEXT_EPOCH, epoch_parameter(board, run, above)))
+        return int(self._alone(sql.NEXT_EPOCH, epoch_parameter(board, run, above)))
 
     @override
     def probe(self) -> None:
@@ -119,13 +113,8 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
 
     def _ask(self, session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> dict[Step, bytes]:
         """An Exchange: the steps in one round trip."""
-
-        def send(pgconn: pq.abc.PGconn) -> None:
-            for step, parameter in steps:
-                pgconn.send_query_prepared(step.encode(), None if parameter is None else [parameter])
-
         self._require_not_interrupted()
-        results = _unprepared(session, steps) if session.pooled else make_trip(session.pgconn, send, len(steps))
+        results = (_unprepared if session.pooled else _prepared)(session, steps)
         return {
             step: b"\n".join(result.get_value(row, 0) or b"" for row in range(result.ntuples))
             for (step, _), result in zip(steps, results, strict=True)
@@ -152,17 +141,18 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
 
 def _prepare(session: PostgresSession) -> None:
     """Prepare all statements, once a session."""
+    send = session.pgconn.send_prepare
+    make_trip(session.pgconn, [partial(send, step.encode(), text.encode()) for step, text in sql.STATEMENTS.items()])
 
-    def send(pgconn: pq.abc.PGconn) -> None:
-        for step, text in STATEMENTS.items():
-            pgconn.send_prepare(step.encode(), text.encode())
 
-    make_trip(session.pgconn, send, len(STATEMENTS))
+def _prepared(session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> list[pq.abc.PGresult]:
+    send = session.pgconn.send_query_prepared
+    return make_trip(session.pgconn, [partial(send, step.encode(), _values(parameter)) for step, parameter in steps])
 
 
 def _unprepared(session: PostgresSession, steps: Sequence[tuple[Step, bytes | None]]) -> list[pq.abc.PGresult]:
     """The results of the steps without prepared statements, which do not last behind a pooler."""
-    statements = [(STATEMENTS[step], parameter) for step, parameter in steps]
+    statements = [(sql.STATEMENTS[step], parameter) for step, parameter in steps]
     begins = steps[0][0] == "begin"
     if begins and session.local_settings is not None:
         statements.insert(1, (session.local_settings, None))
@@ -173,8 +163,9 @@ def _unprepared(session: PostgresSession, steps: Sequence[tuple[Step, bytes | No
 
 
 def _trip(session: PostgresSession, statements: Sequence[tuple[str, bytes | None]]) -> list[pq.abc.PGresult]:
-    def send(pgconn: pq.abc.PGconn) -> None:
-        for text, parameter in statements:
-            pgconn.send_query_params(text.encode(), None if parameter is None else [parameter])
+    send = session.pgconn.send_query_params
+    return make_trip(session.pgconn, [partial(send, text.encode(), _values(parameter)) for text, parameter in statements])
 
-    return make_trip(session.pgconn, send, len(statements))
+
+def _values(parameter: bytes | None) -> list[bytes] | None:
+    return None if parameter is None else [parameter]

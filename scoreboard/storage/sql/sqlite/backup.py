@@ -27,10 +27,6 @@ _LOCK_S_MAX: Final = 1.0
 _SIDES: Final = ("-wal", "-shm", "-journal")
 
 
-def _confirmed() -> None:
-    """Ask nothing."""
-
-
 def back_up(ledger: Path, target: Path) -> None:
     """Copy the ledger, as it is at one moment, to a new file. A server may run meanwhile. Raises LedgerUnusable."""
     _require_new(target)
@@ -49,7 +45,7 @@ def restore(
     kept: Path,
     board: BoardDefinition,
     step: Failpoint = no_failpoint,
-    confirm: Callable[[], None] = _confirmed,
+    confirm: Callable[[], None] = lambda: None,
 ) -> bool:
     """Replace the ledger with a backup; whether there was a ledger before, which is moved to ``kept``.
 
@@ -172,17 +168,14 @@ def _schema(path: Path) -> set[tuple[str, str, str]]:
 
 
 def _end_log(ledger: Path) -> int:
-    """Move the old ledger's log into its file; its epoch, or 0 if the file cannot be read.
-
-    SQLite does that only on the last open handle, so it fails while a server has the file open.
-    """
+    """Move the old ledger's log into its file, which fails while a server has it open; its epoch, 0 if it cannot be read."""
     if not ledger.exists():
         return 0
     epoch = 0
     try:
         uri = f"{ledger.absolute().as_uri()}?mode=rw"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_LOCK_S_MAX, isolation_level=None)) as handle:
-            epoch = _epoch(handle)
+            epoch = handle.execute("SELECT max(epoch) FROM boards").fetchone()[0] or 0
             handle.execute("PRAGMA journal_mode = DELETE")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -192,17 +185,9 @@ def _end_log(ledger: Path) -> int:
     return epoch
 
 
-def _epoch(handle: sqlite3.Connection) -> int:
-    (epoch,) = handle.execute("SELECT max(epoch) FROM boards").fetchone()
-    return epoch or 0
-
-
 def _begin_later_epoch(copy: Path, board: BoardDefinition, than: int) -> None:
-    writes = SqliteAwardWriter(SqliteFile(copy))
-    try:
+    with contextlib.closing(SqliteAwardWriter(SqliteFile(copy))) as writes:
         writes.next_epoch(board, "", than)
-    finally:
-        writes.close()
 
 
 def _put_aside(ledger: Path, kept: Path) -> None:

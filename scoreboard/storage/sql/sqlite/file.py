@@ -50,10 +50,7 @@ class SqliteFile:
         self._looked: tuple[bytes, tuple[int, int]] | None = None
 
     def check(self) -> None:
-        """Raise FileLost unless the file and its log are those that were opened, and only SQLite has changed them.
-
-        Takes some 10 µs.
-        """
+        """Raise FileLost unless file and log are those that were opened, changed by SQLite alone. Takes some 10 µs."""
         with self._lock:
             if not self._trouble:
                 self._compare_identity()

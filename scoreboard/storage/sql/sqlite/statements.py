@@ -1,7 +1,7 @@
 """SQLite statements of the award path: awards, resets and epochs.
 
-A parameter is a JSON array that ``json_each`` turns into rows, so a statement is one step of SQLite however many rows it writes:
-each step releases the interpreter's lock and must win it back from the reactor's thread.
+A parameter is a JSON array that ``json_each`` turns into rows: a statement is one step of SQLite, whatever the number of rows. A
+step releases the interpreter's lock, and must get it back from the reactor's thread.
 """
 
 # ruff: noqa: S608  only constants of ours are put into these texts
@@ -13,7 +13,8 @@ from typing import Final
 from scoreboard.domain.entries import RESET
 from scoreboard.domain.judgement import DAY_MS
 from scoreboard.domain.players import SCORE_MILESTONE
-from scoreboard.storage.sql.award import Statements, next_epoch_statement
+from scoreboard.storage.sql import award
+from scoreboard.storage.sql.award import CLOCK_MS, Statements
 
 
 def _member(*names: str) -> str:
@@ -30,6 +31,7 @@ def _asked(*names: str) -> str:
 
 _TOTAL: Final = ("username", "avatar", "score", "version", "total_actions", "at_ms", "at_ms", "at_ms")
 _PLAYER: Final = ("ledger_shard", "user_id")
+#: The columns of an entry but its time, for awards and for resets: RESET_ENTRIES gives its values in this order.
 _ENTRY: Final = (
     *("transaction_id", *_PLAYER, "action_id", "action_type", "score_before", "score_after"),
     *("score_awarded", "ip_address", "user_agent", "validated", "metadata"),
@@ -116,8 +118,8 @@ RESET_TOTALS: Final = f"""
     WHERE {_GONE}
     RETURNING user_id, username, avatar, version
 """
-NEXT_EPOCH: Final = next_epoch_statement(
-    clock_ms="CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+NEXT_EPOCH: Final = award.NEXT_EPOCH.format(
+    clock_ms=CLOCK_MS["sqlite"],
     greatest="max",
     board_id="json_extract(?1, '$.board_id')",
     run="json_extract(?1, '$.run')",

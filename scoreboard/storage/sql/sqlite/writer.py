@@ -63,9 +63,8 @@ class SqliteAwardWriter(ClosingOnError, AwardWriter):
     @override
     def next_epoch(self, board: BoardDefinition, run: str, above: int = 0) -> int:
         with self._closing_on_error():
-            ((epoch,),) = (
-                self._opened().execute(NEXT_EPOCH, (epoch_parameter(board, run, above).decode(),)).fetchall()
-            )  # reads to the end: only then is it committed
+            cursor = self._opened().execute(NEXT_EPOCH, (epoch_parameter(board, run, above).decode(),))
+            ((epoch,),) = cursor.fetchall()  # reads to the end: only then is it committed
             return int(epoch)
 
     @override
