@@ -31,7 +31,7 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),
     "board_rebuilds_total": ("Times that the board was rebuilt from the ledger", ()),
     "board_gaps_total": ("Players whose total the sweep found missing or wrong on the board, and mended", ()),
-    "board_refused_total": ("Times that the board was found to be another ledger's, or drawn elsewhere", ()),
+    "board_refused_total": ("Times that the board was found to be another ledger's, or kept elsewhere", ()),
     "ledger_went_back_total": ("Times that the ledger was found behind what was seen of it", ()),
     "announcements_dropped_total": ("Score updates that a full tick left to the next snapshot", ()),
     "sockets_closed_slow_total": ("Sockets closed because they did not drain", ()),

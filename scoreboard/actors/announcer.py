@@ -145,7 +145,7 @@ class Announcer(Membership):
         if not every_step(self._sent_at, page.cursor, changes.steps):
             self._views.note_all(views)
         self._sent_at = page.cursor
-        self._failpoint("telling")
+        self._failpoint("announcing")
         news = [msgspec.structs.replace(change, cursor=page.cursor) for change in changes.by_user.values()]
         for_room = unseen(news, page, self._score_updates_max)
         self._add_extras(news, for_room, zip(views, pages[1:], strict=True))

@@ -151,7 +151,7 @@ class Projector:
             self._fall_behind(str(trouble))
             self._note_ledger_ahead()
             return {}
-        self._failpoint("drawn")
+        self._failpoint("projected")
         overtaken = [one.user_id for one, placement in zip(standings, placements, strict=True) if placement.overtaken]
         if overtaken:
             run_in_background("projector", self._compare_if_possible(overtaken), self._meter)
@@ -254,7 +254,7 @@ class Projector:
             raise StaleBoard(f"another server rebuilds the board: {reason}")
         self._lag()
         if board is None and not self._has_followed:  # usual at the first start with this Redis
-            self._log.info("the board is drawn: {reason} yet", reason=reason)
+            self._log.info("the board is built for the first time: {reason} yet", reason=reason)
         else:
             self._log_trouble(f"it is being rebuilt, because {reason}")
         self._meter.count("board_rebuilds_total")

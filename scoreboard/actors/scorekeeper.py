@@ -180,7 +180,7 @@ class Scorekeeper(boundary.Scorekeeper):
         if awards:
             self._failpoint("committed")
             placed = await self._projector.project(awards)
-            self._failpoint("marked")
+            self._failpoint("cached")
             self._rate_limiter.release([(award.user_id, award.claim.grant.action_id) for award in awards])
             ranked = ((award.user_id, award.claim.grant.action_id) for award in awards)
             self._receipts = [(*one, placed[one[1]]) for one in ranked if one[1] in placed and not placed[one[1]].degraded]
