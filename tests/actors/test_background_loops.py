@@ -30,7 +30,7 @@ from scoreboard.storage.memory.board import MemoryBoard
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.redis.key_roster import MemoryKeyRoster
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ ELSEWHERE: Final = {
 LOOPING_CALLS: Final = {"scoreboard/background.py"}
 
 
-class TaskMeter(QuietMeter):
+class TaskMeter(FakeMeter):
     """Counts the failures of each task."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, POLL_INTE
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.health import Condition
 from scoreboard.storage.memory.ledger import MemoryLedger
-from tests.actors.fakes import QuietMeter
+from tests.actors.fakes import FakeMeter
 from tests.awaiting import result_of
 
 
@@ -33,7 +33,7 @@ class Harness:
         self.clock = Clock()
         self.clock.advance(100)
         self.ledger = CountingLedger()
-        self.meter = QuietMeter()
+        self.meter = FakeMeter()
         self.health = HealthMonitor(ledger=self.ledger, clock=self.clock, meter=self.meter)
 
     @property

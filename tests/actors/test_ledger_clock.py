@@ -21,11 +21,11 @@ from scoreboard.actors.ledger_clock import (
 )
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.memory.ledger import MemoryLedger
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of, started
 
 
-class GaugingMeter(QuietMeter):
+class GaugingMeter(FakeMeter):
     def __init__(self) -> None:
         super().__init__()
         self.gauges: dict[str, float] = {}

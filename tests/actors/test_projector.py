@@ -27,7 +27,7 @@ from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of
 from tests.storage.claims import award_in, claim
 
@@ -50,7 +50,7 @@ class Server:
     def __init__(
         self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, store_is_shared: bool = True
     ) -> None:
-        self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
+        self.ledger, self.clock, self.meter = ledger, clock, FakeMeter()
         self.board = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         self.received: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
@@ -273,9 +273,9 @@ def test_a_record_that_cannot_be_read_causes_a_rebuild(server: Server) -> None:
 def test_the_sweep_sets_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
     for n in range(PLAYERS_PER_STEP + 20):
         server.award(f"user-{n}", n)
-    drawn = server.board.shared_state.standings
-    drawn["user-3"] = replace(drawn["user-3"], points=77, version=0)
-    drawn["user-500"] = replace(drawn["user-500"], points=9_999)
+    stored = server.board.shared_state.standings
+    stored["user-3"] = replace(stored["user-3"], points=77, version=0)
+    stored["user-500"] = replace(stored["user-500"], points=9_999)
     server.board.shared_state.rank()
     server.pass_s(4 * STEP_S + SETTLE_S * 3)
     shown = points_on(server.board)

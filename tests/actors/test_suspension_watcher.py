@@ -13,7 +13,7 @@ from scoreboard.actors.suspension_watcher import KNOWN_S_MAX, POLL_S, Suspension
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.storage.memory.players import MemoryPlayerStore
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of, started
 
 AWAY = StoreUnavailable("away")
@@ -24,7 +24,7 @@ class Harness:
     def __init__(self, player_store: MemoryPlayerStore | None = None) -> None:
         self.clock = Clock()
         self.player_store = player_store or MemoryPlayerStore()
-        self.meter = QuietMeter()
+        self.meter = FakeMeter()
         self.answered: list[tuple[str, str]] = []
         self.suspension_watcher = SuspensionWatcher(
             player_store=self.player_store,
