@@ -19,9 +19,9 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from typing_extensions import override
 
-from scoreboard.actors.catch_up import missed, missed_own, player_events, spectator_events
 from scoreboard.actors.fan_out import FanOut
 from scoreboard.actors.fan_out_pace import FanOutPace, Ticker
+from scoreboard.actors.listener_events import missed, missed_own, player_events, spectator_events
 from scoreboard.actors.members import Member
 from scoreboard.actors.membership import Membership
 from scoreboard.actors.pending_changes import PendingChanges, unseen

@@ -160,12 +160,12 @@ def test_a_listener_stalled_for_ten_seconds_is_closed(harness: Harness) -> None:
 
 
 def test_listeners_members_and_stalled_listeners_are_counted(harness: Harness) -> None:
-    slow, _, guest = harness.listener("slow"), harness.listener(), harness.listener("guest", joined=False)
+    slow, _, other = harness.listener("slow"), harness.listener(), harness.listener("guest", joined=False)
     slow.drained = False
     harness.board.write(1, ("amy", 100))
     harness.tick(moved("amy", 1, None))
     assert (harness.announcer.listeners, harness.announcer.members, harness.announcer.stalled) == (3, 2, 1)
-    for listener in (slow, guest):
+    for listener in (slow, other):
         harness.announcer.leave(listener)
     assert (harness.announcer.listeners, harness.announcer.members, harness.announcer.stalled) == (1, 1, 0)
 
