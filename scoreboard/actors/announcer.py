@@ -28,17 +28,16 @@ from scoreboard.actors.pending_changes import PendingChanges, unseen
 from scoreboard.boundaries.announcer import Listener
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ranking import Ranking
-from scoreboard.domain.board_pages import Page, RankRange, View
+from scoreboard.domain.board_pages import TOP_ROWS, Page, RankRange, View
 from scoreboard.domain.close_reasons import STALLED
 from scoreboard.domain.coalesce import every_step
-from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.cursor import BEFORE_ALL, Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import Event, ScoreChanged
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.failpoints import Failpoint, no_failpoint
 
-TOP_ROWS: Final = 10
 TOP: Final = RankRange(offset=0, limit=TOP_ROWS)
 
 
@@ -66,7 +65,7 @@ class Announcer(Membership):
         self._failpoint = failpoint
         self._ticker = Ticker(clock=clock, pace=pace, meter=meter, tick=self._tick, ended=self._end_tick)
         self._pending = PendingChanges()
-        self._sent_at = self._shown_at = Cursor(epoch=0, seq=0)
+        self._sent_at = self._shown_at = BEFORE_ALL
 
     async def stop(self) -> None:
         """Begin no more ticks."""

@@ -52,10 +52,6 @@ HELD_PAUSE_S_MAX = 0.4
 RECEIPTS_WAIT_S = 0.02
 
 
-def _nothing(_committed: bool) -> None:
-    """Do nothing: there is no health monitor."""
-
-
 class Scorekeeper(boundary.Scorekeeper):
     """The only writer of one process.
 
@@ -78,7 +74,7 @@ class Scorekeeper(boundary.Scorekeeper):
         new_id: Callable[[], str],
         meter: Meter,
         is_suspended: Callable[[str], bool],
-        note_batch: Callable[[bool], None] = _nothing,
+        note_batch: Callable[[bool], None] = lambda _: None,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger

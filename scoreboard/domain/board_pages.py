@@ -9,10 +9,10 @@ from scoreboard.domain.value import Value
 
 #: Limits of what one call may read, the same for all interfaces.
 LIMIT_DEFAULT: Final = 10
-
 LIMIT_MAX: Final = 100
-
 OFFSET_MAX: Final = 10_000
+#: The rows of the top, which the room follows.
+TOP_ROWS: Final = 10
 
 
 class Row(Value, frozen=True, kw_only=True):

@@ -27,3 +27,7 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
         """The cursor in the text, or None if the text is not a cursor."""
         found = _CURSOR.fullmatch(text)
         return None if found is None else Cursor(epoch=int(found[1]), seq=int(found[2]))
+
+
+#: Every state of a board is later than this.
+BEFORE_ALL: Final = Cursor(epoch=0, seq=0)

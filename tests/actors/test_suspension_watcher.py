@@ -68,7 +68,7 @@ def harness() -> Harness:
 def test_at_the_start_it_knows_all_suspended_players_and_calls_nothing_back(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SUSPENDED_PER_PAGE", 2)
+    monkeypatch.setattr(module, "PLAYERS_PER_PAGE", 2)
     for user in ("amy", "bob", "cat", "dan", "eve"):
         harness.order(user)
     harness.order("cat", suspended=False)
@@ -105,7 +105,7 @@ def test_it_reports_a_player_who_begins_to_forbid_spectators(harness: Harness) -
 def test_at_the_start_it_knows_who_forbids_spectators_and_follows_changes(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PRIVATE_PER_PAGE", 2)
+    monkeypatch.setattr(module, "PLAYERS_PER_PAGE", 2)
     for user in ("amy", "bob", "cat", "dan", "eve"):
         harness.wish(user, spectators=False)
     harness.wish("cat", spectators=True)
