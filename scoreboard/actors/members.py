@@ -9,7 +9,7 @@ from scoreboard.boundaries.announcer import Listener
 from scoreboard.domain.board_pages import View
 from scoreboard.domain.events import Event
 
-Key = TypeVar("Key")
+Name = TypeVar("Name")
 
 
 class Member:
@@ -31,24 +31,24 @@ class Member:
         self.extra: list[Event] | None = None
 
 
-class Groups(Generic[Key]):
-    """Members by a key, in the order in which they were added. A key without members is not kept."""
+class Groups(Generic[Name]):
+    """Members by a name, in the order in which they were added. A name without members is not kept."""
 
     def __init__(self) -> None:
-        self.by_key: dict[Key, dict[Member, None]] = {}
+        self.by_name: dict[Name, dict[Member, None]] = {}
 
-    def add(self, key: Key, member: Member) -> None:
+    def add(self, name: Name, member: Member) -> None:
         """Add a member to a group."""
-        self.by_key.setdefault(key, {})[member] = None
+        self.by_name.setdefault(name, {})[member] = None
 
-    def remove(self, key: Key, member: Member) -> None:
+    def remove(self, name: Name, member: Member) -> None:
         """Remove a member from a group, if it is in it."""
-        members = self.by_key.get(key)
+        members = self.by_name.get(name)
         if members is not None:
             members.pop(member, None)
             if not members:
-                del self.by_key[key]
+                del self.by_name[name]
 
-    def of(self, key: Key) -> Collection[Member]:
+    def of(self, name: Name) -> Collection[Member]:
         """Return the members of a group."""
-        return self.by_key.get(key, ())
+        return self.by_name.get(name, ())

@@ -27,7 +27,7 @@ class Room:
         self.tick = 0
 
     def __len__(self) -> int:
-        return sum(map(len, self._members.by_key.values()))
+        return sum(map(len, self._members.by_name.values()))
 
     @property
     def has_newcomers(self) -> bool:
@@ -56,7 +56,7 @@ class Room:
         newcomers, self._newcomers = self._newcomers, {}
         known, self._sent = self._sent, page.rows
         audiences: dict[tuple[EventEncoder, tuple[Row, ...] | None], list[Member]] = {}
-        for encoder, members in self._members.by_key.items():
+        for encoder, members in self._members.by_name.items():
             audiences[encoder, known] = [one for one in members if one not in newcomers] if newcomers else list(members)
         for member, top in newcomers.items():
             audiences.setdefault((member.listener.encoder, top), []).append(member)

@@ -200,7 +200,7 @@ def test_listeners_that_left_get_nothing_and_leave_nothing_behind(harness: Harne
     for listener in listeners:
         harness.announcer.leave(listener)
     harness.clock.advance(1)
-    assert (harness.announcer._own.by_key, len(harness.announcer._room), harness.announcer._fan_out.stalled) == ({}, 0, {})
+    assert (harness.announcer._own.by_name, len(harness.announcer._room), harness.announcer._fan_out.stalled) == ({}, 0, {})
     assert harness.clock.getDelayedCalls() == []
 
 

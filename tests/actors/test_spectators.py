@@ -125,7 +125,7 @@ def test_a_listener_can_spectate_a_limited_number_of_players(harness: Harness) -
     assert harness.announcer.spectate(watcher, "u0") is None, "the listener follows this player already"
     member = harness.announcer._members[watcher]
     harness.announcer.leave(watcher)
-    assert not harness.announcer._spectators._watching.by_key
+    assert not harness.announcer._spectators._watching.by_name
     assert not member.watched
 
 
