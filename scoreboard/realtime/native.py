@@ -147,12 +147,6 @@ class NativeFactory(WebSocketFactory):
     protocol = NativeSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
 
     def __init__(self, services: LiveServices) -> None:
-        super().__init__(
-            registry=services.registry,
-            settings=services.limits,
-            clock=services.clock,
-            address_of=services.address_of,
-            check_rate=services.check_rate,
-        )
+        super().__init__(services)
         self.services = services
         self.events = services.limits.events

@@ -139,7 +139,7 @@ class Harness:
             address_of=lambda peer, forwarded: forwarded or peer,
             check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
-        self.clients = ClientFactory(services, session_store=self.session_store, new_sid=lambda: next(sids))
+        self.clients = ClientFactory(services=services, session_store=self.session_store, new_sid=lambda: next(sids))
         self.engine = Engine(
             services,
             settings=engine or EngineSettings(),

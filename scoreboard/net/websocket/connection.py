@@ -7,6 +7,7 @@ meanwhile nothing is read from that client.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -255,29 +256,32 @@ class WebSocketConnection(SlimWebSocketProtocol):
         self.disconnected()
 
 
-class WebSocketFactory(WebSocketServerFactory):
-    """Factory of connections of one kind in one registry.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketServices:
+    """What all WebSockets share.
 
     ``address_of`` gives the name under which limits count a client, from the peer's address and X-Forwarded-For. ``check_rate``
     asks the rate limiter for this name before the handshake is answered; None if the resource has asked already.
     """
 
+    registry: ConnectionRegistry
+    limits: LiveLimits
+    clock: IReactorTime
+    address_of: Callable[[str, str | None], str]
+    check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None
+
+
+class WebSocketFactory(WebSocketServerFactory):
+    """Factory of connections of one kind."""
+
     noisy = False
 
-    def __init__(
-        self,
-        *,
-        registry: ConnectionRegistry,
-        settings: LiveLimits,
-        clock: IReactorTime,
-        address_of: Callable[[str, str | None], str],
-        check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
-    ) -> None:
-        super().__init__(reactor=clock, server="")
-        self.registry = registry
-        self.settings = settings
-        self.clock = clock
-        self.address_of = address_of
-        self.check_rate = check_rate
-        self.frames = settings.frames
-        self.cors = cors(settings.origins)
+    def __init__(self, services: SocketServices) -> None:
+        super().__init__(reactor=services.clock, server="")
+        self.registry = services.registry
+        self.settings = services.limits
+        self.clock = services.clock
+        self.address_of = services.address_of
+        self.check_rate = services.check_rate
+        self.frames = services.limits.frames
+        self.cors = cors(services.limits.origins)

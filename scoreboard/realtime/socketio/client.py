@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -37,14 +38,13 @@ _PLAIN: Final = (SocketIoEncoder(), SocketIoEncoder(rows=True))
 _RECOVERABLE: Final = (SocketIoEncoder(recoverable=True), SocketIoEncoder(rows=True, recoverable=True))
 
 
+@dataclass(slots=True, kw_only=True)
 class ClientFactory:
     """Makes clients, and holds what all of them use."""
 
-    def __init__(self, services: LiveServices, *, session_store: SessionStore, new_sid: Callable[[], str]) -> None:
-        self.services = services
-        self.session_store = session_store
-        self.events = services.limits.events
-        self.new_sid = new_sid
+    services: LiveServices
+    session_store: SessionStore
+    new_sid: Callable[[], str]
 
     def make_client(self, connection: EngineConnection) -> SocketIoClient:
         """Make the handler of a new Engine.IO session."""
@@ -73,8 +73,8 @@ class SocketIoClient:
             return
         if said is None:
             return
-        factory = self._factory
-        if not self._events.hit(factory.events, 1, int(factory.services.clock.seconds() * 1000))[0]:
+        services = self._factory.services
+        if not self._events.hit(services.limits.events, 1, int(services.clock.seconds() * 1000))[0]:
             self._close(TOO_MANY_EVENTS)
             return
         match said:
