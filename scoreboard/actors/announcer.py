@@ -42,8 +42,8 @@ TOP: Final = RankRange(offset=0, limit=TOP_ROWS)
 
 
 class Announcer(Membership):
-    """``forbids_spectators`` answers from memory whether a player does (or raises StoreUnavailable), ``is_awarding`` whether an
-    award is being stored."""
+    """Announcer of one board. Both callbacks read memory: ``is_awarding`` says whether an award is being stored, and
+    ``forbids_spectators`` whether a player forbids spectators (it may raise StoreUnavailable)."""
 
     def __init__(
         self,

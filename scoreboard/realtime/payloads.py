@@ -1,4 +1,4 @@
-"""JSON of the events, with the specification's names, the same for every transport. In `realtime/`, camelCase is here alone."""
+"""JSON of the events, with the specification's names, the same for every transport."""
 
 from __future__ import annotations
 

@@ -221,7 +221,7 @@ def test_every_loop_is_in_the_table_of_this_test_or_has_one_elsewhere() -> None:
 
 
 def dropped(tree: ast.AST) -> Sequence[int]:
-    """Where a coroutine is started and its Deferred is dropped, so that nobody would see its failure."""
+    """Where a coroutine is started and its Deferred is dropped, so that its failure would not be logged."""
     return [
         node.lineno
         for node in ast.walk(tree)

@@ -277,6 +277,6 @@ class SioClient(Client):
         assert all(opcode == 1 for opcode, _ in frames), frames
         return [payload.decode() for _, payload in frames]
 
-    def goodbye(self) -> int:
+    def close_code(self) -> int:
         """Return the close code, which must be the last frame."""
         return self.closed()[0]

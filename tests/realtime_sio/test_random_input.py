@@ -57,7 +57,7 @@ _body = st.lists(_packet, min_size=1, max_size=5).map(_posted) | st.binary(max_s
 
 _session_step = st.one_of(
     st.tuples(st.just("post"), _body),
-    st.tuples(st.sampled_from(["hear", "hear", "probe"]), _packet),
+    st.tuples(st.sampled_from(["receive", "receive", "probe"]), _packet),
     st.tuples(st.just("probe"), st.sampled_from(["2probe", "5"])),
     st.tuples(st.sampled_from(["poll", "poll", "poll", "attach", "detach", "send", "send", "welcome"]), st.none()),
     st.tuples(st.sampled_from(["abandon", "close"]), st.none()),
@@ -83,7 +83,7 @@ def test_a_session_raises_only_refusals_and_sends_nothing_after_its_end(
                     session.pass_time(now_ms)
                 case "post", bytes(body):
                     received = session.post(body, now_ms)
-                case "hear", (str() | bytes()) as message:
+                case "receive", (str() | bytes()) as message:
                     received = session.receive(message, now_ms)
                 case "probe", (str() | bytes()) as message:
                     received = session.probe(message, now_ms)
@@ -120,8 +120,8 @@ def test_a_session_raises_only_refusals_and_sends_nothing_after_its_end(
 # Socket.IO's conversation
 
 _conversation_step = st.one_of(
-    st.tuples(st.just("hear"), _socketio | st.binary(max_size=10)),
-    st.tuples(st.just("hear"), st.sampled_from(["0", "0/x,", '27["a"]', '51-8["a"]', b"x"])),
+    st.tuples(st.just("receive"), _socketio | st.binary(max_size=10)),
+    st.tuples(st.just("receive"), st.sampled_from(["0", "0/x,", '27["a"]', '51-8["a"]', b"x"])),
     st.tuples(st.sampled_from(["accept", "accept", "refuse", "emit", "dismiss"]), st.sampled_from(["/", "/", "/x", "/y"])),
     st.tuples(st.sampled_from(["acknowledge", "acknowledge", "acknowledge", "end"]), st.just("")),
 )
@@ -149,7 +149,7 @@ def test_a_conversation_raises_only_malformed_and_sends_nothing_after_its_end(st
     over = False
     asked: Emitted | None = None
     for step, value in steps:
-        if step == "hear":
+        if step == "receive":
             said: Said | None = None
             try:
                 said = talk.receive(value)

@@ -203,7 +203,7 @@ def test_a_client_can_be_lost_and_recover_many_times(harness: Harness) -> None:
 def test_a_client_can_recover_at_a_restarted_or_another_server(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
     _restart(harness, client)
-    assert client.goodbye() == 1012
+    assert client.close_code() == 1012
     other = Harness()
     other.clients.session_store = harness.session_store
     other.announcer.missed = (TOP,)
@@ -526,7 +526,7 @@ def test_a_client_that_sends_before_the_answer_is_disconnected(
     if stage == "announcer":
         answer(slow.held)
     client.text(packet)
-    assert client.goodbye() == 1008
+    assert client.close_code() == 1008
     if stage == "absentees":
         answer(slow.held)
     answer(harness.announcer.held)
@@ -569,7 +569,7 @@ def test_a_token_that_ends_before_the_answer_closes_the_connection(harness: Harn
     client = harness.open_websocket()
     client.text('40{"pid":"x","token":"amy@5"}')
     harness.pass_time(6)
-    assert client.goodbye() == 4401
+    assert client.close_code() == 4401
     answer(slow.held)
     assert not harness.announcer.known
 

@@ -1,6 +1,6 @@
 """Packets of Socket.IO 5: decoded strictly from the text of a message, and encoded as frames.
 
-Arguments stay JSON: it is checked here that they are, and the handler of an event decodes them.
+Arguments stay JSON: this module checks that, and the handler of an event decodes them.
 """
 
 from __future__ import annotations
