@@ -66,7 +66,7 @@ class FakeRanking:
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
         if self.degraded:
-            raise StoreUnavailable("as the test wished")
+            raise StoreUnavailable("as the test decides")
         self.read += views
         return [self._shown(view) for view in views]
 

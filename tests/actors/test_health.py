@@ -188,10 +188,10 @@ def test_conditions_of_other_parts_are_included_and_their_changes_are_logged_onc
 
 
 def test_a_fault_of_ours_does_not_end_the_probes(harness: Harness) -> None:
-    def stumble() -> list[Condition]:
+    def fail() -> list[Condition]:
         raise LookupError("a mistake of ours")
 
-    harness.health.add(stumble)
+    harness.health.add(fail)
     with capturedLogs() as logged:
         harness.clock.pump([PROBE_INTERVAL_S] * 3)
     assert [event["log_failure"].type for event in logged if "log_failure" in event] == [LookupError] * 3

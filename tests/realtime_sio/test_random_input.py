@@ -19,7 +19,7 @@ from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
-from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Said
+from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Received
 from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, Request, SioClient
 
@@ -150,15 +150,15 @@ def test_a_conversation_raises_only_malformed_and_sends_nothing_after_its_end(st
     asked: Emitted | None = None
     for step, value in steps:
         if step == "receive":
-            said: Said | None = None
+            received: Received | None = None
             try:
-                said = talk.receive(value)
+                received = talk.receive(value)
                 assert not over
             except Malformed:
                 over = True
-            if isinstance(said, Emitted) and said.number is not None:
-                asked = said
-            assert said is None or isinstance(said, Entered | Emitted | Left)
+            if isinstance(received, Emitted) and received.number is not None:
+                asked = received
+            assert received is None or isinstance(received, Entered | Emitted | Left)
         elif step == "end":
             talk.end()
             over = True
@@ -313,12 +313,12 @@ def test_no_connection_sends_anything_after_its_end(begun: str, replies: list[st
 @given(_begun, st.sampled_from([(), ("40",), _IN[:1], _IN, _IN]), st.lists(_wing_step, max_size=30))
 @settings(max_examples=300, deadline=None)
 def test_no_client_makes_the_server_raise_log_or_send_after_the_end(
-    begun: str, said: tuple[str, ...], steps: list[tuple[str, object]]
+    begun: str, received: tuple[str, ...], steps: list[tuple[str, object]]
 ) -> None:
     harness = Harness()
     with capturedLogs() as logged:
         client = RandomClient(harness, begun)
-        for packet in said:
+        for packet in received:
             client.send_event(packet)
         for step, value in steps:
             client.do(step, value)
