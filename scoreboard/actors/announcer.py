@@ -31,7 +31,7 @@ from scoreboard.boundaries.ranking import Ranking
 from scoreboard.domain.board_pages import TOP_ROWS, Page, RankRange, View
 from scoreboard.domain.close_reasons import STALLED
 from scoreboard.domain.coalesce import every_step
-from scoreboard.domain.cursor import BEFORE_ALL, Cursor
+from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import Event, ScoreChanged
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
@@ -65,7 +65,7 @@ class Announcer(Membership):
         self._failpoint = failpoint
         self._ticker = Ticker(clock=clock, pace=pace, meter=meter, tick=self._tick, ended=self._end_tick)
         self._pending = PendingChanges()
-        self._sent_at = self._shown_at = BEFORE_ALL
+        self._sent_at = self._shown_at = NO_CURSOR
 
     async def stop(self) -> None:
         """Begin no more ticks."""

@@ -30,4 +30,4 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
 
 
 #: Every state of a board is later than this.
-BEFORE_ALL: Final = Cursor(epoch=0, seq=0)
+NO_CURSOR: Final = Cursor(epoch=0, seq=0)

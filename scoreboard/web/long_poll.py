@@ -20,7 +20,7 @@ from scoreboard.boundaries.ranking import Ranking
 from scoreboard.domain.board_pages import TOP_ROWS
 from scoreboard.domain.board_state import History
 from scoreboard.domain.close_reasons import CloseReason
-from scoreboard.domain.cursor import BEFORE_ALL, Cursor
+from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.events import Event
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal, unavailable
@@ -86,7 +86,7 @@ class LongPollHandlers:
         """Answer what changed since the client's cursor, perhaps nothing; or the top, if the history does not reach so far."""
         wanted = read_changes_query(request.query)
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
-        since = wanted.since or BEFORE_ALL
+        since = wanted.since or NO_CURSOR
         history = await self.ranking.since(since, TOP_ROWS)
         if history.changes == () and wanted.wait_s and not self._closing:
             if len(self._waiting) >= WAITING_MAX:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from scoreboard.domain.cursor import BEFORE_ALL, Cursor
+from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.value import Value
 from scoreboard.realtime.requests import decoded
 
@@ -39,7 +39,7 @@ def read_auth(raw: bytes) -> Auth:
         token=auth.token,
         recovery=_optional(_flag, auth.recovery) is not False,
         pid=_optional(_text, auth.pid),
-        since=Cursor.read(_optional(_text, auth.offset) or "") or BEFORE_ALL,
+        since=Cursor.read(_optional(_text, auth.offset) or "") or NO_CURSOR,
     )
 
 
