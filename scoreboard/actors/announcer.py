@@ -28,7 +28,7 @@ from scoreboard.actors.pending_changes import PendingChanges, unseen
 from scoreboard.boundaries.announcer import Listener
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ranking import Ranking
-from scoreboard.domain.board_pages import Page, RankRange, View
+from scoreboard.domain.board_pages import TOP_ROWS, Page, RankRange, View
 from scoreboard.domain.close_reasons import STALLED
 from scoreboard.domain.coalesce import every_step
 from scoreboard.domain.cursor import Cursor
@@ -38,7 +38,6 @@ from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.failpoints import Failpoint, no_failpoint
 
-TOP_ROWS: Final = 10
 TOP: Final = RankRange(offset=0, limit=TOP_ROWS)
 
 

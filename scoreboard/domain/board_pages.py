@@ -12,6 +12,9 @@ LIMIT_DEFAULT: Final = 10
 
 LIMIT_MAX: Final = 100
 
+#: Rows of the top of the board, which the room is sent.
+TOP_ROWS: Final = 10
+
 OFFSET_MAX: Final = 10_000
 
 

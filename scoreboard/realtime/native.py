@@ -126,7 +126,7 @@ class NativeFactory(WebSocketFactory):
     def __init__(self, services: LiveServices) -> None:
         super().__init__(
             registry=services.registry,
-            settings=services.limits,
+            limits=services.limits,
             clock=services.clock,
             address_of=services.address_of,
             check_rate=services.check_rate,

@@ -92,7 +92,7 @@ class EngineFactory(WebSocketFactory):
         services = engine.services
         super().__init__(
             registry=services.registry,
-            settings=services.limits,
+            limits=services.limits,
             clock=services.clock,
             address_of=services.address_of,
             check_rate=services.check_rate,
