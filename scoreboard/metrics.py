@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from scoreboard.background import Loop
 
@@ -68,7 +69,12 @@ _SERIES_MAX: Final = 2_000
 
 
 class Metrics:
-    """Meter with a Prometheus registry of its own. A name that is not declared above is a KeyError."""
+    """Meter with a Prometheus registry of its own.
+
+    A name or labels that are not declared above are a mistake in the code: they are logged once and measure nothing.
+    """
+
+    _log = Logger()
 
     def __init__(self) -> None:
         disable_created_metrics()  # they are a second time series beside every counter
@@ -83,6 +89,9 @@ class Metrics:
         }
         #: Counters by name and labels, so that the hot path is one look-up.
         self._series: dict[tuple[object, ...], Counter] = {}
+        self._undeclared: set[str] = set()
+        #: Takes the counts that are not declared; no client sees it.
+        self._dropped = Counter("dropped", "Counts that are not declared", registry=None)
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -93,14 +102,20 @@ class Metrics:
 
     def observe(self, name: str, seconds: float) -> None:
         """Put a duration into a histogram."""
-        self._histograms[name].observe(seconds)
+        if name in self._histograms:
+            self._histograms[name].observe(seconds)
+        else:
+            self._report_undeclared(name)
 
     def gauge(self, name: str, value: float) -> None:
         """Set a gauge."""
-        self._gauges[name].set(value)
+        if name in self._gauges:
+            self._gauges[name].set(value)
+        else:
+            self._report_undeclared(name)
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
-        """Read a gauge only when the metrics are rendered, from now on."""
+        """Read a gauge only when the metrics are rendered, from now on. A name that is not declared is a KeyError."""
         self._gauges[name].set_function(read)
 
     def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
@@ -112,6 +127,9 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _open(self, name: str, labels: Mapping[str, str]) -> Counter:
+        if name not in _COUNTERS or set(_COUNTERS[name][1]) != set(labels):
+            self._report_undeclared(name)
+            return self._dropped
         counter = self._counters[name]
         if not labels:
             self._series[(name,)] = counter
@@ -120,6 +138,11 @@ class Metrics:
             return counter.labels(**dict.fromkeys(labels, "other"))
         series = self._series[(name, *labels.items())] = counter.labels(**labels)
         return series
+
+    def _report_undeclared(self, name: str) -> None:
+        if name not in self._undeclared:
+            self._undeclared.add(name)
+            self._log.error("the metric {metric}, or a label of it, is not declared; it measures nothing", metric=name)
 
 
 class Condition(Protocol):

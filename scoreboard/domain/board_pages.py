@@ -11,7 +11,7 @@ from scoreboard.domain.value import Value
 LIMIT_DEFAULT: Final = 10
 LIMIT_MAX: Final = 100
 OFFSET_MAX: Final = 10_000
-#: The rows of the top, which the room follows.
+#: Rows of the top of the board, which the room is sent.
 TOP_ROWS: Final = 10
 
 

@@ -31,7 +31,7 @@ from scoreboard.service.backend import Backend
 from scoreboard.service.endpoints import listen
 from scoreboard.service.lifecycle import DRAIN_S, GOODBYE_S, ServerContext
 from scoreboard.service.wiring import jwt_authenticator, limits, live_limits, new_sid, now_ms
-from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.request_guard import EVERYONE, RequestGuard
 from scoreboard.web.routes import Routes
 
@@ -91,14 +91,14 @@ class EdgeBuilder:
         guard = RequestGuard(
             authenticator=self._authenticator, rate_limiter=self._backend.stores.rate_limiter, limits=self._limits
         )
-        open_routes = OpenRoutes(proxies=self._proxies, clock=self._context.reactor, meter=self._context.metrics)
-        api = build_api(self._context, self._backend, realtime, guard, open_routes)
+        open_route_limiter = OpenRouteLimiter(proxies=self._proxies, clock=self._context.reactor, meter=self._context.metrics)
+        api = build_api(self._context, self._backend, realtime, guard, open_route_limiter)
         self._registry.on_drain.append(api.changes.release)
         return Routes(
             api.app,
             cors=self._cors,
             recheck=guard.recheck,
-            count_stray=lambda request: open_routes.check(request, self._limits.pages),
+            count_stray=lambda request: open_route_limiter.check(request, self._limits.pages),
         )
 
     def _build_site(self, resource: IResource) -> Site:

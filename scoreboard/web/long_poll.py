@@ -31,6 +31,7 @@ from scoreboard.web.schemas import Success, changes_data, encode
 from scoreboard.web.tickets import TicketHandlers
 
 WAITING_MAX: Final = 2_000
+
 _CROWDED: Final = unavailable("Too many requests are waiting for changes", retry_after_s=5)
 _NO_HISTORY: Final = unavailable("The board's history cannot be read now")
 _STREAM: Final = b"Content-Type: text/event-stream\r\n" + NO_STORE
@@ -86,7 +87,7 @@ class LongPollHandlers:
         """Answer what changed since the client's cursor, perhaps nothing; or the top, if the history does not reach so far."""
         wanted = read_changes_query(request.query)
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
-        since = wanted.since or NO_CURSOR
+        since = wanted.since or NO_CURSOR  # whose response is the top
         history = await self.ranking.since(since, TOP_ROWS)
         if history.changes == () and wanted.wait_s and not self._closing:
             if len(self._waiting) >= WAITING_MAX:

@@ -1,9 +1,10 @@
-"""Query parameters of streams and long polls: cursor, wait and ticket, strictly read."""
+"""Query parameters, strictly read: the range of a leaderboard; cursor, wait and ticket of streams and long polls."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import Refused, malformed
 from scoreboard.domain.value import Value
@@ -38,6 +39,27 @@ def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> Chan
     if last_event_id:
         since = _cursor("Last-Event-ID", last_event_id.decode("ascii", "replace"))
     return ChangesQuery(since=since, wait_s=_wait_s(found.get("wait")), ticket=found.get("ticket"))
+
+
+def read_range(query: bytes) -> tuple[int, int]:
+    """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are ignored."""
+    limit, offset = LIMIT_DEFAULT, 0
+    seen = set()
+    for parameter in query.split(b"&") if query else ():
+        name, _, text = parameter.partition(b"=")
+        if name not in (b"limit", b"offset"):
+            continue
+        field, least, most = ("limit", 1, LIMIT_MAX) if name == b"limit" else ("offset", 0, OFFSET_MAX)
+        # Only one spelling is valid: no sign, no leading zero, only ASCII digits.
+        number = int(text) if text.isdigit() and len(text) <= 5 else -1
+        if name in seen or b"%d" % number != text or not least <= number <= most:
+            raise Refused(malformed(field, f"must be one whole number from {least} to {most}"))
+        seen.add(name)
+        if field == "limit":
+            limit = number
+        else:
+            offset = number
+    return limit, offset
 
 
 def _cursor(field: str, text: str | None) -> Cursor | None:

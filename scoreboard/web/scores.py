@@ -20,7 +20,8 @@ from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
-from scoreboard.web.request_bodies import read_range, read_submission
+from scoreboard.web.query_params import read_range
+from scoreboard.web.request_bodies import read_submission
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import ReceiptAnswer, Success, already_used, board_data, encode, rank_data, receipt_data
 
@@ -29,7 +30,6 @@ FORGERY_COST: Final = 5
 BOARDS_CACHED_MAX: Final = 256
 RANKS_CACHED_MAX: Final = 10_000
 
-_Claim = tuple[Submission, Grant]
 _FORGERY: Final = Charge(cost=FORGERY_COST)
 _TOO_MANY: Final = "Too many score submissions. Please try again later."
 _SUBMITTED: Final = JSON + NO_STORE
@@ -59,12 +59,12 @@ class ScoreHandlers:
     async def submit(self, request: Request) -> Response | Refusal:
         """Award a submission. The signature is verified before the rate limiter is asked, since a wrong one costs more."""
         began_s = self.clock.seconds()
-        player, claim = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
-        if isinstance(claim, Refusal):
-            if claim.reason is Reason.ACTION_TOO_EARLY:
+        player, verified = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
+        if isinstance(verified, Refusal):
+            if verified.reason is Reason.ACTION_TOO_EARLY:
                 self.meter.count("submissions_refused_total", reason="issued_ahead")
-            return claim
-        submission, grant = claim
+            return verified
+        submission, grant = verified
         receipt = await self.scorekeeper.submit(player, submission, grant, request.client_info)
         self.meter.observe("score_update_duration_seconds", self.clock.seconds() - began_s)
         if isinstance(receipt, Refusal):
@@ -101,7 +101,7 @@ class ScoreHandlers:
             self._ranks.put(key, (player_rank.cursor, ledger_ahead_count, answer))
         return answer
 
-    def _read(self, request: Request, player: Player) -> tuple[_Claim | Refusal, Charge]:
+    def _read(self, request: Request, player: Player) -> tuple[tuple[Submission, Grant] | Refusal, Charge]:
         try:
             submission = read_submission(request.content_type, request.body)
         except Refused as refused:

@@ -52,14 +52,14 @@ from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.authenticator import JwtAuthenticator
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
-from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.openapi import document
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.request_guard import Limits, RequestGuard
 from scoreboard.web.routes import Routes
 from scoreboard.web.scores import ScoreHandlers
-from scoreboard.web.spectators import SpectatorHandlers
+from scoreboard.web.spectator_tokens import SpectatorHandlers
 from scoreboard.web.tickets import TicketHandlers
 from tests import recording_announcer
 
@@ -394,7 +394,7 @@ class Harness:
         limiter = MemoryRateLimiter(self.now_ms) if self.counting else self.rate_limiter
         self.guard = RequestGuard(authenticator=self.authenticator, rate_limiter=limiter, limits=self.limits)
         self.proxies = Proxies(networks=tuple(ip_network(name) for name in self.trusted))
-        self.open_routes = OpenRoutes(proxies=self.proxies, clock=self.clock, meter=self.meter)
+        self.open_route_limiter = OpenRouteLimiter(proxies=self.proxies, clock=self.clock, meter=self.meter)
         self.api = self._build_api()
         self.registry.on_drain.append(self.api.changes.release)
         self.site = self._build_site()
@@ -439,14 +439,14 @@ class Harness:
                 guard=self.guard, life_s=600 if self.spectators else None, now_ms=self.now_ms, new_id=self._new_id
             ),
             health=HealthHandlers(
-                open_routes=self.open_routes,
+                open_route_limiter=self.open_route_limiter,
                 limit=self.limits.probes,
                 health=self.health,
                 metrics=self._metrics,
                 document=lambda: document(OPERATIONS),
                 clock=self.clock,
             ),
-            pages=Pages(self.pages, self.open_routes, self.limits.pages),
+            pages=Pages(self.pages, self.open_route_limiter, self.limits.pages),
             socket=self.socket,
             socketio=self.socketio,
         )
@@ -457,7 +457,7 @@ class Harness:
             self.api.app,
             cors=origins,
             recheck=self.guard.recheck,
-            count_stray=lambda request: self.open_routes.check(request, self.limits.pages),
+            count_stray=lambda request: self.open_route_limiter.check(request, self.limits.pages),
         )
         return Site(
             routes,

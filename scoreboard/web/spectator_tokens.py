@@ -18,7 +18,7 @@ from scoreboard.web.schemas import Success, TokenData, encode
 SPECTATOR_LIFE_S: Final = 600
 #: The ids of spectators that this server issued. A token of a login service does not keep its id here, whatever its role.
 _NAME: Final = re.compile(r"spectator-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_NO_SPECTATORS: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is not open to spectators")
+_NOT_PUBLIC: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is not open to spectators")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class SpectatorHandlers:
         """Issue a spectator's token."""
         await self.guard.count(request)
         if self.life_s is None:
-            return _NO_SPECTATORS
+            return _NOT_PUBLIC
         token = self.guard.authenticator.issue_token(self._name(request), "spectator", "spectator", self.life_s)
         data = TokenData(token=token, expires_at=1000 * (self.now_ms() // 1000 + self.life_s))
         return Response(200, encode(Success(data=data)), JSON + NO_STORE)
