@@ -103,5 +103,4 @@ class DegradedReads:
             self._clock.callLater(PAUSE_S, self._read)
 
     async def _players(self) -> int:
-        kept = self._total.get("")
-        return await self._total.fetch("", self._ledger.ranked_count) if kept is None else kept
+        return await self._total.fetch("", self._ledger.ranked_count)

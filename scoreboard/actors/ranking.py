@@ -89,9 +89,6 @@ class Ranking(boundary.Ranking):
 
     @override
     async def page(self, offset: int, limit: int) -> Page:
-        kept = self._pages.get((offset, limit))
-        if kept is not None:
-            return kept
         page = await self._pages.fetch((offset, limit), lambda: self._read_page(offset, limit))
         if not page.degraded:
             self.advance(page.cursor)
@@ -112,9 +109,6 @@ class Ranking(boundary.Ranking):
 
     @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        kept = self._histories.get((cursor, limit))
-        if kept is not None:
-            return kept
         history = await self._histories.fetch((cursor, limit), lambda: self._read_history(cursor, limit))
         if not history.degraded:
             self.advance(history.page.cursor)
@@ -122,9 +116,6 @@ class Ranking(boundary.Ranking):
 
     @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        kept = self._ranks.get(user_id)
-        if kept is not None:
-            return kept
         rank = await self._ranks.fetch(user_id, lambda: self._read_rank(user_id))
         if not rank.degraded:
             self.advance(rank.cursor)
