@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -118,8 +118,8 @@ class Metrics:
         """Read a gauge only when the metrics are rendered, from now on. A name that is not declared is a KeyError."""
         self._gauges[name].set_function(read)
 
-    def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
-        """Show these conditions as gauges, from now on."""
+    def watch_conditions(self, read: Callable[[], Iterable[tuple[str, bool, bool]]]) -> None:
+        """Show conditions as gauges, from now on: the name of each, whether all is well with it, and whether it lets us serve."""
         self._registry.register(_Conditions(read))
 
     def render(self) -> tuple[bytes, str]:
@@ -145,26 +145,10 @@ class Metrics:
             self._log.error("the metric {metric}, or a label of it, is not declared; it measures nothing", metric=name)
 
 
-class Condition(Protocol):
-    """The part of domain.health.Condition that the metrics show."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether all is well."""
-
-    @property
-    def serving(self) -> bool:
-        """Whether this process can serve."""
-
-
 class _Conditions(Collector):
     """Collector that reads the conditions when the metrics are rendered."""
 
-    def __init__(self, read: Callable[[], Iterable[Condition]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[tuple[str, bool, bool]]]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
@@ -177,9 +161,9 @@ class _Conditions(Collector):
         serving = GaugeMetricFamily(
             "condition_serving", "1 while this process can do its share, as /readyz asks", labels=["condition"]
         )
-        for condition in self._read():
-            ok.add_metric([condition.name], condition.ok)
-            serving.add_metric([condition.name], condition.serving)
+        for name, is_ok, is_serving in self._read():
+            ok.add_metric([name], is_ok)
+            serving.add_metric([name], is_serving)
         return ok, serving
 
 
