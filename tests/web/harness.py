@@ -163,7 +163,7 @@ class FakeRanking:
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW_S * 1000 + 15_000, degraded=self.degraded)
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        raise StoreUnavailable("nobody asks this over HTTP")
+        raise StoreUnavailable("no test over HTTP asks for this")
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         if self.held is not None:
