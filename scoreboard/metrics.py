@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -32,7 +32,10 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),
     "board_rebuilds_total": ("Times that the board was rebuilt from the ledger", ()),
     "board_gaps_total": ("Players whose total the sweep found missing or wrong on the board, and mended", ()),
-    "board_refused_total": ("Times that the board was found to be another ledger's, or kept elsewhere", ()),
+    "board_refused_total": (
+        "Times that Redis held another ledger's board, or that another server of this ledger used another Redis",
+        (),
+    ),
     "ledger_went_back_total": ("Times that the ledger was found behind what was seen of it", ()),
     "announcements_dropped_total": ("Score updates that a full tick left to the next snapshot", ()),
     "sockets_closed_slow_total": ("Sockets closed because they did not drain", ()),
@@ -53,7 +56,7 @@ _GAUGES: Final[Mapping[str, str]] = {
     "ledger_clock_offset_seconds": "The ledger's clock, by which actions are issued and judged, less this server's",
     "servers_with_other_keys": "Live servers that do not know a key that this server is set to sign with, or the other way round",
     "redis_up": "1 while Redis can be asked",
-    "redis_subscription_up": "1 while what other processes publish through Redis is heard",
+    "redis_subscription_up": "1 while what other processes publish through Redis is received",
     "reactor_lag_seconds": "The longest that the reactor was late in the last ten seconds",
     "reactor_delayed_calls": "Timers that are pending",
     "websocket_connections_handshaking": "Live connections that are not open yet: they shake hands, or were refused",
@@ -118,8 +121,8 @@ class Metrics:
         """Read a gauge only when the metrics are rendered, from now on. A name that is not declared is a KeyError."""
         self._gauges[name].set_function(read)
 
-    def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
-        """Show these conditions as gauges, from now on."""
+    def watch_conditions(self, read: Callable[[], Iterable[tuple[str, bool, bool]]]) -> None:
+        """Show conditions as gauges, from now on: the name of each, whether all is well with it, and whether it lets us serve."""
         self._registry.register(_Conditions(read))
 
     def render(self) -> tuple[bytes, str]:
@@ -145,26 +148,10 @@ class Metrics:
             self._log.error("the metric {metric}, or a label of it, is not declared; it measures nothing", metric=name)
 
 
-class Condition(Protocol):
-    """The part of domain.health.Condition that the metrics show."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether all is well."""
-
-    @property
-    def serving(self) -> bool:
-        """Whether this process can serve."""
-
-
 class _Conditions(Collector):
     """Collector that reads the conditions when the metrics are rendered."""
 
-    def __init__(self, read: Callable[[], Iterable[Condition]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[tuple[str, bool, bool]]]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
@@ -177,9 +164,9 @@ class _Conditions(Collector):
         serving = GaugeMetricFamily(
             "condition_serving", "1 while this process can do its share, as /readyz asks", labels=["condition"]
         )
-        for condition in self._read():
-            ok.add_metric([condition.name], condition.ok)
-            serving.add_metric([condition.name], condition.serving)
+        for name, is_ok, is_serving in self._read():
+            ok.add_metric([name], is_ok)
+            serving.add_metric([name], is_serving)
         return ok, serving
 
 

@@ -17,6 +17,7 @@ from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.wiring import action_ring, new_id, now_ms
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.app import OPERATIONS, Api
+from scoreboard.web.credentials import SPECTATOR_LIFE_S, SpectatorHandlers, TicketHandlers
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
 from scoreboard.web.open_route_limiter import OpenRouteLimiter
@@ -25,8 +26,6 @@ from scoreboard.web.pages import Pages
 from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.scores import ScoreHandlers
-from scoreboard.web.spectator_tokens import SPECTATOR_LIFE_S, SpectatorHandlers
-from scoreboard.web.tickets import TicketHandlers
 
 PAGES: Final = Path(__file__).parents[1] / "pages"
 

@@ -17,9 +17,8 @@ from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
 from scoreboard.net.http.cors import cors
-from scoreboard.net.http.resource_by_path import ResourceByPath
 from scoreboard.net.http.response import NOSNIFF
-from scoreboard.net.http.site import Site
+from scoreboard.net.http.site import ResourceByPath, Site
 from scoreboard.net.limits import HttpLimits
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.limits import EngineSettings
@@ -115,13 +114,9 @@ class EdgeBuilder:
 
     def _watch(self, realtime: Realtime) -> None:
         """Gauges that are read only when a client asks for the metrics."""
-        watch, reactor, announcer, registry = (
-            self._context.metrics.watch,
-            self._context.reactor,
-            self._backend.announcer,
-            self._registry,
-        )
-        self._context.metrics.watch_conditions(self._backend.health.conditions)
+        watch, registry = self._context.metrics.watch, self._registry
+        reactor, announcer, health = self._context.reactor, self._backend.announcer, self._backend.health
+        self._context.metrics.watch_conditions(lambda: [(one.name, one.ok, one.serving) for one in health.conditions()])
         watch("http_connections_active", lambda: len(registry.http))
         watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
         watch("websocket_connections_handshaking", lambda: registry.handshaking)

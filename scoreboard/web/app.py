@@ -13,14 +13,13 @@ from scoreboard.net.http.request import Request
 from scoreboard.web import api_spec
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.api_spec import Operation
+from scoreboard.web.credentials import SpectatorHandlers, TicketHandlers
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.routes import HandlerResult
 from scoreboard.web.scores import ScoreHandlers
-from scoreboard.web.spectator_tokens import SpectatorHandlers
-from scoreboard.web.tickets import TicketHandlers
 
 #: The operations of all routes, in the order of their declaration: what openapi.json describes.
 OPERATIONS: Final[list[Operation]] = []

@@ -26,9 +26,9 @@ from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.web.credentials import TicketHandlers
 from scoreboard.web.query_params import read_changes_query
 from scoreboard.web.schemas import Success, changes_data, encode
-from scoreboard.web.tickets import TicketHandlers
 
 WAITING_MAX: Final = 2_000
 

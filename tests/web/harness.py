@@ -50,6 +50,7 @@ from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.authenticator import JwtAuthenticator
+from scoreboard.web.credentials import SpectatorHandlers, TicketHandlers
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
 from scoreboard.web.open_route_limiter import OpenRouteLimiter
@@ -59,8 +60,6 @@ from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.request_guard import Limits, RequestGuard
 from scoreboard.web.routes import Routes
 from scoreboard.web.scores import ScoreHandlers
-from scoreboard.web.spectator_tokens import SpectatorHandlers
-from scoreboard.web.tickets import TicketHandlers
 from tests import recording_announcer
 
 LIVE = LiveLimits(origins=(), sockets_max=100, sockets_per_address_max=100)
@@ -164,7 +163,7 @@ class FakeRanking:
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW_S * 1000 + 15_000, degraded=self.degraded)
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        raise StoreUnavailable("nobody asks this over HTTP")
+        raise StoreUnavailable("no test over HTTP asks for this")
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         if self.held is not None:
