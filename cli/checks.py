@@ -101,8 +101,8 @@ class Checker:
                 await sleep(self._clock, _REREAD_S)
                 fresh = [await self._ledger.account(standing.user_id) for standing in standings]
                 standings = [standing for standing in fresh if standing is not None]
-            drawn = await board.totals_of([standing.user_id for standing in standings])
-            pairs = zip(standings, drawn, strict=True)
+            shown = await board.totals_of([standing.user_id for standing in standings])
+            pairs = zip(standings, shown, strict=True)
             differing = [(standing, actual) for standing, actual in pairs if actual != _expected(standing)]
             standings = [standing for standing, _ in differing]
             if not differing:
@@ -132,5 +132,5 @@ def _expected(standing: Standing) -> tuple[int, int] | None:
     return None if standing.reached_at_ms is None else (standing.points, standing.version)
 
 
-def _in_words(drawn: tuple[int, int] | None) -> str:
-    return "not on the board" if drawn is None else f"{drawn[0]:,} points (version {drawn[1]})"
+def _in_words(shown: tuple[int, int] | None) -> str:
+    return "not on the board" if shown is None else f"{shown[0]:,} points (version {shown[1]})"

@@ -116,17 +116,14 @@ def _output(out: Path | None) -> Iterator[TextIO]:
     try:
         if out.is_dir():
             raise IsADirectoryError(errno.EISDIR, "")
-        with open(out, "w", encoding="utf-8", newline="") if _is_special(out) else _atomic_file(out) as file:
+        is_special = out.exists() and not out.is_file()
+        with open(out, "w", encoding="utf-8", newline="") if is_special else _atomic_file(out) as file:
             yield file
             file.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         raise CliError(UNREACHABLE, f"{out} cannot be written: {why_not_written(error)}") from error
-
-
-def _is_special(out: Path) -> bool:
-    return out.exists() and not out.is_file()
 
 
 @contextmanager

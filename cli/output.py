@@ -33,11 +33,10 @@ def visible(text: str) -> str:
     """The text with each control or invisible character written as an escape."""
     if text.isascii() and text.isprintable() and "\\" not in text:
         return text
-    return "".join(_escaped(char) if char == "\\" or unicodedata.category(char) in _UNPRINTABLE else char for char in text)
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return "".join(
+        char.encode("unicode_escape").decode("ascii") if char == "\\" or unicodedata.category(char) in _UNPRINTABLE else char
+        for char in text
+    )
 
 
 def cell(text: str, style: str = "") -> Text:

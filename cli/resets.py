@@ -13,6 +13,7 @@ from cli.confirmation import OperatorOption, ReasonOption, YesOption, confirm, o
 from cli.context import CliContext, Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, UNREACHABLE, CliError
 from cli.output import JsonOption, counted, note, print_json, show
+from cli.reactor import sleep
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.standings import Standing
@@ -121,8 +122,6 @@ async def _commit(ctx: CliContext, stores: Stores, reactor: Any, order: ResetOrd
 
     After a crash between two tries, the remaining players are not reset; the same command resets them.
     """
-    from twisted.internet.task import deferLater
-
     changed: list[Standing] = []
     until_s = reactor.seconds() + HELD_S_MAX
     while True:
@@ -131,7 +130,7 @@ async def _commit(ctx: CliContext, stores: Stores, reactor: Any, order: ResetOrd
         if not done.held or reactor.seconds() >= until_s:
             return changed, done.held
         order = msgspec.structs.replace(order, user_ids=done.held)
-        await deferLater(reactor, RETRY_S)
+        await sleep(reactor, RETRY_S)
 
 
 async def _update_board(stores: Stores, changed: Sequence[Standing], update: UpdateBoard) -> str:

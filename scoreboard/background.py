@@ -1,6 +1,6 @@
-"""Background work: loops, and tasks for whose end nobody waits. A failure of either is logged with its traceback and counted.
+"""Background work: loops, and tasks whose end no caller awaits. A failure of either is logged with its traceback and counted.
 
-A leaf. No other module makes a LoopingCall, and none starts a coroutine whose failure nobody would see.
+A leaf. No other module makes a LoopingCall, and none drops the Deferred of a coroutine: its failure would not be seen.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Loop:
 
 
 def run_in_background(task: str, work: Coroutine[Deferred[Any], Any, object], meter: Counter) -> Deferred[None]:
-    """Start ``work``. What is returned fires with None at its end, also if it failed: that is logged and counted here."""
+    """Start ``work``. The Deferred fires with None at its end. A failure is logged and counted, and does not reach the caller."""
 
     def failed(failure: Failure) -> None:
         report_failure(task, meter, failure)

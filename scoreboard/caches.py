@@ -50,16 +50,9 @@ class SingleFlightCache(Generic[Key, Cached]):
         self._clock = clock
         self._entries_max = entries_max
         self._life_s = life_s
+        #: Each value and the time until which it may be returned; 0.0 means until the next `clear`.
         self._values: dict[Key, tuple[Cached, float]] = {}
         self._reading: dict[Key, list[Deferred[Cached]]] = {}
-
-    def get(self, key: Key) -> Cached | None:
-        """The value, or None if it was not read or may not be returned any more."""
-        kept = self._values.get(key)
-        if kept is None:
-            return None
-        value, until_s = kept
-        return value if not until_s or self._clock.seconds() < until_s else None
 
     def clear(self) -> None:
         """Drop all values. Reads under way still answer their callers, but are neither kept nor shared with later callers."""
@@ -67,7 +60,12 @@ class SingleFlightCache(Generic[Key, Cached]):
         self._reading = {}
 
     async def fetch(self, key: Key, read: Callable[[], Awaitable[Cached]]) -> Cached:
-        """The result of ``read``, or of the same read if one is under way. An exception of the read reaches all its callers."""
+        """The kept value; else the result of ``read``, or of the same read if one is under way. All callers get its exception."""
+        kept = self._values.get(key)
+        if kept is not None:
+            value, until_s = kept
+            if not until_s or self._clock.seconds() < until_s:
+                return value
         waiting = self._reading.get(key)
         if waiting is not None:
             mine: Deferred[Cached] = Deferred()

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 
-#: Called with the name of the step that a score has just passed: validated, judged, committed, drawn, marked, telling.
+#: Called with the name of the step that a score has just passed: validated, judged, committed, projected, cached, announcing.
 #: With a failpoint it may kill the process; otherwise it does nothing.
 Failpoint = Callable[[str], None]
 

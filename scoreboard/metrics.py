@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -12,6 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from twisted.application.service import Service
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from scoreboard.background import Loop
 
@@ -31,7 +32,10 @@ _COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "degraded_reads_total": ("Reads of the board that the ledger answered because Redis did not", ()),
     "board_rebuilds_total": ("Times that the board was rebuilt from the ledger", ()),
     "board_gaps_total": ("Players whose total the sweep found missing or wrong on the board, and mended", ()),
-    "board_refused_total": ("Times that the board was found to be another ledger's, or drawn elsewhere", ()),
+    "board_refused_total": (
+        "Times that Redis held another ledger's board, or that another server of this ledger used another Redis",
+        (),
+    ),
     "ledger_went_back_total": ("Times that the ledger was found behind what was seen of it", ()),
     "announcements_dropped_total": ("Score updates that a full tick left to the next snapshot", ()),
     "sockets_closed_slow_total": ("Sockets closed because they did not drain", ()),
@@ -52,7 +56,7 @@ _GAUGES: Final[Mapping[str, str]] = {
     "ledger_clock_offset_seconds": "The ledger's clock, by which actions are issued and judged, less this server's",
     "servers_with_other_keys": "Live servers that do not know a key that this server is set to sign with, or the other way round",
     "redis_up": "1 while Redis can be asked",
-    "redis_subscription_up": "1 while what other processes publish through Redis is heard",
+    "redis_subscription_up": "1 while what other processes publish through Redis is received",
     "reactor_lag_seconds": "The longest that the reactor was late in the last ten seconds",
     "reactor_delayed_calls": "Timers that are pending",
     "websocket_connections_handshaking": "Live connections that are not open yet: they shake hands, or were refused",
@@ -68,7 +72,12 @@ _SERIES_MAX: Final = 2_000
 
 
 class Metrics:
-    """Meter with a Prometheus registry of its own. A name that is not declared above is a KeyError."""
+    """Meter with a Prometheus registry of its own.
+
+    A name or labels that are not declared above are a mistake in the code: they are logged once and measure nothing.
+    """
+
+    _log = Logger()
 
     def __init__(self) -> None:
         disable_created_metrics()  # they are a second time series beside every counter
@@ -83,6 +92,9 @@ class Metrics:
         }
         #: Counters by name and labels, so that the hot path is one look-up.
         self._series: dict[tuple[object, ...], Counter] = {}
+        self._undeclared: set[str] = set()
+        #: Takes the counts that are not declared; no client sees it.
+        self._dropped = Counter("dropped", "Counts that are not declared", registry=None)
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
         """Add to a counter."""
@@ -93,18 +105,24 @@ class Metrics:
 
     def observe(self, name: str, seconds: float) -> None:
         """Put a duration into a histogram."""
-        self._histograms[name].observe(seconds)
+        if name in self._histograms:
+            self._histograms[name].observe(seconds)
+        else:
+            self._report_undeclared(name)
 
     def gauge(self, name: str, value: float) -> None:
         """Set a gauge."""
-        self._gauges[name].set(value)
+        if name in self._gauges:
+            self._gauges[name].set(value)
+        else:
+            self._report_undeclared(name)
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
-        """Read a gauge only when the metrics are rendered, from now on."""
+        """Read a gauge only when the metrics are rendered, from now on. A name that is not declared is a KeyError."""
         self._gauges[name].set_function(read)
 
-    def watch_conditions(self, read: Callable[[], Iterable[Condition]]) -> None:
-        """Show these conditions as gauges, from now on."""
+    def watch_conditions(self, read: Callable[[], Iterable[tuple[str, bool, bool]]]) -> None:
+        """Show conditions as gauges, from now on: the name of each, whether all is well with it, and whether it lets us serve."""
         self._registry.register(_Conditions(read))
 
     def render(self) -> tuple[bytes, str]:
@@ -112,6 +130,9 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _open(self, name: str, labels: Mapping[str, str]) -> Counter:
+        if name not in _COUNTERS or set(_COUNTERS[name][1]) != set(labels):
+            self._report_undeclared(name)
+            return self._dropped
         counter = self._counters[name]
         if not labels:
             self._series[(name,)] = counter
@@ -121,27 +142,16 @@ class Metrics:
         series = self._series[(name, *labels.items())] = counter.labels(**labels)
         return series
 
-
-class Condition(Protocol):
-    """The part of domain.health.Condition that the metrics show."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether all is well."""
-
-    @property
-    def serving(self) -> bool:
-        """Whether this process can serve."""
+    def _report_undeclared(self, name: str) -> None:
+        if name not in self._undeclared:
+            self._undeclared.add(name)
+            self._log.error("the metric {metric}, or a label of it, is not declared; it measures nothing", metric=name)
 
 
 class _Conditions(Collector):
     """Collector that reads the conditions when the metrics are rendered."""
 
-    def __init__(self, read: Callable[[], Iterable[Condition]]) -> None:
+    def __init__(self, read: Callable[[], Iterable[tuple[str, bool, bool]]]) -> None:
         self._read = read
 
     def describe(self) -> Iterable[Metric]:
@@ -154,9 +164,9 @@ class _Conditions(Collector):
         serving = GaugeMetricFamily(
             "condition_serving", "1 while this process can do its share, as /readyz asks", labels=["condition"]
         )
-        for condition in self._read():
-            ok.add_metric([condition.name], condition.ok)
-            serving.add_metric([condition.name], condition.serving)
+        for name, is_ok, is_serving in self._read():
+            ok.add_metric([name], is_ok)
+            serving.add_metric([name], is_serving)
         return ok, serving
 
 

@@ -125,9 +125,7 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
 
     install()
     atexit.register(_ignore_late_signals)
-    reactor.callWhenRunning(
-        install
-    )  # the reactor installs its own SIGTERM handler as it begins to run, and would then end by that signal
+    reactor.callWhenRunning(install)  # again, because the reactor installs its own handlers as it begins to run
 
 
 def _ignore_late_signals() -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from scoreboard.background import FAILURES_METRIC
 from scoreboard.boundaries.health import Meter
-from scoreboard.metrics import LagWatch, Metrics
+from scoreboard.metrics import _COUNTERS, LagWatch, Metrics
 
 PACKAGE: Final = Path(__file__).parents[1] / "scoreboard"
 _conforms: type[Meter] = Metrics
@@ -44,22 +45,38 @@ def test_counts_durations_and_gauges_are_rendered() -> None:
     assert "websocket_connections_active 7.0" in text
 
 
-def names_of_calls(tree: ast.AST) -> Iterator[str]:
-    """The names of the metrics that a module counts, sets, observes or watches."""
-    calls = {"count", "gauge", "observe", "watch"}
+def calls(tree: ast.AST) -> Iterator[tuple[str, str, frozenset[str | None]]]:
+    """The calls in a module that count, set, observe or watch a metric: the method, the metric's name and its labels."""
+    methods = {"count", "gauge", "observe", "watch"}
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Attribute(attr=called) | ast.Name(id=called), args=[ast.Constant(value=str(name)), *_]):
-                if called in calls and name.isidentifier():
-                    yield name
+                if called in methods and name.isidentifier():
+                    yield called, name, frozenset(keyword.arg for keyword in node.keywords) - {"by"}
 
 
-def test_every_metric_in_the_code_is_declared() -> None:
+def test_every_metric_in_the_code_is_declared_with_its_labels() -> None:
     declared = {text.split()[2] for text in rendered(Metrics()).splitlines() if text.startswith("# HELP ")}
-    used = {name for path in PACKAGE.rglob("*.py") for name in names_of_calls(ast.parse(path.read_text("utf-8")))}
-    assert len(used) > 30
-    assert used - declared == set()
-    assert FAILURES_METRIC in declared
+    used = {call for path in PACKAGE.rglob("*.py") for call in calls(ast.parse(path.read_text("utf-8")))}
+    assert len({name for _, name, _ in used}) > 30
+    assert {name for _, name, _ in used} - declared == set()
+    assert {call for call in used if call[0] == "count" and call[2] != set(_COUNTERS[call[1]][1])} == set()
+    assert _COUNTERS[FAILURES_METRIC][1] == ("task",)
+
+
+def test_a_metric_that_is_not_declared_is_logged_once_and_raises_nothing() -> None:
+    metrics = Metrics()
+    before = rendered(metrics).count("\n")
+    with capturedLogs() as logged:
+        for _ in range(2):
+            metrics.count("no_such_total", label="a")
+            metrics.count("http_requests_total")
+            metrics.count("score_updates_total", label="a")
+            metrics.observe("no_such_seconds", 1.0)
+            metrics.gauge("no_such_gauge", 1.0)
+    names = ["no_such_total", "http_requests_total", "score_updates_total", "no_such_seconds", "no_such_gauge"]
+    assert [event["metric"] for event in logged] == names
+    assert rendered(metrics).count("\n") == before
 
 
 def test_a_watched_gauge_is_read_when_the_metrics_are_rendered() -> None:

@@ -1,1 +1,1 @@
-"""Stateful rooms: whoever must await between reading its state and writing it."""
+"""Actors: classes whose state changes while their code waits. None of them imports an implementation of a store."""

@@ -19,32 +19,31 @@ import msgspec
 from twisted.internet.interfaces import IReactorTime
 from typing_extensions import override
 
-from scoreboard.actors.catch_up import missed, missed_own, player_events, spectator_events
 from scoreboard.actors.fan_out import FanOut
 from scoreboard.actors.fan_out_pace import FanOutPace, Ticker
+from scoreboard.actors.listener_events import missed, missed_own, player_events, spectator_events
 from scoreboard.actors.members import Member
 from scoreboard.actors.membership import Membership
 from scoreboard.actors.pending_changes import PendingChanges, unseen
 from scoreboard.boundaries.announcer import Listener
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ranking import Ranking
-from scoreboard.domain.board_pages import Page, RankRange, View
+from scoreboard.domain.board_pages import TOP_ROWS, Page, RankRange, View
 from scoreboard.domain.close_reasons import STALLED
 from scoreboard.domain.coalesce import every_step
-from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import Event, ScoreChanged
 from scoreboard.domain.refusals import TOO_MANY_VIEWS, Refusal
 from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.failpoints import Failpoint, no_failpoint
 
-TOP_ROWS: Final = 10
 TOP: Final = RankRange(offset=0, limit=TOP_ROWS)
 
 
 class Announcer(Membership):
-    """``forbids_spectators`` answers from memory whether a player does (or raises StoreUnavailable), ``is_awarding`` whether an
-    award is being stored."""
+    """Announcer of one board. Both callbacks read memory: ``is_awarding`` says whether an award is being stored, and
+    ``forbids_spectators`` whether a player forbids spectators (it may raise StoreUnavailable)."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class Announcer(Membership):
         self._failpoint = failpoint
         self._ticker = Ticker(clock=clock, pace=pace, meter=meter, tick=self._tick, ended=self._end_tick)
         self._pending = PendingChanges()
-        self._sent_at = self._shown_at = Cursor(epoch=0, seq=0)
+        self._sent_at = self._shown_at = NO_CURSOR
 
     async def stop(self) -> None:
         """Begin no more ticks."""
@@ -145,7 +144,7 @@ class Announcer(Membership):
         if not every_step(self._sent_at, page.cursor, changes.steps):
             self._views.note_all(views)
         self._sent_at = page.cursor
-        self._failpoint("telling")
+        self._failpoint("announcing")
         news = [msgspec.structs.replace(change, cursor=page.cursor) for change in changes.by_user.values()]
         for_room = unseen(news, page, self._score_updates_max)
         self._add_extras(news, for_room, zip(views, pages[1:], strict=True))

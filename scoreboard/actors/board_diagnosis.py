@@ -41,7 +41,7 @@ def owner_of(ledger: LedgerState) -> str:
 def diagnose(board: BoardState | None, ledger: LedgerState, *, store_is_shared: bool) -> Diagnosis:
     """What to do. ``store_is_shared`` says that other ledgers may have boards in this Redis: it is not the server's own."""
     if board is None:
-        return _rebuild("nothing is drawn")
+        return _rebuild("there is no board")
     if board.owner != owner_of(ledger):
         return _of_another_ledger(board, ledger, store_is_shared)
     if board.damage:
@@ -49,7 +49,7 @@ def diagnose(board: BoardState | None, ledger: LedgerState, *, store_is_shared: 
     if board.cursor.epoch != ledger.epoch:
         return _of_another_epoch(board, ledger)
     if not board.position:
-        return _rebuild("the board does not say up to where it was drawn")
+        return _rebuild("the board does not say its position in the ledger")
     if board.epoch_run != board.run:
         return Diagnosis(action="begin", reason="Redis was restarted and may have lost its last changes")
     return FOLLOW
@@ -61,7 +61,7 @@ def _rebuild(reason: str) -> Diagnosis:
 
 def _of_another_ledger(board: BoardState, ledger: LedgerState, store_is_shared: bool) -> Diagnosis:
     if not board.owner or not store_is_shared:
-        return _rebuild("the board was drawn by an earlier release or from another ledger")
+        return _rebuild("the board is of an earlier release or of another ledger")
     if board.owner.partition("/")[0] != ledger.ledger_id:
         return Diagnosis(
             action="refuse",
@@ -73,8 +73,8 @@ def _of_another_ledger(board: BoardState, ledger: LedgerState, store_is_shared: 
         return _rebuild("the ledger was moved or restored")
     return Diagnosis(
         action="refuse",
-        kind="A copy of this ledger draws in the same Redis",
-        reason=f"a copy of this ledger draws in the same Redis ({board.owner}, ours is {owner_of(ledger)}): "
+        kind="A copy of this ledger keeps its board in the same Redis",
+        reason=f"a copy of this ledger keeps its board in the same Redis ({board.owner}, ours is {owner_of(ledger)}): "
         "give each copy its own REDIS_URL",
     )
 
@@ -86,8 +86,8 @@ def _of_another_epoch(board: BoardState, ledger: LedgerState) -> Diagnosis:
     if unharmed and ledger.epoch_run != board.run and ledger.followed_s_ago <= ELSEWHERE_SILENT_S_MAX:
         return Diagnosis(
             action="refuse",
-            kind="Another server draws this ledger's board in another Redis",
-            reason=f"another server draws this ledger's board in another Redis (run {ledger.epoch_run}, ours is {board.run}): "
+            kind="Another server keeps this ledger's board in another Redis",
+            reason=f"another server keeps this ledger's board in another Redis (run {ledger.epoch_run}, ours is {board.run}): "
             "all servers of one ledger need the same REDIS_URL",
         )
     return _rebuild(f"the board is of epoch {board.cursor.epoch}, the ledger's is {ledger.epoch}")

@@ -88,22 +88,19 @@ class DegradedReads:
         run_in_background("degraded_reads", self._answer(asked), self._meter)
 
     async def _answer(self, asked: dict[str, list[Deferred[Standing | None]]]) -> None:
-        waiting = [(user_id, standing) for user_id, standings in asked.items() for standing in standings]
+        found: dict[str, Standing] = {}
+        failure: Failure | None = None
         try:
             found = {one.user_id: one for one in await self._ledger.accounts_of(list(asked))}
         except Exception:
             failure = Failure()
-            for _, standing in waiting:
-                if not standing.called:
-                    standing.errback(failure)
-        else:
-            for user_id, standing in waiting:
-                if not standing.called:  # it may be cancelled
-                    standing.callback(found.get(user_id))
+        for user_id, callers in asked.items():
+            for caller in callers:
+                if not caller.called:  # it may be cancelled
+                    caller.callback(failure or found.get(user_id))
         self._reading = bool(self._waiting)
         if self._reading:
             self._clock.callLater(PAUSE_S, self._read)
 
     async def _players(self) -> int:
-        kept = self._total.get("")
-        return await self._total.fetch("", self._ledger.ranked_count) if kept is None else kept
+        return await self._total.fetch("", self._ledger.ranked_count)

@@ -30,8 +30,6 @@ class FrameCache:
     def encode(self, encoder: EventEncoder, events: Sequence[Event], *, more: bool = False) -> bytes:
         """Return what ``encoder.encode(events, more=more)`` returns."""
         last = len(events) - 1
-        if last == 0:
-            return self._one(encoder, events[0], more)
         return b"".join([self._one(encoder, event, more or at < last) for at, event in enumerate(events)])
 
     def _one(self, encoder: EventEncoder, event: Event, more: bool) -> bytes:

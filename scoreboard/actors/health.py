@@ -1,8 +1,8 @@
 """Health monitor: keeps the conditions of all that this process depends on, so that `/readyz` is answered from memory.
 
 It probes the ledger once a second, however often `/readyz` is read. After a second with a committed award it needs no probe.
-While the ledger cannot commit, it is probed four times a second, so that its return is noticed soon. All other conditions come
-from the parts that know them.
+While the ledger cannot commit, it is probed four times a second, so that its return is noticed soon. The other
+conditions come from the objects that know them.
 """
 
 from __future__ import annotations

@@ -45,17 +45,11 @@ class Envelope(Generic[Letter, Answer]):
         self.came_s = came_s
         self._caller = caller
 
-    def answer(self, answer: Answer) -> None:
-        """Answer the caller."""
+    def answer(self, answer: Answer | Failure) -> None:
+        """Answer the caller; with a Failure, the ask fails."""
         caller, self._caller = self._caller, None
         if caller is not None:
             caller.callback(answer)
-
-    def fail(self, failure: Failure) -> None:
-        """Let the caller's ask fail."""
-        caller, self._caller = self._caller, None
-        if caller is not None:
-            caller.errback(failure)
 
 
 class Mailbox(Generic[Letter, Answer]):
@@ -135,7 +129,7 @@ class Mailbox(Generic[Letter, Answer]):
         if self._waiting:
             self._expiry = self._clock.callLater(self._waiting[0].came_s + self._wait_s_max - now_s, self._expire)
         for envelope in late:
-            envelope.fail(Failure(MailboxLate()))
+            envelope.answer(Failure(MailboxLate()))
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -147,7 +141,7 @@ class Mailbox(Generic[Letter, Answer]):
                 self._meter.count(FAILURES_METRIC, task="mailbox")
                 failure = Failure()
                 for envelope in batch:
-                    envelope.fail(failure)
+                    envelope.answer(failure)
         self._draining = False
         if self._closed and self._expiry is not None:
             self._expiry.cancel()

@@ -53,14 +53,6 @@ BEGIN_LOCK_MS: Final = 1_000
 _FAULT: Final = "a fault of the server; the log has its traceback"
 
 
-class BoardRefused(Exception):
-    """The board may not be read or set by this server. The text tells the operator why; ``kind`` is what anyone may read."""
-
-    def __init__(self, diagnosis: Diagnosis) -> None:
-        super().__init__(diagnosis.reason)
-        self.kind = diagnosis.kind
-
-
 class Projector:
     """Sets the totals of awards on the board.
 
@@ -97,7 +89,7 @@ class Projector:
         self._logged_s = -LOG_AGAIN_S
         self._catching_up: Deferred[None] | None = None
         self._again = False
-        self._samples = 0
+        self._polls = 0
         self._noted_s = -NOTE_FOLLOWED_S
         self._must_rebuild = ""
         self._writer = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=on_changes)
@@ -132,10 +124,8 @@ class Projector:
     async def stop(self) -> None:
         """Stop following, and wait for the end of a catch-up that is under way."""
         self._loop.stop()
-        if self._retrying is not None:
-            self._retrying.cancel()
-            self._retrying = None
-        self._keep_reads()
+        _cancel(self._retrying)
+        _cancel(self._forgetting)
         if self._catching_up is not None:
             await _joined(self._catching_up)
 
@@ -151,11 +141,11 @@ class Projector:
             self._fall_behind(str(trouble))
             self._note_ledger_ahead()
             return {}
-        self._failpoint("drawn")
-        overtaken = [one.user_id for one, placement in zip(standings, placements, strict=True) if placement.overtaken]
+        self._failpoint("projected")
+        by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}
+        overtaken = [user_id for user_id, placement in by_user.items() if placement.overtaken]
         if overtaken:
             run_in_background("projector", self._compare_if_possible(overtaken), self._meter)
-        by_user = {standing.user_id: placement for standing, placement in zip(standings, placements, strict=True)}
         receipts = [(award, _receipt(award, by_user[award.user_id])) for award in awards]
         await self._board.write_caches(receipts)
         return {award.claim.grant.action_id: receipt for award, receipt in receipts}
@@ -175,8 +165,6 @@ class Projector:
             while self._again:
                 self._again = False
                 await self._catch_up()
-        except BoardRefused as refused:
-            self._fall_behind(str(refused), refused.kind)
         except (StoreUnavailable, StaleBoard) as trouble:
             self._fall_behind(str(trouble))
         except Exception:
@@ -211,7 +199,9 @@ class Projector:
             diagnosis = Diagnosis(action="rebuild", reason=self._must_rebuild)
         match diagnosis.action:
             case "refuse":
-                raise BoardRefused(diagnosis)
+                self._again = False
+                self._fall_behind(diagnosis.reason, diagnosis.kind)
+                return
             case "rebuild":
                 await self._rebuild(board, diagnosis.reason)
             case "begin":
@@ -247,14 +237,16 @@ class Projector:
             self._in_sync()
             await self._writer.follow(epoch, position)
         self._on_changes(board.cursor, ())
-        await self._note_followed(board.run)
+        if self._clock.seconds() - self._noted_s >= NOTE_FOLLOWED_S:
+            self._noted_s = self._clock.seconds()
+            await self._ledger.note_followed(self._board.definition, board.run)
 
     async def _rebuild(self, board: BoardState | None, reason: str) -> None:
         if not await self._board.lock("rebuild", REBUILD_LOCK_MS):
             raise StaleBoard(f"another server rebuilds the board: {reason}")
         self._lag()
         if board is None and not self._has_followed:  # usual at the first start with this Redis
-            self._log.info("the board is drawn: {reason} yet", reason=reason)
+            self._log.info("the board is built for the first time: {reason} yet", reason=reason)
         else:
             self._log_trouble(f"it is being rebuilt, because {reason}")
         self._meter.count("board_rebuilds_total")
@@ -272,11 +264,6 @@ class Projector:
     async def _keep_lock(self) -> None:
         with suppress(StoreUnavailable):  # another server may then begin to rebuild as well, which does no harm
             await self._board.lock("rebuild", REBUILD_LOCK_MS)
-
-    async def _note_followed(self, run: str) -> None:
-        if self._clock.seconds() - self._noted_s >= NOTE_FOLLOWED_S:
-            self._noted_s = self._clock.seconds()
-            await self._ledger.note_followed(self._board.definition, run)
 
     async def overwrite(self, standings: Sequence[Standing]) -> None:
         """Set what the board should have of these players, also where it has another total of the same version."""
@@ -304,7 +291,7 @@ class Projector:
     def _in_sync(self) -> None:
         self._has_followed = True
         self._lagging_since_s, self._logged_s = None, -LOG_AGAIN_S
-        self._keep_reads()
+        _cancel(self._forgetting)
         self._meter.gauge("board_in_sync", 1)
 
     def _lag(self) -> None:
@@ -315,16 +302,7 @@ class Projector:
 
     def _forget_reads_later(self) -> None:
         """Once the ledger answers reads, the ranking must not return what it read from the board before."""
-        self._forgetting = self._clock.callLater(LAGGING_S_MAX + FORGET_S, self._forget_reads)
-
-    def _forget_reads(self) -> None:
-        self._forgetting = None
-        self._note_ledger_ahead()
-
-    def _keep_reads(self) -> None:
-        if self._forgetting is not None:
-            self._forgetting.cancel()
-            self._forgetting = None
+        self._forgetting = self._clock.callLater(LAGGING_S_MAX + FORGET_S, self._note_ledger_ahead)
 
     def _fall_behind(self, trouble: str, refused: str = "") -> None:
         """Begin to lag. ``refused`` is what anyone may read of the trouble, if the board is not ours."""
@@ -349,8 +327,8 @@ class Projector:
             self.catch_up_soon()
 
     async def _poll(self) -> None:
-        self._samples += 1
-        if self.in_sync and self._samples % POLLS_PER_FOLLOW:
+        self._polls += 1
+        if self.in_sync and self._polls % POLLS_PER_FOLLOW:
             await self._poll_board()
         elif self._catching_up is None:
             await self.catch_up()
@@ -379,6 +357,11 @@ def _receipt(award: Award, placement: Placement) -> Receipt:
     if placement.rank is None:  # a reset took the player off the board after the commit
         return unplaced(award)
     return Receipt(points=award.points, total=award.score_after, rank=placement.rank, previous_rank=placement.previous_rank)
+
+
+def _cancel(timer: IDelayedCall | None) -> None:
+    if timer is not None and timer.active():
+        timer.cancel()
 
 
 async def _joined(under_way: Deferred[None]) -> None:

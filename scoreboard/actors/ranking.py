@@ -21,7 +21,7 @@ from scoreboard.boundaries.ledger import Ledger
 from scoreboard.caches import SingleFlightCache
 from scoreboard.domain.board_pages import Page, PlayerRank, View
 from scoreboard.domain.board_state import History
-from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 
 PAGES_MAX = 256
@@ -31,8 +31,6 @@ HISTORIES_MAX = 32
 DEGRADED_S = 0.25
 #: A board that has not followed the ledger for so long is not read.
 LAGGING_S_MAX = 2.0
-
-NOWHERE = Cursor(epoch=0, seq=0)
 
 
 class Ranking(boundary.Ranking):
@@ -57,7 +55,7 @@ class Ranking(boundary.Ranking):
         self._lagging_s = lagging_s
         self._on_stale = on_stale
         self._degraded = DegradedReads(ledger=ledger, clock=clock, now_ms=now_ms, meter=meter)
-        self._cursor = NOWHERE
+        self._cursor = NO_CURSOR
         self._ledger_ahead_count = 0
         self._pages: SingleFlightCache[tuple[int, int], Page] = SingleFlightCache(clock, PAGES_MAX, _life_s)
         self._ranks: SingleFlightCache[str, PlayerRank] = SingleFlightCache(clock, RANKS_MAX, _life_s)
@@ -91,9 +89,6 @@ class Ranking(boundary.Ranking):
 
     @override
     async def page(self, offset: int, limit: int) -> Page:
-        kept = self._pages.get((offset, limit))
-        if kept is not None:
-            return kept
         page = await self._pages.fetch((offset, limit), lambda: self._read_page(offset, limit))
         if not page.degraded:
             self.advance(page.cursor)
@@ -114,9 +109,6 @@ class Ranking(boundary.Ranking):
 
     @override
     async def since(self, cursor: Cursor, limit: int) -> History:
-        kept = self._histories.get((cursor, limit))
-        if kept is not None:
-            return kept
         history = await self._histories.fetch((cursor, limit), lambda: self._read_history(cursor, limit))
         if not history.degraded:
             self.advance(history.page.cursor)
@@ -124,9 +116,6 @@ class Ranking(boundary.Ranking):
 
     @override
     async def rank_of(self, user_id: str) -> PlayerRank:
-        kept = self._ranks.get(user_id)
-        if kept is not None:
-            return kept
         rank = await self._ranks.fetch(user_id, lambda: self._read_rank(user_id))
         if not rank.degraded:
             self.advance(rank.cursor)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from twisted.internet.defer import ensureDeferred
 
@@ -62,7 +62,7 @@ async def _pages(read: Read, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
             reading = ensureDeferred(_page(read, page[-1], pause))
             yield page
     finally:
-        reading.addErrback(_ignore)  # the page that was under way when the rebuild failed
+        reading.addErrback(lambda _: None)  # the page that was under way when the rebuild failed
         reading.cancel()
 
 
@@ -75,7 +75,3 @@ async def _page(read: Read, last: Standing | None, pause: Pause) -> Sequence[Sta
                 raise
             await pause(PAUSE_S)
     raise AssertionError("the last try returns or raises")
-
-
-def _ignore(_: Any) -> None:
-    """Ignore a failure: the rebuild has failed already."""

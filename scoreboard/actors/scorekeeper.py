@@ -52,10 +52,6 @@ HELD_PAUSE_S_MAX = 0.4
 RECEIPTS_WAIT_S = 0.02
 
 
-def _nothing(_committed: bool) -> None:
-    """Do nothing: there is no health monitor."""
-
-
 class Scorekeeper(boundary.Scorekeeper):
     """The only writer of one process.
 
@@ -78,7 +74,7 @@ class Scorekeeper(boundary.Scorekeeper):
         new_id: Callable[[], str],
         meter: Meter,
         is_suspended: Callable[[str], bool],
-        note_batch: Callable[[bool], None] = _nothing,
+        note_batch: Callable[[bool], None] = lambda _: None,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -180,7 +176,7 @@ class Scorekeeper(boundary.Scorekeeper):
         if awards:
             self._failpoint("committed")
             placed = await self._projector.project(awards)
-            self._failpoint("marked")
+            self._failpoint("cached")
             self._rate_limiter.release([(award.user_id, award.claim.grant.action_id) for award in awards])
             ranked = ((award.user_id, award.claim.grant.action_id) for award in awards)
             self._receipts = [(*one, placed[one[1]]) for one in ranked if one[1] in placed and not placed[one[1]].degraded]

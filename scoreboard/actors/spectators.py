@@ -19,9 +19,9 @@ class Spectators:
         self._watching: Groups[str] = Groups()
 
     def add(self, member: Member, user_id: str) -> Refusal | None:
-        """Let a member follow a player, or refuse it. Admins may follow all players, and all players themselves.
+        """Let a member follow a player, or refuse it. An admin may follow every player, and a player may follow themselves.
 
-        Raises StoreUnavailable; a member that follows the player already then goes on.
+        If this raises StoreUnavailable, nothing has changed.
         """
         if len({*member.watched, user_id}) > SPECTATED_PER_LISTENER_MAX:
             return TOO_MANY_SPECTATED
@@ -33,7 +33,7 @@ class Spectators:
         return None
 
     def remove_all(self, user_id: str) -> list[Member]:
-        """Remove and return the spectators of a player that forbids it now, but for those that always may."""
+        """Remove and return the spectators of a player who forbids them now, except those who always may."""
         removed = [member for member in self.of(user_id) if not _may_always(member, user_id)]
         for member in removed:
             self.remove(member, user_id)

@@ -23,8 +23,7 @@ from scoreboard.domain.players import PlayerChange, PlayerSettings
 POLL_S: Final = 0.5
 #: After so long without an answer it is not known any more that a player allows spectators.
 KNOWN_S_MAX: Final = 3.0
-SUSPENDED_PER_PAGE: Final = 500
-PRIVATE_PER_PAGE: Final = 500
+PLAYERS_PER_PAGE: Final = 500
 CHANGES_PER_PAGE: Final = 500
 
 
@@ -76,20 +75,15 @@ class SuspensionWatcher:
             self._set_spectators(user_id, settings.spectators)
 
     async def start(self) -> None:
-        """Read who is suspended or forbids spectators, and follow changes.
-
-        After a StoreUnavailable the server must not listen.
-        """
+        """Read who is suspended or forbids spectators, and follow changes. If this raises, the server must not listen."""
         self._known_s = self._clock.seconds()
         self._followed = await self._player_store.revision()
-        after = ""
-        while page := await self._player_store.suspended(after, SUSPENDED_PER_PAGE):
-            self._suspended.update(page)
-            after = page[-1]
-        after = ""
-        while page := await self._player_store.private(after, PRIVATE_PER_PAGE):
-            self._private.update(page)
-            after = page[-1]
+        store = self._player_store
+        for read, found in ((store.suspended, self._suspended), (store.private, self._private)):
+            after = ""
+            while page := await read(after, PLAYERS_PER_PAGE):
+                found.update(page)
+                after = page[-1]
         self._loop.start()
 
     async def stop(self) -> None:

@@ -9,10 +9,10 @@ from scoreboard.domain.value import Value
 
 #: Limits of what one call may read, the same for all interfaces.
 LIMIT_DEFAULT: Final = 10
-
 LIMIT_MAX: Final = 100
-
 OFFSET_MAX: Final = 10_000
+#: Rows of the top of the board, which the room is sent.
+TOP_ROWS: Final = 10
 
 
 class Row(Value, frozen=True, kw_only=True):

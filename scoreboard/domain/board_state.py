@@ -34,8 +34,7 @@ class BoardState(Value, frozen=True, kw_only=True):
 
     ``epoch_run`` is the run of the store on which the epoch began, ``run`` the present one. If they differ, the store was
     restarted and may have lost its last changes. ``owner`` names the ledger. ``ranked`` players are on the board, ``players``
-    are known. ``damage`` says what is missing ("" for nothing). A server followed the ledger here ``followed_s_ago`` seconds
-    ago.
+    are known. ``damage`` says what is missing, or "". A server followed the ledger here ``followed_s_ago`` seconds ago.
     """
 
     cursor: Cursor
@@ -50,10 +49,7 @@ class BoardState(Value, frozen=True, kw_only=True):
 
 
 class History(Value, frozen=True, kw_only=True):
-    """What happened since a cursor: the present top, and the latest change of each player, oldest first.
-
-    ``changes`` is None if they are not kept any more.
-    """
+    """The present top, and the latest change of each player since a cursor, oldest first (None: not kept any more)."""
 
     page: Page
     changes: tuple[ScoreChanged, ...] | None

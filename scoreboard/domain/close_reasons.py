@@ -69,5 +69,5 @@ ACCOUNT_SUSPENDED: Final = _reason(CloseCode.SUSPENDED, "the account is suspende
 # The server cannot serve now
 SERVER_FAULT: Final = _reason(CloseCode.INTERNAL_ERROR, "the server has a fault")
 RESTARTING: Final = _reason(CloseCode.SERVICE_RESTART, "the server is restarting; come back in a moment")
-NO_CAPACITY: Final = _reason(CloseCode.TRY_AGAIN_LATER, "there is no seat")
+NO_CAPACITY: Final = _reason(CloseCode.TRY_AGAIN_LATER, "there is no capacity")
 BOARD_UNAVAILABLE: Final = _reason(CloseCode.TRY_AGAIN_LATER, "the board cannot be read now")

@@ -14,7 +14,6 @@ from scoreboard.domain.standings import Standing
 #: Awards of one player in one change; older ones are dropped.
 AWARDS_KEPT_MAX: Final = 10
 
-
 NewsBearing = TypeVar("NewsBearing", Standing, ScoreChanged)
 
 

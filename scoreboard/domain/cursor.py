@@ -27,3 +27,7 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
         """The cursor in the text, or None if the text is not a cursor."""
         found = _CURSOR.fullmatch(text)
         return None if found is None else Cursor(epoch=int(found[1]), seq=int(found[2]))
+
+
+#: Before every state of a board: there is no epoch 0.
+NO_CURSOR: Final = Cursor(epoch=0, seq=0)

@@ -40,7 +40,7 @@ class Keyring(Value, frozen=True, kw_only=True):
 
 
 def keyring(current: bytes, older: tuple[bytes, ...] = ()) -> Keyring:
-    """A ring whose key ids come from the digests of the secrets, so that nobody has to choose ids when keys rotate.
+    """A ring whose key ids come from the digests of the secrets, so that no operator has to choose ids when keys rotate.
 
     Raises ValueError for a secret of nothing but zero bytes: HMAC pads with them, so it would be the empty key.
     """

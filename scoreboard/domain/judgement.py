@@ -185,8 +185,7 @@ def _already_used(used: UsedAction, grant: Grant) -> Refusal:
 def judge_batch(claims: Sequence[Claim], facts: BatchFacts) -> list[Verdict]:
     """Judge a batch in order. Each award changes ``facts`` for the claims after it.
 
-    A claim that repeats an action of the same batch is refused as used. Its receipt has no ranks yet: the scorekeeper fills them
-    in.
+    A claim that repeats an action of the same batch is refused as used. The scorekeeper adds the ranks to its receipt.
     """
     verdicts: list[Verdict] = []
     for claim in claims:

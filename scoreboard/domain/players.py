@@ -34,7 +34,6 @@ class Player(Value, frozen=True, kw_only=True):
 #: The kind of an achievement: a milestone of the total.
 SCORE_MILESTONE: Final[Literal["SCORE_MILESTONE"]] = "SCORE_MILESTONE"
 
-
 #: The number of shards of the ledger. The shard is written into every row, so this number never changes.
 LEDGER_SHARDS: Final = 64
 

@@ -1,4 +1,4 @@
-"""Row operations: how the rows that a client has become the new ones, so that it changes a few rows and not all.
+"""Row operations: the changes that turn a client's rows into the new rows, so that the server sends a few rows and not all.
 
 The rows are a list. In the top of the board a row's rank is its index plus 1; in a page further down it is the index plus 1 plus
 the page's ``offset``. A client applies the operations in order. After each one the rows below move up or down.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from scoreboard.domain.refusals import Refusal, malformed
 from scoreboard.domain.value import Value
 
 Kind = Literal["string", "integer", "number", "boolean"]
 Scalar = str | int | float | bool
+_TYPES: Final[dict[Kind, type | tuple[type, ...]]] = {"string": str, "integer": int, "number": (int, float), "boolean": bool}
 
 
 class FieldRule(Value, frozen=True, kw_only=True):
@@ -96,10 +97,6 @@ def _complaint(field: FieldRule, value: object) -> str | None:
 
 
 def _is_kind(kind: Kind, value: object) -> bool:
-    if kind == "string":
-        return isinstance(value, str)
-    if kind == "boolean":
-        return isinstance(value, bool)
     if isinstance(value, bool):  # in Python True is an int, but not in JSON
-        return False
-    return isinstance(value, int) if kind == "integer" else isinstance(value, int | float)
+        return kind == "boolean"
+    return isinstance(value, _TYPES[kind])

@@ -15,8 +15,7 @@ SESSION_KEPT_S: Final = 120
 class ResumeResult(Value, frozen=True, kw_only=True):
     """The result of a resume: the missed events, or (``missed`` None) only the top.
 
-    ``missed`` are the events that bring the client to the cursor of the page: the last one of each player, and the top. All of
-    them have that cursor.
+    ``missed`` are the last event of each player, and the top. All have the cursor of the page.
     """
 
     page: Page

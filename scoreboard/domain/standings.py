@@ -94,7 +94,7 @@ def percentile(rank: int, total: int) -> float:
     return round(100 * (total - rank) / total, 1)
 
 
-def milestone(rank: int | None, previous_rank: int | None) -> int | None:
+def rank_milestone(rank: int | None, previous_rank: int | None) -> int | None:
     """The best of the ranks 1, 3, 10, 50 and 100 that this change reached, or None."""
     if rank is None:
         return None

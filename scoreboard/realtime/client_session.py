@@ -42,10 +42,7 @@ _NOT_RECOVERED: Final = RecoveryResult(recovered=False)
 
 
 class ClientSession:
-    """Implements boundaries.Listener, and carries out the requests of its client.
-
-    ``writer`` may change: the client moves to another connection.
-    """
+    """Implements Listener, and carries out the requests of its client. ``writer`` changes with the client's transport."""
 
     __slots__ = (
         "_announcer",

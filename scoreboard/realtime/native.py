@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Annotated, Final
 
 import msgspec
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
+from typing_extensions import override
 
+from scoreboard.boundaries.announcer import EventEncoder
 from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, BAD_TOKEN, SERVER_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
+from scoreboard.domain.events import Event
 from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.net.websocket.connection import Stage, WebSocketConnection, WebSocketFactory
+from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.client_session import ClientSession
-from scoreboard.realtime.native_encoder import NativeEncoder
+from scoreboard.realtime.payloads import name_and_payload, refusal_payload
 from scoreboard.realtime.requests import Reply, RequestResult, ask, decoded
 from scoreboard.realtime.services import LiveServices
+
+
+class NativeEncoder(EventEncoder):
+    """Encodes an event as ``{"event": …, "data": …}``. With ``rows``, a top is row operations where the top before is known."""
+
+    def __init__(self, *, rows: bool = False) -> None:
+        self._rows = rows
+
+    @override
+    def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
+        named = [name_and_payload(event, rows=self._rows) for event in events]
+        return b"".join([text_frame(b'{"event":"%b","data":%b}' % one) for one in named])
+
+    def ack(self, number: int, data: bytes) -> bytes:
+        """Encode the answer (JSON) to the message with this id."""
+        return text_frame(b'{"event":"ack","id":%d,"data":%b}' % (number, data))
+
+    def refuse(self, refusal: Refusal, number: int | None) -> bytes:
+        """Encode a refusal, with the id of the message that it answers if that had one."""
+        tail = b"}" if number is None else b',"id":%d}' % number
+        return text_frame(b'{"event":"error","data":%b%b' % (refusal_payload(refusal), tail))
+
 
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
 #: A refusal of a first token closes the connection: another token of the same client would be refused as well.
@@ -85,7 +111,7 @@ class NativeSocket(WebSocketConnection):
         if isinstance(result, Reply | Refusal):
             self._answer(result, wanted.id)
         else:
-            factory.services.run("native_event", self._answer_later(result, wanted.id), self._close_on_fault)
+            factory.services.run("native_event", self._answer_later(result, wanted.id), lambda: self.close(SERVER_FAULT))
 
     def disconnected(self) -> None:
         """Note that nothing reaches the client any more."""
@@ -114,9 +140,6 @@ class NativeSocket(WebSocketConnection):
     async def _answer_later(self, result: Awaitable[RequestResult], number: int | None) -> None:
         self._answer(await result, number)
 
-    def _close_on_fault(self) -> None:
-        self.close(SERVER_FAULT)
-
 
 class NativeFactory(WebSocketFactory):
     """Factory of native connections."""
@@ -124,12 +147,6 @@ class NativeFactory(WebSocketFactory):
     protocol = NativeSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
 
     def __init__(self, services: LiveServices) -> None:
-        super().__init__(
-            registry=services.registry,
-            settings=services.limits,
-            clock=services.clock,
-            address_of=services.address_of,
-            check_rate=services.check_rate,
-        )
+        super().__init__(services)
         self.services = services
         self.events = services.limits.events

@@ -1,4 +1,4 @@
-"""JSON of the events, with the specification's names, the same for every transport. In `realtime/`, camelCase is here alone."""
+"""JSON of the events, with the specification's names, the same for every transport."""
 
 from __future__ import annotations
 
@@ -149,14 +149,6 @@ class _Unlocked(_Shape, frozen=True):
     data: _Milestone
 
 
-class _User(_Shape, frozen=True):
-    user_id: str
-
-
-class _Expiring(_Shape, frozen=True):
-    expires_at: int
-
-
 class _Error(_Shape, frozen=True, omit_defaults=True):
     code: int
     error: str
@@ -198,22 +190,26 @@ def last_cursor(events: Sequence[Event]) -> tuple[int, bytes]:
 
 def _payload(event: Event) -> bytes:
     match event:
-        case ScoreChanged():
-            return encode(_Typed("SCORE_CHANGED", _score(event)))
+        case ScoreChanged(username=username, rank=rank, previous_rank=previous):
+            at = _at(event.at_ms, event.cursor)
+            return encode(_Typed("SCORE_CHANGED", _Score(event.user_id, username, event.points, rank, previous, *at)))
         case BoardChanged():
             return encode(_Typed("LEADERBOARD_REFRESH", _board(event.page, event.reset)))
         case ViewChanged(page=page, view=view):
             return encode(_Typed("LEADERBOARD_REFRESH", _board(page, False, view)))
-        case RankAchieved():
-            return encode(_Typed("RANK_ACHIEVED", _rank(event)))
-        case PlayerActed():
-            return encode(_Typed("PLAYER_ACTION", _award_summary(event)))
-        case AchievementUnlocked():
-            return encode(_Unlocked("SCORE_MILESTONE", event.milestone, _milestone(event)))
+        case RankAchieved(milestone=milestone, rank=rank, previous_rank=previous):
+            at = _at(event.at_ms, event.cursor)
+            return encode(_Typed("RANK_ACHIEVED", _Rank(event.user_id, milestone, rank, previous, *at)))
+        case PlayerActed(award=award, rank=rank, previous_rank=previous):
+            made, at = (award.action_type, award.points, award.total), _at(award.at_ms, event.cursor)
+            return encode(_Typed("PLAYER_ACTION", _AwardSummary(event.user_id, event.username, *made, rank, previous, *at)))
+        case AchievementUnlocked(milestone=milestone):
+            reached = _Milestone(event.user_id, milestone, event.points, *_at(event.at_ms, event.cursor))
+            return encode(_Unlocked("SCORE_MILESTONE", milestone, reached))
         case SpectatingEnded() | PlayerSuspended():
-            return encode(_User(event.user_id))
+            return encode({"userId": event.user_id})
         case TokenExpiring():
-            return encode(_Expiring(event.expires_at_s * 1000))
+            return encode({"expiresAt": event.expires_at_s * 1000})
 
 
 def view_payload(view: View) -> bytes:
@@ -279,22 +275,3 @@ def _operation(operation: Operation) -> _Enter | _Leave | _Move | _Points:
 
 def _at(at_ms: int, cursor: Cursor) -> tuple[str, int, int]:
     return time_text(at_ms), cursor.epoch, cursor.seq
-
-
-def _score(event: ScoreChanged) -> _Score:
-    at = _at(event.at_ms, event.cursor)
-    return _Score(event.user_id, event.username, event.points, event.rank, event.previous_rank, *at)
-
-
-def _rank(event: RankAchieved) -> _Rank:
-    return _Rank(event.user_id, event.milestone, event.rank, event.previous_rank, *_at(event.at_ms, event.cursor))
-
-
-def _award_summary(event: PlayerActed) -> _AwardSummary:
-    award, at = event.award, _at(event.award.at_ms, event.cursor)
-    made = award.action_type, award.points, award.total
-    return _AwardSummary(event.user_id, event.username, *made, event.rank, event.previous_rank, *at)
-
-
-def _milestone(event: AchievementUnlocked) -> _Milestone:
-    return _Milestone(event.user_id, event.milestone, event.points, *_at(event.at_ms, event.cursor))

@@ -37,11 +37,6 @@ class _Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token: Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,4096}\Z")]
 
 
-class _Known(msgspec.Struct, frozen=True, rename="camel"):
-    user_id: str
-    expires_at: int
-
-
 class _View(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     around: Annotated[int, msgspec.Meta(ge=1, le=AROUND_MAX)] | None = None
     offset: Annotated[int, msgspec.Meta(ge=0, le=OFFSET_MAX)] | None = None
@@ -101,7 +96,7 @@ def _auth(client: ClientSession, data: msgspec.Raw) -> RequestResult:
     if refusal is not None:
         return refusal
     player = client.player
-    return Reply(data=encode(_Known(player.user_id, player.expires_at_s * 1000)))
+    return Reply(data=encode({"userId": player.user_id, "expiresAt": player.expires_at_s * 1000}))
 
 
 def _join(client: ClientSession, data: msgspec.Raw) -> RequestResult | Coroutine[Any, Any, RequestResult]:

@@ -58,11 +58,6 @@ class SseEncoder(EventEncoder):
 _ENCODER: Final = SseEncoder()
 
 
-class _Goodbye(msgspec.Struct, frozen=True):
-    code: int
-    reason: str
-
-
 class Stream(Protocol):
     """One client: a boundaries.Listener, and a LiveConnection of the registry."""
 
@@ -166,8 +161,7 @@ class Stream(Protocol):
     def close(self, close_reason: CloseReason) -> None:
         """Tell the client why, and end the response."""
         if self._open:
-            goodbye = msgspec.json.encode(_Goodbye(close_reason.code, close_reason.reason))
-            self._writer.offer(b"event: goodbye\ndata: %b\n\n" % goodbye)
+            self._writer.offer(b"event: goodbye\ndata: %b\n\n" % msgspec.json.encode(close_reason))
             self._end(close_reason.code)
 
     def _end(self, code: int = 0) -> None:

@@ -17,16 +17,15 @@ from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.wiring import action_ring, new_id, now_ms
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.app import OPERATIONS, Api
+from scoreboard.web.credentials import SPECTATOR_LIFE_S, SpectatorHandlers, TicketHandlers
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
-from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.openapi import document
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.scores import ScoreHandlers
-from scoreboard.web.spectators import SPECTATOR_LIFE_S, SpectatorHandlers
-from scoreboard.web.tickets import TicketHandlers
 
 PAGES: Final = Path(__file__).parents[1] / "pages"
 
@@ -40,7 +39,9 @@ class Realtime:
     services: LiveServices
 
 
-def build_api(context: ServerContext, backend: Backend, realtime: Realtime, guard: RequestGuard, open_routes: OpenRoutes) -> Api:
+def build_api(
+    context: ServerContext, backend: Backend, realtime: Realtime, guard: RequestGuard, open_route_limiter: OpenRouteLimiter
+) -> Api:
     """The routes with all their handlers."""
     ticket_handlers = TicketHandlers(guard=guard, tickets=backend.stores.tickets, now_ms=now_ms)
     life_s = min(SPECTATOR_LIFE_S, context.settings.jwt_expiration_s) if context.settings.public_board else None
@@ -62,8 +63,8 @@ def build_api(context: ServerContext, backend: Backend, realtime: Realtime, guar
         ),
         ticket_handlers=ticket_handlers,
         spectators=SpectatorHandlers(guard=guard, life_s=life_s, now_ms=now_ms, new_id=new_id),
-        health=_health_handlers(context, backend, guard, open_routes),
-        pages=Pages(PAGES, open_routes, guard.limits.pages),
+        health=_health_handlers(context, backend, guard, open_route_limiter),
+        pages=Pages(PAGES, open_route_limiter, guard.limits.pages),
         socket=WebSocketResource(realtime.native),
         socketio=realtime.socketio,
     )
@@ -93,9 +94,11 @@ def _action_handlers(context: ServerContext, backend: Backend, guard: RequestGua
     )
 
 
-def _health_handlers(context: ServerContext, backend: Backend, guard: RequestGuard, open_routes: OpenRoutes) -> HealthHandlers:
+def _health_handlers(
+    context: ServerContext, backend: Backend, guard: RequestGuard, open_route_limiter: OpenRouteLimiter
+) -> HealthHandlers:
     return HealthHandlers(
-        open_routes=open_routes,
+        open_route_limiter=open_route_limiter,
         limit=guard.limits.probes,
         health=backend.health,
         metrics=context.metrics.render,

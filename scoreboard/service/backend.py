@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from scoreboard.actors.announcer import Announcer
 from scoreboard.actors.board_sweep import BoardSweep
@@ -14,10 +15,22 @@ from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.suspension_watcher import SuspensionWatcher
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import ScoreChanged
-from scoreboard.service.conditions import board_conditions, redis_conditions
+from scoreboard.domain.health import Condition
 from scoreboard.service.lifecycle import ServerContext
 from scoreboard.service.stores import ServerStores
 from scoreboard.service.wiring import new_id, now_ms
+from scoreboard.storage.redis.client import RedisClient
+
+#: Sentences of `/readyz`, which any client may read. The log says more: addresses, runs of Redis, paths of ledgers.
+_REDIS: Final[Mapping[str, str]] = {
+    "redis": "Redis cannot be asked: limits are each process's own, and the board is read from the ledger",
+    "redis_writes": "Redis takes no writes: the board is read from the ledger",
+    "redis_eviction": "Redis may evict keys: its maxmemory-policy should be noeviction",
+    "redis_subscription": "What other servers award is not heard: this server's screens may be a second late",
+}
+_REFUSED: Final = (
+    "Redis refuses what REDIS_URL says (the log says what): limits are each process's own, the board is the ledger's"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +124,8 @@ class BackendBuilder:
         )
         await context.lifecycle.start(self._suspension_watcher)
         self._health = HealthMonitor(ledger=self._stores.ledger, clock=context.reactor, meter=context.metrics)
-        self._health.add(lambda: redis_conditions(self._stores.redis))
-        self._health.add(lambda: board_conditions(self._projector))
+        self._health.add(lambda: _redis_conditions(self._stores.redis))
+        self._health.add(lambda: _board_conditions(self._projector))
         await context.lifecycle.start(self._health)
 
     def _build_scorekeeper(self) -> None:
@@ -137,3 +150,21 @@ class BackendBuilder:
     def _on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self._ranking.advance(cursor)
         self._announcer.publish(changes)
+
+
+def _redis_conditions(client: RedisClient) -> Sequence[Condition]:
+    """The conditions of Redis. Without Redis all processes serve alike; a process that only lost its subscription does not."""
+    return [
+        Condition(
+            name=name,
+            ok=ok,
+            serving=ok or name != "redis_subscription" or not client.up,
+            detail="" if ok else _REFUSED if name == "redis" and client.misconfigured else _REDIS[name],
+        )
+        for name, ok, _ in client.conditions()
+    ]
+
+
+def _board_conditions(projector: Projector) -> Sequence[Condition]:
+    """Whether the board follows the ledger. While it does not, submissions are awarded and reads come from the ledger."""
+    return [Condition(name="board", ok=projector.in_sync, serving=True, detail=projector.condition)]

@@ -17,9 +17,8 @@ from scoreboard.domain.limits import Hit, RateVerdict
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
 from scoreboard.net.http.cors import cors
-from scoreboard.net.http.resource_by_path import ResourceByPath
 from scoreboard.net.http.response import NOSNIFF
-from scoreboard.net.http.site import Site
+from scoreboard.net.http.site import ResourceByPath, Site
 from scoreboard.net.limits import HttpLimits
 from scoreboard.net.websocket.resource import WebSocketResource
 from scoreboard.realtime.engineio.limits import EngineSettings
@@ -31,7 +30,7 @@ from scoreboard.service.backend import Backend
 from scoreboard.service.endpoints import listen
 from scoreboard.service.lifecycle import DRAIN_S, GOODBYE_S, ServerContext
 from scoreboard.service.wiring import jwt_authenticator, limits, live_limits, new_sid, now_ms
-from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.request_guard import EVERYONE, RequestGuard
 from scoreboard.web.routes import Routes
 
@@ -91,14 +90,14 @@ class EdgeBuilder:
         guard = RequestGuard(
             authenticator=self._authenticator, rate_limiter=self._backend.stores.rate_limiter, limits=self._limits
         )
-        open_routes = OpenRoutes(proxies=self._proxies, clock=self._context.reactor, meter=self._context.metrics)
-        api = build_api(self._context, self._backend, realtime, guard, open_routes)
+        open_route_limiter = OpenRouteLimiter(proxies=self._proxies, clock=self._context.reactor, meter=self._context.metrics)
+        api = build_api(self._context, self._backend, realtime, guard, open_route_limiter)
         self._registry.on_drain.append(api.changes.release)
         return Routes(
             api.app,
             cors=self._cors,
             recheck=guard.recheck,
-            count_stray=lambda request: open_routes.check(request, self._limits.pages),
+            count_stray=lambda request: open_route_limiter.check(request, self._limits.pages),
         )
 
     def _build_site(self, resource: IResource) -> Site:
@@ -115,13 +114,9 @@ class EdgeBuilder:
 
     def _watch(self, realtime: Realtime) -> None:
         """Gauges that are read only when a client asks for the metrics."""
-        watch, reactor, announcer, registry = (
-            self._context.metrics.watch,
-            self._context.reactor,
-            self._backend.announcer,
-            self._registry,
-        )
-        self._context.metrics.watch_conditions(self._backend.health.conditions)
+        watch, registry = self._context.metrics.watch, self._registry
+        reactor, announcer, health = self._context.reactor, self._backend.announcer, self._backend.health
+        self._context.metrics.watch_conditions(lambda: [(one.name, one.ok, one.serving) for one in health.conditions()])
         watch("http_connections_active", lambda: len(registry.http))
         watch("reactor_delayed_calls", lambda: len(reactor.getDelayedCalls()))
         watch("websocket_connections_handshaking", lambda: registry.handshaking)

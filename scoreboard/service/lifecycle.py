@@ -35,15 +35,6 @@ class Component(Protocol):
         """Work no more."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Started:
-    """Something that was started, with the function that stops it."""
-
-    name: str
-    stop: Stop
-    stop_s_max: float
-
-
 class Lifecycle:
     """List of what was started. A stop that fails or takes too long does not keep the others from stopping."""
 
@@ -51,7 +42,8 @@ class Lifecycle:
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
-        self._started: list[Started] = []
+        #: The name of each, its stop, and the longest time of the stop.
+        self._started: list[tuple[str, Stop, float]] = []
 
     async def start(self, component: Component) -> None:
         """Start a component, and stop it at the end. One whose start raises is not stopped."""
@@ -60,20 +52,20 @@ class Lifecycle:
 
     def add(self, name: str, stop: Stop, stop_s_max: float = STOP_S_MAX) -> None:
         """Call ``stop`` at the end, before the stops that were added earlier."""
-        self._started.append(Started(name=name, stop=stop, stop_s_max=stop_s_max))
+        self._started.append((name, stop, stop_s_max))
 
     async def stop(self) -> None:
         """Stop everything, the newest first."""
         ends_s = self._clock.seconds() + DRAIN_S + GOODBYE_S
         while self._started:
-            one = self._started.pop()
+            name, stop, stop_s_max = self._started.pop()
             left_s = max(STOP_S_MIN, ends_s - self._clock.seconds())
             try:
-                await ensureDeferred(one.stop()).addTimeout(min(left_s, one.stop_s_max), self._clock)
+                await ensureDeferred(stop()).addTimeout(min(left_s, stop_s_max), self._clock)
             except TimeoutError:
-                self._log.warn("{name} was not closed in time and is left behind", name=one.name)
+                self._log.warn("{name} was not closed in time and is left behind", name=name)
             except Exception:
-                self._log.failure("{name} could not be closed", name=one.name)
+                self._log.failure("{name} could not be closed", name=name)
 
 
 @dataclass(frozen=True, kw_only=True)

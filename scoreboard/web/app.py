@@ -13,14 +13,13 @@ from scoreboard.net.http.request import Request
 from scoreboard.web import api_spec
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.api_spec import Operation
+from scoreboard.web.credentials import SpectatorHandlers, TicketHandlers
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.routes import HandlerResult
 from scoreboard.web.scores import ScoreHandlers
-from scoreboard.web.spectators import SpectatorHandlers
-from scoreboard.web.tickets import TicketHandlers
 
 #: The operations of all routes, in the order of their declaration: what openapi.json describes.
 OPERATIONS: Final[list[Operation]] = []
@@ -48,10 +47,10 @@ class Api:
 Result = HandlerResult | Coroutine[Any, Any, HandlerResult]
 
 
-def _route(operation: Operation, handler: Callable[[Api, Request], Result], endpoint: str | None = None) -> None:
-    """Declare a route of the API. Metrics name it by its ``endpoint``: the operation's name, unless one is given."""
+def _route(operation: Operation, handler: Callable[[Api, Request], Result]) -> None:
+    """Declare a route of the API. Metrics name it by the operation's name."""
     OPERATIONS.append(operation)
-    _undescribed(endpoint or operation.name, operation.path, handler, operation.method.upper())
+    _undescribed(operation.name, operation.path, handler, operation.method.upper())
 
 
 def _undescribed(endpoint: str, path: str, handler: Callable[..., Result], *methods: str) -> None:
@@ -63,7 +62,7 @@ def _undescribed(endpoint: str, path: str, handler: Callable[..., Result], *meth
 _route(api_spec.INITIALIZE, lambda api, request: api.actions.initialize(request))
 _route(api_spec.SUBMIT, lambda api, request: api.scores.submit(request))
 _route(api_spec.LEADERBOARD, lambda api, request: api.scores.leaderboard(request))
-_route(api_spec.CHANGES, lambda api, request: api.changes.changes(request), "scores_since")
+_route(api_spec.CHANGES, lambda api, request: api.changes.changes(request))
 _route(api_spec.STREAM, lambda api, request: api.changes.stream(request))
 _route(api_spec.ME, lambda api, request: api.scores.me(request))
 _route(api_spec.ACHIEVEMENTS, lambda api, request: api.profile.achievements(request))

@@ -15,7 +15,7 @@ from scoreboard.domain.refusals import unavailable
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
-from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.schemas import AliveAnswer, Success, encode, not_ready, ready_data
 
 #: How long a rendering of the metrics is served again.
@@ -28,7 +28,7 @@ _ALIVE: Final = Response(200, encode(AliveAnswer()), _HEADER_LINES)
 class HealthHandlers:
     """Handlers of /healthz, /readyz, /metrics and /openapi.json. ``metrics`` gives a body and its content type."""
 
-    open_routes: OpenRoutes
+    open_route_limiter: OpenRouteLimiter
     limit: Limit
     health: Health
     metrics: Callable[[], tuple[bytes, str]]
@@ -39,12 +39,12 @@ class HealthHandlers:
 
     async def healthz(self, request: Request) -> Response:
         """Answer that the process lives. The stores do not matter here: a restart would not repair them."""
-        await self.open_routes.check(request, self.limit)
+        await self.open_route_limiter.check(request, self.limit)
         return _ALIVE
 
     async def readyz(self, request: Request) -> Response:
         """Answer whether this process can serve, also degraded; with ``?strict``, whether all is well. Lists all conditions."""
-        await self.open_routes.check(request, self.limit)
+        await self.open_route_limiter.check(request, self.limit)
         strict = _is_strict(request.query)
         conditions = self.health.conditions()
         wrong = [one for one in conditions if not (one.ok if strict else one.serving)]
@@ -56,7 +56,7 @@ class HealthHandlers:
 
     async def metrics_page(self, request: Request) -> Response:
         """Show the metrics to Prometheus, rendered at most once a second."""
-        await self.open_routes.check(request, self.limit)
+        await self.open_route_limiter.check(request, self.limit)
         now_s = self.clock.seconds()
         if now_s - self._measured_s >= METRICS_S_MAX:
             body, content_type = self.metrics()
@@ -66,7 +66,7 @@ class HealthHandlers:
 
     async def openapi(self, request: Request) -> Response:
         """Show the OpenAPI document."""
-        await self.open_routes.check(request, self.limit)
+        await self.open_route_limiter.check(request, self.limit)
         return self._openapi
 
     @cached_property

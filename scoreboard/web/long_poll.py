@@ -17,23 +17,21 @@ from typing_extensions import override
 
 from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
 from scoreboard.boundaries.ranking import Ranking
+from scoreboard.domain.board_pages import TOP_ROWS
 from scoreboard.domain.board_state import History
 from scoreboard.domain.close_reasons import CloseReason
-from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.events import Event
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal, unavailable
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.web.credentials import TicketHandlers
 from scoreboard.web.query_params import read_changes_query
 from scoreboard.web.schemas import Success, changes_data, encode
-from scoreboard.web.tickets import TicketHandlers
 
-TOP_ROWS: Final = 10
 WAITING_MAX: Final = 2_000
 
-#: The cursor of a client that has none: there is no epoch 0, so the response is the top.
-_NOWHERE: Final = Cursor(epoch=0, seq=0)
 _CROWDED: Final = unavailable("Too many requests are waiting for changes", retry_after_s=5)
 _NO_HISTORY: Final = unavailable("The board's history cannot be read now")
 _STREAM: Final = b"Content-Type: text/event-stream\r\n" + NO_STORE
@@ -89,7 +87,7 @@ class LongPollHandlers:
         """Answer what changed since the client's cursor, perhaps nothing; or the top, if the history does not reach so far."""
         wanted = read_changes_query(request.query)
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
-        since = wanted.since or _NOWHERE
+        since = wanted.since or NO_CURSOR  # whose response is the top
         history = await self.ranking.since(since, TOP_ROWS)
         if history.changes == () and wanted.wait_s and not self._closing:
             if len(self._waiting) >= WAITING_MAX:

@@ -11,7 +11,7 @@ from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
-from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.open_route_limiter import OpenRouteLimiter
 
 #: No other origin and nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
 _POLICY: Final = (
@@ -42,14 +42,14 @@ _TYPES: Final = {
 class Pages:
     """The files under a directory, by their path from there with `/` between folders."""
 
-    def __init__(self, directory: Path, open_routes: OpenRoutes, limit: Limit) -> None:
-        self._open_routes = open_routes
+    def __init__(self, directory: Path, open_route_limiter: OpenRouteLimiter, limit: Limit) -> None:
+        self._open_route_limiter = open_route_limiter
         self._limit = limit
         self._answers: Mapping[str, tuple[bytes, Response]] = dict(_read(directory))
 
     async def page(self, request: Request, name: str) -> Response | Refusal:
         """The file of this name, or 304 to a client that has it."""
-        await self._open_routes.check(request, self._limit)
+        await self._open_route_limiter.check(request, self._limit)
         found = self._answers.get(name)
         if found is None:
             return _NO_PAGE

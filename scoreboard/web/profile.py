@@ -10,12 +10,11 @@ from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.players import Player, PlayerSettings
 from scoreboard.domain.refusals import Refusal, Refused
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, Response
+from scoreboard.net.http.response import PRIVATE_JSON, Response
 from scoreboard.web.request_bodies import read_settings
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import SettingsData, Success, achievements_data, encode
 
-_OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
 _TOO_MANY: Final = "Too many changes of settings. Please try again later."
 
 
@@ -32,7 +31,7 @@ class ProfileHandlers:
         """Read all achievements of the player."""
         player = await self.guard.require_viewer(request)
         unlocked = await self.player_store.achievements(player.user_id)
-        return Response(200, encode(Success(data=achievements_data(unlocked))), _OWN)
+        return Response(200, encode(Success(data=achievements_data(unlocked))), PRIVATE_JSON)
 
     async def settings(self, request: Request) -> Response:
         """Read the player's settings, or the defaults."""
@@ -57,4 +56,4 @@ def _read(request: Request, _player: Player) -> tuple[PlayerSettings | Refusal, 
 
 
 def _settings_response(settings: PlayerSettings) -> Response:
-    return Response(200, encode(Success(data=SettingsData(spectators=settings.spectators))), _OWN)
+    return Response(200, encode(Success(data=SettingsData(spectators=settings.spectators))), PRIVATE_JSON)

@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Meta
 
 from scoreboard.domain.actions import Metadata, Submission
-from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
 from scoreboard.domain.standings import POINTS_MAX
@@ -90,27 +89,6 @@ def read_submission(content_type: bytes, body: bytes) -> Submission:
 def read_settings(content_type: bytes, body: bytes) -> PlayerSettings:
     """The body of a change of settings; raises Refused."""
     return PlayerSettings(spectators=_decoded(_settings, content_type, body).spectators)
-
-
-def read_range(query: bytes) -> tuple[int, int]:
-    """(limit, offset) of a leaderboard's query string; raises Refused. Unknown parameters are ignored."""
-    limit, offset = LIMIT_DEFAULT, 0
-    seen = set()
-    for parameter in query.split(b"&") if query else ():
-        name, _, text = parameter.partition(b"=")
-        if name not in (b"limit", b"offset"):
-            continue
-        field, least, most = ("limit", 1, LIMIT_MAX) if name == b"limit" else ("offset", 0, OFFSET_MAX)
-        # Only one spelling is valid: no sign, no leading zero, only ASCII digits.
-        number = int(text) if text.isdigit() and len(text) <= 5 else -1
-        if name in seen or b"%d" % number != text or not least <= number <= most:
-            raise Refused(malformed(field, f"must be one whole number from {least} to {most}"))
-        seen.add(name)
-        if field == "limit":
-            limit = number
-        else:
-            offset = number
-    return limit, offset
 
 
 def _decoded(decoder: msgspec.json.Decoder[Body], content_type: bytes, body: bytes) -> Body:

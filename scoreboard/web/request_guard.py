@@ -52,7 +52,7 @@ ONE: Final = Charge()
 
 @dataclass(frozen=True, eq=False)
 class RequestGuard:
-    """Guard of every route with a token. Each request counts against its address and everyone, whatever its response."""
+    """Guard of every route with a token. Unless a limit refuses a request, it counts against its address and everyone."""
 
     authenticator: Authenticator
     rate_limiter: RateLimiter

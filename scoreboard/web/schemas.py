@@ -23,8 +23,6 @@ Time = Annotated[str, Meta(examples=["2025-10-22T10:30:00Z"])]
 #: Present when ranks and reads come from the ledger instead of the board.
 Degraded = Literal[True] | UnsetType
 
-_SUBMITTED: Final = "Score updated successfully"
-
 encode: Final = msgspec.json.Encoder().encode
 
 
@@ -55,7 +53,7 @@ class ReceiptData(Shape, frozen=True, kw_only=True):
 class ReceiptAnswer(Success[ReceiptData], frozen=True, kw_only=True):
     """The response to a submission that was awarded."""
 
-    message: str = _SUBMITTED
+    message: str = "Score updated successfully"
 
 
 class GrantData(Shape, frozen=True, kw_only=True):

@@ -19,8 +19,9 @@ from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
-from scoreboard.net.http.response import JSON, NO_STORE, Response
-from scoreboard.web.request_bodies import read_range, read_submission
+from scoreboard.net.http.response import JSON, NO_STORE, PRIVATE_JSON, Response
+from scoreboard.web.query_params import read_range
+from scoreboard.web.request_bodies import read_submission
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import ReceiptAnswer, Success, already_used, board_data, encode, rank_data, receipt_data
 
@@ -29,12 +30,9 @@ FORGERY_COST: Final = 5
 BOARDS_CACHED_MAX: Final = 256
 RANKS_CACHED_MAX: Final = 10_000
 
-_Claim = tuple[Submission, Grant]
 _FORGERY: Final = Charge(cost=FORGERY_COST)
 _TOO_MANY: Final = "Too many score submissions. Please try again later."
-_SUBMITTED: Final = JSON + NO_STORE
-_DEGRADED: Final = JSON + NO_STORE
-_OWN: Final = JSON + b"Cache-Control: private, no-store\r\n"
+_UNCACHED: Final = JSON + NO_STORE
 _BOARD: Final = JSON + b"Cache-Control: private, no-cache\r\n"
 
 
@@ -59,17 +57,17 @@ class ScoreHandlers:
     async def submit(self, request: Request) -> Response | Refusal:
         """Award a submission. The signature is verified before the rate limiter is asked, since a wrong one costs more."""
         began_s = self.clock.seconds()
-        player, claim = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
-        if isinstance(claim, Refusal):
-            if claim.reason is Reason.ACTION_TOO_EARLY:
+        player, verified = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
+        if isinstance(verified, Refusal):
+            if verified.reason is Reason.ACTION_TOO_EARLY:
                 self.meter.count("submissions_refused_total", reason="issued_ahead")
-            return claim
-        submission, grant = claim
+            return verified
+        submission, grant = verified
         receipt = await self.scorekeeper.submit(player, submission, grant, request.client_info)
         self.meter.observe("score_update_duration_seconds", self.clock.seconds() - began_s)
         if isinstance(receipt, Refusal):
             return receipt if receipt.receipt is None else refused(receipt, request, body=already_used(receipt))
-        return Response(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _SUBMITTED)
+        return Response(200, encode(ReceiptAnswer(data=receipt_data(receipt))), _UNCACHED)
 
     async def leaderboard(self, request: Request) -> Response:
         """Read a range of the board, or 304 to a client that has it."""
@@ -79,7 +77,7 @@ class ScoreHandlers:
         known = self._boards.get((self.ranking.cursor, ledger_ahead_count, limit, offset))
         if known is None:
             page = await self.ranking.page(offset, limit)
-            answer = Response(200, encode(Success(data=board_data(page))), _DEGRADED)
+            answer = Response(200, encode(Success(data=board_data(page))), _UNCACHED)
             if page.degraded:
                 return answer
             known = _tagged(page.cursor, limit, offset, answer.body)
@@ -96,12 +94,12 @@ class ScoreHandlers:
         if known is not None and known[0] == self.ranking.cursor and known[1] == ledger_ahead_count:
             return known[2]
         player_rank = await self.ranking.rank_of(player.user_id)
-        answer = Response(200, encode(Success(data=rank_data(player, player_rank))), _OWN)
+        answer = Response(200, encode(Success(data=rank_data(player, player_rank))), PRIVATE_JSON)
         if not player_rank.degraded:
             self._ranks.put(key, (player_rank.cursor, ledger_ahead_count, answer))
         return answer
 
-    def _read(self, request: Request, player: Player) -> tuple[_Claim | Refusal, Charge]:
+    def _read(self, request: Request, player: Player) -> tuple[tuple[Submission, Grant] | Refusal, Charge]:
         try:
             submission = read_submission(request.content_type, request.body)
         except Refused as refused:

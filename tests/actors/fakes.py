@@ -28,7 +28,7 @@ from scoreboard.domain.players import Player
 NOW = 1_800_000_000_000
 
 
-class QuietMeter:
+class FakeMeter:
     """Remembers counts by name."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class QuietMeter:
     def gauge(self, name: str, value: float) -> None: ...
 
 
-class WrittenBoard:
+class FakeRanking:
     """A Ranking whose pages the test writes."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class WrittenBoard:
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
         if self.degraded:
-            raise StoreUnavailable("as the test wished")
+            raise StoreUnavailable("as the test decides")
         self.read += views
         return [self._shown(view) for view in views]
 
@@ -124,7 +124,7 @@ def _written(rows: Sequence[Row]) -> str:
     return ",".join(f"{row.rank}{row.user_id}" for row in rows) or "-"
 
 
-class Screen:
+class FakeListener:
     """A listener that keeps what it is offered, and can stop reading."""
 
     def __init__(self, encoder: PlainEncoder, user_id: str) -> None:
@@ -132,7 +132,7 @@ class Screen:
         self.player = Player(user_id=user_id, username=user_id, role="user", expires_at_s=2**33)
         self.offers: list[bytes] = []
         self.drained = True
-        self.parted: CloseReason | None = None
+        self.close_reason: CloseReason | None = None
         self.on_offer: Callable[[], None] = lambda: None
 
     def offer(self, frames: bytes) -> None:
@@ -141,7 +141,7 @@ class Screen:
         self.on_offer()
 
     def close(self, close_reason: CloseReason) -> None:
-        self.parted = close_reason
+        self.close_reason = close_reason
 
     @property
     def seen(self) -> str:

@@ -10,7 +10,7 @@ from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, POLL_INTE
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.health import Condition
 from scoreboard.storage.memory.ledger import MemoryLedger
-from tests.actors.fakes import QuietMeter
+from tests.actors.fakes import FakeMeter
 from tests.awaiting import result_of
 
 
@@ -33,7 +33,7 @@ class Harness:
         self.clock = Clock()
         self.clock.advance(100)
         self.ledger = CountingLedger()
-        self.meter = QuietMeter()
+        self.meter = FakeMeter()
         self.health = HealthMonitor(ledger=self.ledger, clock=self.clock, meter=self.meter)
 
     @property
@@ -188,10 +188,10 @@ def test_conditions_of_other_parts_are_included_and_their_changes_are_logged_onc
 
 
 def test_a_fault_of_ours_does_not_end_the_probes(harness: Harness) -> None:
-    def stumble() -> list[Condition]:
+    def fail() -> list[Condition]:
         raise LookupError("a mistake of ours")
 
-    harness.health.add(stumble)
+    harness.health.add(fail)
     with capturedLogs() as logged:
         harness.clock.pump([PROBE_INTERVAL_S] * 3)
     assert [event["log_failure"].type for event in logged if "log_failure" in event] == [LookupError] * 3

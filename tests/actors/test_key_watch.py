@@ -15,7 +15,7 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.rotation import ServerKeys, agreed, known_keys
 from scoreboard.storage.redis.key_roster import MemoryKeyRoster
-from tests.actors.fakes import QuietMeter
+from tests.actors.fakes import FakeMeter
 from tests.awaiting import result_of
 
 OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"x" * 32
@@ -26,7 +26,7 @@ class Server:
     def __init__(self, name: str, ring: Keyring, entered: dict[str, ServerKeys], clock: Clock) -> None:
         self.roster = MemoryKeyRoster(name, entered)
         self.ring = ring
-        self.watch = KeyWatch(roster=self.roster, clock=clock, meter=QuietMeter(), actions=ring, tokens=FORMER)
+        self.watch = KeyWatch(roster=self.roster, clock=clock, meter=FakeMeter(), actions=ring, tokens=FORMER)
         with capturedLogs() as said:
             result_of(self.watch.start())
         self.said = [str(event["said"]) for event in said if "said" in event]

@@ -21,11 +21,11 @@ from scoreboard.actors.ledger_clock import (
 )
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.memory.ledger import MemoryLedger
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of, started
 
 
-class GaugingMeter(QuietMeter):
+class GaugingMeter(FakeMeter):
     def __init__(self) -> None:
         super().__init__()
         self.gauges: dict[str, float] = {}
@@ -150,15 +150,15 @@ def test_while_the_ledger_does_not_answer_the_last_offset_counts(harness: Harnes
 
 def test_an_offset_above_a_second_is_logged_at_most_every_ten_minutes(harness: Harness) -> None:
     harness.ledger.ahead_ms = -90_500
-    with capturedLogs() as said:
+    with capturedLogs() as logged:
         result_of(harness.ledger_clock.start())
         for _ in range(20):
             harness.poll()
-    warnings = [event for event in said if event["log_level"].name == "warn"]
+    warnings = [event for event in logged if event["log_level"].name == "warn"]
     assert [(one["seconds"], one["way"]) for one in warnings] == [("90.5", "behind")]
-    with capturedLogs() as said:
+    with capturedLogs() as logged:
         harness.clock.pump([POLL_S] * round(WARNING_PAUSE_S / POLL_S))
-    assert len(said) == 1
+    assert len(logged) == 1
 
 
 def test_a_stopped_clock_leaves_no_timer(harness: Harness) -> None:

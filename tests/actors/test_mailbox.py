@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
-from tests.actors.fakes import QuietMeter
+from tests.actors.fakes import FakeMeter
 from tests.awaiting import result_of, started
 
 
@@ -20,7 +20,7 @@ class Echo:
         self.step: Deferred[None] | None = None
         self.clock = Clock()
         self.mailbox: Mailbox[int, int] = Mailbox(
-            self._handle, letters_max=letters_max, batch_max=batch_max, wait_s_max=3.0, clock=self.clock, meter=QuietMeter()
+            self._handle, letters_max=letters_max, batch_max=batch_max, wait_s_max=3.0, clock=self.clock, meter=FakeMeter()
         )
 
     async def _handle(self, batch: list[Envelope[int, int]]) -> None:

@@ -27,7 +27,7 @@ from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of
 from tests.storage.claims import award_in, claim
 
@@ -50,7 +50,7 @@ class Server:
     def __init__(
         self, ledger: CountingLedger, shared_state: SharedBoardState, clock: Clock, *, store_is_shared: bool = True
     ) -> None:
-        self.ledger, self.clock, self.meter = ledger, clock, QuietMeter()
+        self.ledger, self.clock, self.meter = ledger, clock, FakeMeter()
         self.board = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
         self.received: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
@@ -78,9 +78,9 @@ class Server:
         self.ranking.advance(cursor)
         self.received.append((cursor, changes))
 
-    def award(self, user: str, points: int = 100, *, draw: bool = True) -> Award:
+    def award(self, user: str, points: int = 100, *, project: bool = True) -> Award:
         award = award_in(result_of(self.ledger.award([claim(user, points)], []))[0])
-        if draw:
+        if project:
             result_of(self.projector.project([award]))
         return award
 
@@ -196,7 +196,7 @@ def test_a_change_that_was_not_received_is_noticed_within_two_seconds(server: Se
 
 
 def test_an_award_that_another_process_did_not_set_is_set_within_two_polls(server: Server) -> None:
-    server.award("amy", draw=False)
+    server.award("amy", project=False)
     server.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert points_on(server.board) == {"amy": 100}
 
@@ -226,7 +226,7 @@ def test_an_award_that_is_not_newer_than_the_board_shows_that_the_ledger_went_ba
 
 
 def test_an_award_that_another_process_overtook_does_not_cause_a_rebuild(server: Server) -> None:
-    first, second = (server.award("amy", points, draw=False) for points in (1, 2))
+    first, second = (server.award("amy", points, project=False) for points in (1, 2))
     epoch = epoch_of(server.board)
     result_of(server.projector.project([second]))
     result_of(server.projector.project([first]))
@@ -273,9 +273,9 @@ def test_a_record_that_cannot_be_read_causes_a_rebuild(server: Server) -> None:
 def test_the_sweep_sets_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
     for n in range(PLAYERS_PER_STEP + 20):
         server.award(f"user-{n}", n)
-    drawn = server.board.shared_state.standings
-    drawn["user-3"] = replace(drawn["user-3"], points=77, version=0)
-    drawn["user-500"] = replace(drawn["user-500"], points=9_999)
+    stored = server.board.shared_state.standings
+    stored["user-3"] = replace(stored["user-3"], points=77, version=0)
+    stored["user-500"] = replace(stored["user-500"], points=9_999)
     server.board.shared_state.rank()
     server.pass_s(4 * STEP_S + SETTLE_S * 3)
     shown = points_on(server.board)
@@ -285,7 +285,7 @@ def test_the_sweep_sets_a_total_that_is_missing_and_one_that_is_wrong_at_the_sam
 
 def test_the_sweep_does_not_count_an_award_that_is_committed_and_not_yet_on_the_board(server: Server) -> None:
     server.award("amy")
-    late = server.award("amy", 5, draw=False)
+    late = server.award("amy", 5, project=False)
     server.clock.advance(STEP_S)
     result_of(server.projector.project([late]))
     server.pass_s(5)
@@ -296,7 +296,7 @@ def test_the_sweep_does_not_count_an_award_that_is_committed_and_not_yet_on_the_
 def test_the_sweep_finds_players_whom_the_ledger_does_not_know(server: Server) -> None:
     server.award("amy")
     unknown_client = Standing(
-        user_id="stranger", username="S", avatar=None, points=9, version=1, reached_at_ms=NOW, updated_at_ms=NOW
+        user_id="unknown", username="S", avatar=None, points=9, version=1, reached_at_ms=NOW, updated_at_ms=NOW
     )
     result_of(server.board.set([unknown_client]))
     server.pass_s(6)

@@ -64,8 +64,8 @@ def test_a_board_that_changes_during_a_rebuild_equals_the_ledger_after_one_follo
     ledger.moves = True
     epoch, _ = result_of(rebuild(ledger, board, None, paused))
     ledger.moves = False
-    drawing = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=lambda _cursor, _changes: None)
-    result_of(drawing.follow(epoch, board.shared_state.position))
+    writer = BoardWriter(ledger=ledger, board=board, clock=clock, on_changes=lambda _cursor, _changes: None)
+    result_of(writer.follow(epoch, board.shared_state.position))
     assert board.shared_state.standings == ledger.standings
     assert board.shared_state.order == [one.user_id for one in result_of(ledger.top(0, 100))]
 

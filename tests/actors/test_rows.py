@@ -27,7 +27,7 @@ from scoreboard.domain.saved_session import ResumeResult
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard, SharedBoardState
 from scoreboard.storage.memory.ledger import MemoryLedger
-from tests.actors.fakes import NOW, QuietMeter, Screen
+from tests.actors.fakes import NOW, FakeListener, FakeMeter
 from tests.awaiting import result_of, started
 from tests.client_rows import apply
 
@@ -106,7 +106,7 @@ class Client:
 
     def __init__(self, user_id: str, encoder: EventTextEncoder) -> None:
         self.user_id, self.encoder = user_id, encoder
-        self.screen: Screen | None = None
+        self.listener: FakeListener | None = None
         self.joining = False
         self.cursor = Cursor(epoch=0, seq=0)
         self.top: tuple[Row, ...] = ()
@@ -137,11 +137,11 @@ class Client:
             self.views[view] = rows
 
     def read(self) -> None:
-        if self.screen is not None:
-            for offer in self.screen.offers:
+        if self.listener is not None:
+            for offer in self.listener.offers:
                 for piece in offer.split(b"\0end\0")[:-1]:
                     self.on_changes(pickle.loads(piece))
-            self.screen.offers.clear()
+            self.listener.offers.clear()
 
 
 class Simulation:
@@ -150,9 +150,9 @@ class Simulation:
         self.clock.advance(1_000)
         shared_state = SharedBoardState()
         self.board = SlowBoard(shared_state)
-        self.drawing = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
-        result_of(self.drawing.begin(1))
-        meter = QuietMeter()
+        self.writer = MemoryBoard(GLOBAL_BOARD, lambda: NOW, shared_state)
+        result_of(self.writer.begin(1))
+        meter = FakeMeter()
         self.ledger = MemoryLedger()
         self.ranking = Ranking(board=self.board, ledger=self.ledger, clock=self.clock, now_ms=lambda: NOW, meter=meter)
         self.announcer = Announcer(
@@ -163,7 +163,7 @@ class Simulation:
             score_updates_per_tick_max=1_000,
             meter=meter,
         )
-        self.drawing.shared_state.listeners.append((self.board, self.on_changes))
+        self.writer.shared_state.listeners.append((self.board, self.on_changes))
         self.ranking.advance(Cursor(epoch=1, seq=0))
         self.version = 0
         self.points: dict[str, tuple[Cursor, int]] = {}
@@ -186,24 +186,24 @@ class Simulation:
             updated_at_ms=NOW + self.version,
         )
         self.ledger.standings[user_id] = one  # commit, then project: the ledger is never behind the board
-        self.points[user_id] = (result_of(self.drawing.set([one])).cursor, points)
+        self.points[user_id] = (result_of(self.writer.set([one])).cursor, points)
 
     def begin(self) -> None:
-        assert self.drawing.shared_state.cursor is not None
-        result_of(self.drawing.begin(self.drawing.shared_state.cursor.epoch + 1))
+        assert self.writer.shared_state.cursor is not None
+        result_of(self.writer.begin(self.writer.shared_state.cursor.epoch + 1))
 
     def join(self, client: Client, *, resume: bool) -> None:
         if client.joining:
             return
-        if client.screen is None:
-            client.screen = Screen(client.encoder, client.user_id)  # type: ignore[arg-type]  # any encoder will do
-            self.announcer.enter(client.screen)
-        screen, client.joining = client.screen, True
-        begun = started(self.announcer.resume(screen, client.cursor) if resume else self.announcer.join(screen))
+        if client.listener is None:
+            client.listener = FakeListener(client.encoder, client.user_id)  # type: ignore[arg-type]  # any encoder will do
+            self.announcer.enter(client.listener)
+        listener, client.joining = client.listener, True
+        begun = started(self.announcer.resume(listener, client.cursor) if resume else self.announcer.join(listener))
 
         def joined(found: Any) -> None:
             client.joining = False
-            if screen is not client.screen:
+            if listener is not client.listener:
                 return
             client.read()
             page, missed = (found.page, found.missed) if isinstance(found, ResumeResult) else (found, None)
@@ -219,23 +219,23 @@ class Simulation:
         begun.addErrback(self.failed.append)
 
     def cut(self, client: Client) -> None:
-        if client.screen is not None:
+        if client.listener is not None:
             client.read()
-            self.announcer.leave(client.screen)
-            client.screen = None
+            self.announcer.leave(client.listener)
+            client.listener = None
             client.views.clear()
 
     def follow(self, client: Client, view: View) -> None:
-        if client.screen is not None:
-            cursor = self.announcer.follow(client.screen, view)
+        if client.listener is not None:
+            cursor = self.announcer.follow(client.listener, view)
             assert not isinstance(cursor, Refusal)
             assert cursor >= client.cursor
             client.views.setdefault(view, None)
 
     def unfollow(self, client: Client, view: View) -> None:
-        if client.screen is not None:
+        if client.listener is not None:
             client.read()
-            self.announcer.unfollow(client.screen, view)
+            self.announcer.unfollow(client.listener, view)
             client.views.pop(view, None)
 
     def pass_time(self) -> None:
@@ -287,21 +287,21 @@ def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule:
             for client in clients:
                 client.read()
         for client in clients:
-            if client.screen is not None:
-                client.screen.drained = True
+            if client.listener is not None:
+                client.listener.drained = True
         simulation.board.slow = simulation.board.fast.broken = False
         simulation.pass_time()
-        top = result_of(simulation.drawing.page(0, 10)).rows
+        top = result_of(simulation.writer.page(0, 10)).rows
         assert not simulation.failed
         for client in clients:
             client.read()
-            if client.screen is not None and simulation.announcer._members[client.screen].in_room:
+            if client.listener is not None and simulation.announcer._members[client.listener].in_room:
                 assert client.top == top
                 if client.complete:
                     news = {user: points for user, (at, points) in simulation.points.items() if at > client.began}
                     assert {user: client.points.get(user) for user in news} == news
             for view, shown in client.views.items():
-                assert shown == result_of(simulation.drawing.read_views([view]))[0].rows
+                assert shown == result_of(simulation.writer.read_views([view]))[0].rows
         assert not simulation.announcer._room.has_newcomers
         assert not simulation.announcer._fan_out._with_extra
 
@@ -321,9 +321,9 @@ def play(simulation: Simulation, clients: list[Client], step: str, about: list[A
         case "unfollow", [number, which]:
             simulation.unfollow(clients[number], VIEWS[which])
         case (("stall" | "drain"), [number]):
-            screen = clients[number].screen
-            if screen is not None:
-                screen.drained = step == "drain"
+            listener = clients[number].listener
+            if listener is not None:
+                listener.drained = step == "drain"
         case "tick", _:
             simulation.clock.rightNow += 0.05
             simulation.clock.do_step()
@@ -348,18 +348,18 @@ def test_a_top_is_encoded_once_for_each_encoder() -> None:
     simulation.score("amy", 100)
     simulation.clock.do_step()
     assert (whole.framed, rows.framed) == (1, 1)
-    assert {len(client.screen.offers) for client in clients if client.screen} == {1}
+    assert {len(client.listener.offers) for client in clients if client.listener} == {1}
 
 
 def test_a_stalled_client_gets_a_snapshot_when_it_reads_again() -> None:
     simulation = Simulation()
     client = Client("watcher", EventTextEncoder(rows=True))
     simulation.join(client, resume=False)
-    assert client.screen is not None
-    client.screen.drained = False
+    assert client.listener is not None
+    client.listener.drained = False
     simulation.score("amy", 100)
     simulation.clock.do_step()
-    client.screen.drained = True
+    client.listener.drained = True
     simulation.score("bob", 50)
     simulation.pass_time()
     assert client.complete
@@ -376,9 +376,9 @@ def test_a_client_that_resumes_gets_what_it_missed_at_one_cursor_and_its_own_eve
     for n in range(12):
         simulation.score(f"p{n}", 100 - n)
     simulation.score("amy", 50)
-    screen = Screen(amy.encoder, "amy")  # type: ignore[arg-type]  # any encoder will do
-    simulation.announcer.enter(screen)
-    back = result_of(simulation.announcer.resume(screen, amy.cursor))
+    listener = FakeListener(amy.encoder, "amy")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(listener)
+    back = result_of(simulation.announcer.resume(listener, amy.cursor))
     assert back.missed is not None
     answered = [_plain(event)[:3] for event in back.missed]
     now = Cursor(epoch=1, seq=13)
@@ -390,29 +390,29 @@ def test_a_client_that_resumes_gets_what_it_missed_at_one_cursor_and_its_own_eve
 def test_a_client_that_missed_nothing_gets_nothing_and_one_that_was_away_too_long_gets_a_snapshot() -> None:
     simulation = Simulation()
     simulation.score("amy", 100)
-    screen = Screen(EventTextEncoder(), "zed")  # type: ignore[arg-type]  # any encoder will do
-    simulation.announcer.enter(screen)
-    assert result_of(simulation.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed == ()
+    listener = FakeListener(EventTextEncoder(), "zed")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(listener)
+    assert result_of(simulation.announcer.resume(listener, Cursor(epoch=1, seq=1))).missed == ()
     simulation.begin()
-    assert result_of(simulation.announcer.resume(screen, Cursor(epoch=1, seq=1))).missed is None
+    assert result_of(simulation.announcer.resume(listener, Cursor(epoch=1, seq=1))).missed is None
 
 
 def test_a_client_that_resumes_outside_the_room_gets_only_its_own_events_at_one_cursor() -> None:
     simulation = Simulation()
     simulation.score("amy", 100)
     since = Cursor(epoch=1, seq=1)
-    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any encoder will do
-    simulation.announcer.enter(screen)
-    assert result_of(simulation.announcer.catch_up(screen, since)) == ()
+    listener = FakeListener(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(listener)
+    assert result_of(simulation.announcer.catch_up(listener, since)) == ()
     simulation.score("bob", 200)
-    assert result_of(simulation.announcer.catch_up(screen, since)) == ()
+    assert result_of(simulation.announcer.catch_up(listener, since)) == ()
     simulation.score("amy", 250)
     simulation.score("cid", 1)
-    missed = result_of(simulation.announcer.catch_up(screen, since))
+    missed = result_of(simulation.announcer.catch_up(listener, since))
     assert missed is not None
     assert [_plain(event)[:2] for event in missed] == [("score", Cursor(epoch=1, seq=4)), ("rank", Cursor(epoch=1, seq=4))]
     simulation.begin()
-    assert result_of(simulation.announcer.catch_up(screen, since)) is None
+    assert result_of(simulation.announcer.catch_up(listener, since)) is None
 
 
 def test_a_client_that_resumes_outside_the_room_during_a_tick_does_not_get_its_events_twice(
@@ -422,15 +422,15 @@ def test_a_client_that_resumes_outside_the_room_during_a_tick_does_not_get_its_e
     simulation, encoder = Simulation(), EventTextEncoder()
     for n in range(3):
         simulation.join(Client(f"watcher-{n}", encoder), resume=False)
-    screen = Screen(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any encoder will do
-    simulation.announcer.enter(screen)
-    screen.drained = False
+    listener = FakeListener(EventTextEncoder(), "amy")  # type: ignore[arg-type]  # any encoder will do
+    simulation.announcer.enter(listener)
+    listener.drained = False
     simulation.score("amy", 100)
     simulation.clock.do_step()
-    assert result_of(simulation.announcer.catch_up(screen, Cursor(epoch=1, seq=0))) != ()
-    screen.drained = True
+    assert result_of(simulation.announcer.catch_up(listener, Cursor(epoch=1, seq=0))) != ()
+    listener.drained = True
     simulation.pass_time()
-    assert screen.offers == []
+    assert listener.offers == []
 
 
 def test_a_client_that_joins_again_during_a_tick_gets_its_own_events_of_the_tick_first() -> None:
@@ -443,8 +443,8 @@ def test_a_client_that_joins_again_during_a_tick_gets_its_own_events_of_the_tick
             simulation.join(client, resume=False)
         simulation.score("amy", 100)
         simulation.clock.do_step()  # the tick has reached the first client only
-        assert amy.screen is not None
-        assert not amy.screen.offers
+        assert amy.listener is not None
+        assert not amy.listener.offers
         simulation.score("bob", 50)
         simulation.join(amy, resume=False)
         assert amy.cursor.seq == 2
@@ -455,7 +455,7 @@ def test_a_client_that_joins_again_during_a_tick_gets_its_own_events_of_the_tick
 
 def test_a_board_that_went_back_is_not_shown() -> None:
     simulation = Simulation()
-    result_of(simulation.announcer.join(Screen(EventTextEncoder(), "zed")))  # type: ignore[arg-type]  # any encoder will do
+    result_of(simulation.announcer.join(FakeListener(EventTextEncoder(), "zed")))  # type: ignore[arg-type]  # any encoder will do
     simulation.ranking.advance(Cursor(epoch=1, seq=9))
     page = result_of(simulation.ranking.page(0, 10))
     assert page.degraded

@@ -10,7 +10,7 @@ from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import PlayerActed
 from scoreboard.domain.refusals import NO_SPECTATORS, TOO_MANY_SPECTATED
-from tests.actors.fakes import Screen, many, moved
+from tests.actors.fakes import FakeListener, many, moved
 from tests.actors.test_announcer import Harness
 from tests.awaiting import result_of
 
@@ -22,22 +22,22 @@ def harness() -> Harness:
     return harness
 
 
-def spectator(harness: Harness, user_id: str = "amy", *, role: str = "user") -> Screen:
-    screen = harness.screen("watcher", joined=False)
-    screen.player = replace(screen.player, role=role)
-    assert harness.announcer.spectate(screen, user_id) is None
-    return screen
+def spectator(harness: Harness, user_id: str = "amy", *, role: str = "user") -> FakeListener:
+    listener = harness.listener("watcher", joined=False)
+    listener.player = replace(listener.player, role=role)
+    assert harness.announcer.spectate(listener, user_id) is None
+    return listener
 
 
 def test_spectators_get_every_award_and_other_listeners_none(harness: Harness) -> None:
-    watcher, unknown_client = spectator(harness), harness.screen("zed", joined=False)
+    watcher, unknown_client = spectator(harness), harness.listener("zed", joined=False)
     harness.tick(moved("amy", 40, 41, awards=["QUEST", "RAID"]), moved("bob", 50, 51, awards=["QUEST"]))
     assert watcher.seen == "A:amy:QUEST+10@1 A:amy:RAID+10@1"
     assert unknown_client.seen == ""
 
 
 def test_a_spectator_in_the_room_gets_room_events_and_awards_in_one_piece(harness: Harness) -> None:
-    watcher = harness.screen("watcher")
+    watcher = harness.listener("watcher")
     harness.announcer.spectate(watcher, "amy")
     harness.tick(moved("amy", 40, 41, awards=["QUEST"]))
     assert [offer.decode().strip() for offer in watcher.offers] == ["S:amy:41>40@1 A:amy:QUEST+10@1"]
@@ -65,7 +65,7 @@ def test_a_spectator_that_left_gets_no_more(harness: Harness) -> None:
 
 def test_a_player_can_forbid_spectators_except_admins_and_the_own_listeners(harness: Harness) -> None:
     harness.private.add("amy")
-    watcher, own = harness.screen("watcher", joined=False), harness.screen("amy", joined=False)
+    watcher, own = harness.listener("watcher", joined=False), harness.listener("amy", joined=False)
     assert harness.announcer.spectate(watcher, "amy") is NO_SPECTATORS
     assert harness.announcer.spectate(own, "amy") is None
     admin = spectator(harness, role="admin")
@@ -85,7 +85,7 @@ def test_spectators_are_notified_and_removed_when_the_player_forbids_them(harnes
 
 def test_a_refused_spectator_gets_no_award_by_any_way(harness: Harness) -> None:
     harness.private.add("amy")
-    watcher = harness.screen("watcher", joined=False)
+    watcher = harness.listener("watcher", joined=False)
     harness.board.missed = (moved("amy", 40, 41, awards=["QUEST"]),)
     assert harness.announcer.spectate(watcher, "amy") is NO_SPECTATORS
     harness.tick(moved("amy", 40, 41, awards=["QUEST"]))
@@ -97,7 +97,7 @@ def test_a_refused_spectator_gets_no_award_by_any_way(harness: Harness) -> None:
 
 
 def test_while_settings_are_not_known_no_spectator_is_added_or_removed(harness: Harness) -> None:
-    watcher, other = spectator(harness), harness.screen("other", joined=False)
+    watcher, other = spectator(harness), harness.listener("other", joined=False)
     harness.unknown = StoreUnavailable("the register could not be followed of late")
     for one in (watcher, other):
         with pytest.raises(StoreUnavailable):
@@ -105,7 +105,7 @@ def test_while_settings_are_not_known_no_spectator_is_added_or_removed(harness: 
     harness.tick(moved("amy", 40, 41, awards=["QUEST"]))
     assert watcher.seen == "A:amy:QUEST+10@1"
     assert other.seen == ""
-    own = harness.screen("amy", joined=False)
+    own = harness.listener("amy", joined=False)
     assert harness.announcer.spectate(own, "amy") is None, "a player always gets the own awards"
 
 
@@ -118,7 +118,7 @@ def test_a_spectator_that_asks_again_is_removed_if_the_player_forbids_it_now(har
 
 
 def test_a_listener_can_spectate_a_limited_number_of_players(harness: Harness) -> None:
-    watcher = harness.screen("watcher", joined=False)
+    watcher = harness.listener("watcher", joined=False)
     for n in range(SPECTATED_PER_LISTENER_MAX):
         assert harness.announcer.spectate(watcher, f"u{n}") is None
     assert harness.announcer.spectate(watcher, "amy") is TOO_MANY_SPECTATED
@@ -130,22 +130,22 @@ def test_a_listener_can_spectate_a_limited_number_of_players(harness: Harness) -
 
 
 def test_a_milestone_is_sent_to_its_player_alone(harness: Harness) -> None:
-    amy, watcher = harness.screen("amy", joined=False), spectator(harness)
+    amy, watcher = harness.listener("amy", joined=False), spectator(harness)
     harness.tick(moved("amy", 400, 500, unlocked=(100, 500)))
     assert amy.seen == "S:amy:500>400@1 U:amy:100 U:amy:500"
     assert watcher.seen == ""
 
 
 def test_all_listeners_of_a_suspended_player_are_notified_and_closed(harness: Harness) -> None:
-    sockets, other = [harness.screen("amy"), harness.screen("amy", joined=False)], harness.screen("zed")
+    sockets, other = [harness.listener("amy"), harness.listener("amy", joined=False)], harness.listener("zed")
     sockets[1].drained = False
     harness.announcer.close_listeners_of("amy")
-    assert [screen.seen for screen in sockets] == ["X:amy", ""]
-    assert [screen.parted for screen in sockets] == [ACCOUNT_SUSPENDED, ACCOUNT_SUSPENDED]
+    assert [listener.seen for listener in sockets] == ["X:amy", ""]
+    assert [listener.close_reason for listener in sockets] == [ACCOUNT_SUSPENDED, ACCOUNT_SUSPENDED]
     harness.board.write(2, ("amy", 1))
     harness.tick(moved("amy", 1, 2, seq=2))
     assert sockets[0].seen == "X:amy"
-    assert other.parted is None
+    assert other.close_reason is None
 
 
 def test_a_listener_that_leaves_during_an_offer_does_not_affect_others(harness: Harness) -> None:

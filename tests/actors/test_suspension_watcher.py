@@ -13,7 +13,7 @@ from scoreboard.actors.suspension_watcher import KNOWN_S_MAX, POLL_S, Suspension
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerSettings, SuspensionOrder
 from scoreboard.storage.memory.players import MemoryPlayerStore
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of, started
 
 AWAY = StoreUnavailable("away")
@@ -24,7 +24,7 @@ class Harness:
     def __init__(self, player_store: MemoryPlayerStore | None = None) -> None:
         self.clock = Clock()
         self.player_store = player_store or MemoryPlayerStore()
-        self.meter = QuietMeter()
+        self.meter = FakeMeter()
         self.answered: list[tuple[str, str]] = []
         self.suspension_watcher = SuspensionWatcher(
             player_store=self.player_store,
@@ -37,7 +37,7 @@ class Harness:
     def order(self, user_id: str, suspended: bool = True) -> None:
         result_of(self.player_store.suspend(order(user_id, suspended)))
 
-    def wish(self, user_id: str, spectators: bool) -> None:
+    def change_settings(self, user_id: str, spectators: bool) -> None:
         result_of(self.player_store.change_settings(user_id, PlayerSettings(spectators=spectators), NOW))
 
     def change_here(self, user_id: str, spectators: bool) -> None:
@@ -68,11 +68,11 @@ def harness() -> Harness:
 def test_at_the_start_it_knows_all_suspended_players_and_calls_nothing_back(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SUSPENDED_PER_PAGE", 2)
+    monkeypatch.setattr(module, "PLAYERS_PER_PAGE", 2)
     for user in ("amy", "bob", "cat", "dan", "eve"):
         harness.order(user)
     harness.order("cat", suspended=False)
-    harness.wish("amy", spectators=False)
+    harness.change_settings("amy", spectators=False)
     result_of(harness.suspension_watcher.start())
     assert harness.is_suspended("amy", "bob", "cat", "dan", "eve", "nobody") == [True, True, False, True, True, False]
     harness.clock.advance(POLL_S)
@@ -95,8 +95,8 @@ def test_a_suspension_is_followed_at_the_next_poll(harness: Harness) -> None:
 
 def test_it_reports_a_player_who_begins_to_forbid_spectators(harness: Harness) -> None:
     result_of(harness.suspension_watcher.start())
-    harness.wish("amy", spectators=False)
-    harness.wish("bob", spectators=True)
+    harness.change_settings("amy", spectators=False)
+    harness.change_settings("bob", spectators=True)
     harness.clock.advance(POLL_S)
     assert harness.answered == [("private", "amy")]
     assert harness.is_suspended("amy", "bob") == [False, False]
@@ -105,15 +105,15 @@ def test_it_reports_a_player_who_begins_to_forbid_spectators(harness: Harness) -
 def test_at_the_start_it_knows_who_forbids_spectators_and_follows_changes(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PRIVATE_PER_PAGE", 2)
+    monkeypatch.setattr(module, "PLAYERS_PER_PAGE", 2)
     for user in ("amy", "bob", "cat", "dan", "eve"):
-        harness.wish(user, spectators=False)
-    harness.wish("cat", spectators=True)
+        harness.change_settings(user, spectators=False)
+    harness.change_settings("cat", spectators=True)
     result_of(harness.suspension_watcher.start())
     assert harness.private("amy", "bob", "cat", "dan", "eve", "zed") == [True, True, False, True, True, False]
     assert harness.answered == [], "nothing happened since the start"
-    harness.wish("amy", spectators=True)
-    harness.wish("zed", spectators=False)
+    harness.change_settings("amy", spectators=True)
+    harness.change_settings("zed", spectators=False)
     assert harness.private("amy", "zed") == [True, False]
     harness.clock.advance(POLL_S)
     assert harness.private("amy", "zed") == [False, True]
@@ -133,14 +133,14 @@ def test_a_change_of_settings_in_this_process_counts_at_once(harness: Harness) -
 def test_an_older_poll_does_not_undo_a_change_that_was_made_in_this_process(harness: Harness) -> None:
     """The poll read the older settings before the change, and applies them after it."""
     result_of(harness.suspension_watcher.start())
-    harness.wish("amy", spectators=True)
+    harness.change_settings("amy", spectators=True)
     [earlier] = result_of(harness.player_store.changes_since(0, 10))
     harness.change_here("amy", spectators=False)
     harness.suspension_watcher._follow(earlier)
     assert harness.private("amy") == [True]
     harness.clock.advance(POLL_S)
     assert harness.private("amy") == [True]
-    harness.wish("amy", spectators=True)
+    harness.change_settings("amy", spectators=True)
     harness.clock.advance(POLL_S)
     assert harness.private("amy") == [False], "a later change is followed"
     assert harness.suspension_watcher._noted == {}
@@ -149,14 +149,14 @@ def test_an_older_poll_does_not_undo_a_change_that_was_made_in_this_process(harn
 def test_a_change_that_was_followed_before_it_is_noted_changes_nothing(harness: Harness) -> None:
     result_of(harness.suspension_watcher.start())
     number = result_of(harness.player_store.change_settings("amy", PlayerSettings(spectators=False), NOW))
-    harness.wish("amy", spectators=True)
+    harness.change_settings("amy", spectators=True)
     harness.clock.advance(POLL_S)
     harness.suspension_watcher.note_settings("amy", PlayerSettings(spectators=False), number)
     assert harness.private("amy") == [False]
 
 
 def test_settings_are_unknown_when_the_store_has_not_answered_for_some_seconds(harness: Harness) -> None:
-    harness.wish("amy", spectators=False)
+    harness.change_settings("amy", spectators=False)
     result_of(harness.suspension_watcher.start())
     harness.player_store.broken = AWAY
     harness.clock.pump([POLL_S] * int(KNOWN_S_MAX / POLL_S))
@@ -229,14 +229,14 @@ def test_polls_of_a_slow_player_store_do_not_overlap(harness: Harness) -> None:
 
 
 def test_a_callback_that_fails_does_not_prevent_the_next(harness: Harness) -> None:
-    def stumble(_user_id: str) -> None:
+    def fail(_user_id: str) -> None:
         raise LookupError("a mistake of ours")
 
     suspension_watcher = SuspensionWatcher(
         player_store=harness.player_store,
         clock=harness.clock,
         meter=harness.meter,
-        on_suspended=stumble,
+        on_suspended=fail,
         on_private=lambda _user_id: None,
     )
     result_of(suspension_watcher.start())

@@ -13,7 +13,7 @@ from scoreboard.actors.views import Views
 from scoreboard.domain.board_pages import Around, Page, RankRange, Row, View
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.refusals import TOO_MANY_VIEWS
-from tests.actors.fakes import NOW, PlainEncoder, Screen, many, moved
+from tests.actors.fakes import NOW, FakeListener, PlainEncoder, many, moved
 from tests.actors.test_announcer import Harness
 from tests.awaiting import result_of
 
@@ -28,17 +28,17 @@ def harness() -> Harness:
     return harness
 
 
-def follower(harness: Harness, view: View, *, joined: bool = False) -> Screen:
-    screen = harness.screen("p5", joined=joined)
-    assert harness.announcer.follow(screen, view) == harness.board.cursor
+def follower(harness: Harness, view: View, *, joined: bool = False) -> FakeListener:
+    listener = harness.listener("p5", joined=joined)
+    assert harness.announcer.follow(listener, view) == harness.board.cursor
     harness.tick()
-    return screen
+    return listener
 
 
-def answered(screen: Screen) -> str:
+def answered(listener: FakeListener) -> str:
     """What came since the last look."""
-    seen = screen.seen
-    screen.offers.clear()
+    seen = listener.seen
+    listener.offers.clear()
     return seen
 
 
@@ -58,16 +58,16 @@ def test_a_view_begins_with_what_it_shows_now(harness: Harness, view: View, show
 
 
 def test_a_change_of_a_view_is_sent_with_the_rows_before_it(harness: Harness) -> None:
-    screen = follower(harness, AROUND_P5)
-    answered(screen)
+    listener = follower(harness, AROUND_P5)
+    answered(listener)
     harness.board.write(2, *many(0, 4), ("p5", 996), ("p4", 995), *many(6, 12))
     harness.tick(moved("p5", 5, 6, seq=2))
-    assert answered(screen) == "S:p5:6>5@2 V:5p4,6p5,7p6>4p3,5p5,6p4@2"
+    assert answered(listener) == "S:p5:6>5@2 V:5p4,6p5,7p6>4p3,5p5,6p4@2"
 
 
 def test_a_view_in_which_no_player_moved_is_not_read(harness: Harness) -> None:
-    screen = follower(harness, MIDDLE)
-    answered(screen)
+    listener = follower(harness, MIDDLE)
+    answered(listener)
     harness.board.read.clear()
     harness.board.write(2, *many(0, 12))
     harness.tick(moved("p7", 8, 9, seq=2))
@@ -75,95 +75,95 @@ def test_a_view_in_which_no_player_moved_is_not_read(harness: Harness) -> None:
     harness.board.write(3, *many(0, 12))
     harness.tick(moved("p1", 2, 3, seq=3))
     assert harness.board.read == [TOP, MIDDLE]
-    assert answered(screen) == "", "the rows are the same"
+    assert answered(listener) == "", "the rows are the same"
 
 
 def test_a_player_who_enters_the_board_sees_the_neighbours(harness: Harness) -> None:
-    screen = harness.screen("zed", joined=False)
-    harness.announcer.follow(screen, Around(user_id="zed", rows=1))
+    listener = harness.listener("zed", joined=False)
+    harness.announcer.follow(listener, Around(user_id="zed", rows=1))
     harness.tick()
-    assert answered(screen) == "V:-@1"
+    assert answered(listener) == "V:-@1"
     harness.board.write(2, *many(0, 12), ("zed", 1))
     harness.tick(moved("zed", 13, None, seq=2))
-    assert answered(screen) == "S:zed:None>13@2 R:zed:50 V:->12p11,13zed@2"
+    assert answered(listener) == "S:zed:None>13@2 R:zed:50 V:->12p11,13zed@2"
 
 
 def test_an_unknown_step_makes_every_view_due(harness: Harness) -> None:
-    screen = follower(harness, MIDDLE)
-    answered(screen)
+    listener = follower(harness, MIDDLE)
+    answered(listener)
     harness.board.write(3, ("new", 5_000), *many(0, 12))
     harness.tick(moved("p11", 13, 13, seq=3))  # the step with seq 2 is not known
     harness.tick(ms=50)
-    assert answered(screen) == "V:3p2,4p3,5p4>3p1,4p2,5p3@3"
+    assert answered(listener) == "V:3p2,4p3,5p4>3p1,4p2,5p3@3"
 
 
 def test_all_events_of_a_tick_leave_in_one_piece_with_one_cursor(harness: Harness) -> None:
-    screen = follower(harness, MIDDLE, joined=True)
-    answered(screen)
+    listener = follower(harness, MIDDLE, joined=True)
+    answered(listener)
     harness.board.write(2, ("new", 5_000), *many(0, 12))
     harness.tick(moved("new", 1, None, seq=2))
-    assert len(screen.offers) == 1
-    assert screen.seen == "B@2 V:3p2,4p3,5p4>3p1,4p2,5p3@2"
+    assert len(listener.offers) == 1
+    assert listener.seen == "B@2 V:3p2,4p3,5p4>3p1,4p2,5p3@2"
 
 
 def test_a_view_of_many_followers_is_read_once_and_encoded_once(harness: Harness) -> None:
-    screens = [harness.screen(f"w{n}", joined=False) for n in range(20)]
-    for screen in screens:
-        harness.announcer.follow(screen, MIDDLE)
+    listeners = [harness.listener(f"w{n}", joined=False) for n in range(20)]
+    for listener in listeners:
+        harness.announcer.follow(listener, MIDDLE)
     harness.tick()
     assert harness.encoder.framed == 1
     assert harness.board.read == [TOP, MIDDLE]
 
 
 def test_a_follower_that_stalled_gets_its_views_whole(harness: Harness) -> None:
-    screen = follower(harness, MIDDLE)
-    answered(screen)
-    screen.drained = False
+    listener = follower(harness, MIDDLE)
+    answered(listener)
+    listener.drained = False
     harness.board.write(2, ("new", 5_000), *many(0, 12))
     harness.tick(moved("new", 1, None, seq=2))
     harness.board.write(3, ("newer", 6_000), ("new", 5_000), *many(0, 12))
     harness.tick(moved("newer", 1, None, seq=3))
-    screen.drained = True
+    listener.drained = True
     harness.tick(ms=50)
     harness.tick(ms=50)
-    assert answered(screen) == "V:3p0,4p1,5p2@3"
+    assert answered(listener) == "V:3p0,4p1,5p2@3"
 
 
 def test_a_follower_that_reads_nothing_is_closed(harness: Harness) -> None:
-    screen = follower(harness, MIDDLE)
-    screen.drained = False
+    listener = follower(harness, MIDDLE)
+    listener.drained = False
     harness.board.write(2, ("new", 5_000), *many(0, 12))
     harness.tick(moved("new", 1, None, seq=2))
     for _ in range(250):
         harness.tick()
-    assert screen.parted is not None
-    assert screen.parted.code == 4008
+    assert listener.close_reason is not None
+    assert listener.close_reason.code == 4008
 
 
 def test_while_the_board_cannot_be_read_a_view_waits(harness: Harness) -> None:
-    screen = harness.screen("p5", joined=False)
+    listener = harness.listener("p5", joined=False)
     harness.board.degraded = True
-    harness.announcer.follow(screen, MIDDLE)
+    harness.announcer.follow(listener, MIDDLE)
     harness.tick()
     harness.tick()
-    assert answered(screen) == ""
+    assert answered(listener) == ""
     harness.board.degraded = False
     harness.tick()
-    assert answered(screen) == "V:3p2,4p3,5p4@1"
+    assert answered(listener) == "V:3p2,4p3,5p4@1"
 
 
 def test_a_fifth_view_is_refused_and_a_view_that_is_followed_again_is_sent_whole(harness: Harness) -> None:
-    screen = harness.screen(joined=False)
+    listener = harness.listener(joined=False)
     for offset in range(4):
-        harness.announcer.follow(screen, RankRange(offset=offset, limit=1))
-    assert harness.announcer.follow(screen, MIDDLE) is TOO_MANY_VIEWS
+        harness.announcer.follow(listener, RankRange(offset=offset, limit=1))
+    assert harness.announcer.follow(listener, MIDDLE) is TOO_MANY_VIEWS
     harness.tick()
-    answered(screen)
-    harness.announcer.follow(screen, RankRange(offset=0, limit=1))
+    answered(listener)
+    harness.announcer.follow(listener, RankRange(offset=0, limit=1))
     harness.tick()
-    assert answered(screen) == "V:1p0@1"
-    harness.announcer.unfollow(screen, RankRange(offset=0, limit=1))
-    assert isinstance(harness.announcer.follow(screen, MIDDLE), Cursor)
+    assert answered(listener) == "V:1p0@1"
+    harness.announcer.unfollow(listener, RankRange(offset=0, limit=1))
+    assert isinstance(harness.announcer.follow(listener, MIDDLE), Cursor)
 
 
 def test_a_listener_that_quits_or_leaves_follows_no_view(harness: Harness) -> None:
@@ -178,18 +178,18 @@ def test_a_tick_reads_a_limited_number_of_rows_and_the_next_tick_reads_the_rest(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ROWS_PER_TICK_MAX", 6)
-    screens = [harness.screen(f"w{n}", joined=False) for n in range(4)]
-    for n, screen in enumerate(screens):
-        harness.announcer.follow(screen, RankRange(offset=n, limit=3))
+    listeners = [harness.listener(f"w{n}", joined=False) for n in range(4)]
+    for n, listener in enumerate(listeners):
+        harness.announcer.follow(listener, RankRange(offset=n, limit=3))
     harness.tick(ms=0)
-    assert [bool(screen.offers) for screen in screens] == [True, True, False, False]
+    assert [bool(listener.offers) for listener in listeners] == [True, True, False, False]
     harness.tick()
-    assert all(screen.offers for screen in screens)
+    assert all(listener.offers for listener in listeners)
 
 
 def test_the_number_of_different_views_is_limited(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "VIEWS_MAX", 1)
-    first, second = harness.screen(joined=False), harness.screen(joined=False)
+    first, second = harness.listener(joined=False), harness.listener(joined=False)
     assert isinstance(harness.announcer.follow(first, MIDDLE), Cursor)
     assert isinstance(harness.announcer.follow(second, MIDDLE), Cursor), "the same view does not count again"
     assert harness.announcer.follow(second, AROUND_P5) is TOO_MANY_VIEWS
@@ -214,7 +214,7 @@ any_view: st.SearchStrategy[View] = st.one_of(
 def test_a_view_that_is_not_due_has_not_changed(players: list[str], there: int, view: View, steps: list[tuple[str, int]]) -> None:
     """Players move step by step: onto the board, off it, and past each other."""
     order = players[:there]
-    views, member = Views(), Member(Screen(PlainEncoder(), "watcher"))
+    views, member = Views(), Member(FakeListener(PlainEncoder(), "watcher"))
     views.follow(member, view)
     assert views.take() == [view]
 

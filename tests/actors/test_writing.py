@@ -28,7 +28,7 @@ from scoreboard.domain.rules import ActionRule
 from scoreboard.storage.memory.board import MemoryBoard
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
-from tests.actors.fakes import NOW, QuietMeter
+from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of, started
 
 RULE = ActionRule(action_type="COMPLETE_QUEST", points=100)
@@ -40,7 +40,7 @@ class Harness:
         self.clock = Clock()
         self.ledger = MemoryLedger()
         self.board = MemoryBoard(GLOBAL_BOARD, self.now_ms)
-        self.meter = QuietMeter()
+        self.meter = FakeMeter()
         self.answered: list[tuple[Cursor, Sequence[ScoreChanged]]] = []
         self.ranking = Ranking(
             board=self.board,
@@ -102,7 +102,7 @@ class Harness:
         assert isinstance(result, Receipt), result
         return result
 
-    def drawn(self, *users: str) -> list[int | None]:
+    def totals_on_board(self, *users: str) -> list[int | None]:
         return [found and found[0] for found in result_of(self.board.totals_of(users))]
 
 
@@ -124,7 +124,7 @@ def test_an_award_is_committed_set_on_the_board_announced_and_answered_with_rank
     assert harness.award("zed") == Receipt(points=100, total=100, rank=1, previous_rank=None)
     assert harness.award("amy", 2) == Receipt(points=100, total=100, rank=2, previous_rank=None)
     assert harness.award("amy", 3) == Receipt(points=100, total=200, rank=1, previous_rank=2)
-    assert harness.drawn("amy", "zed") == [200, 100]
+    assert harness.totals_on_board("amy", "zed") == [200, 100]
     changes = [(change.user_id, change.points, change.rank) for _, answered in harness.answered for change in answered]
     assert changes == [("zed", 100, 1), ("amy", 100, 2), ("amy", 200, 1)]
 
@@ -231,7 +231,7 @@ def test_awards_continue_without_the_board_which_catches_up_by_itself(harness: H
     assert harness.award("zed", 3).degraded  # still lagging: no later award is set before the missing one
     harness.clock.advance(RETRY_S)
     assert harness.projector.in_sync
-    assert harness.drawn("amy", "zed") == [200, 100]
+    assert harness.totals_on_board("amy", "zed") == [200, 100]
     assert harness.award("zed", 4) == Receipt(points=100, total=200, rank=2, previous_rank=2)
 
 
@@ -241,7 +241,7 @@ def test_an_emptied_board_is_rebuilt_in_a_new_epoch(harness: Harness) -> None:
     harness.board.shared_state.lose()
     harness.award("amy", 2)
     harness.clock.advance(RETRY_S)
-    assert harness.drawn("amy") == [200]
+    assert harness.totals_on_board("amy") == [200]
     assert harness.answered[-1][0] > before
 
 
@@ -251,7 +251,7 @@ def test_a_restarted_board_gets_a_new_epoch_and_keeps_its_data(harness: Harness)
     harness.board.shared_state.restart()
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
     assert harness.answered[-1][0].epoch > before.epoch
-    assert harness.drawn("amy") == [100]
+    assert harness.totals_on_board("amy") == [100]
 
 
 def test_no_epoch_begins_on_a_run_of_redis_that_takes_no_writes(harness: Harness) -> None:
@@ -271,7 +271,7 @@ def test_a_reset_that_another_process_did_not_set_is_set_within_two_polls(harnes
     order = ResetOrder(reset_id="r", user_ids=("amy",), operator="ops", reason="test", at_ms=harness.now_ms())
     result_of(harness.ledger.reset(order))
     harness.clock.pump([POLL_S] * POLLS_PER_FOLLOW)
-    assert harness.drawn("amy") == [None]
+    assert harness.totals_on_board("amy") == [None]
 
 
 def test_a_page_is_read_once_while_nothing_changes(harness: Harness) -> None:

@@ -21,7 +21,7 @@ TICKETS, GUARD, SESSION_STORE = (
 )
 AMY = 'Player(user_id="amy", username="Amy", role="user", expires_at_s=2**40)'
 GETDEL = Hole("scoreboard/storage/redis/scripts/redeem.lua", "redis.call('GETDEL', ", "redis.call('GET', ")
-TICKET_RECHECK = Hole("scoreboard/web/tickets.py", "return self.guard.set_player(request, player)", "return player")
+TICKET_RECHECK = Hole("scoreboard/web/credentials.py", "return self.guard.set_player(request, player)", "return player")
 MADE_UP = Hole(
     TICKETS, "    if _TICKET.fullmatch(ticket) is None:\n            return None", f"    if True:\n            return {AMY}"
 )

@@ -12,7 +12,7 @@ from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
-from tests.actors.fakes import QuietMeter
+from tests.actors.fakes import FakeMeter
 from tests.awaiting import run
 from tests.storage_redis.redis_server import RedisServer
 
@@ -48,7 +48,7 @@ def test_200_batches_through_the_board_script(batch: int, redis: RedisServer, be
     async def draw() -> int:
         from twisted.internet import reactor
 
-        link = RedisClient(redis.url, reactor, QuietMeter())
+        link = RedisClient(redis.url, reactor, FakeMeter())
         board = RedisBoard(GLOBAL_BOARD, link, reactor, lambda: NOW)
         await link.start()
         await link.reached(5_000)

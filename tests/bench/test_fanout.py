@@ -15,7 +15,7 @@ from twisted.internet.protocol import Protocol
 from scoreboard.domain.events import BoardChanged
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.realtime.client_session import ClientSession
-from scoreboard.realtime.native_encoder import NativeEncoder
+from scoreboard.realtime.native import NativeEncoder
 from tests.realtime.fake_transport import FakeReactor
 from tests.realtime.harness import FakeAnnouncer, FakeAuthenticator, page
 

@@ -12,7 +12,7 @@ from scoreboard.actors.views import ROWS_PER_TICK_MAX, VIEWS_MAX, Views
 from scoreboard.domain.board_pages import RankRange, View
 from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.storage.redis.board import RedisBoard
-from tests.actors.fakes import PlainEncoder, Screen, moved
+from tests.actors.fakes import FakeListener, PlainEncoder, moved
 from tests.awaiting import run
 from tests.storage_redis.harness import NOW_MS, linked, standing, the_reactor
 from tests.storage_redis.redis_server import RedisServer
@@ -33,7 +33,7 @@ def redis() -> Iterator[RedisServer]:
 def test_checking_every_view_after_ten_changes(followed: int, benchmark: Any) -> None:
     views = Views()
     for n in range(followed):
-        views.follow(Member(Screen(PlainEncoder(), f"user-{n}")), RankRange(offset=n, limit=11))
+        views.follow(Member(FakeListener(PlainEncoder(), f"user-{n}")), RankRange(offset=n, limit=11))
     while views.waiting:
         views.take()
     changes = [moved(f"user-{n}", 20_000 + 100 * n, 20_001 + 100 * n) for n in range(10)]

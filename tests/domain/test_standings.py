@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoreboard.domain.standings import MILESTONE_RANKS, POINTS_MAX, crossed, milestone, percentile, points_of, sort_score
+from scoreboard.domain.standings import MILESTONE_RANKS, POINTS_MAX, crossed, percentile, points_of, rank_milestone, sort_score
 
 NOW_MS = 1_790_000_000_000
 TWENTY_YEARS_MS = 20 * 365 * 86_400_000
@@ -109,12 +109,12 @@ def test_a_better_rank_never_has_a_lower_percentile(total: int, data: st.DataObj
 def test_the_milestone_is_the_best_milestone_rank_that_a_move_entered(
     rank: int | None, previous_rank: int | None, achieved: int | None
 ) -> None:
-    assert milestone(rank, previous_rank) == achieved
+    assert rank_milestone(rank, previous_rank) == achieved
 
 
 @given(st.integers(1, 200), st.one_of(st.none(), st.integers(1, 200)))
 def test_a_move_inside_a_milestone_rank_is_no_milestone(rank: int, previous_rank: int | None) -> None:
-    mark = milestone(rank, previous_rank)
+    mark = rank_milestone(rank, previous_rank)
     if mark is not None:
         assert mark in MILESTONE_RANKS
         assert rank <= mark

@@ -74,11 +74,11 @@ def test_two_servers_of_one_ledger_with_separate_redis_log_it_and_do_not_rebuild
     first.play("amy")
     second = new_server(DATABASE_URL=postgres_url)
     second.start()
-    until(lambda: "another server draws this ledger's board in another Redis" in first.log)
+    until(lambda: "another server keeps this ledger's board in another Redis" in first.log)
     epochs = run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'")
     time.sleep(6)
     assert run_sql(postgres_url, "SELECT epoch FROM boards WHERE board_id = 'global'") == epochs
-    assert log_line_count(first, "another server draws this ledger's board in another Redis") == 1
+    assert log_line_count(first, "another server keeps this ledger's board in another Redis") == 1
     assert second.play("zed").body["data"]["currentRank"] == 2
     until(lambda: reads(first) == ([("amy", 100), ("zed", 100)], True))
     assert reads(second) == ([("amy", 100), ("zed", 100)], False)

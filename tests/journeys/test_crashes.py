@@ -12,7 +12,7 @@ import pytest
 
 from tests.journeys.server import Answer, ServerProcess
 
-STEPS = ["validated", "judged", "committed", "drawn", "marked", "telling"]
+STEPS = ["validated", "judged", "committed", "projected", "cached", "announcing"]
 PLAYERS = [f"player-{n}" for n in range(8)]
 
 
@@ -55,7 +55,7 @@ def test_a_server_killed_at_a_step_loses_no_award_and_repeats_none(step: str, ne
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda one: submit_or_lose(server, *one), submissions))
     assert server.wait() == -9, f"the failpoint {step} was not reached"
-    assert None in answers or step == "telling"
+    assert None in answers or step == "announcing"
 
     server.start(SCOREBOARD_FAILPOINT="")
     retried = [server.submit(user, submission) for user, submission in submissions]

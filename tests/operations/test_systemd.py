@@ -61,8 +61,8 @@ import os, sys
 for place, fd in enumerate(map(int, sockets)):
     os.dup2(fd, 3 + place)
 names = ":".join(["scoreboard.socket"] * len(sockets))
-told = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names}
-os.execve(sys.executable, [sys.executable, "-c", serve], {**os.environ, **told})
+activation = {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(sockets)), "LISTEN_FDNAMES": names}
+os.execve(sys.executable, [sys.executable, "-c", serve], {**os.environ, **activation})
 """
 #: A server that answers each connection with the name of its socket, and ends when both sockets were used.
 SERVE = """

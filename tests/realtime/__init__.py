@@ -1,1 +1,1 @@
-"""The live wing, without a network and without waiting."""
+"""Live protocols, without a network and without waiting."""

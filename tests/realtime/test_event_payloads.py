@@ -16,7 +16,7 @@ from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import BoardChanged, Event, RankAchieved, ScoreChanged
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.net.websocket.frames import close_frame, text_frame
-from scoreboard.realtime.native_encoder import NativeEncoder
+from scoreboard.realtime.native import NativeEncoder
 from scoreboard.realtime.payloads import time_text
 
 AT_MS = 1_761_129_015_080

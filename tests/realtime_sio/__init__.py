@@ -1,1 +1,1 @@
-"""Socket.IO and Engine.IO: the cores by values alone, the shells around a clock, and the whole stack by clients of others."""
+"""Socket.IO and Engine.IO: the parts without I/O, connections on a fake clock, and the whole with clients of other projects."""

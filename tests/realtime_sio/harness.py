@@ -139,7 +139,7 @@ class Harness:
             address_of=lambda peer, forwarded: forwarded or peer,
             check_rate=None if rate_limiter is None else rate_limiter.ask,
         )
-        self.clients = ClientFactory(services, session_store=self.session_store, new_sid=lambda: next(sids))
+        self.clients = ClientFactory(services=services, session_store=self.session_store, new_sid=lambda: next(sids))
         self.engine = Engine(
             services,
             settings=engine or EngineSettings(),
@@ -277,6 +277,6 @@ class SioClient(Client):
         assert all(opcode == 1 for opcode, _ in frames), frames
         return [payload.decode() for _, payload in frames]
 
-    def goodbye(self) -> int:
+    def close_code(self) -> int:
         """Return the close code, which must be the last frame."""
         return self.closed()[0]

@@ -127,10 +127,10 @@ def test_a_client_can_enter_a_limited_number_of_namespaces() -> None:
 
 def test_an_event_is_acknowledged_once_and_only_on_request() -> None:
     talk = inside("/custom")
-    said = talk.receive('2/custom,456["m",1]')
-    assert isinstance(said, Emitted)
-    assert payload_of(talk.acknowledge(said, [b'"2"'])) == b'43/custom,456["2"]'
-    assert talk.acknowledge(said, []) == b""
+    received = talk.receive('2/custom,456["m",1]')
+    assert isinstance(received, Emitted)
+    assert payload_of(talk.acknowledge(received, [b'"2"'])) == b'43/custom,456["2"]'
+    assert talk.acknowledge(received, []) == b""
     silent = talk.receive('2/custom,["m"]')
     assert isinstance(silent, Emitted)
     assert talk.acknowledge(silent, []) == b""
@@ -149,10 +149,10 @@ def test_binary_packets_are_collected_with_their_attachments() -> None:
     talk = inside()
     assert talk.receive('52-789["m",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]') is None
     assert talk.receive(b"\1\2") is None
-    said = talk.receive(b"\3")
-    assert isinstance(said, Emitted)
-    assert (said.number, said.attachments) == (789, (b"\1\2", b"\3"))
-    answer = payload_of(talk.acknowledge(said, said.args, said.attachments))
+    received = talk.receive(b"\3")
+    assert isinstance(received, Emitted)
+    assert (received.number, received.attachments) == (789, (b"\1\2", b"\3"))
+    answer = payload_of(talk.acknowledge(received, received.args, received.attachments))
     assert answer == b'462-789[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]\x1ebAQI=\x1ebAw=='
     assert talk.receive('61-7[{"_placeholder":true,"num":0}]') is None
     assert talk.receive(b"x") == Emitted("/", "", (b'{"_placeholder":true,"num":0}',), 7, (b"x",))
@@ -177,6 +177,6 @@ _leaves = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max
 @given(st.recursive(_leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3)))
 def test_arguments_are_decoded_and_encoded_unchanged(value: object) -> None:
     talk = inside()
-    said = talk.receive("2" + json.dumps(["message", value]))
-    assert isinstance(said, Emitted)
-    assert json.loads(payload_of(talk.emit("/", "message", said.args))[2:]) == ["message", value]
+    received = talk.receive("2" + json.dumps(["message", value]))
+    assert isinstance(received, Emitted)
+    assert json.loads(payload_of(talk.emit("/", "message", received.args))[2:]) == ["message", value]

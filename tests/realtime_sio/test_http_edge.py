@@ -8,8 +8,7 @@ import pytest
 from twisted.web.pages import notFound
 
 from scoreboard.net.http.addresses import Proxies
-from scoreboard.net.http.resource_by_path import ResourceByPath
-from scoreboard.net.http.site import Site
+from scoreboard.net.http.site import ResourceByPath, Site
 from scoreboard.net.limits import HttpLimits
 from tests.realtime_sio import harness as live
 from tests.web.harness import Harness, HttpConnection, RecordingMeter, request

@@ -19,7 +19,7 @@ from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import Malformed, payload_of
 from scoreboard.realtime.engineio.session import NEVER, Misplaced, Session, Transport
-from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Said
+from scoreboard.realtime.socketio.conversation import Conversation, Emitted, Entered, Left, Received
 from tests.realtime.fake_transport import frame
 from tests.realtime_sio.harness import Harness, Request, SioClient
 
@@ -57,7 +57,7 @@ _body = st.lists(_packet, min_size=1, max_size=5).map(_posted) | st.binary(max_s
 
 _session_step = st.one_of(
     st.tuples(st.just("post"), _body),
-    st.tuples(st.sampled_from(["hear", "hear", "probe"]), _packet),
+    st.tuples(st.sampled_from(["receive", "receive", "probe"]), _packet),
     st.tuples(st.just("probe"), st.sampled_from(["2probe", "5"])),
     st.tuples(st.sampled_from(["poll", "poll", "poll", "attach", "detach", "send", "send", "welcome"]), st.none()),
     st.tuples(st.sampled_from(["abandon", "close"]), st.none()),
@@ -83,7 +83,7 @@ def test_a_session_raises_only_refusals_and_sends_nothing_after_its_end(
                     session.pass_time(now_ms)
                 case "post", bytes(body):
                     received = session.post(body, now_ms)
-                case "hear", (str() | bytes()) as message:
+                case "receive", (str() | bytes()) as message:
                     received = session.receive(message, now_ms)
                 case "probe", (str() | bytes()) as message:
                     received = session.probe(message, now_ms)
@@ -120,8 +120,8 @@ def test_a_session_raises_only_refusals_and_sends_nothing_after_its_end(
 # Socket.IO's conversation
 
 _conversation_step = st.one_of(
-    st.tuples(st.just("hear"), _socketio | st.binary(max_size=10)),
-    st.tuples(st.just("hear"), st.sampled_from(["0", "0/x,", '27["a"]', '51-8["a"]', b"x"])),
+    st.tuples(st.just("receive"), _socketio | st.binary(max_size=10)),
+    st.tuples(st.just("receive"), st.sampled_from(["0", "0/x,", '27["a"]', '51-8["a"]', b"x"])),
     st.tuples(st.sampled_from(["accept", "accept", "refuse", "emit", "dismiss"]), st.sampled_from(["/", "/", "/x", "/y"])),
     st.tuples(st.sampled_from(["acknowledge", "acknowledge", "acknowledge", "end"]), st.just("")),
 )
@@ -149,16 +149,16 @@ def test_a_conversation_raises_only_malformed_and_sends_nothing_after_its_end(st
     over = False
     asked: Emitted | None = None
     for step, value in steps:
-        if step == "hear":
-            said: Said | None = None
+        if step == "receive":
+            received: Received | None = None
             try:
-                said = talk.receive(value)
+                received = talk.receive(value)
                 assert not over
             except Malformed:
                 over = True
-            if isinstance(said, Emitted) and said.number is not None:
-                asked = said
-            assert said is None or isinstance(said, Entered | Emitted | Left)
+            if isinstance(received, Emitted) and received.number is not None:
+                asked = received
+            assert received is None or isinstance(received, Entered | Emitted | Left)
         elif step == "end":
             talk.end()
             over = True
@@ -313,12 +313,12 @@ def test_no_connection_sends_anything_after_its_end(begun: str, replies: list[st
 @given(_begun, st.sampled_from([(), ("40",), _IN[:1], _IN, _IN]), st.lists(_wing_step, max_size=30))
 @settings(max_examples=300, deadline=None)
 def test_no_client_makes_the_server_raise_log_or_send_after_the_end(
-    begun: str, said: tuple[str, ...], steps: list[tuple[str, object]]
+    begun: str, received: tuple[str, ...], steps: list[tuple[str, object]]
 ) -> None:
     harness = Harness()
     with capturedLogs() as logged:
         client = RandomClient(harness, begun)
-        for packet in said:
+        for packet in received:
             client.send_event(packet)
         for step, value in steps:
             client.do(step, value)

@@ -77,13 +77,13 @@ def arrive(
     return client, ids(connected)
 
 
-def come_back(
+def reconnect(
     harness: Harness, pid: Any, offset: Any = "3.17", *, token: str = "amy", **auth: Any
 ) -> tuple[SioClient, dict[str, str], list[Any]]:
     """Connect with the ids of an earlier session. Returns the client, its ids, and the events that follow at once."""
     client = harness.open_websocket()
-    said = {"pid": pid, "token": token, **auth}
-    client.text("40" + json.dumps(said if offset is None else {**said, "offset": offset}))
+    auth_object = {"pid": pid, "token": token, **auth}
+    client.text("40" + json.dumps(auth_object if offset is None else {**auth_object, "offset": offset}))
     connected, *answered = client.texts()
     return client, ids(connected), [event(text) for text in answered]
 
@@ -96,7 +96,7 @@ def test_a_lost_client_recovers_its_session_and_room_and_gets_what_it_missed(har
     client.break_connection()
     assert not harness.announcer.known
     harness.announcer.page, harness.announcer.missed = page(19), (MOVED, TOP, ROSE)
-    client, now, answered = come_back(harness, was["pid"])
+    client, now, answered = reconnect(harness, was["pid"])
     assert now == was
     assert [(name, *rest) for name, _, *rest in answered] == [
         ("score:update",),
@@ -113,7 +113,7 @@ def test_a_recovered_client_that_missed_nothing_gets_nothing(harness: Harness) -
     harness.announcer.missed = ()
     for _ in range(2):
         client.break_connection()
-        client, now, answered = come_back(harness, was["pid"], "3.18")
+        client, now, answered = reconnect(harness, was["pid"], "3.18")
         assert (now, answered) == (was, [])
         assert harness.announcer.room
 
@@ -124,7 +124,7 @@ def test_a_snapshot_that_may_have_been_lost_is_sent_again(harness: Harness, offs
     client.break_connection()
     harness.announcer.missed = ()
     for _ in range(2):
-        client, now, answered = come_back(harness, was["pid"], offset)
+        client, now, answered = reconnect(harness, was["pid"], offset)
         assert now == was
         assert [(name, data["data"].get("reset"), *rest) for name, data, *rest in answered] == [
             ("leaderboard:update", None, "3.17")
@@ -136,7 +136,7 @@ def test_a_client_in_rows_mode_recovers_in_rows_mode(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
     client.break_connection()
     harness.announcer.missed = ()
-    client, now, _ = come_back(harness, was["pid"], "3.18")
+    client, now, _ = reconnect(harness, was["pid"], "3.18")
     assert now == was
     harness.announcer.announce(BoardChanged(page=page(19, 1), before=page(18, 2).rows))
     name, _, offset = event(client.texts()[0])
@@ -147,7 +147,7 @@ def test_a_client_in_no_room_recovers_in_none_and_gets_its_own_events(harness: H
     client, was = arrive(harness, join=None)
     client.break_connection()
     harness.announcer.missed = (ROSE,)
-    _, now, answered = come_back(harness, was["pid"])
+    _, now, answered = reconnect(harness, was["pid"])
     assert now == was
     assert [(name, *rest) for name, _, *rest in answered] == [("rank:achieved", "3.19")]
     assert harness.announcer.known
@@ -159,7 +159,7 @@ def test_a_client_that_left_the_room_recovers_in_none(harness: Harness) -> None:
     client.text('42["leave:leaderboard"]')
     client.break_connection()
     harness.announcer.missed = ()
-    _, now, answered = come_back(harness, was["pid"])
+    _, now, answered = reconnect(harness, was["pid"])
     assert (now, answered) == (was, [])
     assert not harness.announcer.room
 
@@ -168,7 +168,7 @@ def test_a_client_that_resumed_by_a_join_can_be_lost_and_recover_again(harness: 
     harness.announcer.missed = ()
     client, was = arrive(harness, join='42["join:leaderboard",{"since":"3.15"}]')
     client.break_connection()
-    _, now, answered = come_back(harness, was["pid"], "3.16")
+    _, now, answered = reconnect(harness, was["pid"], "3.16")
     assert (now, answered) == (was, [])
 
 
@@ -196,18 +196,18 @@ def test_a_client_can_be_lost_and_recover_many_times(harness: Harness) -> None:
     for _ in range(5):
         client.break_connection()
         harness.pass_time(119)
-        client, now, _ = come_back(harness, was["pid"])
+        client, now, _ = reconnect(harness, was["pid"])
         assert now == was
 
 
 def test_a_client_can_recover_at_a_restarted_or_another_server(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
     _restart(harness, client)
-    assert client.goodbye() == 1012
+    assert client.close_code() == 1012
     other = Harness()
     other.clients.session_store = harness.session_store
     other.announcer.missed = (TOP,)
-    client, now, answered = come_back(other, was["pid"])
+    client, now, answered = reconnect(other, was["pid"])
     assert now == was
     assert answered[0][2] == "3.19"
     other.announcer.announce(BoardChanged(page=page(20, 1), before=page(19, 2).rows))
@@ -220,7 +220,7 @@ def test_a_client_can_recover_at_a_restarted_or_another_server(harness: Harness)
 def test_a_client_whose_history_is_lost_gets_a_new_session_in_the_same_room(harness: Harness) -> None:
     client, was = arrive(harness, join='42["join:leaderboard",{"mode":"rows"}]')
     client.break_connection()
-    client, now, answered = come_back(harness, was["pid"], "2.5")
+    client, now, answered = reconnect(harness, was["pid"], "2.5")
     assert {*now.values()}.isdisjoint(was.values())
     ((name, data, offset),) = answered
     assert (name, data["data"]["reset"], offset) == ("leaderboard:update", True, "3.17")
@@ -228,15 +228,15 @@ def test_a_client_whose_history_is_lost_gets_a_new_session_in_the_same_room(harn
     assert event(client.texts()[0])[0] == "leaderboard:rows"
     client.break_connection()
     harness.announcer.missed = (TOP,)
-    assert come_back(harness, was["pid"])[1]["sid"] != was["sid"], "the old session is gone"
-    assert come_back(harness, now["pid"])[1] == now
+    assert reconnect(harness, was["pid"])[1]["sid"] != was["sid"], "the old session is gone"
+    assert reconnect(harness, now["pid"])[1] == now
 
 
 @pytest.mark.parametrize("offset", [None, "", "x", "3", "3.17.1", "-1.2", "9" * 100, 3.17, 317, True, [], {"a": [{}]}])
 def test_an_invalid_offset_counts_as_a_lost_history(harness: Harness, offset: Any) -> None:
     client, was = arrive(harness)
     client.break_connection()
-    client, now, answered = come_back(harness, was["pid"], offset)
+    client, now, answered = reconnect(harness, was["pid"], offset)
     assert now["pid"] != was["pid"]
     assert [(name, data["data"]["reset"]) for name, data, _ in answered] == [("leaderboard:update", True)]
 
@@ -244,14 +244,14 @@ def test_an_invalid_offset_counts_as_a_lost_history(harness: Harness, offset: An
 def test_a_client_in_no_room_whose_history_is_lost_gets_a_new_session(harness: Harness) -> None:
     client, was = arrive(harness, join=None)
     client.break_connection()
-    client, now, answered = come_back(harness, was["pid"], "2.5")
+    client, now, answered = reconnect(harness, was["pid"], "2.5")
     assert now["pid"] != was["pid"]
     assert answered == []
 
 
 @pytest.mark.parametrize("pid", ["unknown", "", "x" * 65, "x" * 9_000, 7, None, True, [], {"pid": 1}, "é", "a:b", "\x00"])
 def test_an_unknown_pid_counts_as_a_first_connection(harness: Harness, pid: Any) -> None:
-    client, now, answered = come_back(harness, pid)
+    client, now, answered = reconnect(harness, pid)
     assert set(now) == {"sid", "pid"}
     assert answered == []
     assert not harness.announcer.room
@@ -263,18 +263,18 @@ def test_a_pid_is_useless_to_another_user_and_stays_valid_for_its_own(harness: H
     client, was = arrive(harness)
     client.break_connection()
     harness.announcer.missed = (TOP,)
-    _, thief, answered = come_back(harness, was["pid"], token="bob")
+    _, thief, answered = reconnect(harness, was["pid"], token="bob")
     assert thief["pid"] != was["pid"]
     assert answered == []
-    assert come_back(harness, was["pid"])[1] == was
+    assert reconnect(harness, was["pid"])[1] == was
 
 
 def test_a_pid_is_valid_once(harness: Harness) -> None:
     client, was = arrive(harness)
     client.break_connection()
     harness.announcer.missed = (TOP,)
-    assert come_back(harness, was["pid"])[1] == was
-    _, now, answered = come_back(harness, was["pid"])
+    assert reconnect(harness, was["pid"])[1] == was
+    _, now, answered = reconnect(harness, was["pid"])
     assert now["pid"] != was["pid"]
     assert answered == []
 
@@ -283,7 +283,7 @@ def test_a_pid_is_unknown_after_two_minutes(harness: Harness) -> None:
     client, was = arrive(harness)
     client.break_connection()
     harness.pass_time(120)
-    assert come_back(harness, was["pid"])[1]["pid"] != was["pid"]
+    assert reconnect(harness, was["pid"])[1]["pid"] != was["pid"]
     assert not harness.announcer.room
 
 
@@ -302,7 +302,7 @@ def test_while_the_session_store_fails_a_client_gets_a_new_session(harness: Harn
     client, was = arrive(harness)
     harness.session_store.broken = True
     client.break_connection()
-    client, now, _ = come_back(harness, was["pid"])
+    client, now, _ = reconnect(harness, was["pid"])
     assert now["pid"] != was["pid"]
     client.text('42["join:leaderboard"]')
     assert event(client.texts()[0])[0] == "leaderboard:update"
@@ -313,19 +313,19 @@ def test_while_the_board_cannot_be_read_a_client_gets_a_new_session_in_no_room(h
     client, was = arrive(harness, join=join)
     client.break_connection()
     harness.announcer.broken = StoreUnavailable("away")
-    client, now, answered = come_back(harness, was["pid"])
+    client, now, answered = reconnect(harness, was["pid"])
     assert now["pid"] != was["pid"]
     assert answered == []
     client.break_connection()
     harness.announcer.broken, harness.announcer.missed = None, ()
-    assert come_back(harness, now["pid"])[1] == now
+    assert reconnect(harness, now["pid"])[1] == now
     assert not harness.announcer.room
 
 
 # Saved sessions
 
 
-def _vanish(harness: Harness, client: SioClient) -> None:
+def _break_connection(harness: Harness, client: SioClient) -> None:
     client.break_connection()
 
 
@@ -337,7 +337,7 @@ def _close_the_socket(harness: Harness, client: SioClient) -> None:
     client.send(frame(8, b"\x03\xe8"))
 
 
-def _fall_silent(harness: Harness, client: SioClient) -> None:
+def _stop_answering_pings(harness: Harness, client: SioClient) -> None:
     harness.pass_time(45)
     client.frames()
 
@@ -347,12 +347,12 @@ def _restart(harness: Harness, client: SioClient) -> None:
     harness.pass_time(4, 0.05)
 
 
-def _be_slow(harness: Harness, client: SioClient) -> None:
+def _read_slowly(harness: Harness, client: SioClient) -> None:
     (client_session,) = harness.announcer.room
     client_session.close(STALLED)
 
 
-LOSSES = [_vanish, _close_the_engine, _close_the_socket, _fall_silent, _be_slow, _restart]
+LOSSES = [_break_connection, _close_the_engine, _close_the_socket, _stop_answering_pings, _read_slowly, _restart]
 
 
 @pytest.mark.parametrize("lose", LOSSES)
@@ -405,7 +405,7 @@ def test_the_session_of_a_client_that_left_or_was_disconnected_is_not_saved(
     ending(harness, client)
     client.break_connection()
     harness.announcer.missed = ()
-    _, now, answered = come_back(harness, was["pid"])
+    _, now, answered = reconnect(harness, was["pid"])
     assert now["pid"] != was["pid"]
     assert answered == []
     assert not harness.announcer.room
@@ -433,7 +433,7 @@ def test_a_client_that_wants_no_recovery_gets_no_pid_and_no_offsets_and_is_not_s
     client.break_connection()
     other, was = arrive(harness)
     other.break_connection()
-    client, now, answered = come_back(harness, was["pid"], recovery=False)
+    client, now, answered = reconnect(harness, was["pid"], recovery=False)
     assert (set(now), answered) == ({"sid"}, [])
     assert not harness.announcer.room
 
@@ -463,7 +463,7 @@ def test_the_last_event_of_a_join_has_the_offset(harness: Harness) -> None:
 # While the session store has not answered
 
 
-def ask_back(harness: Harness, pid: str, offset: str = "3.17") -> SioClient:
+def request_recovery(harness: Harness, pid: str, offset: str = "3.17") -> SioClient:
     client = harness.open_websocket()
     client.text("40" + json.dumps({"pid": pid, "offset": offset, "token": "amy"}))
     assert client.texts() == []
@@ -479,7 +479,7 @@ def test_nothing_is_sent_before_the_session_store_answers(harness: Harness, slow
     client, was = arrive(harness)
     client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
-    client = ask_back(harness, was["pid"])
+    client = request_recovery(harness, was["pid"])
     (client_session,) = harness.announcer.known
     assert not client_session.drained
     answer(slow.held)
@@ -499,7 +499,7 @@ def test_a_client_that_is_lost_again_before_the_answer_is_saved_again_once(
     client, was = arrive(harness)
     client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
-    client = ask_back(harness, was["pid"])
+    client = request_recovery(harness, was["pid"])
     if stage == "announcer":
         answer(slow.held)
     client.break_connection()
@@ -509,9 +509,9 @@ def test_a_client_that_is_lost_again_before_the_answer_is_saved_again_once(
     assert not harness.announcer.known
     assert not harness.announcer.room
     slow.held = harness.announcer.held = None
-    _, now, answered = come_back(harness, was["pid"])
+    _, now, answered = reconnect(harness, was["pid"])
     assert (now, len(answered)) == (was, 2)
-    assert come_back(harness, was["pid"])[1] != was
+    assert reconnect(harness, was["pid"])[1] != was
 
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
@@ -522,24 +522,24 @@ def test_a_client_that_sends_before_the_answer_is_disconnected(
     client, was = arrive(harness)
     client.break_connection()
     harness.announcer.missed, harness.announcer.held = (MOVED, TOP), Deferred()
-    client = ask_back(harness, was["pid"])
+    client = request_recovery(harness, was["pid"])
     if stage == "announcer":
         answer(slow.held)
     client.text(packet)
-    assert client.goodbye() == 1008
+    assert client.close_code() == 1008
     if stage == "absentees":
         answer(slow.held)
     answer(harness.announcer.held)
     slow.held = harness.announcer.held = None
     assert not harness.announcer.known
-    assert come_back(harness, was["pid"])[1]["pid"] != was["pid"]
+    assert reconnect(harness, was["pid"])[1]["pid"] != was["pid"]
 
 
 def test_only_one_of_two_clients_with_the_same_pid_recovers(harness: Harness, slow: SlowSessionStore) -> None:
     client, was = arrive(harness)
     client.break_connection()
     harness.announcer.missed = (TOP,)
-    one, two = ask_back(harness, was["pid"]), ask_back(harness, was["pid"])
+    one, two = request_recovery(harness, was["pid"]), request_recovery(harness, was["pid"])
     answer(slow.held)
     found = [ids(client.texts()[0]) for client in (one, two)]
     assert [now == was for now in found] == [True, False]
@@ -569,7 +569,7 @@ def test_a_token_that_ends_before_the_answer_closes_the_connection(harness: Harn
     client = harness.open_websocket()
     client.text('40{"pid":"x","token":"amy@5"}')
     harness.pass_time(6)
-    assert client.goodbye() == 4401
+    assert client.close_code() == 4401
     answer(slow.held)
     assert not harness.announcer.known
 
@@ -579,7 +579,7 @@ def test_clients_that_recovered_and_left_leave_nothing_behind(harness: Harness) 
     harness.announcer.missed = (TOP,)
     for _ in range(3):
         client.break_connection()
-        client, _, _ = come_back(harness, was["pid"])
+        client, _, _ = reconnect(harness, was["pid"])
     client.text("41")
     client.break_connection()
     assert harness.is_empty

@@ -9,7 +9,7 @@ from scoreboard.domain.events import TokenExpiring
 from scoreboard.domain.refusals import NO_SPECTATORS
 from scoreboard.realtime.socketio.encoders import SocketIoEncoder
 from tests.realtime_sio.harness import Harness
-from tests.realtime_sio.test_session_recovery import MOVED, arrive, come_back
+from tests.realtime_sio.test_session_recovery import MOVED, arrive, reconnect
 
 VIEWS = [Around(user_id="amy", rows=5), RankRange(offset=100, limit=50)]
 
@@ -39,7 +39,7 @@ def follow(harness: Harness, *, join: str | None = None) -> dict[str, str]:
 def test_views_and_spectated_players_are_recovered_each_time(harness: Harness, join: str | None) -> None:
     was = follow(harness, join=join)
     for _ in range(2):
-        client, now, answered = come_back(harness, was["pid"], "3.18")
+        client, now, answered = reconnect(harness, was["pid"], "3.18")
         assert (now, answered) == (was, [])
         assert (harness.announcer.followed, harness.announcer.spectated) == (VIEWS, ["bob", "cid"])
         assert bool(harness.announcer.room) == (join is not None)
@@ -50,12 +50,12 @@ def test_views_and_spectated_players_are_recovered_each_time(harness: Harness, j
 def test_the_notice_of_a_player_who_forbade_spectators_meanwhile_comes_first(harness: Harness) -> None:
     was = follow(harness)
     harness.announcer.refusal, harness.announcer.missed = NO_SPECTATORS, (MOVED,)
-    client, now, answered = come_back(harness, was["pid"], "3.18")
+    client, now, answered = reconnect(harness, was["pid"], "3.18")
     assert now == was
     assert [(name, *rest) for name, _, *rest in answered] == [("spectate:ended",), ("spectate:ended",), ("score:update", "3.19")]
     harness.announcer.refusal = None
     client.break_connection()
-    come_back(harness, was["pid"], "3.19")
+    reconnect(harness, was["pid"], "3.19")
     assert harness.announcer.spectated == [], "the client is not subscribed again"
 
 
@@ -66,7 +66,7 @@ def test_a_view_or_a_player_that_the_client_left_is_not_recovered(harness: Harne
     client.text('42["leave:leaderboard",{"view":{"around":5}}]')
     client.text('42["unspectate:user","bob"]')
     client.break_connection()
-    come_back(harness, was["pid"], "3.18")
+    reconnect(harness, was["pid"], "3.18")
     assert (harness.announcer.followed, harness.announcer.spectated) == ([], [])
     assert harness.announcer.room, "the client is still in the room"
 

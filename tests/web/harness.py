@@ -50,17 +50,16 @@ from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.authenticator import JwtAuthenticator
+from scoreboard.web.credentials import SpectatorHandlers, TicketHandlers
 from scoreboard.web.health import HealthHandlers
 from scoreboard.web.long_poll import LongPollHandlers
-from scoreboard.web.open_routes import OpenRoutes
+from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.openapi import document
 from scoreboard.web.pages import Pages
 from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.request_guard import Limits, RequestGuard
 from scoreboard.web.routes import Routes
 from scoreboard.web.scores import ScoreHandlers
-from scoreboard.web.spectators import SpectatorHandlers
-from scoreboard.web.tickets import TicketHandlers
 from tests import recording_announcer
 
 LIVE = LiveLimits(origins=(), sockets_max=100, sockets_per_address_max=100)
@@ -164,7 +163,7 @@ class FakeRanking:
         return Page(cursor=self.cursor, total=len(self.rows), rows=rows, read_at_ms=NOW_S * 1000 + 15_000, degraded=self.degraded)
 
     async def read_views(self, views: Sequence[View]) -> list[Page]:
-        raise StoreUnavailable("nobody asks this over HTTP")
+        raise StoreUnavailable("no test over HTTP asks for this")
 
     async def since(self, cursor: Cursor, limit: int) -> History:
         if self.held is not None:
@@ -394,7 +393,7 @@ class Harness:
         limiter = MemoryRateLimiter(self.now_ms) if self.counting else self.rate_limiter
         self.guard = RequestGuard(authenticator=self.authenticator, rate_limiter=limiter, limits=self.limits)
         self.proxies = Proxies(networks=tuple(ip_network(name) for name in self.trusted))
-        self.open_routes = OpenRoutes(proxies=self.proxies, clock=self.clock, meter=self.meter)
+        self.open_route_limiter = OpenRouteLimiter(proxies=self.proxies, clock=self.clock, meter=self.meter)
         self.api = self._build_api()
         self.registry.on_drain.append(self.api.changes.release)
         self.site = self._build_site()
@@ -439,14 +438,14 @@ class Harness:
                 guard=self.guard, life_s=600 if self.spectators else None, now_ms=self.now_ms, new_id=self._new_id
             ),
             health=HealthHandlers(
-                open_routes=self.open_routes,
+                open_route_limiter=self.open_route_limiter,
                 limit=self.limits.probes,
                 health=self.health,
                 metrics=self._metrics,
                 document=lambda: document(OPERATIONS),
                 clock=self.clock,
             ),
-            pages=Pages(self.pages, self.open_routes, self.limits.pages),
+            pages=Pages(self.pages, self.open_route_limiter, self.limits.pages),
             socket=self.socket,
             socketio=self.socketio,
         )
@@ -457,7 +456,7 @@ class Harness:
             self.api.app,
             cors=origins,
             recheck=self.guard.recheck,
-            count_stray=lambda request: self.open_routes.check(request, self.limits.pages),
+            count_stray=lambda request: self.open_route_limiter.check(request, self.limits.pages),
         )
         return Site(
             routes,

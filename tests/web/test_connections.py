@@ -35,7 +35,7 @@ def test_loopback_displaces_the_longest_idle_connection_when_the_reserve_is_used
     assert [connection.transport.disconnecting for connection in local] == [False, True] + [False] * 6, (
         "the first is asking something"
     )
-    assert refused(unknown_clients(harness, 1)) == [True], "and nobody else is closed for a stranger"
+    assert refused(unknown_clients(harness, 1)) == [True], "and no connection is closed for an unknown client"
 
 
 def test_loopback_displaces_its_own_idle_connection_beyond_the_limit_of_an_address() -> None:

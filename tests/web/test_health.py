@@ -149,6 +149,11 @@ def test_the_protocol_page_lists_every_reason_with_code_and_status() -> None:
         assert f"| {status} | `{reason.name}` | {reason.value} |" in page
 
 
+def test_the_page_of_the_protocol_has_a_row_for_every_route() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "protocol-http.md").read_text("utf-8")
+    assert [one.path for one in OPERATIONS if f"\n| `{one.method.upper()} {one.path}` |" not in page] == []
+
+
 def test_examples_show_epochs_as_long_as_real_ones(interface: dict[str, Any]) -> None:
     pages = "".join(page.read_text("utf-8") for page in (Path(__file__).parents[2] / "docs").glob("protocol*.md"))
     shown = re.findall(r'"epoch": ?(\d+)|"cursor": ?"(\d+)\.|"since": ?"(\d+)\.', pages + json.dumps(interface))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scoreboard.domain.actions import ACTION_ID, Submission
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.web.canonical import canonical
-from scoreboard.web.request_bodies import ActionId, read_initialize, read_range, read_submission
+from scoreboard.web.query_params import read_range
+from scoreboard.web.request_bodies import ActionId, read_initialize, read_submission
 
 JSON = b"application/json"
 GOOD: dict[str, Any] = {

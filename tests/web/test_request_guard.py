@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
+from config.settings import load_settings
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import Limit, RateVerdict
 from scoreboard.net.http.addresses import Proxies, plain
+from scoreboard.service.wiring import limits
 from scoreboard.web.app import OPERATIONS
+from scoreboard.web.request_guard import PlayerLimit
 from tests.web.harness import LIMITS, Harness, HttpConnection, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
@@ -220,6 +225,19 @@ class EmptyStream(Resource):
 
 
 SECURED = [(one.method.upper(), one.path, one.body is not None) for one in OPERATIONS if one.secured]
+
+
+def test_every_route_with_a_token_is_in_a_list_of_this_file() -> None:
+    takes_a_ticket = {("GET", "/api/v1/scores/changes"), ("GET", "/api/v1/scores/stream")}
+    assert {(method, path) for method, path, _ in SECURED} == {*PLAYED, *VIEWED, *takes_a_ticket, ("POST", "/api/v1/auth/ticket")}
+
+
+def test_every_limit_of_a_player_has_a_quota_and_stands_on_the_page_of_the_protocol(tmp_path: Path) -> None:
+    names = set(get_args(PlayerLimit))
+    configured = limits(load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path)})).players
+    assert names == set(configured) == {limit.name for limit in configured.values()} == set(LIMITS.players) == set(QUOTAS)
+    page = (Path(__file__).parents[2] / "docs" / "protocol-http.md").read_text("utf-8")
+    assert [name for name in names if f"everyone, `{name}` |" not in page] == []
 
 
 @pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in SECURED])

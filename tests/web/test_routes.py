@@ -10,14 +10,18 @@ from scoreboard.domain.actions import Receipt
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.net.http.refusals import STATUS
+from scoreboard.web.app import OPERATIONS
 from tests.web.harness import Harness, request
 
 ROUTES = {
     "/api/v1/scores/submit": "OPTIONS, POST",
     "/api/v1/actions/initialize": "OPTIONS, POST",
     "/api/v1/auth/spectator": "OPTIONS, POST",
+    "/api/v1/auth/ticket": "OPTIONS, POST",
     "/api/v1/scores/leaderboard": "GET, HEAD, OPTIONS",
     "/api/v1/scores/me": "GET, HEAD, OPTIONS",
+    "/api/v1/scores/changes": "GET, HEAD, OPTIONS",
+    "/api/v1/scores/stream": "GET, HEAD, OPTIONS",
     "/api/v1/me/achievements": "GET, HEAD, OPTIONS",
     "/api/v1/me/settings": "GET, HEAD, OPTIONS, PUT",
     "/healthz": "GET, HEAD, OPTIONS",
@@ -28,6 +32,10 @@ ROUTES = {
     "/static/board.js": "GET, HEAD, OPTIONS",
     "/ws": "GET, HEAD, OPTIONS",
 }
+
+
+def test_every_route_of_the_api_is_in_the_list() -> None:
+    assert {one.path for one in OPERATIONS} - set(ROUTES) == set()
 
 
 @pytest.mark.parametrize(("path", "allowed"), ROUTES.items())

@@ -22,7 +22,7 @@ from twisted.web.resource import IResource
 from scoreboard.domain.refusals import Reason, Refusal, malformed
 from scoreboard.net.http.addresses import counted_as
 from scoreboard.net.http.refusals import refused
-from scoreboard.net.http.request import Listener, Request
+from scoreboard.net.http.request import HttpSite, Request
 from scoreboard.net.http.request_head import BadRequestHead, read_head
 from scoreboard.socket_first import is_bare, write_socket_first
 
@@ -36,7 +36,7 @@ class Channel(HTTPChannel):
 
     #: Twisted takes a whole head for one line: `lineReceived` gets it complete, or not at all.
     delimiter = b"\r\n\r\n"
-    site: Listener
+    site: HttpSite
     transport: Any  # a TCP or unix connection, or None once a WebSocket has taken it
     peer: str
     trusted = False

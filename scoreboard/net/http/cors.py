@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, Protocol
+from typing import Final
 
 from scoreboard.domain.value import Value
+from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
 
 _EXPOSED: Final = b"Access-Control-Expose-Headers: ETag, Retry-After, RateLimit, RateLimit-Policy, Idempotent-Replayed\r\n"
 _PREFLIGHT: Final = b"Access-Control-Allow-Headers: Authorization, Content-Type, If-None-Match\r\nAccess-Control-Max-Age: 600\r\n"
 _VARY: Final = b"Vary: Origin\r\n"
-
-
-class Headers(Protocol):
-    """The part of a request that CORS reads."""
-
-    def getHeader(self, key: bytes) -> bytes | None:
-        """The value of a header, None without one."""
 
 
 class Cors(Value, frozen=True, kw_only=True):
@@ -37,7 +31,7 @@ class Cors(Value, frozen=True, kw_only=True):
             return b"Access-Control-Allow-Origin: *\r\n" + _EXPOSED
         return _VARY if self.origins else b""
 
-    def lines_for(self, request: Headers) -> bytes:
+    def lines_for(self, request: Request) -> bytes:
         """The further header lines of the response to this request."""
         if self.everyone or not self.origins:
             return b""
@@ -45,7 +39,7 @@ class Cors(Value, frozen=True, kw_only=True):
         listed = origin.decode("latin-1") in self.origins
         return b"Access-Control-Allow-Origin: %b\r\n" % origin + _EXPOSED if listed else b""
 
-    def lines_for_page(self, request: Headers) -> bytes:
+    def lines_for_page(self, request: Request) -> bytes:
         """The same for a request that `allows` admitted: behind a proxy with TLS, our own pages have another origin."""
         origin = request.getHeader(b"Origin")
         if self.everyone or origin is None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from scoreboard.domain.refusals import Reason, Refusal
+from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 
 STATUS: Final[Mapping[Reason, int]] = {
@@ -65,15 +66,6 @@ FAULT: Final = RefusalBody(error="INTERNAL_ERROR", message="The server has a fau
 FAULT_RESPONSE: Final = Response(500, _encode(FAULT), JSON + NO_STORE)
 
 
-class Asked(Protocol):
-    """The part of a request on which its refusal depends."""
-
-    path: bytes
-
-    def getHeader(self, key: bytes) -> bytes | None:
-        """The value of a header, None without one."""
-
-
 def refusal_body(refusal: Refusal) -> RefusalBody:
     """The body for a refusal. The message for a malformed request names the field too: many clients show only the message."""
     named = refusal.field is not None and refusal.reason is Reason.MALFORMED_REQUEST
@@ -87,7 +79,7 @@ def refusal_body(refusal: Refusal) -> RefusalBody:
 
 
 def refused(
-    refusal: Refusal, request: Asked | None = None, *, body: RefusalBody | None = None, status: int | None = None
+    refusal: Refusal, request: Request | None = None, *, body: RefusalBody | None = None, status: int | None = None
 ) -> Response:
     """The response to a request that is refused. A client that accepts problem+json also gets the members of RFC 9457.
 

@@ -19,7 +19,7 @@ from scoreboard.net.limits import HttpLimits
 _AGENT_CHARS_MAX = 256
 
 
-class Listener(Protocol):
+class HttpSite(Protocol):
     """The part of the site that a connection uses."""
 
     registry: ConnectionRegistry
@@ -34,7 +34,7 @@ class Listener(Protocol):
 class Connection(Protocol):
     """The part of a connection that its request uses."""
 
-    site: Listener
+    site: HttpSite
     transport: Any
     peer: str
     trusted: bool

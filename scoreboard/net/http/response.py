@@ -12,6 +12,8 @@ from scoreboard.domain.value import Value
 
 JSON: Final = b"Content-Type: application/json\r\n"
 NO_STORE: Final = b"Cache-Control: no-store\r\n"
+#: Of a body with data of one player.
+PRIVATE_JSON: Final = JSON + b"Cache-Control: private, no-store\r\n"
 NOSNIFF: Final = b"X-Content-Type-Options: nosniff\r\n"
 
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web import server
 from twisted.web.http import datetimeToString
-from twisted.web.resource import IResource
+from twisted.web.resource import IResource, Resource
 
 from scoreboard.boundaries.health import Meter
 from scoreboard.net.connections import ConnectionRegistry
@@ -72,3 +72,19 @@ class Site(server.Site):
         for (endpoint, status), count in self._tallies.items():
             self._meter.count("http_requests_total", count, route=endpoint, status=str(status))
         self._tallies.clear()
+
+
+class ResourceByPath(Resource):
+    """Root resource of the WebSocket port: it hands each request over to the resource of its path, or to ``otherwise``."""
+
+    isLeaf = True  # noqa: N815 -- twisted.web's name
+
+    def __init__(self, by_path: Mapping[bytes, IResource], otherwise: IResource) -> None:
+        super().__init__()
+        self._by_path = by_path
+        self._otherwise = otherwise
+
+    def render(self, request: Request) -> int:
+        """Hand the request over."""
+        request.hand_over(self._by_path.get(request.path, self._otherwise))
+        return server.NOT_DONE_YET

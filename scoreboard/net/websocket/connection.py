@@ -7,6 +7,7 @@ meanwhile nothing is read from that client.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -79,10 +80,10 @@ class WebSocketConnection(SlimWebSocketProtocol):
     def connectionMade(self) -> None:
         """Twisted: connected, or taken over from HTTP."""
         self.writer = SocketWriter(self.transport)
-        self.message_bytes_max = self.factory.settings.message_bytes_max
+        self.message_bytes_max = self.factory.limits.message_bytes_max
         if not isinstance(self.transport.getPeer(), UNIXAddress):
             self.transport.setTcpNoDelay(True)
-        self._set_stage(Stage.HANDSHAKE, self.factory.settings.handshake_timeout_s)
+        self._set_stage(Stage.HANDSHAKE, self.factory.limits.handshake_timeout_s)
         if not self.factory.registry.add(self):
             self.state = self.STATE_CLOSED  # otherwise the request that WebSocketResource hands over next would be answered
             self.transport.abortConnection()
@@ -91,13 +92,13 @@ class WebSocketConnection(SlimWebSocketProtocol):
         """Twisted: bytes from the client."""
         if self.state == self.STATE_CLOSED:
             self._ignored_bytes += len(data)
-            if self._ignored_bytes > self.factory.settings.ignored_bytes_max:
+            if self._ignored_bytes > self.factory.limits.ignored_bytes_max:
                 self.transport.pauseProducing()  # an abort could make the client lose our close frame; the deadline aborts
             return
         if self.stage is Stage.PINGED:
             self.set_idle_deadline()
         self.data += data
-        if self.state == self.STATE_CONNECTING and len(self.data) > self.factory.settings.handshake_bytes_max:
+        if self.state == self.STATE_CONNECTING and len(self.data) > self.factory.limits.handshake_bytes_max:
             self.failHandshake("The request is too big", 431)
         self.consumeData()
 
@@ -111,7 +112,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
         """Do what is due. The registry's sweep calls this once a second."""
         if self._deadline_s <= now_s:
             self._deadline_passed()
-        elif self.state == self.STATE_OPEN and self.writer.unread_s(now_s) >= self.factory.settings.read_timeout_s:
+        elif self.state == self.STATE_OPEN and self.writer.unread_s(now_s) >= self.factory.limits.read_timeout_s:
             self.factory.registry.note_slow()
             self.close(NOT_READ)
 
@@ -124,17 +125,17 @@ class WebSocketConnection(SlimWebSocketProtocol):
             case Stage.WRITE_BLOCKED:
                 self.close(ANSWERS_NOT_READ)
             case Stage.OPEN:
-                self._set_stage(Stage.PINGED, self.factory.settings.ping_timeout_s)
+                self._set_stage(Stage.PINGED, self.factory.limits.ping_timeout_s)
                 if self.writer.drained:  # else TCP itself finds out whether the peer is alive
                     self.writer.offer(PING)
 
     def set_idle_deadline(self) -> None:
         """Set the deadline of a client that has just sent something: for authentication, or for the next ping."""
-        settings = self.factory.settings
+        limits = self.factory.limits
         if self.is_authenticated:
-            self._set_stage(Stage.OPEN, settings.ping_interval_s)
+            self._set_stage(Stage.OPEN, limits.ping_interval_s)
         else:
-            self._set_stage(Stage.UNAUTHENTICATED, settings.auth_timeout_s)
+            self._set_stage(Stage.UNAUTHENTICATED, limits.auth_timeout_s)
 
     def _set_stage(self, stage: Stage, seconds: float) -> None:
         self.stage = stage
@@ -203,7 +204,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
         """Write a response. Nothing more is read from the client until it has read this: it cannot make us buffer much."""
         self.writer.offer(data)
         if self.stage in (Stage.UNAUTHENTICATED, Stage.OPEN, Stage.PINGED) and not self.writer.drained:
-            self._set_stage(Stage.WRITE_BLOCKED, self.factory.settings.write_timeout_s)
+            self._set_stage(Stage.WRITE_BLOCKED, self.factory.limits.write_timeout_s)
             self.transport.pauseProducing()
             self.transport.registerProducer(self, False)
 
@@ -251,33 +252,36 @@ class WebSocketConnection(SlimWebSocketProtocol):
         self.state = self.STATE_CLOSED  # Autobahn then reads no further frame
         if self.stage is Stage.WRITE_BLOCKED:
             self._read_again()
-        self._set_stage(Stage.CLOSING, self.factory.settings.close_timeout_for(code))
+        self._set_stage(Stage.CLOSING, self.factory.limits.close_timeout_for(code))
         self.disconnected()
 
 
-class WebSocketFactory(WebSocketServerFactory):
-    """Factory of connections of one kind in one registry.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketServices:
+    """What all WebSockets share.
 
     ``address_of`` gives the name under which limits count a client, from the peer's address and X-Forwarded-For. ``check_rate``
     asks the rate limiter for this name before the handshake is answered; None if the resource has asked already.
     """
 
+    registry: ConnectionRegistry
+    limits: LiveLimits
+    clock: IReactorTime
+    address_of: Callable[[str, str | None], str]
+    check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None
+
+
+class WebSocketFactory(WebSocketServerFactory):
+    """Factory of connections of one kind."""
+
     noisy = False
 
-    def __init__(
-        self,
-        *,
-        registry: ConnectionRegistry,
-        settings: LiveLimits,
-        clock: IReactorTime,
-        address_of: Callable[[str, str | None], str],
-        check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None,
-    ) -> None:
-        super().__init__(reactor=clock, server="")
-        self.registry = registry
-        self.settings = settings
-        self.clock = clock
-        self.address_of = address_of
-        self.check_rate = check_rate
-        self.frames = settings.frames
-        self.cors = cors(settings.origins)
+    def __init__(self, services: SocketServices) -> None:
+        super().__init__(reactor=services.clock, server="")
+        self.registry = services.registry
+        self.limits = services.limits
+        self.clock = services.clock
+        self.address_of = services.address_of
+        self.check_rate = services.check_rate
+        self.frames = services.limits.frames
+        self.cors = cors(services.limits.origins)

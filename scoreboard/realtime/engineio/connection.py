@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
@@ -46,30 +47,20 @@ class MessageHandler(Protocol):
 PollCallback = Callable[[bytes], None]
 
 
+@dataclass(eq=False, slots=True)
 class Engine:
     """All connections of one resource, by session id, and what they share. ``handler_factory`` makes the handler of each."""
 
-    def __init__(
-        self,
-        services: LiveServices,
-        *,
-        settings: EngineSettings,
-        new_sid: Callable[[], str],
-        handler_factory: Callable[[EngineConnection], MessageHandler],
-    ) -> None:
-        self.services = services
-        self.settings = settings
-        self.requests = services.limits.frames
-        self.registry = services.registry
-        self.clock = services.clock
-        self.new_sid = new_sid
-        self.handler_factory = handler_factory
-        self.connections: dict[str, EngineConnection] = {}
+    services: LiveServices
+    settings: EngineSettings
+    new_sid: Callable[[], str]
+    handler_factory: Callable[[EngineConnection], MessageHandler]
+    connections: dict[str, EngineConnection] = field(default_factory=dict, init=False)
 
     def open(self, address: str) -> EngineConnection | Refusal:
         """Open a session that polls, unless the registry refuses it."""
         connection = EngineConnection(self)
-        refusal = self.registry.admit(connection, address)
+        refusal = self.services.registry.admit(connection, address)
         if refusal is None:
             return connection
         connection.close(NO_CAPACITY)
@@ -77,7 +68,7 @@ class Engine:
 
     def now_ms(self) -> int:
         """Return the monotonic time."""
-        return int(self.clock.seconds() * 1000)
+        return int(self.services.clock.seconds() * 1000)
 
 
 class EngineConnection:
@@ -210,7 +201,7 @@ class EngineConnection:
             candidate.reply(answer)
         if self._session.transport is Transport.WEBSOCKET:
             self._websocket, self._candidate = candidate, None
-            self._engine.registry.replace(self, candidate)
+            self._engine.services.registry.replace(self, candidate)
             self._flush()  # what waits is written before all that comes later
             if self._handler is not None:
                 self._handler.transport_changed()
@@ -223,7 +214,7 @@ class EngineConnection:
 
     def _admitted(self) -> bool:
         """Count a request, and close the session if there are too many. A WebSocket counts its frames itself."""
-        if self._websocket is not None or self._requests.hit(self._engine.requests, 1, self._engine.now_ms())[0]:
+        if self._websocket is not None or self._requests.hit(self._engine.services.limits.frames, 1, self._engine.now_ms())[0]:
             return True
         self._session.close(TOO_MANY_PACKETS)
         return False
@@ -250,16 +241,16 @@ class EngineConnection:
 
     def _set_timer(self) -> None:
         """Set the session's one timer. It is moved only if it would fire too late."""
-        engine = self._engine
+        clock = self._engine.services.clock
         deadline_s = self._session.deadline_ms / 1000
         if self._timer is None:
-            self._timer = engine.clock.callLater(max(0.0, deadline_s - engine.clock.seconds()), self._timer_fired)
+            self._timer = clock.callLater(max(0.0, deadline_s - clock.seconds()), self._timer_fired)
         elif self._timer.getTime() > deadline_s:
-            self._timer.reset(max(0.0, deadline_s - engine.clock.seconds()))
+            self._timer.reset(max(0.0, deadline_s - clock.seconds()))
 
     def _timer_fired(self) -> None:
         self._timer = None
-        self._session.pass_time(round(self._engine.clock.seconds() * 1000))
+        self._session.pass_time(round(self._engine.services.clock.seconds() * 1000))
         self._flush()
 
     def _end(self, close_reason: CloseReason) -> None:
@@ -270,7 +261,7 @@ class EngineConnection:
             self._timer.cancel()
             self._timer = None
         del self._engine.connections[self._session.sid]
-        self._engine.registry.remove(self)
+        self._engine.services.registry.remove(self)
         if handler is not None:
             handler.disconnected()
         if websocket is not None:

@@ -89,12 +89,5 @@ class EngineFactory(WebSocketFactory):
     protocol = EngineWebSocket  # type: ignore[assignment]  # Twisted wants a callable that returns one; a class is
 
     def __init__(self, engine: Engine) -> None:
-        services = engine.services
-        super().__init__(
-            registry=services.registry,
-            settings=services.limits,
-            clock=services.clock,
-            address_of=services.address_of,
-            check_rate=services.check_rate,
-        )
+        super().__init__(engine.services)
         self.engine = engine

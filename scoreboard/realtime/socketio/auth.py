@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 
-from scoreboard.domain.cursor import Cursor
+from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.value import Value
 from scoreboard.realtime.requests import decoded
-
-#: Of no epoch, so no history reaches back to it.
-_NEVER: Final = Cursor(epoch=0, seq=0)
 
 
 class Auth(Value, frozen=True, kw_only=True):
@@ -42,7 +39,7 @@ def read_auth(raw: bytes) -> Auth:
         token=auth.token,
         recovery=_optional(_flag, auth.recovery) is not False,
         pid=_optional(_text, auth.pid),
-        since=Cursor.read(_optional(_text, auth.offset) or "") or _NEVER,
+        since=Cursor.read(_optional(_text, auth.offset) or "") or NO_CURSOR,
     )
 
 

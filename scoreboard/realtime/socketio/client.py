@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -37,14 +38,13 @@ _PLAIN: Final = (SocketIoEncoder(), SocketIoEncoder(rows=True))
 _RECOVERABLE: Final = (SocketIoEncoder(recoverable=True), SocketIoEncoder(rows=True, recoverable=True))
 
 
+@dataclass(slots=True, kw_only=True)
 class ClientFactory:
     """Makes clients, and holds what all of them use."""
 
-    def __init__(self, services: LiveServices, *, session_store: SessionStore, new_sid: Callable[[], str]) -> None:
-        self.services = services
-        self.session_store = session_store
-        self.events = services.limits.events
-        self.new_sid = new_sid
+    services: LiveServices
+    session_store: SessionStore
+    new_sid: Callable[[], str]
 
     def make_client(self, connection: EngineConnection) -> SocketIoClient:
         """Make the handler of a new Engine.IO session."""
@@ -67,21 +67,21 @@ class SocketIoClient:
     def message_received(self, message: str | bytes) -> None:
         """Handle a message of the Engine.IO session."""
         try:
-            said = self._conversation.receive(message)
+            received = self._conversation.receive(message)
         except Malformed:
             self._connection.close(BAD_PACKET)
             return
-        if said is None:
+        if received is None:
             return
-        factory = self._factory
-        if not self._events.hit(factory.events, 1, int(factory.services.clock.seconds() * 1000))[0]:
+        services = self._factory.services
+        if not self._events.hit(services.limits.events, 1, int(services.clock.seconds() * 1000))[0]:
             self._close(TOO_MANY_EVENTS)
             return
-        match said:
+        match received:
             case Entered():
-                self._enter(said)
+                self._enter(received)
             case Emitted():
-                self._emitted(said)
+                self._emitted(received)
             case Left():
                 self._leave()
 
@@ -102,12 +102,12 @@ class SocketIoClient:
             self._persist(msgspec.structs.replace(self._saved_session, subscriptions=self._client.subscriptions))
         self._leave()
 
-    def _enter(self, said: Entered) -> None:
-        if said.namespace != MAIN:
-            self._connection.reply(self._conversation.refuse(said.namespace, INVALID_NAMESPACE))
+    def _enter(self, received: Entered) -> None:
+        if received.namespace != MAIN:
+            self._connection.reply(self._conversation.refuse(received.namespace, INVALID_NAMESPACE))
             return
         try:
-            auth = read_auth(said.auth)
+            auth = read_auth(received.auth)
         except Refused:
             auth = None
         client = None if auth is None else self._new_session(auth)
@@ -177,31 +177,31 @@ class SocketIoClient:
         if client is not None:
             client.disconnected()
 
-    def _emitted(self, said: Emitted) -> None:
+    def _emitted(self, received: Emitted) -> None:
         client = self._client
-        if client is None or not said.name:  # the server asks for no acknowledgements, so one is ignored
+        if client is None or not received.name:  # the server asks for no acknowledgements, so one is ignored
             return
-        if said.attachments or len(said.args) > 1:
-            self._answer(_BINARY if said.attachments else _TOO_MUCH, said, client)
+        if received.attachments or len(received.args) > 1:
+            self._answer(_BINARY if received.attachments else _TOO_MUCH, received, client)
             return
-        result = ask(client, said.name, msgspec.Raw(said.args[0] if said.args else b""))
+        result = ask(client, received.name, msgspec.Raw(received.args[0] if received.args else b""))
         if isinstance(result, Reply | Refusal):
-            self._answer(result, said, client)
+            self._answer(result, received, client)
         else:
-            self._run("socketio_event", self._answer_later(result, said, client))
+            self._run("socketio_event", self._answer_later(result, received, client))
 
-    async def _answer_later(self, result: Awaitable[RequestResult], said: Emitted, client: ClientSession) -> None:
-        self._answer(await result, said, client)
+    async def _answer_later(self, result: Awaitable[RequestResult], received: Emitted, client: ClientSession) -> None:
+        self._answer(await result, received, client)
 
-    def _answer(self, result: RequestResult, said: Emitted, client: ClientSession) -> None:
+    def _answer(self, result: RequestResult, received: Emitted, client: ClientSession) -> None:
         """Acknowledge a request if the client asked for it. A refusal without an acknowledgement is an event."""
         data = refusal_payload(result) if isinstance(result, Refusal) else result.data
-        frames = self._conversation.acknowledge(said, [data])
+        frames = self._conversation.acknowledge(received, [data])
         if client is not self._client:  # it left meanwhile; a client that joined since then did not ask
             return
         if isinstance(result, Reply):
             frames += client.encoder.encode(result.events)
-        elif said.number is None:
+        elif received.number is None:
             frames = self._conversation.emit(MAIN, "error", [data])
         if frames:
             self._connection.reply(frames)

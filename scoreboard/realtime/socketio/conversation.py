@@ -42,7 +42,7 @@ class Left(Value, frozen=True):
     namespace: str
 
 
-Said = Entered | Emitted | Left
+Received = Entered | Emitted | Left
 
 
 class Conversation:
@@ -58,7 +58,7 @@ class Conversation:
         self._unacknowledged = 0
         self._ended = False
 
-    def receive(self, message: str | bytes) -> Said | None:
+    def receive(self, message: str | bytes) -> Received | None:
         """Return what the client sent, if this message completes it. Raises Malformed, and then the conversation has ended."""
         if self._ended:
             raise Malformed("the conversation has ended")
@@ -83,13 +83,13 @@ class Conversation:
         """Encode an event for this client alone."""
         return packets.event(namespace, name, args, attachments) if self._accepted.get(namespace) else b""
 
-    def acknowledge(self, said: Emitted, args: Sequence[bytes], attachments: Sequence[bytes] = ()) -> bytes:
+    def acknowledge(self, received: Emitted, args: Sequence[bytes], attachments: Sequence[bytes] = ()) -> bytes:
         """Encode the acknowledgement of an event, if it asked for one."""
-        if said.number is None or not self._unacknowledged:
+        if received.number is None or not self._unacknowledged:
             return b""
         self._unacknowledged -= 1
-        accepted = self._accepted.get(said.namespace)
-        return packets.ack(said.namespace, said.number, args, attachments) if accepted else b""
+        accepted = self._accepted.get(received.namespace)
+        return packets.ack(received.namespace, received.number, args, attachments) if accepted else b""
 
     def disconnect(self, namespace: str) -> bytes:
         """Disconnect the client from a namespace."""
@@ -103,7 +103,7 @@ class Conversation:
         self._attachments.clear()
         self._waiting = None
 
-    def _read(self, text: str) -> Said | None:
+    def _read(self, text: str) -> Received | None:
         if self._waiting is not None:
             raise Malformed("text in place of an attachment")
         packet = read_packet(text)
@@ -125,7 +125,7 @@ class Conversation:
         self._accepted[packet.namespace] = False
         return Entered(packet.namespace, b"".join(packet.args))
 
-    def _attach(self, data: bytes) -> Said | None:
+    def _attach(self, data: bytes) -> Received | None:
         packet = self._waiting
         if packet is None:
             raise Malformed("an attachment without an event")

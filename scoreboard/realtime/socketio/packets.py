@@ -1,6 +1,6 @@
 """Packets of Socket.IO 5: decoded strictly from the text of a message, and encoded as frames.
 
-Arguments stay JSON: it is checked here that they are, and the handler of an event decodes them.
+Arguments stay JSON: this module checks that, and the handler of an event decodes them.
 """
 
 from __future__ import annotations
@@ -49,16 +49,9 @@ class Kind(Enum):
 
 
 _BINARY: Final = (Kind.BINARY_EVENT, Kind.BINARY_ACK)
-#: Whether a packet of this type may have an ack id, or none.
-_NUMBERED: Final = {
-    Kind.CONNECT: (False,),
-    Kind.DISCONNECT: (False,),
-    Kind.EVENT: (True, False),
-    Kind.ACK: (True,),
-    Kind.CONNECT_ERROR: (False,),
-    Kind.BINARY_EVENT: (True, False),
-    Kind.BINARY_ACK: (True,),
-}
+#: An event may have an ack id, an acknowledgement must have one, no other packet has one.
+_EVENTS: Final = (Kind.EVENT, Kind.BINARY_EVENT)
+_ACKS: Final = (Kind.ACK, Kind.BINARY_ACK)
 
 
 class Packet(Value, frozen=True):
@@ -80,7 +73,7 @@ def read_packet(text: str) -> Packet:
     kind = Kind(match[1])
     if (match[2] is not None) != (kind in _BINARY):
         raise Malformed("attachments in a packet without them, or none in a binary packet")
-    if (match[4] is not None) not in _NUMBERED[kind]:
+    if kind not in _EVENTS and (match[4] is not None) != (kind in _ACKS):
         raise Malformed("an ack id that may not be, or none where one must be")
     attachments, number = int(match[2] or 0), None if match[4] is None else int(match[4])
     if attachments > ATTACHMENTS_MAX or (number or 0) > ACK_ID_MAX:
@@ -102,7 +95,7 @@ def _payload(kind: Kind, text: str, attachments: int) -> tuple[str, tuple[bytes,
         args = tuple(map(bytes, _list.decode(raw)))
         if attachments:
             _check_placeholders(_any.decode(raw), attachments, _DEPTH_MAX)
-        if kind in (Kind.ACK, Kind.BINARY_ACK):
+        if kind in _ACKS:
             return "", args
         name = _name.decode(args[0]) if args else ""
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:

@@ -20,5 +20,5 @@ def socketio_resource(
     services: LiveServices, *, session_store: SessionStore, settings: EngineSettings, new_sid: Callable[[], str]
 ) -> EngineResource:
     """Build the resource. ``new_sid`` makes ids of at least 128 random bits."""
-    clients = ClientFactory(services, session_store=session_store, new_sid=new_sid)
+    clients = ClientFactory(services=services, session_store=session_store, new_sid=new_sid)
     return EngineResource(Engine(services, settings=settings, new_sid=new_sid, handler_factory=clients.make_client))

@@ -8,12 +8,12 @@ import msgspec
 
 from scoreboard.domain.board_state import History
 from scoreboard.domain.events import AchievementUnlocked, BoardChanged, Event, PlayerActed, RankAchieved, ScoreChanged
-from scoreboard.domain.standings import milestone
+from scoreboard.domain.standings import rank_milestone
 
 
 def player_events(change: ScoreChanged) -> Iterable[Event]:
     """Yield a player's own events of a change: the best top that the player entered, and the milestones unlocked."""
-    entered = milestone(change.rank, change.previous_rank)
+    entered = rank_milestone(change.rank, change.previous_rank)
     if entered is not None and change.rank is not None:
         yield RankAchieved(
             cursor=change.cursor,

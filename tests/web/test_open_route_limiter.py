@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from scoreboard.domain.limits import Limit
 from scoreboard.web.app import Api
-from scoreboard.web.open_routes import ADDRESSES_MAX, WAIT_S_MAX
+from scoreboard.web.open_route_limiter import ADDRESSES_MAX, WAIT_S_MAX
 from tests.attack.endpoints import OPEN_ENDPOINTS
 from tests.web.harness import LIMITS, Harness, Reply, request
 
@@ -44,7 +44,7 @@ def test_every_route_without_a_token_is_counted_and_asks_nothing_but_memory(path
 
 
 def test_these_are_all_routes_without_a_token() -> None:
-    """OpenRoutes limits each handler whose route has neither a token nor one of the shared limits."""
+    """OpenRouteLimiter limits each handler whose route has neither a token nor one of the shared limits."""
     harness = Harness()
     rules = {rule.rule for rule in Api.app.url_map.iter_rules()}
     elsewhere = {"/ws", "/socket.io/"}  # counted when a socket is opened
@@ -116,5 +116,5 @@ def test_probes_and_pages_have_separate_limits() -> None:
 def test_the_number_of_addresses_in_memory_is_bounded() -> None:
     harness = strict_harness()
     for number in range(ADDRESSES_MAX + 10):
-        harness.site.resource._app._instance.health.open_routes._bucket(f"{number}", FEW)
-    assert len(harness.site.resource._app._instance.health.open_routes._buckets["few"]) == ADDRESSES_MAX
+        harness.site.resource._app._instance.health.open_route_limiter._bucket(f"{number}", FEW)
+    assert len(harness.site.resource._app._instance.health.open_route_limiter._buckets["few"]) == ADDRESSES_MAX

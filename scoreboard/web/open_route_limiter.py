@@ -26,7 +26,7 @@ WAIT_S_MAX: Final = 0.2
 _STEPS: Final = 16
 
 
-class OpenRoutes:
+class OpenRouteLimiter:
     """Rate limiter of requests without a token."""
 
     def __init__(self, *, proxies: Proxies, clock: IReactorTime, meter: Meter) -> None:

@@ -1,4 +1,4 @@
-"""Handler of /auth/spectator: it issues tokens that may read without an account, if the operator opened the board."""
+"""Handlers of /auth: tickets in place of tokens, and tokens of spectators, who may read without an account."""
 
 from __future__ import annotations
 
@@ -7,18 +7,45 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from scoreboard.domain.players import Player
-from scoreboard.domain.refusals import Reason, Refusal
-from scoreboard.net.http.bearer import bearer
+from scoreboard.boundaries.authentication import Tickets
+from scoreboard.domain.players import TICKET_LIFE_S, Player
+from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.net.http.bearer import INVALID_TOKEN, bearer
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_guard import RequestGuard
-from scoreboard.web.schemas import Success, TokenData, encode
+from scoreboard.web.schemas import Success, TicketData, TokenData, encode
 
 SPECTATOR_LIFE_S: Final = 600
 #: The ids of spectators that this server issued. A token of a login service does not keep its id here, whatever its role.
 _NAME: Final = re.compile(r"spectator-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_NO_SPECTATORS: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is not open to spectators")
+_NOT_PUBLIC: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is not open to spectators")
+
+
+@dataclass(frozen=True, eq=False)
+class TicketHandlers:
+    """Handler of /auth/ticket, and the authentication of routes that accept a ticket."""
+
+    guard: RequestGuard
+    tickets: Tickets
+    now_ms: Callable[[], int]
+
+    async def issue(self, request: Request) -> Response:
+        """Issue a ticket for the token's player."""
+        player = await self.guard.require_viewer(request)
+        ticket = await self.tickets.issue(player)
+        data = TicketData(ticket=ticket, expires_at=self.now_ms() + 1000 * TICKET_LIFE_S)
+        return Response(200, encode(Success(data=data)), JSON + NO_STORE)
+
+    async def viewer(self, request: Request, ticket: str | None) -> Player:
+        """The player that the ticket or, without one, the token proves. The request is counted either way. Raises Refused."""
+        if ticket is None:
+            return await self.guard.require_viewer(request)
+        await self.guard.count(request)
+        player = await self.tickets.redeem(ticket)
+        if player is None:
+            raise Refused(INVALID_TOKEN)
+        return self.guard.set_player(request, player)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +61,7 @@ class SpectatorHandlers:
         """Issue a spectator's token."""
         await self.guard.count(request)
         if self.life_s is None:
-            return _NO_SPECTATORS
+            return _NOT_PUBLIC
         token = self.guard.authenticator.issue_token(self._name(request), "spectator", "spectator", self.life_s)
         data = TokenData(token=token, expires_at=1000 * (self.now_ms() // 1000 + self.life_s))
         return Response(200, encode(Success(data=data)), JSON + NO_STORE)
