@@ -55,7 +55,7 @@ class Settings(Protocol):
 
 
 class AdminApi(Protocol):
-    """What the CLI calls in the module ``scoreboard.service``."""
+    """What the CLI calls: the module ``scoreboard.service.admin``."""
 
     @property
     def BadSettings(self) -> type[Exception]:  # noqa: N802  a class in a module

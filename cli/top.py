@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.live import Live
 
 from cli.context import CliContext, Stores, cli_context
-from cli.output import Console, JsonOption, cell, counted, one_line, print_json, show, table, utc_time
+from cli.output import Console, JsonOption, cell, counted, one_line, print_json_or, table, utc_time
 from cli.reactor import sleep
 from scoreboard.domain.board_pages import Page, Row
 from scoreboard.domain.cursor import Cursor
@@ -51,10 +51,7 @@ def top(
 
     if once or as_json or not console.is_terminal:
         page = ctx.with_stores(read_once, need_board=True)
-        if as_json:
-            print_json(page)
-        else:
-            show(_render(page, None, None))
+        print_json_or(as_json, page, _render(page, None, None))
         return
     try:
         ctx.with_stores(follow, need_board=True)
