@@ -318,8 +318,8 @@ class HttpConnection:
             head, _, data = data.partition(b"\r\n\r\n")
             status_line, *header_lines = head.decode("latin-1").split("\r\n")
             headers: dict[str, str] = {}
-            for connection in header_lines:
-                name, _, value = connection.partition(": ")
+            for header_line in header_lines:
+                name, _, value = header_line.partition(": ")
                 name = name.lower()
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
             assert status_line.startswith("HTTP/1.1 "), head
