@@ -56,11 +56,8 @@ def show_player(typer_context: typer.Context, user: UserArgument, as_json: JsonO
     Examples:
       scoreboard player show user-123
     """
-
-    async def read(stores: Stores, _: Any) -> _PlayerDetails:
-        return await _read_details(stores, user)
-
-    details = cli_context(typer_context).with_stores(read, need_board=True, board_optional=True)
+    ctx = cli_context(typer_context)
+    details = ctx.with_stores(lambda stores, _: _read_details(stores, user), need_board=True, board_optional=True)
     if as_json:
         print_json(_json_object(details))
     elif not details.is_unknown:

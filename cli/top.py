@@ -43,18 +43,12 @@ def top(
     ctx = cli_context(typer_context)
     console = Console(highlight=False, markup=False)
 
-    async def read_once(stores: Stores, _: Any) -> Page:
-        return await _read(stores, limit, ctx)
-
-    async def follow(stores: Stores, clock: Any) -> None:
-        await _follow(stores, clock, limit, interval, ctx, console)
-
     if once or as_json or not console.is_terminal:
-        page = ctx.with_stores(read_once, need_board=True)
+        page = ctx.with_stores(lambda stores, _: _read(stores, limit, ctx), need_board=True)
         print_json_or(as_json, page, _render(page, None, None))
         return
     try:
-        ctx.with_stores(follow, need_board=True)
+        ctx.with_stores(lambda stores, clock: _follow(stores, clock, limit, interval, ctx, console), need_board=True)
     except KeyboardInterrupt:
         return
 
