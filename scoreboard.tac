@@ -19,7 +19,7 @@ from config import BadSettings, DiskFull  # noqa: E402
 from config.settings import load_settings  # noqa: E402
 from scoreboard.json_log import json_log  # noqa: E402
 from scoreboard.monotonic import use_monotonic_time  # noqa: E402
-from scoreboard.service import make_service  # noqa: E402
+from scoreboard.service.server import make_service  # noqa: E402
 from scoreboard.systemd import stop_on_signals  # noqa: E402
 
 use_monotonic_time(reactor)

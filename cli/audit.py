@@ -81,11 +81,7 @@ def show_entry(
     Examples:
       scoreboard audit show 6f1c2b34-8a51-4c0e-9d27-0f4bd3f6a111
     """
-
-    async def read(stores: Stores, _: Any) -> Entry | None:
-        return await find_entry(stores.ledger, action_id)
-
-    entry = cli_context(typer_context).with_stores(read, need_board=False)
+    entry = cli_context(typer_context).with_stores(lambda stores, _: find_entry(stores.ledger, action_id), need_board=False)
     if as_json:
         print_json(entry and json_object(entry))
     elif entry is not None:

@@ -42,7 +42,8 @@ def confirm(question: str) -> None:
     """Ask on stderr and return after a yes; any other answer, or a stdin that holds none, is a CliError."""
     if sys.stdin is None or _at_eof(sys.stdin):
         raise CliError(USAGE_ERROR, _NO_ANSWER)
-    typer.echo(_wrapped(question), err=True, nl=False)
+    prompt = textwrap.fill(f"{visible(question)} [y/N]", _COLUMNS_MAX, break_on_hyphens=False)
+    typer.echo(f"{prompt} ", err=True, nl=False)
     try:
         with default_sigint():
             answer = sys.stdin.readline()
@@ -66,8 +67,3 @@ def _at_eof(stream: TextIO) -> bool:
         return bool(readable) and not stream.buffer.peek(1)  # type: ignore[attr-defined]  # typeshed's buffer cannot peek
     except (OSError, ValueError):  # no file descriptor, or closed: the read that follows reports it
         return False
-
-
-def _wrapped(question: str) -> str:
-    """The prompt in lines of at most 80 columns."""
-    return textwrap.fill(f"{visible(question)} [y/N]", _COLUMNS_MAX, break_on_hyphens=False) + " "

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import typer
 
@@ -18,6 +18,9 @@ from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.standings import Standing
+
+if TYPE_CHECKING:  # --help needs no settings
+    from config.settings import Settings
 
 T = TypeVar("T")
 
@@ -42,20 +45,8 @@ class Stores(Protocol):
         """Close all of them."""
 
 
-class Settings(Protocol):
-    """The settings that the CLI itself reads; it passes the whole object on to the admin API."""
-
-    @property
-    def environment(self) -> str:
-        """development, production or test."""
-
-    @property
-    def jwt_expiration_s(self) -> int:
-        """The lifetime of a token by default, and at most."""
-
-
 class AdminApi(Protocol):
-    """What the CLI calls in the module ``scoreboard.service``."""
+    """What the CLI calls: the module ``scoreboard.service.admin``."""
 
     @property
     def BadSettings(self) -> type[Exception]:  # noqa: N802  a class in a module

@@ -10,7 +10,7 @@ import typer
 from cli.confirmation import YesOption, confirm
 from cli.context import cli_context
 from cli.exit_codes import FOUND_WRONG
-from cli.output import JsonOption, fields, print_json, print_line, show
+from cli.output import JsonOption, fields, print_json, print_json_or, print_line, show
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -28,10 +28,7 @@ def upgrade(typer_context: typer.Context, as_json: JsonOption = False) -> None:
     """
     ctx = cli_context(typer_context)
     revision = ctx.load_admin().upgrade_schema(ctx.settings())
-    if as_json:
-        print_json({"revision": revision})
-    else:
-        show(f"The schema is at revision {revision}.")
+    print_json_or(as_json, {"revision": revision}, f"The schema is at revision {revision}.")
 
 
 @app.command("status")

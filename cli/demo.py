@@ -20,7 +20,7 @@ import typer
 from cli.exit_codes import BAD_SETTINGS, UNREACHABLE, CliError
 from cli.output import print_error, visible
 from config import BadSettings
-from scoreboard import service
+from scoreboard.service import admin
 
 _NAMES: Final = "Ada Bao Cleo Dmitri Efua Farid Greta Hiro Ines Kaya Lior Priya Tove Zofia"
 _TOKEN_LIFE_S: Final = 3600
@@ -141,13 +141,13 @@ def demo(
 ) -> None:
     """Let simulated players move the board of a running server. Ctrl-C stops it."""
     try:
-        settings = service.settings_from(os.environ, signs=True)
+        settings = admin.settings_from(os.environ, signs=True)
     except BadSettings as error:
         raise CliError(BAD_SETTINGS, str(error)) from error
     client, counts = ApiClient(url or f"http://127.0.0.1:{settings.port}"), Counts()
     first_names = _NAMES.split()
     names = [f"{first_names[number % len(first_names)]}{number // len(first_names) or ''}" for number in range(players)]
-    tokens = [service.issue_token(settings, f"demo-{name.lower()}", name, "user", _TOKEN_LIFE_S) for name in names]
+    tokens = [admin.issue_token(settings, f"demo-{name.lower()}", name, "user", _TOKEN_LIFE_S) for name in names]
     probe = client.request("GET", "/scores/leaderboard?limit=1", tokens[0])
     if probe.status == http.client.UNAUTHORIZED:
         raise CliError(

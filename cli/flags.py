@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli.output import JsonOption, print_json, show
+from cli.output import JsonOption, print_json_or
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -17,7 +17,5 @@ def list_flags(as_json: JsonOption = False) -> None:
     Examples:
       scoreboard flags list
     """
-    if as_json:
-        print_json([])
-    else:
-        show("No flags: this release has no fraud detectors yet. An empty list here does not mean that there is no fraud.")
+    message = "No flags: this release has no fraud detectors yet. An empty list here does not mean that there is no fraud."
+    print_json_or(as_json, [], message)

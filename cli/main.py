@@ -67,9 +67,9 @@ def scoreboard(
 
 
 def _load_admin() -> AdminApi:
-    from scoreboard import service  # imports all of the server, which --help does not need
+    from scoreboard.service import admin  # imports the stores, which --help does not need
 
-    return service
+    return admin
 
 
 def _account_name() -> str:

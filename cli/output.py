@@ -121,6 +121,14 @@ def print_json(value: Any) -> None:
     typer.echo(json_text(value, indent=2))
 
 
+def print_json_or(as_json: bool, value: Any, *renderables: Any) -> None:
+    """Print the value as JSON with ``as_json``, otherwise what Rich renders."""
+    if as_json:
+        print_json(value)
+    else:
+        show(*renderables)
+
+
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """A value (or values) as JSON text in printable ASCII; on one line unless indented."""
     return json.dumps(msgspec.to_builtins(value), indent=indent).replace("\x7f", "\\u007f")

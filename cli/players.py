@@ -12,7 +12,7 @@ from rich.table import Table
 from cli.confirmation import OperatorOption, ReasonOption, YesOption, confirm, operator_name
 from cli.context import CliContext, Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, CliError
-from cli.output import JsonOption, cell, fields, print_error, print_json, show, table, utc_time
+from cli.output import JsonOption, cell, fields, print_error, print_json, print_json_or, show, table, utc_time
 from scoreboard.domain.board_pages import PlayerRank
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
 from scoreboard.domain.players import USER_ID, Achievement, PlayerSettings, SuspensionOrder
@@ -56,11 +56,8 @@ def show_player(typer_context: typer.Context, user: UserArgument, as_json: JsonO
     Examples:
       scoreboard player show user-123
     """
-
-    async def read(stores: Stores, _: Any) -> _PlayerDetails:
-        return await _read_details(stores, user)
-
-    details = cli_context(typer_context).with_stores(read, need_board=True, board_optional=True)
+    ctx = cli_context(typer_context)
+    details = ctx.with_stores(lambda stores, _: _read_details(stores, user), need_board=True, board_optional=True)
     if as_json:
         print_json(_json_object(details))
     elif not details.is_unknown:
@@ -142,11 +139,8 @@ def _execute(ctx: CliContext, order: SuspensionOrder, yes: bool, as_json: bool) 
 
     if not ctx.with_stores(work, need_board=False):
         raise CliError(FOUND_WRONG, f"{order.user_id} is {'suspended already' if order.suspended else 'not suspended'}")
-    if as_json:
-        print_json(order)
-    else:
-        done = "Suspended" if order.suspended else "Reinstated"
-        show(f"{done}: {order.user_id} (order {order.suspension_id}).")
+    done = "Suspended" if order.suspended else "Reinstated"
+    print_json_or(as_json, order, f"{done}: {order.user_id} (order {order.suspension_id}).")
 
 
 async def _question(stores: Stores, order: SuspensionOrder) -> str:

@@ -12,7 +12,7 @@ import typer
 from cli.confirmation import OperatorOption, ReasonOption, YesOption, confirm, operator_name
 from cli.context import CliContext, Stores, cli_context
 from cli.exit_codes import FOUND_WRONG, UNREACHABLE, CliError
-from cli.output import JsonOption, counted, note, print_json, show
+from cli.output import JsonOption, counted, note, print_json_or
 from cli.reactor import sleep
 from scoreboard.domain.entries import ResetOrder
 from scoreboard.domain.errors import StaleBoard, StoreUnavailable
@@ -145,9 +145,6 @@ async def _update_board(stores: Stores, changed: Sequence[Standing], update: Upd
 
 
 def _report(order: ResetOrder, changed: Sequence[Standing], as_json: bool) -> None:
-    if as_json:
-        print_json({"reset_id": order.reset_id, "operator": order.operator, "reason": order.reason, "players": len(changed)})
-    elif changed:
-        show(f"Reset to 0 points: {counted(len(changed), 'player')} (reset {order.reset_id}).")
-    else:
-        show("Nothing to do: already off the board.")
+    done = f"Reset to 0 points: {counted(len(changed), 'player')} (reset {order.reset_id})."
+    obj = {"reset_id": order.reset_id, "operator": order.operator, "reason": order.reason, "players": len(changed)}
+    print_json_or(as_json, obj, done if changed else "Nothing to do: already off the board.")

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.live import Live
 
 from cli.context import CliContext, Stores, cli_context
-from cli.output import Console, JsonOption, cell, counted, one_line, print_json, show, table, utc_time
+from cli.output import Console, JsonOption, cell, counted, one_line, print_json_or, table, utc_time
 from cli.reactor import sleep
 from scoreboard.domain.board_pages import Page, Row
 from scoreboard.domain.cursor import Cursor
@@ -43,21 +43,12 @@ def top(
     ctx = cli_context(typer_context)
     console = Console(highlight=False, markup=False)
 
-    async def read_once(stores: Stores, _: Any) -> Page:
-        return await _read(stores, limit, ctx)
-
-    async def follow(stores: Stores, clock: Any) -> None:
-        await _follow(stores, clock, limit, interval, ctx, console)
-
     if once or as_json or not console.is_terminal:
-        page = ctx.with_stores(read_once, need_board=True)
-        if as_json:
-            print_json(page)
-        else:
-            show(_render(page, None, None))
+        page = ctx.with_stores(lambda stores, _: _read(stores, limit, ctx), need_board=True)
+        print_json_or(as_json, page, _render(page, None, None))
         return
     try:
-        ctx.with_stores(follow, need_board=True)
+        ctx.with_stores(lambda stores, clock: _follow(stores, clock, limit, interval, ctx, console), need_board=True)
     except KeyboardInterrupt:
         return
 

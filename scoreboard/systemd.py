@@ -58,7 +58,7 @@ class Notifier(Service):
     def __init__(self, clock: IReactorTime, environ: Mapping[str, str], meter: Counter) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._watched = _watchdog_s(environ) > 0
-        self._heart = Loop("systemd", self._beat, _watchdog_s(environ) / 2, clock=clock, meter=meter)
+        self._heart = Loop("systemd", lambda: self._tell("WATCHDOG=1"), _watchdog_s(environ) / 2, clock=clock, meter=meter)
 
     def ready(self) -> None:
         """Notify that all ports listen: systemd may start dependent units, and expects heartbeats from now on."""
@@ -70,9 +70,6 @@ class Notifier(Service):
         """Notify that the process stops on purpose. The heartbeats go on until it ends, because a stop takes time."""
         self._tell("STOPPING=1")
         super().stopService()
-
-    def _beat(self) -> None:
-        self._tell("WATCHDOG=1")
 
     def _tell(self, state: str) -> None:
         if not self._address:

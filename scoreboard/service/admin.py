@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from twisted.internet.task import deferLater
 
+from config import BadSettings as BadSettings
 from config.kept_secrets import found_secrets, passing_secrets
 from config.settings import Settings, load_settings
 from scoreboard.actors.board_diagnosis import diagnose, owner_of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -32,7 +31,7 @@ class HealthHandlers:
     limit: Limit
     health: Health
     metrics: Callable[[], tuple[bytes, str]]
-    document: Callable[[], bytes]
+    document: bytes  # OpenAPI, in JSON
     clock: IReactorTime
     _measured: Response = field(init=False)
     _measured_s: float = field(default=float("-inf"), init=False)
@@ -45,7 +44,7 @@ class HealthHandlers:
     async def readyz(self, request: Request) -> Response:
         """Answer whether this process can serve, also degraded; with ``?strict``, whether all is well. Lists all conditions."""
         await self.open_route_limiter.check(request, self.limit)
-        strict = _is_strict(request.query)
+        strict = any(parameter.partition(b"=")[0] == b"strict" for parameter in request.query.split(b"&"))
         conditions = self.health.conditions()
         wrong = [one for one in conditions if not (one.ok if strict else one.serving)]
         data = ready_data(conditions)
@@ -67,13 +66,4 @@ class HealthHandlers:
     async def openapi(self, request: Request) -> Response:
         """Show the OpenAPI document."""
         await self.open_route_limiter.check(request, self.limit)
-        return self._openapi
-
-    @cached_property
-    def _openapi(self) -> Response:
-        return Response(200, self.document(), JSON + b"Cache-Control: public, max-age=300\r\n")
-
-
-def _is_strict(query: bytes) -> bool:
-    """Whether the query names ``strict``, with a value or without."""
-    return any(parameter.partition(b"=")[0] == b"strict" for parameter in query.split(b"&"))
+        return Response(200, self.document, JSON + b"Cache-Control: public, max-age=300\r\n")

@@ -18,7 +18,6 @@ from typing_extensions import override
 from scoreboard.boundaries.announcer import Announcer, EventEncoder, Listener
 from scoreboard.boundaries.ranking import Ranking
 from scoreboard.domain.board_pages import TOP_ROWS
-from scoreboard.domain.board_state import History
 from scoreboard.domain.close_reasons import CloseReason
 from scoreboard.domain.cursor import NO_CURSOR, Cursor
 from scoreboard.domain.events import Event
@@ -94,7 +93,9 @@ class LongPollHandlers:
                 return _CROWDED
             await self._wait(request, player, since, wanted.wait_s)
             history = await self.ranking.since(since, TOP_ROWS)
-        return _NO_HISTORY if history.degraded else _changes_response(history)
+        if history.degraded:
+            return _NO_HISTORY
+        return Response(200, encode(Success(data=changes_data(history))), JSON + NO_STORE)
 
     async def stream(self, request: Request) -> Response | IResource:
         """Open a stream of the events from the client's cursor on."""
@@ -131,7 +132,3 @@ class LongPollHandlers:
             self._waiting.remove(waiter)
             if alarm.active():
                 alarm.cancel()
-
-
-def _changes_response(history: History) -> Response:
-    return Response(200, encode(Success(data=changes_data(history))), JSON + NO_STORE)

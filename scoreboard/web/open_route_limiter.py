@@ -42,7 +42,7 @@ class OpenRouteLimiter:
         admitted, _, wait_ms = self._bucket(address, limit).hit(limit, 1, int(self._clock.seconds() * 1000))
         if admitted:
             return
-        ours = self._is_ours(request.client_address)
+        ours = is_loopback(request.client_address) or self._proxies.trusts(request.client_address)
         self._meter.count("open_requests_limited_total", limit=limit.name, answer="late" if ours else "refused")
         self._waits += 1
         await deferLater(self._clock, WAIT_S_MAX * (1 - self._waits % _STEPS / _STEPS / 2))
@@ -59,6 +59,3 @@ class OpenRouteLimiter:
             bucket = TokenBucket()
             buckets.put(address, bucket)
         return bucket
-
-    def _is_ours(self, address: str) -> bool:
-        return is_loopback(address) or self._proxies.trusts(address)

@@ -80,7 +80,8 @@ class ScoreHandlers:
             answer = Response(200, encode(Success(data=board_data(page))), _UNCACHED)
             if page.degraded:
                 return answer
-            known = _tagged(page.cursor, limit, offset, answer.body)
+            tag = b'"%d-%d-%d-%d"' % (page.cursor.epoch, page.cursor.seq, limit, offset)
+            known = tag, Response(200, answer.body, _BOARD + b"ETag: %b\r\n" % tag)
             self._boards.put((page.cursor, ledger_ahead_count, limit, offset), known)
         tag, answer = known
         return Response(304, b"", answer.header_lines) if _has(request, tag) else answer
@@ -108,11 +109,6 @@ class ScoreHandlers:
         if isinstance(grant, Refusal):
             return grant, _FORGERY if grant is INVALID_ACTION else ONE
         return (submission, grant), ONE
-
-
-def _tagged(cursor: Cursor, limit: int, offset: int, body: bytes) -> tuple[bytes, Response]:
-    tag = b'"%d-%d-%d-%d"' % (cursor.epoch, cursor.seq, limit, offset)
-    return tag, Response(200, body, _BOARD + b"ETag: %b\r\n" % tag)
 
 
 def _has(request: Request, tag: bytes) -> bool:

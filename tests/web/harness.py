@@ -62,6 +62,7 @@ from scoreboard.web.routes import Routes
 from scoreboard.web.scores import ScoreHandlers
 from tests import recording_announcer
 
+DOCUMENT = document(OPERATIONS)
 LIVE = LiveLimits(origins=(), sockets_max=100, sockets_per_address_max=100)
 NOW_S = 1_761_129_000  # 2025-10-22T10:30:00Z
 JWT_SECRET = b"a secret of the tests that is long enough"
@@ -317,8 +318,8 @@ class HttpConnection:
             head, _, data = data.partition(b"\r\n\r\n")
             status_line, *header_lines = head.decode("latin-1").split("\r\n")
             headers: dict[str, str] = {}
-            for connection in header_lines:
-                name, _, value = connection.partition(": ")
+            for header_line in header_lines:
+                name, _, value = header_line.partition(": ")
                 name = name.lower()
                 headers[name] = f"{headers[name]}, {value}" if name in headers else value
             assert status_line.startswith("HTTP/1.1 "), head
@@ -442,7 +443,7 @@ class Harness:
                 limit=self.limits.probes,
                 health=self.health,
                 metrics=self._metrics,
-                document=lambda: document(OPERATIONS),
+                document=DOCUMENT,
                 clock=self.clock,
             ),
             pages=Pages(self.pages, self.open_route_limiter, self.limits.pages),

@@ -16,7 +16,7 @@ INITIALIZE = "/api/v1/actions/initialize"
 WISH = {"actionType": "COMPLETE_QUEST", "metadata": {"questId": "quest-123"}}
 
 
-def test_an_initialization_is_answered_to_the_letter() -> None:
+def test_an_initialization_is_answered_as_specified() -> None:
     harness = Harness()
     reply = harness.ask("POST", INITIALIZE, body=WISH)
     data = reply.json["data"]

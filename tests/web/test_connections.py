@@ -15,8 +15,8 @@ def unknown_clients(harness: Harness, count: int) -> list[HttpConnection]:
     return [harness.connection(f"192.0.2.{n}") for n in range(count)]
 
 
-def refused(header_lines: list[HttpConnection]) -> list[bool]:
-    return [[reply.status for reply in connection.replies()] == [503] for connection in header_lines]
+def refused(connections: list[HttpConnection]) -> list[bool]:
+    return [[reply.status for reply in connection.replies()] == [503] for connection in connections]
 
 
 def test_an_eighth_of_the_connections_is_reserved_for_loopback_and_our_proxies() -> None:
@@ -55,11 +55,11 @@ def test_loopback_is_refused_when_no_connection_is_idle() -> None:
 
 def test_beyond_so_many_refusals_at_once_connections_are_closed_without_a_response() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=0))
-    header_lines = unknown_clients(harness, REFUSING_MAX)
-    assert refused(header_lines) == [True] * REFUSING_MAX
+    connections = unknown_clients(harness, REFUSING_MAX)
+    assert refused(connections) == [True] * REFUSING_MAX
     one_more = harness.connection("192.0.2.99")
     assert (one_more.replies(), one_more.transport.disconnecting) == ([], True)
-    header_lines[0].hang_up()
+    connections[0].hang_up()
     assert refused([harness.connection("192.0.2.99")]) == [True]
 
 

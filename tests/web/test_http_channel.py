@@ -299,8 +299,8 @@ def test_a_network_of_ipv6_counts_as_one_address() -> None:
 
 def test_the_number_of_connections_is_limited() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=3))
-    header_lines = [harness.connection(f"192.0.2.{n}") for n in range(4)]
-    assert [len(connection.replies()) for connection in header_lines] == [0, 0, 0, 1]
+    connections = [harness.connection(f"192.0.2.{n}") for n in range(4)]
+    assert [len(connection.replies()) for connection in connections] == [0, 0, 0, 1]
 
 
 def test_draining_closes_idle_connections_at_once_and_others_after_their_response() -> None:

@@ -145,9 +145,9 @@ def test_a_client_that_disconnects_while_its_ticket_is_redeemed_causes_no_fault(
 
 def test_the_number_of_waiting_requests_is_bounded(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "WAITING_MAX", 2)
-    header_lines = [waiting(harness) for _ in range(3)]
-    assert [[reply.status for reply in connection.replies()] for connection in header_lines] == [[], [], [503]]
-    header_lines[0].hang_up()
+    connections = [waiting(harness) for _ in range(3)]
+    assert [[reply.status for reply in connection.replies()] for connection in connections] == [[], [], [503]]
+    connections[0].hang_up()
     assert waiting(harness).replies() == []
 
 

@@ -22,11 +22,11 @@ def strict_harness(trusted: tuple[str, ...] = ()) -> Harness:
 
 def asked(harness: Harness, path: str, times: int, peer: str = UNKNOWN, headers: dict[str, str] | None = None) -> list[Reply]:
     """The responses to so many requests at once, each on a connection of its own, after the waits."""
-    header_lines = [harness.connection(peer) for _ in range(times)]
-    for text_line in header_lines:
-        text_line.send(request("GET", path, headers=headers))
+    connections = [harness.connection(peer) for _ in range(times)]
+    for connection in connections:
+        connection.send(request("GET", path, headers=headers))
     harness.clock.advance(WAIT_S_MAX)
-    return [reply for text_line in header_lines for reply in text_line.replies()]
+    return [reply for connection in connections for reply in connection.replies()]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -67,11 +67,11 @@ def test_these_are_all_routes_without_a_token() -> None:
 )
 def test_requests_that_reach_no_handler_are_counted_as_well(method: str, path: str, status: int) -> None:
     harness = strict_harness()
-    header_lines = [harness.connection(UNKNOWN) for _ in range(5)]
-    for text_line in header_lines:
-        text_line.send(request(method, path))
+    connections = [harness.connection(UNKNOWN) for _ in range(5)]
+    for connection in connections:
+        connection.send(request(method, path))
     harness.clock.advance(WAIT_S_MAX)
-    assert [reply.status for text_line in header_lines for reply in text_line.replies()] == [status] * 3 + [429] * 2
+    assert [reply.status for connection in connections for reply in connection.replies()] == [status] * 3 + [429] * 2
 
 
 def rule_methods(path: str) -> list[str]:
@@ -83,12 +83,12 @@ def rule_methods(path: str) -> list[str]:
 @pytest.mark.parametrize("peer", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1", "unix", "10.1.2.3"])
 def test_loopback_and_our_proxies_are_never_refused_but_wait(peer: str) -> None:
     harness = strict_harness(trusted=("10.0.0.0/8",))
-    text_line = [harness.connection(peer) for _ in range(50)]
-    for one in text_line:
+    connections = [harness.connection(peer) for _ in range(50)]
+    for one in connections:
         one.send(request("GET", "/readyz"))
-    assert [len(one.replies()) for one in text_line] == [1] * 3 + [0] * 47
+    assert [len(one.replies()) for one in connections] == [1] * 3 + [0] * 47
     harness.clock.advance(WAIT_S_MAX)
-    assert {reply.status for one in text_line for reply in one.replies()} == {200}
+    assert {reply.status for one in connections for reply in one.replies()} == {200}
     assert harness.meter.counts["open_requests_limited_total", "few", "late"] == 47
 
 

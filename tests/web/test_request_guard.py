@@ -61,14 +61,14 @@ def test_a_suspended_player_is_refused_on_every_route_and_counted(method: str, p
 
 def asking(harness: Harness, method: str, path: str, body: object = None) -> HttpConnection:
     """A request of user-123 that waits for its response, with a token that ends in ten seconds."""
-    text_line = harness.connection()
-    text_line.send(request(method, path, body=body, headers={"Authorization": f"Bearer {harness.token(life_s=10)}"}))
-    assert text_line.replies() == []
-    return text_line
+    connection = harness.connection()
+    connection.send(request(method, path, body=body, headers={"Authorization": f"Bearer {harness.token(life_s=10)}"}))
+    assert connection.replies() == []
+    return connection
 
 
-def answered(text_line: HttpConnection) -> Reply:
-    (reply,) = text_line.replies()
+def answered(connection: HttpConnection) -> Reply:
+    (reply,) = connection.replies()
     return reply
 
 
@@ -86,22 +86,22 @@ def test_a_player_is_checked_again_after_a_slow_rate_limiter(method: str, path: 
     harness = Harness()
     body = harness.initialized() if path.endswith("submit") else BODIES.get((method, path))
     harness.rate_limiter.held = Deferred()
-    text_line = asking(harness, method, path, body)
+    connection = asking(harness, method, path, body)
     if event == "suspended":
         harness.suspended.add("user-123")
     else:
         harness.pass_time(10)
     harness.rate_limiter.held.callback(None)
-    assert answered(text_line).status == status
+    assert answered(connection).status == status
     assert (harness.scorekeeper.kept, harness.tickets.held, harness.streams) == ([], {}, [])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("event", ["suspended", "token ended", None])
-def test_a_parked_read_is_checked_again_before_it_is_answered(event: str | None, method: str) -> None:
+def test_a_waiting_read_is_checked_again_before_it_is_answered(event: str | None, method: str) -> None:
     harness = Harness()
     harness.ranking.missed = ()
-    text_line = asking(harness, method, "/api/v1/scores/changes?since=1.5")
+    connection = asking(harness, method, "/api/v1/scores/changes?since=1.5")
     if event == "suspended":
         harness.suspended.add("user-123")
         harness.announcer.publish([])  # as Announcer.close_listeners_of does: it closes the listener, which ends the wait
@@ -110,27 +110,27 @@ def test_a_parked_read_is_checked_again_before_it_is_answered(event: str | None,
     else:
         harness.pass_time(9)
         harness.announcer.publish([])
-    (reply,) = text_line.replies(to_head=method == "HEAD")
+    (reply,) = connection.replies(to_head=method == "HEAD")
     assert reply.status == {"suspended": 403, "token ended": 401, None: 200}[event]
 
 
 def test_a_read_that_a_store_held_up_is_checked_again_before_it_is_answered() -> None:
     harness = Harness()
     harness.ranking.held = Deferred()
-    text_line = asking(harness, "GET", "/api/v1/scores/changes?since=1.4&wait=0")
+    connection = asking(harness, "GET", "/api/v1/scores/changes?since=1.4&wait=0")
     harness.suspended.add("user-123")
     harness.ranking.held.callback(None)
-    assert answered(text_line).status == 403
+    assert answered(connection).status == 403
 
 
 @pytest.mark.parametrize("path", ["/api/v1/me/settings", "/api/v1/me/achievements"])
 def test_a_player_suspended_during_a_slow_read_gets_no_data(path: str) -> None:
     harness = Harness()
     harness.player_store.pause()
-    text_line = asking(harness, "GET", path)
+    connection = asking(harness, "GET", path)
     harness.suspended.add("user-123")
     harness.player_store.resume()
-    assert answered(text_line).status == 403
+    assert answered(connection).status == 403
     harness.player_store.broken = StoreUnavailable("away")
     assert harness.ask("GET", path, token=harness.token("user-2")).status == 503
 
@@ -139,10 +139,10 @@ def test_a_committed_award_is_answered_though_the_player_was_suspended_meanwhile
     harness = Harness()
     submission = harness.initialized()
     harness.scorekeeper.waits = Deferred()
-    text_line = asking(harness, "POST", "/api/v1/scores/submit", submission)
+    connection = asking(harness, "POST", "/api/v1/scores/submit", submission)
     harness.suspended.add("user-123")
     harness.scorekeeper.waits.callback(None)
-    assert answered(text_line).status == 200
+    assert answered(connection).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), VIEWED)

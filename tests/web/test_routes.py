@@ -151,12 +151,12 @@ def test_a_fault_is_answered_without_detail_and_logged_once(later: bool) -> None
     if later:
         harness.clock.callLater(1, waits.callback, None)
     with capturedLogs() as answered:
-        text_line = harness.connection()
-        text_line.send(
+        connection = harness.connection()
+        connection.send(
             request("POST", "/api/v1/scores/submit", body=submission, headers={"Authorization": f"Bearer {harness.token()}"})
         )
         harness.clock.advance(1)
-        [reply] = text_line.replies()
+        [reply] = connection.replies()
     assert reply.status == 500
     assert reply.json == {"success": False, "error": "INTERNAL_ERROR", "message": "The server has a fault", "code": 5000}
     failures = [event["log_failure"] for event in answered if "log_failure" in event]

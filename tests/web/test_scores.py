@@ -253,7 +253,7 @@ def test_a_range_beyond_the_limits_is_refused(query: str) -> None:
     assert (reply.status, reply.json["code"], reply.json["field"]) == (400, 4000, query.partition("=")[0])
 
 
-def test_the_own_rank_is_answered_as_specified() -> None:
+def test_a_players_own_rank_is_answered_as_specified() -> None:
     harness = Harness()
     harness.ranking.place_now = PlayerRank(
         cursor=harness.ranking.cursor, total=310, points=1250, rank=45, updated_at_ms=(NOW_S - 600) * 1000

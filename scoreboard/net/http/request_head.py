@@ -36,7 +36,8 @@ class RequestHead(Value, frozen=True, kw_only=True):
     @property
     def expects_continue(self) -> bool:
         """Whether the client waits for status 100 before it sends the body."""
-        return self.version == b"HTTP/1.1" and _only(self.headers, b"Expect").lower() == b"100-continue"
+        expected = self.headers.getRawHeaders(b"Expect", ())
+        return self.version == b"HTTP/1.1" and [value.lower() for value in expected] == [b"100-continue"]
 
 
 def read_head(raw: bytes, fields_max: int) -> RequestHead:
@@ -103,8 +104,3 @@ def _body_bytes(headers: Headers, version: bytes) -> int | None:
 def _asks_to_close(headers: Headers) -> bool:
     wishes = headers.getRawHeaders(b"Connection", ())
     return any(token.strip().lower() == b"close" for wish in wishes for token in wish.split(b","))
-
-
-def _only(headers: Headers, name: bytes) -> bytes:
-    values = headers.getRawHeaders(name, ())
-    return values[0] if len(values) == 1 else b""
