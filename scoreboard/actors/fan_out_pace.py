@@ -102,10 +102,13 @@ class Ticker:
         self._next = None
         self._ticking = True
         self._pace.begin()
-        run_in_background("announcer", self._tick(), self._meter).addCallback(self._end)
+        run_in_background("announcer", self._run(), self._meter)
 
-    def _end(self, _: None) -> None:
-        self._ticking = False
-        self._not_before_s = self._pace.next_s()  # a big room makes its own ticks rarer before it delays submissions
-        if self._ended():
-            self.wake()
+    async def _run(self) -> None:
+        try:
+            await self._tick()
+        finally:  # the next tick comes also after a failed one
+            self._ticking = False
+            self._not_before_s = self._pace.next_s()  # a big room makes its own ticks rarer before it delays submissions
+            if self._ended():
+                self.wake()
