@@ -1,6 +1,6 @@
 """Scorekeeper: the only writer of awards. Claims wait in a bounded mailbox; a batch of them is one commit and one projection.
 
-The order never changes: commit, then project, then answer (docs/architecture.md). If we crash after the commit and before the
+The order never changes: commit, then project (which announces), then answer. If we crash after the commit and before the
 projection, the ledger is ahead of the board, and the server that follows next sets the totals. The player who got no answer
 retries and gets the receipt. Ranks are known only after the projection, so the next commit writes them to the ledger. A crash
 between these two commits leaves a receipt whose ranks are null.

@@ -24,7 +24,7 @@ class ClientInfo(Value, frozen=True, kw_only=True):
 
 
 class Submission(Value, frozen=True, kw_only=True):
-    """A player's claim that an action is done. Its form is checked, its signature is not."""
+    """What a player submits: that an action is done. Its form is checked, its signature is not."""
 
     action_id: str
     action_type: str

@@ -27,7 +27,7 @@ from scoreboard.web.profile import ProfileHandlers
 from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.scores import ScoreHandlers
 
-PAGES: Final = Path(__file__).parents[1] / "pages"
+STATIC_FILES: Final = Path(__file__).parents[1] / "pages"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,7 @@ def build_api(
         ticket_handlers=ticket_handlers,
         spectators=SpectatorHandlers(guard=guard, life_s=life_s, now_ms=now_ms, new_id=new_id),
         health=_health_handlers(context, backend, guard, open_route_limiter),
-        pages=Pages(PAGES, open_route_limiter, guard.limits.pages),
+        pages=Pages(STATIC_FILES, open_route_limiter, guard.limits.pages),
         socket=WebSocketResource(realtime.native),
         socketio=realtime.socketio,
     )

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from scoreboard.domain.actions import Metadata, Submission
+from scoreboard.domain.grants import SIGNATURE_CHARS_MAX
 from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
 from scoreboard.domain.standings import POINTS_MAX
@@ -42,7 +43,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_
     action_id: ActionId
     action_type: ActionType
     timestamp: Annotated[int, Meta(ge=0, le=POINTS_MAX)]
-    signature: Annotated[str, Meta(min_length=1, max_length=2_048)]
+    signature: Annotated[str, Meta(min_length=1, max_length=SIGNATURE_CHARS_MAX)]
     metadata: Members = msgspec.field(default_factory=dict)
 
 
