@@ -24,8 +24,8 @@ from tests.net.internals import DOCUMENTED, INTERNALS, Attribute, Internal, Meth
 ROOT: Final = Path(__file__).parents[2]
 OURS: Final = ("scoreboard", "cli", "config")
 SOURCES: Final = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
-#: `os._exit` is documented in spite of its name.
-STANDARD: Final = frozenset({"_exit"})
+#: `os._exit`, and `_asdict` of SQLAlchemy's rows, are documented in spite of their names.
+STANDARD: Final = frozenset({"_exit", "_asdict"})
 NAMES: Final = frozenset(internal.name for internal in INTERNALS) | {"_ChunkedTransferDecoder", "_IdentityTransferDecoder"}
 
 
