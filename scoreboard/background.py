@@ -44,6 +44,7 @@ class Loop:
     ) -> None:
         self._task, self._body, self._meter, self._on_failure = task, body, meter, on_failure
         self._interval_s = interval_s
+        meter.count(FAILURES_METRIC, 0, task=task)  # so that an alarm finds the series before the first failure
         self._calls = LoopingCall(self.call)
         self._calls.clock = clock
 

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from scoreboard.background import FAILURES_METRIC, Loop, run_in_background
+from scoreboard.metrics import Metrics
 
 ROOT: Final = Path(__file__).parents[1]
 BACKGROUND: Final = ROOT / "scoreboard" / "background.py"
@@ -25,7 +26,7 @@ class CountingMeter:
         self.counted: list[tuple[str, str]] = []
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
-        self.counted.append((name, labels["task"]))
+        self.counted += [(name, labels["task"])] * by
 
 
 @pytest.fixture
@@ -64,6 +65,12 @@ def test_a_loop_whose_body_fails_is_logged_and_counted_each_time_and_goes_on(
     tracebacks = [event["log_failure"].getTraceback() for event in logged if event.get("task") == "test"]
     assert len(tracebacks) == 3
     assert all(body.__name__ in one for one in tracebacks)
+
+
+def test_a_loop_has_a_series_in_the_metrics_before_its_first_failure() -> None:
+    metrics = Metrics()
+    Loop("test", fails_at_once, 1.0, clock=Clock(), meter=metrics)
+    assert b'background_failures_total{task="test"} 0.0' in metrics.render()[0]
 
 
 def test_calls_of_a_loop_do_not_overlap() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from scoreboard.domain.board_pages import Page, View
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.events import Event
@@ -41,9 +43,13 @@ NO_SUBSCRIPTIONS = Subscriptions()
 
 
 class SavedSession(Value, frozen=True, kw_only=True):
-    """The session of a lost client: its public and private id, its player, and its subscriptions."""
+    """The session of a lost client: its public and private id, its player, and its subscriptions.
+
+    Redis keeps it as JSON under these names for servers of other releases too, so the names there never change: the subscriptions
+    are called ``rooms``.
+    """
 
     sid: str
     pid: str
     user_id: str
-    subscriptions: Subscriptions = NO_SUBSCRIPTIONS
+    subscriptions: Subscriptions = msgspec.field(name="rooms", default=NO_SUBSCRIPTIONS)

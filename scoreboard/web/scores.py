@@ -57,13 +57,14 @@ class ScoreHandlers:
     async def submit(self, request: Request) -> Response | Refusal:
         """Award a submission. The signature is verified before the rate limiter is asked, since a wrong one costs more."""
         began_s = self.clock.seconds()
+        client = request.client_info  # read now: a client that disconnects takes its connection with it
         player, verified = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
         if isinstance(verified, Refusal):
             if verified.reason is Reason.ACTION_TOO_EARLY:
                 self.meter.count("submissions_refused_total", reason="issued_ahead")
             return verified
         submission, grant = verified
-        receipt = await self.scorekeeper.submit(player, submission, grant, request.client_info)
+        receipt = await self.scorekeeper.submit(player, submission, grant, client)
         self.meter.observe("score_update_duration_seconds", self.clock.seconds() - began_s)
         if isinstance(receipt, Refusal):
             return receipt if receipt.receipt is None else refused(receipt, request, body=already_used(receipt))

@@ -35,7 +35,8 @@ class FakeMeter:
         self.counts: dict[str, int] = {}
 
     def count(self, name: str, by: int = 1, **labels: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + by
+        if by:  # 0 only makes the series
+            self.counts[name] = self.counts.get(name, 0) + by
 
     def observe(self, name: str, seconds: float) -> None: ...
 

@@ -28,6 +28,12 @@ ROOMS = Subscriptions(
 )
 PID = "p" * 24
 AMY = SavedSession(sid="sid", pid=PID, user_id="amy", subscriptions=ROOMS)
+#: What release 0.3.0 writes for the session above: servers of both releases share a Redis during an upgrade.
+AMY_BY_0_3_0 = (
+    b'{"sid":"sid","pid":"pppppppppppppppppppppppp","user_id":"amy",'
+    b'"rooms":{"leaderboard":{"since":{"epoch":3,"seq":17},"rows":true},'
+    b'"views":[{"type":"around","user_id":"amy","rows":5},{"type":"stretch","offset":100,"limit":50}],"spectated":["bob"]}}'
+)
 
 
 class ContractCase(Protocol):
@@ -120,9 +126,20 @@ def test_a_session_of_another_release_is_read_as_far_as_possible_or_ignored(redi
     async def main() -> None:
         async with linked(redis_server.url) as client:
             more = b'{"sid":"s","pid":"p","user_id":"amy","rooms":{"view":[1]},"new":true}'
-            for written, found in ((more, SavedSession(sid="s", pid="p", user_id="amy")), (b'{"sid":7}', None), (b"\xff", None)):
+            cases = ((more, SavedSession(sid="s", pid="p", user_id="amy")), (AMY_BY_0_3_0, AMY), (b'{"sid":7}', None))
+            for written, found in (*cases, (b"\xff", None)):
                 await client.call("SET", f"absent:{PID}:amy", written)
                 assert await in_redis(client).restore(PID, "amy") == found
+
+    run(main)
+
+
+def test_a_session_is_written_as_release_0_3_0_reads_it(redis_server: RedisServer) -> None:
+    async def main() -> None:
+        async with linked(redis_server.url) as client:
+            in_redis(client).persist(AMY)
+            await in_redis(client).settled()
+            assert await client.call("GET", f"absent:{PID}:amy") == AMY_BY_0_3_0
 
     run(main)
 

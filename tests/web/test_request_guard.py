@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 from twisted.web.resource import Resource
 
 from config.settings import load_settings
@@ -26,6 +27,23 @@ VIEWED = [
     *(("GET", "/api/v1/me/achievements"), ("GET", "/api/v1/me/settings")),
 ]
 QUOTAS = {"submit": 10, "initialize": 20, "settings": 10}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [*PLAYED, *VIEWED, ("POST", "/api/v1/auth/ticket"), ("GET", "/api/v1/scores/changes")]
+)
+def test_a_client_that_disconnects_while_the_rate_limiter_is_asked_causes_no_fault(method: str, path: str) -> None:
+    harness = Harness()
+    body = harness.initialized() if path.endswith("submit") else {}
+    harness.rate_limiter.held = Deferred()
+    connection = harness.connection()
+    headers = {"Authorization": f"Bearer {harness.token()}"}
+    connection.send(request(method, path, body=body if method != "GET" else None, headers=headers))
+    connection.hang_up()
+    with capturedLogs() as logs:
+        harness.rate_limiter.held.callback(None)
+    assert logs == []
+    assert len(harness.scorekeeper.kept) == path.endswith("submit"), "a submission that was admitted is awarded"
 
 
 @pytest.mark.parametrize(("method", "path"), PLAYED + VIEWED)

@@ -84,7 +84,7 @@ class EmbeddedRedis:
             directory_lock.sign(os.getpid(), 0)  # a full disk is noticed now, and not when the child runs
             return
         owners = directory_lock.signed()
-        if owners is not None and Path("/proc", str(owners[0])).exists():
+        if owners is not None and _is_alive(owners[0]):
             raise EmbeddedRedisBusy(f"{self._paths.directory} is in use by another server (process {owners[0]})")
 
     async def stop(self) -> None:
@@ -202,3 +202,14 @@ def _kill_redis(owners: tuple[int, int] | None, paths: EmbeddedRedisPaths) -> No
         with suppress(OSError):
             if process.joinpath("exe").samefile(redis_binary()) and process.joinpath("cwd").samefile(paths.directory):
                 os.kill(owners[1], signal.SIGKILL)
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether a process exists. ``/proc`` does not say: systemd may hide the processes of other users there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
