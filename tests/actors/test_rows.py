@@ -274,7 +274,7 @@ steps = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(steps)
 @example([("score", "p0", 1), ("tick",), ("break",), ("resume", 0)])  # a degraded top, and then nothing changes
-def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule: list[tuple[Any, ...]]) -> None:
+def test_each_client_sees_a_rising_cursor_and_no_gap_and_ends_with_the_rows_of_the_board(schedule: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, between which other steps may happen
         simulation = Simulation()

@@ -168,7 +168,7 @@ def test_an_action_that_left_the_catalogue_is_invalid(harness: Harness) -> None:
     assert outcome_of(harness.submit(action_type="GONE")) is INVALID_ACTION
 
 
-def test_while_the_ledger_is_unavailable_nothing_is_awarded_and_a_retry_may_be(harness: Harness) -> None:
+def test_while_the_ledger_is_unavailable_nothing_is_awarded_and_a_later_retry_is_awarded(harness: Harness) -> None:
     harness.ledger.broken = AWAY
     refusal = outcome_of(harness.submit())
     assert isinstance(refusal, Refusal)

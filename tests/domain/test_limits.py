@@ -55,7 +55,7 @@ def test_a_hit_is_refused_only_if_the_window_is_full(pauses_ms: list[int]) -> No
 
 
 @given(st.lists(st.integers(0, 900), max_size=120), st.integers(1, 300))
-def test_a_coarse_log_admits_at_most_the_quota_and_refuses_at_most_one_grain_too_long(pauses_ms: list[int], cost: int) -> None:
+def test_a_log_with_slots_admits_at_most_the_quota_and_refuses_at_most_one_slot_too_long(pauses_ms: list[int], cost: int) -> None:
     limit = Limit(name="everyone", quota=1_000, window_ms=10_000)
     taken: list[int] = []
     log = SlidingLog()

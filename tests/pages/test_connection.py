@@ -100,7 +100,7 @@ class TestDegraded:
         expect_live(page)
         expect(page.get_by_role("status")).to_have_text("The board is live again.")
 
-    def test_a_quiet_board_is_requested_within_36_s_and_the_own_rank_is_not(
+    def test_the_page_requests_a_quiet_board_within_36_s_and_does_not_request_the_players_rank(
         self, open_page: OpenPage, server: FakeServer
     ) -> None:
         page = open_page("/")

@@ -493,7 +493,7 @@ def test_nothing_is_sent_before_the_session_store_answers(harness: Harness, slow
 
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
-def test_a_client_that_is_lost_again_before_the_answer_is_saved_again_once(
+def test_when_a_client_is_lost_again_before_the_answer_its_session_is_saved_once_more(
     harness: Harness, slow: SlowSessionStore, stage: str
 ) -> None:
     client, was = arrive(harness)

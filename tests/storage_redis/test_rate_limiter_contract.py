@@ -1,4 +1,4 @@
-"""The contract of rate limiters, case in memory and with a real Redis.
+"""The contract of rate limiters, tested in memory and with a real Redis.
 
 The tests set the time: the limiter in Redis runs the script of the release, with the one line replaced that reads Redis' clock.
 """

@@ -88,7 +88,7 @@ def test_an_open_action_takes_a_slot_until_it_expires() -> None:
     assert (slot.user_id, slot.holder, slot.quota, slot.ttl_ms) == ("user-123", action_id, 50, 600_000)
 
 
-def test_a_player_has_at_most_so_many_open_actions() -> None:
+def test_initialize_refuses_a_player_with_fifty_open_actions() -> None:
     harness = Harness(counting=True)
     statuses = []
     for _ in range(4):

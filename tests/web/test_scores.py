@@ -100,7 +100,7 @@ def test_a_refused_submission_is_answered_as_specified() -> None:
     ],
     ids=repr,
 )
-def test_every_mismatch_gets_the_same_refusal_and_costs_five(changes: dict[str, Any]) -> None:
+def test_each_mismatch_gets_invalid_action_and_counts_as_five_submissions(changes: dict[str, Any]) -> None:
     harness = Harness()
     reply = submit(harness, harness.initialized() | changes)
     assert (reply.status, reply.json["code"]) == (400, 4001)

@@ -126,7 +126,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
                 self.close(ANSWERS_NOT_READ)
             case Stage.OPEN:
                 self._set_stage(Stage.PINGED, self.factory.limits.ping_timeout_s)
-                if self.writer.drained:  # else TCP itself finds out whether the peer is alive
+                if self.writer.drained:  # while data is unsent, TCP itself finds out whether the peer is alive
                     self.writer.offer(PING)
 
     def set_idle_deadline(self) -> None:
