@@ -218,7 +218,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("environ", "message"), BAD)
-def test_the_message_of_a_bad_setting_is_one_line_with_its_name_and_what_it_should_be(
+def test_the_message_of_a_bad_setting_is_one_line_with_its_name_and_what_is_allowed(
     environ: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadSettings) as refused:

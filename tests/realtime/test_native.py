@@ -192,9 +192,7 @@ def test_a_new_token_of_the_same_player_moves_the_end(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize(("token", "code"), [("zed", 4030), ("bad", 4011)])
-def test_a_bad_token_or_one_of_another_player_is_refused_and_the_old_token_stays_valid(
-    harness: Harness, token: str, code: int
-) -> None:
+def test_an_auth_with_a_bad_or_foreign_token_is_refused_and_the_old_token_stays(harness: Harness, token: str, code: int) -> None:
     client = harness.open_websocket("amy")
     client.send_event("auth", {"token": token})
     assert [event["data"]["code"] for event in client.events()] == [code]

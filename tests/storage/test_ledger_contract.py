@@ -123,7 +123,7 @@ def test_an_action_is_awarded_once_and_a_retry_gets_its_receipt(harness: Harness
     assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == 1
 
 
-def test_the_first_receipt_is_kept_also_when_the_ranks_arrive_in_the_same_batch_as_the_retry(harness: Harness) -> None:
+def test_the_first_receipt_is_kept_also_when_its_ranks_arrive_with_the_retry(harness: Harness) -> None:
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
     (retried,) = harness.do(harness.ledger.award([given], [placed(award_in(award), 3)]))

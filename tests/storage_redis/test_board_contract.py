@@ -180,7 +180,7 @@ def test_of_equal_points_the_earlier_ranks_higher(play: Play) -> None:
     play(scenario)
 
 
-def test_a_reset_takes_a_player_off_the_board_and_an_older_total_does_not_return(play: Play) -> None:
+def test_a_reset_takes_a_player_off_the_board_and_no_older_total_returns(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
         await pair.board.set([standing("ann", 300), standing("bob", 200)])
@@ -500,7 +500,7 @@ def test_a_lost_board_is_noticed(play: Play) -> None:
     play(scenario)
 
 
-def test_changes_of_other_processes_are_received_and_the_own_ones_are_not(play: Play) -> None:
+def test_a_board_receives_the_changes_of_other_processes_only(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         received: list[tuple[Cursor, list[ScoreChanged]]] = []
         pair.board.listen(lambda cursor, changes: received.append((cursor, list(changes))))

@@ -189,7 +189,7 @@ RANKING, PLAYERS, STATE = "leaderboard:global", "{leaderboard:global}:players", 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_board_that_lost_a_part_is_neither_read_nor_set_until_it_is_rebuilt(
+def test_a_board_with_a_lost_part_is_not_used_until_it_is_rebuilt(
     redis_server: RedisServer, harm: tuple[str, ...], said: str | None
 ) -> None:
     async def main() -> None:

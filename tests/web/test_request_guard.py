@@ -239,7 +239,7 @@ def test_every_route_with_a_token_is_in_a_list_of_this_file() -> None:
     assert {(method, path) for method, path, _ in SECURED} == {*PLAYED, *VIEWED, *takes_a_ticket, ("POST", "/api/v1/auth/ticket")}
 
 
-def test_every_limit_of_a_player_has_a_quota_and_stands_on_the_page_of_the_protocol(tmp_path: Path) -> None:
+def test_every_limit_of_a_player_has_a_quota_and_is_on_the_protocol_page(tmp_path: Path) -> None:
     names = set(get_args(PlayerLimit))
     configured = limits(load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path)})).players
     assert names == set(configured) == {limit.name for limit in configured.values()} == set(LIMITS.players) == set(QUOTAS)

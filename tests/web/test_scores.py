@@ -120,7 +120,7 @@ def test_a_valid_or_unreadable_submission_costs_one() -> None:
     assert [asked[0][-1].cost for asked in harness.rate_limiter.asked[1:]] == [1, 1]
 
 
-def test_an_action_issued_by_a_clock_ahead_is_too_early_costs_one_and_is_counted() -> None:
+def test_an_action_issued_by_a_clock_ahead_is_too_early_and_counts_as_one_submission() -> None:
     harness = Harness()
     begun = harness.initialized()
     harness.clock.rightNow -= 5
