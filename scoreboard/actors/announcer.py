@@ -111,7 +111,7 @@ class Announcer(Membership):
     @override
     def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
         member = self._members.get(listener)
-        if member is not None:  # else it left while its session was restored
+        if member is not None:  # otherwise the listener left while its session was restored
             if not self._views.follow(member, view):
                 return TOO_MANY_VIEWS
             self._ticker.wake()

@@ -2,8 +2,8 @@
 
 Sliding window (the default): in **any** window of ``window_ms`` at most ``quota`` units are admitted. The
 log of a subject is a list of (slot, count) pairs; a slot is ``grain_ms`` long. Up to 128 units the grain is 1 ms and the
-log is exact. Above that the window is divided into 100 slots, and a slot counts until it has left the window completely: so the
-limit still holds, and a refusal lasts at most one grain too long.
+log is exact. Above that the window is divided into 100 slots. A slot counts until it has left the window completely. So the limit
+still holds, and a refusal lasts at most one grain too long.
 
 Token bucket: ``quota`` tokens at most, refilled evenly over ``window_ms``. Smoother, but a burst and a refill may admit up
 to twice the quota in one window.

@@ -106,7 +106,7 @@ def test_while_settings_are_not_known_no_spectator_is_added_or_removed(harness: 
     assert watcher.seen == "A:amy:QUEST+10@1"
     assert other.seen == ""
     own = harness.listener("amy", joined=False)
-    assert harness.announcer.spectate(own, "amy") is None, "a player always gets the own awards"
+    assert harness.announcer.spectate(own, "amy") is None, "a player always gets their own awards"
 
 
 def test_a_spectator_that_asks_again_is_removed_if_the_player_forbids_it_now(harness: Harness) -> None:

@@ -108,7 +108,7 @@ class TestDegraded:
         page.goto("about:blank")
         page.goto(f"{server.url}/#token={token_for(KAI, 'Kai')}")
         expect(page.locator(".row .name").first).to_have_text("Ada")
-        advance_clock(page, 16)  # the first snapshot made the own rank stale
+        advance_clock(page, 16)  # the first snapshot made the player's rank stale
         expect_live(page)
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
@@ -118,7 +118,7 @@ class TestDegraded:
         wait_until(page, lambda: server.join_count > before)
         expect(page.locator("#connection")).to_have_text("Delayed")
         advance_clock(page, 40)
-        assert requests == [], "the own rank is not stale while the board does not change"
+        assert requests == [], "the player's rank is not stale while the board does not change"
         server.is_degraded = False
         advance_clock(page, 37)
         expect_live(page)

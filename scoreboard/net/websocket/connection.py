@@ -234,8 +234,8 @@ class WebSocketConnection(SlimWebSocketProtocol):
     def dropConnection(self, abort: bool = False) -> None:
         """Autobahn: close without a close frame, at once with ``abort``, else when all is written.
 
-        After the handshake only our half is closed, as in `close`: if both were closed while the client still sends, the
-        connection would be reset, and the client could lose what was sent last.
+        After the handshake only our half is closed, as in `close`. If both were closed while the client still sends, the
+        connection would be reset. Then the client could lose what was sent last.
         """
         if self.state == self.STATE_CLOSED:
             return

@@ -2,8 +2,8 @@
 
 Each subject has two windows: the shared one in Redis, and one in this process (`MemoryRateLimiter`), which counts what Redis
 admitted here. A hit must fit in both. When the window of the process is full, so is the shared one, and Redis is not asked. If
-Redis does not answer, or lost its windows (it was emptied, or its clock was set forward), the window of the process still counts,
-by a monotonic clock: one process never admits more than the quota in any window.
+Redis does not answer, or lost its windows (it was emptied, or its clock was set forward), the window of the process still counts.
+It has a monotonic clock, so one process never admits more than the quota in any window.
 """
 
 from __future__ import annotations
