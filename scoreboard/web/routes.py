@@ -87,18 +87,18 @@ class Routes(Resource):
         known = self._exact.get(path)
         endpoints, arguments = (known, _NO_ARGUMENTS) if known is not None else self._match(path, method)
         if not endpoints:
-            return ensureDeferred(self._answer_stray(_NOT_FOUND, request))
+            return ensureDeferred(self._answer_unmatched(_NOT_FOUND, request))
         endpoint = endpoints.get(method)
         if endpoint is not None:
             request.endpoint = endpoint
             return cast("Deferred[HandlerResult] | HandlerResult", self._app.execute_endpoint(endpoint, request, **arguments))
         methods = b", ".join(sorted([*endpoints, b"OPTIONS"]))
         if method == b"OPTIONS":
-            return ensureDeferred(self._answer_stray(self._cors.preflight(methods), request))
+            return ensureDeferred(self._answer_unmatched(self._cors.preflight(methods), request))
         request.header_lines += b"Allow: %b\r\n" % methods
-        return ensureDeferred(self._answer_stray(_WRONG_METHOD, request))
+        return ensureDeferred(self._answer_unmatched(_WRONG_METHOD, request))
 
-    async def _answer_stray(self, result: HandlerResult, request: Request) -> HandlerResult:
+    async def _answer_unmatched(self, result: HandlerResult, request: Request) -> HandlerResult:
         await self._count_unmatched(request)
         return result
 

@@ -41,7 +41,7 @@ WRITER_SETTINGS: Final[Mapping[str, str]] = {
     "enable_material": "off",
 }
 #: CommitOrder reads pages in the order of an index. The statistics lack the newest rows, so the planner expects few of them.
-#: For every page it would read and sort all rows that remain (measured: 4,000 entries read for a page of 500).
+#: For every page PostgreSQL would read and sort all rows that remain (measured: 4,000 entries read for a page of 500).
 FOLLOWER_SETTINGS: Final[Mapping[str, str]] = {"enable_bitmapscan": "off", "enable_sort": "off", "enable_seqscan": "off"}
 #: PgBouncer's answer to settings in the startup packet. PgBouncer does not translate it.
 _NO_OPTIONS: Final = "unsupported startup parameter"
