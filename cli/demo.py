@@ -136,7 +136,7 @@ def report(client: ApiClient, token: str, counts: Counts) -> Iterator[float]:
 
 def demo(
     players: Annotated[int, typer.Option(min=1, max=250, help="How many players play.")] = 60,
-    seconds: Annotated[float, typer.Option(min=1, help="Stop after so long.")] = 300,
+    seconds: Annotated[float, typer.Option(min=1, help="Stop after this many seconds.")] = 300,
     url: Annotated[str | None, typer.Option(help="Where the server is; else where these settings would start it.")] = None,
 ) -> None:
     """Let simulated players move the board of a running server. Ctrl-C stops it."""

@@ -20,7 +20,8 @@ USAGE_ERROR: Final = 2
 UNREACHABLE: Final = 3
 INTERNAL_ERROR: Final = 70
 BAD_SETTINGS: Final = 78
-#: The reader of our output closed the pipe (`| head -1`): 128 + SIGPIPE, as usual. Not 0: not all was checked or written.
+#: The reader of our output closed the pipe (`| head -1`): 128 + SIGPIPE, as usual.
+#: It is not 0, because the command may have left some of its work undone.
 BROKEN_PIPE: Final = 141
 
 

@@ -50,7 +50,7 @@ def scoreboard(
         bool, typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Inspect and mend a live scoreboard, while its server runs or not.
+    """Inspect and repair a live scoreboard, with or without a running server.
 
     It takes the server's own settings: the same environment, the same file in
     SCOREBOARD_CONFIG_FILE. Run it where the server runs. Every command that

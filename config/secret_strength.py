@@ -16,11 +16,11 @@ import re
 from typing import Final
 
 BYTES_MIN: Final = 32
-#: Less than any random secret of 32 decimal digits has: in 6,000 tries the weakest had 54 bits.
+#: Any random secret of 32 decimal digits has more: in 6,000 tries the weakest had 54 bits.
 BITS_MIN: Final = 50
 #: The bits that each distinct character beyond ASCII adds, because there are so many of them.
 _BITS_BEYOND_ASCII: Final = 5
-#: Of a longer secret only the beginning is judged.
+#: Only the beginning of a longer secret is judged.
 _CHARS_MAX: Final = 512
 _DIGESTS: Final = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "sha3_256", "blake2b")
 #: A repeated piece, or a piece of a keyboard row, of this length counts as one guess. Shorter ones are frequent in random text.

@@ -230,9 +230,9 @@ VARIABLES: Final = tuple(str(field.alias or name.upper()) for name, field in Set
 def load_settings(environ: Mapping[str, str], keep: Callable[[Path], dict[str, str]] = kept_secrets) -> Settings:
     """The settings of this environment. Raises BadSettings: one line that names what is wrong and shows no value.
 
-    Outside production ``keep`` gives the secrets that are not set, from the data directory: a server makes them there
-    (``kept_secrets``), a command that signs needs them there (``found_secrets``), for any other random ones do
-    (``passing_secrets``).
+    Outside production ``keep`` gives the secrets that are not set. A server reads them in the data directory or makes them there
+    (``kept_secrets``). A command that signs only reads them there (``found_secrets``). Any other command reads them there or uses
+    random ones (``passing_secrets``).
     """
     given: dict[str, Any] = {
         name: environ[name] for name in VARIABLES if environ.get(name) or (name in environ and name in _EMPTY_SAYS_NONE)

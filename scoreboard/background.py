@@ -1,6 +1,6 @@
 """Background work: loops, and tasks whose end no caller awaits. A failure of either is logged with its traceback and counted.
 
-A leaf. No other module makes a LoopingCall, and none drops the Deferred of a coroutine: its failure would not be seen.
+Every loop, and every coroutine that no caller awaits, uses this module: a dropped Deferred would hide its failure.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Loop:
         self._calls.start(self._interval_s, now).addErrback(self._ended)
 
     def stop(self) -> None:
-        """No more calls; one that is under way goes on to its end. Does nothing to a loop that does not run."""
+        """No more calls; one that is under way goes on to its end. You may call it for a stopped loop."""
         if self._calls.running:
             self._calls.stop()
 

@@ -21,7 +21,7 @@ from scoreboard.background import Counter, Loop
 
 _FIRST_FD: Final = 3
 _log: Final = Logger()
-#: Longer than the service's own stop may take: only a thread that hangs (in a name server, say) keeps the process for so long.
+#: This is longer than the service's own stop may take. Only a thread that hangs (in a name server, say) takes this long.
 STOP_S_MAX: Final = 15.0
 
 

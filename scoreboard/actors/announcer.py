@@ -94,7 +94,7 @@ class Announcer(Membership):
 
     def _join(self, listener: Listener, page: Page) -> None:
         member = self._members.get(listener)
-        if member is None:  # it left while the page was read
+        if member is None:  # the listener left while the page was read
             return
         self._shown_at = max(self._shown_at, page.cursor)
         extra = self._fan_out.take_extra(member)
@@ -111,7 +111,7 @@ class Announcer(Membership):
     @override
     def follow(self, listener: Listener, view: View) -> Cursor | Refusal:
         member = self._members.get(listener)
-        if member is not None:  # else it left while its session was restored
+        if member is not None:  # otherwise the listener left while its session was restored
             if not self._views.follow(member, view):
                 return TOO_MANY_VIEWS
             self._ticker.wake()
@@ -156,8 +156,8 @@ class Announcer(Membership):
     async def _read(self, views: Sequence[View]) -> list[Page] | None:
         """Read the top and views from the board, all at one cursor. None if the board cannot be read: then everything waits.
 
-        A degraded top has no cursor of its own. A listener that joined meanwhile may have been shown one, with the newest cursor
-        that this process knew: what the board answered before that cursor is too old for such a listener.
+        A degraded top has no cursor of its own. A listener that joined during this read may have got a degraded top, with the
+        newest cursor that this process knew. What the board answered before that cursor is too old for this listener.
         """
         try:
             if len(views) == 1:  # the usual case: the top is remembered and shared with the listeners that join

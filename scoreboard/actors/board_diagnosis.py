@@ -12,9 +12,9 @@ from scoreboard.domain.board_state import BoardState
 from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.value import Value
 
-#: The owner of a board has gone if no server has followed it for so long. A server that runs follows every two seconds.
+#: The owner of a board has gone if no server has followed it for this many seconds. A running server follows every two seconds.
 SILENT_S_MAX: Final = 4
-#: The same for servers that follow the ledger on another Redis, which the ledger notes every ten seconds.
+#: The seconds for servers that follow the ledger on another Redis. The ledger notes these servers every ten seconds.
 ELSEWHERE_SILENT_S_MAX: Final = 25
 
 

@@ -116,6 +116,7 @@ class BoardSweep:
             return
         state = await self._board.state()
         if state is not None and state.ranked > await self._ledger.ranked_count():
-            await deferLater(self._clock, SETTLE_S)  # a new player is in the ledger first, so a difference that stays is none
+            # A new player is in the ledger before the board. So a difference that stays is not a new player.
+            await deferLater(self._clock, SETTLE_S)
             if state.ranked > await self._ledger.ranked_count():
                 await self._projector.rebuild_because("the ledger went back: the board has players whom it does not know")

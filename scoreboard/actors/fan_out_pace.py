@@ -1,8 +1,8 @@
 """Fan-out pacing: how much of the reactor's time the fan-out of a tick takes, and when the next tick begins.
 
-A fan-out is written in slices. After each slice the reactor handles all other events that are ready, and the next slice waits
-while an award is being stored: otherwise each step of the award would wait for a slice. A fan-out waits for awards no longer than
-it has written, so awards get up to half of the time while it lasts. The pause after a fan-out limits it to a ninth of the
+A fan-out is written in slices. After each slice the reactor handles all other events that are ready. The next slice waits while
+an award is being stored: otherwise each step of the award would wait for a slice. A fan-out waits for awards no longer than it
+has written, so awards get up to half of the time while it lasts. The pause after a fan-out limits it to a ninth of the
 reactor's time. If it could not begin every 125 ms then, it gets more, up to a quarter.
 """
 

@@ -25,9 +25,10 @@ PROBE_INTERVAL_S: Final = 1.0
 POLL_INTERVAL_S: Final = 0.25
 #: The ledger has its own deadline, which is a little shorter. This one is for a ledger that does not keep to it.
 PROBE_S_MAX: Final = 0.95
-#: If batches fail for so long, and none is committed in between, then no award can be committed, even if the probe succeeds.
+#: If batches fail for this many seconds, and none is committed in between, no award can be committed, even if the probe succeeds.
 AWARDS_FAILING_S: Final = 1.0
-#: After so long without a failed batch only the probe counts again: perhaps a balancer sends no more submissions here.
+#: When no batch has failed for this many seconds, only the probe decides. A balancer may have stopped sending submissions to this
+#: process, so no new batch would show the recovery.
 FAILURE_KEPT_S: Final = 3.0
 
 _OK: Final = Condition(name="ledger", ok=True, serving=True)

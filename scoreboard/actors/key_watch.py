@@ -1,8 +1,8 @@
-"""Key watch: no server signs with a key that another live server does not know.
+"""Key watch: each server signs with a key that all live servers know, if it has one.
 
 Each server writes the ids of its keys to the roster every 5 s and reads those of the others. While another server does not know
-the key that this server is set to sign with, this server signs with a key that all know, if it has one. So a rolling restart with
-new secrets refuses no honest action, in any order of servers. The log names what cannot be solved this way.
+the key that this server is set to sign with, this server signs with one that all know. So a rolling restart with new secrets
+refuses no honest action, in any order of servers. The log names what cannot be solved this way.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SigningKeys:
         return self._agreed
 
     def agree(self, others: Sequence[KnownKeys]) -> int:
-        """Choose a key that all know; returns how many other servers do not know ours, or sign with one that we do not know."""
+        """Choose a key that all know; returns the larger count: servers that lack our key, or servers whose key we lack."""
         behind = sum(self._ring.current not in other.verifies for other in others)
         ahead = sum(other.signs not in self._ring.secrets for other in others)
         self._agreed = agreed(self._ring, others)
@@ -83,7 +83,7 @@ class KeyWatch:
         self._loop = Loop("key_watch", self._exchange, EXCHANGE_S, clock=clock, meter=meter)
 
     async def start(self) -> None:
-        """Exchange keys once, and then every 5 s. A roster that does not answer does not prevent the start."""
+        """Exchange keys once, and then every 5 s. The server starts even if the roster does not answer."""
         await self._loop.call()
         self._loop.start()
 

@@ -28,7 +28,7 @@ FIRST_SAMPLES: Final = 3
 SAMPLES_KEPT_MAX: Final = 12
 #: How far two clocks may drift apart within the samples that are kept (500 ppm, as NTP slews), and rounding.
 DRIFT_MS_MAX: Final = 50
-#: The offset between the ledger's clock and ours from which on the log warns the operator, and how often it does.
+#: If the ledger's clock and ours differ by this much, the log warns the operator; the second constant says how often.
 OFFSET_WARNED_MS: Final = 1_000
 WARNING_PAUSE_S: Final = 600.0
 
@@ -96,7 +96,7 @@ class LedgerClock:
         return round(self._clock.seconds() * 1000 + self._offset_ms)
 
     async def start(self) -> None:
-        """Take the first samples, and then one every 5 s. A ledger that does not answer does not prevent the start."""
+        """Take the first samples, and then one every 5 s. The server starts even if the ledger does not answer."""
         for _ in range(FIRST_SAMPLES):
             await self._loop.call()
         self._loop.start()

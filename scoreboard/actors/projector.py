@@ -2,11 +2,10 @@
 
 It has two states. *Lagging*: awards are answered without ranks. *In sync*: the totals of each batch are set when it is committed.
 It starts lagging. `catch_up` leads to in sync: `board_diagnosis.diagnose` decides whether to follow, to begin a new epoch first,
-to rebuild, or to refuse a board that is not ours. To follow is to set the totals that changed since the board's position in the
-ledger's order of commits, and then to note the new position. So what any process committed is on the board within two seconds.
-
-To set a total twice changes nothing (docs/architecture.md). Any failure leads back to lagging. If we stop between a commit and
-the board, the position is before the commit, and the process that follows next sets its totals.
+to rebuild, or to refuse a board that is not ours. *Follow* means two steps: set the totals that changed since the board's
+position in the ledger's order of commits; then store the new position. So each commit, by any process, is on the board within
+two seconds. Setting the same total twice changes nothing (docs/architecture.md). Any failure leads back to lagging. If we stop
+between a commit and the board, the position is before the commit, and the process that follows next sets its totals.
 """
 
 from __future__ import annotations
@@ -44,9 +43,9 @@ POLLS_PER_FOLLOW: Final = 2
 NOTE_FOLLOWED_S: Final = 10.0
 #: How soon a lagging projector tries again. A reconnect of the store makes it try at once as well.
 RETRY_S: Final = 0.5
-#: The ranking forgets its reads so long after LAGGING_S_MAX: later than that moment, however exact the timer is.
+#: Extra seconds after LAGGING_S_MAX before the ranking forgets its reads. So even an inexact timer fires after that moment.
 FORGET_S: Final = 0.05
-#: The same trouble is logged again after so long.
+#: The seconds after which the same problem is logged again.
 LOG_AGAIN_S: Final = 60.0
 REBUILD_LOCK_MS: Final = 5_000
 BEGIN_LOCK_MS: Final = 1_000
@@ -220,8 +219,8 @@ class Projector:
     async def _begin(self, run: str) -> None:
         """Begin a new epoch on a run of Redis. The lock shows that this run takes writes, before SQL names it as the newest.
 
-        After a failover the old master answers for a moment as a replica of the new one. Without the lock a server that is still
-        connected to it would begin an epoch on its run, and no server could set the board until that run was long silent.
+        After a failover the old master answers for a moment as a replica of the new one. Without the lock, a server that is still
+        connected to the old master would begin an epoch on its run, and no server could set the board until it was long silent.
         """
         if not await self._board.lock("begin", BEGIN_LOCK_MS):
             raise StaleBoard("another server begins an epoch")
@@ -233,7 +232,7 @@ class Projector:
         self._writer.enter(epoch)
         position = await self._writer.follow(epoch, board.position)
         if not self.in_sync:
-            # From here on `project` sets new batches. What was committed before that is set by following once more.
+            # From here on `project` sets new batches. Following the ledger once more sets the awards that were committed before.
             self._in_sync()
             await self._writer.follow(epoch, position)
         self._on_changes(board.cursor, ())

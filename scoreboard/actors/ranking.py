@@ -29,7 +29,7 @@ RANKS_MAX = 10_000
 #: A history may hold some hundred changes.
 HISTORIES_MAX = 32
 DEGRADED_S = 0.25
-#: A board that has not followed the ledger for so long is not read.
+#: A board that has not followed the ledger for this many seconds is not read.
 LAGGING_S_MAX = 2.0
 
 

@@ -27,7 +27,8 @@ Read = Callable[[Standing | None], Awaitable[Sequence[Standing]]]
 async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause: Pause) -> tuple[int, int]:
     """Rebuild the board in a new epoch; returns (the epoch, the number of ranked players).
 
-    Awards that are committed during the rebuild may be missing. They come after the board's position, so to follow sets them.
+    Awards that are committed during the rebuild may be missing. They are after the board's position, so the next following
+    of the ledger sets them.
     """
     run = board.run()
     # The epoch of a ledger that was restored may be lower than the board's.
@@ -39,9 +40,9 @@ async def rebuild(ledger: Ledger, board: Board, state: BoardState | None, pause:
 async def every_standing(ledger: Ledger, pause: Pause) -> AsyncIterator[Sequence[Standing]]:
     """All standings, page by page. The next page is read while the last one is written.
 
-    Players off the board come first, then the board from its top down: in the sorted set's own order a write costs Redis a third.
-    A player who moves during this may be missed, or may come twice, the second time with a later version. Each such player has an
-    entry after the position, so to follow sets the total.
+    Players off the board come first, then the board from its top down: a write costs Redis only a third as much when the rows
+    arrive in the order of the sorted set. A player who moves during this may be missed, or may come twice, the second time with a
+    later version. Each such player has an entry after the position, so the next following of the ledger sets the total.
     """
 
     async def unranked(last: Standing | None) -> Sequence[Standing]:

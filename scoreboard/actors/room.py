@@ -13,7 +13,7 @@ from scoreboard.boundaries.announcer import EventEncoder
 from scoreboard.domain.board_pages import Page, Row
 from scoreboard.domain.events import BoardChanged, Event, ScoreChanged
 
-#: Members that read the same bytes: their encoder, they themselves, and their events.
+#: The members that get the same bytes, as a tuple: their encoder, the members, their events.
 Audience = tuple[EventEncoder, list[Member], list[Event]]
 
 

@@ -21,7 +21,7 @@ from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.players import PlayerChange, PlayerSettings
 
 POLL_S: Final = 0.5
-#: After so long without an answer it is not known any more that a player allows spectators.
+#: If the store has not answered for this many seconds, we no longer assume that any player allows spectators.
 KNOWN_S_MAX: Final = 3.0
 PLAYERS_PER_PAGE: Final = 500
 CHANGES_PER_PAGE: Final = 500

@@ -23,8 +23,8 @@ class Ledger(Protocol):
 
         ``receipts`` of an earlier batch, with ranks, are written in the same commit, so that a retry gets the original receipt.
         Verdicts are in the order of the claims. Two processes never award one action twice and never lose an update.
-        Raises StoreUnavailable within ``seconds_max``. Nothing of the batch is awarded then, unless the connection was lost
-        during COMMIT: a retry finds out. After StoreAway nothing was tried.
+        Raises StoreUnavailable within ``seconds_max``. Then no award of the batch was committed, except if the connection was
+        lost during COMMIT: a retry shows whether the batch was committed. After StoreAway nothing was tried.
         """
 
     async def accounts(self, after_user_id: str, limit: int) -> list[Standing]:
@@ -98,5 +98,5 @@ class Ledger(Protocol):
     async def ping(self) -> None:
         """Return if the ledger can commit something that needs room as an award does. Raises StoreUnavailable if not.
 
-        It waits for no award and no player's row, no award waits for it, and it leaves nothing that grows.
+        The probe and the awards never wait for each other. The probe waits for no player's row and leaves no data that grows.
         """

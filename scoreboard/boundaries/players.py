@@ -39,4 +39,4 @@ class PlayerStore(Protocol):
         """The revision of the newest change, 0 before the first."""
 
     async def changes_since(self, after: int, limit: int) -> list[PlayerChange]:
-        """At most ``limit`` changes after a revision, in order. Of each player's settings only the newest change is in it."""
+        """At most ``limit`` changes after a revision, in order. It holds only the newest change of each player's settings."""

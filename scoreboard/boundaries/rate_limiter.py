@@ -14,8 +14,8 @@ class RateLimiter(Protocol):
     async def check(self, hits: Sequence[Hit], slot: ConcurrencySlot | None = None) -> RateVerdict:
         """Count all hits, each in its own window, and take the slot; or refuse, and count nothing. Never raises.
 
-        So an address takes no more than its own quota from a limit that it shares with others, however fast it sends, and a
-        refusal by a shared limit takes nothing from a user's own quota.
+        So an address takes no more than its own quota from a limit that it shares with others, however fast it sends. A refusal
+        by a shared limit takes nothing from a user's own quota.
         """
 
     def release(self, slots: Iterable[tuple[str, str]]) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.value import Value
 
-#: Limits of what one call may read, the same for all interfaces.
+#: The limits of what one call may read. All interfaces have these limits.
 LIMIT_DEFAULT: Final = 10
 LIMIT_MAX: Final = 100
 OFFSET_MAX: Final = 10_000

@@ -9,7 +9,7 @@ from scoreboard.domain.value import Value
 
 
 class Placement(Value, frozen=True, kw_only=True):
-    """Result of setting one standing: the ranks before and after (None: not on the board).
+    """Result of setting one standing: the player's rank before and after; None if the player is not on the board.
 
     It is not ``applied`` if the board had this version or a newer one. ``overtaken`` means that the board had a newer version of
     the player, or another record of the same version.

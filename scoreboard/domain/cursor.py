@@ -29,5 +29,5 @@ class Cursor(Value, frozen=True, kw_only=True, order=True):
         return None if found is None else Cursor(epoch=int(found[1]), seq=int(found[2]))
 
 
-#: Before every state of a board: there is no epoch 0.
+#: This cursor is before every state of a board: there is no epoch 0.
 NO_CURSOR: Final = Cursor(epoch=0, seq=0)

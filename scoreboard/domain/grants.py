@@ -42,7 +42,7 @@ class Keyring(Value, frozen=True, kw_only=True):
 def keyring(current: bytes, older: tuple[bytes, ...] = ()) -> Keyring:
     """A ring whose key ids come from the digests of the secrets, so that no operator has to choose ids when keys rotate.
 
-    Raises ValueError for a secret of nothing but zero bytes: HMAC pads with them, so it would be the empty key.
+    Raises ValueError for a secret of zero bytes only: HMAC pads a key with zero bytes, so this would be the same as an empty key.
     """
     if not all(secret.strip(b"\0") for secret in (*older, current)):
         raise ValueError("a secret must not be empty")
@@ -113,7 +113,7 @@ def verify(submission: Submission, user_id: str, ring: Keyring, now_ms: int) -> 
     """The grant that this submission redeems, or INVALID_ACTION. The judge decides whether it has expired or comes too early.
 
     ACTION_TOO_EARLY if another of our servers signed it by a clock that is ahead of ours. This answer shows that the signature is
-    valid, so it is given for valid ones alone.
+    valid, so only a submission with a valid signature gets it.
 
     The user is the token's, never the body's. The submission's metadata must hold every member given at
     initialization, unchanged; members beyond those are not part of the grant.

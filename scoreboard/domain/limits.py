@@ -2,8 +2,8 @@
 
 Sliding window (the default): in **any** window of ``window_ms`` at most ``quota`` units are admitted. The
 log of a subject is a list of (slot, count) pairs; a slot is ``grain_ms`` long. Up to 128 units the grain is 1 ms and the
-log is exact. Above that the window is divided into 100 slots, and a slot counts until it has left the window completely: so the
-limit still holds, and a refusal lasts at most one grain too long.
+log is exact. Above that the window is divided into 100 slots. A slot counts until it has left the window completely. So the limit
+still holds, and a refusal lasts at most one grain too long.
 
 Token bucket: ``quota`` tokens at most, refilled evenly over ``window_ms``. Smoother, but a burst and a refill may admit up
 to twice the quota in one window.
@@ -87,8 +87,8 @@ class SlidingLog:
     """The log of one subject: (the time at which a slot leaves the window, its units), oldest first. The caller passes the time.
 
     If the newest slot is ahead of that time, the clock was set back after it. The age of the slot is then unknown, so it counts
-    as written now, and the older slots keep their distance to it: after the step no window lasts longer than its length, and none
-    admits more than its quota.
+    as written now. The older slots move by the same amount, so the times between the slots do not change. After the step no
+    window lasts longer than its length, and none admits more than its quota.
     """
 
     __slots__ = ("pairs", "total")
@@ -122,7 +122,7 @@ class SlidingLog:
         return True, left - units, (pairs[0][0] if pairs else limit.leaves_ms(now_ms)) - now_ms
 
     def has_room(self, limit: Limit, units: int, now_ms: int) -> bool:
-        """Whether `hit` would admit; cheap while all counted units, also the old ones, leave room."""
+        """Whether `hit` would admit. It costs little while all units in the log, even the expired ones, fit in the quota."""
         return self.total + units <= limit.quota or self.peek(limit, units, now_ms)[0]
 
     def _rebase(self, leaves_ms: int) -> None:

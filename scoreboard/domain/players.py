@@ -72,7 +72,7 @@ class SuspensionOrder(Value, frozen=True, kw_only=True):
 
 
 class PlayerChange(Value, frozen=True, kw_only=True):
-    """One change of a player's settings or suspension, with its number in the order of commits; None is what did not change."""
+    """One change of a player's settings or suspension, with its number in the order of commits. An unchanged field is None."""
 
     revision: int
     user_id: str

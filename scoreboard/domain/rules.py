@@ -33,9 +33,10 @@ class FieldRule(Value, frozen=True, kw_only=True):
 class ActionRule(Value, frozen=True, kw_only=True):
     """One action type: its points and its rules.
 
-    ``points_by`` gives other points by the value of the metadata member ``points_field``;
-    ``duration_ms_min`` is the shortest allowed time between initialize and submit;
-    ``daily_max`` is the number of awards for each user and UTC day; ``requires`` names action types to be completed before.
+    ``points_by`` gives other points by the value of the metadata member ``points_field``.
+    ``duration_ms_min`` is the shortest allowed time between initialize and submit.
+    ``daily_max`` is the largest number of awards for each user and UTC day.
+    ``requires`` names the action types that the user must have completed before.
     """
 
     action_type: str

@@ -2,8 +2,8 @@
 
 A sorted set orders by one double. Ours is ``points + f`` with 0 < f ≤ ½, where f falls with the time at which the total was
 reached. So ``floor`` gives the points, and of equal points the earlier ranks higher. A double leaves about 1 ms of precision for
-f up to 10⁴ points, and 75 ms at 10⁶, over 20 years. From 2⁵¹ points on there is no f. Equal doubles are in the sorted set's own
-order, by user id descending.
+f up to 10⁴ points, and 75 ms at 10⁶, over 20 years. At 2⁵¹ points and more, a double has no room for f: then Redis orders
+players with equal points by user id, descending.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _STEP_S: Final = 0.05
 CONNECTIONS_PER_TURN: Final = 250
 #: HTTP connections that are being refused because there is no room. Further ones are closed without a response.
 REFUSING_MAX: Final = 32
-#: HTTP connections that are reserved for loopback and our own proxies: so many, but at most an eighth of all.
+#: HTTP connections that are reserved for loopback and our own proxies: this many, but at most an eighth of all.
 RESERVED_MAX: Final = 64
 
 FULL: Final = unavailable("The server has no connection left")

@@ -17,12 +17,14 @@ from typing import Any, Final
 _INFO_BYTES: Final = 232
 _BYTES_ACKED: Final = struct.Struct("=120xQ104x")
 _WINDOW: Final = struct.Struct("=228xI")
-#: The peer is judged after it acknowledged so much within so long: several segments of any size.
+#: A peer is judged when its window is shut, or after it acknowledged this many bytes (several TCP segments, whatever their size)
+#: within SPAN_S_MAX seconds.
 TAKEN_BYTES_MIN: Final = 16_384
 SPAN_S_MAX: Final = 3.0
-#: A kernel makes a little room without a reader (its window grows, it compacts its buffers); a reader makes as much as it reads.
+#: Without a reader, a kernel frees only a little space (its window grows, it compacts its buffers). With a reader, it frees as
+#: many bytes as the program reads.
 TAKEN_PER_ROOM_MAX: Final = 3
-#: A window that is so many times narrower than the widest one is shut: a peer that had read all would announce a wider one.
+#: A window that is this many times narrower than the widest one is shut: a peer that had read all would announce a wider one.
 WIDEST_PER_SHUT_MIN: Final = 4
 
 
@@ -53,7 +55,7 @@ class ReceiveWindow:
         return self.judge(now_s, taken, window)
 
     def judge(self, now_s: float, taken: int, window: int) -> float:
-        """The same from the kernel's numbers: ``taken`` bytes acknowledged so far, and a receive window of ``window`` bytes."""
+        """The result of `measure` from the kernel's numbers: ``taken`` bytes acknowledged so far, and the ``window`` in bytes."""
         span_s, took, room = now_s - self._marked_s, taken - self._taken, taken + window - self._edge
         self._widest = max(self._widest, window)
         shut = window * WIDEST_PER_SHUT_MIN <= self._widest

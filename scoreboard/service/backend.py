@@ -153,7 +153,7 @@ class BackendBuilder:
 
 
 def _redis_conditions(client: RedisClient) -> Sequence[Condition]:
-    """The conditions of Redis. Without Redis all processes serve alike; a process that only lost its subscription does not."""
+    """The conditions of Redis. Without Redis, all processes serve alike; one that lost only its subscription serves worse."""
     return [
         Condition(
             name=name,

@@ -28,7 +28,7 @@ from scoreboard.realtime.socketio.resource import SOCKETIO_PATH, socketio_resour
 from scoreboard.service.api import Realtime, build_api
 from scoreboard.service.backend import Backend
 from scoreboard.service.endpoints import listen
-from scoreboard.service.lifecycle import DRAIN_S, GOODBYE_S, ServerContext
+from scoreboard.service.lifecycle import CLOSE_LIVE_S, DRAIN_S, ServerContext
 from scoreboard.service.wiring import jwt_authenticator, limits, live_limits, new_sid, now_ms
 from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.request_guard import EVERYONE, RequestGuard
@@ -61,7 +61,7 @@ class EdgeBuilder:
         site = self._build_site(self._build_api(realtime))
         socket_site = self._build_site(ResourceByPath({SOCKETIO_PATH: realtime.socketio}, WebSocketResource(realtime.native)))
         self._watch(realtime)
-        context.lifecycle.add("ConnectionRegistry", self._drain, DRAIN_S + GOODBYE_S)
+        context.lifecycle.add("ConnectionRegistry", self._drain, DRAIN_S + CLOSE_LIVE_S)
         listeners = [("PORT", context.settings.port, site), ("WEBSOCKET_PORT", context.settings.websocket_port, socket_site)]
         for port in await listen(context.reactor, os.environ, context.settings.bind_address, listeners):
             context.lifecycle.add("Port", partial(maybeDeferred, port.stopListening))
@@ -97,7 +97,7 @@ class EdgeBuilder:
             api.app,
             cors=self._cors,
             recheck=guard.recheck,
-            count_stray=lambda request: open_route_limiter.check(request, self._limits.pages),
+            count_unmatched=lambda request: open_route_limiter.check(request, self._limits.pages),
         )
 
     def _build_site(self, resource: IResource) -> Site:
@@ -129,8 +129,8 @@ class EdgeBuilder:
     async def _drain(self) -> None:
         """Close the live connections and answer the requests in flight, within a bounded time."""
         with suppress(TimeoutError):
-            drained = ensureDeferred(self._registry.drain(RESTARTING, GOODBYE_S))
-            await drained.addTimeout(DRAIN_S + GOODBYE_S, self._context.reactor)
+            drained = ensureDeferred(self._registry.drain(RESTARTING, CLOSE_LIVE_S))
+            await drained.addTimeout(DRAIN_S + CLOSE_LIVE_S, self._context.reactor)
 
     def _check_rate(self, address: str) -> Awaitable[RateVerdict]:
         return self._backend.stores.rate_limiter.check(

@@ -15,10 +15,10 @@ from scoreboard.failpoints import Failpoint
 from scoreboard.metrics import Metrics
 from scoreboard.service.descriptors import Capacity
 
-#: How many seconds requests in flight have to end after SIGTERM, and over how many the live connections are closed.
+#: The seconds that open requests have to end after SIGTERM, and the seconds over which the live connections are closed.
 DRAIN_S: Final = 10.0
-GOODBYE_S: Final = 1.0
-#: The longest time of each other stop, and the shortest one that is left to it after DRAIN_S and GOODBYE_S.
+CLOSE_LIVE_S: Final = 1.0
+#: The longest time of each other stop, and the shortest one that is left to it after DRAIN_S and CLOSE_LIVE_S.
 STOP_S_MAX: Final = 6.0
 STOP_S_MIN: Final = 0.5
 
@@ -56,7 +56,7 @@ class Lifecycle:
 
     async def stop(self) -> None:
         """Stop everything, the newest first."""
-        ends_s = self._clock.seconds() + DRAIN_S + GOODBYE_S
+        ends_s = self._clock.seconds() + DRAIN_S + CLOSE_LIVE_S
         while self._started:
             name, stop, stop_s_max = self._started.pop()
             left_s = max(STOP_S_MIN, ends_s - self._clock.seconds())

@@ -117,7 +117,7 @@ async def _open_sql(context: ServerContext) -> tuple[SqlLedger, SqlPlayerStore]:
 
 
 async def _open_key_watch(context: ServerContext, redis: RedisClient) -> KeyWatch:
-    """The keys with which the other servers let this one sign, known before it signs anything."""
+    """Start the key watch. Then the server knows, before it signs anything, which of its keys the other servers accept."""
     key_watch = KeyWatch(
         roster=RedisKeyRoster(redis, new_id()),
         clock=context.reactor,
@@ -130,7 +130,7 @@ async def _open_key_watch(context: ServerContext, redis: RedisClient) -> KeyWatc
 
 
 async def _open_ledger_clock(context: ServerContext, ledger: SqlLedger) -> LedgerClock:
-    """The clock by which actions are issued and judged; a ledger in a file has this machine's, so there is nothing to poll."""
+    """The clock by which actions are issued and judged. A SQLite file has the clock of this machine, so we do not poll it."""
     ledger_clock = LedgerClock(ledger=ledger, clock=context.reactor, wall_ms=now_ms, meter=context.metrics)
     if not context.settings.database_url.get_secret_value().startswith("sqlite:"):
         await context.lifecycle.start(ledger_clock)

@@ -1,1 +1,1 @@
-"""The stores: SQL for the truth, Redis for the drawing, and their twins in memory."""
+"""The stores: the ledger in SQL, which decides; the board in Redis, which is a copy; and both in memory, mainly for tests."""

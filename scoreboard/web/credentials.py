@@ -38,7 +38,7 @@ class TicketHandlers:
         return Response(200, encode(Success(data=data)), JSON + NO_STORE)
 
     async def viewer(self, request: Request, ticket: str | None) -> Player:
-        """The player that the ticket or, without one, the token proves. The request is counted either way. Raises Refused."""
+        """The player that the ticket or, without one, the token proves. It counts in both cases. Raises Refused."""
         if ticket is None:
             return await self.guard.require_viewer(request)
         await self.guard.count(request)
@@ -67,7 +67,7 @@ class SpectatorHandlers:
         return Response(200, encode(Success(data=data)), JSON + NO_STORE)
 
     def _name(self, request: Request) -> str:
-        """A new id; but a valid spectator's token keeps its own, so that its open socket can go on."""
+        """The id in a valid spectator's token, so that the open socket can use the new token. Otherwise a new id."""
         shown = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
         known = self.guard.authenticator.authenticate(shown) if isinstance(shown, str) else shown
         kept = isinstance(known, Player) and known.role == "spectator" and _NAME.fullmatch(known.user_id) is not None

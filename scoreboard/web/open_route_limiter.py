@@ -21,7 +21,7 @@ from scoreboard.web.request_guard import policy_of, rate_lines
 
 #: Addresses whose token buckets are kept, for each limit. A displaced address starts again with a full bucket.
 ADDRESSES_MAX: Final = 8_192
-#: A request beyond the limit waits between half of this and all of it, so that clients do not all repeat it at the same moment.
+#: Requests beyond the limit wait for different times, from half of this to all of it, so that clients do not all repeat at once.
 WAIT_S_MAX: Final = 0.2
 _STEPS: Final = 16
 

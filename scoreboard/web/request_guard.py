@@ -70,9 +70,9 @@ class RequestGuard:
     ) -> tuple[Player, Read]:
         """The player that the request's token proves, and what ``read`` read of the request. Raises Refused.
 
-        The request counts against the player's ``limit`` as well: what ``read`` returns says how much, and the response says how
-        much is left. ``complaint`` is the message when there were too many. If ``read`` raises, nothing is counted:
-        a reader returns the refusal of a bad body, which counts, and raises only for what the client cannot help.
+        The request counts against the player's ``limit`` as well. ``read`` returns the units that the request costs; the response
+        says how many are left. ``complaint`` is the message when there were too many. If ``read`` raises, nothing is counted: a
+        reader returns the refusal of a bad body, which counts, and raises only for what the client cannot help.
         """
         player = await self._authenticated(request)
         if not player.may_play:

@@ -43,7 +43,7 @@ class Routes(Resource):
     """Root resource of the site. ``app`` is a Klein bound to its handlers.
 
     ``recheck`` raises Refused if the request's player may no longer get a response; it runs before the response to each read that
-    may have waited. ``count_stray`` counts a request that reaches no handler and raises Refused when there were too many of them.
+    may have waited. ``count_unmatched`` counts a request that matches no route and raises Refused after too many of them.
     """
 
     isLeaf = True  # noqa: N815 -- twisted.web's name
@@ -55,13 +55,13 @@ class Routes(Resource):
         *,
         cors: Cors,
         recheck: Callable[[Request], None],
-        count_stray: Callable[[Request], Coroutine[Any, Any, None]],
+        count_unmatched: Callable[[Request], Coroutine[Any, Any, None]],
     ) -> None:
         super().__init__()
         self._app = app
         self._cors = cors
         self._recheck = recheck
-        self._count_stray = count_stray
+        self._count_unmatched = count_unmatched
         self._variable = app.url_map.bind("")
         self._exact: dict[bytes, dict[bytes, str]] = {}
         for rule in app.url_map.iter_rules():
@@ -87,19 +87,19 @@ class Routes(Resource):
         known = self._exact.get(path)
         endpoints, arguments = (known, _NO_ARGUMENTS) if known is not None else self._match(path, method)
         if not endpoints:
-            return ensureDeferred(self._answer_stray(_NOT_FOUND, request))
+            return ensureDeferred(self._answer_unmatched(_NOT_FOUND, request))
         endpoint = endpoints.get(method)
         if endpoint is not None:
             request.endpoint = endpoint
             return cast("Deferred[HandlerResult] | HandlerResult", self._app.execute_endpoint(endpoint, request, **arguments))
         methods = b", ".join(sorted([*endpoints, b"OPTIONS"]))
         if method == b"OPTIONS":
-            return ensureDeferred(self._answer_stray(self._cors.preflight(methods), request))
+            return ensureDeferred(self._answer_unmatched(self._cors.preflight(methods), request))
         request.header_lines += b"Allow: %b\r\n" % methods
-        return ensureDeferred(self._answer_stray(_WRONG_METHOD, request))
+        return ensureDeferred(self._answer_unmatched(_WRONG_METHOD, request))
 
-    async def _answer_stray(self, result: HandlerResult, request: Request) -> HandlerResult:
-        await self._count_stray(request)
+    async def _answer_unmatched(self, result: HandlerResult, request: Request) -> HandlerResult:
+        await self._count_unmatched(request)
         return result
 
     def _match(self, path: bytes, method: bytes) -> tuple[dict[bytes, str], Mapping[str, Any]]:

@@ -38,7 +38,7 @@ _BOARD: Final = JSON + b"Cache-Control: private, no-cache\r\n"
 
 @dataclass(frozen=True, eq=False)
 class ScoreHandlers:
-    """Handlers of /scores. Responses to reads are cached while the cursor and the count of ledger-ahead awards are the same."""
+    """Handlers of /scores. A response to a read stays in the cache until the cursor or ``ledger_ahead_count`` changes."""
 
     guard: RequestGuard
     scorekeeper: Scorekeeper

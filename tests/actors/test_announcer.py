@@ -76,7 +76,7 @@ def test_the_top_is_sent_only_when_it_differs(harness: Harness) -> None:
     assert listener.seen == "B@1 S:p11:12>12@2"
 
 
-def test_a_change_that_the_top_shows_is_sent_as_an_event_only_to_its_player(harness: Harness) -> None:
+def test_only_its_player_gets_an_event_for_a_change_that_the_top_shows(harness: Harness) -> None:
     unknown_client, amy = harness.listener(), harness.listener("amy")
     harness.board.write(1, ("amy", 100))
     harness.tick(moved("amy", 1, 2))
@@ -84,7 +84,7 @@ def test_a_change_that_the_top_shows_is_sent_as_an_event_only_to_its_player(harn
     assert amy.seen == "B@1 S:amy:2>1@1 R:amy:1"
 
 
-def test_a_player_gets_the_own_score_without_joining_the_room(harness: Harness) -> None:
+def test_a_player_gets_their_own_score_without_joining_the_room(harness: Harness) -> None:
     amy, zed = harness.listener("amy", joined=False), harness.listener("zed", joined=False)
     harness.board.write(1, *many(0, 10), ("amy", 1))
     harness.tick(moved("amy", 11, 12))

@@ -92,7 +92,7 @@ def test_the_ledger_is_probed_once_a_second_however_often_conditions_are_read(ha
     assert 10 <= harness.ledger.pings <= 11
 
 
-def test_a_ledger_that_cannot_commit_is_noticed_within_a_second_and_so_is_its_return(harness: Harness) -> None:
+def test_a_ledger_that_cannot_commit_and_its_return_are_noticed_within_a_second(harness: Harness) -> None:
     harness.ledger.broken = StoreUnavailable("disk is full")
     harness.clock.advance(PROBE_INTERVAL_S)
     assert harness.ledger_is == (False, False)
@@ -141,7 +141,7 @@ def test_a_silent_ledger_is_noticed_within_two_seconds(harness: Harness) -> None
     assert harness.ledger_is == (True, True)
 
 
-def test_while_awards_are_committed_no_probe_is_needed_and_a_probe_that_waits_for_them_does_not_count(harness: Harness) -> None:
+def test_while_awards_are_committed_no_probe_is_needed_and_a_waiting_probe_does_not_count(harness: Harness) -> None:
     for _ in range(5):
         harness.health.note_batch(True)
         harness.clock.advance(PROBE_INTERVAL_S)

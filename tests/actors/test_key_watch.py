@@ -50,7 +50,7 @@ STEPS = [(FORMER, FORMER), (KNOWN, FORMER), (KNOWN, KNOWN), (USED, KNOWN), (USED
 
 
 @pytest.mark.parametrize(("first", "second"), [*STEPS, (USED, FORMER)])
-def test_in_each_step_of_a_rotation_each_server_knows_the_key_that_the_other_signs_with(first: Keyring, second: Keyring) -> None:
+def test_in_each_step_of_a_rotation_each_server_knows_the_others_signing_key(first: Keyring, second: Keyring) -> None:
     one, other, _ = pair(first, second)
     assert one.knows_what(other)
     assert other.knows_what(one)

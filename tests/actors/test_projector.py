@@ -118,7 +118,7 @@ def test_a_start_does_not_wait_for_the_ledger_and_the_board_follows_later(clock:
 
 
 @pytest.mark.parametrize("damage", ["3 players are ranked there, and it should be 5", "0 players are known there"])
-def test_a_board_that_lost_a_part_is_not_read_and_is_rebuilt_within_a_second(server: Server, damage: str) -> None:
+def test_a_board_with_a_lost_part_is_not_read_and_is_rebuilt_within_a_second(server: Server, damage: str) -> None:
     server.award("amy")
     epoch = epoch_of(server.board)
     server.board.shared_state.damage = damage
@@ -128,9 +128,7 @@ def test_a_board_that_lost_a_part_is_not_read_and_is_rebuilt_within_a_second(ser
     assert (player_rank.degraded, player_rank.rank, player_rank.cursor.epoch > epoch) == (False, 1, True)
 
 
-def test_the_board_of_another_ledger_is_neither_read_nor_set_and_reads_come_from_the_own_ledger(
-    server: Server, clock: Clock
-) -> None:
+def test_the_board_of_another_ledger_is_not_used_and_reads_come_from_our_ledger(server: Server, clock: Clock) -> None:
     server.award("amy", 50)
     with capturedLogs() as logged:
         staging = Server(CountingLedger(), server.board.shared_state, clock)
@@ -156,7 +154,7 @@ def test_in_the_servers_own_redis_the_board_of_another_ledger_is_replaced(clock:
     assert points_on(other.board) == {}
 
 
-def test_a_copy_of_the_ledger_does_not_set_the_board_until_the_original_is_silent(server: Server, clock: Clock) -> None:
+def test_a_copy_of_the_ledger_sets_the_board_only_once_the_original_is_silent(server: Server, clock: Clock) -> None:
     server.award("amy", 50)
     copy = CountingLedger()
     copy.ledger_id, copy.instance = server.ledger.ledger_id, "elsewhere"
@@ -214,7 +212,7 @@ def test_a_ledger_that_lost_entries_is_noticed_by_its_position(server: Server) -
     assert server.meter.counts["ledger_went_back_total"] == 1
 
 
-def test_an_award_that_is_not_newer_than_the_board_shows_that_the_ledger_went_back(server: Server) -> None:
+def test_an_award_no_newer_than_the_board_shows_that_the_ledger_went_back(server: Server) -> None:
     server.award("amy", 100)
     restore = server.ledger.backup()
     server.award("amy", 100)
@@ -270,7 +268,7 @@ def test_a_record_that_cannot_be_read_causes_a_rebuild(server: Server) -> None:
     assert server.projector.in_sync
 
 
-def test_the_sweep_sets_a_total_that_is_missing_and_one_that_is_wrong_at_the_same_version(server: Server) -> None:
+def test_the_sweep_sets_a_missing_total_and_a_wrong_total_of_the_same_version(server: Server) -> None:
     for n in range(PLAYERS_PER_STEP + 20):
         server.award(f"user-{n}", n)
     stored = server.board.shared_state.standings
@@ -283,7 +281,7 @@ def test_the_sweep_sets_a_total_that_is_missing_and_one_that_is_wrong_at_the_sam
     assert server.meter.counts["board_gaps_total"] == 2
 
 
-def test_the_sweep_does_not_count_an_award_that_is_committed_and_not_yet_on_the_board(server: Server) -> None:
+def test_the_sweep_does_not_count_an_award_that_is_committed_but_not_projected(server: Server) -> None:
     server.award("amy")
     late = server.award("amy", 5, project=False)
     server.clock.advance(STEP_S)
@@ -313,7 +311,7 @@ def test_one_server_at_a_time_sweeps(server: Server, clock: Clock) -> None:
     assert gaps == [1, 0]
 
 
-def test_while_the_board_cannot_be_read_many_readers_share_one_read_and_too_many_are_refused(server: Server) -> None:
+def test_without_a_board_many_readers_share_one_read_and_too_many_are_refused(server: Server) -> None:
     for n in range(3):
         server.award(f"user-{n}", n + 1)
     server.board.broken = True

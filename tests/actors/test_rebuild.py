@@ -71,7 +71,7 @@ def test_a_board_that_changes_during_a_rebuild_equals_the_ledger_after_one_follo
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_player_comes_twice_only_with_a_later_version_and_never_off_the_board_after_on_it(seed: int) -> None:
+def test_a_rebuild_that_reads_a_player_twice_gets_a_newer_standing_on_the_board(seed: int) -> None:
     ledger = MovingLedger(seed)
     for _ in range(60):
         result_of(ledger.move())

@@ -274,7 +274,7 @@ steps = st.lists(
 @settings(max_examples=300, deadline=None)
 @given(steps)
 @example([("score", "p0", 1), ("tick",), ("break",), ("resume", 0)])  # a degraded top, and then nothing changes
-def test_no_client_goes_back_none_has_a_gap_and_all_end_with_the_board(schedule: list[tuple[Any, ...]]) -> None:
+def test_each_client_sees_a_rising_cursor_without_gaps_and_ends_with_the_board(schedule: list[tuple[Any, ...]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)  # every tick takes many turns, between which other steps may happen
         simulation = Simulation()
@@ -368,7 +368,7 @@ def test_a_stalled_client_gets_a_snapshot_when_it_reads_again() -> None:
     assert not client.complete
 
 
-def test_a_client_that_resumes_gets_what_it_missed_at_one_cursor_and_its_own_events() -> None:
+def test_a_client_that_resumes_gets_missed_and_own_events_at_one_cursor() -> None:
     simulation = Simulation()
     amy = Client("amy", EventTextEncoder())
     simulation.join(amy, resume=False)
@@ -387,7 +387,7 @@ def test_a_client_that_resumes_gets_what_it_missed_at_one_cursor_and_its_own_eve
     assert answered[3:] == [("score", now, "amy"), ("rank", now)]
 
 
-def test_a_client_that_missed_nothing_gets_nothing_and_one_that_was_away_too_long_gets_a_snapshot() -> None:
+def test_a_resume_gets_nothing_after_no_changes_and_a_snapshot_after_a_new_epoch() -> None:
     simulation = Simulation()
     simulation.score("amy", 100)
     listener = FakeListener(EventTextEncoder(), "zed")  # type: ignore[arg-type]  # any encoder will do
@@ -397,7 +397,7 @@ def test_a_client_that_missed_nothing_gets_nothing_and_one_that_was_away_too_lon
     assert result_of(simulation.announcer.resume(listener, Cursor(epoch=1, seq=1))).missed is None
 
 
-def test_a_client_that_resumes_outside_the_room_gets_only_its_own_events_at_one_cursor() -> None:
+def test_a_resume_outside_the_room_gets_only_own_events_at_one_cursor() -> None:
     simulation = Simulation()
     simulation.score("amy", 100)
     since = Cursor(epoch=1, seq=1)
@@ -415,9 +415,7 @@ def test_a_client_that_resumes_outside_the_room_gets_only_its_own_events_at_one_
     assert result_of(simulation.announcer.catch_up(listener, since)) is None
 
 
-def test_a_client_that_resumes_outside_the_room_during_a_tick_does_not_get_its_events_twice(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_resume_outside_the_room_during_a_tick_gets_no_event_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fan_out, "SOCKETS_PER_TURN", 1)
     simulation, encoder = Simulation(), EventTextEncoder()
     for n in range(3):
@@ -433,7 +431,7 @@ def test_a_client_that_resumes_outside_the_room_during_a_tick_does_not_get_its_e
     assert listener.offers == []
 
 
-def test_a_client_that_joins_again_during_a_tick_gets_its_own_events_of_the_tick_first() -> None:
+def test_a_second_join_during_a_tick_gets_its_own_events_of_it_first() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fan_out, "SOCKETS_PER_TURN", 1)
         simulation = Simulation()

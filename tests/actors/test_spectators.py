@@ -63,7 +63,7 @@ def test_a_spectator_that_left_gets_no_more(harness: Harness) -> None:
     assert one.seen == other.seen == ""
 
 
-def test_a_player_can_forbid_spectators_except_admins_and_the_own_listeners(harness: Harness) -> None:
+def test_a_player_who_forbids_spectators_is_still_followed_by_admins_and_their_own_listeners(harness: Harness) -> None:
     harness.private.add("amy")
     watcher, own = harness.listener("watcher", joined=False), harness.listener("amy", joined=False)
     assert harness.announcer.spectate(watcher, "amy") is NO_SPECTATORS
@@ -106,7 +106,7 @@ def test_while_settings_are_not_known_no_spectator_is_added_or_removed(harness: 
     assert watcher.seen == "A:amy:QUEST+10@1"
     assert other.seen == ""
     own = harness.listener("amy", joined=False)
-    assert harness.announcer.spectate(own, "amy") is None, "a player always gets the own awards"
+    assert harness.announcer.spectate(own, "amy") is None, "a player always gets their own awards"
 
 
 def test_a_spectator_that_asks_again_is_removed_if_the_player_forbids_it_now(harness: Harness) -> None:

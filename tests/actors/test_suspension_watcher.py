@@ -199,7 +199,7 @@ def test_a_change_during_the_start_is_not_missed() -> None:
     assert harness.answered == [("suspended", "aaron")]
 
 
-def test_while_the_player_store_is_unavailable_it_keeps_what_it_knows_and_then_catches_up(harness: Harness) -> None:
+def test_without_the_player_store_it_keeps_what_it_knows_and_then_catches_up(harness: Harness) -> None:
     harness.order("amy")
     result_of(harness.suspension_watcher.start())
     harness.player_store.broken = AWAY

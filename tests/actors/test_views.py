@@ -152,7 +152,7 @@ def test_while_the_board_cannot_be_read_a_view_waits(harness: Harness) -> None:
     assert answered(listener) == "V:3p2,4p3,5p4@1"
 
 
-def test_a_fifth_view_is_refused_and_a_view_that_is_followed_again_is_sent_whole(harness: Harness) -> None:
+def test_a_fifth_view_is_refused_and_a_view_followed_again_is_sent_whole(harness: Harness) -> None:
     listener = harness.listener(joined=False)
     for offset in range(4):
         harness.announcer.follow(listener, RankRange(offset=offset, limit=1))
@@ -174,9 +174,7 @@ def test_a_listener_that_quits_or_leaves_follows_no_view(harness: Harness) -> No
     assert not harness.announcer._views.waiting
 
 
-def test_a_tick_reads_a_limited_number_of_rows_and_the_next_tick_reads_the_rest(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tick_reads_limited_rows_and_the_next_tick_reads_the_rest(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ROWS_PER_TICK_MAX", 6)
     listeners = [harness.listener(f"w{n}", joined=False) for n in range(4)]
     for n, listener in enumerate(listeners):

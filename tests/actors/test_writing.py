@@ -168,7 +168,7 @@ def test_an_action_that_left_the_catalogue_is_invalid(harness: Harness) -> None:
     assert outcome_of(harness.submit(action_type="GONE")) is INVALID_ACTION
 
 
-def test_while_the_ledger_is_unavailable_nothing_is_awarded_and_a_retry_may_be(harness: Harness) -> None:
+def test_while_the_ledger_is_unavailable_nothing_is_awarded_and_a_later_retry_is_awarded(harness: Harness) -> None:
     harness.ledger.broken = AWAY
     refusal = outcome_of(harness.submit())
     assert isinstance(refusal, Refusal)
@@ -177,7 +177,7 @@ def test_while_the_ledger_is_unavailable_nothing_is_awarded_and_a_retry_may_be(h
     assert harness.award().total == 100
 
 
-def test_a_claim_that_waits_too_long_is_refused_and_the_ledger_has_the_rest_of_the_time(harness: Harness) -> None:
+def test_a_claim_that_waits_too_long_is_refused_and_the_ledger_gets_the_time_left(harness: Harness) -> None:
     harness.ledger.pause()
     harness.submit("amy", 1)
     early = harness.submit("bob", 2)
@@ -295,7 +295,7 @@ def test_without_the_board_reads_come_from_the_ledger_and_are_degraded(harness: 
     assert (player_rank.degraded, player_rank.points, player_rank.rank, player_rank.total) == (True, 100, None, 2)
 
 
-def test_a_player_reads_the_own_award_at_once_even_if_the_board_could_not_be_set(harness: Harness) -> None:
+def test_a_player_reads_their_award_at_once_even_if_it_is_not_on_the_board(harness: Harness) -> None:
     harness.award("amy", 1)
     harness.award("zed", 2)
     assert not result_of(harness.ranking.page(0, 10)).degraded  # kept at a cursor that does not change
@@ -308,7 +308,7 @@ def test_a_player_reads_the_own_award_at_once_even_if_the_board_could_not_be_set
         assert ([(row.user_id, row.points) for row in page.rows], page.degraded) == ([("amy", total), ("zed", 100)], True)
 
 
-def test_a_player_who_is_suspended_while_the_ledger_is_silent_is_refused_when_the_batch_is_taken(harness: Harness) -> None:
+def test_a_player_suspended_during_a_silence_of_the_ledger_is_refused_with_the_batch(harness: Harness) -> None:
     harness.ledger.pause()
     under_way = harness.submit("cat")
     waiting = [harness.submit("amy", 2), harness.submit("bob", 3)]

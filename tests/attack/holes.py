@@ -1,4 +1,7 @@
-"""Holes (mutation tests): copies of our code without one check. An attack proves with a hole that it finds the missing check."""
+"""Holes (mutation tests): copies of our code without one check.
+
+Each attack runs against such a copy and must succeed there. This proves that the attack tests the check.
+"""
 
 from __future__ import annotations
 

@@ -136,5 +136,5 @@ def test_an_attack_succeeds_without_the_check_that_stops_it(name: str, holed_ser
     assert got == wanted if wanted else got != []
 
 
-def test_every_attack_has_a_hole() -> None:
+def test_each_attack_has_a_copy_of_the_code_without_one_check() -> None:
     assert set(ATTACKS) == set(HOLES)

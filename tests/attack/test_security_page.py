@@ -39,9 +39,9 @@ def test_every_cell_names_its_test() -> None:
 #: For each column, by its head: how its cells begin, and the marks of which each cell has one.
 COLUMNS = {
     "no token": (r"401|400|refused|closed|no player|a token under a new name|–", "BRQNLI1"),
-    "forged": (r"401|refused|closed|as no token|–", "FRQ"),
-    "a suspended player's token": (r"403|refused|closed|as no token", "SOVEP"),
-    "a ticket": (r"401|its player, once|as no token", "TKN"),
+    "forged": (r"401|refused|closed|the same answer as without a token|–", "FRQ"),
+    "a suspended player's token": (r"403|refused|closed|the same answer as without a token", "SOVEP"),
+    "a ticket": (r"401|its player, once|the same answer as without a token", "TKN"),
     "a spectator's token": (r"403|admitted|its own|a ticket|the same name again", "HN"),
 }
 

@@ -97,7 +97,7 @@ def test_mint_prints_only_the_token(cli: CliHarness) -> None:
     assert (issued_token.exit_code, issued_token.stdout) == (0, "token.user-1.Ada.spectator.900\n")
 
 
-def test_a_token_has_the_user_id_as_name_and_the_lifetime_of_the_settings_by_default(cli: CliHarness) -> None:
+def test_by_default_a_token_has_the_user_id_as_name_and_the_configured_lifetime(cli: CliHarness) -> None:
     issued_token = cli.run("token", "mint", "--user", "user-1", "--json")
     assert json.loads(issued_token.stdout) == {
         "token": "token.user-1.user-1.user.86400",

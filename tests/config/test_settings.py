@@ -218,7 +218,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("environ", "message"), BAD)
-def test_the_message_of_a_bad_setting_is_one_line_with_its_name_and_what_it_should_be(
+def test_the_message_of_a_bad_setting_is_one_line_with_its_name_and_what_is_allowed(
     environ: dict[str, str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BadSettings) as refused:
@@ -227,7 +227,7 @@ def test_the_message_of_a_bad_setting_is_one_line_with_its_name_and_what_it_shou
     assert "\n" not in str(refused.value)
 
 
-def test_the_message_lists_all_bad_settings_and_no_consequences_of_them(tmp_path: Path) -> None:
+def test_the_message_lists_each_bad_setting_and_no_error_that_only_follows_from_it(tmp_path: Path) -> None:
     with pytest.raises(BadSettings) as refused:
         loaded(tmp_path, PORT="x", BIND_ADDRESS="y")
     assert str(refused.value).count(";") == 1
@@ -384,7 +384,7 @@ def test_development_secrets_are_made_once_and_only_the_owner_can_read_them(tmp_
     assert os.listdir(kept.parent) == ["secrets.json"]
 
 
-def test_one_given_secret_does_not_change_the_generated_other_one(tmp_path: Path) -> None:
+def test_when_one_secret_is_set_the_other_generated_secret_stays_the_same(tmp_path: Path) -> None:
     assert loaded(tmp_path, JWT_SECRET="mine").jwt_secret.get_secret_value() == "mine"
     assert loaded(tmp_path).action_signature_secret == loaded(tmp_path, JWT_SECRET="mine").action_signature_secret
 

@@ -55,7 +55,7 @@ def test_a_hit_is_refused_only_if_the_window_is_full(pauses_ms: list[int]) -> No
 
 
 @given(st.lists(st.integers(0, 900), max_size=120), st.integers(1, 300))
-def test_a_coarse_log_admits_at_most_the_quota_and_refuses_at_most_one_grain_too_long(pauses_ms: list[int], cost: int) -> None:
+def test_a_log_with_slots_admits_at_most_the_quota_and_refuses_at_most_one_slot_too_long(pauses_ms: list[int], cost: int) -> None:
     limit = Limit(name="everyone", quota=1_000, window_ms=10_000)
     taken: list[int] = []
     log = SlidingLog()
@@ -103,7 +103,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_at_most_the_quota_is_admitted_in_any_true_window_when_the_clock_is_set_back(steps: list[tuple[int, int]]) -> None:
+def test_a_clock_that_is_set_back_admits_at_most_the_quota_in_any_window(steps: list[tuple[int, int]]) -> None:
     """Each step is a pair: the time that really passes, and by how much the clock is then set back (ms)."""
     log, true_ms, back_ms, admitted = SlidingLog(), NOW_MS, 0, []
     for pause_ms, step_ms in steps:
@@ -126,7 +126,7 @@ def test_no_hit_waits_longer_than_a_window_when_the_clock_is_set_back(pauses_ms:
         assert window.peek(limit, units, now_ms + (0 if admitted else wait_ms))[0]
 
 
-def test_a_full_token_bucket_admits_its_quota_at_once_and_then_one_hit_at_a_time() -> None:
+def test_a_full_token_bucket_admits_its_quota_at_once_and_then_single_hits() -> None:
     limit = Limit(name="submit", quota=10, window_ms=MINUTE_MS, policy="bucket")
     bucket = TokenBucket()
     assert [bucket.hit(limit, 1, NOW_MS)[0] for _ in range(11)] == [True] * 10 + [False]

@@ -60,8 +60,8 @@ def test_earlier_points_rank_above_equal_later_points_within_the_stated_precisio
 )
 def test_the_sort_score_orders_players_as_a_simple_sort_does(players: list[tuple[int, int, str]]) -> None:
     by_sort_score = sorted(players, key=lambda one: (sort_score(one[0], one[1]), one[2]), reverse=True)
-    oracle = sorted(sorted(players, key=lambda one: one[2], reverse=True), key=lambda one: (-one[0], one[1]))
-    assert by_sort_score == oracle
+    expected = sorted(sorted(players, key=lambda one: one[2], reverse=True), key=lambda one: (-one[0], one[1]))
+    assert by_sort_score == expected
 
 
 def test_points_outside_the_exact_range_of_a_double_raise_value_error() -> None:

@@ -65,7 +65,7 @@ def test_two_ledgers_on_one_redis_never_show_each_others_players(
     until(lambda: reads(production) == ([("amy", 200)], True))
 
 
-def test_two_servers_of_one_ledger_with_separate_redis_log_it_and_do_not_rebuild_in_turns(
+def test_two_servers_of_one_ledger_with_separate_redis_log_it_and_never_rebuild_in_turns(
     new_server: Callable[..., ServerProcess], postgres_url: str
 ) -> None:
     first = new_server(DATABASE_URL=postgres_url)

@@ -40,6 +40,6 @@ def test_a_broken_limit_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(("share", "value"), [(0.5, 2), (0.99, 9), (1.0, 9)])
-def test_a_percentile_is_the_value_that_its_share_does_not_exceed(share: float, value: int) -> None:
+def test_a_percentile_is_the_least_value_that_covers_the_given_share_of_the_values(share: float, value: int) -> None:
     assert percentile(Counter([1, 1, 2, 2, 9]), share) == value
     assert percentile(Counter(), share) == 0

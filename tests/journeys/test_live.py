@@ -87,7 +87,7 @@ def test_a_viewer_gets_a_score_within_the_promised_time(live_server: ServerProce
     assert viewer.cursors() == sorted(viewer.cursors())
 
 
-def test_a_player_gets_the_own_rank_without_joining(live_server: ServerProcess) -> None:
+def test_a_player_gets_their_own_rank_without_joining(live_server: ServerProcess) -> None:
     amy = Viewer(
         f"ws://127.0.0.1:{live_server.port}/ws", additional_headers={"Authorization": f"Bearer {live_server.issue_token('amy')}"}
     )

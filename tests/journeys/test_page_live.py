@@ -30,7 +30,7 @@ def public_server(new_server: Callable[..., ServerProcess]) -> ServerProcess:
     return server
 
 
-def test_a_spectator_sees_a_row_move_and_its_player_sees_the_own_rank(browser: Browser, public_server: ServerProcess) -> None:
+def test_a_spectator_sees_a_row_move_and_its_player_sees_their_rank(browser: Browser, public_server: ServerProcess) -> None:
     with (
         strict_page(browser, public_server.url) as page,
         strict_page(browser, public_server.url, f"/#token={public_server.issue_token('ben')}") as own_page,

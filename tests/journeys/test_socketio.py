@@ -101,7 +101,7 @@ def test_python_socketio_watches(live_server: ServerProcess, url: str, transport
         assert client.call("leave:leaderboard", timeout=3) == {}
 
 
-def test_python_socketio_gets_the_own_rank_without_joining(live_server: ServerProcess) -> None:
+def test_python_socketio_gets_the_players_own_rank_without_joining(live_server: ServerProcess) -> None:
     with python_client(live_server.url, live_server.issue_token("sio-amy"), ["websocket"]) as (_, recorder):
         live_server.play("sio-amy")
         answered = recorder.wait("score:update", where=lambda answered: answered["data"]["userId"] == "sio-amy")

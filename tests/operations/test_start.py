@@ -46,7 +46,7 @@ def test_a_bad_setting_ends_the_start_with_one_line_and_78(environ: dict[str, st
     assert (ended.returncode, ended.stdout) == (78, "")
 
 
-def test_a_ledger_that_is_away_ends_the_start_with_one_line_and_a_code_after_which_systemd_tries_again(tmp_path: Path) -> None:
+def test_without_its_ledger_a_start_ends_with_one_line_and_systemd_tries_again(tmp_path: Path) -> None:
     ended = started({"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/scores"}, tmp_path)
     assert re.fullmatch(
         r"scoreboard: DATABASE_URL \(or DB_\*\), database 'scores' at 127\.0\.0\.1 port 1: "
@@ -67,7 +67,7 @@ GIVEN = {
 }
 
 
-def test_a_directory_that_the_embedded_redis_cannot_use_ends_the_start_with_one_line_and_78(tmp_path: Path) -> None:
+def test_an_unusable_directory_of_the_embedded_redis_ends_the_start_with_one_line_and_78(tmp_path: Path) -> None:
     (tmp_path / "var").mkdir()
     (tmp_path / "var" / "redis").symlink_to("/")  # like a directory of another user
     ended = started(GIVEN, tmp_path)
@@ -79,7 +79,7 @@ def test_a_directory_that_the_embedded_redis_cannot_use_ends_the_start_with_one_
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-lru"])
-def test_a_redis_that_may_evict_keys_ends_the_start_in_production_with_one_line_and_78(policy: str, tmp_path: Path) -> None:
+def test_in_production_a_redis_that_may_evict_keys_ends_the_start_with_78(policy: str, tmp_path: Path) -> None:
     redis = RedisServer("--maxmemory", "1gb", "--maxmemory-policy", policy)
     try:
         random = {"JWT_SECRET": secrets.token_hex(32), "ACTION_SIGNATURE_SECRET": secrets.token_hex(32)}

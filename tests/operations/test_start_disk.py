@@ -23,7 +23,7 @@ def test_a_first_start_on_a_full_disk_ends_with_one_line_and_69(tmp_path: Path) 
     assert (ended.returncode, "Traceback" in ended.stdout) == (69, False)
 
 
-def test_secrets_that_cannot_be_written_on_a_full_disk_end_a_start_with_69_and_leave_no_file(tmp_path: Path) -> None:
+def test_secrets_that_do_not_fit_on_the_disk_end_a_start_with_69_and_no_file(tmp_path: Path) -> None:
     with small_disk(1) as disk:
         var = disk.directory / "var"
         var.mkdir(mode=0o700)

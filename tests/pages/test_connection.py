@@ -100,7 +100,7 @@ class TestDegraded:
         expect_live(page)
         expect(page.get_by_role("status")).to_have_text("The board is live again.")
 
-    def test_a_quiet_board_is_requested_within_36_s_and_the_own_rank_is_not(
+    def test_the_page_requests_a_quiet_board_within_36_s_but_not_the_players_rank(
         self, open_page: OpenPage, server: FakeServer
     ) -> None:
         page = open_page("/")
@@ -108,7 +108,7 @@ class TestDegraded:
         page.goto("about:blank")
         page.goto(f"{server.url}/#token={token_for(KAI, 'Kai')}")
         expect(page.locator(".row .name").first).to_have_text("Ada")
-        advance_clock(page, 16)  # the first snapshot made the own rank stale
+        advance_clock(page, 16)  # the first snapshot made the player's rank stale
         expect_live(page)
         requests: list[str] = []
         page.on("request", lambda request: requests.append(request.url))
@@ -118,7 +118,7 @@ class TestDegraded:
         wait_until(page, lambda: server.join_count > before)
         expect(page.locator("#connection")).to_have_text("Delayed")
         advance_clock(page, 40)
-        assert requests == [], "the own rank is not stale while the board does not change"
+        assert requests == [], "the player's rank is not stale while the board does not change"
         server.is_degraded = False
         advance_clock(page, 37)
         expect_live(page)
@@ -142,7 +142,7 @@ class TestDegraded:
 
 
 class TestSignIn:
-    def test_a_player_sees_the_own_rank_and_milestones(self, open_page: OpenPage, server: FakeServer) -> None:
+    def test_a_player_sees_their_rank_and_milestones(self, open_page: OpenPage, server: FakeServer) -> None:
         server.own_rank = own_rank()
         page = open_page(f"/#token={token_for(KAI, 'Kai')}")
         own = page.get_by_role("region", name="Your place")
@@ -160,7 +160,7 @@ class TestSignIn:
         expect(own.get_by_text("1,000 points")).to_be_visible()
         expect(page.get_by_role("status")).to_have_text("You reached 1,000 points!")
 
-    def test_the_own_row_is_marked_on_the_board(self, open_page: OpenPage, server: FakeServer) -> None:
+    def test_the_players_own_row_is_marked_on_the_board(self, open_page: OpenPage, server: FakeServer) -> None:
         server.own_rank = own_rank()
         page = open_page(f"/#token={token_for(KAI, 'Kai')}")
         expect(page.get_by_role("region", name="Your place")).to_be_visible()

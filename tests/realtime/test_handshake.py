@@ -105,7 +105,7 @@ def test_a_request_larger_than_sixteen_kib_is_refused(harness: Harness) -> None:
         ("", (), False),
     ],
 )
-def test_a_page_is_allowed_without_an_origin_from_our_host_or_from_a_listed_origin(
+def test_a_page_without_origin_of_our_host_or_of_a_listed_origin_is_allowed(
     origin: str | None, origins: tuple[str, ...], allowed: bool
 ) -> None:
     assert cors(origins).allows(origin, "board.example:3000") is allowed
@@ -120,7 +120,7 @@ def test_a_page_of_a_listed_origin_can_connect(harness: Harness) -> None:
     harness.open_websocket(origin="http://board.example")
 
 
-def test_an_address_has_a_limit_of_sockets_and_can_open_another_when_one_is_closed() -> None:
+def test_an_address_at_its_limit_of_sockets_is_refused_until_one_is_closed() -> None:
     harness = Harness(sockets_per_address_max=2)
     first = harness.open_websocket(x_forwarded_for="a")
     harness.open_websocket(x_forwarded_for="a")
@@ -181,7 +181,7 @@ def test_a_refusal_of_the_rate_limiter_says_when_to_try_again() -> None:
     assert harness.connected == 0
 
 
-def test_a_fault_of_the_server_in_the_handshake_is_logged_and_its_text_is_not_sent() -> None:
+def test_a_fault_of_the_server_in_the_handshake_is_logged_but_not_sent() -> None:
     rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     client = harness.connect()

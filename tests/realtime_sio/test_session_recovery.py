@@ -309,7 +309,7 @@ def test_while_the_session_store_fails_a_client_gets_a_new_session(harness: Harn
 
 
 @pytest.mark.parametrize("join", [None, '42["join:leaderboard"]'])
-def test_while_the_board_cannot_be_read_a_client_gets_a_new_session_in_no_room(harness: Harness, join: str | None) -> None:
+def test_without_a_board_a_client_gets_a_new_session_in_no_room(harness: Harness, join: str | None) -> None:
     client, was = arrive(harness, join=join)
     client.break_connection()
     harness.announcer.broken = StoreUnavailable("away")
@@ -424,7 +424,7 @@ def test_the_session_of_a_client_that_posts_a_malformed_packet_is_not_saved(harn
 # Clients without recovery
 
 
-def test_a_client_that_wants_no_recovery_gets_no_pid_and_no_offsets_and_is_not_saved(harness: Harness) -> None:
+def test_a_client_without_recovery_gets_no_pid_and_no_offsets_and_is_not_saved(harness: Harness) -> None:
     client, was = arrive(harness, recovery=False, join=None)
     assert set(was) == {"sid"}
     client.text('42["join:leaderboard"]')
@@ -493,7 +493,7 @@ def test_nothing_is_sent_before_the_session_store_answers(harness: Harness, slow
 
 
 @pytest.mark.parametrize("stage", ["absentees", "announcer"])
-def test_a_client_that_is_lost_again_before_the_answer_is_saved_again_once(
+def test_a_client_lost_again_before_the_answer_has_its_session_saved_once_more(
     harness: Harness, slow: SlowSessionStore, stage: str
 ) -> None:
     client, was = arrive(harness)

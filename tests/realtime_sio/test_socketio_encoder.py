@@ -33,7 +33,7 @@ def read(frames: bytes) -> list[Any]:
 
 
 @pytest.mark.parametrize("event", [MOVED, ROSE, TOP, CHANGED])
-def test_a_plain_event_has_no_offset_and_a_recoverable_one_is_the_same_with_an_offset(event: Event) -> None:
+def test_a_recoverable_event_is_the_plain_event_with_an_offset(event: Event) -> None:
     for rows in (False, True):
         (answered,) = read(SocketIoEncoder(rows=rows).encode((event,)))
         assert len(answered) == 2

@@ -123,7 +123,7 @@ def test_an_action_is_awarded_once_and_a_retry_gets_its_receipt(harness: Harness
     assert harness.do(harness.ledger.count_entries(EntryFilter(user_id="amy"))) == 1
 
 
-def test_a_receipt_may_come_in_the_batch_of_the_retry_and_the_first_receipt_is_kept(harness: Harness) -> None:
+def test_the_first_receipt_is_kept_also_when_its_ranks_arrive_with_the_retry(harness: Harness) -> None:
     given = claim("amy", 100)
     (award,) = harness.do(harness.ledger.award([given], []))
     (retried,) = harness.do(harness.ledger.award([given], [placed(award_in(award), 3)]))
@@ -419,7 +419,7 @@ def test_each_board_has_its_own_epochs(harness: Harness) -> None:
     assert [(state.epoch, state.epoch_run) for state in states] == [(epoch, "run-1"), (later, "run-2")]
 
 
-def test_sign_counts_only_for_the_redis_run_of_the_newest_epoch(harness: Harness) -> None:
+def test_note_followed_counts_only_for_the_redis_run_of_the_newest_epoch(harness: Harness) -> None:
     harness.do(harness.ledger.next_epoch(GLOBAL_BOARD, "run-1"))
     harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "another"))
     harness.do(harness.ledger.note_followed(GLOBAL_BOARD, "run-1"))

@@ -119,7 +119,7 @@ def refused_within(seconds_max: float) -> Iterator[None]:
     assert time.monotonic() - begun < seconds_max
 
 
-def test_a_locked_player_store_refuses_changes_in_time_and_delays_no_read_and_no_award(tmp_path: Path) -> None:
+def test_a_locked_player_store_refuses_changes_in_time_and_delays_no_read_or_award(tmp_path: Path) -> None:
     url = fresh_url("postgresql", tmp_path)
     ledger, player_store = opened(url), opened_player_store(url)
     with psycopg.connect(url) as other:

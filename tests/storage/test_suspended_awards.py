@@ -184,7 +184,7 @@ def postgres_url(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
 @pytest.mark.parametrize("known", [True, False], ids=["with an account", "never seen before"])
-def test_an_award_during_a_suspension_is_judged_after_its_commit_and_other_players_do_not_wait(
+def test_an_award_during_a_suspension_is_judged_after_it_and_delays_no_other_player(
     postgres_url: str, known: bool, isolation: str
 ) -> None:
     named = "SELECT format('ALTER DATABASE %I SET default_transaction_isolation = %L', current_database(), '{}')"

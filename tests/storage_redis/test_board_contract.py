@@ -180,7 +180,7 @@ def test_of_equal_points_the_earlier_ranks_higher(play: Play) -> None:
     play(scenario)
 
 
-def test_a_reset_takes_a_player_off_the_board_and_an_older_total_does_not_return(play: Play) -> None:
+def test_a_reset_takes_a_player_off_the_board_and_no_older_total_returns(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
         await pair.board.set([standing("ann", 300), standing("bob", 200)])
@@ -433,7 +433,7 @@ def test_the_ledger_that_begins_an_empty_board_owns_it(play: Play) -> None:
     play(scenario)
 
 
-def test_a_set_returns_where_the_board_was_ahead(play: Play) -> None:
+def test_a_set_reports_each_player_whose_board_record_was_newer(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
         await pair.board.set([standing("ann", 300, 3), standing("bob", 200, 1), standing("cid", 100, 2)])
@@ -500,7 +500,7 @@ def test_a_lost_board_is_noticed(play: Play) -> None:
     play(scenario)
 
 
-def test_changes_of_other_processes_are_received_and_the_own_ones_are_not(play: Play) -> None:
+def test_a_board_receives_the_changes_of_other_processes_only(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         received: list[tuple[Cursor, list[ScoreChanged]]] = []
         pair.board.listen(lambda cursor, changes: received.append((cursor, list(changes))))
@@ -576,7 +576,7 @@ STANDINGS = st.lists(
 
 
 def newest_of(standings: Sequence[Standing]) -> dict[str, Standing]:
-    """The oracle: the newest standing of each player, the first of equal versions."""
+    """The simple model: the newest standing of each player, the first of equal versions."""
     newest: dict[str, Standing] = {}
     for one in standings:
         if one.user_id not in newest or one.version > newest[one.user_id].version:
@@ -593,7 +593,7 @@ def shown(standings: Sequence[Standing]) -> list[Standing]:
 
 @settings(max_examples=40, deadline=None)
 @given(batches=st.lists(STANDINGS.filter(bool), min_size=1, max_size=4), offset=st.integers(0, 5))
-def test_page_rank_and_totals_agree_with_an_oracle(play: Play, batches: list[list[Standing]], offset: int) -> None:
+def test_page_rank_and_totals_equal_those_of_a_simple_model(play: Play, batches: list[list[Standing]], offset: int) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
         for batch in batches:
@@ -640,7 +640,7 @@ def test_differing_finds_each_difference_and_nothing_else(
     play(scenario)
 
 
-def test_as_many_as_five_hundred_are_compared_at_once(play: Play) -> None:
+def test_five_hundred_standings_can_be_compared_in_one_call(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
         on_board = [standing(f"p{n}", n * n * 7_919 % 1_000_003 - 500_000, 1, NOW_MS + n) for n in range(500)]

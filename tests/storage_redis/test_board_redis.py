@@ -128,7 +128,7 @@ def test_a_large_set_is_split_into_calls_that_redis_accepts(redis_server: RedisS
     run(main)
 
 
-def test_many_calls_of_rank_of_at_once_share_a_round_trip(redis_server: RedisServer) -> None:
+def test_concurrent_reads_of_a_rank_share_one_round_trip(redis_server: RedisServer) -> None:
     async def main() -> None:
         redis_server.flush()
         async with linked(redis_server.url) as link:
@@ -189,7 +189,7 @@ RANKING, PLAYERS, STATE = "leaderboard:global", "{leaderboard:global}:players", 
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
-def test_a_board_that_lost_a_part_is_neither_read_nor_set_until_it_is_rebuilt(
+def test_a_board_with_a_lost_part_is_not_used_until_it_is_rebuilt(
     redis_server: RedisServer, harm: tuple[str, ...], said: str | None
 ) -> None:
     async def main() -> None:

@@ -79,7 +79,7 @@ def test_after_a_crash_the_client_reconnects_within_a_second_and_reports_it(own_
     run(main)
 
 
-def test_calls_to_a_stopped_redis_fail_at_the_deadline_then_at_once_until_it_continues(own_server: RedisServer) -> None:
+def test_calls_to_a_stopped_redis_fail_at_the_deadline_and_then_at_once(own_server: RedisServer) -> None:
     async def main() -> None:
         meter = CountingMeter()
         async with linked(own_server.url, meter, deadline_ms=100) as client:

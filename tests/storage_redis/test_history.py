@@ -33,7 +33,7 @@ async def no_one() -> AsyncIterator[Sequence[Standing]]:
     yield
 
 
-def test_a_history_is_the_latest_change_of_each_player_and_the_top_of_the_same_moment(play: Play) -> None:
+def test_a_history_has_each_players_latest_change_and_the_top_of_the_same_time(play: Play) -> None:
     async def scenario(pair: BoardPair) -> None:
         await pair.board.begin(1)
         await pair.board.set([standing("ann", 100), standing("bob", 50)])

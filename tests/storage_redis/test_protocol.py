@@ -87,7 +87,7 @@ def test_a_call_waits_no_longer_than_its_deadline_and_its_late_reply_is_dropped(
     assert clock.getDelayedCalls() == []
 
 
-def test_after_three_silent_calls_in_a_row_the_connection_is_aborted_and_calls_fail_at_once() -> None:
+def test_after_three_silent_calls_the_connection_is_aborted_and_calls_fail_at_once() -> None:
     clock = Clock()
     protocol, transport = connected(clock)
     for _ in range(2):

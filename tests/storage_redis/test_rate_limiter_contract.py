@@ -1,4 +1,4 @@
-"""The contract of rate limiters, case in memory and with a real Redis.
+"""The contract of rate limiters, tested in memory and with a real Redis.
 
 The tests set the time: the limiter in Redis runs the script of the release, with the one line replaced that reads Redis' clock.
 """
@@ -179,7 +179,7 @@ def test_a_request_that_gets_no_slot_is_counted_in_no_window(play: Play) -> None
     play(scenario)
 
 
-def test_a_verdict_has_the_numbers_of_the_last_hit_and_the_wait_of_the_refusing_one(play: Play) -> None:
+def test_a_verdict_has_the_last_hits_numbers_and_the_refusing_hits_wait(play: Play) -> None:
     async def scenario(case: LimiterCase) -> None:
         for _ in range(3):
             await case.admits(hit(SUBMIT))
@@ -307,7 +307,7 @@ STEPS_BACK = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(steps=STEPS_BACK)
-def test_clock_steps_back_admit_no_more_than_the_quota_in_any_true_window_of_redis(
+def test_when_redis_clock_steps_back_any_true_window_admits_at_most_the_quota(
     redis_server: RedisServer, steps: list[tuple[int, int]]
 ) -> None:
     async def scenario(case: LimiterCase) -> None:

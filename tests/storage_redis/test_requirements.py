@@ -53,7 +53,7 @@ def condition(link: RedisClient, name: str) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
-def test_a_redis_that_may_evict_keys_is_logged_as_one_error_and_fails_its_condition(policy: str, server: RedisServer) -> None:
+def test_a_redis_that_may_evict_keys_fails_its_condition_and_logs_one_error(policy: str, server: RedisServer) -> None:
     async def main() -> None:
         server.tell("CONFIG", "SET", "maxmemory-policy", policy)  # without maxmemory it evicts nothing
         link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)

@@ -39,7 +39,7 @@ def test_tickets_differ_and_hold_at_least_128_random_bits(redis_server: RedisSer
     run(main)
 
 
-def test_a_ticket_that_was_issued_before_the_clock_of_redis_was_set_back_has_expired(tmp_path: Path) -> None:
+def test_a_ticket_from_before_a_step_back_of_redis_clock_has_expired(tmp_path: Path) -> None:
     clock = FakeClock(tmp_path)
     server = RedisServer(environment=clock.environment)
 

@@ -457,7 +457,7 @@ class Harness:
             self.api.app,
             cors=origins,
             recheck=self.guard.recheck,
-            count_stray=lambda request: self.open_route_limiter.check(request, self.limits.pages),
+            count_unmatched=lambda request: self.open_route_limiter.check(request, self.limits.pages),
         )
         return Site(
             routes,

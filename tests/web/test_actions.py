@@ -88,7 +88,7 @@ def test_an_open_action_takes_a_slot_until_it_expires() -> None:
     assert (slot.user_id, slot.holder, slot.quota, slot.ttl_ms) == ("user-123", action_id, 50, 600_000)
 
 
-def test_a_player_has_at_most_so_many_open_actions() -> None:
+def test_initialize_refuses_a_player_with_fifty_open_actions() -> None:
     harness = Harness(counting=True)
     statuses = []
     for _ in range(4):
@@ -114,7 +114,7 @@ def test_while_the_ledger_keeps_no_awards_no_action_begins_and_no_limit_is_charg
     assert harness.ask("POST", INITIALIZE, body=WISH).status == 200
 
 
-def test_a_request_that_may_not_play_is_refused_and_counted_also_while_the_ledger_is_away() -> None:
+def test_a_refused_request_is_counted_also_while_the_ledger_is_away() -> None:
     harness = Harness()
     harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
     shown = (None, "bad", harness.token(role="spectator"))
@@ -122,7 +122,7 @@ def test_a_request_that_may_not_play_is_refused_and_counted_also_while_the_ledge
     assert len(harness.rate_limiter.asked) == 3
 
 
-def test_a_player_who_retried_during_a_ledger_fault_can_begin_an_action_right_after_it() -> None:
+def test_a_player_who_retried_during_a_ledger_fault_can_begin_after_it() -> None:
     harness = Harness(counting=True)
     harness.health.set("ledger", serving=False, detail="The ledger cannot commit")
     assert {harness.ask("POST", INITIALIZE, body=WISH).status for _ in range(120)} == {503}

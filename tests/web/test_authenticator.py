@@ -282,7 +282,7 @@ def test_a_token_with_too_long_a_lifetime_is_refused() -> None:
     assert isinstance(authenticator(life_s_max=601).authenticate(token(claims)), Player)
 
 
-def test_keys_rotate() -> None:
+def test_a_token_of_any_key_of_the_ring_is_accepted_unless_its_kid_names_another() -> None:
     ring = keyring(SECRET, (OLDER,))
     for secret in (SECRET, OLDER):
         assert isinstance(authenticator(ring=ring).authenticate(token(secret=secret)), Player)

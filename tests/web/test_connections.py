@@ -53,7 +53,7 @@ def test_loopback_is_refused_when_no_connection_is_idle() -> None:
     assert refused([harness.connection("127.0.0.1")]) == [True]
 
 
-def test_beyond_so_many_refusals_at_once_connections_are_closed_without_a_response() -> None:
+def test_a_connection_beyond_the_limit_of_refusals_is_closed_without_a_response() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=0))
     connections = unknown_clients(harness, REFUSING_MAX)
     assert refused(connections) == [True] * REFUSING_MAX

@@ -34,7 +34,7 @@ def test_requests_sent_at_once_are_answered_in_order() -> None:
     assert [reply.status for reply in connection.replies()] == [200, 404, 200]
 
 
-def test_a_thousand_requests_at_once_need_no_thousand_frames() -> None:
+def test_a_thousand_pipelined_requests_are_answered_without_deep_recursion() -> None:
     connection = Harness().connection()
     connection.send(GET * 1000)
     assert len(connection.replies()) == 1000
@@ -145,7 +145,7 @@ def test_a_large_body_is_discarded_until_the_client_closes_or_its_time_is_up() -
     assert connection.transport.disconnected
 
 
-def test_chunks_are_counted() -> None:
+def test_a_chunked_body_above_the_limit_is_refused() -> None:
     connection = Harness().connection()
     connection.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     for _ in range(17):
@@ -181,7 +181,7 @@ def test_expect_100_continue_is_answered() -> None:
     assert [reply.status for reply in connection.replies()] == [401]
 
 
-def test_a_head_that_trickles_is_cut_off_by_the_absolute_deadline() -> None:
+def test_a_connection_that_sends_its_head_too_slowly_is_closed_at_the_absolute_deadline() -> None:
     harness = Harness()
     connection, busy = harness.connection(), harness.connection()
     connection.send(b"GET / HTTP/1.1\r\n")

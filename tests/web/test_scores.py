@@ -100,7 +100,7 @@ def test_a_refused_submission_is_answered_as_specified() -> None:
     ],
     ids=repr,
 )
-def test_every_mismatch_gets_the_same_refusal_and_costs_five(changes: dict[str, Any]) -> None:
+def test_each_mismatch_gets_invalid_action_and_counts_as_five_submissions(changes: dict[str, Any]) -> None:
     harness = Harness()
     reply = submit(harness, harness.initialized() | changes)
     assert (reply.status, reply.json["code"]) == (400, 4001)
@@ -120,7 +120,7 @@ def test_a_valid_or_unreadable_submission_costs_one() -> None:
     assert [asked[0][-1].cost for asked in harness.rate_limiter.asked[1:]] == [1, 1]
 
 
-def test_an_action_issued_by_a_clock_ahead_is_too_early_costs_one_and_is_counted() -> None:
+def test_an_action_issued_by_a_clock_ahead_is_too_early_and_counts_as_one_submission() -> None:
     harness = Harness()
     begun = harness.initialized()
     harness.clock.rightNow -= 5

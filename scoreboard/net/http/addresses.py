@@ -1,4 +1,4 @@
-"""Client addresses: the address behind proxies that we trust, and the name under which limits count it.
+"""Client addresses: the client's address when trusted proxies forward the request, and the key under which limits count it.
 
 A client can send any `X-Forwarded-For`, so only the entries that our own proxies wrote count. An IPv6 client
 owns a whole /64, so limits count the /64.

@@ -1,8 +1,8 @@
 """HTTP connection: it reads each request whole and strictly, or refuses it at once.
 
-It is stricter than twisted.web: a body that is too long is refused by its announced length before a
-byte of it is read, and heads and bodies have absolute deadlines, which no further byte renews. Names with a leading
-underscore that are not defined here are HTTPChannel's own; tests/net/internals.py lists them.
+It is stricter than twisted.web. A body that is too long is refused by its announced length before a byte of it is read. Heads
+and bodies have absolute deadlines, which no further byte renews. Names with a leading underscore that are not defined here are
+HTTPChannel's own; tests/net/internals.py lists them.
 """
 
 from __future__ import annotations

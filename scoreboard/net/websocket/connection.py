@@ -126,7 +126,7 @@ class WebSocketConnection(SlimWebSocketProtocol):
                 self.close(ANSWERS_NOT_READ)
             case Stage.OPEN:
                 self._set_stage(Stage.PINGED, self.factory.limits.ping_timeout_s)
-                if self.writer.drained:  # else TCP itself finds out whether the peer is alive
+                if self.writer.drained:  # while data is unsent, TCP itself finds out whether the peer is alive
                     self.writer.offer(PING)
 
     def set_idle_deadline(self) -> None:
@@ -234,8 +234,8 @@ class WebSocketConnection(SlimWebSocketProtocol):
     def dropConnection(self, abort: bool = False) -> None:
         """Autobahn: close without a close frame, at once with ``abort``, else when all is written.
 
-        After the handshake only our half is closed, as in `close`: if both were closed while the client still sends, the
-        connection would be reset, and the client could lose what was sent last.
+        After the handshake only our half is closed, as in `close`. If both were closed while the client still sends, the
+        connection would be reset. Then the client could lose what was sent last.
         """
         if self.state == self.STATE_CLOSED:
             return

@@ -1,9 +1,9 @@
 # ruff: noqa: N815 -- the names are Autobahn's
 """Autobahn's server protocol with less memory for each connection.
 
-Attributes with the same value for every connection are on the class, those of the handshake are deleted after it, and a message
-is collected in one buffer within its limit. Autobahn itself sets about sixty attributes on each connection (two Deferreds,
-statistics, options of the factory, a validator): an idle connection takes 8 KiB with Autobahn's and 3 KiB with this class
+Attributes with the same value for every connection are on the class. Those of the handshake are deleted after it. A message is
+collected in one buffer within its limit. Autobahn itself sets about sixty attributes on each connection (two Deferreds,
+statistics, options of the factory, a validator). An idle connection takes 8 KiB with Autobahn's class and 3 KiB with this one
 (docs/performance.md).
 """
 

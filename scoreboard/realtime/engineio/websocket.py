@@ -29,7 +29,7 @@ class EngineWebSocket(WebSocketConnection):
         self.message_bytes_max = self.factory.engine.settings.max_payload_bytes
 
     def onConnect(self, request: ConnectionRequest) -> Deferred[None] | None:  # type: ignore[override]  # see WebSocketConnection
-        """Refuse a bad query. The upgrade of a session is not counted: the session is, and its id proves the client."""
+        """Refuse a bad query. No upgrade counts: its session was counted when it began, and the session id proves the client."""
         try:
             wanted = read_query(request.params, request.headers, self.factory.cors)
         except Refused as refused:

@@ -62,7 +62,7 @@ class SocketIoClient:
         self._conversation = Conversation(factory.new_sid)
         self._events = TokenBucket()
         self._client: ClientSession | None = None
-        self._saved_session: SavedSession | None = None  # saved if the connection is lost now
+        self._saved_session: SavedSession | None = None  # it is saved if the connection is lost from now on
 
     def message_received(self, message: str | bytes) -> None:
         """Handle a message of the Engine.IO session."""

@@ -7,9 +7,15 @@ from typing import Final
 from scoreboard.domain.close_reasons import CloseCode, CloseReason
 from scoreboard.net.socket_writer import FrameSink
 
-#: The connection broke or was closed; no pong, or a GET given up; a fault of the server; a restart; too slow.
+#: The close codes after which a session is saved.
 _LOST: Final = frozenset(
-    {CloseCode.NORMAL_CLOSURE, CloseCode.GOING_AWAY, CloseCode.INTERNAL_ERROR, CloseCode.SERVICE_RESTART, CloseCode.TOO_SLOW}
+    {
+        CloseCode.NORMAL_CLOSURE,  # the connection broke or was closed
+        CloseCode.GOING_AWAY,  # no pong came, or the client gave up a GET
+        CloseCode.INTERNAL_ERROR,  # a fault of the server
+        CloseCode.SERVICE_RESTART,
+        CloseCode.TOO_SLOW,  # the client read too slowly
+    }
 )
 
 

@@ -16,7 +16,7 @@ from scoreboard.storage.sql.award_rows import sanitize_text
 
 
 class MemoryPlayerStore(FaultInjection, PlayerStore):
-    """A player store beside a MemoryLedger, which changes ``achievements`` and reads ``suspended``."""
+    """A player store beside a MemoryLedger. The ledger changes ``achievements`` and reads ``suspended``."""
 
     def __init__(self, achievements: Mapping[MilestoneKey, Achievement] | None = None, suspended: set[str] | None = None) -> None:
         super().__init__()

@@ -64,7 +64,7 @@ class MemoryRateLimiter(RateLimiter):
 
     def judge(self, uses: Sequence[Use], slot: ConcurrencySlot | None) -> RateVerdict:
         """The verdict of `check`, without waiting."""
-        refusal = self.outlook(uses)
+        refusal = self.refusal_of(uses)
         if refusal is not None:
             return refusal
         wait_ms = 0 if slot is None else self.hold(slot)
@@ -75,7 +75,7 @@ class MemoryRateLimiter(RateLimiter):
             _, left, reset_ms = self._window(use).hit(use.limit, use.units, now_ms)
         return RateVerdict(remaining=left, reset_ms=reset_ms)
 
-    def outlook(self, uses: Sequence[Use]) -> RateVerdict | None:
+    def refusal_of(self, uses: Sequence[Use]) -> RateVerdict | None:
         """None if all windows have room, else the refusal. Counts nothing."""
         now_ms = self.now_ms()
         return None if all(self._has_room(use, use.units, now_ms) for use in uses) else self._refusal(uses, now_ms)

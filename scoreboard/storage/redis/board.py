@@ -54,8 +54,8 @@ _MISSED_BYTES_MAX: Final = 65_536
 _RANKS_PER_CALL_MAX: Final = 256
 #: The keys of a new board that was never put in place end by themselves.
 _UNUSED_LIFE_S: Final = 600
-#: How many calls of a rebuild wait for Redis at a time. To write so many takes some 15 ms of a turn of the reactor: not more, so
-#: that other work goes on, and not less, so that the rebuild goes on in a busy reactor.
+#: How many calls of a rebuild wait for Redis at a time. They take about 15 ms of one reactor turn. With more, other work would
+#: wait too long; with fewer, the rebuild would be too slow when the reactor is busy.
 _WRITES_UNDER_WAY_MAX: Final = 8
 _SOURCE_LENGTH: Final = 16
 #: A write of a rebuild may take longer than a call for which a client waits.

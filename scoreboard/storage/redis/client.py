@@ -1,9 +1,9 @@
 """Redis client: connects in the background, queues no command while it is down, and gives every call a deadline.
 
-The client is *up* when it has a connection to a Redis that is a master and ready. It is *down*, and every call fails at once,
-when the connection is lost, when three calls in a row or one check get no answer in time (a stopped Redis keeps its connections
-open), or when Redis says that it is a replica now. While it is down it tries to connect every 250 ms: it is a circuit breaker
-whose open state is *down*.
+The client is *up* when it has a connection to a Redis that is a master and ready. It becomes *down* in one of three cases: the
+connection is lost; three calls in a row, or one check, get no answer in time (a stopped Redis keeps its connections open); Redis
+says that it is a replica now. While it is down, every call fails at once, and the client tries to connect every 250 ms: it is a
+circuit breaker whose open state is *down*.
 
 Twice a second INFO checks that Redis answers, is a master, and is the same run as before. So a process that is idle or only
 reads notices a failover as soon as a process that writes.

@@ -1,10 +1,10 @@
 """A connection to Redis that is kept: opened in the background, prepared, checked twice a second, replaced when it is lost.
 
 The check has a deadline, because a connection whose other end went silent (a stopped Redis, a proxy that forgot it, a cable)
-looks open for ever, and an idle process sends no commands that would show it.
+looks open for ever. An idle process sends no commands that would show the silence.
 
-This is not Twisted's ClientService, because that one raises NoTransition for each connection that is lost or refused while it is
-prepared (a replica, a wrong password), logs each attempt, and has no public way to retry at once.
+We do not use Twisted's ClientService for three reasons. It raises NoTransition for each connection that is lost or refused while
+it is prepared (a replica, a wrong password). It logs each attempt. It has no public way to retry at once.
 """
 
 from __future__ import annotations

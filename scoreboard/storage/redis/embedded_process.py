@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths
 
 #: Asks the kernel for SIGTERM (15) when the parent ends (prctl PR_SET_PDEATHSIG = 1, which exec keeps), then becomes Redis.
-#: The parent may have ended before that call, so the script compares its id. In a session of its own, Redis gets no Ctrl-C of our
-#: terminal: the server stops it last. The umask makes Redis' files private.
+#: The parent may have ended before that call, so the script compares the parent's process id with the expected one. In a session
+#: of its own, Redis gets no Ctrl-C of our terminal: the server stops it last. The umask makes Redis' files private.
 _LAUNCHER: Final = """
 import ctypes, os, sys
 os.setsid()

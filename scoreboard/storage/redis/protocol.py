@@ -1,7 +1,7 @@
 """Redis protocol: sends commands, and answers each with its reply, or with an error after its deadline.
 
-This is txredisapi's protocol over hiredis with three slow parts replaced: commands are packed in C, replies are passed on as they
-are read (bytes stay bytes), and writes go to the socket first.
+This is txredisapi's protocol over hiredis with three slow parts replaced. Commands are packed in C. Replies are passed on as they
+are read (bytes stay bytes). Writes go to the socket first.
 """
 
 from __future__ import annotations

@@ -17,12 +17,11 @@ from scoreboard.domain.limits import ConcurrencySlot, Limit, RateVerdict
 from scoreboard.storage.memory.rate_limiter import OPEN_ACTIONS, Use
 from scoreboard.storage.redis.protocol import Argument
 
-#: As scripts/rate_limit.lua unpacks them: a limit's policy, quota, window and grain; the units that the batch takes from one;
-#: a check's number of windows, and whether it needs a slot; the number of a window, and the units that a check takes from it.
-_TERMS: Final = Struct("<BQQQ")
-_WANTED: Final = Struct("<Q")
-_CHECK: Final = Struct("<BB")
-_USE: Final = Struct("<HQ")
+# Structures that scripts/rate_limit.lua unpacks.
+_TERMS: Final = Struct("<BQQQ")  # a limit's policy, quota, window and grain
+_WANTED: Final = Struct("<Q")  # the units that the batch takes from a window
+_CHECK: Final = Struct("<BB")  # a check's number of windows, and whether it needs a slot
+_USE: Final = Struct("<HQ")  # the number of a window, and the units that a check takes from it
 _NUMBERS_PER_REFUSAL: Final = 5
 
 
@@ -44,7 +43,7 @@ class _Window:
         self.use = use
         self.number = number
         self.units = 0
-        #: Units of the later checks of the batch, while `verdicts` goes through them from the last one.
+        #: `verdicts` goes through the checks from the last to the first. Here it adds up the units of the admitted ones.
         self.later = 0
 
 

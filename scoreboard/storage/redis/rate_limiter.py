@@ -2,8 +2,8 @@
 
 Each subject has two windows: the shared one in Redis, and one in this process (`MemoryRateLimiter`), which counts what Redis
 admitted here. A hit must fit in both. When the window of the process is full, so is the shared one, and Redis is not asked. If
-Redis does not answer, or lost its windows (it was emptied, or its clock was set forward), the window of the process still counts,
-by a monotonic clock: one process never admits more than the quota in any window.
+Redis does not answer, or lost its windows (it was emptied, or its clock was set forward), the window of the process still counts.
+It has a monotonic clock, so one process never admits more than the quota in any window.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _RATE_LIMIT: Final = script("rate_limit")
 _RELEASE: Final = script("release")
 _REQUESTS_PER_BATCH_MAX: Final = 128
 #: How many windows of refused requests are shown to Redis in a second.
-TOUCHED_PER_SECOND_MAX: Final = 1_000
+SHOWN_PER_SECOND_MAX: Final = 1_000
 
 
 class RedisRateLimiter(RateLimiter):
@@ -46,8 +46,8 @@ class RedisRateLimiter(RateLimiter):
         self._local = local
         self._meter = meter
         self._deadline_ms = deadline_ms
-        self._touched: set[str] = set()
-        self._touched_s = 0
+        self._shown: set[str] = set()
+        self._shown_s = 0
         self._checks: Batcher[LimitCheck] = Batcher(reactor, meter, self._judge, _REQUESTS_PER_BATCH_MAX)
 
     @override
@@ -56,9 +56,9 @@ class RedisRateLimiter(RateLimiter):
         if not self._client.up:
             self._meter.count("rate_limiter_degraded_total")
             return self._local.judge(uses, slot)
-        refusal = self._local.outlook(uses)
+        refusal = self._local.refusal_of(uses)
         if refusal is not None:
-            self._touch(uses)
+            self._show_windows(uses)
             return refusal
         verdict: Deferred[RateVerdict] = Deferred()
         self._checks.add(LimitCheck(uses, slot, verdict))
@@ -70,20 +70,20 @@ class RedisRateLimiter(RateLimiter):
         self._local.release(given)
         self._release_in_redis(given)  # a slot whose release does not reach Redis expires there
 
-    def _touch(self, uses: Sequence[Use]) -> None:
+    def _show_windows(self, uses: Sequence[Use]) -> None:
         """Show Redis the windows of a request that was refused without asking it, each window once a second.
 
-        So the script notices at once that Redis' clock was set back; else it would only when our own window is free again, and
-        the user would wait for another window.
+        So the script notices at once that Redis' clock was set back. Otherwise it would notice the step only when the window of
+        this process is free again, and the user would wait for a second window.
         """
         second = self._local.now_ms() // 1000
-        if second != self._touched_s:
-            self._touched_s = second
-            self._touched.clear()
-        untouched = [Use(use.key, use.limit, 0) for use in uses if use.key not in self._touched]
-        if untouched and len(self._touched) < TOUCHED_PER_SECOND_MAX:
-            self._touched.update(use.key for use in untouched)
-            self._checks.add(LimitCheck(untouched, None, None))
+        if second != self._shown_s:
+            self._shown_s = second
+            self._shown.clear()
+        not_shown = [Use(use.key, use.limit, 0) for use in uses if use.key not in self._shown]
+        if not_shown and len(self._shown) < SHOWN_PER_SECOND_MAX:
+            self._shown.update(use.key for use in not_shown)
+            self._checks.add(LimitCheck(not_shown, None, None))
 
     def _judge(self, checks: list[LimitCheck]) -> Deferred[Any]:
         try:
@@ -110,7 +110,7 @@ class RedisRateLimiter(RateLimiter):
     def _in_both(self, check: LimitCheck, shared: RateVerdict) -> RateVerdict:
         """The verdict of our own windows on a request that Redis admitted: Redis may have lost its counts.
 
-        Redis keeps what it counted for a request that we refuse. That is rare, and admits too few rather than too many.
+        Redis keeps what it counted for a request that we refuse. This is rare: Redis then admits too few requests, not too many.
         """
         own = self._local.judge(check.uses, check.slot)
         if own.refused is None:

@@ -20,7 +20,7 @@ from scoreboard.storage.redis.client import RedisClient
 #: How many sessions may be on their way to Redis: one for each socket, if all of them are lost at once.
 KEEPING_MAX: Final = 10_000
 _POLL_S: Final = 0.01
-#: Without a colon, so that a pid and a user id together make one key only.
+#: A pid has no colon, so that a pid and a user id together make one key only.
 _PID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 _encode = msgspec.json.Encoder().encode

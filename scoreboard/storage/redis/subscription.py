@@ -22,7 +22,7 @@ from scoreboard.storage.redis.errors import UNANSWERED, RedisUnavailable, descri
 from scoreboard.storage.redis.info import Condition, read_info
 from scoreboard.storage.redis.protocol import RedisSubscriptionProtocol
 
-#: The probe channel is the channel's name, this, and a random name: an ACL pattern that permits one permits the other.
+#: The probe channel is named: the channel's name, this text, a random name. So an ACL pattern "name*" permits both.
 _PROBE: Final = ":probe:"
 
 

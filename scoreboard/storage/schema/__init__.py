@@ -26,7 +26,7 @@ from scoreboard.storage.sql.sqlite.refusal import refusal
 from scoreboard.storage.sql.stores import migration_engine
 from scoreboard.storage.sql.urls import sqlite_file
 
-#: An arbitrary number, the same in every release.
+#: An arbitrary number. Every release uses this number.
 _ADVISORY_LOCK: Final = 7_236_001
 #: How long a start waits for another server's upgrade of a PostgreSQL ledger.
 _LOCK_SECONDS_MAX: Final = 60

@@ -151,7 +151,10 @@ def json_rows(rows: Iterable[bytes]) -> bytes:
 
 
 def sanitize_text(text: str) -> str:
-    """The text with U+FFFD for each NUL (PostgreSQL has none) and "?" for each lone surrogate (UTF-8): they fail a batch."""
+    """The text with U+FFFD for each NUL and "?" for each lone surrogate.
+
+    PostgreSQL cannot store a NUL, and UTF-8 cannot encode a lone surrogate; either would make the whole batch fail.
+    """
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

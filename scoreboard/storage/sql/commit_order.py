@@ -159,9 +159,9 @@ class PostgresCommitOrder(CommitOrder):
 
     @override
     def position(self) -> str:
-        # A transaction that the snapshot counts as ended must have ended after a crash, too. The crash loses the records that are
-        # not on the disk yet, and the numbers of their transactions are given out again. A commit of our own, which writes a
-        # record and locks nothing, flushes all earlier records.
+        # If the snapshot says that a transaction has ended, a crash must not undo it. A crash loses the records that are not on
+        # the disk yet, and the numbers of their transactions are given out again. A commit of our own, which writes a record
+        # and locks nothing, flushes all earlier records.
         with self.writing() as connection:
             snapshot = _snapshot(connection)
             connection.execute(text("SELECT setval('position_flush', 1)"))

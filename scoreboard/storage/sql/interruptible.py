@@ -29,7 +29,7 @@ class ClosingOnError(Interruptible):
         """What a caller gets for an error of the driver; None for any other error, which is raised as it is."""
 
     def _check(self) -> None:
-        """Called before each call. What it raises is a failure of the call."""
+        """Run before each call of the session. If it raises, the call fails with that error."""
 
     def _keeps_connection(self, _error: BaseException) -> bool:
         """Whether the connection stays open after this error."""

@@ -1,8 +1,8 @@
 """Ledger in SQL: asynchronous calls to blocking sessions that run in threads, so that the reactor never blocks.
 
-Each kind of call has a SqlThread with a connection of its own, so an award waits for no other kind: writes, reads, audits (reads
-that may take long), the order of commits with the rebuilds, and probes. A thread that hangs is replaced with its connection, and
-every await has a deadline.
+Each kind of call has a SqlThread with a connection of its own, so an award waits for no other kind. The kinds are: writes, reads,
+audits (reads that may take long), the order of commits with the rebuilds, and probes. A thread that hangs is replaced with its
+connection, and every await has a deadline.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Player store in SQL: asynchronous calls to blocking sessions that run in threads, so that the reactor never blocks.
 
-It has two SQL threads of its own, for reads and for changes: a slow or locked call here delays no award and no read of the board,
-and a change that waits for another server's lock delays no read. Every await has a deadline.
+It has two SQL threads of its own, for reads and for changes. So a slow or locked call here delays no award and no read of the
+board. A change that waits for another server's lock delays no read. Every await has a deadline.
 """
 
 from __future__ import annotations

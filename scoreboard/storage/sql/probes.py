@@ -11,7 +11,7 @@ from typing import Final
 
 from scoreboard.storage.sql.session import SqlSession
 
-#: Pages of 8 KiB that a probe of PostgreSQL fills: an award needs one in each of its tables and indexes at most.
+#: A probe of PostgreSQL writes at least 16 pages of 8 KiB. An award needs at most one new page in each of its tables and indexes.
 _FILE_BYTES_MIN: Final = 16 * 8_192
 #: The least that a row of the set takes in that file.
 _ROW_BYTES_MIN: Final = 12
@@ -21,7 +21,7 @@ _NO_ROW: Final = (
     " UPDATE user_scores SET version = version WHERE false;"
 )
 #: PostgreSQL writes a set that does not fit into 64 KiB of memory to a file beside its tables; ``temp_tablespaces`` might name
-#: another disk. The message is an unused record in the write-ahead log; its commit flushes the log.
+#: another disk. The message adds a record that nothing reads to the write-ahead log; its commit flushes the log.
 POSTGRES_PROBE: Final = (
     "SET LOCAL work_mem = '64kB'; SET LOCAL temp_tablespaces = '';"  # noqa: S608  constants of ours
     f" {_NO_ROW} SELECT count(*) FROM generate_series(1, {_FILE_BYTES_MIN // _ROW_BYTES_MIN});"

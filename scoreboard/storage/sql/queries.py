@@ -18,7 +18,7 @@ from scoreboard.storage.sql.tables import TimestampMs, Uuid, beyond_player, of_p
 
 _USER: Final = user_scores.c
 _ENTRY: Final = score_transactions.c
-#: Without accounts of version 0: a suspension inserted those (player_queries.py), and they have no entries.
+#: The accounts without those of version 0: a suspension inserted those (player_queries.py), and they have no entries.
 _STANDINGS: Final = select(
     _USER.user_id, _USER.username, _USER.avatar, _USER.score, _USER.version, _USER.reached_at, _USER.last_updated
 ).where(_USER.version > 0)

@@ -112,8 +112,8 @@ sa.Index(
 )
 
 # The signature binds an action to its player, so the key names both and refuses a second entry of the action. The column
-# ``position``, which no portable statement reads and the database fills in, is the entry's position in the order of commits
-# (commit_order.py): in PostgreSQL the number of the transaction that wrote it, in SQLite the number of the row.
+# ``position`` is the entry's position in the order of commits (commit_order.py): in PostgreSQL the number of the transaction that
+# wrote it, in SQLite the number of the row. The database fills it in, and no portable statement reads it.
 score_transactions: Final = sa.Table(
     "score_transactions",
     metadata,
@@ -183,7 +183,7 @@ achievements: Final = sa.Table(
 )
 
 # One row; the table has its name from an earlier release. Each transaction that changes settings or suspensions raises the number
-# and so holds the row's lock until it commits: revisions are in the order of commits, and a reader of changes misses none.
+# and so holds the row's lock until it commits. So revisions are in the order of commits, and a reader of changes misses none.
 player_changes: Final = sa.Table(
     "turns",
     metadata,

@@ -25,7 +25,8 @@ from scoreboard.storage.sql.thread_worker import B, Call, StoreSilent, Worker
 
 T = TypeVar("T")
 
-#: A call that ran at least so long until its deadline shows that the store is silent. One that ran less began too late.
+#: If a call ran for at least this many seconds and then reached its deadline, the store is silent. If it ran for less time, it
+#: only began too late, and this says nothing about the store.
 SILENT_S_MIN: Final = 1.0
 PROBE_EVERY_S: Final = 0.5
 PROBE_S_MAX: Final = 2.5
@@ -276,8 +277,8 @@ class SqlThread(Generic[B]):
 async def stop_threads(threads: Sequence[SqlThread[Any]], seconds_max: float) -> None:
     """Stop the threads of a store one after another. All together take little longer than ``seconds_max``.
 
-    The last connection to a SQLite file writes the log into the file as it closes. Of two connections that close at the same
-    moment neither does that: nothing is lost, but the file alone does not hold all awards.
+    The last connection to a SQLite file writes the log into the file as it closes. If two connections close at the same moment,
+    neither does that: nothing is lost, but some awards are then only in the log.
     """
     until_s = time.monotonic() + seconds_max
     for sql_thread in threads:

@@ -1,7 +1,7 @@
 """Migration 3, the keys: each begins with the player's shard. Entries get a position in the order of commits, the ledger an id.
 
-Each table with players is made anew, filled from the old one and renamed. All of it is one transaction: if we stop here, the
-database is unchanged, and the next `db upgrade` begins again. The server does not run meanwhile.
+For each table with players, a new table gets the rows of the old one and then its name. All of it is one transaction: if we stop
+here, the database is unchanged, and the next `db upgrade` begins again. The server does not run meanwhile.
 """
 
 # ruff: noqa: S608  only names of ours are put into these texts

@@ -1,7 +1,7 @@
 """Pipelined round trip to PostgreSQL (libpq's pipeline mode): all statements are sent at once, and one wait has a deadline.
 
-It uses psycopg's libpq wrapper and not its cursors: that takes less than half of the interpreter's time (85 µs a batch instead of
-195), which the reactor's thread needs, and every wait ends.
+It uses psycopg's libpq wrapper and not its cursors. That takes less than half of the interpreter's time (85 µs a batch instead of
+195), which the reactor's thread needs. Every wait ends.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every step has a deadline. The settings are sent in the startup packet. A connection pooler in between (PgBouncer in transaction
 mode) gives each transaction another session, so settings and prepared statements do not last. We notice it by the process id,
-which differs between login and session. Then each transaction makes its own settings (``local_settings``), nothing is prepared.
+which differs between login and session. Each transaction then sets its own parameters (``local_settings``); we prepare nothing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from scoreboard.storage.sql.thread_worker import StoreSilent
 CONNECT_SECONDS_MAX: Final = 2
 STATEMENT_MS_MAX: Final = 2_000
 
-#: The writer finds all rows by key. While a table is empty a plan that scans it is the best one, and a prepared statement would
-#: keep that plan while the table grows (seen: 1.6 ms a batch became 26).
+#: The writer finds all rows by key. For an empty table, the best plan is a full scan. A prepared statement would keep that plan
+#: while the table grows (measured: 1.6 ms for a batch became 26 ms).
 WRITER_SETTINGS: Final[Mapping[str, str]] = {
     "lock_timeout": str(AWARD_LOCK_MS_MAX),
     "plan_cache_mode": "force_generic_plan",
@@ -40,10 +40,10 @@ WRITER_SETTINGS: Final[Mapping[str, str]] = {
     "enable_mergejoin": "off",
     "enable_material": "off",
 }
-#: CommitOrder reads pages in the order of an index. The statistics lack the newest rows, so the planner expects few of them, and
-#: reads and sorts all that are left for every page (seen: 4,000 entries read for each page of 500).
+#: CommitOrder reads pages in the order of an index. The statistics lack the newest rows, so the planner expects few of them.
+#: For every page PostgreSQL would read and sort all rows that remain (measured: 4,000 entries read for a page of 500).
 FOLLOWER_SETTINGS: Final[Mapping[str, str]] = {"enable_bitmapscan": "off", "enable_sort": "off", "enable_seqscan": "off"}
-#: PgBouncer's answer to settings in the startup packet, the same in every language.
+#: PgBouncer's answer to settings in the startup packet. PgBouncer does not translate it.
 _NO_OPTIONS: Final = "unsupported startup parameter"
 #: psycopg's message about a host name, which may be a part of the password.
 _NO_HOST: Final = "failed to resolve host"

@@ -66,7 +66,7 @@ STATEMENTS: Final[Statements] = {
             SELECT s.suspended FROM suspensions AS s WHERE s.ledger_shard = asked.ledger_shard AND s.user_id = asked.user_id
             ORDER BY s.turn DESC LIMIT 1)
     """,
-    # By the actions alone: with the player, the planner may take an index that reads all entries of the player.
+    # This query finds actions by their ids alone. With the player, the planner might use an index over all entries of the player.
     "used": """
         SELECT coalesce(json_agg(json_build_array(t.user_id, t.action_id, json_build_object(
             'action_type', t.action_type, 'receipt', json_build_object(

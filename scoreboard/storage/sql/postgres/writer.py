@@ -1,8 +1,8 @@
 """Award writer for PostgreSQL (13 or newer): one session that uses libpq's pipeline mode.
 
-A batch takes two round trips. The first locks the accounts of all its players, in the order of their keys, and reads the facts:
-the locks order the totals across processes, and no fact can change before the commit. A new player and a new action have no row
-to lock; the unique indexes decide about them: the second transaction fails as a whole, rolls back and gathers its facts again.
+A batch takes two round trips. The first locks the accounts of all its players, in the order of their keys, and reads the facts.
+So the locks order the totals across processes, and no fact can change before the commit. A new player or action has no row to
+lock: the unique indexes decide. The second transaction then fails as a whole, rolls back and gathers its facts again.
 """
 
 from __future__ import annotations

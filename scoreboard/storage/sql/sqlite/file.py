@@ -2,10 +2,10 @@
 award is committed.
 
 SQLite goes on with the file that it has open, so awards would be acknowledged and be gone at the next start. Files are compared
-by device and inode. A program that writes into the open file (``cp`` does) keeps the inode and changes the modification time; in
-write-ahead mode only a checkpoint may change that time, and the index beside the log counts the checkpoints
-(https://www.sqlite.org/walformat.html, "WAL-Index Header"): the numbers at 32 to 40 (the log's salt), 96 (nBackfill) and 128
-(nBackfillAttempted, which is set before the first page is written).
+by device and inode. A program that writes into the open file (``cp`` does) keeps the inode and changes the modification time. In
+write-ahead mode only a checkpoint may change that time. The index beside the log counts the checkpoints in the numbers at 32 to
+40 (the log's salt), 96 (nBackfill) and 128 (nBackfillAttempted, which is set before the first page is written). See
+https://www.sqlite.org/walformat.html, "WAL-Index Header".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _indexes_lock: Final = Lock()
 
 
 class FileLost(StoreUnavailable):
-    """The path leads to another file than the open one, which may be the only copy and so stays open until the server stops."""
+    """The path leads to another file now. The open file may be the only copy, so it stays open until the server stops."""
 
 
 class SqliteFile:
