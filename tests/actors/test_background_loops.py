@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
@@ -41,7 +41,6 @@ ELSEWHERE: Final = {
     "reactor_lag": "test_background_loops.py",
     "systemd": "test_background_loops.py",
 }
-LOOPING_CALLS: Final = {"scoreboard/background.py"}
 
 
 class TaskMeter(FakeMeter):
@@ -218,21 +217,3 @@ def test_every_loop_is_in_the_table_of_this_test_or_has_one_elsewhere() -> None:
     assert len(made) == len({task for task, _ in made}), "two loops have one name"
     for task, test in ELSEWHERE.items():
         assert f'"{task}"' in (ROOT / "tests" / test).read_text(), f"{test} does not name {task}"
-
-
-def dropped(tree: ast.AST) -> Sequence[int]:
-    """Where a coroutine is started and its Deferred is dropped, so that its failure would not be logged."""
-    return [
-        node.lineno
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id == "ensureDeferred"
-    ]
-
-
-def test_no_module_makes_a_looping_call_or_drops_a_deferred() -> None:
-    looping = {str(path.relative_to(ROOT)) for path in SOURCES if "LoopingCall(" in path.read_text()}
-    assert looping == LOOPING_CALLS
-    assert [(path.name, number) for path in SOURCES for number in dropped(ast.parse(path.read_text()))] == []

@@ -30,12 +30,19 @@ def test_every_code_is_used_and_explained_to_authors_of_clients() -> None:
     assert [code for code in CloseCode if str(int(code)) not in pages] == []
 
 
+def makes_a_reason(source: str) -> bool:
+    """Whether a module makes a close reason."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return any(ast.unparse(call.func).rpartition(".")[2] == "CloseReason" for call in calls)
+
+
 def test_no_other_module_makes_a_close_reason() -> None:
     allowed = {"scoreboard/domain/close_reasons.py", "scoreboard/net/websocket/slim.py"}  # slim.py passes on Autobahn's own codes
-    makers = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "scoreboard").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("CloseReason", "close_reasons.CloseReason")
-    }
-    assert makers == allowed
+    sources = {str(path.relative_to(ROOT)): path.read_text("utf-8") for path in (ROOT / "scoreboard").rglob("*.py")}
+    assert {path for path, source in sources.items() if makes_a_reason(source)} == allowed
+
+
+@pytest.mark.parametrize("source", ["CloseReason(1000, 'bye')", "x = reasons.CloseReason(code=1, reason='')"])
+def test_the_search_finds_a_reason_that_is_made(source: str) -> None:
+    assert makes_a_reason(source)
+    assert not makes_a_reason("def close(reason: CloseReason): ...")

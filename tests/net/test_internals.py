@@ -180,13 +180,48 @@ def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
+INSIDES: Final = ("twisted.web.http.", "autobahn.", "txaio.")
+
+
+def imports_of_insides(tree: ast.AST) -> list[tuple[int, str]]:
+    return [(lineno, name) for lineno, name in imports(tree) if f"{name}.".startswith(INSIDES)]
+
+
 def test_only_net_imports_the_insides_of_http_and_autobahn() -> None:
-    inside = ("twisted.web.http.", "autobahn.", "txaio.")
     found = [
         f"{path.relative_to(ROOT)}:{lineno} {name}"
         for path in SOURCES
         if path.relative_to(ROOT).parts[:2] != ("scoreboard", "net")
-        for lineno, name in imports(ast.parse(path.read_text()))
-        if f"{name}.".startswith(inside)
+        for lineno, name in imports_of_insides(ast.parse(path.read_text()))
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import twisted.web.http",
+        "from twisted.web import http",
+        "from twisted.web.http import HTTPChannel as Channel",
+        "import autobahn",
+        "from autobahn.websocket import protocol",
+        "def late():\n    import txaio",
+    ],
+)
+def test_the_search_finds_each_form_of_an_import_of_insides(source: str) -> None:
+    assert len(imports_of_insides(ast.parse(source))) == 1
+    assert imports_of_insides(ast.parse("from twisted.web.server import Request\nimport httpx")) == []
+
+
+def test_the_searches_find_private_and_foreign_names() -> None:
+    used = ast.parse("transport._hidden.x\nfrom library import _part\nself._own\nother.__class__")
+    assert sorted(foreign_private_names(used)) == [(1, "_hidden"), (2, "_part")]
+    assert list(names_set_on_others(ast.parse("loop.clock = clock\nself.clock = clock\nloop.clock.now"))) == [(1, "clock")]
+    [body] = ast.parse("class Ours(Base):\n    limit = 1\n    def _step(self):\n        self._state = super()._old").body
+    assert isinstance(body, ast.ClassDef)
+    assert names_of_self(body, ast.Load, ast.Store) | methods(body) | class_attributes(body) == {
+        "limit",
+        "_step",
+        "_state",
+        "_old",
+    }

@@ -492,7 +492,7 @@ def test_nothing_is_sent_before_the_session_store_answers(harness: Harness, slow
     assert client_session.drained
 
 
-@pytest.mark.parametrize("stage", ["absentees", "announcer"])
+@pytest.mark.parametrize("stage", ["store", "announcer"])
 def test_a_client_lost_again_before_the_answer_has_its_session_saved_once_more(
     harness: Harness, slow: SlowSessionStore, stage: str
 ) -> None:
@@ -503,7 +503,7 @@ def test_a_client_lost_again_before_the_answer_has_its_session_saved_once_more(
     if stage == "announcer":
         answer(slow.held)
     client.break_connection()
-    if stage == "absentees":
+    if stage == "store":
         answer(slow.held)
     answer(harness.announcer.held)
     assert not harness.announcer.known
@@ -514,7 +514,7 @@ def test_a_client_lost_again_before_the_answer_has_its_session_saved_once_more(
     assert reconnect(harness, was["pid"])[1] != was
 
 
-@pytest.mark.parametrize("stage", ["absentees", "announcer"])
+@pytest.mark.parametrize("stage", ["store", "announcer"])
 @pytest.mark.parametrize("packet", ['42["join:leaderboard"]', "41", "40", "7"])
 def test_a_client_that_sends_before_the_answer_is_disconnected(
     harness: Harness, slow: SlowSessionStore, stage: str, packet: str
@@ -527,7 +527,7 @@ def test_a_client_that_sends_before_the_answer_is_disconnected(
         answer(slow.held)
     client.text(packet)
     assert client.close_code() == 1008
-    if stage == "absentees":
+    if stage == "store":
         answer(slow.held)
     answer(harness.announcer.held)
     slow.held = harness.announcer.held = None
