@@ -102,6 +102,6 @@ def _health_handlers(
         limit=guard.limits.probes,
         health=backend.health,
         metrics=context.metrics.render,
-        document=document(OPERATIONS),
+        document=partial(document, OPERATIONS),
         clock=context.reactor,
     )

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource
 
 from scoreboard.domain.close_reasons import RESTARTING
-from scoreboard.domain.limits import Hit, RateVerdict
+from scoreboard.domain.limits import RateVerdict
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as, plain
 from scoreboard.net.http.cors import cors
@@ -31,7 +31,7 @@ from scoreboard.service.endpoints import listen
 from scoreboard.service.lifecycle import CLOSE_LIVE_S, DRAIN_S, ServerContext
 from scoreboard.service.wiring import jwt_authenticator, limits, live_limits, new_sid, now_ms
 from scoreboard.web.open_route_limiter import OpenRouteLimiter
-from scoreboard.web.request_guard import EVERYONE, RequestGuard
+from scoreboard.web.request_guard import RequestGuard
 from scoreboard.web.routes import Routes
 
 _log: Final = Logger(namespace="scoreboard")
@@ -133,9 +133,7 @@ class EdgeBuilder:
             await drained.addTimeout(DRAIN_S + CLOSE_LIVE_S, self._context.reactor)
 
     def _check_rate(self, address: str) -> Awaitable[RateVerdict]:
-        return self._backend.stores.rate_limiter.check(
-            [Hit(limit=self._limits.address, subject=address), Hit(limit=self._limits.everyone, subject=EVERYONE)]
-        )
+        return self._backend.stores.rate_limiter.check(self._limits.common_hits(address))
 
     def _address_of(self, peer: str, forwarded: str | None) -> str:
         chain = [] if forwarded is None else [forwarded.encode("latin-1", "replace")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
@@ -31,7 +32,7 @@ class HealthHandlers:
     limit: Limit
     health: Health
     metrics: Callable[[], tuple[bytes, str]]
-    document: bytes  # OpenAPI, in JSON
+    document: Callable[[], bytes]  # OpenAPI, in JSON
     clock: IReactorTime
     _measured: Response = field(init=False)
     _measured_s: float = field(default=float("-inf"), init=False)
@@ -66,4 +67,8 @@ class HealthHandlers:
     async def openapi(self, request: Request) -> Response:
         """Show the OpenAPI document."""
         await self.open_route_limiter.check(request, self.limit)
-        return Response(200, self.document, JSON + b"Cache-Control: public, max-age=300\r\n")
+        return self._openapi
+
+    @cached_property
+    def _openapi(self) -> Response:
+        return Response(200, self.document(), JSON + b"Cache-Control: public, max-age=300\r\n")

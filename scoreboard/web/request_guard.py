@@ -39,6 +39,10 @@ class Limits(Value, frozen=True, kw_only=True):
     probes: Limit
     pages: Limit
 
+    def common_hits(self, address: str) -> list[Hit]:
+        """What every request and every handshake counts against: its address, and everyone."""
+        return [Hit(limit=self.address, subject=address), Hit(limit=self.everyone, subject=EVERYONE)]
+
 
 class Charge(Value, frozen=True, kw_only=True):
     """How much a request uses of its player's limit, and the concurrency slot that it takes, if any."""
@@ -80,7 +84,7 @@ class RequestGuard:
             raise Refused(_FORBIDDEN)
         result, charge = read(request, player)
         hit = Hit(limit=self.limits.players[limit], subject=player.user_id, cost=charge.cost)
-        hits = [*self._common_hits(request), hit]
+        hits = [*self.limits.common_hits(request.counted_as), hit]
         verdict = await self.rate_limiter.check(hits, charge.slot)
         self._enforce(request, hits, verdict, complaint)
         request.header_lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
@@ -89,7 +93,7 @@ class RequestGuard:
 
     async def count(self, request: Request) -> None:
         """Count a request of this address and of everyone. Raises Refused when there were too many."""
-        hits = self._common_hits(request)
+        hits = self.limits.common_hits(request.counted_as)
         self._enforce(request, hits, await self.rate_limiter.check(hits))
 
     def set_player(self, request: Request, player: Player) -> Player:
@@ -113,9 +117,6 @@ class RequestGuard:
             raise Refused(player)
         request.player = player
         return player
-
-    def _common_hits(self, request: Request) -> list[Hit]:
-        return [Hit(limit=self.limits.address, subject=request.counted_as), Hit(limit=self.limits.everyone, subject=EVERYONE)]
 
     def _enforce(self, request: Request, hits: Sequence[Hit], verdict: RateVerdict, complaint: str = "") -> None:
         """Raise Refused if a limit refused the request. A limit that no hit has is the number of open actions."""

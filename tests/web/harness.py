@@ -443,7 +443,7 @@ class Harness:
                 limit=self.limits.probes,
                 health=self.health,
                 metrics=self._metrics,
-                document=DOCUMENT,
+                document=lambda: DOCUMENT,
                 clock=self.clock,
             ),
             pages=Pages(self.pages, self.open_route_limiter, self.limits.pages),
