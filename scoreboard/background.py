@@ -87,7 +87,9 @@ def run_in_background(task: str, work: Coroutine[Deferred[Any], Any, object], me
     return ensureDeferred(work).addCallbacks(lambda _: None, failed)
 
 
-def report_failure(task: str, meter: Counter, failure: Failure | None = None) -> None:
+def report_failure(
+    task: str, meter: Counter, failure: Failure | None = None, message: str = "background task {task} failed", **fields: Any
+) -> None:
     """Log and count a failure of a background task: ``failure``, or the exception that is being handled."""
-    _log.failure("background task {task} failed", failure=failure, task=task)
+    _log.failure(message, failure=failure, task=task, **fields)
     meter.count(FAILURES_METRIC, task=task)

@@ -13,10 +13,9 @@ from typing import Generic, TypeVar
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.background import FAILURES_METRIC
+from scoreboard.background import report_failure
 from scoreboard.boundaries.health import Meter
 
 Letter = TypeVar("Letter")
@@ -57,8 +56,6 @@ class Mailbox(Generic[Letter, Answer]):
 
     A letter that has waited ``wait_s_max`` for its batch is answered with MailboxLate.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -137,9 +134,9 @@ class Mailbox(Generic[Letter, Answer]):
             try:
                 await self._handle(batch)
             except Exception:
-                self._log.failure("a batch of {letters} letters could not be handled", letters=len(batch))
-                self._meter.count(FAILURES_METRIC, task="mailbox")
                 failure = Failure()
+                said = "a batch of {letters} letters could not be handled"
+                report_failure("mailbox", self._meter, failure, said, letters=len(batch))
                 for envelope in batch:
                     envelope.answer(failure)
         self._draining = False

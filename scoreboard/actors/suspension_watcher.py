@@ -14,7 +14,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from scoreboard.background import FAILURES_METRIC, Loop
+from scoreboard.background import Loop, report_failure
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.errors import StoreUnavailable
@@ -126,5 +126,5 @@ class SuspensionWatcher:
         try:
             callback(user_id)
         except Exception:  # a callback that fails must not prevent us from following
-            self._log.failure("{user_id}'s change could not be reported", user_id=user_id)
-            self._meter.count(FAILURES_METRIC, task="suspension_watcher")
+            said = "{user_id}'s change could not be reported"
+            report_failure("suspension_watcher", self._meter, message=said, user_id=user_id)

@@ -7,10 +7,9 @@ from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from scoreboard.background import FAILURES_METRIC, Counter
+from scoreboard.background import Counter, report_failure
 
 T = TypeVar("T")
 
@@ -21,8 +20,6 @@ class Batcher(Generic[T]):
     Items of one turn of the reactor are flushed when the turn ends. Items that are added during a flush are flushed after it.
     As soon as ``batch_max`` items wait, they are flushed at once.
     """
-
-    _log = Logger()
 
     def __init__(self, reactor: IReactorTime, meter: Counter, flush: Callable[[list[T]], Deferred[Any]], batch_max: int) -> None:
         self._reactor = reactor
@@ -61,8 +58,7 @@ class Batcher(Generic[T]):
         flushed.addCallbacks(self._flushed, self._failed)
 
     def _failed(self, failure: Failure) -> None:
-        self._log.failure("a batch failed", failure)
-        self._meter.count(FAILURES_METRIC, task="redis_batch")
+        report_failure("redis_batch", self._meter, failure)
         self._flushed(None)
 
     def _flushed(self, _: Any) -> None:

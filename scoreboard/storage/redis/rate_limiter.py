@@ -13,11 +13,10 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
 
-from scoreboard.background import FAILURES_METRIC
+from scoreboard.background import report_failure
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.errors import StoreUnavailable
@@ -36,8 +35,6 @@ SHOWN_PER_SECOND_MAX: Final = 1_000
 
 class RedisRateLimiter(RateLimiter):
     """Limits shared through Redis. ``local`` alone decides when Redis does not answer within ``deadline_ms``."""
-
-    _log = Logger()
 
     def __init__(
         self, client: RedisClient, local: MemoryRateLimiter, reactor: IReactorTime, meter: Meter, *, deadline_ms: int = 50
@@ -121,8 +118,7 @@ class RedisRateLimiter(RateLimiter):
 
     def _unanswered(self, failure: Failure, checks: list[LimitCheck]) -> None:
         if not failure.check(StoreUnavailable):
-            self._log.failure("the answer of the rate limiter's script could not be used", failure)
-            self._meter.count(FAILURES_METRIC, task="rate_limiter")
+            report_failure("rate_limiter", self._meter, failure)
         waiting = [(check, check.verdict) for check in checks if check.verdict is not None and not check.verdict.called]
         self._meter.count("rate_limiter_degraded_total", len(waiting))
         for check, verdict in waiting:
