@@ -1,11 +1,14 @@
 """Settings and the catalogue: typed, frozen values from the environment and TOML. A leaf."""
 
+from __future__ import annotations
+
 
 class BadSettings(Exception):
-    """A setting is wrong. The message is one line that names the setting and says what it should be."""
+    """Settings are wrong. The message is one line; each complaint names a setting and says what it should be."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+    def __init__(self, *complaints: str) -> None:
+        self.complaints = tuple(" ".join(complaint.split()) for complaint in complaints)
+        super().__init__("; ".join(self.complaints))
 
 
 class DiskFull(BadSettings):

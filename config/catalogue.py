@@ -16,12 +16,14 @@ from config import BadSettings
 from scoreboard.domain.entries import RESET
 from scoreboard.domain.rules import ActionRule, FieldRule, Scalar
 from scoreboard.domain.standings import POINTS_MAX
+from scoreboard.named_files import read_regular_file
 
 _ACTION_TYPE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 _FIELD_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)
-_ACTION_KEYS: Final = ("points", "points_by", "duration_ms_min", "daily_max", "requires", "fields")
+_ACTION_KEYS: Final = ("points", "points_by", "duration_ms_min", "daily_max", "requires", "public", "fields")
 _FIELD_KEYS: Final = ("kind", "required", "choices", "pattern", "length_max", "minimum", "maximum")
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,)}
+_EXAMPLE: Final = "SCOREBOARD_ACTIONS_FILE=/etc/scoreboard/actions.toml"
 _ACTIONS_MAX: Final = 256
 _FIELDS_MAX: Final = 16
 _TEXT_LENGTH_MAX: Final = 1024
@@ -29,16 +31,43 @@ _TEXT_LENGTH_MAX: Final = 1024
 T = TypeVar("T", ActionRule, FieldRule)
 
 
-def load_catalogue(path: Path, expiration_ms: int) -> Mapping[str, ActionRule]:
-    """The rules in a file, by action type, for grants that are valid for ``expiration_ms``. Raises BadSettings."""
+class TooSlow(BadSettings):
+    """An action takes longer than a grant is valid: its file or ACTION_EXPIRATION_MS is wrong."""
+
+    def __init__(self, rule: ActionRule, expiration_ms: int) -> None:
+        super().__init__(f"[{rule.action_type}] duration_ms_min should be shorter than ACTION_EXPIRATION_MS ({expiration_ms})")
+        self.rule = rule
+
+
+def load_catalogue(path: Path, expiration_ms: int, *, is_packaged: bool = False) -> Mapping[str, ActionRule]:
+    """The rules in a file, by action type, for grants that are valid for ``expiration_ms``. Raises BadSettings.
+
+    If the file ``is_packaged``, no setting names it, and a grant that is too short is the fault of ACTION_EXPIRATION_MS.
+    """
+    like = "for example as config/actions.toml"
     try:
-        return parse_catalogue(path.read_text("utf-8"), expiration_ms)
+        return parse_catalogue(read_regular_file(path).decode("utf-8-sig"), expiration_ms)
     except OSError as error:
-        raise BadSettings(f"SCOREBOARD_ACTIONS_FILE should be a readable file ({error.strerror})") from None
+        why = (error.strerror or "").lower()
+        raise BadSettings(
+            f"SCOREBOARD_ACTIONS_FILE should name a readable file, for example {_EXAMPLE}: {path} cannot be read ({why})"
+        ) from None
+    except TooSlow as error:
+        if not is_packaged:
+            raise BadSettings(f"SCOREBOARD_ACTIONS_FILE ({path}): {error}, {like}") from None
+        slowest = error.rule
+        raise BadSettings(
+            f"ACTION_EXPIRATION_MS should be more than {slowest.duration_ms_min}, the duration_ms_min of {slowest.action_type} "
+            f"in {path}, for example ACTION_EXPIRATION_MS=600000"
+        ) from None
     except BadSettings as error:
-        raise BadSettings(f"SCOREBOARD_ACTIONS_FILE ({path.name}): {error}") from None
-    except ValueError as error:
-        raise BadSettings(f"SCOREBOARD_ACTIONS_FILE ({path.name}) should be TOML: {error}") from None
+        raise BadSettings(f"SCOREBOARD_ACTIONS_FILE ({path}): {error}, {like}") from None
+    except UnicodeDecodeError:
+        raise BadSettings(
+            f"SCOREBOARD_ACTIONS_FILE ({path}) should be TOML like config/actions.toml, and TOML is UTF-8"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise BadSettings(f"SCOREBOARD_ACTIONS_FILE ({path}) should be TOML like config/actions.toml: {error}") from None
 
 
 def parse_catalogue(text: str, expiration_ms: int) -> Mapping[str, ActionRule]:
@@ -47,25 +76,24 @@ def parse_catalogue(text: str, expiration_ms: int) -> Mapping[str, ActionRule]:
     if not 1 <= len(tables) <= _ACTIONS_MAX:
         raise BadSettings(f"should describe 1 to {_ACTIONS_MAX} action types")
     rules = {name: _action(name, table) for name, table in tables.items()}
+    slowest = max(rules.values(), key=lambda rule: rule.duration_ms_min)
+    if slowest.duration_ms_min >= expiration_ms:
+        raise TooSlow(slowest, expiration_ms)
     for rule in rules.values():
-        if rule.duration_ms_min >= expiration_ms:
-            raise BadSettings(
-                f"[{rule.action_type}] duration_ms_min should be shorter than ACTION_EXPIRATION_MS ({expiration_ms})"
-            )
         for other in rule.requires:
             if other not in rules:
                 raise BadSettings(f"[{rule.action_type}] requires names an unknown action type: {other!r}")
     try:
         TopologicalSorter({name: rule.requires for name, rule in rules.items()}).prepare()
     except CycleError as error:
-        raise BadSettings(f"[{error.args[1][0]}] requires goes in a circle: {' → '.join(reversed(error.args[1]))}") from None
+        raise BadSettings(f"[{error.args[1][0]}] requires forms a cycle: {' → '.join(reversed(error.args[1]))}") from None
     return MappingProxyType(rules)
 
 
 def _action(name: str, table: object) -> ActionRule:
     where = f"[{name}]"
     if _ACTION_TYPE.fullmatch(name) is None or name == RESET or not isinstance(table, dict):
-        raise BadSettings(f"{where} should be a table named in capitals, digits and _ (and {RESET} is ours)")
+        raise BadSettings(f"{where} should be a table named in capitals, digits and _ (and {RESET} is reserved)")
     given = dict(_only(where, table, _ACTION_KEYS))
     fields = _table(where, "fields", given.pop("fields", {}))
     if len(fields) > _FIELDS_MAX:

@@ -30,21 +30,30 @@ def kept_secrets(data_dir: Path) -> dict[str, str]:
             raise DiskFull(
                 f"no space left in {data_dir} ({error.strerror}): SCOREBOARD_DATA_DIR should lie on a disk with room"
             ) from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise not_writable(data_dir, error) from None
         raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} cannot be kept there ({error.strerror})") from None
 
 
-def found_secrets(data_dir: Path) -> dict[str, str]:
+def not_writable(directory: Path, error: OSError) -> BadSettings:
+    """The error for a data directory into which the server cannot write."""
+    example = "for example SCOREBOARD_DATA_DIR=/var/lib/scoreboard"
+    said = f"SCOREBOARD_DATA_DIR should name a directory into which the server can write, {example}"
+    return BadSettings(f"{said}: not {directory} ({error.strerror})")
+
+
+def existing_secrets(data_dir: Path) -> dict[str, str]:
     """The secrets in ``data_dir``. Raises BadSettings if there are none; it makes none."""
     path = data_dir / FILE_NAME
     if not _is_there(path):
         raise BadSettings(
-            f"SCOREBOARD_DATA_DIR: no secrets at {path}: run it where the server runs, after its first start, "
+            f"SCOREBOARD_DATA_DIR: there are no secrets at {path}: run the command where the server runs, after its first start, "
             "or set SCOREBOARD_DATA_DIR or JWT_SECRET as the server's are"
         )
     return kept_secrets(data_dir)
 
 
-def passing_secrets(data_dir: Path) -> dict[str, str]:
+def existing_or_random_secrets(data_dir: Path) -> dict[str, str]:
     """The secrets in ``data_dir``, or random ones for a command that signs nothing; it writes no file."""
     return kept_secrets(data_dir) if _is_there(data_dir / FILE_NAME) else {name: secrets.token_hex(32) for name in _NAMES}
 
@@ -64,7 +73,7 @@ def private_directory(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = path.stat().st_mode
     if mode & (stat.S_IWGRP | stat.S_IWOTH) and not mode & stat.S_ISVTX:
-        raise BadSettings(f"SCOREBOARD_DATA_DIR: others may write into {path}; chmod 700 it or name another directory")
+        raise BadSettings(f"SCOREBOARD_DATA_DIR: other users may write into {path}; chmod 700 it or name another directory")
 
 
 def _make(path: Path) -> None:
@@ -87,10 +96,12 @@ def _make(path: Path) -> None:
 
 
 def _read(path: Path) -> dict[str, str]:
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW)) as file:
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), path.parent.stat().st_uid):
-            raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} is not a file of our own; remove it and new secrets will be made")
+            raise BadSettings(
+                f"SCOREBOARD_DATA_DIR: {path} is no regular file of this user; remove it, and the server makes new secrets"
+            )
         if stat.S_IMODE(status.st_mode) & 0o077:
             os.fchmod(file.fileno(), 0o600)
         text = file.read(_FILE_BYTES_MAX)
@@ -99,5 +110,7 @@ def _read(path: Path) -> dict[str, str]:
     except ValueError:
         kept = None
     if not isinstance(kept, Mapping) or not all(isinstance(kept.get(name), str) and len(kept[name]) >= 32 for name in _NAMES):
-        raise BadSettings(f"SCOREBOARD_DATA_DIR: {path} does not hold our secrets; remove it and new ones will be made")
+        raise BadSettings(
+            f"SCOREBOARD_DATA_DIR: {path} does not hold the server's secrets; remove it, and the server makes new ones"
+        )
     return {name: kept[name] for name in _NAMES}

@@ -65,14 +65,14 @@ def weakness(secret: str) -> str | None:
         return "should not begin or end with white space"
     if _TEMPLATE.fullmatch(secret.strip()):
         return "should be a secret, not a template or a reference that was not filled in,"
-    if _bare(secret) in _PUBLISHED | _known_digests():
+    if _without_marks(secret) in _PUBLISHED | _known_digests():
         return "should not be a published key, or the digest of nothing or of a common word,"
     if any(guess_bits(text) < BITS_MIN for text in (secret, *_decoded(secret))):
         return "should be random, not a placeholder or a repeated piece,"
     return None
 
 
-def _bare(secret: str) -> str:
+def _without_marks(secret: str) -> str:
     """A digest or a key without the marks that tools add: ``0x``, ``sha256:``, colons, padding, `` -`` of sha256sum."""
     text = re.sub(r"\A(0x|[a-z0-9]+:(?=[0-9a-f]{32}))", "", secret.split()[0].lower())
     return text.replace(":", "").rstrip("=").replace("+", "-").replace("/", "_")
@@ -80,7 +80,7 @@ def _bare(secret: str) -> str:
 
 @functools.cache
 def _known_digests() -> frozenset[str]:
-    """The digests of the empty text and of the words, in hexadecimal and base64, as `_bare` spells them."""
+    """The digests of the empty text and of the words, in hexadecimal and base64, as `_without_marks` spells them."""
     words = ["", *_WORDS.split(), *_HASHED.split()]
     texts = [(word + end).encode() for one in words for word in (one, one.title(), one.upper()) for end in ("", "\n")]
     digests = [hashlib.new(name, text, usedforsecurity=False).digest() for name in _DIGESTS for text in texts]

@@ -9,10 +9,12 @@ import pytest
 
 from config import BadSettings
 from config.catalogue import load_catalogue, parse_catalogue
-from config.settings import PACKAGED_ACTIONS
+from config.settings import PACKAGED_ACTIONS, load_settings
 from scoreboard.domain.rules import check_metadata, points_for
+from scoreboard.service.wiring import catalogue
 
 EXPIRATION_MS = 600_000
+SECRETS = {"JWT_SECRET": "a" * 32, "ACTION_SIGNATURE_SECRET": "b" * 32}
 
 
 def test_the_specifications_example_has_the_points_of_the_specification() -> None:
@@ -63,10 +65,10 @@ def test_a_catalogue_is_read_only() -> None:
 ONE = "[A]\npoints = 1\n"
 MISTAKES = [
     ("", "should describe 1 to 256 action types"),
-    ("[A", "should be TOML: Expected"),
+    ("[A", "should be TOML like config/actions.toml: Expected"),
     ("points = 1", "[points] should be a table named in capitals"),
     ("[quest]\npoints = 1", "[quest] should be a table named in capitals"),
-    ("[RESET]\npoints = 1", "[RESET] should be a table named in capitals, digits and _ (and RESET is ours)"),
+    ("[RESET]\npoints = 1", "[RESET] should be a table named in capitals, digits and _ (and RESET is reserved)"),
     ("[A]", "[A]: Object missing required field `points`"),
     ("[A]\npoints = 'many'", "[A] points: Expected `int`, got `str`"),
     ("[A]\npoints = 1.5", "[A] points: Expected `int`, got `float`"),
@@ -78,8 +80,8 @@ MISTAKES = [
     (ONE + "daily_max = 0", "[A] daily_max should be at least 1"),
     (ONE + "requires = 'B'", "[A] requires: Expected `array`, got `str`"),
     (ONE + "requires = ['B']", "[A] requires names an unknown action type: 'B'"),
-    (ONE + "requires = ['A']", "[A] requires goes in a circle: A → A"),
-    (ONE + "requires = ['B']\n[B]\npoints = 1\nrequires = ['A']", "[A] requires goes in a circle: A → B → A"),
+    (ONE + "requires = ['A']", "[A] requires forms a cycle: A → A"),
+    (ONE + "requires = ['B']\n[B]\npoints = 1\nrequires = ['A']", "[A] requires forms a cycle: A → B → A"),
     (ONE + "fields = 1", "[A] fields should be a table"),
     (ONE + "fields.x = 1", "[A] fields.x should be a table named in letters"),
     (ONE + "fields.'x y' = {kind = 'string'}", "[A] fields.x y should be a table named in letters"),
@@ -116,9 +118,35 @@ MISTAKES = [
 def test_the_message_of_a_mistake_is_one_line_with_the_table_and_the_key(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text)
-    with pytest.raises(BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE \(mine.toml\):? " + re.escape(message)) as refused:
+    with pytest.raises(BadSettings, match=rf"^SCOREBOARD_ACTIONS_FILE \({file}\):? " + re.escape(message)) as refused:
         load_catalogue(file, EXPIRATION_MS)
     assert "\n" not in str(refused.value)
+    assert "config/actions.toml" in str(refused.value), "the operator finds an example there"
+
+
+@pytest.mark.parametrize("content", [b"[A]\npoints = 1 # \xff", b"x = " + b"[" * 5_000, b"\0"])
+def test_a_catalogue_that_is_no_toml_is_one_line(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_bytes(content)
+    with pytest.raises(BadSettings) as refused:
+        load_catalogue(file, EXPIRATION_MS)
+    assert str(refused.value).startswith(f"SCOREBOARD_ACTIONS_FILE ({file}) should be TOML like config/actions.toml")
+    assert not re.search("codec|position|Traceback", str(refused.value))
+
+
+def test_a_byte_order_mark_before_the_catalogue_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_bytes(b"\xef\xbb\xbf" + ONE.encode())
+    assert load_catalogue(tmp_path / "mine.toml", EXPIRATION_MS).keys() == {"A"}
+
+
+def test_a_grant_that_is_too_short_for_the_packaged_catalogue_is_the_fault_of_its_own_setting() -> None:
+    slowest = max(load_catalogue(PACKAGED_ACTIONS, EXPIRATION_MS).values(), key=lambda rule: rule.duration_ms_min)
+    with pytest.raises(BadSettings) as refused:
+        catalogue(load_settings({"SCOREBOARD_ENV": "test", "ACTION_EXPIRATION_MS": "100"}, secrets_in=lambda _: SECRETS))
+    assert str(refused.value) == (
+        f"ACTION_EXPIRATION_MS should be more than {slowest.duration_ms_min}, the duration_ms_min of {slowest.action_type} in "
+        f"{PACKAGED_ACTIONS}, for example ACTION_EXPIRATION_MS=600000"
+    )
 
 
 def test_the_size_of_a_catalogue_and_the_fields_of_an_action_are_limited() -> None:
@@ -129,5 +157,7 @@ def test_the_size_of_a_catalogue_and_the_fields_of_an_action_are_limited() -> No
 
 
 def test_the_message_of_a_missing_catalogue_names_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE should be a readable file \(No such file"):
+    with pytest.raises(
+        BadSettings, match=r"^SCOREBOARD_ACTIONS_FILE should name a readable file, for example .*nothing.toml cannot be read"
+    ):
         load_catalogue(tmp_path / "nothing.toml", EXPIRATION_MS)
