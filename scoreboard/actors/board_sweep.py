@@ -98,7 +98,9 @@ class BoardSweep:
         ahead = [one.user_id for one, found in differing if found > one.version]
         if gaps:
             self._meter.count("board_gaps_total", len(gaps))
-            self._log.warn("the board lacked what the ledger has of {players} players; mended", players=len(gaps))
+            self._log.warn(
+                "the board had no total or a wrong one for {players} players; the sweep set them right", players=len(gaps)
+            )
             await self._projector.overwrite(gaps)
         if ahead:
             await self._projector.compare(ahead)

@@ -74,6 +74,11 @@ class LedgerRecord:
         """Whether the latest probe committed."""
         return self._probe is _OK
 
+    @property
+    def cannot_commit(self) -> bool:
+        """Whether the latest probe failed, and nothing was committed since."""
+        return self._probe is _NO_COMMIT
+
     def has_committed_since(self, since_s: float) -> bool:
         """Whether a batch was committed at this time or later, and none has failed since."""
         return self._failing_since_s is None and self._committed_s >= since_s
@@ -151,21 +156,23 @@ class HealthMonitor(Health):
         try:
             await ensureDeferred(self._ledger.ping()).addTimeout(PROBE_S_MAX, self._clock)
         except (StoreUnavailable, TimeoutError) as trouble:
+            if not self._record.cannot_commit:  # log it once: `/readyz` does not say the reason
+                self._log.error("the ledger cannot commit: {trouble}", trouble=str(trouble) or "no answer in time")
             self._record.note_probe(committed=False, began_s=began_s)
             self._meter.count("ledger_probes_failed_total")
-            if self._known.get("ledger", _OK).ok:  # log it once: `/readyz` does not say the reason
-                self._log.warn("the ledger cannot commit: {trouble}", trouble=str(trouble) or "no answer in time")
         else:
             self._record.note_probe(committed=True, began_s=began_s)
 
     def _log_changes(self) -> None:
-        """Log each condition that changed since the last poll."""
+        """Log each condition that came or went since the last poll, or that this process cannot serve with any more."""
         for condition in self.conditions():
             before = self._known.get(condition.name)
             self._known[condition.name] = condition
-            if before is None or before.ok == condition.ok:
+            lost = before is not None and before.serving and not condition.serving and before.detail != condition.detail
+            if before is None or (before.ok == condition.ok and not lost):
                 continue
             if condition.ok:
                 self._log.info("{name} is well again", name=condition.name)
             else:
-                self._log.warn("{name} is not well: {detail}", name=condition.name, detail=condition.detail)
+                write = self._log.warn if condition.serving else self._log.error
+                write("{name} is not well: {detail}", name=condition.name, detail=condition.detail)

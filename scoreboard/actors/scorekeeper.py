@@ -8,7 +8,7 @@ between these two commits leaves a receipt whose ranks are null.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -17,6 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from typing_extensions import override
 
+from scoreboard.actors.award_log import AwardLog
 from scoreboard.actors.mailbox import Envelope, Mailbox, MailboxClosed, MailboxFull, MailboxLate
 from scoreboard.actors.projector import Projector
 from scoreboard.boundaries import scorekeeper as boundary
@@ -24,7 +25,7 @@ from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.actions import ClientInfo, PlacedReceipt, Receipt, Submission
-from scoreboard.domain.errors import StoreAway, StoreUnavailable
+from scoreboard.domain.errors import StoreAway, StoreFull, StoreUnavailable
 from scoreboard.domain.grants import Grant
 from scoreboard.domain.judgement import AWARD_S_MAX, Award, Claim, Verdict, unplaced
 from scoreboard.domain.players import Player
@@ -56,7 +57,8 @@ class Scorekeeper(boundary.Scorekeeper):
     """The only writer of one process.
 
     ``is_suspended`` is called when a claim leaves the mailbox. The ledger checks this again in the transaction: the order
-    of commits decides. ``note_batch`` is called after each batch, with whether it was committed.
+    of commits decides. ``note_batch`` is called after each batch, with whether it was committed. ``award_log`` is None where
+    its lines would not be shown.
     """
 
     _log = Logger()
@@ -75,6 +77,7 @@ class Scorekeeper(boundary.Scorekeeper):
         meter: Meter,
         is_suspended: Callable[[str], bool],
         note_batch: Callable[[bool], None] = lambda _: None,
+        award_log: AwardLog | None = None,
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._ledger = ledger
@@ -88,6 +91,7 @@ class Scorekeeper(boundary.Scorekeeper):
         self._meter = meter
         self._is_suspended = is_suspended
         self._note_batch = note_batch
+        self._award_log = award_log
         self._failpoint = failpoint
         # The letter None only has the receipts written.
         self._mailbox: Mailbox[Claim | None, SubmitResult] = Mailbox(
@@ -182,6 +186,8 @@ class Scorekeeper(boundary.Scorekeeper):
             self._receipts = [(*one, placed[one[1]]) for one in ranked if one[1] in placed and not placed[one[1]].degraded]
             self._schedule_flush()
             self._meter.count("score_updates_total", len(awards))
+            if self._award_log is not None:
+                self._log_awards(self._award_log, asked, verdicts, placed)
         for (envelope, claim), verdict in zip(asked, verdicts, strict=True):
             envelope.answer(_submit_result(claim, verdict, placed))
 
@@ -200,11 +206,27 @@ class Scorekeeper(boundary.Scorekeeper):
             self._meter.count("ledger_unavailable_total")
             if isinstance(away, StoreAway):  # logged once when the ledger went away, or this process was stopped for a while
                 return _LEDGER_AWAY
-            self._log.warn("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
+            if claims:
+                write = self._log.error if isinstance(away, StoreFull) else self._log.warn
+                write("the ledger did not take {claims} claims: {away}", claims=len(claims), away=str(away))
             return _LEDGER_SILENT
         self._note_batch(True)
         self._receipts = []
         return verdicts
+
+    def _log_awards(
+        self,
+        award_log: AwardLog,
+        asked: Sequence[tuple[Envelope[Claim | None, SubmitResult], Claim]],
+        verdicts: Sequence[Verdict],
+        placed: Mapping[str, Receipt],
+    ) -> None:
+        now_s = self._clock.seconds()
+        for (envelope, claim), verdict in zip(asked, verdicts, strict=True):
+            if isinstance(verdict, Award):
+                receipt = placed.get(claim.grant.action_id)
+                rank = None if receipt is None else receipt.rank
+                award_log.write(verdict, rank, int(1000 * (now_s - envelope.came_s)))
 
     def _schedule_flush(self) -> None:
         if self._flush is None and self._receipts:

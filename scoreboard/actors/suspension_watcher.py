@@ -108,9 +108,11 @@ class SuspensionWatcher:
     def _follow(self, change: PlayerChange) -> None:
         if change.suspended is True:
             self._suspended.add(change.user_id)
+            self._log.info("{user_id} was suspended", user_id=change.user_id, revision=change.revision)
             self._notify(self._on_suspended, change.user_id)
         elif change.suspended is False:
             self._suspended.discard(change.user_id)
+            self._log.info("{user_id} was reinstated", user_id=change.user_id, revision=change.revision)
         if change.spectators is not None and change.revision >= self._noted.get(change.user_id, 0):
             self._noted.pop(change.user_id, None)  # an older change was replaced in this process already
             self._set_spectators(change.user_id, change.spectators)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Refusal
+from scoreboard.domain.token_faults import TokenFault
 
 
 class Authenticator(Protocol):
@@ -16,6 +17,9 @@ class Authenticator(Protocol):
 
     def recheck(self, player: Player) -> Refusal | None:
         """Check a player again after a wait: INVALID_TOKEN if the token has ended, FORBIDDEN while suspended, else None."""
+
+    def note_refusal(self, fault: TokenFault, found: str = "") -> None:
+        """Count and log why a client gets INVALID_TOKEN or UNAUTHORIZED, if no token came to `authenticate`."""
 
     def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
         """A token of our own that `authenticate` accepts for ``life_s`` seconds."""

@@ -25,6 +25,17 @@ class CloseCode(IntEnum):
     SUSPENDED = 4403
 
 
+#: After these the client was lost: it did not leave, and it was not refused. It may connect again by itself.
+LOST: Final = frozenset(
+    {
+        CloseCode.GOING_AWAY,  # no pong came, or the client gave up a GET
+        CloseCode.INTERNAL_ERROR,  # a fault of the server
+        CloseCode.SERVICE_RESTART,
+        CloseCode.TOO_SLOW,  # the client read too slowly
+    }
+)
+
+
 class CloseReason(Value, frozen=True, kw_only=True):
     """Why we close a socket: a WebSocket close code (RFC 6455, 7.4) and a reason of at most 123 bytes."""
 
@@ -40,6 +51,8 @@ def _reason(code: CloseCode, reason: str) -> CloseReason:
 ONLY_TEXT: Final = _reason(CloseCode.UNSUPPORTED_DATA, "only text is understood")
 NOT_UTF8: Final = _reason(CloseCode.INVALID_PAYLOAD, "the text is not UTF-8")
 MESSAGE_TOO_BIG: Final = _reason(CloseCode.MESSAGE_TOO_BIG, "the message is too big")
+#: Engine.IO's reference server sends the code alone, and engine.io-client's own tests expect that.
+PACKET_TOO_BIG: Final = _reason(CloseCode.MESSAGE_TOO_BIG, "")
 BAD_PACKET: Final = _reason(CloseCode.POLICY_VIOLATION, "a packet that is not understood")
 TWO_GETS: Final = _reason(CloseCode.POLICY_VIOLATION, "two GETs at once")
 NO_UPGRADE: Final = _reason(CloseCode.POLICY_VIOLATION, "this session cannot be upgraded so")

@@ -11,6 +11,10 @@ class StoreAway(StoreUnavailable):
     """The store was not called, because it did not answer other calls or too many calls wait. Nothing has changed."""
 
 
+class StoreFull(StoreUnavailable):
+    """The store has no space left on its disk: an operator has to make room."""
+
+
 class StoreMisconfigured(StoreUnavailable):
     """The store refuses our settings. A retry cannot succeed before an operator has corrected them."""
 

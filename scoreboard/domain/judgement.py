@@ -14,6 +14,7 @@ import msgspec
 from scoreboard.domain.actions import AwardSummary, ClientInfo, Metadata, Receipt
 from scoreboard.domain.coalesce import merge_news
 from scoreboard.domain.grants import Grant
+from scoreboard.domain.limits import Limit
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import ACTION_EXPIRED, HELD, INVALID_ACTION, SUSPENDED, Reason, Refusal, too_early
 from scoreboard.domain.rules import ActionRule
@@ -23,6 +24,8 @@ from scoreboard.domain.value import Value
 #: How long a batch may take, and how long a submission may take from its arrival to the answer of the ledger.
 AWARD_S_MAX: Final = 4.5
 DAY_MS: Final = 86_400_000
+#: How far the clocks of two servers may differ for the names that they write.
+NAMED_AHEAD_S_MAX: Final = 60
 
 
 class Claim(Value, frozen=True, kw_only=True):
@@ -47,12 +50,18 @@ class Claim(Value, frozen=True, kw_only=True):
 
 
 class Account(Value, frozen=True, kw_only=True):
-    """A player in the ledger before a batch: the total, its version, and the number of awards that made it."""
+    """A player in the ledger before a batch: the total, its version, the number of awards that made it, and the name.
+
+    ``named_at_s`` is the time at which the token was issued that gave the name and the avatar.
+    """
 
     points: int = 0
     version: int = 0
     actions: int = 0
     created_at_ms: int | None = None
+    username: str = ""
+    avatar: str | None = None
+    named_at_s: int = 0
 
 
 class UsedAction(Value, frozen=True, kw_only=True):
@@ -158,19 +167,39 @@ def judge(claim: Claim, facts: BatchFacts) -> Verdict:
             reason=Reason.DAILY_LIMIT,
             message=f"{rule.action_type} counts {rule.daily_max} times a day (UTC)",
             retry_after_s=max(1, (day + DAY_MS - claim.at_ms + 999) // 1000),
+            limit=Limit(name="daily", quota=rule.daily_max, window_ms=DAY_MS),
         )
     account = facts.accounts.get(user_id, Account())
     total = account.points + grant.points
     if not -POINTS_MAX <= total <= POINTS_MAX:
         return Refusal(reason=Reason.SCORE_LIMIT, message="The total would exceed 9007199254740991 points")
     return Award(
-        claim=claim,
+        claim=_with_newest_name(account, claim),
         score_before=account.points,
         score_after=total,
         version=account.version + 1,
         actions=account.actions + 1,
         created_at_ms=claim.at_ms if account.created_at_ms is None else account.created_at_ms,
     )
+
+
+def _with_newest_name(account: Account, claim: Claim) -> Claim:
+    """The claim, with the account's name for its player if another device has shown a newer token.
+
+    A token that was issued ahead of the ledger's clock counts as issued now, and a name from later than the clock (which was
+    wrong when the name was written) counts as older than any: no clock keeps a name for longer than NAMED_AHEAD_S_MAX.
+    """
+    now_s = claim.at_ms // 1000
+    issued_s = min(claim.player.issued_at_s, now_s)
+    if issued_s >= account.named_at_s or account.named_at_s > now_s + NAMED_AHEAD_S_MAX:
+        if issued_s == claim.player.issued_at_s:
+            return claim
+        player = msgspec.structs.replace(claim.player, issued_at_s=issued_s)
+    else:
+        player = msgspec.structs.replace(
+            claim.player, username=account.username, avatar=account.avatar, issued_at_s=account.named_at_s
+        )
+    return msgspec.structs.replace(claim, player=player)
 
 
 def _already_used(used: UsedAction, grant: Grant) -> Refusal:
@@ -200,7 +229,13 @@ def _add_to_facts(award: Award, facts: BatchFacts) -> None:
     claim = award.claim
     user_id, action_type = award.user_id, claim.grant.action_type
     facts.accounts[user_id] = Account(
-        points=award.score_after, version=award.version, actions=award.actions, created_at_ms=award.created_at_ms
+        points=award.score_after,
+        version=award.version,
+        actions=award.actions,
+        created_at_ms=award.created_at_ms,
+        username=claim.player.username,
+        avatar=claim.player.avatar,
+        named_at_s=claim.player.issued_at_s,
     )
     facts.used[user_id, claim.grant.action_id] = UsedAction(action_type=action_type, receipt=unplaced(award))
     day = (user_id, action_type, claim.day_start_ms)

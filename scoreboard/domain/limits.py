@@ -17,6 +17,7 @@ The Lua script of the Redis rate limiter computes the same; one contract suite t
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final, Literal
 
 from scoreboard.domain.value import Value
@@ -27,7 +28,10 @@ _SLOTS: Final = 100
 
 
 class Limit(Value, frozen=True, kw_only=True):
-    """At most ``quota`` units in ``window_ms`` for each subject; clients and metrics see ``name``."""
+    """At most ``quota`` units in ``window_ms`` for each subject; clients and metrics see ``name``.
+
+    A window of 0 means at the same time: open actions, or sockets.
+    """
 
     name: str
     quota: int
@@ -81,6 +85,10 @@ class RateVerdict(Value, frozen=True, kw_only=True):
     retry_after_ms: int = 0
     remaining: int = 0
     reset_ms: int = 0
+
+    def limit_in(self, hits: Iterable[Hit]) -> Limit | None:
+        """The limit that refused, or None if no hit has it."""
+        return next((hit.limit for hit in hits if hit.limit.name == self.refused), None)
 
 
 class SlidingLog:

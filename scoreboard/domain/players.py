@@ -17,13 +17,14 @@ Role = Literal["user", "admin", "service", "spectator"]
 
 
 class Player(Value, frozen=True, kw_only=True):
-    """The player that a verified token names; ``expires_at_s`` is the end of the token in Unix seconds."""
+    """The player of a verified token, which was issued at ``issued_at_s`` and ends at ``expires_at_s``, in Unix seconds."""
 
     user_id: str
     username: str
     role: Role
     expires_at_s: int
     avatar: str | None = None
+    issued_at_s: int = 0
 
     @property
     def may_play(self) -> bool:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final
 
 from scoreboard.domain.actions import Receipt
+from scoreboard.domain.limits import Limit
 from scoreboard.domain.value import Value
 
 
@@ -46,6 +47,8 @@ class Refusal(Value, frozen=True, kw_only=True):
     field: str | None = None
     retry_after_s: int | None = None
     receipt: Receipt | None = None
+    #: The limit that was exceeded, which the answer names.
+    limit: Limit | None = None
 
 
 class Refused(Exception):
@@ -79,9 +82,10 @@ def too_early(wait_ms: int) -> Refusal:
     )
 
 
-def too_many_requests(wait_ms: int, message: str = "Too many requests. Please try again later.") -> Refusal:
+def too_many_requests(wait_ms: int, limit: Limit | None, message: str = "Too many requests. Please try again later.") -> Refusal:
     """A request beyond a limit. The same request may succeed after a wait."""
-    return Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=message, retry_after_s=max(1, -(-wait_ms // 1000)))
+    wait_s = max(1, -(-wait_ms // 1000))
+    return Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message=message, retry_after_s=wait_s, limit=limit)
 
 
 def unavailable(message: str = "The ledger cannot be reached; nothing was awarded", retry_after_s: int = 1) -> Refusal:

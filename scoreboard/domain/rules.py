@@ -37,6 +37,7 @@ class ActionRule(Value, frozen=True, kw_only=True):
     ``duration_ms_min`` is the shortest allowed time between initialize and submit.
     ``daily_max`` is the largest number of awards for each user and UTC day.
     ``requires`` names the action types that the user must have completed before.
+    ``public`` says whether the list of action types has it; players may begin it in any case.
     """
 
     action_type: str
@@ -47,6 +48,7 @@ class ActionRule(Value, frozen=True, kw_only=True):
     fields: tuple[FieldRule, ...] = ()
     points_field: str | None = None
     points_by: tuple[tuple[Scalar, int], ...] = ()
+    public: bool = True
 
 
 Catalogue = Mapping[str, ActionRule]

@@ -27,9 +27,9 @@ from scoreboard.domain.ledger_state import LedgerState
 from scoreboard.domain.players import PlayerChange
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.memory.board import MemoryBoard
+from scoreboard.storage.memory.key_roster import MemoryKeyRoster
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryPlayerStore
-from scoreboard.storage.redis.key_roster import MemoryKeyRoster
 from tests.actors.fakes import NOW, FakeMeter
 from tests.awaiting import result_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 
 from scoreboard.actors.health import AWARDS_FAILING_S, FAILURE_KEPT_S, POLL_INTERVAL_S, PROBE_INTERVAL_S, HealthMonitor
 from scoreboard.domain.errors import StoreUnavailable
@@ -203,3 +203,40 @@ def test_a_stopped_monitor_does_not_probe(harness: Harness) -> None:
     harness.clock.pump([PROBE_INTERVAL_S] * 3)
     assert harness.ledger.pings == 1
     assert harness.clock.getDelayedCalls() == []
+
+
+def test_a_ledger_that_cannot_commit_is_an_error(harness: Harness) -> None:
+    harness.clock.advance(PROBE_INTERVAL_S)
+    with capturedLogs() as events:
+        harness.ledger.broken = StoreUnavailable("database or disk is full")
+        harness.clock.pump([PROBE_INTERVAL_S] * 3)
+    assert {event["log_level"].name for event in events} == {"error"}
+    assert "the ledger cannot commit: database or disk is full" in [formatEvent(event) for event in events]
+
+
+def test_a_ledger_whose_awards_fail_before_the_probe_is_an_error_with_its_reason(harness: Harness) -> None:
+    harness.clock.advance(PROBE_INTERVAL_S)
+    with capturedLogs() as events:
+        harness.health.note_batch(False)
+        harness.clock.advance(POLL_INTERVAL_S)
+        harness.ledger.broken = StoreUnavailable("the password is wrong")
+        harness.clock.pump([POLL_INTERVAL_S] * 8)
+    assert [(event["log_level"].name, formatEvent(event)) for event in events] == [
+        ("warn", "ledger is not well: The ledger did not keep the last awards"),
+        ("error", "the ledger cannot commit: the password is wrong"),
+        ("error", "ledger is not well: The ledger cannot commit"),
+    ]
+
+
+def test_a_second_outage_of_the_ledger_is_logged_with_its_reason_although_awards_showed_the_return(harness: Harness) -> None:
+    harness.clock.advance(PROBE_INTERVAL_S)
+    with capturedLogs() as events:
+        for trouble in ("disk is full", "the password is wrong"):
+            harness.ledger.broken = StoreUnavailable(trouble)
+            harness.clock.pump([POLL_INTERVAL_S] * 8)
+            harness.ledger.broken = None
+            for _ in range(8):
+                harness.health.note_batch(True)
+                harness.clock.advance(POLL_INTERVAL_S)
+    reasons = [formatEvent(event) for event in events if "cannot commit: " in event["log_format"]]
+    assert reasons == ["the ledger cannot commit: disk is full", "the ledger cannot commit: the password is wrong"]

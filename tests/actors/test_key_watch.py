@@ -14,7 +14,7 @@ from scoreboard.actors.key_watch import EXCHANGE_S, KeyWatch
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.rotation import ServerKeys, agreed, known_keys
-from scoreboard.storage.redis.key_roster import MemoryKeyRoster
+from scoreboard.storage.memory.key_roster import MemoryKeyRoster
 from tests.actors.fakes import FakeMeter
 from tests.awaiting import result_of
 
@@ -56,7 +56,7 @@ def test_in_each_step_of_a_rotation_each_server_knows_the_others_signing_key(fir
     assert other.knows_what(one)
 
 
-def test_a_new_secret_signs_as_soon_as_all_know_it() -> None:
+def test_a_new_secret_signs_as_soon_as_all_servers_know_it() -> None:
     entered, clock = dict[str, ServerKeys](), Clock()
     behind, ahead = Server("a", FORMER, entered, clock), Server("b", USED, entered, clock)
     assert ahead.signs == key_id(OLD)

@@ -186,11 +186,11 @@ def test_of_two_servers_with_different_redises_only_one_sets_its_board(clock: Cl
 
 
 def test_a_change_that_was_not_received_is_noticed_within_two_seconds(server: Server, clock: Clock) -> None:
-    deaf = Server(server.ledger, server.board.shared_state, clock)
+    unsubscribed = Server(server.ledger, server.board.shared_state, clock)
     server.award("amy")
-    assert deaf.ranking.cursor < server.ranking.cursor
+    assert unsubscribed.ranking.cursor < server.ranking.cursor
     clock.advance(POLL_S)
-    assert deaf.ranking.cursor == server.ranking.cursor
+    assert unsubscribed.ranking.cursor == server.ranking.cursor
 
 
 def test_an_award_that_another_process_did_not_set_is_set_within_two_polls(server: Server) -> None:

@@ -65,7 +65,7 @@ def harness() -> Harness:
     return Harness()
 
 
-def test_at_the_start_it_knows_all_suspended_players_and_calls_nothing_back(
+def test_a_started_watcher_knows_all_suspended_players_and_makes_no_callback(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PLAYERS_PER_PAGE", 2)
@@ -256,3 +256,16 @@ def test_a_stopped_watcher_does_not_poll(harness: Harness) -> None:
     assert harness.is_suspended("amy") == [False]
     assert starting.called
     assert harness.clock.getDelayedCalls() == []
+
+
+def test_each_suspension_and_its_end_is_logged_at_info() -> None:
+    harness = Harness()
+    result_of(harness.suspension_watcher.start())
+    with capturedLogs() as events:
+        for suspended in (True, False):
+            harness.order("eve", suspended)
+            harness.clock.advance(POLL_S)
+    assert [(event["log_level"].name, event["log_format"], event["user_id"]) for event in events] == [
+        ("info", "{user_id} was suspended", "eve"),
+        ("info", "{user_id} was reinstated", "eve"),
+    ]

@@ -139,3 +139,28 @@ def test_a_batch_awards_each_action_once_and_totals_equal_the_sum_of_entries(sub
         assert [award.version for award in mine] == list(range(1, len(mine) + 1))
         assert all(after.score_before == before.score_after for before, after in pairwise(mine))
     assert {award.user_id: award.score_after for award in latest(awards)} == {a.user_id: a.score_after for a in awards}
+
+
+@pytest.mark.parametrize("ahead_s", [61, 864_000, 2**40])
+def test_a_name_from_a_time_that_has_not_come_yields_to_the_next_award(ahead_s: int) -> None:
+    facts = no_facts()
+    facts.accounts["amy"] = Account(points=1, version=1, username="Ahead", named_at_s=NOW // 1000 + ahead_s)
+    (award,) = judge_batch([named("Now", NOW // 1000 - 10)], facts)
+    assert isinstance(award, Award)
+    assert (award.claim.player.username, award.claim.player.issued_at_s) == ("Now", NOW // 1000 - 10)
+
+
+@given(st.integers(0, 2**53), st.integers(0, 2**53))
+def test_no_token_names_a_player_for_a_time_after_the_ledgers_clock(first_s: int, second_s: int) -> None:
+    """Two tokens of one player: the later one wins, and both count as issued by now at the latest."""
+    now_s = NOW // 1000
+    awards = judge_batch([named("First", first_s), named("Second", second_s, action=2)], no_facts())
+    assert all(isinstance(award, Award) and award.claim.player.issued_at_s <= now_s for award in awards)
+    shown = awards[1].claim.player.username if isinstance(awards[1], Award) else None
+    assert shown == ("Second" if min(second_s, now_s) >= min(first_s, now_s) else "First")
+
+
+def named(username: str, issued_at_s: int, action: int = 1) -> Claim:
+    made = claim(action=action)
+    player = msgspec.structs.replace(made.player, username=username, issued_at_s=issued_at_s)
+    return msgspec.structs.replace(made, player=player)

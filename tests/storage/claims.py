@@ -28,6 +28,7 @@ def claim(
     at_ms: int = NOW,
     username: str | None = None,
     avatar: str | None = None,
+    issued_at_s: int = 0,
     metadata: Metadata = (),
     client: ClientInfo = CLIENT,
     milestones: tuple[int, ...] = (),
@@ -35,7 +36,14 @@ def claim(
     """A claim that becomes an award, unless an argument prevents that."""
     return Claim(
         transaction_id=str(uuid.uuid4()),
-        player=Player(user_id=user, username=username or user.title(), role="user", expires_at_s=2**33, avatar=avatar),
+        player=Player(
+            user_id=user,
+            username=username or user.title(),
+            role="user",
+            expires_at_s=2**33,
+            avatar=avatar,
+            issued_at_s=issued_at_s,
+        ),
         grant=Grant(
             action_id=action or str(uuid.uuid4()),
             user_id=user,

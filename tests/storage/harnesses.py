@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import pytest
 from msgspec.structs import replace
 
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
+from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.memory.ledger import MemoryLedger
 from scoreboard.storage.memory.players import MemoryPlayerStore
 from scoreboard.storage.sql.ledger import SqlLedger, open_ledger
 from scoreboard.storage.sql.players import SqlPlayerStore, open_player_store
 from tests.awaiting import result_of, run
+from tests.pauses import within
 from tests.storage.sql_stores import Dialect, fresh_url, run_sql
 
 T = TypeVar("T")
@@ -94,6 +98,13 @@ def opened_player_store(url: str) -> SqlPlayerStore:
     player_store = open_player_store(url, reactor)  # type: ignore[arg-type]  # the module stands for the reactor that it installs
     run(player_store.start)
     return player_store
+
+
+@contextmanager
+def refused_within(seconds_max: float) -> Iterator[None]:
+    """Assert that the block raises StoreUnavailable in time."""
+    with within(seconds_max), pytest.raises(StoreUnavailable):
+        yield
 
 
 def harness_of(kind: str, directory: Path) -> Harness:

@@ -16,7 +16,7 @@ import psycopg
 
 from tests.programs import program
 
-_START_SECONDS_MAX = 10.0
+_START_SECONDS_MAX = 20.0
 
 
 class PgBouncer:

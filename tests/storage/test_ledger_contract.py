@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from scoreboard.domain.actions import ClientInfo
 from scoreboard.domain.boards import GLOBAL_BOARD, BoardDefinition
 from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetOrder, ResetResult
 from scoreboard.domain.errors import LedgerWentBack
-from scoreboard.domain.judgement import DAY_MS, Award, Verdict
+from scoreboard.domain.judgement import DAY_MS, Award, Claim, Verdict
 from scoreboard.domain.players import ledger_shard
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.rules import ActionRule
@@ -64,6 +65,28 @@ def test_the_first_award_of_a_player_opens_an_account(harness: Harness) -> None:
         reached_at_ms=NOW,
         updated_at_ms=NOW,
     )
+
+
+def test_the_name_and_avatar_of_the_newest_token_win(harness: Harness) -> None:
+    def shown(*claims: Claim) -> tuple[list[str], str, str | None]:
+        """The names of the standings for the board, and what the ledger has after the batch."""
+        verdicts = harness.do(harness.ledger.award(list(claims), []))
+        account = harness.do(harness.ledger.account("amy"))
+        assert account is not None
+        return [award_in(verdict).standing().username for verdict in verdicts], account.username, account.avatar
+
+    old: dict[str, Any] = {"username": "Amy", "avatar": None, "issued_at_s": 1_000}
+    new: dict[str, Any] = {"username": "Amélie", "avatar": "https://cdn.example/b.png", "issued_at_s": 2_000}
+    assert shown(claim("amy", **old)) == (["Amy"], "Amy", None)
+    assert shown(claim("amy", **new)) == (["Amélie"], "Amélie", new["avatar"])
+    assert shown(claim("amy", **old)) == (["Amélie"], "Amélie", new["avatar"]), "another device with an older token"
+    harness.do(harness.ledger.reset(order("amy", NOW + 1)))
+    assert shown(claim("amy", **old)) == (["Amélie"], "Amélie", new["avatar"]), "a reset forgets no name"
+    newest: dict[str, Any] = {"username": "A.", "issued_at_s": 3_000}
+    batch = claim("amy", **old), claim("amy", **newest), claim("amy", **new)
+    assert shown(*batch) == (["Amélie", "A.", "A."], "A.", None), "in one batch"
+    assert shown(claim("amy", username="B.", issued_at_s=3_000)) == (["B."], "B.", None), "of two in one second the later award"
+    assert [standing.username for standing in harness.do(harness.ledger.top(0, 5))] == ["B."]
 
 
 def test_the_ledger_does_not_know_a_player_without_an_award(harness: Harness) -> None:

@@ -13,6 +13,7 @@ from zope.interface import implementer
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.standings import Standing
 from scoreboard.storage.redis.client import RedisClient
+from tests.pauses import within
 
 NOW_MS = 1_790_000_000_000
 
@@ -76,12 +77,13 @@ async def passed(ms: float) -> None:
     await deferLater(the_reactor(), ms / 1000)
 
 
-async def until(true: Callable[[], bool], within_ms: int = 2_000) -> None:
-    """Wait until ``true`` returns True. Fails after ``within_ms``."""
-    started = the_reactor().seconds()
-    while not true():
-        assert the_reactor().seconds() - started < within_ms / 1000, "it did not come true in time"
-        await passed(2)
+async def until(true: Callable[[], bool], within_ms: int = 20_000) -> None:
+    """Wait until ``true`` returns True. Fails after ``within_ms`` without the pauses of the machine."""
+    with within(within_ms / 1000):
+        until_s = the_reactor().seconds() + 20
+        while not true():
+            assert the_reactor().seconds() < until_s, "it did not come true in time"
+            await passed(2)
 
 
 def standing(

@@ -54,7 +54,7 @@ class RedisServer:
     def start(self) -> None:
         """Start it (again) and wait until it answers."""
         self.launch()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 20
         while not self.tell("PING").startswith(("+PONG", "-NOAUTH")):
             assert time.monotonic() < until, "redis-server does not answer"
             time.sleep(0.005)

@@ -287,7 +287,7 @@ def test_a_restarted_redis_is_another_run_with_the_same_data(own_server: RedisSe
             own_server.kill()
             await until(lambda: not link.up)
             own_server.start()
-            await link.reached(2_000)
+            await link.reached(20_000)
             state = await board.state()
             assert state is not None
             assert state.cursor.epoch == 3

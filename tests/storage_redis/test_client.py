@@ -12,7 +12,8 @@ from scoreboard.storage.redis.client import RedisClient, script
 from scoreboard.storage.redis.connection import address
 from scoreboard.storage.redis.errors import RedisMisconfigured
 from scoreboard.storage.redis.protocol import RedisUnavailable
-from tests.awaiting import run
+from tests.awaiting import result_of, run
+from tests.pauses import within
 from tests.storage_redis.harness import CountingMeter, linked, logged, passed, the_reactor, until
 from tests.storage_redis.redis_server import RedisServer
 
@@ -43,13 +44,11 @@ def test_a_call_while_redis_is_away_fails_at_once_and_is_never_queued(own_server
         own_server.kill()
         client = RedisClient(own_server.url, the_reactor(), CountingMeter())
         await client.start()
-        started = now_ms()
-        assert await kind_of(client.call("INCR", "n")) == "AWAY"
-        assert await kind_of(client.ping()) == "AWAY"
-        assert now_ms() - started < 50
+        assert result_of(kind_of(client.call("INCR", "n"))) == "AWAY"
+        assert result_of(kind_of(client.ping())) == "AWAY"
         assert await kind_of(client.reached(100)) == "AWAY"
         own_server.start()
-        await client.reached(2_000)
+        await client.reached(20_000)
         assert await client.call("GET", "n") is None
         await client.stop()
 
@@ -69,9 +68,8 @@ def test_after_a_crash_the_client_reconnects_within_a_second_and_reports_it(own_
             with pytest.raises(StoreUnavailable):
                 _ = client.run_id
             own_server.start()
-            started = now_ms()
-            await client.reached(2_000)
-            assert now_ms() - started < 1_000
+            with within(1.0):
+                await client.reached(20_000)
             assert client.run_id != run_before
             await client.ping()
         assert (meter.changes, ups) == ([("redis_up", 0), ("redis_up", 1), ("redis_up", 0)], ["up"])
@@ -87,19 +85,17 @@ def test_calls_to_a_stopped_redis_fail_at_the_deadline_and_then_at_once(own_serv
             for _ in range(3):
                 assert client.up
                 started = now_ms()
-                assert await kind_of(client.call("PING")) == "SILENT"
-                assert 90 < now_ms() - started < 300
+                with within(0.3):
+                    assert await kind_of(client.call("PING")) == "SILENT"
+                assert now_ms() - started > 90
             assert not client.up, "the circuit breaker is open"
-            started = now_ms()
             for _ in range(100):
-                assert await kind_of(client.call("PING")) in ("AWAY", "LOST")
-            assert now_ms() - started < 100
+                assert result_of(kind_of(client.call("PING"))) in ("AWAY", "LOST")
             await passed(600)
             assert not client.up
             own_server.cont()
-            started = now_ms()
-            await client.reached(2_000)
-            assert now_ms() - started < 1_000
+            with within(1.0):
+                await client.reached(20_000)
             await client.ping()
             assert meter.counts["redis_failures_total SILENT"] == 3
 
@@ -140,7 +136,7 @@ def test_a_replica_gets_no_commands_until_it_is_a_master_again(own_server: Redis
             await passed(400)
             assert not client.up
             own_server.tell("REPLICAOF", "NO", "ONE")
-            await client.reached(2_000)
+            await client.reached(20_000)
             await client.run(script("begin"), BEGIN_KEYS, ["", "news", "me", 1, "run"])
         assert meter.counts["redis_failures_total READONLY"] == 1
 
@@ -176,7 +172,7 @@ def test_password_and_database_are_sent_and_after_a_wrong_password_the_client_go
                 with pytest.raises(RedisMisconfigured) as refused:
                     await client.reached(400)
             assert str(refused.value) == why
-            assert text_lines == [f"warn Redis cannot be asked: {why} ({server.socket})"]
+            assert text_lines == [f"error Redis cannot be asked: {why} ({server.socket})"]
             assert (client.misconfigured, client.conditions()[0].reason) == (True, f"Redis cannot be asked: {why}")
             await client.stop()
         async with linked(server.url + "?db=3&password=open%20sesame") as client:
@@ -230,7 +226,7 @@ def test_a_subscriber_gets_messages_again_after_a_restart(own_server: RedisServe
                 own_server.start()
                 # else the next command may still go to the server that was killed
                 await until(lambda: ("redis_up", 0) in meter.changes)
-                await client.reached(2_000)
+                await client.reached(20_000)
 
     run(main)
 

@@ -21,6 +21,7 @@ from twisted.internet.task import LoopingCall
 
 from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.embedded import EmbeddedRedis, EmbeddedRedisBusy
+from scoreboard.storage.redis.embedded_process import RedisProcess
 from scoreboard.storage.redis.errors import RedisHasNoSpace, RedisUnusable
 from scoreboard.storage.redis.paths import EmbeddedRedisPaths, redis_binary
 from tests.awaiting import result_of, run
@@ -73,7 +74,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-def ended(pid: int, within_s: float = 5.0) -> bool:
+def ended(pid: int, within_s: float = 20.0) -> bool:
     until_s = time.monotonic() + within_s
     while lives(pid) and time.monotonic() < until_s:
         time.sleep(0.02)
@@ -242,7 +243,7 @@ def test_a_child_whose_process_id_cannot_be_written_is_still_supervised(data_dir
                     await until(lambda: not client.up)
                     await client.reached(5_000)
                     assert child_pid(data_dir) not in (None, first)
-            assert len([text_line for text_line in text_lines if text_line.startswith("warn no space left in ")]) == 1
+            assert len([text_line for text_line in text_lines if text_line.startswith("error no space left in ")]) == 1
             monkeypatch.undo()
 
     watched(main)
@@ -390,3 +391,28 @@ def test_a_stop_while_it_waits_is_immediate(data_dir: Path) -> None:
 def test_the_binary_is_that_of_the_wheel() -> None:
     said = subprocess.run([redis_binary(), "--version"], capture_output=True, text=True, check=True).stdout
     assert "v=6.2" in said
+
+
+def test_what_redis_writes_at_every_start_and_stop_is_info(data_dir: Path) -> None:
+    async def main() -> None:
+        with logged("RedisProcess") as text_lines:
+            async with embedded(data_dir):
+                pass
+        assert any("Redis is starting" in text_line for text_line in text_lines)
+        assert [text_line for text_line in text_lines if not text_line.startswith("info ")] == []
+
+    watched(main)
+
+
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [
+        ("# Error writing to the AOF file: No space left on device", "error"),
+        ("# Short write while writing to the AOF file: (nwritten=1, expected=9)", "warn"),
+        ("* Ready to accept connections", "info"),
+    ],
+)
+def test_a_line_of_redis_about_a_full_disk_is_an_error(said: str, level: str) -> None:
+    with logged("RedisProcess") as text_lines:
+        RedisProcess(lambda: None).outReceived(f"17809:M 23 Nov 2026 22:37:36.376 {said}\n".encode())
+    assert text_lines == [f"{level} {said[2:]}"]

@@ -42,7 +42,7 @@ async def kinds_of(client: RedisClient, *command: str) -> list[str]:
         lambda: client.call(*command),
         lambda: client.run(_BEGIN, ["ranking", "players", "state", "history"], ["", "news", "me", 1, "run"]),
     ):
-        await client.reached(2_000)
+        await client.reached(20_000)
         with pytest.raises(RedisUnavailable) as failed:
             await ask()
         kinds.append(failed.value.kind)
@@ -61,7 +61,7 @@ def unable_to_save(server: RedisServer) -> None:
     (server.socket.parent / "dump.rdb" / "in the way").mkdir(parents=True)
     server.tell("CONFIG", "SET", "save", "3600 1")
     server.tell("BGSAVE")
-    until_s = time.monotonic() + 5
+    until_s = time.monotonic() + 20
     while "rdb_last_bgsave_status:err" not in server.ask("INFO", "persistence"):
         assert time.monotonic() < until_s
         time.sleep(0.02)
@@ -133,7 +133,7 @@ def test_the_client_disconnects_from_a_demoted_redis(start: Callable[..., RedisS
             assert failed.value.kind == "READONLY"
             await until(lambda: not client.up)
             server.tell("REPLICAOF", "NO", "ONE")
-            await client.reached(2_000)
+            await client.reached(20_000)
             server.tell("CONFIG", "SET", "replica-serve-stale-data", "no")
             server.tell("REPLICAOF", "127.0.0.1", "1")
             with pytest.raises(RedisUnavailable) as failed:

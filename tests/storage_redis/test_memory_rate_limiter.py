@@ -35,6 +35,6 @@ def test_the_number_of_slots_is_bounded() -> None:
 
 def test_a_check_raises_what_a_test_injects() -> None:
     rate_limiter = MemoryRateLimiter(lambda: 0)
-    rate_limiter.broken = StoreUnavailable("as the test wished")
+    rate_limiter.broken = StoreUnavailable("the test made it fail")
     with pytest.raises(StoreUnavailable):
         result_of(rate_limiter.check(hit("ann")))

@@ -193,7 +193,7 @@ def test_an_error_without_a_command_is_the_reason_of_the_end() -> None:
     protocol.dataReceived(b"-ERR max number of clients reached\r\n")
     assert transport.aborted
     assert protocol.ended is not None
-    assert protocol.ended.detail == "ERR max number of clients reached"
+    assert protocol.ended.detail == "max number of clients reached"
 
 
 def test_the_error_of_an_unawaited_command_is_reported() -> None:

@@ -85,7 +85,7 @@ def run_in_redis(server: RedisServer, scenario: Scenario, local_subjects_max: in
         fake_time = FakeTime()
         client = ClockedClient(server.url, fake_time)
         await client.start()
-        await client.reached(2_000)
+        await client.reached(20_000)
         rate_limiter = RedisRateLimiter(
             client, MemoryRateLimiter(fake_time.now_ms, local_subjects_max), the_reactor(), CountingMeter()
         )

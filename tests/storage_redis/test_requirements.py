@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from twisted.internet.task import Clock
 
 from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
@@ -19,6 +20,7 @@ from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient, script
 from scoreboard.storage.redis.errors import RedisUnavailable
+from scoreboard.storage.redis.failures import RedisFailures
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from scoreboard.storage.redis.sessions import RedisSessionStore
 from scoreboard.storage.redis.tickets import RedisTickets
@@ -59,7 +61,7 @@ def test_a_redis_that_may_evict_keys_fails_its_condition_and_logs_one_error(poli
         link = RedisClient(server.url, the_reactor(), CountingMeter(), refuse_eviction=True)
         with logged("RedisFailures") as text_lines:
             await link.start()
-            await link.reached(2_000)
+            await link.reached(20_000)
             assert (link.eviction, condition(link, "redis_eviction")) == ("", (True, ""))
             server.tell("CONFIG", "SET", "maxmemory", "1gb")
             await until(lambda: link.eviction != "")
@@ -198,3 +200,52 @@ def test_a_channel_that_the_user_lacks_is_named_once_in_the_log(server: RedisSer
         assert "channel" in text_lines[0]
 
     run(main)
+
+
+def test_keys_that_the_user_lacks_are_named_and_their_condition_is_not_ok(server: RedisServer) -> None:
+    url = setuser(server, "resetkeys", "~{leaderboard:*", "~leaderboard:*", "~rate_limit:*")
+
+    async def main() -> None:
+        with logged("RedisFailures") as text_lines:
+            async with linked(url) as link:
+                assert condition(link, "redis_calls") == (True, "")
+                for _ in range(2):
+                    with pytest.raises(RedisUnavailable):
+                        await RedisTickets(link).redeem("x" * 32)
+                assert condition(link, "redis_calls")[0] is False
+                link.tell(script("write_caches"), ["action:a", "user:score:ann"], [7, 1, "2026-11-26T00:00:00Z"])
+                await passed(100)
+        assert len(text_lines) == 2, text_lines
+        assert all(text_line.startswith("error Redis forbids what the server needs (REDIS_URL names") for text_line in text_lines)
+        assert text_lines[0].endswith("(keys ticket:*)")
+        assert text_lines[1].endswith("(keys action:*, user:*)")
+
+    run(main)
+
+
+def test_a_key_of_another_type_is_named_and_its_condition_is_not_ok(server: RedisServer) -> None:
+    async def main() -> None:
+        with logged("RedisFailures") as text_lines:
+            async with linked(server.url) as link:
+                await link.call("SET", "servers:keys", "of another program")
+                with pytest.raises(RedisUnavailable):
+                    await link.call("HSET", "servers:keys", "a", "b")
+                assert condition(link, "redis_calls")[0] is False
+        (text_line,) = text_lines
+        assert text_line.startswith("error another program writes the server's keys in Redis: ")
+        assert text_line.endswith("(keys servers:*)")
+
+    run(main)
+
+
+def test_a_refusal_that_returns_after_a_minute_is_logged_again() -> None:
+    clock = Clock()
+    failures = RedisFailures(CountingMeter(), clock)
+    with logged("RedisFailures") as text_lines:
+        for pause_s in (0.0, 1.0, 59.0, 61.0):
+            clock.advance(pause_s)
+            failures.note(RedisUnavailable("NOPERM", "no"), ["ticket:abc"])
+        assert failures.refuses_calls
+        clock.advance(61)
+        assert not failures.refuses_calls
+    assert len(text_lines) == 2

@@ -242,12 +242,12 @@ class MemoryBoard(Board):
 
     def _answering(self) -> None:
         if self.broken:
-            raise StoreUnavailable("broken, as the test wished")
+            raise StoreUnavailable("the test made this store fail")
 
     def _writable(self) -> None:
         self._answering()
         if self.read_only:
-            raise StoreUnavailable("it takes no writes, as the test wished")
+            raise StoreUnavailable("the test made this store take no writes")
 
     def _cursor(self) -> Cursor:
         self._answering()

@@ -17,7 +17,6 @@ from scoreboard.domain.entries import RESET, Entry, EntryFilter, Finding, ResetO
 from scoreboard.domain.errors import LedgerWentBack
 from scoreboard.domain.judgement import (
     AWARD_S_MAX,
-    Account,
     Award,
     BatchFacts,
     Claim,
@@ -228,8 +227,8 @@ class MemoryLedger(FaultInjection, Ledger):
                 metadata=reset_metadata(order),
             )
         )
-        created_at_ms = self._past.accounts[user_id].created_at_ms
-        self._past.accounts[user_id] = Account(version=version, created_at_ms=created_at_ms)
+        account = self._past.accounts[user_id]
+        self._past.accounts[user_id] = msgspec.structs.replace(account, points=0, version=version, actions=0)
         self.standings[user_id] = msgspec.structs.replace(
             standing, points=0, version=version, reached_at_ms=None, updated_at_ms=order.at_ms
         )

@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from twisted.internet.defer import Deferred, TimeoutError, fail
@@ -45,6 +46,13 @@ def script(*names: str) -> Script:
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+def keys_of(command: Sequence[Argument]) -> list[str]:
+    """The keys of a script's call, or the first argument of any other command."""
+    if str(command[0]).startswith("EVAL"):
+        return [str(key) for key in command[3 : 3 + int(command[2])]]
+    return [str(argument) for argument in command[1:2]]
+
+
 class RedisClient:
     """A client of one Redis. ``url`` is redis://, rediss:// (TLS) or unix://, with user, password and database where needed.
 
@@ -53,12 +61,23 @@ class RedisClient:
 
     _log = Logger()
 
-    def __init__(self, url: str, reactor: Any, meter: Meter, *, deadline_ms: int = 400, refuse_eviction: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        reactor: Any,
+        meter: Meter,
+        *,
+        deadline_ms: int = 400,
+        refuse_eviction: bool = False,
+        ca_file: Path | None = None,
+        in_operators_words: Callable[[str], str] = str,
+    ) -> None:
         self._reactor = reactor
+        self._in_operators_words = in_operators_words
         self.meter = meter
         self._deadline_s = deadline_ms / 1000
         self._refuse_eviction = refuse_eviction
-        self._where = address(url, reactor)
+        self._where = address(url, reactor, ca_file)
         self._protocol: RedisProtocol | None = None
         self._run_id = ""
         self._trouble = "not connected yet"
@@ -95,13 +114,15 @@ class RedisClient:
         """What a server needs of Redis, from memory.
 
         ``redis``: commands are answered. ``redis_writes``: no write was refused in the last two seconds for lack of memory, disk
-        or replicas. ``redis_eviction``: Redis does not evict keys. ``redis_subscription``, once for each subscription.
+        or replicas. ``redis_calls``: no call was forbidden in the last minute, and no key had another type. ``redis_eviction``:
+        Redis does not evict keys. ``redis_subscription``, once for each subscription.
         """
         refused = self._failures.refused_write
         evicts = self.eviction if self._refuse_eviction else ""
         return (
             Condition("redis", True) if self.up else Condition("redis", False, f"Redis cannot be asked: {self._why_down()}"),
             Condition("redis_writes", not refused, refused and f"Redis takes no writes: {refused}"),
+            Condition("redis_calls", not self._failures.refuses_calls),
             Condition("redis_eviction", not evicts, evicts),
             *[subscription.condition() for subscription in self._subscriptions],
         )
@@ -232,7 +253,10 @@ class RedisClient:
         self._misconfigured = trouble if isinstance(trouble, RedisMisconfigured) else None
         if self._started and said != self._trouble:  # one line, and not four a second
             self._trouble = said
-            self._log.warn("Redis cannot be asked: {trouble} ({where})", trouble=said, where=self._where.label)
+            where = self._where.label if self._misconfigured is None else self._where.name
+            trouble_text = self._in_operators_words(f"{said} ({where})")
+            log = self._log.warn if self._misconfigured is None else self._log.error
+            log("Redis cannot be asked: {trouble}", trouble=trouble_text)
 
     def _away(self) -> RedisUnavailable:
         return self._misconfigured or RedisUnavailable("AWAY", f"{self._trouble} ({self._where.label})")
@@ -243,17 +267,17 @@ class RedisClient:
 
     def _ask(self, command: tuple[Argument, ...], deadline_ms: int | None, script_text: str = "") -> Deferred[Any]:
         if self._protocol is None:
-            return fail(RedisUnavailable("AWAY", self._trouble))
+            return fail(RedisUnavailable("AWAY", "it cannot be asked"))  # why was logged when it went away
         deadline_s = self._deadline_s if deadline_ms is None else deadline_ms / 1000
-        return self._protocol.ask(command, deadline_s).addErrback(self._failed, script_text)
+        return self._protocol.ask(command, deadline_s).addErrback(self._failed, command, script_text)
 
-    def _failed(self, failure: Failure, script_text: str) -> Failure:
+    def _failed(self, failure: Failure, command: tuple[Argument, ...], script_text: str) -> Failure:
         trouble = failure.value
         if isinstance(trouble, RedisUnavailable) and trouble.kind != "NOSCRIPT":
-            self._failures.note(trouble, script_text)
+            self._failures.note(trouble, keys_of(command), script_text)
             if trouble.kind in RECONNECT and self._protocol is not None:
                 self._protocol.abort(trouble)  # after a failover this is a replica: a new connection finds the master
         return failure
 
     def _on_unawaited_error(self, trouble: RedisUnavailable, command: tuple[Argument, ...]) -> None:
-        self._failures.note(trouble, str(command[1]))
+        self._failures.note(trouble, keys_of(command), str(command[1]))

@@ -9,20 +9,23 @@ it is prepared (a replica, a wrong password). It logs each attempt. It has no pu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.ssl import optionsForClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS, trustRootFromCertificates
 from twisted.internet.task import deferLater
 
 from scoreboard.background import run_in_background
 from scoreboard.boundaries.health import Meter
-from scoreboard.storage.redis.errors import RedisUnavailable
+from scoreboard.named_files import read_regular_file
+from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.protocol import Argument, RedisProtocol, connect
 
 #: How long one command of the handshake may take; then the pauses between attempts: the first one, and each later one.
@@ -33,6 +36,7 @@ _CONNECT_S: Final = 1.0
 #: The pause between two checks, and how long a check may take: a silent Redis is noticed within the sum, 1.6 s.
 CHECK_PAUSE_S: Final = 0.4
 CHECK_S_MAX: Final = 1.2
+_PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Address(NamedTuple):
@@ -40,25 +44,34 @@ class Address(NamedTuple):
 
     endpoint: IStreamClientEndpoint
     handshake: tuple[tuple[Argument, ...], ...]
-    #: The place for a log line, without user and password.
+    #: The name for a log line, without user and password; the same with TLS and database; and with the setting that names it.
+    name: str
+    said: str
     label: str
 
 
-def address(url: str, reactor: Any) -> Address:
-    """The address in a redis://, rediss:// (TLS) or unix:// URL, in redis-py's form. Raises ValueError for another scheme."""
+def address(url: str, reactor: Any, ca_file: Path | None = None) -> Address:
+    """The address in a redis://, rediss:// (TLS) or unix:// URL, in redis-py's form. Raises ValueError for another scheme.
+
+    With TLS the server's certificate must be signed by ``ca_file``, or by an authority that this machine trusts.
+    """
     parts = urlsplit(url)
     asked = parse_qs(parts.query)
     password = parts.password or asked.get("password", [""])[0]
     database = asked.get("db", [""])[0]
     if parts.scheme == "unix":
-        endpoint: IStreamClientEndpoint = UNIXClientEndpoint(reactor, unquote(parts.path), timeout=_CONNECT_S)
-        label = unquote(parts.path)
+        name = said = unquote(parts.path)
+        label = f"REDIS_URL (or SCOREBOARD_DATA_DIR) {name}"  # the embedded Redis listens there
+        endpoint: IStreamClientEndpoint = UNIXClientEndpoint(reactor, name, timeout=_CONNECT_S)
     elif parts.scheme in ("redis", "rediss"):
-        host = parts.hostname or "127.0.0.1"
-        endpoint = HostnameEndpoint(reactor, host, parts.port or 6379, timeout=_CONNECT_S)
-        label = f"REDIS_URL (or REDIS_HOST) {host} port {parts.port or 6379}"
-        if parts.scheme == "rediss":
-            endpoint = wrapClientTLS(optionsForClientTLS(host), endpoint)
+        host, port = parts.hostname or "127.0.0.1", parts.port or 6379
+        endpoint = HostnameEndpoint(reactor, host, port, timeout=_CONNECT_S)
+        name = f"{host} port {port}"
+        tls = parts.scheme == "rediss"
+        said = f"{name}, {'with' if tls else 'without'} TLS"
+        label = f"REDIS_URL (or REDIS_HOST) {said}"
+        if tls:
+            endpoint = wrapClientTLS(optionsForClientTLS(host, trustRoot=_authorities(ca_file)), endpoint)
         database = database or parts.path.strip("/")
     else:
         raise ValueError("a Redis URL begins with redis://, rediss:// or unix://")
@@ -68,7 +81,20 @@ def address(url: str, reactor: Any) -> Address:
         handshake.append(("AUTH", *user, unquote(password)))
     if database:
         handshake.append(("SELECT", int(database)))
-    return Address(endpoint, tuple(handshake), label)
+    return Address(endpoint, tuple(handshake), name, f"{said}, database {database or 0}", label)
+
+
+def _authorities(ca_file: Path | None) -> Any:
+    """The certificate authorities to trust: those in the file, or None for the machine's. Raises RedisUnusable."""
+    if ca_file is None:
+        return None
+    try:
+        found = _PEM.findall(read_regular_file(ca_file))
+        return trustRootFromCertificates([Certificate.loadPEM(one) for one in found] or [Certificate.loadPEM(b"")])
+    except OSError as error:
+        raise RedisUnusable(f"REDIS_CA_FILE: {ca_file} cannot be read ({(error.strerror or '').lower()})") from None
+    except Exception:  # the library has no class of its own for it
+        raise RedisUnusable(f"REDIS_CA_FILE: {ca_file} should hold certificates in PEM form") from None
 
 
 class RedisConnection:
@@ -148,8 +174,8 @@ class RedisConnection:
                 await protocol.ask(command, GREETING_S)
             await self._on_connect(protocol)
         except Exception as trouble:
+            self._on_down(protocol.ended or trouble)
             protocol.abort()
-            self._on_down(trouble)
             if not isinstance(trouble, RedisUnavailable):
                 raise
             return

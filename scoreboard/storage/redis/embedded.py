@@ -85,7 +85,9 @@ class EmbeddedRedis:
             return
         owners = directory_lock.signed()
         if owners is not None and _is_alive(owners[0]):
-            raise EmbeddedRedisBusy(f"{self._paths.directory} is in use by another server (process {owners[0]})")
+            raise EmbeddedRedisBusy(
+                f"SCOREBOARD_DATA_DIR: {self._paths.directory} is in use by another server (process {owners[0]})"
+            )
 
     async def stop(self) -> None:
         """Stop the child; returns when it has ended."""
@@ -111,7 +113,7 @@ class EmbeddedRedis:
             self._child = None
             if self._started:
                 pause_s = _RESTART_S_MIN if child.accepting else min(pause_s * 2, _RESTART_S_MAX)
-                self._log.error("the embedded Redis ended: {why}; again in {pause} s", why=child.why, pause=pause_s)
+                self._log.error("the embedded Redis ended: {why}; it starts again in {pause} s", why=child.why, pause=pause_s)
                 await self._pause(pause_s)
         directory_lock.release()
 
@@ -136,7 +138,7 @@ class EmbeddedRedis:
             directory_lock.sign(os.getpid(), child.transport.pid)
         except (RedisHasNoSpace, RedisUnusable) as trouble:
             if not self._unsigned:
-                self._log.warn("{trouble}", trouble=str(trouble))
+                self._log.error("{trouble}", trouble=str(trouble))
             self._unsigned = True
         else:
             self._unsigned = False
@@ -157,7 +159,7 @@ class EmbeddedRedis:
             return
         silent_s = self._reactor.seconds() - self._answered_s
         if silent_s >= self._hung_s * (1 if child.accepting else _STARTING_FACTOR):
-            self._log.error("the embedded Redis answers nothing for {silent_s:.0f} s: it is killed", silent_s=silent_s)
+            self._log.error("the embedded Redis did not answer for {silent_s:.0f} s: it is killed", silent_s=silent_s)
             child.signal("KILL")
 
     async def _answers(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -81,8 +82,10 @@ class RedisProcess(ProcessProtocol):
     def _read(self, log_line: str) -> None:
         found = _LOG_LINE.match(log_line)
         grave, said = found.groups() if found else ("*", log_line)
-        warns = grave == "#" and _ROUTINE.search(said) is None
-        self._log.emit(LogLevel.warn if warns else LogLevel.info, "{said}", said=said)
+        level = LogLevel.info
+        if grave == "#" and _ROUTINE.search(said) is None:
+            level = LogLevel.error if os.strerror(errno.ENOSPC) in said else LogLevel.warn
+        self._log.emit(level, "{said}", said=said)
         self.file_is_damaged = self.file_is_damaged or "Bad file format" in said
         if "ready to accept connections" in said:
             self.accepting = True

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from OpenSSL import SSL
+from service_identity import VerificationError
+
 from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
 
 #: Redis answers reads and refuses writes: its memory is full, it cannot write its file, or its replicas are missing.
 WRITES_REFUSED: Final = frozenset({"OOM", "MISCONF", "NOREPLICAS"})
+#: Redis answers, and refuses a call again and again until an operator acts: how the log says it.
+CALLS_REFUSED: Final = {
+    "NOPERM": "Redis forbids what the server needs (REDIS_URL names the user)",
+    "WRONGTYPE": "another program writes the server's keys in Redis",
+}
 #: The connection cannot be used any more. A new one may reach the master or a Redis that is ready, and repeats the handshake.
 RECONNECT: Final = frozenset({"READONLY", "MASTERDOWN", "LOADING", "NOAUTH"})
 #: Redis gave no answer, not even an error.
@@ -36,6 +44,13 @@ _WRONG_SETTINGS: Final = {
     "ERR SELECT is not allowed": ("ERR", "REDIS_URL: this Redis is a cluster: leave out the number of a database"),
     "DENIED": ("DENIED", "REDIS_URL: this Redis is in protected mode: it takes connections from its own machine only"),
 }
+
+#: TLS failures that an operator must act on, by a piece of OpenSSL's reason: our text.
+_TLS_FAILURES: Final = {
+    "certificate verify failed": "REDIS_CA_FILE: no trusted authority signed the certificate of Redis, or it is out of date",
+    "wrong version number": "REDIS_URL: what answers does not speak TLS; without TLS the URL begins with redis://",
+}
+_OTHER_HOST: Final = "REDIS_URL: the certificate of Redis is for another host"
 
 
 class RedisUnavailable(StoreUnavailable):
@@ -75,7 +90,19 @@ def reply_error(reply: str) -> RedisUnavailable:
     if _FORBIDDEN_TO_SCRIPT in reply:
         return RedisUnavailable("NOPERM", reply)
     found = _KIND.search(reply)
-    return RedisUnavailable((found[1] or found[2]) if found else "ERR", reply)
+    kind = (found[1] or found[2]) if found else "ERR"
+    return RedisUnavailable(kind, reply.removeprefix(f"{kind} "))
+
+
+def connection_error(why: BaseException | None) -> RedisUnavailable:
+    """The exception for a connection that ended because of ``why``."""
+    if isinstance(why, VerificationError):
+        return RedisMisconfigured("TLS", _OTHER_HOST)
+    if isinstance(why, SSL.Error):
+        for reason, words in _TLS_FAILURES.items():
+            if reason in str(why):
+                return RedisMisconfigured("TLS", words)
+    return RedisUnavailable("LOST", str(why))
 
 
 def describe(trouble: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Key roster in Redis, and one in memory for tests: each server writes the keys that it knows and reads those of the others."""
+"""Key roster in Redis: each server writes the keys that it knows and reads those of the others."""
 
 from __future__ import annotations
 
@@ -42,23 +42,3 @@ class RedisKeyRoster(KeyRoster):
     async def leave(self) -> None:
         with suppress(StoreUnavailable):
             await self._client.call("HDEL", KEY, self._server_id)
-
-
-class MemoryKeyRoster(KeyRoster):
-    """The rosters of several servers share ``entered``; tests may set ``trouble``, which `exchange` then raises."""
-
-    def __init__(self, server_id: str, entered: dict[str, ServerKeys]) -> None:
-        self.trouble: Exception | None = None
-        self._server_id = server_id
-        self._entered = entered
-
-    @override
-    async def exchange(self, own: ServerKeys) -> list[ServerKeys]:
-        if self.trouble is not None:
-            raise self.trouble
-        self._entered[self._server_id] = own
-        return [keys for server_id, keys in self._entered.items() if server_id != self._server_id]
-
-    @override
-    async def leave(self) -> None:
-        self._entered.pop(self._server_id, None)

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 from scoreboard.socket_first import is_bare, write_socket_first
 from scoreboard.storage.redis.errors import RedisUnavailable as RedisUnavailable
-from scoreboard.storage.redis.errors import reply_error
+from scoreboard.storage.redis.errors import connection_error, reply_error
 
 #: After this many calls in a row without an answer the connection is aborted: later calls then fail at once and do not wait.
 SILENT_CALLS_MAX: Final = 3
@@ -146,7 +146,7 @@ class RedisProtocol(txredisapi.HiredisProtocol):
     def connectionLost(self, why: Failure) -> None:
         """Twisted: the connection is gone. Every command that waits fails."""
         self.connected = 0
-        self.ended = ended = self.ended or RedisUnavailable("LOST", why.getErrorMessage())
+        self.ended = ended = self.ended or connection_error(why.value)
         if self._unawaited_timer is not None and self._unawaited_timer.active():
             self._unawaited_timer.cancel()
         all_pending, self._pending = self._pending, deque()

@@ -129,6 +129,12 @@ class RedisSubscription:
                 self._unreadable = True
                 self._log.failure("a message on {channel} cannot be read", channel=self._channel)
 
+    def _commands_up(self) -> bool:
+        try:
+            return bool(self._commands_run_id())
+        except RedisUnavailable:
+            return False
+
     def _on_down(self, trouble: Exception) -> None:
         if self._down_since_s is None:
             self._down_since_s = self._reactor.seconds()
@@ -138,5 +144,5 @@ class RedisSubscription:
         if self._trouble in ("closed", said):
             return
         self._trouble = said
-        if kind != "AWAY":  # for AWAY the client logs why commands cannot be sent
+        if kind != "AWAY" and self._commands_up():  # otherwise the client logs why commands cannot be sent
             self._log.warn("Redis' messages do not arrive: {trouble}", trouble=said)

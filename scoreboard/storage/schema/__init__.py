@@ -17,14 +17,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.sqlite.refusal import refusal
 from scoreboard.storage.sql.stores import migration_engine
-from scoreboard.storage.sql.urls import sqlite_file
+from scoreboard.storage.sql.urls import require_regular, require_writable, sqlite_file
 
 #: An arbitrary number. Every release uses this number.
 _ADVISORY_LOCK: Final = 7_236_001
@@ -44,10 +44,13 @@ def migrate(url: str) -> str:
     with _explained(url):
         if path is not None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
+            if not path.exists():  # a changed time of a ledger in use would look like another program's write to its server
+                path.touch(mode=0o600)
+            require_writable(url)
         with _connected(url) as connection, connection.begin():
             _lock(connection)
             _refuse_newer(connection, config)
+            _refuse_foreign_tables(connection, path)
             _refuse_narrow_encoding(connection)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -64,13 +67,14 @@ def schema_status(url: str) -> tuple[str | None, str]:
         return MigrationContext.configure(connection).get_current_revision(), head
 
 
-def require_schema(url: str) -> None:
-    """Raise LedgerUnusable unless the ledger has the schema that this program needs."""
+def require_schema(url: str, *, older_allowed: bool = False) -> None:
+    """Raise LedgerUnusable unless the ledger has the schema that this program needs, or with ``older_allowed`` an older one."""
     config, head = _config()
     with _explained(url), _connected(url) as connection:
         _refuse_newer(connection, config)
+        _refuse_foreign_tables(connection, sqlite_file(url))
         current = MigrationContext.configure(connection).get_current_revision()
-    if current != head:
+    if current != head and not older_allowed:
         raise LedgerUnusable(
             f"the ledger's schema is {current or 'missing'}, this program needs {head}: run `scoreboard db upgrade`"
         )
@@ -87,6 +91,7 @@ def _config() -> tuple[Config, str]:
 
 @contextlib.contextmanager
 def _connected(url: str) -> Iterator[Connection]:
+    require_regular(url)
     engine = migration_engine(url)
     try:
         with engine.connect() as connection:
@@ -111,6 +116,17 @@ def _refuse_newer(connection: Connection, config: Config) -> None:
     newer = set(MigrationContext.configure(connection).get_current_heads()) - known
     if newer:
         raise LedgerUnusable(f"the ledger's schema {', '.join(sorted(newer))} was made by a newer release of this program")
+
+
+def _refuse_foreign_tables(connection: Connection, path: Path | None) -> None:
+    """A SQLite file with tables and without a revision is another program's. A PostgreSQL database may hold both."""
+    if path is not None and MigrationContext.configure(connection).get_current_revision() is None:
+        # Litestream, which copies a ledger, makes its tables before ours.
+        names = [
+            name for name in inspect(connection).get_table_names() if not name.startswith(("alembic_version", "_litestream"))
+        ]
+        if names:
+            raise refusal(sqlite3.DatabaseError(f"it holds the table {min(names)} of another program"), path)
 
 
 def _refuse_narrow_encoding(connection: Connection) -> None:

@@ -33,6 +33,7 @@ class AccountRow(Value, frozen=True, kw_only=True):
     total_actions: int
     at_ms: int
     created_at_ms: int
+    named_at_s: int
 
 
 def entries_of(awards: Iterable[Award]) -> list[Entry]:
@@ -70,6 +71,7 @@ def totals_of(awards: Iterable[Award]) -> list[AccountRow]:
             total_actions=given.actions,
             at_ms=given.claim.at_ms,
             created_at_ms=given.created_at_ms,
+            named_at_s=given.claim.player.issued_at_s,
         )
         for given in latest(awards)
     ]

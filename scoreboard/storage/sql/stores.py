@@ -98,7 +98,8 @@ def _postgres_store(conninfo: str, failpoint: Failpoint) -> SqlStore:
         reads=_on_postgres(LedgerQueries, conninfo),
         audits=_on_postgres(LedgerQueries, conninfo, AUDIT_STATEMENT_MS_MAX),
         order=_on_postgres(PostgresCommitOrder, conninfo, REBUILD_STATEMENT_MS_MAX, FOLLOWER_SETTINGS),
-        commit_probe=_on_postgres(SqlProbe, conninfo),
+        # The probe's reason is the one that is logged.
+        commit_probe=_on_postgres(SqlProbe, conninfo, explain=True),
     )
 
 
@@ -107,6 +108,11 @@ def _on_sqlite(session: type[S], file: SqliteFile) -> S:
 
 
 def _on_postgres(
-    session: type[S], conninfo: str, statement_ms_max: int = STATEMENT_MS_MAX, settings: Mapping[str, str] | None = None
+    session: type[S],
+    conninfo: str,
+    statement_ms_max: int = STATEMENT_MS_MAX,
+    settings: Mapping[str, str] | None = None,
+    *,
+    explain: bool = False,
 ) -> S:
-    return session(postgres.engine(conninfo, statement_ms_max, settings), PostgresSession.interrupt)
+    return session(postgres.engine(conninfo, statement_ms_max, settings, explain=explain), PostgresSession.interrupt)

@@ -91,6 +91,13 @@ user_scores: Final = sa.Table(
         ),
     ),
     sa.Column("last_action_at", TimestampMs),
+    sa.Column(
+        "named_at",
+        sa.BigInteger,
+        nullable=False,
+        server_default=sa.text("0"),
+        comment="when the token was issued that gave the name and the avatar, in seconds since 1970",
+    ),
     sa.CheckConstraint(f"score BETWEEN -{POINTS_MAX} AND {POINTS_MAX}", name="score_is_exact"),
 )
 sa.Index(

@@ -5,8 +5,9 @@ A URL may hold a password, so no message repeats it: messages name the setting, 
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,28 @@ from psycopg.conninfo import conninfo_to_dict
 
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.file_errors import why_not_written
-from scoreboard.storage.redis.errors import RedisUnavailable
 from scoreboard.storage.sql.errors import LedgerUnusable, TargetUnusable
 
+#: The values of libpq's options that it checks only when it connects (PostgreSQL's manual, 34.1.2). Others are whole numbers.
+_CHOICES: Final = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
+_NUMBERS: Final = (
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
+#: Files that libpq reads at each connection.
+_FILES: Final = ("sslcert", "sslkey", "sslrootcert", "sslcrl", "passfile")
+_PORT_MAX: Final = 65_535
 _FILE_SETTINGS: Final = "DATABASE_URL (or SCOREBOARD_DATA_DIR)"
-_SERVER_SETTINGS: Final = "DATABASE_URL (or DB_*)"
+_SERVER_SETTINGS: Final = "DATABASE_URL (or DB_HOST)"
 
 
 def parse(url: str) -> Path | str:
@@ -33,19 +51,51 @@ def parse(url: str) -> Path | str:
             raise LedgerUnusable("DATABASE_URL: a SQLite URL takes no options: leave out what begins with '?'")
         return Path(path)
     conninfo = re.sub(r"\Apostgres(ql)?(\+psycopg)?://", "postgresql://", url)
-    if not conninfo.startswith("postgresql://") or not _is_conninfo(conninfo):
-        if conninfo.startswith("postgresql://") and _is_conninfo(conninfo.partition("?")[0]):
+    options = _options(conninfo)
+    if options is None:
+        if _options(conninfo.partition("?")[0]) is not None:
             raise LedgerUnusable("DATABASE_URL: what follows '?' holds an option that PostgreSQL's client does not know")
         raise LedgerUnusable("DATABASE_URL should be like postgresql://user:password@host:5432/name or sqlite:////path/to/file")
+    _check_options(options)
     return conninfo
 
 
-def _is_conninfo(text: str) -> bool:
+def _check_options(options: Mapping[str, object]) -> None:
+    """Raise LedgerUnusable for a value with which libpq would fail at each connection, as if the database were away."""
+    for host in str(options.get("host") or "").split(","):
+        if not _is_host(host):
+            raise LedgerUnusable(
+                "DATABASE_URL (or DB_HOST): a host's name has 1 to 63 characters between two dots, as db.example.com"
+            )
+    for port in str(options.get("port") or "").split(","):
+        if re.fullmatch(r"[0-9]{0,5}", port, re.ASCII) is None or not 1 <= int(port or 1) <= _PORT_MAX:
+            raise LedgerUnusable(f"DATABASE_URL: port should be a whole number from 1 to {_PORT_MAX}")
+    for name in _FILES:
+        if (file := str(options.get(name) or "")) not in ("", os.devnull) and _exists(Path(file)) and not Path(file).is_file():
+            raise LedgerUnusable(f"DATABASE_URL: {name} should name a regular file")
+    for name, choices in _CHOICES.items():
+        if name in options and options[name] not in choices:
+            raise LedgerUnusable(f"DATABASE_URL: {name} should be one of {', '.join(choices)}")
+    for name in _NUMBERS:
+        if re.fullmatch(r"-?[0-9]{1,9}", str(options.get(name, 0)), re.ASCII) is None:
+            raise LedgerUnusable(f"DATABASE_URL: {name} should be a whole number")
+
+
+def _is_host(name: str) -> bool:
+    """Whether Python's resolver takes the name, which raises UnicodeError for others, or libpq takes it for a socket's."""
     try:
-        conninfo_to_dict(text)
-    except psycopg.Error:
-        return False
+        name.encode("idna")
+    except UnicodeError:
+        return name.startswith(("/", "@"))
     return True
+
+
+def _options(url: str) -> Mapping[str, object] | None:
+    """The options in a URL of PostgreSQL, or None if libpq cannot read it."""
+    try:
+        return conninfo_to_dict(url) if url.startswith("postgresql://") else None
+    except psycopg.Error:
+        return None
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -70,13 +120,16 @@ def ledger_named(url: str) -> Iterator[None]:
     """LedgerUnusable and StoreUnavailable that are raised inside name the setting, and the file or the database."""
     try:
         yield
-    except (RedisUnavailable, TargetUnusable):  # the ledger is not the cause
-        raise
     except (LedgerUnusable, StoreUnavailable) as trouble:
-        said = str(trouble)
-        if "DATABASE_URL" in said:
-            raise
-        raise type(trouble)(f"{_named(url, said)}: {said}") from trouble
+        raise type(trouble)(said_of_ledger(url, trouble)) from trouble
+
+
+def said_of_ledger(url: str, trouble: LedgerUnusable | StoreUnavailable) -> str:
+    """The message of the trouble, which names the setting, and the file or the database."""
+    said = str(trouble)
+    if "DATABASE_URL" in said or isinstance(trouble, TargetUnusable):  # the ledger is not at fault for a target
+        return said
+    return f"{_named(url, said)}: {said}"
 
 
 def _named(url: str, said: str) -> str:
@@ -87,19 +140,34 @@ def _named(url: str, said: str) -> str:
     return f"{_SERVER_SETTINGS if path is None else _FILE_SETTINGS}, {location(url)}"
 
 
+def require_regular(url: str) -> None:
+    """Raise LedgerUnusable if the ledger is a SQLite file, and a pipe or a device is in its place."""
+    path = sqlite_file(url)
+    if path is not None and _exists(path) and not path.is_file() and not path.is_dir():
+        raise LedgerUnusable(f"{_FILE_SETTINGS}: {path} should be a regular file")
+
+
+def require_writable(url: str) -> None:
+    """Raise LedgerUnusable if the ledger is a SQLite file that this user may only read. SQLite notices it at the first award."""
+    path = sqlite_file(url)
+    if path is not None and _exists(path) and not os.access(path, os.W_OK):
+        raise LedgerUnusable(f"{_FILE_SETTINGS}: {path} is not writable for the user that runs the server")
+
+
 def require_file(url: str) -> None:
     """Raise LedgerUnusable if the ledger is a SQLite file that does not exist: the command may run in a wrong directory."""
     path = sqlite_file(url)
     if path is not None and not _exists(path):
         raise LedgerUnusable(
-            f"no ledger at {path}: run it where the server runs, or set DATABASE_URL or SCOREBOARD_DATA_DIR as the server's are"
+            f"no ledger at {path}: run the command where the server runs, "
+            "or set DATABASE_URL or SCOREBOARD_DATA_DIR as the server's are"
         )
 
 
 def require_directory(url: str) -> None:
     """Raise LedgerUnusable if the ledger is a SQLite file whose directory does not exist."""
     path = sqlite_file(url)
-    if path is not None and not _exists(path.parent):
+    if path is not None and not (_exists(path.parent) and path.parent.is_dir()):
         raise LedgerUnusable(
             f"DATABASE_URL (or SCOREBOARD_DATA_DIR): there is no directory {path.parent} for the ledger {path.name}: "
             "make it, or correct the setting"

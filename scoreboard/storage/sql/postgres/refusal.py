@@ -17,6 +17,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scoreboard.domain.errors import StoreMisconfigured
 
+#: An unknown parameter, a wrong value, an argument that is none, a parameter that only a restart changes.
+_OPTION_REFUSED: Final = ("42704", "22023", "42601", "55P02")
 _FOUND: Final = re.compile(rb'ErrorResponse\s.*? C "(\w{5})"')
 
 
@@ -24,14 +26,20 @@ def diagnose(conninfo: str, options: str, seconds_max: float) -> StoreMisconfigu
     """The error that an operator has to mend, or None if the refusal has another reason. It logs in once more, with a trace."""
     sqlstate, needs_password = _refusal(make_conninfo(conninfo, options=options), seconds_max)
     named = conninfo_to_dict(conninfo)
+    given = "DATABASE_URL: its options" if "options" in named else "PGOPTIONS" if os.environ.get("PGOPTIONS") else ""
+    if given and sqlstate in _OPTION_REFUSED:
+        return StoreMisconfigured(f"{given} set a parameter that PostgreSQL does not know, or a value that it does not accept")
     user, database = named.get("user"), named.get("dbname") or named.get("user")
-    wrong = {
-        "28P01": f"the password of user {user!r} is wrong",
-        "28000": f"user {user!r} does not exist, or may not log in to database {database!r} from here (pg_hba.conf)",
-        "3D000": f"database {database!r} does not exist",
-        "42501": f"user {user!r} may not connect to database {database!r}",
-    }.get(sqlstate, f"user {user!r} needs a password" if needs_password else None)
-    return None if wrong is None else StoreMisconfigured(f"DATABASE_URL (or DB_*): {wrong}")
+    setting, wrong = {
+        "28P01": ("DB_PASSWORD", f"the password of user {user!r} is wrong"),
+        "28000": ("DB_USER", f"user {user!r} does not exist, or may not log in to database {database!r} from here (pg_hba.conf)"),
+        "3D000": ("DB_NAME", f"database {database!r} does not exist"),
+        "42501": (
+            "DB_USER",
+            f"user {user!r} may not connect to database {database!r}{', or set what its options name' if given else ''}",
+        ),
+    }.get(sqlstate, ("DB_PASSWORD", f"user {user!r} needs a password" if needs_password else ""))
+    return StoreMisconfigured(f"DATABASE_URL (or {setting}): {wrong}") if wrong else None
 
 
 def _refusal(conninfo: str, seconds_max: float) -> tuple[str, bool]:

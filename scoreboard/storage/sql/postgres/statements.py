@@ -26,7 +26,7 @@ IDLE_MS_MAX: Final = 2_500
 _PLAYERS: Final = "json_to_recordset($1) AS asked (ledger_shard smallint, user_id text"
 _TOTALS: Final = (
     "json_to_recordset($1) AS r (ledger_shard smallint, user_id text, username text, avatar text, score bigint, version bigint,"
-    " total_actions bigint, at_ms bigint, created_at_ms bigint)"
+    " total_actions bigint, at_ms bigint, created_at_ms bigint, named_at_s bigint)"
 )
 #: The columns of an entry, for awards and for resets: each SELECT gives its values in this order.
 _ENTRY: Final = (
@@ -51,9 +51,10 @@ STATEMENTS: Final[Statements] = {
         FROM (
             SELECT count(*) AS locked, json_object_agg(user_id, json_build_object(
                 'points', score, 'version', version, 'actions', total_actions,
-                'created_at_ms', (date_part('epoch', created_at) * 1000)::bigint)) AS accounts
+                'created_at_ms', (date_part('epoch', created_at) * 1000)::bigint,
+                'username', username, 'avatar', avatar, 'named_at_s', named_at)) AS accounts
             FROM (
-                SELECT u.user_id, u.score, u.version, u.total_actions, u.created_at
+                SELECT u.user_id, u.score, u.version, u.total_actions, u.created_at, u.username, u.avatar, u.named_at
                 FROM {_PLAYERS}) JOIN user_scores AS u USING (ledger_shard, user_id)
                 ORDER BY u.ledger_shard, u.user_id FOR NO KEY UPDATE OF u SKIP LOCKED
             ) AS free
@@ -91,16 +92,16 @@ STATEMENTS: Final[Statements] = {
             AND t.user_id = asked.user_id AND t.action_type = asked.action_type)
     """,
     "open_accounts": f"""
-        INSERT INTO user_scores (ledger_shard, user_id, username, avatar, score, version, total_actions,
+        INSERT INTO user_scores (ledger_shard, user_id, username, avatar, named_at, score, version, total_actions,
             last_updated, reached_at, last_action_at, created_at)
-        SELECT ledger_shard, user_id, username, avatar, score, version, total_actions, at, at, at,
+        SELECT ledger_shard, user_id, username, avatar, named_at_s, score, version, total_actions, at, at, at,
             to_timestamp(created_at_ms / 1000::float8)
         FROM {_TOTALS}, to_timestamp(at_ms / 1000::float8) AS at
         ORDER BY ledger_shard, user_id
     """,
     "raise_totals": f"""
-        UPDATE user_scores AS u SET username = r.username, avatar = r.avatar, score = r.score, version = r.version,
-            total_actions = r.total_actions, last_updated = at, reached_at = at, last_action_at = at
+        UPDATE user_scores AS u SET username = r.username, avatar = r.avatar, named_at = r.named_at_s, score = r.score,
+            version = r.version, total_actions = r.total_actions, last_updated = at, reached_at = at, last_action_at = at
         FROM {_TOTALS}, to_timestamp(at_ms / 1000::float8) AS at
         WHERE u.ledger_shard = r.ledger_shard AND u.user_id = r.user_id
     """,

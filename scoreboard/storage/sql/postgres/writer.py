@@ -18,7 +18,7 @@ from typing_extensions import override
 from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import ResetOrder, ResetResult
-from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.errors import StoreFull, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import AwardWriter, Step, award, epoch_parameter
@@ -34,6 +34,7 @@ ATTEMPTS_MAX: Final = 5
 #: Another writer was first (unique violation, serialization failure), or two waited for each other (deadlock).
 _GATHER_AGAIN: Final = frozenset({"23505", "40001", "40P01"})
 _LOCK_NOT_AVAILABLE: Final = "55P03"
+_DISK_FULL: Final = "53100"
 
 
 class PostgresAwardWriter(ClosingOnError, AwardWriter):
@@ -135,7 +136,8 @@ class PostgresAwardWriter(ClosingOnError, AwardWriter):
     @override
     def _unavailable(self, error: BaseException) -> StoreUnavailable | None:
         if isinstance(error, (psycopg.Error, StatementFailed)):
-            return StoreUnavailable(str(error).strip().partition("\n")[0])
+            kind = StoreFull if getattr(error, "sqlstate", "") == _DISK_FULL else StoreUnavailable
+            return kind(str(error).strip().partition("\n")[0])
         return None
 
 

@@ -29,7 +29,7 @@ def _asked(*names: str) -> str:
     return f"(SELECT {_named(*names)} FROM json_each(?)) AS asked"
 
 
-_TOTAL: Final = ("username", "avatar", "score", "version", "total_actions", "at_ms", "at_ms", "at_ms")
+_TOTAL: Final = ("username", "avatar", "named_at_s", "score", "version", "total_actions", "at_ms", "at_ms", "at_ms")
 _PLAYER: Final = ("ledger_shard", "user_id")
 #: The columns of an entry but its time, for awards and for resets: RESET_ENTRIES gives its values in this order.
 _ENTRY: Final = (
@@ -47,7 +47,8 @@ STATEMENTS: Final[Statements] = {
     """,
     "accounts": f"""
         SELECT json_object('locked', json_group_object(user_id, json_object('points', score, 'version', version,
-            'actions', total_actions, 'created_at_ms', created_at)))
+            'actions', total_actions, 'created_at_ms', created_at, 'username', username, 'avatar', avatar,
+            'named_at_s', named_at)))
         FROM {_asked(*_PLAYER)} CROSS JOIN user_scores USING (ledger_shard, user_id)
     """,
     "suspended": f"""
@@ -79,12 +80,13 @@ STATEMENTS: Final[Statements] = {
             AND t.user_id = asked.user_id AND t.action_type = asked.action_type)
     """,
     "open_accounts": f"""
-        INSERT INTO user_scores (ledger_shard, user_id, created_at, username, avatar, score, version, total_actions,
+        INSERT INTO user_scores (ledger_shard, user_id, created_at, username, avatar, named_at, score, version, total_actions,
             last_updated, reached_at, last_action_at)
         SELECT {_member(*_PLAYER, "created_at_ms", *_TOTAL)} FROM json_each(?)
     """,
     "raise_totals": f"""
-        UPDATE user_scores SET (username, avatar, score, version, total_actions, last_updated, reached_at, last_action_at)
+        UPDATE user_scores SET
+            (username, avatar, named_at, score, version, total_actions, last_updated, reached_at, last_action_at)
             = ({_member(*_TOTAL)})
         FROM json_each(?) AS r
         WHERE ledger_shard = json_extract(r.value, '$.ledger_shard') AND user_id = json_extract(r.value, '$.user_id')

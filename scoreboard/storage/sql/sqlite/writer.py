@@ -21,13 +21,14 @@ from typing_extensions import override
 from scoreboard.domain.actions import PlacedReceipt
 from scoreboard.domain.boards import BoardDefinition
 from scoreboard.domain.entries import ResetOrder, ResetResult
-from scoreboard.domain.errors import StoreUnavailable
+from scoreboard.domain.errors import StoreFull, StoreUnavailable
 from scoreboard.domain.judgement import Claim, Verdict
 from scoreboard.failpoints import Failpoint, no_failpoint
 from scoreboard.storage.sql.award import AwardWriter, Step, award, epoch_parameter
 from scoreboard.storage.sql.award_rows import reset_parameters, reset_standings
 from scoreboard.storage.sql.interruptible import ClosingOnError
 from scoreboard.storage.sql.sqlite.file import FileLost, SqliteFile
+from scoreboard.storage.sql.sqlite.refusal import is_full
 from scoreboard.storage.sql.sqlite.statements import NEXT_EPOCH, RESET_ENTRIES, RESET_TOTALS, STATEMENTS
 from scoreboard.storage.sql.thread_worker import StoreSilent
 
@@ -117,7 +118,7 @@ class SqliteAwardWriter(ClosingOnError, AwardWriter):
             return None
         # Another process held the lock for as long as we wait: the next award would wait as long.
         busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-        return (StoreSilent if busy else StoreUnavailable)(f"{error} ({self._file.path})")
+        return (StoreSilent if busy else StoreFull if is_full(error) else StoreUnavailable)(f"{error} ({self._file.path})")
 
 
 class Handle(sqlite3.Connection):
