@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -20,7 +20,8 @@ from twisted.logger import Logger
 from scoreboard.background import report_failure
 from scoreboard.boundaries.health import Meter
 from scoreboard.domain.close_reasons import CloseReason
-from scoreboard.domain.refusals import Reason, Refusal, unavailable
+from scoreboard.domain.limits import Limit
+from scoreboard.domain.refusals import Reason, Refusal, too_many_requests, unavailable
 from scoreboard.net.limits import HttpLimits, LiveLimits
 
 SWEEP_S: Final = 1.0
@@ -37,9 +38,6 @@ FULL_ADDRESS: Final = unavailable("Your address holds too many connections")
 _FULL: Final = unavailable("Too many sockets are open", retry_after_s=10)
 _LATE: Final = unavailable("The server is overloaded", retry_after_s=5)
 _CLOSING: Final = unavailable("The server is stopping", retry_after_s=5)
-_FULL_ADDRESS: Final = Refusal(
-    reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many sockets are open from this address", retry_after_s=60
-)
 
 
 class Connection(Protocol):
@@ -82,6 +80,13 @@ class LiveConnection(Connection, Protocol):
         """Send the reason, and close."""
 
 
+class UpgradingConnection(LiveConnection, Protocol):
+    """A WebSocket that shall replace an open connection of its client."""
+
+    def cut_off(self) -> None:
+        """Close without waiting for the client."""
+
+
 One = TypeVar("One", bound=Connection)
 
 
@@ -104,6 +109,10 @@ class Quota(Generic[One]):
     def held_by(self, address: str) -> int:
         """The number of connections of an address."""
         return self._held_by[address]
+
+    def address_of(self, connection: One) -> str:
+        """The address of a connection, "" for an unknown one."""
+        return self._address_of.get(connection, "")
 
     def add(self, connection: One, address: str) -> None:
         """Add a connection of an address."""
@@ -141,12 +150,17 @@ class ConnectionRegistry:
         self.every_second: list[Callable[[], None]] = []
         self.on_drain: list[Callable[[], None]] = []
         self.draining_http = False
-        self._handshaking: dict[LiveConnection, None] = {}
+        self._handshaking: Quota[LiveConnection] = Quota()
+        self._upgrading: dict[LiveConnection, str] = {}
         self._refusing: set[HttpConnection] = set()
         self._refused = 0
         self._http_limits = http_limits
         self._unreserved_max = http_limits.connections_max - min(RESERVED_MAX, http_limits.connections_max // 8)
         self._limits = limits
+        sockets = Limit(name="sockets", quota=limits.sockets_per_address_max, window_ms=0)
+        self._full_address = too_many_requests(60_000, sockets, "Too many sockets are open from this address")
+        upgrades = Limit(name="upgrades", quota=limits.upgrades_per_address_max, window_ms=0)
+        self._upgrading_address = too_many_requests(1_000, upgrades, "Too many upgrades are under way from this address")
         self._clock = clock
         self._wall_ms = wall_ms
         self._meter = meter
@@ -173,7 +187,8 @@ class ConnectionRegistry:
     def admit_http(self, connection: HttpConnection) -> Refusal | None:
         """Admit a connection, or return the refusal. Without room, one of loopback or our proxies displaces an idle one.
 
-        A refused connection is closed already if too many are being refused; otherwise it must call `remove_http` at its end.
+        A refused connection waits for its request, which gets the refusal, and must call `remove_http` at its end. It is closed
+        already if too many are being refused.
         """
         refusal = self._http_refusal(connection)
         if refusal is None or (connection.ours and self._make_room(connection, refusal)):
@@ -215,35 +230,78 @@ class ConnectionRegistry:
 
     def add(self, connection: LiveConnection) -> bool:
         """Add a connection that begins its handshake; False if there is no room, not even to refuse it."""
-        if self.handshaking >= self._limits.handshaking_max:
+        if len(self._handshaking) >= self._limits.handshaking_max:
+            self._refused += 1
             return False
-        self._handshaking[connection] = None
+        self._handshaking.add(connection, "")
         return True
 
     def admit(self, connection: LiveConnection, address: str) -> Refusal | None:
         """Admit a connection of an address as an open one, or return the refusal."""
         if self._draining:
             return _CLOSING
-        if len(self.live) >= self._limits.sockets_max:
-            return _FULL
-        if min(self._lags_s) > self._limits.lag_s_max:
-            return _LATE
-        if self.live.held_by(address) >= self._limits.sockets_per_address_max:
-            return _FULL_ADDRESS
-        self._handshaking.pop(connection, None)
+        refusal = self._live_refusal(address)
+        if refusal is not None:
+            self.note_refusal(refusal, address)
+            return refusal
+        self._handshaking.remove(connection)
         self.live.add(connection, address)
         self._show_live()
         return None
 
+    def admit_upgrade(self, connection: LiveConnection, address: str) -> Refusal | None:
+        """Admit a connection that shall replace an open one of its client, or return the refusal.
+
+        No limit of open connections counts it, so an address may have few of them: it could take the room of all handshakes.
+        """
+        if self._handshaking.held_by(address) >= self._limits.upgrades_per_address_max:
+            self.note_refusal(self._upgrading_address, address)
+            return self._upgrading_address
+        self._handshaking.remove(connection)
+        self._handshaking.add(connection, address)
+        return None
+
+    def note_upgrade(self, connection: UpgradingConnection) -> None:
+        """Note that an open connection has taken this one. It takes one at a time, so the limits of open ones count both."""
+        self._upgrading[connection] = self._handshaking.address_of(connection)
+        self._handshaking.remove(connection)
+
+    def note_upgrade_given_up(self, connection: UpgradingConnection) -> None:
+        """Note that a connection, which an open one had taken, is being closed: it counts in the room of handshakes again.
+
+        Where its address has no room left, it is cut off: all sessions of an address may give up their upgrades at once.
+        """
+        address = self._upgrading.pop(connection, None)
+        if address is None:
+            return
+        if self._handshaking.held_by(address) < self._limits.upgrades_per_address_max:
+            self._handshaking.add(connection, address)
+        else:
+            connection.cut_off()
+
+    def note_refusal(self, refusal: Refusal, address: str) -> None:
+        """Count and log that a live connection was refused. What is wrong with a token is logged where it is checked."""
+        self._meter.count("live_connections_refused_total", reason=refusal.reason.name.lower())
+        if refusal.reason not in (Reason.INVALID_TOKEN, Reason.UNAUTHORIZED):
+            self._log.info("a live connection was refused: {said}", said=refusal.message, address=address)
+
+    def _live_refusal(self, address: str) -> Refusal | None:
+        if len(self.live) >= self._limits.sockets_max:
+            return _FULL
+        if min(self._lags_s) > self._limits.lag_s_max:
+            return _LATE
+        return self._full_address if self.live.held_by(address) >= self._limits.sockets_per_address_max else None
+
     def remove(self, connection: LiveConnection) -> None:
         """Remove a connection that is closed."""
-        self._handshaking.pop(connection, None)
+        self._handshaking.remove(connection)
+        self._upgrading.pop(connection, None)
         if self.live.remove(connection):
             self._show_live()
 
     def replace(self, connection: LiveConnection, successor: LiveConnection) -> None:
-        """Replace a connection by one that was added: the same client over another transport."""
-        self._handshaking.pop(successor, None)
+        """Replace a connection by one that waits for its upgrade: the same client over another transport."""
+        self._upgrading.pop(successor, None)
         self.live.replace(connection, successor)
 
     def note_slow(self) -> None:
@@ -252,8 +310,8 @@ class ConnectionRegistry:
 
     @property
     def handshaking(self) -> int:
-        """The number of live connections that are not open: in their handshake, or refused."""
-        return len(self._handshaking)
+        """The number of live connections that are not open: in their handshake, in an upgrade, or refused."""
+        return len(self._handshaking) + len(self._upgrading)
 
     def _show_live(self) -> None:
         self._meter.gauge("websocket_connections_active", len(self.live))
@@ -281,15 +339,15 @@ class ConnectionRegistry:
         self._rest()
 
     async def _close_live(self, close_reason: CloseReason, over_s: float) -> None:
-        connections = [*self._handshaking, *self.live]
+        connections = [*self._handshaking, *self._upgrading, *self.live]
         batch = math.ceil(len(connections) * _STEP_S / max(over_s, _STEP_S)) or 1
         for start in range(0, len(connections), batch):
             for connection in connections[start : start + batch]:
-                if connection in self._handshaking or connection in self.live:
+                if any(connection in kind for kind in (self._handshaking, self._upgrading, self.live)):
                     self._attempt(connection.close, close_reason)
             await deferLater(self._clock, _STEP_S)
         cut_off_s = self._clock.seconds() + self._limits.close_timeout_s + 2 * SWEEP_S
-        while (self._handshaking or len(self.live)) and self._clock.seconds() < cut_off_s:  # the sweep aborts those that stay
+        while (self.handshaking or len(self.live)) and self._clock.seconds() < cut_off_s:  # the sweep aborts those that stay
             await deferLater(self._clock, _STEP_S)
 
     def _check_drained(self) -> None:
@@ -305,12 +363,14 @@ class ConnectionRegistry:
         for call in self.every_second:
             self._attempt(call)
         self._count_refused()
-        self._check_some([*self._handshaking, *self.live, *self.http], now_s, wall_s)
+        connections = [*self._handshaking, *self._upgrading, *self.live, *self.http, *self._refusing]
+        self._check_some(connections, now_s, wall_s)
 
     def _check_some(self, connections: list[Connection], now_s: float, wall_s: float) -> None:
         """Check the first of these connections now, and the others in the next turns of the reactor."""
+        kinds: tuple[Container[Connection], ...] = (self.live, self.http, self._handshaking, self._upgrading, self._refusing)
         for connection in connections[:CONNECTIONS_PER_TURN]:
-            if connection in self.live or connection in self.http or connection in self._handshaking:
+            if any(connection in kind for kind in kinds):
                 self._attempt(connection.check_deadlines, now_s, wall_s)
         if len(connections) > CONNECTIONS_PER_TURN:
             self._next = self._clock.callLater(0, self._check_some, connections[CONNECTIONS_PER_TURN:], now_s, wall_s)
@@ -331,12 +391,13 @@ class ConnectionRegistry:
 
     def _rest(self) -> None:
         """End the sweep if there is nothing to check and no port listens."""
-        if self._next is not None and not (self._listeners or len(self.http) or len(self.live) or self._handshaking):
+        busy = self._listeners or len(self.http) or len(self.live) or self.handshaking or self._refusing
+        if self._next is not None and not busy:
             self._next.cancel()
             self._next = None
 
     def _count_refused(self) -> None:
-        """Log one line a second for all connections that were refused or closed for want of room: any client can cause them."""
+        """Log one line a second for all connections that were refused or closed by the limit: any client can cause them."""
         refused, self._refused = self._refused, 0
         if refused:
             self._meter.count("http_connections_refused_total", refused)

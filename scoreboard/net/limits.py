@@ -18,7 +18,8 @@ class HttpLimits(Value, frozen=True, kw_only=True):
     head_s_max: float = 10.0
     body_s_max: float = 20.0
     body_bytes_per_s_min: int = 1_024
-    idle_s_max: float = 60.0
+    #: Longer than balancers keep an idle connection (60 s), so that none sends a request on a connection that we are closing.
+    idle_s_max: float = 75.0
     linger_s_max: float = 2.0
 
 
@@ -42,14 +43,19 @@ class LiveLimits(Value, frozen=True, kw_only=True):
     #: How long an answer may wait for a client that does not read.
     write_timeout_s: float = 10.0
     #: How long a client's program may read nothing of what its kernel has received (receive_window.py). This is visible only once
-    #: the kernel's buffer no longer grows, which takes seconds: in all, a client has about ten to fifteen seconds.
-    read_timeout_s: float = 8.0
+    #: the kernel's buffer no longer grows, which takes seconds: in all, a client has about nine to fourteen seconds.
+    read_timeout_s: float = 7.0
     #: The longest time from our close frame to the end of the connection.
     close_timeout_s: float = 2.0
     ping_interval_s: float = 20.0
     ping_timeout_s: float = 20.0
     #: No new connection is admitted when the last two sweeps were later than this.
     lag_s_max: float = 0.25
+
+    @property
+    def upgrades_per_address_max(self) -> int:
+        """How many connections of one address may wait to replace a polling session, or for the refusal of their handshake."""
+        return max(1, self.handshaking_max // 8)
 
     @property
     def events(self) -> Limit:

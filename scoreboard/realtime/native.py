@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Awaitable, Sequence
 from typing import Annotated, Final
 
@@ -14,7 +16,7 @@ from scoreboard.boundaries.announcer import EventEncoder
 from scoreboard.domain.close_reasons import ACCOUNT_SUSPENDED, BAD_TOKEN, SERVER_FAULT, TOKEN_ENDED, TOO_MANY_EVENTS
 from scoreboard.domain.events import Event
 from scoreboard.domain.limits import TokenBucket
-from scoreboard.domain.refusals import Reason, Refusal, Refused
+from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
 from scoreboard.net.websocket.connection import Stage, WebSocketConnection, WebSocketFactory
 from scoreboard.net.websocket.frames import text_frame
 from scoreboard.realtime.client_session import ClientSession
@@ -45,6 +47,9 @@ class NativeEncoder(EventEncoder):
 
 
 _SLOW_DOWN: Final = Refusal(reason=Reason.RATE_LIMIT_EXCEEDED, message="Too many events a second", retry_after_s=1)
+#: What a client of Socket.IO sends: the type of a packet, and JSON.
+_SOCKET_IO_PACKET: Final = re.compile(rb"4[0-6]\d*[\[{]")
+_SOCKET_IO: Final = malformed("message", "is a packet of Socket.IO; its clients connect to /socket.io/")
 #: A refusal of a first token closes the connection: another token of the same client would be refused as well.
 _CLOSED_FOR: Final = {Reason.INVALID_TOKEN: BAD_TOKEN, Reason.FORBIDDEN: ACCOUNT_SUSPENDED}
 #: Shared by all connections: the announcer encodes an event once for each encoder.
@@ -103,9 +108,9 @@ class NativeSocket(WebSocketConnection):
             self.close(TOO_MANY_EVENTS)
             return
         try:
-            wanted = decoded(_message, message, "message")
+            wanted = decoded(_message, message.removeprefix(codecs.BOM_UTF8), "message")
         except Refused as refused:
-            self._answer(refused.refusal, None)
+            self._answer(_SOCKET_IO if _SOCKET_IO_PACKET.match(message) else refused.refusal, None)
             return
         result = ask(self._client, wanted.event, wanted.data)
         if isinstance(result, Reply | Refusal):

@@ -35,14 +35,27 @@ RETRY_MS: Final = 2_000
 HEARTBEAT_S: Final = 15.0
 
 _HEAD: Final = (
-    b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nConnection: close\r\n\r\n"
-    b"retry: %d\n\n" % RETRY_MS
+    b"Content-Type: text/event-stream\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\nConnection: close\r\n%b\r\n"
 )
+_RETRY: Final = b"retry: %d\n\n" % RETRY_MS
 _HEARTBEAT: Final = b":\n\n"
 
 
 class SseEncoder(EventEncoder):
-    """Encodes for text/event-stream. The last event of a piece has the id."""
+    """Encodes for text/event-stream. The last event of a piece has the id.
+
+    With ``chunked`` each event is a chunk of its own: many clients read to the end of a chunk, and wait for more of a response
+    that has neither chunks nor a length. HTTP/1.0 has no chunks.
+    """
+
+    def __init__(self, *, chunked: bool) -> None:
+        self._chunked = chunked
+        self.head = _HEAD % (b"Transfer-Encoding: chunked\r\n" if chunked else b"") + self.frame(_RETRY)
+        self.end = b"0\r\n\r\n" if chunked else b""
+
+    def frame(self, data: bytes) -> bytes:
+        """A part of the body, which is not empty, as it is sent."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
 
     @override
     def encode(self, events: Sequence[Event], *, more: bool = False) -> bytes:
@@ -50,25 +63,29 @@ class SseEncoder(EventEncoder):
         frames = []
         for at, event in enumerate(events):
             id_line = b"id: %b\n" % offset if at == last else b""
-            frames.append(b"%bevent: %b\ndata: %b\n\n" % (id_line, *name_and_payload(event)))
+            frames.append(self.frame(b"%bevent: %b\ndata: %b\n\n" % (id_line, *name_and_payload(event))))
         return b"".join(frames)
 
 
-#: Shared by all streams: the announcer encodes an event once for each encoder.
-_ENCODER: Final = SseEncoder()
+#: Shared by all streams of a version of HTTP: the announcer encodes an event once for each encoder.
+_CHUNKED: Final = SseEncoder(chunked=True)
+_UNCHUNKED: Final = SseEncoder(chunked=False)
 
 
 class Stream(Protocol):
     """One client: a boundaries.Listener, and a LiveConnection of the registry."""
 
     transport: Any  # a TCP or UNIX connection, which has more methods than Twisted's ITransport
-    encoder: EventEncoder = _ENCODER
     _open = False
     _joined = False
     _warned_s = 0
     _ignored_bytes = 0
 
-    def __init__(self, services: LiveServices, player: Player, address: str, since: Cursor | None, header_lines: bytes) -> None:
+    def __init__(
+        self, services: LiveServices, player: Player, address: str, since: Cursor | None, header_lines: bytes, version: bytes
+    ) -> None:
+        self._encoder = _UNCHUNKED if version == b"HTTP/1.0" else _CHUNKED
+        self.encoder: EventEncoder = self._encoder
         self.player = player
         self._services = services
         self._address = address
@@ -89,11 +106,11 @@ class Stream(Protocol):
             return
         refusal = services.registry.admit(self, self._address)
         if refusal is not None:
-            self._writer.offer(refused(refusal).encode(b"", last=True))
+            self._writer.offer(refused(refusal).encode(self._header_lines, last=True))
             self._end()
             return
         self._open = True
-        self._writer.offer(b"HTTP/1.1 200 OK\r\n" + self._header_lines + _HEAD)
+        self._writer.offer(b"HTTP/1.1 200 OK\r\n" + self._header_lines + self._encoder.head)
         services.announcer.enter(self)
         services.run("sse_begin", self._begin(), lambda: self.close(SERVER_FAULT))
 
@@ -112,7 +129,7 @@ class Stream(Protocol):
         if self._open:
             self._joined = True
             if events:
-                self.offer(_ENCODER.encode(events))
+                self.offer(self._encoder.encode(events))
 
     def dataReceived(self, data: bytes) -> None:
         """Ignore what the client sends, up to a limit."""
@@ -156,12 +173,13 @@ class Stream(Protocol):
             self._warned_s = warn_of_end(self, self._warned_s, wall_s)
             if now_s - self._beat_s >= HEARTBEAT_S:
                 self._beat_s = now_s
-                self._writer.offer(_HEARTBEAT)
+                self._writer.offer(self._encoder.frame(_HEARTBEAT))
 
     def close(self, close_reason: CloseReason) -> None:
         """Tell the client why, and end the response."""
         if self._open:
-            self._writer.offer(b"event: goodbye\ndata: %b\n\n" % msgspec.json.encode(close_reason))
+            goodbye = b"event: goodbye\ndata: %b\n\n" % msgspec.json.encode(close_reason)
+            self._writer.offer(self._encoder.frame(goodbye) + self._encoder.end)
             self._end(close_reason.code)
 
     def _end(self, code: int = 0) -> None:
@@ -176,11 +194,11 @@ class Stream(Protocol):
 
 
 def open_stream(
-    services: LiveServices, player: Player, address: str, since: Cursor | None, header_lines: bytes
+    services: LiveServices, player: Player, address: str, since: Cursor | None, header_lines: bytes, version: bytes
 ) -> WebSocketResource:
-    """Return the resource that takes over a request's connection. Limits count ``address``."""
+    """Return the resource that takes over the connection of a request of this HTTP version. Limits count ``address``."""
     factory: ServerFactory[Any] = ServerFactory()
-    factory.protocol = partial(Stream, services, player, address, since, header_lines)
+    factory.protocol = partial(Stream, services, player, address, since, header_lines, version)
     return WebSocketResource(factory)
 
 

@@ -175,12 +175,11 @@ INTERNALS: Final[tuple[Internal, ...]] = (
     Attribute(http.HTTPChannel, "persistent", "to close the connection after a response", 1),
     Method(http.HTTPChannel, "_finishRequestBody", "as the callback of a decoder at the end of a body", ("data",)),
     Method(http.HTTPChannel, "_send100Continue", "to ask for the body of a request with Expect: 100-continue"),
-    Method(http.HTTPChannel, "_respondToBadRequestAndDisconnect", _REFUSES),
+    Attribute(http.HTTPChannel, "_busyReceiving", "to see whether more requests of the same bytes follow", False),
     Method(http.HTTPChannel, "allContentReceived", "to hand a whole request over"),
     Method(http.HTTPChannel, "requestDone", "to go on to the next request", ("request",)),
     Method(http.HTTPChannel, "lineReceived", "for a whole head, which is one line by our delimiter", ("line",)),
     Method(http.HTTPChannel, "rawDataReceived", "for the bytes of a body", ("data",)),
-    Method(http._ChunkedTransferDecoder, "__init__", "to read a body in chunks", ("dataCallback", "finishCallback")),
     Method(
         http._IdentityTransferDecoder,
         "__init__",
@@ -221,7 +220,10 @@ INTERNALS: Final[tuple[Internal, ...]] = (
 DOCUMENTED: Final = frozenset(
     {
         "daemon",
+        "stdin",
         "stdout",
+        "stderr",
+        "argv",
         "prepare_threshold",
         "isLeaf",
         "protocol",
@@ -230,6 +232,7 @@ DOCUMENTED: Final = frozenset(
         "MAX_LENGTH",
         "impl",
         "cache_ok",
+        "help",  # of a command of Click, and so of Typer
         "model_config",
     }
 )

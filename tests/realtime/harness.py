@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +17,10 @@ from scoreboard.domain.board_pages import Page, Row
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import BoardChanged, Event, ScoreChanged
-from scoreboard.domain.limits import RateVerdict
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.domain.saved_session import ResumeResult
+from scoreboard.domain.token_faults import TokenFault
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.native import NativeFactory
@@ -42,13 +43,19 @@ def page(seq: int = 17, players: int = 2) -> Page:
 class FakeAuthenticator:
     """A token is a user id, ``amy``, or with its life in seconds, ``amy@3600``. ``bad`` and ``suspended`` are refused."""
 
+    def __init__(self) -> None:
+        self.noted: list[TokenFault] = []
+
     def authenticate(self, token: str) -> Player | Refusal:
-        if token == "bad":
+        if token == "bad" or re.fullmatch(r"[!-~]{1,4096}", token) is None:
             return Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid")
         if token == "suspended":
             return Refusal(reason=Reason.FORBIDDEN, message="This account is suspended")
         user_id, _, life_s = token.partition("@")
         return Player(user_id=user_id, username=user_id, role="user", expires_at_s=NOW_S + int(life_s or HOUR_S))
+
+    def note_refusal(self, fault: TokenFault, found: str = "") -> None:
+        self.noted.append(fault)
 
     def issue_token(self, user_id: str, username: str, role: str, life_s: int) -> str:
         return f"{user_id}@{life_s}"
@@ -196,9 +203,9 @@ class FakeRateLimiter:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.answer: Deferred[RateVerdict] = Deferred()
+        self.answer: Deferred[Refusal | None] = Deferred()
 
-    async def ask(self, address: str) -> RateVerdict:
+    async def ask(self, address: str) -> Refusal | None:
         self.asked.append(address)
         return await self.answer
 

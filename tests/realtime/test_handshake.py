@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from twisted.logger import capturedLogs
 
-from scoreboard.domain.limits import RateVerdict
+from scoreboard.domain.limits import Limit
+from scoreboard.domain.refusals import Refusal, too_many_requests
 from scoreboard.net.http.cors import cors
+from scoreboard.net.http.slow_down import SLOW_DOWN_S_MAX
 from tests.realtime.fake_transport import frame
 from tests.realtime.harness import FakeRateLimiter, Harness
 
@@ -56,6 +58,8 @@ def test_a_handshake_is_refused_in_http(
     assert client.transport.lost == "closed"
     assert (harness.connected, harness.announcer.known) == (0, set())
     assert harness.meter.values.get("websocket_connections_active", 0) == 0
+    if "token=" in target.lower():
+        assert "the event auth, with Socket.IO as auth: {token}" in body["message"]
 
 
 def test_a_refusal_has_the_headers_that_http_requires(harness: Harness) -> None:
@@ -135,6 +139,26 @@ def test_an_address_at_its_limit_of_sockets_is_refused_until_one_is_closed() -> 
     harness.open_websocket(x_forwarded_for="a")
 
 
+def test_each_refused_handshake_is_counted_and_logged_with_the_address() -> None:
+    rate_limiter = FakeRateLimiter()
+    harness = Harness(sockets_per_address_max=1)
+    harness.open_websocket(x_forwarded_for="a")
+    limited = Harness(rate_limiter=rate_limiter)
+    with capturedLogs() as events:
+        harness.connect().handshake(x_forwarded_for="a")
+        harness.connect().handshake(x_forwarded_for="b", origin="https://evil.example")
+        harness.connect().handshake(x_forwarded_for="c", token="a b")
+        limited.connect().handshake(x_forwarded_for="d")
+        rate_limiter.answer.callback(too_many_requests(2_100, None))
+        limited.clock.advance(SLOW_DOWN_S_MAX)
+    assert [(event["log_level"].name, event["address"], event["said"]) for event in events] == [
+        ("info", "a", "Too many sockets are open from this address"),
+        ("info", "b", "This origin is not allowed"),
+        ("info", "d", "Too many requests. Please try again later."),
+    ], "a refused token is logged by its check"
+    assert harness.meter.counts["live_connections_refused_total"] == 3
+
+
 def test_a_full_server_says_when_to_try_again() -> None:
     harness = Harness(sockets_max=3)
     clients = [harness.open_websocket() for _ in range(3)]
@@ -162,10 +186,13 @@ def test_the_rate_limit_is_checked_before_the_handshake_is_answered() -> None:
     assert client.handshake(token="amy") == ""
     assert rate_limiter.asked == ["192.0.2.7"]
     assert not client.transport.reading, "a second request must not be read as another handshake"
-    rate_limiter.answer.callback(RateVerdict())
+    rate_limiter.answer.callback(None)
     assert client.head().startswith("HTTP/1.1 101 ")
     client.send_event("join:leaderboard", number=1)
     assert len(client.events()) == 2
+
+
+ADDRESS = Limit(name="address", quota=100, window_ms=60_000)
 
 
 def test_a_refusal_of_the_rate_limiter_says_when_to_try_again() -> None:
@@ -173,12 +200,42 @@ def test_a_refusal_of_the_rate_limiter_says_when_to_try_again() -> None:
     harness = Harness(rate_limiter=rate_limiter)
     client = harness.connect()
     client.handshake()
-    rate_limiter.answer.callback(RateVerdict(refused="address", retry_after_ms=2_100))
+    rate_limiter.answer.callback(too_many_requests(2_100, ADDRESS))
+    assert client.head() == "", "a refusal by a limit of the address comes after a moment"
+    harness.clock.advance(SLOW_DOWN_S_MAX)
     head = client.head()
+    assert 'RateLimit: "address";r=0;t=3' in head
     assert head.startswith("HTTP/1.1 429 ")
     assert "Retry-After: 3" in head
     client.transport.step()
     assert harness.connected == 0
+
+
+class RefusingRateLimiter(FakeRateLimiter):
+    """Rate limiter that refuses everything."""
+
+    async def ask(self, address: str) -> Refusal | None:
+        return too_many_requests(2_100, ADDRESS)
+
+
+def test_refusals_that_wait_take_an_eighth_of_the_room_of_handshakes() -> None:
+    harness = Harness(rate_limiter=RefusingRateLimiter())
+    clients = [harness.connect() for _ in range(harness.settings.upgrades_per_address_max + 3)]
+    at_once = [client for client in clients if client.handshake().startswith("HTTP/1.1 429 ")]
+    assert at_once == clients[-3:], "beyond an eighth, refusals do not wait"
+    harness.clock.advance(SLOW_DOWN_S_MAX)
+    assert all(client.head().startswith("HTTP/1.1 429 ") for client in clients[:-3])
+
+
+def test_a_client_that_leaves_while_its_refusal_waits_leaves_nothing_behind() -> None:
+    rate_limiter = FakeRateLimiter()
+    harness = Harness(rate_limiter=rate_limiter)
+    client = harness.connect()
+    client.handshake()
+    rate_limiter.answer.callback(too_many_requests(2_100, ADDRESS))
+    client.break_connection()
+    harness.clock.advance(SLOW_DOWN_S_MAX)
+    assert harness.connected == harness.registry.handshaking == 0
 
 
 def test_a_fault_of_the_server_in_the_handshake_is_logged_but_not_sent() -> None:
@@ -193,8 +250,8 @@ def test_a_fault_of_the_server_in_the_handshake_is_logged_but_not_sent() -> None
     assert client.body() == {"success": False, "error": "UNAVAILABLE", "message": "The server has a fault", "code": 5030}
 
 
-@pytest.mark.parametrize("verdict", [RateVerdict(), RateVerdict(refused="address", retry_after_ms=1)])
-def test_a_client_that_disconnected_before_the_rate_limiter_answered_is_not_admitted(verdict: RateVerdict) -> None:
+@pytest.mark.parametrize("verdict", [None, too_many_requests(1, None)])
+def test_a_client_that_disconnected_before_the_rate_limiter_answered_is_not_admitted(verdict: Refusal | None) -> None:
     rate_limiter = FakeRateLimiter()
     harness = Harness(rate_limiter=rate_limiter)
     client = harness.connect()
@@ -203,3 +260,28 @@ def test_a_client_that_disconnected_before_the_rate_limiter_answered_is_not_admi
     rate_limiter.answer.callback(verdict)
     assert (client.transport.sent, harness.connected, harness.announcer.known) == (b"", 0, set())
     assert harness.meter.values == {}
+
+
+@pytest.mark.parametrize("target", ["/ws?token=x", "/nowhere", "/ws"])
+def test_an_answer_that_ends_the_connection_says_so_and_has_a_date(harness: Harness, target: str) -> None:
+    """A keep-alive agent (Node's default since 19) would use the connection again otherwise."""
+    head = harness.connect().handshake(target, origin="https://evil.example").split("\r\n")
+    assert head[0].split()[1] in ("400", "403", "404")
+    assert "Connection: close" in head
+    assert sum(field.startswith("Date: ") for field in head) == 1
+
+
+@pytest.mark.parametrize("target", ["/ws?token=x", "/nowhere", "/ws"])
+def test_a_listed_page_may_read_why_its_handshake_was_refused(harness: Harness, target: str) -> None:
+    for origin, allowed in (("https://game.example", True), ("https://evil.example", False), (None, False)):
+        head = harness.connect().handshake(target, origin=origin, authorization="Basic YTpi").split("\r\n")
+        assert head[0].split()[1] in ("400", "401", "403", "404")
+        assert (f"Access-Control-Allow-Origin: {origin}" in head) is allowed
+        assert ("Access-Control-Allow-Credentials: true" in head) is allowed
+        assert "Vary: Origin" in head
+
+
+def test_every_page_may_read_a_refused_handshake_with_a_star_but_not_with_cookies() -> None:
+    head = Harness(origins=("*",)).connect().handshake("/nowhere", origin="https://evil.example").split("\r\n")
+    assert "Access-Control-Allow-Origin: *" in head
+    assert not [field for field in head if field.startswith("Access-Control-Allow-Credentials")]

@@ -19,10 +19,11 @@ from scoreboard.realtime.sse import HEARTBEAT_S, SseEncoder, Stream
 from tests.realtime.fake_transport import FakeTransport
 from tests.realtime.harness import HOUR_S, NOW_S, Harness, page
 
-HEAD = (
+HEADERS = (
     b"HTTP/1.1 200 OK\r\nX-More: lines\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-    b"X-Accel-Buffering: no\r\nConnection: close\r\n\r\nretry: 2000\n\n"
+    b"X-Accel-Buffering: no\r\nConnection: close\r\n"
 )
+HEAD = HEADERS + b"\r\nretry: 2000\n\n"
 
 
 def moved(seq: int, user_id: str = "user-99") -> ScoreChanged:
@@ -31,13 +32,19 @@ def moved(seq: int, user_id: str = "user-99") -> ScoreChanged:
 
 
 class StreamClient:
-    """Client of one stream."""
+    """Client of one stream. With HTTP/1.0 it gets no chunks."""
 
     def __init__(
-        self, harness: Harness, *, since: Cursor | None = None, life_s: int = HOUR_S, address: str = "192.0.2.7"
+        self,
+        harness: Harness,
+        *,
+        since: Cursor | None = None,
+        life_s: int = HOUR_S,
+        address: str = "192.0.2.7",
+        version: bytes = b"HTTP/1.0",
     ) -> None:
         player = Player(user_id="amy", username="amy", role="user", expires_at_s=NOW_S + life_s)
-        self.stream = Stream(harness.services, player, address, since, b"X-More: lines\r\n")
+        self.stream = Stream(harness.services, player, address, since, b"X-More: lines\r\n", version)
         self.transport = FakeTransport()
         self.transport.protocol = self.stream
         harness.transports.append(self.transport)
@@ -117,7 +124,7 @@ def test_live_events_are_those_of_the_websocket_with_an_id(harness: Harness) -> 
 
 
 def test_only_the_last_event_of_a_tick_has_the_id() -> None:
-    encoder = SseEncoder()
+    encoder = SseEncoder(chunked=False)
     tick = (moved(18, "a"), moved(18, "b"), BoardChanged(page=page(18)))
     assert [parsed(encoder.encode((event,)))[0][0] for event in tick] == ["3.18"] * 3
     assert [event[0] for event in parsed(encoder.encode(tick))] == [None, None, "3.18"]
@@ -132,6 +139,37 @@ def test_events_before_the_join_are_not_sent_twice(harness: Harness) -> None:
     harness.announcer.held.callback(None)
     assert client.stream.drained
     assert len(client.events()) == 1
+
+
+def chunks(data: bytes) -> list[bytes]:
+    """The chunks in the bytes, which end with a whole one."""
+    found = []
+    while data:
+        size, _, data = data.partition(b"\r\n")
+        length = int(size, 16)
+        found.append(data[:length])
+        assert data[length : length + 2] == b"\r\n"
+        data = data[length + 2 :]
+    return found
+
+
+def test_each_event_is_a_chunk_of_its_own_on_http_1_1(harness: Harness) -> None:
+    plain, client = StreamClient(harness), StreamClient(harness, version=b"HTTP/1.1")
+    head, _, body = client.received().partition(b"\r\n\r\n")
+    assert head + b"\r\n" == HEADERS + b"Transfer-Encoding: chunked\r\n"
+    retry, snapshot = chunks(body)
+    assert HEADERS + b"\r\n" + retry + snapshot == plain.received()
+    for news in (moved(19), BoardChanged(page=page(20))):
+        harness.announcer.announce(news)
+        assert chunks(client.received()) == [plain.received()]
+    harness.pass_time(HEARTBEAT_S + 1)
+    assert chunks(client.received()) == [b":\n\n"]
+    client.stream.close(CloseReason(code=1012, reason="stopping"))
+    assert chunks(client.received()) == [b'event: goodbye\ndata: {"code":1012,"reason":"stopping"}\n\n', b""]
+
+
+def test_no_event_is_no_chunk() -> None:
+    assert SseEncoder(chunked=True).encode(()) == b"", "an empty chunk would end the response"
 
 
 def test_a_heartbeat_comes_every_fifteen_seconds(harness: Harness) -> None:
@@ -184,6 +222,7 @@ def test_streams_count_in_the_limits_like_sockets() -> None:
     refused = StreamClient(harness).received()
     assert refused.startswith(b"HTTP/1.1 429 ")
     assert b"Retry-After: 60\r\n" in refused
+    assert b"X-More: lines\r\n" in refused, "a page of another origin can read it"
     assert StreamClient(harness, address="192.0.2.8").received().startswith(b"HTTP/1.1 200 ")
 
 

@@ -9,10 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 
 from scoreboard.net.connections import ConnectionRegistry
@@ -21,7 +18,7 @@ from scoreboard.net.limits import HttpLimits, LiveLimits
 from scoreboard.realtime.engineio.connection import Engine, EngineConnection
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.packets import SEPARATOR
-from scoreboard.realtime.engineio.polling import EngineResource
+from scoreboard.realtime.engineio.polling import CountRefused, EngineResource
 from scoreboard.realtime.engineio.websocket import EngineFactory
 from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.socketio.client import ClientFactory
@@ -53,7 +50,7 @@ class Request:
         self.header_lines = b""
         self.response: Response | None = None
         self._site_lines = site_lines
-        self._ends: list[Deferred[None]] = []
+        self._on_client_end: Callable[[], object] | None = None
 
     def getHeader(self, name: bytes) -> bytes | None:
         values = self.requestHeaders.getRawHeaders(name)
@@ -67,23 +64,19 @@ class Request:
     def has_left(self) -> bool:
         return self.channel is None
 
-    def notifyFinish(self) -> Deferred[None]:
-        end: Deferred[None] = Deferred()
-        self._ends.append(end)
-        return end
+    def when_client_ends(self, call: Callable[[], object]) -> None:
+        self._on_client_end = call
 
     def respond(self, response: Response) -> None:
         if self.has_left:
             return
         assert self.response is None
         self.response = response
-        for end in self._ends:
-            end.callback(None)
 
     def disconnect(self) -> None:
         self.channel = None
-        for end in self._ends:
-            end.errback(Failure(ConnectionLost()))
+        if self._on_client_end is not None and self.response is None:
+            self._on_client_end()
 
     @property
     def status(self) -> int | None:
@@ -114,6 +107,7 @@ class Harness:
         rate_limiter: FakeRateLimiter | None = None,
         engine: EngineSettings | None = None,
         handler_factory: Callable[[EngineConnection], Any] | None = None,
+        count_refused: CountRefused | None = None,
         **settings: Any,
     ) -> None:
         self.clock = Clock()
@@ -147,7 +141,7 @@ class Harness:
             handler_factory=handler_factory or self.clients.make_client,
         )
         self.factory = EngineFactory(self.engine)
-        self.resource = EngineResource(self.engine)
+        self.resource = EngineResource(self.engine, count_refused)
         self.transports: list[FakeTransport] = []
 
     @property
@@ -160,9 +154,12 @@ class Harness:
 
     # Polling
 
-    def request(self, method: str, query: dict[str, str], body: bytes = b"", headers: dict[str, str] | None = None) -> Request:
+    def request(
+        self, method: str, query: dict[str, str] | str, body: bytes = b"", headers: dict[str, str] | None = None
+    ) -> Request:
         site_lines = self.factory.cors.constant_lines
-        request = Request(method, "/socket.io/?" + urlencode(query), body, headers or {}, site_lines)
+        text = query if isinstance(query, str) else urlencode(query)
+        request = Request(method, f"/socket.io/?{text}", body, headers or {}, site_lines)
         self.resource.render(request)  # type: ignore[arg-type]  # a double of the edge's request
         return request
 

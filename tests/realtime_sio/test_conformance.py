@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from tests.journeys.server import ROOT, free_port
+from tests.pauses import within
 
 INTERVAL_S = 0.3
 TIMEOUT_S = 0.2
@@ -59,7 +60,7 @@ class Site:
         self.host, self.port, self.path = host, port, path
 
     def ask(self, method: str, query: str, body: str | bytes | None = None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=15)
         try:
             connection.request(method, f"{self.path}?{query}", body)
             answer = connection.getresponse()
@@ -75,7 +76,7 @@ class Site:
 
     def hang(self, sid: str) -> socket.socket:
         """Send a GET that waits."""
-        waiting = socket.create_connection((self.host, self.port), timeout=5)
+        waiting = socket.create_connection((self.host, self.port), timeout=15)
         waiting.sendall(f"GET {self.path}?EIO=4&transport=polling&sid={sid} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         time.sleep(0.02)
         return waiting
@@ -88,12 +89,12 @@ class Site:
     def socket(self, query: str = "EIO=4&transport=websocket") -> ClientConnection:
         host = f"[{self.host}]" if ":" in self.host else self.host
         url = f"ws://{host}:{self.port}{self.path}?{query}"
-        opened: ClientConnection = ExitStack().enter_context(connect(url, open_timeout=5, compression=None, max_size=None))
+        opened: ClientConnection = ExitStack().enter_context(connect(url, open_timeout=15, compression=None, max_size=None))
         return opened
 
     def engine(self) -> ClientConnection:
         opened = self.socket()
-        hello = opened.recv(2)
+        hello = opened.recv(15)
         assert isinstance(hello, str)
         assert hello[0] == "0"
         return opened
@@ -109,13 +110,13 @@ class Site:
 def receive(opened: ClientConnection) -> str | bytes:
     """Return the next message that is not a ping. Pings are answered."""
     while True:
-        message = opened.recv(2)
+        message = opened.recv(15)
         if message != "2":
             return message
         opened.send("3")
 
 
-def closes(opened: ClientConnection, seconds: float = 2.0) -> bool:
+def closes(opened: ClientConnection, seconds: float = 15.0) -> bool:
     """Whether the server closes within the time, after any messages."""
     until = time.monotonic() + seconds
     try:
@@ -144,7 +145,7 @@ def body_of(waiting: socket.socket) -> bytes:
 def test_a_session_opens_by_polling_and_by_websocket(either: Site) -> None:
     status, text = either.ask("GET", "EIO=4&transport=polling")
     with either.socket() as opened:
-        over_websocket = str(opened.recv(2))
+        over_websocket = str(opened.recv(15))
     for hello, upgrades in ((text, ["websocket"]), (over_websocket, [])):
         answered = json.loads(hello.removeprefix("0"))
         assert len(answered.pop("sid")) >= 22
@@ -234,8 +235,9 @@ def test_a_polling_client_that_answers_no_ping_is_closed(either: Site) -> None:
 def test_a_websocket_that_answers_no_ping_is_closed_in_time(either: Site) -> None:
     opened = either.engine()
     began_s = time.monotonic()
-    assert closes(opened)
-    assert 0.45 < time.monotonic() - began_s < 0.65
+    with within(0.65):
+        assert closes(opened)
+    assert time.monotonic() - began_s > 0.45
 
 
 # Engine.IO, the close and upgrade
@@ -257,7 +259,7 @@ def test_a_session_upgrades_to_a_websocket(eio: Site) -> None:
     waiting = eio.hang(sid)
     with eio.socket(f"EIO=4&transport=websocket&sid={sid}") as opened:
         opened.send("2probe")
-        assert opened.recv(2) == "3probe"
+        assert opened.recv(15) == "3probe"
         assert body_of(waiting) == b"6"
         assert eio.poll(sid) == (200, "6")
         opened.send("5")
@@ -288,8 +290,9 @@ def test_the_greeting_comes_later_than_the_answer_to_connect(sio: Site) -> None:
         opened.send("40")
         receive(opened)
         answered_s = time.monotonic()
-        receive(opened)
-        assert 0.005 < time.monotonic() - answered_s < 0.2
+        with within(0.2):
+            receive(opened)
+        assert time.monotonic() - answered_s > 0.005
 
 
 def test_an_unknown_namespace_is_refused(sio: Site) -> None:
@@ -301,16 +304,16 @@ def test_an_unknown_namespace_is_refused(sio: Site) -> None:
 def test_a_client_that_never_connects_is_closed(sio: Site) -> None:
     opened = sio.engine()
     began_s = time.monotonic()
-    with pytest.raises(ConnectionClosed):
+    with within(1.3), pytest.raises(ConnectionClosed):
         receive(opened)
-    assert 0.9 < time.monotonic() - began_s < 1.3
+    assert time.monotonic() - began_s > 0.9
 
 
 def test_after_leaving_the_main_namespace_the_session_stays_open(sio: Site) -> None:
     with sio.connected() as opened:
         opened.send("41")
         for _ in range(5):
-            assert opened.recv(2) == "2"
+            assert opened.recv(15) == "2"
             opened.send("3")
 
 

@@ -42,6 +42,10 @@ HOLDER = '{"_placeholder":true,"num":1}'
         ('2/c,12["a", {"b":[1]} ,"x"]', Packet(Kind.EVENT, "/c", 12, "a", (b'{"b":[1]}', b'"x"'))),
         ("37[]", Packet(Kind.ACK, number=7)),
         ('39007199254740992["x"]', Packet(Kind.ACK, number=2**53, args=(b'"x"',))),
+        ('3["a"]', Packet(Kind.ACK, args=(b'"a"',))),
+        ("01", Packet(Kind.CONNECT, number=1)),
+        ("2[1]", Packet(Kind.EVENT, name="1")),
+        ('2["",1]', Packet(Kind.EVENT, name="", args=(b"1",))),
         (f'52-["a",{HOLDER}]', Packet(Kind.BINARY_EVENT, name="a", args=(HOLDER.encode(),), attachments=2)),
     ],
 )
@@ -50,12 +54,24 @@ def test_a_packet_is_decoded(text: str, packet: Packet) -> None:
 
 
 MALFORMED = [
-    *("", "7", "abc", "x2[]", "2", "2{}", "2[]", "2[1]", '2["a"', '2["a"]x', '2abc["a"]', '2["a"],', '2-1["a"]', '2 ["a"]x'),
-    *("0[]", '0"x"', "01", "1{", "3[]", '3["a"]', '4{"message":"x"}', '21-["a"]', '5["a"]', '2[{"toString":"x"}]', "2[null]"),
+    *("", "7", "abc", "x2[]", "2", "2{}", "2[]", '2["a"', '2["a"]x', '2abc["a"]', '2["a"],', '2-1["a"]', '2 ["a"]x'),
+    *(
+        "0[]",
+        '0"x"',
+        "1{",
+        "1{}",
+        '4{"message":"x"}',
+        "50-[]",
+        '50-["a"]',
+        '21-["a"]',
+        '5["a"]',
+        '2[{"toString":"x"}]',
+        "2[null]",
+    ),
     *(f'2["{name}"]' for name in ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")),
     *(
         '2["__proto__"]',
-        '2[""]',
+        '2[{"toString":"x"}]',
         '511-["a"]',
         '51000000-["a"]',
         "5-1-[]",
@@ -155,7 +171,7 @@ def test_binary_packets_are_collected_with_their_attachments() -> None:
     answer = payload_of(talk.acknowledge(received, received.args, received.attachments))
     assert answer == b'462-789[{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]\x1ebAQI=\x1ebAw=='
     assert talk.receive('61-7[{"_placeholder":true,"num":0}]') is None
-    assert talk.receive(b"x") == Emitted("/", "", (b'{"_placeholder":true,"num":0}',), 7, (b"x",))
+    assert talk.receive(b"x") == Emitted("/", None, (b'{"_placeholder":true,"num":0}',), 7, (b"x",))
 
 
 @pytest.mark.parametrize("message", ['2["a"]', "1"])
@@ -180,3 +196,7 @@ def test_arguments_are_decoded_and_encoded_unchanged(value: object) -> None:
     received = talk.receive("2" + json.dumps(["message", value]))
     assert isinstance(received, Emitted)
     assert json.loads(payload_of(talk.emit("/", "message", received.args))[2:]) == ["message", value]
+
+
+def test_a_byte_order_mark_before_the_json_of_a_packet_is_ignored() -> None:
+    assert read_packet('2\ufeff["join:leaderboard"]') == read_packet('2["join:leaderboard"]')

@@ -8,6 +8,7 @@ import pytest
 from twisted.web.pages import notFound
 
 from scoreboard.net.http.addresses import Proxies
+from scoreboard.net.http.cors import cors
 from scoreboard.net.http.site import ResourceByPath, Site
 from scoreboard.net.limits import HttpLimits
 from tests.realtime_sio import harness as live
@@ -26,7 +27,7 @@ def site(request: pytest.FixtureRequest) -> Site:
         registry=wing.registry,
         http_limits=HttpLimits(),
         proxies=Proxies(networks=()),
-        header_lines=b"",
+        cors=cors(()),
         clock=wing.clock,
         now_ms=wing.wall_ms,
         meter=RecordingMeter(),

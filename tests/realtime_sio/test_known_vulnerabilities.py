@@ -22,7 +22,7 @@ from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
 MIB = 2**20
-#: Far longer than linear time needs, and far shorter than quadratic time would.
+#: Of the processor's time. Far longer than linear time needs, and far shorter than quadratic time would.
 SOON_S = 1.0
 
 
@@ -40,10 +40,10 @@ def handshake(target: str) -> bytes:
 
 @pytest.mark.parametrize("body", [b"4\x1e" * MIB, b"\x1e" * MIB, b"b" * MIB, b"b" + b"A" * MIB + b"!", b"4" + b"\xff" * MIB])
 def test_a_payload_is_refused_in_linear_time(body: bytes) -> None:  # CVE-2020-36048
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     with pytest.raises(Malformed):
         read_payload(body, EngineSettings().packets_per_post_max)
-    assert time.perf_counter() - began_s < SOON_S
+    assert time.process_time() - began_s < SOON_S
 
 
 @pytest.mark.parametrize(
@@ -60,24 +60,24 @@ def test_a_payload_is_refused_in_linear_time(body: bytes) -> None:  # CVE-2020-3
     ids=range(7),
 )
 def test_a_packet_is_refused_in_linear_time(text: str) -> None:  # CVE-2020-36049
-    began_s = time.perf_counter()
+    began_s = time.process_time()
     with pytest.raises(Malformed):
         read_packet(text)
-    assert time.perf_counter() - began_s < SOON_S
+    assert time.process_time() - began_s < SOON_S
 
 
 @pytest.mark.parametrize("bad", [frame(1, b"4", rsv=3), frame(3), frame(1, b"4", masked=False), frame(8, b"x")])
-@pytest.mark.parametrize("session", ["new", "polling", "unknown"])
+@pytest.mark.parametrize("session", ["new", "polling", "upgraded"])
 def test_a_bad_frame_right_after_the_handshake_does_not_affect_other_clients(
     harness: Harness, session: str, bad: bytes
 ) -> None:  # CVE-2022-21676
     sid, other = harness.open_connected(), harness.viewer()
-    target = {"new": WS, "polling": f"{WS}&sid={sid}", "unknown": f"{WS}&sid=unknown"}[session]
+    target = {"new": WS, "polling": f"{WS}&sid={sid}", "upgraded": f"{WS}&sid={other.sid}"}[session]
     client = harness.connect()
     with capturedLogs() as logged:
         client.send(handshake(target) + bad)
     assert client.head().startswith("HTTP/1.1 101 ")
-    assert client.closed()[0] == (1008 if session == "unknown" else 1002)
+    assert client.closed()[0] == (1008 if session == "upgraded" else 1002)
     assert not logged
     assert harness.post(sid, b"3").answer == (200, b"ok")
     other.text('421["leave:leaderboard"]')

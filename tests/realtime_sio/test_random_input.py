@@ -217,7 +217,7 @@ _wing_step = st.one_of(
     st.tuples(st.just("ws"), _packet),
     st.tuples(st.just("raw"), st.binary(max_size=30)),
     st.tuples(st.just("act"), _act),
-    st.tuples(st.sampled_from(["poll", "poll", "hang up", "upgrade", "vanish", "deaf", "say", "part"]), st.none()),
+    st.tuples(st.sampled_from(["poll", "poll", "hang up", "upgrade", "vanish", "stop reading", "say", "part"]), st.none()),
     st.tuples(st.just("wait"), st.integers(0, 12)),
 )
 
@@ -253,6 +253,9 @@ class RandomClient:
                 self.waiting.append(harness.get(self.sid))
             case "hang up", _ if self.waiting and self.waiting[-1].answer is None:
                 self.waiting.pop().disconnect()
+            case "upgrade", _ if self.sid not in harness.engine.connections:
+                head = harness.connect().handshake(f"/socket.io/?EIO=4&transport=websocket&sid={self.sid}")
+                assert head.startswith("HTTP/1.1 400 "), head
             case "upgrade", _ if len(self.sockets) < 3:
                 self.sockets.append(harness.open_websocket(self.sid))
             case "ws", str(text) if socket is not None:
@@ -263,7 +266,7 @@ class RandomClient:
                 socket.send(data)
             case "vanish", _ if socket is not None:
                 socket.break_connection()
-            case "deaf", _ if socket is not None:
+            case "stop reading", _ if socket is not None:
                 socket.transport.room = 0
             case "wait", int(seconds):
                 harness.pass_time(seconds)
@@ -272,7 +275,7 @@ class RandomClient:
         """Check that all waiting GETs were answered, and that a new request is refused."""
         assert all(request.answer is not None for request in self.waiting)
         assert [self.harness.get(self.sid).status, self.harness.post(self.sid, b"4late").status] == [400, 400]
-        assert self.harness.get(self.sid).answered.startswith(b'{"success":false')
+        assert self.harness.get(self.sid).answered == b'{"code":1,"message":"Session ID unknown"}'
         for socket in self.sockets:
             if socket.transport.room:
                 opcodes = [opcode for opcode, _ in socket.frames()]

@@ -292,7 +292,7 @@ def test_a_bad_token_is_refused_and_the_session_stays_saved(harness: Harness) ->
     client.break_connection()
     client = harness.open_websocket()
     client.text(json.dumps({"token": "bad", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
-    assert client.texts() == ['44{"message":"Authentication failed"}']
+    assert client.texts() == ['44{"message":"Authentication failed","data":{"code":4011}}']
     harness.announcer.missed = (TOP,)
     client.text(json.dumps({"token": "amy", "pid": was["pid"], "offset": "3.17"}).join(["40", ""]))
     assert ids(client.texts()[0]) == was

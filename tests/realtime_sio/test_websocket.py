@@ -10,8 +10,11 @@ from twisted.internet.defer import Deferred
 from scoreboard.background import FAILURES_METRIC
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.events import ScoreChanged
+from scoreboard.domain.refusals import too_many_requests
+from scoreboard.net.http.slow_down import SLOW_DOWN_S_MAX
 from scoreboard.realtime.engineio.limits import EngineSettings
 from tests.realtime.fake_transport import FakeTransport, frame
+from tests.realtime.harness import FakeRateLimiter
 from tests.realtime_sio.harness import Harness, SioClient
 
 WS = "/socket.io/?EIO=4&transport=websocket"
@@ -54,7 +57,8 @@ def test_a_session_opens_with_the_websocket(harness: Harness) -> None:
         "/socket.io/?EIO=abc&transport=websocket",
         "/socket.io/?EIO=4",
         "/socket.io/?EIO=4&transport=abc",
-        "/socket.io/?EIO=4&EIO=4&transport=websocket",
+        "/socket.io/?EIO=4&EIO=5&transport=websocket",
+        "/socket.io/?EIO=4&transport=websocket&transport=abc",
         f"{WS}&access_token=x",
         "/socket.io/",
     ],
@@ -100,11 +104,20 @@ def test_connect_is_answered_before_any_event(harness: Harness) -> None:
     assert len({ids["sid"], ids["pid"], client.sid}) == 3, "the Engine.IO id is secret, the sid is not"
 
 
-@pytest.mark.parametrize("auth", ["", "{}", '{"token":"bad"}', '{"token":7}', '{"token":""}', '{"token":"a b"}', '{"jwt":"amy"}'])
-def test_a_client_without_a_valid_token_is_refused_and_can_try_again(harness: Harness, auth: str) -> None:
+@pytest.mark.parametrize(
+    ("auth", "error_code"),
+    [
+        *[(auth, 4010) for auth in ("", "{}", '{"jwt":"amy"}', '{"pid":"x","offset":"1.2"}')],
+        *[(f'{{"token":{token}}}', 4011) for token in ('"bad"', "7", '""', '"a b"', "null", "{}", '["amy"]', f'"{"x" * 5_000}"')],
+        ('{"token":"suspended"}', 4030),
+    ],
+)
+def test_a_refused_client_gets_the_code_of_http_and_nothing_more_and_can_try_again(
+    harness: Harness, auth: str, error_code: int
+) -> None:
     client = harness.open_websocket()
     client.text(f"40{auth}")
-    assert client.texts() == ['44{"message":"Authentication failed"}']
+    assert client.texts() == [f'44{{"message":"Authentication failed","data":{{"code":{error_code}}}}}']
     client.text('40{"token":"amy"}')
     assert client.texts()[0].startswith("40")
 
@@ -305,6 +318,13 @@ def test_violations_of_rfc_6455_close_the_session(harness: Harness) -> None:
         assert code(client) == expected
 
 
+def test_a_message_that_is_too_big_is_closed_with_the_code_alone(harness: Harness) -> None:
+    """As Engine.IO's reference server does."""
+    client = harness.viewer()
+    client.send(frame(1, b"x" * 16_385))
+    assert client.frames()[-1][1] == (1009).to_bytes(2, "big")
+
+
 def test_too_many_tiny_fragments_close_the_session(harness: Harness) -> None:  # CVE-2026-48779
     client = harness.viewer()
     client.send(frame(1, b"4", fin=False) + frame(0, b"", fin=False) * 10_000)
@@ -393,11 +413,94 @@ def test_a_second_socket_for_an_upgraded_session_is_accepted_and_closed(harness:
     assert len(first.texts()) == 2
 
 
-@pytest.mark.parametrize("sid", ["unknown", "\u00e9", "x" * 1_000])
-def test_a_socket_for_no_session_is_accepted_and_closed(harness: Harness, sid: str) -> None:
+def test_the_upgrades_of_one_address_do_not_take_the_room_of_all_handshakes(harness: Harness) -> None:
+    sid = harness.open_connected()
+    allowed = harness.settings.upgrades_per_address_max
+    statuses = [
+        harness.connect().handshake(f"{WS}&sid={sid}", "X-Forwarded-For: mallory").split(" ")[1] for _ in range(2 * allowed)
+    ]
+    assert statuses == ["101"] * (1 + allowed) + ["429"] * (allowed - 1), "one is attached, the others are closed"
+    assert harness.registry.handshaking == 1 + allowed <= harness.settings.handshaking_max // 8 + 1
+    assert harness.meter.counts["live_connections_refused_total"] == allowed - 1
+    other = harness.open_connected("bob")
+    assert harness.connect().handshake(f"{WS}&sid={other}", "X-Forwarded-For: bob").startswith("HTTP/1.1 101 ")
+    harness.pass_time(4)
+    assert harness.connect().handshake(f"{WS}&sid={sid}", "X-Forwarded-For: mallory").startswith("HTTP/1.1 101 ")
+
+
+@pytest.mark.parametrize("message", ["x", "5", None])
+def test_an_upgrade_that_is_given_up_counts_until_it_is_closed(harness: Harness, message: str | None) -> None:
+    """A session takes the next one at once, while the former waits for its close."""
+    sid, allowed = harness.open_connected(), harness.settings.upgrades_per_address_max
+    statuses = []
+    for _ in range(3 * allowed):
+        socket = harness.connect()
+        statuses.append(socket.handshake(f"{WS}&sid={sid}", "X-Forwarded-For: mallory").split(" ")[1])
+        if statuses[-1] == "101" and message is not None:
+            socket.text(message)
+    assert statuses.count("429") >= 2 * allowed - 1
+    assert harness.registry.handshaking <= allowed + 1
+    harness.pass_time(14)
+    assert harness.registry.handshaking == 0, "nothing is left behind"
+
+
+def test_upgrades_that_their_sessions_took_leave_the_room_of_all_handshakes_free(harness: Harness) -> None:
+    sids = [harness.open() for _ in range(2 * harness.settings.upgrades_per_address_max)]
+    sockets = [harness.open_websocket(sid) for sid in sids]
+    assert harness.registry.handshaking == len(sids)
+    for socket in sockets:
+        socket.text("2probe")
+        assert socket.texts() == ["3probe"]
+    harness.pass_time(10)
+    assert all(code(socket) == 1008 for socket in sockets)
+    harness.pass_time(4)
+    assert harness.registry.handshaking == 0
+
+
+@pytest.mark.parametrize("message", ["x", "5", b"\0"])
+def test_upgrades_that_all_sessions_of_an_address_give_up_at_once_leave_the_room_of_all_handshakes_free(
+    harness: Harness, message: str | bytes
+) -> None:
+    allowed = harness.settings.upgrades_per_address_max
+    sockets = [harness.open_websocket(harness.open()) for _ in range(2 * allowed)]
+    for socket in sockets:
+        socket.send(frame(1 if isinstance(message, str) else 2, message.encode() if isinstance(message, str) else message))
+    assert harness.registry.handshaking == allowed, "the others are cut off"
+    for socket in sockets:
+        socket.transport.step()
+    assert [socket.transport.lost for socket in sockets].count("aborted") == allowed
+    harness.pass_time(14)
+    assert harness.registry.handshaking == 0
+
+
+def test_a_session_has_one_upgrade_and_each_further_one_counts_as_a_handshake() -> None:
+    rate_limiter = FakeRateLimiter()
+    rate_limiter.answer.callback(None)
+    harness = Harness(rate_limiter=rate_limiter)
+    sid = harness.open_connected()
+    counted = len(rate_limiter.asked)
+    for further in range(4):
+        client = harness.open_websocket(sid)
+        client.text("x")
+        assert code(client) == 1008
+        assert len(rate_limiter.asked) == counted + further
+    rate_limiter.answer = Deferred()
     client = harness.connect()
-    assert client.handshake(f"{WS}&sid={sid.encode('ascii', 'ignore').decode() or '%C3%A9'}").startswith("HTTP/1.1 101 ")
-    assert code(client) == 1008
+    assert client.handshake(f"{WS}&sid={sid}") == ""
+    rate_limiter.answer.callback(too_many_requests(2_100, None))
+    harness.clock.advance(SLOW_DOWN_S_MAX)
+    assert client.head().startswith("HTTP/1.1 429 ")
+    assert harness.get(sid).answer is None, "the session goes on polling"
+
+
+@pytest.mark.parametrize("sid", ["unknown", "%C3%A9", "x" * 1_000, "__proto__", "%00"])
+def test_a_socket_for_no_session_is_refused_before_the_upgrade(harness: Harness, sid: str) -> None:
+    head = harness.connect().handshake(f"{WS}&sid={sid}")
+    assert head.startswith("HTTP/1.1 400 ")
+    assert "Connection: close" in head
+    assert "Date: " in head
+    harness.pass_time(3)
+    assert harness.is_empty
 
 
 def test_a_session_goes_on_polling_after_a_failed_upgrade(harness: Harness) -> None:

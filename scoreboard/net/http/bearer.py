@@ -9,6 +9,9 @@ from scoreboard.domain.refusals import Reason, Refusal
 
 UNAUTHORIZED: Final = Refusal(reason=Reason.UNAUTHORIZED, message="Send Authorization: Bearer and a token")
 INVALID_TOKEN: Final = Refusal(reason=Reason.INVALID_TOKEN, message="The token is not valid or has expired")
+NOT_ONE_TOKEN: Final = Refusal(
+    reason=Reason.INVALID_TOKEN, message="Authorization must hold the word Bearer and exactly one token"
+)
 
 
 def bearer(values: Sequence[bytes]) -> str | Refusal:
@@ -20,5 +23,5 @@ def bearer(values: Sequence[bytes]) -> str | Refusal:
         return UNAUTHORIZED
     token = token.strip(b" ")
     if len(values) > 1 or not token or not token.isascii() or b" " in token:
-        return INVALID_TOKEN
+        return NOT_ONE_TOKEN
     return token.decode("ascii")

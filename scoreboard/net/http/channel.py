@@ -8,29 +8,36 @@ HTTPChannel's own; tests/net/internals.py lists them.
 from __future__ import annotations
 
 from math import inf
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
-from twisted.web.http import HTTPChannel, _ChunkedTransferDecoder, _IdentityTransferDecoder
+from twisted.web.http import HTTPChannel, _IdentityTransferDecoder
 from twisted.web.resource import IResource
+from zope.interface import implementer
 
 from scoreboard.domain.refusals import Reason, Refusal, malformed
 from scoreboard.net.http.addresses import counted_as
+from scoreboard.net.http.chunks import BadChunks, BodyTooLarge, ChunkedBody
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import HttpSite, Request
-from scoreboard.net.http.request_head import BadRequestHead, read_head
+from scoreboard.net.http.request_head import BadRequestHead, origin_in, read_head
 from scoreboard.socket_first import is_bare, write_socket_first
 
+_log: Final = Logger(namespace="scoreboard.net.http.channel")
+#: The first two bytes of a TLS connection: a record of the handshake, version 3.
+_TLS_HANDSHAKE: Final = b"\x16\x03"
+_TLS: Final = malformed(
+    "head", "is TLS, but this port speaks plain HTTP: use http:// or ws://, or the address of a proxy with TLS"
+)
 
-class _BodyTooLarge(Exception):
-    pass
 
-
+@implementer(IHalfCloseableProtocol)
 class Channel(HTTPChannel):
     """One connection. Its deadline is a number that the sweep compares once a second, so a change of it costs nothing."""
 
@@ -43,6 +50,10 @@ class Channel(HTTPChannel):
     #: Whether the peer is one of our proxies or on loopback.
     ours = False
     deadline_s = inf
+    #: Why the connection was not admitted: the answer to its first request, whose page may then read it.
+    _full: Refusal | None = None
+    #: Whether the client sends nothing more.
+    half_closed = False
     _awaits_head = True
     _lingering = False
     _direct = False
@@ -55,11 +66,9 @@ class Channel(HTTPChannel):
         self._peer_address: IAddress = self.transport.getPeer()
         self._host_address: IAddress = self.transport.getHost()
         self._direct = is_bare(self.transport)
-        self.deadline_s = self.site.now_s + self.site.http_limits.head_s_max
-        full = self.site.registry.admit_http(self)
-        if full is not None and not self._closed:
-            self.refuse(full)
-            self.transport.loseConnection()  # the sweep does not check a connection that was not admitted
+        http_limits = self.site.http_limits
+        self._full = self.site.registry.admit_http(self)
+        self.deadline_s = self.site.now_s + (http_limits.head_s_max if self._full is None else http_limits.linger_s_max)
 
     def getPeer(self) -> IAddress:
         """The address of the other end. The kernel is asked once."""
@@ -73,7 +82,11 @@ class Channel(HTTPChannel):
         """Twisted: bytes of a head, of a body, or of a later request, which waits until the present one is answered."""
         if self._lingering:
             return
-        if self._awaits_head:
+        if self._awaits_head and self._full is None:
+            if data.startswith(_TLS_HANDSHAKE):
+                _log.info("a client speaks TLS to a port of plain HTTP", address=self.peer)
+                self.refuse(_TLS, None)
+                return
             self._awaits_head = False
             self.deadline_s = self.site.now_s + self.site.http_limits.head_s_max
         super(HTTPChannel, self).dataReceived(data)  # without HTTPChannel's timeout, which every byte renews
@@ -81,14 +94,17 @@ class Channel(HTTPChannel):
     def lineReceived(self, raw: bytes) -> None:
         """Twisted: a whole head."""
         http_limits = self.site.http_limits
+        if self._full is not None:
+            self.refuse(self._full, origin_in(raw))
+            return
         try:
             head = read_head(raw.removeprefix(b"\r\n"), http_limits.head_fields_max)
         except BadRequestHead as bad:
-            self.refuse(malformed("head", str(bad)))
+            self.refuse(malformed("head", str(bad)), origin_in(raw))
             return
         announced = head.body_bytes
         if announced is not None and announced > http_limits.body_bytes_max:
-            self.refuse(self._too_large())
+            self.refuse(self._too_large(), origin_in(raw))
             return
         request = Request(self, head)
         self.requests.append(request)
@@ -99,9 +115,9 @@ class Channel(HTTPChannel):
         most = http_limits.body_bytes_max if announced is None else announced
         self.deadline_s = self.site.now_s + http_limits.body_s_max + most / http_limits.body_bytes_per_s_min
         self._transferDecoder = (
-            _ChunkedTransferDecoder(self._body_came, self._finishRequestBody)
+            ChunkedBody(request.handleContentChunk, self._finishRequestBody, http_limits)
             if announced is None
-            else _IdentityTransferDecoder(announced, self._body_came, self._finishRequestBody)
+            else _IdentityTransferDecoder(announced, request.handleContentChunk, self._finishRequestBody)
         )
         self.setRawMode()
         if head.expects_continue:
@@ -109,20 +125,17 @@ class Channel(HTTPChannel):
 
     def lineLengthExceeded(self, raw: bytes) -> None:
         """Twisted: a head that is too long."""
-        self.refuse(malformed("head", f"is longer than {self.site.http_limits.head_bytes_max} bytes"))
+        refusal = self._full or malformed("head", f"is longer than {self.site.http_limits.head_bytes_max} bytes")
+        self.refuse(refusal, origin_in(raw))
 
     def rawDataReceived(self, data: bytes) -> None:
         """Twisted: bytes of a body, or of a later request."""
         try:
             super().rawDataReceived(data)
-        except _BodyTooLarge:
-            self.refuse(self._too_large())
-
-    def _body_came(self, data: bytes) -> None:
-        request = self.requests[-1]
-        if request.body_bytes + len(data) > self.site.http_limits.body_bytes_max:
-            raise _BodyTooLarge
-        request.handleContentChunk(data)
+        except BodyTooLarge:
+            self.refuse(self._too_large(), self.requests[-1].getHeader(b"Origin"))
+        except BadChunks as bad:
+            self.refuse(malformed("body", str(bad)), self.requests[-1].getHeader(b"Origin"))
 
     def _too_large(self) -> Refusal:
         return Refusal(
@@ -154,6 +167,7 @@ class Channel(HTTPChannel):
         self._awaits_head = not self._buffer
         self.deadline_s = self.site.now_s + (http_limits.idle_s_max if self._awaits_head else http_limits.head_s_max)
         super().requestDone(request)
+        self._close_if_ended()
 
     def pauseProducing(self) -> None:
         """Twisted: the client reads too slowly. Read nothing more and begin no further request."""
@@ -166,6 +180,23 @@ class Channel(HTTPChannel):
         super().resumeProducing()
         if self._buffer and not self._handlingRequest:
             self.dataReceived(b"")
+        self._close_if_ended()
+
+    def readConnectionLost(self) -> None:
+        """Twisted: the client sends nothing more. Its requests are answered, then the connection is closed."""
+        self.half_closed = True
+        if self._handlingRequest:
+            self.requests[-1].client_ended()
+        else:
+            self._close_if_ended()
+
+    def writeConnectionLost(self) -> None:
+        """Twisted: our half is closed. A refusal was sent, and what still arrives is dropped."""
+
+    def _close_if_ended(self) -> None:
+        """Close if the client sends nothing more and no whole request of it is left."""
+        if self.half_closed and not (self._handlingRequest or self._busyReceiving or self.paused):
+            self.loseConnection()
 
     def send(self, data: bytes) -> None:
         """Write to the socket first. With TLS, write through the transport."""
@@ -174,8 +205,8 @@ class Channel(HTTPChannel):
         else:
             self.transport.write(data)
 
-    def refuse(self, refusal: Refusal) -> None:
-        """Send a refusal outside any handler, and close.
+    def refuse(self, refusal: Refusal, origin: bytes | None) -> None:
+        """Send a refusal outside any handler, which a page of this origin may read, and close.
 
         Only our half is closed. If we closed both while the client still sends, the kernel would reset the connection and the
         client could lose the response. What still arrives is dropped until the client closes or its time is up.
@@ -183,12 +214,10 @@ class Channel(HTTPChannel):
         self._lingering = True
         self.clearLineBuffer()
         self.deadline_s = self.site.now_s + self.site.http_limits.linger_s_max
-        self.transport.write(refused(refusal).encode(self.site.header_lines, last=True))
+        header_lines = self.site.header_lines + self.site.cors.lines_for(origin)
+        self.transport.write(refused(refusal).encode(header_lines, last=True))
         # A transport that cannot close one half is closed completely.
         getattr(self.transport, "loseWriteConnection", self.loseConnection)()
-
-    def _respondToBadRequestAndDisconnect(self) -> None:
-        self.refuse(malformed("body", "its chunks are malformed"))
 
     def check_deadlines(self, now_s: float, wall_s: float) -> None:
         """Close a connection whose deadline has passed; if closing takes too long, abort."""
@@ -196,6 +225,8 @@ class Channel(HTTPChannel):
             return
         if self.transport.disconnecting or self._lingering:
             self.transport.abortConnection()
+        elif self._full is not None:
+            self.refuse(self._full, None)
         else:
             self.deadline_s = now_s + self.site.http_limits.linger_s_max
             self.loseConnection()
@@ -230,3 +261,5 @@ class Channel(HTTPChannel):
         """Twisted: the connection is lost. Handlers finish what they began for this client."""
         self.site.registry.remove_http(self)
         super().connectionLost(reason)
+        for request in self.requests:
+            request.client_ended()

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
@@ -61,9 +62,27 @@ class RefusalBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     instance: str | UnsetType = UNSET
 
 
+NOT_FOUND: Final = Refusal(
+    reason=Reason.NOT_FOUND,
+    message="There is no such path: the API's begin with /api/v1/ and end without a slash; there are /ws and /socket.io/, too",
+)
 #: All that a client learns about a fault of the server.
 FAULT: Final = RefusalBody(error="INTERNAL_ERROR", message="The server has a fault", code=5000)
 FAULT_RESPONSE: Final = Response(500, _encode(FAULT), JSON + NO_STORE)
+
+
+def rate_lines(limit: Limit, remaining: int, reset_s: int) -> bytes:
+    """RateLimit fields as draft-ietf-httpapi-ratelimit-headers spells them: quota and window, what is left and for how long."""
+    name, window_s = limit.name.encode(), -(-limit.window_ms // 1000)
+    window = b";w=%d" % window_s if window_s else b""
+    return b'RateLimit-Policy: "%b";q=%d%b\r\nRateLimit: "%b";r=%d;t=%d\r\n' % (
+        name,
+        limit.quota,
+        window,
+        name,
+        remaining,
+        reset_s,
+    )
 
 
 def refusal_body(refusal: Refusal) -> RefusalBody:
@@ -97,5 +116,8 @@ def refused(
             detail=refusal.message,
             instance=request.path.decode("ascii"),
         )
+    if refusal.limit is not None and request is not None:
+        request.rate_lines = b""  # what is left of another limit
+    rate = b"" if refusal.limit is None else rate_lines(refusal.limit, 0, refusal.retry_after_s or 0)
     retry = b"" if refusal.retry_after_s is None else b"Retry-After: %d\r\n" % refusal.retry_after_s
-    return Response(status, _encode(body), content_type + NO_STORE + retry + _HEADER_LINES.get(refusal.reason, b""))
+    return Response(status, _encode(body), content_type + NO_STORE + retry + rate + _HEADER_LINES.get(refusal.reason, b""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -12,6 +13,7 @@ from scoreboard.domain.actions import ClientInfo
 from scoreboard.domain.players import Player
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, counted_as
+from scoreboard.net.http.cors import Cors
 from scoreboard.net.http.request_head import RequestHead
 from scoreboard.net.http.response import Response
 from scoreboard.net.limits import HttpLimits
@@ -25,6 +27,7 @@ class HttpSite(Protocol):
     registry: ConnectionRegistry
     http_limits: HttpLimits
     proxies: Proxies
+    cors: Cors
     resource: IResource
     #: The header lines of every response, and the monotonic time. Both change once a second.
     header_lines: bytes
@@ -39,6 +42,7 @@ class Connection(Protocol):
     peer: str
     trusted: bool
     persistent: int
+    half_closed: bool
 
     def send(self, data: bytes) -> None:
         """Write."""
@@ -69,16 +73,14 @@ class Request(server.Request):
         self.body = b""
         #: Header lines of the response to this request, in addition to those of the site.
         self.header_lines = b""
+        #: Those that say what is left of a limit.
+        self.rate_lines = b""
         self._body_parts = bytearray()
+        self._on_client_end: Callable[[], object] | None = None
 
     def handleContentChunk(self, data: bytes) -> None:
         """Keep a part of the body. The channel has checked its size."""
         self._body_parts += data
-
-    @property
-    def body_bytes(self) -> int:
-        """The bytes of the body that have arrived."""
-        return len(self._body_parts)
 
     def process(self) -> None:
         """Handle the request, which has arrived completely."""
@@ -116,6 +118,18 @@ class Request(server.Request):
         """Whether the client has closed the connection, or the connection is no longer HTTP."""
         return self._disconnected or self.channel.transport is None
 
+    def when_client_ends(self, call: Callable[[], object]) -> None:
+        """Call when the client sends nothing more, which may be now. It has probably left: no response should wait for events."""
+        self._on_client_end = call
+        if not self.startedWriting and (self.has_left or self.channel.half_closed):
+            self.client_ended()
+
+    def client_ended(self) -> None:
+        """The channel: the client has closed its half of the connection, or all of it."""
+        call, self._on_client_end = self._on_client_end, None
+        if call is not None:
+            call()
+
     def hand_over(self, resource: IResource) -> None:
         """Let another resource answer, or take the connection over, as a WebSocket does."""
         if self.has_left:
@@ -133,5 +147,5 @@ class Request(server.Request):
         channel.persistent = not last
         self.code = response.status
         self.startedWriting = 1
-        channel.send(response.encode(site.header_lines + self.header_lines, for_head=self.for_head, last=last))
+        channel.send(response.encode(site.header_lines + self.header_lines + self.rate_lines, for_head=self.for_head, last=last))
         self.finish()

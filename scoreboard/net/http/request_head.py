@@ -13,8 +13,15 @@ from twisted.web.http_headers import Headers
 
 from scoreboard.domain.value import Value
 
-_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]{1,32}) ([\x21-\x7e]+) (HTTP/1\.[01])")
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_TOKEN_CHARACTER: Final = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+TOKEN: Final = _TOKEN_CHARACTER + b"+"
+_REQUEST_LINE: Final = re.compile(rb"(%b{1,32}) ([\x21-\x7e]+) (HTTP/1\.[01])" % _TOKEN_CHARACTER)
+_AUTHORITY: Final = rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?"
+_HOST: Final = re.compile(_AUTHORITY)
+#: The absolute form (RFC 9112, 3.2.2), which clients send to a proxy and every server must accept.
+_ABSOLUTE: Final = re.compile(rb"(?i:https?)://(%b)([/?].*)?" % _AUTHORITY)
+#: A bad head may still name the page that sent it, which then can read the refusal.
+_ORIGIN_LINE: Final = re.compile(rb"\r\n(?i:origin):[ \t]*([^\r\n]*)")
 _CONTROLS: Final = bytes(code for code in range(32) if code != 9) + b"\x7f"
 _LENGTH_DIGITS_MAX: Final = 16
 
@@ -24,7 +31,10 @@ class BadRequestHead(Exception):
 
 
 class RequestHead(Value, frozen=True, kw_only=True):
-    """The head of a request. ``body_bytes`` is the announced length of the body, None when it comes in chunks."""
+    """The head of a request.
+
+    ``target`` is never in absolute form. ``body_bytes`` is the announced length of the body, None if it comes in chunks.
+    """
 
     method: bytes
     target: bytes
@@ -52,8 +62,10 @@ def read_head(raw: bytes, fields_max: int) -> RequestHead:
     if len(field_lines) > fields_max:
         raise BadRequestHead(f"More than {fields_max} header fields")
     method, target, version = match.groups()
-    headers = _read_fields(field_lines)
+    headers = read_fields(field_lines)
     _check_host(headers, version)
+    if not target.startswith(b"/"):
+        target = _origin_form(method, target, headers)
     return RequestHead(
         method=method,
         target=target,
@@ -64,7 +76,14 @@ def read_head(raw: bytes, fields_max: int) -> RequestHead:
     )
 
 
-def _read_fields(field_lines: list[bytes]) -> Headers:
+def origin_in(raw: bytes) -> bytes | None:
+    """The value of the only Origin of a head, which may be invalid or only the beginning of one."""
+    origins = _ORIGIN_LINE.findall(raw)
+    return origins[0].rstrip(b" \t") if len(origins) == 1 else None
+
+
+def read_fields(field_lines: list[bytes]) -> Headers:
+    """The fields of these lines, which hold no control characters. Raises BadRequestHead."""
     headers = Headers()
     for field_line in field_lines:
         name, colon, value = field_line.partition(b":")
@@ -76,6 +95,18 @@ def _read_fields(field_lines: list[bytes]) -> Headers:
         except ValueError:
             raise BadRequestHead("A header name that is no token") from None
     return headers
+
+
+def _origin_form(method: bytes, target: bytes, headers: Headers) -> bytes:
+    """The path and query of a target in absolute form, whose host then replaces Host. Any other target stays as it is."""
+    absolute = _ABSOLUTE.fullmatch(target)
+    if absolute is None:
+        return target
+    host, rest = absolute.groups(b"")
+    headers.setRawHeaders(b"Host", [host])
+    if rest.startswith(b"/"):
+        return bytes(rest)
+    return b"*" if method == b"OPTIONS" and not rest else b"/" + rest
 
 
 def _check_host(headers: Headers, version: bytes) -> None:

@@ -15,13 +15,16 @@ from scoreboard.boundaries.health import Meter
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.addresses import Proxies, is_loopback, plain
 from scoreboard.net.http.channel import Channel
+from scoreboard.net.http.cors import Cors
 from scoreboard.net.http.request import Request
+from scoreboard.net.http.response import NOSNIFF
 from scoreboard.net.limits import HttpLimits
 
 
 class Site(server.Site):
     """Site of a port. Every response has ``header_lines`` and the Date."""
 
+    noisy = False
     protocol = Channel  # type: ignore[assignment]  # Twisted types it as the proxy that chooses between HTTP/1 and 2
 
     def __init__(
@@ -31,16 +34,16 @@ class Site(server.Site):
         registry: ConnectionRegistry,
         http_limits: HttpLimits,
         proxies: Proxies,
-        header_lines: bytes,
+        cors: Cors,
         clock: IReactorTime,
         now_ms: Callable[[], int],
         meter: Meter,
     ) -> None:
         super().__init__(resource, timeout=None, reactor=clock)
-        self.registry, self.http_limits, self.proxies = registry, http_limits, proxies
+        self.registry, self.http_limits, self.proxies, self.cors = registry, http_limits, proxies, cors
         self._now_ms = now_ms
         self._meter = meter
-        self._constant_lines = header_lines
+        self._constant_lines = NOSNIFF + cors.constant_lines
         self._tallies: Counter[tuple[str, int]] = Counter()
         self._tick()
         registry.every_second.append(self._tick)

@@ -21,11 +21,13 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from scoreboard.domain.close_reasons import ANSWERS_NOT_READ, NO_TOKEN, NOT_READ, TOO_MANY_FRAMES, CloseReason
-from scoreboard.domain.limits import RateVerdict, TokenBucket
-from scoreboard.domain.refusals import Refusal, Refused, too_many_requests
+from scoreboard.domain.limits import TokenBucket
+from scoreboard.domain.refusals import Refusal, Refused
 from scoreboard.net.connections import ConnectionRegistry
 from scoreboard.net.http.cors import cors
-from scoreboard.net.http.refusals import STATUS
+from scoreboard.net.http.refusals import STATUS, refused
+from scoreboard.net.http.response import Response
+from scoreboard.net.http.slow_down import SlowDown
 from scoreboard.net.limits import LiveLimits
 from scoreboard.net.socket_writer import SocketWriter
 from scoreboard.net.websocket.frames import PING, close_frame
@@ -68,6 +70,10 @@ class WebSocketConnection(SlimWebSocketProtocol):
     def check_handshake(self, request: ConnectionRequest) -> str | None:
         """The token in a valid handshake, or None. Raises Refused."""
         return check_handshake(request.path, request.params, request.headers, self.factory.cors)
+
+    def refusal_response(self, refusal: Refusal, status: int) -> Response:
+        """The response to a refused handshake."""
+        return refused(refusal, status=status)
 
     def authenticate(self, token: str | None) -> Refusal | None:
         """Accept the token of the handshake, or return the refusal. From now on ``disconnected`` will be called."""
@@ -147,26 +153,33 @@ class WebSocketConnection(SlimWebSocketProtocol):
         self, request: ConnectionRequest
     ) -> Deferred[None] | None:
         """Autobahn: admit a valid request. Raises ConnectionDeny."""
-        factory = self.factory
+        factory, address = self.factory, self.address_of(request)
         try:
             token = self.check_handshake(request)
         except Refused as refused:
+            factory.registry.note_refusal(refused.refusal, address)
             raise self._denial(refused.refusal) from None
-        peer = getattr(self.transport.getPeer(), "host", "")
-        address = factory.address_of(peer, request.headers.get("x-forwarded-for"))
         if factory.check_rate is None:
             self._admit(address, token)
             return None
         self.transport.pauseProducing()  # bytes that arrive meanwhile would be parsed as another handshake
         return ensureDeferred(self._admit_after_check(factory.check_rate(address), address, token))
 
-    async def _admit_after_check(self, check: Awaitable[RateVerdict], address: str, token: str | None) -> None:
-        verdict = await check
+    def address_of(self, request: ConnectionRequest) -> str:
+        """The name under which limits count the client."""
+        peer = getattr(self.transport.getPeer(), "host", "")
+        return self.factory.address_of(peer, request.headers.get("x-forwarded-for"))
+
+    async def _admit_after_check(self, check: Awaitable[Refusal | None], address: str, token: str | None) -> None:
+        refusal = await check
+        if refusal is not None:
+            await self.factory.slow_down.wait()
         if self.state == self.STATE_CLOSED:  # the client has left; Autobahn must not open it now
             raise ConnectionDeny(ConnectionDeny.SERVICE_UNAVAILABLE, "gone")
         self.transport.resumeProducing()
-        if verdict.refused is not None:
-            raise self._denial(too_many_requests(verdict.retry_after_ms))
+        if refusal is not None:
+            self.factory.registry.note_refusal(refusal, address)
+            raise self._denial(refusal)
         self._admit(address, token)
 
     def _admit(self, address: str, token: str | None) -> None:
@@ -182,7 +195,8 @@ class WebSocketConnection(SlimWebSocketProtocol):
         """Autobahn: refuse the handshake with an HTTP response, then close."""
         if self.state == self.STATE_CONNECTING:
             refusal = self._refusal or refusal_of(code, reason)
-            self.writer.offer(refused_handshake(refusal, code, dict(responseHeaders or ())))
+            response, origin = self.refusal_response(refusal, code), getattr(self, "http_headers", {}).get("origin")
+            self.writer.offer(refused_handshake(response, dict(responseHeaders or ()), self.factory.cors, origin))
             self.dropConnection()
 
     def onOpen(self) -> None:
@@ -231,6 +245,10 @@ class WebSocketConnection(SlimWebSocketProtocol):
         else:
             self.dropConnection(abort=True)
 
+    def cut_off(self) -> None:
+        """Reset the connection. What was written last may be lost."""
+        self.transport.abortConnection()
+
     def dropConnection(self, abort: bool = False) -> None:
         """Autobahn: close without a close frame, at once with ``abort``, else when all is written.
 
@@ -261,14 +279,15 @@ class SocketServices:
     """What all WebSockets share.
 
     ``address_of`` gives the name under which limits count a client, from the peer's address and X-Forwarded-For. ``check_rate``
-    asks the rate limiter for this name before the handshake is answered; None if the resource has asked already.
+    asks the rate limiter for this name before the handshake is answered, and gives its refusal if there is one; it is None if the
+    resource has asked already.
     """
 
     registry: ConnectionRegistry
     limits: LiveLimits
     clock: IReactorTime
     address_of: Callable[[str, str | None], str]
-    check_rate: Callable[[str], Awaitable[RateVerdict]] | None = None
+    check_rate: Callable[[str], Awaitable[Refusal | None]] | None = None
 
 
 class WebSocketFactory(WebSocketServerFactory):
@@ -283,5 +302,6 @@ class WebSocketFactory(WebSocketServerFactory):
         self.clock = services.clock
         self.address_of = services.address_of
         self.check_rate = services.check_rate
+        self.slow_down = SlowDown(services.clock, services.limits.upgrades_per_address_max)
         self.frames = services.limits.frames
         self.cors = cors(services.limits.origins)

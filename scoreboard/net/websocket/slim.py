@@ -61,6 +61,7 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
     #: Whether the message that is being received, or was received last, is binary.
     binary = False
     message_bytes_max: int
+    too_big = MESSAGE_TOO_BIG
     _message: bytearray | None = None
     _half = b""  # the bytes of a character whose other bytes have not arrived
 
@@ -99,7 +100,7 @@ class SlimWebSocketProtocol(WebSocketServerProtocol):
     def onMessageFrameBegin(self, length: int) -> None:
         """Autobahn: a frame of the message begins. If the message gets too long, nothing of it is kept."""
         if self._message is not None and len(self._message) + length > self.message_bytes_max:
-            self._refuse(MESSAGE_TOO_BIG)
+            self._refuse(self.too_big)
 
     def onMessageFrameData(self, payload: bytes) -> None:
         """Autobahn: bytes of the frame. A text is refused at the first byte that makes it invalid UTF-8."""

@@ -11,14 +11,14 @@ from twisted.internet.interfaces import IDelayedCall
 from scoreboard.domain.close_reasons import BAD_PACKET, NO_CAPACITY, NO_UPGRADE, TOO_MANY_PACKETS, CloseReason
 from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Refusal
-from scoreboard.net.connections import LiveConnection
+from scoreboard.net.connections import UpgradingConnection
 from scoreboard.net.socket_writer import FrameSink, SocketWriter
 from scoreboard.realtime.engineio.limits import EngineSettings
 from scoreboard.realtime.engineio.session import Misplaced, Session, Transport
 from scoreboard.realtime.services import LiveServices
 
 
-class WebSocketTransport(LiveConnection, Protocol):
+class WebSocketTransport(UpgradingConnection, Protocol):
     """WebSocket of a connection. ``writer`` takes the frames that are no answers."""
 
     writer: SocketWriter
@@ -43,7 +43,7 @@ class MessageHandler(Protocol):
         """Note that nothing reaches the client any more."""
 
 
-#: Answers a GET: called once with the payload.
+#: Answers a GET: called once with the payload. If it is empty, the GET must fail: the client was lost.
 PollCallback = Callable[[bytes], None]
 
 
@@ -74,7 +74,17 @@ class Engine:
 class EngineConnection:
     """One session and its transport. The registry counts the connection while it polls, and then its WebSocket."""
 
-    __slots__ = ("_answer", "_candidate", "_engine", "_handler", "_requests", "_session", "_timer", "_websocket")
+    __slots__ = (
+        "_answer",
+        "_candidate",
+        "_engine",
+        "_handler",
+        "_requests",
+        "_session",
+        "_timer",
+        "_upgraded_before",
+        "_websocket",
+    )
 
     def __init__(self, engine: Engine, websocket: WebSocketTransport | None = None) -> None:
         transport = Transport.POLLING if websocket is None else Transport.WEBSOCKET
@@ -85,6 +95,7 @@ class EngineConnection:
         self._answer: PollCallback | None = None
         self._timer: IDelayedCall | None = None
         self._requests = TokenBucket()
+        self._upgraded_before = False
         self._handler: MessageHandler | None = engine.handler_factory(self)
         engine.connections[self._session.sid] = self
         self._flush()
@@ -158,17 +169,23 @@ class EngineConnection:
             for message in self._session.post(body, self._engine.now_ms()):
                 self._handle(message)
             if self._session.close_reason == BAD_PACKET:
-                raise Misplaced("the handler does not understand it either")
+                raise Misplaced("the handler found a packet that is not valid")
         finally:
             self._flush()
 
     # From WebSockets
+
+    def begin_upgrade(self) -> bool:
+        """Note that a client begins an upgrade; whether it is the first one. A client library tries one in each session."""
+        first, self._upgraded_before = not self._upgraded_before, True
+        return first
 
     def attach(self, candidate: WebSocketTransport) -> None:
         """Take a WebSocket as the candidate for an upgrade. One that comes too late is closed."""
         try:
             self._session.attach(self._engine.now_ms())
             self._candidate = candidate
+            self._engine.services.registry.note_upgrade(candidate)
         except Misplaced:
             candidate.close(NO_UPGRADE)
         self._flush()
@@ -187,6 +204,7 @@ class EngineConnection:
         """Note that this WebSocket is closed, and why."""
         if websocket is self._candidate:
             self._candidate = None
+            self._engine.services.registry.note_upgrade_given_up(websocket)
             self._session.detach()
         elif websocket is self._websocket:
             self._session.close(close_reason)
@@ -233,6 +251,7 @@ class EngineConnection:
                 self._websocket.writer.offer(frames)
         if self._candidate is not None and not session.attached:
             candidate, self._candidate = self._candidate, None
+            self._engine.services.registry.note_upgrade_given_up(candidate)
             candidate.close(NO_UPGRADE)
         if session.close_reason is None:
             self._set_timer()

@@ -47,9 +47,14 @@ _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
 def read_packet(encoded: str | bytes) -> Packet:
-    """Decode a WebSocket message. Raises Malformed."""
+    """Decode a WebSocket message, or a packet of a POST. Binary data may be text: ``b`` and base64. Raises Malformed."""
     if isinstance(encoded, bytes):
         return Packet(Kind.MESSAGE, encoded)
+    if encoded.startswith("b"):
+        try:
+            return Packet(Kind.MESSAGE, binascii.a2b_base64(encoded[1:], strict_mode=True))
+        except ValueError:
+            raise Malformed("not base64") from None
     kind = _KINDS.get(encoded[:1])
     if kind is None:
         raise Malformed("no such type")
@@ -61,8 +66,8 @@ def read_payload(body: bytes, packets_max: int) -> list[Packet]:
     if body.count(SEPARATOR) >= packets_max:
         raise Malformed("too many packets")
     try:
-        return [_read_polled(encoded) for encoded in body.decode().split("\x1e")]
-    except ValueError:  # not UTF-8, or not base64
+        return [read_packet(encoded) for encoded in body.decode().split("\x1e")]
+    except UnicodeDecodeError:
         raise Malformed("not UTF-8") from None
 
 
@@ -70,9 +75,3 @@ def payload_of(frames: bytes) -> bytes:
     """Encode whole, unmasked frames as the body of the response to a GET."""
     packets = [data if is_text else b"b" + binascii.b2a_base64(data, newline=False) for is_text, data in unframed(frames)]
     return SEPARATOR.join(packets)
-
-
-def _read_polled(encoded: str) -> Packet:
-    if encoded.startswith("b"):
-        return Packet(Kind.MESSAGE, binascii.a2b_base64(encoded[1:], strict_mode=True))
-    return read_packet(encoded)

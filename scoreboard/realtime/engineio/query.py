@@ -1,28 +1,29 @@
-"""Query of a request to Engine.IO: the transport, and the session if the client has one."""
+"""Query of a request to Engine.IO, checked as the protocol's reference server does (Node's engine.io, its method ``verify``)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Final
 
 from scoreboard.domain.refusals import Reason, Refusal, Refused
 from scoreboard.domain.value import Value
-from scoreboard.net.http.cors import Cors
-from scoreboard.net.websocket.handshake import check_page
+from scoreboard.net.http.refusals import refused
+from scoreboard.net.http.response import JSON, NO_STORE, Response
 
 TRANSPORTS: Final = ("polling", "websocket")
 
 
-def bad_request(message: str) -> Refusal:
-    """Make the refusal of a request. The messages are those of the reference server, because users search for them."""
+def _bad_request(message: str) -> Refusal:
     return Refusal(reason=Reason.MALFORMED_REQUEST, message=message)
 
 
-UNKNOWN_SID: Final = bad_request("Session ID unknown")
-BAD_METHOD: Final = bad_request("Bad handshake method")
-BAD_REQUEST: Final = bad_request("Bad request")
-_UNKNOWN_TRANSPORT: Final = bad_request("Transport unknown")
-_WRONG_VERSION: Final = bad_request("Unsupported protocol version")
+UNKNOWN_TRANSPORT: Final = _bad_request("Transport unknown")
+UNKNOWN_SID: Final = _bad_request("Session ID unknown")
+BAD_METHOD: Final = _bad_request("Bad handshake method")
+BAD_REQUEST: Final = _bad_request("Bad request")
+WRONG_VERSION: Final = _bad_request("Unsupported protocol version")
+#: The reference server's number of each refusal. Clients and their users know the number and the message.
+_CODES: Final = {UNKNOWN_TRANSPORT: 0, UNKNOWN_SID: 1, BAD_METHOD: 2, BAD_REQUEST: 3, WRONG_VERSION: 5}
 
 
 class EngineQuery(Value, frozen=True):
@@ -32,15 +33,33 @@ class EngineQuery(Value, frozen=True):
     sid: str | None
 
 
-def read_query(query: Mapping[str, Sequence[str]], headers: Mapping[str, str], cors: Cors) -> EngineQuery:
-    """Read a query. Raises Refused, also for a page of an origin that is not allowed. ``headers`` have lower-case names."""
-    check_page(query, headers, cors)
-    if query.get("EIO") != ["4"]:
-        raise Refused(_WRONG_VERSION)
-    transport, *more = query.get("transport", ("",))
-    if transport not in TRANSPORTS or more:
-        raise Refused(_UNKNOWN_TRANSPORT)
-    sids = query.get("sid")
-    if sids is not None and len(sids) > 1:
-        raise Refused(UNKNOWN_SID)
-    return EngineQuery(transport, sids[0] if sids else None)
+def read_query(query: Mapping[str, Sequence[str]], method: str, sids: Container[str], *, upgrade: bool) -> EngineQuery:
+    """Check a request, whose method may ``upgrade`` to a WebSocket, in the order of the reference server. Raises Refused.
+
+    ``sids`` are the ids of the present sessions. Of a parameter that comes more than once, the last value counts.
+    """
+    given = {name: values[-1] for name, values in query.items()}
+    transport, sid = given.get("transport", ""), given.get("sid") or None
+    right_version = given.get("EIO") == "4"
+    if transport not in TRANSPORTS:
+        raise Refused(UNKNOWN_TRANSPORT)
+    if sid is not None:
+        if sid not in sids:
+            raise Refused(UNKNOWN_SID)
+        if not right_version:
+            raise Refused(BAD_REQUEST)
+    elif method != "GET":
+        raise Refused(BAD_METHOD)
+    if transport == "websocket" and not upgrade:
+        raise Refused(BAD_REQUEST)
+    if not right_version:
+        raise Refused(WRONG_VERSION)
+    return EngineQuery(transport, sid)
+
+
+def engine_refused(refusal: Refusal, status: int | None = None) -> Response:
+    """The response to a refused request: with the reference server's body where it refuses too, else with the API's own."""
+    code = _CODES.get(refusal)
+    if code is None:
+        return refused(refusal, status=status)
+    return Response(400, b'{"code":%d,"message":"%b"}' % (code, refusal.message.encode()), JSON + NO_STORE)

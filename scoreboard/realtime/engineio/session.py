@@ -17,6 +17,7 @@ from scoreboard.domain.close_reasons import (
     ABANDONED,
     BAD_PACKET,
     CLIENT_CLOSED,
+    LOST,
     NO_CONNECT,
     NO_PONG,
     NOT_POLLED,
@@ -149,13 +150,20 @@ class Session:
             raise
 
     def take_payload(self) -> bytes | None:
-        """Return the payload that answers the waiting GET now; None if it waits on, or none waits."""
+        """Return the payload that answers the waiting GET now; None if it waits on, or none waits.
+
+        An empty payload says that the GET must fail, because the client was lost. A last packet would tell it to stay away:
+        python-socketio never connects again after one.
+        """
         if not self._waiting:
             return None
         parts = [payload_of(self._take_queue())] if self._queue else []
         if self.close_reason is not None:
-            parts.append(self._last_packet)
-        elif not parts and self._probed:  # the GET must end, or the client would never stop to poll
+            if self.close_reason.code not in LOST:
+                parts.append(self._last_packet)
+            self._waiting = False
+            return SEPARATOR.join(parts)
+        if not parts and self._probed:  # the GET must end, or the client would never stop to poll
             parts.append(NOOP)
         if not parts:
             return None
@@ -240,8 +248,8 @@ class Session:
             return False
         if packet.kind is Kind.MESSAGE:
             return True
-        if packet.data != "" or packet.kind in (Kind.OPEN, Kind.PING, Kind.UPGRADE):
-            raise Malformed("not for a client to say here")
+        if packet.kind is Kind.PING:
+            raise Malformed("only the server pings")
         if packet.kind is Kind.CLOSE:
             self._last_packet = NOOP
             self.close(CLIENT_CLOSED)

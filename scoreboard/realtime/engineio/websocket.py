@@ -8,11 +8,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
-from scoreboard.domain.close_reasons import CLIENT_CLOSED, NO_UPGRADE
-from scoreboard.domain.refusals import Refused
+from scoreboard.domain.close_reasons import CLIENT_CLOSED, NO_UPGRADE, PACKET_TOO_BIG
+from scoreboard.domain.refusals import Refusal, Refused
+from scoreboard.net.http.response import Response
 from scoreboard.net.websocket.connection import ConnectionRequest, Stage, WebSocketConnection, WebSocketFactory
+from scoreboard.net.websocket.handshake import check_page
 from scoreboard.realtime.engineio.connection import Engine, EngineConnection
-from scoreboard.realtime.engineio.query import read_query
+from scoreboard.realtime.engineio.query import engine_refused, read_query
 
 
 class EngineWebSocket(WebSocketConnection):
@@ -20,6 +22,7 @@ class EngineWebSocket(WebSocketConnection):
 
     factory: EngineFactory
     takes_binary = True
+    too_big = PACKET_TOO_BIG
     _connection: EngineConnection | None = None
     _sid: str | None = None
 
@@ -29,15 +32,29 @@ class EngineWebSocket(WebSocketConnection):
         self.message_bytes_max = self.factory.engine.settings.max_payload_bytes
 
     def onConnect(self, request: ConnectionRequest) -> Deferred[None] | None:  # type: ignore[override]  # see WebSocketConnection
-        """Refuse a bad query. No upgrade counts: its session was counted when it began, and the session id proves the client."""
+        """Refuse a bad query, and too many upgrades at a time. A session's first upgrade was counted when the session began."""
         try:
-            wanted = read_query(request.params, request.headers, self.factory.cors)
+            check_page(request.params, request.headers, self.factory.cors)
+            wanted = read_query(request.params, "GET", self.factory.engine.connections, upgrade=True)
         except Refused as refused:
             raise self._denial(refused.refusal) from None
-        if wanted.sid is None:
-            return super().onConnect(request)
         self._sid = wanted.sid
-        return None
+        if wanted.sid is not None and self.factory.engine.connections[wanted.sid].begin_upgrade():
+            self._admit(self.address_of(request), None)
+            return None
+        return super().onConnect(request)
+
+    def _admit(self, address: str, token: str | None) -> None:
+        if self._sid is None:
+            super()._admit(address, token)
+            return
+        refusal = self.factory.registry.admit_upgrade(self, address)
+        if refusal is not None:
+            raise self._denial(refusal)
+
+    def refusal_response(self, refusal: Refusal, status: int) -> Response:
+        """Return the response that HTTP long polling has for the same refusal."""
+        return engine_refused(refusal, status)
 
     def check_handshake(self, request: ConnectionRequest) -> str | None:
         """Return no token: Socket.IO clients send theirs with CONNECT."""
@@ -51,7 +68,7 @@ class EngineWebSocket(WebSocketConnection):
             self._connection = EngineConnection(engine, self)
             return
         self._connection = engine.connections.get(self._sid)
-        if self._connection is None:
+        if self._connection is None:  # it ended since the handshake began
             self.close(NO_UPGRADE)
         else:
             self._connection.attach(self)

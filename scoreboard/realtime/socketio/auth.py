@@ -7,7 +7,9 @@ from typing import Annotated, Any
 import msgspec
 
 from scoreboard.domain.cursor import NO_CURSOR, Cursor
+from scoreboard.domain.refusals import Refused
 from scoreboard.domain.value import Value
+from scoreboard.net.http.bearer import UNAUTHORIZED
 from scoreboard.realtime.requests import decoded
 
 
@@ -20,26 +22,32 @@ class Auth(Value, frozen=True, kw_only=True):
     since: Cursor
 
 
-class _Auth(msgspec.Struct, frozen=True):
-    token: Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,4096}\Z")]
+class _Given(msgspec.Struct, frozen=True):
+    token: msgspec.Raw = msgspec.Raw()
     recovery: msgspec.Raw = msgspec.Raw()
     pid: msgspec.Raw = msgspec.Raw()
     offset: msgspec.Raw = msgspec.Raw()
 
 
-_auth = msgspec.json.Decoder(_Auth)
+_given = msgspec.json.Decoder(_Given)
+_token = msgspec.json.Decoder(str)
 _flag = msgspec.json.Decoder(bool)
 _text = msgspec.json.Decoder(Annotated[str, msgspec.Meta(max_length=64)])
 
 
 def read_auth(raw: bytes) -> Auth:
-    """Decode the auth object of a CONNECT (JSON, or empty). Raises Refused without a token. Other bad fields count as absent."""
-    auth = decoded(_auth, raw or b"null", "auth")
+    """Decode the auth object of a CONNECT (JSON, or empty). Raises Refused without a token.
+
+    A field of a wrong type counts as empty or absent.
+    """
+    given = decoded(_given, raw or b"{}", "auth", parent="auth")
+    if not given.token:
+        raise Refused(UNAUTHORIZED)
     return Auth(
-        token=auth.token,
-        recovery=_optional(_flag, auth.recovery) is not False,
-        pid=_optional(_text, auth.pid),
-        since=Cursor.read(_optional(_text, auth.offset) or "") or NO_CURSOR,
+        token=_optional(_token, given.token) or "",
+        recovery=_optional(_flag, given.recovery) is not False,
+        pid=_optional(_text, given.pid),
+        since=Cursor.read(_optional(_text, given.offset) or "") or NO_CURSOR,
     )
 
 

@@ -15,6 +15,7 @@ from scoreboard.domain.events import Event
 from scoreboard.domain.limits import TokenBucket
 from scoreboard.domain.refusals import Refusal, Refused, malformed
 from scoreboard.domain.saved_session import SavedSession
+from scoreboard.domain.token_faults import TokenFault
 from scoreboard.realtime.client_session import ClientSession
 from scoreboard.realtime.engineio.connection import EngineConnection
 from scoreboard.realtime.engineio.packets import Malformed
@@ -108,11 +109,13 @@ class SocketIoClient:
             return
         try:
             auth = read_auth(received.auth)
-        except Refused:
-            auth = None
-        client = None if auth is None else self._new_session(auth)
-        if auth is None or client is None:
-            self._connection.reply(self._conversation.refuse(MAIN, AUTHENTICATION_FAILED))
+        except Refused as error:
+            self._factory.services.authenticator.note_refusal(TokenFault.NO_TOKEN)
+            self._refuse(error.refusal)
+            return
+        client = self._new_session(auth)
+        if isinstance(client, Refusal):
+            self._refuse(client)
             return
         self._client = client
         self._connection.stop_connect_timer()
@@ -123,8 +126,8 @@ class SocketIoClient:
         else:
             self._run("socketio_recover", self._recover(client, auth.pid, auth.since))
 
-    def _new_session(self, auth: Auth) -> ClientSession | None:
-        """Return a session for the token's player, or None. Nothing is offered to it before it is accepted."""
+    def _new_session(self, auth: Auth) -> ClientSession | Refusal:
+        """Return a session for the token's player. Nothing is offered to it before it is accepted."""
         encoder, rows_encoder = _RECOVERABLE if auth.recovery else _PLAIN
         client = ClientSession(
             authenticator=self._factory.services.authenticator,
@@ -134,7 +137,10 @@ class SocketIoClient:
             writer=NO_WRITER,
             close=self._close,
         )
-        return client if client.authenticate(auth.token) is None else None
+        return client.authenticate(auth.token) or client
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._connection.reply(self._conversation.refuse(MAIN, AUTHENTICATION_FAILED, refusal.reason.value))
 
     async def _recover(self, client: ClientSession, pid: str, since: Cursor) -> None:
         """Accept a client that had a session before: with that session, if it was saved."""
@@ -179,7 +185,7 @@ class SocketIoClient:
 
     def _emitted(self, received: Emitted) -> None:
         client = self._client
-        if client is None or not received.name:  # the server asks for no acknowledgements, so one is ignored
+        if client is None or received.name is None:  # the server asks for no acknowledgements, so one is ignored
             return
         if received.attachments or len(received.args) > 1:
             self._answer(_BINARY if received.attachments else _TOO_MUCH, received, client)

@@ -27,10 +27,10 @@ class Entered(Value, frozen=True):
 
 
 class Emitted(Value, frozen=True):
-    """An event, or (without a name) an acknowledgement. An event with a number asks for an acknowledgement."""
+    """An event, or (if the name is None) an acknowledgement. An event with a number asks for an acknowledgement."""
 
     namespace: str
-    name: str
+    name: str | None
     args: tuple[bytes, ...]
     number: int | None
     attachments: tuple[bytes, ...]
@@ -75,9 +75,9 @@ class Conversation:
         self._accepted[namespace] = True
         return packets.connected(namespace, sid or self._new_sid(), pid)
 
-    def refuse(self, namespace: str, message: str) -> bytes:
+    def refuse(self, namespace: str, message: str, code: int | None = None) -> bytes:
         """Refuse the client. It may ask again."""
-        return packets.refused(namespace, message) if self._accepted.pop(namespace, None) is not None else b""
+        return packets.refused(namespace, message, code) if self._accepted.pop(namespace, None) is not None else b""
 
     def emit(self, namespace: str, name: str, args: Sequence[bytes], attachments: Sequence[bytes] = ()) -> bytes:
         """Encode an event for this client alone."""
@@ -137,7 +137,7 @@ class Conversation:
 
     def _emitted(self, packet: Packet) -> Emitted:
         attachments, self._attachments = tuple(self._attachments), []
-        if packet.name and packet.number is not None:
+        if packet.name is not None and packet.number is not None:
             if self._unacknowledged >= UNACKNOWLEDGED_MAX:
                 raise Malformed("too many acknowledgements are waited for")
             self._unacknowledged += 1

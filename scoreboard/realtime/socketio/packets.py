@@ -32,7 +32,8 @@ _PACKET: Final = re.compile(
 )
 _list = msgspec.json.Decoder(list[msgspec.Raw])
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_name = msgspec.json.Decoder(str)
+#: The reference server takes a number as an event's name, too.
+_name = msgspec.json.Decoder(str | int | float)
 _any = msgspec.json.Decoder()
 
 
@@ -49,18 +50,19 @@ class Kind(Enum):
 
 
 _BINARY: Final = (Kind.BINARY_EVENT, Kind.BINARY_ACK)
-#: An event may have an ack id, an acknowledgement must have one, no other packet has one.
-_EVENTS: Final = (Kind.EVENT, Kind.BINARY_EVENT)
 _ACKS: Final = (Kind.ACK, Kind.BINARY_ACK)
 
 
 class Packet(Value, frozen=True):
-    """Packet. ``args`` are JSON, an event's without its name; ``attachments`` is the number of binary messages that follow."""
+    """Packet. ``args`` are JSON, an event's without its name; ``attachments`` is the number of binary messages that follow.
+
+    Only an event has a name. The name may be empty.
+    """
 
     kind: Kind
     namespace: str = MAIN
     number: int | None = None
-    name: str = ""
+    name: str | None = None
     args: tuple[bytes, ...] = ()
     attachments: int = 0
 
@@ -71,37 +73,35 @@ def read_packet(text: str) -> Packet:
     if match is None:
         raise Malformed("no packet")
     kind = Kind(match[1])
-    if (match[2] is not None) != (kind in _BINARY):
-        raise Malformed("attachments in a packet without them, or none in a binary packet")
-    if kind not in _EVENTS and (match[4] is not None) != (kind in _ACKS):
-        raise Malformed("an ack id that may not be, or none where one must be")
     attachments, number = int(match[2] or 0), None if match[4] is None else int(match[4])
-    if attachments > ATTACHMENTS_MAX or (number or 0) > ACK_ID_MAX:
-        raise Malformed("a number that is too big")
+    if (kind in _BINARY) != (attachments > 0) or attachments > ATTACHMENTS_MAX or (number or 0) > ACK_ID_MAX:
+        raise Malformed("a wrong number of attachments, or an ack id that is too big")
     name, args = _payload(kind, match[5], attachments)
     return Packet(kind, (match[3] or MAIN).removesuffix(","), number, name, args, attachments)
 
 
-def _payload(kind: Kind, text: str, attachments: int) -> tuple[str, tuple[bytes, ...]]:
+def _payload(kind: Kind, text: str, attachments: int) -> tuple[str | None, tuple[bytes, ...]]:
     """Return (an event's name, the arguments). Raises Malformed."""
     try:
-        raw = text.encode()
-        if kind in (Kind.CONNECT, Kind.DISCONNECT):
+        raw = text.removeprefix("\ufeff").encode()  # a byte order mark, which some encoders write
+        if kind is Kind.CONNECT:
             if raw:
                 _object.decode(raw)
-            return "", (raw,) if raw else ()
-        if kind is Kind.CONNECT_ERROR:
+            return None, (raw,) if raw else ()
+        if kind is Kind.CONNECT_ERROR or (kind is Kind.DISCONNECT and raw):
             raise Malformed("only a server says this")
+        if kind is Kind.DISCONNECT:
+            return None, ()
         args = tuple(map(bytes, _list.decode(raw)))
         if attachments:
             _check_placeholders(_any.decode(raw), attachments, _DEPTH_MAX)
         if kind in _ACKS:
-            return "", args
-        name = _name.decode(args[0]) if args else ""
+            return None, args
+        name = str(_name.decode(args[0])) if args else None
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
         raise Malformed(str(error)) from None
-    if not name or name in RESERVED:
-        raise Malformed("no such event can be")
+    if name is None or name in RESERVED:
+        raise Malformed("no event name, or a reserved one")
     return name, args[1:]
 
 
@@ -113,7 +113,7 @@ def _check_placeholders(value: Any, attachments: int, depth: int) -> None:
         if value.get("_placeholder") is True:
             number = value.get("num")
             if type(number) is not int or not 0 <= number < attachments:
-                raise Malformed("a placeholder for nothing")
+                raise Malformed("a placeholder without an attachment")
         value = value.values()
     elif not isinstance(value, list):
         return
@@ -134,9 +134,19 @@ def connected(namespace: str, sid: str, pid: str | None = None) -> bytes:
     return text_frame(b"40%b%b" % (_prefix(namespace), msgspec.json.encode(_Connected(sid, pid))))
 
 
-def refused(namespace: str, message: str) -> bytes:
-    """Encode the refusal of a CONNECT."""
-    return text_frame(b'44%b{"message":%b}' % (_prefix(namespace), msgspec.json.encode(message)))
+class _Code(msgspec.Struct, frozen=True):
+    code: int
+
+
+class _ConnectError(msgspec.Struct, frozen=True, omit_defaults=True):
+    message: str
+    data: _Code | None = None
+
+
+def refused(namespace: str, message: str, code: int | None = None) -> bytes:
+    """Encode the refusal of a CONNECT. A client library gives ``code`` to its application as ``error.data.code``."""
+    body = _ConnectError(message, None if code is None else _Code(code))
+    return text_frame(b"44%b%b" % (_prefix(namespace), msgspec.json.encode(body)))
 
 
 def disconnected(namespace: str) -> bytes:

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from scoreboard.domain.close_reasons import CloseCode, CloseReason
+from scoreboard.domain.close_reasons import LOST, CloseCode, CloseReason
 from scoreboard.net.socket_writer import FrameSink
 
-#: The close codes after which a session is saved.
-_LOST: Final = frozenset(
-    {
-        CloseCode.NORMAL_CLOSURE,  # the connection broke or was closed
-        CloseCode.GOING_AWAY,  # no pong came, or the client gave up a GET
-        CloseCode.INTERNAL_ERROR,  # a fault of the server
-        CloseCode.SERVICE_RESTART,
-        CloseCode.TOO_SLOW,  # the client read too slowly
-    }
-)
+#: The close codes after which a session is saved. The first: the connection broke, or the engine was closed without a DISCONNECT.
+_SAVED: Final = LOST | {CloseCode.NORMAL_CLOSURE}
 
 
 def is_loss(close_reason: CloseReason) -> bool:
     """Whether the connection was lost: the client did not leave, and the server did not refuse it."""
-    return close_reason.code in _LOST
+    return close_reason.code in _SAVED
 
 
 class _NoWriter:

@@ -8,7 +8,7 @@ from typing import Final
 from scoreboard.boundaries.sessions import SessionStore
 from scoreboard.realtime.engineio.connection import Engine
 from scoreboard.realtime.engineio.limits import EngineSettings
-from scoreboard.realtime.engineio.polling import EngineResource
+from scoreboard.realtime.engineio.polling import CountRefused, EngineResource
 from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.socketio.client import ClientFactory
 
@@ -17,8 +17,14 @@ SOCKETIO_PATH: Final = b"/socket.io/"
 
 
 def socketio_resource(
-    services: LiveServices, *, session_store: SessionStore, settings: EngineSettings, new_sid: Callable[[], str]
+    services: LiveServices,
+    *,
+    session_store: SessionStore,
+    settings: EngineSettings,
+    new_sid: Callable[[], str],
+    count_refused: CountRefused | None = None,
 ) -> EngineResource:
-    """Build the resource. ``new_sid`` makes ids of at least 128 random bits."""
+    """Build the resource. ``new_sid`` makes ids of at least 128 random bits; for ``count_refused`` see `EngineResource`."""
     clients = ClientFactory(services=services, session_store=session_store, new_sid=new_sid)
-    return EngineResource(Engine(services, settings=settings, new_sid=new_sid, handler_factory=clients.make_client))
+    engine = Engine(services, settings=settings, new_sid=new_sid, handler_factory=clients.make_client)
+    return EngineResource(engine, count_refused)
