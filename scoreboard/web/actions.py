@@ -1,9 +1,10 @@
-"""Handler of /actions/initialize: it signs how many points an action will bring, before the player begins it."""
+"""Handlers of /actions: the list of action types, and the signature of what an action will bring, before the player begins it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from scoreboard.boundaries.health import Health
@@ -14,6 +15,8 @@ from scoreboard.domain.refusals import Refusal, Refused, malformed, unavailable
 from scoreboard.domain.rules import Catalogue, check_metadata, points_for
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.web.action_schemas import action_types_data
+from scoreboard.web.conditional import TaggedResponse, tagged_by_content
 from scoreboard.web.request_bodies import read_initialize
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
 from scoreboard.web.schemas import Success, encode, grant_data
@@ -21,6 +24,8 @@ from scoreboard.web.schemas import Success, encode, grant_data
 _TOO_MANY: Final = "Too many actions begun or open. Complete some, or try again later."
 _NO_LEDGER: Final = unavailable("The ledger keeps no awards now; no action was begun")
 _HEADER_LINES: Final = JSON + NO_STORE
+#: The catalogue changes only when the server restarts.
+_LIST: Final = JSON + b"Cache-Control: private, max-age=60\r\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +39,16 @@ class ActionHandlers:
     action_ttl_ms: int
     now_ms: Callable[[], int]
     new_id: Callable[[], str]
+
+    async def list_types(self, request: Request) -> Response:
+        """The public action types of the catalogue, or 304 to a client that has them."""
+        await self.guard.require_viewer(request)
+        return self._types.answer(request)
+
+    @cached_property
+    def _types(self) -> TaggedResponse:
+        data = action_types_data(self.catalogue, self.action_ttl_ms, self.guard.limits.open_actions_max)
+        return tagged_by_content(encode(Success(data=data)), _LIST)
 
     async def initialize(self, request: Request) -> Response | Refusal:
         """Sign an action. A refused request counts against the limit, but takes no slot of the player's open actions.
@@ -62,7 +77,7 @@ class ActionHandlers:
             return refused.refusal
         rule = self.catalogue.get(wish.action_type)
         if rule is None:
-            return malformed("actionType", "there is no such action")
+            return malformed("actionType", "there is no such action; GET /api/v1/actions lists them")
         fault = check_metadata(rule, wish.values)
         if fault is not None:
             return fault

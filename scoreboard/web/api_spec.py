@@ -11,9 +11,11 @@ from scoreboard.domain.actions import Receipt
 from scoreboard.domain.board_pages import LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX
 from scoreboard.domain.health import Condition
 from scoreboard.domain.refusals import ACTION_EXPIRED, INVALID_ACTION, SUSPENDED, Reason, Refusal, malformed, unavailable
+from scoreboard.domain.rules import ActionRule, FieldRule
 from scoreboard.domain.value import Value
 from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED
-from scoreboard.web import schemas
+from scoreboard.net.http.refusals import NOT_FOUND
+from scoreboard.web import action_schemas, schemas
 from scoreboard.web.query_params import WAIT_S_DEFAULT, WAIT_S_MAX
 from scoreboard.web.request_bodies import InitializeRequest, SettingsRequest, SubmitRequest
 from scoreboard.web.schemas import Shape, Success
@@ -23,6 +25,16 @@ _TICKET: Final = "LQOxD9ZlIwtULkzDBlKj_4dYT-tvnFru"
 _LEDGER_OK: Final = Condition(name="ledger", ok=True, serving=True)
 _LEDGER_BAD: Final = Condition(name="ledger", ok=False, serving=False, detail="The ledger cannot commit")
 _REDIS_OK: Final = Condition(name="redis", ok=True, serving=True)
+_QUEST: Final = ActionRule(
+    action_type="COMPLETE_QUEST",
+    points=100,
+    points_field="difficulty",
+    points_by=(("easy", 50), ("normal", 100), ("hard", 250)),
+    fields=(
+        FieldRule(name="questId", kind="string", required=True, pattern="[A-Za-z0-9_-]+", length_max=64),
+        FieldRule(name="difficulty", kind="string", choices=("easy", "normal", "hard")),
+    ),
+)
 _RECEIPT: Final = Receipt(points=100, total=1250, rank=5, previous_rank=7)
 
 
@@ -33,7 +45,7 @@ def _sample(reason: Reason, message: str, **more: Any) -> Refusal:
 REFUSALS: Final[Mapping[Reason, Refusal]] = {
     refusal.reason: refusal
     for refusal in (
-        malformed("actionId", "Expected `str`, got `int`"),
+        malformed("actionId", "must be of type string"),
         INVALID_ACTION,
         ACTION_EXPIRED,
         _sample(Reason.ACTION_ALREADY_USED, "This action was already awarded; here is its receipt", receipt=_RECEIPT),
@@ -44,8 +56,8 @@ REFUSALS: Final[Mapping[Reason, Refusal]] = {
         UNAUTHORIZED,
         INVALID_TOKEN,
         SUSPENDED,
-        _sample(Reason.NOT_FOUND, "There is nothing here"),
-        _sample(Reason.METHOD_NOT_ALLOWED, "This is not done here; Allow says what is"),
+        _sample(Reason.NOT_FOUND, NOT_FOUND.message),
+        _sample(Reason.METHOD_NOT_ALLOWED, "This path takes only GET, HEAD, OPTIONS"),
         _sample(Reason.BODY_TOO_LARGE, "The body may have at most 16384 bytes"),
         _sample(Reason.UNSUPPORTED_MEDIA_TYPE, "The body must be application/json, not compressed"),
         _sample(Reason.RATE_LIMIT_EXCEEDED, "Too many score submissions. Please try again later.", retry_after_s=60),
@@ -99,6 +111,16 @@ def _row(rank: int, user_id: str, username: str, score: int, minute: int) -> sch
         avatar=f"https://cdn.example.com/avatars/{user_id}.jpg",
     )
 
+
+ACTIONS: Final = Operation(
+    method="get",
+    path="/api/v1/actions",
+    name="actions",
+    summary="The action types of the catalogue: points, limits and metadata; with If-None-Match, 304 while they are the same",
+    answer=Success(data=action_schemas.action_types_data({rule.action_type: rule for rule in (_QUEST,)}, 600_000, 50)),
+    refusals=_VIEWED,
+    tagged=True,
+)
 
 INITIALIZE: Final = Operation(
     method="post",
@@ -187,7 +209,12 @@ STREAM: Final = Operation(
     path="/api/v1/scores/stream",
     name="stream",
     summary="The board's events as server-sent events, from a cursor on",
-    texts=(("query", "since", "1761120000123.16"), ("query", "ticket", _TICKET), ("header", "Last-Event-ID", "1761120000123.16")),
+    texts=(
+        ("query", "since", "1761120000123.16"),
+        ("query", "ticket", _TICKET),
+        ("query", "lastEventId", "1761120000123.16"),
+        ("header", "Last-Event-ID", "1761120000123.16"),
+    ),
     media="text/event-stream",
     answer='retry: 2000\n\nid: 1761120000123.17\nevent: score:update\ndata: {"type":"SCORE_CHANGED","data":{}}\n\n',
     refusals=_VIEWED,
@@ -290,6 +317,6 @@ METRICS: Final = Operation(
     name="metrics",
     summary="Metrics in the text format of Prometheus",
     answer="score_updates_total 42.0\n",
-    refusals=_EVERYWHERE,
+    refusals=(*_EVERYWHERE, Reason.UNAUTHORIZED, Reason.INVALID_TOKEN, Reason.NOT_FOUND),
     secured=False,
 )

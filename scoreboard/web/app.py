@@ -59,6 +59,7 @@ def _undescribed(endpoint: str, path: str, handler: Callable[..., Result], *meth
     declare(handler)
 
 
+_route(api_spec.ACTIONS, lambda api, request: api.actions.list_types(request))
 _route(api_spec.INITIALIZE, lambda api, request: api.actions.initialize(request))
 _route(api_spec.SUBMIT, lambda api, request: api.scores.submit(request))
 _route(api_spec.LEADERBOARD, lambda api, request: api.scores.leaderboard(request))

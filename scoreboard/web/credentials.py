@@ -10,7 +10,8 @@ from typing import Final
 from scoreboard.boundaries.authentication import Tickets
 from scoreboard.domain.players import TICKET_LIFE_S, Player
 from scoreboard.domain.refusals import Reason, Refusal, Refused
-from scoreboard.net.http.bearer import INVALID_TOKEN, bearer
+from scoreboard.domain.token_faults import TokenFault
+from scoreboard.net.http.bearer import UNAUTHORIZED, bearer
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
 from scoreboard.web.request_guard import RequestGuard
@@ -19,6 +20,14 @@ from scoreboard.web.schemas import Success, TicketData, TokenData, encode
 SPECTATOR_LIFE_S: Final = 600
 #: The ids of spectators that this server issued. A token of a login service does not keep its id here, whatever its role.
 _NAME: Final = re.compile(r"spectator-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+_NEITHER: Final = Refusal(
+    reason=Reason.UNAUTHORIZED,
+    message="Send Authorization: Bearer and a token, or ?ticket= and a ticket that POST /api/v1/auth/ticket gives for a token",
+)
+_BAD_TICKET: Final = Refusal(
+    reason=Reason.INVALID_TOKEN,
+    message="The ticket is not valid: it serves once, for 30 seconds; POST /api/v1/auth/ticket gives another one",
+)
 _NOT_PUBLIC: Final = Refusal(reason=Reason.NOT_FOUND, message="This board is not open to spectators")
 
 
@@ -40,11 +49,15 @@ class TicketHandlers:
     async def viewer(self, request: Request, ticket: str | None) -> Player:
         """The player that the ticket or, without one, the token proves. It counts in both cases. Raises Refused."""
         if ticket is None:
-            return await self.guard.require_viewer(request)
+            try:
+                return await self.guard.require_viewer(request)
+            except Refused as refused:
+                raise Refused(_NEITHER) if refused.refusal is UNAUTHORIZED else refused from None
         await self.guard.count(request)
         player = await self.tickets.redeem(ticket)
         if player is None:
-            raise Refused(INVALID_TOKEN)
+            self.guard.authenticator.note_refusal(TokenFault.TICKET)
+            raise Refused(_BAD_TICKET)
         return self.guard.set_player(request, player)
 
 

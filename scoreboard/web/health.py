@@ -11,10 +11,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from scoreboard.boundaries.health import Health
 from scoreboard.domain.limits import Limit
-from scoreboard.domain.refusals import unavailable
-from scoreboard.net.http.refusals import refused
+from scoreboard.domain.refusals import Refusal, unavailable
+from scoreboard.net.http.refusals import NOT_FOUND, refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, Response
+from scoreboard.web.metrics_access import MetricsAccess
 from scoreboard.web.open_route_limiter import OpenRouteLimiter
 from scoreboard.web.schemas import AliveAnswer, Success, encode, not_ready, ready_data
 
@@ -32,7 +33,8 @@ class HealthHandlers:
     limit: Limit
     health: Health
     metrics: Callable[[], tuple[bytes, str]]
-    document: Callable[[], bytes]  # OpenAPI, in JSON
+    metrics_access: MetricsAccess
+    document: Callable[[], bytes] | None  # OpenAPI, in JSON; None if it is not public
     clock: IReactorTime
     _measured: Response = field(init=False)
     _measured_s: float = field(default=float("-inf"), init=False)
@@ -57,6 +59,7 @@ class HealthHandlers:
     async def metrics_page(self, request: Request) -> Response:
         """Show the metrics to Prometheus, rendered at most once a second."""
         await self.open_route_limiter.check(request, self.limit)
+        self.metrics_access.check(request)
         now_s = self.clock.seconds()
         if now_s - self._measured_s >= METRICS_S_MAX:
             body, content_type = self.metrics()
@@ -64,11 +67,13 @@ class HealthHandlers:
             self._measured_s = now_s
         return self._measured
 
-    async def openapi(self, request: Request) -> Response:
+    async def openapi(self, request: Request) -> Response | Refusal:
         """Show the OpenAPI document."""
         await self.open_route_limiter.check(request, self.limit)
         return self._openapi
 
     @cached_property
-    def _openapi(self) -> Response:
+    def _openapi(self) -> Response | Refusal:
+        if self.document is None:
+            return NOT_FOUND
         return Response(200, self.document(), JSON + b"Cache-Control: public, max-age=300\r\n")

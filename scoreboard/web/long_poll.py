@@ -65,7 +65,7 @@ class _LongPollListener(Listener):
     def close(self, close_reason: CloseReason) -> None:
         self.wake()
 
-    def wake(self, _: object = None) -> None:
+    def wake(self) -> None:
         if not self.woken.called:
             self.woken.callback(None)
 
@@ -77,7 +77,7 @@ class LongPollHandlers:
     ticket_handlers: TicketHandlers
     ranking: Ranking
     announcer: Announcer
-    open_stream: Callable[[Player, str, Cursor | None, bytes], IResource]
+    open_stream: Callable[[Player, str, Cursor | None, bytes, bytes], IResource]
     clock: IReactorTime
     _waiting: set[_LongPollListener] = field(default_factory=set, init=False)
     _closing: bool = field(default=False, init=False)
@@ -99,13 +99,13 @@ class LongPollHandlers:
 
     async def stream(self, request: Request) -> Response | IResource:
         """Open a stream of the events from the client's cursor on."""
-        wanted = read_changes_query(request.query, request.getHeader(b"Last-Event-ID"))
+        wanted = read_changes_query(request.query, b", ".join(request.requestHeaders.getRawHeaders(b"Last-Event-ID", ())))
         # Read now: the client may disconnect while its ticket is redeemed.
         address, header_lines = request.counted_as, request.channel.site.header_lines
         player = await self.ticket_handlers.viewer(request, wanted.ticket)
         if request.for_head:
             return Response(200, b"", _STREAM)
-        return self.open_stream(player, address, wanted.since, header_lines + request.header_lines)
+        return self.open_stream(player, address, wanted.since, header_lines + request.header_lines, request.clientproto)
 
     def release(self) -> None:
         """Answer all waiting requests, and let no later one wait: the server stops."""
@@ -115,13 +115,11 @@ class LongPollHandlers:
 
     async def _wait(self, request: Request, player: Player, since: Cursor, wait_s: int) -> None:
         """Return when there may be a newer state than the cursor, when the time is up, or when the client has disconnected."""
-        if request.has_left:  # it has disconnected already, and notifyFinish would never fire
-            return
         waiter = _LongPollListener(player)
         self._waiting.add(waiter)
         token_s = player.expires_at_s - self.ticket_handlers.now_ms() / 1000  # the wait ends with the token, whose answer is 401
         alarm = self.clock.callLater(max(0.0, min(wait_s, token_s)), waiter.wake)
-        request.notifyFinish().addErrback(waiter.wake)
+        request.when_client_ends(waiter.wake)
         self.announcer.enter(waiter)
         try:
             back = await self.announcer.resume(waiter, since)

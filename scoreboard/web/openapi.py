@@ -36,11 +36,29 @@ def document(operations: Sequence[Operation]) -> bytes:
             "servers": [{"url": "/"}],
             "paths": paths,
             "components": {
-                "schemas": components,
+                "schemas": _for_generators(components),
                 "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
             },
         }
     )
+
+
+def _for_generators(piece: Any) -> Any:
+    """The same schemas, spelt so that generators of clients understand them.
+
+    They know no enum of booleans, and take an object of which nothing is said for an empty one.
+    """
+    if isinstance(piece, list):
+        return [_for_generators(item) for item in piece]
+    if not isinstance(piece, dict):
+        return piece
+    schema = {key: _for_generators(value) for key, value in piece.items()}
+    match schema:
+        case {"enum": [bool() as only]}:
+            return {key: value for key, value in schema.items() if key != "enum"} | {"type": "boolean", "const": only}
+        case {"type": "object"} if schema.keys().isdisjoint(("properties", "additionalProperties")):
+            return schema | {"additionalProperties": True}
+    return schema
 
 
 def _described(operation: Operation, named: Mapping[Any, Any]) -> dict[str, Any]:
@@ -53,7 +71,7 @@ def _described(operation: Operation, named: Mapping[Any, Any]) -> dict[str, Any]
     if operation.unready is not None:
         described["responses"]["503"] = _refused(503, {operation.unready.error: operation.unready}, named)
     if operation.tagged:
-        described["responses"]["304"] = {"description": "The board reads as the If-None-Match given says"}
+        described["responses"]["304"] = {"description": "Unchanged: If-None-Match names the present ETag"}
     if operation.body is not None:
         described["requestBody"] = {"required": True, "content": _content(operation.body, named)}
     parameters = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from scoreboard.domain.limits import Limit
 from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
+from scoreboard.web.conditional import TaggedResponse, tagged_by_content
 from scoreboard.web.open_route_limiter import OpenRouteLimiter
 
 #: No other origin and nothing inline; `connect-src 'self'` covers the WebSocket of the same host and port.
@@ -45,23 +45,18 @@ class Pages:
     def __init__(self, directory: Path, open_route_limiter: OpenRouteLimiter, limit: Limit) -> None:
         self._open_route_limiter = open_route_limiter
         self._limit = limit
-        self._answers: Mapping[str, tuple[bytes, Response]] = dict(_read(directory))
+        self._answers: Mapping[str, TaggedResponse] = dict(_read(directory))
 
     async def page(self, request: Request, name: str) -> Response | Refusal:
         """The file of this name, or 304 to a client that has it."""
         await self._open_route_limiter.check(request, self._limit)
         found = self._answers.get(name)
-        if found is None:
-            return _NO_PAGE
-        tag, answer = found
-        return Response(304, b"", answer.header_lines) if tag in (request.getHeader(b"If-None-Match") or b"") else answer
+        return _NO_PAGE if found is None else found.answer(request)
 
 
-def _read(directory: Path) -> Iterator[tuple[str, tuple[bytes, Response]]]:
+def _read(directory: Path) -> Iterator[tuple[str, TaggedResponse]]:
     for file in sorted(directory.rglob("*")):
         content_type = _TYPES.get(file.suffix)
         if content_type is not None and file.is_file():
-            body = file.read_bytes()
-            tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
-            header_lines = b"Content-Type: %b\r\nETag: %b\r\n" % (content_type, tag) + _HEADER_LINES
-            yield file.relative_to(directory).as_posix(), (tag, Response(200, body, header_lines))
+            header_lines = b"Content-Type: %b\r\n" % content_type + _HEADER_LINES
+            yield file.relative_to(directory).as_posix(), tagged_by_content(file.read_bytes(), header_lines)

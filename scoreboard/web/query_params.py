@@ -11,7 +11,7 @@ from scoreboard.domain.value import Value
 
 WAIT_S_DEFAULT: Final = 25
 WAIT_S_MAX: Final = 30
-_NAMES: Final = frozenset({"since", "wait", "ticket"})
+_NAMES: Final = frozenset({"since", "wait", "ticket", "lastEventId"})
 _RANGE: Final = {"limit": (1, LIMIT_MAX), "offset": (0, OFFSET_MAX)}
 _NO_CURSOR: Final = "must be <epoch>.<seq>, once"
 
@@ -27,7 +27,8 @@ class ChangesQuery(Value, frozen=True, kw_only=True):
 def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> ChangesQuery:
     """The parameters of a query string, and Last-Event-ID, which an EventSource sends when it reconnects. Raises Refused.
 
-    Last-Event-ID is newer than the cursor in the URL. Unknown parameters are ignored.
+    A polyfill that can send no headers adds it to the URL as ``lastEventId``. Either is newer than ``since``. Unknown parameters
+    are ignored.
     """
     found: dict[str, str] = {}
     for parameter in query.decode("ascii", "replace").split("&") if query else ():
@@ -37,6 +38,8 @@ def read_changes_query(query: bytes, last_event_id: bytes | None = None) -> Chan
         if name in _NAMES:
             found[name] = text
     since = _cursor("since", found.get("since"))
+    if found.get("lastEventId"):
+        since = _cursor("lastEventId", found["lastEventId"])
     if last_event_id:
         since = _cursor("Last-Event-ID", last_event_id.decode("ascii", "replace"))
     wait_s = _whole_number("wait", found["wait"], 0, WAIT_S_MAX) if "wait" in found else WAIT_S_DEFAULT

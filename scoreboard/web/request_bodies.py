@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import codecs
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -14,8 +14,9 @@ from scoreboard.domain.players import PlayerSettings
 from scoreboard.domain.refusals import Reason, Refusal, Refused, malformed
 from scoreboard.domain.standings import POINTS_MAX
 from scoreboard.domain.value import Value
+from scoreboard.json_complaints import WRONG_FORM, complaint
+from scoreboard.strict_json import decode_json
 from scoreboard.web.canonical import canonical
-from scoreboard.web.strict_json import RepeatedName, check_names
 
 ActionType = Annotated[str, Meta(min_length=1, max_length=64, examples=["COMPLETE_QUEST"])]
 #: The one spelling of a version-4 UUID that is accepted (actions.ACTION_ID).
@@ -92,33 +93,21 @@ def read_settings(content_type: bytes, body: bytes) -> PlayerSettings:
     return PlayerSettings(spectators=_decoded(_settings, content_type, body).spectators)
 
 
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
 def _decoded(decoder: msgspec.json.Decoder[Body], content_type: bytes, body: bytes) -> Body:
     if content_type != b"application/json" and content_type.partition(b";")[0].strip().lower() != b"application/json":
         raise Refused(Refusal(reason=Reason.UNSUPPORTED_MEDIA_TYPE, message="The body must be application/json, not compressed"))
+    if body.startswith(_UTF_16):
+        raise Refused(malformed("body", "begins with a byte order mark of UTF-16; JSON is UTF-8"))
+    body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259, 8.1: a reader may ignore it
+    if not body.strip():
+        raise Refused(malformed("body", "is empty; send a JSON object"))
     try:
-        asked = decoder.decode(body)
-        check_names(body)
-    except msgspec.ValidationError as error:
-        raise Refused(_complaint(str(error))) from None
-    except RepeatedName as repeated:
-        raise Refused(malformed("body", str(repeated))) from None
-    except (ValueError, RecursionError):
-        raise Refused(malformed("body", "is not JSON")) from None
-    return asked
-
-
-_PATH: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
-_MEMBER: Final = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
-
-
-def _complaint(message: str) -> Refusal:
-    """msgspec's message as a refusal that names the member at fault."""
-    found = _PATH.fullmatch(message)
-    complaint, path = found.groups() if found else (message, "")
-    member = _MEMBER.fullmatch(complaint)
-    if member:
-        path = member[1][:64]
-        complaint = "is required" if "missing" in complaint else "is not known"
-    elif "matching regex" in complaint:  # only actionId has a pattern
-        complaint = "must be a version-4 UUID, in lower case with dashes"
-    return malformed(path.replace("[...]", "").rstrip(".") or "body", complaint[:200])
+        return decode_json(decoder, body)
+    except (ValueError, RecursionError) as error:
+        field, message = complaint(error, "body")
+        if field == "actionId" and message == WRONG_FORM:
+            message = "must be a version-4 UUID, in lower case with dashes"
+        raise Refused(malformed(field, message)) from None

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, NoReturn, TypeVar
 
 from scoreboard.boundaries.authentication import Authenticator
 from scoreboard.boundaries.rate_limiter import RateLimiter
 from scoreboard.domain.limits import ConcurrencySlot, Hit, Limit, RateVerdict
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason, Refusal, Refused, too_many_requests
+from scoreboard.domain.token_faults import TokenFault
 from scoreboard.domain.value import Value
-from scoreboard.net.http.bearer import bearer
+from scoreboard.net.http.bearer import UNAUTHORIZED, bearer
+from scoreboard.net.http.refusals import rate_lines
 from scoreboard.net.http.request import Request
+from scoreboard.net.http.slow_down import SlowDown
 
 EVERYONE: Final = "*"
 _FORBIDDEN: Final = Refusal(reason=Reason.FORBIDDEN, message="This token may watch, not play")
@@ -61,6 +64,7 @@ class RequestGuard:
     authenticator: Authenticator
     rate_limiter: RateLimiter
     limits: Limits
+    slow_down: SlowDown
 
     async def require_viewer(self, request: Request) -> Player:
         """The player that the request's token proves, of any role. Raises Refused."""
@@ -86,15 +90,18 @@ class RequestGuard:
         hit = Hit(limit=self.limits.players[limit], subject=player.user_id, cost=charge.cost)
         hits = [*self.limits.common_hits(request.counted_as), hit]
         verdict = await self.rate_limiter.check(hits, charge.slot)
-        self._enforce(request, hits, verdict, complaint)
-        request.header_lines += rate_lines(policy_of(hit.limit), hit.limit.name, verdict.remaining, verdict.reset_ms)
+        if verdict.refused is not None:
+            await self._refuse(hits, verdict, complaint)
+        request.rate_lines = rate_lines(hit.limit, verdict.remaining, -(-verdict.reset_ms // 1000))
         self.recheck(request)
         return player, result
 
     async def count(self, request: Request) -> None:
         """Count a request of this address and of everyone. Raises Refused when there were too many."""
         hits = self.limits.common_hits(request.counted_as)
-        self._enforce(request, hits, await self.rate_limiter.check(hits))
+        verdict = await self.rate_limiter.check(hits)
+        if verdict.refused is not None:
+            await self._refuse(hits, verdict)
 
     def set_player(self, request: Request, player: Player) -> Player:
         """Record that a ticket proved this player, and return it. Raises Refused if it is suspended or its token has ended."""
@@ -113,33 +120,22 @@ class RequestGuard:
         token = bearer(request.requestHeaders.getRawHeaders(b"Authorization", ()))
         player = token if isinstance(token, Refusal) else self.authenticator.authenticate(token)
         if isinstance(player, Refusal):
+            if player is token:
+                self.authenticator.note_refusal(TokenFault.NO_TOKEN if token is UNAUTHORIZED else TokenFault.NOT_ONE_TOKEN)
             await self.count(request)
             raise Refused(player)
         request.player = player
         return player
 
-    def _enforce(self, request: Request, hits: Sequence[Hit], verdict: RateVerdict, complaint: str = "") -> None:
-        """Raise Refused if a limit refused the request. A limit that no hit has is the number of open actions."""
-        name = verdict.refused
-        if name is None:
-            return
-        limit = next((hit.limit for hit in hits if hit.limit.name == name), None)
-        policy = b'"%b";q=%d' % (name.encode(), self.limits.open_actions_max) if limit is None else policy_of(limit)
-        request.header_lines += rate_lines(policy, name, 0, verdict.retry_after_ms)
+    async def _refuse(self, hits: Sequence[Hit], verdict: RateVerdict, complaint: str = "") -> NoReturn:
+        """Raise Refused for the limit that refused the request, for an address after a moment.
+
+        A limit that no hit has is the number of open actions.
+        """
+        limit = verdict.limit_in(hits)
+        if limit == self.limits.address:
+            await self.slow_down.wait()
         if limit in (self.limits.address, self.limits.everyone):
-            raise Refused(too_many_requests(verdict.retry_after_ms))
-        raise Refused(too_many_requests(verdict.retry_after_ms, complaint))
-
-
-def rate_lines(policy: bytes, name: str, remaining: int, reset_ms: int) -> bytes:
-    """RateLimit fields as draft-ietf-httpapi-ratelimit-headers spells them: quota and window, what is left and for how long."""
-    return b'RateLimit-Policy: %b\r\nRateLimit: "%b";r=%d;t=%d\r\n' % (policy, name.encode(), remaining, _seconds(reset_ms))
-
-
-def policy_of(limit: Limit) -> bytes:
-    """A limit as RateLimit-Policy names it."""
-    return b'"%b";q=%d;w=%d' % (limit.name.encode(), limit.quota, _seconds(limit.window_ms))
-
-
-def _seconds(ms: int) -> int:
-    return -(-ms // 1000)
+            raise Refused(too_many_requests(verdict.retry_after_ms, limit))
+        open_actions = Limit(name=verdict.refused or "", quota=self.limits.open_actions_max, window_ms=0)
+        raise Refused(too_many_requests(verdict.retry_after_ms, limit or open_actions, complaint))

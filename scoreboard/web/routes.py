@@ -22,17 +22,16 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.refusals import Reason, Refusal, Refused, unavailable
 from scoreboard.net.http.cors import Cors
-from scoreboard.net.http.refusals import FAULT_RESPONSE, refused
+from scoreboard.net.http.refusals import FAULT_RESPONSE, NOT_FOUND, refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import Response
 
 #: No route has an escape, a dot segment or an empty one in its path.
 _PLAIN_PATH: Final = re.compile(rb"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
-_NOT_FOUND: Final = Refusal(reason=Reason.NOT_FOUND, message="There is nothing here")
-_WRONG_METHOD: Final = Refusal(reason=Reason.METHOD_NOT_ALLOWED, message="This is not done here; Allow says what is")
 _STORE_AWAY: Final = unavailable("A store cannot be reached; try again")
 
 _READS: Final = (b"GET", b"HEAD")
+_ALL_METHODS: Final = b"GET, HEAD, OPTIONS, POST, PUT"
 _NO_ARGUMENTS: Final[Mapping[str, Any]] = {}
 
 #: A handler returns a response, a refusal, or a resource that takes the connection over.
@@ -71,7 +70,7 @@ class Routes(Resource):
 
     def render(self, request: Request) -> int:
         """Respond, now or later."""
-        request.header_lines = self._cors.lines_for(request)
+        request.header_lines = self._cors.lines_for(request.getHeader(b"Origin"))
         try:
             result = self._ask(request)
             if isinstance(result, Deferred):
@@ -84,19 +83,25 @@ class Routes(Resource):
 
     def _ask(self, request: Request) -> Deferred[HandlerResult] | HandlerResult:
         path, method = request.path, request.method
+        if (method, path) == (b"OPTIONS", b"*"):  # the server as a whole (RFC 9110, 9.3.7)
+            return ensureDeferred(self._answer_unmatched(self._preflight(_ALL_METHODS, request), request))
         known = self._exact.get(path)
         endpoints, arguments = (known, _NO_ARGUMENTS) if known is not None else self._match(path, method)
         if not endpoints:
-            return ensureDeferred(self._answer_unmatched(_NOT_FOUND, request))
+            return ensureDeferred(self._answer_unmatched(NOT_FOUND, request))
         endpoint = endpoints.get(method)
         if endpoint is not None:
             request.endpoint = endpoint
             return cast("Deferred[HandlerResult] | HandlerResult", self._app.execute_endpoint(endpoint, request, **arguments))
         methods = b", ".join(sorted([*endpoints, b"OPTIONS"]))
         if method == b"OPTIONS":
-            return ensureDeferred(self._answer_unmatched(self._cors.preflight(methods), request))
+            return ensureDeferred(self._answer_unmatched(self._preflight(methods, request), request))
         request.header_lines += b"Allow: %b\r\n" % methods
-        return ensureDeferred(self._answer_unmatched(_WRONG_METHOD, request))
+        wrong = Refusal(reason=Reason.METHOD_NOT_ALLOWED, message=f"This path takes only {methods.decode('ascii')}")
+        return ensureDeferred(self._answer_unmatched(wrong, request))
+
+    def _preflight(self, methods: bytes, request: Request) -> Response:
+        return self._cors.preflight(methods, request.getHeader(b"Access-Control-Request-Headers"))
 
     async def _answer_unmatched(self, result: HandlerResult, request: Request) -> HandlerResult:
         await self._count_unmatched(request)

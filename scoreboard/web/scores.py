@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from scoreboard.boundaries.health import Meter
 from scoreboard.boundaries.ranking import Ranking
 from scoreboard.boundaries.scorekeeper import Scorekeeper
 from scoreboard.caches import BoundedCache
-from scoreboard.domain.actions import Submission
+from scoreboard.domain.actions import ClientInfo, Submission
 from scoreboard.domain.cursor import Cursor
 from scoreboard.domain.grants import Grant, Keyring, verify
 from scoreboard.domain.players import Player
@@ -20,6 +21,7 @@ from scoreboard.domain.refusals import INVALID_ACTION, Reason, Refusal, Refused
 from scoreboard.net.http.refusals import refused
 from scoreboard.net.http.request import Request
 from scoreboard.net.http.response import JSON, NO_STORE, PRIVATE_JSON, Response
+from scoreboard.web.conditional import TaggedResponse, tagged
 from scoreboard.web.query_params import read_range
 from scoreboard.web.request_bodies import read_submission
 from scoreboard.web.request_guard import ONE, Charge, RequestGuard
@@ -47,7 +49,9 @@ class ScoreHandlers:
     clock: IReactorTime
     now_ms: Callable[[], int]
     meter: Meter
-    _boards: BoundedCache[tuple[Cursor, int, int, int], tuple[bytes, Response]] = field(
+    _log = Logger()
+
+    _boards: BoundedCache[tuple[Cursor, int, int, int], TaggedResponse] = field(
         default_factory=lambda: BoundedCache(BOARDS_CACHED_MAX), init=False
     )
     _ranks: BoundedCache[tuple[str, str], tuple[Cursor, int, Response]] = field(
@@ -60,8 +64,7 @@ class ScoreHandlers:
         client = request.client_info  # read now: a client that disconnects takes its connection with it
         player, verified = await self.guard.require_player(request, "submit", self._read, _TOO_MANY)
         if isinstance(verified, Refusal):
-            if verified.reason is Reason.ACTION_TOO_EARLY:
-                self.meter.count("submissions_refused_total", reason="issued_ahead")
+            self._note_refusal(verified, player, client)
             return verified
         submission, grant = verified
         receipt = await self.scorekeeper.submit(player, submission, grant, client)
@@ -78,14 +81,12 @@ class ScoreHandlers:
         known = self._boards.get((self.ranking.cursor, ledger_ahead_count, limit, offset))
         if known is None:
             page = await self.ranking.page(offset, limit)
-            answer = Response(200, encode(Success(data=board_data(page))), _UNCACHED)
+            body = encode(Success(data=board_data(page)))
             if page.degraded:
-                return answer
-            tag = b'"%d-%d-%d-%d"' % (page.cursor.epoch, page.cursor.seq, limit, offset)
-            known = tag, Response(200, answer.body, _BOARD + b"ETag: %b\r\n" % tag)
+                return Response(200, body, _UNCACHED)
+            known = tagged(b'"%d-%d-%d-%d"' % (page.cursor.epoch, page.cursor.seq, limit, offset), body, _BOARD)
             self._boards.put((page.cursor, ledger_ahead_count, limit, offset), known)
-        tag, answer = known
-        return Response(304, b"", answer.header_lines) if _has(request, tag) else answer
+        return known.answer(request)
 
     async def me(self, request: Request) -> Response:
         """Read the player's own score and rank."""
@@ -111,8 +112,14 @@ class ScoreHandlers:
             return grant, _FORGERY if grant is INVALID_ACTION else ONE
         return (submission, grant), ONE
 
-
-def _has(request: Request, tag: bytes) -> bool:
-    """Whether If-None-Match names this tag. A tag is quoted, so that a search in the list is exact."""
-    held = request.getHeader(b"If-None-Match")
-    return held is not None and (tag in held or held == b"*")
+    def _note_refusal(self, refusal: Refusal, player: Player, client: ClientInfo) -> None:
+        """Count a submission whose signature is refused; log one that this server's secrets have not signed for this player."""
+        if refusal.reason is Reason.ACTION_TOO_EARLY:
+            self.meter.count("submissions_refused_total", reason="issued_ahead")
+        elif refusal is INVALID_ACTION:
+            self.meter.count("submissions_refused_total", reason="forged")
+            self._log.info(
+                "a submission was refused: no server has signed it for this player and this action",
+                user_id=player.user_id,
+                address=client.address,
+            )

@@ -135,7 +135,7 @@ def test_a_player_who_retried_during_a_ledger_fault_can_begin_after_it() -> None
     ("path", "body", "message"),
     [
         (INITIALIZE, {"actionType": "COMPLETE_QUEST"}, "metadata.questId: is required"),
-        (INITIALIZE, {"actionType": "NOPE"}, "actionType: there is no such action"),
+        (INITIALIZE, {"actionType": "NOPE"}, "actionType: there is no such action; GET /api/v1/actions lists them"),
         ("/api/v1/scores/submit", {"actionId": "X"}, "actionId: must be a version-4 UUID, in lower case with dashes"),
     ],
 )

@@ -6,20 +6,27 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
+import unicodedata
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.logger import capturedLogs
 
+from scoreboard.domain.display_names import display_name
 from scoreboard.domain.grants import Keyring, key_id, keyring
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import SUSPENDED, Refusal
-from scoreboard.net.http.bearer import INVALID_TOKEN, UNAUTHORIZED, bearer
+from scoreboard.domain.token_faults import FORGERIES, TokenFault
+from scoreboard.json_log import json_line
+from scoreboard.net.http.bearer import INVALID_TOKEN, NOT_ONE_TOKEN, UNAUTHORIZED, bearer
 from scoreboard.web import authenticator as auth
 from scoreboard.web.authenticator import JwtAuthenticator
+from tests.web.harness import RecordingMeter
 
 NOW_S = 1_761_129_000
 SECRET, OLDER = b"k" * 32, b"o" * 40
@@ -38,7 +45,7 @@ def authenticator(clock: Clock | None = None, ring: Keyring | None = None, **mor
     return JwtAuthenticator(
         ring=ring or keyring(SECRET),
         now_ms=(clock or Clock()).now_ms,
-        **{"life_s_max": 86_400, "is_suspended": set[str]().__contains__, **more},
+        **{"life_s_max": 86_400, "is_suspended": set[str]().__contains__, "meter": RecordingMeter(), **more},
     )
 
 
@@ -67,7 +74,12 @@ def test_issued_tokens_are_signed_with_the_key_that_the_other_servers_know() -> 
 def test_a_valid_token_proves_a_player() -> None:
     player = authenticator().authenticate(token({**CLAIMS, "avatar": "https://cdn.example.com/a.jpg", "unknown": 1}))
     assert player == Player(
-        user_id="user-123", username="player_one", role="user", expires_at_s=NOW_S + 3600, avatar="https://cdn.example.com/a.jpg"
+        user_id="user-123",
+        username="player_one",
+        role="user",
+        expires_at_s=NOW_S + 3600,
+        issued_at_s=NOW_S - 60,
+        avatar="https://cdn.example.com/a.jpg",
     )
 
 
@@ -154,13 +166,13 @@ HOSTILE_CLAIMS: list[Any] = [
     *({name: value for name, value in CLAIMS.items() if name != missing} for missing in CLAIMS),
     *(
         {**CLAIMS, "exp": value}
-        for value in (str(NOW_S + 60), True, None, NOW_S + 60.5, -1, 2**64, [NOW_S + 60], NOW_S, NOW_S - 1)
+        for value in (str(NOW_S + 60), True, None, NOW_S + 0.5, -1, -0.5, 2**64, [NOW_S + 60], NOW_S, NOW_S - 1)
     ),
     *({**CLAIMS, "iat": value} for value in (str(NOW_S), True, None, NOW_S + 61, NOW_S + 3600, NOW_S - 90_000, -1)),
     {**CLAIMS, "nbf": NOW_S + 61},
     {**CLAIMS, "nbf": "soon"},
     *({**CLAIMS, "userId": value} for value in ("", "a b", "ü", "a" * 65, "a\n", "../x", 1, None, ["a"], "user/1", "a\0")),
-    *({**CLAIMS, "username": value} for value in ("", "a" * 65, "line\nfeed", "\u202egnp", "\0", "\x1b[31m", 1, None)),
+    *({**CLAIMS, "username": value} for value in ("", "a" * 65, 1, None, ["Ada"])),
     *({**CLAIMS, "role": value} for value in ("root", "", "User", 1, None)),
     {**CLAIMS, "iss": 5},
     {**CLAIMS, "aud": {"a": 1}},
@@ -198,7 +210,7 @@ def test_invalid_claims_are_refused(claims: object) -> None:
         token(payload=b"[" * 2000),
         token(payload=json.dumps(CLAIMS).replace(str(NOW_S + 3600), "1e400").encode()),
         token(payload=json.dumps(CLAIMS).replace(str(NOW_S + 3600), "NaN").encode()),
-        token(payload=json.dumps(CLAIMS).replace("player_one", "\\ud800").encode()),
+        token(payload=json.dumps(CLAIMS).replace("user-123", "\\ud800").encode()),
         b64(b"[" * 2000) + ".e30.e30",
         b64(b"\xff") + ".e30.e30",
         b64(json.dumps({"alg": "none"}).encode()) + "." + b64(json.dumps(CLAIMS).encode()) + ".",
@@ -213,15 +225,165 @@ def test_invalid_claims_are_refused(claims: object) -> None:
     ids=range(34),
 )
 def test_a_text_that_is_no_token_is_refused_quickly(text: str) -> None:
-    began = time.perf_counter()
+    began_s = time.process_time()
     assert authenticator().authenticate(text) is INVALID_TOKEN
-    assert time.perf_counter() - began < 0.5, "5 ms is the aim, a busy machine the reason"
+    assert time.process_time() - began_s < 0.5, "5 ms of the processor is the aim, a slow machine the reason"
 
 
 @given(st.text(max_size=100), st.binary(max_size=100), st.binary(max_size=100))
 def test_any_text_is_at_worst_an_invalid_token(text: str, header: bytes, payload: bytes) -> None:
     for one in (text, f"{b64(header)}.{b64(payload)}.{text}", token(payload=payload)):
         assert isinstance(authenticator().authenticate(one), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("👨‍👩‍👧‍👦", "👨‍👩‍👧‍👦"),
+        (
+            "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+            "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+        ),
+        ("می‌خواهم", "می‌خواهم"),
+        ("ক্‌ষ", "ক্‌ষ"),
+        ("山田\u3000太郎", "山田\u3000太郎"),
+        ("Jean\u00a0Luc", "Jean\u00a0Luc"),
+        ("so\u00adft", "so\u00adft"),
+        ("\U0001fae9 \U0001fadf", "\U0001fae9 \U0001fadf"),
+        ("\U0001faff\U0003fffd\ue000", "\U0001faff\U0003fffd\ue000"),
+        ("\u200fעדה\u200e", "\u200fעדה\u200e"),
+        ("\u2067עדה\u2069", "\u2067עדה\u2069"),
+        ("line\nfeed", "linefeed"),
+        ("Ada\r\n", "Ada"),
+        ("\x1b[31mred", "[31mred"),
+        ("\u202egnp.exe\u202d", "gnp.exe"),
+        ("\0\x7f\x85\x9fAda", "Ada"),
+        ("Ad\ud800a\udfff", "Ada"),
+    ],
+)
+def test_a_name_loses_only_control_characters_surrogates_and_overrides(name: str, shown: str) -> None:
+    player = authenticator().authenticate(token({**CLAIMS, "username": name}))
+    assert isinstance(player, Player)
+    assert player.username == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        " ",
+        "   ",
+        "\t",
+        "\u3000",
+        "\u00a0\u00ad",
+        "\u200b\u200d",
+        "\ufeff",
+        "\u2800",
+        "\u3164\uffa0",
+        "\ufe0f",
+        "\0",
+        "\u202e",
+        "\ud800",
+    ],
+)
+def test_the_user_id_is_shown_for_a_name_of_which_nothing_can_be_seen(name: str) -> None:
+    player = authenticator().authenticate(token({**CLAIMS, "username": name}))
+    assert isinstance(player, Player)
+    assert player.username == "user-123"
+
+
+@given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=64))
+def test_every_name_is_let_in_and_can_be_stored_and_seen(name: str) -> None:
+    shown = display_name(name, "user-123")
+    kept = re.sub("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202d\u202e]", "", name)
+    assert shown in (kept, "user-123")
+    assert shown.encode().decode() == shown
+    if any(unicodedata.category(one)[0] in "LNPS" and one not in "\u2800\u3164\uffa0\u115f\u1160" for one in name):
+        assert shown == kept
+
+
+@pytest.mark.parametrize("claim", ["iat", "exp", "nbf"])
+@pytest.mark.parametrize("spelling", ["{}.0", "{}.5", "{}.999999", "{}e0", "{}.25E+0", "{}0e-1"])
+def test_a_time_may_have_a_fraction_or_an_exponent_and_is_cut_to_the_second(claim: str, spelling: str) -> None:
+    at_s = {**CLAIMS, "nbf": NOW_S}[claim]
+    others = json.dumps({name: value for name, value in CLAIMS.items() if name != claim})
+    payload = f'{others[:-1]}, "{claim}": {spelling.format(at_s)}}}'.encode()
+    player = authenticator().authenticate(token(payload=payload))
+    assert isinstance(player, Player)
+    assert (player.issued_at_s, player.expires_at_s) == (CLAIMS["iat"], CLAIMS["exp"])
+
+
+@pytest.mark.parametrize("claim", ["iat", "exp", "nbf"])
+@pytest.mark.parametrize(
+    "value", ["1e400", "1e300", "1e16", "-0.5", "-1e9", "NaN", "Infinity", f'"{NOW_S}.5"', "true", "null", "1" + "0" * 400]
+)
+def test_a_time_that_is_no_number_of_seconds_is_refused(claim: str, value: str) -> None:
+    others = json.dumps({name: value for name, value in CLAIMS.items() if name != claim})
+    assert authenticator().authenticate(token(payload=f'{others[:-1]}, "{claim}": {value}}}'.encode())) is INVALID_TOKEN
+
+
+#: A token for each fault that a check of the token finds, and what was found.
+FAULTS: dict[TokenFault, tuple[str, str]] = {
+    TokenFault.TOO_LONG: ("a" * 4097, "4097 characters"),
+    TokenFault.FORM: ("not-a-token", ""),
+    TokenFault.HEADER: (b64(b"[]") + ".e30." + "A" * 43, ""),
+    TokenFault.ALGORITHM: (b64(b'{"alg":"RS256"}') + ".e30." + "A" * 342, "RS256"),
+    TokenFault.HEADER_MEMBER: (token(header={"alg": "HS256", "jku": "https://evil.example"}), "jku"),
+    TokenFault.TYPE: (token(header={"alg": "HS256", "typ": "JWE"}), "JWE"),
+    TokenFault.KID: (token(header={"alg": "HS256", "kid": "0badf00d"}), "0badf00d"),
+    TokenFault.SIGNATURE: (token(secret=b"x" * 32), ""),
+    TokenFault.CLAIMS: (token(payload=b'{"a":1,"a":1}'), ""),
+    TokenFault.CLAIM: (token({**CLAIMS, "exp": "tomorrow"}), "exp: must be of type number"),
+    TokenFault.USER_ID: (token({**CLAIMS, "userId": "a b"}), "a b"),
+    TokenFault.ENDS_BEFORE_ISSUED: (token({**CLAIMS, "exp": CLAIMS["iat"]}), "user-123"),
+    TokenFault.LIFE_TOO_LONG: (token({**CLAIMS, "exp": NOW_S + 86_400}), "user-123"),
+    TokenFault.ISSUED_AHEAD: (token({**CLAIMS, "iat": NOW_S + 61}), "user-123"),
+    TokenFault.NOT_YET_VALID: (token({**CLAIMS, "nbf": NOW_S + 61}), "user-123"),
+    TokenFault.ISSUER: (token({**CLAIMS, "iss": "https://other.example", "aud": "board"}), "user-123"),
+    TokenFault.AUDIENCE: (token({**CLAIMS, "iss": "https://id.example", "aud": "other"}), "user-123"),
+    TokenFault.EXPIRED: (token({**CLAIMS, "exp": NOW_S, "iss": "https://id.example", "aud": "board"}), "user-123"),
+    TokenFault.SUSPENDED: (token({**CLAIMS, "userId": "eve", "iss": "https://id.example", "aud": "board"}), "eve"),
+}
+
+
+def test_each_fault_of_a_token_has_an_example() -> None:
+    of_requests = {TokenFault.NO_TOKEN, TokenFault.NOT_ONE_TOKEN, TokenFault.TICKET}
+    assert set(FAULTS) == set(TokenFault) - of_requests
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.value)
+def test_a_refusal_is_counted_and_logged_by_its_fault_and_explained(fault: TokenFault) -> None:
+    meter, (shown, found) = RecordingMeter(), FAULTS[fault]
+    strict = authenticator(meter=meter, issuer="https://id.example", audience="board", is_suspended={"eve"}.__contains__)
+    with capturedLogs() as events:
+        answers = [strict.authenticate(shown) for _ in range(2)]
+    assert answers == [SUSPENDED if fault is TokenFault.SUSPENDED else INVALID_TOKEN] * 2, "the answer does not name the fault"
+    assert meter.counts == {("token_refusals_total", fault.value): 2}
+    assert [(event["reason"], event["found"], event["log_level"].name) for event in events] == [
+        (fault.value, found, "info" if fault in FORGERIES else "debug")
+    ] * 2
+    written = json_line(events[0])
+    assert json.loads(written)["message"] == f"a token was refused: {fault.said} ({fault.value})", "nothing in it looks secret"
+    assert shown.rpartition(".")[2] not in written or fault is TokenFault.FORM
+    assert fault in strict.explain(shown).faults
+
+
+def test_a_valid_token_is_explained_with_its_key_and_without_a_fault() -> None:
+    explained = authenticator(ring=keyring(SECRET, (OLDER,))).explain(token(secret=OLDER))
+    assert (explained.faults, explained.key_id, explained.claims) == ((), key_id(OLDER), CLAIMS)
+
+
+def test_all_faults_of_the_claims_are_explained_at_once() -> None:
+    strict = authenticator(issuer="https://id.example", audience="board")
+    explained = strict.explain(token({**CLAIMS, "userId": "a b", "exp": NOW_S - 1}))
+    assert explained.faults == (TokenFault.USER_ID, TokenFault.ISSUER, TokenFault.AUDIENCE, TokenFault.EXPIRED)
+    assert explained.key_id == key_id(SECRET)
+
+
+@given(st.text(max_size=60), st.binary(max_size=60), st.binary(max_size=60))
+def test_a_token_is_explained_as_valid_only_if_it_is(text: str, header: bytes, payload: bytes) -> None:
+    for one in (text, f"{b64(header)}.{b64(payload)}.{text}", token(payload=payload), token(header=header.decode("latin-1"))):
+        assert authenticator().explain(one).faults != ()
+        assert authenticator().explain(one).key_id in (None, key_id(SECRET))
 
 
 def test_a_token_ends_to_the_second_and_may_begin_a_minute_from_now() -> None:
@@ -332,7 +494,7 @@ def test_an_issued_token_is_accepted_until_it_ends() -> None:
     jwt_auth = authenticator(clock, issuer="us", audience="them")
     issued_token = jwt_auth.issue_token("user-1", "Ada", "spectator", 600)
     assert jwt_auth.authenticate(issued_token) == Player(
-        user_id="user-1", username="Ada", role="spectator", expires_at_s=NOW_S + 600
+        user_id="user-1", username="Ada", role="spectator", expires_at_s=NOW_S + 600, issued_at_s=NOW_S
     )
     clock.now_s += 599
     assert isinstance(jwt_auth.authenticate(issued_token), Player)
@@ -368,12 +530,12 @@ def test_the_repr_of_an_authenticator_has_no_secret() -> None:
         ([b"Basic dXNlcg=="], UNAUTHORIZED),
         ([b"token"], UNAUTHORIZED),
         ([b"Bearertoken"], UNAUTHORIZED),
-        ([b"Bearer"], INVALID_TOKEN),
-        ([b"Bearer "], INVALID_TOKEN),
-        ([b"Bearer a b"], INVALID_TOKEN),
-        ([b"Bearer a, Bearer b"], INVALID_TOKEN),
-        ([b"Bearer a", b"Bearer a"], INVALID_TOKEN),
-        ([b"Bearer \xff"], INVALID_TOKEN),
+        ([b"Bearer"], NOT_ONE_TOKEN),
+        ([b"Bearer "], NOT_ONE_TOKEN),
+        ([b"Bearer a b"], NOT_ONE_TOKEN),
+        ([b"Bearer a, Bearer b"], NOT_ONE_TOKEN),
+        ([b"Bearer a", b"Bearer a"], NOT_ONE_TOKEN),
+        ([b"Bearer \xff"], NOT_ONE_TOKEN),
         ([b"Bearer a"], "a"),
         ([b"bEARER  a "], "a"),
     ],

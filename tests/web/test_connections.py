@@ -16,7 +16,8 @@ def unknown_clients(harness: Harness, count: int) -> list[HttpConnection]:
 
 
 def refused(connections: list[HttpConnection]) -> list[bool]:
-    return [[reply.status for reply in connection.replies()] == [503] for connection in connections]
+    """Whether the server refuses each connection's first request."""
+    return [connection.ask(GET).status == 503 for connection in connections]
 
 
 def test_an_eighth_of_the_connections_is_reserved_for_loopback_and_our_proxies() -> None:
@@ -56,11 +57,24 @@ def test_loopback_is_refused_when_no_connection_is_idle() -> None:
 def test_a_connection_beyond_the_limit_of_refusals_is_closed_without_a_response() -> None:
     harness = Harness(http_limits=HttpLimits(connections_max=0))
     connections = unknown_clients(harness, REFUSING_MAX)
-    assert refused(connections) == [True] * REFUSING_MAX
+    assert all(connection.replies() == [] for connection in connections)
     one_more = harness.connection("192.0.2.99")
     assert (one_more.replies(), one_more.transport.disconnecting) == ([], True)
+    assert refused(connections) == [True] * REFUSING_MAX
     connections[0].hang_up()
     assert refused([harness.connection("192.0.2.99")]) == [True]
+
+
+def test_a_connection_without_room_is_refused_after_two_seconds_if_it_sends_no_request() -> None:
+    harness = Harness(http_limits=HttpLimits(connections_max=0))
+    connection = harness.connection()
+    connection.send(GET[:10])
+    harness.pass_time(1)
+    assert connection.replies() == []
+    harness.pass_time(2)
+    assert [(reply.status, reply.headers["connection"]) for reply in connection.replies()] == [(503, "close")]
+    harness.pass_time(3)
+    assert connection.transport.disconnected
 
 
 def test_refused_connections_are_counted_and_logged_once_a_second() -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from scoreboard.domain.players import Player
 from scoreboard.domain.refusals import Reason
 from scoreboard.net.http.refusals import STATUS
 from scoreboard.web.api_spec import REFUSALS
 from scoreboard.web.app import OPERATIONS, Api
+from scoreboard.web.metrics_access import MetricsAccess
 from scoreboard.web.openapi import document
 from tests.web.harness import NOW_S, Harness
 
@@ -82,6 +86,89 @@ def test_metrics_are_rendered_at_most_once_a_second() -> None:
     assert harness.ask("GET", "/metrics", token=None).body == b"up 1\n"
     harness.clock.advance(0.1)
     assert harness.ask("GET", "/metrics", token=None).body == b"up 2\n"
+
+
+# Who may read the metrics
+
+METRICS_TOKEN = "m" * 40
+
+
+def metrics(harness: Harness, *, peer: str = "203.0.113.9", **headers: str) -> int:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return harness.ask("GET", "/metrics", token=None, peer=peer, headers=named).status
+
+
+def test_without_a_token_and_an_address_no_client_reads_the_metrics() -> None:
+    harness = Harness(metrics_access=MetricsAccess(None, ()))
+    for peer in ("203.0.113.9", "127.0.0.1", "::1", "unix"):
+        assert metrics(harness, peer=peer) == 404
+        assert metrics(harness, peer=peer, Authorization=f"Bearer {harness.token(role='admin')}") == 404
+        assert metrics(harness, peer=peer, Authorization="Bearer None") == 404
+
+
+def test_a_client_with_the_token_reads_the_metrics() -> None:
+    harness = Harness(metrics_access=MetricsAccess(METRICS_TOKEN, ()))
+    assert metrics(harness, Authorization=f"bearer {METRICS_TOKEN}") == 200
+    assert metrics(harness) == 401
+
+
+@given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=50))
+@example("")
+@example(METRICS_TOKEN[:-1])
+@example(METRICS_TOKEN + "m")
+@example(METRICS_TOKEN.upper())
+@example(METRICS_TOKEN + " " + METRICS_TOKEN)
+def test_no_other_token_reads_the_metrics(shown: str) -> None:
+    harness = Harness(metrics_access=MetricsAccess(METRICS_TOKEN, ()))
+    for scheme in ("Bearer", "Basic", "Token", METRICS_TOKEN):
+        assert metrics(harness, Authorization=f"{scheme} {shown}") == 401
+    assert harness.ask("GET", f"/metrics?token={METRICS_TOKEN}").status == 401
+
+
+def test_named_addresses_read_the_metrics() -> None:
+    networks = [ip_network("127.0.0.1"), ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
+    harness = Harness(metrics_access=MetricsAccess(None, networks), trusted=("192.0.2.1", "127.0.0.1"))
+    for peer in ("127.0.0.1", "10.1.2.3", "2001:db8::7", "::ffff:10.1.2.3"):
+        assert metrics(harness, peer=peer) == 200
+    for peer in ("203.0.113.9", "11.0.0.1", "2001:db9::1", "unix", "192.0.2.1"):
+        assert metrics(harness, peer=peer) == 404
+
+
+def test_a_forwarded_request_does_not_count_as_its_proxys() -> None:
+    networks = [ip_network("127.0.0.1"), ip_network("10.0.0.0/8")]
+    ours = Harness(metrics_access=MetricsAccess(None, networks), trusted=("127.0.0.1",))
+    assert metrics(ours, peer="127.0.0.1", X_Forwarded_For="203.0.113.9") == 404
+    assert metrics(ours, peer="127.0.0.1", X_Forwarded_For="127.0.0.1, 203.0.113.9") == 404
+    assert metrics(ours, peer="127.0.0.1", X_Forwarded_For="10.1.2.3") == 200
+    unknown = Harness(metrics_access=MetricsAccess(None, networks))
+    for name in ("X_Forwarded_For", "X_Forwarded_Proto", "X_Forwarded_Host", "X_Real_IP", "Forwarded", "Via"):
+        assert metrics(unknown, peer="127.0.0.1", **{name: "10.1.2.3"}) == 404
+        if name != "X_Forwarded_For":
+            assert metrics(ours, peer="127.0.0.1", **{name: "10.1.2.3"}) == 404, "a proxy of ours that does not name its client"
+    assert metrics(ours, peer="127.0.0.1") == 200
+    assert metrics(unknown, X_Forwarded_For="127.0.0.1") == 404
+
+
+@pytest.mark.parametrize("forwarded", ["", "garbage", "unknown", "unix:", "1.2.3.4, unix:", "1.2.3.4, ", "10.1.2.3, x"])
+def test_a_client_that_our_proxy_does_not_name_readably_does_not_read_the_metrics(forwarded: str) -> None:
+    networks = [ip_network("127.0.0.1"), ip_network("10.0.0.0/8")]
+    harness = Harness(metrics_access=MetricsAccess(None, networks), trusted=("127.0.0.1",))
+    assert metrics(harness, peer="127.0.0.1", X_Forwarded_For=forwarded) == 404
+
+
+def test_metrics_that_are_refused_are_not_rendered() -> None:
+    harness = Harness(metrics_access=MetricsAccess(METRICS_TOKEN, ()))
+    metrics(harness)
+    assert harness.renderings == 0
+
+
+def test_the_token_of_the_metrics_is_not_shown() -> None:
+    assert METRICS_TOKEN not in repr(MetricsAccess(METRICS_TOKEN, ()))
+
+
+def test_openapi_is_shown_only_if_it_is_public() -> None:
+    assert Harness(public_openapi=False).ask("GET", "/openapi.json").status == 404
+    assert Harness().ask("GET", "/openapi.json", token=None).status == 200
 
 
 def test_routes_for_operators_do_not_ask_the_rate_limiter() -> None:

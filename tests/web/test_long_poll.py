@@ -202,16 +202,23 @@ def test_a_stream_is_opened_for_the_player_from_the_cursor_on(harness: Harness) 
     harness.ask("GET", STREAM + "?since=3.17")
     harness.ask("GET", STREAM + "?since=3.17", headers={"Last-Event-ID": "3.20"})
     harness.ask("GET", STREAM)
+    harness.ask("GET", STREAM + "?since=3.17&lastEventId=3.21")
+    harness.ask("GET", STREAM + "?lastEventId=3.21", headers={"Last-Event-ID": "3.22"})
+    harness.ask("GET", STREAM + "?since=3.17&lastEventId=")
     cursors = [None if since is None else since.text for _, _, since, _ in harness.streams]
-    assert cursors == ["3.17", "3.20", None]
+    assert cursors == ["3.17", "3.20", None, "3.21", "3.22", "3.17"]
     player, address, _, header_lines = harness.streams[0]
     assert (player.user_id, address) == ("user-123", "203.0.113.9")
     assert b"Access-Control-Allow-Origin: *\r\n" in header_lines
 
 
 def test_an_invalid_last_event_id_is_refused(harness: Harness) -> None:
-    reply = harness.ask("GET", STREAM, headers={"Last-Event-ID": "yesterday"})
-    assert (reply.status, reply.json["field"]) == (400, "Last-Event-ID")
+    for wrong in ("yesterday", "3.1\r\nLast-Event-ID: 3.2"):
+        reply = harness.ask("GET", STREAM, headers={"Last-Event-ID": wrong})
+        assert (reply.status, reply.json["field"]) == (400, "Last-Event-ID")
+    for query in ("lastEventId=yesterday", "lastEventId=3.1&lastEventId=3.1"):
+        reply = harness.ask("GET", f"{STREAM}?{query}")
+        assert (reply.status, reply.json["field"]) == (400, "lastEventId")
 
 
 def test_head_of_a_stream_is_answered_and_ends(harness: Harness) -> None:
@@ -226,6 +233,10 @@ def test_a_ticket_proves_its_player_once(harness: Harness) -> None:
     harness.ask("GET", f"{STREAM}?ticket={issued['ticket']}", token=None)
     assert harness.streams[0][0].user_id == "user-123"
     again = harness.ask("GET", f"{STREAM}?ticket={issued['ticket']}", token=None)
+    assert "POST /api/v1/auth/ticket gives another one" in again.json["message"]
+    without = harness.ask("GET", STREAM, token=None)
+    assert (without.status, without.json["code"]) == (401, 4010)
+    assert "?ticket= and a ticket that POST /api/v1/auth/ticket gives" in without.json["message"]
     assert (again.status, again.json["error"]) == (401, "INVALID_TOKEN")
     assert len(harness.streams) == 1
 

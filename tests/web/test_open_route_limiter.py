@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from scoreboard.domain.limits import Limit
+from scoreboard.net.http.slow_down import SLOW_DOWN_S_MAX
 from scoreboard.web.app import Api
-from scoreboard.web.open_route_limiter import ADDRESSES_MAX, WAIT_S_MAX
+from scoreboard.web.open_route_limiter import ADDRESSES_MAX
 from tests.attack.endpoints import OPEN_ENDPOINTS
 from tests.web.harness import LIMITS, Harness, Reply, request
 
@@ -25,7 +26,7 @@ def asked(harness: Harness, path: str, times: int, peer: str = UNKNOWN, headers:
     connections = [harness.connection(peer) for _ in range(times)]
     for connection in connections:
         connection.send(request("GET", path, headers=headers))
-    harness.clock.advance(WAIT_S_MAX)
+    harness.clock.advance(SLOW_DOWN_S_MAX)
     return [reply for connection in connections for reply in connection.replies()]
 
 
@@ -70,7 +71,7 @@ def test_requests_that_reach_no_handler_are_counted_as_well(method: str, path: s
     connections = [harness.connection(UNKNOWN) for _ in range(5)]
     for connection in connections:
         connection.send(request(method, path))
-    harness.clock.advance(WAIT_S_MAX)
+    harness.clock.advance(SLOW_DOWN_S_MAX)
     assert [reply.status for connection in connections for reply in connection.replies()] == [status] * 3 + [429] * 2
 
 
@@ -87,7 +88,7 @@ def test_loopback_and_our_proxies_are_never_refused_but_wait(peer: str) -> None:
     for one in connections:
         one.send(request("GET", "/readyz"))
     assert [len(one.replies()) for one in connections] == [1] * 3 + [0] * 47
-    harness.clock.advance(WAIT_S_MAX)
+    harness.clock.advance(SLOW_DOWN_S_MAX)
     assert {reply.status for one in connections for reply in one.replies()} == {200}
     assert harness.meter.counts["open_requests_limited_total", "few", "late"] == 47
 

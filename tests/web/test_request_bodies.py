@@ -47,6 +47,52 @@ def test_the_specifications_example_is_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "spelled", ["1795638476151.0", "1.795638476151e12", "17956384761510e-1", "1795638476151.000E0", "1795638476151"]
+)
+def test_a_whole_number_may_be_written_with_a_point_or_an_exponent(spelled: str) -> None:
+    body = json.dumps({**GOOD, "metadata": {"n": 2, "t": "é"}}).replace(str(GOOD["timestamp"]), spelled)
+    read = read_submission(JSON, body.encode())
+    assert (read.issued_at_ms, type(read.issued_at_ms)) == (1_795_638_476_151, int)
+    assert read.metadata == (("n", b"2"), ("t", '"é"'.encode()))
+
+
+@given(st.integers(1, 2**53 - 1), st.integers(0, 3), st.sampled_from("eE"))
+def test_every_spelling_of_a_whole_number_is_one_number(number: int, zeros: int, e: str) -> None:
+    digits = str(number)
+    for spelled in (
+        f"{digits}.{'0' * (zeros + 1)}",
+        f"{digits[0]}.{digits[1:] or '0'}{e}+{len(digits) - 1}",
+        f"{digits}{'0' * zeros}{e}-{zeros}",
+    ):
+        body = json.dumps(GOOD).replace(str(GOOD["timestamp"]), spelled)
+        assert read_submission(JSON, body.encode()).issued_at_ms == number
+
+
+@pytest.mark.parametrize("spelled", ["1.5", "1e-1", "-1.0", "9007199254740992.0", "9.1e15", "1e300", '"1.0"'])
+def test_a_number_that_is_not_whole_or_too_large_is_refused_by_name(spelled: str) -> None:
+    refusal = refusal_of(json.dumps(GOOD).replace(str(GOOD["timestamp"]), spelled).encode())
+    assert (refusal.reason, refusal.field) == (Reason.MALFORMED_REQUEST, "timestamp")
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        ', "timestamp": 1.0}',
+        ', "metadata": {"a": "\\ud800"}}',
+        ', "metadata": {"a": NaN}}',
+        ', "metadata": {"a": 1e400}}',
+        "",
+        "}}",
+        ', "metadata": {"a": 1, "a": 1}}',
+    ],
+)
+def test_a_number_with_a_point_makes_no_wrong_body_right(tail: str) -> None:
+    good = json.dumps({**GOOD, "timestamp": 1.0, "metadata": {}}).replace(', "metadata": {}', "")
+    assert read_submission(JSON, good.encode()).issued_at_ms == 1
+    assert refusal_of((good[:-1] + tail).encode()).reason is Reason.MALFORMED_REQUEST
+
+
 def test_metadata_may_be_left_out() -> None:
     assert read_initialize(JSON, b'{"actionType": "LOGIN"}').metadata == ()
 

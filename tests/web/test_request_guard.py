@@ -15,7 +15,10 @@ from twisted.web.resource import Resource
 from config.settings import load_settings
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.domain.limits import Limit, RateVerdict
+from scoreboard.domain.refusals import Reason, Refusal
 from scoreboard.net.http.addresses import Proxies, plain
+from scoreboard.net.http.refusals import STATUS
+from scoreboard.net.http.slow_down import SLOW_DOWN_S_MAX
 from scoreboard.service.wiring import limits
 from scoreboard.web.app import OPERATIONS
 from scoreboard.web.request_guard import PlayerLimit
@@ -23,7 +26,7 @@ from tests.web.harness import LIMITS, Harness, HttpConnection, Reply, request
 
 PLAYED = [("POST", "/api/v1/scores/submit"), ("POST", "/api/v1/actions/initialize"), ("PUT", "/api/v1/me/settings")]
 VIEWED = [
-    *(("GET", "/api/v1/scores/leaderboard"), ("GET", "/api/v1/scores/me")),
+    *(("GET", "/api/v1/actions"), ("GET", "/api/v1/scores/leaderboard"), ("GET", "/api/v1/scores/me")),
     *(("GET", "/api/v1/me/achievements"), ("GET", "/api/v1/me/settings")),
 ]
 QUOTAS = {"submit": 10, "initialize": 20, "settings": 10}
@@ -218,6 +221,41 @@ def test_too_many_requests_of_an_address_are_refused_everywhere(method: str, pat
     assert reply.json["message"] == "Too many requests. Please try again later."
 
 
+def test_a_refusal_by_the_limit_of_an_address_comes_after_a_moment_and_any_other_at_once() -> None:
+    harness = Harness()
+    shown = {"Authorization": f"Bearer {harness.token()}"}
+    for limit, late in (("address", True), ("everyone", False), ("submit", False)):
+        harness.rate_limiter.verdict = RateVerdict(refused=limit, retry_after_ms=1)
+        connection = harness.connection()
+        connection.send(request("POST", "/api/v1/scores/submit", body={}, headers=shown))
+        assert (connection.replies() == []) is late, limit
+        harness.clock.advance(SLOW_DOWN_S_MAX)
+        assert [reply.status for reply in connection.replies()] == ([429] if late else [])
+
+
+def test_a_daily_maximum_is_the_limit_that_its_429_names() -> None:
+    harness = Harness()
+    daily = Limit(name="daily", quota=1, window_ms=86_400_000)
+    harness.scorekeeper.answer = Refusal(reason=Reason.DAILY_LIMIT, message="once a day", retry_after_s=43_200, limit=daily)
+    headers = harness.ask("POST", "/api/v1/scores/submit", body=harness.initialized()).headers
+    assert (headers["ratelimit-policy"], headers["ratelimit"]) == ('"daily";q=1;w=86400', '"daily";r=0;t=43200')
+
+
+@pytest.mark.parametrize("reason", [reason for reason, status in STATUS.items() if status != 429])
+def test_a_refusal_by_no_limit_says_what_is_left_of_the_own_limit(reason: Reason) -> None:
+    harness = Harness()
+    harness.scorekeeper.answer = Refusal(reason=reason, message="no")
+    headers = harness.ask("POST", "/api/v1/scores/submit", body=harness.initialized()).headers
+    assert headers["ratelimit"] == '"submit";r=7;t=42'
+
+
+def test_the_number_of_open_actions_is_a_limit_without_a_window() -> None:
+    harness = Harness()
+    harness.rate_limiter.verdict = RateVerdict(refused="open_actions", retry_after_ms=59_001)
+    headers = harness.ask("POST", "/api/v1/actions/initialize", body={"actionType": "COMPLETE_QUEST"}).headers
+    assert (headers["ratelimit-policy"], headers["ratelimit"]) == ('"open_actions";q=50', '"open_actions";r=0;t=60')
+
+
 def test_ten_submissions_a_minute_are_admitted() -> None:
     harness = Harness(counting=True)
     for _ in range(2):
@@ -329,3 +367,13 @@ def test_the_ledger_gets_the_address_and_not_its_network() -> None:
     submission = harness.initialized()
     harness.ask("POST", "/api/v1/scores/submit", body=submission, peer="10.0.0.1", headers={"X-Forwarded-For": "2001:db8::1"})
     assert harness.scorekeeper.kept[0][3].address == "2001:db8::1"
+
+
+def test_each_refusal_without_a_readable_token_is_counted_by_its_cause() -> None:
+    harness = Harness()
+    for headers in ({}, {"Authorization": "Basic dXNlcg=="}, {"Authorization": "Bearer"}, {"Authorization": "Bearer a b"}):
+        assert harness.ask("GET", "/api/v1/scores/me", token=None, headers=headers).status == 401
+    assert harness.ask("GET", "/api/v1/scores/changes?wait=0&ticket=unknown", token=None).status == 401
+    assert harness.ask("GET", "/api/v1/scores/me", token="not.a.token").status == 401
+    found = {key[1]: count for key, count in harness.meter.counts.items() if key[0] == "token_refusals_total"}
+    assert found == {"no_token": 2, "not_one_token": 2, "ticket": 1, "form": 1}

@@ -15,6 +15,7 @@ from tests.web.harness import Harness, request
 
 ROUTES = {
     "/api/v1/scores/submit": "OPTIONS, POST",
+    "/api/v1/actions": "GET, HEAD, OPTIONS",
     "/api/v1/actions/initialize": "OPTIONS, POST",
     "/api/v1/auth/spectator": "OPTIONS, POST",
     "/api/v1/auth/ticket": "OPTIONS, POST",
@@ -47,6 +48,7 @@ def test_a_wrong_method_is_405_with_allow(path: str, allowed: str) -> None:
         reply = harness.ask(method, path)
         assert (reply.status, reply.headers["allow"]) == (405, allowed)
         assert (reply.json["error"], reply.json["code"]) == ("METHOD_NOT_ALLOWED", 4050)
+        assert reply.json["message"] == f"This path takes only {allowed}"
     reply = harness.ask("OPTIONS", path)
     assert (reply.status, reply.headers["allow"], reply.body) == (204, allowed, b"")
 
@@ -86,7 +88,8 @@ def test_a_wrong_method_is_405_with_allow(path: str, allowed: str) -> None:
         "/...",
         "*",
         "nothing",
-        "http://evil.example/api/v1/scores/me",
+        "http://evil.example/nothing",
+        "ftp://evil.example/api/v1/scores/me",
         "//evil.example/",
         "/%",
         "/%zz",
@@ -99,6 +102,11 @@ def test_any_other_path_is_404(path: str) -> None:
     assert reply.json["success"] is False
     assert "location" not in reply.headers
     assert reply.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/v1/scores/me", "/api/v1/scores/me/", "//api/v1/scores/me", "/api/scores/me"])
+def test_the_answer_to_an_unknown_path_says_how_paths_look(path: str) -> None:
+    assert "the API's begin with /api/v1/ and end without a slash" in Harness().ask("GET", path).json["message"]
 
 
 def test_a_query_does_not_hide_a_path() -> None:

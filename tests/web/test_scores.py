@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from twisted.logger import capturedLogs
 
 from scoreboard.domain.actions import ClientInfo, Receipt
 from scoreboard.domain.board_pages import PlayerRank, Row
@@ -39,6 +40,16 @@ def test_a_submission_is_answered_as_specified() -> None:
     }
     assert reply.headers["content-type"] == "application/json"
     assert reply.headers["cache-control"] == "no-store"
+
+
+def test_a_forged_signature_is_counted_and_logged_with_who_sent_it() -> None:
+    harness = Harness()
+    with capturedLogs() as events:
+        assert submit(harness, harness.initialized() | {"signature": "v1.a.b.c"}).status == 400
+        assert submit(harness, harness.initialized() | {"timestamp": "never"}).status == 400
+    assert [(event["log_level"].name, event["user_id"]) for event in events] == [("info", "user-123")]
+    assert events[0]["address"]
+    assert harness.meter.counts["submissions_refused_total", "forged"] == 1
 
 
 def test_a_first_score_has_no_previous_rank() -> None:
@@ -325,3 +336,13 @@ def test_a_read_is_503_while_the_store_is_away(path: str) -> None:
     harness.ranking.fault = StoreUnavailable("gone")
     reply = harness.ask("GET", path)
     assert (reply.status, reply.json["error"], reply.headers["retry-after"]) == (503, "UNAVAILABLE", "1")
+
+
+def test_a_byte_order_mark_before_json_is_ignored_and_one_of_utf_16_is_named() -> None:
+    harness = Harness()
+    body = json.dumps(harness.initialized())
+    assert harness.ask("POST", "/api/v1/scores/submit", raw=body.encode("utf-8-sig")).status == 200
+    for encoding in ("utf-16", "utf-16-be"):
+        raw = ("\ufeff" + body if encoding == "utf-16-be" else body).encode(encoding)
+        reply = harness.ask("POST", "/api/v1/scores/submit", raw=raw)
+        assert (reply.status, reply.json["message"]) == (400, "body: begins with a byte order mark of UTF-16; JSON is UTF-8")
