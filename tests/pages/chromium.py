@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, WebSocket, sync_playwright
+
+from tests.programs import program
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -22,22 +22,27 @@ ARGUMENTS = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A headless Chromium; the test is skipped where it is not installed."""
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("there is no Chromium here: apt-get install chromium")
+def chromium(executable: str | None = None, *more: str) -> Iterator[Browser]:
+    """A headless Chromium, Debian's or another executable with more arguments."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=executable or program("chromium", "chromium"), args=[*ARGUMENTS, *more]
+        )
         yield browser
         browser.close()
 
 
 @contextmanager
-def strict_page(browser: Browser, url: str, path: str = "/", **context: Any) -> Iterator[Page]:
-    """Opens a path; at the end fails on a request to another server, a policy violation, a dialog or an exception."""
+def strict_page(
+    browser: Browser, url: str, path: str = "/", *, before: str = "", may_throw: bool = False, **context: Any
+) -> Iterator[Page]:
+    """Opens a path; at the end fails on a request to another server, a policy violation, a dialog or an exception.
+
+    ``before`` is a script that runs before those of the page.
+    """
     violations: list[str] = []
     page = browser.new_context(**context).new_page()
+    page.add_init_script(before)
 
     def on_console(message: ConsoleMessage) -> None:
         if "Content Security Policy" in message.text:
@@ -59,7 +64,8 @@ def strict_page(browser: Browser, url: str, path: str = "/", **context: Any) -> 
     page.on("request", on_request)
     page.on("websocket", on_websocket)
     page.on("dialog", on_dialog)
-    page.on("pageerror", lambda error: violations.append(f"threw {error}"))
+    if not may_throw:
+        page.on("pageerror", lambda error: violations.append(f"threw {error}"))
     page.goto(url + path)
     yield page
     page.context.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,6 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.pages.chromium import chromium, strict_page
 from tests.pages.fake_server import FakeServer, rows
 
+expect.set_options(timeout=20_000)
+
 PLAYERS = (("Ada", 900), ("Bea", 800), ("Cai", 700), ("Dov", 600))
 
 BEA_LEADS = (("Bea", 950), ("Ada", 900), ("Cai", 700), ("Dov", 600))
@@ -21,7 +24,19 @@ ANIMATIONS_WHEN_FIRST = """(name) => document.querySelector(".row .name")?.textC
     && { moving: document.getAnimations().filter((a) => a.effect.target.matches(".row") && !(a instanceof CSSTransition)).length,
          all: document.getAnimations().length }"""
 
+#: Deletes each named member, such as "URL.canParse", before the page's scripts run.
+TAKE_AWAY = """for (const path of %s) {
+    const names = path.split("."), last = names.pop();
+    const owner = names.reduce((found, name) => found?.[name], window);
+    if (owner) delete owner[last];
+}"""
+
 OpenPage = Callable[..., Page]
+
+
+def without(*functions: str) -> str:
+    """A script that makes a browser of one that lacks these functions."""
+    return TAKE_AWAY % json.dumps(functions)
 
 
 @pytest.fixture(scope="package")
@@ -47,7 +62,7 @@ def open_page(browser: Browser, server: FakeServer) -> Iterator[OpenPage]:
 
         def open_one(path: str = "/", **context: Any) -> Page:
             page = open_pages.enter_context(strict_page(browser, server.url, path, **context))
-            page.set_default_timeout(6_000)
+            page.set_default_timeout(20_000)
             return page
 
         yield open_one

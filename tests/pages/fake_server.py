@@ -12,8 +12,10 @@ import socket
 import threading
 import time
 import zlib
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.pages.fake_connection import FakeConnection
@@ -72,13 +74,21 @@ class FakeServer(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.is_public = True
         self.refuses_connections = False
+        #: Answers no message of a WebSocket.
+        self.is_silent = False
         self.is_degraded = False
         self.is_unavailable = False
         self.join_count = 0
         self.spectator_token_s = 3600
         self.rejected_tokens: set[str] = set()
+        #: Whether a token that is no JWT is refused as a request of a wrong form, not as a token.
+        self.refuses_forms = False
         self.own_rank: dict[str, Any] = {"score": 0, "rank": None, "percentile": None, "lastUpdated": None}
         self.spectator_tokens: list[str] = []
+        #: What is served in place of a file; None is 404.
+        self.replaced_files: dict[str, str | None] = {}
+        #: `Retry-After` of each refusal of a spectator token to come.
+        self.spectator_refusals: list[str] = []
         self.accepted_tokens: list[str] = []
         self.connection_count = 0
         self._board: dict[str, Any] = {"leaderboard": [], "total": 0, "epoch": 1, "seq": 0}
@@ -129,7 +139,8 @@ class FakeServer(ThreadingHTTPServer):
                 self.connection_count += 1
                 connection = FakeConnection(request)
                 for message in connection:
-                    self._answer(connection, message)
+                    if not self.is_silent:
+                        self._answer(connection, message)
                 with self._lock:
                     self._room.discard(connection)
         else:
@@ -141,6 +152,10 @@ class FakeServer(ThreadingHTTPServer):
             token = message["data"]["token"]
             if token in self.rejected_tokens:
                 connection.close(TOKEN_EXPIRED)
+                return
+            if self.refuses_forms and not token.isascii():
+                refusal = {"code": 4000, "error": "MALFORMED_REQUEST", "message": "data.token: is not valid"}
+                connection.send({"event": "error", "id": message["id"], "data": refusal})
                 return
             if connection.user_id not in (None, user_of(token)):
                 ack = {
@@ -173,14 +188,19 @@ class RequestHandler(BaseHTTPRequestHandler):
         if self.path == "/api/v1/scores/me":
             self._json(200, {"success": True, "data": self.server.own_rank})
             return
-        path = PAGES / ("index.html" if self.path == "/" else self.path.lstrip("/"))
-        if not path.is_file():
+        name = "index.html" if self.path == "/" else self.path.lstrip("/")
+        path = PAGES / name
+        if (replaced := self.server.replaced_files.get(name)) is not None:
+            self._send(200, mimetypes.types_map[path.suffix], replaced.encode())
+        elif name in self.server.replaced_files or not path.is_file():
             self._json(404, {"success": False})
-            return
-        self._send(200, mimetypes.types_map[path.suffix], path.read_bytes())
+        else:
+            self._send(200, mimetypes.types_map[path.suffix], path.read_bytes())
 
     def do_POST(self) -> None:
-        if self.path == "/api/v1/auth/spectator" and self.server.is_public:
+        if self.server.spectator_refusals:
+            self._send(503, "text/html", b"<h1>Busy</h1>", {"Retry-After": self.server.spectator_refusals.pop()})
+        elif self.path == "/api/v1/auth/spectator" and self.server.is_public:
             number = len(self.server.spectator_tokens)
             old = self.headers.get("Authorization", "").removeprefix("Bearer ")
             user_id = user_of(old) if old else f"spectator-{number}"
@@ -193,12 +213,14 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _json(self, status: int, body: dict[str, Any]) -> None:
         self._send(status, "application/json", json.dumps(body).encode())
 
-    def _send(self, status: int, kind: str, body: bytes) -> None:
+    def _send(self, status: int, kind: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Security-Policy", POLICY)
         self.send_header("X-Content-Type-Options", "nosniff")
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 

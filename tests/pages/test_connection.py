@@ -32,7 +32,7 @@ class TestReconnect:
         server.refuses_connections = True
         server.close_connections(1011)
         expect(page.locator("#connection")).to_have_text(re.compile(r"^Offline · retrying in \d s$"))
-        expect(page.get_by_role("status")).to_have_text("The connection is lost. Trying again by itself.")
+        expect(page.get_by_role("status")).to_have_text("The connection is lost. The page tries again.")
         server.refuses_connections = False
         server.set_board(rows(*BEA_LEADS))
         expect_live(page)
@@ -46,6 +46,56 @@ class TestReconnect:
         expect(page.locator("#connection")).to_have_text(re.compile(r"^Offline · retrying in [1-5] s$"))
         page.evaluate("dispatchEvent(new Event('online'))")
         expect(page.locator("#connection")).to_have_text("Live", timeout=900)
+
+    def test_a_button_starts_the_next_attempt_at_once(self, open_page: OpenPage, server: FakeServer) -> None:
+        page = open_page()
+        expect_live(page)
+        retry = page.get_by_role("button", name="Retry now")
+        expect(retry).to_be_hidden()
+        server.refuses_connections = True
+        server.close_connections(SERVICE_RESTART)
+        retry.press("Enter")
+        expect(page.locator("#connection")).to_contain_text("Offline")
+        expect(retry).to_be_focused()
+        server.refuses_connections = False
+        retry.press("Enter")
+        expect(page.locator("#connection")).to_have_text("Live", timeout=450)
+        expect(retry).to_be_hidden()
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            "new Event('online')",
+            "new PageTransitionEvent('pageshow', { persisted: true })",
+            "new Event('visibilitychange', { bubbles: true })",
+        ],
+    )
+    def test_after_a_long_outage_the_page_connects_at_once_when_network_or_tab_return(
+        self, open_page: OpenPage, server: FakeServer, event: str
+    ) -> None:
+        server.spectator_refusals = ["30"] * 9
+        page = open_page()
+        expect(page.locator("#connection")).to_have_text(re.compile(r"^Offline · retrying in (2[3-9]|30) s$"))
+        server.spectator_refusals = []
+        page.evaluate(f"(event => (event.bubbles ? document : window).dispatchEvent(event))({event})")
+        expect(page.locator("#connection")).to_have_text("Live", timeout=900)
+
+    def test_an_attempt_that_hangs_is_replaced_when_the_network_returns(self, open_page: OpenPage, server: FakeServer) -> None:
+        server.is_silent = True
+        page = open_page()
+        page.wait_for_timeout(2_300)
+        expect(page.locator("#connection")).to_have_text("Connecting…")
+        server.is_silent = False
+        page.evaluate("dispatchEvent(new Event('online'))")
+        expect(page.locator("#connection")).to_have_text("Live", timeout=900)
+
+    def test_the_end_of_the_network_is_no_reason_to_connect(self, open_page: OpenPage, server: FakeServer) -> None:
+        server.spectator_refusals = ["30"] * 9
+        page = open_page()
+        expect(page.locator("#connection")).to_contain_text("Offline")
+        page.evaluate("dispatchEvent(new Event('offline'))")
+        page.wait_for_timeout(100)
+        assert len(server.spectator_refusals) == 8
 
     def test_the_first_snapshot_after_a_reconnect_is_accepted(self, open_page: OpenPage, server: FakeServer) -> None:
         server.set_board(rows(*PLAYERS), epoch=7)
@@ -74,7 +124,7 @@ class TestReconnect:
         server.close_connections(SUSPENDED)
         wait_until(page, lambda: len(server.spectator_tokens) == 1)
         expect_live(page)
-        expect(page.get_by_role("region", name="Your place")).to_be_hidden()
+        expect(page.get_by_role("region", name="Your rank")).to_be_hidden()
 
     def test_an_expired_spectator_token_is_replaced(self, open_page: OpenPage, server: FakeServer) -> None:
         page = open_page()
@@ -145,7 +195,7 @@ class TestSignIn:
     def test_a_player_sees_their_rank_and_milestones(self, open_page: OpenPage, server: FakeServer) -> None:
         server.own_rank = own_rank()
         page = open_page(f"/#token={token_for(KAI, 'Kai')}")
-        own = page.get_by_role("region", name="Your place")
+        own = page.get_by_role("region", name="Your rank")
         expect(own).to_contain_text("Rank 45 Kai ahead of 85.5 %")
         assert page.url == f"{server.url}/"
         assert server.accepted_tokens == [page.evaluate("sessionStorage.getItem('scoreboard.token')")]
@@ -163,11 +213,11 @@ class TestSignIn:
     def test_the_players_own_row_is_marked_on_the_board(self, open_page: OpenPage, server: FakeServer) -> None:
         server.own_rank = own_rank()
         page = open_page(f"/#token={token_for(KAI, 'Kai')}")
-        expect(page.get_by_role("region", name="Your place")).to_be_visible()
+        expect(page.get_by_role("region", name="Your rank")).to_be_visible()
         server.set_board(rows(*PLAYERS[:2], ("Kai", 750)), total=310)
         expect(page.get_by_role("row", name="Kai")).to_have_class(re.compile("own"))
         expect(page.get_by_role("row", name="Kai").get_by_text("You")).to_be_visible()
-        expect(page.get_by_role("region", name="Your place")).to_contain_text("Rank 3 Kai")
+        expect(page.get_by_role("region", name="Your rank")).to_contain_text("Rank 3 Kai")
 
     def test_a_viewer_signs_in_with_a_token_and_signs_out(self, open_page: OpenPage, server: FakeServer) -> None:
         server.own_rank = own_rank(score=0, rank=None, percentile=None)
@@ -178,15 +228,82 @@ class TestSignIn:
         expect(field).to_be_focused()
         field.fill("nonsense")
         field.press("Enter")
-        expect(page.get_by_text("This is no access token")).to_be_visible()
+        expect(page.get_by_text("This is not an access token")).to_be_visible()
         field.fill(token_for(KAI, "Kai"))
         field.press("Enter")
         expect(page.get_by_text("Watching as Kai")).to_be_visible()
-        expect(page.get_by_role("region", name="Your place")).to_contain_text("no score yet")
+        expect(page.get_by_role("region", name="Your rank")).to_contain_text("no score yet")
         expect(field).to_be_hidden()
         page.get_by_role("button", name="Stop watching").click()
         expect(page.get_by_text("Watching as a spectator")).to_be_visible()
-        expect(page.get_by_role("region", name="Your place")).to_be_hidden()
+        expect(page.get_by_role("region", name="Your rank")).to_be_hidden()
+        assert page.evaluate("sessionStorage.length") == 0
+
+    def test_a_token_is_found_in_what_was_pasted(self, open_page: OpenPage, server: FakeServer) -> None:
+        token = token_for(KAI, "Kai")
+        broken = f"{token[:40]}\u00a0\n {token[40:90]} {token[90:]}"
+        page = open_page()
+        expect_live(page)
+        for text in (
+            f"Bearer {token}",
+            f" bearer  {token}\t",
+            f"Authorization: Bearer {token}",
+            f"Bearer Bearer {token}",
+            broken,
+        ):
+            page.get_by_role("button", name="Watch as a player").click()
+            page.get_by_label("Access token").fill(text)
+            page.get_by_role("button", name="Watch", exact=True).click()
+            expect(page.get_by_text("Watching as Kai")).to_be_visible()
+            expect_live(page)
+            wait_until(page, lambda: server.accepted_tokens[-1] == token)
+            page.get_by_role("button", name="Stop watching").click()
+
+    def test_what_is_no_token_is_refused_at_once_and_nothing_changes(self, open_page: OpenPage, server: FakeServer) -> None:
+        token = token_for(KAI, "Kai")
+        head, claims, signature = token.split(".")
+        wrong = [
+            f'"{token}"',
+            f"'{token}'",
+            f"{token},",
+            f"{token}ü",
+            f"{token}.{token}",
+            f"{head}.{claims}",
+            f"{head}.{claims}.",
+        ]
+        wrong += [f"{head}..{signature}", f"token={token}", f'{{"token": "{token}"}}', "x" * 4_000 + token]
+        page = open_page()
+        expect_live(page)
+        page.get_by_role("button", name="Watch as a player").click()
+        known = len(server.accepted_tokens)
+        for text in wrong:
+            page.get_by_label("Access token").fill(text)
+            page.get_by_role("button", name="Watch", exact=True).click()
+            expect(page.get_by_text("This is not an access token. A token has three parts")).to_be_visible()
+            assert page.evaluate("sessionStorage.length") == 0, text
+        expect_live(page)
+        assert len(server.accepted_tokens) == known
+
+    def test_a_fragment_with_bearer_signs_in_and_one_without_a_token_says_so(
+        self, open_page: OpenPage, server: FakeServer
+    ) -> None:
+        expect(open_page(f"/#token=Bearer%20{token_for(KAI, 'Kai')}").get_by_text("Watching as Kai")).to_be_visible()
+        page = open_page("/#token=%22undefined%22")
+        expect(page.get_by_text("This is not an access token. A token has three parts")).to_be_visible()
+        expect_live(page)
+        assert page.evaluate("[sessionStorage.length, location.hash]") == [0, ""]
+
+    def test_a_kept_token_whose_form_the_server_refuses_is_deleted_with_a_message(
+        self, open_page: OpenPage, server: FakeServer
+    ) -> None:
+        """An older page kept it, so that a reload alone did not help."""
+        server.refuses_forms = True
+        page = open_page()
+        expect_live(page)
+        page.evaluate("token => sessionStorage.setItem('scoreboard.token', token)", f"{token_for(KAI, 'Kai')}ü")
+        page.reload()
+        expect(page.get_by_text("The token was not accepted or has expired.").first).to_be_visible()
+        expect_live(page)
         assert page.evaluate("sessionStorage.length") == 0
 
     @pytest.mark.parametrize("is_public", [True, False])
@@ -198,6 +315,15 @@ class TestSignIn:
         expect(page.get_by_text("The token was not accepted or has expired.").first).to_be_visible()
         expect(page.locator("#connection")).to_have_text("Live" if is_public else "Not signed in")
         assert page.evaluate("sessionStorage.length") == 0
+
+    @pytest.mark.parametrize("name", [{"toString": None, "valueOf": None}, None, 7, ["Kai"], ""])
+    def test_a_name_of_any_json_type_in_a_token_does_not_end_the_page(
+        self, open_page: OpenPage, server: FakeServer, name: Any
+    ) -> None:
+        token = token_for(KAI, name)
+        server.rejected_tokens.add(token)
+        page = open_page(f"/#token={token}")
+        expect(page.get_by_text("The token was not accepted or has expired.").first).to_be_visible()
 
     def test_a_board_that_is_not_public_requires_a_token(self, open_page: OpenPage, server: FakeServer) -> None:
         server.is_public = False

@@ -160,7 +160,7 @@ class TestAccessibility:
             "async ([before, after]) => (await import('/static/live_region.js')).describeChanges(before, after)",
             [rows(*PLAYERS), rows(("Bea", 950), ("Ada", 900), ("Eve", 750), ("Cai", 700))],
         )
-        assert texts == ["Bea leads with 950 points.", "Eve enters at rank 3."]
+        assert texts == [{"name": "Bea", "text": "leads with 950 points."}, {"name": "Eve", "text": "enters at rank 3."}]
 
     def test_ages_are_formatted_in_words(self, open_page: OpenPage) -> None:
         page = open_page()

@@ -7,6 +7,7 @@
 
 import { animateReorder } from "./flip_animation.js";
 import { avatarHue, displayName, formatDifference, formatNumber, initials, sameOriginAvatar } from "./formatters.js";
+import { createUserText } from "./user_text.js";
 
 /** A score with more characters than this gets a smaller font on a narrow screen. */
 const SCORE_LENGTH_MAX = 11;
@@ -16,28 +17,36 @@ const HIGHLIGHT_MS = 2200;
 export class Board {
   #tbody;
   #isMotionReduced;
+  #onFault;
   /** @type {Map<string, PlayerRow>} */
   #rows = new Map();
+  /** The faults of rows in this render. @type {unknown[]} */
+  #faults = [];
 
   /**
    * @param {HTMLElement} tbody the parent of the rows
    * @param {() => boolean} isMotionReduced whether the viewer prefers reduced motion
+   * @param {(error: unknown) => void} onFault gets the fault of a row; the other rows are shown
    */
-  constructor(tbody, isMotionReduced) {
+  constructor(tbody, isMotionReduced, onFault) {
     this.#tbody = tbody;
     this.#isMotionReduced = isMotionReduced;
+    this.#onFault = onFault;
   }
 
   /**
-   * Show these rows, and animate the differences from the last render.
+   * Show these rows, and animate the differences from the last render. Throws only if no row can be shown.
    * @param {Row[]} rows best first
    * @param {string | null} ownUserId the signed-in player
    */
   render(rows, ownUserId) {
     const shown = [...this.#rows.keys()];
     const isSameOrder = rows.length === shown.length && rows.every(({ userId }, index) => userId === shown[index]);
+    this.#faults = [];
     if (isSameOrder) this.#updateRows(rows, ownUserId);
     else animateReorder(this.#tbody, this.#isMotionReduced(), () => this.#reorder(rows, ownUserId));
+    if (rows.length && this.#faults.length === rows.length) throw this.#faults[0];
+    this.#faults.forEach(this.#onFault);
   }
 
   /**
@@ -45,7 +54,9 @@ export class Board {
    * @param {string | null} ownUserId
    */
   #reorder(rows, ownUserId) {
-    const kept = new Map(rows.map(({ userId }) => [userId, this.#rows.get(userId) ?? new PlayerRow(userId)]));
+    /** @type {Map<string, PlayerRow>} */
+    const kept = new Map();
+    for (const { userId } of rows) this.#attempt(() => kept.set(userId, this.#rows.get(userId) ?? new PlayerRow(userId)));
     for (const [userId, row] of this.#rows) if (!kept.has(userId)) row.element.remove();
     this.#rows = kept;
     [...kept.values()].forEach((row, index) => {
@@ -60,9 +71,19 @@ export class Board {
    * @param {string | null} ownUserId
    */
   #updateRows(rows, ownUserId) {
-    const best = Math.max(1, rows[0]?.score ?? 0);
+    const best = Math.max(1, ...rows.map(({ score }) => Number(score) || 0));
     for (const row of rows) {
-      this.#rows.get(row.userId)?.update(row, Math.min(1, Math.max(0, row.score / best)), row.userId === ownUserId);
+      const share = Math.min(1, Math.max(0, row.score / best));
+      this.#attempt(() => this.#rows.get(row.userId)?.update(row, share, row.userId === ownUserId));
+    }
+  }
+
+  /** A fault in one row costs this row alone. @param {() => void} work */
+  #attempt(work) {
+    try {
+      work();
+    } catch (error) {
+      this.#faults.push(error);
     }
   }
 }
@@ -71,7 +92,7 @@ class PlayerRow {
   #rank = createElement("span", "rank-number");
   #rankChange = createElement("span", "rank-change");
   #avatar = createElement("span", "avatar");
-  #name = createElement("bdi", "name");
+  #name = createUserText("name");
   #you = createElement("span", "badge");
   #points = createElement("span", "points");
   #scoreChange = createElement("span", "score-change");
@@ -85,6 +106,7 @@ class PlayerRow {
     this.element = createElement("tr", "row");
     this.element.setAttribute("role", "row");
     this.element.style.setProperty("--hue", String(avatarHue(userId)));
+    this.#avatar.setAttribute("translate", "no");
     for (const decoration of [this.#rankChange, this.#avatar, this.#scoreChange]) decoration.setAttribute("aria-hidden", "true");
     this.#you.textContent = "You";
     this.element.append(

@@ -69,7 +69,8 @@ export class BoardState {
     this.rows = snapshot.leaderboard;
     this.total = snapshot.total;
     // Both times are the server's, so the age is right even where the viewer's clock is wrong.
-    const ageMs = Date.parse(snapshot.timestamp) - Math.max(...this.rows.map((row) => Date.parse(row.lastUpdated)));
+    const changes = this.rows.map((row) => Date.parse(row.lastUpdated)).filter(Number.isFinite);
+    const ageMs = Date.parse(snapshot.timestamp) - Math.max(...changes);
     this.changedAtMs = Number.isFinite(ageMs) ? nowMs - Math.max(0, ageMs) : null;
     this.#updateOwnRank();
     return true;

@@ -7,6 +7,7 @@ const MOVE_MS = 560;
 const ENTER_MS = 420;
 const ENTER_STAGGER_MS = 28;
 const EASING = "cubic-bezier(.22, .8, .2, 1)";
+const CAN_ANIMATE = "getAnimations" in Element.prototype && "CSSTransition" in window;
 
 /**
  * Run a change that reorders a container's children, and animate their moves.
@@ -15,7 +16,7 @@ const EASING = "cubic-bezier(.22, .8, .2, 1)";
  * @param {() => void} change
  */
 export function animateReorder(container, isMotionReduced, change) {
-  if (isMotionReduced) {
+  if (isMotionReduced || !CAN_ANIMATE) {
     change();
     return;
   }

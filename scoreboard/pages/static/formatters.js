@@ -5,7 +5,11 @@
 const NAME_CODE_POINTS_MAX = 80;
 const INITIALS_MAX = 2;
 
-const graphemes = new Intl.Segmenter("en", { granularity: "grapheme" });
+/**
+ * The first visible character: a flag of two letters, or a character with its marks, joined to the next by a zero-width joiner as in
+ * the emoji of a family. `Intl.Segmenter` knows more of them, but Firefox has it only since 2024.
+ */
+const FIRST_GRAPHEME = /^(?:\p{Regional_Indicator}{2}|.[\p{M}\p{Emoji_Modifier}]*(?:\u200d.[\p{M}\p{Emoji_Modifier}]*)*)/su;
 const unsigned = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const signed = new Intl.NumberFormat("en", { maximumFractionDigits: 0, signDisplay: "exceptZero" });
 
@@ -36,8 +40,8 @@ export function initials(name) {
 
 /** @param {string} word */
 function firstGrapheme(word) {
-  const [first] = graphemes.segment(word.replace(/^[^\p{L}\p{N}]+(?=[\p{L}\p{N}])/u, ""));
-  return (first?.segment ?? "?").slice(0, 8);
+  const [first] = word.replace(/^[^\p{L}\p{N}]+(?=[\p{L}\p{N}])/u, "").match(FIRST_GRAPHEME) ?? ["?"];
+  return first.slice(0, 8);
 }
 
 /**
@@ -60,9 +64,13 @@ export function avatarHue(userId) {
  * @returns {string | null}
  */
 export function sameOriginAvatar(avatar, origin) {
-  if (typeof avatar !== "string" || !URL.canParse(avatar, origin)) return null;
-  const url = new URL(avatar, origin);
-  return url.origin === origin ? url.href : null;
+  if (typeof avatar !== "string") return null;
+  try {
+    const url = new URL(avatar, origin);
+    return url.origin === origin ? url.href : null;
+  } catch {
+    return null; // it is no URL
+  }
 }
 
 /** @param {number} number */

@@ -6,6 +6,7 @@
  */
 
 import { displayName, formatNumber } from "./formatters.js";
+import { createUserText } from "./user_text.js";
 
 const INTERVAL_MIN_MS = 10_000;
 const CHANGES_MAX = 3;
@@ -23,9 +24,9 @@ export class LiveRegion {
     this.#element = element;
   }
 
-  /** @param {string} text */
-  announce(text) {
-    this.#element.textContent = text;
+  /** @param {...(string | Node)} content */
+  announce(...content) {
+    this.#element.replaceChildren(...content);
   }
 
   /** Announce the changes in these rows when the minimum interval is over. @param {Row[]} rows */
@@ -41,22 +42,22 @@ export class LiveRegion {
     this.#isScheduled = false;
     const changes = describeChanges(this.#announcedRows ?? [], this.#rows);
     this.#announcedRows = this.#rows;
-    if (changes.length) this.announce(changes.join(" "));
+    if (changes.length) this.announce(...changes.flatMap(({ name, text }) => [createUserText("", name), ` ${text} `]));
   }
 }
 
 /**
- * Sentences about the players who lead, entered or rose, the highest first.
+ * Sentences about the players who lead, entered or rose, the highest first: the player's name, and the rest of the sentence.
  * @param {Row[]} before
  * @param {Row[]} after
- * @returns {string[]}
+ * @returns {{ name: string, text: string }[]}
  */
 export function describeChanges(before, after) {
   const rankBefore = new Map(before.map(({ userId, rank }) => [userId, rank]));
   const risen = after.filter(({ userId, rank }) => rank < (rankBefore.get(userId) ?? Infinity));
   return risen.slice(0, CHANGES_MAX).map((row) => {
     const name = displayName(row.username, row.userId);
-    if (row.rank === 1) return `${name} leads with ${formatNumber(row.score)} points.`;
-    return rankBefore.has(row.userId) ? `${name} is up to rank ${row.rank}.` : `${name} enters at rank ${row.rank}.`;
+    if (row.rank === 1) return { name, text: `leads with ${formatNumber(row.score)} points.` };
+    return { name, text: `${rankBefore.has(row.userId) ? "is up to" : "enters at"} rank ${row.rank}.` };
   });
 }

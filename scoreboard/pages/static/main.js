@@ -5,6 +5,8 @@
 import { Board } from "./board.js";
 import { BoardState } from "./board_state.js";
 import { formatNumber } from "./formatters.js";
+import { fetchJson } from "./fetch_json.js";
+import { KeptToken } from "./kept_token.js";
 import { LiveRegion } from "./live_region.js";
 import { OwnRankPanel } from "./own_rank_panel.js";
 import { PageHeader } from "./page_header.js";
@@ -18,7 +20,7 @@ const OWN_RANK_INTERVAL_MS = 15_000;
 const TOKEN_REJECTED = "The token was not accepted or has expired.";
 /** @type {Record<string, string>} */
 const PROBLEMS = {
-  offline: "The connection is lost. Trying again by itself.",
+  offline: "The connection is lost. The page tries again.",
   delayed: "The board may be out of date.",
 };
 
@@ -27,12 +29,13 @@ const byId = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 const boardState = new BoardState();
-const tokens = new TokenProvider({ storage: sessionStorage, fetch: fetch.bind(window), now: Date.now });
-const board = new Board(byId("rows"), () => reducedMotion.matches);
-const pageHeader = new PageHeader(byId);
+const kept = new KeptToken(() => sessionStorage);
+const tokens = new TokenProvider({ kept, fetch: fetch.bind(window), now: Date.now });
+const board = new Board(byId("rows"), () => reducedMotion.matches, reportFault);
+const pageHeader = new PageHeader(byId, () => client.checkNow());
 const ownRankPanel = new OwnRankPanel(byId);
 const liveRegion = new LiveRegion(byId("live-region"));
-const viewerPanel = new ViewerPanel(byId, { signIn, signOut });
+const viewerPanel = new ViewerPanel(byId, { signIn, signOut, isKept: kept.isKept });
 const client = new ReconnectingClient({
   url: `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`,
   tokens,
@@ -40,6 +43,7 @@ const client = new ReconnectingClient({
   random: Math.random,
   onEvent,
   onState,
+  onFault: reportFault,
 });
 
 /** @type {import("./reconnecting_client.js").ConnectionState} */
@@ -85,9 +89,9 @@ function onState(state) {
   scheduleRender();
 }
 
-/** @param {string} token */
-function signIn(token) {
-  const isSignedIn = tokens.signIn(token);
+/** @param {string} text */
+function signIn(text) {
+  const isSignedIn = tokens.signIn(text);
   if (isSignedIn) void client.open();
   return isSignedIn;
 }
@@ -123,9 +127,9 @@ async function fetchOwnRank() {
   isOwnRankStale = false;
   if (boardState.ownUserId === null) return;
   const cursor = boardState.ownCursor;
-  const response = await fetch("/api/v1/scores/me", { headers: tokens.headers }).catch(() => null);
-  if (!response?.ok) return;
-  boardState.setOwnRank(cursor, (await response.json()).data);
+  const response = await fetchJson(fetch, "/api/v1/scores/me", { headers: tokens.headers }).catch(() => null);
+  if (response?.status !== 200 || !response.body?.data) return;
+  boardState.setOwnRank(cursor, response.body.data);
   scheduleRender();
 }
 
@@ -137,16 +141,27 @@ function scheduleRender() {
 
 function render() {
   isRenderScheduled = false;
+  delete byId("page").dataset.shown;
   pageHeader.render(connection, boardState, Date.now());
   board.render(boardState.rows, boardState.ownUserId);
   byId("empty-state").hidden = boardState.total === null || boardState.rows.length > 0;
   ownRankPanel.render(boardState);
+  if (boardState.total !== null) byId("page").dataset.shown = "";
+}
+
+/** Report a fault of the page, or a function that the browser lacks, as `start_check.js` expects it. @param {unknown} error */
+function reportFault(error) {
+  setTimeout(() => {
+    throw error;
+  });
 }
 
 setInterval(() => pageHeader.render(connection, boardState, Date.now()), SECOND_MS);
 setInterval(() => isOwnRankStale && connection.name === "live" && fetchOwnRank(), OWN_RANK_INTERVAL_MS);
-for (const event of ["online", "offline"]) addEventListener(event, () => client.checkNow());
+addEventListener("online", () => client.checkNow());
+addEventListener("pageshow", (event) => event.persisted && client.checkNow());
+addEventListener("offline", () => connection.name !== "offline" && client.checkNow());
 document.addEventListener("visibilitychange", () => document.hidden || client.checkNow());
 byId("demo-hint").hidden = !["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-tokens.takeFragment(location, history);
+if (!tokens.takeFragment(location, history)) viewerPanel.showUnreadable();
 void client.open();

@@ -32,6 +32,7 @@ export class OwnRankPanel {
   /** @param {BoardState} boardState */
   render({ ownRank, percentile }) {
     this.#section.hidden = ownRank === null;
+    this.#section.parentElement?.classList.toggle("with-own-rank", ownRank !== null);
     if (ownRank === null) return;
     const { rank, username, userId, score } = ownRank;
     this.#rank.textContent = rank === null ? "–" : formatNumber(rank);

@@ -7,16 +7,25 @@
 
 import { formatAge, formatNumber } from "./formatters.js";
 
+/** The text that each element was given. A browser that translates the page replaces the text in the page itself. */
+const shownTexts = new WeakMap();
+
 export class PageHeader {
   #page;
   #connection;
+  #retry;
   #players;
   #updated;
 
-  /** @param {(id: string) => HTMLElement} byId */
-  constructor(byId) {
+  /**
+   * @param {(id: string) => HTMLElement} byId
+   * @param {() => void} onRetry the viewer wants no longer to wait for the next attempt
+   */
+  constructor(byId, onRetry) {
     this.#page = byId("page");
     this.#connection = byId("connection");
+    this.#retry = byId("retry");
+    this.#retry.onclick = onRetry;
     this.#players = byId("players");
     this.#updated = byId("updated");
   }
@@ -28,6 +37,8 @@ export class PageHeader {
    */
   render(connection, { total, changedAtMs }, nowMs) {
     this.#page.dataset.state = connection.name;
+    // While an attempt runs, the button stays as it is, so that it keeps the focus.
+    if (connection.name !== "connecting") this.#retry.hidden = connection.name !== "offline";
     setText(this.#connection, describeConnection(connection, nowMs));
     setText(this.#players, total === null ? "" : total === 1 ? "1 player" : `${formatNumber(total)} players`);
     setText(this.#updated, changedAtMs === null ? "" : `updated ${formatAge(nowMs - changedAtMs)}`);
@@ -55,10 +66,12 @@ function describeConnection(connection, nowMs) {
 }
 
 /**
- * Sets the text only if it differs, which keeps the viewer's selection and avoids a repaint.
+ * Sets the text only if it differs from the last one, which keeps the viewer's selection and avoids a repaint.
  * @param {HTMLElement} element
  * @param {string} text
  */
 function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  if (shownTexts.get(element) === text) return;
+  shownTexts.set(element, text);
+  element.textContent = text;
 }

@@ -1,5 +1,5 @@
 /**
- * Reconnecting WebSocket client with exponential backoff and jitter. The jitter keeps a thousand screens from reconnecting at once.
+ * Reconnecting WebSocket client with exponential backoff and jitter (`retry_wait.js`).
  *
  * In the state `live` the page shows the present board; `delayed` means that the connection is open but the board may be out of date.
  *
@@ -7,8 +7,10 @@
  *   | { name: "signed-out" }} ConnectionState
  */
 
+import { RetryLater } from "./fetch_json.js";
+import { retryWaitMs } from "./retry_wait.js";
 import { ConnectionClosed, Refusal, SocketClient } from "./socket_client.js";
-import { RetryLater, TokenRequired } from "./token_provider.js";
+import { TokenRequired } from "./token_provider.js";
 
 /** A heartbeat detects a dead connection, which otherwise looks like a quiet one. */
 const HEARTBEAT_INTERVAL_MS = 30_000;
@@ -17,9 +19,8 @@ const HEARTBEAT_INTERVAL_MS = 30_000;
  * date. A snapshot costs the server half a millisecond, so 10,000 quiet pages use a fifth of a core.
  */
 const QUIET_MS = 30_000;
-/** The first backoff is about 1 s, each further one about twice as long, up to 30 s; the jitter is half of it more or less. */
-const BACKOFF_MS = 1_000;
-const BACKOFF_MAX_MS = 20_000;
+/** `checkNow` replaces an attempt that got no answer for this long: the network may have returned only after it began. */
+const SLOW_ATTEMPT_MS = 2_000;
 /** A connection that lasted this long resets the count of failures. */
 const STABLE_MS = 60_000;
 /** After a close for a restart, clients reconnect spread over this time. */
@@ -27,7 +28,8 @@ const RESTART_SPREAD_MS = 4_000;
 
 /** Close codes and error codes (docs/protocol-live.md). */
 const SERVICE_RESTART = 1012;
-const TOKEN_REJECTED = [4401, 4403, 4011, 4030];
+/** 4000 as well: the token is all that the page's requests contain. */
+const TOKEN_REJECTED = [4401, 4403, 4011, 4030, 4000];
 const UNAVAILABLE = 5030;
 const RATE_LIMITED = 4290;
 
@@ -38,10 +40,13 @@ export class ReconnectingClient {
   #random;
   #onEvent;
   #onState;
+  #onFault;
   /** @type {SocketClient | null} */
   #socket = null;
   /** The number of the present attempt; results of earlier attempts are ignored. */
   #attempt = 0;
+  /** When the present attempt began. */
+  #attemptAtMs = 0;
   /** Attempts that failed in a row. */
   #failures = 0;
   /** When the present connection became live. */
@@ -57,21 +62,23 @@ export class ReconnectingClient {
   /**
    * @param {{
    *   url: string, tokens: import("./token_provider.js").TokenProvider, now: () => number, random: () => number,
-   *   onEvent: (event: string, data: any) => void, onState: (state: ConnectionState) => void,
-   * }} options
+   *   onEvent: (event: string, data: any) => void, onState: (state: ConnectionState) => void, onFault: (error: unknown) => void,
+   * }} options `onFault` gets what is neither the server's nor the network's failure
    */
-  constructor({ url, tokens, now, random, onEvent, onState }) {
+  constructor({ url, tokens, now, random, onEvent, onState, onFault }) {
     this.#url = url;
     this.#tokens = tokens;
     this.#now = now;
     this.#random = random;
     this.#onEvent = onEvent;
     this.#onState = onState;
+    this.#onFault = onFault;
   }
 
   /** Replace any present connection with a new one that uses the present token. */
   async open() {
     const attempt = this.#reset("connecting");
+    this.#attemptAtMs = this.#now();
     this.#onState({ name: "connecting" });
     try {
       const token = await this.#tokens.token();
@@ -95,12 +102,14 @@ export class ReconnectingClient {
     }
   }
 
-  /** The network or the page's visibility changed: run the scheduled checks now. */
+  /** The viewer asks for it, or the network or the page's visibility changed: connect, or check the connection, at once. */
   checkNow() {
-    if (this.#phase === "backoff") void this.open();
-    else if (this.#phase === "live") {
+    if (this.#phase === "live") {
       void this.#heartbeat(this.#attempt);
       void this.#requestSnapshot(this.#attempt);
+    } else if (this.#phase === "backoff" || this.#now() - this.#attemptAtMs > SLOW_ATTEMPT_MS) {
+      this.#failures = 0;
+      void this.open();
     }
   }
 
@@ -185,21 +194,26 @@ export class ReconnectingClient {
       return;
     }
     const isRejected = (error instanceof ConnectionClosed || error instanceof Refusal) && TOKEN_REJECTED.includes(error.code);
+    if (error instanceof TypeError || error instanceof ReferenceError) this.#onFault(error);
     const hasOtherToken = isRejected && (this.#tokens.discard() || wasLive);
-    const waitMs = hasOtherToken && this.#failures === 0 ? 0 : this.#backoffMs(error);
+    const waitMs = hasOtherToken && this.#failures === 0 ? 0 : this.#waitMs(error);
     this.#failures += 1;
     this.#timer = setTimeout(() => this.open(), waitMs);
     this.#onState(waitMs ? { name: "offline", retryAtMs: this.#now() + waitMs } : { name: "connecting" });
   }
 
   /**
-   * The backoff before the next attempt, in milliseconds.
+   * The wait before the next attempt, in milliseconds.
    * @param {unknown} error why the last one failed
    */
-  #backoffMs(error) {
-    if (error instanceof ConnectionClosed && error.code === SERVICE_RESTART) return BACKOFF_MS + this.#random() * RESTART_SPREAD_MS;
-    const waitMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** this.#failures) * (0.5 + this.#random());
-    return error instanceof RetryLater ? Math.max(error.waitMs, waitMs) : waitMs;
+  #waitMs(error) {
+    return retryWaitMs({
+      failures: this.#failures,
+      retryAfter: error instanceof RetryLater || error instanceof Refusal ? error.retryAfter : null,
+      spreadMs: error instanceof ConnectionClosed && error.code === SERVICE_RESTART ? RESTART_SPREAD_MS : 0,
+      nowMs: this.#now(),
+      random: this.#random(),
+    });
   }
 
   /**

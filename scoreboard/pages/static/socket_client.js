@@ -14,12 +14,13 @@ export class ConnectionClosed extends Error {
   }
 }
 
-/** The server refused a request; `code` is the API's own. */
+/** The server refused a request; `code` and `retryAfter` are the API's own. */
 export class Refusal extends Error {
-  /** @param {{ code: number, message: string }} error */
-  constructor({ code, message }) {
+  /** @param {{ code: number, message: string, retryAfter?: number }} error */
+  constructor({ code, message, retryAfter }) {
     super(message);
     this.code = code;
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -1,66 +1,66 @@
 /**
- * Access token provider. A player's token is stored in this tab's sessionStorage and nowhere else; without one the provider fetches a
- * spectator token. It reads a token's claims only for display: the server alone verifies them.
+ * Access token provider. A player's token is stored in this tab and nowhere else; without one the provider fetches a spectator token.
+ * It reads a token's claims only for display: the server alone verifies them.
  *
  * @typedef {{ userId: string, username: string }} Player
  */
 
-const STORAGE_KEY = "scoreboard.token";
+import { fetchJson, RetryLater } from "./fetch_json.js";
+
 const SPECTATOR_PATH = "/api/v1/auth/spectator";
 /** A spectator token is renewed this long before it expires: three heartbeats, in case a hidden tab's timers are slow. */
 const RENEW_EARLY_MS = 90_000;
-const FETCH_TIMEOUT_MS = 10_000;
+
+/** The form of a JSON Web Token, and its greatest length (docs/protocol-http.md). */
+const TOKEN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
+const TOKEN_CHARS_MAX = 4096;
 
 /** The server issues no spectator tokens: the viewer must sign in. */
 export class TokenRequired extends Error {}
 
-/** The server issues no spectator token now; `waitMs` is its `Retry-After`. */
-export class RetryLater extends Error {
-  /** @param {Response} response */
-  constructor(response) {
-    super(`no spectator token: ${response.status}`);
-    this.waitMs = Number(response.headers.get("Retry-After") ?? 0) * 1000;
-  }
-}
-
 export class TokenProvider {
-  #storage;
+  #kept;
   #fetch;
   #now;
   /** @type {{ token: string, expiresAtMs: number } | null} */
   #spectator = null;
 
   /**
-   * @param {{ storage: Storage, fetch: typeof globalThis.fetch, now: () => number }} dependencies
+   * @param {{ kept: import("./kept_token.js").KeptToken, fetch: typeof globalThis.fetch, now: () => number }} dependencies
    */
-  constructor({ storage, fetch, now }) {
-    this.#storage = storage;
+  constructor({ kept, fetch, now }) {
+    this.#kept = kept;
     this.#fetch = fetch;
     this.#now = now;
   }
 
   /**
-   * Move a token from the URL's fragment (`#token=…`), where it is visible, to this tab's storage.
+   * Move a token from the URL's fragment (`#token=…`), where it is visible, to this tab's storage. False if it is not a JWT.
    * @param {Location} location
    * @param {History} history
    */
   takeFragment(location, history) {
     const token = new URLSearchParams(location.hash.slice(1)).get("token");
-    if (token === null) return;
+    if (token === null) return true;
     history.replaceState(null, "", location.pathname + location.search);
-    this.signIn(token);
+    return this.signIn(token);
   }
 
-  /** Store this token; false, and nothing changes, if it is not a JWT. @param {string} token */
-  signIn(token) {
-    if (!decodeClaims(token)) return false;
-    this.#storage.setItem(STORAGE_KEY, token);
+  /**
+   * Store the token in a text that was pasted, perhaps with `Bearer` before it or broken into lines; false, and nothing changes, if
+   * there is no JSON Web Token in it.
+   * @param {string} text
+   */
+  signIn(text) {
+    const token = text.replace(/^\s*(authorization:)?\s*(bearer\s+)*/i, "").replace(/\s/g, "");
+    if (!TOKEN.test(token) || token.length > TOKEN_CHARS_MAX || !decodeClaims(token)) return false;
+    this.#kept.value = token;
     return true;
   }
 
   /** Delete the stored token. */
   signOut() {
-    this.#storage.removeItem(STORAGE_KEY);
+    this.#kept.value = null;
   }
 
   /** Delete all tokens after the server rejected one. True if the viewer was signed in. */
@@ -73,26 +73,28 @@ export class TokenProvider {
 
   /** Whether the viewer's own token is stored. */
   get isSignedIn() {
-    return this.#stored !== null;
+    return this.#kept.value !== null;
   }
 
   /** The player whom the stored token names; null for a spectator. @returns {Player | null} */
   get player() {
-    const { userId, username = userId, role } = decodeClaims(this.#stored ?? "") ?? {};
-    return typeof userId === "string" && role !== "spectator" ? { userId, username: String(username) } : null;
+    const { userId, username = userId, role } = decodeClaims(this.#kept.value ?? "") ?? {};
+    if (typeof userId !== "string" || role === "spectator") return null;
+    return { userId, username: typeof username === "string" ? username : userId }; // no server has checked the claims
   }
 
   /** HTTP headers with the stored token. */
   get headers() {
-    return { Authorization: `Bearer ${this.#stored}` };
+    return { Authorization: `Bearer ${this.#kept.value}` };
   }
 
   /**
-   * The stored token, or else a spectator token that is renewed in time. Rejects with TokenRequired if the server issues none.
+   * The stored token, or else a spectator token that is renewed in time. Rejects with TokenRequired if the server issues none, and
+   * with RetryLater if it issues none now.
    * @returns {Promise<string>}
    */
   async token() {
-    if (this.#stored) return this.#stored;
+    if (this.#kept.value) return this.#kept.value;
     const old = this.#spectator;
     const leftMs = old ? old.expiresAtMs - this.#now() : 0;
     if (old && leftMs > RENEW_EARLY_MS) return old.token;
@@ -105,23 +107,20 @@ export class TokenProvider {
     }
   }
 
-  /** @returns {string | null} */
-  get #stored() {
-    return this.#storage.getItem(STORAGE_KEY);
-  }
-
   /**
    * Sends a valid old token along, so that the new one names the same spectator: an open connection accepts no other.
    * @param {string | null} old
    */
   async #fetchSpectatorToken(old) {
-    const headers = new Headers(old ? { Authorization: `Bearer ${old}` } : {});
-    const response = await this.#fetch(SPECTATOR_PATH, { method: "POST", headers, signal: AbortSignal.timeout(FETCH_TIMEOUT_MS) });
-    if (response.status === 404) throw new TokenRequired();
-    if (!response.ok) throw new RetryLater(response);
-    const { token } = (await response.json()).data;
+    /** @type {Record<string, string>} */
+    const headers = old ? { Authorization: `Bearer ${old}` } : {};
+    const { status, retryAfter, body } = await fetchJson(this.#fetch, SPECTATOR_PATH, { method: "POST", headers });
+    if (status === 404) throw new TokenRequired();
+    const token = body?.data?.token;
+    const claims = typeof token === "string" ? decodeClaims(token) : null;
+    if (status !== 200 || claims === null) throw new RetryLater(`no spectator token: ${status}`, retryAfter);
     // The lifetime is the difference of two server times, so the viewer's clock may be wrong.
-    const { iat, exp } = decodeClaims(token) ?? {};
+    const { iat, exp } = claims;
     return { token, expiresAtMs: this.#now() + (exp - iat) * 1000 };
   }
 }
@@ -133,11 +132,12 @@ export class TokenProvider {
  */
 function decodeClaims(token) {
   try {
-    const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const payload = (token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/");
     const bytes = Uint8Array.from(atob(payload), (char) => char.charCodeAt(0));
     const claims = JSON.parse(new TextDecoder().decode(bytes));
     return claims !== null && typeof claims === "object" ? claims : null;
-  } catch {
-    return null;
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof DOMException) return null; // it is no JSON, or no Base64
+    throw error;
   }
 }

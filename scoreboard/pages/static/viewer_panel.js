@@ -6,9 +6,11 @@
  */
 
 import { displayName } from "./formatters.js";
+import { createUserText } from "./user_text.js";
 
-const HINT = "It stays in this tab and is forgotten when the tab is closed.";
-const UNREADABLE = "This is no access token: those are three long words with dots between them.";
+const KEPT = "It stays in this tab and is forgotten when the tab is closed.";
+const NOT_KEPT = "This browser stores nothing for this site, so the token is forgotten when the page is left or reloaded.";
+const UNREADABLE = "This is not an access token. A token has three parts of letters, digits, - and _, with dots between them.";
 
 export class ViewerPanel {
   #text;
@@ -17,19 +19,23 @@ export class ViewerPanel {
   #form;
   #input;
   #hint;
+  #hintText;
   #isOpen = false;
 
   /**
    * @param {(id: string) => any} byId
-   * @param {{ signIn: (token: string) => boolean, signOut: () => void }} actions `signIn` returns false if the text is not a token
+   * @param {{ signIn: (text: string) => boolean, signOut: () => void, isKept: boolean }} options `signIn` returns false if the text is
+   *   not a token; `isKept` says whether a reload of the page keeps it
    */
-  constructor(byId, { signIn, signOut }) {
+  constructor(byId, { signIn, signOut, isKept }) {
     this.#text = byId("viewer-text");
     this.#openButton = byId("sign-in-open");
     this.#signOutButton = byId("sign-out");
     this.#form = byId("sign-in");
     this.#input = byId("token");
     this.#hint = byId("token-hint");
+    this.#hintText = isKept ? KEPT : NOT_KEPT;
+    this.#hint.textContent = this.#hintText;
     this.#openButton.onclick = () => {
       this.#toggle(!this.#isOpen);
       if (!this.#isOpen) return;
@@ -39,10 +45,10 @@ export class ViewerPanel {
     this.#signOutButton.onclick = signOut;
     this.#form.onsubmit = (/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
-      const isSignedIn = signIn(this.#input.value.trim());
+      const isSignedIn = signIn(this.#input.value);
       this.#input.value = "";
       if (isSignedIn) this.#toggle(false);
-      else this.showError(UNREADABLE);
+      else this.showUnreadable();
     };
   }
 
@@ -52,17 +58,23 @@ export class ViewerPanel {
    */
   render({ isSignedIn, player }, isTokenRequired) {
     if (isTokenRequired) this.#text.textContent = "This board is shown to those who sign in with a token.";
-    else if (player) this.#text.replaceChildren("Watching as ", nameElement(player));
+    else if (player) this.#text.replaceChildren("Watching as ", createUserText("", displayName(player.username, player.userId)));
     else this.#text.textContent = isSignedIn ? "Watching with a token" : "Watching as a spectator";
     this.#openButton.hidden = isSignedIn || isTokenRequired;
     this.#signOutButton.hidden = !isSignedIn;
     this.#form.hidden = !(this.#isOpen || isTokenRequired);
   }
 
+  /** Open the form and say that the text is not a token. */
+  showUnreadable() {
+    this.showError(UNREADABLE);
+  }
+
   /** Open the form with an error message. @param {string} message */
   showError(message) {
     this.#toggle(true);
     this.#hint.textContent = message;
+    this.#hint.classList.add("error");
     this.#input.setAttribute("aria-invalid", "true");
   }
 
@@ -71,14 +83,8 @@ export class ViewerPanel {
     this.#isOpen = isOpen;
     this.#form.hidden = !isOpen;
     this.#openButton.setAttribute("aria-expanded", String(isOpen));
-    this.#hint.textContent = HINT;
+    this.#hint.textContent = this.#hintText;
+    this.#hint.classList.remove("error");
     this.#input.removeAttribute("aria-invalid");
   }
-}
-
-/** @param {import("./token_provider.js").Player} player */
-function nameElement({ username, userId }) {
-  const name = document.createElement("bdi");
-  name.textContent = displayName(username, userId);
-  return name;
 }
