@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.context import CliContext, Stores, cli_context
-from cli.exit_codes import FOUND_WRONG
+from cli.exit_codes import FOUND_WRONG, CliError
 from cli.output import JsonOption, fields, iso_time, json_text, print_error, print_json, show, table, two_lines, utc_time
 from cli.time_options import parse_time_ms
 from scoreboard.boundaries.ledger import Ledger
@@ -43,8 +43,8 @@ def list_entries(
 ) -> None:
     """Show the newest ledger entries, newest first.
 
-    Each takes two lines: when, player, action type and points; below them the
-    address it came from, the action id and the player's total after it.
+    Each entry takes two lines: time, player, action type and points; below them
+    the address, the action id and the player's total after the entry.
 
     \b
     Examples:
@@ -52,11 +52,12 @@ def list_entries(
       scoreboard audit list --type RESET
     """
     ctx = cli_context(typer_context)
-    where = entry_filter(ctx, user, action, action_type, since, until)
+    wanted = entry_filter(ctx, user, action, action_type, since, until)
 
     async def read(stores: Stores, _: Any) -> tuple[int, list[Entry]]:
-        newest = await stores.ledger.entries(where, None, limit, newest_first=True)
-        return len(newest) if as_json else await stores.ledger.count_entries(where), newest
+        await require_known(ctx, stores, wanted)
+        newest = await stores.ledger.entries(wanted, None, limit, newest_first=True)
+        return len(newest) if as_json else await stores.ledger.count_entries(wanted), newest
 
     count, entries = ctx.with_stores(read, need_board=False)
     if as_json:
@@ -75,7 +76,7 @@ def show_entry(
 ) -> None:
     """Show everything the ledger holds about one action.
 
-    Exit code 1 if that is nothing.
+    Exit code 1 if the ledger has no such action.
 
     \b
     Examples:
@@ -94,14 +95,29 @@ def show_entry(
 def entry_filter(
     ctx: CliContext, user: str | None, action: str | None, action_type: str | None, since: str | None, until: str | None
 ) -> EntryFilter:
-    """The filter for the values of these options."""
-    return EntryFilter(
-        user_id=user,
-        action_id=action,
-        action_type=action_type,
-        since_ms=None if since is None else parse_time_ms(since, "--since", ctx.now_ms),
-        until_ms=None if until is None else parse_time_ms(until, "--until", ctx.now_ms),
-    )
+    """The filter for the values of these options. Wrong usage if no entry can match."""
+    since_ms = None if since is None else parse_time_ms(since, "--since", ctx.now_ms)
+    until_ms = None if until is None else parse_time_ms(until, "--until", ctx.now_ms)
+    if since_ms is not None and since_ms > ctx.now_ms:
+        raise typer.BadParameter(f"{since!r} is in the future", param_hint="--since")
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise typer.BadParameter("--until must be later than --since", param_hint="--until")
+    return EntryFilter(user_id=user, action_id=action, action_type=action_type, since_ms=since_ms, until_ms=until_ms)
+
+
+async def require_known(ctx: CliContext, stores: Stores, wanted: EntryFilter) -> None:
+    """End the command if the filter names a player, an action or a type that the ledger does not have: it was typed wrongly."""
+    for name, value, alone in (
+        ("player", wanted.user_id, EntryFilter(user_id=wanted.user_id)),
+        ("action", wanted.action_id, EntryFilter(action_id=wanted.action_id)),
+        ("action type", wanted.action_type, EntryFilter(action_type=wanted.action_type)),
+    ):
+        if value is None or await stores.ledger.entries(alone, None, 1):
+            continue
+        known = ctx.load_admin().action_types(ctx.settings()) if name == "action type" else ()
+        if value not in known:
+            types = f"; the catalogue has {', '.join(known)}" if known else ""
+            raise CliError(FOUND_WRONG, f"the ledger has no {name} {value}{types}")
 
 
 async def find_entry(ledger: Ledger, action_id: str) -> Entry | None:
@@ -110,10 +126,10 @@ async def find_entry(ledger: Ledger, action_id: str) -> Entry | None:
     return found[0] if found else None
 
 
-async def entry_pages(ledger: Ledger, where: EntryFilter) -> AsyncIterator[list[Entry]]:
+async def entry_pages(ledger: Ledger, wanted: EntryFilter) -> AsyncIterator[list[Entry]]:
     """All entries that match, oldest first, as pages: one page is in memory at a time."""
     after = None
-    while page := await ledger.entries(where, after, PAGE_ENTRIES_MAX):
+    while page := await ledger.entries(wanted, after, PAGE_ENTRIES_MAX):
         yield page
         after = (page[-1].at_ms, page[-1].transaction_id)
 

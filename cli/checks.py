@@ -23,13 +23,13 @@ _REREAD_S: Final = 0.5
 
 
 class Report(Value, frozen=True, kw_only=True):
-    """The result: at most FINDINGS_MAX findings of ``findings_total``. ``redrawn`` counts the players of a rebuilt board."""
+    """The result: at most FINDINGS_MAX findings of ``findings_total``. ``rebuilt_players`` are those of a rebuilt board."""
 
     players: int
     board_compared: bool
     findings_total: int
     findings: tuple[Finding, ...]
-    redrawn: int | None = None
+    rebuilt_players: int | None = None
 
 
 class Checker:

@@ -16,13 +16,13 @@ from cli.reactor import default_sigint
 
 #: Two less than the columns of a terminal, because the answer is typed after the prompt.
 _COLUMNS_MAX: Final = 78
-_NO_ANSWER: Final = "this asks for a yes: answer it at a terminal or give --yes; nothing was changed"
+_NO_ANSWER: Final = "this command asks for confirmation: answer at a terminal, or give --yes; nothing was changed"
 
-ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the order for good.")]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="The reason. It is stored with the order.")]
 OperatorOption = Annotated[
     str | None,
     typer.Option(
-        "--operator", metavar="NAME", help="Who orders it; else $SUDO_USER, $USER or the account that runs this. Kept as well."
+        "--operator", metavar="NAME", help="The operator's name; else $SUDO_USER, $USER or the account's name. It is stored, too."
     ),
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", metavar="", help="Do not ask.")]
@@ -55,7 +55,7 @@ def confirm(question: str) -> None:
     if not answer:
         raise CliError(USAGE_ERROR, _NO_ANSWER)
     if answer.strip().lower() not in ("y", "yes"):
-        raise CliError(USAGE_ERROR, "not confirmed, so nothing was changed; --yes does not ask")
+        raise CliError(USAGE_ERROR, "not confirmed, so nothing was changed; with --yes the command does not ask")
 
 
 def _at_eof(stream: TextIO) -> bool:

@@ -21,6 +21,7 @@ from scoreboard.domain.standings import Standing
 
 if TYPE_CHECKING:  # --help needs no settings
     from config.settings import Settings
+    from scoreboard.service.token_report import TokenReport
 
 T = TypeVar("T")
 
@@ -55,6 +56,12 @@ class AdminApi(Protocol):
     def settings_from(self, environ: Mapping[str, str], /, signs: bool = False) -> Any:
         """The server's settings from the environment and its TOML file; with ``signs`` the secrets must be set."""
 
+    def report_settings(self, environ: Mapping[str, str], /) -> Any:
+        """The settings in force with their sources, or what is wrong with them."""
+
+    def action_types(self, settings: Any, /) -> Sequence[str]:
+        """The action types that entries may have: those of the catalogue, and RESET."""
+
     def stores_named(self, settings: Any, /) -> AbstractContextManager[None]:
         """A context in which the message of a StoreUnavailable names the setting of that store."""
 
@@ -63,6 +70,9 @@ class AdminApi(Protocol):
 
     async def open_stores(self, settings: Any, reactor: Any, /, *, need_board: bool = True, board_optional: bool = False) -> Any:
         """Open the stores; raises StoreUnavailable."""
+
+    async def try_stores(self, settings: Any, reactor: Any, /) -> Sequence[str]:
+        """What a start would find of the ledger and Redis; raises StoreMisconfigured or StoreUnavailable."""
 
     def rebuild_board(self, stores: Any, take_over: bool = False, /) -> Awaitable[int]:
         """Rebuild the board from the ledger in a new epoch, and return the number of ranked players.
@@ -90,6 +100,9 @@ class AdminApi(Protocol):
 
     def issue_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
         """A token that the server accepts."""
+
+    def report_token(self, settings: Any, token: str, at_ms: int, /) -> TokenReport:
+        """What the server finds in a token at a time."""
 
 
 class Runner(Protocol):

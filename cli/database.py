@@ -19,8 +19,8 @@ app = typer.Typer(no_args_is_help=True)
 def upgrade(typer_context: typer.Context, as_json: JsonOption = False) -> None:
     """Bring the ledger's schema to the newest revision.
 
-    Run it once after each new release, before its first server starts. The
-    embedded SQLite ledger is upgraded by the server itself as it starts.
+    Run it once after each new release, before its first server starts. A server
+    upgrades a SQLite ledger itself as it starts.
 
     \b
     Examples:
@@ -82,15 +82,16 @@ def restore(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Put a backup in the place of the SQLite ledger. Stop the server first.
+    """Replace the SQLite ledger with a backup. Stop the server first.
 
-    Asks when nothing hinders it; --yes answers. While a server uses the ledger
-    it is refused (exit code 3), and nothing is asked.
+    The command asks for confirmation, but only when no error prevents the
+    restore; --yes answers. While a server uses the ledger, the command ends with
+    exit code 3.
 
     Never copy a file over ledger.db yourself: the write-ahead log beside it
     (ledger.db-wal) belongs to the old ledger and would undo the restore. This
     command checks the backup, ends the old log, keeps the old ledger under
-    another name, and has the board rebuilt at the server's next start.
+    another name, and the server rebuilds the board at its next start.
 
     \b
     Examples:
@@ -98,7 +99,7 @@ def restore(
     """
     ctx = cli_context(typer_context)
 
-    question = f"Put {file} in the ledger's place? What was awarded since is gone from the board; the ledger before it is kept."
+    question = f"Replace the ledger with {file}? The board loses the awards made since the backup; the present ledger is kept."
 
     def confirm_unless_yes() -> None:
         if not yes:
@@ -108,4 +109,4 @@ def restore(
     if as_json:
         print_json({"restored": str(file), "kept": None if kept is None else str(kept)})
     else:
-        print_line(f"The ledger is {file}." + ("" if kept is None else f" The one before it is kept as {kept}."))
+        print_line(f"The ledger is {file}." + ("" if kept is None else f" The former ledger is kept as {kept}."))

@@ -19,6 +19,7 @@ import typer
 
 from cli.exit_codes import BAD_SETTINGS, UNREACHABLE, CliError
 from cli.output import print_error, visible
+from cli.retry_wait import retry_wait_s
 from config import BadSettings
 from scoreboard.service import admin
 
@@ -32,11 +33,11 @@ _PACE_S_MIN: Final = 6.2
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """The server's response: its status, its JSON object, and the seconds of Retry-After (0 without that header)."""
+    """The server's response: its status, its JSON object ({} if it has none), and its Retry-After."""
 
     status: int
     body: Mapping[str, Any]
-    retry_after_s: float
+    retry_after: str | None
 
 
 class ApiClient:
@@ -58,16 +59,25 @@ class ApiClient:
             except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):  # the server closes idle connections
                 self._connection.close()
                 response = self._send(method, path, headers, body)
-            answer = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            answer = _json_object(response.read())
+        except (OSError, http.client.HTTPException) as error:
             raise CliError(UNREACHABLE, f"no scoreboard answers at {self.url} ({error}); start one with `make run`") from error
-        return ApiResponse(response.status, answer, float(response.headers.get("Retry-After", 0)))
+        return ApiResponse(response.status, answer, response.headers.get("Retry-After"))
 
     def _send(
         self, method: str, path: str, headers: Mapping[str, str], body: Mapping[str, Any] | None
     ) -> http.client.HTTPResponse:
         self._connection.request(method, self._path + path, None if body is None else json.dumps(body), dict(headers))
         return self._connection.getresponse()
+
+
+def _json_object(text: bytes) -> Mapping[str, Any]:
+    """The JSON object, {} for anything else: a proxy before the server answers with pages of its own."""
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 @dataclass
@@ -86,24 +96,39 @@ class Counts:
 
 def play(client: ApiClient, token: str, rng: random.Random, counts: Counts) -> Iterator[float]:
     """Play as one player: initialize an action, wait as long as it takes, submit it, pause. Yields the seconds of each wait."""
-    skill, pace_s = rng.random(), _PACE_S_MIN * rng.uniform(1.0, 2.5)
+    skill, pace_s, failures = rng.random(), _PACE_S_MIN * rng.uniform(1.0, 2.5), 0
     yield rng.uniform(0, pace_s)
     while True:
         action, takes_s = _choose_action(rng, skill)
-        initialized = client.request("POST", "/actions/initialize", token, action)
-        if initialized.status != 200:
+        initialized = _post(client, "/actions/initialize", token, action)
+        if initialized.status != 200 or "data" not in initialized.body:
             counts.add_refusal(initialized)
-            yield max(initialized.retry_after_s, pace_s)
+            yield max(pace_s, _retry_wait_s(initialized, failures, rng))
+            failures += 1
             continue
         yield takes_s
         grant = initialized.body["data"]
         done = action | {"actionId": grant["actionId"], "timestamp": grant["timestamp"], "signature": grant["signature"]}
-        submitted = client.request("POST", "/scores/submit", token, done)
+        submitted = _post(client, "/scores/submit", token, done)
         if submitted.status == 200:
-            counts.awarded += 1
+            counts.awarded, failures = counts.awarded + 1, 0
+            yield pace_s - takes_s
         else:
             counts.add_refusal(submitted)
-        yield max(submitted.retry_after_s, pace_s - takes_s)
+            yield max(pace_s - takes_s, _retry_wait_s(submitted, failures, rng))
+            failures += 1
+
+
+def _post(client: ApiClient, path: str, token: str, body: Mapping[str, Any]) -> ApiResponse:
+    """The response; without one (the server restarts) a refusal of status 0, so that the player tries again later."""
+    try:
+        return client.request("POST", path, token, body)
+    except CliError as error:
+        return ApiResponse(0, {"error": "NO_ANSWER", "message": str(error)}, None)
+
+
+def _retry_wait_s(refused: ApiResponse, failures: int, rng: random.Random) -> float:
+    return retry_wait_s(refused.retry_after, failures, now_s=time.time(), random=rng.random())
 
 
 def _choose_action(rng: random.Random, skill: float) -> tuple[dict[str, Any], float]:
@@ -126,10 +151,11 @@ def report(client: ApiClient, token: str, counts: Counts) -> Iterator[float]:
     started_s = time.monotonic()
     while True:
         yield _REPORT_S
-        response = client.request("GET", "/scores/leaderboard?limit=3", token)
-        leaders = "  ".join(
-            f"{row['rank']}. {row['username']} {row['score']}" for row in response.body.get("data", {}).get("leaderboard", ())
-        )
+        try:
+            board = client.request("GET", "/scores/leaderboard?limit=3", token).body.get("data") or {}
+        except CliError:  # the players count it
+            board = {}
+        leaders = "  ".join(f"{row['rank']}. {row['username']} {row['score']}" for row in board.get("leaderboard", ()))
         refusals = f", {counts.refused} refused (last: {counts.last_refusal})" if counts.refused else ""
         typer.echo(visible(f"{time.monotonic() - started_s:5.0f} s  {counts.awarded} awards{refusals}  {leaders}"))
 
@@ -137,7 +163,7 @@ def report(client: ApiClient, token: str, counts: Counts) -> Iterator[float]:
 def demo(
     players: Annotated[int, typer.Option(min=1, max=250, help="How many players play.")] = 60,
     seconds: Annotated[float, typer.Option(min=1, help="Stop after this many seconds.")] = 300,
-    url: Annotated[str | None, typer.Option(help="Where the server is; else where these settings would start it.")] = None,
+    url: Annotated[str | None, typer.Option(help="The server's URL; else the address in the settings.")] = None,
 ) -> None:
     """Let simulated players move the board of a running server. Ctrl-C stops it."""
     try:
@@ -151,7 +177,8 @@ def demo(
     probe = client.request("GET", "/scores/leaderboard?limit=1", tokens[0])
     if probe.status == http.client.UNAUTHORIZED:
         raise CliError(
-            UNREACHABLE, f"the server at {client.url} has another JWT_SECRET; run this with its settings, in its directory"
+            UNREACHABLE,
+            f"the server at {client.url} has another JWT_SECRET; run this command with its settings, in its directory",
         )
     games = [play(client, token, random.Random(name), counts) for name, token in zip(names, tokens, strict=True)]  # noqa: S311  a game
     typer.echo(f"{players} players play on {client.url} for {seconds:.0f} s; Ctrl-C stops them")

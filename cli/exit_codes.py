@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import re
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
+from cli.help_text import join_help_lines
 from cli.output import print_error
+from cli.streams import StdoutError, discard_stdout
 from scoreboard.domain.errors import StaleBoard, StoreMisconfigured, StoreUnavailable
-from scoreboard.file_errors import why_not_written
 
 FOUND_WRONG: Final = 1
 USAGE_ERROR: Final = 2
@@ -25,6 +25,13 @@ BAD_SETTINGS: Final = 78
 BROKEN_PIPE: Final = 141
 
 
+#: A token in an argument. It lets its holder act as the player, so no message repeats it.
+_TOKEN: Final = re.compile(r"\beyJ[\w-]+(\.[\w-]*)*")
+
+#: The base of all errors of a command line. Typer brings its own Click since 0.27, and used the package before.
+_ClickException: Final[type[Exception]] = typer.BadParameter.__mro__[2]
+
+
 class CliError(Exception):
     """Ends the command with an exit code and one line on stderr."""
 
@@ -34,7 +41,22 @@ class CliError(Exception):
 
 
 class CommandGroup(TyperGroup):
-    """The top-level command group. It reports an expected error of a subcommand in one line, without a traceback."""
+    """The top-level command group. Each error of a command is one line, without a traceback, and an exit code."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        join_help_lines(self)
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **more: Any) -> NoReturn:
+        """Run a command line, and end the process with its exit code."""
+        try:
+            exit_code = super().main(args, prog_name, **{**more, "standalone_mode": False})
+            sys.stdout.flush()  # what --help and --version printed
+        except StdoutError as error:
+            exit_code = _stdout_failed(error)
+        except _ClickException as error:
+            exit_code = _wrong_usage(error)
+        sys.exit(exit_code)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the subcommand."""
@@ -46,14 +68,10 @@ class CommandGroup(TyperGroup):
             _exit(error, BAD_SETTINGS)
         except (StoreUnavailable, StaleBoard) as error:
             _exit(error, UNREACHABLE)
-        except BrokenPipeError as error:
-            _discard_stdout()
+        except BrokenPipeError as error:  # a pipe that the operator named
             raise typer.Exit(BROKEN_PIPE) from error
         except OSError as error:
-            if error.filename:
-                _exit(OSError(f"{error.filename}: {(error.strerror or '').lower()}"), UNREACHABLE)
-            _discard_stdout()
-            _exit(OSError(f"stdout cannot be written: {why_not_written(error)}"), UNREACHABLE)
+            _exit(OSError(f"{error.filename}: {(error.strerror or '').lower()}" if error.filename else str(error)), UNREACHABLE)
 
 
 def _invoke_and_flush(command: Callable[[Any], Any], ctx: Any) -> Any:
@@ -61,21 +79,34 @@ def _invoke_and_flush(command: Callable[[Any], Any], ctx: Any) -> Any:
     try:
         result = command(ctx)
     except typer.Exit:
-        with suppress(BrokenPipeError):
+        try:
             sys.stdout.flush()
-            raise
-        _discard_stdout()
+        except StdoutError as error:
+            if not error.reader_gone:
+                raise
+            discard_stdout()
         raise
     sys.stdout.flush()
     return result
 
 
-def _discard_stdout() -> None:
-    """Redirect stdout to /dev/null: Python flushes it again as it exits, and would report the same error on stderr."""
-    with suppress(OSError, ValueError):  # stdout has no file descriptor
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
-        os.close(devnull)
+def _stdout_failed(error: StdoutError) -> int:
+    discard_stdout()
+    if error.reader_gone:
+        return BROKEN_PIPE
+    print_error(str(error))
+    return UNREACHABLE
+
+
+def _wrong_usage(error: Any) -> int:
+    """Print what is wrong with the command line, in one line; the help of a group that was called without a command is longer."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        path = error.ctx.command_path if error.ctx is not None else "scoreboard"
+        said = _TOKEN.sub("(a token)", " ".join(error.format_message().split()).rstrip("."))
+        print_error(f"{said}; see `{path} --help`")
+    return USAGE_ERROR
 
 
 def _exit(error: Exception, exit_code: int) -> NoReturn:

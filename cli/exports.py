@@ -16,7 +16,17 @@ from typing import Annotated, Any, Final, TextIO
 import msgspec
 import typer
 
-from cli.audit import ActionOption, SinceOption, TypeOption, UntilOption, UserOption, entry_filter, entry_pages, json_object
+from cli.audit import (
+    ActionOption,
+    SinceOption,
+    TypeOption,
+    UntilOption,
+    UserOption,
+    entry_filter,
+    entry_pages,
+    json_object,
+    require_known,
+)
 from cli.context import Stores, cli_context
 from cli.exit_codes import UNREACHABLE, CliError
 from cli.output import Console, iso_time, json_text, note, visible
@@ -62,25 +72,26 @@ def export_entries(
       scoreboard audit export --user user-123 --format jsonl | jq .score_awarded
     """
     ctx = cli_context(typer_context)
-    where = entry_filter(ctx, user, action, action_type, since, until)
-    where = msgspec.structs.replace(where, until_ms=ctx.now_ms if where.until_ms is None else where.until_ms)
+    wanted = entry_filter(ctx, user, action, action_type, since, until)
+    wanted = msgspec.structs.replace(wanted, until_ms=ctx.now_ms if wanted.until_ms is None else wanted.until_ms)
 
     async def export(stores: Stores, _: Any) -> int:
+        await require_known(ctx, stores, wanted)
         # No progress bar where the entries themselves appear on the terminal.
         console = Console(stderr=True, quiet=out is None and sys.stdout.isatty())
         with _output(out) as file, _progress(console) as on_progress:
             write_page = _jsonl_writer(file) if as_json or file_format is Format.JSONL else _csv_writer(file)
-            return await _copy_pages(stores, where, write_page, on_progress)
+            return await _copy_pages(stores, wanted, write_page, on_progress)
 
     written = ctx.with_stores(export, need_board=False)
     if out is not None:
         note(f"{written:,} entries written to {out}")
 
 
-async def _copy_pages(stores: Stores, where: EntryFilter, write_page: PageWriter, on_progress: ProgressCallback | None) -> int:
-    total = 0 if on_progress is None else await stores.ledger.count_entries(where)
+async def _copy_pages(stores: Stores, wanted: EntryFilter, write_page: PageWriter, on_progress: ProgressCallback | None) -> int:
+    total = 0 if on_progress is None else await stores.ledger.count_entries(wanted)
     written = 0
-    async for page in entry_pages(stores.ledger, where):
+    async for page in entry_pages(stores.ledger, wanted):
         write_page(page)
         written += len(page)
         if on_progress is not None:

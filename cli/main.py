@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pwd
 import sys
 import time
 import traceback
 from contextlib import suppress
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
-from cli import audit, database, exports, flags, players, replay, resets, tokens, top
+from cli import audit, config, database, exports, flags, players, replay, resets, serve, tokens, top
 from cli.context import AdminApi, CliContext
 from cli.exit_codes import INTERNAL_ERROR, CommandGroup
 from cli.reactor import run_on_reactor
+from cli.streams import open_streams
 from scoreboard import __version__
 
 app = typer.Typer(
@@ -29,13 +29,15 @@ app = typer.Typer(
 )
 audit.app.command("export")(exports.export_entries)
 app.add_typer(audit.app, name="audit", help="Read the ledger: who was awarded what, when and from where.")
+app.command("serve")(serve.serve)
 app.command("top")(top.top)
-app.add_typer(replay.app, name="replay", help="Check single awards, or that everything adds up.")
+app.add_typer(replay.app, name="replay", help="Check single awards, or all totals.")
 app.add_typer(resets.app, name="reset", help="Reset a player, or everyone, to 0 points. Asks first.")
 app.add_typer(players.app, name="player", help="Look at one player, suspend or reinstate.")
-app.add_typer(flags.app, name="flags", help="What looked like fraud.")
-app.add_typer(tokens.app, name="token", help="Tokens for trying things out.")
-app.add_typer(database.app, name="db", help="The ledger's schema.")
+app.add_typer(flags.app, name="flags", help="List possible fraud.")
+app.add_typer(tokens.app, name="token", help="Make a token to try the server with, or explain one.")
+app.add_typer(config.app, name="config", help="Check the server's settings.")
+app.add_typer(database.app, name="db", help="Upgrade, back up or restore the ledger.")
 
 
 def _print_version(requested: bool) -> None:
@@ -57,12 +59,14 @@ def scoreboard(
     prints data prints it as JSON with --json. Times are UTC.
 
     \b
-    Exit codes:  0  fine
-                 1  found something wrong
+    Exit codes:  0  success
+                 1  found a problem
                  2  wrong usage, or not confirmed
-                 3  cannot reach what it needs
-                70  a fault of its own (please report it)
+                 3  cannot reach or use the ledger, Redis or a file
+                70  a fault of the command (please report it)
                 78  bad settings
+               130  interrupted
+               141  the reader closed the pipe
     """
 
 
@@ -78,25 +82,16 @@ def _account_name() -> str:
     return ""
 
 
-def _buffered(stream: TextIO) -> TextIO:
-    """The stream on a BufferedWriter, which repeats a partial write.
-
-    PYTHONUNBUFFERED, which containers often set, removes the buffer. Without it, after a partial write to a pipe, Python drops
-    the rest without an error.
-    """
-    if not isinstance(stream.buffer, io.RawIOBase):
-        return stream
-    return io.TextIOWrapper(io.BufferedWriter(stream.buffer), encoding=stream.encoding, line_buffering=stream.isatty())
-
-
 def main() -> None:
     """Run the command of sys.argv."""
-    sys.stdout = _buffered(sys.stdout)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # for a terminal whose encoding lacks a character
+    open_streams()
     ctx = CliContext(load_admin=_load_admin, environ=os.environ, now_s=time.time, run=run_on_reactor, account=_account_name())
     try:
-        app(obj=ctx)
+        app(obj=ctx, prog_name="scoreboard")
     except Exception:  # an internal error; Python's own exit code for it would be FOUND_WRONG
         traceback.print_exc()
         sys.exit(INTERNAL_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,8 +25,9 @@ class Console(RichConsole):
 
 JsonOption = Annotated[bool, typer.Option("--json", metavar="", help="Print JSON for programs, and nothing else.")]
 
-#: Control, format (bidirectional marks among them), surrogate, private, unassigned, line and paragraph separator.
-_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+#: Control, format (bidirectional marks among them), surrogate, private, line and paragraph separator. A character that this
+#: Python does not know is shown: most are emoji of a newer Unicode version.
+_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 def visible(text: str) -> str:

@@ -47,9 +47,9 @@ class _PlayerDetails(Value, frozen=True, kw_only=True):
 
 @app.command("show")
 def show_player(typer_context: typer.Context, user: UserArgument, as_json: JsonOption = False) -> None:
-    """Show a player: points and place, settings, achievements, and every suspension.
+    """Show a player: points and rank, settings, achievements, and every suspension.
 
-    The place is left out while Redis does not answer. Exit code 1 if nothing is
+    The rank is left out while Redis does not answer. Exit code 1 if nothing is
     known of the player.
 
     \b
@@ -73,21 +73,27 @@ def suspend(
     user: UserArgument,
     reason: ReasonOption,
     operator: OperatorOption = None,
+    unknown: Annotated[
+        bool, typer.Option("--unknown", metavar="", help="Suspend a player of whom nothing is known, too.")
+    ] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Refuse a player's requests and connections until the suspension is lifted.
 
-    Works while the server runs: every server process refuses the player within
-    a second. Points and place stay; `reset user` takes those. The player need
-    not have scored yet. Exit code 1 if the player is suspended already.
+    It works while the server runs: every server process refuses the player within
+    a second. Points and rank stay; `reset user` takes the points away. Exit code
+    1 if the player is suspended already.
+
+    With --yes, exit code 1 also if nothing is known of the player, because the
+    user id was probably typed wrongly; --unknown suspends such a player.
 
     \b
     Examples:
       scoreboard player suspend user-123 --reason "cheated, ticket 4711"
     """
     ctx = cli_context(typer_context)
-    _execute(ctx, _order(ctx, user, True, operator, reason), yes, as_json)
+    _execute(ctx, _order(ctx, user, True, operator, reason), yes, as_json, unknown=unknown)
 
 
 @app.command("reinstate")
@@ -101,7 +107,7 @@ def reinstate(
 ) -> None:
     """Lift a player's suspension.
 
-    Works while the server runs: the player is admitted again within a second.
+    It works while the server runs: the player is admitted again within a second.
     Exit code 1 if the player is not suspended.
 
     \b
@@ -125,9 +131,11 @@ def _order(ctx: CliContext, user: str, suspended: bool, operator: str | None, re
     )
 
 
-def _execute(ctx: CliContext, order: SuspensionOrder, yes: bool, as_json: bool) -> None:
+def _execute(ctx: CliContext, order: SuspensionOrder, yes: bool, as_json: bool, unknown: bool = False) -> None:
     async def work(stores: Stores, _: Any) -> bool:
         newest = await stores.player_store.suspensions(order.user_id, 1)
+        if yes and not newest and not unknown:  # without --yes, the question says that the player has no points
+            await require_known_player(stores, order.user_id)
         is_suspended = bool(newest) and newest[0].suspended
         if not yes and is_suspended != order.suspended:
             confirm(await _question(stores, order))
@@ -141,6 +149,12 @@ def _execute(ctx: CliContext, order: SuspensionOrder, yes: bool, as_json: bool) 
         raise CliError(FOUND_WRONG, f"{order.user_id} is {'suspended already' if order.suspended else 'not suspended'}")
     done = "Suspended" if order.suspended else "Reinstated"
     print_json_or(as_json, order, f"{done}: {order.user_id} (order {order.suspension_id}).")
+
+
+async def require_known_player(stores: Stores, user_id: str) -> None:
+    """End the command if nothing is known of this player, because the user id was probably typed wrongly."""
+    if (await _read_details(stores, user_id)).is_unknown:
+        raise CliError(FOUND_WRONG, f"nothing is known of a player {user_id}")
 
 
 async def _question(stores: Stores, order: SuspensionOrder) -> str:

@@ -21,7 +21,7 @@ _IDS_MAX: Final = 100_000
 _LINE_CHARS_MAX: Final = 1024
 
 RepairOption = Annotated[
-    bool, typer.Option("--repair", metavar="", help="Then rebuild the board in Redis from the ledger, whatever was found.")
+    bool, typer.Option("--repair", metavar="", help="Then rebuild the board in Redis from the ledger, whatever the check found.")
 ]
 TakeOverOption = Annotated[
     bool, typer.Option("--take-over", metavar="", help="Repair even where Redis holds the board of another ledger.")
@@ -33,10 +33,12 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("check")
 def check(
     typer_context: typer.Context,
-    action_id: Annotated[str | None, typer.Argument(metavar="ACTION_ID", help="Left out: read from stdin, one a line.")] = None,
+    action_id: Annotated[
+        str | None, typer.Argument(metavar="ACTION_ID", help="Without it: read ids from stdin, one a line.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON object a line, and nothing else.")] = False,
 ) -> None:
-    """Tell whether an action was awarded, when, to whom and from where.
+    """Show whether an action was awarded, when, to which player and from which address.
 
     Exit code 1 if any of the actions was not. None was awarded twice: the
     ledger holds an action id at most once.
@@ -104,15 +106,15 @@ def _json_line(action_id: str, entry: Entry | None) -> str:
 def verify(
     typer_context: typer.Context, repair: RepairOption = False, take_over: TakeOverOption = False, as_json: JsonOption = False
 ) -> None:
-    """Check that everything adds up: entries, totals, and what Redis shows.
+    """Check all totals: entries, the ledger's totals, and the board in Redis.
 
-    Recomputes every total from its entries and compares the ledger's totals and
-    Redis with it. Exit code 1 if anything differs. It may run while the server
-    works: what differs is looked at again before it counts.
+    It computes every total from its entries, and compares the ledger's totals and
+    the board in Redis with it. Exit code 1 if anything differs. It may run while
+    the server works: it reads a difference again before it counts it.
 
-    --repair rebuilds the board in Redis. A wrong total in the ledger itself is for
-    a person to judge and is left as it is. Where Redis holds the board of another
-    ledger, it is left alone, unless --take-over says that this ledger replaces it.
+    --repair rebuilds the board in Redis. It changes no total in the ledger: a
+    person must find out which value is right. If Redis holds the board of another
+    ledger, --repair leaves it alone; with --take-over it replaces it.
 
     \b
     Examples:
@@ -125,7 +127,7 @@ def verify(
         with Console(stderr=True).status("Checking…") as status:
             report = await Checker(stores, clock, lambda players: status.update(f"Checked {players:,} players…")).check()
             if repair and stores.board is not None:
-                return msgspec.structs.replace(report, redrawn=await ctx.load_admin().rebuild_board(stores, take_over))
+                return msgspec.structs.replace(report, rebuilt_players=await ctx.load_admin().rebuild_board(stores, take_over))
             return report
 
     report = ctx.with_stores(work, need_board=True)
@@ -145,9 +147,9 @@ def _show(report: Report) -> None:
         show(findings)
     if report.findings_total > FINDINGS_MAX:
         show(f"… and {report.findings_total - FINDINGS_MAX:,} more")
-    summary = Text("All totals add up." if not report.findings_total else counted(report.findings_total, "finding") + ".")
+    summary = Text("All totals are right." if not report.findings_total else counted(report.findings_total, "finding") + ".")
     summary.stylize("bold red" if report.findings_total else "bold green")
     compared = "compared with Redis" if report.board_compared else "Redis not compared: the server is not running"
     show(summary.append(f" {counted(report.players, 'player')}, {compared}.", "not bold default"))
-    if report.redrawn is not None:
-        show(f"The board is rebuilt: {counted(report.redrawn, 'player')}.")
+    if report.rebuilt_players is not None:
+        show(f"The board is rebuilt: {counted(report.rebuilt_players, 'player')}.")

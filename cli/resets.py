@@ -38,10 +38,10 @@ def reset_user(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take one player off the board: points 0, no rank, until the next award.
+    """Reset one player to 0 points, without a rank until the next award.
 
-    The player's history stays; the reset is an entry of its own. Works while the
-    server runs, and its viewers see it at once.
+    The player's history stays; the reset is an entry of its own. It works while
+    the server runs, and its viewers see it at once.
 
     \b
     Examples:
@@ -69,10 +69,10 @@ def reset_board(
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Take every player off the board: an empty board, and everyone starts from 0.
+    """Reset every player to 0 points: the board is empty until the next award.
 
-    The history stays; each player's reset is an entry of its own. Works while the
-    server runs, and its viewers see it at once.
+    The history stays; each player's reset is an entry of its own. It works while
+    the server runs, and its viewers see it at once.
 
     \b
     Examples:
@@ -138,7 +138,8 @@ async def _update_board(stores: Stores, changed: Sequence[Standing], update: Upd
     try:
         await update(stores, changed)
     except (StoreUnavailable, StaleBoard) as error:
-        return f"the reset is in the ledger, but the board could not be updated ({error}); it catches up by itself"
+        later = "a running server updates it within two seconds"
+        return f"the reset is in the ledger, but the board could not be updated ({error}); {later}"
     if stores.board is None:
         note("The server is not running; its board shows the reset from its next start on.")
     return ""
@@ -147,4 +148,4 @@ async def _update_board(stores: Stores, changed: Sequence[Standing], update: Upd
 def _report(order: ResetOrder, changed: Sequence[Standing], as_json: bool) -> None:
     done = f"Reset to 0 points: {counted(len(changed), 'player')} (reset {order.reset_id})."
     obj = {"reset_id": order.reset_id, "operator": order.operator, "reason": order.reason, "players": len(changed)}
-    print_json_or(as_json, obj, done if changed else "Nothing to do: already off the board.")
+    print_json_or(as_json, obj, done if changed else "Nothing to do: not on the board.")

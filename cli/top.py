@@ -26,14 +26,15 @@ def top(
     typer_context: typer.Context,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=_LIMIT_MAX, help="How many players.")] = 10,
     interval: Annotated[
-        float, typer.Option("--interval", min=_REFRESH_S_MIN, max=3600, metavar="SECONDS", help="Look at least this often.")
+        float,
+        typer.Option("--interval", min=_REFRESH_S_MIN, max=3600, metavar="SECONDS", help="The longest time between two reads."),
     ] = 2.0,
-    once: Annotated[bool, typer.Option("--once", metavar="", help="Print the board once. So does a pipe, and --json.")] = False,
+    once: Annotated[bool, typer.Option("--once", metavar="", help="Print the board once, as --json does.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show the top of the board and follow it; Ctrl-C ends.
 
-    An arrow marks who moved in the last change.
+    An arrow marks the players that moved in the last change.
 
     \b
     Examples:

@@ -28,6 +28,8 @@ from scoreboard.domain.judgement import DAY_MS, Award, Claim
 from scoreboard.domain.players import Player
 from scoreboard.domain.rules import ActionRule
 from scoreboard.domain.standings import Standing
+from scoreboard.service.config_report import ConfigReport, SettingInForce
+from scoreboard.service.token_report import TokenReport, report_token
 from scoreboard.storage.memory.board import MemoryBoard
 from tests.awaiting import result_of
 
@@ -78,6 +80,15 @@ class FakeAdminApi:
             raise BadSettings("PORT should be a number")
         return self.settings
 
+    def report_settings(self, environ: Mapping[str, str], /) -> Any:
+        if "PORT" in environ:
+            return ConfigReport(complaints=("PORT should be a number", "DB_PORT should be a number"))
+        in_force = SettingInForce(name="PORT", value="3000", source="default")
+        return ConfigReport(settings=(in_force,), remarks=("PROT is ignored",) if "PROT" in environ else ())
+
+    def action_types(self, settings: Any, /) -> Sequence[str]:
+        return ["COMPLETE_QUEST", "WIN_MATCH", "RESET"]
+
     def stores_named(self, settings: Any, /) -> AbstractContextManager[None]:
         return nullcontext()
 
@@ -89,6 +100,11 @@ class FakeAdminApi:
             raise StoreUnavailable("the ledger does not answer")
         self.opened.append(FakeStores(self.ledger, self.player_store, self.board if need_board else None))
         return self.opened[-1]
+
+    async def try_stores(self, settings: Any, reactor: Any, /) -> Sequence[str]:
+        if self.unreachable:
+            raise StoreUnavailable("the ledger does not answer")
+        return ["The ledger answers.", "Redis answers."]
 
     async def rebuild_board(self, stores: FakeStores, take_over: bool = False, /) -> int:
         if stores.board is None:
@@ -121,6 +137,9 @@ class FakeAdminApi:
             raise StoreUnavailable(f"{backup} is not a file")
         confirm()
         return Path(f"ledger.db.before-restore-{at_ms}")
+
+    def report_token(self, settings: Any, token: str, at_ms: int, /) -> TokenReport:
+        return report_token(settings, token, at_ms)
 
     def issue_token(self, settings: Any, user_id: str, username: str, role: str, life_s: int, /) -> str:
         return f"token.{user_id}.{username}.{role}.{life_s}"

@@ -34,7 +34,7 @@ def test_list_filters_by_user_action_type_and_time(cli: CliHarness) -> None:
         cli.award(f"user-{number % 2}", number=number)
     assert numbers(cli.run("audit", "list", "--json", "--user", "user-1").stdout) == [3, 1]
     assert numbers(cli.run("audit", "list", "--json", "--action", action_id(2)).stdout) == [2]
-    assert numbers(cli.run("audit", "list", "--json", "--type", "OTHER").stdout) == []
+    assert numbers(cli.run("audit", "list", "--json", "--type", "WIN_MATCH").stdout) == []
     assert numbers(cli.run("audit", "list", "--json", "--since", "2026-11-22T10:30:02").stdout) == [3, 2]
     assert numbers(cli.run("audit", "list", "--json", "--until", "24h").stdout) == []
 
@@ -58,6 +58,45 @@ def test_the_table_fits_80_columns_and_cuts_nothing(cli: CliHarness) -> None:
 
 def test_list_reports_an_empty_ledger(cli: CliHarness) -> None:
     assert cli.run("audit", "list").stdout == "No entries.\n"
+
+
+@pytest.mark.parametrize("command", ["list", "list --json", "export", "export --json"])
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--user=usr-1", "the ledger has no player usr-1"),
+        ("--type=NOPE", "the ledger has no action type NOPE; the catalogue has COMPLETE_QUEST, WIN_MATCH, RESET"),
+        ("--action=6f1c2b34", "the ledger has no action 6f1c2b34"),
+    ],
+)
+def test_a_name_that_the_ledger_does_not_have_is_named(cli: CliHarness, command: str, option: str, said: str) -> None:
+    cli.award("user-1", number=1)
+    ended = cli.run("audit", *command.split(), option)
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "", f"Error: {said}\n")
+
+
+@pytest.mark.parametrize("command", ["list", "export"])
+def test_a_type_of_the_catalogue_without_entries_is_no_error(cli: CliHarness, command: str) -> None:
+    cli.award("user-1", number=1)
+    ended = cli.run("audit", command, "--type", "WIN_MATCH")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("--since 2030-01-01", "Invalid value for --since: '2030-01-01' is in the future; see `scoreboard audit list --help`"),
+        ("--since 2d --until 3d", "--until must be later than --since; see `scoreboard audit list --help`"),
+        ("--since 2026-13-01", "'2026-13-01' is no time; write 2h or 7d (ago), 2026-11-23, or 2026-11-23T10:30 (UTC)"),
+        ("--limit 0", "Invalid value for '--limit' / '-n': "),
+        ("--typ X", "No such option"),
+        ("extra", "extra argument"),
+    ],
+)
+def test_wrong_usage_is_one_line(cli: CliHarness, options: str, said: str) -> None:
+    ended = cli.run("audit", "list", *options.split())
+    assert (ended.exit_code, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert said in ended.stderr
 
 
 def test_show_prints_an_entry_with_its_metadata_and_user_agent(cli: CliHarness) -> None:

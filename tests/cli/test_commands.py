@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -23,6 +25,8 @@ EVERY_COMMAND = [
     "player suspend",
     "player reinstate",
     "token mint",
+    "token check",
+    "config check",
     "db upgrade",
     "db status",
     "db backup",
@@ -39,6 +43,15 @@ def test_the_help_of_every_command_has_an_example_and_fits_80_columns(cli: CliHa
     assert f"scoreboard {command}" in shown.stdout.split("Examples:")[1]
     assert "--json" in shown.stdout
     assert max(len(text_line) for text_line in shown.stdout.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("command", ["", *sorted({one.split()[0] for one in EVERY_COMMAND}), *EVERY_COMMAND])
+def test_a_line_of_a_help_text_ends_only_where_the_next_word_does_not_fit(cli: CliHarness, command: str) -> None:
+    prose = re.split(r"Examples:|Exit codes:|╭─", cli.run(*command.split(), "--help").stdout)[0]
+    texts = [text_line.strip() for text_line in prose.splitlines()]
+    for text_line, following in itertools.pairwise(texts):
+        if text_line and following and not text_line.startswith("Usage:"):
+            assert len(f"{text_line} {following.split()[0]}") > 78, text_line
 
 
 def test_the_help_imports_neither_the_server_nor_twisted() -> None:
@@ -142,6 +155,28 @@ def test_status_and_upgrade_print_json(cli: CliHarness) -> None:
     cli.admin.schema = None
     assert json.loads(cli.run("db", "status", "--json").stdout) == {"current": None, "newest": "0002", "up_to_date": False}
     assert json.loads(cli.run("db", "upgrade", "--json").stdout) == {"revision": "0002"}
+
+
+def test_config_check_prints_what_is_in_force_and_names_near_misses(cli: CliHarness) -> None:
+    cli.environ["PROT"] = "1"
+    shown = cli.run("config", "check")
+    assert (shown.exit_code, shown.stderr) == (0, "Note: PROT is ignored\n")
+    assert shown.stdout.splitlines()[-1].split() == ["PORT", "3000", "default"]
+    assert json.loads(cli.run("config", "check", "--json").stdout)["settings"] == [
+        {"name": "PORT", "value": "3000", "source": "default"}
+    ]
+    assert cli.run("config", "check", "--connect").stderr.endswith("The ledger answers.\nRedis answers.\n")
+    cli.admin.unreachable = True
+    assert cli.run("config", "check", "--connect").exit_code == 3
+
+
+def test_config_check_prints_every_complaint_and_exits_with_78(cli: CliHarness) -> None:
+    cli.environ["PORT"] = "many"
+    ended = cli.run("config", "check")
+    complaints = ["PORT should be a number", "DB_PORT should be a number"]
+    assert (ended.exit_code, ended.stdout) == (78, "")
+    assert ended.stderr == "".join(f"Error: {complaint}\n" for complaint in complaints)
+    assert json.loads(cli.run("config", "check", "--json").stdout)["complaints"] == complaints
 
 
 def test_flags_says_that_there_are_no_detectors(cli: CliHarness) -> None:

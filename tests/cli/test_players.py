@@ -66,6 +66,7 @@ def test_a_player_can_be_suspended_before_the_first_score(cli: CliHarness) -> No
 
 @pytest.mark.parametrize(("first", "again"), [("suspend", "is suspended already"), ("reinstate", "is not suspended")])
 def test_an_order_that_changes_nothing_exits_with_1_without_a_prompt(cli: CliHarness, first: str, again: str) -> None:
+    cli.award("user-1", number=1)
     if first == "suspend":
         cli.run("player", first, "user-1", *REASON, "--yes")
     for answer in ((), ("--yes",)):
@@ -73,8 +74,21 @@ def test_an_order_that_changes_nothing_exits_with_1_without_a_prompt(cli: CliHar
         assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "", f"Error: user-1 {again}\n")
 
 
+@pytest.mark.parametrize("what", ["suspend", "reinstate"])
+def test_yes_does_not_hide_a_user_id_that_was_typed_wrongly(cli: CliHarness, what: str) -> None:
+    cli.award("user-1", number=1)
+    ended = cli.run("player", what, "usr-1", *REASON, "--yes")
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (1, "", "Error: nothing is known of a player usr-1\n")
+    assert suspended(cli) == []
+
+
+def test_a_player_of_whom_nothing_is_known_can_be_suspended_on_purpose(cli: CliHarness) -> None:
+    assert cli.run("player", "suspend", "user-9", *REASON, "--yes", "--unknown").exit_code == 0
+    assert suspended(cli) == ["user-9"]
+
+
 def test_json_output_is_the_order_as_stored(cli: CliHarness) -> None:
-    printed = json.loads(cli.run("player", "suspend", "user-1", *REASON, "--yes", "--json").stdout)
+    printed = json.loads(cli.run("player", "suspend", "user-1", *REASON, "--yes", "--unknown", "--json").stdout)
     assert printed == shown(cli)["suspensions"][0]
     assert printed.keys() == {"suspension_id", "user_id", "suspended", "operator", "reason", "at_ms"}
 

@@ -58,7 +58,7 @@ def findings(cli: CliHarness, *options: str) -> list[dict[str, str]]:
 def test_verify_reports_a_consistent_ledger_and_board(cli: CliHarness) -> None:
     award_players(cli)
     ended = cli.run("replay", "verify")
-    assert (ended.exit_code, ended.stdout) == (0, "All totals add up. 3 players, compared with Redis.\n")
+    assert (ended.exit_code, ended.stdout) == (0, "All totals are right. 3 players, compared with Redis.\n")
 
 
 def test_verify_finds_a_tampered_total(cli: CliHarness) -> None:
@@ -121,7 +121,7 @@ def test_verify_checks_only_the_ledger_while_the_server_is_down(cli: CliHarness)
     cli.admin.board = None
     checked = cli.run("replay", "verify", "--repair")
     assert checked.exit_code == 0
-    assert checked.stdout == "All totals add up. 3 players, Redis not compared: the server is not running.\n"
+    assert checked.stdout == "All totals are right. 3 players, Redis not compared: the server is not running.\n"
 
 
 def test_verify_lists_1000_findings_and_counts_all(cli: CliHarness) -> None:

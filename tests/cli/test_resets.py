@@ -115,7 +115,7 @@ def test_a_second_reset_adds_no_entry(cli: CliHarness) -> None:
     cli.award("user-1", number=1)
     cli.run("reset", "user", "user-1", *REASON, "--yes")
     again = cli.run("reset", "user", "user-1", *REASON, "--yes")
-    assert (again.exit_code, again.stdout) == (0, "Nothing to do: already off the board.\n")
+    assert (again.exit_code, again.stdout) == (0, "Nothing to do: not on the board.\n")
     assert len(resets(cli)) == 1
 
 
