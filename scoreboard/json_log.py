@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.python.reflect import safe_repr
 from zope.interface import implementer
 
-from scoreboard.log_rate import RateLimitedLog
+from scoreboard.log_rate import AWARDS, RateLimitedLog
 
 _LINE_BYTES_MAX: Final = 8_192
 _TEXT_LENGTH_MAX: Final = 2_048
@@ -52,9 +52,13 @@ class JsonLog:
 
 
 def json_log(stream: TextIO, level: str) -> ILogObserver:
-    """A log of events of at least this level (debug, info, warn, error, critical), with a bounded rate."""
-    written = RateLimitedLog(JsonLog(stream))
-    return FilteringLogObserver(written, [LogLevelFilterPredicate(LogLevel.lookupByName(level))])
+    """A log of events of at least this level (debug, info, warn, error, critical), with a bounded rate.
+
+    Award lines are shown at any level: they are only written if an operator asked for them.
+    """
+    predicate = LogLevelFilterPredicate(LogLevel.lookupByName(level))
+    predicate.setLogLevelForNamespace(AWARDS, min(LogLevel.info, LogLevel.lookupByName(level)))
+    return FilteringLogObserver(RateLimitedLog(JsonLog(stream)), [predicate])
 
 
 def json_line(event: LogEvent) -> str:

@@ -15,6 +15,8 @@ _LINES_PER_S: Final = 1.0
 _KINDS_MAX: Final = 1_024
 #: Twisted's lines about sockets. Clients cause most of them, several for each connection, so they are all one kind.
 _SOCKETS: Final = "twisted.internet."
+#: The namespace of the award lines (actors/award_log.py).
+AWARDS: Final = "scoreboard.awards"
 
 
 class _Kind:
@@ -42,7 +44,8 @@ class _Kind:
 class RateLimitedLog:
     """Log observer that limits each kind of line to 30 at once, and then one a second. ``left_out`` counts the omitted ones.
 
-    A kind is a namespace, a level, a format and, if something failed, the type of the exception.
+    A kind is a namespace, a level, a format and, if something failed, the type of the exception. The award lines are all written:
+    an operator asked for each of them, and the limits of submissions bound their number.
     """
 
     def __init__(self, written: ILogObserver, seconds: Callable[[], float] = monotonic) -> None:
@@ -52,6 +55,9 @@ class RateLimitedLog:
 
     def __call__(self, event: LogEvent) -> None:
         """Pass the event on, or leave it out."""
+        if event.get("log_namespace") == AWARDS:
+            self._written(event)
+            return
         kind = self._kind(event)
         if kind.admits(self._seconds()):
             left_out, kind.left_out = kind.left_out, 0

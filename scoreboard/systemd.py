@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -23,6 +25,8 @@ _FIRST_FD: Final = 3
 _log: Final = Logger()
 #: This is longer than the service's own stop may take. Only a thread that hangs (in a name server, say) takes this long.
 STOP_S_MAX: Final = 15.0
+#: A SIGINT that comes this long after the first stop signal is a second Ctrl-C, and ends the process at once.
+IMPATIENT_S: Final = 0.5
 
 
 def activated_endpoints(reactor: Any, environ: Mapping[str, str]) -> Sequence[IStreamServerEndpoint]:
@@ -91,17 +95,22 @@ def _watchdog_s(environ: Mapping[str, str]) -> float:
 def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
     """Stop the reactor on SIGTERM, SIGINT and SIGHUP, with exit status 0; ignore SIGUSR1 and SIGUSR2.
 
-    It may be called before the reactor runs: an earlier signal stops the reactor as soon as it runs. SIGHUP stays
-    ignored if the parent ignored it (nohup). After ``seconds_max`` the process ends, whatever still runs.
+    It may be called before the reactor runs: an earlier signal stops the reactor as soon as it runs. SIGHUP and SIGINT stay
+    ignored if the parent ignored them (nohup; `&` in a script). After ``seconds_max`` the process ends, whatever still runs.
     """
     stopping = threading.Event()
+    first_s = math.inf
 
     def stop(number: int, frame: object) -> None:
-        # Several signals may come (make passes on those of its process group). A second Ctrl-C ends the process at once.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # One Ctrl-C may send several (make passes on those of its process group). A later one means "at once".
+        nonlocal first_s
+        if number == signal.SIGINT and time.monotonic() - first_s > IMPATIENT_S:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)
         if stopping.is_set():
             return
         stopping.set()
+        first_s = time.monotonic()
         last = threading.Timer(seconds_max, _leave)
         last.daemon = True
         last.start()
@@ -110,13 +119,13 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
 
     def take_no_notice(number: int, frame: object) -> None:
         signal.signal(number, signal.SIG_IGN)  # a second one is not logged
-        reactor.callFromThread(_log.info, "{signal} means nothing to this server", signal=signal.Signals(number).name)
+        reactor.callFromThread(_log.info, "{signal} is ignored", signal=signal.Signals(number).name)
 
     def install() -> None:
         signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, signal.SIG_DFL if stopping.is_set() else stop)
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, stop)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, stop)
         signal.signal(signal.SIGUSR1, take_no_notice)
         signal.signal(signal.SIGUSR2, take_no_notice)
 
@@ -127,8 +136,8 @@ def stop_on_signals(reactor: Any, seconds_max: float = STOP_S_MAX) -> None:
 
 def _ignore_late_signals() -> None:
     """At its end the interpreter restores the default handlers; one more SIGTERM would then change the exit status to -15."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _stop(reactor: Any) -> None:
@@ -137,5 +146,5 @@ def _stop(reactor: Any) -> None:
 
 
 def _leave() -> None:
-    os.write(2, b"scoreboard: something did not end in time and is left behind\n")
+    os.write(2, b"scoreboard: a part of the server did not end in time and was abandoned\n")
     os._exit(0)

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import pytest
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
@@ -49,6 +50,26 @@ def test_the_next_line_says_how_many_were_left_out() -> None:
     log.clock.advance(1)
     log.logger().warn("{name} is odd", name="z")
     assert "left_out" not in log.written[-1]
+
+
+def test_no_award_line_is_left_out() -> None:
+    log = RecordedLog()
+    for number in range(500):
+        log.logger("scoreboard.awards").info("Score updated", scoreAwarded=number)
+    assert [event["scoreAwarded"] for event in log.written] == list(range(500))
+
+
+@pytest.mark.parametrize("level", ["debug", "info", "warn", "error", "critical"])
+def test_award_lines_are_shown_at_every_level(level: str) -> None:
+    stream = io.StringIO()
+    observer = json_log(stream, level)
+    for namespace in ("scoreboard.awards", "scoreboard.web"):
+        Logger(namespace=namespace, observer=observer).info("Score updated", userId="amy", scoreAwarded=5, newRank=1, duration=12)
+    shown = [json.loads(text) for text in stream.getvalue().splitlines() if "scoreboard.awards" in text]
+    assert [(one["level"], one["message"], one["fields"]) for one in shown] == [
+        ("info", "Score updated", {"userId": "amy", "scoreAwarded": 5, "newRank": 1, "duration": 12})
+    ]
+    assert ("scoreboard.web" in stream.getvalue()) == (level in ("debug", "info"))
 
 
 def test_no_kind_hides_another() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from twisted.internet.task import deferLater
 
 from config import BadSettings as BadSettings
-from config.kept_secrets import found_secrets, passing_secrets
+from config.kept_secrets import existing_or_random_secrets, existing_secrets
 from config.settings import Settings, load_settings
 from scoreboard.actors.board_diagnosis import diagnose, owner_of
 from scoreboard.actors.rebuild import Pause, rebuild
@@ -21,13 +21,23 @@ from scoreboard.boundaries.board import Board
 from scoreboard.boundaries.ledger import Ledger
 from scoreboard.boundaries.players import PlayerStore
 from scoreboard.domain.boards import GLOBAL_BOARD
-from scoreboard.domain.errors import StaleBoard, StoreUnavailable
+from scoreboard.domain.entries import RESET
+from scoreboard.domain.errors import StaleBoard, StoreMisconfigured, StoreUnavailable
 from scoreboard.domain.standings import Standing
 from scoreboard.metrics import Metrics
-from scoreboard.service.wiring import jwt_authenticator, now_ms, redis_url
+from scoreboard.service import config_report, token_report
+from scoreboard.service.config_report import ConfigReport
+from scoreboard.service.token_report import TokenReport
+from scoreboard.service.wiring import (
+    catalogue,
+    command_authenticator,
+    now_ms,
+    redis_client,
+    refuse_eviction,
+    require_given_directory,
+)
 from scoreboard.storage.redis.board import RedisBoard
-from scoreboard.storage.redis.client import RedisClient
-from scoreboard.storage.redis.errors import RedisUnavailable, RedisUnusable
+from scoreboard.storage.redis.errors import RedisHasNoSpace, RedisUnavailable, RedisUnusable
 from scoreboard.storage.redis.paths import DirectoryLock, EmbeddedRedisPaths, using
 from scoreboard.storage.schema import migrate, require_schema
 from scoreboard.storage.schema import schema_status as ledger_schema_status
@@ -36,7 +46,7 @@ from scoreboard.storage.sql.errors import LedgerUnusable
 from scoreboard.storage.sql.ledger import open_ledger
 from scoreboard.storage.sql.players import open_player_store
 from scoreboard.storage.sql.sqlite.backup import back_up, restore
-from scoreboard.storage.sql.urls import ledger_named, location, require_directory, require_file, sqlite_file
+from scoreboard.storage.sql.urls import location, require_directory, require_file, require_regular, said_of_ledger, sqlite_file
 
 #: The embedded Redis of a server that was killed still writes its file for a moment.
 _SERVER_GONE_S_MAX: Final = 3.0
@@ -80,7 +90,7 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
 
     board: Board | None = None
     if need_board:
-        client = RedisClient(redis_url(settings), reactor, Metrics())
+        client = redis_client(settings, reactor, Metrics())
         await client.start()
         closers.insert(0, client.stop)
         try:
@@ -104,12 +114,30 @@ async def open_stores(settings: Settings, reactor: Any, *, need_board: bool = Tr
 
 def settings_from(environ: Mapping[str, str], signs: bool = False) -> Settings:
     """The server's settings; nothing is written. With ``signs`` its secrets must be there. Raises BadSettings."""
-    return load_settings(environ, found_secrets if signs else passing_secrets)
+    return load_settings(environ, existing_secrets if signs else existing_or_random_secrets)
+
+
+def report_settings(environ: Mapping[str, str]) -> ConfigReport:
+    """What is in force and where it comes from, or what is wrong. It opens no store and writes nothing."""
+    return config_report.report_settings(environ, existing_or_random_secrets)
+
+
+def action_types(settings: Settings) -> Sequence[str]:
+    """The action types that entries may have: those of the catalogue, and RESET. Raises StoreUnavailable."""
+    try:
+        return [*sorted(catalogue(settings)), RESET]
+    except BadSettings as bad:
+        raise StoreMisconfigured(str(bad)) from bad
 
 
 def issue_token(settings: Settings, user_id: str, username: str, role: str, life_s: int) -> str:
     """A token that the server accepts."""
-    return jwt_authenticator(settings, lambda _user_id: False).issue_token(user_id, username, role, life_s)
+    return command_authenticator(settings).issue_token(user_id, username, role, life_s)
+
+
+def report_token(settings: Settings, token: str, at_ms: int) -> TokenReport:
+    """What a server of these settings finds in a token at a time."""
+    return token_report.report_token(settings, token, at_ms)
 
 
 async def rebuild_board(stores: Stores, take_over: bool = False) -> int:
@@ -137,19 +165,14 @@ async def project(stores: Stores, standings: Sequence[Standing]) -> None:
 
 
 def upgrade_schema(settings: Settings) -> str:
-    """Migrate the ledger's schema to the newest revision, which is returned. Blocks. Raises StoreUnavailable."""
+    """Migrate the ledger's schema to the newest revision, which is returned. Blocks. Raises StoreUnavailable.
+
+    Only a server makes a SQLite ledger: a command in a wrong directory would make one that no server uses.
+    """
     with stores_named(settings):
         require_given_directory(settings)
+        require_file(settings.database_url.get_secret_value())
         return migrate(settings.database_url.get_secret_value())
-
-
-def require_given_directory(settings: Settings) -> None:
-    """Raise LedgerUnusable if DATABASE_URL is set and names a file in a directory that does not exist: it is a typing error.
-
-    The data directory, which holds the ledger otherwise, is created.
-    """
-    if "database_url" in settings.model_fields_set:
-        require_directory(settings.database_url.get_secret_value())
 
 
 def schema_status(settings: Settings) -> tuple[str | None, str]:
@@ -185,13 +208,13 @@ def restore_ledger(settings: Settings, backup: Path, at_ms: int, confirm: Callab
             kept = ledger.with_name(f"{ledger.name}.before-restore-{at_ms}")
             return kept if restore(backup, ledger, kept, GLOBAL_BOARD, confirm=confirm) else None
     except (LedgerUnusable, RedisUnusable) as trouble:
-        raise StoreUnavailable(str(trouble)) from trouble
+        raise StoreUnavailable(settings.in_operators_words(str(trouble))) from trouble
 
 
 def _ledger_file(settings: Settings) -> Path:
     ledger = sqlite_file(settings.database_url.get_secret_value())
     if ledger is None:
-        raise LedgerUnusable("DATABASE_URL (or DB_*): the ledger is PostgreSQL: use pg_dump and pg_restore")
+        raise LedgerUnusable("DATABASE_URL (or DB_HOST): the ledger is PostgreSQL: use pg_dump and pg_restore")
     return ledger
 
 
@@ -217,17 +240,55 @@ def _no_server(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def stores_named(settings: Settings) -> Iterator[None]:
+def stores_named(settings: Settings, unusable: type[StoreUnavailable] = StoreUnavailable) -> Iterator[None]:
     """Context in which the message of a failing store names its setting, and every failure is StoreUnavailable.
 
     A command can use an unusable ledger as little as an unavailable one.
     """
     try:
-        with ledger_named(settings.database_url.get_secret_value()):
-            yield
+        yield
     except (LedgerUnusable, RedisUnusable) as trouble:
-        raise StoreUnavailable(str(trouble)) from trouble
-    except RedisUnavailable as trouble:
-        if settings.redis_url is None or "REDIS_URL" in str(trouble):
-            raise
-        raise StoreUnavailable(f"REDIS_URL (or REDIS_HOST): {trouble}") from trouble
+        raise unusable(_said_of_store(settings, trouble)) from trouble
+    except StoreUnavailable as trouble:
+        kind = StoreMisconfigured if isinstance(trouble, StoreMisconfigured) else StoreUnavailable
+        raise kind(_said_of_store(settings, trouble)) from trouble
+
+
+def _said_of_store(settings: Settings, trouble: LedgerUnusable | RedisUnusable | StoreUnavailable) -> str:
+    said = str(trouble)
+    if isinstance(trouble, RedisUnavailable):
+        said = said if settings.redis_url is None or "REDIS_" in said else f"REDIS_URL (or REDIS_HOST): {said}"
+    elif not isinstance(trouble, RedisUnusable | RedisHasNoSpace):
+        said = said_of_ledger(settings.database_url.get_secret_value(), trouble)
+    return settings.in_operators_words(said)
+
+
+async def try_stores(settings: Settings, reactor: Any) -> Sequence[str]:
+    """Open the ledger and Redis as a start does, and close them; returns what was found. It makes no ledger.
+
+    Raises StoreMisconfigured for what a start refuses for good, StoreUnavailable for a store that is away.
+    """
+    with stores_named(settings, unusable=StoreMisconfigured):
+        return [await _try_ledger(settings.database_url.get_secret_value(), reactor), await _try_redis(settings, reactor)]
+
+
+async def _try_ledger(url: str, reactor: Any) -> str:
+    require_regular(url)
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        return "There is no ledger yet: the server makes it at its start."
+    await call_in_daemon_thread(reactor, SCHEMA_S_MAX, partial(require_schema, older_allowed=path is not None), url)
+    return "The ledger answers."
+
+
+async def _try_redis(settings: Settings, reactor: Any) -> str:
+    if settings.redis_url is None:
+        return "The server starts a Redis of its own."
+    client = redis_client(settings, reactor, Metrics())
+    await client.start()
+    try:
+        await client.reached(REDIS_WAIT_MS)
+        refuse_eviction(settings, client)
+    finally:
+        await client.stop()
+    return "Redis answers."

@@ -14,7 +14,7 @@ from scoreboard.realtime.services import LiveServices
 from scoreboard.realtime.sse import open_stream
 from scoreboard.service.backend import Backend
 from scoreboard.service.lifecycle import ServerContext
-from scoreboard.service.wiring import action_ring, new_id, now_ms
+from scoreboard.service.wiring import action_ring, metrics_access, new_id, now_ms
 from scoreboard.web.actions import ActionHandlers
 from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.credentials import SPECTATOR_LIFE_S, SpectatorHandlers, TicketHandlers
@@ -102,6 +102,7 @@ def _health_handlers(
         limit=guard.limits.probes,
         health=backend.health,
         metrics=context.metrics.render,
-        document=partial(document, OPERATIONS),
+        metrics_access=metrics_access(context.settings),
+        document=partial(document, OPERATIONS) if context.settings.public_openapi else None,
         clock=context.reactor,
     )

@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from twisted.logger import LogLevel
+
+from config.settings import Settings
 from scoreboard.actors.announcer import Announcer
+from scoreboard.actors.award_log import AwardLog
 from scoreboard.actors.board_sweep import BoardSweep
 from scoreboard.actors.health import HealthMonitor
 from scoreboard.actors.projector import Projector
 from scoreboard.actors.ranking import Ranking
+from scoreboard.actors.reset_watch import ResetWatch
 from scoreboard.actors.scorekeeper import Scorekeeper
 from scoreboard.actors.suspension_watcher import SuspensionWatcher
 from scoreboard.domain.cursor import Cursor
@@ -25,8 +30,9 @@ from scoreboard.storage.redis.client import RedisClient
 _REDIS: Final[Mapping[str, str]] = {
     "redis": "Redis cannot be asked: limits are each process's own, and the board is read from the ledger",
     "redis_writes": "Redis takes no writes: the board is read from the ledger",
+    "redis_calls": "Redis refuses some of the server's calls; the log says which",
     "redis_eviction": "Redis may evict keys: its maxmemory-policy should be noeviction",
-    "redis_subscription": "What other servers award is not heard: this server's screens may be a second late",
+    "redis_subscription": "Changes of other servers do not reach this process: its live clients get them late",
 }
 _REFUSED: Final = (
     "Redis refuses what REDIS_URL says (the log says what): limits are each process's own, the board is the ledger's"
@@ -90,6 +96,7 @@ class BackendBuilder:
             is_awarding=lambda: self._scorekeeper.is_awarding,
             failpoint=context.failpoint,
         )
+        self._reset_watch = ResetWatch(ledger=self._stores.ledger, now_ms=self._stores.ledger_clock.now_ms, meter=context.metrics)
         self._stores.board.listen(self._on_changes, missed=lambda: self._projector.check_soon())
 
     async def _start_projection(self) -> None:
@@ -143,6 +150,7 @@ class BackendBuilder:
             meter=context.metrics,
             is_suspended=self._suspension_watcher.is_suspended,
             note_batch=self._health.note_batch,
+            award_log=_award_log(context.settings),
             failpoint=context.failpoint,
         )
         context.lifecycle.add("Scorekeeper", self._scorekeeper.stop)
@@ -150,6 +158,14 @@ class BackendBuilder:
     def _on_changes(self, cursor: Cursor, changes: Sequence[ScoreChanged]) -> None:
         self._ranking.advance(cursor)
         self._announcer.publish(changes)
+        self._reset_watch.note(cursor, changes)
+
+
+def _award_log(settings: Settings) -> AwardLog | None:
+    """The log of awards: at info if LOG_AWARDS asks for it, at debug if that level is shown, else none."""
+    if settings.log_awards:
+        return AwardLog(LogLevel.info)
+    return AwardLog(LogLevel.debug) if settings.log_level == "debug" else None
 
 
 def _redis_conditions(client: RedisClient) -> Sequence[Condition]:

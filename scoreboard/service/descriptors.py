@@ -58,8 +58,8 @@ def fitted(wanted: Capacity, limit: int, *, promised: int, warn: Callable[[str],
     if wanted.descriptors <= limit:
         return wanted
     trouble = (
-        f"SOCKETS_MAX={wanted.sockets_max} and HTTP_CONNECTIONS_MAX={wanted.http_connections_max} need {wanted.descriptors} open"
-        f" files, but the limit is {limit}: raise it (LimitNOFILE= in the unit, ulimit -n) or lower them"
+        f"SOCKETS_MAX ({wanted.sockets_max}) and HTTP_CONNECTIONS_MAX ({wanted.http_connections_max}) need {wanted.descriptors}"
+        f" open files, but the limit is {limit}: raise it (LimitNOFILE= in the unit, ulimit -n) or lower them"
     )
     room = limit - OWN
     if limit < promised or room < CONNECTIONS_MIN:

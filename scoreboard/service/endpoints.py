@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping, Sequence
+from socket import gaierror
 from typing import Any, Final
 
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import IAddress, IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from scoreboard.systemd import activated_endpoints
 
@@ -46,18 +47,24 @@ async def listen(
     return opened
 
 
+def spelled(address: IAddress) -> str:
+    """The address of a port in words; systemd may hand over a socket without a number."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    return str(address) if port is None else f"{host} port {port}"
+
+
 def explained(error: CannotListenError, setting: str) -> CannotListen:
     """The error in words. A port may become free and an address may appear; a forbidden port stays forbidden."""
-    number, at = getattr(error.socketError, "errno", None), f"{error.interface} port {error.port}"
-    if number == errno.EADDRNOTAVAIL:
+    number, at = getattr(error.socketError, "errno", None), f"{error.port} on {error.interface}"
+    if number in (errno.EADDRNOTAVAIL, errno.ENODEV) or isinstance(error.socketError, gaierror):  # or no such interface
         return CannotListen(f"BIND_ADDRESS: {error.interface} is not an address of this machine", is_temporary=True)
     if number == errno.EADDRINUSE:
-        return CannotListen(f"{setting}: {at} is in use by another program", is_temporary=True)
+        return CannotListen(f"{setting} {at} is taken by another program", is_temporary=True)
     if number == errno.EACCES:
         return CannotListen(
-            f"{setting}: {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", is_temporary=False
+            f"{setting} {at} may not be opened by this user (below 1024 it needs CAP_NET_BIND_SERVICE)", is_temporary=False
         )
-    return CannotListen(f"{setting}: cannot listen at {at}: {error.socketError}", is_temporary=False)
+    return CannotListen(f"{setting} {at} cannot be opened: {error.socketError}", is_temporary=False)
 
 
 def _endpoint(reactor: Any, address: str, port: int) -> IStreamServerEndpoint:

@@ -63,7 +63,7 @@ class Lifecycle:
             try:
                 await ensureDeferred(stop()).addTimeout(min(left_s, stop_s_max), self._clock)
             except TimeoutError:
-                self._log.warn("{name} was not closed in time and is left behind", name=name)
+                self._log.warn("{name} was not closed in time and was abandoned", name=name)
             except Exception:
                 self._log.failure("{name} could not be closed", name=name)
 

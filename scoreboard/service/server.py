@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 from twisted.application.service import MultiService, Service
@@ -15,7 +16,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from config import BadSettings
-from config.catalogue import load_catalogue
 from config.settings import Settings
 from scoreboard.domain.errors import StoreMisconfigured, StoreUnavailable
 from scoreboard.failpoints import failpoint
@@ -25,7 +25,7 @@ from scoreboard.service.edge import EdgeBuilder
 from scoreboard.service.endpoints import CannotListen
 from scoreboard.service.lifecycle import Lifecycle, ServerContext
 from scoreboard.service.stores import open_server_stores
-from scoreboard.service.wiring import fitted_capacity
+from scoreboard.service.wiring import catalogue, fitted_capacity
 from scoreboard.storage.redis.embedded import EmbeddedRedisBusy
 from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.sql.errors import LedgerUnusable
@@ -37,9 +37,8 @@ EXPECTED_TROUBLE: Final = (BadSettings, LedgerUnusable, StoreUnavailable, Embedd
 
 def make_service(settings: Settings, reactor: Any) -> MultiService:
     """The whole server as a service. Raises BadSettings for every fault that can be found before the start."""
-    catalogue = load_catalogue(settings.actions_file, settings.action_expiration_ms)
     capacity = fitted_capacity(settings)
-    for remark in settings.left_out():
+    for remark in settings.remarks():
         Logger(namespace="scoreboard").warn("{remark}", remark=remark)
     whole = MultiService()
     metrics = Metrics()
@@ -48,7 +47,7 @@ def make_service(settings: Settings, reactor: Any) -> MultiService:
     notifier.setServiceParent(whole)
     context = ServerContext(
         settings=settings,
-        catalogue=catalogue,
+        catalogue=catalogue(settings),
         capacity=capacity,
         failpoint=failpoint(settings.failpoint),
         reactor=reactor,
@@ -91,8 +90,7 @@ class ScoreboardService(Service):
         if failure.check(CancelledError):  # stopped while opening
             return
         if failure.check(*EXPECTED_TROUBLE):
-            assert sys.__stderr__ is not None  # twistd keeps it open and takes sys.stderr for its log
-            sys.__stderr__.write(f"scoreboard: {failure.getErrorMessage()}\n")
+            write_to_stderr(self._context.settings.in_operators_words(failure.getErrorMessage()))
             status = os.EX_UNAVAILABLE if _is_temporary(failure.value) else os.EX_CONFIG
         else:
             self._log.failure("the server cannot start", failure=failure)
@@ -102,8 +100,18 @@ class ScoreboardService(Service):
         self._context.reactor.callWhenRunning(self._context.reactor.stop)
 
 
+def write_to_stderr(trouble: str) -> None:
+    """Write one line for the operator, unless stderr is closed. (twistd keeps it open and takes sys.stderr for its log.)"""
+    if sys.__stderr__ is not None:
+        with suppress(OSError):
+            sys.__stderr__.write(f"scoreboard: {trouble}\n")
+            sys.__stderr__.flush()
+
+
 def _is_temporary(trouble: BaseException | None) -> bool:
-    """Whether the service manager should try again: a store may come back and a port may become free; a wrong setting stays."""
+    """Whether the service manager should try again: a store may come back, a port or a directory may become free."""
+    if isinstance(trouble, EmbeddedRedisBusy):
+        return True
     if isinstance(trouble, CannotListen):
         return trouble.is_temporary
     return isinstance(trouble, StoreUnavailable) and not isinstance(trouble, StoreMisconfigured)

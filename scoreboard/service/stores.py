@@ -14,14 +14,21 @@ from scoreboard.actors.ledger_clock import LedgerClock
 from scoreboard.domain.boards import GLOBAL_BOARD
 from scoreboard.domain.errors import StoreUnavailable
 from scoreboard.monotonic import monotonic_ms
-from scoreboard.service.admin import SCHEMA_S_MAX, require_given_directory
+from scoreboard.service.admin import SCHEMA_S_MAX
 from scoreboard.service.lifecycle import ServerContext
-from scoreboard.service.wiring import action_ring, new_id, now_ms, redis_url, token_ring
+from scoreboard.service.wiring import (
+    action_ring,
+    new_id,
+    now_ms,
+    redis_client,
+    refuse_eviction,
+    require_given_directory,
+    token_ring,
+)
 from scoreboard.storage.memory.rate_limiter import MemoryRateLimiter
 from scoreboard.storage.redis.board import RedisBoard
 from scoreboard.storage.redis.client import RedisClient
 from scoreboard.storage.redis.embedded import EmbeddedRedis
-from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.redis.key_roster import RedisKeyRoster
 from scoreboard.storage.redis.rate_limiter import RedisRateLimiter
 from scoreboard.storage.redis.sessions import RedisSessionStore
@@ -85,17 +92,15 @@ async def _open_redis(context: ServerContext) -> RedisClient:
         context.lifecycle.add("EmbeddedRedis", embedded.stop)
         with suppress(TimeoutError):  # the client will say why Redis does not answer
             await embedded.ready.addTimeout(REDIS_WAIT_MS / 1000, context.reactor)
-    production = settings.environment == "production"
-    client = RedisClient(redis_url(settings), context.reactor, context.metrics, refuse_eviction=production)
+    client = redis_client(settings, context.reactor, context.metrics)
     await client.start()
     context.lifecycle.add("RedisClient", client.stop)
     try:
         await client.reached(REDIS_WAIT_MS)
-    except StoreUnavailable as away:
+    except StoreUnavailable:
         # Submissions work without Redis; the client goes on trying, and the board is caught up when Redis answers.
-        _log.warn("starting without Redis: {away}", away=str(away))
-    if production and client.eviction:
-        raise RedisUnusable(f"REDIS_URL: {client.eviction}")
+        _log.warn("starting without Redis: awards are kept, and reads come from the ledger")  # the client logs why
+    refuse_eviction(settings, client)
     return client
 
 

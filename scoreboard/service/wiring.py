@@ -5,20 +5,28 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 from pydantic import SecretStr
 from twisted.logger import Logger
 
 from config import BadSettings
+from config.catalogue import load_catalogue
 from config.settings import Settings
+from scoreboard.boundaries.health import Meter
 from scoreboard.domain.grants import Keyring, keyring
 from scoreboard.domain.limits import Limit
+from scoreboard.domain.rules import ActionRule
+from scoreboard.metrics import Metrics
 from scoreboard.net.limits import LiveLimits
 from scoreboard.service.descriptors import Capacity, TooFewDescriptors, fitted, raise_limit
+from scoreboard.storage.redis.client import RedisClient
+from scoreboard.storage.redis.errors import RedisUnusable
 from scoreboard.storage.redis.paths import EmbeddedRedisPaths
+from scoreboard.storage.sql.urls import require_directory
 from scoreboard.web.authenticator import JwtAuthenticator
+from scoreboard.web.metrics_access import MetricsAccess
 from scoreboard.web.request_guard import Limits
 
 #: Limits of an address at routes without a token. A load balancer asks twice a second; a page has some twenty files.
@@ -56,7 +64,7 @@ def _ring(current: SecretStr, older: Sequence[SecretStr]) -> Keyring:
 
 
 def jwt_authenticator(
-    settings: Settings, is_suspended: Callable[[str], bool], signing_ring: Callable[[], Keyring] | None = None
+    settings: Settings, is_suspended: Callable[[str], bool], meter: Meter, signing_ring: Callable[[], Keyring] | None = None
 ) -> JwtAuthenticator:
     """The authenticator of tokens. ``signing_ring`` gives the ring that signs, if it depends on other servers."""
     return JwtAuthenticator(
@@ -67,12 +75,54 @@ def jwt_authenticator(
         issuer=settings.jwt_issuer,
         audience=settings.jwt_audience,
         is_suspended=is_suspended,
+        meter=meter,
     )
+
+
+def command_authenticator(settings: Settings) -> JwtAuthenticator:
+    """The authenticator of a command that makes or explains tokens. It knows no suspensions, so a server must not use it."""
+    return jwt_authenticator(settings, lambda _user_id: False, Metrics())
+
+
+def catalogue(settings: Settings) -> Mapping[str, ActionRule]:
+    """The rules of the actions. Raises BadSettings."""
+    try:
+        is_packaged = "actions_file" not in settings.model_fields_set
+        return load_catalogue(settings.actions_file, settings.action_expiration_ms, is_packaged=is_packaged)
+    except BadSettings as bad:
+        raise BadSettings(*map(settings.in_operators_words, bad.complaints)) from None
+
+
+def require_given_directory(settings: Settings) -> None:
+    """Raise LedgerUnusable if DATABASE_URL is set and names a file in a directory that does not exist: it is a typing error.
+
+    The data directory, which holds the ledger otherwise, is created.
+    """
+    if "database_url" in settings.model_fields_set:
+        require_directory(settings.database_url.get_secret_value())
 
 
 def redis_url(settings: Settings) -> str:
     """The URL of the operator's Redis, or of the embedded one."""
     return settings.redis_url.get_secret_value() if settings.redis_url is not None else EmbeddedRedisPaths(settings.data_dir).url
+
+
+def refuse_eviction(settings: Settings, client: RedisClient) -> None:
+    """Raise RedisUnusable if the Redis that answers may evict keys, in production."""
+    if settings.environment == "production" and client.eviction:
+        raise RedisUnusable(f"REDIS_URL (or REDIS_HOST): {client.eviction}")
+
+
+def redis_client(settings: Settings, reactor: Any, meter: Meter) -> RedisClient:
+    """The client of that Redis, not started. Raises RedisUnusable if the file of its certificate authorities is unusable."""
+    return RedisClient(
+        redis_url(settings),
+        reactor,
+        meter,
+        refuse_eviction=settings.environment == "production",
+        ca_file=settings.redis_ca_file,
+        in_operators_words=settings.in_operators_words,
+    )
 
 
 def fitted_capacity(settings: Settings) -> Capacity:
@@ -87,10 +137,10 @@ def fitted_capacity(settings: Settings) -> Capacity:
             wanted,
             raise_limit(wanted.descriptors),
             promised=promised,
-            warn=lambda trouble: log.warn("{trouble}", trouble=trouble),
+            warn=lambda trouble: log.warn("{trouble}", trouble=settings.in_operators_words(trouble)),
         )
     except TooFewDescriptors as trouble:
-        raise BadSettings(str(trouble)) from None
+        raise BadSettings(settings.in_operators_words(str(trouble))) from None
 
 
 def limits(settings: Settings) -> Limits:
@@ -112,6 +162,12 @@ def limits(settings: Settings) -> Limits:
         probes=PROBES,
         pages=PAGES,
     )
+
+
+def metrics_access(settings: Settings) -> MetricsAccess:
+    """Who may read the metrics."""
+    token = settings.metrics_token
+    return MetricsAccess(None if token is None else token.get_secret_value(), settings.metrics_address)
 
 
 def live_limits(settings: Settings, capacity: Capacity) -> LiveLimits:

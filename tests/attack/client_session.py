@@ -84,7 +84,7 @@ class ClientSession:
     def send(self, method: str, path: str, headers: dict[str, str], data: bytes | None) -> tuple[int, Any]:
         """(status, JSON or bytes). The connection of a stream is closed after the response head."""
         if self._http is None:
-            self._http = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
+            self._http = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=15)
         try:
             self._http.request(method, path, data, headers)
             answer = self._http.getresponse()

@@ -23,6 +23,7 @@ HTTP_ENDPOINTS: Final[dict[str, object]] = {
     SUBMIT: SUBMISSION,
     INITIALIZE: ACTION,
     TICKET: {},
+    "GET /api/v1/actions": None,
     "GET /api/v1/scores/leaderboard": None,
     "GET /api/v1/scores/me": None,
     "GET /api/v1/scores/changes": None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,8 +34,9 @@ def claim_of_a_wrong_type(instance: Instance, now_s: int) -> st.SearchStrategy[s
     """Claims as numbers in text, text as numbers, null or lists, and times that are no number of seconds."""
     later = now_s + 600
     no_text: st.SearchStrategy[Any] = st.sampled_from([None, 1, True, [], {}, ["amy"], 1.5])
+    numbers = [-1, -0.5, 2**64, 10**400, 1e300, math.inf, math.nan]
     no_time: st.SearchStrategy[Any] = st.sampled_from(
-        [None, True, False, str(later), "", [later], {}, -1, 2**64, 1e300, f"{later}.0", "1e400"]
+        [None, True, False, str(later), "", [later], {}, f"{later}.0", "1e400", *numbers]
     )
     wrong: list[st.SearchStrategy[Claims]] = [
         st.tuples(st.sampled_from(["userId", "username", "role"]), no_text).map(lambda pair: {pair[0]: pair[1]}),
@@ -82,6 +84,7 @@ def time_outside_a_limit(instance: Instance, now_s: int) -> st.SearchStrategy[st
         st.sampled_from([0, 1, 29, 30, 59, 60]).map(lambda s: {"exp": now_s - s, "iat": now_s - 90}),
         st.sampled_from([0, 1, 60, 3600]).map(lambda s: {"iat": now_s + ahead_s + s, "exp": now_s + ahead_s + s + 600}),
         st.sampled_from([0, 1, 60, 500]).map(lambda s: {"nbf": now_s + ahead_s + s}),
+        st.floats(0.001, 0.999).map(lambda fraction: {"exp": now_s + fraction, "iat": now_s - 90}),
         longer.map(lambda s: {"iat": now_s - 5, "exp": now_s - 5 + instance.life_s_max + s}),
         longer.map(lambda s: {"iat": now_s + 50, "exp": now_s + 50 - s}),
         st.just({"iat": now_s + 50, "exp": now_s + 50}),

@@ -56,7 +56,7 @@ def the_awards_of_a_player_who_forbids_spectators(server: ServerProcess) -> list
                 socket.send(json.dumps({"event": event, "data": data, "id": 1 if data == amy else 2}))
             received: list[str] = []
             while len([one for one in received if one in ("ack", "error")]) < 16:
-                received.append(json.loads(socket.recv(timeout=5))["event"])
+                received.append(json.loads(socket.recv(timeout=15))["event"])
             with suppress(TimeoutError):  # the missed events follow the last acknowledgement
                 while True:
                     received.append(json.loads(socket.recv(timeout=0.3))["event"])
@@ -68,9 +68,9 @@ def lost_client(server: ServerProcess, user_id: str) -> tuple[str, str, str]:
     """(sid, pid, offset) of a client that was in the room and lost its connection."""
     socket = engine_socket(server)
     socket.send("40" + json.dumps({"token": honest(user_id)}))
-    ids = json.loads(str(socket.recv(timeout=5))[2:])
+    ids = json.loads(str(socket.recv(timeout=15))[2:])
     socket.send('42["join:leaderboard"]')
-    snapshot = json.loads(str(socket.recv(timeout=5))[2:])
+    snapshot = json.loads(str(socket.recv(timeout=15))[2:])
     socket.socket.shutdown(2)  # without a close frame
     time.sleep(0.3)
     return ids["sid"], ids["pid"], snapshot[2]
@@ -80,7 +80,7 @@ def sid_of(server: ServerProcess, user_id: str, pid: Any, offset: Any) -> str:
     """The sid that the server gives to a client that asks for recovery."""
     with engine_socket(server) as socket:
         socket.send("40" + json.dumps({"token": honest(user_id), "pid": pid, "offset": offset}))
-        return str(json.loads(str(socket.recv(timeout=5))[2:])["sid"])
+        return str(json.loads(str(socket.recv(timeout=15))[2:])["sid"])
 
 
 @attack
@@ -105,7 +105,7 @@ def a_recovery_id_twice(server: ServerProcess) -> list[str]:
         sockets = [open_until_all_are_answered.enter_context(engine_socket(server)) for _ in range(6)]
         for socket in sockets:
             socket.send("40" + json.dumps({"token": honest(user), "pid": pid, "offset": offset}))
-        got = [json.loads(str(socket.recv(timeout=5))[2:])["sid"] for socket in sockets]
+        got = [json.loads(str(socket.recv(timeout=15))[2:])["sid"] for socket in sockets]
     assert sid in got
     return ["two sessions have one id"] if got.count(sid) > 1 else []
 
@@ -133,7 +133,7 @@ def the_next_id_from_those_before(server: ServerProcess) -> list[str]:
         sids.append(json.loads(hello[1:])["sid"])
         with engine_socket(server) as socket:
             socket.send("40" + json.dumps({"token": honest(amy)}))
-            pids.append(json.loads(str(socket.recv(timeout=5))[2:])["pid"])
+            pids.append(json.loads(str(socket.recv(timeout=15))[2:])["pid"])
         tickets.append(ticket_of(server, amy))
     kinds = {"sid": sids, "pid": pids, "ticket": tickets}
     return [

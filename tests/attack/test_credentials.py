@@ -30,9 +30,7 @@ NOT_SUSPENDED = Hole(
     "scoreboard/web/authenticator.py", "return SUSPENDED if self.is_suspended(player.user_id) else None", "return None"
 )
 INVALID_IS_AMY = Hole(
-    "scoreboard/web/authenticator.py",
-    "            claims = self._verified(token)\n",
-    '            claims = self._verified(token) or _Claims("amy", "Amy", "user", 0, 2**40)\n',
+    "scoreboard/web/authenticator.py", "                return self._refuse(bad)\n", f"                known = {AMY}\n"
 )
 TICKET_EVERYWHERE = Hole(
     GUARD,
@@ -41,8 +39,9 @@ TICKET_EVERYWHERE = Hole(
 )
 ANY_SID = Hole(
     "scoreboard/realtime/engineio/polling.py",
-    "connection = self._engine.connections.get(sid)",
-    "connection = self._engine.connections.get(sid) or next(iter(self._engine.connections.values()))",
+    "query, connections = _query(request), self._engine.connections",
+    "query = _query(request)\n        connections = type('AnyKey', (dict,), {'__contains__': lambda self, key: True,"
+    " '__missing__': lambda self, key: next(iter(self.values()))})(self._engine.connections)",
 )
 KINDS = ("/ws", "Socket.IO")
 ELSEWHERE = [endpoint for endpoint in HTTP_ENDPOINTS if endpoint not in TICKET_ENDPOINTS]
@@ -128,6 +127,7 @@ def test_an_attack_does_not_succeed(name: str, target: ServerProcess) -> None:
     assert ATTACKS[name](target) == []
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("name", HOLES)
 def test_an_attack_succeeds_without_the_check_that_stops_it(name: str, holed_server: Callable[..., ServerProcess]) -> None:
     hole, wanted = HOLES[name]

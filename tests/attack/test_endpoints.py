@@ -40,7 +40,9 @@ from tests.attack.test_tokens import SLOW
 from tests.journeys.server import ServerProcess
 
 AS_RELEASED = Hole(
-    "scoreboard/web/authenticator.py", "return () if secret is None else (secret,)", 'return (secret or b"\\0" * 32,)'
+    "scoreboard/web/authenticator.py",
+    'return () if secret is None else ((header["kid"], secret),)',
+    'return (("x", secret or b"\\0" * 32),)',
 )
 HEADERS = [None, "", "Bearer", "Bearer ", "Basic YW15OmFteQ==", "{}", "Token {}", "Bearer {}, Bearer {}", "Bearer {} {}"]
 #: Endpoints of a socket that has a player already; its role must stay.

@@ -7,7 +7,7 @@ import re
 from scoreboard.net.websocket.handshake import PATHS
 from scoreboard.realtime.engineio.query import TRANSPORTS
 from scoreboard.realtime.requests import _HANDLERS
-from scoreboard.realtime.socketio.auth import _Auth
+from scoreboard.realtime.socketio.auth import _Given
 from scoreboard.realtime.socketio.resource import SOCKETIO_PATH
 from scoreboard.web.app import OPERATIONS, Api
 from scoreboard.web.query_params import _NAMES
@@ -83,8 +83,8 @@ def test_the_suite_uses_every_way_to_open_a_socket() -> None:
 
 
 def test_the_suite_forges_every_credential() -> None:
-    assert set(_Auth.__struct_fields__) == {"token", "recovery", "pid", "offset"}
-    assert set(_NAMES) == {"since", "wait", "ticket"}
+    assert set(_Given.__struct_fields__) == {"token", "recovery", "pid", "offset"}
+    assert set(_NAMES) == {"since", "wait", "ticket", "lastEventId"}, "lastEventId is a cursor, and no credential"
 
 
 def test_openapi_marks_exactly_the_routes_that_need_a_token_as_secured() -> None:

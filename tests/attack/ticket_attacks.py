@@ -31,7 +31,7 @@ def a_ticket_from_two_connections_at_once(server: ServerProcess) -> list[str]:
         ticket, start = ticket_of(server, "amy"), threading.Barrier(8)
 
         def redeem(_: int, ticket: str = ticket, start: threading.Barrier = start) -> str:
-            start.wait(5)
+            start.wait(15)
             return redeemed(server, ticket)
 
         with ThreadPoolExecutor(8) as pool:

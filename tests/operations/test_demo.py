@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from cli.demo import ApiClient, ApiResponse, Counts, play, run_scheduled
+from cli.demo import ApiClient, ApiResponse, Counts, _json_object, play, report, run_scheduled
 from cli.exit_codes import UNREACHABLE, CliError
 from config.catalogue import load_catalogue
 from config.settings import PACKAGED_ACTIONS
 from scoreboard.domain.rules import check_metadata
+from tests.retry_after import RETRY_AFTER
 
 RULES = load_catalogue(PACKAGED_ACTIONS, 600_000)
 GRANT = {"data": {"actionId": "an-action", "timestamp": 5, "signature": "signed"}}
@@ -32,7 +33,7 @@ class ScriptedClient(ApiClient):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_player_submits_each_initialized_action_after_its_duration_and_within_the_rate_limit(seed: int) -> None:
-    client, counts = ScriptedClient(ApiResponse(200, GRANT, 0)), Counts()
+    client, counts = ScriptedClient(ApiResponse(200, GRANT, None)), Counts()
     game = play(client, "token", random.Random(seed), counts)
     waits_s = [next(game) for _ in range(41)]
     assert counts.awarded == 20
@@ -48,14 +49,37 @@ def test_a_player_submits_each_initialized_action_after_its_duration_and_within_
 
 
 def test_a_refused_player_waits_for_the_time_in_retry_after() -> None:
-    refused = ApiResponse(429, {"error": "RATE_LIMIT_EXCEEDED", "message": "Too many"}, 40)
+    refused = ApiResponse(429, {"error": "RATE_LIMIT_EXCEEDED", "message": "Too many"}, "20")
     counts = Counts()
-    game = play(ScriptedClient(refused, ApiResponse(200, GRANT, 0), refused), "token", random.Random(1), counts)
+    game = play(ScriptedClient(refused, ApiResponse(200, GRANT, None), refused), "token", random.Random(1), counts)
     next(game)
-    assert next(game) == 40
+    assert 20 <= next(game) <= 25
     next(game)
-    assert next(game) == 40
+    assert 20 <= next(game) <= 25
     assert (counts.awarded, counts.refused, counts.last_refusal) == (0, 2, "429 RATE_LIMIT_EXCEEDED: Too many")
+
+
+@pytest.mark.parametrize("retry_after", [*(header for header, _ in RETRY_AFTER), None])
+@pytest.mark.parametrize("status", [503, 200])
+def test_a_player_goes_on_after_the_page_of_a_proxy_with_any_retry_after(status: int, retry_after: str | None) -> None:
+    counts = Counts()
+    game = play(ScriptedClient(ApiResponse(status, {}, retry_after)), "token", random.Random(2), counts)
+    waits_s = [next(game) for _ in range(9)]
+    assert all(0.5 <= wait_s <= 30 for wait_s in waits_s[1:])
+    assert counts.refused == 8
+
+
+def test_the_demo_goes_on_while_the_server_restarts() -> None:
+    counts, client = Counts(), ApiClient("http://127.0.0.1:9")
+    game = play(client, "token", random.Random(2), counts)
+    assert [next(game) <= 30 for _ in range(3)] == [True] * 3
+    assert counts.refused == 2
+    next(report(client, "token", counts))
+
+
+@pytest.mark.parametrize("text", [b"", b"<html>502 Bad Gateway</html>", b"[1]", b"null", b"\xff"])
+def test_an_answer_that_is_no_json_object_is_an_empty_one(text: bytes) -> None:
+    assert _json_object(text) == {}
 
 
 def test_all_generators_run_until_the_time_is_up() -> None:

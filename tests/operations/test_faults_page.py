@@ -13,7 +13,7 @@ NAMED = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "faults
 
 def test_every_row_names_a_test() -> None:
     rows = [text_line for text_line in (ROOT / "docs" / "faults.md").read_text().splitlines() if text_line.startswith("| ")]
-    faults = [row for row in rows if not row.startswith("| Fault")]
+    faults = [row for row in rows if not row.startswith(("| Fault", "| Client, or"))]
     assert len(faults) > 30
     assert [row for row in faults if "`tests/" not in row and "the same" not in row] == []
 

@@ -13,7 +13,7 @@ import pytest
 from scoreboard.storage.schema import migrate
 from tests.operations.test_start import GIVEN, started
 
-NAMED = r"scoreboard: DATABASE_URL \(or SCOREBOARD_DATA_DIR\): "
+NAMED = r"scoreboard: DATABASE_URL: "
 
 
 def test_a_locked_file_is_waited_for_five_seconds_and_named(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def a_directory(path: Path) -> None:
     ("make", "text_line"),
     [
         (a_letter, "{path} is not a ledger that can be used: file is not a database"),
-        (anothers_database, "{path} is not a ledger that can be used: table boards already exists"),
+        (anothers_database, "{path} is not a ledger that can be used: it holds the table boards of another program"),
         (a_directory, "{path} is not a ledger that can be used: unable to open database file"),
     ],
 )

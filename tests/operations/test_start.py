@@ -22,21 +22,27 @@ TWISTD = Path(sys.executable).with_name("twistd")
 @pytest.mark.parametrize(
     ("environ", "text_line"),
     [
-        ({"PUBLIC_BOARD": "maybe"}, "scoreboard: PUBLIC_BOARD should be true or false\n"),
-        ({"PORT": "http"}, "scoreboard: PORT should be a whole number\n"),
+        ({"PUBLIC_BOARD": "maybe"}, "scoreboard: PUBLIC_BOARD should be true or false, for example PUBLIC_BOARD=true\n"),
+        ({"PORT": "http"}, "scoreboard: PORT should be a whole number from 0 to 65535, for example PORT=3000\n"),
         (
-            {"SCOREBOARD_ENV": "production", "JWT_SECRET": "your-secret-key-here", "ACTION_SIGNATURE_SECRET": "a" * 32},
+            {
+                "SCOREBOARD_ENV": "production",
+                "JWT_SECRET": "your-secret-key-here",
+                "ACTION_SIGNATURE_SECRET": secrets.token_hex(32),
+            },
             "scoreboard: JWT_SECRET should not be the specification's sample in production: "
             "make one with `openssl rand -hex 32`\n",
         ),
         (
-            {"SCOREBOARD_ENV": "production", "JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": "b" * 64},
+            {"SCOREBOARD_ENV": "production", "JWT_SECRET": "a" * 64, "ACTION_SIGNATURE_SECRET": secrets.token_hex(32)},
             "scoreboard: JWT_SECRET should be random, not a placeholder or a repeated piece, in production: "
             "make one with `openssl rand -hex 32`\n",
         ),
         (
             {"SCOREBOARD_ACTIONS_FILE": "/nowhere/actions.toml"},
-            "scoreboard: SCOREBOARD_ACTIONS_FILE should be a readable file (No such file or directory)\n",
+            "scoreboard: SCOREBOARD_ACTIONS_FILE should name a readable file, for example "
+            "SCOREBOARD_ACTIONS_FILE=/etc/scoreboard/actions.toml: "
+            "/nowhere/actions.toml cannot be read (no such file or directory)\n",
         ),
     ],
 )
@@ -49,7 +55,7 @@ def test_a_bad_setting_ends_the_start_with_one_line_and_78(environ: dict[str, st
 def test_without_its_ledger_a_start_ends_with_one_line_and_systemd_tries_again(tmp_path: Path) -> None:
     ended = started({"DATABASE_URL": "postgresql://me:hunter2@127.0.0.1:1/scores"}, tmp_path)
     assert re.fullmatch(
-        r"scoreboard: DATABASE_URL \(or DB_\*\), database 'scores' at 127\.0\.0\.1 port 1: "
+        r"scoreboard: DATABASE_URL, database 'scores' at 127\.0\.0\.1 port 1: "
         r"the ledger cannot be reached: .*Connection refused.*\n",
         ended.stderr,
     )
@@ -129,6 +135,9 @@ def test_a_healthy_start_and_stop_log_no_warning(tmp_path: Path) -> None:
                 serving.terminate()
     assert serving.returncode == 0
     assert [text_line["message"] for text_line in text_lines if text_line["level"] != "info"] == []
+    messages = [str(text_line["message"]) for text_line in text_lines]
+    assert [message for message in messages if re.search(r" object at 0x|Address\(|Starting factory", message)] == []
+    assert [message for message in messages if re.fullmatch(r"listening at 127\.0\.0\.1 port [0-9]+", message)] != []
 
 
 def started(environ: dict[str, str], directory: Path) -> subprocess.CompletedProcess[str]:

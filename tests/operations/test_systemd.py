@@ -184,8 +184,8 @@ def test_a_hanging_thread_does_not_prevent_the_stop() -> None:
         assert one.stdout is not None
         assert one.stdout.readline() == "up\n"
         one.terminate()
-        _, said = one.communicate(timeout=10)
-    assert (one.returncode, said) == (0, "scoreboard: something did not end in time and is left behind\n")
+        _, said = one.communicate(timeout=20)
+    assert (one.returncode, said) == (0, "scoreboard: a part of the server did not end in time and was abandoned\n")
 
 
 #: A server that stops by itself, as after a failed start, and gets SIGTERM meanwhile.

@@ -1,0 +1,52 @@
+"""`scoreboard config check` on the real settings: what a start would refuse is one line and 78, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config import BadSettings
+from config.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:Xq7vJw9k@h/db?x=1",
+        "postgresql://u:Xq7vJw9k@h/db?sslmode=Xq7vJw9k",
+        "postgresql://u:Xq7vJw9k@h/db?connect_timeout=Xq7vJw9k",
+        "postgresql://u:Xq7vJw9k@h/db?target_session_attrs=Xq7vJw9k",
+        "postgresql://u:Xq7vJw9k@[::1/x",
+        "postgresql://u:%00Xq7vJw9k@h/x",
+        "sqlite:///x?key=Xq7vJw9k",
+    ],
+)
+def test_a_wrong_url_of_the_ledger_is_one_line(url: str, tmp_path: Path) -> None:
+    environ = {**os.environ, "DATABASE_URL": url, "SCOREBOARD_DATA_DIR": str(tmp_path)}
+    command = [str(Path(sys.executable).with_name("scoreboard")), "config", "check"]
+    ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    said = ran.stdout + ran.stderr
+    assert ran.returncode == 78, said
+    assert "DATABASE_URL" in said
+    assert "Traceback" not in said
+    assert "Xq7v" not in said
+
+
+def test_a_pipe_in_place_of_a_secrets_file_is_one_line(tmp_path: Path) -> None:
+    """To open a pipe would wait for its writer."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BadSettings, match="it is no regular file"):
+        load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path), "METRICS_TOKEN_FILE": str(tmp_path / "pipe")})
+
+
+@pytest.mark.parametrize(
+    ("written", "read"), [("::ffff:127.0.0.1", "127.0.0.1/32"), ("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::1", "::1/128")]
+)
+def test_an_ipv4_address_in_the_form_of_ipv6_is_that_ipv4_address(written: str, read: str, tmp_path: Path) -> None:
+    """The server writes the address of such a peer as IPv4, so the other form would match no peer."""
+    settings = load_settings({"SCOREBOARD_DATA_DIR": str(tmp_path), "TRUSTED_PROXIES": written, "METRICS_ADDRESS": written})
+    assert [str(network) for network in (*settings.trusted_proxies, *settings.metrics_address)] == [read, read]
